@@ -1,0 +1,75 @@
+# The commands to know: make demo, make serve, make lint, make test.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo serve lint test test-long bench bench-serving lock docs pictures clean
+
+help:
+	@echo "make demo       install, prepare and serve with example models (Ctrl-C stops it)"
+	@echo "make serve      install, prepare and serve, without examples"
+	@echo "make test       all tests; make test-long adds minutes of load and chaos"
+	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
+	@echo "make bench      print the engine's figures on this machine"
+	@echo "make docs       write the generated pages of docs/ again"
+	@echo "make pictures   take the docs' pictures again"
+	@echo "make lock       resolve the dependencies again"
+
+demo: $(BIN)/.installed
+	@exec $(BIN)/python manage.py serve --demo
+
+serve: $(BIN)/.installed
+	@exec $(BIN)/python manage.py serve
+
+test: $(BIN)/.installed-dev
+	$(BIN)/python -m pytest -m alone
+	ROUNDHOUSE_TEST_SERVICES=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadgroup
+
+test-long: $(BIN)/.installed-dev
+	$(BIN)/python -m pytest -m long
+
+lint: $(BIN)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=platform:. $(BIN)/lint-imports --no-cache
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py write_docs --check
+	$(BIN)/python manage.py check_schema
+
+bench-serving: $(BIN)/.installed-dev
+	-$(BIN)/python -m bench.serving
+	-$(BIN)/python -m bench.serving.overload
+
+bench: $(BIN)/.installed-dev
+	$(BIN)/python -m bench
+
+docs: $(BIN)/.installed-dev
+	$(BIN)/python manage.py write_docs
+
+pictures: $(BIN)/.installed-dev
+	$(BIN)/python -m tests.pictures
+
+lock: $(BIN)/.installed-dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --constraint requirements/base.txt --group dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Roundhouse needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(BIN)/.installed: requirements/base.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+	@touch $@
+
+$(BIN)/.installed-dev: requirements/dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@ $(BIN)/.installed

@@ -1,0 +1,18 @@
+"""`make bench`: print the figures of this machine. Nothing here passes or fails."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMMANDS = (["engine_bench.py"], ["pool_bench.py"], ["registry_bench.py"])
+
+
+def main() -> None:
+    for program, *arguments in COMMANDS:
+        print(f"\n== {program}", flush=True)
+        subprocess.run([sys.executable, HERE / program, *arguments], check=False, cwd=HERE.parent)
+
+
+if __name__ == "__main__":
+    main()

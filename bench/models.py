@@ -1,0 +1,91 @@
+"""Makes the models that the benches run: random weights, written once to var/bench."""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+FOLDER = Path(__file__).resolve().parents[1] / "var" / "bench"
+
+
+class Graph:
+    """Collects nodes and random weights; every method returns the name of what it computes."""
+
+    def __init__(self) -> None:
+        self.nodes: list = []
+        self.weights: list = []
+        self.random = np.random.default_rng(1)
+
+    def add(self, kind: str, *inputs: str, **attributes) -> str:
+        name = f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def weight(self, *shape: int) -> str:
+        fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 0
+        scale = np.sqrt(2 / fan_in) if fan_in else 0.0
+        array = (self.random.standard_normal(shape) * scale).astype(np.float32)
+        self.weights.append(numpy_helper.from_array(array, f"w{len(self.weights)}"))
+        return self.weights[-1].name
+
+    def dense(self, x: str, columns: int, units: int) -> str:
+        return self.add("Gemm", x, self.weight(units, columns), self.weight(units), transB=1)
+
+    def conv(self, x: str, channels: int, filters: int, size: int, stride: int = 1) -> str:
+        pad = [size // 2] * 4
+        weight, bias = self.weight(filters, channels, size, size), self.weight(filters)
+        return self.add(
+            "Conv", x, weight, bias, pads=pad, strides=[stride, stride], kernel_shape=[size, size]
+        )
+
+    def relu(self, x: str) -> str:
+        return self.add("Relu", x)
+
+    def save(self, path: Path, shape: list, columns: int) -> Path:
+        self.nodes[-1].output[0] = "y"
+        graph = helper.make_graph(
+            self.nodes,
+            path.stem,
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", *shape])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", columns])],
+            self.weights,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+
+def mlp() -> Path:
+    """256 -> 1024 -> 1024 -> 10, 5 MB."""
+    path = FOLDER / "mlp.onnx"
+    if path.exists():
+        return path
+    graph = Graph()
+    x = graph.relu(graph.dense("x", 256, 1024))
+    x = graph.relu(graph.dense(x, 1024, 1024))
+    graph.dense(x, 1024, 10)
+    return graph.save(path, [256], 10)
+
+
+def resnet50() -> Path:
+    """ResNet-50 as served: batch normalisation folded into the convolutions, 100 MB."""
+    path = FOLDER / "resnet50.onnx"
+    if path.exists():
+        return path
+    graph = Graph()
+    x = graph.relu(graph.conv("x", 3, 64, 7, 2))
+    x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    channels = 64
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        width = 64 << stage
+        for block in range(blocks):
+            stride = 2 if stage and not block else 1
+            shortcut = x if block else graph.conv(x, channels, 4 * width, 1, stride)
+            inner = graph.relu(graph.conv(x, channels, width, 1))
+            inner = graph.relu(graph.conv(inner, width, width, 3, stride))
+            x = graph.relu(graph.add("Add", graph.conv(inner, width, 4 * width, 1), shortcut))
+            channels = 4 * width
+    x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
+    graph.dense(x, 2048, 1000)
+    return graph.save(path, [3, 224, 224], 1000)

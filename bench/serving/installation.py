@@ -1,0 +1,68 @@
+"""A Roundhouse of our own in a temporary folder: its database, its Models, its keys."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.serving.processes import started
+from tests.processes import ROOT, clean_environment, free_port, get, manage
+
+sys.path.insert(0, str(ROOT / "platform"))
+
+from roundhouse.env import VARIABLES
+
+PROCESSES, THREADS = 2, 32
+
+
+class NotPrepared(Exception):
+    """A management command failed."""
+
+
+def has_setting(name: str) -> bool:
+    return any(variable.name == name for variable in VARIABLES)
+
+
+class Installation:
+    """`settings` are ROUNDHOUSE_ variables without the prefix, for every server started from here."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self._settings = {
+            "DATA": str(folder / "data"),
+            "WEB_PROCESSES": str(PROCESSES),
+            "WEB_THREADS": str(THREADS),
+            **settings,
+        }
+        self._manage("migrate", "--verbosity", "0")
+
+    def import_model(self, name: str, path: Path) -> None:
+        self._manage("import_model", name, str(path))
+
+    def issue_key(self, tenant: str = "bench") -> str:
+        return self._manage("issue_key", f"key of {tenant}", "--tenant", tenant).strip().splitlines()[-1]
+
+    @contextmanager
+    def served(
+        self,
+        command: Sequence[str | Path] = (ROOT / "manage.py", "serve"),
+        environ: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> Iterator[tuple[str, int]]:
+        """Serve; yields the address and the main process."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        with started(
+            [sys.executable, *command],
+            folder=self.folder,
+            is_ready=lambda: get(f"{url}/readyz")[0] == 200,
+            environ={**clean_environment(**{**self._settings, **settings, "PORT": port}), **(environ or {})},
+            cwd=ROOT,
+        ) as process:
+            yield url, process.pid
+
+    def _manage(self, *arguments: str) -> str:
+        ended = manage(*arguments, timeout=120, **self._settings)
+        if ended.returncode:
+            raise NotPrepared(f"manage.py {arguments[0]}: {ended.stderr.strip()[-300:]}")
+        return ended.stdout

@@ -1,0 +1,95 @@
+"""Ratios between rows, and whether they reach the marks of the plan."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.serving.servers import (
+    BARE,
+    FRONT_DOOR,
+    LITSERVE,
+    MLSERVER,
+    MOSEC,
+    OIP_BINARY_ROW,
+    OIP_JSON_ROW,
+    PEERS,
+    VIEW,
+)
+from bench.serving.wrk import Sample
+
+Key = tuple[str, int, str]  # workload, connections, target
+Results = Mapping[Key, Sequence[Sample]]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a figure should reach; `goal` is what we would like beyond that."""
+
+    text: str
+    value: float | None  # None: not measured
+    at_least: float | None = None
+    at_most: float | None = None
+    goal: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        if self.value is None:
+            return "absent"
+        enough = self.at_least is None or self.value >= self.at_least
+        little_enough = self.at_most is None or self.value <= self.at_most
+        return "met" if enough and little_enough else "short"
+
+    def __str__(self) -> str:
+        value = "not measured" if self.value is None else f"{self.value:.3g}"
+        wanted = f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
+        goal = ""
+        if self.goal is not None and self.value is not None:
+            goal = f", goal {self.goal:g} {'met' if self.value >= self.goal else 'short'}"
+        return f"{self.verdict:6} {self.text}: {value} (mark {wanted}{goal})"
+
+
+def ratio(results: Results, workload: str, connections: int, one: str, other: str) -> float | None:
+    """How many times the answers a second: the median over the rounds in which both were measured."""
+    pairs = zip(
+        results.get((workload, connections, one), ()),
+        results.get((workload, connections, other), ()),
+        strict=False,
+    )
+    found = [a.rate / b.rate for a, b in pairs if b.rate]
+    return median(found) if found else None
+
+
+def p50_against_best(results: Results, workload: str, one: str, others: Sequence[str]) -> float | None:
+    """The p50 at one connection, as a share of the best p50 among the others in the same round."""
+    ours = results.get((workload, 1, one), ())
+    theirs = [samples for name in others if (samples := results.get((workload, 1, name), ()))]
+    found = [
+        mine.p50_ms / min(peer.p50_ms for peer in peers)
+        for mine, *peers in zip(ours, *theirs, strict=False)
+        if peers
+    ]
+    return median(found) if found else None
+
+
+def marks(results: Results) -> Iterator[Mark]:
+    for workload, least, goal in (("tiny", 1.25, 1.5), ("wide", 1.5, 1.75)):
+        at_32 = _Ratios(results, workload)
+        yield at_32.mark(VIEW, MOSEC, least, goal)
+        yield at_32.mark(VIEW, LITSERVE, 5)
+        yield at_32.mark(VIEW, MLSERVER, 5)
+        share = p50_against_best(results, workload, VIEW, PEERS)
+        yield Mark(f"{workload}, 1 connection: p50 of {VIEW} / best peer", share, at_most=0.3)
+        yield at_32.mark(FRONT_DOOR, MOSEC, 2.5)
+        yield at_32.mark(FRONT_DOOR, BARE, 0.5)
+    for workload in ("wide", "image"):
+        yield _Ratios(results, workload).mark(OIP_BINARY_ROW, OIP_JSON_ROW, 1)
+
+
+@dataclass(frozen=True)
+class _Ratios:
+    results: Results
+    workload: str
+
+    def mark(self, one: str, other: str, least: float, goal: float | None = None) -> Mark:
+        value = ratio(self.results, self.workload, 32, one, other)
+        return Mark(f"{self.workload}, 32 connections: {one} / {other}", value, at_least=least, goal=goal)

@@ -1,0 +1,183 @@
+"""The servers that are compared, and the rows that each gives to the table."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol as Seam
+
+import orjson
+
+from bench.serving import peers, wire
+from bench.serving.installation import PROCESSES, THREADS, Installation, has_setting
+from bench.serving.processes import started
+from bench.serving.wire import NATIVE, OIP_BINARY, OIP_JSON, PLAIN, Protocol, Request
+from bench.serving.workloads import Workload
+from tests.processes import ROOT, free_port
+
+VIEW, FRONT_DOOR = "roundhouse, DRF view", "roundhouse, front door"
+OIP_JSON_ROW, OIP_BINARY_ROW = "roundhouse, OIP JSON", "roundhouse, OIP binary"
+BARE, MOSEC, LITSERVE, MLSERVER = "bare WSGI", "mosec", "LitServe", "MLServer"
+PEERS = (MOSEC, LITSERVE, MLSERVER)
+
+_MLPS = frozenset({"tiny", "wide"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of the table: a protocol at a server."""
+
+    name: str
+    protocol: Protocol
+    workloads: frozenset[str] = _MLPS
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def request(self, workload: Workload) -> Request:
+        plain = self.protocol.request(workload.name, workload.row)
+        return replace(plain, headers={**plain.headers, **self.headers})
+
+    def check(self, url: str, workload: Workload) -> None:
+        """Ask once; raise WrongAnswer unless the numbers are the model's."""
+        status, headers, body = wire.post(url, self.request(workload))
+        if status != 200:
+            raise wire.WrongAnswer(f"status {status}, {_first_line(body)}")
+        wire.check(workload.expected, self.protocol.output(headers, body))
+
+
+def _first_line(body: bytes) -> str:
+    return " ".join(body[:120].decode(errors="replace").split())
+
+
+class Server(Seam):
+    @property
+    def targets(self) -> list[Target]: ...
+
+    def running(self, workload: Workload) -> AbstractContextManager[str]:
+        """Serve this workload, and yield the address when it answers."""
+
+
+class Roundhouse:
+    """`manage.py serve` as people run it. The OIP rows belong to the view, so that they compare with it."""
+
+    def __init__(self, installation: Installation, key: str, *, front_door: bool) -> None:
+        self._installation = installation
+        self._settings = {"FRONT_DOOR": str(front_door).lower()} if has_setting("FRONT_DOOR") else {}
+        target = partial(Target, headers={"Authorization": f"Bearer {key}"})
+        if front_door:
+            self.targets = [target(FRONT_DOOR, NATIVE)]
+        else:
+            everything = _MLPS | {"image"}
+            self.targets = [
+                target(VIEW, NATIVE),
+                target(OIP_JSON_ROW, OIP_JSON, everything),
+                target(OIP_BINARY_ROW, OIP_BINARY, everything),
+            ]
+
+    @contextmanager
+    def running(self, workload: Workload) -> Iterator[str]:
+        with self._installation.served(**self._settings) as (url, _):
+            yield url
+
+
+@dataclass
+class Simple:
+    """A server that answers for one file, which it finds in BENCH_MODEL."""
+
+    target: Target
+    folder: Path
+
+    @property
+    def targets(self) -> list[Target]:
+        return [self.target]
+
+    @contextmanager
+    def running(self, workload: Workload) -> Iterator[str]:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        environ = {"BENCH_MODEL": str(workload.path), "TMPDIR": str(self.folder), **self.environ()}
+        with started(
+            self.command(port, workload),
+            folder=self.folder,
+            is_ready=lambda: self._answers(url, workload),
+            environ=environ,
+            cwd=self.cwd(),
+        ):
+            yield url
+
+    def command(self, port: int, workload: Workload) -> list[str | Path]:
+        raise NotImplementedError
+
+    def environ(self) -> dict[str, str]:
+        return {}
+
+    def cwd(self) -> Path:
+        return self.folder
+
+    def _answers(self, url: str, workload: Workload) -> bool:
+        try:
+            return wire.post(url, self.target.request(workload))[0] == 200
+        except OSError:
+            return False
+
+
+class Bare(Simple):
+    def command(self, port: int, workload: Workload) -> list[str | Path]:
+        # The flags of platform/roundhouse/launch.py.
+        return [
+            sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
+            "--workers", str(PROCESSES), "--blocking-threads", str(THREADS), "--backpressure", str(THREADS * 2),
+            "--backlog", "1024", "--respawn-failed-workers", "--no-ws", "--http", "1", "--log-level", "error",
+            "bench.serving.bare_wsgi:application",
+        ]  # fmt: skip
+
+    def environ(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(ROOT)}
+
+    def cwd(self) -> Path:
+        return ROOT
+
+
+class Mosec(Simple):
+    def command(self, port: int, workload: Workload) -> list[str | Path]:
+        server = peers.SERVERS / "mosec_server.py"
+        address = ["--address", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+        return [peers.python_of("mosec"), server, *address]
+
+
+class LitServe(Simple):
+    def command(self, port: int, workload: Workload) -> list[str | Path]:
+        return [peers.python_of("litserve"), peers.SERVERS / "litserve_server.py", str(port)]
+
+
+class MlServer(Simple):
+    """One worker, which is how it starts when nothing is said."""
+
+    def command(self, port: int, workload: Workload) -> list[str | Path]:
+        home = self.folder / "mlserver"
+        home.mkdir(exist_ok=True)
+        (home / "settings.json").write_bytes(orjson.dumps({
+            "debug": False, "host": "127.0.0.1", "http_port": port, "grpc_port": free_port(),
+            "metrics_port": free_port(), "parallel_workers": 1,
+        }))  # fmt: skip
+        (home / "model-settings.json").write_bytes(orjson.dumps({
+            "name": workload.name, "implementation": "mlserver_runtime.OnnxModel",
+            "max_batch_size": 64, "max_batch_time": 0.001, "parameters": {"uri": str(workload.path)},
+        }))  # fmt: skip
+        start = (
+            "import sys; sys.argv = ['mlserver', 'start', sys.argv[1]]; from mlserver.cli import main; main()"
+        )
+        return [peers.python_of("mlserver"), "-c", start, home]
+
+    def environ(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(peers.SERVERS)}
+
+
+def simple_ones(folder: Path) -> list[Simple]:
+    return [
+        Bare(Target(BARE, PLAIN), folder),
+        Mosec(Target(MOSEC, PLAIN), folder),
+        LitServe(Target(LITSERVE, PLAIN), folder),
+        MlServer(Target(MLSERVER, OIP_JSON), folder),
+    ]

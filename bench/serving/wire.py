@@ -1,0 +1,108 @@
+"""What goes over the wire: the request of each protocol, and the numbers in its answer."""
+
+import http.client
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import numpy as np
+import orjson
+
+Headers = Mapping[str, str]
+
+
+class WrongAnswer(Exception):
+    """A server said something other than the model does."""
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How to ask a Model for a row, and where its output stands in the answer."""
+
+    request: Callable[[str, np.ndarray], Request]
+    output: Callable[[Headers, bytes], np.ndarray]
+
+
+def _named_tensors(path: str) -> Callable[[str, np.ndarray], Request]:
+    def request(model: str, row: np.ndarray) -> Request:
+        body = orjson.dumps({"inputs": {"x": _nested(row)}})
+        return Request(path.format(model=model), body, {"Content-Type": "application/json"})
+
+    return request
+
+
+def _named_output(_: Headers, body: bytes) -> np.ndarray:
+    return np.array(orjson.loads(body)["outputs"]["y"])
+
+
+def _oip_json_request(model: str, row: np.ndarray) -> Request:
+    tensor = {"name": "x", "shape": row.shape, "datatype": "FP32", "data": _nested(row.ravel())}
+    body = orjson.dumps({"inputs": [tensor]})
+    return Request(f"/v2/models/{model}/infer", body, {"Content-Type": "application/json"})
+
+
+def _oip_json_output(_: Headers, body: bytes) -> np.ndarray:
+    (tensor,) = orjson.loads(body)["outputs"]
+    return np.array(tensor["data"]).reshape(tensor["shape"])
+
+
+def _oip_binary_request(model: str, row: np.ndarray) -> Request:
+    data = row.astype("<f4").tobytes()
+    tensor = {
+        "name": "x",
+        "shape": row.shape,
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": len(data)},
+    }
+    head = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Inference-Header-Content-Length": str(len(head)),
+    }
+    return Request(f"/v2/models/{model}/infer", head + data, headers)
+
+
+def _oip_binary_output(headers: Headers, body: bytes) -> np.ndarray:
+    length = int(headers["Inference-Header-Content-Length"])
+    (tensor,) = orjson.loads(body[:length])["outputs"]
+    if tensor["parameters"]["binary_data_size"] != len(body) - length:
+        raise WrongAnswer("The lengths in the answer do not add up.")
+    return np.frombuffer(body[length:], "<f4").reshape(tensor["shape"])
+
+
+NATIVE = Protocol(_named_tensors("/api/v1/models/{model}/predict"), _named_output)
+PLAIN = Protocol(_named_tensors("/predict"), _named_output)
+OIP_JSON = Protocol(_oip_json_request, _oip_json_output)
+OIP_BINARY = Protocol(_oip_binary_request, _oip_binary_output)
+
+
+def _nested(array: np.ndarray) -> list:
+    # By way of decimals, for a float32 widened to a float64 prints twice as many digits as were meant.
+    return array.astype(np.float64).round(3).tolist()
+
+
+def post(url: str, request: Request) -> tuple[int, Headers, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    try:
+        connection.request("POST", request.path, request.body, request.headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def check(expected: np.ndarray, answered: np.ndarray) -> None:
+    """Raise WrongAnswer unless the numbers are the same within 1e-5."""
+    if answered.shape != expected.shape:
+        raise WrongAnswer(f"The answer has shape {answered.shape}, not {expected.shape}.")
+    # Not allclose alone: it holds NaN for unequal, which is right, but says not how far off the rest is.
+    if not np.allclose(answered, expected, rtol=1e-5, atol=1e-5):
+        raise WrongAnswer(f"The answer is off by {np.abs(answered - expected).max():.2g}.")

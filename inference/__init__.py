@@ -1,0 +1,1 @@
+"""Running models: engine, executors, doors."""

@@ -1,0 +1,1 @@
+"""Checks of a file before it serves: in a disposable child, without Django."""

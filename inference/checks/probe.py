@@ -1,0 +1,234 @@
+"""Loads a file in a disposable child first: a model file is native input, and a bad one can take a process down."""
+
+import hashlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from inference.engine.backends import SessionOptions
+from inference.engine.probed import ProbeFact
+from inference.engine.signature import Signature
+
+ONNX = "inference.engine.onnx_backend:OnnxBackend"
+CPU_ONLY = {"CPUExecutionProvider"}
+_ROOT = Path(__file__).resolve().parents[2]
+_START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from inference.checks.probe_child import main; main()"
+)
+# where the runtime and CUDA find their libraries and devices; everything else (secrets!) stays here
+_PASSED_ON = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "NVIDIA_VISIBLE_DEVICES",
+)
+_MAX_REPORT_BYTES = 4 << 20
+_LOOK_EVERY_S = 0.05
+_LINGER_S = 0.002
+_DEATH_S = 5.0
+_HAS_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
+_MIB = 1 << 20
+_REPORTED = ("code", "message", "provider", "runtime_version", "load_s", "run_s", "peak_rss_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What the child found. `code` is passed, load_failed, run_failed, memory, timed_out, crashed_signal or not_started."""
+
+    code: str
+    message: str
+    provider_asked: str
+    signature: Signature | None = None
+    fact: ProbeFact | None = None
+    provider: str = ""
+    runtime_version: str = ""
+    load_s: float = 0.0
+    run_s: float = 0.0
+    peak_rss_bytes: int = 0
+
+    @property
+    def has_passed(self) -> bool:
+        return self.fact is not None
+
+
+def probe(
+    path: Path,
+    options: SessionOptions,
+    *,
+    time_limit_s: float = 30.0,
+    memory_limit_bytes: int = 4 << 30,
+    rows: int = 1,
+    dynamic: int = 1,
+    backend: str = ONNX,
+) -> ProbeResult:
+    """Load `path` as it would be served and run it once on example input, within limits, in a child.
+
+    1. The file is hashed, and the child loads only bytes of that hash.
+    2. The child limits itself, shares nothing of our environment and dies when the calling thread dies.
+    3. Whatever it does, this returns within `time_limit_s` and a moment, and nothing of the child is left.
+
+    Memory counts beyond what interpreter and runtime take themselves: as address space on the CPU, as
+    resident memory with CUDA, whose own mappings would exceed any sensible address limit.
+    """
+    asked = options.providers[0]
+    try:
+        sha256 = options.expected_sha256 or _sha256(path)
+    except OSError as error:
+        message = f"The file could not be read ({error.strerror}); upload it again."
+        return ProbeResult("load_failed", message, asked)
+    order = {
+        "path": str(path.resolve()),
+        "options": asdict(replace(options, expected_sha256=sha256)),
+        "parent": os.getpid(),
+        "is_cpu_only": set(options.providers) <= CPU_ONLY,
+        "time_limit_s": time_limit_s,
+        "memory_limit_bytes": memory_limit_bytes,
+        "rows": rows,
+        "dynamic": dynamic,
+        "backend": backend,
+    }
+    try:
+        watch, status = _followed(order, time_limit_s, memory_limit_bytes)
+    except OSError as error:
+        return ProbeResult("not_started", f"The probe could not be started ({error.strerror}).", asked)
+    last = watch.last
+    if last.get("phase") != "done" or watch.cause:
+        code, message = _explain(watch, status, time_limit_s, memory_limit_bytes)
+        return ProbeResult(code, message, asked)
+    if last["code"] != "passed":
+        message = _memory_message(memory_limit_bytes) if last["code"] == "memory" else last["message"]
+        return ProbeResult(last["code"], message, asked, peak_rss_bytes=last["peak_rss_bytes"])
+    return ProbeResult(
+        signature=Signature.from_json(last["signature"]),
+        fact=ProbeFact(sha256, last["runtime_version"], last["provider"], options.digest),
+        provider_asked=asked,
+        **{name: last[name] for name in _REPORTED},
+    )
+
+
+def _followed(order: dict[str, Any], time_limit_s: float, memory_limit_bytes: int) -> "tuple[_Watch, int]":
+    """Start the child, follow it to its end or a limit, leave nothing of it."""
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        child = _start(order, folder)
+        watch = _Watch(child, time_limit_s, memory_limit_bytes)
+        try:
+            watch.follow()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            watch.pipe.close()
+            with suppress(subprocess.TimeoutExpired):  # stuck in a driver: the kernel ends it when it can
+                child.wait(_DEATH_S)
+    return watch, child.returncode or 0
+
+
+class _Watch:
+    """Reads the child's lines until it ends, or a limit does; `cause` then names the limit."""
+
+    def __init__(
+        self, child: "subprocess.Popen[bytes]", time_limit_s: float, memory_limit_bytes: int
+    ) -> None:
+        assert child.stdout is not None  # noqa: S101  for the type checker
+        self._child, self.pipe = child, child.stdout
+        self._ends_at = time.monotonic() + time_limit_s
+        self._memory_limit_bytes = memory_limit_bytes
+        self._own_bytes = 0  # what the child held before the file
+        self._unread = b""
+        self._size = 0
+        self.last: dict[str, Any] = {}
+        self.cause = ""
+
+    def follow(self) -> None:
+        pipe = self.pipe.fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while not self.cause:
+                if selector.select(_LOOK_EVERY_S):
+                    chunk = os.read(pipe, 1 << 16)
+                    if not chunk:
+                        break
+                    self._take(chunk)
+                self._look()
+        # a child that closes its pipe and lives on is as stuck as a silent one; it is not reaped here, for
+        # its number must stay its own until its group has been killed
+        while not self.cause and os.waitid(os.P_PID, self._child.pid, _HAS_ENDED) is None:
+            time.sleep(_LINGER_S)
+            self._look()
+
+    def _take(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        *lines, self._unread = (self._unread + chunk).split(b"\n")
+        for line in lines:
+            try:
+                self.last = json.loads(line)
+                self._own_bytes = self._own_bytes or self.last["resident_bytes"]
+            except (ValueError, LookupError, TypeError):  # only a child that is no longer ours writes this
+                self.cause = "crashed_signal"
+                return
+
+    def _look(self) -> None:
+        if self._size > _MAX_REPORT_BYTES:
+            self.cause = "load_failed"
+        elif time.monotonic() > self._ends_at:
+            self.cause = "timed_out"
+        elif self._own_bytes and _resident(self._child.pid) - self._own_bytes > self._memory_limit_bytes:
+            self.cause = "memory"
+
+
+def _start(order: dict[str, Any], folder: str) -> "subprocess.Popen[bytes]":
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment |= {"HOME": folder, "TMPDIR": folder, "OPENBLAS_NUM_THREADS": "1", "CUDA_CACHE_DISABLE": "1"}
+    return subprocess.Popen(  # noqa: S603  our own interpreter and program
+        [sys.executable, "-I", "-c", _START, str(_ROOT), json.dumps(order)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,  # its own group, so that killing it takes along whatever it started
+    )
+
+
+def _explain(watch: _Watch, status: int, time_limit_s: float, memory_limit_bytes: int) -> tuple[str, str]:
+    doing = {"loading": "while loading", "running": "in its first run"}.get(
+        watch.last.get("phase", ""), "at its start"
+    )
+    cause = watch.cause or ("timed_out" if -status == signal.SIGXCPU else "crashed_signal")
+    if cause == "timed_out":
+        return (
+            cause,
+            f"The file took longer than {time_limit_s:g} s {doing} and was ended; send a model that answers.",
+        )
+    if cause == "memory":
+        return cause, _memory_message(memory_limit_bytes)
+    if cause == "load_failed":
+        return cause, "The file declares more inputs and outputs than can be served; export it again."
+    name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    return cause, f"The runtime crashed {doing} ({name}); export the file again, it must not be loaded."
+
+
+def _memory_message(limit_bytes: int) -> str:
+    return f"The file needs more than {limit_bytes // _MIB} MiB of memory; use a smaller model or raise the probe's limit."
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):  # gone, or not Linux
+        return 0
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Translation between the wire and serving; nothing else."""

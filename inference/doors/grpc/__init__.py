@@ -1,0 +1,1 @@
+"""The Open Inference Protocol and two small services over gRPC."""

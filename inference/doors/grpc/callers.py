@@ -1,0 +1,79 @@
+"""What a call says beside its message: who asks, until when, and for which Model."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import close_old_connections
+from grpc import ServicerContext
+
+from inference.doors.grpc.codes import refusal_for
+from registry.access.key_ring import Principal
+from registry.access.keys import admit
+from registry.access.policies import Right, actor_from_key
+from registry.errors import NotAllowed, NotAuthenticated
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+_A_CENTURY_S = 3e9
+
+
+class Caller:
+    """The context of one call."""
+
+    def __init__(self, context: ServicerContext) -> None:
+        self._context = context
+        self.metadata: Mapping[str, str] = dict(context.invocation_metadata())
+
+    def admitted(self, *rights: Right) -> Principal:
+        """Return whose key this is, if it carries one of these rights."""
+        scheme, _, text = str(self.metadata.get("authorization", "")).partition(" ")
+        if scheme.lower() != "bearer":
+            raise NotAuthenticated(
+                "A valid API key is needed: metadata `authorization`, value `Bearer <key>`."
+            )
+        principal = admit(text.strip()).principal
+        if actor_from_key(principal).rights.isdisjoint(rights):
+            raise NotAllowed(f"The key {principal.name!r} lacks the right to {rights[0].replace('_', ' ')}.")
+        return principal
+
+    @property
+    def within_s(self) -> float | None:
+        """Until the call's deadline; None when it has none."""
+        left_s: float | None = self._context.time_remaining()
+        return left_s if left_s is not None and left_s < _A_CENTURY_S else None
+
+    def tell(self, request_id: str) -> None:
+        self._context.set_trailing_metadata((("x-request-id", request_id),))
+
+
+def answering(
+    answer: Callable[[Request, Caller], Response],
+) -> Callable[[Request, ServicerContext], Response]:
+    """Turn a function of message and caller into a handler that ends in an answer or a status."""
+
+    def handle(request: Request, context: ServicerContext) -> Response:
+        with database_thread():
+            try:
+                return answer(request, Caller(context))
+            except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed a status)
+                refused = refusal_for(error)
+        context.set_trailing_metadata((("x-error-code", refused.word),))
+        context.abort(refused.code, refused.text)
+        raise AssertionError("abort returned")
+
+    return handle
+
+
+@contextmanager
+def database_thread() -> Iterator[None]:
+    """The pool's threads are not Django's: nobody else looks after their connections."""
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
+
+
+Handler = Callable[[Any, ServicerContext], Any]

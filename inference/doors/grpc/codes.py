@@ -1,0 +1,62 @@
+"""Errors on the wire: one table from error class to status code."""
+
+from typing import NamedTuple
+
+import structlog
+from django.db import DatabaseError
+from grpc import StatusCode
+
+from inference import errors as serving
+from inference.engine import errors as engine
+from registry import errors as registry
+
+log = structlog.get_logger("roundhouse.grpc")
+
+# The nearest class in an error's line of descent decides. UNAVAILABLE is what clients repeat by themselves, so it
+# stands for our own passing troubles; RESOURCE_EXHAUSTED tells a caller that it asks too much.
+CODES: dict[type[Exception], StatusCode] = {
+    registry.NotFound: StatusCode.NOT_FOUND,
+    registry.NoLiveVersion: StatusCode.UNAVAILABLE,
+    registry.NotAuthenticated: StatusCode.UNAUTHENTICATED,
+    registry.NotAllowed: StatusCode.PERMISSION_DENIED,
+    registry.Conflict: StatusCode.FAILED_PRECONDITION,
+    registry.Stopped: StatusCode.UNAVAILABLE,
+    registry.Invalid: StatusCode.INVALID_ARGUMENT,
+    registry.FetchFailed: StatusCode.FAILED_PRECONDITION,
+    serving.Loading: StatusCode.UNAVAILABLE,
+    serving.RoutesTooOld: StatusCode.UNAVAILABLE,
+    serving.Stopping: StatusCode.UNAVAILABLE,
+    engine.EngineError: StatusCode.UNAVAILABLE,
+    engine.InvalidInput: StatusCode.INVALID_ARGUMENT,
+    engine.RunFailed: StatusCode.INVALID_ARGUMENT,
+    engine.RunTimedOut: StatusCode.UNAVAILABLE,
+    engine.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
+    engine.Cancelled: StatusCode.CANCELLED,
+    DatabaseError: StatusCode.UNAVAILABLE,
+}
+
+
+class Refusal(NamedTuple):
+    code: StatusCode
+    text: str
+    word: str  # the same stable word that HTTP answers carry
+
+
+def refusal_for(error: Exception) -> Refusal:
+    """Say what the caller is told; what nobody foresaw goes to the log and not to the caller."""
+    code = code_of(type(error))
+    if isinstance(error, DatabaseError):
+        log.error("database unavailable", exc_info=error)
+        return Refusal(
+            StatusCode.UNAVAILABLE, "The database does not answer; try again.", "database_unavailable"
+        )
+    if code is None or not isinstance(error, registry.RoundhouseError | engine.EngineError):
+        log.error("unhandled error", exc_info=error)
+        return Refusal(
+            StatusCode.INTERNAL, "Something broke on our side; it is in our log.", "internal_error"
+        )
+    return Refusal(code, str(error), error.code)
+
+
+def code_of(kind: type[Exception]) -> StatusCode | None:
+    return next((CODES[parent] for parent in kind.__mro__ if parent in CODES), None)

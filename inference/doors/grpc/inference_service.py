@@ -1,0 +1,166 @@
+"""inference.GRPCInferenceService: the protocol's calls. What is not here, gRPC answers UNIMPLEMENTED."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+
+from inference.doors.grpc.callers import Caller, answering, database_thread
+from inference.doors.grpc.codes import refusal_for
+from inference.doors.grpc.generated import open_inference_pb2 as pb
+from inference.doors.grpc.translating import read_infer, write_infer
+from inference.doors.oip import describing
+from inference.doors.oip.conf import limits
+from inference.doors.oip.messages import terms_of
+from inference.serving import runtime, services
+from inference.serving.calls import Call
+from registry.access.key_ring import Principal
+from registry.access.policies import Right
+
+NAME = "inference.GRPCInferenceService"
+
+
+def handlers(*, streams: int) -> grpc.GenericRpcHandler:
+    """At most so many streams at once: each keeps a thread for as long as it lives."""
+    calls: dict[str, tuple[Callable[[Any, Caller], Any], Any]] = {
+        "ServerLive": (server_live, pb.ServerLiveRequest),
+        "ServerReady": (server_ready, pb.ServerReadyRequest),
+        "ModelReady": (model_ready, pb.ModelReadyRequest),
+        "ServerMetadata": (server_metadata, pb.ServerMetadataRequest),
+        "ModelMetadata": (model_metadata, pb.ModelMetadataRequest),
+        "ModelInfer": (model_infer, pb.ModelInferRequest),
+        "ModelConfig": (model_config, pb.ModelConfigRequest),
+        "ModelStatistics": (model_statistics, pb.ModelStatisticsRequest),
+        "RepositoryIndex": (repository_index, pb.RepositoryIndexRequest),
+        "RepositoryModelLoad": (repository_load, pb.RepositoryModelLoadRequest),
+        "RepositoryModelUnload": (repository_unload, pb.RepositoryModelUnloadRequest),
+    }
+    unary = {
+        name: grpc.unary_unary_rpc_method_handler(answering(answer), message.FromString, _serialize)
+        for name, (answer, message) in calls.items()
+    }
+    stream = grpc.stream_stream_rpc_method_handler(
+        _streaming(threading.BoundedSemaphore(streams)), pb.ModelInferRequest.FromString, _serialize
+    )
+    return grpc.method_handlers_generic_handler(NAME, {**unary, "ModelStreamInfer": stream})
+
+
+def server_live(_: pb.ServerLiveRequest, __: Caller) -> pb.ServerLiveResponse:
+    return pb.ServerLiveResponse(live=True)
+
+
+def server_ready(_: pb.ServerReadyRequest, __: Caller) -> pb.ServerReadyResponse:
+    return pb.ServerReadyResponse(ready=runtime.report().can_predict)
+
+
+def model_ready(request: pb.ModelReadyRequest, caller: Caller) -> pb.ModelReadyResponse:
+    return pb.ModelReadyResponse(ready=_describe(request.name, request.version, caller).is_ready)
+
+
+def server_metadata(_: pb.ServerMetadataRequest, caller: Caller) -> pb.ServerMetadataResponse:
+    _admitted(caller)
+    return pb.ServerMetadataResponse(**describing.server())
+
+
+def model_metadata(request: pb.ModelMetadataRequest, caller: Caller) -> pb.ModelMetadataResponse:
+    return pb.ModelMetadataResponse(**describing.metadata(_describe(request.name, request.version, caller)))
+
+
+def model_config(request: pb.ModelConfigRequest, caller: Caller) -> pb.ModelConfigResponse:
+    told = describing.config(_describe(request.name, request.version, caller))
+    response: pb.ModelConfigResponse = ParseDict({"config": told}, pb.ModelConfigResponse())
+    return response
+
+
+def model_infer(message: pb.ModelInferRequest, caller: Caller) -> pb.ModelInferResponse:
+    by = caller.admitted(Right.PREDICT)
+    name, version, alias = describing.parse_name(message.model_name, message.model_version)
+    request = read_infer(message, limits())
+    terms = terms_of(request.parameters, within_s=caller.within_s)
+    prediction = services.predict(
+        Call(
+            by=by,
+            model=name,
+            version=version,
+            alias=alias,
+            inputs=request.inputs,
+            outputs=request.output_names,
+            routing_key=caller.metadata.get("x-routing-key"),
+            fields=request.parameters,
+            within_s=terms.within_s,
+            priority=terms.priority,
+            caller_id=message.id,
+        )
+    )
+    caller.tell(prediction.request_id)
+    return write_infer(request, prediction)
+
+
+def model_statistics(request: pb.ModelStatisticsRequest, caller: Caller) -> pb.ModelStatisticsResponse:
+    by = _admitted(caller)
+    name, version, _ = (
+        describing.parse_name(request.name, request.version) if request.name else (None, None, None)
+    )
+    found = services.statistics(by, name, version)
+    return pb.ModelStatisticsResponse(model_stats=[describing.statistics(*one) for one in found])
+
+
+def repository_index(request: pb.RepositoryIndexRequest, caller: Caller) -> pb.RepositoryIndexResponse:
+    found = services.repository_index(_admitted(caller), request.ready)
+    return pb.RepositoryIndexResponse(models=describing.index(found))
+
+
+def repository_load(request: pb.RepositoryModelLoadRequest, caller: Caller) -> pb.RepositoryModelLoadResponse:
+    services.load(caller.admitted(Right.WRITE), request.model_name)
+    return pb.RepositoryModelLoadResponse()
+
+
+def repository_unload(
+    request: pb.RepositoryModelUnloadRequest, caller: Caller
+) -> pb.RepositoryModelUnloadResponse:
+    services.unload(caller.admitted(Right.WRITE), request.model_name)
+    return pb.RepositoryModelUnloadResponse()
+
+
+def _streaming(room: threading.BoundedSemaphore) -> Callable[..., Iterator[pb.ModelStreamInferResponse]]:
+    def handle(
+        requests: Iterable[pb.ModelInferRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.ModelStreamInferResponse]:
+        if not room.acquire(blocking=False):
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many streams are open; close one or call ModelInfer."
+            )
+        try:
+            for request in requests:
+                yield _streamed(request, context)
+        finally:
+            room.release()
+
+    return handle
+
+
+def _streamed(request: pb.ModelInferRequest, context: grpc.ServicerContext) -> pb.ModelStreamInferResponse:
+    """One answer of a stream; an error belongs to its request and does not end the stream."""
+    with database_thread():
+        try:
+            return pb.ModelStreamInferResponse(infer_response=model_infer(request, Caller(context)))
+        except Exception as error:  # noqa: BLE001 (the stream's other requests are owed their answers)
+            failed = pb.ModelInferResponse(id=request.id, model_name=request.model_name)
+            return pb.ModelStreamInferResponse(error_message=refusal_for(error).text, infer_response=failed)
+
+
+def _admitted(caller: Caller) -> Principal:
+    return caller.admitted(Right.PREDICT, Right.READ)
+
+
+def _describe(name: str, version: str, caller: Caller) -> Any:
+    by = _admitted(caller)
+    model, number, alias = describing.parse_name(name, version)
+    return services.describe(by, model, number, alias)
+
+
+def _serialize(message: Any) -> bytes:
+    raw: bytes = message.SerializeToString()
+    return raw

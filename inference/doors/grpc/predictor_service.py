@@ -1,0 +1,159 @@
+"""roundhouse.Predictor and roundhouse.ModelService: one input of numbers, one output of numbers."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+from django.conf import settings
+
+from inference.doors.grpc.callers import Caller, answering
+from inference.doors.grpc.generated import predictor_pb2 as pb
+from inference.doors.oip.describing import parse_name
+from inference.doors.oip.errors import BadRequest, BadTensor
+from inference.doors.oip.messages import Array, terms_of
+from inference.doors.oip.tensors import check_shape
+from inference.engine.signature import TensorSpec
+from inference.errors import UnknownModel
+from inference.serving import services
+from inference.serving.calls import Call, Description, Prediction
+from registry.access.key_ring import Principal
+from registry.access.policies import Right
+
+NAMES = ("roundhouse.Predictor", "roundhouse.ModelService")
+
+_MOST_REQUESTS = 1024
+
+
+def handlers() -> tuple[grpc.GenericRpcHandler, ...]:
+    def unary(answer: Any, message: Any) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(
+            answering(answer), message.FromString, lambda response: response.SerializeToString()
+        )
+
+    predictor, model_service = NAMES
+    return (
+        grpc.method_handlers_generic_handler(
+            predictor, {"Predict": unary(predict_features, pb.FeaturesRequest)}
+        ),
+        grpc.method_handlers_generic_handler(
+            model_service,
+            {
+                "Predict": unary(predict, pb.PredictRequest),
+                "BatchPredict": unary(batch_predict, pb.BatchPredictRequest),
+            },
+        ),
+    )
+
+
+def predict_features(request: pb.FeaturesRequest, caller: Caller) -> pb.FeaturesResponse:
+    asked = _Asked(caller)
+    prediction, output = asked.run(asked.as_row(request.features))
+    row = output.ravel()
+    if not row.size:
+        raise BadRequest(f"{prediction.model} answered with an empty tensor, which is no prediction.")
+    if prediction.labels is None:
+        return pb.FeaturesResponse(prediction=row[0], outputs=row)
+    best = int(np.argmax(row))
+    return pb.FeaturesResponse(prediction=best, confidence=row[best], outputs=row)
+
+
+def predict(request: pb.PredictRequest, caller: Caller) -> pb.PredictResponse:
+    asked = _Asked(caller)
+    _, output = asked.run(asked.tensor_of(request))
+    return pb.PredictResponse(output=output.ravel(), shape=output.shape)
+
+
+def batch_predict(request: pb.BatchPredictRequest, caller: Caller) -> pb.BatchPredictResponse:
+    asked = _Asked(caller)
+    if len(request.requests) > _MOST_REQUESTS:
+        raise BadRequest(
+            f"The batch has {len(request.requests)} requests; send at most {_MOST_REQUESTS} at once."
+        )
+    tensors = [asked.tensor_of(one) for one in request.requests]
+    if len(tensors) > 1 and asked.description.signature.is_batchable and _stack(tensors):
+        outputs = asked.run_together(tensors)
+    else:
+        outputs = [asked.run(tensor)[1] for tensor in tensors]
+    return pb.BatchPredictResponse(
+        responses=[pb.PredictResponse(output=output.ravel(), shape=output.shape) for output in outputs]
+    )
+
+
+class _Asked:
+    """The Model that a call's metadata names, and its one input."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._by: Principal = caller.admitted(Right.PREDICT)
+        name = caller.metadata.get("x-model") or settings.DEFAULT_MODEL
+        if not name:
+            raise UnknownModel("The call names no Model and there is no default; send metadata `x-model`.")
+        self._model, self._version, self._alias = parse_name(name, caller.metadata.get("x-model-version", ""))
+        self.description: Description = services.describe(self._by, self._model, self._version, self._alias)
+        self._input = _only(self.description.signature.inputs, f"{self._model} takes", "input")
+
+    def as_row(self, values: Sequence[float]) -> Array:
+        """Give one row the shape that the model takes."""
+        flat = np.array(values, np.float32)
+        dims = self._input.shape
+        if self._input.any_rank or len(dims) == 1:
+            return flat
+        rest = math.prod(dim or 1 for dim in dims[1:])
+        if dims[1:].count(None) > 1 or not rest or flat.size % rest:
+            raise BadTensor(
+                f"Input {self._input.name!r} has {flat.size} numbers and the model takes rows of shape "
+                f"{[dim or -1 for dim in dims[1:]]}; send that many.",
+                field=self._input.name,
+            )
+        return flat.reshape([1, *(flat.size // rest if dim is None else dim for dim in dims[1:])])
+
+    def tensor_of(self, request: pb.PredictRequest) -> Array:
+        if not request.shape:
+            return self.as_row(request.input)
+        shape = check_shape(self._input.name, list(request.shape))
+        if math.prod(shape) != len(request.input):
+            raise BadTensor(
+                f"Input {self._input.name!r} has {len(request.input)} numbers and shape {list(shape)}; make them agree.",
+                field=self._input.name,
+            )
+        return np.array(request.input, np.float32).reshape(shape)
+
+    def run(self, tensor: Array) -> tuple[Prediction, Array]:
+        terms = terms_of({}, within_s=self._caller.within_s)
+        prediction = services.predict(
+            Call(
+                by=self._by,
+                model=self._model,
+                version=self._version,
+                alias=self._alias,
+                inputs={self._input.name: tensor},
+                routing_key=self._caller.metadata.get("x-routing-key"),
+                within_s=terms.within_s,
+            )
+        )
+        self._caller.tell(prediction.request_id)
+        output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
+        return prediction, prediction.outputs[output.name]
+
+    def run_together(self, tensors: list[Array]) -> list[Array]:
+        """Answer all in one run; where the output has no row for each row of the input, one by one."""
+        stacked = np.concatenate(tensors)
+        _, output = self.run(stacked)
+        if output.ndim == 0 or output.shape[0] != len(stacked):
+            return [self.run(tensor)[1] for tensor in tensors]
+        return np.split(output, np.cumsum([len(tensor) for tensor in tensors])[:-1])
+
+
+def _stack(tensors: list[Array]) -> bool:
+    return all(tensor.ndim and tensor.shape[1:] == tensors[0].shape[1:] for tensor in tensors)
+
+
+def _only(specs: tuple[TensorSpec, ...], who: str, what: str) -> TensorSpec:
+    """The one tensor, which these messages do not name and which must hold numbers."""
+    needed = [spec for spec in specs if not spec.optional]
+    if len(needed) != 1 or needed[0].datatype == "BYTES":
+        held = ", ".join(f"{spec.name} ({spec.datatype})" for spec in needed) or "none"
+        raise BadRequest(f"{who} {held}: this call is for one {what} of numbers; use GRPCInferenceService.")
+    return needed[0]

@@ -1,0 +1,100 @@
+"""Bodies: read within limits, unpacked within limits, cut into JSON and tensors, and packed again."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from inference.doors.oip.errors import BadEncoding, BadHeaderLength
+from inference.doors.oip.messages import Limits
+from inference.doors.oip.tensors import Buffer
+from inference.doors.wire import check_length, read_exactly
+from registry.errors import BodyTooLarge
+
+Environ = Mapping[str, Any]  # WSGI's; Django's request.META is the same
+
+_WINDOW = {"gzip": 31, "deflate": 15}  # deflate on the web is zlib's format
+_WORTH_PACKING = 1024
+
+
+def read_body(environ: Environ, read: Callable[[int], bytes], limits: Limits) -> tuple[bytes, Buffer]:
+    """Return the JSON part and the bytes of the binary tensors behind it.
+
+    An unpacked body is read in these two parts, so that the tensors begin where an allocation begins: aligned.
+    """
+    header_length = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+    limit = limits.json_bytes if header_length is None else limits.body_bytes
+    length = check_length(str(environ.get("CONTENT_LENGTH") or ""), limit)
+    encoding = str(environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower()
+    if encoding not in {"", "identity"}:
+        return split(inflate(read_exactly(read, length), encoding, limit), header_length, limits)
+    json_length = length if header_length is None else check_header_length(header_length, length, limits)
+    text = read_exactly(read, json_length)
+    return text, read_exactly(read, length - json_length)
+
+
+def split(body: bytes, header_length: str | None, limits: Limits) -> tuple[bytes, Buffer]:
+    """Cut a whole body in two."""
+    if header_length is None:
+        return body, b""
+    at = check_header_length(header_length, len(body), limits)
+    return body[:at], memoryview(body)[at:]
+
+
+def check_header_length(given: str, body_length: int, limits: Limits) -> int:
+    if not (given.isascii() and given.isdigit() and len(given) < 20):
+        raise BadHeaderLength
+    length = int(given)
+    if length > body_length:
+        raise BadHeaderLength(
+            f"Inference-Header-Content-Length is {length} and the body has {body_length} bytes; "
+            "send the length of its JSON part."
+        )
+    if length > limits.json_bytes:
+        raise BodyTooLarge(
+            f"The JSON part has {length:,} bytes; at most {limits.json_bytes:,} are accepted here."
+        )
+    return length
+
+
+def inflate(body: bytes, encoding: str, limit: int) -> bytes:
+    """Unpack at most `limit` bytes; a body that holds more is refused when that many are out."""
+    if encoding not in _WINDOW:
+        raise BadEncoding(
+            f"The body's Content-Encoding {encoding[:40]!r} is not known here; send gzip, deflate or none."
+        )
+    unpacker = zlib.decompressobj(_WINDOW[encoding])
+    try:
+        plain = unpacker.decompress(body, limit + 1)
+    except zlib.error:
+        raise BadEncoding(f"The body is not valid {encoding}.") from None
+    if len(plain) > limit:
+        raise BodyTooLarge(f"The body unpacks to more than {limit:,} bytes, the most that is accepted here.")
+    if not unpacker.eof or unpacker.unused_data:
+        raise BadEncoding(
+            f"The body is {'longer than its' if unpacker.eof else 'cut off in its'} {encoding} stream."
+        )
+    return plain
+
+
+def deflate(parts: Sequence[Any], accepted: str) -> tuple[bytes, str | None]:
+    """Join an answer and pack it as the caller asked, by Accept-Encoding; never br, which stock clients cannot read."""
+    body = b"".join(parts)
+    encoding = chosen_encoding(accepted) if accepted and len(body) >= _WORTH_PACKING else None
+    if encoding == "gzip":
+        return gzip.compress(body, compresslevel=1, mtime=0), encoding
+    if encoding == "deflate":
+        return zlib.compress(body, level=1), encoding
+    return body, None
+
+
+def chosen_encoding(accepted: str) -> str | None:
+    """The one of ours that is named first and not refused with q=0."""
+    for part in accepted.lower().split(","):
+        name, *arguments = (piece.strip() for piece in part.split(";"))
+        if name in _WINDOW and not any(argument.replace(" ", "") in _REFUSED for argument in arguments):
+            return name
+    return None
+
+
+_REFUSED = {"q=0", "q=0.0", "q=0.00", "q=0.000"}

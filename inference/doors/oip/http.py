@@ -1,0 +1,203 @@
+"""The protocol's routes. Nothing here knows tensors: the codec does, and serving answers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from inference.doors import staleness
+from inference.doors.oip import codec, describing
+from inference.doors.oip.bodies import Environ
+from inference.doors.oip.conf import limits
+from inference.doors.oip.errors import BadParameter, BadRequest
+from inference.doors.oip.messages import terms_of
+from inference.doors.wire import check_length, read_deadline_s
+from inference.errors import BadBody
+from inference.serving import runtime, services
+from inference.serving.calls import Call, Description
+from registry.access.authentication import ApiKeyAuthentication
+from registry.access.key_ring import Principal
+from registry.access.policies import Right
+from registry.api_base import HasRight
+from registry.errors import NotFound
+
+_JSON = "application/json"
+_SMALL_BODY = 1 << 20
+
+
+def infer(
+    environ: Environ, read: Callable[[int], bytes], *, by: Principal, model: str, version: str = ""
+) -> tuple[codec.Headers, bytes]:
+    """Answer an inference request from a WSGI environment and its body; the view, and what may stand before it."""
+    name, number, alias = describing.parse_name(model, version)
+    request = codec.read_infer(environ, read, limits())
+    terms = terms_of(request.parameters, within_s=read_deadline_s(environ))
+    prediction = services.predict(
+        Call(
+            by=by,
+            model=name,
+            version=number,
+            alias=alias,
+            inputs=request.inputs,
+            outputs=request.output_names,
+            routing_key=environ.get("HTTP_X_ROUTING_KEY"),
+            fields=request.parameters,
+            within_s=terms.within_s,
+            priority=terms.priority,
+            caller_id=request.id or "",
+        )
+    )
+    return codec.write_infer(request, prediction, accepted=environ.get("HTTP_ACCEPT_ENCODING", ""))
+
+
+def as_oip(problem: HttpResponse) -> HttpResponse:
+    """Say what an API problem says in the protocol's own form. It knows one status for what a caller did wrong."""
+    told = orjson.loads(problem.content)
+    body = {"error": told["detail"], "code": told["code"], "retryable": told["retryable"]}
+    response = _json(body, status=400 if problem.status_code == 422 else problem.status_code)
+    for header in ("Retry-After", "WWW-Authenticate"):
+        if header in problem:
+            response[header] = problem[header]
+    return response
+
+
+class OipView(APIView):
+    authentication_classes = [ApiKeyAuthentication]
+    permission_classes = [HasRight(Right.PREDICT) | HasRight(Right.READ)]
+    schema = None  # the protocol publishes its own description
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Leave negotiation out: stock clients send no Accept and no Content-Type, or one that is not true."""
+        self.perform_authentication(request)
+        self.check_permissions(request)
+        self.check_throttles(request)
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
+        """Answer as the one table of problems says, in the protocol's form."""
+        return as_oip(super().handle_exception(exc))
+
+
+class LiveView(OipView):
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def get(self, request: Request) -> HttpResponse:
+        return _json({"live": True})
+
+
+class ReadyView(OipView):
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def get(self, request: Request) -> HttpResponse:
+        is_ready = runtime.report().can_predict
+        return _json({"ready": is_ready}, status=200 if is_ready else 503)
+
+
+class ServerView(OipView):
+    def get(self, request: Request) -> HttpResponse:
+        return _json(describing.server())
+
+
+class ModelView(OipView):
+    def get(self, request: Request, model: str, version: str = "") -> HttpResponse:
+        return _json(describing.metadata(_describe(request, model, version)))
+
+
+class ModelReadyView(OipView):
+    def get(self, request: Request, model: str, version: str = "") -> HttpResponse:
+        description = _describe(request, model, version)
+        status = 200 if description.is_ready else 503
+        return _json({"name": description.model, "ready": description.is_ready}, status=status)
+
+
+class ConfigView(OipView):
+    def get(self, request: Request, model: str, version: str = "") -> HttpResponse:
+        return _json(describing.config(_describe(request, model, version)))
+
+
+class InferView(OipView):
+    permission_classes = [HasRight(Right.PREDICT)]
+
+    def post(self, request: Request, model: str, version: str = "") -> HttpResponse:
+        headers, body = infer(
+            request.META, request._request.read, by=_principal(request), model=model, version=version
+        )
+        staleness.tell(request)
+        return HttpResponse(body, headers=dict(headers))
+
+
+class StatisticsView(OipView):
+    def get(self, request: Request, model: str = "", version: str = "") -> HttpResponse:
+        name, number, _ = describing.parse_name(model, version) if model else (None, None, None)
+        found = services.statistics(_principal(request), name, number)
+        return _json({"model_stats": [describing.statistics(*one) for one in found]})
+
+
+class IndexView(OipView):
+    def post(self, request: Request) -> HttpResponse:
+        only_ready = _small_body(request).get("ready", False)
+        if not isinstance(only_ready, bool):
+            raise BadParameter("Field 'ready' is neither true nor false.")
+        return _json(describing.index(services.repository_index(_principal(request), only_ready)))
+
+
+class LoadView(OipView):
+    permission_classes = [HasRight(Right.WRITE)]
+
+    def post(self, request: Request, model: str) -> HttpResponse:
+        _small_body(request)
+        services.load(_principal(request), model)
+        return _json({})
+
+
+class UnloadView(OipView):
+    permission_classes = [HasRight(Right.WRITE)]
+
+    def post(self, request: Request, model: str) -> HttpResponse:
+        _small_body(request)
+        services.unload(_principal(request), model)
+        return _json({})
+
+
+class NowhereView(OipView):
+    """Every other address below /v2: its clients read JSON, not pages."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return _json({"error": "There is nothing at this address.", "code": NotFound.code}, status=404)
+
+
+def _principal(request: Request) -> Principal:
+    """Whose key it is: ours is the only authentication here."""
+    return cast(Principal, request.user)
+
+
+def _describe(request: Request, model: str, version: str) -> Description:
+    name, number, alias = describing.parse_name(model, version)
+    return services.describe(_principal(request), name, number, alias)
+
+
+def _small_body(request: Request) -> Mapping[str, Any]:
+    """Read the body of a control call, which may be empty or left out."""
+    length = check_length(request.META.get("CONTENT_LENGTH") or "0", _SMALL_BODY)
+    body = request._request.read(length)
+    if not body.strip():
+        return {}
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadBody(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(given, dict):
+        raise BadRequest("The body is not a JSON object.")
+    return given
+
+
+def _json(body: Any, *, status: int = 200) -> HttpResponse:
+    return HttpResponse(orjson.dumps(body), status=status, content_type=_JSON)

@@ -1,0 +1,69 @@
+"""One inference request as all forms of the protocol mean it, and what bounds it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from inference.doors.oip.errors import BadParameter
+from inference.engine.combiner import Priority
+from inference.serving.calls import DEADLINE_S, LONGEST_DEADLINE_S
+
+Array = NDArray[Any]
+Parameters = Mapping[str, bool | int | float | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    json_bytes: int = 8 << 20
+    body_bytes: int = 64 << 20
+    tensors: int = 256
+    # One text is a Python object of 50 bytes and more, however short it was on the wire.
+    texts: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class AskedOutput:
+    name: str
+    is_binary: bool | None = None  # None: as the request says for all
+    classes: int = 0  # 0: the tensor itself
+
+
+@dataclass(slots=True)
+class InferRequest:
+    inputs: Mapping[str, Array]
+    outputs: tuple[AskedOutput, ...] | None = None  # None: all
+    id: str | None = None
+    parameters: Parameters = field(default_factory=dict)
+
+    @property
+    def output_names(self) -> list[str] | None:
+        return None if self.outputs is None else [output.name for output in self.outputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    within_s: float
+    priority: Priority
+
+
+def terms_of(parameters: Parameters, *, within_s: float | None = None) -> Terms:
+    """Read `timeout` and `priority`; `within_s` is what the transport says of the deadline. The nearer one counts."""
+    for name in ("sequence_id", "sequence_start", "sequence_end"):
+        if parameters.get(name):
+            raise BadParameter(
+                f"Parameter {name!r}: models here keep no state between requests; leave it out."
+            )
+    timeout_us = _whole(parameters, "timeout")
+    wanted = [s for s in (within_s, timeout_us / 1e6 if timeout_us else None) if s is not None]
+    # The protocol's first rank is 1 and 0 means none was given; every later rank may wait.
+    priority = Priority.LIVE if _whole(parameters, "priority") <= 1 else Priority.BULK
+    return Terms(min([*wanted, LONGEST_DEADLINE_S]) if wanted else DEADLINE_S, priority)
+
+
+def _whole(parameters: Parameters, name: str) -> int:
+    value = parameters.get(name, 0)
+    if type(value) is not int or value < 0:
+        raise BadParameter(f"Parameter {name!r} is {value!r}; send a whole number, 0 or more.")
+    return value

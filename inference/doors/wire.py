@@ -1,0 +1,49 @@
+"""What every HTTP door reads alike: lengths, bodies, deadlines."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from inference.errors import BadBody, BadDeadline, LengthRequired
+from inference.serving.calls import LONGEST_DEADLINE_S
+from registry.errors import BodyTooLarge
+
+
+def check_length(given: str, limit: int) -> int:
+    """Return a Content-Length, which must be a number within the limit."""
+    if not (given.isascii() and given.isdigit() and len(given) < 20):
+        raise LengthRequired
+    if int(given) > limit:
+        raise BodyTooLarge(f"The body has {int(given):,} bytes; at most {limit:,} are accepted here.")
+    return int(given)
+
+
+def read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
+    if not length:
+        return b""
+    body = read(length)
+    if len(body) == length:
+        return body
+    parts = [body]
+    missing = length - len(body)
+    while body and missing:
+        body = read(missing)
+        parts.append(body)
+        missing -= len(body)
+    if missing:
+        raise BadBody(f"The body ended {missing} bytes before its Content-Length.")
+    return b"".join(parts)
+
+
+def read_deadline_s(environ: Mapping[str, Any]) -> float | None:
+    """How long the answer is wanted, as X-Deadline-Ms says; None where it does not."""
+    given = environ.get("HTTP_X_DEADLINE_MS")
+    if given is None:
+        return None
+    if not (
+        given.isascii()
+        and given.isdigit()
+        and len(given) < 10
+        and 1 <= int(given) <= LONGEST_DEADLINE_S * 1000
+    ):
+        raise BadDeadline(f"X-Deadline-Ms must be a whole number from 1 to {LONGEST_DEADLINE_S * 1000:,.0f}.")
+    return int(given) / 1000

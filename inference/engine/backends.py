@@ -1,0 +1,69 @@
+"""The seam between the engine and a runtime: what a loaded session can do, and what a loader is asked for."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engine.signature import Signature
+
+type_ndarray = NDArray[np.generic]
+Tensors = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How a version is loaded. `digest` goes into the probe's fact: other options are another load.
+
+    `expected_sha256` is checked against the very bytes that are loaded; it names the file, not the way of
+    loading it, so it stays out of the digest.
+    """
+
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    device_id: int = 0
+    intra_op_threads: int = 1
+    graph_level: str = "all"  # disabled | basic | extended | all
+    arena_limit_bytes: int | None = None
+    fp16: bool = False
+    extra: Mapping[str, str] = field(default_factory=dict)
+    expected_sha256: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Name this way of loading by a hash that is the same in every process."""
+        settings = {**asdict(self), "extra": dict(sorted(self.extra.items()))}
+        del settings["expected_sha256"]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+class Session(Protocol):
+    """A model in memory. Several threads may call `run` at once; call `close` only when none is inside."""
+
+    signature: Signature
+    provider: str  # what really runs it, e.g. CPUExecutionProvider
+
+    def run(
+        self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
+    ) -> dict[str, type_ndarray]:
+        """Run one batch; raise RunFailed, or RunTimedOut when the soft limit ends it."""
+
+    def footprint_bytes(self) -> int:
+        """What the session holds on its device, measured where the runtime lets us."""
+
+    def close(self) -> None: ...
+
+
+class Backend(Protocol):
+    """A runtime that can load files."""
+
+    name: str
+
+    def runtime_version(self) -> str: ...
+
+    def load(self, path: Path, options: SessionOptions) -> Session:
+        """Load a file; raise LoadFailed with a sentence for people."""

@@ -1,0 +1,248 @@
+"""The engine of a process: loads versions into a pool, batches the calls of each, swaps them without a gap."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from inference.engine.backends import Backend, Session
+from inference.engine.batcher import Answer, BatchConfig, Batcher, Cancellation, Health
+from inference.engine.combiner import Priority
+from inference.engine.errors import EngineStopped, NotLoaded
+from inference.engine.latency import FixedPace, Pace, TargetPace
+from inference.engine.leases import Held, Lease, LoadOrder
+from inference.engine.meters import Meters
+from inference.engine.pool import SessionPool
+from inference.engine.signature import Signature
+from inference.engine.tensors import prepare
+from inference.engine.warmup import Profile
+
+LEASE_IN_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one version is served. The order's `max_batch` is the largest batch; a target makes it vary below that."""
+
+    order: LoadOrder
+    batching: BatchConfig = field(default_factory=BatchConfig)
+    target_p99_s: float | None = None
+    wait_s: float = 0.0
+
+    def batching_on(self, profile: Profile) -> BatchConfig:
+        """The batching with a lease that the version's own longest run, as warmed up, cannot lose by itself."""
+        lease_s = max(self.batching.limits.lease_s, LEASE_IN_RUNS * max(profile.values()))
+        return replace(
+            self.batching,
+            limits=replace(self.batching.limits, lease_s=lease_s),
+            hard_limit_s=max(self.batching.hard_limit_s, 2 * lease_s),
+        )
+
+    def pace(self, profile: Profile) -> Pace:
+        if self.target_p99_s is None:
+            return FixedPace(self.order.max_batch, self.wait_s)
+        return TargetPace(self.target_p99_s, profile)
+
+
+class _Version:
+    """What the pool holds: a session, its warm-up's profile, and its batchers; the last is the present plan's."""
+
+    def __init__(self, session: Session, profile: Profile) -> None:
+        self.session, self.profile = session, profile
+        self.key: Hashable = None
+        self.plan: Plan | None = None
+        self.batchers: list[Batcher] = []
+
+    def stats(self) -> Meters:
+        *past, present = [batcher.stats() for batcher in self.batchers]
+        return sum((meters.without_gauges() for meters in past), present)
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """A version that stays: its lease is the engine's own, so a call needs none."""
+
+    lease: Lease[_Version]
+    batcher: Batcher
+
+
+class Engine:
+    """Answers by version key. A call to a published version takes no lock that versions share."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        budget_bytes: int,
+        engines_on_device: int = 1,
+        on_hard_limit: Callable[[Hashable], None] = lambda key: None,
+    ) -> None:
+        self._pool: SessionPool[_Version] = SessionPool(
+            backend,
+            _Version,
+            budget_bytes=budget_bytes,
+            engines_on_device=engines_on_device,
+            retire=self._retire,
+        )
+        self._on_hard_limit = on_hard_limit
+        self._publishing = threading.Lock()  # one change of what is published at a time
+        self._building = (
+            threading.Lock()
+        )  # guards the versions that have batchers, and what gone ones counted
+        self._published: Mapping[Hashable, _Published] = {}  # replaced, never changed: calls read it unlocked
+        self._versions: list[_Version] = []
+        self._past: dict[Hashable, Meters] = {}
+        self._is_open = True
+
+    def load(self, key: Hashable, plan: Plan, *, timeout_s: float) -> None:
+        """Load, warm up, publish and keep a version; under a key that is served, swap without a gap.
+
+        The old one answers until the new one is warm, then ends what it has accepted. A failure leaves it serving.
+        """
+        with self._publishing:
+            self._pool.pin(key)
+            try:
+                self._pool.load(key, plan.order, timeout_s=timeout_s)
+                lease = self._pool.acquire(key)
+            except BaseException:
+                if key not in self._published:
+                    self._pool.unpin(key)
+                raise
+            new = _Published(lease, self._batcher(key, lease.item, plan))
+            old = self._published.get(key)
+            self._published = {**self._published, key: new}
+        if old is not None:
+            self._let_go(old, timeout_s, keep=new.batcher)
+
+    def unload(self, key: Hashable, *, timeout_s: float) -> bool:
+        """Take a version out of service and end what it has accepted; False: it was not loaded."""
+        with self._publishing:
+            old = self._published.get(key)
+            self._published = {other: kept for other, kept in self._published.items() if other != key}
+            self._pool.unpin(key)
+            was_held = self._pool.unload(key)
+        if old is not None:
+            self._let_go(old, timeout_s)
+        return was_held
+
+    def infer(
+        self,
+        key: Hashable,
+        inputs: Mapping[str, Any],
+        *,
+        deadline: float,
+        plan: Plan | None = None,
+        priority: Priority = Priority.LIVE,
+        outputs: Sequence[str] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer:
+        """Answer one request until `deadline` (time.monotonic), or raise an EngineError.
+
+        A version that is not published is loaded by `plan`, within the deadline; without one, NotLoaded.
+        """
+
+        while (published := self._published.get(key)) is not None:
+            batcher = published.batcher
+            try:
+                return batcher.infer(
+                    prepare(batcher.session.signature, inputs),
+                    deadline=deadline,
+                    priority=priority,
+                    outputs=outputs,
+                    cancellation=cancellation,
+                )
+            except EngineStopped:
+                if self._published.get(key) is published:  # otherwise it was swapped under our hands
+                    raise
+        if not self._is_open:
+            raise EngineStopped
+        if plan is None:
+            raise NotLoaded
+        with self._pool.acquire(key, plan.order, timeout_s=deadline - time.monotonic()) as version:
+            batcher = self._batcher(key, version, plan)
+            return batcher.infer(
+                prepare(batcher.session.signature, inputs),
+                deadline=deadline,
+                priority=priority,
+                outputs=outputs,
+                cancellation=cancellation,
+            )
+
+    def signature(self, key: Hashable, *, plan: Plan | None = None, timeout_s: float = 5.0) -> Signature:
+        """What a version takes and gives; one that is not published is loaded by `plan`, without one NotLoaded."""
+        published = self._published.get(key)
+        if published is not None:
+            return published.batcher.session.signature
+        if plan is None:
+            raise NotLoaded
+        with self._pool.acquire(key, plan.order, timeout_s=timeout_s) as version:
+            return version.session.signature
+
+    def versions(self) -> tuple[Held, ...]:
+        """What is in memory, published or not."""
+        return self._pool.held()
+
+    def stats(self) -> dict[Hashable, Meters]:
+        """Per version all that this process has counted, swaps and evictions included."""
+        with self._building:
+            totals = dict(self._past)
+            versions = list(self._versions)
+        for version in versions:
+            totals[version.key] = totals.get(version.key, Meters()) + version.stats()
+        return totals
+
+    def health(self) -> dict[Hashable, Health]:
+        """Ask every published version's queue."""
+        return {key: published.batcher.health() for key, published in self._published.items()}
+
+    def drain(self, *, timeout_s: float) -> bool:
+        """Refuse new requests everywhere; False if some that were accepted have not ended after so long."""
+        ends_at = time.monotonic() + timeout_s
+        self._is_open = False
+        batchers = [published.batcher for published in self._published.values()]
+        for batcher in batchers:
+            batcher.drain(0.0)  # all doors first, or the last one would stay open as long as the others take
+        return all(batcher.drain(max(0.0, ends_at - time.monotonic())) for batcher in batchers)
+
+    def close(self, *, timeout_s: float) -> bool:
+        """Drain, end what still waits, and free every session."""
+        ends_at = time.monotonic() + timeout_s
+        has_drained = self.drain(timeout_s=timeout_s)
+        with self._publishing:
+            old, self._published = self._published, {}
+        for published in old.values():
+            published.batcher.close()
+            published.lease.release()
+        return self._pool.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_drained
+
+    def _batcher(self, key: Hashable, version: _Version, plan: Plan) -> Batcher:
+        """The batcher of this plan. Another plan for the same file gets one of its own over the same session."""
+        with self._building:
+            if version.plan != plan:
+                if not version.batchers:
+                    self._versions.append(version)
+                version.key, version.plan = key, plan
+                version.batchers.append(
+                    Batcher(
+                        version.session,
+                        plan.batching_on(version.profile),
+                        pace=plan.pace(version.profile),
+                        on_hard_limit=partial(self._on_hard_limit, key),
+                    )
+                )
+            return version.batchers[-1]
+
+    def _let_go(self, old: _Published, timeout_s: float, keep: Batcher | None = None) -> None:
+        if old.batcher is not keep:
+            old.batcher.drain(timeout_s)
+            old.batcher.close()
+        old.lease.release()
+
+    def _retire(self, version: _Version) -> None:
+        with self._building:
+            if version in self._versions:
+                self._versions.remove(version)
+                counted = version.stats().without_gauges()
+                self._past[version.key] = self._past.get(version.key, Meters()) + counted

@@ -1,0 +1,177 @@
+"""What can go wrong in the engine.
+
+EngineError
+├── InvalidInput            the caller's tensors do not fit the signature
+│   ├── UnknownTensor
+│   ├── MissingTensor
+│   ├── WrongDtype
+│   ├── WrongRank
+│   ├── WrongDimension
+│   └── TooLarge            more rows or bytes than one request may hold
+├── Overloaded              refused at the door
+├── DeadlineExceeded        not run, or not run in time
+├── Cancelled               the caller went away
+├── RunFailed               the runtime refused this input
+│   └── RunTimedOut         ended at the soft limit
+├── SlotLost                the holder of the slot died or its lease ended
+├── EngineStopped           draining or closed
+├── VersionBroken           a run passed its hard limit; the process is to be replaced
+├── NotLoaded               no session, and nobody said how to load one
+├── StillLoading            the load goes on, the caller's time is over
+└── LoadFailed
+    ├── NotProbed           the file has not passed the probe for these options
+    ├── WarmUpFailed
+    └── OverBudget          the device's byte budget cannot hold it
+"""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """The engine could not answer."""
+
+    code: ClassVar[str] = "engine_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__ or self.code)
+
+
+class InvalidInput(EngineError):
+    """The input does not fit the model's signature."""
+
+    code = "invalid_input"
+
+    def __init__(
+        self, message: str | None = None, *, field: str = "", expected: str = "", got: str = ""
+    ) -> None:
+        self.field, self.expected, self.got = field, expected, got
+        super().__init__(message)
+
+
+class UnknownTensor(InvalidInput):
+    """The model has no input of this name."""
+
+    code = "unknown_tensor"
+
+
+class MissingTensor(InvalidInput):
+    """A required input is missing."""
+
+    code = "missing_tensor"
+
+
+class WrongDtype(InvalidInput):
+    """The input's values cannot be held by the model's type without loss."""
+
+    code = "wrong_dtype"
+
+
+class WrongRank(InvalidInput):
+    """The input has another number of dimensions than the model expects."""
+
+    code = "wrong_rank"
+
+
+class WrongDimension(InvalidInput):
+    """One dimension of the input differs from the model's fixed size."""
+
+    code = "wrong_dimension"
+
+
+class TooLarge(InvalidInput):
+    """The request holds more rows or bytes than this version takes at once; send it in parts."""
+
+    code = "too_large"
+
+
+class Overloaded(EngineError):
+    """More work is waiting than this version may hold; try again shortly."""
+
+    code = "overloaded"
+    retryable = True
+
+
+class DeadlineExceeded(EngineError):
+    """The answer was not ready before the request's deadline."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class Cancelled(EngineError):
+    """The caller withdrew the request before it ran."""
+
+    code = "cancelled"
+
+
+class RunFailed(EngineError):
+    """The model could not be run on this input."""
+
+    code = "run_failed"
+
+
+class RunTimedOut(RunFailed):
+    """The model ran longer than its soft limit and was ended."""
+
+    code = "run_timed_out"
+
+
+class SlotLost(EngineError):
+    """The batch this request was in was lost before it finished; try again."""
+
+    code = "slot_lost"
+    retryable = True
+
+
+class EngineStopped(EngineError):
+    """This process is shutting down; try again."""
+
+    code = "engine_stopped"
+    retryable = True
+
+
+class VersionBroken(EngineError):
+    """A run of this version cannot be ended, so this process is being replaced; try again."""
+
+    code = "version_broken"
+    retryable = True
+
+
+class NotLoaded(EngineError):
+    """This version is not in memory here; load it first."""
+
+    code = "not_loaded"
+    retryable = True
+
+
+class StillLoading(EngineError):
+    """This version is being loaded; try again shortly."""
+
+    code = "loading"
+    retryable = True
+
+
+class LoadFailed(EngineError):
+    """The version could not be loaded."""
+
+    code = "load_failed"
+
+
+class NotProbed(LoadFailed):
+    """This file has not passed the load probe with these options on this runtime."""
+
+    code = "not_probed"
+
+
+class WarmUpFailed(LoadFailed):
+    """The version loaded, but a warm-up run failed."""
+
+    code = "warm_up_failed"
+
+
+class OverBudget(LoadFailed):
+    """The device's memory budget cannot hold this version beside what must stay."""
+
+    code = "over_budget"
+    retryable = True

@@ -1,0 +1,188 @@
+"""Chooses the largest batch, and a short wait where it pays, so that a stated p99 holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Pace(Protocol):
+    """What the batcher asks after every batch, if it learns."""
+
+    learns: bool  # False: nothing is observed
+    max_batch_rows: int
+    wait_s: float
+
+    def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
+        """Learn from one batch; `slowest_s`: from the offer of its first request to its answers."""
+
+
+@dataclass(slots=True)
+class FixedPace:
+    """Settings that somebody chose: a batch size and how long a batch may wait to fill."""
+
+    max_batch_rows: int = 32
+    wait_s: float = 0.0
+    learns: bool = False
+
+    def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
+        pass
+
+
+class CostCurve:
+    """Run time by batch size: measured on the warm-up ladder, kept current by what runs."""
+
+    WEIGHT = 0.05
+    SPREAD_OF_P99 = 3.0  # mean deviations above the mean; 2.9 for a normal distribution
+
+    def __init__(self, ladder_s: Mapping[int, float]) -> None:
+        if not ladder_s or any(rows < 1 or seconds < 0 for rows, seconds in ladder_s.items()):
+            raise ValueError("A cost curve needs one or more measured batch sizes.")
+        self.sizes = sorted(ladder_s)
+        self._ladder = [max(ladder_s[size], 1e-9) for size in self.sizes]
+        self._costs = self._ladder.copy()
+        self._deviation = 0.0  # relative to the mean, over all sizes
+
+    def mean_s(self, rows: int) -> float:
+        """Expected run time, between the ladder's sizes by a straight line."""
+        sizes, costs = self.sizes, self._costs
+        above = self._bucket(rows)
+        if above == 0 or rows >= sizes[-1]:
+            return costs[above] * (rows / sizes[-1] if rows > sizes[-1] else 1.0)
+        share = (rows - sizes[above - 1]) / (sizes[above] - sizes[above - 1])
+        return costs[above - 1] + share * (costs[above] - costs[above - 1])
+
+    def p99_s(self, rows: int) -> float:
+        return self.mean_s(rows) * (1 + self.SPREAD_OF_P99 * self._deviation)
+
+    def observe(self, rows: int, compute_s: float) -> None:
+        """Move the size's cost toward what was seen, and the other sizes slowly after it, in the ladder's
+        proportions: a machine slows down for all sizes, and those that are not run are not seen to recover."""
+        surprise = compute_s / self.mean_s(rows) - 1
+        self._deviation += self.WEIGHT * (min(abs(surprise), 1.0) - self._deviation)
+        own = self._bucket(rows)
+        self._costs[own] *= 1 + self.WEIGHT * min(surprise, 1.0)  # one hiccup is no new price
+        slowness = self._costs[own] / self._ladder[own]
+        for other, measured in enumerate(self._ladder):
+            self._costs[other] += self.WEIGHT / 8 * (measured * slowness - self._costs[other])
+
+    def _bucket(self, rows: int) -> int:
+        for index, size in enumerate(self.sizes):
+            if rows <= size:
+                return index
+        return len(self.sizes) - 1
+
+
+class TargetPace:
+    """Holds a stated p99: the largest batch for which waiting out one run and being in the next takes no longer.
+
+    1. A request that arrives just after a batch began waits for that run and then takes its own, so twice the
+       run time must fit into the planned share of the target.
+    2. Where most batches are full, requests wait for more than one run, and a larger batch shortens that: sizes
+       are added one by one, as long as a single run fits (or none does, and only the load is left to go by).
+    3. If more than one batch in a hundred was late although batches were not full, the planned share shrinks;
+       while none is late it grows back.
+    """
+
+    learns = True
+    WINDOW = 256  # batches between two corrections of the share
+    LOOK = 32  # batches between two looks at the size
+    SHARES = (0.45, 0.9)  # of the target, at least and at most
+
+    def __init__(self, target_p99_s: float, ladder_s: Mapping[int, float]) -> None:
+        self.target_p99_s = target_p99_s
+        self.curve = CostCurve(ladder_s)
+        self.wait_s = 0.0
+        self._share = self.SHARES[1]
+        self._added = 0
+        self._batches = self._late = self._full = self._lately_full = 0
+        self._trial = WaitTrial()
+        self.max_batch_rows = self._largest()
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether a single row can be answered in time behind another one."""
+        return 2 * self.curve.p99_s(self.curve.sizes[0]) <= self.target_p99_s
+
+    def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
+        is_full = rows >= self.max_batch_rows
+        self.curve.observe(rows, compute_s)
+        self._batches += 1
+        self._late += slowest_s > self.target_p99_s
+        self._lately_full += is_full
+        if self._batches % self.LOOK == 0:
+            self._look()
+        slack_s = self._share * self.target_p99_s - 2 * self.curve.p99_s(self.max_batch_rows)
+        longest_s = 0.0 if is_full else max(0.0, min(slack_s, self.curve.mean_s(rows) / 4))
+        self.wait_s = self._trial.observe(rows, compute_s, now, longest_s)
+
+    def _look(self) -> None:
+        self._added = self._added + 1 if self._lately_full > self.LOOK / 2 else max(0, self._added - 1)
+        self._full += self._lately_full
+        self._lately_full = 0
+        if self._batches >= self.WINDOW:
+            least, most = self.SHARES
+            if self._late > self._batches / 100 and self._full < self._batches / 2:
+                self._share = max(least, self._share * 0.9)
+            elif not self._late:
+                self._share = min(most, self._share * 1.05)
+            self._batches = self._late = self._full = 0
+        self.max_batch_rows = self._largest()
+
+    def _largest(self) -> int:
+        sizes, budget_s = self.curve.sizes, self._share * self.target_p99_s
+        behind_another = sum(2 * self.curve.p99_s(size) <= budget_s for size in sizes)
+        by_itself = sum(self.curve.p99_s(size) <= budget_s for size in sizes) or len(
+            sizes
+        )  # none: load decides
+        self._added = min(self._added, by_itself - behind_another)
+        return sizes[max(0, behind_another + self._added - 1)]
+
+
+class WaitTrial:
+    """Tries a short wait for an epoch when the slot is busy, and keeps it only while it answers more rows.
+
+    Callers who send their next request after the last answer come back in step; then a run that waits for all of
+    them beats two that take half each, where a large batch costs little more than a small one. Under any other
+    load a wait gains nothing, and only an experiment can tell.
+    """
+
+    EPOCH_S = 0.25
+    GAIN = 1.05
+    LONGEST_PAUSE = 64  # epochs between two trials that fail
+
+    def __init__(self) -> None:
+        self.kept_s = 0.0
+        self._tried_s: float | None = None
+        self._base_rate = 0.0
+        self._pause = self._until_trial = 4
+        self._began_at: float | None = None
+        self._rows = 0
+        self._busy_s = 0.0
+
+    def observe(self, rows: int, compute_s: float, now: float, longest_s: float) -> float:
+        """Count a batch; return the wait to use. `longest_s`: what the target leaves for one; 0 forbids it."""
+        if self._began_at is None:
+            self._began_at = now
+        self._rows += rows
+        self._busy_s += compute_s
+        elapsed_s = now - self._began_at
+        if elapsed_s >= self.EPOCH_S:
+            self._end_epoch(self._rows / elapsed_s, self._busy_s / elapsed_s, longest_s)
+            self._began_at, self._rows, self._busy_s = now, 0, 0.0
+        wait_s = self.kept_s if self._tried_s is None else self._tried_s
+        return max(0.0, min(wait_s, longest_s))
+
+    def _end_epoch(self, rate: float, busy: float, longest_s: float) -> None:
+        if self._tried_s is not None:
+            # Going back to no wait is the safe side: it need not win, only not lose.
+            needed = self.GAIN if self._tried_s else 1 / self.GAIN
+            if rate >= needed * self._base_rate:
+                self.kept_s, self._pause = self._tried_s, 4
+            else:
+                self._pause = min(2 * self._pause, self.LONGEST_PAUSE)
+            self._tried_s, self._until_trial = None, self._pause
+            return
+        self._base_rate = rate
+        self._until_trial -= 1
+        if self._until_trial <= 0 and (self.kept_s or (busy > 0.7 and longest_s > 0)):
+            self._tried_s = 0.0 if self.kept_s else longest_s

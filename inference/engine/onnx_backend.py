@@ -1,0 +1,201 @@
+"""ONNX Runtime behind the Backend protocol, on the CPU and on CUDA."""
+
+import contextlib
+import hashlib
+import io
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from inference.engine.backends import SessionOptions
+from inference.engine.errors import LoadFailed
+from inference.engine.memory import device_used_bytes, resident_bytes
+from inference.engine.onnx_file import names_without_shape
+from inference.engine.onnx_session import OnnxSession, readable
+from inference.engine.signature import Signature, TensorSpec
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+DATATYPES = {
+    "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
+    "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
+    "float16": "FP16", "float": "FP32", "double": "FP64", "string": "BYTES",
+}  # fmt: skip
+_GRAPH_LEVELS = {
+    "disabled": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+_TYPE = re.compile(r"(optional\()?tensor\((\w+)\)\)?")
+_FATAL_ONLY = 4
+_dlls = threading.Lock()
+_are_dlls_loaded = False
+
+
+class OnnxBackend:
+    """Loads ONNX files.
+
+    `options.fp16` lets the device compute in a narrower float than the file says: TF32 on CUDA, half
+    precision on TensorRT. Off, 32-bit models give the same answers on every provider; the CPU ignores it.
+    `options.arena_limit_bytes` bounds the CUDA arena; the CPU's arena cannot be bounded per session.
+    `options.extra` holds session configuration entries (`session.…`) and provider options
+    (`CUDAExecutionProvider.cudnn_conv_algo_search`).
+    """
+
+    name = "onnx"
+
+    def runtime_version(self) -> str:
+        return str(_runtime().__version__)
+
+    def load(self, path: Path, options: SessionOptions) -> OnnxSession:
+        """Load a file; `session.provider` says who really took it, `provider_asked` who was wished."""
+        model = _read(path, options.expected_sha256)
+        host, device = resident_bytes(), _device_bytes(options)
+        session = _create(_runtime(), model, options)
+        is_cuda = session.get_providers()[0] == CUDA
+        grown = _device_bytes(options) - device if is_cuda else resident_bytes() - host
+        return OnnxSession(
+            _runtime(),
+            session,
+            _signature(session, model),
+            asked=options.providers[0] if options.providers else CPU,
+            device="cuda" if is_cuda else None,
+            device_id=options.device_id,
+            footprint=max(len(model), grown),
+        )
+
+
+def _read(path: Path, expected_sha256: str | None) -> bytes:
+    """Read the file once; what is hashed is what is loaded, whatever happens to the file meanwhile."""
+    try:
+        model = path.read_bytes()
+    except OSError as error:
+        raise LoadFailed(
+            f"The version's file could not be read ({error.strerror}); check the artifact store."
+        ) from error
+    if expected_sha256 is not None and hashlib.sha256(model).hexdigest() != expected_sha256:
+        raise LoadFailed(
+            "The version's file is not the one that was checked (its SHA-256 differs);"
+            " upload it again as a new version."
+        )
+    return model
+
+
+def _device_bytes(options: SessionOptions) -> int:
+    return device_used_bytes(options.device_id) if CUDA in options.providers else 0
+
+
+def _runtime() -> Any:
+    """Import the runtime when it is first needed: a process that only talks about engines stays small."""
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
+    # a missing CUDA library is told by `session.provider`, not on stderr
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    if CUDA in options.providers:
+        _preload_dlls(onnxruntime)
+    try:
+        session = onnxruntime.InferenceSession(
+            model,
+            _session_options(onnxruntime, options),
+            providers=_providers(onnxruntime, options),
+            enable_fallback=0,  # it would print, and change the provider in the middle of a run
+            read_config_from_model=0,  # whatever the environment says: a file does not configure its host
+        )
+    except LoadFailed:
+        raise
+    except Exception as error:  # as in _run: no common base class
+        raise LoadFailed(f"The file could not be loaded: {readable(error)}.") from error
+    session.disable_fallback()
+    session._model_bytes = None  # the wrapper would keep the whole file beside the weights
+    return session
+
+
+def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:
+    if options.graph_level not in _GRAPH_LEVELS:
+        raise LoadFailed(f"Graph level {options.graph_level!r} is unknown; use {', '.join(_GRAPH_LEVELS)}.")
+    ours = onnxruntime.SessionOptions()
+    ours.intra_op_num_threads = options.intra_op_threads
+    ours.inter_op_num_threads = 1
+    ours.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, _GRAPH_LEVELS[options.graph_level]
+    )
+    ours.log_severity_level = _FATAL_ONLY
+    ours.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # cores are shared with the web server
+    for key, value in options.extra.items():
+        owner = key.partition(".")[0]
+        if owner == "session" and "external" not in key:  # external weights are files beside the checked one
+            ours.add_session_config_entry(key, value)
+        elif owner not in options.providers:
+            raise LoadFailed(
+                f"Option {key[:80]!r} is not allowed; begin it with session. or a provider of the version."
+            )
+    return ours
+
+
+def _providers(onnxruntime: Any, options: SessionOptions) -> list[tuple[str, dict[str, str]]]:
+    """List the wished providers that this build has, with their options; the CPU is always last."""
+    built_in = onnxruntime.get_available_providers()
+    wished = [name for name in options.providers if name in built_in and name != CPU]
+    return [(name, _provider_options(name, options)) for name in wished] + [(CPU, {})]
+
+
+def _provider_options(name: str, options: SessionOptions) -> dict[str, str]:
+    chosen = {"device_id": str(options.device_id)}
+    if name == CUDA:
+        chosen |= {"arena_extend_strategy": "kSameAsRequested", "use_tf32": str(int(options.fp16))}
+        if options.arena_limit_bytes is not None:
+            chosen["gpu_mem_limit"] = str(options.arena_limit_bytes)
+    elif name == "TensorrtExecutionProvider":
+        chosen["trt_fp16_enable"] = str(int(options.fp16))
+    prefix = f"{name}."
+    return chosen | {
+        key.removeprefix(prefix): value for key, value in options.extra.items() if key.startswith(prefix)
+    }
+
+
+def _preload_dlls(onnxruntime: Any) -> None:
+    """Load CUDA's libraries from their wheels, once per process; without them the CPU silently serves."""
+    global _are_dlls_loaded
+    with _dlls:
+        if not _are_dlls_loaded and hasattr(onnxruntime, "preload_dlls"):
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints what is missing
+                onnxruntime.preload_dlls()
+        _are_dlls_loaded = True
+
+
+def _signature(session: Any, model: bytes) -> Signature:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    own_values = session.get_overridable_initializers()
+    is_unclear = any(not arg.shape for arg in (*inputs, *outputs))
+    any_rank = names_without_shape(model) if is_unclear else frozenset()
+    return Signature(
+        inputs=tuple(
+            [_spec(arg, any_rank) for arg in inputs]
+            + [_spec(arg, frozenset(), optional=True) for arg in own_values]
+        ),
+        outputs=tuple(_spec(arg, any_rank) for arg in outputs),
+    )
+
+
+def _spec(arg: Any, any_rank: frozenset[str], *, optional: bool = False) -> TensorSpec:
+    match = _TYPE.fullmatch(arg.type)
+    if match is None or match[2] not in DATATYPES:
+        raise LoadFailed(
+            f"The model's {arg.name[:80]!r} is a {arg.type}, which cannot be carried;"
+            f" export it with plain tensors of {', '.join(DATATYPES.values())}."
+        )
+    return TensorSpec(
+        name=arg.name,
+        datatype=DATATYPES[match[2]],
+        shape=tuple(dim if isinstance(dim, int) else None for dim in arg.shape),
+        optional=optional or match[1] is not None,
+        any_rank=arg.name in any_rank,
+    )

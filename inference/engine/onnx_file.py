@@ -1,0 +1,58 @@
+"""The one thing ONNX Runtime does not tell of a file: which inputs and outputs declare no shape at all."""
+
+from collections.abc import Iterator
+
+GRAPH = 7  # ModelProto
+INPUTS_AND_OUTPUTS = (11, 12)  # GraphProto
+NAME, TYPE = 1, 2  # ValueInfoProto
+TENSOR = 1  # TypeProto
+SHAPE = 2  # TypeProto.Tensor
+
+
+def names_without_shape(model: bytes) -> frozenset[str]:
+    """Name the graph's inputs and outputs that may have any rank.
+
+    The runtime reports a scalar and an undeclared shape alike, as []. Call it only with bytes that the
+    runtime has parsed: it walks protobuf fields and steps over weights without reading them.
+    """
+    names: set[str] = set()
+    for graph in _messages(memoryview(model), GRAPH):
+        for field in INPUTS_AND_OUTPUTS:
+            for value in _messages(graph, field):
+                shapes = [
+                    shape
+                    for kind in _messages(value, TYPE)
+                    for tensor in _messages(kind, TENSOR)
+                    for shape in _messages(tensor, SHAPE)
+                ]
+                if not shapes:
+                    names.update(bytes(name).decode(errors="replace") for name in _messages(value, NAME))
+    return frozenset(names)
+
+
+def _messages(data: memoryview, wanted: int) -> Iterator[memoryview]:
+    """Yield the length-delimited fields of one number."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, wire = key >> 3, key & 7
+        if wire == 2:
+            size, at = _varint(data, at)
+            if number == wanted:
+                yield data[at : at + size]
+            at += size
+        elif wire == 0:
+            _, at = _varint(data, at)
+        else:
+            at += 8 if wire == 1 else 4
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7

@@ -1,0 +1,107 @@
+"""A loaded ONNX file: runs batches, ends them at their soft limit, tells failures without telling paths."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from inference.engine.backends import Tensors, type_ndarray
+from inference.engine.errors import RunFailed, RunTimedOut
+from inference.engine.signature import Signature
+from inference.engine.watchdog import SoftLimit, Watchdog
+
+_MESSAGE_LENGTH = 300
+_watchdog = Watchdog()  # shared by every session of the process: one thread, however many runs
+
+
+class OnnxSession:
+    """One InferenceSession. On CUDA it runs through IO binding, so that the runtime copies once each way."""
+
+    def __init__(
+        self,
+        onnxruntime: Any,
+        session: Any,
+        signature: Signature,
+        *,
+        asked: str,
+        device: str | None,
+        device_id: int,
+        footprint: int,
+    ) -> None:
+        self._onnxruntime, self._session = onnxruntime, session
+        self._names = [spec.name for spec in signature.outputs]
+        # strings cannot be bound; a model that has some runs without binding
+        self._device = None if _has_texts(signature) else device
+        self._device_id = device_id
+        self._footprint = footprint
+        self.signature = signature
+        self.provider: str = session.get_providers()[0]
+        self.provider_asked = asked
+
+    def run(
+        self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
+    ) -> dict[str, type_ndarray]:
+        """Run one batch; the soft limit takes effect between the graph's nodes, never inside a long one."""
+        names = list(outputs) if outputs else self._names
+        if soft_limit_s is None:
+            return self._run(names, inputs, None)
+        limit = SoftLimit(_watchdog, self._onnxruntime.RunOptions(), soft_limit_s)
+        try:
+            with limit:
+                return self._run(names, inputs, limit.run_options)
+        except RunFailed as error:
+            if limit.is_over:
+                raise RunTimedOut(
+                    f"The model ran longer than its limit of {soft_limit_s:g} s and was ended;"
+                    " send less at once or raise the version's limit."
+                ) from error
+            raise
+
+    def footprint_bytes(self) -> int:
+        """Give what loading took: growth of resident (CPU) or device (CUDA) memory, at least the file's size.
+
+        Both are read for the whole process or device, so other work at the same moment is counted in. What
+        runs add to the arena is measured by the pool around the warm-up.
+        """
+        return self._footprint
+
+    def close(self) -> None:
+        self._session = None
+
+    def _run(self, names: list[str], inputs: Tensors, run_options: Any) -> dict[str, type_ndarray]:
+        session = self._session
+        if session is None:
+            raise RunFailed("This session is closed; load the version again.")
+        try:
+            if self._device is None:
+                results = session.run(names, inputs, run_options)
+            else:
+                results = self._run_bound(session, names, inputs, run_options)
+        except Exception as error:  # the binding raises its own classes, ValueError and RuntimeError alike
+            raise RunFailed(f"The model could not be run on this input: {readable(error)}.") from error
+        return dict(zip(names, results, strict=True))
+
+    def _run_bound(
+        self, session: Any, names: list[str], inputs: Tensors, run_options: Any
+    ) -> list[type_ndarray]:
+        binding, to_device = session.io_binding(), self._onnxruntime.OrtValue.ortvalue_from_numpy
+        for name, tensor in inputs.items():
+            value = to_device(np.asarray(tensor, order="C"), self._device, self._device_id)
+            binding.bind_ortvalue_input(name, value)
+        for name in names:
+            binding.bind_output(name, self._device, self._device_id)
+        session.run_with_iobinding(binding, run_options)
+        results: list[type_ndarray] = binding.copy_outputs_to_cpu()
+        return results
+
+
+def readable(error: BaseException) -> str:
+    """Cut a runtime's message to one line without its prefix and without file paths; node names stay."""
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
+    text = re.sub(r"(Name:'[^']*')|(?<![\w'])/[\w.+@-]+(?:/[\w.+@-]+)+(?::\d+)?", r"\1", text)
+    return " ".join(text.split())[:_MESSAGE_LENGTH].rstrip(". ")
+
+
+def _has_texts(signature: Signature) -> bool:
+    return any(spec.datatype == "BYTES" for spec in (*signature.inputs, *signature.outputs))

@@ -1,0 +1,88 @@
+"""What a model takes and gives, in the Open Inference Protocol's datatype names."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Dim = int | None  # None: any size
+
+# BYTES travels as an object array of str: ONNX strings are UTF-8, and the runtime hands str back.
+DTYPES: Mapping[str, "np.dtype[Any]"] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    name: str
+    datatype: str  # a key of DTYPES
+    shape: tuple[Dim, ...]
+    optional: bool = False  # the file has a value of its own for it
+    any_rank: bool = False  # the file declares no shape at all; `shape` is then ()
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        return DTYPES[self.datatype]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs and outputs of a version; the order is the file's."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @property
+    def is_batchable(self) -> bool:
+        """Every required input has a dynamic first axis, so rows of several callers can share a run."""
+        required = [spec for spec in self.inputs if not spec.optional]
+        return bool(required) and all(spec.shape and spec.shape[0] is None for spec in required)
+
+    def rows_in(self, inputs: Mapping[str, NDArray[Any]]) -> int | None:
+        """Count the rows these prepared inputs would add to a shared run; None: they must run by themselves.
+
+        A given optional input (a weight, a threshold) belongs to its own request and has no row axis,
+        so a request that overrides one never shares a run.
+        """
+        if not self.is_batchable:
+            return None
+        rows = None
+        for spec in self.inputs:
+            tensor = inputs.get(spec.name)
+            if tensor is None:
+                continue
+            if spec.optional or (rows is not None and tensor.shape[0] != rows):
+                return None
+            rows = tensor.shape[0]
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Give a form that JSON can carry; `from_json` reads it back."""
+        return {
+            "inputs": [asdict(spec) for spec in self.inputs],
+            "outputs": [asdict(spec) for spec in self.outputs],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Signature":
+        """Read what `to_json` gave."""
+
+        def specs(rows: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+            return tuple(TensorSpec(**{**row, "shape": tuple(row["shape"])}) for row in rows)
+
+        return cls(inputs=specs(data["inputs"]), outputs=specs(data["outputs"]))

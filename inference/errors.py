@@ -1,0 +1,89 @@
+"""What can go wrong while serving, beyond the engine's own errors (inference.engine.errors).
+
+RoundhouseError
+├── NotFound
+│   └── UnknownModel
+├── Loading                 the version is not in memory yet
+├── RoutesTooOld            the database is gone for longer than its last word is trusted
+├── Stopping                this process is going away
+├── Conflict
+│   └── Pinned              a live version is not unloaded
+└── Invalid
+    ├── ProbeFailed         a file was refused
+    ├── BadDeadline
+    ├── InvalidOutput       the answer is not a number
+    └── BadBody             what was sent cannot be read
+        ├── LengthRequired
+        └── NotAPrediction  readable, but not a form that predict knows
+"""
+
+from registry.errors import Conflict, Invalid, NotFound, RoundhouseError
+
+
+class UnknownModel(NotFound):
+    """There is no such Model."""
+
+    code = "unknown_model"
+
+
+class Loading(RoundhouseError):
+    """The version is being loaded; try again in a moment."""
+
+    code = "loading"
+    retryable = True
+
+
+class RoutesTooOld(RoundhouseError):
+    """The database has not answered for five minutes, so nobody knows which version should answer."""
+
+    code = "routes_too_old"
+    retryable = True
+
+
+class Stopping(RoundhouseError):
+    """This process is shutting down; try again."""
+
+    code = "stopping"
+    retryable = True
+
+
+class ProbeFailed(Invalid):
+    """The file could not be loaded and run in the probe."""
+
+    code = "probe_failed"
+
+
+class Pinned(Conflict):
+    """The version is live and stays in memory."""
+
+    code = "pinned"
+
+
+class BadBody(Invalid):
+    """The body is not valid JSON."""
+
+    code = "bad_body"
+
+
+class LengthRequired(BadBody):
+    """Send a Content-Length header; chunked bodies are not accepted here."""
+
+    code = "length_required"
+
+
+class BadDeadline(Invalid):
+    """The deadline cannot be used."""
+
+    code = "bad_deadline"
+
+
+class InvalidOutput(Invalid):
+    """The model answered with numbers that are not finite, which JSON cannot carry."""
+
+    code = "invalid_output"
+
+
+class NotAPrediction(BadBody):
+    """Send a JSON object with `inputs`: tensors by name."""
+
+    code = "not_a_prediction"

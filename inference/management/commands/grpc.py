@@ -1,0 +1,32 @@
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from inference.doors.grpc.server import Address, PortTaken, start
+from inference.serving import runtime
+from registry.access.keys import Keeper
+
+
+class Command(BaseCommand):
+    help = "Serve gRPC alone, with an engine of its own; web processes serve it too unless told not to."
+
+    def handle(self, *_: Any, **__: Any) -> None:
+        ended = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+        runtime.start()
+        keeper = Keeper()
+        try:
+            server = start(Address(settings.BIND, settings.GRPC_PORT), threads=settings.GRPC_THREADS)
+            self.stdout.write(f"gRPC is served on {settings.BIND}:{server.port}.")
+            self.stdout.flush()
+            ended.wait()
+            server.stop()
+        except PortTaken as error:
+            raise CommandError(str(error)) from None
+        finally:
+            keeper.stop()
+            runtime.stop()

@@ -1,0 +1,38 @@
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from inference.checks.services import import_version
+from inference.serving.plans import session_options
+from registry.access.policies import command_actor
+from registry.errors import RoundhouseError
+
+
+class Command(BaseCommand):
+    help = "Register an ONNX file as the next version of a Model. A Model's first version goes live at once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="The Model's name, made if there is none: a-z, 0-9 and hyphens.")
+        parser.add_argument("file", type=Path, help="The ONNX file.")
+        parser.add_argument("--title", default="", help="A title for people, used when the Model is made.")
+        parser.add_argument("--live", action="store_true", help="Give this version all traffic.")
+
+    def handle(self, *_: Any, name: str, file: Path, title: str, live: bool, **__: Any) -> None:
+        try:
+            version = import_version(
+                slug=name,
+                path=file,
+                title=title,
+                options=session_options(),
+                go_live=live,
+                by=command_actor("import_model"),
+            )
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+        except RoundhouseError as error:
+            raise CommandError(str(error)) from None
+        is_live = live or version.number == 1
+        self.stdout.write(
+            f"{name} version {version.number} is registered{' and live' if is_live else ', not live'}."
+        )

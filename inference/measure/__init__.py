@@ -1,0 +1,1 @@
+"""What each arm answered, counted per minute."""

@@ -1,0 +1,7 @@
+"""Gathers the rooms' rows for Django."""
+
+from inference.checks.models import ProbePass
+from inference.measure.models import ArmMinute
+from inference.serving.models import Pulse
+
+__all__ = ["ArmMinute", "ProbePass", "Pulse"]

@@ -1,0 +1,63 @@
+"""What a door hands to serving, and what it gets back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy import generic
+from numpy.typing import NDArray
+
+from inference.engine.combiner import Priority
+from inference.engine.signature import Signature
+from registry.access.key_ring import Principal
+
+DEADLINE_S = 5.0
+LONGEST_DEADLINE_S = 60.0
+
+
+@dataclass(slots=True)
+class Call:
+    """One request for a prediction. `inputs` holds nested lists or arrays by tensor name."""
+
+    by: Principal
+    model: str
+    inputs: Mapping[str, Any]
+    version: int | None = None
+    alias: str | None = None
+    outputs: Sequence[str] | None = None  # None: all
+    routing_key: str | None = None  # as the caller's header says
+    fields: Mapping[str, Any] | None = (
+        None  # where the Model takes its routing key from a field of the request
+    )
+    within_s: float = DEADLINE_S
+    priority: Priority = Priority.LIVE
+    caller_id: str = ""
+
+
+@dataclass(slots=True)
+class Prediction:
+    """An answer and who gave it."""
+
+    request_id: str
+    model: str
+    version: int
+    arm: str
+    split: int
+    outputs: Mapping[str, NDArray[generic]]
+    signature: Signature
+    labels: tuple[str, ...] | None
+    non_finite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a version without asking it."""
+
+    model: str
+    versions: tuple[int, ...]  # ready to answer
+    version: int
+    signature: Signature
+    is_ready: bool
+    platform: str
+    max_batch_rows: int
+    labels: tuple[str, ...] | None

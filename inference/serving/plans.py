@@ -1,0 +1,63 @@
+"""How versions are served here: the only place that turns settings into the engine's configuration."""
+
+from typing import TypedDict
+
+from django.conf import settings
+
+from inference.engine.backends import SessionOptions
+from inference.engine.batcher import BatchConfig
+from inference.engine.combiner import Limits
+from inference.engine.engine import Plan
+from inference.engine.leases import LoadOrder
+from inference.engine.probed import ProbeFact
+from inference.engine.threads import available_cores, threads_per_session
+from registry.catalogue import artifacts
+from registry.catalogue.serving_settings import DEFAULTS, ServingValues
+
+_HARD_LIMIT_FACTOR = 3.0  # a run this many soft limits old will not end by itself
+
+
+class EngineLimits(TypedDict):
+    budget_bytes: int
+    engines_on_device: int
+
+
+def engine_limits() -> EngineLimits:
+    """Every web process has an engine; they share the host's memory."""
+    return EngineLimits(budget_bytes=settings.SESSION_MEMORY_BYTES, engines_on_device=settings.WEB_PROCESSES)
+
+
+def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
+    """Give a version the threads it asks for, never more than its share of the cores."""
+    threads = threads_per_session(
+        cores=available_cores(),
+        engines=settings.WEB_PROCESSES,
+        asked=values.intra_op_threads or settings.INTRA_OP_THREADS,
+    )
+    return SessionOptions(
+        providers=values.providers,
+        device_id=values.device_id,
+        intra_op_threads=threads,
+        graph_level=values.graph_level,
+        arena_limit_bytes=values.arena_limit_bytes,
+    )
+
+
+def plan_for(sha256: str, options: SessionOptions, probed: ProbeFact, values: ServingValues) -> Plan:
+    order = LoadOrder(
+        path=artifacts.path_of(sha256),
+        options=options,
+        probed=probed,
+        max_batch=values.max_batch_rows,
+        run_limit_s=values.soft_limit_s,
+    )
+    limits = Limits(
+        max_request_rows=max(Limits().max_request_rows, values.max_batch_rows),
+        max_waiting_rows=values.max_queue_rows,
+        max_waiting_bytes=values.max_queue_bytes,
+    )
+    batching = BatchConfig(
+        limits, soft_limit_s=values.soft_limit_s, hard_limit_s=_HARD_LIMIT_FACTOR * values.soft_limit_s
+    )
+    target_s = values.target_p99_ms / 1000 if values.target_p99_ms is not None else None
+    return Plan(order, batching, target_p99_s=target_s, wait_s=values.max_wait_ms / 1000)

@@ -1,0 +1,77 @@
+"""Request ids that say, signed, which version answered: an outcome sent back later needs no look-up."""
+
+import hashlib
+import hmac
+import itertools
+import os
+import struct
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from functools import cache
+from typing import NamedTuple
+
+from django.conf import settings
+
+# format, version, split, arm, milliseconds since 1970, row, hash of the routing key, nonce
+_FIELDS = struct.Struct(">BIIcQHQQ")
+_FORMAT = 1
+_MAC_BYTES = 8
+_nonces = itertools.count(int.from_bytes(os.urandom(7), "big"))
+
+
+class Answered(NamedTuple):
+    """What a request id holds."""
+
+    version_id: int
+    split: int
+    arm: str
+    at_ms: int
+    row: int
+    key_hash: int  # 0: the request had no routing key
+
+
+def make(*, version_id: int, split: int, arm: str, routing_key: str | None, row: int = 0) -> str:
+    body = _FIELDS.pack(
+        _FORMAT,
+        version_id,
+        split,
+        arm.encode() or b"-",
+        int(time.time() * 1000),
+        row,
+        hash_of(routing_key),
+        next(_nonces),
+    )
+    return urlsafe_b64encode(body + _mac(body)).decode()
+
+
+def read(text: str) -> Answered | None:
+    """Return what the id says; None where it is not one that we signed."""
+    try:
+        raw = urlsafe_b64decode(text.encode())
+    except (NotBase64, ValueError):
+        return None
+    if urlsafe_b64encode(raw).decode() != text:  # base64 ignores spare bits and foreign letters; an id has one spelling
+        return None
+    body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    if len(body) != _FIELDS.size or not hmac.compare_digest(mac, _mac(body)):
+        return None
+    _, version_id, split, arm, at_ms, row, key_hash, _ = _FIELDS.unpack(body)
+    return Answered(version_id, split, arm.decode().strip("-"), at_ms, row, key_hash)
+
+
+def hash_of(routing_key: str | None) -> int:
+    """The unit of analysis is the routing key; its hash tells keys apart without saying whose they are."""
+    if routing_key is None:
+        return 0
+    digest = hashlib.blake2b(routing_key.encode(), key=_secret(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") or 1
+
+
+def _mac(body: bytes) -> bytes:
+    return hashlib.blake2b(body, key=_secret(), digest_size=_MAC_BYTES).digest()
+
+
+@cache
+def _secret() -> bytes:
+    return hashlib.blake2b(settings.SECRET_KEY.encode(), person=b"request-id", digest_size=32).digest()

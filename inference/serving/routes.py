@@ -1,0 +1,220 @@
+"""The route table: which version answers for which Model, as one immutable snapshot per process.
+
+Reloading reads only the Models that changed since the snapshot's own revision.
+"""
+
+import bisect
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import F
+
+from inference.errors import UnknownModel
+from registry.catalogue.models import Alias, KeySource, Model, RouteClock, ServingSettings, Version
+from registry.catalogue.transitions import Status as VersionStatus
+from registry.errors import NoLiveVersion, NotFound, Stopped
+from registry.traffic.assignment import WHOLE, bucket_of, header_text, key_text, ranges
+from registry.traffic.models import Arm, Hold, Split
+from registry.traffic.transitions import Status as SplitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A version that can be asked."""
+
+    version_id: int
+    number: int
+    sha256: str
+    serving: int = 0  # the revision of its serving settings; 0: defaults
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """All that is needed to choose who answers for one Model: no look-up anywhere else."""
+
+    slug: str
+    model_id: int
+    salt: str = ""
+    key_source: str = KeySource.RANDOM
+    key_field: str = ""
+    split: int = 0  # the number of the current split; 0: there is none
+    bounds: tuple[int, ...] = ()  # the ends of the bucket ranges, and who owns each
+    owners: tuple[Target, ...] = ()
+    arms: Mapping[int, str] = field(default_factory=dict)  # version id -> its letter in the current split
+    shadows: tuple[tuple[Target, int], ...] = ()
+    versions: Mapping[int, Target] = field(default_factory=dict)
+    labels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # version id -> names of its scores
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    stopped: str | None = None
+    frozen: str | None = None
+
+    @property
+    def targets(self) -> frozenset[Target]:
+        """Who must be warm: everybody on the current split."""
+        return frozenset(self.owners) | {target for target, _ in self.shadows}
+
+    def key_of(
+        self, *, header: str | None = None, fields: Mapping[str, Any] | None = None, tenant: str | None = None
+    ) -> str | None:
+        """The routing key of a request: its X-Routing-Key, else what the Model's setting says. None: random."""
+        if header:
+            return header_text(header)
+        if self.key_source == KeySource.FIELD:
+            return key_text((fields or {}).get(self.key_field))
+        return tenant if self.key_source == KeySource.TENANT else None
+
+    def choose(
+        self, key: str | None = None, *, version: int | None = None, alias: str | None = None
+    ) -> Target:
+        """Pick who answers: the version asked for, the one an alias names, or the arm that owns the key's bucket."""
+        if self.stopped is not None:
+            raise Stopped(f"{self.slug} is stopped: {self.stopped}")
+        if alias is not None:
+            version = self._named(alias)
+        if version is not None:
+            return self._numbered(version)
+        if not self.owners:
+            raise NoLiveVersion(f"{self.slug} has no live version; promote one first.")
+        if len(self.owners) == 1:
+            return self.owners[0]
+        bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (no secret)
+        return self.owners[bisect.bisect_right(self.bounds, bucket)]
+
+    def _named(self, alias: str) -> int:
+        try:
+            return self.aliases[alias]
+        except KeyError:
+            raise NotFound(f"{self.slug} has no alias {alias!r}.") from None
+
+    def _numbered(self, number: int) -> Target:
+        try:
+            return self.versions[number]
+        except KeyError:
+            raise NotFound(f"{self.slug} has no version {number} that is ready to answer.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Every Model's route, as it was at one revision."""
+
+    revision: int
+    routes: Mapping[str, Route]
+
+    def find(self, slug: str, within: frozenset[int] | None = None) -> Route:
+        """Return the route; a Model outside the caller's reach (`within`, by id) is as unknown as one that is not."""
+        route = self.routes.get(slug)
+        if route is None or (within is not None and route.model_id not in within):
+            raise UnknownModel(f"There is no Model named {slug!r}.")
+        return route
+
+    def choose(
+        self,
+        slug: str,
+        key: str | None = None,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        within: frozenset[int] | None = None,
+    ) -> Target:
+        return self.find(slug, within).choose(key, version=version, alias=alias)
+
+    def targets(self) -> set[Target]:
+        return {target for route in self.routes.values() for target in route.targets}
+
+
+EMPTY = RouteTable(revision=-1, routes={})
+
+
+def read_revision() -> int:
+    """A number that grows with every change that routing depends on."""
+    return RouteClock.objects.filter(pk=1).values_list("revision", flat=True).first() or 0
+
+
+def read_table(known: RouteTable = EMPTY) -> RouteTable:
+    """Bring a table up to date, reading only what changed since.
+
+    The revision is read first, and a Model that changes while its rows are being read is left as it was: its
+    own number is then above the table's, so the next reading finds it. No route is ever a mixture of two states.
+    """
+    revision = read_revision()
+    if revision < known.revision:  # the database was put back to an earlier state
+        known = EMPTY
+    stamps = dict(
+        Model.objects.filter(route_revision__gt=known.revision, route_revision__lte=revision).values_list(
+            "pk", "route_revision"
+        )
+    )
+    fresh = _read_routes(stamps) if stamps else []
+    if fresh:
+        after = dict(Model.objects.filter(pk__in=stamps).values_list("pk", "route_revision"))
+        fresh = [route for route in fresh if after.get(route.model_id) == stamps[route.model_id]]
+    return RouteTable(revision, {**known.routes, **{route.slug: route for route in fresh}})
+
+
+def _read_routes(model_ids: Iterable[int]) -> list[Route]:
+    ids = list(model_ids)
+    versions: dict[int, dict[int, Target]] = defaultdict(dict)
+    serving = dict(
+        ServingSettings.objects.filter(version__model__in=ids, is_current=True).values_list(
+            "version", "revision"
+        )
+    )
+    ready = Version.objects.filter(model__in=ids, status=VersionStatus.READY)
+    labels: dict[int, dict[int, tuple[str, ...]]] = defaultdict(dict)
+    for model_id, pk, number, sha256, config in ready.values_list(
+        "model_id", "pk", "number", "artifact__sha256", "task_config"
+    ):
+        versions[model_id][number] = Target(pk, number, sha256, serving.get(pk, 0))
+        if config.get("labels"):
+            labels[model_id][pk] = tuple(config["labels"])
+    aliases: dict[int, dict[str, int]] = defaultdict(dict)
+    pointing = Alias.objects.filter(model__in=ids, version__isnull=False)
+    for model_id, name, number in pointing.values_list("model_id", "name", "version__number"):
+        aliases[model_id][name] = number
+    holds = {
+        (model_id, kind): text
+        for model_id, kind, text in Hold.objects.filter(model__in=ids, to_at=None).values_list(
+            "model_id", "kind", "text"
+        )
+    }
+    splits = _read_splits(ids, serving)
+    return [
+        Route(
+            **row,
+            **splits.get(row["model_id"], {}),
+            versions=versions[row["model_id"]],
+            labels=labels[row["model_id"]],
+            aliases=aliases[row["model_id"]],
+            stopped=holds.get((row["model_id"], Hold.Kind.STOPPED)),
+            frozen=holds.get((row["model_id"], Hold.Kind.FROZEN)),
+        )
+        for row in Model.objects.filter(pk__in=ids).values(
+            "slug", "salt", "key_source", "key_field", model_id=F("pk")
+        )
+    ]
+
+
+def _read_splits(ids: list[int], serving: Mapping[int, int]) -> dict[int, dict[str, Any]]:
+    """The part of each route that comes from the current split, by Model."""
+    lines: dict[int, list[tuple[str, int | None, Target]]] = defaultdict(list)
+    arms = Arm.objects.filter(split__model__in=ids, split__status=SplitStatus.CURRENT)
+    for split_id, letter, mirrored, pk, number, sha256 in arms.values_list(
+        "split_id", "letter", "mirrored", "version_id", "version__number", "version__artifact__sha256"
+    ):
+        lines[split_id].append((letter, mirrored, Target(pk, number, sha256, serving.get(pk, 0))))
+    found = {}
+    current = Split.objects.filter(model__in=ids, status=SplitStatus.CURRENT)
+    for split_id, model_id, number, buckets in current.values_list("pk", "model_id", "number", "buckets"):
+        by_letter = {letter: target for letter, _, target in lines[split_id] if letter}
+        owned = ranges(buckets)
+        found[model_id] = {
+            "split": number,
+            "bounds": tuple(end for _, _, end in owned),
+            "owners": tuple(by_letter[letter] for letter, _, _ in owned),
+            "arms": {target.version_id: letter for letter, target in by_letter.items()},
+            "shadows": tuple((target, mirrored) for _, mirrored, target in lines[split_id] if mirrored),
+        }
+    return found

@@ -1,0 +1,141 @@
+"""Verbs of serving: predict, describe, and what operators and workers ask of this process."""
+
+import time
+from collections.abc import Iterator
+
+from django.db.models.functions import Now
+
+from inference.engine.errors import EngineError, InvalidInput, RunFailed, RunTimedOut
+from inference.engine.meters import Meters
+from inference.errors import Pinned
+from inference.measure.windows import ArmKey
+from inference.serving import request_id, runtime
+from inference.serving.calls import Call, Description, Prediction
+from inference.serving.models import Pulse
+from inference.serving.routes import Route, Target
+from registry.access.key_ring import Principal
+from registry.errors import Invalid, RoundhouseError
+
+PLATFORM = "onnx_onnxv1"
+
+
+def predict(call: Call) -> Prediction:
+    """Answer with the version that is asked for, or else with the arm that the current split gives this caller.
+
+    Does no database query once the version is warm.
+    """
+    here = runtime.started()
+    route = here.find(call.model, call.by.models)
+    key = route.key_of(header=call.routing_key, fields=call.fields, tenant=call.by.tenant)
+    target = route.choose(key, version=call.version, alias=call.alias)
+    is_chosen = call.version is None and call.alias is None
+    arm = route.arms.get(target.version_id, "") if is_chosen else ""
+    counted_as = ArmKey(route.model_id, route.split, arm, target.version_id)
+    started = time.monotonic()
+    try:
+        answer = here.infer(
+            target,
+            call.inputs,
+            deadline=started + call.within_s,
+            priority=call.priority,
+            outputs=call.outputs,
+        )
+    except (EngineError, RoundhouseError) as error:
+        here.windows.count(counted_as, seconds=time.monotonic() - started, outcome=_outcome_of(error))
+        raise
+    here.windows.count(counted_as, seconds=time.monotonic() - started)
+    return Prediction(
+        request_id=request_id.make(version_id=target.version_id, split=route.split, arm=arm, routing_key=key),
+        model=route.slug,
+        version=target.number,
+        arm=arm,
+        split=route.split,
+        outputs=answer.outputs,
+        signature=here.signature(target),
+        labels=route.labels.get(target.version_id),
+        non_finite=answer.non_finite,
+    )
+
+
+def describe(by: Principal, model: str, version: int | None = None, alias: str | None = None) -> Description:
+    """Say what a version takes and gives; loads it if it is not in memory."""
+    route = runtime.find(model, by.models)
+    target = route.choose(version=version, alias=alias)
+    return Description(
+        model=route.slug,
+        versions=tuple(sorted(route.versions)),
+        version=target.number,
+        signature=runtime.started().signature(target),
+        is_ready=runtime.started().is_warm(target),
+        platform=PLATFORM,
+        max_batch_rows=runtime.started().max_batch_rows(target),
+        labels=route.labels.get(target.version_id),
+    )
+
+
+def statistics(
+    by: Principal, model: str | None = None, version: int | None = None
+) -> list[tuple[str, int, Meters]]:
+    """What this process has counted, for the versions that the caller may see."""
+    counted = runtime.started().meters()
+    return [
+        (route.slug, target.number, counted[target.version_id])
+        for route in _routes(by, model)
+        for target in _versions(route, version)
+        if target.version_id in counted
+    ]
+
+
+def repository_index(by: Principal, only_ready: bool = False) -> list[tuple[str, int, str, str]]:
+    """Every version that the caller may see: model, number, READY or UNAVAILABLE, and why not."""
+    found = []
+    for route in _routes(by, None):
+        for target in _versions(route, None):
+            if runtime.started().is_warm(target):
+                found.append((route.slug, target.number, "READY", ""))
+            elif not only_ready:
+                found.append((route.slug, target.number, "UNAVAILABLE", runtime.started().why_not(target)))
+    return found
+
+
+def load(by: Principal, model: str) -> None:
+    """Bring the version that answers into memory, if it is not there yet."""
+    runtime.started().signature(runtime.find(model, by.models).choose())
+
+
+def unload(by: Principal, model: str) -> None:
+    """Let versions that are only held on demand go. What the current split needs stays."""
+    route = runtime.find(model, by.models)
+    if route.owners:
+        raise Pinned(
+            f"{model} is live: its versions stay in memory. Stop the Model, or lower the split, first."
+        )
+    for target in route.versions.values():
+        runtime.started().let_go(target)
+
+
+def record_pulse(*, worker: str) -> None:
+    Pulse.objects.update_or_create(worker=worker, defaults={"at": Now()})
+
+
+def _routes(by: Principal, model: str | None) -> Iterator[Route]:
+    if model is not None:
+        yield runtime.find(model, by.models)
+        return
+    for route in runtime.started().routes():
+        if by.models is None or route.model_id in by.models:
+            yield route
+
+
+def _versions(route: Route, number: int | None) -> list[Target]:
+    if number is not None:
+        return [route.choose(version=number)]
+    return [route.versions[known] for known in sorted(route.versions)]
+
+
+def _outcome_of(error: Exception) -> str:
+    """Whose fault it was: a wrong request says nothing about the version."""
+    is_callers = isinstance(error, (InvalidInput, Invalid)) or (
+        isinstance(error, RunFailed) and not isinstance(error, RunTimedOut)
+    )
+    return "refused" if is_callers else "errors"

@@ -1,0 +1,1 @@
+"""Review of content by people and models."""

@@ -1,0 +1,1 @@
+"""The Django project: settings, processes, health, errors on the wire."""

@@ -1,0 +1,97 @@
+"""The Celery app. Messages are hints: rows in the database say what is to be done."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_ready
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
+
+from django.conf import settings
+
+app = Celery("roundhouse")
+
+# Longer than any task, or Redis hands a running task to a second worker.
+_VISIBILITY_TIMEOUT_S = 6 * 3600
+CHORES = "chores"
+PULSE_S = 10
+
+
+def _file_broker(folder: Path) -> dict[str, Any]:
+    for name in ("messages", "control"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return {
+        "broker_url": "filesystem://localhost/",
+        "broker_transport_options": {
+            "data_folder_in": str(folder / "messages"),
+            "data_folder_out": str(folder / "messages"),
+            "control_folder": str(folder / "control"),
+            "polling_interval": 0.1,
+        },
+    }
+
+
+def _redis_broker(url: str) -> dict[str, Any]:
+    return {
+        "broker_url": url,
+        "broker_transport_options": {
+            "visibility_timeout": _VISIBILITY_TIMEOUT_S,
+            "global_keyprefix": "roundhouse:",
+        },
+        "visibility_timeout": _VISIBILITY_TIMEOUT_S,
+    }
+
+
+app.conf.update(
+    **(
+        _redis_broker(settings.REDIS_URL)
+        if settings.REDIS_URL
+        else _file_broker(settings.DATA_DIR / "broker")
+    ),
+    broker_connection_retry_on_startup=True,
+    task_default_queue=CHORES,
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_soft_shutdown_timeout=15,
+    worker_enable_remote_control=False,  # files cannot carry it, and pickled remote control is a risk on Redis
+    worker_send_task_events=False,
+    timezone="UTC",
+    beat_schedule={
+        "sweep-deliveries": {
+            "task": "registry.sweep_deliveries",
+            "schedule": 15,
+            "options": {"expires": 15},
+        },
+        "write-checkpoint": {
+            "task": "registry.write_checkpoint",
+            "schedule": 300,
+            "options": {"expires": 300},
+        },
+        "sweep-idempotency": {
+            "task": "registry.sweep_idempotency",
+            "schedule": 3600,
+            "options": {"expires": 3600},
+        },
+        "pulse": {"task": "inference.record_pulse", "schedule": PULSE_S, "options": {"expires": PULSE_S}},
+    },
+)
+app.autodiscover_tasks(["registry", "inference"])
+
+
+@worker_ready.connect
+def send_first_pulse(**_: object) -> None:
+    """Show at once, not at beat's next turn, that the broker's messages reach this worker."""
+    app.send_task("inference.record_pulse", expires=PULSE_S)
+
+
+@setup_logging.connect
+def keep_our_logging(**_: object) -> None:
+    """A receiver here keeps Celery from replacing the handlers that settings installed."""

@@ -1,0 +1,331 @@
+"""The only reader of the environment: one table of variables, all mistakes reported together."""
+
+import difflib
+import errno
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "ROUNDHOUSE_"
+
+
+class BadEnvironment(Exception):
+    """Some ROUNDHOUSE_ variables cannot be used."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(
+            f"Roundhouse cannot start: {len(problems)} setting(s) need attention.\n{lines}\n"
+            "docs/configuration.md explains every variable."
+        )
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _flag(raw: str) -> bool:
+    lowered = raw.lower()
+    if lowered in {"1", "true", "yes", "on"}:
+        return True
+    if lowered in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError("use true or false")
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(raw: str) -> int:
+        if raw.isascii() and raw.isdigit() and low <= int(raw) <= high:
+            return int(raw)
+        raise ValueError(f"use a whole number from {low:,} to {high:,}")
+
+    return read
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(raw: str) -> str:
+        if raw in choices:
+            return raw
+        raise ValueError(f"use one of: {', '.join(choices)}")
+
+    return read
+
+
+def _words(raw: str) -> list[str]:
+    return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def _hosts(raw: str) -> list[str]:
+    hosts = _words(raw)
+    for host in hosts:
+        if host == "*":
+            raise ValueError(
+                "name the hosts; '*' would accept any Host header, which lets web pages attack this server"
+            )
+        if "/" in host:
+            raise ValueError("give host names only, without scheme or path, such as models.example.org")
+    return hosts
+
+
+def _folder(raw: str) -> Path:
+    path = Path(raw).expanduser()
+    return path if path.is_absolute() else ROOT / path
+
+
+def _web_address(raw: str) -> str:
+    parts = urlsplit(raw)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+        raise ValueError("use scheme and host only, such as https://models.example.org")
+    return raw.rstrip("/")
+
+
+def _secret(raw: str) -> str:
+    if len(raw) < 32:
+        raise ValueError("use at least 32 characters; `openssl rand -base64 48` makes a good one")
+    return raw
+
+
+def _smtp(raw: str) -> dict[str, Any]:
+    parts = urlsplit(raw)
+    if parts.scheme not in {"smtp", "smtp+tls", "smtps"} or not parts.hostname:
+        raise ValueError("use smtp://user:password@host:25, smtp+tls:// for STARTTLS or smtps:// for TLS")
+    return {
+        "host": parts.hostname,
+        "port": parts.port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[parts.scheme],
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "starttls": parts.scheme == "smtp+tls",
+        "tls": parts.scheme == "smtps",
+    }
+
+
+def _mail_address(raw: str) -> str:
+    name, _, domain = raw.rpartition("@")
+    if not name or "." not in domain or any(character.isspace() for character in raw):
+        raise ValueError("use an address such as roundhouse@example.org")
+    return raw
+
+
+def _reachable_hosts(raw: str) -> list[tuple[str, int | None]]:
+    return [_reachable_host(word) for word in _words(raw)]
+
+
+def _reachable_host(word: str) -> tuple[str, int | None]:
+    parts = urlsplit(f"//{word}")
+    if not parts.hostname or parts.path or parts.username is not None or "*" in word:
+        raise ValueError("use host or host:port, such as hooks.internal:8443, separated by commas")
+    return parts.hostname, parts.port
+
+
+def _database(raw: str) -> dict[str, Any]:
+    parts = urlsplit(raw)
+    if parts.scheme in {"postgres", "postgresql"} and len(parts.path) > 1:
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path[1:]),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": parts.hostname or "",
+            "PORT": str(parts.port or ""),
+        }
+    raise ValueError(
+        "use postgresql://user:password@host:5432/name, or leave it unset for SQLite in the data folder"
+    )
+
+
+def _redis(raw: str) -> str:
+    parts = urlsplit(raw)
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise ValueError("use redis://host:6379/0 (rediss:// for TLS), or leave it unset")
+    if not parts.path.strip("/").isdigit():
+        raise ValueError("end the address with a database number of Roundhouse's own, such as /0")
+    return raw
+
+
+def _artifact_store(raw: str) -> str:
+    parts = urlsplit(raw)
+    if parts.scheme != "s3" or not parts.hostname or parts.query or "@" in parts.netloc:
+        raise ValueError(
+            "use s3://bucket/prefix without credentials in it, or leave it unset for the data folder"
+        )
+    return raw.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One row of docs/configuration.md."""
+
+    name: str
+    read: Callable[[str], Any]
+    default: str | None
+    means: str
+    is_secret: bool = False
+
+
+VARIABLES = (
+    Variable("PROFILE", _one_of("embedded", "production"), "embedded",
+             "`embedded` runs on one machine with nothing else installed; "
+             "`production` insists on PostgreSQL, Redis and given secrets."),
+    Variable("DATA", _folder, "var", "Folder for the database file, artifacts, broker files and generated keys."),
+    Variable("BIND", _text, "127.0.0.1", "Address the web server listens on."),
+    Variable("PORT", _whole(1, 65_535), "8000", "Port the web server listens on."),
+    Variable("PUBLIC_URL", _web_address, None,
+             "Address people use, such as `https://models.example.org`. With https, cookies are sent over TLS only."),
+    Variable("ALLOWED_HOSTS", _hosts, "localhost,127.0.0.1,[::1]",
+             "Host names this server answers to, separated by commas. The host of `PUBLIC_URL` is added."),
+    Variable("TRUSTED_PROXIES", _whole(0, 10), "0",
+             "How many proxies stand in front and may be believed about the client's address and TLS."),
+    Variable("SECRET_KEY", _secret, None,
+             "Signs sessions. Unset, the embedded profile makes one and keeps it in the data folder.", is_secret=True),
+    Variable("DATABASE_URL", _database, None,
+             "PostgreSQL, `postgresql://user:password@host:5432/name`. Unset: SQLite in the data folder.", is_secret=True),
+    Variable("REDIS_URL", _redis, None,
+             "Redis with a database number of its own, `redis://host:6379/0`. "
+             "Unset: files in the data folder carry the tasks.", is_secret=True),
+    Variable("AUDIT_KEY", _secret, None,
+             "Seals the audit records, and must not be in the database. "
+             "Unset, the embedded profile makes one and keeps it in the data folder.", is_secret=True),
+    Variable("FETCH_ALLOWED_HOSTS", _reachable_hosts, "",
+             "Hosts, or `host:port`, that webhooks and other fetches may reach although they are not public."),
+    Variable("SMTP_URL", _smtp, None,
+             "Mail server for events: `smtp://user:password@host:25`, `smtp+tls://` for STARTTLS, `smtps://` for TLS.",
+             is_secret=True),
+    Variable("MAIL_FROM", _mail_address, None, "Sender of mail about events, such as `roundhouse@example.org`."),
+    Variable("ARTIFACT_STORE_URL", _artifact_store, None,
+             "Where model files are kept: `s3://bucket/prefix`, with credentials, region and endpoint from the usual "
+             "`AWS_` variables. Unset: the data folder, which every process must then share."),
+    Variable("WEB_PROCESSES", _whole(1, 64), "2", "Web server processes; each holds its own warm sessions."),
+    Variable("WEB_THREADS", _whole(2, 512), "64", "Threads in each web process."),
+    Variable("WORKER_THREADS", _whole(1, 64), "4", "Threads in the worker."),
+    Variable("INTRA_OP_THREADS", _whole(1, 256), "1", "Threads one model run may use in each process."),
+    Variable("SESSION_MEMORY_MB", _whole(16, 1_048_576), "2048",
+             "Memory that warm sessions on this host may hold together, shared between the processes that serve."),
+    Variable("PREDICT_JSON_MB", _whole(1, 1_024), "8", "Largest JSON body of a prediction, in MiB."),
+    Variable("PREDICT_BINARY_MB", _whole(1, 4_096), "64", "Largest binary body or gRPC message of a prediction, in MiB."),
+    Variable("GRPC_PORT", _whole(0, 65_535), "8001",
+             "Port of gRPC, which the web processes share; 0 leaves it out of them."),
+    Variable("GRPC_THREADS", _whole(1, 512), "16", "gRPC threads in each process; at most half of them may be streams."),
+    Variable("DEFAULT_MODEL", _text, None, "The Model that answers where a message names none."),
+    Variable("DEBUG", _flag, "false", "Django's debug pages. For work on Roundhouse itself only; refused in production."),
+    Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",
+             "`auto` is text in the embedded profile and JSON lines in production."),
+    Variable("LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info", "Least severe line that is written."),
+)  # fmt: skip
+
+_BY_NAME = {PREFIX + variable.name: variable for variable in VARIABLES}
+
+
+class Environment:
+    """Values of all variables, as attributes in lower case."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def read_environment(environ: Mapping[str, str]) -> Environment:
+    """Read every variable; raise BadEnvironment naming all that cannot be used."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        try:
+            raw = _raw_value(variable, environ)
+            values[variable.name.lower()] = variable.read(raw) if raw is not None else None
+        except ValueError as error:
+            problems.append(_describe(variable, environ, error))
+    problems += _unknown_names(environ)
+    if not problems:
+        problems += _missing_in_production(values)
+    if problems:
+        raise BadEnvironment(problems)
+    return Environment(values)
+
+
+def _raw_value(variable: Variable, environ: Mapping[str, str]) -> str | None:
+    name = PREFIX + variable.name
+    given = environ.get(name)
+    file_name = environ.get(name + "_FILE") if variable.is_secret else None
+    if given and file_name:
+        raise ValueError(f"set either {name} or {name}_FILE, not both")
+    if file_name:
+        try:
+            return Path(file_name).read_text().strip()
+        except OSError as error:
+            raise ValueError(f"{name}_FILE cannot be read ({error.strerror})") from None
+    # An empty value means "not set": compose files pass empty strings for absent ones.
+    return given.strip() if given and given.strip() else variable.default
+
+
+def _describe(variable: Variable, environ: Mapping[str, str], error: ValueError) -> str:
+    name = PREFIX + variable.name
+    got = "" if variable.is_secret else f" is {environ.get(name, '')!r}"
+    return f"{name}{got}: {error}."
+
+
+def _unknown_names(environ: Mapping[str, str]) -> list[str]:
+    known = set(_BY_NAME) | {name + "_FILE" for name, variable in _BY_NAME.items() if variable.is_secret}
+    problems = []
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in known or name.startswith(PREFIX + "TEST_"):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = (
+            f"did you mean {close[0]}?"
+            if close
+            else "remove it, or see docs/configuration.md for the names there are."
+        )
+        problems.append(f"{name}: no such setting; {hint}")
+    return problems
+
+
+def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
+    if values["profile"] != "production":
+        return []
+    needed = {
+        "secret_key": "a secret of at least 32 characters",
+        "audit_key": "a secret of at least 32 characters that is kept outside the database",
+        "database_url": "a PostgreSQL address",
+        "redis_url": "a Redis address",
+        "public_url": "the address people use, such as https://models.example.org",
+    }
+    return [
+        f"{PREFIX}{name.upper()}: the production profile needs {what}."
+        for name, what in needed.items()
+        if values[name] is None
+    ]
+
+
+def why_unusable(folder: Path, error: OSError) -> str:
+    """Say what an operating system error with the data folder means for the person at the terminal."""
+    if error.errno == errno.ENOSPC:
+        return f"The disk that holds {folder} is full. Free some space, or set ROUNDHOUSE_DATA to a folder elsewhere."
+    return f"The data folder {folder} cannot be used: {error.strerror}. Set ROUNDHOUSE_DATA to one that can be written."
+
+
+def kept_secret(path: Path) -> str:
+    """Read a generated secret, making it (mode 0600) the first time."""
+    if path.exists():
+        return path.read_text().strip()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    secret = secrets.token_urlsafe(48)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    scratch.touch(mode=0o600)
+    scratch.write_text(secret)
+    try:
+        # A link fails where a file stands: of two processes that start at once, one makes the key and both use it.
+        path.hardlink_to(scratch)
+    except FileExistsError:
+        return path.read_text().strip()
+    finally:
+        scratch.unlink()
+    return secret

@@ -1,0 +1,93 @@
+"""Probes: /livez knows the process only, /readyz whether this process can predict."""
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+
+from inference.serving import runtime
+from inference.serving.selectors import last_pulse
+
+_LEAST_FREE_BYTES = 256 * 2**20
+_PULSE_OVERDUE = timedelta(seconds=45)
+
+Check = dict[str, Any]
+
+
+class HealthMiddleware:
+    """Answer the probes before any other middleware: they carry the pod's address as Host and no session."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method in {"GET", "HEAD"}:
+            if request.path == "/livez":
+                return JsonResponse({"status": "alive"})
+            if request.path == "/readyz":
+                return readyz(verbose="verbose" in request.GET)
+        return self.get_response(request)
+
+
+def readyz(*, verbose: bool) -> HttpResponse:
+    """503 only when this process cannot predict; what else is broken makes it `degraded`, with 200."""
+    engine = _engine()
+    others = {"database": _database(), "broker": _broker(), "disk": _disk()}
+    if not engine["ok"]:
+        status, http = engine["state"], 503
+    elif all(check["ok"] for check in others.values()):
+        status, http = "ready", 200
+    else:
+        status, http = "degraded", 200
+    body: dict[str, Any] = {"status": status}
+    if verbose:
+        body["checks"] = {"engine": engine, **others}
+    return JsonResponse(body, status=http)
+
+
+def _engine() -> Check:
+    report = runtime.report()
+    return {"ok": report.can_predict, "state": report.state, "versions": report.warm_versions}
+
+
+def _database() -> Check:
+    started = time.monotonic()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return {"ok": False, "reason": "The database does not answer."}
+    return {"ok": True, "vendor": connection.vendor, "ms": round((time.monotonic() - started) * 1000, 1)}
+
+
+def _broker() -> Check:
+    """A beat message that came through broker and worker lately proves all three."""
+    try:
+        seen_at = last_pulse()
+    except DatabaseError:
+        return {
+            "ok": False,
+            "reason": "Unknown: the worker reports through the database, which does not answer.",
+        }
+    if seen_at is None:
+        return {"ok": False, "reason": "No worker has taken a task from the broker yet."}
+    age = timezone.now() - seen_at
+    if age > _PULSE_OVERDUE:
+        return {"ok": False, "reason": f"The worker took its last task from the broker {age.seconds} s ago."}
+    return {"ok": True, "last_task_s_ago": round(age.total_seconds(), 1)}
+
+
+def _disk() -> Check:
+    try:
+        free = shutil.disk_usage(settings.DATA_DIR).free
+    except OSError as error:
+        return {"ok": False, "reason": f"The data folder cannot be read: {error.strerror}."}
+    if free < _LEAST_FREE_BYTES:
+        return {"ok": False, "free_bytes": free, "reason": "Less than 256 MiB are free in the data folder."}
+    return {"ok": True, "free_bytes": free}

@@ -1,0 +1,49 @@
+"""What each process runs: the module and its arguments, from the settings."""
+
+import os
+import sys
+
+from django.conf import settings
+
+
+def web() -> list[str]:
+    return [
+        "granian", "--interface", "wsgi", "--host", settings.BIND, "--port", str(settings.PORT),
+        "--workers", str(settings.WEB_PROCESSES), "--blocking-threads", str(settings.WEB_THREADS),
+        # Counts connections, not requests: one beyond it would hang unanswered, and nobody could refuse it.
+        "--backpressure", "1024", "--backlog", "1024",
+        # Without respawn, kill -9 of one worker ends the whole server.
+        "--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "15",
+        "--no-ws", "--http", "1", "--log-level", "error",
+        "roundhouse.wsgi:application",
+    ]  # fmt: skip
+
+
+def worker() -> list[str]:
+    return [
+        "celery", "--app", "roundhouse", "--quiet", "worker", "--pool", "threads",
+        "--concurrency", str(settings.WORKER_THREADS), "--queues", "chores", "--loglevel", settings.LOG_LEVEL,
+        "--without-gossip", "--without-mingle", "--without-heartbeat",
+    ]  # fmt: skip
+
+
+def beat() -> list[str]:
+    return [
+        "celery", "--app", "roundhouse", "--quiet", "beat", "--scheduler", "roundhouse.beat:LeasedScheduler",
+        "--loglevel", settings.LOG_LEVEL, "--pidfile", "",
+    ]  # fmt: skip
+
+
+SERVICES = {"web": web, "worker": worker, "beat": beat}
+
+
+def use_own_scratch_folder() -> None:
+    """The file broker moves messages through the temporary folder; the move is atomic on one disk only."""
+    scratch = settings.DATA_DIR / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = str(scratch)
+
+
+def supervised(name: str) -> list[str]:
+    """The command line of a service that ends with this process. It loads no Django before it is the service."""
+    return [sys.executable, "-m", "roundhouse.process", str(os.getpid()), *SERVICES[name]()]

@@ -1,0 +1,189 @@
+"""Errors on the wire: one table from error class to HTTP status, RFC 9457 under /api."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions as drf
+
+import inference.doors.oip.errors  # noqa: F401 (its classes find their status by descent)
+from inference import errors as serving
+from inference.engine import errors as engine
+from registry import errors as registry
+
+log = structlog.get_logger("roundhouse.problems")
+
+# The nearest class in an error's line of descent decides.
+STATUS: dict[type[Exception], int] = {
+    registry.NotFound: 404,
+    registry.NoLiveVersion: 503,
+    registry.NotAuthenticated: 401,
+    registry.NotAllowed: 403,
+    registry.Conflict: 409,
+    registry.Stopped: 503,
+    registry.StalePrecondition: 412,
+    registry.Invalid: 422,
+    registry.BodyTooLarge: 413,
+    registry.BadIdempotencyKey: 400,
+    registry.FetchFailed: 424,
+    serving.Loading: 503,
+    serving.RoutesTooOld: 503,
+    serving.Stopping: 503,
+    serving.BadBody: 400,
+    serving.LengthRequired: 411,
+    serving.NotAPrediction: 422,
+    engine.InvalidInput: 422,
+    engine.Overloaded: 503,
+    engine.DeadlineExceeded: 503,
+    engine.Cancelled: 503,
+    engine.RunFailed: 422,
+    engine.RunTimedOut: 503,
+    engine.SlotLost: 503,
+    engine.EngineStopped: 503,
+    engine.LoadFailed: 503,
+}
+RETRY_AFTER_S = {503: 1, 429: 1, 409: 1}
+
+# Errors that Django and DRF raise themselves: status to (code, sentence).
+FRAMEWORK = {
+    400: ("bad_request", "The request cannot be understood."),
+    401: ("not_authenticated", "A valid API key is needed: `Authorization: Bearer <key>`."),
+    403: ("not_allowed", "You lack the right to do this."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not answer that method."),
+    415: ("unsupported_media_type", "This address does not read that media type."),
+    429: ("too_many_requests", "Too many requests; slow down."),
+    500: ("internal_error", "Something broke on our side; the request id leads to it in the log."),
+    503: ("database_unavailable", "The database does not answer; nothing was changed. Try again."),
+}
+
+Problem = dict[str, Any]
+
+
+def status_of(error: Exception) -> int | None:
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
+
+
+def known_errors() -> Iterator[tuple[type[Exception], int]]:
+    """Every error class of ours that can reach a client, with its status."""
+    seen: set[type[Exception]] = set()
+    todo: list[type[Exception]] = [registry.RoundhouseError, engine.EngineError]
+    while todo:
+        kind = todo.pop(0)
+        todo += [child for child in kind.__subclasses__() if child not in seen]
+        if kind in seen:
+            continue
+        seen.add(kind)
+        status = next((STATUS[parent] for parent in kind.__mro__ if parent in STATUS), None)
+        if status is not None:
+            yield kind, status
+
+
+def problem(
+    request: HttpRequest, *, status: int, code: str, detail: str, retryable: bool, **more: Any
+) -> HttpResponse:
+    """Build the answer that every error under /api has."""
+    body: Problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "retryable": retryable,
+        "request_id": getattr(request, "request_id", ""),
+        **more,
+    }
+    response = JsonResponse(body, status=status, content_type="application/problem+json")
+    if status in RETRY_AFTER_S and retryable:
+        response["Retry-After"] = str(RETRY_AFTER_S[status])
+    if status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """DRF's exception handler."""
+    request = context["request"]._request
+    if isinstance(error, (registry.RoundhouseError, engine.EngineError)):
+        return _from_ours(request, error)
+    if isinstance(error, drf.ValidationError):
+        return problem(
+            request, status=422, code="invalid", detail="Some fields need attention.", retryable=False,
+            errors=list(_field_errors(error.detail)),
+        )  # fmt: skip
+    if isinstance(error, drf.APIException):
+        return _from_framework(request, error.status_code, str(error.detail))
+    if isinstance(error, Http404):
+        return _from_framework(request, 404)
+    if isinstance(error, PermissionDenied):
+        return _from_framework(request, 403)
+    if isinstance(error, DatabaseError):
+        log.error("database unavailable", exc_info=error)
+        return _from_framework(request, 503, retryable=True)
+    log.error("unhandled error", path=request.path, exc_info=error)
+    return _from_framework(request, 500)
+
+
+def _from_ours(request: HttpRequest, error: registry.RoundhouseError | engine.EngineError) -> HttpResponse:
+    status = status_of(error)
+    if status is None:
+        log.error("error without a status", error=type(error).__name__, exc_info=error)
+        return _from_framework(request, 500)
+    more: Problem = {}
+    if isinstance(error, engine.InvalidInput) and error.field:
+        more["errors"] = [
+            {
+                "pointer": f"#/inputs/{error.field}",
+                "detail": str(error),
+                "expected": error.expected,
+                "got": error.got,
+            }
+        ]
+    return problem(
+        request, status=status, code=error.code, detail=str(error), retryable=error.retryable, **more
+    )
+
+
+def _from_framework(
+    request: HttpRequest, status: int, detail: str | None = None, *, retryable: bool = False
+) -> HttpResponse:
+    code, sentence = FRAMEWORK.get(status, FRAMEWORK[400 if status < 500 else 500])
+    return problem(request, status=status, code=code, detail=detail or sentence, retryable=retryable)
+
+
+def _field_errors(detail: Any, pointer: str = "#") -> Iterator[dict[str, str]]:
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _field_errors(inner, pointer if name == "non_field_errors" else f"{pointer}/{name}")
+    elif isinstance(detail, list):
+        for position, inner in enumerate(detail):
+            yield from _field_errors(inner, f"{pointer}/{position}" if isinstance(inner, dict) else pointer)
+    else:
+        yield {"pointer": pointer, "detail": str(detail)}
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _from_framework(request, 400) if _is_api(request) else defaults.bad_request(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return (
+        _from_framework(request, 403) if _is_api(request) else defaults.permission_denied(request, exception)
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _from_framework(request, 404) if _is_api(request) else defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _from_framework(request, 500) if _is_api(request) else defaults.server_error(request)

@@ -1,0 +1,83 @@
+"""The generated pages of docs/: written from the code, so that they cannot say something else."""
+
+from collections.abc import Callable
+from inspect import getdoc
+
+from registry.catalogue import transitions as versions
+from registry.traffic import transitions as splits
+from roundhouse.env import PREFIX, VARIABLES
+from roundhouse.problems import FRAMEWORK, known_errors
+
+_NOTE = "<!-- Written by `make docs`; edit the code, not this page. -->\n"
+
+
+def configuration() -> str:
+    rows = [
+        f"| `{PREFIX}{variable.name}`{' *(secret)*' if variable.is_secret else ''} "
+        f"| {f'`{variable.default}`' if variable.default is not None else 'unset'} | {variable.means} |"
+        for variable in VARIABLES
+    ]
+    return "\n".join([
+        _NOTE, "# Configuration", "",
+        "Roundhouse reads these variables from the environment and nothing else. Mistakes are reported all at once,",
+        "with advice, and stop the start; so does a `ROUNDHOUSE_` name that does not exist.", "",
+        "A variable marked *secret* can also be given as a file: set its name with `_FILE` to the file's path.", "",
+        "| variable | default | meaning |", "|---|---|---|", *rows, "",
+        "## Checks at the start", "",
+        "| id | refuses or warns |", "|---|---|",
+        "| roundhouse.E001 | debug pages in the production profile |",
+        "| roundhouse.E002 | a production address without https |",
+        "| roundhouse.E003 | SQLite without WAL and IMMEDIATE transactions |",
+        "| roundhouse.E004 | none or two ONNX Runtime distributions installed |",
+        "| roundhouse.E005 | `ORT_LOAD_CONFIG_FROM_MODEL` is set |",
+        "| roundhouse.E006 | Redis may evict keys |",
+        "| roundhouse.W001 | Redis does not answer |",
+        "| roundhouse.W002 | production without a trusted proxy |",
+        "",
+    ])  # fmt: skip
+
+
+def errors() -> str:
+    ours = sorted(
+        {(status, kind.code, kind.retryable, _sentence(kind)) for kind, status in known_errors()}  # type: ignore[attr-defined]
+    )
+    rows = [
+        f"| {status} | `{code}` | {'yes' if retryable else 'no'} | {text} |"
+        for status, code, retryable, text in ours
+    ]
+    known_codes = {code for _, code, _, _ in ours}
+    rows += [
+        f"| {status} | `{code}` | {'yes' if status in {429, 503} else 'no'} | {text} |"
+        for status, (code, text) in FRAMEWORK.items()
+        if code not in known_codes
+    ]
+    return "\n".join([
+        _NOTE, "# Errors", "",
+        "Every error under `/api` is `application/problem+json` (RFC 9457) with `type, title, status, detail`, and",
+        "`code` (stable; test for it), `retryable` and `request_id` (it leads to the log line). Where fields are to blame,",
+        "`errors` lists them with `pointer` and `detail`. What is retryable with 503 or 429 carries `Retry-After`.", "",
+        "| status | code | retryable | meaning |", "|---|---|---|---|", *rows, "",
+    ])  # fmt: skip
+
+
+def _sentence(kind: type[Exception]) -> str:
+    return " ".join((getdoc(kind) or "").split())
+
+
+def states() -> str:
+    lines = [_NOTE, "# States", ""]
+    for title, table in {"Version": versions, "Split": splits}.items():
+        lines += [f"## {title}", "", "| state | means | may become |", "|---|---|---|"]
+        for state, following in table.ALLOWED.items():
+            to = ", ".join(f"`{name}`" for name in sorted(following)) or "nothing"
+            lines.append(f"| `{state}` | {table.MEANING[state]} | {to} |")
+        lines.append("")
+    lines.append("Every move is one conditional update: of two that try at once, one is told `stale_state`.")
+    return "\n".join([*lines, ""])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "errors.md": errors,
+    "states.md": states,
+}

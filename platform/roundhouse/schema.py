@@ -1,0 +1,90 @@
+"""OpenAPI, in the version that tools of today read and in the one that older generators need."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.contrib.staticfiles import finders
+from django.http import HttpRequest, HttpResponse
+from django.templatetags.static import static
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import cache_control
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.views import SpectacularAPIView
+
+_PROBLEM = {
+    "type": "object",
+    "description": "An error (RFC 9457). `code` is stable; docs/errors.md lists them all.",
+    "required": ["type", "title", "status", "detail", "code", "retryable", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "retryable": {"type": "boolean"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["detail", "pointer"],
+                "properties": {"detail": {"type": "string"}, "pointer": {"type": "string"}},
+                "additionalProperties": True,
+            },
+        },
+    },
+}
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the description names our keys."""
+
+    target_class = "registry.access.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "An API key, `rh_…`."}
+
+
+class NewSchemaView(SpectacularAPIView):
+    """OpenAPI 3.1."""
+
+    custom_settings = {"OAS_VERSION": "3.1.1"}
+
+
+@method_decorator(cache_control(max_age=3600), name="dispatch")
+class RedocScriptView(View):
+    """ReDoc without the one picture that it would fetch from its maker's server."""
+
+    def get(self, _request: HttpRequest) -> HttpResponse:
+        return HttpResponse(_redoc_script(), content_type="text/javascript")
+
+
+@cache
+def _redoc_script() -> str:
+    path = finders.find("drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js")
+    assert path is not None  # noqa: S101 (installed with drf-spectacular[sidecar])
+    source = Path(path).read_text()
+    return source.replace("https://cdn.redoc.ly/redoc/logo-mini.svg", static("roundhouse/mark.svg"))
+
+
+class OldSchemaView(SpectacularAPIView):
+    """OpenAPI 3.0.3."""
+
+    custom_settings = {"OAS_VERSION": "3.0.3"}
+
+
+def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Let every operation say that its errors are problems."""
+    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+    answer = {
+        "description": "An error.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for path in result["paths"].values():
+        for operation in path.values():
+            if isinstance(operation, dict) and "responses" in operation:
+                operation["responses"].setdefault("default", answer)
+    return result

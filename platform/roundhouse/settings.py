@@ -1,0 +1,221 @@
+"""Django's settings, all from ROUNDHOUSE_ variables (see env.py and docs/configuration.md)."""
+
+import os
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from roundhouse.env import ROOT, BadEnvironment, kept_secret, read_environment, why_unusable
+from roundhouse.logs import logging_config
+
+try:
+    env = read_environment(os.environ)
+    env.data.mkdir(parents=True, exist_ok=True)
+    SECRET_KEY = env.secret_key or kept_secret(env.data / "secret-key")
+    AUDIT_KEY = env.audit_key or kept_secret(env.data / "audit-key")
+except BadEnvironment as bad:
+    # SystemExit with a text: every entry point (manage.py, Celery, granian) prints it and ends with 1, no traceback.
+    raise SystemExit(str(bad)) from None
+except OSError as error:
+    raise SystemExit(why_unusable(env.data, error)) from None
+
+PROFILE = env.profile
+DATA_DIR = env.data
+DEBUG = env.debug
+
+BIND, PORT = env.bind, env.port
+WEB_PROCESSES, WEB_THREADS = env.web_processes, env.web_threads
+WORKER_THREADS = env.worker_threads
+INTRA_OP_THREADS = env.intra_op_threads
+SESSION_MEMORY_BYTES = env.session_memory_mb * 2**20
+PREDICT_JSON_BYTES = env.predict_json_mb * 2**20
+PREDICT_BINARY_BYTES = env.predict_binary_mb * 2**20
+GRPC_PORT, GRPC_THREADS = env.grpc_port, env.grpc_threads
+DEFAULT_MODEL = env.default_model
+REDIS_URL = env.redis_url
+ARTIFACT_STORE_URL = env.artifact_store_url
+FETCH_ALLOWED_HOSTS = frozenset(env.fetch_allowed_hosts)
+
+MAIL_IS_SET_UP = bool(env.smtp_url and env.mail_from)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_from or "webmaster@localhost"
+_smtp = env.smtp_url or {}
+EMAIL_HOST, EMAIL_PORT = _smtp.get("host", "localhost"), _smtp.get("port", 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _smtp.get("user", ""), _smtp.get("password", "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _smtp.get("starttls", False), _smtp.get("tls", False)
+EMAIL_TIMEOUT = 10
+
+PUBLIC_URL = env.public_url or f"http://{'127.0.0.1' if BIND in {'0.0.0.0', '::'} else BIND}:{PORT}"  # noqa: S104
+ALLOWED_HOSTS = [*env.allowed_hosts, *([urlsplit(env.public_url).hostname] if env.public_url else [])]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+_https = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_REFERRER_POLICY = "same-origin"
+TRUSTED_PROXIES = env.trusted_proxies
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "axes",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "roundhouse",
+    "registry",
+    "inference",
+    "moderation",
+]
+
+MIDDLEWARE = [
+    "roundhouse.health.HealthMiddleware",  # first: a probe carries any Host and needs no session
+    "roundhouse.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "roundhouse.middleware.ContentSecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "registry.access.middleware.ActorMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it turns a locked login into its answer
+]
+
+ROOT_URLCONF = "roundhouse.urls"
+WSGI_APPLICATION = "roundhouse.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+if env.database_url:
+    # The pool keeps connections; as many as threads, or a request waits 30 s for one and fails.
+    DATABASES = {
+        "default": {
+            **env.database_url,
+            "CONN_MAX_AGE": 0,
+            "OPTIONS": {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 5}},
+        }
+    }
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "roundhouse.sqlite3",
+            # IMMEDIATE: a deferred transaction that turns into a write fails at once when another writes.
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            },
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: a locked login is refused before a password is looked at
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "registry.access.client_address.client_address"
+AXES_COOLOFF_MESSAGE = "Too many wrong passwords. Wait 15 minutes, or ask an administrator to unlock you."
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False  # registry.access.admin shows what is locked
+AXES_VERBOSE = False
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATICFILES_DIRS = [ROOT / "templates" / "static"]
+WHITENOISE_USE_FINDERS = True  # served as installed: no collectstatic, no copy to go stale
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": DATA_DIR / "media"},
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "registry.access.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["registry.access.permissions.DenyAll"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "roundhouse.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Roundhouse",
+    "VERSION": "1",
+    "DESCRIPTION": "Predictions and the registry of models that make them.",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["roundhouse.schema.add_problems"],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Roundhouse",
+    "SITE_HEADER": "Roundhouse",
+    "SITE_SUBHEADER": "Models under steam",
+    "SITE_SYMBOL": "train",
+    "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "roundhouse.theme.favicon"}],
+    "STYLES": ["roundhouse.theme.stylesheet"],
+    "SIDEBAR": {"show_search": True, "navigation": "roundhouse.theme.navigation"},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .02 195)", "100": "oklch(93% .04 195)", "200": "oklch(88% .07 195)",
+            "300": "oklch(81% .10 195)", "400": "oklch(73% .12 195)", "500": "oklch(63% .12 197)",
+            "600": "oklch(52% .10 200)", "700": "oklch(44% .085 203)", "800": "oklch(37% .07 206)",
+            "900": "oklch(31% .055 210)", "950": "oklch(24% .045 214)",
+        },
+    },
+}  # fmt: skip
+
+LOG_LEVEL = env.log_level
+LOGGING_CONFIG = None  # structlog is configured here, once, before Django logs anything
+logging_config(
+    as_json=env.log_format == "json" or (env.log_format == "auto" and PROFILE == "production"),
+    level=LOG_LEVEL.upper(),
+)

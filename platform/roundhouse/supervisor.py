@@ -1,0 +1,167 @@
+"""`manage.py serve`: starts the web server, the worker and beat, brings back what dies, ends all together.
+
+Imports neither ONNX Runtime nor gRPC: it stays small, and nothing in it can crash with a model.
+"""
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from roundhouse.process import child_environment
+
+log = structlog.get_logger("roundhouse.supervisor")
+
+STOP_AFTER_S = 20.0  # SIGTERM to SIGKILL; the whole stop is promised within 25 s
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 3.0
+_SETTLED_AFTER_S = 10.0
+
+
+@dataclass
+class Child:
+    """One supervised process and when it may be started again."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    due_at: float = 0.0
+    delay_s: float = field(default=_FIRST_DELAY_S)
+
+    def start(self) -> None:
+        self.started_at = time.monotonic()
+        # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops in order.
+        self.process = subprocess.Popen(self.command, start_new_session=True, env=child_environment())  # noqa: S603
+        log.info("child started", child=self.name, pid=self.process.pid)
+
+    def note_end(self, now: float) -> None:
+        """Plan the next start: at once after a long life, with growing pauses in a crash loop."""
+        settled = now - self.started_at >= _SETTLED_AFTER_S
+        self.delay_s = _FIRST_DELAY_S if settled else min(self.delay_s * 2, _LONGEST_DELAY_S)
+        self.due_at = now + self.delay_s
+        self.process = None
+
+
+class Supervisor:
+    """Keeps its children running until it is told to stop."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self._children = list(children)
+        self._stop_signals = 0
+        self._wake_reader, self._wake_writer = socket.socketpair()
+
+    def run(self, on_started: Callable[[], None] = lambda: None) -> int:
+        """Start all children and stay until SIGTERM or SIGINT; return the exit status."""
+        with self._signals():
+            for child in self._children:
+                child.start()
+            on_started()
+            while not self._stop_signals:
+                self._reap(restart=True)
+                self._start_due()
+                self._sleep(self._seconds_to_next_start())
+            return self._stop_all()
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is None and child.due_at <= now:
+                child.start()
+
+    def _reap(self, *, restart: bool) -> None:
+        for child in self._children:
+            if child.process is None or (status := child.process.poll()) is None:
+                continue
+            child.note_end(time.monotonic())
+            if restart:
+                log.error("child ended", child=child.name, why=_reason(status), restart_in_s=child.delay_s)
+
+    def _seconds_to_next_start(self) -> float | None:
+        waits = [child.due_at - time.monotonic() for child in self._children if child.process is None]
+        return max(0.0, min(waits)) if waits else None
+
+    def _stop_all(self) -> int:
+        log.info("stopping", children=[child.name for child in self._children if child.process])
+        self._signal_all(signal.SIGTERM)
+        give_up_at = time.monotonic() + STOP_AFTER_S
+        while any(child.process for child in self._children):
+            self._reap(restart=False)
+            if time.monotonic() >= give_up_at or self._stop_signals > 1:
+                self._signal_all(signal.SIGKILL)
+            if any(child.process for child in self._children):
+                self._sleep(min(0.5, max(0.05, give_up_at - time.monotonic())))
+        log.info("stopped")
+        return 0
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(number)
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Wait for a signal, SIGCHLD included, or for `seconds`."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_reader, selectors.EVENT_READ)
+            if selector.select(seconds):
+                self._wake_reader.recv(4096)
+
+    def _signals(self) -> "_SignalScope":
+        def request_stop(_number: int, _frame: object) -> None:
+            self._stop_signals += 1
+
+        def ignore(_number: int, _frame: object) -> None:
+            """Only there so that the wake-up socket is written."""
+
+        return _SignalScope(
+            {signal.SIGTERM: request_stop, signal.SIGINT: request_stop, signal.SIGCHLD: ignore},
+            self._wake_writer,
+        )
+
+
+class _SignalScope:
+    """Installs handlers and the wake-up socket, and puts back what was there."""
+
+    def __init__(
+        self, handlers: dict[signal.Signals, Callable[[int, object], None]], waker: socket.socket
+    ) -> None:
+        self._handlers, self._waker = handlers, waker
+
+    def __enter__(self) -> None:
+        self._waker.setblocking(False)
+        self._old_handlers = {
+            number: signal.signal(number, handler) for number, handler in self._handlers.items()
+        }
+        self._old_fd = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._old_fd)
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+
+
+def _reason(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+def port_problem(bind: str, port: int) -> str | None:
+    """Say why the web server could not listen there, before anything is started."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except (OSError, OverflowError) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            return (
+                f"Cannot listen on {bind}:{port}: {reason}. Stop what uses it, "
+                "or set ROUNDHOUSE_BIND, ROUNDHOUSE_PORT and ROUNDHOUSE_GRPC_PORT to addresses that are free."
+            )
+    return None

@@ -1,0 +1,41 @@
+from django.contrib import admin
+from django.http import HttpRequest, JsonResponse
+from django.templatetags.static import static
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
+
+from registry.access.login import login
+from registry.access.own_password import OwnPasswordView
+from roundhouse import problems
+from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
+
+
+def health(_request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "healthy"})
+
+
+admin.site.index_title = "Home"
+
+urlpatterns = [
+    path("favicon.ico", RedirectView.as_view(url=static("roundhouse/mark.svg"))),
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/login/", login, name="login"),
+    path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
+    path("admin/", admin.site.urls),
+    path("api/v1/health", health, name="health"),
+    path("api/v1/", include("registry.urls")),
+    path("", include("inference.doors.oip.urls")),
+    path("api/v1/", include("inference.doors.urls")),
+    path("api/v1/", include("inference.doors.grpc.urls")),
+    path("api/schema", NewSchemaView.as_view(), name="schema"),
+    path("api/schema-3.0", OldSchemaView.as_view(), name="schema-3.0"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="swagger"),
+    path("api/redoc.js", RedocScriptView.as_view(), name="redoc-script"),
+    path("api/redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+]
+
+handler400 = problems.bad_request
+handler403 = problems.forbidden
+handler404 = problems.not_found
+handler500 = problems.server_error

@@ -1,0 +1,36 @@
+"""Entry point of a web process: the callable is handed out only when the live versions are warm."""
+
+import os
+from multiprocessing.util import Finalize
+
+from django.core.wsgi import get_wsgi_application
+
+from roundhouse.process import follow_main
+
+follow_main()
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
+application = get_wsgi_application()
+
+from django.conf import settings  # noqa: E402
+
+from inference.doors.grpc import server as grpc_server  # noqa: E402
+from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
+from registry.access.keys import Keeper  # noqa: E402
+
+runtime.start()
+key_keeper = Keeper()
+
+
+if settings.GRPC_PORT:
+    address = grpc_server.Address(settings.BIND, settings.GRPC_PORT, is_shared=True)
+    grpc = grpc_server.start(address, threads=settings.GRPC_THREADS)
+    Finalize(None, grpc.stop, exitpriority=20)  # before the runtime, which it asks
+
+
+def stop() -> None:
+    key_keeper.stop()
+    runtime.stop()
+
+
+# Not atexit: the server's processes are forks of multiprocessing, which leave without running those.
+Finalize(None, stop, exitpriority=10)

@@ -1,0 +1,1 @@
+"""What exists, which version serves whom, and who changed it."""

@@ -1,0 +1,262 @@
+from copy import copy
+from functools import partial
+from typing import Any, ClassVar
+
+from axes.models import AccessAttempt
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import Count, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+
+from registry.access import services
+from registry.access.forms import KeyForm, NewPersonForm, PasswordForm, PersonForm
+from registry.access.models import ApiKey, Tenant
+from registry.access.policies import ROLE_RIGHTS, Right
+from registry.errors import RoundhouseError
+from registry.theme import ModelAdmin, actor, display
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+class RightPage:
+    """Opens a page to those who hold its right, whatever Django's permission tables say. Nothing is deleted."""
+
+    right: ClassVar[Right]
+
+    def _may(self, request: HttpRequest) -> bool:
+        return actor(request).may(self.right)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(User)
+class UserPage(RightPage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
+    right = Right.MANAGE_PEOPLE
+    form = PersonForm
+    add_form = NewPersonForm
+    list_display = ["username", "get_full_name", "email", "roles", "is_active", "last_login"]
+    list_filter = ["is_active", "groups"]
+    filter_horizontal = []
+    readonly_fields = ["password_link"]
+    fieldsets = (
+        (None, {"fields": ("username", "password_link", "is_active")}),
+        ("Name", {"fields": ("first_name", "last_name", "email")}),
+        ("Rights", {"fields": ("roles", "is_limited", "models")}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("username", "password1", "password2")}),
+        ("Name", {"fields": ("first_name", "last_name", "email")}),
+        ("Rights", {"fields": ("roles", "is_limited", "models")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @display(description="roles")
+    def roles(self, user: User) -> str:
+        names = ", ".join(group.name for group in user.groups.all())
+        return "superuser" if user.is_superuser else names or "none"
+
+    @display(description="password")
+    def password_link(self, user: User) -> str:
+        return render_to_string("admin/registry/password_link.html", {"person": user})
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        above = obj is not None and obj.is_superuser
+        return self._may(request) and (not above or actor(request).may(Right.MANAGE_SUPERUSERS))
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if change:
+            services.change_person(user=obj, person=form.person, by=actor(request))
+        else:
+            password = form.cleaned_data["password1"]
+            obj.pk = services.create_person(person=form.person, password=password, by=actor(request)).pk
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing: the service has written the roles."""
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        page = copy(self)  # this object serves all threads; the form must know this request's actor
+        page.change_password_form = partial(PasswordForm, by=actor(request))
+        return super(UserPage, page).user_change_password(request, id, form_url)
+
+
+@admin.register(Group)
+class RolePage(RightPage, ModelAdmin[Group]):
+    right = Right.MANAGE_PEOPLE
+    list_display = ["name", "people"]
+    search_fields = ["name"]
+    fields = readonly_fields = ("name", "rights", "people")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return False  # what a role may do is written in registry/access/policies.py
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).annotate(people_count=Count("user"))
+
+    @display(description="people")
+    def people(self, role: Group) -> int:
+        count: int = role.people_count  # type: ignore[attr-defined]
+        return count
+
+    @display(description="rights")
+    def rights(self, role: Group) -> str:
+        return ", ".join(sorted(right.replace("_", " ") for right in ROLE_RIGHTS.get(role.name, ())))
+
+
+@admin.register(Tenant)
+class TenantPage(RightPage, ModelAdmin[Tenant]):
+    right = Right.MANAGE_KEYS
+    list_display = ["slug", "title", "key_count", "created_at"]
+    search_fields = ["slug", "title"]
+    fields = ["slug", "title"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
+        return ["slug"] if obj else []
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
+        return super().get_queryset(request).annotate(keys_held=Count("keys"))
+
+    @display(description="keys")
+    def key_count(self, tenant: Tenant) -> int:
+        count: int = tenant.keys_held  # type: ignore[attr-defined]
+        return count
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
+        if change:
+            services.change_tenant(tenant=obj, title=obj.title, by=actor(request))
+        else:
+            obj.pk = services.create_tenant(slug=obj.slug, title=obj.title, by=actor(request)).pk
+
+
+@admin.register(ApiKey)
+class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
+    right = Right.MANAGE_KEYS
+    form = KeyForm
+    list_display = [
+        "name",
+        "tenant",
+        "shown_prefix",
+        "may",
+        "where",
+        "last_used_at",
+        "expires_at",
+        "is_valid",
+    ]
+    list_select_related = ["tenant"]
+    list_filter = ["tenant"]
+    search_fields = ["name", "prefix", "tenant__slug"]
+    fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at"]
+    autocomplete_fields = ["tenant", "only_models"]
+    actions = ["revoke"]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        return super().get_queryset(request).prefetch_related("only_models")
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        facts = ["shown_prefix", "created_by", "created_at", "last_used_at", "revoked_at"]
+        return [*self.fields, *(facts if obj else [])]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
+        facts = ["shown_prefix", "created_by", "created_at", "last_used_at", "revoked_at"]
+        return ["tenant", *facts] if obj else []
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return self._may(request) and (obj is None or obj.revoked_at is None)
+
+    @display(description="key")
+    def shown_prefix(self, key: ApiKey) -> str:
+        return f"rh_{key.prefix}_…"
+
+    @display(description="may")
+    def may(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
+
+    @display(description="Models")
+    def where(self, key: ApiKey) -> str:
+        return "all" if key.all_models else ", ".join(str(model) for model in key.only_models.all()) or "none"
+
+    @display(description="valid", boolean=True)
+    def is_valid(self, key: ApiKey) -> bool:
+        return key.is_valid
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            services.change_key(key=obj, **form.terms, by=actor(request))
+            return
+        key, request.key_text = services.issue_key(  # type: ignore[attr-defined]
+            tenant=form.cleaned_data["tenant"], **form.terms, by=actor(request)
+        )
+        obj.pk, obj.prefix = key.pk, key.prefix
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing: the service has written the Models."""
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Show the text in this one answer: a message would travel through a cookie or the session."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "New API key",
+            "key": obj,
+            "text": request.key_text,  # type: ignore[attr-defined]
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/registry/new_key.html", context)
+
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
+    def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+        for key in keys:
+            try:
+                services.revoke_key(key=key, by=actor(request))
+            except RoundhouseError as error:
+                messages.error(request, str(error))
+            else:
+                messages.success(request, f"{key} is revoked; every process refuses it within a minute.")
+
+
+@admin.register(AccessAttempt)
+class LockedLoginPage(RightPage, ModelAdmin[AccessAttempt]):
+    right = Right.MANAGE_PEOPLE
+    list_display = ["username", "ip_address", "failures_since_start", "attempt_time"]
+    search_fields = ["username", "ip_address"]
+    fields = readonly_fields = ("username", "ip_address", "failures_since_start", "attempt_time")
+    actions = ["unlock"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AccessAttempt | None = None) -> bool:
+        return False
+
+    def has_unlock_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    @admin.action(description="Unlock the selected logins", permissions=["unlock"])
+    def unlock(self, request: HttpRequest, attempts: QuerySet[AccessAttempt]) -> None:
+        for attempt in attempts:
+            services.unlock_login(attempt=attempt, by=actor(request))
+            messages.success(request, f"{attempt.username} may try again now.")

@@ -1,0 +1,26 @@
+"""DRF's view of API keys."""
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from registry.access.key_ring import Principal
+from registry.access.keys import admit
+from registry.access.policies import actor_from_key
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer rh_…`"""
+
+    def authenticate(self, request: Request) -> tuple[Principal, None] | None:
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        principal, stale_s = admit(text.strip())
+        plain = request._request
+        request_id = getattr(plain, "request_id", "")
+        plain.actor = actor_from_key(principal, request_id=request_id)  # type: ignore[attr-defined]
+        plain.stale_s = max(stale_s, getattr(plain, "stale_s", 0))  # type: ignore[attr-defined]
+        return principal, None
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"

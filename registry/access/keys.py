@@ -1,0 +1,85 @@
+"""The doors' way to API keys: this process's ring over the database, and the thread that keeps it true."""
+
+import hmac
+import threading
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+import structlog
+from django.db import DatabaseError, close_old_connections
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from registry.access.key_ring import Admitted, KeyRing, Principal
+from registry.access.models import ApiKey
+
+log = structlog.get_logger("roundhouse.keys")
+
+TEND_S = 10.0
+
+
+class KeyTable:
+    """The ring's store: the table of keys."""
+
+    def find(self, prefix: str, digest: str) -> Principal | None:
+        key = _valid_keys().filter(prefix=prefix).first()
+        if key is None or not hmac.compare_digest(key.digest, digest):
+            return None
+        return _principal(key)
+
+    def still_valid(self, key_ids: Collection[int]) -> dict[int, Principal]:
+        return {key.pk: _principal(key) for key in _valid_keys().filter(pk__in=key_ids)}
+
+    def write_used(self, used_s_ago: Mapping[int, float]) -> None:
+        """Write one time for all of them, the latest: `last used` is true to the minute."""
+        used_at = timezone.now() - timedelta(seconds=min(used_s_ago.values()))
+        ApiKey.objects.filter(pk__in=used_s_ago).update(last_used_at=used_at)
+
+
+ring = KeyRing(KeyTable())
+
+
+def admit(text: str) -> Admitted:
+    """Return whom a key's full text stands for; raise NotAuthenticated. No query while it is remembered."""
+    return ring.admit(text)
+
+
+class Keeper:
+    """A thread that asks about all remembered keys every TEND_S, so that no caller has to wait for it."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="key-keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(TEND_S):
+            try:
+                close_old_connections()
+                ring.tend()
+            except DatabaseError as error:
+                log.warning("keys are kept as they were", reason=str(error))
+        close_old_connections()
+
+
+def _valid_keys() -> QuerySet[ApiKey]:
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
+    keys = ApiKey.objects.filter(unexpired, revoked_at=None)
+    return keys.select_related("tenant").prefetch_related("only_models")
+
+
+def _principal(key: ApiKey) -> Principal:
+    return Principal(
+        key_id=key.pk,
+        name=key.name,
+        tenant_id=key.tenant_id,
+        tenant=key.tenant.slug,
+        scopes=frozenset(key.scopes),
+        models=None if key.all_models else frozenset(model.pk for model in key.only_models.all()),
+        expires_at=key.expires_at.timestamp() if key.expires_at else None,
+    )

@@ -1,0 +1,89 @@
+"""Rows of access."""
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+TENANT_SLUG = RegexValidator(
+    r"\A[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\Z",
+    "Use 1 to 64 lower-case letters, digits and inner hyphens, such as night-shift.",
+)
+
+
+class Tenant(models.Model):
+    """Whom an API key acts for."""
+
+    slug = models.CharField("name", max_length=64, unique=True, validators=[TENANT_SLUG])
+    title = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class KeyScope(models.TextChoices):
+    """What a key may be used for; doors that come later add theirs."""
+
+    PREDICT = "predict", "predict"
+    READ = "registry.read", "read the registry"
+    WRITE = "registry.write", "read and change the registry"
+
+
+class ApiKey(models.Model):
+    """A program's way in. The secret is shown once; only its SHA-256 digest is kept."""
+
+    prefix = models.CharField(max_length=8, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    name = models.CharField(max_length=100)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="keys")
+    scopes = models.JSONField(default=list)
+    # Said in so many words: an empty list must never come to mean "all" because a Model went away.
+    all_models = models.BooleanField("all Models", default=True)
+    only_models = models.ManyToManyField(
+        "registry.Model", blank=True, related_name="+", verbose_name="only these Models"
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(name=""), name="api_key_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} (rh_{self.prefix}_…)"
+
+    @property
+    def is_valid(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class ObjectScope(models.Model):
+    """The Models that a person's roles hold for. No row: all. A row without Models: none."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="object_scope"
+    )
+    models = models.ManyToManyField("registry.Model", blank=True, related_name="+")
+
+    def __str__(self) -> str:
+        return f"reach of {self.user}"

@@ -1,0 +1,113 @@
+"""People: their names, roles and reach. Whoever manages people can make nobody mightier than the roles do."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db import IntegrityError, transaction
+
+from registry.access.models import ObjectScope
+from registry.access.policies import Right, Role, check_manages
+from registry.access.selectors import active_admins, models_by_id
+from registry.access.validation import checked_line
+from registry.errors import Conflict, Invalid, NameTaken
+from registry.record.actors import Actor
+from registry.record.audit import record_change
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """All that may be said about a person through the doors: no superusers, no permissions besides the roles."""
+
+    username: str
+    roles: Collection[str]
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    is_active: bool = True
+    models: Collection[int] | None = None  # None: the roles hold for all Models
+
+
+def create_person(*, person: Person, password: str | None, by: Actor) -> User:
+    """Make an account for the admin; without a password it cannot be used to log in until one is set."""
+    by.check(Right.MANAGE_PEOPLE)
+    user = User(is_staff=True)
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            _write(user, person)
+            record_change(action="create_person", subject=user, before=None, after=person_facts(user), by=by)
+    except IntegrityError:
+        raise NameTaken(f"The name {person.username} is taken; choose another.") from None
+    return user
+
+
+def change_person(*, user: User, person: Person, by: Actor) -> User:
+    """Say anew who this is and what they may do; the last administrator stays one."""
+    check_manages(user, by)
+    try:
+        with transaction.atomic():
+            # Held by whoever takes the role away: of two administrators who dismiss each other, one stays.
+            Group.objects.select_for_update().get(name=Role.ADMIN)
+            row = User.objects.select_for_update().get(pk=user.pk)
+            before = person_facts(row)
+            _write(row, person)
+            if not active_admins().exists():
+                raise Conflict(
+                    "Somebody must be left who manages people; give the admin role to another first."
+                )
+            record_change(action="change_person", subject=row, before=before, after=person_facts(row), by=by)
+    except IntegrityError:
+        raise NameTaken(f"The name {person.username} is taken; choose another.") from None
+    return row
+
+
+@transaction.atomic
+def set_password(*, user: User, password: str | None, by: Actor) -> None:
+    """Set a password, one's own or another's; None locks the account's password. All its sessions end."""
+    if by.user_id != user.pk:
+        check_manages(user, by)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    after = {"password": "set" if password is not None else "none"}
+    record_change(action="set_password", subject=user, before=None, after=after, by=by)
+
+
+def person_facts(user: User) -> dict[str, Any]:
+    """What the record says about a person; never the password."""
+    reach = ObjectScope.objects.filter(user=user).first()
+    return {
+        "username": user.username,
+        "name": user.get_full_name(),
+        "email": user.email,
+        "active": user.is_active,
+        "roles": sorted(user.groups.values_list("name", flat=True)),
+        "models": "all" if reach is None else sorted(str(model) for model in reach.models.all()),
+    }
+
+
+def _write(user: User, person: Person) -> None:
+    roles = _checked_roles(person)
+    user.username = checked_line(person.username, what="user name", longest=150)
+    user.first_name = checked_line(person.first_name, what="first name", longest=150, may_be_empty=True)
+    user.last_name = checked_line(person.last_name, what="last name", longest=150, may_be_empty=True)
+    user.email = checked_line(person.email, what="e-mail address", longest=254, may_be_empty=True)
+    user.is_active = person.is_active
+    user.save()
+    user.groups.set(Group.objects.filter(name__in=roles))
+    if person.models is None:
+        ObjectScope.objects.filter(user=user).delete()
+    else:
+        reach, _ = ObjectScope.objects.get_or_create(user=user)
+        reach.models.set(models_by_id(person.models))
+
+
+def _checked_roles(person: Person) -> set[str]:
+    roles = set(person.roles)
+    unknown = sorted(roles - set(Role))
+    if unknown:
+        raise Invalid(f"There is no role {unknown[0]!r}; the roles are {', '.join(Role)}.")
+    if person.models is not None and Role.ADMIN in roles:
+        raise Invalid("People, keys and settings belong to no Model: take the limit away, or the admin role.")
+    return roles

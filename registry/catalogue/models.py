@@ -1,0 +1,270 @@
+"""Rows of the catalogue: what exists."""
+
+import secrets
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.validators import MaxLengthValidator, ProhibitNullCharactersValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+
+from registry.catalogue.transitions import Status
+from registry.errors import Conflict
+
+SLUG = RegexValidator(
+    r"\A[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\Z",
+    "Use 1 to 64 lower-case letters, digits and inner hyphens, such as fraud-score.",
+)
+CHAMPION = "champion"
+MAX_TITLE, MAX_NOTES, MAX_REASON, MAX_TAG = 200, 20_000, 500, 64
+NO_NUL = ProhibitNullCharactersValidator()  # PostgreSQL stores none
+NOTES: list[Any] = [MaxLengthValidator(MAX_NOTES), NO_NUL]  # a text column's own max_length binds forms only
+
+
+def new_salt() -> str:
+    return secrets.token_hex(16)
+
+
+class WrittenOnce(models.Model):
+    """A row whose `save` works once; the few columns that move afterwards move by conditional updates in services."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise Conflict(f"{self._meta.verbose_name} {self} is immutable; make a new one instead.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_: Any, **__: Any) -> NoReturn:
+        raise Conflict(f"{self._meta.verbose_name} {self} is part of the history and stays.")
+
+
+class Artifact(WrittenOnce):
+    """A file, known by its content; it is stored under its hash and never under a name somebody gave."""
+
+    sha256 = models.CharField("SHA-256", max_length=64, unique=True, editable=False)
+    size_bytes = models.PositiveBigIntegerField(editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(sha256__regex=r"\A[0-9a-f]{64}\Z"), name="artifact_sha256_is_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class Task(models.TextChoices):
+    """What a Model's answers mean."""
+
+    TENSOR = "tensor", "tensor: numbers in, numbers out"
+    CLASSIFICATION = "classification", "classification: one of some labels"
+
+
+class KeySource(models.TextChoices):
+    """Where the routing key comes from when a request brings no X-Routing-Key."""
+
+    RANDOM = "random", "random: every request for itself"
+    FIELD = "field", "a named field of the request"
+    TENANT = "tenant", "the tenant of the API key"
+
+
+class Model(models.Model):
+    """A named thing that answers. Its URL never changes."""
+
+    slug = models.CharField("name", max_length=64, unique=True, validators=[SLUG])
+    title = models.CharField(max_length=MAX_TITLE, blank=True, validators=[NO_NUL])
+    notes = models.TextField(
+        blank=True, max_length=MAX_NOTES, validators=NOTES, help_text="Markdown; shown as it is written."
+    )
+    task = models.CharField(max_length=16, choices=Task, default=Task.TENSOR, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="owned_models",
+    )
+    key_source = models.CharField("routing key", max_length=8, choices=KeySource, default=KeySource.RANDOM)
+    key_field = models.CharField("field of the routing key", max_length=100, blank=True, validators=[NO_NUL])
+    salt = models.CharField(max_length=64, default=new_salt, editable=False)
+    split_revision = models.PositiveIntegerField("number of the newest split", default=0, editable=False)
+    # The route clock's number of the last change; every change of a Model or of what hangs on it stamps one.
+    route_revision = models.PositiveBigIntegerField(default=0, db_index=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(slug__regex=r"\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\Z"), name="model_slug_is_one"
+            ),
+            models.CheckConstraint(
+                condition=(Q(key_source=KeySource.FIELD) & ~Q(key_field=""))
+                | (~Q(key_source=KeySource.FIELD) & Q(key_field="")),
+                name="model_key_field_only_for_field",
+            ),
+            models.CheckConstraint(condition=~Q(salt=""), name="model_salt_is_there"),
+            models.CheckConstraint(condition=Q(task__in=Task.values), name="model_task_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def revision(self) -> int:
+        return self.route_revision
+
+
+class Tag(models.Model):
+    """A word that groups Models."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=MAX_TAG, db_index=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="tag_once_per_model")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Version(WrittenOnce):
+    """An immutable artifact of a Model with its task configuration; the check adds the signature, once."""
+
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField(editable=False)
+    artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="versions")
+    task_config = models.JSONField(default=dict, editable=False)
+    derived_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived", editable=False
+    )
+    notes = models.TextField(blank=True, max_length=MAX_NOTES, validators=NOTES, editable=False)
+    status = models.CharField(max_length=8, choices=Status, default=Status.UPLOADED, editable=False)
+    signature = models.JSONField(null=True, editable=False)
+    failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    made_by = models.CharField("made by", max_length=200, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["model", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="version_number_per_model"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="version_number_from_1"),
+            models.CheckConstraint(
+                condition=~Q(status=Status.READY) | (Q(signature__isnull=False) & Q(failure="")),
+                name="version_ready_has_signature",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=Status.FAILED) | ~Q(failure=""), name="version_failed_says_why"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=[Status.UPLOADED, Status.CHECKING]) | Q(failure=""),
+                name="version_unchecked_has_no_failure",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.slug} {self.number}"
+
+    @property
+    def is_servable(self) -> bool:
+        return self.status == Status.READY
+
+
+class ServingSettings(WrittenOnce):
+    """What may change about a version without making it another. One row per change; one is current."""
+
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="serving_settings")
+    revision = models.PositiveIntegerField(editable=False)
+    is_current = models.BooleanField(default=True, editable=False)
+    values = models.JSONField(editable=False)
+    reason = models.CharField(max_length=MAX_REASON, editable=False)
+    made_by = models.CharField("made by", max_length=200, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "serving settings"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "revision"], name="serving_revision_per_version"),
+            models.UniqueConstraint(
+                fields=["version"], condition=Q(is_current=True), name="one_current_serving_per_version"
+            ),
+            models.CheckConstraint(condition=Q(revision__gte=1), name="serving_revision_from_1"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} r{self.revision}"
+
+
+class Alias(models.Model):
+    """A movable name for a version. A retired alias points nowhere and keeps its history."""
+
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="aliases")
+    name = models.CharField(max_length=64, validators=[SLUG])
+    version = models.ForeignKey(
+        Version, null=True, blank=True, on_delete=models.PROTECT, related_name="aliases"
+    )
+    revision = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        verbose_name_plural = "aliases"
+        ordering = ["model", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "name"], name="alias_name_per_model"),
+            models.CheckConstraint(
+                condition=Q(name__regex=r"\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\Z"), name="alias_name_is_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.slug}@{self.name}"
+
+
+class AliasMove(WrittenOnce):
+    """Where an alias pointed, from when to when, who moved it there and why."""
+
+    alias = models.ForeignKey(Alias, on_delete=models.PROTECT, related_name="moves")
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
+    from_at = models.DateTimeField("from")
+    to_at = models.DateTimeField("to", null=True)
+    moved_by = models.CharField("moved by", max_length=200)
+    reason = models.CharField(max_length=MAX_REASON)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alias"], condition=Q(to_at__isnull=True), name="one_open_move_per_alias"
+            ),
+            models.CheckConstraint(
+                condition=Q(to_at__isnull=True) | Q(to_at__gte=F("from_at")),
+                name="alias_move_ends_after_start",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alias} → {self.version.number}"
+
+
+class RouteClock(models.Model):
+    """One row: how many changes that routing depends on there have been, and when the last one was."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    revision = models.PositiveBigIntegerField(default=0)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="route_clock_is_one_row")]
+
+    def __str__(self) -> str:
+        return str(self.revision)

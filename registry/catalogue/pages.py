@@ -1,0 +1,38 @@
+"""What the admin pages of Models and everything under them share: rights, object scope, no full counts."""
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from registry.access.policies import Right
+from registry.access.selectors import in_scope
+from registry.paging import NoCountPaginator
+from registry.theme import actor
+
+
+class ScopedPage:
+    """Shows the rows of Models within the caller's reach, and lets nobody write past the services."""
+
+    scope: ClassVar[str] = "model_id"  # the path to the Model's id
+    show_full_result_count = False
+    paginator: Any = NoCountPaginator
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
+        return in_scope(rows, actor(request), model=self.scope)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return Right.READ in actor(request).rights
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return Right.READ in actor(request).rights
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

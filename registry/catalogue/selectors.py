@@ -1,0 +1,58 @@
+"""Reads of the catalogue that join, and find by the names that people use."""
+
+from django.db.models import QuerySet
+
+from registry.access.selectors import in_scope, visible_models
+from registry.catalogue.models import Alias, AliasMove, Artifact, Model, ServingSettings, Version
+from registry.catalogue.serving_settings import DEFAULTS, ServingValues
+from registry.errors import NotFound
+from registry.record.actors import Actor
+
+
+def models_for(by: Actor) -> QuerySet[Model]:
+    """The Models that the actor may see, with owner and tags."""
+    return visible_models(Model.objects.select_related("owner").prefetch_related("tags"), by)
+
+
+def model_named(slug: str, by: Actor) -> Model:
+    """Find a Model that the actor may see; raise NotFound as well where they may not."""
+    model = models_for(by).filter(slug=slug).first()
+    if model is None:
+        raise NotFound(f"There is no Model named {slug[:64]!r}, or you may not see it.")
+    return model
+
+
+def version_numbered(model: Model, number: int) -> Version:
+    version = Version.objects.select_related("model", "artifact", "derived_from__model").filter(
+        model=model, number=number
+    ).first()  # fmt: skip
+    if version is None:
+        raise NotFound(f"{model.slug} has no version {number}.")
+    return version
+
+
+def versions_for(by: Actor) -> QuerySet[Version]:
+    return in_scope(Version.objects.select_related("model", "artifact", "derived_from__model"), by)
+
+
+def artifacts_for(by: Actor) -> QuerySet[Artifact]:
+    """Files are seen by those who see a version made of them."""
+    return Artifact.objects.filter(versions__in=in_scope(Version.objects.all(), by)).distinct()
+
+
+def aliases_for(by: Actor) -> QuerySet[Alias]:
+    return in_scope(Alias.objects.select_related("model", "version"), by)
+
+
+def moves_for(by: Actor) -> QuerySet[AliasMove]:
+    return in_scope(AliasMove.objects.select_related("alias__model", "version"), by, model="alias__model_id")
+
+
+def serving_for(by: Actor) -> QuerySet[ServingSettings]:
+    return in_scope(ServingSettings.objects.select_related("version__model"), by, model="version__model_id")
+
+
+def current_serving(version_id: int) -> ServingValues:
+    """How a version is served now."""
+    row = ServingSettings.objects.filter(version=version_id, is_current=True).first()
+    return ServingValues.from_json(row.values) if row is not None else DEFAULTS

@@ -1,0 +1,28 @@
+"""Writes of the catalogue."""
+
+from registry.catalogue.services.aliases import move_alias, retire_alias
+from registry.catalogue.services.models import ModelChanges, create_model, edit_model
+from registry.catalogue.services.serving import change_serving
+from registry.catalogue.services.versions import (
+    archive_version,
+    fail_check,
+    pass_check,
+    register_version,
+    start_check,
+    unarchive_version,
+)
+
+__all__ = [
+    "ModelChanges",
+    "archive_version",
+    "change_serving",
+    "create_model",
+    "edit_model",
+    "fail_check",
+    "move_alias",
+    "pass_check",
+    "register_version",
+    "retire_alias",
+    "start_check",
+    "unarchive_version",
+]

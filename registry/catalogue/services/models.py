@@ -1,0 +1,108 @@
+"""Making and describing Models."""
+
+from collections.abc import Iterable
+from typing import Any, TypedDict
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from registry.access.policies import Right
+from registry.catalogue.announce import lock_model, stamp
+from registry.catalogue.models import KeySource, Model, Tag, Task
+from registry.catalogue.validation import check_row, checked_tags
+from registry.errors import Invalid, NameTaken, StaleState
+from registry.record.actors import Actor
+from registry.record.audit import record_change
+
+
+class ModelChanges(TypedDict, total=False):
+    """What may be changed about a Model; what is absent stays."""
+
+    title: str
+    notes: str
+    tags: list[str]
+    owner: User | None
+    key_source: str
+    key_field: str
+
+
+def create_model(
+    *,
+    slug: str,
+    title: str = "",
+    notes: str = "",
+    task: str = Task.TENSOR,
+    tags: Iterable[str] = (),
+    by: Actor,
+) -> Model:
+    """Make a Model; its name is its URL, and name and task never change."""
+    by.check(Right.WRITE)
+    model = Model(slug=slug, title=title, notes=notes, task=task, owner_id=by.user_id)
+    if task not in Task.values:
+        raise Invalid(f"{task!r} is no task; there are {', '.join(Task.values)}.")
+    check_row(model)
+    names = checked_tags(tags)
+    try:
+        with transaction.atomic():
+            model.save()
+            Tag.objects.bulk_create(Tag(model=model, name=name) for name in names)
+            stamp(model)
+            record_change(action="create_model", subject=model, before=None, after=_told(model, names), by=by)
+    except IntegrityError:
+        raise NameTaken(
+            f"A Model named {slug} exists already; add a version to it, or choose another name."
+        ) from None
+    return model
+
+
+@transaction.atomic
+def edit_model(
+    *, model: Model, changes: ModelChanges, expected_revision: int | None = None, reason: str = "", by: Actor
+) -> Model:
+    """Change what is written about a Model, or where its routing key comes from."""
+    by.check(Right.WRITE, model_id=model.pk)
+    present = lock_model(model)
+    if expected_revision is not None and present.revision != expected_revision:
+        raise StaleState(f"{model.slug} was edited since you read it; look again.")
+    tags_before = _tags_of(present)
+    before = _told(present, tags_before)
+    columns: dict[str, Any] = {name: value for name, value in changes.items() if name != "tags"}
+    for name, value in columns.items():
+        setattr(present, name, value)
+    _check_key_source(present)
+    check_row(present)
+    tags = checked_tags(changes["tags"]) if "tags" in changes else tags_before
+    if columns and not Model.objects.filter(pk=present.pk, route_revision=present.revision).update(**columns):
+        raise StaleState(f"{model.slug} was edited at the same moment; look again.")
+    if tags != tags_before:
+        present.tags.all().delete()
+        Tag.objects.bulk_create(Tag(model=present, name=name) for name in tags)
+    stamp(present)
+    record_change(
+        action="edit_model", subject=present, before=before, after=_told(present, tags), reason=reason, by=by
+    )
+    return Model.objects.get(pk=present.pk)
+
+
+def _check_key_source(model: Model) -> None:
+    if model.key_source not in KeySource.values:
+        raise Invalid(f"{model.key_source!r} is no routing key; there are {', '.join(KeySource.values)}.")
+    if (model.key_source == KeySource.FIELD) != bool(model.key_field):
+        raise Invalid("Name the field of the routing key exactly where the routing key is `field`.")
+
+
+def _tags_of(model: Model) -> list[str]:
+    return [tag.name for tag in model.tags.all()]
+
+
+def _told(model: Model, tags: list[str]) -> dict[str, Any]:
+    """What the record keeps about a Model."""
+    return {
+        "title": model.title,
+        "notes": model.notes,
+        "task": model.task,
+        "tags": tags,
+        "owner_id": model.owner_id,
+        "key_source": model.key_source,
+        "key_field": model.key_field,
+    }

@@ -1,0 +1,108 @@
+"""Serving settings as values: their names, limits and defaults."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from registry.errors import Invalid
+
+PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider")
+GRAPH_LEVELS = ("disabled", "basic", "extended", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class ServingValues:
+    """How a version is loaded, batched and bounded. None leaves it to the installation or the engine."""
+
+    target_p99_ms: float | None = None
+    max_batch_rows: int = 64
+    max_wait_ms: float = 0.0
+    max_queue_rows: int = 1024
+    max_queue_bytes: int = 64 * 2**20
+    soft_limit_s: float = 10.0
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    device_id: int = 0
+    intra_op_threads: int | None = None
+    graph_level: str = "all"
+    arena_limit_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "providers": list(self.providers)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ServingValues":
+        """Read stored values; names that a later or earlier release kept are left out, missing ones default."""
+        known = {name: value for name, value in values.items() if name in NAMES}
+        if "providers" in known:
+            known["providers"] = tuple(known["providers"])
+        return cls(**known)
+
+
+NAMES = tuple(field.name for field in fields(ServingValues))
+DEFAULTS = ServingValues()
+
+
+def checked_values(current: ServingValues, changes: Mapping[str, Any]) -> ServingValues:
+    """Return the values after the changes; raise Invalid naming the one that cannot be."""
+    if unknown := sorted(str(name) for name in changes.keys() - set(NAMES)):
+        raise Invalid(f"There is no serving setting {', '.join(unknown)}; there are {', '.join(NAMES)}.")
+    for name, value in changes.items():
+        if (problem := _RULES[name](value)) is not None:
+            raise Invalid(f"`{name}` must be {problem}; got {value!r}.")
+    values = ServingValues.from_json({**current.to_json(), **changes})
+    if values.target_p99_ms is not None and values.max_wait_ms >= values.target_p99_ms:
+        raise Invalid(
+            "`max_wait_ms` must stay below `target_p99_ms`, or waiting alone would miss the target."
+        )
+    if values.max_queue_rows < values.max_batch_rows:
+        raise Invalid("`max_queue_rows` must hold at least one batch of `max_batch_rows`.")
+    return values
+
+
+Rule = Callable[[Any], str | None]
+
+
+def _whole(low: int, high: int, *, optional: bool = False) -> Rule:
+    def check(value: Any) -> str | None:
+        if (value is None and optional) or (type(value) is int and low <= value <= high):
+            return None
+        return f"a whole number from {low:,} to {high:,}{' or null' if optional else ''}"
+
+    return check
+
+
+def _number(low: float, high: float, *, optional: bool = False) -> Rule:
+    def check(value: Any) -> str | None:
+        if (value is None and optional) or (type(value) in {int, float} and low <= value <= high):
+            return None
+        return f"a number from {low:g} to {high:,g}{' or null' if optional else ''}"
+
+    return check
+
+
+def _providers(value: Any) -> str | None:
+    is_usable = isinstance(value, (list, tuple)) and value and all(name in PROVIDERS for name in value)
+    return (
+        None
+        if is_usable and len(set(value)) == len(value)
+        else f"a list of {', '.join(PROVIDERS)}, each once"
+    )
+
+
+def _graph_level(value: Any) -> str | None:
+    return None if value in GRAPH_LEVELS else f"one of {', '.join(GRAPH_LEVELS)}"
+
+
+_RULES: Mapping[str, Rule] = {
+    "target_p99_ms": _number(0.1, 600_000, optional=True),
+    "max_batch_rows": _whole(1, 65_536),
+    "max_wait_ms": _number(0, 10_000),
+    "max_queue_rows": _whole(1, 1_048_576),
+    "max_queue_bytes": _whole(2**10, 2**40),
+    "soft_limit_s": _number(0.01, 600),
+    "providers": _providers,
+    "device_id": _whole(0, 63),
+    "intra_op_threads": _whole(1, 256, optional=True),
+    "graph_level": _graph_level,
+    "arena_limit_bytes": _whole(2**20, 2**40, optional=True),
+}

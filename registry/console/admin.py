@@ -1,0 +1,238 @@
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from registry.access.policies import Right
+from registry.catalogue import services
+from registry.catalogue.models import Model, Version
+from registry.catalogue.pages import ScopedPage
+from registry.console.panels import Place, panels_for
+from registry.console.verbs import MODEL_VERBS, VERSION_VERBS, Verb
+from registry.errors import RoundhouseError
+from registry.theme import ModelAdmin, ModelForm, TextInput, actor, display
+from registry.traffic.selectors import arms_of, live_arms, open_holds, with_arms, with_live_arms
+
+_SHOWN_ROWS = 20
+
+
+class VerbPages(ScopedPage):
+    """Gives each verb a page of its own below the row's, and the row's page a button for what fits."""
+
+    verbs: ClassVar[Sequence[Verb]] = ()
+    opts: Any
+    admin_site: admin.AdminSite
+
+    def get_urls(self) -> list[URLPattern]:
+        pages = [
+            path(
+                f"<int:pk>/{verb.name}/",
+                self.admin_site.admin_view(partial(self.act, verb=verb)),
+                name=f"registry_{self.opts.model_name}_{verb.name.replace('-', '_')}",
+            )
+            for verb in self.verbs
+        ]
+        return [*pages, *super().get_urls()]  # type: ignore[misc]
+
+    def act(self, request: HttpRequest, pk: int, verb: Verb) -> HttpResponse:
+        row = self.get_queryset(request).filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
+            raise PermissionDenied
+        form = verb.form(request.POST or None, row=row)
+        if request.method == "POST" and form.is_valid():
+            try:
+                messages.success(request, verb.run(row, form, actor(request)))
+                return redirect(self.address_of(row))
+            except RoundhouseError as error:
+                form.add_error(None, str(error))
+        return TemplateResponse(
+            request,
+            "admin/registry/verb.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "title": f"{verb.title}: {row}",
+                "verb": verb,
+                "form": form,
+                "row": row,
+                "back": self.address_of(row),
+            },
+        )
+
+    def buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
+        """(title, address) of the verbs that the row's state and the caller's rights allow."""
+        by, model_id = actor(request), self.model_id_of(row)
+        return [
+            (verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/")
+            for verb in self.verbs
+            if verb.fits(row) and by.may(verb.right, model_id=model_id)
+        ]
+
+    def address_of(self, row: Any) -> str:
+        return reverse(f"admin:registry_{self.opts.model_name}_change", args=[row.pk])
+
+    @staticmethod
+    def model_id_of(row: Any) -> int:
+        model_id: int = row.model_id if isinstance(row, Version) else row.pk
+        return model_id
+
+
+class ModelEditForm(ModelForm[Model]):
+    """What may be changed about a Model; tags as words between commas."""
+
+    tag_words = forms.CharField(
+        label="tags", required=False, widget=TextInput(), help_text="Separated by commas."
+    )
+
+    class Meta:
+        model = Model
+        fields = ["title", "notes", "owner", "key_source", "key_field"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["tag_words"] = ", ".join(tag.name for tag in self.instance.tags.all())
+
+    @property
+    def changes(self) -> services.ModelChanges:
+        given = {name: self.cleaned_data[name] for name in self.changed_data if name != "tag_words"}
+        if "tag_words" in self.changed_data:
+            words = self.cleaned_data["tag_words"].split(",")
+            given["tags"] = [word.strip() for word in words if word.strip()]
+        return services.ModelChanges(**given)  # type: ignore[typeddict-item,no-any-return]  # these fields
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if (cleaned.get("key_source") == "field") != bool(cleaned.get("key_field")):
+            self.add_error(
+                "key_field", "Name a field exactly where the routing key is a field of the request."
+            )
+        return cleaned
+
+
+@admin.register(Model)
+class ModelPage(VerbPages, ModelAdmin[Model]):
+    scope = "pk"
+    verbs = MODEL_VERBS
+    form = ModelEditForm
+    list_display = ["slug", "title", "task", "live", "owner", "created_at"]
+    list_select_related = ["owner"]
+    list_filter = ["task"]
+    search_fields = ["slug", "title", "tags__name"]
+    fields = ["slug", "title", "task", "notes", "tag_words", "owner", "key_source", "key_field", "created_at"]
+    readonly_fields = ["slug", "task", "created_at"]
+    autocomplete_fields = ["owner"]
+    change_form_before_template = "admin/registry/model_card.html"
+    change_form_after_template = "admin/registry/model_history.html"
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        by = actor(request)
+        return by.may(Right.WRITE, model_id=obj.pk) if obj is not None else Right.WRITE in by.rights
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        fields = super().get_fields(request, obj)
+        return fields if self.has_change_permission(request, obj) else [f for f in fields if f != "tag_words"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
+        return with_live_arms(super().get_queryset(request))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        model = self.get_object(request, object_id)
+        extra = self._card(request, model) if model is not None else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        if form.changes:
+            services.edit_model(model=obj, changes=form.changes, by=actor(request))
+
+    @display(description="live now")
+    def live(self, model: Model) -> str:
+        shown = {"arms": live_arms(model), "holds": open_holds(model)}
+        return render_to_string("admin/registry/live.html", shown)
+
+    def _card(self, request: HttpRequest, model: Model) -> dict[str, Any]:
+        newest = with_arms(model.splits.order_by("-number"))[:_SHOWN_ROWS]
+        splits = [(split, arms_of(split)) for split in newest]
+        return {
+            "row": model,
+            "arms": live_arms(model),
+            "holds": open_holds(model),
+            "tags": [tag.name for tag in model.tags.all()],
+            "buttons": self.buttons(request, model),
+            "aliases": model.aliases.select_related("version"),
+            "versions": model.versions.select_related("artifact").order_by("-number")[:_SHOWN_ROWS],
+            "splits": splits,
+            "panels": panels_for(Place.MODEL, request, model),
+        }
+
+
+@admin.register(Version)
+class VersionPage(VerbPages, ModelAdmin[Version]):
+    verbs = VERSION_VERBS
+    list_display = ["__str__", "status", "size", "made_by", "created_at"]
+    list_select_related = ["model", "artifact"]
+    list_filter = ["status"]
+    search_fields = ["model__slug", "artifact__sha256"]
+    fields = readonly_fields = (
+        "model",
+        "number",
+        "status",
+        "failure",
+        "sha256",
+        "size",
+        "task_config",
+        "shown_signature",
+        "derived_from",
+        "notes",
+        "made_by",
+        "created_at",
+    )
+    change_form_before_template = "admin/registry/version_card.html"
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        version = self.get_object(request, object_id)
+        extra: dict[str, Any] = {}
+        if version is not None:
+            extra = {
+                "row": version,
+                "buttons": self.buttons(request, version),
+                "serving": version.serving_settings.filter(is_current=True).first(),
+                "panels": panels_for(Place.VERSION, request, version),
+            }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
+
+    @display(description="SHA-256")
+    def sha256(self, version: Version) -> str:
+        return version.artifact.sha256
+
+    @display(description="size")
+    def size(self, version: Version) -> str:
+        return f"{version.artifact.size_bytes / 1024:,.1f} KiB"
+
+    @display(description="signature")
+    def shown_signature(self, version: Version) -> str:
+        if version.signature is None:
+            return "not known before the check"
+        return render_to_string("admin/registry/signature.html", {"signature": version.signature})

@@ -1,0 +1,14 @@
+from typing import Any
+
+from registry.catalogue.models import Model
+from registry.management.model_command import ModelCommand
+from registry.record.actors import Actor
+from registry.traffic.services import freeze_model
+
+
+class Command(ModelCommand):
+    help = "Freeze a Model: nothing may gain live share."
+
+    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        freeze_model(model=model, reason=options["reason"], by=by)
+        return f"{model} is frozen."

@@ -1,0 +1,14 @@
+from typing import Any
+
+from registry.catalogue.models import Model
+from registry.management.model_command import ModelCommand
+from registry.record.actors import Actor
+from registry.traffic.services import reshuffle
+
+
+class Command(ModelCommand):
+    help = "Renew a Model's salt: every routing key is dealt a new bucket."
+
+    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        reshuffle(model=model, reason=options["reason"], by=by)
+        return f"Every routing key of {model} was dealt a new bucket."

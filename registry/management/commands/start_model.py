@@ -1,0 +1,14 @@
+from typing import Any
+
+from registry.catalogue.models import Model
+from registry.management.model_command import ModelCommand
+from registry.record.actors import Actor
+from registry.traffic.services import start_model
+
+
+class Command(ModelCommand):
+    help = "Start a stopped Model: it answers again with its current split."
+
+    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        start_model(model=model, reason=options["reason"], by=by)
+        return f"{model} answers again."

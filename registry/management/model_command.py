@@ -1,0 +1,33 @@
+"""The base of commands that do one thing to one Model: the same services as the admin's buttons and the API."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from registry.access.policies import command_actor
+from registry.catalogue.models import Model
+from registry.catalogue.selectors import model_named
+from registry.errors import RoundhouseError
+from registry.record.actors import Actor
+
+
+class ModelCommand(BaseCommand):
+    """Finds the Model, lets `act` do its work, and turns refusals into an exit status of 1."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("model", help="The Model's name.")
+        self.add_own_arguments(parser)
+
+    def add_own_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--reason", required=True, help="Why; kept with the change.")
+
+    def handle(self, *_: Any, model: str, **options: Any) -> None:
+        by = command_actor(type(self).__module__.rpartition(".")[2])
+        try:
+            self.stdout.write(self.act(model_named(model, by), by, options))
+        except RoundhouseError as error:
+            raise CommandError(str(error)) from None
+
+    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        """Do it and return what to tell."""
+        raise NotImplementedError

@@ -1,0 +1,47 @@
+"""Gathers the rooms' rows for Django."""
+
+from registry.access.models import ApiKey, ObjectScope, Tenant
+from registry.api_base.models import IdempotencyRecord
+from registry.catalogue.models import (
+    Alias,
+    AliasMove,
+    Artifact,
+    Model,
+    RouteClock,
+    ServingSettings,
+    Tag,
+    Version,
+)
+from registry.record.models import (
+    AuditCheckpoint,
+    AuditRecord,
+    Delivery,
+    Event,
+    Lease,
+    Subscription,
+)
+from registry.traffic.models import Arm, Hold, Split
+
+__all__ = [
+    "Alias",
+    "AliasMove",
+    "ApiKey",
+    "Arm",
+    "Artifact",
+    "AuditCheckpoint",
+    "AuditRecord",
+    "Delivery",
+    "Event",
+    "Hold",
+    "IdempotencyRecord",
+    "Lease",
+    "Model",
+    "ObjectScope",
+    "RouteClock",
+    "ServingSettings",
+    "Split",
+    "Subscription",
+    "Tag",
+    "Tenant",
+    "Version",
+]

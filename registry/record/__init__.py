@@ -1,0 +1,1 @@
+"""Audit, events, leases: the ground floor."""

@@ -1,0 +1,18 @@
+"""The table of event kinds. Apps and rooms above add theirs when Django starts."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_kinds = {
+    "split_changed": "Another split answers for a Model.",
+    "check_failed": "A version did not pass its checks.",
+    "worker_lost": "A worker stopped reporting.",
+    "test": "Somebody tries whether a subscription reaches its receiver.",
+}
+KINDS: Mapping[str, str] = MappingProxyType(_kinds)
+
+
+def register_kind(kind: str, sentence: str) -> None:
+    """Add a kind of event; the sentence tells people when it happens."""
+    if _kinds.setdefault(kind, sentence) != sentence:
+        raise ValueError(f"the event kind {kind} is taken: {_kinds[kind]}")

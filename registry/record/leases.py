@@ -1,0 +1,33 @@
+"""Leases: one holder at a time, by the database's clock."""
+
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import ExpressionWrapper, F, Q, Value
+from django.db.models.fields import DateTimeField, DurationField
+from django.db.models.functions import Now
+
+from registry.record.models import Lease
+
+
+def claim(name: str, *, holder: str, for_s: float) -> bool:
+    """Take or renew the lease; False while somebody else's has not run out."""
+    until = ExpressionWrapper(
+        Now() + Value(timedelta(seconds=for_s), output_field=DurationField()), output_field=DateTimeField()
+    )
+    free_or_mine = Q(holder=holder) | Q(expires_at__lt=Now())
+    if Lease.objects.filter(free_or_mine, name=name).update(holder=holder, expires_at=until):
+        return True
+    if Lease.objects.filter(name=name).exists():
+        return False
+    try:
+        with transaction.atomic():
+            Lease.objects.create(name=name, holder=holder, expires_at=until)
+    except IntegrityError:
+        return False  # another process made the row between our two looks
+    return True
+
+
+def release(name: str, *, holder: str) -> None:
+    """Give the lease back, if it is still ours."""
+    Lease.objects.filter(name=name, holder=holder).update(expires_at=F("expires_at") - timedelta(days=1))

@@ -1,0 +1,249 @@
+"""Rows of the ground floor."""
+
+import json
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from registry.record.actors import Source
+
+
+class Lease(models.Model):
+    """Who of several processes may do a thing that only one should; judged by the database's clock."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    holder = models.CharField(max_length=128)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"
+
+
+class AppendOnly(models.QuerySet[Any]):
+    """Rows that are added one by one and never touched again."""
+
+    def update(self, **_: Any) -> NoReturn:
+        raise _never_changed(self.model)
+
+    def delete(self) -> NoReturn:
+        raise _never_changed(self.model)
+
+    def bulk_create(self, *_: Any, **__: Any) -> NoReturn:
+        raise _never_changed(self.model)
+
+    bulk_update = bulk_create
+
+
+class Kept(models.Model):
+    """A row that its model refuses to change or delete; triggers refuse it in the database as well."""
+
+    objects = AppendOnly.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise _never_changed(type(self))
+        kwargs["force_insert"] = True  # a chosen primary key would otherwise update the row that has it
+        super().save(*args, **kwargs)
+
+    def delete(self, *_: Any, **__: Any) -> NoReturn:
+        raise _never_changed(type(self))
+
+
+def _never_changed(kind: type[models.Model]) -> TypeError:
+    return TypeError(f"{kind._meta.verbose_name_plural} are only ever added, never changed or deleted")
+
+
+class AuditRecord(Kept):
+    """One line of the hash-chained log of every control-plane change."""
+
+    seq = models.PositiveBigIntegerField("number", primary_key=True)
+    at = models.DateTimeField()
+    actor_name = models.CharField("actor", max_length=200)
+    user_id = models.BigIntegerField("user", null=True)
+    key_id = models.BigIntegerField("API key", null=True)
+    source = models.CharField(max_length=8, choices=[(source.value, source.value) for source in Source])
+    request_id = models.CharField(max_length=64, blank=True)
+    action = models.CharField(max_length=64)
+    object_kind = models.CharField(max_length=64)
+    object_id = models.CharField(max_length=64, blank=True)
+    object_label = models.CharField("object", max_length=200)
+    model_slug = models.CharField("Model", max_length=64, blank=True)
+    # Text, not JSON columns: PostgreSQL would store its own reading of the numbers, and the hash is over ours.
+    before_json = models.TextField()
+    after_json = models.TextField()
+    reason = models.CharField(max_length=1000, blank=True)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = "audit record"
+        ordering = ["-seq"]
+        indexes = [
+            models.Index(fields=["action", "seq"], name="audit_action"),
+            models.Index(fields=["source", "seq"], name="audit_source"),
+            models.Index(fields=["model_slug", "seq"], name="audit_model"),
+            models.Index(fields=["actor_name", "seq"], name="audit_actor"),
+            models.Index(fields=["object_id", "object_kind", "seq"], name="audit_object"),
+            models.Index(fields=["object_label", "seq"], name="audit_label"),
+            models.Index(fields=["request_id"], name="audit_request"),
+            models.Index(fields=["at", "seq"], name="audit_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.seq} {self.action} {self.object_label}"
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = json.loads(self.before_json)
+        return found
+
+    @property
+    def after(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = json.loads(self.after_json)
+        return found
+
+
+class AuditCheckpoint(Kept):
+    """A signed statement of how long the chain was and how it ended; a copy outside finds a cut tail."""
+
+    number = models.PositiveBigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    seq = models.PositiveBigIntegerField("last record")
+    record_hash = models.CharField(max_length=64)
+    previous_signature = models.CharField(max_length=64)
+    signature = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = "audit checkpoint"
+        ordering = ["-number"]
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.number} at record {self.seq}"
+
+
+class Event(models.Model):
+    """Something a person or another system must be told."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    kind = models.CharField(max_length=64)
+    object_kind = models.CharField(max_length=64)
+    object_id = models.CharField(max_length=64, blank=True)
+    object_label = models.CharField("object", max_length=200)
+    model_slug = models.CharField("Model", max_length=64, blank=True)
+    summary = models.CharField(max_length=500)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["kind", "id"], name="event_kind"),
+            models.Index(fields=["model_slug", "id"], name="event_model"),
+            models.Index(fields=["at"], name="event_at"),
+        ]
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+class Subscription(models.Model):
+    """Who is told of which events, and how."""
+
+    class Channel(models.TextChoices):
+        WEBHOOK = "webhook"
+        EMAIL = "email", "e-mail"
+
+    name = models.CharField(max_length=100, unique=True)
+    kinds = models.JSONField(default=list, help_text="Event kinds; none means all of them.", blank=True)
+    model = models.ForeignKey(
+        "registry.Model",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="Only events of this Model; empty means all of them.",
+    )
+    channel = models.CharField(max_length=8, choices=Channel, default=Channel.WEBHOOK)
+    url = models.CharField("address of the webhook", max_length=2000, blank=True)
+    email = models.EmailField("e-mail address", blank=True)
+    # The signing secret is made from this and SECRET_KEY: a copy of the database cannot sign.
+    secret_salt = models.CharField(max_length=64, editable=False)
+    enabled = models.BooleanField(default=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=(Q(channel="webhook", email="") & ~Q(url=""))
+                | (Q(channel="email", url="") & ~Q(email="")),
+                name="subscription_has_an_address",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def target(self) -> str:
+        return self.url or self.email
+
+
+class Delivery(models.Model):
+    """One message to one subscription: what was tried, when the next attempt is due, how it ended."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        SENDING = "sending"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="deliveries")
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
+    # Kind and object of the event: what happens to one object in quick succession is told at once.
+    group_key = models.CharField(max_length=200)
+    count = models.PositiveIntegerField("events", default=1)
+    message_id = models.CharField(max_length=64, unique=True)
+    status = models.CharField(max_length=9, choices=Status, default=Status.WAITING)
+    # How many attempts were begun. It is also the token that keeps two workers from sending the same one.
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # Waiting: when the next attempt is due. Sending: when the sender counts as lost.
+    due_at = models.DateTimeField("next attempt")
+    last_error = models.CharField(max_length=300, blank=True)
+    http_status = models.PositiveSmallIntegerField("HTTP status", null=True)
+    response_ms = models.PositiveIntegerField("answered after (ms)", null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["due_at"], condition=Q(status__in=["waiting", "sending"]), name="delivery_due"
+            ),
+            models.Index(fields=["status", "id"], name="delivery_status"),
+            models.Index(fields=["subscription", "group_key", "created_at"], name="delivery_group"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["delivered", "failed"], ended_at__isnull=False)
+                | Q(status__in=["waiting", "sending"], ended_at__isnull=True),
+                name="delivery_ended_when_over",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event.kind} to {self.subscription.name}"

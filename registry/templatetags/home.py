@@ -1,0 +1,44 @@
+"""What the home page shows."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from registry.console import Place
+from registry.console.panels import panels_for
+from registry.console.selectors import changes_lately, live_rows
+from registry.record.actors import Actor
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def home(context: dict[str, Any]) -> dict[str, Any]:
+    request = context["request"]
+    by: Actor = (
+        request.actor
+    )  # not registry.theme's actor(): the theme loads this library while it loads itself
+    rows, has_more = live_rows(by)
+    return {
+        "rows": rows,
+        "has_more": has_more,
+        "changes": changes_lately(by),
+        "panels": panels_for(Place.HOME, request),
+    }
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    """How long it is since then, in the largest unit that fits."""
+    if timezone.now() - moment < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(moment, depth=1)} ago"
+
+
+@register.filter
+def words(name: str) -> str:
+    """`set_split` as people read it: set split."""
+    return name.replace("_", " ")

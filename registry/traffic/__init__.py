@@ -1,0 +1,1 @@
+"""Which version answers: splits and their arms."""

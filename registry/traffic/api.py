@@ -1,0 +1,339 @@
+"""Traffic over HTTP."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_view,
+)
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access.policies import Right
+from registry.access.selectors import in_scope
+from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.catalogue.models import MAX_REASON, Model, Version
+from registry.catalogue.selectors import model_named, models_for
+from registry.catalogue.serializers import ChangeReasonSerializer
+from registry.errors import Invalid, NotFound
+from registry.record.actors import Actor
+from registry.traffic import selectors, services
+from registry.traffic.assignment import WHOLE
+from registry.traffic.models import MAX_ARMS, Hold, Split
+from registry.traffic.transitions import Status
+
+Text = serializers.CharField
+
+
+class ArmSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(min_value=1)
+    share = serializers.IntegerField(min_value=1, max_value=WHOLE, help_text="basis points")
+
+
+class OwnedArmSerializer(ArmSerializer):
+    buckets = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2),
+        help_text="The bucket ranges that are the arm's own: first, and one past the last.",
+    )
+
+
+class SplitSerializer(serializers.ModelSerializer[Split]):
+    model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
+    arms = serializers.SerializerMethodField()
+    shadows = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Split
+        fields = [
+            "model", "number", "status", "arms", "shadows", "salt", "reason", "made_by",
+            "created_at", "from_at", "to_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(OwnedArmSerializer(many=True))
+    def get_arms(self, split: Split) -> Any:
+        return OwnedArmSerializer(selectors.arms_of(split), many=True).data
+
+    @extend_schema_field(ArmSerializer(many=True))
+    def get_shadows(self, split: Split) -> Any:
+        return [{"version": number, "share": share} for number, share in selectors.shadows_of(split).items()]
+
+
+class NewSplitSerializer(serializers.Serializer[Any]):
+    arms = ArmSerializer(many=True, allow_empty=False, max_length=MAX_ARMS)  # type: ignore[call-arg]
+    shadows = ArmSerializer(many=True, max_length=MAX_ARMS, default=list)  # type: ignore[call-arg]
+    reason = Text(max_length=MAX_REASON)
+    expected_revision = serializers.IntegerField(
+        min_value=0,
+        required=False,
+        help_text="The number of the newest split you have seen; 0 where there is none.",
+    )
+
+
+class RollBackSerializer(serializers.Serializer[Any]):
+    to_split = serializers.IntegerField(
+        min_value=1, required=False, help_text="Left out: the one before the current."
+    )
+    reason = Text(max_length=MAX_REASON)
+    expected_revision = serializers.IntegerField(min_value=0, required=False)
+
+
+class StopSerializer(serializers.Serializer[Any]):
+    text = Text(max_length=MAX_REASON, help_text="What callers are told.")
+
+
+class HoldSerializer(serializers.ModelSerializer[Hold]):
+    model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
+
+    class Meta:
+        model = Hold
+        fields = ["model", "kind", "text", "from_at", "to_at", "begun_by", "ended_by"]
+        read_only_fields = fields
+
+
+class LiveSerializer(serializers.Serializer[Any]):
+    """Who answers, and how a key finds its arm."""
+
+    model = Text()
+    at = serializers.DateTimeField()
+    split = serializers.IntegerField(allow_null=True)
+    arms = OwnedArmSerializer(many=True)
+    salt = Text(allow_null=True)
+    stopped = Text(allow_null=True)
+    frozen = Text(allow_null=True)
+    aliases = serializers.DictField(child=serializers.IntegerField())
+
+
+class LiveRowSerializer(serializers.ModelSerializer[Model]):
+    model = Text(source="slug", read_only=True)
+    split = serializers.SerializerMethodField()
+    arms = serializers.SerializerMethodField()
+    stopped = serializers.SerializerMethodField()
+    frozen = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Model
+        fields = ["model", "split", "arms", "stopped", "frozen"]
+        read_only_fields = fields
+
+    def get_split(self, model: Model) -> int | None:
+        split = selectors.current_split(model)
+        return split.number if split is not None else None
+
+    @extend_schema_field(ArmSerializer(many=True))
+    def get_arms(self, model: Model) -> Any:
+        return ArmSerializer(selectors.live_arms(model), many=True).data
+
+    def get_stopped(self, model: Model) -> str | None:
+        return selectors.open_holds(model).get(Hold.Kind.STOPPED)
+
+    def get_frozen(self, model: Model) -> str | None:
+        return selectors.open_holds(model).get(Hold.Kind.FROZEN)
+
+
+class SplitFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+    status = filters.ChoiceFilter(choices=Status.choices)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List the splits of a Model", operation_id="list_splits"),
+    retrieve=extend_schema(summary="Show a split", operation_id="show_split"),
+)
+@extend_schema(tags=["splits"])
+class SplitsView(RegistryViewSet[Split]):
+    rights: ClassVar[Mapping[str, str]] = {
+        "list": Right.READ, "retrieve": Right.READ, "current": Right.READ,
+        "create": Right.LOWER,  # the service asks for more where a version gains share
+        "roll_back": Right.ROLL_BACK, "reshuffle": Right.SET_SPLIT,
+    }  # fmt: skip
+    queryset = Split.objects.none()
+    serializer_class = SplitSerializer
+    filterset_class = SplitFilters
+    paging_order = "-number"
+    lookup_field = "number"
+
+    def get_queryset(self) -> QuerySet[Split]:
+        rows = in_scope(Split.objects.select_related("model"), self.actor)
+        return selectors.with_arms(rows.filter(model=self._model()))
+
+    @extend_schema(
+        summary="Show the split that answers now", operation_id="show_current_split",
+        responses=SplitSerializer,
+    )  # fmt: skip
+    def current(self, request: Request, slug: str) -> Response:
+        split = self.get_queryset().filter(status=Status.CURRENT).first()
+        if split is None:
+            raise NotFound(f"{slug} has no current split.")
+        return self.shown(split)
+
+    @extend_schema(
+        summary="Set the split of a Model", operation_id="set_split",
+        request=NewSplitSerializer, responses={201: SplitSerializer},
+    )  # fmt: skip
+    @idempotent()
+    def create(self, request: Request, slug: str) -> Response:
+        given = self.read(NewSplitSerializer)
+        model = self._model()
+        check_if_match(request, etag_of(model))
+        arms = _shares(model, given.pop("arms"))
+        shadows = _shares(model, given.pop("shadows"))
+        split = services.set_split(model=model, arms=arms, shadows=shadows, **given, by=self.actor)
+        return self._made(split)
+
+    @extend_schema(
+        summary="Set the shares of an earlier split again", operation_id="roll_back",
+        request=RollBackSerializer, responses={201: SplitSerializer},
+    )  # fmt: skip
+    @idempotent()
+    def roll_back(self, request: Request, slug: str) -> Response:
+        given = self.read(RollBackSerializer)
+        model = self._model()
+        number = given.pop("to_split", None)
+        goal = self.get_queryset().filter(number=number).first()
+        if number is not None and goal is None:
+            raise NotFound(f"{slug} has no split {number}.")
+        return self._made(services.roll_back(model=model, to_split=goal, **given, by=self.actor))
+
+    @extend_schema(
+        summary="Renew the salt: deal every key a new bucket", operation_id="reshuffle",
+        request=ChangeReasonSerializer, responses={201: SplitSerializer, 204: None},
+    )  # fmt: skip
+    @idempotent()
+    def reshuffle(self, request: Request, slug: str) -> Response:
+        split = services.reshuffle(model=self._model(), **self.read(ChangeReasonSerializer), by=self.actor)
+        return self._made(split) if split is not None else Response(status=204)
+
+    def _made(self, split: Split) -> Response:
+        return self.created(split, location=f"/api/v1/models/{split.model.slug}/splits/{split.number}")
+
+    def _model(self) -> Model:
+        return model_named(self.kwargs["slug"], self.actor)
+
+
+@extend_schema(tags=["holds"])
+class HoldsView(RegistryViewSet[Hold]):
+    rights: ClassVar[Mapping[str, str]] = {
+        "list": Right.READ, "stop": Right.STOP, "start": Right.SET_SPLIT,
+        "freeze": Right.FREEZE, "unfreeze": Right.FREEZE,
+    }  # fmt: skip
+    queryset = Hold.objects.none()
+    serializer_class = HoldSerializer
+
+    def get_queryset(self) -> QuerySet[Hold]:
+        return in_scope(Hold.objects.select_related("model"), self.actor).filter(model=self._model())
+
+    @extend_schema(summary="List when a Model was stopped or frozen", operation_id="list_holds")
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Stop a Model", operation_id="stop_model",
+        request=StopSerializer, responses=HoldSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def stop(self, request: Request, slug: str) -> Response:
+        given = self.read(StopSerializer)
+        return self.shown(services.stop_model(model=self._model(), **given, by=self.actor))
+
+    @extend_schema(
+        summary="Start a stopped Model", operation_id="start_model",
+        request=ChangeReasonSerializer, responses=HoldSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def start(self, request: Request, slug: str) -> Response:
+        return self._done(services.start_model)
+
+    @extend_schema(
+        summary="Freeze a Model: nothing may gain live share", operation_id="freeze_model",
+        request=ChangeReasonSerializer, responses=HoldSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def freeze(self, request: Request, slug: str) -> Response:
+        return self._done(services.freeze_model)
+
+    @extend_schema(
+        summary="Unfreeze a Model", operation_id="unfreeze_model",
+        request=ChangeReasonSerializer, responses=HoldSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def unfreeze(self, request: Request, slug: str) -> Response:
+        return self._done(services.unfreeze_model)
+
+    def _done(self, verb: Callable[..., Hold]) -> Response:
+        return self.shown(verb(model=self._model(), **self.read(ChangeReasonSerializer), by=self.actor))
+
+    def _model(self) -> Model:
+        return model_named(self.kwargs["slug"], self.actor)
+
+
+@extend_schema(tags=["splits"])
+class LiveView(RegistryViewSet[Model]):
+    rights: ClassVar[Mapping[str, str]] = {"list": Right.READ, "live": Right.READ, "live_at": Right.READ}
+    queryset = Model.objects.none()
+    serializer_class = LiveRowSerializer
+    paging_order = "slug"
+
+    def get_queryset(self) -> QuerySet[Model]:
+        return selectors.with_live_arms(models_for(self.actor))
+
+    @extend_schema(summary="List who answers now, for every Model", operation_id="list_live")
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(summary="Say who answers now", operation_id="live", responses=LiveSerializer)
+    def live(self, request: Request, slug: str) -> Response:
+        return Response(_told(slug, self.actor, timezone.now()))
+
+    @extend_schema(
+        summary="Say who answered at a past moment", operation_id="live_at", responses=LiveSerializer,
+        parameters=[OpenApiParameter(
+            "t", OpenApiTypes.DATETIME, required=True,
+            description="A moment, such as 2026-08-01T14:05:00Z; UTC where no zone is given.",
+        )],
+    )  # fmt: skip
+    def live_at(self, request: Request, slug: str) -> Response:
+        return Response(_told(slug, self.actor, _moment(request.query_params.get("t", ""))))
+
+
+def _told(slug: str, by: Actor, at: datetime) -> dict[str, Any]:
+    live = selectors.live_at(model_named(slug, by), at)
+    told: dict[str, Any] = LiveSerializer({
+        "model": slug,
+        "at": live.at,
+        "split": live.split.number if live.split is not None else None,
+        "arms": live.arms,
+        "salt": live.split.salt if live.split is not None else None,
+        "stopped": live.stopped,
+        "frozen": live.frozen,
+        "aliases": live.aliases,
+    }).data  # fmt: skip
+    return told
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid("`t` must be a moment such as 2026-08-01T14:05:00Z.") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _shares(model: Model, lines: list[dict[str, int]]) -> dict[Version, int]:
+    found = {version.number: version for version in model.versions.select_related("model")}
+    shares: dict[Version, int] = {}
+    for line in lines:
+        if line["version"] not in found:
+            raise Invalid(f"{model.slug} has no version {line['version']}.")
+        if found[line["version"]] in shares:
+            raise Invalid(f"Version {line['version']} stands twice in the split; give it one share.")
+        shares[found[line["version"]]] = line["share"]
+    return shares

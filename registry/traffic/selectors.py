@@ -1,0 +1,117 @@
+"""Reads of traffic that join or aggregate."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Prefetch, Q, QuerySet
+from django.utils import timezone
+
+from registry.catalogue.models import AliasMove, Model, Version
+from registry.errors import Invalid
+from registry.traffic.assignment import ranges
+from registry.traffic.models import Arm, Hold, Split
+from registry.traffic.transitions import Status
+
+
+@dataclass(frozen=True, slots=True)
+class ShownArm:
+    """An arm that answers: its share, and the bucket ranges that are its own."""
+
+    version: int
+    share: int
+    buckets: list[tuple[int, int]]
+
+    @property
+    def percent(self) -> float:
+        return self.share / 100
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAt:
+    """Who answered at one moment."""
+
+    at: datetime
+    split: Split | None
+    stopped: str | None = None
+    frozen: str | None = None
+    aliases: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def arms(self) -> list[ShownArm]:
+        return arms_of(self.split) if self.split is not None else []
+
+
+def with_arms(splits: QuerySet[Split]) -> QuerySet[Split]:
+    return splits.prefetch_related(Prefetch("arms", Arm.objects.select_related("version").order_by("id")))
+
+
+def arms_of(split: Split) -> list[ShownArm]:
+    """The arms that answer, in the order of their versions; the split should come from `with_arms`."""
+    numbers = {arm.letter: arm.version.number for arm in split.arms.all() if arm.letter}
+    found: dict[str, list[tuple[int, int]]] = {letter: [] for letter in numbers}
+    for letter, first, end in ranges(split.buckets):
+        found[letter].append((first, end))
+    return [
+        ShownArm(numbers[letter], sum(end - first for first, end in own), own)
+        for letter, own in found.items()
+    ]
+
+
+def shadows_of(split: Split) -> dict[int, int]:
+    """Mirrored basis points by version number."""
+    return {arm.version.number: arm.mirrored for arm in split.arms.all() if arm.mirrored is not None}
+
+
+def with_live_arms(models: QuerySet[Model]) -> QuerySet[Model]:
+    """Prefetch what `live_arms` and `open_holds` need, in four queries whatever the number of Models."""
+    current = with_arms(Split.objects.filter(status=Status.CURRENT))
+    holds = Hold.objects.filter(to_at=None)
+    return models.prefetch_related(
+        Prefetch("splits", current, to_attr="current_splits"),
+        Prefetch("holds", holds, to_attr="open_holds"),
+    )
+
+
+def current_split(model: Model) -> Split | None:
+    """The Model's current split; prefetched, or asked for."""
+    found: list[Split] | None = getattr(model, "current_splits", None)
+    if found is None:
+        return with_arms(model.splits.filter(status=Status.CURRENT)).first()
+    return found[0] if found else None
+
+
+def live_arms(model: Model) -> list[ShownArm]:
+    """The arms of the Model's current split."""
+    split = current_split(model)
+    return arms_of(split) if split is not None else []
+
+
+def open_holds(model: Model) -> dict[str, str]:
+    """Texts by kind of what holds the Model back now."""
+    found: list[Hold] | None = getattr(model, "open_holds", None)
+    rows = model.holds.filter(to_at=None) if found is None else found
+    return {hold.kind: hold.text for hold in rows}
+
+
+def live_at(model: Model, at: datetime) -> LiveAt:
+    """Say exactly who answered at a past moment. Intervals hold their beginning, not their end."""
+    if at > timezone.now():
+        raise Invalid("That moment is still to come; ask about a past one.")
+    then = Q(from_at__lte=at) & (Q(to_at=None) | Q(to_at__gt=at))
+    split = with_arms(model.splits.filter(then)).select_related("model").first()
+    holds = {hold.kind: hold.text for hold in model.holds.filter(then)}
+    moves = AliasMove.objects.filter(then, alias__model=model).select_related("alias", "version")
+    return LiveAt(
+        at=at,
+        split=split,
+        stopped=holds.get(Hold.Kind.STOPPED),
+        frozen=holds.get(Hold.Kind.FROZEN),
+        aliases={move.alias.name: move.version.number for move in moves.order_by("alias__name")},
+    )
+
+
+def split_use(version: Version) -> str | None:
+    """Say on which split a version stands that is current or waits to be."""
+    in_use = version.arms.filter(split__status__in=[Status.CURRENT, Status.WAITING]).select_related("split")
+    arm = in_use.first()
+    return f"{version} is on the {arm.split.status} split {arm.split.number}." if arm is not None else None

@@ -1,0 +1,22 @@
+"""Writes of traffic."""
+
+from registry.traffic.services.holds import freeze_model, start_model, stop_model, unfreeze_model
+from registry.traffic.services.splits import (
+    expire_split,
+    reshuffle,
+    roll_back,
+    set_split,
+    settle_split,
+)
+
+__all__ = [
+    "expire_split",
+    "freeze_model",
+    "reshuffle",
+    "roll_back",
+    "set_split",
+    "settle_split",
+    "start_model",
+    "stop_model",
+    "unfreeze_model",
+]

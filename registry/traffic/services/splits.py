@@ -1,0 +1,315 @@
+"""Splits: written whole, made current by conditional update, in one transaction with `champion`."""
+
+from collections.abc import Mapping
+from string import ascii_lowercase
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+
+from registry.access.policies import Right
+from registry.catalogue.announce import Stamp, lock_model, stamp
+from registry.catalogue.models import CHAMPION, Model, Version, new_salt
+from registry.catalogue.services.aliases import follow_split
+from registry.catalogue.validation import checked_reason
+from registry.errors import Conflict, Invalid, ModelFrozen, NotFound, StaleState, VersionNotReady
+from registry.record.actors import Actor
+from registry.record.audit import record_change
+from registry.record.events import emit
+from registry.traffic import policies
+from registry.traffic.assignment import WHOLE, reallot
+from registry.traffic.models import MAX_ARMS, Arm, Hold, Split
+from registry.traffic.readiness import Verdict, readiness_of
+from registry.traffic.transitions import ALLOWED, Status
+
+Shares = Mapping[Version, int]  # basis points
+
+
+@transaction.atomic
+def set_split(
+    *,
+    model: Model,
+    arms: Shares,
+    shadows: Shares | None = None,
+    reason: str,
+    expected_revision: int | None = None,
+    by: Actor,
+) -> Split:
+    """Write the Model's next split, and make it current as soon as it is ready.
+
+    1. `arms` are basis points that sum to 10,000; `shadows` say how much of the traffic each is shown.
+    2. `expected_revision` is the number of the newest split that the caller has seen; 0 where there is none.
+    3. A split that still waits is overtaken and expires.
+    """
+    policies.check_may_set(by, model.pk, gains=False)
+    why = checked_reason(reason)
+    _check_shares(model, arms, shadows or {})
+    present = lock_model(model)
+    _check_expected(present, expected_revision)
+    _check_ready(present, [*arms, *(shadows or {})])
+    if _gains(present, {version.pk: share for version, share in arms.items()}):
+        policies.check_may_set(by, model.pk, gains=True)
+        _check_frozen(present)
+    return _write(present, arms, shadows or {}, why, action="set_split", by=by)
+
+
+@transaction.atomic
+def roll_back(
+    *,
+    model: Model,
+    to_split: Split | None = None,
+    reason: str,
+    expected_revision: int | None = None,
+    by: Actor,
+) -> Split:
+    """Set the shares of an earlier split again: the one before the current, unless another is named. Never waits
+    for anybody, so a frozen Model can be rolled back too."""
+    by.check(Right.ROLL_BACK, model_id=model.pk)
+    why = checked_reason(reason)
+    present = lock_model(model)
+    _check_expected(present, expected_revision)
+    goal = to_split or present.splits.filter(status=Status.PAST).order_by("-from_at", "-number").first()
+    if goal is None or goal.model_id != model.pk:
+        raise NotFound(f"{model.slug} has no earlier split to go back to.")
+    if goal.from_at is None:
+        raise Conflict(f"{goal} was never current, so there is nothing to go back to.")
+    by_id = {arm.version_id: arm.version for arm in goal.arms.select_related("version")}
+    shares = {by_id[version_id]: share for version_id, share in goal.shares().items()}
+    _check_ready(present, [*shares])
+    return _write(present, shares, {}, why, action="roll_back", by=by)
+
+
+@transaction.atomic
+def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
+    """Renew the salt: every key is dealt a new bucket. The shares stay."""
+    by.check(Right.SET_SPLIT, model_id=model.pk)
+    why = checked_reason(reason)
+    present = lock_model(model)
+    _check_frozen(present)
+    before = present.salt
+    present.salt = new_salt()
+    Model.objects.filter(pk=present.pk).update(salt=present.salt)
+    current = _current(present)
+    if current is None:
+        stamp(present)
+        record_change(
+            action="reshuffle", subject=present, before={"salt": before}, after={"salt": present.salt},
+            reason=why, by=by,
+        )  # fmt: skip
+        return None
+    arms = list(current.arms.select_related("version"))
+    shares = current.shares()
+    answering = {arm.version: shares[arm.version_id] for arm in arms if arm.letter}
+    shown = {arm.version: arm.mirrored for arm in arms if arm.mirrored is not None}
+    return _write(present, answering, shown, why, action="reshuffle", by=by)
+
+
+@transaction.atomic
+def settle_split(*, split: Split, by: Actor) -> Split:
+    """Look again whether a waiting split is ready: make it current, let it expire, or leave it waiting."""
+    by.check(Right.SET_SPLIT, model_id=split.model_id)
+    present = lock_model(split.model)
+    waiting = _reread(split)
+    if waiting.status != Status.WAITING:
+        raise StaleState(f"{waiting} is {waiting.status} already.")
+    readiness = readiness_of(waiting)
+    if readiness.verdict is Verdict.NEVER:
+        return expire_split(split=waiting, reason=readiness.sentence or "It cannot be made ready.", by=by)
+    if readiness.verdict is Verdict.READY and not _is_held_by_freeze(present, waiting):
+        moment = stamp(present)
+        before = _told(_current(present))
+        _make_current(waiting, moment, by)
+        return _tell(waiting, before, waiting.reason, "activate_split", by)
+    return waiting
+
+
+@transaction.atomic
+def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
+    """Give a waiting split up; what is current stays."""
+    by.check(Right.LOWER, model_id=split.model_id)
+    why = checked_reason(reason)
+    present = lock_model(split.model)
+    _move(split, Status.EXPIRED, to_at=stamp(present).at)
+    expired = _reread(split)
+    record_change(
+        action="expire_split", subject=expired, before={"status": Status.WAITING},
+        after={"status": Status.EXPIRED}, reason=why, by=by,
+    )  # fmt: skip
+    return expired
+
+
+def _write(present: Model, arms: Shares, shadows: Shares, reason: str, *, action: str, by: Actor) -> Split:
+    """The caller holds the Model and has checked everything."""
+    number = _take_number(present)
+    moment = stamp(present)
+    overtaken = present.splits.filter(status=Status.WAITING)
+    overtaken.update(status=Status.EXPIRED, to_at=moment.at)
+    current = _current(present)
+    before = _told(current)
+    split = _insert(present, number, current, arms, shadows, reason, by)
+    readiness = readiness_of(split)
+    if readiness.verdict is Verdict.READY:
+        _make_current(split, moment, by)
+    return _tell(split, before, reason, action, by)
+
+
+def _take_number(present: Model) -> int:
+    """The conditional update is what lets one of several win, even where rows cannot be locked."""
+    taken = Model.objects.filter(pk=present.pk, split_revision=present.split_revision).update(
+        split_revision=F("split_revision") + 1
+    )
+    if not taken:
+        raise StaleState(f"The split of {present.slug} was changed at the same moment; look again.")
+    return present.split_revision + 1
+
+
+def _insert(
+    present: Model, number: int, current: Split | None, arms: Shares, shadows: Shares, reason: str, by: Actor
+) -> Split:
+    ordered = dict(sorted(arms.items(), key=lambda item: item[0].number))
+    letters = {version.pk: letter for version, letter in zip(ordered, ascii_lowercase, strict=False)}
+    shares = {version.pk: share for version, share in ordered.items()}
+    owners = reallot(current.owners() if current is not None else [], shares)
+    split = Split.objects.create(
+        model=present,
+        number=number,
+        buckets="".join(letters[owner] for owner in owners),
+        salt=present.salt,
+        reason=reason,
+        created_by_id=by.user_id,
+        made_by=by.name[:200],
+    )
+    lines = [Arm(split=split, version=version, letter=letters[version.pk]) for version in ordered]
+    lines += [Arm(split=split, version=version, mirrored=share) for version, share in shadows.items()]
+    Arm.objects.bulk_create(lines)
+    return split
+
+
+def _make_current(split: Split, moment: Stamp, by: Actor) -> None:
+    for current in split.model.splits.filter(status=Status.CURRENT):
+        _move(current, Status.PAST, to_at=moment.at)
+    _move(split, Status.CURRENT, from_at=moment.at)
+    follow_split(
+        model=split.model, version=_leading(split), at=moment, reason=f"split {split.number}: {split.reason}"[:500],
+        by=by,
+    )  # fmt: skip
+
+
+def _leading(split: Split) -> Version:
+    """The version that `champion` names: the largest share; of equal ones that which has the name, else the oldest."""
+    shares = split.shares()
+    holder = _champion_id(split.model)
+    arms = [arm for arm in split.arms.select_related("version") if arm.letter]
+    return max(
+        arms, key=lambda arm: (shares[arm.version_id], arm.version_id == holder, -arm.version.number)
+    ).version
+
+
+def _move(split: Split, to: Status, **columns: Any) -> None:
+    old = Status(split.status)
+    if to not in ALLOWED[old]:
+        raise Conflict(f"{split} is {old}; from there it cannot become {to}.")
+    if not Split.objects.filter(pk=split.pk, status=old).update(status=to, **columns):
+        raise StaleState(f"{split} is no longer {old}; somebody else moved it first. Look again.")
+
+
+def _tell(split: Split, before: dict[str, Any] | None, reason: str, action: str, by: Actor) -> Split:
+    written = _reread(split)
+    after = _told(written) or {}
+    record_change(action=action, subject=written, before=before, after=after, reason=reason, by=by)
+    if written.status == Status.CURRENT:
+        told = ", ".join(f"version {number} {share / 100:g} %" for number, share in after["arms"].items())
+        emit(
+            "split_changed",
+            subject=written,
+            data={
+                "model": written.model.slug,
+                "before": before,
+                "after": after,
+                "reason": reason,
+                "by": by.name,
+            },
+            summary=f"{written.model.slug} now answers with {told}.",
+        )
+    return written
+
+
+def _told(split: Split | None) -> dict[str, Any] | None:
+    """What record and events keep of a split."""
+    if split is None:
+        return None
+    shares = split.shares()
+    arms = list(split.arms.select_related("version"))
+    return {
+        "split": split.number,
+        "status": split.status,
+        "arms": {str(arm.version.number): shares[arm.version_id] for arm in arms if arm.letter},
+        "shadows": {str(arm.version.number): arm.mirrored for arm in arms if not arm.letter},
+        "salt": split.salt,
+    }
+
+
+def _check_shares(model: Model, arms: Shares, shadows: Shares) -> None:
+    if sum(arms.values()) != WHOLE:
+        raise Invalid(
+            f"The shares of {model.slug} add up to {sum(arms.values()):,}; they must make {WHOLE:,}."
+        )
+    if any(not 1 <= share <= WHOLE for share in [*arms.values(), *shadows.values()]):
+        raise Invalid(f"A share is 1 to {WHOLE:,} basis points; leave out a version that gets nothing.")
+    if len(arms) > MAX_ARMS or len(shadows) > MAX_ARMS:
+        raise Invalid(f"A split can hold {MAX_ARMS} arms and as many shadows.")
+    if twice := arms.keys() & shadows.keys():
+        raise Invalid(f"{', '.join(str(version) for version in twice)} cannot both answer and shadow.")
+
+
+def _check_ready(model: Model, versions: list[Version]) -> None:
+    found = Version.objects.select_related("model").in_bulk([version.pk for version in versions])
+    for version in versions:
+        present = found.get(version.pk)
+        if present is None or present.model_id != model.pk:
+            raise Invalid(f"A split of {model.slug} can only hold versions of {model.slug}.")
+        if not present.is_servable:
+            raise VersionNotReady(
+                f"{present} is {present.status}; only a ready version can be put on a split."
+            )
+
+
+def _check_frozen(model: Model) -> None:
+    hold = model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).first()
+    if hold is not None:
+        raise ModelFrozen(
+            f"{model.slug} is frozen ({hold.text}), so nothing may gain live share. Unfreeze it first; "
+            "lowering, stopping and rolling back work all the same."
+        )
+
+
+def _is_held_by_freeze(model: Model, split: Split) -> bool:
+    if not _gains(model, split.shares()):
+        return False
+    return model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).exists()
+
+
+def _check_expected(model: Model, expected_revision: int | None) -> None:
+    if expected_revision is not None and expected_revision != model.split_revision:
+        raise StaleState(
+            f"The newest split of {model.slug} is number {model.split_revision}, not {expected_revision}; "
+            "somebody else changed it first. Look again."
+        )
+
+
+def _current(model: Model) -> Split | None:
+    return model.splits.filter(status=Status.CURRENT).first()
+
+
+def _gains(model: Model, after: Mapping[int, int]) -> bool:
+    current = _current(model)
+    before = current.shares() if current is not None else {}
+    return policies.gains_share(before, after, leader=_champion_id(model))
+
+
+def _champion_id(model: Model) -> int | None:
+    return model.aliases.filter(name=CHAMPION).values_list("version_id", flat=True).first()
+
+
+def _reread(split: Split) -> Split:
+    return Split.objects.select_related("model").get(pk=split.pk)

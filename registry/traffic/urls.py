@@ -1,0 +1,19 @@
+from django.urls import path
+
+from registry.traffic.api import HoldsView, LiveView, SplitsView
+
+_MODEL = "models/<str:slug>"
+_VERBS = ("stop", "start", "freeze", "unfreeze")
+
+urlpatterns = [
+    path("live", LiveView.as_view({"get": "list"})),
+    path(f"{_MODEL}/live", LiveView.as_view({"get": "live"})),
+    path(f"{_MODEL}/live-at", LiveView.as_view({"get": "live_at"})),
+    path(f"{_MODEL}/splits", SplitsView.as_view({"get": "list", "post": "create"})),
+    path(f"{_MODEL}/splits/current", SplitsView.as_view({"get": "current"})),
+    path(f"{_MODEL}/splits/<int:number>", SplitsView.as_view({"get": "retrieve"})),
+    path(f"{_MODEL}/roll-back", SplitsView.as_view({"post": "roll_back"})),
+    path(f"{_MODEL}/reshuffle", SplitsView.as_view({"post": "reshuffle"})),
+    path(f"{_MODEL}/holds", HoldsView.as_view({"get": "list"})),
+    *(path(f"{_MODEL}/{verb}", HoldsView.as_view({"post": verb})) for verb in _VERBS),
+]

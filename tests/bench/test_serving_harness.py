@@ -1,0 +1,158 @@
+"""The serving bench itself: what it reads, writes and concludes. Nothing here is timed."""
+
+import base64
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from bench.serving import marks, servers, wire, wrk
+from bench.serving.generator import Order, Stream, generate
+from bench.serving.marks import Mark
+from bench.serving.wrk import Sample
+
+TOLD = """Running 5s test @ http://127.0.0.1:9
+  1 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     2.34ms    1.20ms  20.11ms   88.00%
+Requests/sec:   2000.00
+figures {"answers": 10000, "others": 500, "broken": 3, "duration_us": 5000000, "p50_us": 2100, "p99_us": 9000}
+"""
+HEAD = b'{"outputs": [{"name": "y", "shape": [1, 2], "parameters": {"binary_data_size": 8}}]}'
+ROW = np.array([[0.5, 0.25]], np.float32)
+
+
+def test_only_answers_with_200_count():
+    sample = wrk.parse(TOLD)
+
+    assert sample == Sample(rate=1900.0, p50_ms=2.1, p99_ms=9.0, others=500, broken=3)
+
+
+def test_wrk_that_could_not_connect_is_told_in_its_own_words():
+    with pytest.raises(wrk.NoFigures, match="unable to connect"):
+        wrk.parse("unable to connect to 127.0.0.1:9 Connection refused\n")
+
+
+def test_script_quotes_what_it_is_given(tmp_path):
+    request = wire.Request("/predict", b"{}", {"Authorization": 'Bearer "odd\\key"'})
+
+    script = wrk.script(request, tmp_path / "body")
+
+    assert 'wrk.headers["Authorization"] = "Bearer \\"odd\\\\key\\""' in script
+    assert 'wrk.path, wrk.body = "POST", "/predict"' in script
+
+
+def test_script_refuses_a_line_break():
+    with pytest.raises(ValueError, match="printable"):
+        wrk.script(wire.Request("/", b"", {"X": "a\nb"}), "body")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "headers", "answer"),
+    [
+        (wire.NATIVE, {}, b'{"outputs": {"y": [[0.5, 0.25]]}, "model": "tiny"}'),
+        (wire.OIP_JSON, {}, b'{"outputs": [{"name": "y", "shape": [1, 2], "data": [0.5, 0.25]}]}'),
+        (wire.OIP_BINARY, {"Inference-Header-Content-Length": str(len(HEAD))}, HEAD + ROW.tobytes()),
+    ],
+    ids=["native", "oip json", "oip binary"],
+)
+def test_every_protocol_gives_the_numbers(protocol, headers, answer):
+    wire.check(ROW, protocol.output(headers, answer))
+
+
+def test_binary_request_states_where_its_header_ends():
+    request = wire.OIP_BINARY.request("tiny", ROW)
+
+    length = int(request.headers["Inference-Header-Content-Length"])
+
+    assert request.body[length:] == ROW.tobytes()
+
+
+@pytest.mark.parametrize(
+    "answered", [ROW + 1e-3, ROW[:, :1], ROW * np.nan], ids=["off", "another shape", "not a number"]
+)
+def test_other_numbers_are_refused(answered):
+    with pytest.raises(wire.WrongAnswer):
+        wire.check(ROW, answered)
+
+
+def test_ratios_are_medians_of_the_rounds():
+    results = {
+        ("tiny", 32, servers.VIEW): [_at(rate) for rate in (100, 300, 90)],
+        ("tiny", 32, servers.MOSEC): [_at(rate) for rate in (50, 100, 90)],
+    }
+
+    found = {str(mark) for mark in marks.marks(results) if mark.value is not None}
+
+    assert found == {
+        "met    tiny, 32 connections: roundhouse, DRF view / mosec: 2 (mark >= 1.25, goal 1.5 met)"
+    }
+
+
+def test_p50_is_held_against_the_best_peer_of_the_round():
+    results = {
+        ("tiny", 1, servers.VIEW): [_at(1, p50_ms=0.2), _at(1, p50_ms=0.4)],
+        ("tiny", 1, servers.MOSEC): [_at(1, p50_ms=1.0), _at(1, p50_ms=4.0)],
+        ("tiny", 1, servers.LITSERVE): [_at(1, p50_ms=2.0), _at(1, p50_ms=2.0)],
+    }
+
+    share = marks.p50_against_best(results, "tiny", servers.VIEW, servers.PEERS)
+
+    assert share == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("mark", "verdict"),
+    [
+        (Mark("a", 1.0, at_least=1.0), "met"),
+        (Mark("a", 0.9, at_least=1.0), "short"),
+        (Mark("a", 11.0, at_most=10.0), "short"),
+        (Mark("a", None, at_most=10.0), "absent"),
+    ],
+    ids=["enough", "too little", "too much", "not measured"],
+)
+def test_a_mark_is_met_short_or_absent(mark, verdict):
+    assert mark.verdict == verdict
+
+
+def test_generator_accounts_for_every_request(refusing_every_third):
+    request = base64.b64encode(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}").decode()
+    streams = [Stream("open", request, 8, rate=100.0), Stream("closed", request, 1)]
+
+    reports = generate(Order(refusing_every_third, 0.5, streams))
+
+    for report in reports.values():
+        assert report.due == sum(report.statuses.values()) + report.not_sent + report.unanswered
+        assert set(report.statuses) == {"200", "503"}
+        assert report.ok == report.statuses["200"]
+
+
+@pytest.fixture
+def refusing_every_third():
+    count = iter(range(1 << 30))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):  # the name that the library looks for
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(503 if next(count) % 3 == 2 else 200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _at(rate, p50_ms=1.0):
+    return Sample(rate=rate, p50_ms=p50_ms, p99_ms=p50_ms)

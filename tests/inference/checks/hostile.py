@@ -1,0 +1,77 @@
+"""Backends for the probe child that misbehave on purpose, as a hostile file would make a real one."""
+
+import os
+import resource
+import signal
+import sys
+import time
+
+import numpy as np
+
+from inference.engine.errors import LoadFailed
+from inference.engine.fake import FakeBackend
+
+
+class Crashing(FakeBackend):
+    def load(self, path, options):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Exiting(FakeBackend):
+    def load(self, path, options):
+        os._exit(3)
+
+
+class Raising(FakeBackend):
+    def load(self, path, options):
+        raise ZeroDivisionError
+
+
+class Chattering(FakeBackend):
+    """Prints to stdout and stderr what could be taken for a report."""
+
+    def load(self, path, options):
+        os.write(1, b'{"phase": "done", "code": "load_failed"}\n' * 10_000)
+        os.write(2, b"noise" * 10_000)
+        return super().load(path, options)
+
+
+class Writing(FakeBackend):
+    """Tells through its error message what the limits and the surroundings let it do."""
+
+    def load(self, path, options):
+        facts = {
+            "fsize": resource.getrlimit(resource.RLIMIT_FSIZE)[0],
+            "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+            "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "secret": os.environ.get("ROUNDHOUSE_SECRET_KEY"),
+            "own_group": os.getpgrp() == os.getpid(),
+            "stdin": os.read(0, 1).decode(),
+            "django": "django" in sys.modules,
+            "folder_is_empty": os.listdir(".") == [],
+        }
+        try:
+            with open("scratch", "w") as scratch:
+                scratch.write("x")
+                scratch.flush()
+            facts["written"] = True
+        except OSError:
+            facts["written"] = False
+        raise LoadFailed(repr(facts))
+
+
+class Hungry(FakeBackend):
+    """Takes memory that it touches, in steps, so that only someone who watches sees it coming."""
+
+    def load(self, path, options):
+        self.hoard = [np.ones(1 << 20) for _ in range(50)]  # 400 MiB
+        return super().load(path, options)
+
+
+class Waiting(FakeBackend):
+    """Writes its process id into the FIFO it is given as a file, and hangs."""
+
+    def load(self, path, options):
+        with path.open("w") as fifo:
+            fifo.write(str(os.getpid()))
+        time.sleep(600)

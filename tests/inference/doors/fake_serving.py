@@ -1,0 +1,94 @@
+"""Serving as a door sees it, without engine and database: it remembers what it was asked and answers by rule."""
+
+import numpy as np
+
+from inference.engine.meters import Meters
+from inference.engine.signature import DTYPES, Signature, TensorSpec
+from inference.engine.tensors import prepare
+from inference.errors import UnknownModel
+from inference.serving import runtime, services
+from inference.serving.calls import Description, Prediction
+from inference.serving.runtime import Report
+
+ECHO = Signature(
+    tuple(TensorSpec(f"in_{name}", name, (None, None), optional=True) for name in DTYPES),
+    tuple(TensorSpec(f"out_{name}", name, (None, None)) for name in DTYPES),
+)
+SCORES = Signature((TensorSpec("x", "FP32", (None, 2)),), (TensorSpec("y", "FP32", (None, 3)),))
+PAIR = Signature(
+    (TensorSpec("x", "FP32", (None, 2)),), (TensorSpec("y", "FP32", (None,)), TensorSpec("n", "INT64", ()))
+)
+
+
+class FakeServing:
+    """`echo` gives every tensor back; `scores` gives x0, x1 and x0 + x1 of each row, a classification of a, b and c."""
+
+    signatures = {"echo": ECHO, "scores": SCORES, "pair": PAIR}
+
+    def __init__(self):
+        self.calls = []
+        self.control = []
+        self.error = None
+        self.is_ready = True
+        self.non_finite = False
+
+    def install(self, monkeypatch):
+        for name in ("predict", "describe", "statistics", "repository_index", "load", "unload"):
+            monkeypatch.setattr(services, name, getattr(self, name), raising=False)
+        monkeypatch.setattr(runtime, "report", lambda: Report("ready" if self.is_ready else "draining", 1))
+
+    def predict(self, call):
+        self.calls.append(call)
+        signature = self._signature(call.model)
+        inputs = prepare(signature, call.inputs, allow_non_finite=True)
+        outputs = getattr(self, f"_{call.model}")(inputs)
+        if self.non_finite:
+            outputs["y"] = outputs["y"] * np.float32(np.nan)
+        return Prediction(
+            request_id="rid-1", model=call.model, version=call.version or 1, arm="A", split=7,
+            outputs={name: outputs[name] for name in call.outputs or outputs if name in outputs}, signature=signature,
+            labels=("a", "b", "c") if call.model == "scores" else None, non_finite=self.non_finite,
+        )  # fmt: skip
+
+    def describe(self, by, model, version=None, alias=None):
+        signature = self._signature(model)
+        return Description(
+            model=model, versions=(1, 2), version=version or 2, signature=signature, is_ready=self.is_ready,
+            platform="onnx_onnxv1", max_batch_rows=32, labels=None,
+        )  # fmt: skip
+
+    def statistics(self, by, model=None, version=None):
+        meters = Meters()
+        meters.count_batch(4, [0.001, 0.002], 0.010, 0.008)
+        meters.count_end("overloaded", 3)
+        return [(model or "scores", version or 1, meters.copy())]
+
+    def repository_index(self, by, only_ready):
+        ready = ("scores", 1, "READY", "")
+        return [ready] if only_ready else [ready, ("scores", 2, "UNAVAILABLE", "not loaded")]
+
+    def load(self, by, model):
+        self.control.append(("load", model, by.name))
+
+    def unload(self, by, model):
+        self.control.append(("unload", model, by.name))
+
+    def _signature(self, model):
+        if self.error is not None:
+            raise self.error
+        if model not in self.signatures:
+            raise UnknownModel(f"There is no Model named {model!r}.")
+        return self.signatures[model]
+
+    @staticmethod
+    def _echo(inputs):
+        return {name.replace("in_", "out_"): tensor for name, tensor in inputs.items()}
+
+    @staticmethod
+    def _scores(inputs):
+        x = inputs["x"]
+        return {"y": np.concatenate([x, x.sum(axis=1, keepdims=True)], axis=1)}
+
+    @staticmethod
+    def _pair(inputs):
+        return {"y": inputs["x"].sum(axis=1), "n": np.array(len(inputs["x"]))}

@@ -1,0 +1,8 @@
+"""The doors alone, where a test needs nothing else."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("inference.doors.oip.urls")),
+    path("api/v1/", include("inference.doors.grpc.urls")),
+]

@@ -1,0 +1,226 @@
+"""The REST door, with a real model behind it."""
+
+import json
+from datetime import timedelta
+
+import orjson
+import pytest
+from django.db import DatabaseError
+from django.utils import timezone
+
+from inference.checks.services import import_version
+from inference.measure.selectors import arms_between
+from inference.serving import request_id, runtime
+from inference.serving.plans import session_options
+from registry.access.keys import ring
+from registry.access.models import ApiKey
+from registry.access.services import revoke_key
+from registry.catalogue.models import Version
+from tests.factories import a_key, an_actor
+from tests.processes import ROOT
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/models/ripeness/predict"
+SAMPLE = json.loads((ROOT / "examples" / "ripeness" / "sample.json").read_text())
+
+
+@pytest.fixture
+def key():
+    ring.clear()
+    return a_key()[1]
+
+
+@pytest.fixture
+def live(transactional_db):
+    import_version(
+        slug="ripeness",
+        path=ROOT / "examples" / "ripeness" / "model.onnx",
+        options=session_options(),
+        by=an_actor(),
+    )
+    runtime.start()
+    yield
+    runtime.stop()
+
+
+def _post(client, key, body, url=URL, **headers):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.generic("POST", url, data, headers={"Authorization": f"Bearer {key}", **headers})
+
+
+def test_answers_with_model_and_version(client, key, live):
+    response = _post(client, key, SAMPLE)
+
+    body = orjson.loads(response.content)
+    assert response.status_code == 200
+    assert (body["model"], body["version"]) == ("ripeness", 1)
+    assert [max(range(3), key=row.__getitem__) for row in body["outputs"]["probabilities"]] == [0, 2]
+    assert (body["arm"], body["split"]) == ("a", 1)
+    assert body["request_id"] == response["X-Request-ID"]
+    said = request_id.read(body["request_id"])
+    assert (said.version_id, said.split, said.arm, said.key_hash) == (Version.objects.get().pk, 1, "a", 0)
+
+
+def test_second_call_makes_no_query(client, key, live, django_assert_num_queries):
+    _post(client, key, SAMPLE)
+
+    with django_assert_num_queries(0):
+        assert _post(client, key, SAMPLE).status_code == 200
+
+
+REFUSED = {
+    "not-json": (b"{", 400, "bad_body"),
+    "not-an-object": (b"[1]", 422, "not_a_prediction"),
+    "no-inputs": ({"features": [1]}, 422, "not_a_prediction"),
+    "missing": ({"inputs": {}}, 422, "missing_tensor"),
+    "unknown": ({"inputs": {**SAMPLE["inputs"], "weight2": [[1]]}}, 422, "unknown_tensor"),
+    "rank": ({"inputs": {"features": [1, 2, 3]}}, 422, "wrong_rank"),
+    "dimension": ({"inputs": {"features": [[1, 2]]}}, 422, "wrong_dimension"),
+    "words": ({"inputs": {"features": [["a", "b", "c"]]}}, 422, "wrong_dtype"),
+    "deep": (b'{"inputs": {"features": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", 400, "bad_body"),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "code"), REFUSED.values(), ids=REFUSED.keys())
+def test_bad_body_is_refused_with_its_reason(client, key, live, body, status, code):
+    response = _post(client, key, body)
+
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.json()["detail"].endswith(".")
+
+
+def test_too_large_body_is_not_read(client, key, live, settings):
+    settings.PREDICT_JSON_BYTES = 10
+
+    response = _post(client, key, SAMPLE)
+
+    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("length", ["", "-1", "\u00b2", "9" * 5_000], ids=ascii)
+def test_length_that_is_no_number_is_refused(client, key, live, length):
+    response = client.generic(
+        "POST", URL, b"{}", headers={"Authorization": f"Bearer {key}"}, CONTENT_LENGTH=length
+    )
+
+    assert (response.status_code, response.json()["code"]) == (411, "length_required")
+
+
+def test_unknown_model(client, key, live):
+    response = _post(client, key, SAMPLE, url="/api/v1/models/nobody/predict")
+
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
+
+
+@pytest.mark.parametrize("given", ["", "rh_abcdefgh_guess", "nonsense", "rh_"], ids=ascii)
+def test_wrong_key_is_refused(client, key, live, given):
+    response = _post(client, given, SAMPLE)
+
+    assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
+    assert response["WWW-Authenticate"] == "Bearer"
+
+
+def test_revoked_key_is_refused(client, key, live):
+    revoke_key(key=ApiKey.objects.get(), reason="test", by=an_actor())
+    ring.clear()
+
+    assert _post(client, key, SAMPLE).status_code == 401
+
+
+def test_process_without_runtime_says_so(client, key):
+    response = _post(client, key, SAMPLE)
+
+    assert (response.status_code, response.json()["code"], response["Retry-After"]) == (503, "stopping", "1")
+
+
+@pytest.mark.parametrize("address", ["ripeness/versions/1", "ripeness@champion"], ids=["number", "alias"])
+def test_version_asked_for_is_no_arm(client, key, live, address):
+    response = _post(client, key, SAMPLE, url=f"/api/v1/models/{address}/predict")
+
+    body = orjson.loads(response.content)
+    assert (response.status_code, body["version"], body["arm"]) == (200, 1, "")
+
+
+@pytest.mark.parametrize("address", ["ripeness/versions/2", "ripeness@nobody"], ids=["number", "alias"])
+def test_unknown_version_is_not_found(client, key, live, address):
+    response = _post(client, key, SAMPLE, url=f"/api/v1/models/{address}/predict")
+
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+def test_routing_key_is_in_the_request_id_as_a_hash(client, key, live):
+    first, again, other = (
+        request_id.read(
+            orjson.loads(_post(client, key, SAMPLE, **{"X-Routing-Key": name}).content)["request_id"]
+        )
+        for name in ("anna", "anna", "bert")
+    )
+
+    assert first.key_hash == again.key_hash == request_id.hash_of("anna")
+    assert first.key_hash != other.key_hash
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "60001", "soon", "1e3", "٣"], ids=ascii)
+def test_unusable_deadline_is_refused(client, key, live, given):
+    response = _post(client, key, SAMPLE, **{"X-Deadline-Ms": given.encode().decode("latin-1")})
+
+    assert (response.status_code, response.json()["code"]) == (422, "bad_deadline")
+
+
+def test_numbers_that_json_cannot_carry_are_an_error(client, key, live, monkeypatch):
+    monkeypatch.setattr("inference.engine.batcher.is_finite", lambda array: False)
+    monkeypatch.setattr("inference.engine.batcher.suspects", lambda outputs: tuple(outputs))
+
+    response = _post(client, key, SAMPLE)
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_output")
+
+
+def test_every_answer_is_counted_for_its_arm(client, key, live):
+    for _ in range(3):
+        _post(client, key, SAMPLE)
+    _post(client, key, {"inputs": {"features": [[1, 2]]}})
+    _post(client, key, SAMPLE, url="/api/v1/models/ripeness/versions/1/predict")
+    runtime.stop()
+
+    version = Version.objects.get()
+    now = timezone.now()
+    arms = arms_between(
+        model_id=version.model_id, start=now - timedelta(minutes=5), end=now + timedelta(minutes=5)
+    )
+
+    assert [(arm.arm, arm.ok, arm.errors, arm.refused) for arm in arms] == [("", 1, 0, 0), ("a", 3, 0, 1)]
+    assert 0 < arms[1].latency_s(0.5) < 5
+
+
+class TestWithoutTheDatabase:
+    """What a process cut off from the database still answers, and how it says so."""
+
+    def _confirmed_ago(self, monkeypatch, seconds):
+        here = runtime.started()
+        monkeypatch.setattr(here, "_confirmed_at", here._confirmed_at - seconds)
+
+    def test_fresh_routes_carry_no_warning(self, client, key, live):
+        assert "X-Roundhouse-Stale" not in _post(client, key, SAMPLE)
+
+    def test_old_routes_answer_and_say_how_old(self, client, key, live, monkeypatch):
+        monkeypatch.setattr("inference.serving.routes.read_revision", _gone)
+        self._confirmed_ago(monkeypatch, 120)
+
+        response = _post(client, key, SAMPLE)
+
+        assert response.status_code == 200
+        assert 120 <= int(response["X-Roundhouse-Stale"]) < 130
+
+    def test_too_old_routes_answer_nobody(self, client, key, live, monkeypatch):
+        monkeypatch.setattr("inference.serving.routes.read_revision", _gone)
+        self._confirmed_ago(monkeypatch, 302)
+
+        response = _post(client, key, SAMPLE)
+
+        assert (response.status_code, response.json()["code"]) == (503, "routes_too_old")
+        assert response["Retry-After"]
+
+
+def _gone():
+    raise DatabaseError("gone")

@@ -1,0 +1,102 @@
+"""Small ONNX files for tests, made on the spot."""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+ELEMENT_TYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
+FLOAT = TensorProto.FLOAT
+
+
+def save(path: Path, nodes, inputs, outputs, weights=()) -> Path:
+    model = helper.make_model(
+        helper.make_graph(nodes, "graph", inputs, outputs, list(weights)),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def value(name, shape, element_type=FLOAT):
+    return helper.make_tensor_value_info(name, element_type, shape)
+
+
+def identity(path: Path, datatype="FP32", shape=("rows", 4)) -> Path:
+    kind = ELEMENT_TYPES[datatype]
+    return save(
+        path,
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [value("x", shape, kind)],
+        [value("y", shape, kind)],
+    )
+
+
+def scaled(path: Path, factor: float, columns: int = 4) -> Path:
+    """y = factor * x; the factor is an input with a value of its own, so a caller may override it."""
+    return save(
+        path,
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        [value("x", ("rows", columns)), value("factor", (1,))],
+        [value("y", ("rows", columns))],
+        [numpy_helper.from_array(np.array([factor], np.float32), "factor")],
+    )
+
+
+def sum_and_difference(path: Path) -> Path:
+    return save(
+        path,
+        [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Sub", ["a", "b"], ["difference"])],
+        [value("a", ("rows", 2)), value("b", ("rows", 2))],
+        [value("sum", ("rows", 2)), value("difference", ("rows", 2))],
+    )
+
+
+def endless(path: Path) -> Path:
+    """A Loop whose condition stays true."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Add", ["v", "one"], ["v_next"])],
+        "body",
+        [value("i", (), TensorProto.INT64), value("go", (), TensorProto.BOOL), value("v", None)],
+        [value("go_on", (), TensorProto.BOOL), value("v_next", None)],
+        [numpy_helper.from_array(np.float32(1), "one")],
+    )
+    return save(
+        path,
+        [helper.make_node("Loop", ["", "yes", "x"], ["y"], body=body)],
+        [value("x", ("rows", 4))],
+        [value("y", ("rows", 4))],
+        [numpy_helper.from_array(np.array(True), "yes")],
+    )
+
+
+def bomb(path: Path, mebibytes: int) -> Path:
+    """A file of a few hundred bytes that fills memory in its first run, by an input that decides the size."""
+    return save(
+        path,
+        [
+            helper.make_node("Shape", ["x"], ["shape"]),
+            helper.make_node("Mul", ["shape", "times"], ["size"]),
+            helper.make_node("ConstantOfShape", ["size"], ["much"]),
+            helper.make_node("ReduceMax", ["much"], ["most"], keepdims=0),
+            helper.make_node("Add", ["x", "most"], ["y"]),
+        ],
+        [value("x", ("rows", 4))],
+        [value("y", ("rows", 4))],
+        [numpy_helper.from_array(np.array([mebibytes, 1 << 16], np.int64), "times")],
+    )

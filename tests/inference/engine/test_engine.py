@@ -1,0 +1,169 @@
+"""The facade: publish, swap, on demand, count, stop."""
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.engine.backends import SessionOptions
+from inference.engine.batcher import BatchConfig
+from inference.engine.engine import Engine, Plan
+from inference.engine.errors import EngineStopped, NotLoaded, WarmUpFailed, WrongDimension
+from inference.engine.fake import FakeBackend, FakeModel, FakeSession
+from inference.engine.leases import LoadOrder
+from inference.engine.probed import ProbeFact
+
+OPTIONS = SessionOptions()
+PATIENCE_S = 20.0
+
+
+class Factor(FakeSession):
+    """Multiplies by the number in the file's name, and forgets everything when closed."""
+
+    def __init__(self, factor):
+        super().__init__(FakeModel())
+        self.factor = factor
+
+    def run(self, inputs, outputs=None, *, soft_limit_s=None):
+        assert not self.is_closed
+        return {"y": inputs["x"] * np.float32(self.factor)}
+
+
+class Backend(FakeBackend):
+    def load(self, path, options):
+        super().load(path, options)
+        return Factor(int(path.name)) if path.name.isdigit() else FakeSession(FakeModel(max_rows=0))
+
+
+@pytest.fixture
+def engine():
+    engine = Engine(Backend(), budget_bytes=1 << 40)
+    yield engine
+    engine.close(timeout_s=PATIENCE_S)
+
+
+def plan(name, **batching):
+    fact = ProbeFact("sha", "fake-1", "FakeExecutionProvider", OPTIONS.digest)
+    return Plan(LoadOrder(Path(name), OPTIONS, fact, max_batch=4), BatchConfig(**batching))
+
+
+def ask(engine, key="m", value=1.0, **kwargs):
+    answer = engine.infer(
+        key, {"x": np.full((1, 4), value, np.float32)}, deadline=time.monotonic() + PATIENCE_S, **kwargs
+    )
+    return answer.outputs["y"][0, 0]
+
+
+def test_a_published_version_answers(engine):
+    engine.load("m", plan("3"), timeout_s=PATIENCE_S)
+
+    assert ask(engine, value=2.0) == 6.0
+    assert [held.key for held in engine.versions()] == ["m"]
+    assert engine.signature("m").inputs[0].name == "x"
+    assert engine.health()["m"].is_ok
+
+
+def test_inputs_are_checked_before_they_meet_others(engine):
+    engine.load("m", plan("3"), timeout_s=PATIENCE_S)
+
+    with pytest.raises(WrongDimension):
+        engine.infer("m", {"x": np.zeros((1, 5), np.float32)}, deadline=time.monotonic() + 9)
+
+
+def test_a_missing_version_is_loaded_on_demand_or_refused(engine):
+    with pytest.raises(NotLoaded):
+        ask(engine)
+
+    assert ask(engine, plan=plan("5")) == 5.0
+    assert engine.stats()["m"].ended == {"ok": 1}
+
+
+def test_a_version_that_fails_to_warm_up_leaves_the_old_one_serving(engine):
+    engine.load("m", plan("3"), timeout_s=PATIENCE_S)
+
+    with pytest.raises(WarmUpFailed):
+        engine.load("m", plan("broken"), timeout_s=PATIENCE_S)
+
+    assert ask(engine) == 3.0
+
+
+def test_a_hundred_swaps_under_load_fail_nothing_and_mix_nothing(engine):
+    engine.load("m", plan("1"), timeout_s=PATIENCE_S)
+    stop, errors, seen = threading.Event(), [], set()
+
+    def body():
+        while not stop.is_set():
+            try:
+                seen.add(float(ask(engine)))
+            except Exception as error:  # noqa: BLE001 - collected and shown
+                errors.append(error)
+
+    threads = [threading.Thread(target=body) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for factor in range(2, 102):
+        engine.load("m", plan(str(factor)), timeout_s=PATIENCE_S)
+    stop.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+
+    assert errors == []
+    assert seen <= set(range(1, 102))
+    assert ask(engine) == 101.0
+    assert [held.key for held in engine.versions()] == ["m"]
+
+
+def test_new_serving_settings_need_no_reload_and_lose_no_count(engine):
+    first = plan("3")
+    engine.load("m", first, timeout_s=PATIENCE_S)
+    ask(engine)
+
+    engine.load("m", replace(first, target_p99_s=0.05), timeout_s=PATIENCE_S)
+    ask(engine)
+
+    assert len(engine._pool._backend.loads) == 1
+    assert engine.stats()["m"].ended == {"ok": 2}
+    assert engine.stats()["m"].footprint_bytes == 1 << 20
+
+
+def test_a_slow_version_gets_a_lease_that_its_own_runs_cannot_lose():
+    quick, slow = plan("3").batching_on({1: 0.001}), plan("3").batching_on({1: 0.5, 4: 2.0})
+
+    assert quick == BatchConfig()
+    assert slow.limits.lease_s == 10.0
+    assert slow.hard_limit_s == 30.0
+
+
+def test_unloading_keeps_the_counts_and_frees_the_session(engine):
+    engine.load("m", plan("3"), timeout_s=PATIENCE_S)
+    ask(engine)
+
+    assert engine.unload("m", timeout_s=PATIENCE_S) is True
+    assert engine.unload("m", timeout_s=PATIENCE_S) is False
+
+    assert engine.versions() == ()
+    stats = engine.stats()["m"]
+    assert (stats.ended, stats.footprint_bytes) == ({"ok": 1}, 0)
+
+
+def test_a_drained_engine_refuses_everything(engine):
+    engine.load("m", plan("3"), timeout_s=PATIENCE_S)
+
+    assert engine.drain(timeout_s=PATIENCE_S) is True
+
+    with pytest.raises(EngineStopped):
+        ask(engine)
+    with pytest.raises(EngineStopped):
+        ask(engine, "other", plan=plan("4"))
+
+
+def test_closing_closes_every_session(engine):
+    engine.load("m", plan("3"), timeout_s=PATIENCE_S)
+    ask(engine, "n", plan=plan("4"))
+
+    assert engine.close(timeout_s=PATIENCE_S) is True
+
+    assert engine.versions() == ()

@@ -1,0 +1,45 @@
+"""One thread budget for a process: shares, wishes, containers."""
+
+import os
+
+import pytest
+
+from inference.engine import threads
+from inference.engine.threads import available_cores, threads_per_session
+
+
+@pytest.mark.parametrize(
+    ("cores", "engines", "at_once", "asked", "given"),
+    [
+        (8, 1, 1, 0, 8),
+        (8, 2, 2, 0, 2),
+        (8, 2, 2, 1, 1),
+        (8, 2, 2, 8, 2),
+        (2, 4, 1, 0, 1),
+        (8, 0, 0, 0, 8),
+    ],
+    ids=["all", "shared", "asks for less", "asks for more", "fewer cores than engines", "no engines told"],
+)
+def test_sessions_that_run_at_once_never_ask_for_more_cores_than_there_are(
+    cores, engines, at_once, asked, given
+):
+    assert threads_per_session(cores=cores, engines=engines, at_once=at_once, asked=asked) == given
+
+
+@pytest.mark.parametrize(
+    ("content", "cores"),
+    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8)],
+)
+def test_a_containers_quota_counts(tmp_path, monkeypatch, content, cores):
+    quota = tmp_path / "cpu.max"
+    quota.write_text(content)
+    monkeypatch.setattr(threads, "_CPU_MAX", quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+
+    assert available_cores() == cores
+
+
+def test_without_a_quota_the_affinity_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(threads, "_CPU_MAX", tmp_path / "nowhere")
+
+    assert available_cores() == len(os.sched_getaffinity(0))

@@ -1,0 +1,161 @@
+"""The product as people run it: started, watched through /proc, ended by process id."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def clean_environment(**variables) -> dict[str, str]:
+    """This environment without any Roundhouse setting, with those given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUNDHOUSE_")}
+    kept.pop("DJANGO_SETTINGS_MODULE", None)
+    return {**kept, **{f"ROUNDHOUSE_{name}": str(value) for name, value in variables.items()}}
+
+
+def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, ROOT / "manage.py", *arguments],
+        env=clean_environment(**{"GRPC_PORT": 0, **variables}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(holds, *, within_s, what):
+    """Look until it holds and return what it gave; these are other processes, whose events we cannot await."""
+    give_up_at = time.monotonic() + within_s
+    while True:
+        result = holds()
+        if result:
+            return result
+        if time.monotonic() > give_up_at:
+            raise AssertionError(f"not within {within_s} s: {what}")
+        time.sleep(0.02)
+
+
+def get(url, **headers):
+    """Status and body of a GET; (0, "") when nothing answers."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def post(url, body, **headers):
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def family_of(pid) -> dict[int, str]:
+    """All descendants of a process, with their command lines."""
+    parents, commands = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                status = (entry / "stat").read_text().rpartition(")")[2].split()
+                if status[0] == "Z":
+                    continue
+                parents[int(entry.name)] = int(status[1])
+                commands[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+    family, todo = {}, [pid]
+    while todo:
+        parent = todo.pop()
+        for child in [child for child, its_parent in parents.items() if its_parent == parent]:
+            family[child] = commands[child]
+            todo.append(child)
+    return family
+
+
+def is_running(pid) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Served:
+    """A running `manage.py serve`."""
+
+    def __init__(self, process, url, data, log):
+        self.process, self.url, self.data, self._log = process, url, data, log
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        return json.loads((self.data / "first-run.json").read_text())
+
+    def is_ready(self) -> bool:
+        return get(f"{self.url}/readyz")[0] == 200
+
+    def wait_ready(self, within_s=30):
+        wait_until(self.is_ready, within_s=within_s, what=f"ready; it said:\n{self.output}")
+
+    def family(self) -> dict[int, str]:
+        return family_of(self.process.pid)
+
+    def find(self, text) -> list[int]:
+        """The processes that run this, the parent before its forks."""
+        return sorted(pid for pid, command in self.family().items() if re.search(text, command))
+
+    def stop(self, number=signal.SIGTERM) -> float:
+        """Signal it, wait for the end, return how long that took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=40)
+        return time.monotonic() - started
+
+
+@contextmanager
+def serving(folder, *arguments, **variables):
+    """Run `manage.py serve` on a free port; whatever happens, nothing of it stays."""
+    port = variables.pop("PORT", None) or free_port()
+    data, log = Path(folder) / "data", Path(folder) / f"serve-{time.monotonic_ns()}.log"
+    variables = {"DATA": data, "WEB_THREADS": 8, "GRPC_PORT": 0, **variables, "PORT": port}
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "manage.py", "serve", *arguments],
+            env=clean_environment(**variables),
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+        )
+    served = Served(process, f"http://127.0.0.1:{port}", data, log)
+    try:
+        yield served
+    finally:
+        family = served.family()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

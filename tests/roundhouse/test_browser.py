@@ -1,0 +1,55 @@
+"""The admin in a real browser: one logs in, every page opens, nothing complains, nothing is fetched from elsewhere."""
+
+import pytest
+
+from tests.browser import SIZES, chromium, log_in, open_page
+from tests.processes import serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+PAGES = {
+    "/admin/": "Models",
+    "/admin/registry/model/": "ripeness",
+    "/admin/registry/version/": "demand 1",
+    "/admin/registry/split/": "100 %",
+    "/admin/registry/apikey/": "first key",
+    "/admin/auth/user/": "approver",
+    "/admin/auth/group/": "operator",
+    "/api/docs": "predict",
+    "/api/redoc": "predict",
+}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("browser"), "--demo", WEB_PROCESSES=1) as served:
+        served.wait_ready()
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_open_without_complaint(demo, browser, theme, size):
+    page, complaints = open_page(browser, theme=theme, size=size)
+    log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])
+
+    for path, text in PAGES.items():
+        page.goto(demo.url + path)
+        page.wait_for_load_state("networkidle")
+        assert page.get_by_text(text).locator("visible=true").count(), path
+
+    assert complaints == []
+
+
+def test_wrong_password_is_refused(demo, browser):
+    page, _ = open_page(browser)
+
+    log_in(page, demo.url, demo.credentials["admin_user"], "not the password")
+
+    assert "correct" in page.content()
+    assert "/admin/login/" in page.url

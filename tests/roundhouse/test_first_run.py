@@ -1,0 +1,71 @@
+import json
+import re
+
+import pytest
+from django.contrib.auth.models import User
+
+from registry.access import keys
+from registry.access.models import ApiKey
+from registry.record.models import AuditRecord
+from roundhouse import first_run
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    keys.ring.clear()
+    yield
+    keys.ring.clear()
+
+
+def roles_of(username: str) -> set[str]:
+    return set(User.objects.get(username=username).groups.values_list("name", flat=True))
+
+
+def test_a_new_installation_gets_two_people_and_a_key(client):
+    said = first_run.prepare()
+
+    password = re.search(r"admin / (\S+)", said)[1]
+    assert client.post("/admin/login/", {"username": "admin", "password": password}).status_code == 302
+    assert keys.admit(re.search(r"rh_\S+", said)[0]).principal.tenant == "default"
+    assert (roles_of("admin"), roles_of("approver")) == ({"operator", "admin"}, {"approver"})
+    assert not User.objects.filter(is_superuser=True).exists()
+    assert {record.source for record in AuditRecord.objects.all()} == {"command"}
+
+
+def test_no_two_installations_share_a_secret():
+    first = set(re.findall(r"\S{16,}", first_run.prepare()))
+    User.objects.all().delete()
+    ApiKey.objects.all().delete()
+
+    second = set(re.findall(r"\S{16,}", first_run.prepare()))
+
+    assert not {
+        word for word in first & second if "http" not in word and "/" not in word and "manage" not in word
+    }
+
+
+def test_the_second_start_makes_nothing():
+    first_run.prepare()
+    before = (User.objects.count(), ApiKey.objects.count())
+
+    assert "rh_" not in first_run.prepare()
+    assert (User.objects.count(), ApiKey.objects.count()) == before
+
+
+def test_the_demo_keeps_its_credentials_and_makes_new_ones_when_they_are_lost(monkeypatch, tmp_path):
+    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    first_run.prepare_demo()
+    kept = json.loads((tmp_path / "first-run.json").read_text())
+    first_run.prepare_demo()
+    assert json.loads((tmp_path / "first-run.json").read_text()) == kept
+
+    (tmp_path / "first-run.json").unlink()
+    first_run.prepare_demo()
+
+    fresh = json.loads((tmp_path / "first-run.json").read_text())
+    assert fresh["api_key"] != kept["api_key"]
+    assert User.objects.get(username="admin").check_password(fresh["admin_password"])
+    assert (tmp_path / "first-run.json").stat().st_mode & 0o777 == 0o600

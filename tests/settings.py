@@ -1,0 +1,50 @@
+"""Settings of the tests: the product's own, in a data folder that is thrown away."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+from tests.private import PrivatePostgres, PrivateRedis, lets_in
+
+
+def _service_url(variable, usual, private):
+    """The given address; else the usual one; else a private server's, where the binaries are; else none."""
+    if variable not in os.environ:
+        if lets_in(usual):
+            os.environ[variable] = usual
+        elif private.is_installed():
+            server = private().start()
+            atexit.register(server.stop)
+            os.environ[variable] = server.url  # inherited by the other test processes
+    return os.environ.get(variable)
+
+
+DATABASE_URL = _service_url(
+    "ROUNDHOUSE_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/test", PrivatePostgres
+)
+SERVICE_REDIS_URL = _service_url("ROUNDHOUSE_TEST_REDIS_URL", "redis://127.0.0.1:6379/9", PrivateRedis)
+
+_data = tempfile.mkdtemp(prefix="roundhouse-tests-")
+atexit.register(shutil.rmtree, _data, ignore_errors=True)
+_ENVIRONMENT = {
+    "ROUNDHOUSE_DATA": _data,
+    "ROUNDHOUSE_ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
+    "ROUNDHOUSE_LOG_LEVEL": "warning",
+}
+if os.environ.get("ROUNDHOUSE_TEST_SERVICES") and DATABASE_URL and SERVICE_REDIS_URL:
+    _ENVIRONMENT |= {"ROUNDHOUSE_DATABASE_URL": DATABASE_URL, "ROUNDHOUSE_REDIS_URL": SERVICE_REDIS_URL}
+
+for _name in [name for name in os.environ if name.startswith("ROUNDHOUSE_") and "_TEST_" not in name]:
+    del os.environ[_name]
+os.environ.update(_ENVIRONMENT)
+
+from roundhouse.settings import *  # noqa: E402, F403, TID251
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if "postgresql" in DATABASES["default"]["ENGINE"]:  # noqa: F405
+    # Pools of dead test databases would keep them from being dropped.
+    DATABASES["default"]["OPTIONS"] = {}  # noqa: F405
+else:
+    # A file, as in the product: threads that share a database in memory lock each other out of tables.
+    DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}  # noqa: F405
