@@ -51,7 +51,7 @@ def read(text: str) -> Answered | None:
         raw = urlsafe_b64decode(text.encode())
     except (NotBase64, ValueError):
         return None
-    if urlsafe_b64encode(raw).decode() != text:  # base64 ignores spare bits and foreign letters; an id has one spelling
+    if urlsafe_b64encode(raw).decode() != text:  # the decoder ignores spare bits and foreign letters
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     if len(body) != _FIELDS.size or not hmac.compare_digest(mac, _mac(body)):
