@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import F
 
 from inference.errors import UnknownModel
+from registry.access.limits import NO_LIMITS, Limits
 from registry.catalogue.models import Alias, KeySource, Model, RouteClock, ServingSettings, Version
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.errors import NoLiveVersion, NotFound, Stopped
@@ -48,6 +49,7 @@ class Route:
     versions: Mapping[int, Target] = field(default_factory=dict)
     labels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # version id -> names of its scores
     aliases: Mapping[str, int] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
     stopped: str | None = None
     frozen: str | None = None
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from django.db import DatabaseError
 
 from registry.access.key_text import digest_of, prefix_of
+from registry.access.limits import NO_LIMITS, Limits
 from registry.errors import NotAuthenticated
 
 REFRESH_S = 30.0
@@ -36,6 +37,8 @@ class Principal:
     models: frozenset[int] | None  # None: all Models
     expires_at: float | None  # seconds since 1970
     is_authenticated: bool = True
+    limits: Limits = NO_LIMITS
+    tenant_limits: Limits = NO_LIMITS
 
 
 class Admitted(NamedTuple):
