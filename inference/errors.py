@@ -6,6 +6,8 @@ RoundhouseError
 ├── Loading                 the version is not in memory yet
 ├── RoutesTooOld            the database is gone for longer than its last word is trusted
 ├── Stopping                this process is going away
+├── TooManyRequests         the caller's own excess: its limit, or its fair share
+├── LimitsUnavailable       an exact limit cannot be counted
 ├── Conflict
 │   └── Pinned              a live version is not unloaded
 └── Invalid
@@ -44,6 +46,24 @@ class Stopping(RoundhouseError):
     """This process is shutting down; try again."""
 
     code = "stopping"
+    retryable = True
+
+
+class TooManyRequests(RoundhouseError):
+    """Too many requests; slow down."""
+
+    code = "too_many_requests"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after_s: int = 1) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class LimitsUnavailable(RoundhouseError):
+    """The counter of requests does not answer, and an exact limit lets nothing pass uncounted; try again."""
+
+    code = "limits_unavailable"
     retryable = True
 
 

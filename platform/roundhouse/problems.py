@@ -34,6 +34,8 @@ STATUS: dict[type[Exception], int] = {
     serving.Loading: 503,
     serving.RoutesTooOld: 503,
     serving.Stopping: 503,
+    serving.TooManyRequests: 429,
+    serving.LimitsUnavailable: 503,
     serving.BadBody: 400,
     serving.LengthRequired: 411,
     serving.NotAPrediction: 422,
@@ -85,7 +87,14 @@ def known_errors() -> Iterator[tuple[type[Exception], int]]:
 
 
 def problem(
-    request: HttpRequest, *, status: int, code: str, detail: str, retryable: bool, **more: Any
+    request: HttpRequest,
+    *,
+    status: int,
+    code: str,
+    detail: str,
+    retryable: bool,
+    retry_after_s: int | None = None,
+    **more: Any,
 ) -> HttpResponse:
     """Build the answer that every error under /api has."""
     body: Problem = {
@@ -100,7 +109,7 @@ def problem(
     }
     response = JsonResponse(body, status=status, content_type="application/problem+json")
     if status in RETRY_AFTER_S and retryable:
-        response["Retry-After"] = str(RETRY_AFTER_S[status])
+        response["Retry-After"] = str(retry_after_s or RETRY_AFTER_S[status])
     if status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response
@@ -145,7 +154,13 @@ def _from_ours(request: HttpRequest, error: registry.RoundhouseError | engine.En
             }
         ]
     return problem(
-        request, status=status, code=error.code, detail=str(error), retryable=error.retryable, **more
+        request,
+        status=status,
+        code=error.code,
+        detail=str(error),
+        retryable=error.retryable,
+        retry_after_s=getattr(error, "retry_after_s", None),
+        **more,
     )
 
 

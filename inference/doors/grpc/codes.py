@@ -26,6 +26,8 @@ CODES: dict[type[Exception], StatusCode] = {
     serving.Loading: StatusCode.UNAVAILABLE,
     serving.RoutesTooOld: StatusCode.UNAVAILABLE,
     serving.Stopping: StatusCode.UNAVAILABLE,
+    serving.TooManyRequests: StatusCode.RESOURCE_EXHAUSTED,
+    serving.LimitsUnavailable: StatusCode.UNAVAILABLE,
     engine.EngineError: StatusCode.UNAVAILABLE,
     engine.InvalidInput: StatusCode.INVALID_ARGUMENT,
     engine.RunFailed: StatusCode.INVALID_ARGUMENT,
