@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 
 from registry.access import services
 from registry.access.forms import KeyForm, NewPersonForm, PasswordForm, PersonForm
+from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, Tenant
 from registry.access.policies import ROLE_RIGHTS, Right
 from registry.errors import RoundhouseError
@@ -128,9 +129,9 @@ class RolePage(RightPage, ModelAdmin[Group]):
 @admin.register(Tenant)
 class TenantPage(RightPage, ModelAdmin[Tenant]):
     right = Right.MANAGE_KEYS
-    list_display = ["slug", "title", "key_count", "created_at"]
+    list_display = ["slug", "title", "key_count", "limits", "created_at"]
     search_fields = ["slug", "title"]
-    fields = ["slug", "title"]
+    fields = ["slug", "title", *LIMIT_COLUMNS]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
         return ["slug"] if obj else []
@@ -144,10 +145,11 @@ class TenantPage(RightPage, ModelAdmin[Tenant]):
         return count
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
+        by = actor(request)
         if change:
-            services.change_tenant(tenant=obj, title=obj.title, by=actor(request))
+            services.change_tenant(tenant=obj, title=obj.title, limits=obj.limits, by=by)
         else:
-            obj.pk = services.create_tenant(slug=obj.slug, title=obj.title, by=actor(request)).pk
+            obj.pk = services.create_tenant(slug=obj.slug, title=obj.title, limits=obj.limits, by=by).pk
 
 
 @admin.register(ApiKey)
@@ -160,6 +162,7 @@ class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
         "shown_prefix",
         "may",
         "where",
+        "limits",
         "last_used_at",
         "expires_at",
         "is_valid",
@@ -167,7 +170,7 @@ class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
     list_select_related = ["tenant"]
     list_filter = ["tenant"]
     search_fields = ["name", "prefix", "tenant__slug"]
-    fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at"]
+    fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at", *LIMIT_COLUMNS]
     autocomplete_fields = ["tenant", "only_models"]
     actions = ["revoke"]
     show_full_result_count = False

@@ -13,21 +13,27 @@ from registry.access import services
 from registry.access.models import ApiKey, KeyScope, Tenant
 from registry.access.policies import Right
 from registry.access.selectors import every_model
+from registry.access.serializers import LimitsSerializer
 from registry.api_base import RegistryViewSet, actor_of, idempotent
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):
+    limits = LimitsSerializer(read_only=True)
+
     class Meta:
         model = Tenant
-        fields = ["slug", "title", "created_at"]
+        fields = ["slug", "title", "limits", "created_at"]
         read_only_fields = ["created_at"]
 
 
-class TenantChange(serializers.ModelSerializer[Tenant]):
-    class Meta:
-        model = Tenant
-        fields = ["title"]
-        extra_kwargs = {"title": {"required": True}}
+class TenantChange(serializers.Serializer[Any]):
+    title = serializers.CharField(max_length=200, allow_blank=True, required=False)
+    limits = LimitsSerializer(allow_null=True, required=False)
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        if not given:
+            raise serializers.ValidationError("Name a title, limits, or both.")
+        return given
 
 
 class NewTenant(serializers.Serializer[Any]):
@@ -35,6 +41,7 @@ class NewTenant(serializers.Serializer[Any]):
         max_length=64, help_text="1 to 64 lower-case letters, digits and inner hyphens."
     )
     title = serializers.CharField(max_length=200, allow_blank=True, default="")
+    limits = LimitsSerializer(allow_null=True, required=False)
 
 
 @extend_schema(tags=["access"])
@@ -51,7 +58,9 @@ class TenantsView(RegistryViewSet[Tenant]):
         tenant = services.create_tenant(**self.read(NewTenant), by=self.actor)
         return self.created(tenant, location=f"/api/v1/tenants/{tenant.slug}")
 
-    @extend_schema(summary="Change a tenant's title", request=TenantChange, responses=TenantSerializer)
+    @extend_schema(
+        summary="Change a tenant's title or limits", request=TenantChange, responses=TenantSerializer
+    )
     def partial_update(self, request: Request, slug: str) -> Response:
         given = self.read(TenantChange)
         return self.changed(lambda row: services.change_tenant(tenant=row, **given, by=self.actor))
@@ -61,12 +70,13 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=KeyScope.choices))
     models = serializers.SerializerMethodField(help_text="Slugs of the Models it may be used for; null: all.")
+    limits = LimitsSerializer(read_only=True)
 
     class Meta:
         model = ApiKey
         fields = [
-            "id", "name", "prefix", "tenant", "scopes", "models", "expires_at", "last_used_at", "created_at",
-            "revoked_at",
+            "id", "name", "prefix", "tenant", "scopes", "models", "limits", "expires_at", "last_used_at",
+            "created_at", "revoked_at",
         ]  # fmt: skip
 
     def get_models(self, key: ApiKey) -> list[str] | None:
@@ -94,6 +104,7 @@ class KeyTerms(serializers.Serializer[Any]):
         default=None,
     )
     expires_at = serializers.DateTimeField(allow_null=True, default=None)
+    limits = LimitsSerializer(allow_null=True, required=False)
 
     def validate_models(self, models: list[Any] | None) -> list[int]:
         return [model.pk for model in models or []]
@@ -146,6 +157,7 @@ class KeysView(RegistryViewSet[ApiKey]):
             "scopes": key.scopes,
             "models": None if key.all_models else [str(model) for model in key.only_models.all()],
             "expires_at": key.expires_at,
+            "limits": LimitsSerializer(key.limits).data,
         }
         body = self.request.data if isinstance(self.request.data, dict) else {}
         serializer = KeyTerms(data={**present, **body})

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib.auth.models import User
 
 from registry.access import services
+from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, KeyScope, ObjectScope
 from registry.access.policies import Role
 from registry.access.selectors import every_model
@@ -97,7 +98,7 @@ class KeyForm(ModelForm[ApiKey]):
 
     class Meta:
         model = ApiKey
-        fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at"]
+        fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at", *LIMIT_COLUMNS]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
@@ -113,4 +114,5 @@ class KeyForm(ModelForm[ApiKey]):
             "scopes": given["scopes"],
             "models": [] if given["all_models"] else [model.pk for model in given["only_models"]],
             "expires_at": given["expires_at"],
+            "limits": self.instance.limits,
         }

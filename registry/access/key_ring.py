@@ -94,9 +94,11 @@ class KeyRing:
 
     def forget(self, key_id: int) -> None:
         """Ask about this key again at its next use."""
-        with self._asking:
-            for digest in [d for d, known in self._known.items() if known.principal.key_id == key_id]:
-                del self._known[digest]
+        self._forget(lambda principal: principal.key_id == key_id)
+
+    def forget_tenant(self, tenant_id: int) -> None:
+        """Ask about all keys of this tenant again at their next use."""
+        self._forget(lambda principal: principal.tenant_id == tenant_id)
 
     def clear(self) -> None:
         with self._asking:
@@ -114,6 +116,11 @@ class KeyRing:
                 self._failed_at = self._clock()
                 raise
             self._failed_at = self._clock() - DOWN_S
+
+    def _forget(self, is_meant: Callable[[Principal], bool]) -> None:
+        with self._asking:
+            for digest in [d for d, known in self._known.items() if is_meant(known.principal)]:
+                del self._known[digest]
 
     def _is_usable(self, known: _Known) -> bool:
         now = self._clock()

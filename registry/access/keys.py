@@ -82,4 +82,6 @@ def _principal(key: ApiKey) -> Principal:
         scopes=frozenset(key.scopes),
         models=None if key.all_models else frozenset(model.pk for model in key.only_models.all()),
         expires_at=key.expires_at.timestamp() if key.expires_at else None,
+        limits=key.limits,
+        tenant_limits=key.tenant.limits,
     )

@@ -1,10 +1,12 @@
 """Rows of access."""
 
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, Limits
 
 TENANT_SLUG = RegexValidator(
     r"\A[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\Z",
@@ -12,7 +14,58 @@ TENANT_SLUG = RegexValidator(
 )
 
 
-class Tenant(models.Model):
+class Limited(models.Model):
+    """A row with limits; a Meta of its own extends this one's, and its `constraints` begin with these."""
+
+    rate_per_minute = models.PositiveIntegerField(
+        "requests a minute",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_RATE_PER_MINUTE)],
+        help_text="Requests a minute; empty: no limit of its own.",
+    )
+    concurrency = models.PositiveIntegerField(
+        "requests at the same time",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_CONCURRENCY)],
+        help_text="Requests at the same time, over all web processes; empty: no limit of its own.",
+    )
+    exact_rate = models.BooleanField(
+        "count exactly",
+        default=False,
+        help_text="Count exactly: every request asks the shared counter, which costs a round trip.",
+    )
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(rate_per_minute=None) | Q(rate_per_minute__range=(1, MAX_RATE_PER_MINUTE)),
+                name="%(class)s_rate_is_bounded",
+            ),
+            models.CheckConstraint(
+                condition=Q(concurrency=None) | Q(concurrency__range=(1, MAX_CONCURRENCY)),
+                name="%(class)s_concurrency_is_bounded",
+            ),
+            models.CheckConstraint(
+                condition=Q(exact_rate=False) | Q(rate_per_minute__isnull=False),
+                name="%(class)s_exact_needs_a_rate",
+                violation_error_message="Counting exactly needs a rate to count against.",
+            ),
+        ]
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.rate_per_minute, self.concurrency, self.exact_rate)
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        for name, value in limits.columns().items():
+            setattr(self, name, value)
+
+
+class Tenant(Limited):
     """Whom an API key acts for."""
 
     slug = models.CharField("name", max_length=64, unique=True, validators=[TENANT_SLUG])
@@ -20,7 +73,7 @@ class Tenant(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
 
-    class Meta:
+    class Meta(Limited.Meta):
         ordering = ["slug"]
 
     def __str__(self) -> str:
@@ -35,7 +88,7 @@ class KeyScope(models.TextChoices):
     WRITE = "registry.write", "read and change the registry"
 
 
-class ApiKey(models.Model):
+class ApiKey(Limited):
     """A program's way in. The secret is shown once; only its SHA-256 digest is kept."""
 
     prefix = models.CharField(max_length=8, unique=True, editable=False)
@@ -62,10 +115,11 @@ class ApiKey(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    class Meta:
+    class Meta(Limited.Meta):
         verbose_name = "API key"
         ordering = ["-id"]
         constraints = [
+            *Limited.Meta.constraints,
             models.CheckConstraint(condition=~Q(name=""), name="api_key_has_a_name"),
         ]
 

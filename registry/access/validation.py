@@ -7,6 +7,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, Limits
 from registry.access.models import TENANT_SLUG, KeyScope
 from registry.errors import Invalid
 
@@ -48,3 +49,13 @@ def checked_expiry(expires_at: datetime | None) -> datetime | None:
     if expires_at is not None and expires_at <= timezone.now():
         raise Invalid("The expiry lies in the past; choose a later time, or none.")
     return expires_at
+
+
+def checked_limits(limits: Limits) -> Limits:
+    if limits.rate_per_minute is not None and not 1 <= limits.rate_per_minute <= MAX_RATE_PER_MINUTE:
+        raise Invalid(f"A rate is 1 to {MAX_RATE_PER_MINUTE:,} requests a minute, or none.")
+    if limits.concurrency is not None and not 1 <= limits.concurrency <= MAX_CONCURRENCY:
+        raise Invalid(f"1 to {MAX_CONCURRENCY:,} requests may run at the same time, or any number: none.")
+    if limits.is_exact and limits.rate_per_minute is None:
+        raise Invalid("Counting exactly needs a rate to count against; give one.")
+    return limits

@@ -8,6 +8,7 @@ from django.core.validators import MaxLengthValidator, ProhibitNullCharactersVal
 from django.db import models
 from django.db.models import F, Q
 
+from registry.access.models import Limited
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict
 
@@ -73,7 +74,7 @@ class KeySource(models.TextChoices):
     TENANT = "tenant", "the tenant of the API key"
 
 
-class Model(models.Model):
+class Model(Limited):
     """A named thing that answers. Its URL never changes."""
 
     slug = models.CharField("name", max_length=64, unique=True, validators=[SLUG])
@@ -97,9 +98,10 @@ class Model(models.Model):
     route_revision = models.PositiveBigIntegerField(default=0, db_index=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta:
+    class Meta(Limited.Meta):
         ordering = ["slug"]
         constraints = [
+            *Limited.Meta.constraints,
             models.CheckConstraint(
                 condition=Q(slug__regex=r"\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\Z"), name="model_slug_is_one"
             ),

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from registry.access import keys
 from registry.access.key_text import digest_of, new_key_text
+from registry.access.limits import NO_LIMITS, Limits
 from registry.access.models import ApiKey, Tenant
 from registry.access.policies import Right
 from registry.access.selectors import models_by_id
-from registry.access.validation import checked_expiry, checked_line, checked_scopes
+from registry.access.validation import checked_expiry, checked_limits, checked_line, checked_scopes
 from registry.errors import StaleState
 from registry.record.actors import Actor
 from registry.record.audit import record_change
@@ -27,12 +28,14 @@ def issue_key(
     scopes: Iterable[str],
     models: Collection[int] = (),
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
     by: Actor,
 ) -> tuple[ApiKey, str]:
     """Make a key; return its row and the full text, which nobody can read again. No `models` means all of them."""
     by.check(Right.MANAGE_KEYS)
     prefix, text = new_key_text()
     key = ApiKey(prefix=prefix, digest=digest_of(text), tenant=tenant, created_by_id=by.user_id)
+    key.limits = checked_limits(limits)
     _write_terms(key, name=name, scopes=scopes, models=models, expires_at=checked_expiry(expires_at))
     record_change(action="issue_key", subject=key, before=None, after=key_facts(key), by=by)
     return key, text
@@ -46,16 +49,18 @@ def change_key(
     scopes: Iterable[str],
     models: Collection[int],
     expires_at: datetime | None,
+    limits: Limits | None = None,
     reason: str = "",
     by: Actor,
 ) -> ApiKey:
-    """Give a key other terms; its text stays the same. No `models` means all of them."""
+    """Give a key other terms; its text stays the same. No `models` means all of them, no `limits` those it has."""
     by.check(Right.MANAGE_KEYS)
     row = ApiKey.objects.select_for_update().get(pk=key.pk)
     if row.revoked_at is not None:
         raise StaleState(f"{row} was revoked and stays so; issue a new key.")
     before = key_facts(row)
     expires_at = expires_at if expires_at == row.expires_at else checked_expiry(expires_at)
+    row.limits = row.limits if limits is None else checked_limits(limits)
     _write_terms(row, name=name, scopes=scopes, models=models, expires_at=expires_at)
     record_change(action="change_key", subject=row, before=before, after=key_facts(row), reason=reason, by=by)
     transaction.on_commit(partial(keys.ring.forget, row.pk))
@@ -90,6 +95,7 @@ def key_facts(key: ApiKey) -> dict[str, Any]:
         "scopes": key.scopes,
         "models": "all" if key.all_models else sorted(str(model) for model in key.only_models.all()),
         "expires_at": key.expires_at,
+        **key.limits.columns(),
     }
 
 

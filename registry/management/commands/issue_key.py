@@ -9,6 +9,7 @@ from registry.access.policies import command_actor
 from registry.access.selectors import every_model
 from registry.access.services import create_tenant, issue_key
 from registry.errors import RoundhouseError
+from registry.management.limit_flags import add_limit_flags, limits_of
 
 
 class Command(BaseCommand):
@@ -24,6 +25,7 @@ class Command(BaseCommand):
             "--model", action="append", default=[], help="Only this Model; repeat for several. Default: all.",
         )  # fmt: skip
         parser.add_argument("--days", type=int, help="How long it is valid. Default: until it is revoked.")
+        add_limit_flags(parser)
 
     def handle(
         self,
@@ -33,7 +35,7 @@ class Command(BaseCommand):
         scope: list[str] | None,
         model: list[str],
         days: int | None,
-        **__: Any,
+        **options: Any,
     ) -> None:
         by = command_actor("issue_key")
         try:
@@ -44,6 +46,7 @@ class Command(BaseCommand):
                 scopes=scope or [KeyScope.PREDICT],
                 models=_ids_of(model),
                 expires_at=_in_days(days),
+                limits=limits_of(options),
                 by=by,
             )
         except RoundhouseError as error:

@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from registry.access import keys
+from registry.access.limits import NO_LIMITS
 from registry.access.models import ApiKey, ObjectScope, Tenant
 from registry.errors import NotAuthenticated
 from registry.record.models import AuditRecord
@@ -238,6 +239,44 @@ class TestKeys:
 
         tenant.refresh_from_db()
         assert (tenant.slug, tenant.title) == ("acme", "B")
+
+    def test_limits_are_set_shown_and_taken_away(self, admin):
+        some = {"rate_per_minute": "600", "concurrency": "8", "exact_rate": "on"}
+        self.add_key(admin, **some)
+        key = ApiKey.objects.get()
+        for page, form in {
+            "registry_apikey": {
+                "name": "ci",
+                "scopes": ["predict"],
+                "all_models": "on",
+                "expires_at_0": "",
+                "expires_at_1": "",
+            },
+            "registry_tenant": {"title": "B"},
+        }.items():
+            row = key if page == "registry_apikey" else key.tenant
+            assert admin.post(url(f"{page}_change", row.pk), {**form, **some}).status_code == 302
+            assert "600 a minute exactly, 8 at once" in admin.get(url(f"{page}_changelist")).content.decode()
+            admin.post(url(f"{page}_change", row.pk), form)
+            row.refresh_from_db()
+            assert row.limits == NO_LIMITS
+
+    @pytest.mark.parametrize(
+        ("form", "says"),
+        [
+            pytest.param({"rate_per_minute": "0"}, "greater than or equal to 1", id="no-rate"),
+            pytest.param({"concurrency": "10001"}, "less than or equal to 10000", id="too-many"),
+            pytest.param({"exact_rate": "on"}, "Counting exactly needs a rate", id="exact-alone"),
+        ],
+    )
+    def test_a_wrong_limit_is_said_on_the_page(self, admin, form, says):
+        assert says in self.add_key(admin, **form).content.decode()
+        tenant = Tenant.objects.get()
+
+        page = admin.post(url("registry_tenant_change", tenant.pk), {"title": "B", **form})
+
+        assert says in page.content.decode()
+        assert not ApiKey.objects.exists()
 
 
 def test_a_locked_login_is_listed_and_unlocked(admin):

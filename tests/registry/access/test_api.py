@@ -9,6 +9,7 @@ from tests.factories import PASSWORD, a_key, a_model, a_person, a_tenant
 
 pytestmark = pytest.mark.django_db
 KEYS, TENANTS, ME = "/api/v1/keys", "/api/v1/tenants", "/api/v1/me"
+NO_LIMITS = {"rate_per_minute": None, "concurrency": None, "exact": False}
 
 
 @pytest.fixture
@@ -74,6 +75,40 @@ class TestKeys:
         assert answer.json()["errors"][0]["pointer"].startswith(pointer)
         assert not ApiKey.objects.exists()
 
+    def test_limits_are_given_changed_and_taken_away(self, admin):
+        a_tenant("acme")
+        terms = {"name": "ci", "tenant": "acme", "scopes": ["predict"]}
+        some = {"rate_per_minute": 600, "concurrency": 8, "exact": True}
+
+        made = admin.post(KEYS, {**terms, "limits": some})
+        path = made["Location"]
+        renamed = admin.patch(path, {"name": "other"})
+        changed = admin.patch(path, {"limits": {"concurrency": 2}})
+        freed = admin.patch(path, {"limits": None})
+
+        assert made.json()["limits"] == renamed.json()["limits"] == some
+        assert changed.json()["limits"] == {"rate_per_minute": None, "concurrency": 2, "exact": False}
+        assert freed.json()["limits"] == NO_LIMITS == admin.post(KEYS, terms).json()["limits"]
+
+    @pytest.mark.parametrize(
+        ("limits", "pointer"),
+        [
+            pytest.param({"rate_per_minute": 0}, "#/limits/rate_per_minute", id="no-rate"),
+            pytest.param({"rate_per_minute": 10_000_001}, "#/limits/rate_per_minute", id="large-rate"),
+            pytest.param({"concurrency": 10_001}, "#/limits/concurrency", id="too-many"),
+            pytest.param({"rate": 5}, "#/limits/rate", id="misspelt"),
+            pytest.param([5], "#/limits", id="no-object"),
+        ],
+    )
+    def test_a_wrong_limit_is_named(self, admin, limits, pointer):
+        key, _ = a_key()
+
+        answer = admin.patch(f"{KEYS}/{key.pk}", {"limits": limits})
+
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"].startswith(pointer)
+        assert "needs a rate" in admin.patch(f"{KEYS}/{key.pk}", {"limits": {"exact": True}}).json()["detail"]
+
     def test_filters(self, admin):
         key, _ = a_key(tenant=a_tenant("acme"))
         a_key(tenant=a_tenant("other"))
@@ -93,6 +128,10 @@ def test_tenants(admin):
     assert admin.patch(f"{TENANTS}/acme", {"title": "Acme Ltd"}).json()["title"] == "Acme Ltd"
 
     assert Tenant.objects.get().title == "Acme Ltd"
+    assert made.json()["limits"] == NO_LIMITS
+    limited = admin.patch(f"{TENANTS}/acme", {"limits": {"rate_per_minute": 60}}).json()
+    assert (limited["title"], limited["limits"]) == ("Acme Ltd", {**NO_LIMITS, "rate_per_minute": 60})
+    assert admin.patch(f"{TENANTS}/acme", {}).status_code == 422
     assert [row["slug"] for row in admin.get(TENANTS).json()["results"]] == ["acme"]
 
 

@@ -154,6 +154,20 @@ def test_a_forgotten_key_is_asked_about_again(ring, shelf):
     assert shelf.finds == 2
 
 
+def test_the_keys_of_one_tenant_are_forgotten_together(ring, shelf):
+    one, two = shelf.add(), shelf.add()
+    tenant_id = ring.admit(one).principal.tenant_id
+    ring.admit(two)
+
+    ring.forget_tenant(tenant_id + 1)
+    ring.admit(one), ring.admit(two)
+    assert shelf.finds == 2
+
+    ring.forget_tenant(tenant_id)
+    ring.admit(one), ring.admit(two)
+    assert shelf.finds == 4
+
+
 class TestCutOff:
     def test_a_known_key_is_trusted_and_its_age_is_told(self, ring, shelf, clock):
         text = shelf.add()

@@ -11,6 +11,7 @@ from inference.serving.routes import read_table
 from registry.access import keys, services
 from registry.access.key_ring import KeyRing
 from registry.access.key_text import digest_of, prefix_of
+from registry.access.limits import NO_LIMITS
 from registry.access.models import ApiKey, KeyScope, Tenant
 from registry.access.policies import Right
 from registry.catalogue.models import Model
@@ -43,7 +44,7 @@ def test_an_issued_key_opens_the_door():
     assert last_record().action == "issue_key"
     assert last_record().after == {
         "name": "ci", "tenant": "acme", "scopes": ["predict", "registry.read"], "models": ["fraud"],
-        "expires_at": None,
+        "expires_at": None, **NO_LIMITS.columns(),
     }  # fmt: skip
 
 
@@ -158,13 +159,15 @@ def test_a_prediction_with_a_remembered_key_asks_the_database_nothing(
     from inference.engine.signature import Signature
     from inference.serving import services as serving
     from inference.serving.calls import Prediction
+    from inference.serving.routes import Route
 
     seen = []
 
     def predict(call):
         seen.append(call.by)
-        return Prediction("r-1", call.model, 1, "a", 1, {}, Signature((), ()), None, non_finite=False)
+        return Prediction("r-1", "fraud", 1, "a", 1, {}, Signature((), ()), None, None, non_finite=False)
 
+    monkeypatch.setattr(serving, "find", lambda by, model, **_: Route(slug=model, model_id=1))
     monkeypatch.setattr(serving, "predict", predict)
     key, text = a_key("predict", models=[a_model("fraud").pk])
 
@@ -262,7 +265,7 @@ def test_tenants_are_named_once_and_stay_while_they_have_keys():
     services.change_tenant(tenant=tenant, title="Acme Ltd", by=BY)
 
     assert Tenant.objects.get().title == "Acme Ltd"
-    assert (last_record().before, last_record().after) == ({"title": "Acme"}, {"title": "Acme Ltd"})
+    assert (last_record().before["title"], last_record().after["title"]) == ("Acme", "Acme Ltd")
 
 
 class TestCommands:

@@ -1,0 +1,39 @@
+"""Bodies that the APIs of several rooms read."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, NO_LIMITS, Limits
+
+
+class LimitsSerializer(serializers.Serializer[Limits]):
+    """All limits at once: what is null or left out is no limit."""
+
+    rate_per_minute = serializers.IntegerField(
+        min_value=1, max_value=MAX_RATE_PER_MINUTE, allow_null=True, default=None
+    )
+    concurrency = serializers.IntegerField(
+        min_value=1,
+        max_value=MAX_CONCURRENCY,
+        allow_null=True,
+        default=None,
+        help_text="Requests at the same time, over all web processes.",
+    )
+    exact = serializers.BooleanField(
+        source="is_exact",
+        default=False,
+        help_text="Every request asks the shared counter, which costs a round trip.",
+    )
+
+    def run_validation(self, data: Any = empty) -> Limits:
+        """Take null for what it means: no limits."""
+        return super().run_validation(data) or NO_LIMITS
+
+    def to_internal_value(self, data: Any) -> Limits:
+        """Refuse other names: a misspelt limit must not come to mean none."""
+        given = super().to_internal_value(data)
+        if unknown := set(data) - set(self.fields):
+            raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such limit."))
+        return Limits(**given)
