@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import F
-
 from inference.errors import UnknownModel
 from registry.access.limits import NO_LIMITS, Limits
 from registry.catalogue.models import Alias, KeySource, Model, RouteClock, ServingSettings, Version
@@ -185,17 +183,21 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
     splits = _read_splits(ids, serving)
     return [
         Route(
-            **row,
-            **splits.get(row["model_id"], {}),
-            versions=versions[row["model_id"]],
-            labels=labels[row["model_id"]],
-            aliases=aliases[row["model_id"]],
-            stopped=holds.get((row["model_id"], Hold.Kind.STOPPED)),
-            frozen=holds.get((row["model_id"], Hold.Kind.FROZEN)),
+            slug=model.slug,
+            model_id=model.pk,
+            salt=model.salt,
+            key_source=model.key_source,
+            key_field=model.key_field,
+            **splits.get(model.pk, {}),
+            versions=versions[model.pk],
+            labels=labels[model.pk],
+            scores=scores[model.pk],
+            aliases=aliases[model.pk],
+            limits=model.limits,
+            stopped=holds.get((model.pk, Hold.Kind.STOPPED)),
+            frozen=holds.get((model.pk, Hold.Kind.FROZEN)),
         )
-        for row in Model.objects.filter(pk__in=ids).values(
-            "slug", "salt", "key_source", "key_field", model_id=F("pk")
-        )
+        for model in Model.objects.filter(pk__in=ids).defer("notes")
     ]
 
 
