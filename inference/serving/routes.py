@@ -191,7 +191,6 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
             **splits.get(model.pk, {}),
             versions=versions[model.pk],
             labels=labels[model.pk],
-            scores=scores[model.pk],
             aliases=aliases[model.pk],
             limits=model.limits,
             stopped=holds.get((model.pk, Hold.Kind.STOPPED)),
