@@ -15,8 +15,7 @@ RoundhouseError
     ├── BadDeadline
     ├── InvalidOutput       the answer is not a number
     └── BadBody             what was sent cannot be read
-        ├── LengthRequired
-        └── NotAPrediction  readable, but not a form that predict knows
+        └── LengthRequired
 """
 
 from registry.errors import Conflict, Invalid, NotFound, RoundhouseError
@@ -101,9 +100,3 @@ class InvalidOutput(Invalid):
     """The model answered with numbers that are not finite, which JSON cannot carry."""
 
     code = "invalid_output"
-
-
-class NotAPrediction(BadBody):
-    """Send a JSON object with `inputs`: tensors by name."""
-
-    code = "not_a_prediction"

@@ -1,11 +1,22 @@
 """What every HTTP door reads alike: lengths, bodies, deadlines."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from inference.errors import BadBody, BadDeadline, LengthRequired
 from inference.serving.calls import LONGEST_DEADLINE_S
 from registry.errors import BodyTooLarge
+
+Environ = Mapping[str, Any]  # WSGI's; Django's request.META is the same
+Read = Callable[[int], bytes]
+Headers = list[tuple[str, str]]
+
+
+class Reply(NamedTuple):
+    """A successful answer, before it is Django's or WSGI's."""
+
+    headers: Headers
+    body: bytes
 
 
 def check_length(given: str, limit: int) -> int:
@@ -17,7 +28,7 @@ def check_length(given: str, limit: int) -> int:
     return int(given)
 
 
-def read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
+def read_exactly(read: Read, length: int) -> bytes:
     if not length:
         return b""
     body = read(length)
@@ -34,7 +45,7 @@ def read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
     return b"".join(parts)
 
 
-def read_deadline_s(environ: Mapping[str, Any]) -> float | None:
+def read_deadline_s(environ: Environ) -> float | None:
     """How long the answer is wanted, as X-Deadline-Ms says; None where it does not."""
     given = environ.get("HTTP_X_DEADLINE_MS")
     if given is None:

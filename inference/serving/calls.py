@@ -1,37 +1,41 @@
 """What a door hands to serving, and what it gets back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from numpy import generic
 from numpy.typing import NDArray
 
+from inference.engine.batcher import Cancellation
 from inference.engine.combiner import Priority
 from inference.engine.signature import Signature
+from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 
 DEADLINE_S = 5.0
 LONGEST_DEADLINE_S = 60.0
 
 
+Inputs = Mapping[str, Any]  # nested lists or arrays by tensor name
+
+
 @dataclass(slots=True)
 class Call:
-    """One request for a prediction. `inputs` holds nested lists or arrays by tensor name."""
+    """One request for a prediction. Inputs that only the signature can name are a function of it."""
 
     by: Principal
-    model: str
-    inputs: Mapping[str, Any]
+    route: Route
+    inputs: Inputs | Callable[[Signature], Inputs]
     version: int | None = None
     alias: str | None = None
     outputs: Sequence[str] | None = None  # None: all
     routing_key: str | None = None  # as the caller's header says
-    fields: Mapping[str, Any] | None = (
-        None  # where the Model takes its routing key from a field of the request
-    )
+    # Where the Model takes its routing key from a field of the request.
+    fields: Mapping[str, Any] | None = None
     within_s: float = DEADLINE_S
     priority: Priority = Priority.LIVE
-    caller_id: str = ""
+    cancellation: Cancellation | None = None
 
 
 @dataclass(slots=True)
@@ -46,7 +50,20 @@ class Prediction:
     outputs: Mapping[str, NDArray[generic]]
     signature: Signature
     labels: tuple[str, ...] | None
+    scores: str | None  # what the outputs of a classification are: logits or probabilities
     non_finite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a request would have been: who would have answered, and the tensors it would have taken."""
+
+    model: str
+    version: int
+    arm: str
+    split: int
+    tensors: Mapping[str, NDArray[generic]]
+    signature: Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +78,4 @@ class Description:
     platform: str
     max_batch_rows: int
     labels: tuple[str, ...] | None
+    scores: str | None

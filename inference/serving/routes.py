@@ -46,6 +46,7 @@ class Route:
     shadows: tuple[tuple[Target, int], ...] = ()
     versions: Mapping[int, Target] = field(default_factory=dict)
     labels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # version id -> names of its scores
+    scores: Mapping[int, str] = field(default_factory=dict)  # version id -> logits or probabilities
     aliases: Mapping[str, int] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
     stopped: str | None = None
@@ -70,6 +71,14 @@ class Route:
         self, key: str | None = None, *, version: int | None = None, alias: str | None = None
     ) -> Target:
         """Pick who answers: the version asked for, the one an alias names, or the arm that owns the key's bucket."""
+        known = self.foregone(version=version, alias=alias)
+        if known is not None:
+            return known
+        bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (no secret)
+        return self.owners[bisect.bisect_right(self.bounds, bucket)]
+
+    def foregone(self, *, version: int | None = None, alias: str | None = None) -> Target | None:
+        """Who answers, where no routing key has a say in it; raises where nobody can."""
         if self.stopped is not None:
             raise Stopped(f"{self.slug} is stopped: {self.stopped}")
         if alias is not None:
@@ -78,10 +87,7 @@ class Route:
             return self._numbered(version)
         if not self.owners:
             raise NoLiveVersion(f"{self.slug} has no live version; promote one first.")
-        if len(self.owners) == 1:
-            return self.owners[0]
-        bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (no secret)
-        return self.owners[bisect.bisect_right(self.bounds, bucket)]
+        return self.owners[0] if len(self.owners) == 1 else None
 
     def _named(self, alias: str) -> int:
         try:
@@ -164,12 +170,14 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
     )
     ready = Version.objects.filter(model__in=ids, status=VersionStatus.READY)
     labels: dict[int, dict[int, tuple[str, ...]]] = defaultdict(dict)
+    scores: dict[int, dict[int, str]] = defaultdict(dict)
     for model_id, pk, number, sha256, config in ready.values_list(
         "model_id", "pk", "number", "artifact__sha256", "task_config"
     ):
         versions[model_id][number] = Target(pk, number, sha256, serving.get(pk, 0))
         if config.get("labels"):
             labels[model_id][pk] = tuple(config["labels"])
+            scores[model_id][pk] = config["scores"]
     aliases: dict[int, dict[str, int]] = defaultdict(dict)
     pointing = Alias.objects.filter(model__in=ids, version__isnull=False)
     for model_id, name, number in pointing.values_list("model_id", "name", "version__number"):
@@ -191,6 +199,7 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
             **splits.get(model.pk, {}),
             versions=versions[model.pk],
             labels=labels[model.pk],
+            scores=scores[model.pk],
             aliases=aliases[model.pk],
             limits=model.limits,
             stopped=holds.get((model.pk, Hold.Kind.STOPPED)),

@@ -13,7 +13,7 @@ from django.db import DatabaseError, close_old_connections
 
 from inference.checks.services import prove
 from inference.engine.backends import Backend
-from inference.engine.batcher import Answer
+from inference.engine.batcher import Answer, Cancellation
 from inference.engine.combiner import Priority
 from inference.engine.engine import Engine, Plan
 from inference.engine.errors import EngineError, NotLoaded
@@ -115,20 +115,34 @@ class Runtime:
         deadline: float,
         priority: Priority = Priority.LIVE,
         outputs: Sequence[str] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Answer:
         """Answer until `deadline`, a time of the monotonic clock."""
-        if self._state != "ready":
-            raise Stopping
         key = target.version_id
         try:
-            return self._engine.infer(key, inputs, deadline=deadline, priority=priority, outputs=outputs)
+            return self._engine.infer(
+                key, inputs, deadline=deadline, priority=priority, outputs=outputs, cancellation=cancellation
+            )
         except NotLoaded:
             pass
         # Not live, but asked for by number or alias: loaded on demand, and evicted when room is needed.
         plan = self._plan_on_demand(target)
         return self._engine.infer(
-            key, inputs, deadline=deadline, priority=priority, outputs=outputs, plan=plan
+            key,
+            inputs,
+            deadline=deadline,
+            priority=priority,
+            outputs=outputs,
+            cancellation=cancellation,
+            plan=plan,
         )
+
+    def check_answers(self, target: Target | None) -> None:
+        """Raise what can be known before a request is read: this process is leaving, or the version did not load."""
+        if self._state != "ready":
+            raise Stopping
+        if target is not None and (failed := self._failed.get(target.version_id)) is not None:
+            raise Loading(failed)
 
     def signature(self, target: Target) -> Signature:
         """What a version takes and gives; it is loaded if it is not in memory."""
@@ -157,8 +171,7 @@ class Runtime:
         return list(self._table.routes.values())
 
     def _plan_on_demand(self, target: Target) -> Plan:
-        if (failed := self._failed.get(target.version_id)) is not None:
-            raise Loading(failed)
+        self.check_answers(target)
         return self._plan(target)
 
     def refresh(self) -> None:

@@ -1,16 +1,17 @@
 """Verbs of serving: predict, describe, and what operators and workers ask of this process."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django.db.models.functions import Now
 
 from inference.engine.errors import EngineError, InvalidInput, RunFailed, RunTimedOut
 from inference.engine.meters import Meters
+from inference.engine.tensors import prepare
 from inference.errors import Pinned
 from inference.measure.windows import ArmKey
 from inference.serving import request_id, runtime
-from inference.serving.calls import Call, Description, Prediction
+from inference.serving.calls import Call, Checked, Description, Inputs, Prediction
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
@@ -19,26 +20,31 @@ from registry.errors import Invalid, RoundhouseError
 PLATFORM = "onnx_onnxv1"
 
 
+def find(by: Principal, model: str, *, version: int | None = None, alias: str | None = None) -> Route:
+    """The Model's route for one call; raises all that can be said before the call's body is read."""
+    here = runtime.started()
+    route = here.find(model, by.models)
+    here.check_answers(route.foregone(version=version, alias=alias))
+    return route
+
+
 def predict(call: Call) -> Prediction:
     """Answer with the version that is asked for, or else with the arm that the current split gives this caller.
 
     Does no database query once the version is warm.
     """
-    here = runtime.started()
-    route = here.find(call.model, call.by.models)
-    key = route.key_of(header=call.routing_key, fields=call.fields, tenant=call.by.tenant)
-    target = route.choose(key, version=call.version, alias=call.alias)
-    is_chosen = call.version is None and call.alias is None
-    arm = route.arms.get(target.version_id, "") if is_chosen else ""
+    here, route = runtime.started(), call.route
+    target, arm, key = _choose(call)
     counted_as = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
     try:
         answer = here.infer(
             target,
-            call.inputs,
+            _inputs(call, target),
             deadline=started + call.within_s,
             priority=call.priority,
             outputs=call.outputs,
+            cancellation=call.cancellation,
         )
     except (EngineError, RoundhouseError) as error:
         here.windows.count(counted_as, seconds=time.monotonic() - started, outcome=_outcome_of(error))
@@ -53,7 +59,22 @@ def predict(call: Call) -> Prediction:
         outputs=answer.outputs,
         signature=here.signature(target),
         labels=route.labels.get(target.version_id),
+        scores=route.scores.get(target.version_id),
         non_finite=answer.non_finite,
+    )
+
+
+def check(call: Call) -> Checked:
+    """Do all that `predict` does, up to running the version; loads it if it is not in memory."""
+    target, arm, _ = _choose(call)
+    signature = runtime.started().signature(target)
+    return Checked(
+        model=call.route.slug,
+        version=target.number,
+        arm=arm,
+        split=call.route.split,
+        tensors=prepare(signature, _inputs(call, target)),
+        signature=signature,
     )
 
 
@@ -70,6 +91,7 @@ def describe(by: Principal, model: str, version: int | None = None, alias: str |
         platform=PLATFORM,
         max_batch_rows=runtime.started().max_batch_rows(target),
         labels=route.labels.get(target.version_id),
+        scores=route.scores.get(target.version_id),
     )
 
 
@@ -116,6 +138,21 @@ def unload(by: Principal, model: str) -> None:
 
 def record_pulse(*, worker: str) -> None:
     Pulse.objects.update_or_create(worker=worker, defaults={"at": Now()})
+
+
+def _choose(call: Call) -> tuple[Target, str, str | None]:
+    """Who answers, for which arm, and by which routing key."""
+    route = call.route
+    key = route.key_of(header=call.routing_key, fields=call.fields, tenant=call.by.tenant)
+    target = route.choose(key, version=call.version, alias=call.alias)
+    is_chosen = call.version is None and call.alias is None
+    return target, route.arms.get(target.version_id, "") if is_chosen else "", key
+
+
+def _inputs(call: Call, target: Target) -> Inputs:
+    if isinstance(call.inputs, Mapping):
+        return call.inputs
+    return call.inputs(runtime.started().signature(target))
 
 
 def _routes(by: Principal, model: str | None) -> Iterator[Route]:

@@ -211,6 +211,9 @@ VARIABLES = (
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port of gRPC, which the web processes share; 0 leaves it out of them."),
     Variable("GRPC_THREADS", _whole(1, 512), "16", "gRPC threads in each process; at most half of them may be streams."),
+    Variable("FRONT_DOOR", _flag, "true",
+             "Answer ordinary predictions before Django's own handler. The answers are the same either way; "
+             "false takes every request through the DRF views."),
     Variable("DEFAULT_MODEL", _text, None, "The Model that answers where a message names none."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. For work on Roundhouse itself only; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",

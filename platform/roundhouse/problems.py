@@ -13,8 +13,10 @@ from rest_framework import exceptions as drf
 
 import inference.doors.oip.errors  # noqa: F401 (its classes find their status by descent)
 from inference import errors as serving
+from inference.doors.rest import errors as rest
 from inference.engine import errors as engine
 from registry import errors as registry
+from roundhouse.request_ids import id_for
 
 log = structlog.get_logger("roundhouse.problems")
 
@@ -38,7 +40,8 @@ STATUS: dict[type[Exception], int] = {
     serving.LimitsUnavailable: 503,
     serving.BadBody: 400,
     serving.LengthRequired: 411,
-    serving.NotAPrediction: 422,
+    rest.NotAPrediction: 422,
+    rest.UnsupportedBody: 415,
     engine.InvalidInput: 422,
     engine.Overloaded: 503,
     engine.DeadlineExceeded: 503,
@@ -104,7 +107,7 @@ def problem(
         "detail": detail,
         "code": code,
         "retryable": retryable,
-        "request_id": getattr(request, "request_id", ""),
+        "request_id": id_for(request),
         **more,
     }
     response = JsonResponse(body, status=status, content_type="application/problem+json")
@@ -117,7 +120,11 @@ def problem(
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """DRF's exception handler."""
-    request = context["request"]._request
+    return answer_to(error, context["request"]._request)
+
+
+def answer_to(error: Exception, request: HttpRequest) -> HttpResponse:
+    """Say what went wrong, and to the log what is ours to mend. Of the request its path and its id are used."""
     if isinstance(error, (registry.RoundhouseError, engine.EngineError)):
         return _from_ours(request, error)
     if isinstance(error, drf.ValidationError):
@@ -132,9 +139,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if isinstance(error, PermissionDenied):
         return _from_framework(request, 403)
     if isinstance(error, DatabaseError):
-        log.error("database unavailable", exc_info=error)
+        log.error("database unavailable", request_id=id_for(request), exc_info=error)
         return _from_framework(request, 503, retryable=True)
-    log.error("unhandled error", path=request.path, exc_info=error)
+    log.error("unhandled error", path=request.path, request_id=id_for(request), exc_info=error)
     return _from_framework(request, 500)
 
 

@@ -31,6 +31,7 @@ PREDICT_JSON_BYTES = env.predict_json_mb * 2**20
 PREDICT_BINARY_BYTES = env.predict_binary_mb * 2**20
 GRPC_PORT, GRPC_THREADS = env.grpc_port, env.grpc_threads
 DEFAULT_MODEL = env.default_model
+FRONT_DOOR = env.front_door
 REDIS_URL = env.redis_url
 ARTIFACT_STORE_URL = env.artifact_store_url
 FETCH_ALLOWED_HOSTS = frozenset(env.fetch_allowed_hosts)
@@ -75,6 +76,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "roundhouse.health.HealthMiddleware",  # first: a probe carries any Host and needs no session
+    "roundhouse.middleware.ShortWayMiddleware",
     "roundhouse.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "roundhouse.middleware.ContentSecurityMiddleware",

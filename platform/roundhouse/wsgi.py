@@ -9,16 +9,21 @@ from roundhouse.process import follow_main
 
 follow_main()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
-application = get_wsgi_application()
+django = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402
 
 from inference.doors.grpc import server as grpc_server  # noqa: E402
+from inference.doors.limits import gate  # noqa: E402
 from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
 from registry.access.keys import Keeper  # noqa: E402
+from roundhouse.front_door import FrontDoor  # noqa: E402
+
+application = FrontDoor(django) if settings.FRONT_DOOR else django
 
 runtime.start()
 key_keeper = Keeper()
+gate.start()
 
 
 if settings.GRPC_PORT:
@@ -28,6 +33,7 @@ if settings.GRPC_PORT:
 
 
 def stop() -> None:
+    gate.stop()
     key_keeper.stop()
     runtime.stop()
 

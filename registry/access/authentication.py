@@ -12,11 +12,12 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer rh_…`"""
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        plain = request._request
+        # Not request.headers: that reads every header there is, for each request anew.
+        scheme, _, text = plain.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         principal, stale_s = admit(text.strip())
-        plain = request._request
         request_id = getattr(plain, "request_id", "")
         plain.actor = actor_from_key(principal, request_id=request_id)  # type: ignore[attr-defined]
         plain.stale_s = max(stale_s, getattr(plain, "stale_s", 0))  # type: ignore[attr-defined]

@@ -8,8 +8,11 @@ from django.db import close_old_connections
 from grpc import ServicerContext
 
 from inference.doors.grpc.codes import refusal_for
+from inference.engine.batcher import Cancellation
+from inference.serving import runtime
 from registry.access.key_ring import Principal
 from registry.access.keys import admit
+from registry.access.middleware import STALE_HEADER
 from registry.access.policies import Right, actor_from_key
 from registry.errors import NotAllowed, NotAuthenticated
 
@@ -24,6 +27,7 @@ class Caller:
 
     def __init__(self, context: ServicerContext) -> None:
         self._context = context
+        self._stale_s = 0
         self.metadata: Mapping[str, str] = dict(context.invocation_metadata())
 
     def admitted(self, *rights: Right) -> Principal:
@@ -33,7 +37,7 @@ class Caller:
             raise NotAuthenticated(
                 "A valid API key is needed: metadata `authorization`, value `Bearer <key>`."
             )
-        principal = admit(text.strip()).principal
+        principal, self._stale_s = admit(text.strip())
         if actor_from_key(principal).rights.isdisjoint(rights):
             raise NotAllowed(f"The key {principal.name!r} lacks the right to {rights[0].replace('_', ' ')}.")
         return principal
@@ -44,8 +48,20 @@ class Caller:
         left_s: float | None = self._context.time_remaining()
         return left_s if left_s is not None and left_s < _A_CENTURY_S else None
 
+    def cancellation(self) -> Cancellation:
+        """Withdraws the request from the engine's queue when the caller hangs up."""
+        cancellation = Cancellation()
+        if not self._context.add_callback(cancellation.cancel):
+            cancellation.cancel()  # the call has ended already
+        return cancellation
+
     def tell(self, request_id: str) -> None:
-        self._context.set_trailing_metadata((("x-request-id", request_id),))
+        """Say which prediction this was, and how old the routes and rights are that it came from."""
+        trailing = [("x-request-id", request_id)]
+        stale_s = max(self._stale_s, runtime.stale_s())
+        if stale_s:
+            trailing.append((STALE_HEADER.lower(), str(stale_s)))
+        self._context.set_trailing_metadata(tuple(trailing))
 
 
 def answering(

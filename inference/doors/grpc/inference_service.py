@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import ParseDict
 
+from inference.doors.asking import ask
 from inference.doors.grpc.callers import Caller, answering, database_thread
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.generated import open_inference_pb2 as pb
@@ -16,6 +17,7 @@ from inference.doors.oip.conf import limits
 from inference.doors.oip.messages import terms_of
 from inference.serving import runtime, services
 from inference.serving.calls import Call
+from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 
@@ -77,25 +79,29 @@ def model_config(request: pb.ModelConfigRequest, caller: Caller) -> pb.ModelConf
 def model_infer(message: pb.ModelInferRequest, caller: Caller) -> pb.ModelInferResponse:
     by = caller.admitted(Right.PREDICT)
     name, version, alias = describing.parse_name(message.model_name, message.model_version)
-    request = read_infer(message, limits())
-    terms = terms_of(request.parameters, within_s=caller.within_s)
-    prediction = services.predict(
-        Call(
-            by=by,
-            model=name,
-            version=version,
-            alias=alias,
-            inputs=request.inputs,
-            outputs=request.output_names,
-            routing_key=caller.metadata.get("x-routing-key"),
-            fields=request.parameters,
-            within_s=terms.within_s,
-            priority=terms.priority,
-            caller_id=message.id,
+
+    def answer(route: Route) -> pb.ModelInferResponse:
+        request = read_infer(message, limits())
+        terms = terms_of(request.parameters, within_s=caller.within_s)
+        prediction = services.predict(
+            Call(
+                by=by,
+                route=route,
+                version=version,
+                alias=alias,
+                inputs=request.inputs,
+                outputs=request.output_names,
+                routing_key=caller.metadata.get("x-routing-key"),
+                fields=request.parameters,
+                within_s=terms.within_s,
+                priority=terms.priority,
+                cancellation=caller.cancellation(),
+            )
         )
-    )
-    caller.tell(prediction.request_id)
-    return write_infer(request, prediction)
+        caller.tell(prediction.request_id)
+        return write_infer(request, prediction)
+
+    return ask(by, name, answer, version=version, alias=alias)
 
 
 def model_statistics(request: pb.ModelStatisticsRequest, caller: Caller) -> pb.ModelStatisticsResponse:

@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 from django.conf import settings
 
+from inference.doors.asking import ask
 from inference.doors.grpc.callers import Caller, answering
 from inference.doors.grpc.generated import predictor_pb2 as pb
 from inference.doors.oip.describing import parse_name
@@ -18,6 +19,7 @@ from inference.engine.signature import TensorSpec
 from inference.errors import UnknownModel
 from inference.serving import services
 from inference.serving.calls import Call, Description, Prediction
+from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 
@@ -122,17 +124,22 @@ class _Asked:
 
     def run(self, tensor: Array) -> tuple[Prediction, Array]:
         terms = terms_of({}, within_s=self._caller.within_s)
-        prediction = services.predict(
-            Call(
-                by=self._by,
-                model=self._model,
-                version=self._version,
-                alias=self._alias,
-                inputs={self._input.name: tensor},
-                routing_key=self._caller.metadata.get("x-routing-key"),
-                within_s=terms.within_s,
+
+        def answer(route: Route) -> Prediction:
+            return services.predict(
+                Call(
+                    by=self._by,
+                    route=route,
+                    version=self._version,
+                    alias=self._alias,
+                    inputs={self._input.name: tensor},
+                    routing_key=self._caller.metadata.get("x-routing-key"),
+                    within_s=terms.within_s,
+                    cancellation=self._caller.cancellation(),
+                )
             )
-        )
+
+        prediction = ask(self._by, self._model, answer, version=self._version, alias=self._alias)
         self._caller.tell(prediction.request_id)
         output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
         return prediction, prediction.outputs[output.name]

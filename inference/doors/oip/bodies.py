@@ -2,22 +2,20 @@
 
 import gzip
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from inference.doors.oip.errors import BadEncoding, BadHeaderLength
 from inference.doors.oip.messages import Limits
 from inference.doors.oip.tensors import Buffer
-from inference.doors.wire import check_length, read_exactly
+from inference.doors.wire import Environ, Read, check_length, read_exactly
 from registry.errors import BodyTooLarge
-
-Environ = Mapping[str, Any]  # WSGI's; Django's request.META is the same
 
 _WINDOW = {"gzip": 31, "deflate": 15}  # deflate on the web is zlib's format
 _WORTH_PACKING = 1024
 
 
-def read_body(environ: Environ, read: Callable[[int], bytes], limits: Limits) -> tuple[bytes, Buffer]:
+def read_body(environ: Environ, read: Read, limits: Limits) -> tuple[bytes, Buffer]:
     """Return the JSON part and the bytes of the binary tensors behind it.
 
     An unpacked body is read in these two parts, so that the tensors begin where an allocation begins: aligned.

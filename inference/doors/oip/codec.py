@@ -1,11 +1,11 @@
 """Inference requests and answers in HTTP bodies: pure functions, shared by the view and whatever stands before it."""
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Any
 
 import orjson
 
-from inference.doors.oip.bodies import Environ, deflate, read_body
+from inference.doors.oip.bodies import deflate, read_body
 from inference.doors.oip.classification import classify
 from inference.doors.oip.errors import BadParameter, BadRequest, BadTensor, UnknownOutput
 from inference.doors.oip.messages import Array, AskedOutput, InferRequest, Limits, Parameters
@@ -18,17 +18,16 @@ from inference.doors.oip.tensors import (
     write_binary,
     write_values,
 )
+from inference.doors.wire import Environ, Headers, Read, Reply
 from inference.engine.rows import is_finite
 from inference.errors import BadBody, InvalidOutput
 from inference.serving.calls import Prediction
-
-Headers = list[tuple[str, str]]
 
 _NAME_LENGTH = 1024
 _SCALARS = (bool, int, float, str)
 
 
-def read_infer(environ: Environ, read: Callable[[int], bytes], limits: Limits) -> InferRequest:
+def read_infer(environ: Environ, read: Read, limits: Limits) -> InferRequest:
     """Read an inference request from a WSGI environment and its body."""
     return parse_infer(*read_body(environ, read, limits), limits)
 
@@ -52,9 +51,7 @@ def parse_infer(text: bytes, binary: Buffer, limits: Limits) -> InferRequest:
     )
 
 
-def write_infer(
-    request: InferRequest, prediction: Prediction, *, accepted: str = ""
-) -> tuple[Headers, bytes]:
+def write_infer(request: InferRequest, prediction: Prediction, *, accepted: str = "") -> Reply:
     """Write the answer: the JSON part, then the binary tensors; `accepted` is the caller's Accept-Encoding."""
     by_default = binary_by_default(request.parameters)
     tensors: list[dict[str, Any]] = []
@@ -81,7 +78,7 @@ def write_infer(
     if request.id is not None:
         body["id"] = request.id
     text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
-    headers = [
+    headers: Headers = [
         ("Content-Type", "application/octet-stream" if binary else "application/json"),
         ("X-Request-ID", prediction.request_id),
     ]
@@ -90,7 +87,7 @@ def write_infer(
     packed, encoding = deflate([text, *binary], accepted)
     if encoding:
         headers += [("Content-Encoding", encoding), ("Vary", "Accept-Encoding")]
-    return headers, packed
+    return Reply(headers, packed)
 
 
 def answered(request: InferRequest, prediction: Prediction) -> list[tuple[AskedOutput, Array, str]]:

@@ -1,6 +1,6 @@
 """The protocol's routes. Nothing here knows tensors: the codec does, and serving answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
@@ -9,16 +9,17 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from inference.doors import staleness
+from inference.doors.asking import ask
 from inference.doors.oip import codec, describing
-from inference.doors.oip.bodies import Environ
 from inference.doors.oip.conf import limits
 from inference.doors.oip.errors import BadParameter, BadRequest
-from inference.doors.oip.messages import terms_of
-from inference.doors.wire import check_length, read_deadline_s
+from inference.doors.oip.messages import InferRequest, terms_of
+from inference.doors.short_dispatch import ShortDispatch, as_response
+from inference.doors.wire import Environ, Read, Reply, check_length, read_deadline_s
 from inference.errors import BadBody
 from inference.serving import runtime, services
 from inference.serving.calls import Call, Description
+from inference.serving.routes import Route
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
@@ -29,29 +30,42 @@ _JSON = "application/json"
 _SMALL_BODY = 1 << 20
 
 
-def infer(
-    environ: Environ, read: Callable[[int], bytes], *, by: Principal, model: str, version: str = ""
-) -> tuple[codec.Headers, bytes]:
+def infer(environ: Environ, read: Read, *, by: Principal, model: str, version: str = "") -> Reply:
     """Answer an inference request from a WSGI environment and its body; the view, and what may stand before it."""
     name, number, alias = describing.parse_name(model, version)
-    request = codec.read_infer(environ, read, limits())
-    terms = terms_of(request.parameters, within_s=read_deadline_s(environ))
-    prediction = services.predict(
-        Call(
-            by=by,
-            model=name,
-            version=number,
-            alias=alias,
-            inputs=request.inputs,
-            outputs=request.output_names,
-            routing_key=environ.get("HTTP_X_ROUTING_KEY"),
-            fields=request.parameters,
-            within_s=terms.within_s,
-            priority=terms.priority,
-            caller_id=request.id or "",
+
+    def answer(route: Route) -> Reply:
+        request = codec.read_infer(environ, read, limits())
+        prediction = services.predict(
+            call_for(request, environ, by=by, route=route, version=number, alias=alias)
         )
+        return codec.write_infer(request, prediction, accepted=environ.get("HTTP_ACCEPT_ENCODING", ""))
+
+    return ask(by, name, answer, version=number, alias=alias)
+
+
+def call_for(
+    request: InferRequest,
+    environ: Environ,
+    *,
+    by: Principal,
+    route: Route,
+    version: int | None,
+    alias: str | None,
+) -> Call:
+    terms = terms_of(request.parameters, within_s=read_deadline_s(environ))
+    return Call(
+        by=by,
+        route=route,
+        version=version,
+        alias=alias,
+        inputs=request.inputs,
+        outputs=request.output_names,
+        routing_key=environ.get("HTTP_X_ROUTING_KEY"),
+        fields=request.parameters,
+        within_s=terms.within_s,
+        priority=terms.priority,
     )
-    return codec.write_infer(request, prediction, accepted=environ.get("HTTP_ACCEPT_ENCODING", ""))
 
 
 def as_oip(problem: HttpResponse) -> HttpResponse:
@@ -120,15 +134,13 @@ class ConfigView(OipView):
         return _json(describing.config(_describe(request, model, version)))
 
 
-class InferView(OipView):
+class InferView(ShortDispatch, OipView):
     permission_classes = [HasRight(Right.PREDICT)]
 
     def post(self, request: Request, model: str, version: str = "") -> HttpResponse:
-        headers, body = infer(
-            request.META, request._request.read, by=_principal(request), model=model, version=version
+        return as_response(
+            infer(request.META, request._request.read, by=_principal(request), model=model, version=version)
         )
-        staleness.tell(request)
-        return HttpResponse(body, headers=dict(headers))
 
 
 class StatisticsView(OipView):

@@ -8,6 +8,7 @@ from inference.engine.tensors import prepare
 from inference.errors import UnknownModel
 from inference.serving import runtime, services
 from inference.serving.calls import Description, Prediction
+from inference.serving.routes import Route
 from inference.serving.runtime import Report
 
 ECHO = Signature(
@@ -33,28 +34,34 @@ class FakeServing:
         self.non_finite = False
 
     def install(self, monkeypatch):
-        for name in ("predict", "describe", "statistics", "repository_index", "load", "unload"):
+        for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
         monkeypatch.setattr(runtime, "report", lambda: Report("ready" if self.is_ready else "draining", 1))
 
+    def find(self, by, model, *, version=None, alias=None):
+        self._signature(model)
+        return Route(slug=model, model_id=1)
+
     def predict(self, call):
         self.calls.append(call)
-        signature = self._signature(call.model)
-        inputs = prepare(signature, call.inputs, allow_non_finite=True)
-        outputs = getattr(self, f"_{call.model}")(inputs)
+        model = call.route.slug
+        signature = self._signature(model)
+        inputs = call.inputs(signature) if callable(call.inputs) else call.inputs
+        inputs = prepare(signature, inputs, allow_non_finite=True)
+        outputs = getattr(self, f"_{model}")(inputs)
         if self.non_finite:
             outputs["y"] = outputs["y"] * np.float32(np.nan)
         return Prediction(
-            request_id="rid-1", model=call.model, version=call.version or 1, arm="A", split=7,
+            request_id="rid-1", model=model, version=call.version or 1, arm="A", split=7,
             outputs={name: outputs[name] for name in call.outputs or outputs if name in outputs}, signature=signature,
-            labels=("a", "b", "c") if call.model == "scores" else None, non_finite=self.non_finite,
+            labels=("a", "b", "c") if model == "scores" else None, scores=None, non_finite=self.non_finite,
         )  # fmt: skip
 
     def describe(self, by, model, version=None, alias=None):
         signature = self._signature(model)
         return Description(
             model=model, versions=(1, 2), version=version or 2, signature=signature, is_ready=self.is_ready,
-            platform="onnx_onnxv1", max_batch_rows=32, labels=None,
+            platform="onnx_onnxv1", max_batch_rows=32, labels=None, scores=None,
         )  # fmt: skip
 
     def statistics(self, by, model=None, version=None):

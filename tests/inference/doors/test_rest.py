@@ -43,9 +43,11 @@ def live(transactional_db):
     runtime.stop()
 
 
-def _post(client, key, body, url=URL, **headers):
+def _post(client, key, body, url=URL, content_type="application/json", **headers):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return client.generic("POST", url, data, headers={"Authorization": f"Bearer {key}", **headers})
+    return client.generic(
+        "POST", url, data, content_type, headers={"Authorization": f"Bearer {key}", **headers}
+    )
 
 
 def test_answers_with_model_and_version(client, key, live):
@@ -71,7 +73,8 @@ def test_second_call_makes_no_query(client, key, live, django_assert_num_queries
 REFUSED = {
     "not-json": (b"{", 400, "bad_body"),
     "not-an-object": (b"[1]", 422, "not_a_prediction"),
-    "no-inputs": ({"features": [1]}, 422, "not_a_prediction"),
+    "no-form": ({"rows": [1]}, 422, "not_a_prediction"),
+    "two-forms": ({"features": [1], **SAMPLE}, 422, "not_a_prediction"),
     "missing": ({"inputs": {}}, 422, "missing_tensor"),
     "unknown": ({"inputs": {**SAMPLE["inputs"], "weight2": [[1]]}}, 422, "unknown_tensor"),
     "rank": ({"inputs": {"features": [1, 2, 3]}}, 422, "wrong_rank"),
@@ -100,7 +103,12 @@ def test_too_large_body_is_not_read(client, key, live, settings):
 @pytest.mark.parametrize("length", ["", "-1", "\u00b2", "9" * 5_000], ids=ascii)
 def test_length_that_is_no_number_is_refused(client, key, live, length):
     response = client.generic(
-        "POST", URL, b"{}", headers={"Authorization": f"Bearer {key}"}, CONTENT_LENGTH=length
+        "POST",
+        URL,
+        b"{}",
+        "application/json",
+        headers={"Authorization": f"Bearer {key}"},
+        CONTENT_LENGTH=length,
     )
 
     assert (response.status_code, response.json()["code"]) == (411, "length_required")

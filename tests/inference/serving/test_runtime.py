@@ -142,7 +142,7 @@ def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, monkeypatch)
         assert started.report().state == "draining"
         assert not started.report().can_predict
         with pytest.raises(Stopping):
-            _ask(started)
+            started.check_answers(None)
     finally:
         model.released.set()
         caller.join()

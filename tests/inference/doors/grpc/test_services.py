@@ -188,7 +188,7 @@ def test_what_the_caller_wants_reaches_serving(call, serving):
     assert (answer.id, answer.model_name, answer.model_version) == ("mine", "scores", "2")
     assert answer.parameters["request_id"].string_param == call.trailing["x-request-id"] == "rid-1"
     assert (answer.parameters["arm"].string_param, answer.parameters["split"].int64_param) == ("A", 7)
-    assert (made.version, made.outputs, made.routing_key, made.caller_id) == (2, ["y"], "k", "mine")
+    assert (made.version, made.outputs, made.routing_key) == (2, ["y"], "k")
     assert (made.within_s, made.priority, made.fields["country"]) == (2.0, Priority.BULK, "fr")
 
 
@@ -425,7 +425,7 @@ class TestPredictor:
 
         self.features(call, 1, 2)
 
-        assert (serving.calls[0].model, serving.calls[0].alias) == ("scores", "champion")
+        assert (serving.calls[0].route.slug, serving.calls[0].alias) == ("scores", "champion")
 
     @pytest.mark.parametrize(
         ("metadata", "code"),

@@ -51,7 +51,7 @@ def prediction(outputs, *, datatypes=None, labels=None, batchable=True, non_fini
     rows = TensorSpec("x", "FP32", (None, 2) if batchable else (1, 2))
     return Prediction(
         request_id="r-1", model="m", version=3, arm="A", split=7, outputs=outputs,
-        signature=Signature((rows,), specs), labels=labels, non_finite=non_finite,
+        signature=Signature((rows,), specs), labels=labels, scores=None, non_finite=non_finite,
     )  # fmt: skip
 
 

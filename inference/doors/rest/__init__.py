@@ -1,0 +1,1 @@
+"""REST: JSON or binary in, the same out."""

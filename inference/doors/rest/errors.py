@@ -1,0 +1,29 @@
+"""What can be wrong with a request to the REST door, beyond what serving and engine say.
+
+Invalid
+├── BadBody
+│   ├── NotAPrediction      readable, but not exactly one of the forms that predict knows
+│   └── UnsupportedBody     a media type or an encoding that is not read here
+└── UnfitForm               the form cannot say what this version takes or gives
+"""
+
+from inference.errors import BadBody
+from registry.errors import Invalid
+
+
+class NotAPrediction(BadBody):
+    """Send a JSON object with exactly one of `inputs`, `instances`, `features` and `data`."""
+
+    code = "not_a_prediction"
+
+
+class UnsupportedBody(BadBody):
+    """Send application/json or application/octet-stream, not compressed."""
+
+    code = "unsupported_media_type"
+
+
+class UnfitForm(Invalid):
+    """This form cannot say what the version takes or gives; send `inputs`."""
+
+    code = "unfit_form"

@@ -1,0 +1,166 @@
+"""The forms a prediction can be asked in. Each knows its way in, to tensors, and its way out, to an answer."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from inference.doors.rest.errors import NotAPrediction, UnfitForm
+from inference.engine.errors import InvalidInput, MissingTensor, UnknownTensor
+from inference.engine.signature import Signature, TensorSpec
+from inference.serving.calls import Inputs, Prediction
+
+Body = Mapping[str, Any]
+
+
+class Form(ABC):
+    """One way to ask. `name` is the field of the body that says so."""
+
+    name: ClassVar[str]
+
+    def __init__(self, body: Body) -> None:
+        self.given = body[self.name]
+
+    @abstractmethod
+    def inputs(self, signature: Signature) -> Inputs: ...
+
+    @abstractmethod
+    def answer(self, prediction: Prediction) -> dict[str, Any]: ...
+
+
+class NamedTensors(Form):
+    """`{"inputs": {"x": [[…]]}}` → `{"outputs": {"y": [[…]]}}`"""
+
+    name = "inputs"
+
+    def inputs(self, signature: Signature) -> Inputs:
+        if not isinstance(self.given, dict):
+            raise NotAPrediction("Field `inputs` is not an object; send tensors by name.")
+        return self.given
+
+    def answer(self, prediction: Prediction) -> dict[str, Any]:
+        return {"outputs": prediction.outputs}
+
+
+class Rows(Form):
+    """`{"instances": [row, …]}` → `{"predictions": [row, …]}`; a row is an object where there are several tensors."""
+
+    name = "instances"
+
+    def inputs(self, signature: Signature) -> Inputs:
+        rows = self.given
+        if not isinstance(rows, list) or not rows:
+            raise NotAPrediction("Field `instances` is not a list of rows; send one row at least.")
+        if isinstance(rows[0], dict):
+            return _columns(rows)
+        return {_only_input(signature).name: rows}
+
+    def answer(self, prediction: Prediction) -> dict[str, Any]:
+        count = len(self.given)
+        for name, tensor in prediction.outputs.items():
+            if not tensor.ndim or tensor.shape[0] != count:
+                raise UnfitForm(f"Output {name!r} does not have one row for each instance; send `inputs`.")
+        if len(prediction.outputs) == 1:
+            return {"predictions": next(iter(prediction.outputs.values()))}
+        names = list(prediction.outputs)
+        columns = zip(*prediction.outputs.values(), strict=True)
+        return {"predictions": [dict(zip(names, row, strict=True)) for row in columns]}
+
+
+class OneRow(Form):
+    """`{"features": [1, 2, 3]}` → `{"prediction": [0.1, 0.9]}`"""
+
+    name = "features"
+
+    def inputs(self, signature: Signature) -> Inputs:
+        if not isinstance(self.given, list):
+            raise NotAPrediction(f"Field `{self.name}` is not a list; send the values of one row.")
+        if len(signature.outputs) != 1:
+            names = ", ".join(spec.name for spec in signature.outputs)
+            raise UnfitForm(
+                f"The version gives {names}, and `{self.name}` has one prediction; send `inputs`."
+            )
+        spec = _only_input(signature)
+        return {spec.name: [self.given] if _has_rows(spec) else self.given}
+
+    def answer(self, prediction: Prediction) -> dict[str, Any]:
+        return {"prediction": _row(prediction)}
+
+
+class OneRowWithConfidence(OneRow):
+    """`{"data": [1, 2, 3]}` → `{"prediction": [0.1, 0.9], "confidence": 0.9}`; a confidence if it classifies."""
+
+    name = "data"
+
+    def answer(self, prediction: Prediction) -> dict[str, Any]:
+        row = _row(prediction)
+        if prediction.scores is None or not row.size or row.dtype == object:
+            return {"prediction": row}
+        return {
+            "prediction": row,
+            "confidence": confidence(row.astype(np.float64).ravel(), prediction.scores),
+        }
+
+
+FORMS: Mapping[str, type[Form]] = {
+    form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)
+}
+
+
+def form_of(body: object) -> Form:
+    """Read which form a body has; exactly one."""
+    if not isinstance(body, dict):
+        raise NotAPrediction
+    named = FORMS.keys() & body.keys()
+    if len(named) != 1:
+        raise NotAPrediction(
+            f"The body has {' and '.join(sorted(f'`{name}`' for name in named)) or 'none of the forms'}; "
+            "send exactly one of `inputs`, `instances`, `features` and `data`."
+        )
+    return FORMS[named.pop()](body)
+
+
+def confidence(row: "np.ndarray[Any, np.dtype[np.float64]]", scores: str) -> float:
+    """How sure a classification is: the largest probability, after a soft-max where the version gives logits."""
+    best = float(row.max())
+    return best if scores == "probabilities" else 1.0 / math.fsum(np.exp(row - best))
+
+
+def _columns(rows: Sequence[Any]) -> Inputs:
+    """Turn rows that name their values into tensors; every row must name the same."""
+    names = rows[0].keys()
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise InvalidInput(
+                f"Instance {number} is not an object and instance 0 is; send rows of one kind.",
+                field=str(number),
+            )
+        if row.keys() != names:
+            missing, extra = sorted(names - row.keys()), sorted(row.keys() - names)
+            word, kind = ("lacks", MissingTensor) if missing else ("has", UnknownTensor)
+            name = (missing or extra)[0]
+            raise kind(f"Instance {number} {word} {name[:80]!r}, unlike instance 0.", field=name[:80])
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _only_input(signature: Signature) -> TensorSpec:
+    """The one input that these forms do not name."""
+    required = [spec for spec in signature.inputs if not spec.optional]
+    if len(required) != 1:
+        names = ", ".join(spec.name for spec in required) or "no input at all"
+        raise UnfitForm(
+            f"The version takes {names}; name them, in `inputs` or in the objects of `instances`."
+        )
+    return required[0]
+
+
+def _has_rows(spec: TensorSpec) -> bool:
+    """Whether the first axis counts rows, or at least has room for one, before the row's own axes."""
+    return spec.any_rank or (len(spec.shape) > 1 and spec.shape[0] in {None, 1})
+
+
+def _row(prediction: Prediction) -> Any:
+    (tensor,) = prediction.outputs.values()
+    return tensor[0] if tensor.ndim and tensor.shape[0] == 1 else tensor

@@ -1,0 +1,139 @@
+"""Predictions over REST, as functions of a WSGI environment and its body: the views', and the front door's."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import orjson
+from django.conf import settings
+
+from inference.doors.asking import ask
+from inference.doors.oip import codec
+from inference.doors.oip.conf import limits
+from inference.doors.oip.http import call_for
+from inference.doors.rest.errors import UnsupportedBody
+from inference.doors.rest.forms import Form, form_of
+from inference.doors.wire import Environ, Read, Reply, check_length, read_deadline_s, read_exactly
+from inference.errors import BadBody, InvalidOutput
+from inference.serving import services
+from inference.serving.calls import DEADLINE_S, Call, Checked, Prediction
+from inference.serving.routes import Route
+from registry.access.key_ring import Principal
+
+_BINARY = "application/octet-stream"
+# What curl says when nobody tells it what it sends.
+_JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+
+
+class Asked(NamedTuple):
+    """Whom a request asks."""
+
+    by: Principal
+    model: str
+    version: int | None = None
+    alias: str | None = None
+
+
+Write = Callable[[Prediction], Reply]
+
+
+def predict(environ: Environ, read: Read, asked: Asked) -> Reply:
+    """Answer in the form that was asked in."""
+
+    def answer(route: Route) -> Reply:
+        call, write = _read_call(environ, read, asked, route)
+        return write(services.predict(call))
+
+    return ask(asked.by, asked.model, answer, version=asked.version, alias=asked.alias)
+
+
+def dry_run(environ: Environ, read: Read, asked: Asked) -> Reply:
+    """Check what `predict` would have run, and say so; nothing runs and nothing is counted."""
+
+    def answer(route: Route) -> Reply:
+        call, _ = _read_call(environ, read, asked, route)
+        return Reply([("Content-Type", "application/json")], orjson.dumps(_told(services.check(call))))
+
+    return ask(asked.by, asked.model, answer, version=asked.version, alias=asked.alias)
+
+
+def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tuple[Call, Write]:
+    """Read the body, and choose how its answer is written."""
+    if _is_binary(environ):
+        request = codec.read_infer(environ, read, limits())
+        # Who sends binary gets binary, unless they ask for something else.
+        request.parameters = {"binary_data_output": True, **request.parameters}
+        call = call_for(request, environ, by=asked.by, route=route, version=asked.version, alias=asked.alias)
+        return call, partial(codec.write_infer, request)
+    body = _read_json(environ, read)
+    form = form_of(body)
+    call = Call(
+        by=asked.by,
+        route=route,
+        inputs=form.inputs,
+        version=asked.version,
+        alias=asked.alias,
+        routing_key=environ.get("HTTP_X_ROUTING_KEY"),
+        fields=body,
+        within_s=read_deadline_s(environ) or DEADLINE_S,
+    )
+    return call, partial(_write, form)
+
+
+def _read_json(environ: Environ, read: Read) -> Any:
+    length = check_length(environ.get("CONTENT_LENGTH") or "", settings.PREDICT_JSON_BYTES)
+    try:
+        # Not request.body: Django refuses that beyond 2.5 MB with a page of HTML.
+        return orjson.loads(read_exactly(read, length))
+    except orjson.JSONDecodeError as error:
+        raise BadBody(f"The body is not valid JSON: {error}.") from None
+
+
+def _is_binary(environ: Environ) -> bool:
+    """Whether the body is binary; raises for what is neither that nor plain JSON."""
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "")
+    if encoding and encoding.lower() != "identity":
+        raise UnsupportedBody(f"Content-Encoding {encoding[:40]!r} is not read here; send the body as it is.")
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if media_type in _JSON:
+        return False
+    if media_type == _BINARY:
+        return True
+    raise UnsupportedBody(f"{media_type[:60]!r} is not read here; send application/json or {_BINARY}.")
+
+
+def _write(form: Form, prediction: Prediction) -> Reply:
+    if prediction.non_finite:
+        raise InvalidOutput
+    body = {
+        **form.answer(prediction),
+        "model": prediction.model,
+        "version": prediction.version,
+        "arm": prediction.arm,
+        "split": prediction.split,
+        "request_id": prediction.request_id,
+    }
+    return Reply(
+        [("Content-Type", "application/json"), ("X-Request-ID", prediction.request_id)],
+        orjson.dumps(body, default=_to_json, option=orjson.OPT_SERIALIZE_NUMPY),
+    )
+
+
+def _to_json(value: Any) -> Any:
+    """What orjson leaves to us: half floats, texts, and arrays that are not contiguous."""
+    return value.tolist()
+
+
+def _told(checked: Checked) -> dict[str, Any]:
+    datatypes = {spec.name: spec.datatype for spec in checked.signature.inputs}
+    return {
+        "valid": True,
+        "inputs": {
+            name: {"datatype": datatypes[name], "shape": tensor.shape}
+            for name, tensor in checked.tensors.items()
+        },
+        "model": checked.model,
+        "version": checked.version,
+        "arm": checked.arm,
+        "split": checked.split,
+    }

@@ -1,0 +1,81 @@
+"""What a version takes and gives, with requests filled in that it answers."""
+
+import shlex
+from typing import Any
+
+import numpy as np
+import orjson
+from django.conf import settings
+
+from inference.engine.signature import Signature, TensorSpec
+from inference.engine.tensors import Array, example_for
+from inference.serving.calls import Description
+
+_WRITTEN_OUT = 4096  # values; longer examples nobody reads
+
+
+def signature_of(description: Description) -> dict[str, Any]:
+    signature = description.signature
+    examples = examples_for(signature)
+    return {
+        "model": description.model,
+        "version": description.version,
+        "inputs": [_tensor(spec) for spec in signature.inputs],
+        "outputs": [_tensor(spec) for spec in signature.outputs],
+        "labels": description.labels,
+        "scores": description.scores,
+        "examples": examples,
+        "curl": _curl(description.model, examples["inputs"]) if "inputs" in examples else None,
+    }
+
+
+def examples_for(signature: Signature) -> dict[str, Any]:
+    """A request in each form that fits; JSON is left out where it would fill the page."""
+    tensors = {name: _filled(tensor) for name, tensor in example_for(signature).items()}
+    examples: dict[str, Any] = {}
+    if sum(tensor.size for tensor in tensors.values()) <= _WRITTEN_OUT:
+        named = {name: tensor.tolist() for name, tensor in tensors.items()}
+        examples["inputs"] = {"inputs": named}
+        if signature.is_batchable:
+            examples["instances"] = {"instances": [_first_rows(named)]}
+            row = _first_rows(named)
+            if isinstance(row, list) and len(signature.outputs) == 1:
+                examples |= {"features": {"features": row}, "data": {"data": row}}
+    examples["binary"] = {"inputs": [_binary(signature, name, tensor) for name, tensor in tensors.items()]}
+    return examples
+
+
+def _first_rows(named: dict[str, Any]) -> Any:
+    if len(named) == 1:
+        (rows,) = named.values()
+        return rows[0]
+    return {name: rows[0] for name, rows in named.items()}
+
+
+def _filled(tensor: Array) -> Array:
+    """Zeros are right for indices, ids and masks; a half shows that decimals are welcome."""
+    return np.full_like(tensor, 0.5) if tensor.dtype.kind == "f" else tensor
+
+
+def _binary(signature: Signature, name: str, tensor: Array) -> dict[str, Any]:
+    datatype = next(spec.datatype for spec in signature.inputs if spec.name == name)
+    size = sum(4 + len(text.encode()) for text in tensor.ravel()) if datatype == "BYTES" else tensor.nbytes
+    return {
+        "name": name,
+        "datatype": datatype,
+        "shape": list(tensor.shape),
+        "parameters": {"binary_data_size": size},
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    shape = [None] if spec.any_rank else list(spec.shape)
+    return {"name": spec.name, "datatype": spec.datatype, "shape": shape, "optional": spec.optional}
+
+
+def _curl(model: str, example: Any) -> str:
+    url = f"{settings.PUBLIC_URL}/api/v1/models/{model}/predict"
+    return (
+        f"curl {url} -H 'Authorization: Bearer '$ROUNDHOUSE_KEY -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(orjson.dumps(example).decode())}"
+    )

@@ -1,0 +1,51 @@
+"""DRF views for predictions: authentication, permissions and throttles as everywhere, and nothing else of DRF's.
+
+Negotiation, parsers, renderers and format suffixes cost more than a small model does, and stock clients send no
+Accept and no Content-Type that could be believed.
+"""
+
+from functools import cache
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from inference.doors.wire import Reply
+
+
+class ShortDispatch(APIView):
+    """A view that answers POST with a finished HttpResponse."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method != "POST":
+            return super().dispatch(request, *args, **kwargs)
+        self.headers: dict[str, str] = {}
+        self.request = Request(request, authenticators=self.get_authenticators())
+        try:
+            self.perform_authentication(self.request)
+            self.check_permissions(self.request)
+            self.check_throttles(self.request)
+            response: HttpResponseBase = self.post(self.request, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 (DRF's own way: the handler knows what it does not know)
+            response = self.handle_exception(error)
+        return response
+
+    def get_authenticators(self) -> list[Any]:
+        return _made(tuple(self.authentication_classes))
+
+    def get_permissions(self) -> list[Any]:
+        return _made(tuple(self.permission_classes))
+
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise NotImplementedError
+
+
+@cache
+def _made(kinds: tuple[type, ...]) -> list[Any]:
+    """One of each for all requests: they keep nothing between two calls."""
+    return [kind() for kind in kinds]
+
+
+def as_response(reply: Reply) -> HttpResponse:
+    return HttpResponse(reply.body, headers=dict(reply.headers))
