@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.doors.grpc.server import Address, PortTaken, start
+from inference.doors.limits import gate
 from inference.serving import runtime
 from registry.access.keys import Keeper
 
@@ -19,6 +20,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: ended.set())
         runtime.start()
         keeper = Keeper()
+        gate.start()
         try:
             server = start(Address(settings.BIND, settings.GRPC_PORT), threads=settings.GRPC_THREADS)
             self.stdout.write(f"gRPC is served on {settings.BIND}:{server.port}.")
@@ -28,5 +30,6 @@ class Command(BaseCommand):
         except PortTaken as error:
             raise CommandError(str(error)) from None
         finally:
+            gate.stop()
             keeper.stop()
             runtime.stop()
