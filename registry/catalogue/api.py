@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
+from registry.access.serializers import LimitsSerializer
 from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.catalogue import selectors, services
 from registry.catalogue.models import (
@@ -39,12 +40,13 @@ Text = serializers.CharField
 class ModelSerializer(serializers.ModelSerializer[Model]):
     owner = serializers.SlugRelatedField[User](slug_field="username", read_only=True, allow_null=True)
     tags = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)  # type: ignore[var-annotated]
+    limits = LimitsSerializer(read_only=True)
 
     class Meta:
         model = Model
         fields = [
             "slug", "title", "task", "owner", "tags", "notes", "key_source", "key_field", "salt",
-            "split_revision", "revision", "created_at",
+            "limits", "split_revision", "revision", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -66,6 +68,7 @@ class ModelChangesSerializer(serializers.Serializer[Any]):
     )
     key_source = serializers.ChoiceField(choices=KeySource.choices, required=False)
     key_field = Text(max_length=100, allow_blank=True, required=False)
+    limits = LimitsSerializer(allow_null=True, required=False)
     reason = Text(max_length=MAX_REASON, allow_blank=True, required=False)
 
 
@@ -211,7 +214,7 @@ class ModelsView(RegistryViewSet[Model]):
         return self.created(model, location=f"/api/v1/models/{model.slug}")
 
     @extend_schema(
-        summary="Change what is written about a Model, or its routing key", operation_id="edit_model",
+        summary="Change what is written about a Model, its routing key or its limits", operation_id="edit_model",
         request=ModelChangesSerializer, responses=ModelSerializer,
     )  # fmt: skip
     def partial_update(self, request: Request, slug: str) -> Response:

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
@@ -97,7 +98,7 @@ class ModelEditForm(ModelForm[Model]):
 
     class Meta:
         model = Model
-        fields = ["title", "notes", "owner", "key_source", "key_field"]
+        fields = ["title", "notes", "owner", "key_source", "key_field", *LIMIT_COLUMNS]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,8 +106,11 @@ class ModelEditForm(ModelForm[Model]):
 
     @property
     def changes(self) -> services.ModelChanges:
-        given = {name: self.cleaned_data[name] for name in self.changed_data if name != "tag_words"}
-        if "tag_words" in self.changed_data:
+        changed, apart = set(self.changed_data), {"tag_words", *LIMIT_COLUMNS}
+        given = {name: self.cleaned_data[name] for name in changed - apart}
+        if changed & {*LIMIT_COLUMNS}:
+            given["limits"] = self.instance.limits
+        if "tag_words" in changed:
             words = self.cleaned_data["tag_words"].split(",")
             given["tags"] = [word.strip() for word in words if word.strip()]
         return services.ModelChanges(**given)  # type: ignore[typeddict-item,no-any-return]  # these fields
@@ -125,11 +129,13 @@ class ModelPage(VerbPages, ModelAdmin[Model]):
     scope = "pk"
     verbs = MODEL_VERBS
     form = ModelEditForm
-    list_display = ["slug", "title", "task", "live", "owner", "created_at"]
+    list_display = ["slug", "title", "task", "live", "limits", "owner", "created_at"]
     list_select_related = ["owner"]
     list_filter = ["task"]
     search_fields = ["slug", "title", "tags__name"]
-    fields = ["slug", "title", "task", "notes", "tag_words", "owner", "key_source", "key_field", "created_at"]
+    fields = [
+        "slug", "title", "task", "notes", "tag_words", "owner", "key_source", "key_field", *LIMIT_COLUMNS, "created_at",
+    ]  # fmt: skip
     readonly_fields = ["slug", "task", "created_at"]
     autocomplete_fields = ["owner"]
     change_form_before_template = "admin/registry/model_card.html"

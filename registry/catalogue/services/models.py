@@ -6,7 +6,9 @@ from typing import Any, TypedDict
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from registry.access.limits import Limits
 from registry.access.policies import Right
+from registry.access.validation import checked_limits
 from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import KeySource, Model, Tag, Task
 from registry.catalogue.validation import check_row, checked_tags
@@ -24,6 +26,7 @@ class ModelChanges(TypedDict, total=False):
     owner: User | None
     key_source: str
     key_field: str
+    limits: Limits
 
 
 def create_model(
@@ -59,14 +62,14 @@ def create_model(
 def edit_model(
     *, model: Model, changes: ModelChanges, expected_revision: int | None = None, reason: str = "", by: Actor
 ) -> Model:
-    """Change what is written about a Model, or where its routing key comes from."""
+    """Change what is written about a Model, where its routing key comes from, or its limits."""
     by.check(Right.WRITE, model_id=model.pk)
     present = lock_model(model)
     if expected_revision is not None and present.revision != expected_revision:
         raise StaleState(f"{model.slug} was edited since you read it; look again.")
     tags_before = _tags_of(present)
     before = _told(present, tags_before)
-    columns: dict[str, Any] = {name: value for name, value in changes.items() if name != "tags"}
+    columns = _columns(changes)
     for name, value in columns.items():
         setattr(present, name, value)
     _check_key_source(present)
@@ -82,6 +85,13 @@ def edit_model(
         action="edit_model", subject=present, before=before, after=_told(present, tags), reason=reason, by=by
     )
     return Model.objects.get(pk=present.pk)
+
+
+def _columns(changes: ModelChanges) -> dict[str, Any]:
+    columns: dict[str, Any] = {n: value for n, value in changes.items() if n not in {"tags", "limits"}}
+    if "limits" in changes:
+        columns |= checked_limits(changes["limits"]).columns()
+    return columns
 
 
 def _check_key_source(model: Model) -> None:
@@ -105,4 +115,5 @@ def _told(model: Model, tags: list[str]) -> dict[str, Any]:
         "owner_id": model.owner_id,
         "key_source": model.key_source,
         "key_field": model.key_field,
+        **model.limits.columns(),
     }

@@ -54,6 +54,20 @@ def test_an_edit_of_what_somebody_else_changed_is_412(api):
     assert api.patch(f"{V1}/models/fraud", {"title": "x"}, headers={"If-Match": fresh}).status_code == 200
 
 
+def test_a_models_limits_are_shown_and_changed_all_at_once(api):
+    path, nothing = (
+        f"{V1}/models/{a_model().slug}",
+        {"rate_per_minute": None, "concurrency": None, "exact": False},
+    )
+    assert api.get(path).json()["limits"] == nothing
+
+    for limits in ({"rate_per_minute": 600, "exact": True}, {"concurrency": 8}, {}, None):
+        assert api.patch(path, {"limits": limits}).json()["limits"] == {**nothing, **(limits or {})}
+
+    for wrong in ({"rate_per_minute": 0}, {"exact": True}, {"rate": 5}, 5):
+        assert api.patch(path, {"limits": wrong}).status_code == 422
+
+
 def test_the_same_post_with_a_key_is_carried_out_once(api):
     answers = [
         api.post(f"{V1}/models", {"slug": "fraud"}, headers={"Idempotency-Key": '"one"'}) for _ in range(2)

@@ -1,6 +1,7 @@
 import pytest
 from django.urls import reverse
 
+from registry.access.limits import NO_LIMITS
 from registry.access.models import ObjectScope
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
@@ -113,6 +114,23 @@ def test_an_operator_edits_a_model_through_the_service(client, signed_in):
     )  # fmt: skip
     assert edited.revision > model.revision
     assert EVIL not in client.get(change_page(model)).content.decode()
+
+
+def test_an_operator_limits_a_model(client, signed_in):
+    model = a_model()
+    signed_in(Role.OPERATOR)
+    form = {"title": "", "notes": "", "key_source": "random", "key_field": ""}
+
+    client.post(
+        change_page(model), {**form, "rate_per_minute": "600", "concurrency": "8", "exact_rate": "on"}
+    )
+    shown = client.get(reverse("admin:registry_model_changelist")).content.decode()
+    page = client.post(change_page(model), {**form, "exact_rate": "on"})
+
+    assert "600 a minute exactly, 8 at once" in shown
+    assert "Counting exactly needs a rate" in page.content.decode()
+    client.post(change_page(model), form)
+    assert Model.objects.get().limits == NO_LIMITS
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.APPROVER])
