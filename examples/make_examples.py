@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 OPSET, IR = 17, 9
 
 
-def save(slug, graph, *, title, notes, sample):
+def save(slug, graph, *, title, notes, sample, **about):
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -25,7 +25,7 @@ def save(slug, graph, *, title, notes, sample):
     folder = HERE / slug
     folder.mkdir(exist_ok=True)
     (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    (folder / "about.json").write_text(json.dumps({"title": title, "notes": notes}, indent=2) + "\n")
+    (folder / "about.json").write_text(json.dumps({"title": title, "notes": notes, **about}, indent=2) + "\n")
     (folder / "sample.json").write_text(json.dumps({"inputs": sample}) + "\n")
 
 
@@ -76,6 +76,8 @@ def make_ripeness():
         notes="Tells unripe, ripe and overripe from weight, firmness and hue, each between 0 and 1. "
         f"Fitted on 600 made-up rows ({accuracy:.0%} of them right): an example, not knowledge about fruit.",
         sample={"features": [[0.21, 0.79, 0.31], [0.82, 0.18, 0.88]]},
+        task="classification",
+        task_config={"labels": ["unripe", "ripe", "overripe"], "scores": "probabilities"},
     )
 
 

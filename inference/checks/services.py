@@ -1,6 +1,8 @@
 """Verbs of checks: bring a file in as a version that is known to load, and prove it again where that is needed."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 
@@ -12,7 +14,8 @@ from inference.engine.probed import ProbeFact
 from inference.errors import ProbeFailed
 from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
-from registry.catalogue.models import Model, Version
+from registry.catalogue.models import Model, Task, Version
+from registry.errors import Invalid
 from registry.record.actors import Actor
 from registry.traffic.assignment import WHOLE
 from registry.traffic.services import set_split
@@ -27,12 +30,15 @@ def import_version(
     options: SessionOptions,
     title: str = "",
     notes: str = "",
+    task: str | None = None,
+    task_config: Mapping[str, Any] | None = None,
     go_live: bool = False,
     by: Actor,
 ) -> Version:
     """Store a file, load it in a disposable child, and register it as the next version of a Model.
 
-    The Model is made if there is none. Its first version goes live; a later one only with `go_live`.
+    The Model is made if there is none, for the task, which is plain tensors unless said. Its first version goes live;
+    a later one only with `go_live`.
     """
     with path.open("rb") as source:
         file = artifacts.store(iter(lambda: source.read(_CHUNK), b""))
@@ -41,10 +47,14 @@ def import_version(
         raise ProbeFailed(f"{path.name} was refused: {result.message}")
     with transaction.atomic():
         _record(result)
-        model = Model.objects.filter(slug=slug).first() or catalogue.create_model(
-            slug=slug, title=title, notes=notes, by=by
-        )
-        version = catalogue.register_version(model=model, file=file, by=by)
+        model = Model.objects.filter(slug=slug).first()
+        if model is None:
+            model = catalogue.create_model(
+                slug=slug, title=title, notes=notes, task=task or Task.TENSOR, by=by
+            )
+        elif task not in {None, model.task}:
+            raise Invalid(f"{slug} is for the task {model.task}, which never changes; leave {task} out.")
+        version = catalogue.register_version(model=model, file=file, task_config=task_config, by=by)
         version = catalogue.start_check(version=version, by=by)
         version = catalogue.pass_check(version=version, signature=result.signature.to_json(), by=by)
         if go_live or version.number == 1:

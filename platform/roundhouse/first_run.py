@@ -136,6 +136,8 @@ def _import_examples(by: Actor) -> None:
                 slug=slug,
                 title=about["title"],
                 notes=about["notes"],
+                task=about.get("task"),
+                task_config=about.get("task_config"),
                 path=file,
                 options=session_options(),
                 by=by,

@@ -6,6 +6,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
 from registry.access.policies import command_actor
+from registry.catalogue.models import Task
+from registry.catalogue.task_config import SCORES
 from registry.errors import RoundhouseError
 
 
@@ -16,15 +18,22 @@ class Command(BaseCommand):
         parser.add_argument("name", help="The Model's name, made if there is none: a-z, 0-9 and hyphens.")
         parser.add_argument("file", type=Path, help="The ONNX file.")
         parser.add_argument("--title", default="", help="A title for people, used when the Model is made.")
+        parser.add_argument(
+            "--labels", help="Names of a classification's scores, in order, separated by commas: cat,dog."
+        )
+        parser.add_argument(
+            "--scores", choices=SCORES, help="What a classification gives out; needs --labels."
+        )
         parser.add_argument("--live", action="store_true", help="Give this version all traffic.")
 
-    def handle(self, *_: Any, name: str, file: Path, title: str, live: bool, **__: Any) -> None:
+    def handle(self, *_: Any, name: str, file: Path, title: str, live: bool, **options: Any) -> None:
         try:
             version = import_version(
                 slug=name,
                 path=file,
                 title=title,
                 options=session_options(),
+                **_task_of(options["labels"], options["scores"]),
                 go_live=live,
                 by=command_actor("import_model"),
             )
@@ -36,3 +45,12 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{name} version {version.number} is registered{' and live' if is_live else ', not live'}."
         )
+
+
+def _task_of(labels: str | None, scores: str | None) -> dict[str, Any]:
+    if (labels is None) != (scores is None):
+        raise CommandError("A classification needs both --labels and --scores.")
+    if labels is None:
+        return {}
+    names = [label.strip() for label in labels.split(",")]
+    return {"task": Task.CLASSIFICATION, "task_config": {"labels": names, "scores": scores}}

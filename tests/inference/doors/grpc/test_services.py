@@ -17,8 +17,9 @@ from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.generated import predictor_pb2
 from inference.doors.grpc.server import Address, PortTaken
 from inference.engine.combiner import Priority
-from inference.engine.errors import DeadlineExceeded, Overloaded, WrongRank
+from inference.engine.errors import Cancelled, DeadlineExceeded, Overloaded, WrongRank
 from inference.engine.signature import DTYPES
+from inference.serving import runtime, services
 from registry.access.keys import admit, ring
 from registry.errors import NoLiveVersion
 from roundhouse.problems import known_errors
@@ -531,3 +532,37 @@ def test_two_servers_share_a_port_where_both_say_so(serving, settings):
     assert second.port == first.port
     first.stop()
     second.stop()
+
+
+def test_caller_that_hangs_up_is_withdrawn(call, served, serving, monkeypatch):
+    asked, withdrawn = threading.Event(), threading.Event()
+
+    def predict(made):
+        made.cancellation.bind(withdrawn.set)
+        asked.set()
+        assert withdrawn.wait(10)
+        raise Cancelled
+
+    monkeypatch.setattr(services, "predict", predict)
+    with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
+        infer = channel.unary_unary(
+            f"/{OIP}/ModelInfer",
+            lambda message: message.SerializeToString(),
+            pb.ModelInferResponse.FromString,
+        )
+        future = infer.future(_infer(), metadata=(("authorization", f"Bearer {_known_key()}"),), timeout=20)
+        assert asked.wait(10)
+        future.cancel()
+
+        assert withdrawn.wait(10)
+
+
+def test_old_routes_are_told(call, monkeypatch):
+    call("ModelInfer", _infer(), pb.ModelInferResponse)
+    fresh = call.trailing
+    monkeypatch.setattr(runtime, "stale_s", lambda: 42)
+
+    call("ModelInfer", _infer(), pb.ModelInferResponse)
+
+    assert "x-roundhouse-stale" not in fresh
+    assert call.trailing["x-roundhouse-stale"] == "42"

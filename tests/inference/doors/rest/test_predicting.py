@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import numpy as np
 import orjson
 import pytest
 from django.db import DatabaseError
@@ -15,7 +16,8 @@ from inference.serving.plans import session_options
 from registry.access.keys import ring
 from registry.access.models import ApiKey
 from registry.access.services import revoke_key
-from registry.catalogue.models import Version
+from registry.catalogue.models import Model, Version
+from registry.traffic.services import stop_model
 from tests.factories import a_key, an_actor
 from tests.processes import ROOT
 
@@ -35,6 +37,8 @@ def live(transactional_db):
     import_version(
         slug="ripeness",
         path=ROOT / "examples" / "ripeness" / "model.onnx",
+        task="classification",
+        task_config={"labels": ["unripe", "ripe", "overripe"], "scores": "probabilities"},
         options=session_options(),
         by=an_actor(),
     )
@@ -232,3 +236,123 @@ class TestWithoutTheDatabase:
 
 def _gone():
     raise DatabaseError("gone")
+
+
+ROWS = SAMPLE["inputs"]["features"]
+
+
+def test_instances(client, key, live):
+    by_name = orjson.loads(_post(client, key, SAMPLE).content)["outputs"]["probabilities"]
+
+    said = orjson.loads(_post(client, key, {"instances": ROWS}).content)
+
+    assert said["predictions"] == by_name
+    assert (said["model"], said["version"], said["arm"], said["split"]) == ("ripeness", 1, "a", 1)
+
+
+@pytest.mark.parametrize("form", ["features", "data"])
+def test_original_forms(client, key, live, form):
+    (first, *_) = orjson.loads(_post(client, key, SAMPLE).content)["outputs"]["probabilities"]
+
+    said = orjson.loads(_post(client, key, {form: ROWS[0]}).content)
+
+    assert said["prediction"] == pytest.approx(first)
+    assert said.get("confidence") == (pytest.approx(max(first)) if form == "data" else None)
+    assert request_id.read(said["request_id"])
+
+
+def test_binary_body_is_answered_in_binary(client, key, live):
+    rows = np.array(ROWS, "<f4")
+    tensor = {
+        "name": "features", "datatype": "FP32", "shape": rows.shape,
+        "parameters": {"binary_data_size": rows.nbytes},
+    }  # fmt: skip
+    head = orjson.dumps({"inputs": [tensor]})
+
+    response = _post(
+        client, key, head + rows.tobytes(), content_type="application/octet-stream",
+        **{"Inference-Header-Content-Length": str(len(head))},
+    )  # fmt: skip
+
+    at = int(response["Inference-Header-Content-Length"])
+    said = orjson.loads(response.content[:at])
+    assert response["Content-Type"] == "application/octet-stream"
+    assert np.frombuffer(response.content[at:], "<f4").reshape(said["outputs"][0]["shape"]).shape == (
+        len(ROWS),
+        3,
+    )
+    assert (said["model_name"], said["model_version"], said["parameters"]["arm"]) == ("ripeness", "1", "a")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("application/x-www-form-urlencoded", 200),
+        ("", 200),
+        ("text/plain", 415),
+        ("multipart/form-data; boundary=x", 415),
+    ],
+    ids=["json", "charset", "curl", "none", "text", "multipart"],
+)
+def test_media_types(client, key, live, content_type, status):
+    assert _post(client, key, SAMPLE, content_type=content_type).status_code == status
+
+
+def test_compressed_body_is_not_read(client, key, live):
+    response = _post(client, key, b"x", **{"Content-Encoding": "gzip"})
+
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_dry_run_checks_and_runs_nothing(client, key, live):
+    response = _post(client, key, SAMPLE, url=f"{URL}?dry_run=1")
+
+    assert response.json() == {
+        "valid": True,
+        "inputs": {"features": {"datatype": "FP32", "shape": [len(ROWS), 3]}},
+        "model": "ripeness",
+        "version": 1,
+        "arm": "a",
+        "split": 1,
+    }
+    assert not any(meters.batches for meters in runtime.started().meters().values())
+
+
+def test_dry_run_refuses_what_a_prediction_would(client, key, live):
+    response = _post(client, key, {"features": [1, 2]}, url=f"{URL}?dry_run=true")
+
+    assert (response.status_code, response.json()["code"]) == (422, "wrong_dimension")
+    assert response.json()["errors"][0]["pointer"] == "#/inputs/features"
+
+
+@pytest.mark.parametrize("whose", ["ripeness", "ripeness/versions/1", "ripeness@champion"])
+def test_schema_has_examples_that_are_answered(client, key, live, whose):
+    url = f"/api/v1/models/{whose}"
+
+    said = client.get(f"{url}/schema", headers={"Authorization": f"Bearer {key}"}).json()
+
+    assert (said["model"], said["version"]) == ("ripeness", 1)
+    assert said["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [None, 3], "optional": False}]
+    for form in said["examples"].keys() - {"binary"}:
+        assert _post(client, key, said["examples"][form], url=f"{url}/predict").status_code == 200
+
+
+def test_schema_of_what_is_not_there(client, key, live):
+    response = client.get("/api/v1/models/nobody/schema", headers={"Authorization": f"Bearer {key}"})
+
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
+
+
+def test_stopped_model_is_refused_before_its_body_is_read(client, key, live, monkeypatch):
+    monkeypatch.setattr(
+        "inference.doors.rest.predicting.read_exactly", lambda read, length: pytest.fail("the body was read")
+    )
+    stop_model(model=Model.objects.get(), text="Wrong numbers since noon.", by=an_actor())
+    runtime.started().refresh()
+
+    response = _post(client, key, SAMPLE)
+
+    assert (response.status_code, response.json()["code"]) == (503, "stopped")
+    assert "Wrong numbers since noon." in response.json()["detail"]
