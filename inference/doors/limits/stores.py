@@ -15,6 +15,7 @@ from inference.errors import LimitsUnavailable
 PREFIX = "roundhouse:limits:"
 _KEPT_S = 300
 _PATIENCE_S = 0.5
+_CONNECTIONS = 16  # whoever finds them all busy waits: a call takes less than a millisecond
 
 _TAKE = """
 local free = tonumber(ARGV[2]) - tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -40,13 +41,16 @@ class Store(Protocol):
 
 
 class RedisStore:
-    def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(
+    def __init__(self, url: str, *, patience_s: float = _PATIENCE_S) -> None:
+        pool = redis.BlockingConnectionPool.from_url(
             url,
-            socket_timeout=_PATIENCE_S,
-            socket_connect_timeout=_PATIENCE_S,
+            max_connections=_CONNECTIONS,
+            timeout=patience_s,
+            socket_timeout=patience_s,
+            socket_connect_timeout=patience_s,
             retry=Retry(NoBackoff(), 1),  # once: after a restart of Redis the kept connections are dead
         )
+        self._client = redis.Redis(connection_pool=pool)
         self._take = self._client.register_script(_TAKE)
 
     def take(self, subject: str, minute: int, amount: int, limit: int) -> int:

@@ -14,7 +14,9 @@ from tests.settings import SERVICE_REDIS_URL
 
 STORES = [
     pytest.param(DatabaseStore, marks=pytest.mark.django_db(transaction=True), id="database"),
-    pytest.param(lambda: RedisStore(SERVICE_REDIS_URL), marks=pytest.mark.service, id="redis"),
+    pytest.param(
+        lambda: RedisStore(SERVICE_REDIS_URL, patience_s=WAIT_S), marks=pytest.mark.service, id="redis"
+    ),
 ]
 
 
