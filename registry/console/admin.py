@@ -138,7 +138,7 @@ class ModelPage(VerbPages, ModelAdmin[Model]):
     ]  # fmt: skip
     readonly_fields = ["slug", "task", "created_at"]
     autocomplete_fields = ["owner"]
-    change_form_before_template = "admin/registry/model_card.html"
+    change_form_outer_before_template = "admin/registry/model_card.html"
     change_form_after_template = "admin/registry/model_history.html"
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -209,7 +209,7 @@ class VersionPage(VerbPages, ModelAdmin[Version]):
         "made_by",
         "created_at",
     )
-    change_form_before_template = "admin/registry/version_card.html"
+    change_form_outer_before_template = "admin/registry/version_card.html"
 
     def change_view(
         self,
