@@ -16,7 +16,7 @@ from registry.record.actors import Actor, Source
 class Right(StrEnum):
     """What a service may ask of its actor. A value is a verb and an object: refusals print it."""
 
-    PREDICT = "predict"
+    PREDICT = "predict"  # for people: from a page of the admin; for keys: through the doors
     READ = "read_registry"
     WRITE = "write_registry"  # upload, register, edit what is written about a Model
     REQUEST_CHANGE = "request_change"  # ask for a change that somebody else approves
@@ -51,11 +51,11 @@ _OPERATE = frozenset({
 
 ROLE_RIGHTS: Mapping[str, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ}),
-    Role.OPERATOR: _OPERATE | {Right.READ_RECORD},
-    Role.APPROVER: frozenset({Right.READ, Right.READ_RECORD, Right.APPROVE}),
+    Role.OPERATOR: _OPERATE | {Right.PREDICT, Right.READ_RECORD},
+    Role.APPROVER: frozenset({Right.PREDICT, Right.READ, Right.READ_RECORD, Right.APPROVE}),
     Role.ADMIN: frozenset({
-        Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE, Right.MANAGE_KEYS,
-        Right.MANAGE_SETTINGS,
+        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
+        Right.MANAGE_KEYS, Right.MANAGE_SETTINGS,
     }),
 }  # fmt: skip
 

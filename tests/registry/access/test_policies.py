@@ -24,13 +24,13 @@ from tests.factories import a_model, a_person, a_version, an_actor
 MAY = {
     Role.VIEWER: {Right.READ},
     Role.OPERATOR: {
-        Right.READ, Right.READ_RECORD, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT, Right.MOVE_ALIAS,
-        Right.LOWER, Right.STOP, Right.ROLL_BACK, Right.FREEZE,
+        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT,
+        Right.MOVE_ALIAS, Right.LOWER, Right.STOP, Right.ROLL_BACK, Right.FREEZE,
     },
-    Role.APPROVER: {Right.READ, Right.READ_RECORD, Right.APPROVE},
+    Role.APPROVER: {Right.PREDICT, Right.READ, Right.READ_RECORD, Right.APPROVE},
     Role.ADMIN: {
-        Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE, Right.MANAGE_KEYS,
-        Right.MANAGE_SETTINGS,
+        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
+        Right.MANAGE_KEYS, Right.MANAGE_SETTINGS,
     },
 }  # fmt: skip
 
