@@ -29,20 +29,17 @@ def check_length(given: str, limit: int) -> int:
 
 
 def read_exactly(read: Read, length: int) -> bytes:
-    if not length:
-        return b""
-    body = read(length)
-    if len(body) == length:
-        return body
-    parts = [body]
-    missing = length - len(body)
-    while body and missing:
-        body = read(missing)
-        parts.append(body)
-        missing -= len(body)
+    parts: list[bytes] = []
+    missing = length
+    try:
+        while missing and (part := read(missing)):
+            parts.append(part)
+            missing -= len(part)
+    except OSError:  # how some servers say that the caller has hung up
+        raise BadBody("The connection was lost before the body had ended.") from None
     if missing:
         raise BadBody(f"The body ended {missing} bytes before its Content-Length.")
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_deadline_s(environ: Environ) -> float | None:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
@@ -138,6 +138,8 @@ def answer_to(error: Exception, request: HttpRequest) -> HttpResponse:
         return _from_framework(request, 404)
     if isinstance(error, PermissionDenied):
         return _from_framework(request, 403)
+    if isinstance(error, SuspiciousOperation):  # such as a query string of thousands of fields
+        return _from_framework(request, 400)
     if isinstance(error, DatabaseError):
         log.error("database unavailable", request_id=id_for(request), exc_info=error)
         return _from_framework(request, 503, retryable=True)

@@ -3,13 +3,12 @@
 import os
 from multiprocessing.util import Finalize
 
-from django.core.wsgi import get_wsgi_application
-
+from roundhouse import handler
 from roundhouse.process import follow_main
 
 follow_main()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
-django = get_wsgi_application()
+django = handler.application()
 
 from django.conf import settings  # noqa: E402
 

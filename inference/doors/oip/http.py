@@ -15,7 +15,7 @@ from inference.doors.oip.conf import limits
 from inference.doors.oip.errors import BadParameter, BadRequest
 from inference.doors.oip.messages import InferRequest, terms_of
 from inference.doors.short_dispatch import ShortDispatch, as_response
-from inference.doors.wire import Environ, Read, Reply, check_length, read_deadline_s
+from inference.doors.wire import Environ, Read, Reply, check_length, read_deadline_s, read_exactly
 from inference.errors import BadBody
 from inference.serving import runtime, services
 from inference.serving.calls import Call, Description
@@ -199,7 +199,7 @@ def _describe(request: Request, model: str, version: str) -> Description:
 def _small_body(request: Request) -> Mapping[str, Any]:
     """Read the body of a control call, which may be empty or left out."""
     length = check_length(request.META.get("CONTENT_LENGTH") or "0", _SMALL_BODY)
-    body = request._request.read(length)
+    body = read_exactly(request._request.read, length)
     if not body.strip():
         return {}
     try:
