@@ -201,7 +201,7 @@ VARIABLES = (
              "`AWS_` variables. Unset: the data folder, which every process must then share."),
     Variable("WEB_PROCESSES", _whole(1, 64), "2", "Web server processes; each holds its own warm sessions."),
     Variable("WEB_THREADS", _whole(2, 512), "64",
-             "Threads in each web process; half of them is the most requests it admits at once."),
+             "Threads in each web process; three quarters of them is the most requests it admits at once."),
     Variable("WORKER_THREADS", _whole(1, 64), "4", "Threads in the worker."),
     Variable("INTRA_OP_THREADS", _whole(1, 256), "1", "Threads one model run may use in each process."),
     Variable("SESSION_MEMORY_MB", _whole(16, 1_048_576), "2048",

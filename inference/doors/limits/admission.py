@@ -101,4 +101,5 @@ class Gate:
                 self._tokens.give_back(one)
 
 
-gate = Gate(room=settings.WEB_THREADS // 2, processes=settings.WEB_PROCESSES)
+# The threads beyond it have only to refuse, which takes a small part of the time that an answer takes.
+gate = Gate(room=settings.WEB_THREADS * 3 // 4, processes=settings.WEB_PROCESSES)

@@ -29,6 +29,7 @@ class Flights:
     ) -> None:
         self._room, self._processes, self._most_keys, self._clock = room, processes, most_keys, clock
         self._crowded_at = ceil(room * crowded_from)
+        self._reserve = room // 8
         self._count = 0
         self._by_key: dict[int, int] = {}
         self._by_limited: dict[str, int] = {}
@@ -44,9 +45,7 @@ class Flights:
         if self._count >= self._crowded_at:
             self._check_share(by)
             if self._count >= self._room:
-                raise Overloaded(
-                    f"This process answers {self._room} requests at once, and does now. Send again in a second."
-                )
+                raise self._full()
 
     def check_own(self, limited: Iterable[Limited]) -> None:
         """Raise when one of them has as many requests in flight as this process may give it."""
@@ -82,14 +81,24 @@ class Flights:
                     self._by_limited[one.subject] = left
 
     def _check_share(self, by: Principal) -> None:
-        """Raise when a key has its share already while others want theirs. Alone, it may have the whole room."""
+        """Raise when a key has its share already while others want theirs.
+
+        Alone, it may have all but a reserve: whoever comes next has a place before anything is divided.
+        """
         keys = self._active_keys()
         held = self._by_key.get(by.key_id, 0)
+        if keys == 1 and held >= self._room - self._reserve:
+            raise self._full()
         if keys > 1 and held >= max(1, self._room // keys):
             raise TooManyRequests(
                 f"The key {by.name!r} has {held} requests in flight, its share while {keys} keys are active. "
                 "Wait for an answer before you send the next."
             )
+
+    def _full(self) -> Overloaded:
+        return Overloaded(
+            f"This process answers {self._room} requests at once, and does now. Send again in a second."
+        )
 
     def _active_keys(self) -> int:
         since = self._clock() - ACTIVE_S

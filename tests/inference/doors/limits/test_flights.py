@@ -23,18 +23,25 @@ def enter(flights, by, times=1):
         flights.add(by)
 
 
-def test_a_single_key_may_have_the_whole_room_and_no_more(clock):
+def test_a_single_key_may_have_all_but_a_reserve(clock):
     flights, by = flights_of(clock), a_caller()
 
-    enter(flights, by, ROOM)
+    enter(flights, by, ROOM * 7 // 8)
 
     with pytest.raises(Overloaded, match="32 requests at once"):
         flights.check(by)
 
 
+def test_a_key_that_was_silent_finds_a_place_beside_one_that_has_all(clock):
+    flights, many, silent = flights_of(clock), a_caller(), a_caller()
+    enter(flights, many, ROOM * 7 // 8)
+
+    enter(flights, silent, ROOM // 8)
+
+
 def test_a_place_that_is_left_is_free(clock):
     flights, by = flights_of(clock), a_caller()
-    enter(flights, by, ROOM)
+    enter(flights, by, ROOM * 7 // 8)
 
     flights.drop(by)
 
@@ -86,7 +93,7 @@ def test_a_key_that_fell_silent_has_no_claim(clock):
 
     clock.tick(ACTIVE_S + 0.1)
 
-    enter(flights, many, ROOM // 4)
+    enter(flights, many, ROOM // 8)
 
 
 def test_the_silent_are_forgotten_at_last_and_the_longest_silent_first(clock):
