@@ -172,7 +172,10 @@ class Runtime:
 
     def _plan_on_demand(self, target: Target) -> Plan:
         self.check_answers(target)
-        return self._plan(target)
+        try:
+            return self._plan(target)
+        finally:
+            close_old_connections()  # the thread may be one that nobody else looks after
 
     def refresh(self) -> None:
         """Read the routes; warm what they need before they are published, and let go of the rest after."""

@@ -1,7 +1,7 @@
 """Verbs of serving: predict, describe, and what operators and workers ask of this process."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from django.db.models.functions import Now
 
@@ -150,9 +150,7 @@ def _choose(call: Call) -> tuple[Target, str, str | None]:
 
 
 def _inputs(call: Call, target: Target) -> Inputs:
-    if isinstance(call.inputs, Mapping):
-        return call.inputs
-    return call.inputs(runtime.started().signature(target))
+    return call.inputs(runtime.started().signature(target)) if callable(call.inputs) else call.inputs
 
 
 def _routes(by: Principal, model: str | None) -> Iterator[Route]:
