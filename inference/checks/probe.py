@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,9 +22,7 @@ from inference.engine.signature import Signature
 ONNX = "inference.engine.onnx_backend:OnnxBackend"
 CPU_ONLY = {"CPUExecutionProvider"}
 _ROOT = Path(__file__).resolve().parents[2]
-_START = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from inference.checks.probe_child import main; main()"
-)
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from inference.checks.{} import main; main()"
 # where the runtime and CUDA find their libraries and devices; everything else (secrets!) stays here
 _PASSED_ON = (
     "PATH",
@@ -107,7 +106,7 @@ def probe(
         code, message = _explain(watch, status, time_limit_s, memory_limit_bytes)
         return ProbeResult(code, message, asked)
     if last["code"] != "passed":
-        message = _memory_message(memory_limit_bytes) if last["code"] == "memory" else last["message"]
+        message = memory_message(memory_limit_bytes) if last["code"] == "memory" else last["message"]
         return ProbeResult(last["code"], message, asked, peak_rss_bytes=last["peak_rss_bytes"])
     return ProbeResult(
         signature=Signature.from_json(last["signature"]),
@@ -120,7 +119,7 @@ def probe(
 def _followed(order: dict[str, Any], time_limit_s: float, memory_limit_bytes: int) -> "tuple[_Watch, int]":
     """Start the child, follow it to its end or a limit, leave nothing of it."""
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
-        child = _start(order, folder)
+        child = start_child("probe_child", order, folder)
         watch = _Watch(child, time_limit_s, memory_limit_bytes)
         try:
             watch.follow()
@@ -182,20 +181,24 @@ class _Watch:
             self.cause = "load_failed"
         elif time.monotonic() > self._ends_at:
             self.cause = "timed_out"
-        elif self._own_bytes and _resident(self._child.pid) - self._own_bytes > self._memory_limit_bytes:
+        elif self._own_bytes and resident_of(self._child.pid) - self._own_bytes > self._memory_limit_bytes:
             self.cause = "memory"
 
 
-def _start(order: dict[str, Any], folder: str) -> "subprocess.Popen[bytes]":
+def start_child(
+    program: str, order: Mapping[str, Any], folder: str, pass_fds: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start one of our programs with an order, and with nothing of ours but the descriptors that are named."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment |= {"HOME": folder, "TMPDIR": folder, "OPENBLAS_NUM_THREADS": "1", "CUDA_CACHE_DISABLE": "1"}
     return subprocess.Popen(  # noqa: S603  our own interpreter and program
-        [sys.executable, "-I", "-c", _START, str(_ROOT), json.dumps(order)],
+        [sys.executable, "-I", "-c", _START.format(program), str(_ROOT), json.dumps(order)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=folder,
         env=environment,
+        pass_fds=pass_fds,
         start_new_session=True,  # its own group, so that killing it takes along whatever it started
     )
 
@@ -211,18 +214,18 @@ def _explain(watch: _Watch, status: int, time_limit_s: float, memory_limit_bytes
             f"The file took longer than {time_limit_s:g} s {doing} and was ended; send a model that answers.",
         )
     if cause == "memory":
-        return cause, _memory_message(memory_limit_bytes)
+        return cause, memory_message(memory_limit_bytes)
     if cause == "load_failed":
         return cause, "The file declares more inputs and outputs than can be served; export it again."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     return cause, f"The runtime crashed {doing} ({name}); export the file again, it must not be loaded."
 
 
-def _memory_message(limit_bytes: int) -> str:
+def memory_message(limit_bytes: int) -> str:
     return f"The file needs more than {limit_bytes // _MIB} MiB of memory; use a smaller model or raise the probe's limit."
 
 
-def _resident(pid: int) -> int:
+def resident_of(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):  # gone, or not Linux

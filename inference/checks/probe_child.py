@@ -24,17 +24,17 @@ _OUT_OF_MEMORY = ("bad_alloc", "failed to allocate", "bad allocation", "out of m
 
 def main() -> NoReturn:
     order = json.loads(sys.argv[1])
-    report = _take_stdout()
-    _die_with(order["parent"])
+    report = take_stdout()
+    die_with(order["parent"])
     module, _, name = order["backend"].partition(":")
     backend: Backend = getattr(importlib.import_module(module), name)()
     runtime_version = backend.runtime_version()
-    _limit(order)
+    limit(order)
     os.write(report, _line(phase="loading", resident_bytes=_statm()[1]))
     try:
         result = _probe(backend, order, report)
     except (EngineError, MemoryError) as error:
-        result = {"code": _code(error), "message": str(error)}
+        result = {"code": code_of(error), "message": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     os.write(report, _line(phase="done", runtime_version=runtime_version, peak_rss_bytes=peak, **result))
     os._exit(0)  # tearing a hostile model down could still crash
@@ -57,7 +57,7 @@ def _probe(backend: Backend, order: dict[str, Any], report: int) -> dict[str, An
     }
 
 
-def _take_stdout() -> int:
+def take_stdout() -> int:
     """Keep the pipe for the report and give everything else /dev/null: native code prints what it likes."""
     report = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -66,14 +66,14 @@ def _take_stdout() -> int:
     return report
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     with suppress(OSError, AttributeError):  # Linux only; elsewhere the CPU limit ends a forgotten child
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked to be told
         os._exit(1)
 
 
-def _limit(order: dict[str, Any]) -> None:
+def limit(order: dict[str, Any]) -> None:
     """Take away what loading a file does not need; memory counts from here, after the runtime's own."""
     seconds = math.ceil(order["time_limit_s"] * max(1, order["options"]["intra_op_threads"])) + 1
     wishes = {
@@ -99,7 +99,7 @@ def _statm() -> tuple[int, int]:
     return int(size) * _PAGE, int(resident) * _PAGE
 
 
-def _code(error: Exception) -> str:
+def code_of(error: Exception) -> str:
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(word in text for word in _OUT_OF_MEMORY):
         return "memory"

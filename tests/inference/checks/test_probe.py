@@ -123,7 +123,7 @@ class TestMemory:
 
     def test_and_sees_nothing_with_closed_eyes(self, any_file, monkeypatch):
         """Negative control: it is the parent's reading that ended the child above."""
-        monkeypatch.setattr(probing, "_resident", lambda pid: 0)
+        monkeypatch.setattr(probing, "resident_of", lambda pid: 0)
         cuda = SessionOptions(providers=("CUDAExecutionProvider",))
 
         result = probe(
