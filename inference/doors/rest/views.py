@@ -38,7 +38,7 @@ DRY_RUN = OpenApiParameter(
     "dry_run", bool, description="Check the request against the version's signature, and run nothing."
 )
 _FORMS = PolymorphicProxySerializer(
-    component_name="PredictRequest", serializers=serializers.REQUESTS, resource_type_field_name=None
+    component_name="Predict", serializers=serializers.REQUESTS, resource_type_field_name=None
 )
 _ANSWERS = PolymorphicProxySerializer(
     component_name="PredictResponse", serializers=serializers.RESPONSES, resource_type_field_name=None
@@ -49,6 +49,7 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
+        description="The body has one of five forms, and the answer has the same; docs/clients.md shows them.",
         parameters=[*more, DEADLINE, DRY_RUN],
         request={"application/json": _FORMS, "application/octet-stream": OpenApiTypes.BINARY},
         responses={
