@@ -20,11 +20,23 @@ TRITONCLIENT = (
     "ml-dtypes<0.6",
     "grpcio-tools==1.81.1",  # generates inference/doors/grpc/generated
 )
+REQUESTS = ("requests==2.34.2", "numpy>=2,<3")
+OPENAPI_CLIENT = ("openapi-python-client==0.29.1",)
 
 
 def tritonclient_python() -> Path:
     """The Python of an environment with stock tritonclient; built the first time, skipped where it cannot be."""
     return _environment("tritonclient", TRITONCLIENT)
+
+
+def requests_python() -> Path:
+    """The Python of somebody who calls with `requests`, which the product does without."""
+    return _environment("requests", REQUESTS)
+
+
+def openapi_client_python() -> Path:
+    """The Python of somebody who makes a client from the OpenAPI description."""
+    return _environment("openapi-client", OPENAPI_CLIENT)
 
 
 def _environment(name: str, packages: tuple[str, ...]) -> Path:
