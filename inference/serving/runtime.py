@@ -172,10 +172,7 @@ class Runtime:
 
     def _plan_on_demand(self, target: Target) -> Plan:
         self.check_answers(target)
-        try:
-            return self._plan(target)
-        finally:
-            close_old_connections()  # the thread may be one that nobody else looks after
+        return self._plan(target)
 
     def refresh(self) -> None:
         """Read the routes; warm what they need before they are published, and let go of the rest after."""
