@@ -41,6 +41,7 @@ class InvalidInput(EngineError):
     """The input does not fit the model's signature."""
 
     code = "invalid_input"
+    pointer = ""  # where in the caller's body; a door says it that calls its fields otherwise
 
     def __init__(
         self, message: str | None = None, *, field: str = "", expected: str = "", got: str = ""

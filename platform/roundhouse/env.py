@@ -221,6 +221,8 @@ VARIABLES = (
     Variable("LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info", "Least severe line that is written."),
 )  # fmt: skip
 
+# What docs/clients.md has callers set; somebody who tries things out has them in the same shell.
+_OF_CALLERS = frozenset({PREFIX + "URL", PREFIX + "GRPC", PREFIX + "KEY"})
 _BY_NAME = {PREFIX + variable.name: variable for variable in VARIABLES}
 
 
@@ -280,7 +282,12 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
     known = set(_BY_NAME) | {name + "_FILE" for name, variable in _BY_NAME.items() if variable.is_secret}
     problems = []
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in known or name.startswith(PREFIX + "TEST_"):
+        if (
+            not name.startswith(PREFIX)
+            or name in known
+            or name.startswith(PREFIX + "TEST_")
+            or name in _OF_CALLERS
+        ):
             continue
         close = difflib.get_close_matches(name, known, n=1)
         hint = (

@@ -133,7 +133,9 @@ def answer_to(error: Exception, request: HttpRequest) -> HttpResponse:
             errors=list(_field_errors(error.detail)),
         )  # fmt: skip
     if isinstance(error, drf.APIException):
-        return _from_framework(request, error.status_code, str(error.detail))
+        # DRF's own words for a missing key do not say how to send one.
+        detail = None if error.status_code == 401 else str(error.detail)
+        return _from_framework(request, error.status_code, detail)
     if isinstance(error, Http404):
         return _from_framework(request, 404)
     if isinstance(error, PermissionDenied):
@@ -156,7 +158,7 @@ def _from_ours(request: HttpRequest, error: registry.RoundhouseError | engine.En
     if isinstance(error, engine.InvalidInput) and error.field:
         more["errors"] = [
             {
-                "pointer": f"#/inputs/{error.field}",
+                "pointer": error.pointer or f"#/inputs/{error.field}",
                 "detail": str(error),
                 "expected": error.expected,
                 "got": error.got,

@@ -193,6 +193,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # What our base views say of themselves is not for callers.
+    "GET_LIB_DOC_EXCLUDES": "roundhouse.schema.unpublished",
     "POSTPROCESSING_HOOKS": ["roundhouse.schema.add_problems"],
 }
 

@@ -23,6 +23,10 @@ class Form(ABC):
     def __init__(self, body: Body) -> None:
         self.given = body[self.name]
 
+    def place(self, error: InvalidInput) -> None:
+        """Say where in the body the error is; only `inputs` names tensors."""
+        error.pointer = f"#/{self.name}"
+
     @abstractmethod
     def inputs(self, signature: Signature) -> Inputs: ...
 
@@ -34,6 +38,9 @@ class NamedTensors(Form):
     """`{"inputs": {"x": [[…]]}}` → `{"outputs": {"y": [[…]]}}`"""
 
     name = "inputs"
+
+    def place(self, error: InvalidInput) -> None:
+        error.pointer = f"#/{self.name}/{error.field}"
 
     def inputs(self, signature: Signature) -> Inputs:
         if not isinstance(self.given, dict):

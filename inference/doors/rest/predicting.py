@@ -1,8 +1,7 @@
 """Predictions over REST, as functions of a WSGI environment and its body: the views', and the front door's."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import orjson
 from django.conf import settings
@@ -11,9 +10,11 @@ from inference.doors.asking import ask
 from inference.doors.oip import codec
 from inference.doors.oip.conf import limits
 from inference.doors.oip.http import call_for
+from inference.doors.oip.messages import InferRequest
 from inference.doors.rest.errors import UnsupportedBody
 from inference.doors.rest.forms import Form, form_of
 from inference.doors.wire import Environ, Read, Reply, check_length, read_deadline_s, read_exactly
+from inference.engine.errors import InvalidInput
 from inference.errors import BadBody, InvalidOutput
 from inference.serving import services
 from inference.serving.calls import DEADLINE_S, Call, Checked, Prediction
@@ -34,15 +35,17 @@ class Asked(NamedTuple):
     alias: str | None = None
 
 
-Write = Callable[[Prediction], Reply]
+T = TypeVar("T")
+Body: TypeAlias = Form | InferRequest
 
 
 def predict(environ: Environ, read: Read, asked: Asked) -> Reply:
     """Answer in the form that was asked in."""
 
     def answer(route: Route) -> Reply:
-        call, write = _read_call(environ, read, asked, route)
-        return write(services.predict(call))
+        body, call = _read_call(environ, read, asked, route)
+        prediction = _placing(body, services.predict, call)
+        return _write(body, prediction) if isinstance(body, Form) else codec.write_infer(body, prediction)
 
     return ask(asked.by, asked.model, answer, version=asked.version, alias=asked.alias)
 
@@ -51,23 +54,34 @@ def dry_run(environ: Environ, read: Read, asked: Asked) -> Reply:
     """Check what `predict` would have run, and say so; nothing runs and nothing is counted."""
 
     def answer(route: Route) -> Reply:
-        call, _ = _read_call(environ, read, asked, route)
-        return Reply([("Content-Type", "application/json")], orjson.dumps(_told(services.check(call))))
+        body, call = _read_call(environ, read, asked, route)
+        checked = _placing(body, services.check, call)
+        return Reply([("Content-Type", "application/json")], orjson.dumps(_told(checked)))
 
     return ask(asked.by, asked.model, answer, version=asked.version, alias=asked.alias)
 
 
-def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tuple[Call, Write]:
-    """Read the body, and choose how its answer is written."""
+def _placing(body: Body, do: Callable[[Call], T], call: Call) -> T:
+    """Do it; an error of the tensors says where in the body it is."""
+    try:
+        return do(call)
+    except InvalidInput as error:
+        if isinstance(body, Form):
+            body.place(error)
+        raise
+
+
+def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tuple[Body, Call]:
     if _is_binary(environ):
         request = codec.read_infer(environ, read, limits())
         # Who sends binary gets binary, unless they ask for something else.
         request.parameters = {"binary_data_output": True, **request.parameters}
-        call = call_for(request, environ, by=asked.by, route=route, version=asked.version, alias=asked.alias)
-        return call, partial(codec.write_infer, request)
+        return request, call_for(
+            request, environ, by=asked.by, route=route, version=asked.version, alias=asked.alias
+        )
     body = _read_json(environ, read)
     form = form_of(body)
-    call = Call(
+    return form, Call(
         by=asked.by,
         route=route,
         inputs=form.inputs,
@@ -77,7 +91,6 @@ def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tupl
         fields=body,
         within_s=read_deadline_s(environ) or DEADLINE_S,
     )
-    return call, partial(_write, form)
 
 
 def _read_json(environ: Environ, read: Read) -> Any:

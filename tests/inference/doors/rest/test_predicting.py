@@ -324,7 +324,26 @@ def test_dry_run_refuses_what_a_prediction_would(client, key, live):
     response = _post(client, key, {"features": [1, 2]}, url=f"{URL}?dry_run=true")
 
     assert (response.status_code, response.json()["code"]) == (422, "wrong_dimension")
-    assert response.json()["errors"][0]["pointer"] == "#/inputs/features"
+    assert response.json()["errors"][0]["pointer"] == "#/features"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"inputs": {"features": [[1, 2]]}}, "#/inputs/features"),
+        ({"instances": [[1, 2]]}, "#/instances"),
+        ({"data": [1, 2]}, "#/data"),
+    ],
+    ids=["inputs", "instances", "data"],
+)
+def test_errors_point_into_the_body_that_was_sent(client, key, live, body, pointer):
+    assert _post(client, key, body).json()["errors"][0]["pointer"] == pointer
+
+
+def test_a_missing_key_is_told_how_to_be_sent(client, live):
+    response = client.generic("POST", URL, b"{}", "application/json")
+
+    assert (response.status_code, "Authorization: Bearer" in response.json()["detail"]) == (401, True)
 
 
 @pytest.mark.parametrize("whose", ["ripeness", "ripeness/versions/1", "ripeness@champion"])
