@@ -1,0 +1,394 @@
+"""Bodies made to hurt, against `manage.py serve`: what is refused, what it costs, and who else notices."""
+
+import gzip
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.processes import ROOT, clean_environment, free_port, manage, serving, wait_until
+
+pytestmark = pytest.mark.alone
+PREDICT, INFER = "/api/v1/models/ripeness/predict", "/v2/models/ripeness/infer"
+ORDINARY = b'{"data": [0.2, 0.8, 0.3]}'
+THREADS = 16
+ROOM = THREADS * 3 // 4  # the most requests that are let in at once
+JSON_CAP, BINARY_CAP = 8 << 20, 16 << 20
+PIECE = 64 << 10
+SETTINGS = {"WEB_PROCESSES": 1, "WEB_THREADS": THREADS, "PREDICT_BINARY_MB": BINARY_CAP >> 20}
+
+
+class Server(NamedTuple):
+    port: int
+    key: str
+    data: object
+    pids: list[int]
+
+    def head(self, *lines: str, path: str = PREDICT, key: str | None = None) -> bytes:
+        return "\r\n".join(
+            [f"POST {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {key or self.key}", *lines, "", ""]
+        ).encode()  # fmt: skip
+
+    def ask(self, body, path=PREDICT, key=None, **headers) -> tuple[int, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            headers = {
+                "Authorization": f"Bearer {key or self.key}",
+                "Content-Type": "application/json",
+                **named,
+            }
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    @contextmanager
+    def growing_at_most(self, mebibytes: int):
+        """Watch the web processes' memory: the most that they had meanwhile, not what is left."""
+        for pid in self.pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+        before = self._memory("VmRSS")
+        yield
+        assert self._memory("VmHWM") - before <= mebibytes
+
+    def _memory(self, field: str) -> float:
+        states = [Path(f"/proc/{pid}/status").read_text() for pid in self.pids]
+        return sum(int(state.partition(f"{field}:")[2].split()[0]) for state in states) / 1024
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("hostile"), "--demo", **SETTINGS) as served:
+        served.wait_ready()
+        server = Server(
+            int(served.url.rpartition(":")[2]),
+            served.credentials["api_key"],
+            served.data,
+            served.find("granian"),
+        )
+        for _ in range(20):
+            assert server.ask(ORDINARY)[0] == 200
+        yield server
+
+
+@pytest.fixture(scope="module")
+def neighbour(server):
+    """The key of somebody else."""
+    issued = manage("issue_key", "neighbour", DATA=server.data)
+    assert issued.returncode == 0, issued.stderr
+    return issued.stdout.strip()
+
+
+DEPTHS = (3, 10, 32, 63, 64, 65, 127, 1_023, 1_024, 1_025, 100_000, 1_000_000)
+NESTED = {
+    "lists": lambda depth: b"[" * depth + b"]" * depth,
+    "objects": lambda depth: b'{"a":' * depth + b"1" + b"}" * depth,
+    "open": lambda depth: b"[" * depth,
+    "tensor": lambda depth: b'{"inputs": {"features": ' + b"[" * depth + b"1" + b"]" * depth + b"}}",
+    "rows": lambda depth: b'{"instances": ' + b"[" * depth + b"1" + b"]" * depth + b"}",
+    "oip": lambda depth: (
+        b'{"inputs": [{"name": "features", "datatype": "FP32", "shape": [1, 3], "data": ' + b"[" * depth + b"]" * depth + b"}]}"
+    ),
+    "parameters": lambda depth: b'{"inputs": [], "parameters": {"a": ' + b"[" * depth + b"]" * depth + b"}}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])
+@pytest.mark.parametrize("nest", NESTED.values(), ids=NESTED.keys())
+def test_nested_bodies_are_refused_at_every_depth(server, nest, path):
+    with server.growing_at_most(50):
+        statuses = {depth: server.ask(nest(depth), path)[0] for depth in DEPTHS}
+
+    assert {depth: status for depth, status in statuses.items() if status not in {400, 422}} == {}
+
+
+MUCH = 50_000_000
+FRAMINGS = {
+    "honest": (("Content-Length: 50000000",), b"", 413),
+    "missing": ((), b"", 411),
+    "too-small": (("Content-Length: 1000",), b"", 400),
+    "chunked": (("Transfer-Encoding: chunked",), b"2faf080\r\n", 411),
+}
+
+
+@pytest.mark.parametrize(("lines", "first", "status"), FRAMINGS.values(), ids=FRAMINGS.keys())
+def test_fifty_megabytes_are_refused_unread(server, lines, first, status):
+    held_by_the_kernel = _taken_by_the_deaf()
+    head = server.head(*lines) + first
+
+    with server.growing_at_most(50), ThreadPoolExecutor(50) as clients:
+        answers = list(clients.map(lambda _: _push(server.connect(), head, MUCH), range(50)))
+
+    statuses = [answered for answered, _ in answers]
+    assert status in statuses
+    assert set(statuses) <= {status, 429, 503}
+    assert max(sent for _, sent in answers) - held_by_the_kernel <= JSON_CAP + PIECE
+    assert server.ask(ORDINARY)[0] == 200
+
+
+def _push(connection, head, length) -> tuple[int, int]:
+    """Send as fast as it goes until there is an answer; return its status and how much of the body was taken."""
+    unsent, sent, piece = memoryview(head), -len(head), memoryview(b"1" * PIECE)
+    with connection, suppress(ConnectionError):
+        connection.setblocking(False)
+        while True:
+            readable, writable, _ = select.select([connection], [connection] if sent < length else [], [], 1)
+            if readable or not writable:  # there is an answer, or nobody takes more
+                break
+            try:
+                taken = connection.send(unsent or piece)
+            except (BlockingIOError, ConnectionError):  # what was answered before is still to be read
+                continue
+            unsent, sent = unsent[taken:], sent + taken
+        with suppress(BlockingIOError):
+            return int(connection.recv(PIECE)[9:12] or 0), sent
+    return 0, sent
+
+
+def _taken_by_the_deaf() -> int:
+    """How much a server takes that never reads: that lies in buffers of the kernel."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        return _push(socket.create_connection(deaf.getsockname()), b"x", MUCH)[1]
+
+
+def test_body_that_is_shorter_than_it_said_is_refused(server):
+    def send(_):
+        with server.connect() as connection:
+            connection.sendall(server.head("Content-Length: 1000000") + b" " * 500_000)
+            connection.shutdown(socket.SHUT_WR)
+            return int(connection.recv(PIECE)[9:12])
+
+    with server.growing_at_most(50), ThreadPoolExecutor(50) as clients:
+        statuses = set(clients.map(send, range(50)))
+
+    assert 400 in statuses
+    assert statuses <= {400, 429, 503}
+
+
+def test_callers_that_hang_up_leave_their_places(server):
+    for _ in range(THREADS * 3):
+        with server.connect() as connection:
+            connection.sendall(server.head("Content-Length: 1000") + b"{")
+
+    wait_until(lambda: server.ask(ORDINARY)[0] == 200, within_s=2, what="a free place")
+
+
+BOMBS = {
+    "rest-gzip": (PREDICT, gzip.compress, {"Content_Encoding": "gzip"}, 415),
+    "rest-deflate": (PREDICT, zlib.compress, {"Content_Encoding": "deflate"}, 415),
+    "oip-gzip": (INFER, gzip.compress, {"Content_Encoding": "gzip"}, 413),
+    "oip-deflate": (INFER, zlib.compress, {"Content_Encoding": "deflate"}, 413),
+    "oip-binary": (
+        INFER,
+        gzip.compress,
+        {"Content_Encoding": "gzip", "Inference_Header_Content_Length": "9"},
+        413,
+    ),
+    "oip-twice": (
+        INFER,
+        lambda body: gzip.compress(gzip.compress(body)),
+        {"Content_Encoding": "gzip, gzip"},
+        400,
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "pack", "headers", "status"), BOMBS.values(), ids=BOMBS.keys())
+def test_bombs_do_not_go_off(server, path, pack, headers, status):
+    bomb = pack(b"[" + b"0" * 200_000_000)
+
+    with server.growing_at_most(50):
+        answered, _ = server.ask(bomb, path, **headers)
+
+    assert answered == status
+
+
+NUMBERS = (
+    "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 400, "0x10", "01", "+1", ".5", "1.", "1_000", "'1'", "nan",
+    '"1"', "null", "true", "{}", '"\\ud800"', '"\\udc00\\ud800"', '"\\u0000"', '"\x00"', '"\xff"', "1e39",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: ascii(number[:12]))
+def test_what_is_no_number_of_json_is_refused(server, number):
+    rest = f'{{"inputs": {{"features": [[{number}, 1, 1]]}}}}'.encode("latin-1")
+    oip = f'{{"inputs": [{{"name": "features", "datatype": "FP32", "shape": [1, 3], "data": [{number}, 1, 1]}}]}}'
+
+    assert server.ask(rest)[0] in {400, 422}
+    assert server.ask(rest, f"{PREDICT}?dry_run=1")[0] in {400, 422}
+    assert server.ask(oip.encode("latin-1"), INFER)[0] == 400
+
+
+ODD = {
+    "nul": "a\\u0000b",
+    "only-nul": "\\u0000",
+    "lone-surrogate": "\\ud800",
+    "swapped-surrogates": "\\udc00\\ud800",
+    "raw-control": "a\x01b",
+    "bidi": "\\u202e",
+    "marks": "e" + "\\u0301" * 10_000,
+    "long": "x" * 1_000_000,
+    "empty": "",
+    "slash": "~1/../%00",
+}
+
+
+@pytest.mark.parametrize("name", ODD.values(), ids=ODD.keys())
+def test_odd_names_are_refused_wherever_they_stand(server, name):
+    entry = '{"name": "features", "datatype": "FP32", "shape": [1, 3], "data": [1, 1, 1]}'
+    asked = [
+        (PREDICT, f'{{"inputs": {{"{name}": [[1, 1, 1]]}}}}'),
+        (PREDICT, f'{{"instances": [{{"{name}": 1}}]}}'),
+        (PREDICT, f'{{"instances": [{{"features": [1, 1, 1]}}, {{"{name}": 1}}]}}'),
+        (PREDICT, f'{{"{name}": [1]}}'),
+        (INFER, f'{{"inputs": [{entry.replace("features", name)}]}}'),
+        (INFER, f'{{"inputs": [{entry.replace("FP32", name)}]}}'),
+        (INFER, f'{{"inputs": [{entry}], "outputs": [{{"name": "{name}"}}]}}'),
+        (INFER, f'{{"inputs": [{entry}], "parameters": {{"{name}": []}}}}'),
+    ]
+
+    answers = [server.ask(body.encode("latin-1"), path) for path, body in asked]
+
+    assert {status for status, _ in answers} <= {400, 422}
+    for _, body in answers:
+        assert len(json.dumps(json.loads(body))) < 5_000
+
+
+@pytest.mark.parametrize(
+    "name", ["%00", "ripeness%00", "%ed%a0%80", "%ff", "a%0d%0aX-A:1", "%2e%2e", "a" * 5_000]
+)
+def test_odd_addresses_are_not_found(server, name):
+    for path in (
+        f"/api/v1/models/{name}/predict",
+        f"/api/v1/models/ripeness@{name}/predict",
+        f"/v2/models/{name}/infer",
+        f"/v2/models/ripeness/versions/{name}/infer",
+    ):
+        assert server.ask(ORDINARY, path)[0] == 404
+
+
+def test_of_a_key_that_comes_twice_the_last_counts(server):
+    status, _ = server.ask(b'{"data": [NaN]}')
+    assert status == 400
+
+    status, body = server.ask(b'{"inputs": 1, "inputs": {"features": [[1]], "features": [[0.2, 0.8, 0.3]]}}')
+
+    assert (status, len(json.loads(body)["outputs"]["probabilities"])) == (200, 1)
+
+
+class TestSlowBodies:
+    """One key sends bodies that never end, on more connections than there are threads."""
+
+    LASTS_S, WITHIN_S = 3.0, 2.0
+
+    @pytest.mark.parametrize("comes_first", ["neighbour", "dripper"])
+    def test_other_keys_go_on_being_answered(self, server, neighbour, comes_first):
+        if comes_first == "neighbour":
+            assert _timed(server, neighbour)[0] == 200
+
+        with _dripping(server, 2 * THREADS) as dripping:
+            wait_until(lambda: _refused(dripping), within_s=10, what="a refusal of what is beyond the share")
+            answers = _call_for(self.LASTS_S, server, neighbour)
+            held = len(dripping) - len(_refused(dripping))
+
+        assert {status for status, _ in answers} == {200}
+        assert max(took_s for _, took_s in answers) < self.WITHIN_S
+        assert 0 < held < ROOM
+
+    def test_without_the_gate_they_starve(self, server, neighbour, tmp_path):
+        """Negative control: the same product with a gate that lets everybody in."""
+        with _served_without_a_gate(server, tmp_path) as unfair:
+            wait_until(lambda: _answers(unfair), within_s=30, what="the server without a gate")
+
+            with _dripping(unfair, 2 * THREADS):
+                answers = _call_for(0.1, unfair, neighbour, timeout_s=self.WITHIN_S)
+
+        assert 200 not in {status for status, _ in answers}
+
+
+@contextmanager
+def _dripping(server, count):
+    """Begin so many bodies, and send a byte of each now and then, until the end of the block."""
+    stop = threading.Event()
+    with ExitStack() as opened:
+        connections = [opened.enter_context(server.connect()) for _ in range(count)]
+        for connection in connections:
+            connection.sendall(server.head("Content-Length: 100000"))
+
+        def drip():
+            while not stop.wait(0.2):
+                for connection in connections:
+                    with suppress(OSError):
+                        connection.send(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield connections
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _refused(connections) -> list[socket.socket]:
+    return select.select(connections, [], [], 0)[0]
+
+
+def _call_for(seconds, server, key, timeout_s=20.0) -> list[tuple[int, float]]:
+    until, answers = time.monotonic() + seconds, []
+    while time.monotonic() < until:
+        answers.append(_timed(server, key, timeout_s))
+    return answers
+
+
+def _timed(server, key, timeout_s=20.0) -> tuple[int, float]:
+    started = time.monotonic()
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=timeout_s) as connection:
+            connection.sendall(server.head(f"Content-Length: {len(ORDINARY)}", key=key) + ORDINARY)
+            return int(connection.recv(PIECE)[9:12] or 0), time.monotonic() - started
+    except OSError:
+        return 0, time.monotonic() - started
+
+
+def _answers(server) -> bool:
+    return _timed(server, server.key)[0] == 200
+
+
+@contextmanager
+def _served_without_a_gate(server, folder):
+    (folder / "ungated.py").write_text(
+        "from roundhouse.wsgi import application\n"
+        "from inference.doors.limits.flights import Flights\n"
+        "Flights.check = lambda self, by: None\n"
+    )
+    port = free_port()
+    command = [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--workers", "1",
+        "--blocking-threads", str(THREADS), "--http", "1", "--no-ws", "--log-level", "error", "ungated:application",
+    ]  # fmt: skip
+    environ = clean_environment(DATA=server.data, GRPC_PORT=0, **SETTINGS)
+    environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), str(ROOT / "platform")])
+    process = subprocess.Popen(command, env=environ, cwd=folder)
+    try:
+        yield server._replace(port=port)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
