@@ -42,7 +42,7 @@ class FrontDoor:
         finally:
             close_old_connections()  # what a version that was loaded on demand has opened
         start_response(status, [*headers, *closing_headers(len(body), admitted.stale_s)])
-        return (body,)
+        return [body]  # a list: granian sends it in one piece with the headers
 
 
 class _Request:
