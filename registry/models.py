@@ -12,6 +12,8 @@ from registry.catalogue.models import (
     Tag,
     Version,
 )
+from registry.intake.checklist.models import CheckLine, CheckRun
+from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
 from registry.record.models import (
     AuditCheckpoint,
     AuditRecord,
@@ -30,8 +32,13 @@ __all__ = [
     "Artifact",
     "AuditCheckpoint",
     "AuditRecord",
+    "CheckLine",
+    "CheckRun",
+    "ConformanceExample",
     "Delivery",
     "Event",
+    "GoldenResult",
+    "GoldenSet",
     "Hold",
     "IdempotencyRecord",
     "Lease",

@@ -80,6 +80,11 @@ app.conf.update(
             "schedule": 3600,
             "options": {"expires": 3600},
         },
+        "sweep-checks": {
+            "task": "registry.sweep_checks",
+            "schedule": 60,
+            "options": {"expires": 60},
+        },
         "pulse": {"task": "inference.record_pulse", "schedule": PULSE_S, "options": {"expires": PULSE_S}},
     },
 )

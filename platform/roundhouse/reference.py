@@ -4,6 +4,8 @@ from collections.abc import Callable
 from inspect import getdoc
 
 from registry.catalogue import transitions as versions
+from registry.intake.checklist import line_transitions as check_lines
+from registry.intake.checklist import transitions as check_runs
 from registry.traffic import transitions as splits
 from roundhouse.env import PREFIX, VARIABLES
 from roundhouse.problems import FRAMEWORK, known_errors
@@ -66,7 +68,8 @@ def _sentence(kind: type[Exception]) -> str:
 
 def states() -> str:
     lines = [_NOTE, "# States", ""]
-    for title, table in {"Version": versions, "Split": splits}.items():
+    tables = {"Version": versions, "Split": splits, "Check": check_runs, "Step of a check": check_lines}
+    for title, table in tables.items():
         lines += [f"## {title}", "", "| state | means | may become |", "|---|---|---|"]
         for state, following in table.ALLOWED.items():
             to = ", ".join(f"`{name}`" for name in sorted(following)) or "nothing"

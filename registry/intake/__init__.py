@@ -1,0 +1,1 @@
+"""Bringing versions in: uploads, the file gate, the checklist, examples to check against."""

@@ -1,0 +1,114 @@
+"""Rows of the checklist: a run, and a line for each of its steps."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from registry.catalogue.models import MAX_REASON, Version, WrittenOnce
+from registry.intake.checklist.line_transitions import LineState
+from registry.intake.checklist.transitions import RunState
+
+MAX_CODE, MAX_RUNTIME = 64, 64
+STEPS = ("gate", "probe", "signature", "warmup", "conformance", "golden", "diff")
+
+
+class Step(models.TextChoices):
+    """The steps, in their order; a label says what a step looks at."""
+
+    GATE = "gate", "File"
+    PROBE = "probe", "Loads"
+    SIGNATURE = "signature", "Signature"
+    WARMUP = "warmup", "Speed and memory"
+    CONFORMANCE = "conformance", "Examples"
+    GOLDEN = "golden", "Golden set"
+    DIFF = "diff", "Differences to the live version"
+
+
+class CheckRun(WrittenOnce):
+    """Once through the checklist of a version."""
+
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="check_runs")
+    number = models.PositiveIntegerField(editable=False)
+    state = models.CharField(max_length=8, choices=RunState, default=RunState.RUNNING, editable=False)
+    reason = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
+    runtime_version = models.CharField("runtime", max_length=MAX_RUNTIME, editable=False)
+    asked_by = models.CharField("asked by", max_length=200, editable=False)
+    started_at = models.DateTimeField(editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+    # By the database's clock: when the worker last said something.
+    touched_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "check run"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "number"], name="check_run_number_per_version"),
+            models.UniqueConstraint(
+                fields=["version"], condition=Q(state=RunState.RUNNING), name="one_running_check_per_version"
+            ),
+            models.CheckConstraint(condition=Q(number__gte=1), name="check_run_number_from_1"),
+            models.CheckConstraint(
+                condition=Q(state=RunState.RUNNING, ended_at__isnull=True)
+                | Q(
+                    state__in=[RunState.PASSED, RunState.FAILED],
+                    ended_at__isnull=False,
+                    ended_at__gte=F("started_at"),
+                ),
+                name="check_run_interval_fits_state",
+            ),
+            models.CheckConstraint(
+                condition=(Q(state=RunState.FAILED) & ~Q(reason=""))
+                | (~Q(state=RunState.FAILED) & Q(reason="")),
+                name="check_run_failed_says_why",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} check {self.number}"
+
+
+class CheckLine(WrittenOnce):
+    """One step of a run: what was found, and what to do about it."""
+
+    run = models.ForeignKey(CheckRun, on_delete=models.PROTECT, related_name="lines")
+    step = models.CharField(max_length=12, choices=Step, editable=False)
+    state = models.CharField(max_length=8, choices=LineState, default=LineState.WAITING, editable=False)
+    code = models.CharField(max_length=MAX_CODE, blank=True, editable=False)
+    reason = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
+    advice = models.CharField("next step", max_length=MAX_REASON, blank=True, editable=False)
+    facts = models.JSONField(default=dict, editable=False)
+    started_at = models.DateTimeField(null=True, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = "check line"
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "step"], name="check_line_step_per_run"),
+            models.CheckConstraint(condition=Q(step__in=Step.values), name="check_line_step_is_known"),
+            models.CheckConstraint(
+                condition=Q(state=LineState.WAITING, started_at__isnull=True, ended_at__isnull=True)
+                | Q(state=LineState.RUNNING, started_at__isnull=False, ended_at__isnull=True)
+                | Q(
+                    state__in=[LineState.PASSED, LineState.FAILED],
+                    started_at__isnull=False,
+                    ended_at__isnull=False,
+                    ended_at__gte=F("started_at"),
+                )
+                | Q(state=LineState.SKIPPED, ended_at__isnull=False),
+                name="check_line_interval_fits_state",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=LineState.FAILED) | ~Q(reason=""), name="check_line_failed_says_why"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run} {self.step}"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the step took."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()

@@ -1,0 +1,42 @@
+"""Reads of the checklist."""
+
+from django.db.models import Prefetch, QuerySet
+
+from registry.access.selectors import in_scope
+from registry.catalogue.models import Version
+from registry.errors import NotFound
+from registry.intake.checklist.models import CheckLine, CheckRun
+from registry.intake.checklist.transitions import RunState
+from registry.record.actors import Actor
+from registry.record.models import AuditRecord
+
+_WITH_LINES = Prefetch("lines", CheckLine.objects.order_by("id"))
+
+
+def runs_for(by: Actor) -> QuerySet[CheckRun]:
+    """The runs that the actor may see, with their lines."""
+    runs = CheckRun.objects.select_related("version__model").prefetch_related(_WITH_LINES)
+    return in_scope(runs, by, model="version__model_id")
+
+
+def newest_run(version: Version) -> CheckRun | None:
+    """The version's last run with its lines; None before the first."""
+    runs = version.check_runs.select_related("version__model").prefetch_related(_WITH_LINES)
+    return runs.order_by("-number").first()
+
+
+def the_newest_run(version: Version) -> CheckRun:
+    run = newest_run(version)
+    if run is None:
+        raise NotFound(f"{version} has not been checked yet.")
+    return run
+
+
+def running_run(version: Version) -> CheckRun | None:
+    return version.check_runs.filter(state=RunState.RUNNING).first()
+
+
+def who_asked(version: Version) -> str | None:
+    """Who asked last for a check of this version, as the record tells."""
+    records = AuditRecord.objects.filter(object_kind="version", object_id=str(version.pk), action="ask_check")
+    return records.order_by("-seq").values_list("actor_name", flat=True).first()

@@ -1,0 +1,282 @@
+"""Verbs of the checklist. People ask for a check; a worker starts it, tells each step, and ends it."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Max, Q, Value
+from django.db.models.functions import Coalesce, Greatest, Now
+from django.utils import timezone
+
+from registry.access.policies import Right, task_actor
+from registry.catalogue import services as catalogue
+from registry.catalogue.announce import lock_model
+from registry.catalogue.models import MAX_REASON, Version
+from registry.catalogue.transitions import Status
+from registry.errors import Conflict, Invalid, NotFound, StaleState
+from registry.intake.checklist import dispatch
+from registry.intake.checklist.facts import storable_facts
+from registry.intake.checklist.line_transitions import ALLOWED, LineState
+from registry.intake.checklist.models import MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
+from registry.intake.checklist.selectors import running_run, who_asked
+from registry.intake.checklist.transitions import RunState
+from registry.record.actors import Actor
+from registry.record.audit import record_change, storable
+from registry.record.events import emit
+from registry.record.kinds import register_kind
+
+register_kind("recheck_failed", "A version that is ready failed a repeated check; it still answers.")
+
+SILENT_AT_MOST = timedelta(minutes=15)
+WENT_AWAY = "The worker that ran this check went away; run it again."
+_UNHEARD_AFTER = timedelta(minutes=1)
+_SWEEP_AT_MOST = 100
+_NO_REASON = "The step gave no reason."
+
+
+@transaction.atomic
+def ask_check(*, version: Version, by: Actor) -> None:
+    """Have a worker go through the version's checklist, for the first time or again."""
+    by.check(Right.WRITE, model_id=version.model_id)
+    lock_model(version.model)
+    present = _version(version.pk)
+    _refuse_unless_checkable(present)
+    record_change(action="ask_check", subject=present, before=None, after={"status": present.status}, by=by)
+    dispatch.check_version(present.pk)
+
+
+@transaction.atomic
+def start_run(*, version_id: int, runtime_version: str, by: Actor) -> CheckRun:
+    """Begin a run with all of its lines waiting. A version that is ready stays so while it is checked again."""
+    version = _version(version_id)
+    by.check(Right.WRITE, model_id=version.model_id)
+    lock_model(version.model)
+    version = _version(version_id)
+    _refuse_unless_checkable(version)
+    if version.status == Status.UPLOADED:
+        version = catalogue.start_check(version=version, by=by)
+    last = version.check_runs.aggregate(last=Max("number"))["last"] or 0
+    run = CheckRun.objects.create(
+        version=version,
+        number=last + 1,
+        runtime_version=storable(runtime_version, MAX_RUNTIME),
+        asked_by=who_asked(version) or by.name[:200],
+        started_at=timezone.now(),
+    )
+    CheckLine.objects.bulk_create(CheckLine(run=run, step=step) for step in STEPS)
+    return run
+
+
+@transaction.atomic
+def start_line(*, run: CheckRun, step: str) -> CheckLine:
+    """Say that a step is being done."""
+    _touch(run)
+    return _change(run, step, LineState.RUNNING, started_at=timezone.now())
+
+
+@transaction.atomic
+def note_progress(*, run: CheckRun, step: str, facts: Mapping[str, Any]) -> None:
+    """Show how far a long step is. Say it at least every 15 minutes, or the run is given up."""
+    _touch(run)
+    run.lines.filter(step=step, state=LineState.RUNNING).update(facts=storable_facts(facts))
+
+
+@transaction.atomic
+def end_line(
+    *,
+    run: CheckRun,
+    step: str,
+    state: str,
+    code: str = "",
+    reason: str = "",
+    advice: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> CheckLine:
+    """Say what a step found. A failed line has a reason; `code` is a stable word for programs."""
+    if state not in {LineState.PASSED, LineState.FAILED, LineState.SKIPPED}:
+        raise Invalid(f"A step ends as passed, failed or skipped, not as {state!r}.")
+    _touch(run)
+    now = timezone.now()
+    told = _sentence(reason)
+    return _change(
+        run,
+        step,
+        LineState(state),
+        code=storable(code, MAX_CODE),
+        reason=(told or _NO_REASON) if state == LineState.FAILED else told,
+        advice=_sentence(advice),
+        facts=storable_facts(facts or {}),
+        ended_at=_end_of_interval(now),
+        **({} if state == LineState.SKIPPED else {"started_at": Coalesce("started_at", Value(now))}),
+    )
+
+
+@transaction.atomic
+def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> CheckRun:
+    """Judge the run by its lines, and on a first check the version with it.
+
+    1. What still waits is skipped; what still runs has failed, because nobody is doing it any more.
+    2. A first check makes the version ready or failed. One that is ready stays so: whoever wants to know is told.
+    """
+    version = _version(run.version_id)
+    by.check(Right.WRITE, model_id=version.model_id)
+    lock_model(version.model)
+    version = _version(run.version_id)
+    _close_lines(run)
+    reason = _first_failure(run)
+    if not reason and signature is None and version.status == Status.CHECKING:
+        reason = "The checks found no signature, so nothing can be asked of this version."
+    ended = _end(run, reason)
+    _judge(version, ended, signature, by)
+    return ended
+
+
+def sweep(*, by: Actor | None = None) -> int:
+    """End the runs whose worker went away, and ask again for checks that no worker has begun. Return how many ended."""
+    by = by or task_actor("registry.sweep_checks")
+    ended = 0
+    for run in CheckRun.objects.filter(_is_silent(), state=RunState.RUNNING)[:_SWEEP_AT_MOST]:
+        ended += _give_up(run, by)
+    _ask_again()
+    return ended
+
+
+@transaction.atomic
+def _give_up(run: CheckRun, by: Actor) -> int:
+    """Fail the run, unless its worker has just spoken. The version is not to blame: it can be checked again."""
+    silent = CheckRun.objects.filter(_is_silent(), pk=run.pk, state=RunState.RUNNING)
+    now = timezone.now()
+    if not silent.update(state=RunState.FAILED, reason=WENT_AWAY, ended_at=_end_of_interval(now)):
+        return 0
+    advice = "Press Check again; if it happens again, the worker's log says why."
+    run.lines.filter(state=LineState.RUNNING).update(
+        state=LineState.FAILED, code="worker_lost", reason=WENT_AWAY, advice=advice,
+        ended_at=_end_of_interval(now),
+    )  # fmt: skip
+    _close_lines(run)
+    version = _version(run.version_id)
+    record_change(
+        action="give_up_check",
+        subject=version,
+        before={"check": run.number, "state": RunState.RUNNING},
+        after={"check": run.number, "state": RunState.FAILED},
+        reason=WENT_AWAY,
+        by=by,
+    )
+    return 1
+
+
+def _ask_again() -> None:
+    """A message may get lost; what is still not begun after a minute is asked for again, until a worker takes it."""
+    unheard = Version.objects.filter(status=Status.UPLOADED, created_at__lte=_ago(_UNHEARD_AFTER))
+    for version_id in unheard.order_by("pk").values_list("pk", flat=True)[:_SWEEP_AT_MOST]:
+        dispatch.check_version(version_id, expires_s=int(_UNHEARD_AFTER.total_seconds()))
+
+
+def _judge(version: Version, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> None:
+    if version.status == Status.CHECKING:
+        if run.state == RunState.FAILED:
+            catalogue.fail_check(version=version, failure=run.reason, by=by)
+        elif signature is not None:
+            catalogue.pass_check(version=version, signature=signature, by=by)
+        return
+    if run.state == RunState.FAILED:
+        emit(
+            "recheck_failed",
+            subject=version,
+            data={
+                "model": version.model.slug,
+                "version": version.number,
+                "check": run.number,
+                "failure": run.reason,
+            },
+            summary=f"{version} is {version.status} but failed check {run.number}: {run.reason}",
+        )
+    record_change(
+        action="recheck",
+        subject=version,
+        before=None,
+        after={"check": run.number, "state": run.state, "failure": run.reason},
+        by=by,
+    )
+
+
+def _end(run: CheckRun, reason: str) -> CheckRun:
+    running = CheckRun.objects.filter(pk=run.pk, state=RunState.RUNNING)
+    state = RunState.FAILED if reason else RunState.PASSED
+    if not running.update(state=state, reason=reason, ended_at=_end_of_interval(timezone.now())):
+        raise StaleState(f"{run} has ended already; start another.")
+    return CheckRun.objects.select_related("version__model").get(pk=run.pk)
+
+
+def _close_lines(run: CheckRun) -> None:
+    now = timezone.now()
+    run.lines.filter(state=LineState.RUNNING).update(
+        state=LineState.FAILED,
+        code="interrupted",
+        reason="The run ended before this step had.",
+        ended_at=_end_of_interval(now),
+    )
+    run.lines.filter(state=LineState.WAITING).update(
+        state=LineState.SKIPPED, code="not_reached", reason="The run ended before its turn.", ended_at=now
+    )
+
+
+def _first_failure(run: CheckRun) -> str:
+    failed = run.lines.filter(state=LineState.FAILED).order_by("id")
+    return failed.values_list("reason", flat=True).first() or ""
+
+
+def _change(run: CheckRun, step: str, to: LineState, **columns: Any) -> CheckLine:
+    line = run.lines.filter(step=step).first()
+    if line is None:
+        raise NotFound(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
+    old = LineState(line.state)
+    if to not in ALLOWED[old]:
+        raise Conflict(f"{line} is {old}; from there it cannot become {to}.")
+    if not CheckLine.objects.filter(pk=line.pk, state=old).update(state=to, **columns):
+        raise StaleState(f"{line} is no longer {old}; somebody else moved it first.")
+    return CheckLine.objects.get(pk=line.pk)
+
+
+def _touch(run: CheckRun) -> None:
+    """Note that the worker is alive; refuse one whose run was given up."""
+    if not CheckRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(touched_at=Now()):
+        raise StaleState(f"{run} has ended; stop working on it.")
+
+
+def _refuse_unless_checkable(version: Version) -> None:
+    if version.status == Status.FAILED:
+        raise Conflict(
+            f"{version} failed its checks, and its file never changes; bring the mended one in as the next version."
+        )
+    if version.status == Status.ARCHIVED:
+        raise Conflict(f"{version} is archived; bring it back to check it again.")
+    run = running_run(version)
+    if run is not None:
+        raise Conflict(f"{version} is being checked now (check {run.number}); wait for its end.")
+
+
+def _version(version_id: int) -> Version:
+    found = Version.objects.select_related("model", "artifact").filter(pk=version_id).first()
+    if found is None:
+        raise NotFound("There is no such version.")
+    return found
+
+
+def _sentence(text: str) -> str:
+    return storable(text, MAX_REASON).strip()
+
+
+def _end_of_interval(now: datetime) -> Greatest:
+    """Now; or the beginning, where the clock of the machine that began is ahead of this one's."""
+    return Greatest(Coalesce("started_at", Value(now)), Value(now))
+
+
+def _is_silent() -> Q:
+    return Q(touched_at__lte=_ago(SILENT_AT_MOST))
+
+
+def _ago(span: timedelta) -> "ExpressionWrapper[Any]":
+    return ExpressionWrapper(Now() - Value(span, output_field=DurationField()), output_field=DateTimeField())

@@ -1,0 +1,120 @@
+"""What changed between two signatures, and whether callers of the old one still get on. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+Spec = Mapping[str, Any]  # name, datatype, shape, optional, any_rank: as a version's signature holds it
+
+
+class Effect(StrEnum):
+    COMPATIBLE = "compatible"
+    BREAKING = "breaking"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference; `side` is input or output, `kind` a stable word, `sentence` for people."""
+
+    side: str
+    name: str
+    kind: str
+    effect: Effect
+    sentence: str
+
+    @property
+    def is_breaking(self) -> bool:
+        return self.effect is Effect.BREAKING
+
+
+def signature_diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Compare what callers of `old` send and read with what `new` takes and gives; nothing changed, nothing listed.
+
+    An input may take more than before, an output may promise more; the other way round breaks somebody.
+    """
+    return [
+        *_side("input", old.get("inputs") or (), new.get("inputs") or ()),
+        *_side("output", old.get("outputs") or (), new.get("outputs") or ()),
+    ]
+
+
+def is_breaking(changes: Sequence[Change]) -> bool:
+    return any(change.is_breaking for change in changes)
+
+
+def _side(side: str, old: Sequence[Spec], new: Sequence[Spec]) -> list[Change]:
+    before = {str(spec["name"]): spec for spec in old}
+    after = {str(spec["name"]): spec for spec in new}
+    changes = [_removed(side, name) for name in before if name not in after]
+    changes += [_added(side, name, spec) for name, spec in after.items() if name not in before]
+    for name in before:
+        if name in after:
+            changes += _changed(side, name, before[name], after[name])
+    return changes
+
+
+def _removed(side: str, name: str) -> Change:
+    does = "send" if side == "input" else "read"
+    return Change(side, name, "removed", Effect.BREAKING,
+                  f"The {side} {name!r} is gone; callers that {does} it fail.")  # fmt: skip
+
+
+def _added(side: str, name: str, spec: Spec) -> Change:
+    if side == "output":
+        return Change(side, name, "added", Effect.COMPATIBLE, f"The output {name!r} is new.")
+    if spec.get("optional"):
+        return Change(side, name, "added", Effect.COMPATIBLE, f"The input {name!r} is new, and optional.")
+    return Change(side, name, "added", Effect.BREAKING,
+                  f"The input {name!r} is new and required; callers do not send it yet.")  # fmt: skip
+
+
+def _changed(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
+    changes = []
+    if old["datatype"] != new["datatype"]:
+        sentence = f"The {side} {name!r} was {old['datatype']} and is {new['datatype']} now."
+        changes.append(Change(side, name, "datatype", Effect.BREAKING, sentence))
+    changes += _shape(side, name, old, new)
+    if side == "input" and bool(old.get("optional")) != bool(new.get("optional")):
+        required = not new.get("optional")
+        said = "must be sent now" if required else "may be left out now"
+        effect = Effect.BREAKING if required else Effect.COMPATIBLE
+        changes.append(
+            Change(side, name, "required" if required else "optional", effect, f"The input {name!r} {said}.")
+        )
+    return changes
+
+
+def _shape(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
+    was, is_now = _words(old), _words(new)
+    if was == is_now:
+        return []
+    # What an input takes must hold what it took; what an output gives must lie within what it gave.
+    wide, narrow = (new, old) if side == "input" else (old, new)
+    effect = Effect.COMPATIBLE if _holds(wide, narrow) else Effect.BREAKING
+    is_rank = not (old.get("any_rank") or new.get("any_rank")) and len(old["shape"]) != len(new["shape"])
+    if is_rank:
+        kind = "rank"
+    elif effect is Effect.COMPATIBLE:
+        kind = "wider" if side == "input" else "narrower"
+    else:
+        kind = "dims"
+    return [
+        Change(side, name, kind, effect, f"The shape of the {side} {name!r} was {was} and is {is_now} now.")
+    ]
+
+
+def _holds(wide: Spec, narrow: Spec) -> bool:
+    """Whether every tensor of the narrow shape fits the wide one."""
+    if wide.get("any_rank"):
+        return True
+    if narrow.get("any_rank") or len(wide["shape"]) != len(narrow["shape"]):
+        return False
+    return all(a is None or a == b for a, b in zip(wide["shape"], narrow["shape"], strict=True))
+
+
+def _words(spec: Spec) -> str:
+    if spec.get("any_rank"):
+        return "of any rank"
+    sizes = ["any" if size is None else str(size) for size in spec["shape"]]
+    return f"({' × '.join(sizes)})" if sizes else "a scalar"

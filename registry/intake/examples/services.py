@@ -1,0 +1,192 @@
+"""Verbs of examples: what versions are compared with, and how they did."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from registry.access.policies import Right
+from registry.catalogue import artifacts
+from registry.catalogue.announce import lock_model
+from registry.catalogue.models import Model, Version
+from registry.catalogue.transitions import Status
+from registry.catalogue.validation import checked_reason
+from registry.errors import Conflict, Invalid, StaleState
+from registry.intake.checklist.facts import storable_facts
+from registry.intake.examples.models import (
+    MAX_WRONG,
+    ConformanceExample,
+    GoldenResult,
+    GoldenSet,
+    Metric,
+)
+from registry.intake.examples.rows import (
+    MAX_EXAMPLE_BYTES,
+    MAX_EXAMPLES,
+    checked_examples,
+    checked_lines,
+    size_of,
+)
+from registry.intake.examples.thresholds import checked_floor, checked_margin
+from registry.record.actors import Actor
+from registry.record.audit import record_change
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BEFORE_READY = {Status.UPLOADED, Status.CHECKING}
+
+
+@transaction.atomic
+def add_examples(
+    *, version: Version, examples: Iterable[Mapping[str, Any]], by: Actor
+) -> list[ConformanceExample]:
+    """Give a version inputs with the outputs it must have; they count from its first check on, so they come before."""
+    by.check(Right.WRITE, model_id=version.model_id)
+    found = checked_examples(examples)
+    lock_model(version.model)
+    status = Version.objects.values_list("status", flat=True).get(pk=version.pk)
+    if status not in _BEFORE_READY:
+        raise Conflict(f"{version} is {status}; examples are added before a version is checked.")
+    present = list(version.conformance_examples.all())
+    _check_bounds(len(present) + len(found), [*present, *found])
+    last = max((example.position for example in present), default=0)
+    rows = [
+        ConformanceExample(
+            version=version, position=position, inputs=example.inputs, expected=example.expected,
+            atol=example.atol, rtol=example.rtol,
+        )
+        for position, example in enumerate(found, start=last + 1)
+    ]  # fmt: skip
+    made = ConformanceExample.objects.bulk_create(rows)
+    record_change(
+        action="add_examples",
+        subject=version,
+        before={"examples": len(present)},
+        after={"examples": len(present) + len(made)},
+        by=by,
+    )
+    return made
+
+
+def put_golden_set(
+    *,
+    model: Model,
+    lines: Iterable[bytes],
+    metric: str,
+    floor: float | None,
+    margin: float | None,
+    reason: str,
+    by: Actor,
+) -> GoldenSet:
+    """Make these JSONL rows the golden set by which versions of the Model are compared from now on.
+
+    The file is read, checked and stored before the transaction begins: others write meanwhile.
+    """
+    by.check(Right.WRITE, model_id=model.pk)
+    why = checked_reason(reason)
+    if metric not in Metric.values:
+        raise Invalid(f"{metric!r} is no metric; there are {', '.join(Metric.values)}.")
+    kind = Metric(metric)
+    limits = {"floor": checked_floor(floor, kind), "margin": checked_margin(margin)}
+    rows = 0
+
+    def counted() -> Iterable[bytes]:
+        nonlocal rows
+        for line in checked_lines(lines, kind):
+            rows += 1
+            yield line
+
+    file = artifacts.store(counted())
+    with transaction.atomic():
+        present = lock_model(model)
+        old = present.golden_sets.filter(is_current=True).first()
+        last = present.golden_sets.aggregate(last=Max("revision"))["last"] or 0
+        if old is not None and not GoldenSet.objects.filter(pk=old.pk, is_current=True).update(
+            is_current=False
+        ):
+            raise StaleState(f"The golden set of {model.slug} was exchanged at the same moment; look again.")
+        made = GoldenSet.objects.create(
+            model=present, revision=last + 1, rows=rows, metric=kind, sha256=file.sha256, reason=why,
+            made_by=by.name[:200], **limits,
+        )  # fmt: skip
+        record_change(
+            action="put_golden_set",
+            subject=made,
+            before=_told(old) if old is not None else None,
+            after=_told(made),
+            reason=why,
+            by=by,
+        )
+    return made
+
+
+@transaction.atomic
+def record_golden_result(
+    *,
+    version: Version,
+    golden_set: GoldenSet,
+    value: float,
+    rows: int,
+    wrong: Sequence[Mapping[str, Any]],
+    answers_sha256: str | None = None,
+    by: Actor,
+) -> GoldenResult:
+    """Keep how a version did; measured again, it takes the place of what was. `wrong` holds {row, expected, got}."""
+    by.check(Right.WRITE, model_id=version.model_id)
+    if golden_set.model_id != version.model_id:
+        raise Invalid(f"{golden_set} belongs to another Model than {version}.")
+    if storable_facts(float(value)) != value:
+        raise Invalid(f"{value} is no value of a metric.")
+    if answers_sha256 is not None and not _SHA256.fullmatch(answers_sha256):
+        raise Invalid("The answers' SHA-256 is not one.")
+    lock_model(version.model)
+    before = GoldenResult.objects.filter(version=version, golden_set=golden_set).first()
+    result, _ = GoldenResult.objects.update_or_create(
+        version=version,
+        golden_set=golden_set,
+        defaults={
+            "value": value,
+            "rows": rows,
+            "wrong": [_kept(one) for one in wrong[:MAX_WRONG]],
+            "answers_sha256": answers_sha256,
+            "created_at": timezone.now(),
+        },
+    )
+    record_change(
+        action="record_golden_result",
+        subject=version,
+        before={"value": before.value} if before is not None else None,
+        after={
+            "golden_set": golden_set.revision,
+            "metric": golden_set.metric,
+            "value": value,
+            "rows": rows,
+            "wrong": len(wrong),
+        },
+        by=by,
+    )
+    return result
+
+
+def _kept(wrong: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "row": int(wrong["row"]),
+        **{name: storable_facts(wrong.get(name)) for name in ("expected", "got")},
+    }
+
+
+def _check_bounds(count: int, examples: Iterable[Any]) -> None:
+    if count > MAX_EXAMPLES:
+        raise Invalid(f"A version may have {MAX_EXAMPLES} examples; with these it would have {count}.")
+    size = sum(size_of(example.inputs, example.expected) for example in examples)
+    if size > MAX_EXAMPLE_BYTES:
+        raise Invalid(f"The examples of a version may have {MAX_EXAMPLE_BYTES:,} bytes; these have {size:,}.")
+
+
+def _told(golden_set: GoldenSet) -> dict[str, Any]:
+    return {
+        name: getattr(golden_set, name)
+        for name in ("revision", "rows", "metric", "floor", "margin", "sha256")
+    }
