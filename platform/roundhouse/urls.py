@@ -22,6 +22,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/login/", login, name="login"),
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
+    path("admin/", include("inference.try_it.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/health", health, name="health"),
     path("api/v1/", include("registry.urls")),

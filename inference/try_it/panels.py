@@ -1,0 +1,73 @@
+"""Draws the panel: an editor with an example request that the version answers, or what has to be done first."""
+
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from inference.doors.rest.signature import examples_for
+from inference.engine.signature import Signature
+from registry.access.policies import Right
+from registry.catalogue.models import Model, Version
+from registry.catalogue.transitions import Status
+from registry.theme import actor
+from registry.traffic.models import Hold
+from registry.traffic.selectors import live_arms, open_holds
+
+
+def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
+    """Ask as a caller would: the split and the routing key decide who answers."""
+    arms = live_arms(model)
+    version = None
+    if arms:
+        widest = max(arms, key=lambda arm: arm.share)
+        version = model.versions.get(number=widest.version)
+    return _draw(
+        request,
+        model,
+        version,
+        is_by_number=False,
+        arms=arms,
+        ready=model.versions.filter(status=Status.READY).first() if version is None else None,
+        address=reverse("try-model", args=[model.pk]),
+        public_path=f"models/{model.slug}/predict",
+    )
+
+
+def draw_for_version(request: HttpRequest, version: Version) -> SafeString:
+    """Ask this version by its number, whatever the split says."""
+    return _draw(
+        request,
+        version.model,
+        version,
+        is_by_number=True,
+        address=reverse("try-version", args=[version.pk]),
+        public_path=f"models/{version.model.slug}/versions/{version.number}/predict",
+    )
+
+
+def _draw(
+    request: HttpRequest, model: Model, version: Version | None, *, public_path: str, **more: Any
+) -> SafeString:
+    shown = {
+        "model": model,
+        "version": version,
+        "stopped": open_holds(model).get(Hold.Kind.STOPPED),
+        "examples": _examples(version),
+        "may_send": actor(request).may(Right.PREDICT, model_id=model.pk),
+        "public_url": f"{settings.PUBLIC_URL}/api/v1/{public_path}",
+        **more,
+    }
+    return render_to_string("admin/inference/try_it.html", shown, request)
+
+
+def _examples(version: Version | None) -> dict[str, str]:
+    """Bodies by form, as JSON; the binary one is left out, because nobody types that."""
+    if version is None or version.signature is None:
+        return {}
+    examples = examples_for(Signature.from_json(version.signature))
+    return {name: orjson.dumps(body).decode() for name, body in examples.items() if name != "binary"}

@@ -1,0 +1,241 @@
+// The panel "Try it" of a Model's and a version's page: sends what the editor holds and shows what comes back.
+// Whatever comes from elsewhere is written as text, never as markup.
+"use strict";
+
+(() => {
+  const SLOW_MS = 1500;
+  const COPIED_MS = 2000;
+  const LINE = 72;
+  const ROWS = { least: 6, most: 18 };
+  const LONGEST_LAID_OUT = 500_000; // characters; more is shown as it came, and cut
+
+  const find = (id) => document.getElementById(id);
+  const form = find("rh-try-it");
+  const editor = find("rh-try-body");
+  const forms = find("rh-try-form");
+  const routingKey = find("rh-try-key"); // on a Model's page
+  const curl = find("rh-try-curl");
+  const copy = find("rh-try-copy");
+  const answer = find("rh-try-answer"); // for those who may send
+  const buttons = form.querySelectorAll("button");
+
+  // Lays JSON out without reading its values: numbers stay as they are written, and rows stay on their line.
+  function laidOut(json) {
+    const tokens = json.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g);
+    let at = 0;
+    const value = (indent, isInList) => {
+      const open = tokens[at++];
+      if (open !== "[" && open !== "{") return open;
+      const isList = open === "[";
+      const items = [];
+      while (tokens[at] !== "]" && tokens[at] !== "}") {
+        const name = isList ? "" : `${tokens[at]}: `;
+        if (!isList) at += 2;
+        items.push(name + value(indent + "  ", isList));
+        if (tokens[at] === ",") at++;
+      }
+      const close = tokens[at++];
+      const line = open + items.join(", ") + close;
+      const isShort = line.length <= LINE && !line.includes("\n") && (isList || isInList);
+      const isRow = isList && !items.some((item) => item.startsWith("[") || item.startsWith("{"));
+      if (isShort || isRow || !items.length) return line;
+      return `${open}\n${items.map((item) => `${indent}  ${item}`).join(",\n")}\n${indent}${close}`;
+    };
+    return value("", false);
+  }
+
+  // The key travels in a header, and the server drops a header that holds anything else.
+  const canTravel = (text) => /^[\x20-\x7e]*$/.test(text);
+
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+  function showCurl() {
+    const lines = [`curl ${form.dataset.publicUrl}`, '-H "Authorization: Bearer $ROUNDHOUSE_KEY"'];
+    if (routingKey?.value) lines.push(`-H ${quoted(`X-Routing-Key: ${routingKey.value}`)}`);
+    lines.push("-H 'Content-Type: application/json'", `-d ${quoted(editor.value)}`);
+    curl.textContent = lines.join(" \\\n  ");
+  }
+
+  // Each form keeps what was typed into it.
+  const drafts = new Map([...forms.options].map((option) => [option.value, laidOut(option.dataset.body)]));
+  let shownForm = forms.value;
+
+  function changeForm() {
+    drafts.set(shownForm, editor.value);
+    shownForm = forms.value;
+    showDraft();
+  }
+
+  function showDraft() {
+    editor.value = drafts.get(shownForm);
+    editor.rows = Math.min(ROWS.most, Math.max(ROWS.least, editor.value.split("\n").length));
+    showCurl();
+  }
+
+  let isBusy = false;
+
+  function setBusy(busy) {
+    isBusy = busy;
+    answer.setAttribute("aria-busy", busy);
+    // Not `disabled`: that takes the focus away from whoever has just pressed the button.
+    for (const button of buttons) button.setAttribute("aria-disabled", busy);
+  }
+
+  async function send(isCheck) {
+    if (isBusy || !answer) return;
+    if (routingKey && !canTravel(routingKey.value)) {
+      say("bad", "", "A routing key is sent as a header: use letters without accents, digits and signs.");
+      return;
+    }
+    setBusy(true);
+    say("busy", "", isCheck ? "Checking …" : `Asking ${form.dataset.whom} …`);
+    const slow = setTimeout(
+      () => say("busy", "", "Still waiting: a version that is not in memory is loaded first …"),
+      SLOW_MS,
+    );
+    const started = performance.now();
+    try {
+      const response = await ask(isCheck);
+      const text = await response.text();
+      clearTimeout(slow);
+      show(response, text, isCheck, performance.now() - started);
+    } catch {
+      say("bad", "", "The server cannot be reached. Is it running, and are you connected to it?");
+    } finally {
+      clearTimeout(slow);
+      setBusy(false);
+      answer.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  function ask(isCheck) {
+    const headers = {
+      "Content-Type": "application/json",
+      "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
+    };
+    if (routingKey?.value) headers["X-Routing-Key"] = routingKey.value;
+    return fetch(form.action + (isCheck ? "?dry_run=1" : ""), {
+      method: "POST",
+      body: editor.value,
+      headers,
+      redirect: "manual", // to the login page, when the session has ended
+    });
+  }
+
+  function show(response, text, isCheck, tookMs) {
+    const status = response.status ? `${response.status} ${response.statusText}`.trim() : "";
+    if (response.type === "opaqueredirect") {
+      say("bad", "", "Your session has ended. Reload this page and log in again.");
+      return;
+    }
+    let told;
+    try {
+      told = JSON.parse(text);
+    } catch {
+      say("bad", status, "The answer is not JSON, so something between this page and Roundhouse gave it.");
+      return;
+    }
+    if (response.ok) {
+      say("good", status, sentenceOf(told, isCheck));
+      list(factsOf(told, tookMs));
+      showText(text);
+    } else {
+      say("bad", status, refusalOf(told));
+      list([...(told.errors ?? []).flatMap(fieldFacts), ["Time", inMs(tookMs)], ["Request id", told.request_id]]);
+    }
+  }
+
+  const sentenceOf = (told, isCheck) =>
+    isCheck ? `Valid. Version ${told.version} would have taken it.` : `Version ${told.version} answered.`;
+
+  const factsOf = (told, tookMs) => [
+    ["Time", inMs(tookMs)],
+    ["Version", told.version],
+    ["Arm", told.arm || "none: asked by its number"],
+    ["Split", told.split || "none"],
+    ["Request id", told.request_id],
+  ];
+
+  function refusalOf(told) {
+    if (told.detail?.startsWith("CSRF Failed")) {
+      return "This page is older than your session. Reload it and send again.";
+    }
+    return told.detail ?? "The request was refused.";
+  }
+
+  const fieldFacts = (error) => [
+    ["Field", error.pointer?.replace(/^#\//, "").replaceAll("/", " → ")],
+    ["Expected", error.expected],
+    ["Got", error.got],
+  ];
+
+  const inMs = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`);
+
+  function say(state, status, sentence) {
+    const chip = document.createElement("span");
+    chip.className = "rh-answer-status";
+    chip.textContent = status;
+    const said = document.createElement("span");
+    said.className = "rh-answer-said";
+    said.textContent = sentence;
+    answer.dataset.state = state;
+    answer.querySelector("[role=status]").replaceChildren(...(status ? [chip, said] : [said]));
+    list([]);
+    showText("");
+  }
+
+  function list(facts) {
+    const known = facts.filter(([, value]) => value !== undefined && value !== null && value !== "");
+    const shown = answer.querySelector("dl");
+    shown.hidden = !known.length;
+    shown.replaceChildren(...known.map(([name, value]) => {
+      const pair = document.createElement("div");
+      for (const [tag, words] of [["dt", name], ["dd", value]]) {
+        const cell = document.createElement(tag);
+        cell.textContent = typeof words === "string" ? words : JSON.stringify(words);
+        pair.append(cell);
+      }
+      return pair;
+    }));
+  }
+
+  function showText(text) {
+    const place = answer.querySelector("pre");
+    place.hidden = !text;
+    place.textContent = !text
+      ? ""
+      : text.length <= LONGEST_LAID_OUT
+        ? laidOut(text)
+        : `${text.slice(0, LONGEST_LAID_OUT)}\n… cut here: the answer has ${text.length} characters.`;
+    place.scrollTop = 0;
+  }
+
+  async function copyCurl() {
+    try {
+      await navigator.clipboard.writeText(curl.textContent);
+    } catch {
+      // Without https there is no clipboard: select it, and copy the old way.
+      getSelection().selectAllChildren(curl);
+      if (!document.execCommand("copy")) return;
+    }
+    copy.textContent = "Copied";
+    setTimeout(() => (copy.textContent = "Copy"), COPIED_MS);
+  }
+
+  showDraft();
+  forms.addEventListener("change", changeForm);
+  editor.addEventListener("input", showCurl);
+  routingKey?.addEventListener("input", showCurl);
+  editor.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      send(false);
+    }
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(false);
+  });
+  form.querySelector("[data-check]")?.addEventListener("click", () => send(true));
+  copy.addEventListener("click", copyCurl);
+})();
