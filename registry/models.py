@@ -14,6 +14,7 @@ from registry.catalogue.models import (
 )
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
+from registry.intake.models import Upload
 from registry.record.models import (
     AuditCheckpoint,
     AuditRecord,
@@ -50,5 +51,6 @@ __all__ = [
     "Subscription",
     "Tag",
     "Tenant",
+    "Upload",
     "Version",
 ]

@@ -85,6 +85,11 @@ app.conf.update(
             "schedule": 60,
             "options": {"expires": 60},
         },
+        "sweep-uploads": {
+            "task": "registry.sweep_uploads",
+            "schedule": 300,
+            "options": {"expires": 300},
+        },
         "pulse": {"task": "inference.record_pulse", "schedule": PULSE_S, "options": {"expires": PULSE_S}},
     },
 )
@@ -95,6 +100,11 @@ app.autodiscover_tasks(["registry", "inference"])
 def send_first_pulse(**_: object) -> None:
     """Show at once, not at beat's next turn, that the broker's messages reach this worker."""
     app.send_task("inference.record_pulse", expires=PULSE_S)
+
+
+@worker_ready.connect
+def sweep_what_a_crash_left(**_: object) -> None:
+    app.send_task("registry.sweep_uploads", expires=300)
 
 
 @setup_logging.connect

@@ -199,6 +199,7 @@ VARIABLES = (
     Variable("ARTIFACT_STORE_URL", _artifact_store, None,
              "Where model files are kept: `s3://bucket/prefix`, with credentials, region and endpoint from the usual "
              "`AWS_` variables. Unset: the data folder, which every process must then share."),
+    Variable("UPLOAD_MB", _whole(1, 1_048_576), "2048", "Largest model file that is accepted as an upload, in MiB."),
     Variable("WEB_PROCESSES", _whole(1, 64), "2", "Web server processes; each holds its own warm sessions."),
     Variable("WEB_THREADS", _whole(2, 512), "64",
              "Threads in each web process; three quarters of them is the most requests it admits at once."),

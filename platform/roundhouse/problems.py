@@ -16,6 +16,7 @@ from inference import errors as serving
 from inference.doors.rest import errors as rest
 from inference.engine import errors as engine
 from registry import errors as registry
+from registry.intake import errors as intake
 from roundhouse.request_ids import id_for
 
 log = structlog.get_logger("roundhouse.problems")
@@ -33,6 +34,9 @@ STATUS: dict[type[Exception], int] = {
     registry.BodyTooLarge: 413,
     registry.BadIdempotencyKey: 400,
     registry.FetchFailed: 424,
+    intake.UploadsBusy: 503,
+    intake.InsufficientStorage: 507,
+    intake.LengthMissing: 411,
     serving.Loading: 503,
     serving.RoutesTooOld: 503,
     serving.Stopping: 503,
@@ -154,7 +158,7 @@ def _from_ours(request: HttpRequest, error: registry.RoundhouseError | engine.En
     if status is None:
         log.error("error without a status", error=type(error).__name__, exc_info=error)
         return _from_framework(request, 500)
-    more: Problem = {}
+    more: Problem = {**getattr(error, "members", {})}
     if isinstance(error, engine.InvalidInput) and error.field:
         more["errors"] = [
             {

@@ -29,6 +29,9 @@ INTRA_OP_THREADS = env.intra_op_threads
 SESSION_MEMORY_BYTES = env.session_memory_mb * 2**20
 PREDICT_JSON_BYTES = env.predict_json_mb * 2**20
 PREDICT_BINARY_BYTES = env.predict_binary_mb * 2**20
+UPLOAD_BYTES = env.upload_mb * 2**20
+# For the bodies of uploads: a slow sender holds one, and the others are left to predictions.
+UPLOAD_THREADS = max(1, WEB_THREADS // 4)
 GRPC_PORT, GRPC_THREADS = env.grpc_port, env.grpc_threads
 DEFAULT_MODEL = env.default_model
 FRONT_DOOR = env.front_door

@@ -1,0 +1,36 @@
+"""Reads of the intake: whose uploads are whose."""
+
+from django.db.models import F, Q, QuerySet, Sum
+
+from registry.access.policies import Right
+from registry.intake.models import Upload
+from registry.intake.transitions import Status
+from registry.record.actors import Actor
+
+
+def uploads_of(by: Actor) -> QuerySet[Upload]:
+    """The actor's own: a file belongs to no Model before it is complete, so nobody else's scope reaches it."""
+    return Upload.objects.select_related("version__model").filter(_owned(by))
+
+
+def uploads_for(by: Actor) -> QuerySet[Upload]:
+    """What the actor may look at: everything for those who may write everywhere, else their own."""
+    if by.may(Right.WRITE):
+        return Upload.objects.select_related("version__model")
+    return uploads_of(by)
+
+
+def bytes_on_the_way() -> int:
+    """What open uploads were promised room for, and have not sent yet."""
+    left = Upload.objects.filter(status=Status.OPEN).aggregate(
+        left=Sum(F("size_bytes") - F("received_bytes"))
+    )
+    return left["left"] or 0
+
+
+def is_owner(upload: Upload, by: Actor) -> bool:
+    return (upload.key_id, upload.created_by_id) == (by.key_id, by.user_id)
+
+
+def _owned(by: Actor) -> Q:
+    return Q(key=by.key_id, created_by=by.user_id)
