@@ -10,6 +10,7 @@ from registry.intake.checklist.transitions import RunState
 
 MAX_CODE, MAX_RUNTIME = 64, 64
 STEPS = ("gate", "probe", "signature", "warmup", "conformance", "golden", "diff")
+ADVISORY = ("golden", "diff")  # what they find decides about promotion, not whether the version may answer
 
 
 class Step(models.TextChoices):

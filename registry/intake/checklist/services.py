@@ -18,7 +18,7 @@ from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch
 from registry.intake.checklist.facts import storable_facts
 from registry.intake.checklist.line_transitions import ALLOWED, LineState
-from registry.intake.checklist.models import MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
+from registry.intake.checklist.models import ADVISORY, MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
 from registry.intake.checklist.selectors import running_run, who_asked
 from registry.intake.checklist.transitions import RunState
 from registry.record.actors import Actor
@@ -117,7 +117,8 @@ def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) ->
     """Judge the run by its lines, and on a first check the version with it.
 
     1. What still waits is skipped; what still runs has failed, because nobody is doing it any more.
-    2. A first check makes the version ready or failed. One that is ready stays so: whoever wants to know is told.
+    2. A step that is only advice, such as the golden set, may fail without failing the run.
+    3. A first check makes the version ready or failed. One that is ready stays so: whoever wants to know is told.
     """
     version = _version(run.version_id)
     by.check(Right.WRITE, model_id=version.model_id)
@@ -224,7 +225,7 @@ def _close_lines(run: CheckRun) -> None:
 
 
 def _first_failure(run: CheckRun) -> str:
-    failed = run.lines.filter(state=LineState.FAILED).order_by("id")
+    failed = run.lines.filter(state=LineState.FAILED).exclude(step__in=ADVISORY).order_by("id")
     return failed.values_list("reason", flat=True).first() or ""
 
 

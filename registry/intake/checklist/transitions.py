@@ -18,6 +18,6 @@ ALLOWED: dict[RunState, frozenset[RunState]] = {
 }
 MEANING: dict[RunState, str] = {
     RunState.RUNNING: "A worker goes through the list. Each version has at most one such run.",
-    RunState.PASSED: "No step failed.",
-    RunState.FAILED: "A step failed, or the worker went away.",
+    RunState.PASSED: "No step failed that decides whether the version may answer.",
+    RunState.FAILED: "Such a step failed, or the worker went away.",
 }

@@ -112,6 +112,17 @@ def test_without_a_signature_a_first_check_fails():
     assert "no signature" in Version.objects.get(pk=version.pk).failure
 
 
+@pytest.mark.parametrize("step", ["golden", "diff"])
+def test_a_step_that_is_advice_fails_alone(step):
+    version = an_uploaded_version()
+    run = start(version)
+    services.end_line(run=run, step=step, state="failed", reason="Below the floor.")
+
+    ended = end(run)
+
+    assert (ended.state, states(ended)[step], status_of(version)) == ("passed", "failed", "ready")
+
+
 def test_what_runs_when_the_run_ends_has_failed():
     run = start(an_uploaded_version())
     services.start_line(run=run, step="probe")

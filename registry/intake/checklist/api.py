@@ -1,0 +1,83 @@
+"""Checks of a version over HTTP."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access.policies import Right
+from registry.api_base import RegistryViewSet, idempotent
+from registry.catalogue.models import Version
+from registry.catalogue.selectors import model_named, version_numbered
+from registry.intake.checklist import selectors, services
+from registry.intake.checklist.models import CheckLine, CheckRun
+
+
+class CheckLineSerializer(serializers.ModelSerializer[CheckLine]):
+    title = serializers.CharField(source="get_step_display", read_only=True)
+    facts = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = CheckLine
+        fields = ["step", "title", "state", "code", "reason", "advice", "facts", "started_at", "ended_at"]
+        read_only_fields = fields
+
+
+class CheckRunSerializer(serializers.ModelSerializer[CheckRun]):
+    model = serializers.CharField(source="version.model.slug", read_only=True)
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    lines = CheckLineSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = CheckRun
+        fields = [
+            "model", "version", "number", "state", "reason", "runtime_version", "asked_by", "started_at", "ended_at",
+            "lines",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class AskedCheckSerializer(serializers.Serializer[Any]):
+    """Who asked is answered at once; the check is then shown at the same address."""
+
+    model = serializers.CharField()
+    version = serializers.IntegerField()
+    status = serializers.CharField(help_text="The version's state now.")
+
+
+@extend_schema(tags=["checks"])
+class ChecksView(RegistryViewSet[CheckRun]):
+    rights: ClassVar[Mapping[str, str]] = {"retrieve": Right.READ, "create": Right.WRITE}
+    queryset = CheckRun.objects.none()
+    serializer_class = CheckRunSerializer
+
+    def get_queryset(self) -> QuerySet[CheckRun]:
+        return selectors.runs_for(self.actor).filter(version=self._version())
+
+    def get_object(self) -> CheckRun:
+        return selectors.the_newest_run(self._version())
+
+    @extend_schema(
+        summary="Show the newest check of a version, step by step", operation_id="show_check",
+        responses=CheckRunSerializer,
+    )  # fmt: skip
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        return super().retrieve(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Have a version checked again", operation_id="ask_check",
+        request=None, responses={202: AskedCheckSerializer},
+    )  # fmt: skip
+    @idempotent()
+    def create(self, request: Request, slug: str, number: int) -> Response:
+        version = self._version()
+        services.ask_check(version=version, by=self.actor)
+        told = {"model": slug, "version": number, "status": version.status}
+        return Response(AskedCheckSerializer(told).data, status=202)
+
+    def _version(self) -> Version:
+        return version_numbered(model_named(self.kwargs["slug"], self.actor), self.kwargs["number"])

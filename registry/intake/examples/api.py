@@ -1,0 +1,212 @@
+"""Examples, golden sets and their results over HTTP."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access.policies import Right
+from registry.access.selectors import in_scope
+from registry.api_base import CursorPages, RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.catalogue.models import MAX_REASON, Model, Version
+from registry.catalogue.selectors import model_named, version_numbered
+from registry.errors import BodyTooLarge, Invalid
+from registry.intake.errors import LengthMissing
+from registry.intake.examples import selectors, services
+from registry.intake.examples.bodies import lines_of, pieces_of
+from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet, Metric
+from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL
+from registry.intake.reading import reading_place
+
+
+class NewExampleSerializer(serializers.Serializer[Any]):
+    inputs = serializers.DictField(help_text="A value for each input, nested lists for tensors.")
+    expected = serializers.DictField(help_text="A value for each output that is to be compared.")
+    atol = serializers.FloatField(default=ATOL, min_value=0)
+    rtol = serializers.FloatField(default=RTOL, min_value=0)
+
+
+@extend_schema_field(NewExampleSerializer(many=True))
+class ExamplesField(serializers.ListField):
+    """Handed on as they came: the service knows what an example is, and names the one that is none."""
+
+
+class NewExamplesSerializer(serializers.Serializer[Any]):
+    examples = ExamplesField()
+
+
+class ExampleSerializer(serializers.ModelSerializer[ConformanceExample]):
+    inputs = serializers.DictField(read_only=True)
+    expected = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = ConformanceExample
+        fields = ["position", "inputs", "expected", "atol", "rtol"]
+        read_only_fields = fields
+
+
+class GoldenSetSerializer(serializers.ModelSerializer[GoldenSet]):
+    model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
+
+    class Meta:
+        model = GoldenSet
+        fields = [
+            "model", "revision", "rows", "metric", "floor", "margin", "sha256", "reason", "made_by", "created_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class GoldenSetQuery(serializers.Serializer[Any]):
+    """What a golden set demands, beside the body that holds its rows."""
+
+    metric = serializers.ChoiceField(choices=Metric.choices)
+    floor = serializers.FloatField(
+        default=None, allow_null=True, help_text="The worst value that passes: the largest, for an error."
+    )
+    margin = serializers.FloatField(
+        default=None, allow_null=True, help_text="How much worse than the live version another may be."
+    )
+    reason = serializers.CharField(max_length=MAX_REASON, default="put over the API")
+
+    def to_internal_value(self, data: Any) -> Any:
+        if unknown := sorted(set(data) - set(self.fields)):
+            raise serializers.ValidationError(
+                {
+                    name: [f"There is no such parameter; there are: {', '.join(self.fields)}."]
+                    for name in unknown
+                }
+            )
+        return super().to_internal_value(data)
+
+
+class WrongAnswerSerializer(serializers.Serializer[Any]):
+    row = serializers.IntegerField(help_text="Counted from 1.")
+    expected = serializers.JSONField()
+    got = serializers.JSONField()
+
+
+class GoldenResultSerializer(serializers.ModelSerializer[GoldenResult]):
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    golden_set = serializers.IntegerField(source="golden_set.revision", read_only=True)
+    metric = serializers.CharField(source="golden_set.metric", read_only=True)
+    wrong = WrongAnswerSerializer(many=True, read_only=True, help_text="The first 1,000.")
+
+    class Meta:
+        model = GoldenResult
+        fields = ["version", "golden_set", "metric", "value", "rows", "wrong", "created_at"]
+        read_only_fields = fields
+
+
+class GoldenResultFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+    version = filters.NumberFilter(field_name="version__number")
+    golden_set = filters.NumberFilter(field_name="golden_set__revision")
+
+
+class ShortPages(CursorPages):
+    """Of results with a thousand wrong answers each."""
+
+    page_size = max_page_size = 10
+
+
+@extend_schema(tags=["checks"])
+class ExamplesView(RegistryViewSet[ConformanceExample]):
+    rights: ClassVar[Mapping[str, str]] = {"list": Right.READ, "create": Right.WRITE}
+    queryset = ConformanceExample.objects.none()
+    serializer_class = ExampleSerializer
+    paging_order = "position"
+
+    def get_queryset(self) -> QuerySet[ConformanceExample]:
+        rows = in_scope(ConformanceExample.objects.all(), self.actor, model="version__model_id")
+        return rows.filter(version=self._version())
+
+    @extend_schema(summary="List a version's examples", operation_id="list_examples")
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Give a version examples that its check must reproduce", operation_id="add_examples",
+        request=NewExamplesSerializer, responses={201: ExampleSerializer(many=True)},
+    )  # fmt: skip
+    @idempotent()
+    def create(self, request: Request, slug: str, number: int) -> Response:
+        given = self.read(NewExamplesSerializer)
+        made = services.add_examples(version=self._version(), **given, by=self.actor)
+        return Response(self.get_serializer(made, many=True).data, status=201)
+
+    def _version(self) -> Version:
+        return version_numbered(model_named(self.kwargs["slug"], self.actor), self.kwargs["number"])
+
+
+@extend_schema(tags=["checks"])
+class GoldenSetView(RegistryViewSet[GoldenSet]):
+    rights: ClassVar[Mapping[str, str]] = {"retrieve": Right.READ, "update": Right.WRITE}
+    queryset = GoldenSet.objects.none()
+    serializer_class = GoldenSetSerializer
+
+    def get_object(self) -> GoldenSet:
+        return selectors.the_golden_set(self._model())
+
+    @extend_schema(summary="Show a Model's golden set", operation_id="show_golden_set")
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().retrieve(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Put a Model's golden set: one JSON object per line, with `inputs` and `label`",
+        operation_id="put_golden_set", parameters=[GoldenSetQuery],
+        request={"application/x-ndjson": OpenApiTypes.BINARY}, responses=GoldenSetSerializer,
+    )  # fmt: skip
+    def update(self, request: Request, slug: str) -> Response:
+        query = GoldenSetQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        model = self._model()
+        if "If-Match" in request.headers:
+            present = selectors.current_golden_set(model)
+            check_if_match(request, etag_of(present) if present is not None else '""')
+        plain = request._request
+        length = _length_of(plain)
+        with reading_place():
+            made = services.put_golden_set(
+                model=model,
+                lines=lines_of(pieces_of(plain.read, length)),
+                **query.validated_data,
+                by=self.actor,
+            )
+        return self.shown(made)
+
+    def _model(self) -> Model:
+        return model_named(self.kwargs["slug"], self.actor)
+
+
+@extend_schema(tags=["checks"])
+class GoldenResultsView(RegistryViewSet[GoldenResult]):
+    rights: ClassVar[Mapping[str, str]] = {"list": Right.READ}
+    queryset = GoldenResult.objects.none()
+    serializer_class = GoldenResultSerializer
+    filterset_class = GoldenResultFilters
+    pagination_class = ShortPages
+
+    def get_queryset(self) -> QuerySet[GoldenResult]:
+        model = model_named(self.kwargs["slug"], self.actor)
+        return selectors.results_for(self.actor).filter(version__model=model)
+
+    @extend_schema(summary="List how versions did on golden sets", operation_id="list_golden_results")
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+
+def _length_of(request: HttpRequest) -> int:
+    given = request.META.get("CONTENT_LENGTH") or ""
+    if not (given.isascii() and given.isdigit() and len(given) < 20):
+        raise LengthMissing
+    if int(given) > MAX_SET_BYTES:
+        raise BodyTooLarge(f"A golden set may have {MAX_SET_BYTES:,} bytes; this one has {int(given):,}.")
+    if not int(given):
+        raise Invalid("The body is empty; send one JSON object per line.")
+    return int(given)

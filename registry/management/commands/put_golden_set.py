@@ -1,0 +1,45 @@
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from registry.catalogue.artifacts import read_chunks
+from registry.catalogue.models import Model
+from registry.intake.examples.bodies import lines_of
+from registry.intake.examples.models import Metric
+from registry.intake.examples.services import put_golden_set
+from registry.management.model_command import ModelCommand
+from registry.record.actors import Actor
+
+
+class Command(ModelCommand):
+    help = "Give a Model the rows by which its versions are compared: a file of JSON lines."
+
+    def add_own_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "file", type=Path, help='One object per line: {"inputs": {"x": [1, 2]}, "label": "cat"}.'
+        )
+        parser.add_argument("--metric", required=True, choices=Metric.values)
+        parser.add_argument(
+            "--floor", type=float, help="The worst value that passes: the largest, for an error."
+        )
+        parser.add_argument(
+            "--margin", type=float, help="How much worse than the live version another may be."
+        )
+        super().add_own_arguments(parser)
+
+    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        try:
+            with options["file"].open("rb") as file:
+                made = put_golden_set(
+                    model=model,
+                    lines=lines_of(read_chunks(file)),
+                    metric=options["metric"],
+                    floor=options["floor"],
+                    margin=options["margin"],
+                    reason=options["reason"],
+                    by=by,
+                )
+        except OSError as error:
+            raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
+        return f"{made} has {made.rows:,} rows; check a version to measure it."
