@@ -1,0 +1,195 @@
+"""Walks the protobuf fields of a file that nobody trusts: through a small window, never the whole file.
+
+Stricter than protobuf where two readers could understand a file differently: a field that may come once comes
+once, and what is not in the table is refused. The file is read and not mapped, for a mapped file that shrinks
+ends the process.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from registry.intake.gate.errors import Malformed, NameTooLong, TooDeep, TooMuch, Truncated
+from registry.intake.gate.limits import GateLimits
+from registry.intake.gate.wording import shown
+
+VARINT, EIGHT, LENGTH, FOUR = 0, 1, 2, 5
+_WINDOW_BYTES = 1 << 16
+_LONGEST = 20  # a tag and a number take no more
+_PADDING = bytes(_LONGEST + 1)  # zeros end every number, so that none is read past the file's end
+_CONTINUED = bytes(range(0x80, 0x100))
+
+
+class Known(NamedTuple):
+    """One field of a message."""
+
+    name: str
+    once: int  # its bit among those that may come only once; 0: may be repeated
+    is_name: bool
+    run: re.Pattern[bytes] | None  # many of it in a row, which count as one field
+
+
+class Message(NamedTuple):
+    """The fields of a message, by their tags: number and wire type."""
+
+    what: str
+    known: Mapping[int, Known]
+
+
+class WireFile:
+    """A file as nested fields."""
+
+    def __init__(self, descriptor: int, size: int, limits: GateLimits) -> None:
+        self._descriptor, self.size, self._limits = descriptor, size, limits
+        self._window, self._base, self._safe = b"", 0, -1
+        self._depth = self._count = 0
+
+    def fields(self, message: Message, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+        """Yield name, start and end of every field between two offsets; a caller takes all of them."""
+        known, longest_name = message.known, self._limits.max_name_bytes
+        at, seen = start, 0
+        self._enter(message)
+        while at < end:
+            if not self._base <= at <= self._safe:
+                self._move_to(at)
+            window, base = self._window, self._base
+            here = at - base + 1
+            tag = window[here - 1]
+            if tag > 0x7F:
+                tag, here = _varint(window, here - 1)
+            field = known.get(tag)
+            if field is None or seen & field.once:
+                raise self._unexpected(message, tag, at)
+            seen |= field.once
+            wire = tag & 7
+            if field.run is not None:
+                here, stop = at - base, self._end_of_run(field.run, at, end)
+            elif wire == LENGTH:
+                size = window[here]
+                here += 1
+                if size > 0x7F:
+                    size, here = _varint(window, here - 1)
+                stop = base + here + size
+                if field.is_name and size > longest_name:
+                    raise self._long_name(message, field, base + here, size)
+            elif wire == VARINT:
+                stop = base + _varint(window, here)[1]
+            else:
+                stop = base + here + (8 if wire == EIGHT else 4)
+            if stop > end:
+                raise self._beyond(message, at, stop)
+            self._count += 1
+            if self._count > self._limits.max_fields:
+                raise TooMuch(
+                    f"The file holds more than {self._limits.max_fields:,} fields; send a smaller model."
+                )
+            at = stop
+            yield field.name, base + here, stop
+        self._depth -= 1
+
+    def number(self, at: int) -> int:
+        """Read the number of a field, as a signed one of 64 bits."""
+        self._move_near(at)
+        return _signed(_varint(self._window, at - self._base)[0])
+
+    def numbers(self, start: int, end: int) -> list[int]:
+        """Read numbers that are packed; call it for short lists only."""
+        packed, found, here = self.text(start, end) + _PADDING, [], 0
+        while here < end - start:
+            value, here = _varint(packed, here)
+            found.append(_signed(value))
+        return found
+
+    def text(self, start: int, end: int) -> bytes:
+        """Read the bytes of a field; call it for what is known to be short."""
+        if self._base <= start and end <= self._base + len(self._window) - len(_PADDING):
+            return self._window[start - self._base : end - self._base]
+        return self._read(start, end - start)
+
+    def count_ends(self, start: int, end: int) -> int:
+        """Count the bytes that end a number, piece by piece."""
+        count = 0
+        for at in range(start, end, 1 << 20):
+            piece = self._read(at, min(1 << 20, end - at))
+            count += len(piece.translate(None, _CONTINUED))
+        return count
+
+    def _enter(self, message: Message) -> None:
+        self._depth += 1
+        if self._depth > self._limits.max_depth:
+            raise TooDeep(
+                f"The file nests more than {self._limits.max_depth} messages, the last of them a {message.what};"
+                " export the model with fewer graphs inside each other."
+            )
+
+    def _end_of_run(self, run: re.Pattern[bytes], at: int, end: int) -> int:
+        start = at
+        while at < end:
+            self._move_near(at)
+            last = min(end - self._base, len(self._window) - len(_PADDING))
+            match = run.match(self._window, at - self._base, last)
+            if match is None:
+                break
+            at = self._base + match.end()
+        return at if at > start else self.size + 1  # not even one fits
+
+    def _move_near(self, at: int) -> None:
+        if not self._base <= at <= self._safe:
+            self._move_to(at)
+
+    def _move_to(self, at: int) -> None:
+        piece = self._read(at, min(_WINDOW_BYTES, self.size - at))
+        self._window, self._base = piece + _PADDING, at
+        end = at + len(piece)
+        self._safe = end if end == self.size else end - _LONGEST
+
+    def _read(self, at: int, size: int) -> bytes:
+        pieces: list[bytes] = []
+        while size > 0:
+            piece = os.pread(self._descriptor, size, at)
+            if not piece:
+                raise Truncated(f"The file became shorter while it was read (at byte {at:,}); send it again.")
+            pieces.append(piece)
+            at, size = at + len(piece), size - len(piece)
+        return b"".join(pieces)
+
+    def _unexpected(self, message: Message, tag: int, at: int) -> Malformed:
+        field = message.known.get(tag)
+        what = f"a second {field.name}" if field else f"an unknown field ({tag >> 3}, wire type {tag & 7})"
+        return Malformed(f"A {message.what} of the file holds {what} at byte {at:,}; export the file again.")
+
+    def _beyond(self, message: Message, at: int, stop: int) -> Truncated | Malformed:
+        if stop > self.size:
+            return Truncated(
+                f"The file breaks off inside a {message.what}: what begins at byte {at:,} needs more than"
+                f" its {self.size:,} bytes; send it again."
+            )
+        return Malformed(
+            f"A {message.what} of the file holds a field at byte {at:,} that is larger than itself; export the file again."
+        )
+
+    def _long_name(self, message: Message, field: Known, start: int, size: int) -> NameTooLong:
+        begin = self.text(start, min(start + 64, self.size))
+        return NameTooLong(
+            f"The {field.name} of a {message.what}, {shown(begin)}, goes on for {size:,} bytes;"
+            f" shorten it to {self._limits.max_name_bytes:,} at most."
+        )
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Read an unsigned number of 64 bits; give it and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+        shift += 7
+        if shift > 63:
+            raise Malformed("The file holds a number of more than 64 bits; export it again.")
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
