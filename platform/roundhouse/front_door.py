@@ -19,6 +19,7 @@ from registry.errors import NotAuthenticated
 from roundhouse import problems
 from roundhouse.middleware import closing_headers
 from roundhouse.request_ids import id_for
+from roundhouse.unread import Body, saying_so
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -37,12 +38,14 @@ class FrontDoor:
         admitted = found and _admitted(environ["HTTP_AUTHORIZATION"])
         if not found or not admitted:
             return self._django(environ, start_response)
+        body = Body(environ)
         try:
-            status, headers, body = _answer(found, admitted, environ)
+            status, headers, text = _answer(found, admitted, environ, body)
         finally:
             close_old_connections()  # what a version that was loaded on demand has opened
-        start_response(status, [*headers, *closing_headers(len(body), admitted.stale_s)])
-        return [body]  # a list: granian sends it in one piece with the headers
+        headers = [*headers, *closing_headers(len(text), admitted.stale_s)]
+        saying_so(start_response, body)(status, headers)
+        return [text]  # a list: granian sends it in one piece with the headers
 
 
 class _Request:
@@ -69,10 +72,11 @@ def _admitted(authorization: str) -> Admitted | None:
     return admitted if Right.PREDICT in rights_of_scopes(admitted.principal.scopes) else None
 
 
-def _answer(found: Hot, admitted: Admitted, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
-    read = environ["wsgi.input"].read
+def _answer(
+    found: Hot, admitted: Admitted, environ: Environ, body: Body
+) -> tuple[str, list[tuple[str, str]], bytes]:
     try:
-        reply = found.answer(environ, read, by=admitted.principal, **found.kwargs)
+        reply = found.answer(environ, body.read, by=admitted.principal, **found.kwargs)
     except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed an answer)
         request: Any = _Request(environ)
         problem = found.say(problems.answer_to(error, request))

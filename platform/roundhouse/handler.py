@@ -1,7 +1,13 @@
 """Django's own way in, made proof against headers that break it before any of our code can answer."""
 
+from collections.abc import Callable
+from typing import Any
+
 import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import HttpResponseBase
+
+from roundhouse.unread import Body, saying_so
 
 
 class Request(WSGIRequest):
@@ -15,6 +21,10 @@ class Request(WSGIRequest):
 
 class Handler(WSGIHandler):
     request_class = Request
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> HttpResponseBase:
+        body = environ["wsgi.input"] = Body(environ)
+        return super().__call__(environ, saying_so(start_response, body))
 
 
 def application() -> Handler:

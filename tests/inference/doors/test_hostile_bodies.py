@@ -182,6 +182,43 @@ def test_body_that_is_shorter_than_it_said_is_refused(server):
     assert statuses <= {400, 429, 503}
 
 
+REFUSED_UNREAD = {
+    "unknown-model": ("/api/v1/models/nobody/predict", (), 404),
+    "oip": ("/v2/models/nobody/infer", (), 404),
+    "no-key": (PREDICT, ("Authorization: Bearer rh_guessed",), 401),
+    "elsewhere": ("/api/v1/models", ("Authorization: Bearer rh_guessed",), 401),
+    "nowhere": ("/api/v1/nowhere", (), 404),
+}
+
+
+@pytest.mark.parametrize(("path", "lines", "status"), REFUSED_UNREAD.values(), ids=REFUSED_UNREAD.keys())
+def test_refusal_before_the_body_says_that_the_connection_ends(server, path, lines, status):
+    """Else the caller's next request on it fails, as the server ends it because of the unread body."""
+    head = server.head(f"Content-Length: {len(ORDINARY)}", path=path)
+    for line in lines:
+        head = head.replace(f"Authorization: Bearer {server.key}".encode(), line.encode())
+
+    with server.connect() as connection:
+        connection.sendall(head)  # and the body later, as many clients do
+        answer = connection.recv(PIECE)
+        with suppress(ConnectionError):
+            connection.sendall(ORDINARY)
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_refusal_after_the_body_keeps_the_connection(server):
+    body = b'{"data": ["a"]}'
+    with server.connect() as connection:
+        for _ in range(3):
+            connection.sendall(server.head(f"Content-Length: {len(body)}"))
+            connection.sendall(body)
+            answer = connection.recv(PIECE)
+            assert answer.startswith(b"HTTP/1.1 422 ")
+            assert b"connection: close" not in answer
+
+
 def test_callers_that_hang_up_leave_their_places(server):
     for _ in range(THREADS * 3):
         with server.connect() as connection:
