@@ -67,7 +67,9 @@ class TryVersionView(_TryView):
 def principal_of(by: Actor) -> Principal:
     """A person as the doors see a caller: with one scope, no key, no tenant, and the reach that is theirs."""
     return Principal(
-        key_id=0,
+        key_id=-(
+            by.user_id or 0
+        ),  # nobody's key; a number of their own gives each person a share of a crowded process
         name=by.name,
         tenant_id=0,
         tenant="",
