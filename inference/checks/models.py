@@ -2,6 +2,30 @@
 
 from django.db import models
 
+from inference.engine.backends import SessionOptions
+from inference.engine.probed import ProbeFact
+
+
+class ProbePassQuerySet(models.QuerySet["ProbePass"]):
+    def record(self, fact: ProbeFact) -> None:
+        self.update_or_create(
+            sha256=fact.sha256,
+            runtime_version=fact.runtime_version,
+            options_digest=fact.options_digest,
+            defaults={"provider": fact.provider},
+        )
+
+    def fact_for(self, *, sha256: str, runtime_version: str, options: SessionOptions) -> ProbeFact | None:
+        """The proof that these bytes load so, if there is one."""
+        row = self.filter(
+            sha256=sha256, runtime_version=runtime_version, options_digest=options.digest
+        ).first()
+        return (
+            ProbeFact(row.sha256, row.runtime_version, row.provider, row.options_digest)
+            if row is not None
+            else None
+        )
+
 
 class ProbePass(models.Model):
     """A file that a disposable child has loaded and run: these bytes, this runtime, this provider, these options."""
@@ -11,6 +35,8 @@ class ProbePass(models.Model):
     provider = models.CharField(max_length=64)
     options_digest = models.CharField(max_length=64)
     at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProbePassQuerySet.as_manager()
 
     class Meta:
         constraints = [

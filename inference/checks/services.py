@@ -1,5 +1,8 @@
-"""Verbs of checks: bring a file in as a version that is known to load, and prove it again where that is needed."""
+"""Verbs of checks: bring a file in as a version that is known to be good, and prove it again where that is needed."""
 
+import os
+import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +10,9 @@ from typing import Any
 from django.db import transaction
 
 from inference.checks.models import ProbePass
-from inference.checks.probe import ProbeResult, probe
+from inference.checks.probe import probe
+from inference.checks.runner import check_version, run_checks, runtime_version
+from inference.checks.steps.subject import OptionsFor
 from inference.engine.backends import SessionOptions
 from inference.engine.errors import NotProbed
 from inference.engine.probed import ProbeFact
@@ -15,12 +20,19 @@ from inference.errors import ProbeFailed
 from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Task, Version
+from registry.catalogue.transitions import Status
 from registry.errors import Invalid
+from registry.intake.checklist.models import CheckRun
+from registry.intake.checklist.transitions import RunState
 from registry.record.actors import Actor
+from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
+from registry.traffic.models import Arm
 from registry.traffic.services import set_split
+from registry.traffic.transitions import Status as SplitStatus
 
-_CHUNK = 2**20
+_RECHECK = "recheck-runtime"
+_RECHECK_LEASE_S = 3600.0  # longer than the longest check
 
 
 def import_version(
@@ -35,18 +47,14 @@ def import_version(
     go_live: bool = False,
     by: Actor,
 ) -> Version:
-    """Store a file, load it in a disposable child, and register it as the next version of a Model.
+    """Store a file, register it as the next version of a Model, and go through its checklist here and now.
 
     The Model is made if there is none, for the task, which is plain tensors unless said. Its first version goes live;
-    a later one only with `go_live`.
+    a later one only with `go_live`. A version that is refused stays where it is listed, with the reason.
     """
     with path.open("rb") as source:
-        file = artifacts.store(iter(lambda: source.read(_CHUNK), b""))
-    result = probe(artifacts.path_of(file.sha256), options)
-    if result.signature is None:
-        raise ProbeFailed(f"{path.name} was refused: {result.message}")
+        file = artifacts.store(artifacts.read_chunks(source))
     with transaction.atomic():
-        _record(result)
         model = Model.objects.filter(slug=slug).first()
         if model is None:
             model = catalogue.create_model(
@@ -55,11 +63,32 @@ def import_version(
         elif task not in {None, model.task}:
             raise Invalid(f"{slug} is for the task {model.task}, which never changes; leave {task} out.")
         version = catalogue.register_version(model=model, file=file, task_config=task_config, by=by)
-        version = catalogue.start_check(version=version, by=by)
-        version = catalogue.pass_check(version=version, signature=result.signature.to_json(), by=by)
-        if go_live or version.number == 1:
-            set_split(model=model, arms={version: WHOLE}, reason="imported", by=by)
-    return version
+    # the live version is measured with these options too, where it must be: they do not change its answers
+    run = run_checks(version_id=version.pk, options_for=lambda _: options, by=by)
+    checked = Version.objects.select_related("model", "artifact").get(pk=version.pk)
+    if not checked.is_servable:
+        raise ProbeFailed(f"{path.name} was refused: {run.reason}")
+    if go_live or checked.number == 1:
+        set_split(model=model, arms={checked: WHOLE}, reason="imported", by=by)
+    return checked
+
+
+def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:
+    """Check live versions again that were checked with another runtime, or are loaded in another way by now.
+
+    One after the other, and by one worker at a time: a check takes cores and memory that serving needs.
+    """
+    holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    done = 0
+    for version_id in _live_version_ids():
+        if not claim(_RECHECK, holder=holder, for_s=_RECHECK_LEASE_S):
+            return done
+        try:
+            if _is_due(version_id, options_for):
+                done += check_version(version_id=version_id, options_for=options_for, by=by) is not None
+        finally:
+            release(_RECHECK, holder=holder)
+    return done
 
 
 def prove(*, sha256: str, options: SessionOptions, runtime_version: str) -> ProbeFact:
@@ -67,24 +96,32 @@ def prove(*, sha256: str, options: SessionOptions, runtime_version: str) -> Prob
 
     There is none after an upgrade of the runtime, or when the options changed.
     """
-    passed = ProbePass.objects.filter(
-        sha256=sha256, runtime_version=runtime_version, options_digest=options.digest
-    ).first()
-    if passed is not None:
-        return ProbeFact(sha256, passed.runtime_version, passed.provider, passed.options_digest)
+    fact = ProbePass.objects.fact_for(sha256=sha256, runtime_version=runtime_version, options=options)
+    if fact is not None:
+        return fact
     result = probe(artifacts.path_of(sha256), options)
     if result.fact is None:
         raise NotProbed(f"The version was refused by the load probe: {result.message}")
-    _record(result)
+    ProbePass.objects.record(result.fact)
     return result.fact
 
 
-def _record(result: ProbeResult) -> None:
-    fact = result.fact
-    if fact is not None:
-        ProbePass.objects.update_or_create(
-            sha256=fact.sha256,
-            runtime_version=fact.runtime_version,
-            options_digest=fact.options_digest,
-            defaults={"provider": fact.provider},
-        )
+def _live_version_ids() -> list[int]:
+    """Ready versions that a current split names."""
+    live = Arm.objects.filter(split__status=SplitStatus.CURRENT, version__status=Status.READY)
+    return list(live.order_by("version_id").values_list("version_id", flat=True).distinct())
+
+
+def _is_due(version_id: int, options_for: OptionsFor) -> bool:
+    """Whether the newest check that ended was of another runtime, or its probe of another way of loading.
+
+    A version that fails is not due again: it was told, and checking it each hour would tell nothing new. Serving
+    processes prove what they load by themselves, so a proof alone does not say that a check was made.
+    """
+    ended = CheckRun.objects.filter(version=version_id).exclude(state=RunState.RUNNING)
+    run = ended.order_by("-number").first()
+    if run is None or run.runtime_version != runtime_version():
+        return True
+    probed = run.lines.filter(step="probe").first()
+    digest = probed.facts.get("options_digest") if probed is not None else None
+    return digest is not None and digest != options_for(version_id).digest

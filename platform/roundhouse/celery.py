@@ -90,6 +90,11 @@ app.conf.update(
             "schedule": 300,
             "options": {"expires": 300},
         },
+        "recheck-runtime": {
+            "task": "inference.recheck_runtime",
+            "schedule": 3600,
+            "options": {"expires": 3600},
+        },
         "pulse": {"task": "inference.record_pulse", "schedule": PULSE_S, "options": {"expires": PULSE_S}},
     },
 )
@@ -105,6 +110,12 @@ def send_first_pulse(**_: object) -> None:
 @worker_ready.connect
 def sweep_what_a_crash_left(**_: object) -> None:
     app.send_task("registry.sweep_uploads", expires=300)
+
+
+@worker_ready.connect
+def recheck_after_an_upgrade(**_: object) -> None:
+    """A worker that starts may be the first of another runtime."""
+    app.send_task("inference.recheck_runtime", expires=3600)
 
 
 @setup_logging.connect

@@ -5,11 +5,12 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 
 from inference.engine.errors import LoadFailed
-from inference.engine.fake import FakeBackend
+from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 
 
 class Crashing(FakeBackend):
@@ -75,3 +76,31 @@ class Waiting(FakeBackend):
         with path.open("w") as fifo:
             fifo.write(str(os.getpid()))
         time.sleep(600)
+
+
+class Answering(FakeBackend):
+    """Behaves until a run: its rows may be the marks of `inference.engine.fake`."""
+
+
+class DyingOnRows(FakeBackend):
+    """Survives one row, as the probe's, and is killed by more."""
+
+    def load(self, path, options):
+        return FakeSession(FakeModel(on_run=lambda rows: rows > 1 and os.kill(os.getpid(), signal.SIGSEGV)))
+
+
+class HangingInRun(FakeBackend):
+    """Runs for ever, whatever its soft limit says: as one node that is too large does."""
+
+    def load(self, path, options):
+        return FakeSession(FakeModel(on_run=lambda rows: time.sleep(600)))
+
+
+class TakingOver(FakeBackend):
+    """Writes to every descriptor it finds, as code that a file smuggled in would."""
+
+    def load(self, path, options):
+        for descriptor in range(3, 32):
+            with suppress(OSError):
+                os.write(descriptor, b"\x00" * 8 + b"\x00" * 7 + b"\x02" + b"{}")
+        return super().load(path, options)

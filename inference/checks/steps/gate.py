@@ -1,0 +1,31 @@
+"""The step that reads a file's structure before any native parser sees it."""
+
+from inference.checks.steps.findings import Found, StepFailed
+from inference.checks.steps.subject import Subject
+from registry.errors import ArtifactMissing
+from registry.intake.gate import GateLimits, check_file
+from registry.intake.gate.errors import GateRefused
+
+_ADVICE = "Export the model as one ONNX file with its weights inside, and bring it in as the next version."
+
+
+def pass_gate(subject: Subject) -> Found:
+    """Refuse what is not plainly an ONNX model of its own, and tell what it holds."""
+    try:
+        facts = check_file(subject.path(), GateLimits())
+    except ArtifactMissing as error:
+        advice = "Mend the artifact store, or bring the file in again as the next version."
+        raise StepFailed(error.code, f"{subject.version} cannot be read: {error}", advice) from None
+    except GateRefused as refusal:
+        raise StepFailed(
+            refusal.code, f"{subject.version} was refused by the file gate: {refusal}", _ADVICE
+        ) from None
+    return Found({
+        "ir_version": facts.ir_version,
+        "opsets": dict(facts.opsets),
+        "producer": facts.producer,
+        "nodes": facts.nodes,
+        "initializers": facts.initializers,
+        "initializer_bytes": facts.initializer_bytes,
+        "domains": list(facts.domains),
+    })  # fmt: skip

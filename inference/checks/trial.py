@@ -1,0 +1,200 @@
+"""Runs a file on more than zeros, in a disposable child that answers until it is closed.
+
+Examples reach code that the probe's zeros do not, so this is a child too: a file that hangs or crashes on its
+hundredth row takes no worker with it.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from inference.checks.frames import Frame, Message, read_frame, write_frame
+from inference.checks.probe import CPU_ONLY, ONNX, memory_message, resident_of, start_child
+from inference.engine.backends import SessionOptions, Tensors, type_ndarray
+from inference.engine.signature import Signature
+from inference.engine.warmup import Profile
+
+T = TypeVar("T")
+
+_LOOK_EVERY_S = 0.05
+_DEATH_S = 5.0
+_LOAD_S = 30.0
+_LONGEST_S = 3600.0  # of processor time, for a child whose parent forgot it
+_GRACE_S = 2.0  # for a run to end at its soft limit before the child is ended
+
+
+@dataclass(frozen=True, slots=True)
+class WarmedUp:
+    """What the warm-up ladder found."""
+
+    profile: Profile
+    footprint_bytes: int
+
+
+class TrialFailed(Exception):
+    """The file did not do what was asked. `code` is one of the probe's."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class Trial:
+    """A loaded file, asked as often as one likes; a context manager.
+
+    1. The child limits itself as the probe's does, and dies when the thread that opened it dies.
+    2. Every question has a time limit. A child that passes it, or the memory limit, or writes what is not an
+       answer, is killed; every later question fails as that one did.
+    3. A run that the runtime refuses fails for itself: the next may succeed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: SessionOptions,
+        *,
+        memory_limit_bytes: int = 4 << 30,
+        backend: str = ONNX,
+    ) -> None:
+        self._path, self._options, self._backend = path, options, backend
+        self._memory_limit_bytes = memory_limit_bytes
+        self._own_bytes = 0  # what the child held before the file
+        self._ends_at = 0.0
+        self._end: tuple[str, str] | None = None
+
+    def __enter__(self) -> "Trial":
+        self._folder = tempfile.TemporaryDirectory(prefix="trial-")
+        self._socket, theirs = socket.socketpair()
+        order = {
+            "channel": theirs.fileno(),
+            "path": str(self._path.resolve()),
+            "options": asdict(self._options),
+            "parent": os.getpid(),
+            "is_cpu_only": set(self._options.providers) <= CPU_ONLY,
+            "time_limit_s": _LONGEST_S,
+            "memory_limit_bytes": self._memory_limit_bytes,
+            "backend": self._backend,
+        }
+        with theirs:
+            self._child = start_child("trial_child", order, self._folder.name, [theirs.fileno()])
+        try:
+            self._own_bytes = self._read(
+                _LOAD_S, "at its start", lambda frame: int(frame[0]["resident_bytes"])
+            )
+            self.signature, self.provider = self._read(_LOAD_S, "while loading", _loaded)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def warm_up(self, *, max_batch: int, soft_limit_s: float, time_limit_s: float) -> WarmedUp:
+        """Run the ladder of batch sizes as a serving process would."""
+        asked = {"do": "warm up", "max_batch": max_batch, "soft_limit_s": soft_limit_s}
+        return self._ask(asked, {}, time_limit_s, "in its warm-up", _warmed_up)
+
+    def run(self, inputs: Tensors, *, soft_limit_s: float) -> dict[str, type_ndarray]:
+        """Run prepared inputs once."""
+        asked = {"do": "run", "soft_limit_s": soft_limit_s}
+        return self._ask(asked, inputs, soft_limit_s + _GRACE_S, "while running", self._outputs)
+
+    def _outputs(self, frame: Frame) -> dict[str, type_ndarray]:
+        wanted = {spec.name: spec.dtype for spec in self.signature.outputs}
+        if {name: tensor.dtype for name, tensor in frame[1].items()} != wanted:
+            raise ValueError("These are not the outputs of this file.")
+        return frame[1]
+
+    def _ask(
+        self, asked: Message, tensors: Tensors, limit_s: float, doing: str, take: Callable[[Frame], T]
+    ) -> T:
+        if self._end is not None:
+            raise TrialFailed(*self._end)
+        with suppress(OSError):  # it died before it read everything: what it left to read says more
+            self._socket.settimeout(limit_s)
+            self._socket.sendall(write_frame(asked, tensors))
+        return self._read(limit_s, doing, take)
+
+    def _read(self, limit_s: float, doing: str, take: Callable[[Frame], T]) -> T:
+        self._ends_at = time.monotonic() + limit_s
+        self._socket.settimeout(_LOOK_EVERY_S)
+        try:
+            frame = read_frame(self._receive)
+            if "code" not in frame[0]:
+                return take(frame)
+            code, text = str(frame[0]["code"]), str(frame[0]["text"])
+        except TimeoutError:
+            raise self._killed(
+                "timed_out", f"The file took longer than {limit_s:g} s {doing} and was ended."
+            ) from None
+        except MemoryError:
+            raise self._killed("memory", memory_message(self._memory_limit_bytes)) from None
+        except (OSError, EOFError):
+            raise self._died(doing) from None
+        except (ValueError, LookupError, TypeError):
+            raise self._killed(
+                "crashed_signal", f"The file took over the process that ran it {doing}."
+            ) from None
+        raise TrialFailed(code, memory_message(self._memory_limit_bytes) if code == "memory" else text)
+
+    def _receive(self, count: int) -> bytes:
+        got = bytearray()
+        while len(got) < count:
+            with suppress(TimeoutError):
+                chunk = self._socket.recv(min(count - len(got), 1 << 20))
+                if not chunk:
+                    raise EOFError
+                got += chunk
+            if time.monotonic() > self._ends_at:
+                raise TimeoutError
+            if self._own_bytes and resident_of(self._child.pid) - self._own_bytes > self._memory_limit_bytes:
+                raise MemoryError
+        return bytes(got)
+
+    def _died(self, doing: str) -> TrialFailed:
+        self._kill()  # it is dead, or lives on without us; its status, if it has one, stays what it was
+        status = self._child.returncode or 0
+        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return self._killed("crashed_signal", f"The runtime crashed {doing} ({name}).")
+
+    def _killed(self, code: str, message: str) -> TrialFailed:
+        self._end = (code, message)
+        self._kill()
+        return TrialFailed(code, message)
+
+    def _kill(self) -> None:
+        if self._child.returncode is not None:  # reaped: its number may be somebody else's by now
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):  # stuck in a driver: the kernel ends it when it can
+            self._child.wait(_DEATH_S)
+
+    def _close(self) -> None:
+        self._kill()
+        self._socket.close()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
+        self._folder.cleanup()
+
+
+def _loaded(frame: Frame) -> tuple[Signature, str]:
+    return Signature.from_json(frame[0]["signature"]), str(frame[0]["provider"])
+
+
+def _warmed_up(frame: Frame) -> WarmedUp:
+    told = frame[0]
+    profile = {int(rows): float(seconds) for rows, seconds in told["profile"]}
+    return WarmedUp(profile, int(told["footprint_bytes"]))
