@@ -125,32 +125,32 @@ class GraphWalk:
         return name
 
     def _node(self, start: int, end: int, body: Body, outputs: set[bytes]) -> None:
-        node = Node(self._tally.add("nodes"))
+        node, given = Node(self._tally.add("nodes")), []
         for what, begin, stop in self._file.fields(NODE, start, end):
             if what == "input":
                 continue
             if what == "output":
-                self._output(begin, stop, node, outputs)
+                self._tally.add("outputs of nodes")
+                given.append(self._file.text(begin, stop))
             elif what == "attribute":
                 self._attribute(begin, stop, body, node)
             elif what == "metadata_props":
                 self.entry(begin, stop, node)
             else:
                 self._naming(node, what, begin, stop)
+        self._check_outputs(node, given, outputs)
         body.add(operator(node.domain, node.op_type, node.overload), node)
 
     def _naming(self, node: Node, what: str, start: int, end: int) -> None:
         if what in {"name", "op_type", "domain", "overload"}:
             setattr(node, what, self._file.text(start, end))
 
-    def _output(self, start: int, end: int, node: Node, outputs: set[bytes]) -> None:
-        self._tally.add("outputs of nodes")
-        name = self._file.text(start, end)
-        if name in outputs:
-            raise DuplicateName(
-                f"The {node} gives out {shown(name)}, which a node before it gives out; give each its own name."
-            )
-        if name:  # an output that is left out has none
+    def _check_outputs(self, node: Node, given: list[bytes], outputs: set[bytes]) -> None:
+        for name in filter(None, given):  # one that is left out has no name
+            if name in outputs:
+                raise DuplicateName(
+                    f"The {node} gives out {shown(name)}, which a node before it gives out; give each its own name."
+                )
             outputs.add(name)
 
     def _attribute(self, start: int, end: int, body: Body, owner: object) -> None:

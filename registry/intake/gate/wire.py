@@ -78,7 +78,7 @@ class WireFile:
             else:
                 stop = base + here + (8 if wire == EIGHT else 4)
             if stop > end:
-                raise self._beyond(message, at, stop)
+                raise self._beyond(message, field, at, stop)
             self._count += 1
             if self._count > self._limits.max_fields:
                 raise TooMuch(
@@ -159,14 +159,14 @@ class WireFile:
         what = f"a second {field.name}" if field else f"an unknown field ({tag >> 3}, wire type {tag & 7})"
         return Malformed(f"A {message.what} of the file holds {what} at byte {at:,}; export the file again.")
 
-    def _beyond(self, message: Message, at: int, stop: int) -> Truncated | Malformed:
+    def _beyond(self, message: Message, field: Known, at: int, stop: int) -> Truncated | Malformed:
+        what = f"the {field.name} of a {message.what}, which begins at byte {at:,},"
         if stop > self.size:
             return Truncated(
-                f"The file breaks off inside a {message.what}: what begins at byte {at:,} needs more than"
-                f" its {self.size:,} bytes; send it again."
+                f"The file breaks off: {what} goes beyond its {self.size:,} bytes; send it again."
             )
         return Malformed(
-            f"A {message.what} of the file holds a field at byte {at:,} that is larger than itself; export the file again."
+            f"The file is damaged: {what} is larger than what it is part of; export the file again."
         )
 
     def _long_name(self, message: Message, field: Known, start: int, size: int) -> NameTooLong:
