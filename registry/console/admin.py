@@ -17,13 +17,19 @@ from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
 from registry.catalogue.pages import ScopedPage
-from registry.console.panels import Place, panels_for
+from registry.console.checks import CheckPages, draw_checklist
+from registry.console.comparing import ComparePages
+from registry.console.golden import GoldenPages, draw_golden
+from registry.console.panels import Place, panels_for, register_panel
 from registry.console.verbs import MODEL_VERBS, VERSION_VERBS, Verb
 from registry.errors import RoundhouseError
 from registry.theme import ModelAdmin, ModelForm, TextInput, actor, display
 from registry.traffic.selectors import arms_of, live_arms, open_holds, with_arms, with_live_arms
 
 _SHOWN_ROWS = 20
+
+register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
+register_panel(name="golden set", place=Place.MODEL, render=draw_golden, order=30)
 
 
 class VerbPages(ScopedPage):
@@ -125,7 +131,7 @@ class ModelEditForm(ModelForm[Model]):
 
 
 @admin.register(Model)
-class ModelPage(VerbPages, ModelAdmin[Model]):
+class ModelPage(GoldenPages, VerbPages, ModelAdmin[Model]):
     scope = "pk"
     verbs = MODEL_VERBS
     form = ModelEditForm
@@ -189,7 +195,7 @@ class ModelPage(VerbPages, ModelAdmin[Model]):
 
 
 @admin.register(Version)
-class VersionPage(VerbPages, ModelAdmin[Version]):
+class VersionPage(CheckPages, ComparePages, VerbPages, ModelAdmin[Version]):
     verbs = VERSION_VERBS
     list_display = ["__str__", "status", "size", "made_by", "created_at"]
     list_select_related = ["model", "artifact"]

@@ -1,10 +1,15 @@
 """Reads of the checklist."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
 from django.db.models import Prefetch, QuerySet
 
 from registry.access.selectors import in_scope
 from registry.catalogue.models import Version
 from registry.errors import NotFound
+from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.checklist.transitions import RunState
 from registry.record.actors import Actor
@@ -32,11 +37,38 @@ def the_newest_run(version: Version) -> CheckRun:
     return run
 
 
+def last_facts(version: Version, step: str) -> dict[str, Any]:
+    """What the step measured when it passed last; nothing where it never did."""
+    passed = CheckLine.objects.filter(run__version=version, step=step, state=LineState.PASSED)
+    found = passed.order_by("-id").values_list("facts", flat=True).first()
+    return found if isinstance(found, dict) else {}
+
+
 def running_run(version: Version) -> CheckRun | None:
     return version.check_runs.filter(state=RunState.RUNNING).first()
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody wants a check that no worker has begun."""
+
+    by: str
+    at: datetime
+
+
+def open_question(version: Version, run: CheckRun | None) -> Asked | None:
+    """Who asked for a check after the newest run had begun; None: nobody."""
+    found = _questions(version).values_list("actor_name", "at").first()
+    if found is None or (run is not None and found[1] <= run.started_at):
+        return None
+    return Asked(*found)
+
+
 def who_asked(version: Version) -> str | None:
     """Who asked last for a check of this version, as the record tells."""
+    return _questions(version).values_list("actor_name", flat=True).first()
+
+
+def _questions(version: Version) -> QuerySet[AuditRecord]:
     records = AuditRecord.objects.filter(object_kind="version", object_id=str(version.pk), action="ask_check")
-    return records.order_by("-seq").values_list("actor_name", flat=True).first()
+    return records.order_by("-seq")

@@ -1,0 +1,184 @@
+"""Two versions of a Model side by side: what they take, how fast they are, and where they disagree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from registry.catalogue.models import Version
+from registry.console.facts import short
+from registry.console.plots import Plot, profile_plot
+from registry.errors import ArtifactMissing
+from registry.intake.checklist.selectors import last_facts
+from registry.intake.checklist.signature_diff import Change, signature_diff
+from registry.intake.examples.disagreements import Disagreement, Disagreements, disagreements
+from registry.intake.examples.gate import GoldenGate
+from registry.intake.examples.models import GoldenSet
+from registry.intake.examples.selectors import (
+    champion_of,
+    current_golden_set,
+    golden_gate,
+    golden_rows_numbered,
+    result_of,
+)
+
+_PER_PAGE = 25
+_MOST_OTHERS = 100
+_LONGEST_INPUT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One property of both versions."""
+
+    name: str
+    left: str
+    right: str
+
+    @property
+    def differs(self) -> bool:
+        return self.left != self.right
+
+
+@dataclass(frozen=True, slots=True)
+class ShownDisagreement:
+    found: Disagreement
+    inputs: str
+    expected: str
+    left: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`left` is the other version, `right` the one whose page led here."""
+
+    left: Version
+    right: Version
+    pairs: list[Pair]
+    changes: list[Change] | None
+    plot: Plot | None
+    golden_set: GoldenSet | None
+    gates: Sequence[GoldenGate]
+    disagreements: Disagreements | None
+    page: Page[Disagreement] | None
+    shown: list[ShownDisagreement]
+
+
+def others_of(version: Version) -> list[Version]:
+    """What it can be compared with, the newest first."""
+    others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact")
+    return list(others.order_by("-number")[:_MOST_OTHERS])
+
+
+def other_for(version: Version, number: str) -> Version | None:
+    """The version that was asked for, else the live one, else the one before."""
+    others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact", "derived_from")
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        return others.filter(number=int(number)).first()
+    champion = champion_of(version.model)
+    if champion is not None and champion.pk != version.pk:
+        return others.get(pk=champion.pk)
+    return others.filter(number__lt=version.number).order_by("-number").first() or others.first()
+
+
+def compare(left: Version, right: Version, page_number: str | None) -> Comparison:
+    golden_set = current_golden_set(right.model)
+    left_result, right_result = result_of(left, golden_set), result_of(right, golden_set)
+    both = disagreements(left_result, right_result) if left_result and right_result else None
+    page = Paginator(both.found, _PER_PAGE).get_page(page_number) if both is not None else None
+    facts = [last_facts(version, "warmup") for version in (left, right)]
+    return Comparison(
+        left=left,
+        right=right,
+        pairs=[*_pairs(left, right), *_measured_pairs(*facts)],
+        changes=signature_diff(left.signature, right.signature)
+        if left.signature and right.signature
+        else None,
+        plot=profile_plot(
+            (f"version {version.number}", found.get("profile"))
+            for version, found in zip((left, right), facts, strict=True)
+        ),
+        golden_set=golden_set,
+        gates=[golden_gate(version) for version in (left, right)] if golden_set is not None else (),
+        disagreements=both,
+        page=page,
+        shown=_shown(golden_set, page) if golden_set is not None and page is not None else [],
+    )
+
+
+def _pairs(left: Version, right: Version) -> list[Pair]:
+    described = [_described(version) for version in (left, right)]
+    return [Pair(name, described[0][name], described[1][name]) for name in described[0]]
+
+
+def _described(version: Version) -> dict[str, str]:
+    parent = version.derived_from
+    return {
+        "state": version.status,
+        "file": version.artifact.sha256[:12],
+        "size": filesizeformat(version.artifact.size_bytes).replace("\xa0", " "),
+        "task configuration": short(version.task_config) or "none",
+        "derived from": str(parent.number) if parent is not None else "none",
+        "notes": short(version.notes) or "none",
+        "made by": version.made_by,
+        "when": f"{version.created_at:%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:
+    sizes = [found.get("footprint_bytes") for found in (left, right)]
+    told = [
+        filesizeformat(size).replace("\xa0", " ") if isinstance(size, (int, float)) else "not measured"
+        for size in sizes
+    ]
+    return [Pair("memory when loaded", *told)]
+
+
+def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagreement]:
+    found = list(page.object_list)
+    try:
+        rows = golden_rows_numbered(golden_set, [one.row for one in found])
+    except ArtifactMissing:
+        rows = {}  # the answers are ours to show all the same
+    return [
+        ShownDisagreement(
+            one,
+            short(rows[one.row].inputs, _LONGEST_INPUT) if one.row in rows else "",
+            *(short(value, _LONGEST_INPUT) for value in (one.expected, one.left, one.right)),
+        )
+        for one in found
+    ]
+
+
+class ComparePages:
+    """The page behind "Compare with…"."""
+
+    admin_site: admin.AdminSite
+    opts: Any
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.compare_page)
+        page = path("<int:pk>/compare/", view, name="registry_version_compare")
+        return [page, *super().get_urls()]  # type: ignore[misc]
+
+    def compare_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        version: Version = self.version_at(request, pk)  # type: ignore[attr-defined]
+        other = other_for(version, request.GET.get("with", ""))
+        shown = {
+            "opts": self.opts,
+            "title": f"Compare {version}",
+            "version": version,
+            "other": other,
+            "others": others_of(version),
+            "both": compare(other, version, request.GET.get("page")) if other is not None else None,
+        }
+        return TemplateResponse(
+            request, "admin/registry/compare.html", {**self.admin_site.each_context(request), **shown}
+        )
