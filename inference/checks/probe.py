@@ -55,6 +55,7 @@ class ProbeResult:
     load_s: float = 0.0
     run_s: float = 0.0
     peak_rss_bytes: int = 0
+    network_confined: bool = False  # the kernel let the child leave the network
 
     @property
     def has_passed(self) -> bool:
@@ -74,7 +75,8 @@ def probe(
     """Load `path` as it would be served and run it once on example input, within limits, in a child.
 
     1. The file is hashed, and the child loads only bytes of that hash.
-    2. The child limits itself, shares nothing of our environment and dies when the calling thread dies.
+    2. The child limits itself, leaves the network where the kernel lets it, shares nothing of our environment and
+       dies when the calling thread dies.
     3. Whatever it does, this returns within `time_limit_s` and a moment, and nothing of the child is left.
 
     Memory counts beyond what interpreter and runtime take themselves: as address space on the CPU, as
@@ -101,17 +103,20 @@ def probe(
         watch, status = _followed(order, time_limit_s, memory_limit_bytes)
     except OSError as error:
         return ProbeResult("not_started", f"The probe could not be started ({error.strerror}).", asked)
-    last = watch.last
+    last, confined = watch.last, watch.network_confined
     if last.get("phase") != "done" or watch.cause:
         code, message = _explain(watch, status, time_limit_s, memory_limit_bytes)
-        return ProbeResult(code, message, asked)
+        return ProbeResult(code, message, asked, network_confined=confined)
     if last["code"] != "passed":
         message = memory_message(memory_limit_bytes) if last["code"] == "memory" else last["message"]
-        return ProbeResult(last["code"], message, asked, peak_rss_bytes=last["peak_rss_bytes"])
+        return ProbeResult(
+            last["code"], message, asked, peak_rss_bytes=last["peak_rss_bytes"], network_confined=confined
+        )
     return ProbeResult(
         signature=Signature.from_json(last["signature"]),
         fact=ProbeFact(sha256, last["runtime_version"], last["provider"], options.digest),
         provider_asked=asked,
+        network_confined=confined,
         **{name: last[name] for name in _REPORTED},
     )
 
@@ -147,6 +152,7 @@ class _Watch:
         self._size = 0
         self.last: dict[str, Any] = {}
         self.cause = ""
+        self.network_confined = False
 
     def follow(self) -> None:
         pipe = self.pipe.fileno()
@@ -172,6 +178,7 @@ class _Watch:
             try:
                 self.last = json.loads(line)
                 self._own_bytes = self._own_bytes or self.last["resident_bytes"]
+                self.network_confined |= self.last.get("network_confined", False) is True
             except (ValueError, LookupError, TypeError):  # only a child that is no longer ours writes this
                 self.cause = "crashed_signal"
                 return

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from inference.checks.network import leave_network
 from inference.engine.backends import Backend, SessionOptions
 from inference.engine.errors import EngineError, LoadFailed
 from inference.engine.tensors import example_for
@@ -25,12 +26,13 @@ _OUT_OF_MEMORY = ("bad_alloc", "failed to allocate", "bad allocation", "out of m
 def main() -> NoReturn:
     order = json.loads(sys.argv[1])
     report = take_stdout()
+    is_confined = leave_network()  # before the death signal, which new rights could take back
     die_with(order["parent"])
     module, _, name = order["backend"].partition(":")
     backend: Backend = getattr(importlib.import_module(module), name)()
     runtime_version = backend.runtime_version()
     limit(order)
-    os.write(report, _line(phase="loading", resident_bytes=_statm()[1]))
+    os.write(report, _line(phase="loading", resident_bytes=_statm()[1], network_confined=is_confined))
     try:
         result = _probe(backend, order, report)
     except (EngineError, MemoryError) as error:

@@ -22,8 +22,7 @@ from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Task, Version
 from registry.catalogue.transitions import Status
 from registry.errors import Invalid
-from registry.intake.checklist.models import CheckRun
-from registry.intake.checklist.transitions import RunState
+from registry.intake.checklist.models import CheckLine
 from registry.record.actors import Actor
 from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
@@ -113,15 +112,14 @@ def _live_version_ids() -> list[int]:
 
 
 def _is_due(version_id: int, options_for: OptionsFor) -> bool:
-    """Whether the newest check that ended was of another runtime, or its probe of another way of loading.
+    """Whether no check has probed this version with the present runtime, loaded as it is now.
 
-    A version that fails is not due again: it was told, and checking it each hour would tell nothing new. Serving
-    processes prove what they load by themselves, so a proof alone does not say that a check was made.
+    Serving processes prove what they load by themselves, so a proof alone does not say that examples and golden set
+    were looked at. A version that failed its probe is not due again: it was told, and nothing has changed since.
     """
-    ended = CheckRun.objects.filter(version=version_id).exclude(state=RunState.RUNNING)
-    run = ended.order_by("-number").first()
-    if run is None or run.runtime_version != runtime_version():
-        return True
-    probed = run.lines.filter(step="probe").first()
-    digest = probed.facts.get("options_digest") if probed is not None else None
-    return digest is not None and digest != options_for(version_id).digest
+    return not CheckLine.objects.filter(
+        run__version=version_id,
+        run__runtime_version=runtime_version(),
+        step="probe",
+        facts__options_digest=options_for(version_id).digest,
+    ).exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from inference.checks.frames import Frame, read_frame, write_frame
+from inference.checks.network import leave_network
 from inference.checks.probe_child import code_of, die_with, limit, take_stdout
 from inference.engine.backends import Backend, Session, SessionOptions
 from inference.engine.errors import EngineError
@@ -20,6 +21,7 @@ def main() -> NoReturn:
     order = json.loads(sys.argv[1])
     channel = _Channel(order["channel"])
     os.close(take_stdout())
+    leave_network()
     die_with(order["parent"])
     module, _, name = order["backend"].partition(":")
     backend: Backend = getattr(importlib.import_module(module), name)()

@@ -4,6 +4,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from registry.catalogue.models import Model, Version
+from registry.intake.checklist.models import STEPS, CheckRun
+from registry.traffic.models import Arm, Split
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -42,3 +44,42 @@ def test_labels_and_scores_come_together(options):
     with pytest.raises(CommandError, match="both"):
         call_command("import_model", "fruit", FILE, *options)
     assert not Model.objects.exists()
+
+
+class TestRefused:
+    @pytest.fixture
+    def bad(self, tmp_path):
+        path = tmp_path / "bad.onnx"
+        path.write_bytes(b"no model")
+        return str(path)
+
+    def test_nothing_is_live_and_the_reason_is_listed(self, bad):
+        with pytest.raises(CommandError, match=r"bad.onnx was refused: fruit 1 was refused by the file gate"):
+            call_command("import_model", "fruit", bad)
+
+        version = Version.objects.get()
+        assert version.status == "failed" and version.failure
+        assert not Split.objects.exists()
+        assert CheckRun.objects.get().state == "failed"
+
+    def test_the_version_before_it_still_answers(self, bad):
+        call_command("import_model", "fruit", FILE)
+
+        with pytest.raises(CommandError, match="fruit 2"):
+            call_command("import_model", "fruit", bad, "--live")
+
+        (arm,) = Arm.objects.filter(split__status="current")
+        assert arm.version.number == 1
+
+    def test_labels_that_do_not_fit_are_refused(self):
+        with pytest.raises(CommandError, match="2 labels"):
+            call_command("import_model", "fruit", FILE, "--labels", "a,b", "--scores", "logits")
+        assert not Split.objects.exists()
+
+
+def test_an_import_goes_through_the_same_checklist_as_an_upload():
+    call_command("import_model", "fruit", FILE)
+
+    run = CheckRun.objects.get()
+    assert (run.state, [line.step for line in run.lines.order_by("id")]) == ("passed", list(STEPS))
+    assert "import_model" in run.asked_by

@@ -1,0 +1,71 @@
+"""One number of many rows."""
+
+import random
+
+import pytest
+
+from inference.checks.answers.metrics import KEPT_WRONG, Accuracy, MacroF1, MeanError
+
+
+def tallied(kind, pairs):
+    tally = kind()
+    for row, (expected, got) in enumerate(pairs, start=1):
+        tally.add(row, expected, got)
+    return tally
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    tally = tallied(Accuracy, [("a", "a"), ("b", "a"), ("b", "b"), ("c", None)])
+
+    assert tally.value() == 0.5
+    assert tally.wrong() == [
+        {"row": 2, "expected": "b", "got": "a"},
+        {"row": 4, "expected": "c", "got": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "value"),
+    [
+        ([("a", "a"), ("b", "b")], 1.0),
+        ([("a", "b"), ("b", "a")], 0.0),
+        ([("a", "a")] * 9 + [("b", "a")], 18 / 19 / 2),  # right in 90 %, and blind to b
+        ([("a", "a"), ("a", "b"), ("b", "b")], 2 / 3),
+        ([("a", "a"), ("a", "x")], 1 / 3),  # a label that nothing is called counts against it
+    ],
+    ids=["right", "swapped", "blind to the rare", "mixed", "unknown answer"],
+)
+def test_f1_is_the_mean_over_labels(pairs, value):
+    assert tallied(MacroF1, pairs).value() == pytest.approx(value)
+
+
+def test_f1_agrees_with_its_definition():
+    source = random.Random(7)
+    pairs = [(source.choice("abc"), source.choice("abcd")) for _ in range(200)]
+
+    def f1(name):
+        hits = sum(expected == got == name for expected, got in pairs)
+        precision = hits / max(1, sum(got == name for _, got in pairs))
+        recall = hits / max(1, sum(expected == name for expected, _ in pairs))
+        return 2 * precision * recall / (precision + recall) if hits else 0
+
+    assert tallied(MacroF1, pairs).value() == pytest.approx(sum(map(f1, "abcd")) / 4)
+
+
+def test_error_is_the_mean_over_rows_of_their_mean_distance():
+    tally = tallied(MeanError, [([0.0, 0.0], [1.0, 3.0]), ([5.0], [5.0]), ([1.0], [0.0])])
+
+    assert tally.value() == 1.0
+    assert [one["row"] for one in tally.wrong()] == [1, 3]
+
+
+def test_only_some_wrong_rows_are_kept_the_worst_of_errors():
+    pairs = [(row, -1) for row in range(3 * KEPT_WRONG)]
+    assert [one["row"] for one in tallied(Accuracy, pairs).wrong()] == list(range(1, KEPT_WRONG + 1))
+
+    worst = tallied(MeanError, [([float(row)], [0.0]) for row in range(3 * KEPT_WRONG)]).wrong()
+    assert (len(worst), worst[0]["row"], worst[-1]["row"]) == (KEPT_WRONG, 3 * KEPT_WRONG, 2 * KEPT_WRONG + 1)
+
+
+def test_no_rows_are_no_division_by_zero():
+    assert [tallied(kind, []).value() for kind in (Accuracy, MacroF1, MeanError)] == [0, 0, 0]
