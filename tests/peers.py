@@ -22,6 +22,7 @@ TRITONCLIENT = (
 )
 REQUESTS = ("requests==2.34.2", "numpy>=2,<3")
 OPENAPI_CLIENT = ("openapi-python-client==0.29.1",)
+SCHEMATHESIS = ("schemathesis==4.32.5",)
 
 
 def tritonclient_python() -> Path:
@@ -37,6 +38,11 @@ def requests_python() -> Path:
 def openapi_client_python() -> Path:
     """The Python of somebody who makes a client from the OpenAPI description."""
     return _environment("openapi-client", OPENAPI_CLIENT)
+
+
+def schemathesis_python() -> Path:
+    """The Python of schemathesis, which makes requests from the OpenAPI description and compares the answers with it."""
+    return _environment("schemathesis", SCHEMATHESIS)
 
 
 def _environment(name: str, packages: tuple[str, ...]) -> Path:
