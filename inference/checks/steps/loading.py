@@ -114,7 +114,7 @@ def _probe_facts(subject: Subject, result: ProbeResult) -> dict[str, Any]:
         "load_s": round(result.load_s, 6),
         "run_s": round(result.run_s, 6),
         "peak_rss_bytes": result.peak_rss_bytes,
-        "network_confined": getattr(result, "network_confined", None),
+        "network_confined": result.network_confined,
     }
 
 

@@ -1,0 +1,96 @@
+"""A file on its way through the running product: uploaded, checked by the worker, asked, measured against."""
+
+import json
+import os
+import signal
+import urllib.request
+
+import pytest
+
+from registry.intake.checklist.models import STEPS
+from tests.inference.checks import fruit
+from tests.processes import get, post, serving, wait_until
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("checks"), "--demo") as running:
+        running.wait_ready()
+        yield running
+
+
+class Client:
+    def __init__(self, served):
+        self.url = f"{served.url}/api/v1"
+        self.headers = {"Authorization": f"Bearer {served.credentials['api_key']}"}
+
+    def post(self, path, body):
+        status, answer = post(
+            f"{self.url}/{path}", body, **self.headers, **{"Content-Type": "application/json"}
+        )
+        assert status in {200, 201, 202}, answer
+        return answer
+
+    def put(self, path, content, kind="application/octet-stream"):
+        headers = {**self.headers, "Content-Type": kind}
+        request = urllib.request.Request(f"{self.url}/{path}", data=content, headers=headers, method="PUT")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def upload(self, path, **complete):
+        content = path.read_bytes()
+        upload = self.post("uploads", {"size_bytes": len(content)})["id"]
+        self.put(f"uploads/{upload}?offset=0", content)
+        version = self.post(f"uploads/{upload}/complete", complete)
+        return f"models/{version['model']}/versions/{version['number']}/checks"
+
+    def checks(self, path):
+        status, body = get(f"{self.url}/{path}", **self.headers)
+        return json.loads(body) if status == 200 else None
+
+    def ended(self, path):
+        def look():
+            run = self.checks(path)
+            return run if run is not None and run["state"] != "running" else None
+
+        return wait_until(look, within_s=30, what="the check's end")
+
+
+LABELLED = {"labels": fruit.LABELS, "scores": "logits"}
+NEW = {"title": "Fruit", "task": "classification"}
+
+
+def test_a_file_that_comes_in_is_checked_by_the_worker(served, tmp_path):
+    client = Client(served)
+    path = fruit.write(tmp_path / "m.onnx")
+
+    run = client.ended(client.upload(path, model="fruit", new_model=NEW, task_config=LABELLED))
+
+    assert run["state"] == "passed"
+    assert [line["step"] for line in run["lines"]] == list(STEPS)
+    assert [line["state"] for line in run["lines"]] == ["passed"] * 4 + ["skipped"] * 3
+    assert all(line["ended_at"] for line in run["lines"])
+
+
+def test_a_file_that_is_none_is_refused_with_the_reason(served, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"PK no model")
+    client = Client(served)
+
+    run = client.ended(client.upload(tmp_path / "m.onnx", model="paper", new_model=NEW, task_config=LABELLED))
+
+    assert run["state"] == "failed" and "file gate" in run["reason"]
+    assert run["lines"][0]["code"] == "not_onnx" and run["lines"][0]["advice"]
+    assert get(f"{served.url}/readyz")[0] == 200
+
+
+def test_a_worker_that_is_killed_meanwhile_leaves_a_version_that_another_checks(served, tmp_path):
+    """Messages are hints, and this one comes again when its worker is gone; or the sweeper sends it."""
+    client = Client(served)
+    worker, *_ = served.find(r"celery .* worker")
+    os.kill(worker, signal.SIGKILL)
+
+    path = client.upload(fruit.write(tmp_path / "m.onnx"), model="late", new_model=NEW, task_config=LABELLED)
+
+    assert client.ended(path)["state"] == "passed"
