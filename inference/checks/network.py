@@ -16,4 +16,4 @@ def leave_network() -> bool:
     except (AttributeError, TypeError):  # not Linux
         return False
     # With the right to make one there is no need to become nobody, which a process without it has to.
-    return unshare(_NEW_NETWORK) == 0 or unshare(_NEW_USER | _NEW_NETWORK) == 0
+    return bool(unshare(_NEW_NETWORK) == 0 or unshare(_NEW_USER | _NEW_NETWORK) == 0)
