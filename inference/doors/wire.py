@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from inference.errors import BadBody, BadDeadline, LengthRequired
 from inference.serving.calls import LONGEST_DEADLINE_S
@@ -40,6 +41,11 @@ def read_exactly(read: Read, length: int) -> bytes:
     if missing:
         raise BadBody(f"The body ended {missing} bytes before its Content-Length.")
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def pointer_to(*names: str) -> str:
+    """A place in a JSON body, as a URL fragment (RFC 6901): names of tensors hold slashes more often than not."""
+    return "#" + "".join(f"/{quote(name.replace('~', '~0').replace('/', '~1'))}" for name in names)
 
 
 def read_deadline_s(environ: Environ) -> float | None:

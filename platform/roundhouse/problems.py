@@ -14,6 +14,7 @@ from rest_framework import exceptions as drf
 import inference.doors.oip.errors  # noqa: F401 (its classes find their status by descent)
 from inference import errors as serving
 from inference.doors.rest import errors as rest
+from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from registry import errors as registry
 from registry.intake import errors as intake
@@ -159,10 +160,10 @@ def _from_ours(request: HttpRequest, error: registry.RoundhouseError | engine.En
         log.error("error without a status", error=type(error).__name__, exc_info=error)
         return _from_framework(request, 500)
     more: Problem = {**getattr(error, "members", {})}
-    if isinstance(error, engine.InvalidInput) and error.field:
+    if isinstance(error, engine.InvalidInput) and (error.pointer or error.field):
         more["errors"] = [
             {
-                "pointer": error.pointer or f"#/inputs/{error.field}",
+                "pointer": error.pointer or pointer_to("inputs", error.field),
                 "detail": str(error),
                 "expected": error.expected,
                 "got": error.got,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from inference.doors.rest.errors import NotAPrediction, UnfitForm
+from inference.doors.wire import pointer_to
 from inference.engine.errors import InvalidInput, MissingTensor, UnknownTensor
 from inference.engine.signature import Signature, TensorSpec
 from inference.serving.calls import Inputs, Prediction
@@ -40,7 +41,7 @@ class NamedTensors(Form):
     name = "inputs"
 
     def place(self, error: InvalidInput) -> None:
-        error.pointer = f"#/{self.name}/{error.field}"
+        error.pointer = pointer_to(self.name, error.field)
 
     def inputs(self, signature: Signature) -> Inputs:
         if not isinstance(self.given, dict):
