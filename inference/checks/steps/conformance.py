@@ -1,5 +1,6 @@
 """The step that runs a version's own examples: the same input gives what its makers saw."""
 
+import time
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from inference.engine.signature import Signature
 from registry.intake.examples.models import ConformanceExample
 from registry.intake.examples.selectors import examples_of
 
+BUDGET_S = 300.0  # for all examples together
 _TOLD = 10
 _ADVICE = (
     "Compare the preprocessing and the exporter's options with those that made the example, and bring in"
@@ -31,8 +33,16 @@ def run_examples(subject: Subject) -> Found:
         )
     wrong: list[dict[str, Any]] = []
     first = ""
+    ends_at = time.monotonic() + BUDGET_S
     for done, example in enumerate(examples):
         subject.progress({"done": done, "of": len(examples)})
+        if time.monotonic() > ends_at:
+            raise StepFailed(
+                "out_of_time",
+                f"{subject.version} ran {done} of its {len(examples)} examples in {BUDGET_S:g} s.",
+                "Bring it in again with fewer or smaller examples.",
+                {"done": done, "of": len(examples)},
+            )
         for difference in islice(_compare(subject, example), _TOLD - len(wrong)):
             first = first or f"in example {example.position} {difference}"
             wrong.append({"example": example.position, **difference.to_json()})

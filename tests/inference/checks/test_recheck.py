@@ -111,13 +111,3 @@ def test_the_task_knows_how_versions_are_loaded(live):
     tasks.recheck_runtime.apply().get()
 
     assert len(runs()) == 1
-
-
-def test_the_task_checks_and_says_who_asked(tmp_path):
-    version = fruit.bring_in(onnx_models.identity(tmp_path / "m.onnx"), a_model(), labels=None)
-
-    tasks.check_version.apply(args=[version.pk], kwargs={"asked_by": "anna"}).get()
-
-    version.refresh_from_db()
-    assert version.is_servable
-    assert CheckRun.objects.get().asked_by == "task inference.check_version for anna"

@@ -10,7 +10,7 @@ from onnx import helper
 
 from inference.checks.models import ProbePass
 from inference.checks.runner import check_version, run_checks, runtime_version
-from inference.checks.steps import loading, subject
+from inference.checks.steps import conformance, loading, subject
 from inference.engine.backends import SessionOptions
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
@@ -121,7 +121,7 @@ def garbage(folder):
 
 
 def without_kernel(folder):
-    """Well-formed, and refused by the runtime: there is no kernel for texts."""
+    """Well-formed, and refused by the runtime: a Sigmoid takes no integers."""
     return onnx_models.save(
         folder / "m.onnx",
         [helper.make_node("Sigmoid", ["x"], ["y"])],
@@ -239,6 +239,14 @@ class TestFailures:
         line = self.failed(version, "conformance")
 
         assert (line.code, line.facts) == ("run_failed", {"example": 1})
+
+    def test_more_examples_than_there_is_time_for(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(conformance, "BUDGET_S", -1.0)
+        version = fruit.bring_in(
+            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=fruit.examples()
+        )
+
+        assert self.failed(version, "conformance").code == "out_of_time"
 
 
 def test_another_provider_than_the_one_asked_is_told(tmp_path, monkeypatch):

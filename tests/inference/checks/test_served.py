@@ -85,6 +85,18 @@ def test_a_file_that_is_none_is_refused_with_the_reason(served, tmp_path):
     assert get(f"{served.url}/readyz")[0] == 200
 
 
+def test_many_files_at_once_are_all_checked(served, tmp_path):
+    """More than the worker checks at a time: the others come back."""
+    client = Client(served)
+    path = fruit.write(tmp_path / "m.onnx")
+    checks = [
+        client.upload(path, model=f"fruit-{number}", new_model=NEW, task_config=LABELLED)
+        for number in range(6)
+    ]
+
+    assert [client.ended(check)["state"] for check in checks] == ["passed"] * 6
+
+
 def test_a_worker_that_is_killed_meanwhile_leaves_a_version_that_another_checks(served, tmp_path):
     """Messages are hints, and this one comes again when its worker is gone; or the sweeper sends it."""
     client = Client(served)
