@@ -105,6 +105,8 @@ class World:
     def __init__(self, slug: str = "sample") -> None:
         from axes.models import AccessAttempt
 
+        from registry.intake.checklist.services import end_run, start_run
+        from registry.intake.examples.services import put_golden_set
         from registry.record.checkpoints import write_checkpoint
         from registry.record.subscriptions import Wish, add_subscription, send_test
         from registry.traffic.services import freeze_model
@@ -113,6 +115,12 @@ class World:
         self.model = make.a_live_model(60, 40, slug=slug)
         self.tenant = make.a_tenant(slug)
         self.slug = slug
+        by, version = make.an_actor(), self.model.versions.get(number=1)
+        end_run(run=start_run(version_id=version.pk, runtime_version="1", by=by), signature=None, by=by)
+        put_golden_set(
+            model=self.model, lines=[b'{"inputs": {"x": [1]}, "label": "a"}'], metric="f1", floor=None, margin=None,
+            reason=slug, by=by,
+        )  # fmt: skip
         self.people = {role: make.a_person(role) for role in PEOPLE}
         self.key_texts = {scope: make.a_key(scope, tenant=self.tenant)[1] for scope in KEYS}
         self.subscription, _ = add_subscription(

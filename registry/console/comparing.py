@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -124,7 +124,7 @@ def _described(version: Version) -> dict[str, str]:
         "state": version.status,
         "file": version.artifact.sha256[:12],
         "size": filesizeformat(version.artifact.size_bytes).replace("\xa0", " "),
-        "task configuration": short(version.task_config) or "none",
+        "task configuration": short(version.task_config) if version.task_config else "none",
         "derived from": str(parent.number) if parent is not None else "none",
         "notes": short(version.notes) or "none",
         "made by": version.made_by,
@@ -169,6 +169,8 @@ class ComparePages:
         return [page, *super().get_urls()]  # type: ignore[misc]
 
     def compare_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
         version: Version = self.version_at(request, pk)  # type: ignore[attr-defined]
         other = other_for(version, request.GET.get("with", ""))
         shown = {

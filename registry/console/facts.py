@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from django.template.defaultfilters import filesizeformat
 
 # A page draws these by themselves.
@@ -30,8 +31,8 @@ def duration(seconds: float) -> str:
 
 
 def short(value: Any, longest: int = _LONGEST) -> str:
-    """A value of any kind in one line, cut where it is long."""
-    text = _text("", value)
+    """A value as somebody wrote it, in one line and cut where it is long: texts as they are, the rest as JSON."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 

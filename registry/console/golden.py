@@ -31,7 +31,7 @@ class GoldenForm(forms.Form):
     """A file of JSON lines with what it demands; larger files come over the API."""
 
     file = forms.FileField(
-        label="rows",
+        label="Rows",
         help_text='JSON lines such as {"inputs": {"x": [1, 2]}, "label": "cat"}; at most 5 MiB here, more over the API.',
         widget=forms.FileInput(attrs={"class": "rh-input", "accept": ".jsonl,.ndjson,application/x-ndjson"}),
     )

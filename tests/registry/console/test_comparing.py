@@ -131,7 +131,7 @@ def test_disagreements_come_page_by_page_with_their_inputs(viewer, django_assert
     assert "Page 1 of 2" in first_page
     assert first_page.count("<small>wrong</small>") == 25
     assert last_page.count("<small>wrong</small>") == 6
-    assert "x 39, &lt;script&gt;" in last_page
+    assert "[39,&quot;&lt;script&gt;" in last_page
     assert EVIL not in first_page + last_page
 
 

@@ -34,4 +34,4 @@ def test_durations(seconds, text):
 
 def test_long_values_are_cut():
     assert short("a" * 1000, 10) == "a" * 10 + "…"
-    assert short([1, 2.5, None, True]) == "1, 2.5, none, yes"
+    assert short({"x": [1, 2.5, None, True]}) == '{"x":[1,2.5,null,true]}'
