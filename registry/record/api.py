@@ -16,8 +16,8 @@ from registry.record.subscriptions import RIGHT, Wish
 
 
 class AuditRecordSerializer(serializers.ModelSerializer[AuditRecord]):
-    before = serializers.JSONField(read_only=True, allow_null=True)
-    after = serializers.JSONField(read_only=True, allow_null=True)
+    before = serializers.JSONField(read_only=True)  # null: there was nothing; any value includes null
+    after = serializers.JSONField(read_only=True)
 
     class Meta:
         model = AuditRecord
