@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
+from inference.engine.errors import EngineError
 from inference.engine.signature import DTYPES
 
 MAX_BYTES = 1 << 30
@@ -15,10 +16,22 @@ _SIZES = struct.Struct("!QQ")  # of the JSON, and of all that follows it
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 Message = Mapping[str, Any]
+
+
+class FrameTooLarge(EngineError):
+    """The tensors are too large to be handed over at once."""
+
+
 Frame = tuple[dict[str, Any], dict[str, type_ndarray]]
 
 
 def write_frame(message: Message, tensors: Tensors | None = None) -> bytes:
+    """Write one frame; raises FrameTooLarge before it copies anything."""
+    size = sum(tensor.nbytes for tensor in (tensors or {}).values())
+    if size > MAX_BYTES // 2:
+        raise FrameTooLarge(
+            f"The tensors of one run have {size >> 20:,} MiB, and {MAX_BYTES >> 21:,} are handed over at most."
+        )
     told, data = [], []
     for name, tensor in (tensors or {}).items():
         data.append(_bytes_of(tensor))

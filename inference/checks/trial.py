@@ -10,14 +10,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from inference.checks.frames import Frame, Message, read_frame, write_frame
+from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, write_frame
 from inference.checks.probe import CPU_ONLY, ONNX, memory_message, resident_of, start_child
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
 from inference.engine.signature import Signature
@@ -84,8 +84,13 @@ class Trial:
             "memory_limit_bytes": self._memory_limit_bytes,
             "backend": self._backend,
         }
-        with theirs:
-            self._child = start_child("trial_child", order, self._folder.name, [theirs.fileno()])
+        try:
+            with theirs:
+                self._child = start_child("trial_child", order, self._folder.name, [theirs.fileno()])
+        except OSError:
+            self._socket.close()
+            self._folder.cleanup()
+            raise
         try:
             self._own_bytes = self._read(
                 _LOAD_S, "at its start", lambda frame: int(frame[0]["resident_bytes"])
@@ -106,25 +111,36 @@ class Trial:
         asked = {"do": "warm up", "max_batch": max_batch, "soft_limit_s": soft_limit_s}
         return self._ask(asked, {}, time_limit_s, "in its warm-up", _warmed_up)
 
-    def run(self, inputs: Tensors, *, soft_limit_s: float) -> dict[str, type_ndarray]:
-        """Run prepared inputs once."""
-        asked = {"do": "run", "soft_limit_s": soft_limit_s}
-        return self._ask(asked, inputs, soft_limit_s + _GRACE_S, "while running", self._outputs)
+    def run(
+        self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float
+    ) -> dict[str, type_ndarray]:
+        """Run prepared inputs once; give the named outputs, or all."""
+        asked = {"do": "run", "outputs": outputs, "soft_limit_s": soft_limit_s}
+        wanted = {
+            spec.name: spec.dtype
+            for spec in self.signature.outputs
+            if outputs is None or spec.name in outputs
+        }
 
-    def _outputs(self, frame: Frame) -> dict[str, type_ndarray]:
-        wanted = {spec.name: spec.dtype for spec in self.signature.outputs}
-        if {name: tensor.dtype for name, tensor in frame[1].items()} != wanted:
-            raise ValueError("These are not the outputs of this file.")
-        return frame[1]
+        def take(frame: Frame) -> dict[str, type_ndarray]:
+            if {name: tensor.dtype for name, tensor in frame[1].items()} != wanted:
+                raise ValueError("These are not the outputs of this file.")
+            return frame[1]
+
+        return self._ask(asked, inputs, soft_limit_s + _GRACE_S, "while running", take)
 
     def _ask(
         self, asked: Message, tensors: Tensors, limit_s: float, doing: str, take: Callable[[Frame], T]
     ) -> T:
         if self._end is not None:
             raise TrialFailed(*self._end)
+        try:
+            frame = write_frame(asked, tensors)
+        except FrameTooLarge as error:
+            raise TrialFailed("too_large", str(error)) from None
         with suppress(OSError):  # it died before it read everything: what it left to read says more
             self._socket.settimeout(limit_s)
-            self._socket.sendall(write_frame(asked, tensors))
+            self._socket.sendall(frame)
         return self._read(limit_s, doing, take)
 
     def _read(self, limit_s: float, doing: str, take: Callable[[Frame], T]) -> T:

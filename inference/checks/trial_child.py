@@ -55,7 +55,7 @@ def _answer(session: Session, channel: "_Channel") -> None:
         if asked["do"] == "warm up":
             channel.send(_warm_up(session, asked))
         else:
-            channel.send({}, session.run(tensors, soft_limit_s=asked["soft_limit_s"]))
+            channel.send({}, session.run(tensors, asked["outputs"], soft_limit_s=asked["soft_limit_s"]))
     except (EngineError, MemoryError) as error:
         channel.send({"code": code_of(error), "text": str(error)})
 

@@ -105,7 +105,7 @@ class _Measuring:
 
     def _answers(self, batch: _Batch, output: str) -> list[type_ndarray]:
         try:
-            got = self._trial.run(batch.inputs(), soft_limit_s=self._soft_limit_s)[output]
+            got = self._trial.run(batch.inputs(), [output], soft_limit_s=self._soft_limit_s)[output]
         except TrialFailed as error:
             numbers = f"rows {batch.rows[0].number} to {batch.rows[-1].number}"
             raise StepFailed(

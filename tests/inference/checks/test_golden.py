@@ -135,7 +135,9 @@ class TestRows:
         monkeypatch.setattr(
             Trial,
             "run",
-            lambda self, inputs, **more: sizes.append(len(inputs["x"])) or real(self, inputs, **more),
+            lambda self, inputs, *rest, **more: (
+                sizes.append(len(inputs["x"])) or real(self, inputs, *rest, **more)
+            ),
         )
         model = fruit.fruit_model()
         fruit.put_golden(model, fruit.golden_lines(10))
@@ -169,9 +171,9 @@ class TestRows:
         seen = []
         real = golden.Trial.run
 
-        def run(self, inputs, **more):
+        def run(self, inputs, *rest, **more):
             seen.append(CheckLine.objects.get(step="golden").facts)
-            return real(self, inputs, **more)
+            return real(self, inputs, *rest, **more)
 
         monkeypatch.setattr(Trial, "run", run)
         model = fruit.fruit_model()

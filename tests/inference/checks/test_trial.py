@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from inference.checks import frames
 from inference.checks.trial import Trial, TrialFailed
 from inference.engine.backends import SessionOptions
 from inference.engine.fake import HANG, POISON
@@ -51,6 +52,25 @@ def test_a_file_answers_as_often_as_it_is_asked(tmp_path):
 
     assert [answer[:, 0].tolist() for answer in answers] == [[0, 2], [2, 2], [4, 2]]
     assert children() == before
+
+
+def test_only_what_is_wanted_is_handed_over(tmp_path):
+    with Trial(onnx_models.sum_and_difference(tmp_path / "m.onnx"), OPTIONS) as trial:
+        ones = np.ones((1, 2), np.float32)
+        wanted = trial.run({"a": ones, "b": ones}, ["difference"], soft_limit_s=5)
+
+    assert {name: tensor.tolist() for name, tensor in wanted.items()} == {"difference": [[0, 0]]}
+
+
+def test_what_is_too_large_to_be_handed_over_is_refused_and_nothing_breaks(tmp_path, monkeypatch):
+    with Trial(onnx_models.scaled(tmp_path / "m.onnx", 2.0), OPTIONS) as trial:
+        monkeypatch.setattr(frames, "MAX_BYTES", 64)
+        with pytest.raises(TrialFailed) as refused:
+            trial.run(rows(1, 2, 3), soft_limit_s=5)
+        monkeypatch.undo()
+        assert trial.run(rows(1), soft_limit_s=5)["y"][0, 0] == 2
+
+    assert refused.value.code == "too_large"
 
 
 def test_the_warm_up_runs_the_ladder(tmp_path):
