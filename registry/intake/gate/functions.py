@@ -42,10 +42,13 @@ class Body:
     operators: Counter[Operator] = field(default_factory=Counter)
     first_at: dict[Operator, str] = field(default_factory=dict)  # the first node that asks
 
-    def add(self, asked: Operator, node: object) -> None:
+    def add(self, asked: Operator, node: object) -> bool:
+        """Count one that asks; True: the first that does."""
         self.operators[asked] += 1
-        if asked not in self.first_at:
+        is_first = asked not in self.first_at
+        if is_first:
             self.first_at[asked] = str(node)
+        return is_first
 
 
 class WrittenOut(NamedTuple):

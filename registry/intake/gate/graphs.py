@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 
 from registry.intake.gate.entries import check_entry
 from registry.intake.gate.errors import DuplicateName
@@ -12,6 +13,8 @@ from registry.intake.gate.schema import ATTRIBUTE, FUNCTION, GRAPH, NODE, OPSET,
 from registry.intake.gate.tensors import TensorCheck, Where
 from registry.intake.gate.wire import WireFile
 from registry.intake.gate.wording import shown
+
+_KEPT = 32  # bytes of an output's name; of a longer one its hash is kept
 
 
 @dataclass(slots=True)
@@ -97,6 +100,7 @@ class GraphWalk:
                 self.entry(begin, stop, "the training information")
 
     def opset(self, start: int, end: int) -> None:
+        self._tally.add("operator sets")
         domain, version = b"", 0
         for what, begin, stop in self._file.fields(OPSET, start, end):
             if what == "domain":
@@ -131,7 +135,7 @@ class GraphWalk:
                 continue
             if what == "output":
                 self._tally.add("outputs of nodes")
-                given.append(self._file.text(begin, stop))
+                given.append((begin, stop))
             elif what == "attribute":
                 self._attribute(begin, stop, body, node)
             elif what == "metadata_props":
@@ -139,19 +143,23 @@ class GraphWalk:
             else:
                 self._naming(node, what, begin, stop)
         self._check_outputs(node, given, outputs)
-        body.add(operator(node.domain, node.op_type, node.overload), node)
+        if body.add(operator(node.domain, node.op_type, node.overload), node):
+            self._tally.add("different operators")
 
     def _naming(self, node: Node, what: str, start: int, end: int) -> None:
         if what in {"name", "op_type", "domain", "overload"}:
             setattr(node, what, self._file.text(start, end))
 
-    def _check_outputs(self, node: Node, given: list[bytes], outputs: set[bytes]) -> None:
-        for name in filter(None, given):  # one that is left out has no name
-            if name in outputs:
+    def _check_outputs(self, node: Node, given: list[tuple[int, int]], outputs: set[bytes]) -> None:
+        for begin, stop in given:
+            name = self._file.text(begin, stop)
+            key = name if len(name) <= _KEPT else blake2b(name, digest_size=_KEPT).digest()
+            if key in outputs:
                 raise DuplicateName(
                     f"The {node} gives out {shown(name)}, which a node before it gives out; give each its own name."
                 )
-            outputs.add(name)
+            if name:  # an output that is left out has none
+                outputs.add(key)
 
     def _attribute(self, start: int, end: int, body: Body, owner: object) -> None:
         self._tally.add("attributes")

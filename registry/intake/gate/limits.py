@@ -28,6 +28,8 @@ class GateLimits:
     max_attributes: int = 4_000_000
     max_tensors: int = 1_000_000
     max_functions: int = 10_000
+    max_operators: int = 100_000  # different ones, of the model and of each function
+    max_imports: int = 100_000  # of operator sets
     max_ends: int = 10_000  # inputs and outputs of the model
     max_name_bytes: int = 4_096
     max_text_bytes: int = 16 << 20  # one value of the metadata
@@ -49,6 +51,8 @@ class Tally:
             "attributes": limits.max_attributes,
             "tensors": limits.max_tensors,
             "functions": limits.max_functions,
+            "different operators": limits.max_operators,
+            "operator sets": limits.max_imports,
             "inputs and outputs": limits.max_ends,
             "bytes in sparse tensors": limits.max_dense_bytes,
         }

@@ -97,7 +97,7 @@ class TensorCheck:
             elif what == "indices":
                 self.check(begin, stop, where)
             else:
-                dims += self._dims(what, begin, stop)
+                self._take_dims(dims, what, begin, stop)
         self._tally.add("bytes in sparse tensors", self._elements(dims, where(name)) * bits // 8)
 
     def _read(self, start: int, end: int) -> Tensor:
@@ -120,19 +120,25 @@ class TensorCheck:
             elif what == "metadata_props":
                 check_entry(self._file, self._limits, begin, stop, tensor)
             elif what.startswith("dims"):
-                tensor.dims += self._dims(what, begin, stop)
+                self._take_dims(tensor.dims, what, begin, stop)
             else:
                 self._count_numbers(tensor, what, begin, stop)
         return tensor
 
-    def _dims(self, what: str, start: int, end: int) -> list[int]:
+    def _take_dims(self, dims: list[int], what: str, start: int, end: int) -> None:
         if what == "dims":
-            return [self._file.number(start)]
-        if end - start > 10 * self._limits.max_rank:
-            raise TensorOverflow(
-                f"A tensor has more than {self._limits.max_rank} dimensions; export the file again."
-            )
-        return self._file.numbers(start, end)
+            dims.append(self._file.number(start))
+        elif end - start <= 10 * self._limits.max_rank:
+            dims += self._file.numbers(start, end)
+        else:
+            raise self._too_many_dims()
+        if len(dims) > self._limits.max_rank:
+            raise self._too_many_dims()
+
+    def _too_many_dims(self) -> TensorOverflow:
+        return TensorOverflow(
+            f"A tensor of the file has more than {self._limits.max_rank} dimensions; export the file again."
+        )
 
     def _count_numbers(self, tensor: Tensor, what: str, start: int, end: int) -> None:
         size = end - start
@@ -154,7 +160,7 @@ class TensorCheck:
         for place, size in enumerate(dims):
             is_empty |= size == 0
             count *= size or 1  # an empty tensor's other sizes may still overflow
-            if size < 0 or count > self._limits.max_elements or place >= self._limits.max_rank:
+            if size < 0 or count > self._limits.max_elements:
                 raise TensorOverflow(
                     f"{told} has a shape that no memory holds ({size} in dimension {place}); export the file again."
                 )

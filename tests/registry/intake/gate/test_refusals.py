@@ -248,20 +248,31 @@ class TestOperators:
     def test_a_function_twice(self, refusal):
         assert refusal(a_file(functions=[a_function("Own"), a_function("Own")])).code == "duplicate_name"
 
-    def test_an_output_twice(self, refusal):
-        error = refusal(a_file(helper.make_node("Relu", ["x"], ["y"], name="first")))
+    @pytest.mark.parametrize("name", ["y", "long" * 50])
+    def test_an_output_twice(self, refusal, name):
+        nodes = [helper.make_node("Relu", ["x"], [name], name=place) for place in ("first", "second")]
 
-        assert error.code == "duplicate_name" and "node 'last'" in str(error) and "'y'" in str(error)
+        error = refusal(a_file(*nodes))
+
+        assert error.code == "duplicate_name"
+        assert "node 'second'" in str(error) and f"'{name[:60]}" in str(error)
 
 
 class TestTensors:
-    @pytest.mark.parametrize(
-        "dims", [[-1], [-(2**63), -2], [2**41], [2**20, 2**21], [2**62, 4, 0], [1] * 65], ids=str
-    )
+    @pytest.mark.parametrize("dims", [[-1], [-(2**63), -2], [2**41], [2**20, 2**21], [2**62, 4, 0]], ids=str)
     def test_sizes_that_no_memory_holds(self, refusal, dims):
         error = refusal(a_tensor(dims=dims, raw_data=b"1234"))
 
         assert error.code == "weights_overflow" and "'w'" in str(error)
+
+    @pytest.mark.parametrize("packed", [True, False], ids=["packed", "one-by-one"])
+    @pytest.mark.parametrize("long", [65, 1000])
+    def test_more_dimensions_than_any_tensor_has(self, refusal, long, packed):
+        dims = piece(1, b"\x01" * long) if packed else number(1, 1) * long
+
+        error = refusal(with_raw_graph(piece(5, dims + number(2, 1))))
+
+        assert error.code == "weights_overflow" and "64 dimensions" in str(error)
 
     @pytest.mark.parametrize("long", [2, 1000])
     def test_packed_sizes_too(self, refusal, long):
@@ -315,6 +326,8 @@ class TestLimits:
             ({"max_attributes": 2}, "too_much"),
             ({"max_tensors": 1}, "too_much"),
             ({"max_functions": 1}, "too_much"),
+            ({"max_operators": 2}, "too_much"),
+            ({"max_imports": 2}, "too_much"),
             ({"max_ends": 1}, "too_much"),
             ({"max_plain_bytes": 200}, "too_much"),
             ({"max_text_bytes": 10}, "too_much"),
