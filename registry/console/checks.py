@@ -48,10 +48,6 @@ class ShownLine:
         is_warning = self.line.state == LineState.PASSED and self.line.code
         return "warned" if is_warning else self.line.state
 
-    @property
-    def has_details(self) -> bool:
-        return bool(self.facts or self.changes or self.signature or self.plot)
-
 
 @dataclass(frozen=True, slots=True)
 class ShownCheck:

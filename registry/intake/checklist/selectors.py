@@ -58,17 +58,8 @@ class Asked:
 
 def open_question(version: Version, run: CheckRun | None) -> Asked | None:
     """Who asked for a check after the newest run had begun; None: nobody."""
-    found = _questions(version).values_list("actor_name", "at").first()
+    asked = AuditRecord.objects.filter(object_kind="version", object_id=str(version.pk), action="ask_check")
+    found = asked.order_by("-seq").values_list("actor_name", "at").first()
     if found is None or (run is not None and found[1] <= run.started_at):
         return None
     return Asked(*found)
-
-
-def who_asked(version: Version) -> str | None:
-    """Who asked last for a check of this version, as the record tells."""
-    return _questions(version).values_list("actor_name", flat=True).first()
-
-
-def _questions(version: Version) -> QuerySet[AuditRecord]:
-    records = AuditRecord.objects.filter(object_kind="version", object_id=str(version.pk), action="ask_check")
-    return records.order_by("-seq")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Max, Q, Value
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Q, Value
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
@@ -19,7 +19,7 @@ from registry.intake.checklist import dispatch
 from registry.intake.checklist.facts import storable_facts
 from registry.intake.checklist.line_transitions import ALLOWED, LineState
 from registry.intake.checklist.models import ADVISORY, MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
-from registry.intake.checklist.selectors import running_run, who_asked
+from registry.intake.checklist.selectors import open_question, running_run
 from registry.intake.checklist.transitions import RunState
 from registry.record.actors import Actor
 from registry.record.audit import record_change, storable
@@ -30,7 +30,8 @@ register_kind("recheck_failed", "A version that is ready failed a repeated check
 
 SILENT_AT_MOST = timedelta(minutes=15)
 WENT_AWAY = "The worker that ran this check went away; run it again."
-_UNHEARD_AFTER = timedelta(minutes=1)
+_UNHEARD_AFTER = timedelta(minutes=5)  # a queue may be long, and a message too many is a check too many
+_ASKED_EVERY_S = 60
 _SWEEP_AT_MOST = 100
 _NO_REASON = "The step gave no reason."
 
@@ -56,12 +57,13 @@ def start_run(*, version_id: int, runtime_version: str, by: Actor) -> CheckRun:
     _refuse_unless_checkable(version)
     if version.status == Status.UPLOADED:
         version = catalogue.start_check(version=version, by=by)
-    last = version.check_runs.aggregate(last=Max("number"))["last"] or 0
+    last = version.check_runs.order_by("-number").first()
+    question = open_question(version, last)
     run = CheckRun.objects.create(
         version=version,
-        number=last + 1,
+        number=last.number + 1 if last is not None else 1,
         runtime_version=storable(runtime_version, MAX_RUNTIME),
-        asked_by=who_asked(version) or by.name[:200],
+        asked_by=question.by if question is not None else storable(by.name, 200),
         started_at=timezone.now(),
     )
     CheckLine.objects.bulk_create(CheckLine(run=run, step=step) for step in STEPS)
@@ -169,10 +171,10 @@ def _give_up(run: CheckRun, by: Actor) -> int:
 
 
 def _ask_again() -> None:
-    """A message may get lost; what is still not begun after a minute is asked for again, until a worker takes it."""
+    """A message may get lost; what is still not begun after five minutes is asked for again, until a worker takes it."""
     unheard = Version.objects.filter(status=Status.UPLOADED, created_at__lte=_ago(_UNHEARD_AFTER))
     for version_id in unheard.order_by("pk").values_list("pk", flat=True)[:_SWEEP_AT_MOST]:
-        dispatch.check_version(version_id, expires_s=int(_UNHEARD_AFTER.total_seconds()))
+        dispatch.check_version(version_id, expires_s=_ASKED_EVERY_S)
 
 
 def _judge(version: Version, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> None:

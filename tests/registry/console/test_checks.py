@@ -106,6 +106,19 @@ def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, signed_in)
         assert text in page, text
 
 
+def test_how_far_a_long_step_is_can_be_seen_without_a_click(client, signed_in):
+    version = an_uploaded_version()
+    run = start(version)
+    services.start_line(run=run, step="golden")
+    services.note_progress(run=run, step="golden", facts={"rows": 1_200})
+    signed_in(Role.VIEWER)
+
+    lines = told(client, version)["lines"]
+
+    assert "<dd>1,200</dd>" in lines
+    assert "<details" not in lines
+
+
 def test_what_a_worker_writes_is_escaped(client, signed_in):
     version = an_uploaded_version()
     run = start(version)

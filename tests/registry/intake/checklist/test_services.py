@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from registry.access.policies import task_actor
 from registry.catalogue.models import Version
 from registry.catalogue.services import archive_version
 from registry.errors import Conflict, Invalid, NotAllowed, NotFound, StaleState
@@ -148,6 +149,17 @@ def test_runs_are_counted():
     assert [end(start(version)).number for _ in range(2)] == [1, 2]
 
 
+def test_who_asked_for_an_earlier_run_did_not_ask_for_this_one():
+    version = a_version()
+    services.ask_check(version=version, by=an_actor())
+    end(start(version))
+
+    robot = task_actor("nightly")
+    run = services.start_run(version_id=version.pk, runtime_version="1", by=robot)
+
+    assert (version.check_runs.get(number=1).asked_by, run.asked_by) == ("tester", "task nightly")
+
+
 def test_a_failed_and_an_archived_version_are_not_checked_again():
     failed, archived = an_uploaded_version(), a_version()
     end(start(failed), None)
@@ -249,7 +261,7 @@ class TestSweep:
 
     def test_what_no_worker_has_begun_is_asked_for_again(self, sent, django_capture_on_commit_callbacks):
         old, _new = an_uploaded_version(), an_uploaded_version()
-        Version.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(minutes=2))
+        Version.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(minutes=6))
 
         with django_capture_on_commit_callbacks(execute=True):
             services.sweep()
