@@ -1,1 +1,1 @@
-"""Checks of a file before it serves: in a disposable child, without Django."""
+"""Checks of a version before it serves. Its file runs in disposable children, which know no Django."""

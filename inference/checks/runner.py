@@ -20,12 +20,11 @@ from registry.catalogue.models import Version
 from registry.errors import Conflict
 from registry.intake.checklist import services as checklist
 from registry.intake.checklist.line_transitions import LineState
-from registry.intake.checklist.models import STEPS, CheckRun
+from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun
 from registry.record.actors import Actor
 
 log = structlog.get_logger("roundhouse.checks")
 
-MUST_PASS = frozenset({"gate", "probe", "signature", "warmup", "conformance"})
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 
 
@@ -44,8 +43,8 @@ def check_version(*, version_id: int, options_for: OptionsFor, by: Actor) -> Che
 def run_checks(*, version_id: int, options_for: OptionsFor, by: Actor) -> CheckRun:
     """Run all steps in their order and end the run.
 
-    1. A step that must pass and fails is the last one; the others are skipped and say why.
-    2. The golden set and the differences decide about promotion, not about the version: it becomes ready all the same.
+    1. A step that fails is the last one, unless it only advises; the others are skipped and say why.
+    2. Advice, the golden set's and that of the differences, is for promotion: the version becomes ready all the same.
     3. Only a fault of ours escapes, and leaves the run to the sweeper; then the version can be checked again.
     """
     run = checklist.start_run(version_id=version_id, runtime_version=runtime_version(), by=by)
@@ -55,7 +54,7 @@ def run_checks(*, version_id: int, options_for: OptionsFor, by: Actor) -> CheckR
         for step in STEPS:
             if failed is not None:
                 _skip(run, step, "not_reached", f"Skipped because {failed} failed.")
-            elif not _is_done(run, subject, step, by) and step in MUST_PASS:
+            elif not _is_done(run, subject, step, by) and step not in ADVISORY:
                 failed = step
         signature = subject.signature.to_json() if subject.signature is not None and not failed else None
     return checklist.end_run(run=run, signature=signature, by=by)
