@@ -1,1 +1,1 @@
-"""Answers and what is expected of them: reading, comparing, counting. No database, no child."""
+"""Answers and what is expected of them: reading, comparing, counting. No queries, no child."""

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-KEPT_WRONG = 100
+from registry.intake.examples.models import MAX_WRONG
+
 _LONGEST_TEXT, _MOST_VALUES = 200, 20
 
 Wrong = dict[str, Any]
@@ -35,7 +36,7 @@ class Accuracy:
         self._rows += 1
         if expected == got:
             self._right += 1
-        elif len(self._wrong) < KEPT_WRONG:
+        elif len(self._wrong) < MAX_WRONG:
             self._wrong.append({"row": row, "expected": _short(expected), "got": _short(got)})
 
     def value(self) -> float:
@@ -79,7 +80,7 @@ class MeanError:
         if not distance:
             return
         one = (distance, -row, expected[:_MOST_VALUES], got[:_MOST_VALUES])
-        if len(self._worst) < KEPT_WRONG:
+        if len(self._worst) < MAX_WRONG:
             heapq.heappush(self._worst, one)
         else:
             heapq.heappushpop(self._worst, one)

@@ -185,15 +185,15 @@ class TestRows:
 
         assert seen == [{"done": done, "of": 10, "version": 1} for done in (0, 5)]
 
-    def test_wrong_rows_are_kept_up_to_a_bound(self, tmp_path, monkeypatch):
+    def test_wrong_rows_are_kept_up_to_a_bound(self, tmp_path):
         model = fruit.fruit_model()
-        fruit.put_golden(model, fruit.golden_lines(300, wrong=300))
+        fruit.put_golden(model, fruit.golden_lines(1200, wrong=1200))
         version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), model)
 
         line = check(version)
 
         assert len(line.facts["wrong"]) == 10
-        assert len(GoldenResult.objects.get().wrong) == 100
+        assert len(GoldenResult.objects.get().wrong) == 1000
 
 
 class TestFailures:

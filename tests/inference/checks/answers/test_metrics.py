@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from inference.checks.answers.metrics import KEPT_WRONG, Accuracy, MacroF1, MeanError
+from inference.checks.answers.metrics import MAX_WRONG, Accuracy, MacroF1, MeanError
 
 
 def tallied(kind, pairs):
@@ -60,11 +60,11 @@ def test_error_is_the_mean_over_rows_of_their_mean_distance():
 
 
 def test_only_some_wrong_rows_are_kept_the_worst_of_errors():
-    pairs = [(row, -1) for row in range(3 * KEPT_WRONG)]
-    assert [one["row"] for one in tallied(Accuracy, pairs).wrong()] == list(range(1, KEPT_WRONG + 1))
+    pairs = [(row, -1) for row in range(3 * MAX_WRONG)]
+    assert [one["row"] for one in tallied(Accuracy, pairs).wrong()] == list(range(1, MAX_WRONG + 1))
 
-    worst = tallied(MeanError, [([float(row)], [0.0]) for row in range(3 * KEPT_WRONG)]).wrong()
-    assert (len(worst), worst[0]["row"], worst[-1]["row"]) == (KEPT_WRONG, 3 * KEPT_WRONG, 2 * KEPT_WRONG + 1)
+    worst = tallied(MeanError, [([float(row)], [0.0]) for row in range(3 * MAX_WRONG)]).wrong()
+    assert (len(worst), worst[0]["row"], worst[-1]["row"]) == (MAX_WRONG, 3 * MAX_WRONG, 2 * MAX_WRONG + 1)
 
 
 def test_no_rows_are_no_division_by_zero():
