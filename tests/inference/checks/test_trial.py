@@ -1,6 +1,9 @@
 """The trial: a child that answers many times, and never takes the worker with it."""
 
 import os
+import select
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,6 +14,7 @@ from inference.checks.trial import Trial, TrialFailed
 from inference.engine.backends import SessionOptions
 from inference.engine.fake import HANG, POISON
 from tests.inference.engine import onnx_models
+from tests.processes import ROOT
 
 OPTIONS = SessionOptions()
 MIB = 1 << 20
@@ -193,3 +197,30 @@ class TestMemory:
             ),
         ):
             pass
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from inference.checks.trial import Trial
+from inference.engine.backends import SessionOptions
+with Trial(Path(sys.argv[1]), SessionOptions(), backend="tests.inference.checks.hostile:Waiting"):
+    pass
+"""
+
+
+def test_the_child_dies_with_a_worker_that_is_killed(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(fifo)], cwd=ROOT)
+    with fifo.open() as reader:
+        child = int(reader.read())
+    ended = os.pidfd_open(child)
+
+    try:
+        assert select.select([ended], [], [], 0)[0] == []  # it lives as long as its parent does
+        parent.kill()
+        parent.wait(30)
+        assert select.select([ended], [], [], 30)[0] == [ended]
+    finally:
+        os.close(ended)
