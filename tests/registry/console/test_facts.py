@@ -27,7 +27,10 @@ def test_there_is_an_end():
     assert len(readable({f"fact {number}": 1 for number in range(1000)})) == 24
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.0124, "12 ms"), (3.21, "3.2 s"), (125, "2 min 5 s")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.000412, "0.41 ms"), (0, "0 ms"), (0.0124, "12 ms"), (3.21, "3.2 s"), (125, "2 min 5 s")],
+)
 def test_durations(seconds, text):
     assert duration(seconds) == text
 
