@@ -13,6 +13,7 @@ RoundhouseError
 └── Invalid
     ├── ProbeFailed         a file was refused
     ├── BadDeadline
+    ├── BadRoutingKey
     ├── InvalidOutput       the answer is not a number
     └── BadBody             what was sent cannot be read
         └── LengthRequired
@@ -88,6 +89,12 @@ class LengthRequired(BadBody):
     """Send a Content-Length header; chunked bodies are not accepted here."""
 
     code = "length_required"
+
+
+class BadRoutingKey(Invalid):
+    """X-Routing-Key is empty, or was not ASCII; percent-encode what is not, or leave the header out."""
+
+    code = "bad_routing_key"
 
 
 class BadDeadline(Invalid):

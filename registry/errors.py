@@ -12,6 +12,7 @@ RoundhouseError
 │   ├── StalePrecondition   the caller's If-Match names an older state
 │   ├── IdempotencyInFlight the same request is running now
 │   ├── VersionNotReady     it has not passed its checks, or is archived
+│   ├── GoldenGateFailed    it does worse on the golden set than is demanded
 │   └── ModelFrozen         nothing may gain live share now
 ├── Stopped                 an operator stopped the Model, with a text
 ├── Invalid                 the request itself is wrong
@@ -100,6 +101,12 @@ class VersionNotReady(Conflict):
     """The version is not ready to answer."""
 
     code = "version_not_ready"
+
+
+class GoldenGateFailed(Conflict):
+    """The version does worse on the Model's golden set than is demanded."""
+
+    code = "golden_gate_failed"
 
 
 class ModelFrozen(Conflict):

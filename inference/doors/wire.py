@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from inference.errors import BadBody, BadDeadline, LengthRequired
+from inference.errors import BadBody, BadDeadline, BadRoutingKey, LengthRequired
 from inference.serving.calls import LONGEST_DEADLINE_S
 from registry.errors import BodyTooLarge
 
@@ -46,6 +46,14 @@ def read_exactly(read: Read, length: int) -> bytes:
 def pointer_to(*names: str) -> str:
     """A place in a JSON body, as a URL fragment (RFC 6901): names of tensors hold slashes more often than not."""
     return "#" + "".join(f"/{quote(name.replace('~', '~0').replace('/', '~1'))}" for name in names)
+
+
+def read_routing_key(environ: Environ) -> str | None:
+    """The caller's X-Routing-Key; one that came empty was not ASCII, which the web server cannot hand on."""
+    given: str | None = environ.get("HTTP_X_ROUTING_KEY")
+    if given == "":
+        raise BadRoutingKey
+    return given
 
 
 def read_deadline_s(environ: Environ) -> float | None:

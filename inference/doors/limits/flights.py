@@ -29,7 +29,7 @@ class Flights:
     ) -> None:
         self._room, self._processes, self._most_keys, self._clock = room, processes, most_keys, clock
         self._crowded_at = ceil(room * crowded_from)
-        self._reserve = room // 8
+        self._reserve = min(room - 1, ceil(room / 8))
         self._count = 0
         self._by_key: dict[int, int] = {}
         self._by_limited: dict[str, int] = {}

@@ -15,7 +15,15 @@ from inference.doors.oip.conf import limits
 from inference.doors.oip.errors import BadParameter, BadRequest
 from inference.doors.oip.messages import InferRequest, terms_of
 from inference.doors.short_dispatch import ShortDispatch, as_response
-from inference.doors.wire import Environ, Read, Reply, check_length, read_deadline_s, read_exactly
+from inference.doors.wire import (
+    Environ,
+    Read,
+    Reply,
+    check_length,
+    read_deadline_s,
+    read_exactly,
+    read_routing_key,
+)
 from inference.errors import BadBody
 from inference.serving import runtime, services
 from inference.serving.calls import Call, Description
@@ -61,7 +69,7 @@ def call_for(
         alias=alias,
         inputs=request.inputs,
         outputs=request.output_names,
-        routing_key=environ.get("HTTP_X_ROUTING_KEY"),
+        routing_key=read_routing_key(environ),
         fields=request.parameters,
         within_s=terms.within_s,
         priority=terms.priority,

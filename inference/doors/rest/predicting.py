@@ -13,7 +13,15 @@ from inference.doors.oip.http import call_for
 from inference.doors.oip.messages import InferRequest
 from inference.doors.rest.errors import UnsupportedBody
 from inference.doors.rest.forms import Form, form_of
-from inference.doors.wire import Environ, Read, Reply, check_length, read_deadline_s, read_exactly
+from inference.doors.wire import (
+    Environ,
+    Read,
+    Reply,
+    check_length,
+    read_deadline_s,
+    read_exactly,
+    read_routing_key,
+)
 from inference.engine.errors import InvalidInput
 from inference.errors import BadBody, InvalidOutput
 from inference.serving import services
@@ -87,7 +95,7 @@ def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tupl
         inputs=form.inputs,
         version=asked.version,
         alias=asked.alias,
-        routing_key=environ.get("HTTP_X_ROUTING_KEY"),
+        routing_key=read_routing_key(environ),
         fields=body,
         within_s=read_deadline_s(environ) or DEADLINE_S,
     )

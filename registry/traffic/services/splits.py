@@ -12,7 +12,16 @@ from registry.catalogue.announce import Stamp, lock_model, stamp
 from registry.catalogue.models import CHAMPION, Model, Version, new_salt
 from registry.catalogue.services.aliases import follow_split
 from registry.catalogue.validation import checked_reason
-from registry.errors import Conflict, Invalid, ModelFrozen, NotFound, StaleState, VersionNotReady
+from registry.errors import (
+    Conflict,
+    GoldenGateFailed,
+    Invalid,
+    ModelFrozen,
+    NotFound,
+    StaleState,
+    VersionNotReady,
+)
+from registry.intake.examples.selectors import golden_gate
 from registry.record.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
@@ -50,6 +59,7 @@ def set_split(
     if _gains(present, {version.pk: share for version, share in arms.items()}):
         policies.check_may_set(by, model.pk, gains=True)
         _check_frozen(present)
+        _check_golden(present, arms)
     return _write(present, arms, shadows or {}, why, action="set_split", by=by)
 
 
@@ -281,6 +291,21 @@ def _check_frozen(model: Model) -> None:
             f"{model.slug} is frozen ({hold.text}), so nothing may gain live share. Unfreeze it first; "
             "lowering, stopping and rolling back work all the same."
         )
+
+
+def _check_golden(model: Model, arms: Shares) -> None:
+    """Refuse share to a version that is known to be worse than the Model's golden set demands."""
+    current = _current(model)
+    before = current.shares() if current is not None else {}
+    leader = _champion_id(model)
+    for version, share in arms.items():
+        if share <= before.get(version.pk, 0) or version.pk == leader:
+            continue
+        gate = golden_gate(version)
+        if gate.passes is False:
+            raise GoldenGateFailed(
+                f"{gate.sentence} Mend the version, or put a golden set that says what is demanded now."
+            )
 
 
 def _is_held_by_freeze(model: Model, split: Split) -> bool:

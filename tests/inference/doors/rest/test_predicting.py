@@ -179,6 +179,13 @@ def test_unusable_deadline_is_refused(client, key, live, given):
     assert (response.status_code, response.json()["code"]) == (422, "bad_deadline")
 
 
+def test_routing_key_that_came_empty_is_refused(client, key, live):
+    """The web server hands on a header that is not ASCII as an empty one."""
+    response = _post(client, key, SAMPLE, **{"X-Routing-Key": ""})
+
+    assert (response.status_code, response.json()["code"]) == (422, "bad_routing_key")
+
+
 def test_numbers_that_json_cannot_carry_are_an_error(client, key, live, monkeypatch):
     monkeypatch.setattr("inference.engine.batcher.is_finite", lambda array: False)
     monkeypatch.setattr("inference.engine.batcher.suspects", lambda outputs: tuple(outputs))
