@@ -26,6 +26,7 @@ from registry.access.services import (
 )
 from registry.catalogue.models import Model
 from registry.record.actors import Actor
+from registry.traffic.models import Split
 from roundhouse.env import ROOT, why_unusable
 
 EXAMPLES = ROOT / "examples"
@@ -130,7 +131,7 @@ def _keep(path: Path, credentials: Credentials) -> None:
 def _import_examples(by: Actor) -> None:
     for file in sorted(EXAMPLES.glob("*/model.onnx")):
         slug = file.parent.name
-        if not Model.objects.filter(slug=slug).exists():
+        if not Split.objects.filter(model__slug=slug).exists():  # a first run may have been stopped half-way
             about = json.loads((file.parent / "about.json").read_text())
             import_version(
                 slug=slug,
@@ -139,6 +140,7 @@ def _import_examples(by: Actor) -> None:
                 task=about.get("task"),
                 task_config=about.get("task_config"),
                 path=file,
+                go_live=True,
                 options=session_options(),
                 by=by,
             )

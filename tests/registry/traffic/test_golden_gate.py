@@ -34,7 +34,7 @@ def test_a_version_below_the_floor_gets_nothing(model):
     worse = a_version(model)
     _measured(worse, _demand(model, floor=0.1), 0.5)
 
-    with pytest.raises(GoldenGateFailed, match="but at most 0.1"):
+    with pytest.raises(GoldenGateFailed, match=r"but at most 0\.1"):
         set_split(model=model, arms={worse: 1_000, _champion(model): 9_000}, reason="try", by=an_actor())
     assert model.splits.count() == 1
 
