@@ -23,7 +23,7 @@ class ShortDispatch(APIView):
         self.headers: dict[str, str] = {}
         self.request = Request(request, authenticators=self.get_authenticators())
         try:
-            self.perform_authentication(self.request)
+            self.request._authenticate()  # type: ignore[attr-defined]  # `request.user` does it by a longer way
             self.check_permissions(self.request)
             self.check_throttles(self.request)
             response: HttpResponseBase = self.post(self.request, *args, **kwargs)

@@ -17,8 +17,8 @@ from registry.access.keys import admit
 from registry.access.policies import Right, rights_of_scopes
 from registry.errors import NotAuthenticated
 from roundhouse import problems
-from roundhouse.middleware import closing_headers
 from roundhouse.request_ids import id_for
+from roundhouse.short_way import closing_headers
 from roundhouse.unread import Body, saying_so
 
 Environ = dict[str, Any]

@@ -1,13 +1,18 @@
-"""Django's own way in, made proof against headers that break it before any of our code can answer."""
+"""Django's own way in, proof against headers that break it before our code can answer, and short for predictions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
-from django.http import HttpResponseBase
+from django.db import close_old_connections
 
+from inference.doors import hot
+from inference.doors.hot import Hot
+from roundhouse.short_way import answer_shortly
 from roundhouse.unread import Body, saying_so
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
 
 
 class Request(WSGIRequest):
@@ -22,12 +27,19 @@ class Request(WSGIRequest):
 class Handler(WSGIHandler):
     request_class = Request
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> HttpResponseBase:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:  # type: ignore[override]
         body = environ["wsgi.input"] = Body(environ)
-        return super().__call__(environ, saying_so(start_response, body))
+        start = saying_so(start_response, body)
+        path = environ["PATH_INFO"]
+        is_hot = environ["REQUEST_METHOD"] == "POST" and path.isascii() and not environ.get("SCRIPT_NAME")
+        found = hot.resolve(path) if is_hot else None
+        return super().__call__(environ, start) if found is None else self._shortly(found, environ, start)
 
-
-def application() -> Handler:
-    """What `get_wsgi_application` makes, with our requests."""
-    django.setup(set_prefix=False)
-    return Handler()
+    def _shortly(self, found: Hot, environ: Environ, start: StartResponse) -> list[bytes]:
+        """Leave out Django's signals too, which a prediction needs for nothing but to let connections go."""
+        try:
+            response = answer_shortly(found, self.request_class(environ))
+        finally:
+            close_old_connections()
+        start(f"{response.status_code} {response.reason_phrase}", [*response.items()])
+        return [response.content]

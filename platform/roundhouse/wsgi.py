@@ -3,12 +3,13 @@
 import os
 from multiprocessing.util import Finalize
 
-from roundhouse import handler
+import django
+
 from roundhouse.process import follow_main
 
 follow_main()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
-django = handler.application()
+django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402
 
@@ -17,8 +18,10 @@ from inference.doors.limits import gate  # noqa: E402
 from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
 from registry.access.keys import Keeper  # noqa: E402
 from roundhouse.front_door import FrontDoor  # noqa: E402
+from roundhouse.handler import Handler  # noqa: E402
 
-application = FrontDoor(django) if settings.FRONT_DOOR else django
+handler = Handler()
+application = FrontDoor(handler) if settings.FRONT_DOOR else handler
 
 runtime.start()
 key_keeper = Keeper()
