@@ -30,7 +30,7 @@ class Turns(Generic[T]):
         while (next_one := self._next()) is not None:
             try:
                 work(next_one[0])
-            except Exception as error:  # noqa: BLE001 (those who wait have done nothing wrong)
+            except Exception as error:  # those who wait have done nothing wrong
                 log.error("check ended in an error", item=next_one[0], exc_info=error)
 
     def _next(self) -> tuple[T] | None:
