@@ -22,11 +22,6 @@ KNOWN = {"version": 1, "number": 1, "alias": "champion", "name": "champion"}
 NOWHERE = "http://127.0.0.1:9/hook"
 
 
-@schemathesis.serializer("application/x-ndjson")
-def lines(ctx, value):
-    return value if isinstance(value, bytes) else json.dumps(value)
-
-
 @schemathesis.hook
 def before_call(ctx, case, **kwargs):
     is_prediction = "predictions" in case.operation.tags

@@ -160,7 +160,7 @@ class GoldenSetView(RegistryViewSet[GoldenSet]):
     @extend_schema(
         summary="Put a Model's golden set: one JSON object per line, with `inputs` and `label`",
         operation_id="put_golden_set", parameters=[GoldenSetQuery],
-        request={"application/x-ndjson": OpenApiTypes.BINARY}, responses=GoldenSetSerializer,
+        request={"application/octet-stream": OpenApiTypes.BINARY}, responses=GoldenSetSerializer,
     )  # fmt: skip
     def update(self, request: Request, slug: str) -> Response:
         query = GoldenSetQuery(data=request.query_params.dict())

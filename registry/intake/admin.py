@@ -1,0 +1,125 @@
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from registry.access.policies import Right
+from registry.catalogue.models import Task
+from registry.catalogue.selectors import models_for
+from registry.errors import RoundhouseError
+from registry.intake.models import Upload
+from registry.intake.selectors import uploads_for, uploads_of
+from registry.intake.services import MAX_PART_BYTES, abandon_upload
+from registry.paging import NoCountPaginator
+from registry.theme import ModelAdmin, actor, display
+
+_OFFERED_MODELS = 500
+
+
+@admin.register(Upload)
+class UploadPage(ModelAdmin[Upload]):
+    """Adding is the page that uploads; the rows are written by machines."""
+
+    list_display = ["__str__", "status", "progress", "model_slug", "made_by", "touched_at"]
+    list_filter = ["status"]
+    search_fields = ["file_name", "model_slug", "made_by"]
+    fields = readonly_fields = (
+        "file_name",
+        "status",
+        "failure",
+        "progress",
+        "sha256",
+        "version",
+        "made_by",
+        "made_at",
+        "touched_at",
+    )
+    actions = ["abandon"]
+    show_full_result_count = False
+    paginator = NoCountPaginator
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
+        return self._may(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
+        return False
+
+    def has_abandon_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Upload]:
+        return uploads_for(actor(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        to_version = path(
+            "<str:pk>/made/", self.admin_site.admin_view(self.made), name="registry_upload_made"
+        )
+        return [to_version, *super().get_urls()]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        by = actor(request)
+        models = models_for(by).order_by("slug").values_list("slug", "title")
+        wanted = request.GET.get("model", "")
+        return TemplateResponse(
+            request,
+            "admin/registry/upload.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "title": "Upload a version",
+                "models": models[:_OFFERED_MODELS],
+                "model": models.filter(slug=wanted).first(),
+                "may_make_models": by.may(Right.WRITE),
+                "tasks": Task.choices,
+                "largest": settings.UPLOAD_BYTES,
+                "part": MAX_PART_BYTES,
+                "made": reverse("admin:registry_upload_made", args=["ID"]),
+            },
+        )
+
+    def made(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Lead to the version that an upload of the caller's became."""
+        try:
+            upload = uploads_of(actor(request)).filter(pk=pk).first()
+        except ValidationError:  # no UUID
+            raise Http404 from None
+        if upload is None or upload.version is None:
+            raise Http404
+        return redirect("admin:registry_version_change", upload.version.pk)
+
+    @display(description="received")
+    def progress(self, upload: Upload) -> str:
+        mib = 2**20
+        return f"{upload.received_bytes / mib:,.1f} of {upload.size_bytes / mib:,.1f} MiB"
+
+    @admin.action(description="Abandon the selected uploads", permissions=["abandon"])
+    def abandon(self, request: HttpRequest, uploads: QuerySet[Upload]) -> None:
+        for upload in uploads:
+            try:
+                abandon_upload(upload=upload, by=actor(request))
+            except RoundhouseError as error:
+                messages.error(request, f"{upload}: {error}")
+            else:
+                messages.success(request, f"{upload} is abandoned, and its bytes are gone.")
+
+    def _may(self, request: HttpRequest) -> bool:
+        return Right.WRITE in actor(request).rights

@@ -1,0 +1,531 @@
+// Uploads a file by parts and goes on where it stopped: after a pause, a lost connection or a reload.
+// The server's offset is the truth; this page keeps only which upload belongs to which file.
+"use strict";
+
+(() => {
+  const MOST_WAIT_S = 30;
+  const TRIES = 12; // without any progress, then it pauses
+  const SPEED_OVER_MS = 8000;
+  const LABELS_SHOWN = 2000;
+
+  const page = document.getElementById("rh-upload");
+  const form = document.getElementById("rh-upload-form");
+  const { uploads: UPLOADS, models: MODELS, made: MADE } = page.dataset;
+  const LARGEST = Number(page.dataset.largest);
+  const PART = Number(page.dataset.part);
+  const token = form.elements.csrfmiddlewaretoken.value;
+  const field = form.elements;
+  const chooser = document.getElementById("rh-file");
+  const drop = document.getElementById("rh-drop");
+  const labelFields = form.querySelector("[data-labels]");
+  const progress = form.querySelector(".rh-progress");
+  const said = form.querySelector(".rh-said");
+  const problem = form.querySelector("[role=alert]");
+  const send = form.querySelector("[type=submit]");
+  const pause = form.querySelector("[data-pause]");
+  const cancel = form.querySelector("[data-cancel]");
+
+  let file = null;
+  let current = null; // {id, offset} of the upload under way
+  let state = "idle"; // idle, sending, paused, refused
+  let request = null; // the part in flight
+  let wake = null; // ends a wait between two tries
+  let knownTask = "";
+  let takenLabels = ""; // filled in by us, so ours to take away again
+  chooser.hasChangeListener = true; // the theme's own looks for a text field beside it, and fails
+
+  // What went wrong in the server's words; trying again would not help.
+  class Refusal extends Error {}
+
+  // --- what is kept between reloads
+
+  const PREFIX = `rh-upload:${page.dataset.person}:`;
+  const mark = (one) => `${PREFIX}${one.name}|${one.size}|${one.lastModified}`;
+
+  const kept = {
+    get(key) {
+      try {
+        return JSON.parse(localStorage.getItem(key));
+      } catch {
+        return null;
+      }
+    },
+    set(key, value) {
+      try {
+        localStorage.setItem(key, JSON.stringify(value));
+      } catch {
+        // Private windows and full stores: the upload works, it only cannot be resumed after a reload.
+      }
+    },
+    forget(key) {
+      try {
+        localStorage.removeItem(key);
+      } catch {
+        // as above
+      }
+    },
+    keys() {
+      try {
+        return Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
+      } catch {
+        return [];
+      }
+    },
+  };
+
+  // --- asking the server
+
+  const headers = (more = {}) => ({ "X-CSRFToken": token, Accept: "application/json", ...more });
+
+  async function ask(method, address, body, more) {
+    try {
+      const type = body === undefined ? {} : { "Content-Type": "application/json" };
+      const answer = await fetch(address, { method, headers: headers({ ...type, ...more }), body: JSON.stringify(body) });
+      return { status: answer.status, data: await answer.json().catch(() => ({})) };
+    } catch {
+      return { status: 0, data: {} };
+    }
+  }
+
+  // Not fetch: it does not tell how much of a body has left.
+  function putPart(part, offset) {
+    return new Promise((resolve) => {
+      const xhr = new XMLHttpRequest();
+      const end = () => {
+        request = null;
+        let data = {};
+        try {
+          data = JSON.parse(xhr.responseText);
+        } catch {
+          // no answer, or a proxy's page
+        }
+        resolve({ status: xhr.status, data });
+      };
+      xhr.open("PUT", `${UPLOADS}/${current.id}?offset=${offset}`);
+      for (const [name, value] of Object.entries(headers({ "Content-Type": "application/octet-stream" }))) {
+        xhr.setRequestHeader(name, value);
+      }
+      xhr.upload.onprogress = (event) => show(offset + event.loaded);
+      xhr.onload = xhr.onerror = xhr.onabort = end;
+      request = xhr;
+      xhr.send(part);
+    });
+  }
+
+  const mayHelpToRepeat = ({ status, data }) =>
+    status === 0 || status === 408 || status === 429 || data.retryable === true || (status >= 500 && status !== 507);
+
+  function words({ status, data }) {
+    if (status === 401 || status === 403) return data.detail || "You are no longer logged in. Log in again in another tab, then go on.";
+    const fields = (data.errors || []).map((one) => `${one.pointer.replace(/^#\/?/, "")}: ${one.detail}`);
+    return [data.detail || `The server answered ${status}.`, ...fields].join(" ");
+  }
+
+  // --- telling the person
+
+  const MIB = 2 ** 20;
+  const size = (bytes) => (bytes < 10 * 1024 ? `${bytes.toLocaleString("en")} bytes` : `${(bytes / MIB).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MiB`);
+
+  function time(seconds) {
+    if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+    return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  }
+
+  function tell(sentence) {
+    if (said.textContent !== sentence) said.textContent = sentence;
+  }
+
+  function refuse(sentence) {
+    problem.textContent = sentence;
+    problem.hidden = !sentence;
+    if (sentence) problem.scrollIntoView({ block: "nearest" });
+  }
+
+  let samples = [];
+  let quarter = 0;
+
+  function show(offset) {
+    const now = performance.now();
+    samples.push([now, offset]);
+    while (samples.length > 2 && samples[1][0] < now - SPEED_OVER_MS) samples.shift();
+    const [since, from] = samples[0];
+    const speed = now - since > 400 ? ((offset - from) / (now - since)) * 1000 : 0;
+    const figures = [`${size(offset)} of ${size(file.size)}`];
+    if (state === "sending" && speed > 0 && offset < file.size) figures.push(`${size(speed)}/s`, `${time((file.size - offset) / speed)} left`);
+    progress.hidden = false;
+    progress.querySelector("progress").value = Math.floor((offset / file.size) * 1000);
+    progress.querySelector(".rh-figures").textContent = figures.join(" · ");
+    // Read aloud: quarters only.
+    const reached = Math.floor((offset / file.size) * 4);
+    if (state === "sending" && reached > quarter && reached < 4) tell(`${reached * 25} % has been sent.`);
+    quarter = Math.max(quarter, reached);
+  }
+
+  function become(next) {
+    state = next;
+    const isBusy = state === "sending";
+    send.hidden = isBusy || state === "paused";
+    send.textContent = current && current.offset === file?.size ? "Make the version" : "Upload";
+    pause.hidden = !(isBusy || state === "paused");
+    pause.textContent = state === "paused" ? "Go on" : "Pause";
+    cancel.hidden = !current;
+    chooser.disabled = isBusy || state === "paused" || Boolean(current);
+    drop.classList.toggle("rh-fixed", chooser.disabled);
+  }
+
+  // --- the file
+
+  function choose(chosen) {
+    if (!chosen || chooser.disabled) return;
+    refuse("");
+    file = null;
+    drop.querySelector("[data-chosen]").textContent = "Choose an ONNX file, or drop it here";
+    if (!chosen.name.toLowerCase().endsWith(".onnx")) {
+      return refuse(`${chosen.name} is no ONNX file. Export the model as ONNX; its name then ends with .onnx.`);
+    }
+    if (chosen.size === 0) return refuse(`${chosen.name} is empty.`);
+    if (chosen.size > LARGEST) {
+      return refuse(`${chosen.name} has ${size(chosen.size)}; this installation accepts ${size(LARGEST)}.`);
+    }
+    file = chosen;
+    drop.querySelector("[data-chosen]").textContent = `${file.name}, ${size(file.size)}`;
+    const known = kept.get(mark(file));
+    if (known) {
+      fill(known.fields);
+      start();
+    }
+  }
+
+  // --- the Model
+
+  const where = () => (form.querySelector("[name=where]:checked") || form.querySelector("[name=where]")).value;
+
+  function showFields() {
+    const place = where();
+    for (const part of form.querySelectorAll("[data-when]")) part.hidden = part.dataset.when !== place;
+    labelFields.hidden = (place === "new" ? field.task.value : knownTask) !== "classification";
+    place === "new" ? field.model.removeAttribute("list") : field.model.setAttribute("list", "rh-models");
+  }
+
+  async function lookUp() {
+    const slug = field.model.value.trim();
+    const help = form.querySelector("[data-help]");
+    knownTask = "";
+    if (field.labels.value === takenLabels) field.labels.value = "";
+    help.textContent = "The name of a Model that exists.";
+    if (where() === "known" && slug) {
+      const { status, data } = await ask("GET", `${MODELS}/${encodeURIComponent(slug)}`);
+      if (slug !== field.model.value.trim()) return;
+      if (status === 404) help.textContent = `There is no Model named ${slug}, or you may not see it.`;
+      if (status === 200) {
+        knownTask = data.task;
+        help.textContent = [data.title, `task: ${data.task}`].filter(Boolean).join(" · ");
+        if (knownTask === "classification" && !field.labels.value) await takeLabels(slug);
+      }
+    }
+    showFields();
+  }
+
+  // A next version mostly has the labels of the one before it.
+  async function takeLabels(slug) {
+    const { data } = await ask("GET", `${MODELS}/${encodeURIComponent(slug)}/versions?page_size=1`);
+    const config = data.results?.[0]?.task_config;
+    if (config?.labels && config.labels.length <= LABELS_SHOWN && !field.labels.value) {
+      field.labels.value = takenLabels = config.labels.join("\n");
+      field.scores.value = config.scores;
+    }
+  }
+
+  const KEPT_FIELDS = ["model", "title", "task", "labels", "scores", "notes"];
+
+  const written = () => ({ where: where(), ...Object.fromEntries(KEPT_FIELDS.map((name) => [name, field[name].value])) });
+
+  function fill(fields) {
+    for (const name of KEPT_FIELDS) field[name].value = fields[name] ?? "";
+    const choice = form.querySelector(`[name=where][value=${fields.where === "new" ? "new" : "known"}]`);
+    if (choice) choice.checked = true;
+    lookUp();
+  }
+
+  function wish() {
+    const isNew = where() === "new";
+    const task = isNew ? field.task.value : knownTask;
+    const labels = field.labels.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    return {
+      model: field.model.value.trim(),
+      notes: field.notes.value,
+      ...(isNew ? { new_model: { title: field.title.value.trim(), task } } : {}),
+      ...(task === "classification" ? { task_config: { labels, scores: field.scores.value } } : {}),
+    };
+  }
+
+  function missing() {
+    if (!file) return [chooser, "Choose a file first."];
+    if (!field.model.value.trim()) return [field.model, "Name the Model."];
+    if (where() === "new" && !/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/.test(field.model.value.trim())) {
+      return [field.model, "A name is 1 to 64 lower-case letters, digits and inner hyphens, such as fraud-score."];
+    }
+    if (!labelFields.hidden && !field.labels.value.trim()) return [field.labels, "Name the labels of the classification."];
+    return null;
+  }
+
+  // --- sending
+
+  async function start() {
+    if (state === "sending") return;
+    const lack = missing();
+    if (lack) {
+      refuse(lack[1]);
+      return lack[0].focus();
+    }
+    refuse("");
+    if (!navigator.locks) return run(); // plain http: two tabs with one file then get in each other's way, harmlessly
+    await navigator.locks.request(mark(file), { ifAvailable: true }, async (lock) => {
+      if (lock) return run();
+      refuse(`${file.name} is being uploaded in another tab of this browser.`);
+    });
+  }
+
+  async function run() {
+    become("sending");
+    try {
+      if (!current) await begin();
+      keep();
+      for (;;) {
+        await sendParts();
+        if (state !== "sending") return;
+        if (await complete()) return;
+      }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (state !== "sending" && state !== "refused") return; // paused or cancelled meanwhile
+      refuse(error.message);
+      tell("");
+      become("refused");
+    }
+  }
+
+  const keep = () => kept.set(mark(file), { id: current.id, fields: written() });
+
+  async function begin() {
+    const known = kept.get(mark(file));
+    if (known) {
+      const answer = await repeated(() => ask("GET", `${UPLOADS}/${known.id}`));
+      if (answer.status === 200 && answer.data.status === "complete") return leave(known.id);
+      if (answer.status === 200 && answer.data.status === "open") {
+        current = { id: answer.data.id, offset: answer.data.offset };
+        tell("Going on where it stopped.");
+        return ready();
+      }
+      kept.forget(mark(file));
+    }
+    tell("Uploading.");
+    const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const answer = await repeated(() =>
+      ask("POST", UPLOADS, { size_bytes: file.size, file_name: file.name }, { "Idempotency-Key": key }),
+    );
+    if (answer.status !== 201) throw new Refusal(words(answer));
+    current = { id: answer.data.id, offset: answer.data.offset };
+    ready();
+  }
+
+  function ready() {
+    samples = [];
+    quarter = Math.floor((current.offset / file.size) * 4);
+    become(state);
+    show(current.offset);
+    document.getElementById("rh-waiting").hidden = true;
+  }
+
+  async function sendParts() {
+    let failures = 0;
+    while (state === "sending" && current.offset < file.size) {
+      const part = file.slice(current.offset, current.offset + PART);
+      const answer = await putPart(part, current.offset);
+      if (state !== "sending") return;
+      const before = current.offset;
+      if (answer.status === 200 || Number.isInteger(answer.data.offset)) current.offset = answer.data.offset;
+      else if (!mayHelpToRepeat(answer)) throw await refusalOf(answer);
+      else await checkReadable(part);
+      failures = current.offset > before ? 0 : failures + 1;
+      show(current.offset);
+      if (failures) {
+        await wait(failures, answer);
+        await askOffset();
+      } else if (!said.textContent.endsWith("sent.")) tell("Uploading.");
+    }
+  }
+
+  // An upload that ended meanwhile (swept, cancelled elsewhere) is begun anew by the next press of the button.
+  async function refusalOf(answer) {
+    if (answer.status === 404 || answer.data.code === "upload_ended" || answer.status === 507) forget();
+    return new Refusal(words(answer));
+  }
+
+  async function checkReadable(part) {
+    try {
+      await part.slice(0, 1).arrayBuffer();
+    } catch {
+      const name = file.name;
+      become("refused");
+      throw new Refusal(`${name} can no longer be read: it was changed, moved or deleted. Reload this page and choose it again.`);
+    }
+  }
+
+  async function askOffset() {
+    if (state !== "sending") return;
+    const { status, data } = await ask("GET", `${UPLOADS}/${current.id}`);
+    if (status === 200 && data.status === "open") current.offset = data.offset;
+    else if (status === 200 && data.status !== "complete") throw await refusalOf({ status: 404, data: { detail: data.failure || `This upload is ${data.status}; begin again.` } });
+  }
+
+  async function complete() {
+    tell("All of it is there. The file is being stored.");
+    const answer = await repeated(() => ask("POST", `${UPLOADS}/${current.id}/complete`, wish()));
+    if (state !== "sending") return true;
+    if (answer.status === 201) {
+      leave(current.id);
+      return true;
+    }
+    if (Number.isInteger(answer.data.offset)) {
+      current.offset = answer.data.offset;
+      return false;
+    }
+    throw await refusalOf(answer);
+  }
+
+  function leave(id) {
+    kept.forget(mark(file));
+    tell("It is stored. Its version comes up.");
+    state = "idle";
+    location.assign(MADE.replace("ID", id));
+  }
+
+  async function repeated(work) {
+    for (let failures = 1; ; failures++) {
+      const answer = await work();
+      if (!mayHelpToRepeat(answer)) return answer;
+      await wait(failures, answer);
+      if (state !== "sending") throw new Refusal("");
+    }
+  }
+
+  async function wait(failures, answer) {
+    if (failures > TRIES) {
+      stop("There was no getting through. It waits where it stopped; go on when you like.");
+      return;
+    }
+    const seconds = Math.min(MOST_WAIT_S, 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
+    const why = answer.status === 0 ? "The connection is lost" : answer.data.code === "overloaded" ? "Others are uploading" : "The server is busy";
+    tell(`${why}; trying again in ${time(seconds)}.`);
+    samples = [];
+    await new Promise((resolve) => {
+      wake = resolve;
+      setTimeout(resolve, seconds * 1000);
+    });
+    wake = null;
+  }
+
+  function stop(sentence) {
+    become("paused");
+    request?.abort();
+    wake?.();
+    tell(sentence);
+    if (current) show(current.offset);
+  }
+
+  function forget() {
+    if (file) kept.forget(mark(file));
+    current = null;
+    progress.hidden = true;
+  }
+
+  // --- what a person does
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    start();
+  });
+
+  pause.addEventListener("click", async () => {
+    if (state === "sending") {
+      stop("Paused.");
+      return learnOffset(); // what arrived of the part that was cut is kept
+    }
+    await learnOffset();
+    samples = [];
+    tell("Going on.");
+    start();
+  });
+
+  async function learnOffset() {
+    if (!current) return;
+    const { status, data } = await ask("GET", `${UPLOADS}/${current.id}`);
+    if (status !== 200 || !current) return;
+    current.offset = data.offset;
+    show(current.offset);
+  }
+
+  cancel.addEventListener("click", async () => {
+    const { id } = current;
+    stop("");
+    const answer = await ask("DELETE", `${UPLOADS}/${id}`);
+    if (answer.status !== 204 && answer.status !== 404) {
+      return refuse(`It could not be cancelled: ${words(answer)}`);
+    }
+    forget();
+    refuse("");
+    become("idle");
+    tell("Cancelled. Nothing of it is left on the server.");
+    send.focus();
+  });
+
+  window.addEventListener("online", () => wake?.());
+  chooser.addEventListener("change", () => choose(chooser.files[0]));
+  for (const name of ["dragover", "dragleave", "drop"]) {
+    drop.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("rh-over", name === "dragover" && !chooser.disabled);
+      if (name === "drop") choose(event.dataTransfer.files[0]);
+    });
+  }
+  for (const name of ["dragover", "drop"]) {
+    window.addEventListener(name, (event) => event.preventDefault()); // a file beside the mark must not replace the page
+  }
+  field.model.addEventListener("change", lookUp);
+  field.task?.addEventListener("change", showFields);
+  for (const choice of form.querySelectorAll("[name=where]")) choice.addEventListener("change", lookUp);
+
+  // --- what was not finished
+
+  async function showWaiting() {
+    const list = page.querySelector(".rh-waiting");
+    for (const key of kept.keys()) {
+      const known = kept.get(key);
+      const { status, data } = await ask("GET", `${UPLOADS}/${known?.id}`);
+      if (status === 404 || (status === 200 && data.status !== "open")) kept.forget(key);
+      if (status !== 200 || data.status !== "open") continue;
+      const item = document.createElement("li");
+      const name = document.createElement("b");
+      name.textContent = data.file_name;
+      const figures = document.createElement("span");
+      figures.textContent = `${size(data.offset)} of ${size(data.size_bytes)} for ${known.fields.model}`;
+      const away = document.createElement("button");
+      away.type = "button";
+      away.className = "rh-button";
+      away.textContent = "Cancel it";
+      away.addEventListener("click", async () => {
+        await ask("DELETE", `${UPLOADS}/${data.id}`);
+        kept.forget(key);
+        item.remove();
+        document.getElementById("rh-waiting").hidden = !list.children.length;
+      });
+      item.append(name, figures, away);
+      list.append(item);
+    }
+    document.getElementById("rh-waiting").hidden = !list.children.length || Boolean(current);
+  }
+
+  lookUp();
+  showWaiting();
+})();
