@@ -101,7 +101,7 @@ class TakingOver(FakeBackend):
     """Writes to every descriptor it finds, as code that a file smuggled in would."""
 
     def load(self, path, options):
-        for descriptor in range(3, 32):
+        for descriptor in range(3, 4096):  # the channel keeps the number that it had in the parent
             with suppress(OSError):
                 os.write(descriptor, b"\x00" * 8 + b"\x00" * 7 + b"\x02" + b"{}")
         return super().load(path, options)

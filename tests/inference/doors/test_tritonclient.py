@@ -57,8 +57,9 @@ def called(tmp_path_factory):
         key = served.credentials["api_key"]
         registered = manage("import_model", "echo", _echo(folder / "echo.onnx"), DATA=served.data)
         assert registered.returncode == 0, registered.stderr
-        wait_until(
-            lambda: get(f"{served.url}/v2/models/echo/ready", Authorization=f"Bearer {key}")[0] == 200,
+        ready = f"{served.url}/v2/models/echo/ready"
+        wait_until(  # in every web process; the kernel deals connections out to them
+            lambda: all(get(ready, Authorization=f"Bearer {key}")[0] == 200 for _ in range(16)),
             within_s=20, what=f"the echo model; it said:\n{served.output}",
         )  # fmt: skip
         made = subprocess.run(
