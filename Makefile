@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo serve lint test test-long bench bench-serving lock docs pictures clean
+.PHONY: help demo serve lint test test-long bench bench-serving bench-jobs lock docs pictures clean
 
 help:
 	@echo "make demo       install, prepare and serve with example models (Ctrl-C stops it)"
@@ -41,6 +41,9 @@ lint: $(BIN)/.installed-dev
 bench-serving: $(BIN)/.installed-dev
 	-$(BIN)/python -m bench.serving
 	-$(BIN)/python -m bench.serving.overload
+
+bench-jobs: $(BIN)/.installed-dev
+	$(BIN)/python -m bench.jobs
 
 bench: $(BIN)/.installed-dev
 	$(BIN)/python -m bench

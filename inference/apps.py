@@ -7,9 +7,23 @@ class InferenceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        import inference.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
-        from inference.try_it.panels import draw_for_model, draw_for_version
-        from registry.console import Place, register_panel
+        from django.db.models.signals import post_migrate
 
+        import inference.jobs.tasks
+        import inference.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
+        from inference.jobs import ending
+        from inference.jobs.panels import draw_jobs
+        from inference.serving.stewarding.readiness import engines_are_warm
+        from inference.try_it.panels import draw_for_model, draw_for_version
+        from registry.access.roles import sync_roles
+        from registry.console import Place, register_panel
+        from registry.record.kinds import register_kind
+        from registry.traffic.readiness import register_readiness
+
+        register_readiness(engines_are_warm)
+        for kind, sentence in ending.KINDS.items():
+            register_kind(kind, sentence)
         register_panel(name="try it", place=Place.MODEL, render=draw_for_model, order=10)
         register_panel(name="try it", place=Place.VERSION, render=draw_for_version, order=10)
+        register_panel(name="jobs", place=Place.MODEL, render=draw_jobs, order=20)
+        post_migrate.connect(sync_roles, sender=self)  # the permissions of our pages are there only now

@@ -2,7 +2,22 @@
 
 from inference.checks.models import ProbePass
 from inference.doors.limits.models import RateUse
+from inference.jobs.celery_door.models import RefusedOrder
+from inference.jobs.models import Chunk, Job
+from inference.jobs.stores.models import Store
 from inference.measure.models import ArmMinute
 from inference.serving.models import Pulse
+from inference.serving.stewarding.models import EngineReport, HeldVersion
 
-__all__ = ["ArmMinute", "ProbePass", "Pulse", "RateUse"]
+__all__ = [
+    "ArmMinute",
+    "Chunk",
+    "EngineReport",
+    "HeldVersion",
+    "Job",
+    "ProbePass",
+    "Pulse",
+    "RateUse",
+    "RefusedOrder",
+    "Store",
+]

@@ -1,5 +1,7 @@
 """Celery entry points."""
 
+from typing import Any
+
 from celery import Task, shared_task
 from django.conf import settings
 
@@ -8,14 +10,28 @@ from inference.checks.runner import check_version as check
 from inference.checks.turns import Turns
 from inference.engine.backends import SessionOptions
 from inference.serving import services
+from inference.serving.executors.workers import online
+from inference.serving.executors.workers.messages import RUN_BATCH
 from inference.serving.plans import session_options
+from inference.serving.stewarding import services as stewarding
 from registry.access.policies import task_actor
 from registry.catalogue.selectors import current_serving
+from registry.traffic.services import settle_waiting_splits
 
 CHECK = "inference.check_version"
 RECHECK = "inference.recheck_runtime"
 # A check may take minutes. Some threads of the worker stay free, or webhooks would wait for uploads.
-_turns: Turns[tuple[int, str]] = Turns(max(1, settings.WORKER_THREADS // 2))
+_turns: Turns[tuple[int, str, bool]] = Turns(max(1, settings.WORKER_THREADS // 2))
+
+
+@shared_task(name="inference.sweep_engines")
+def sweep_engines() -> None:
+    stewarding.sweep_engines()
+
+
+@shared_task(name="inference.settle_splits")
+def settle_splits() -> None:
+    settle_waiting_splits(by=task_actor("inference.settle_splits"))
 
 
 @shared_task(name="inference.record_pulse", bind=True)
@@ -23,15 +39,20 @@ def record_pulse(self: Task) -> None:
     services.record_pulse(worker=self.request.hostname or "unknown")
 
 
+@shared_task(name=RUN_BATCH, acks_late=False)  # one that is lost with its worker is sent once more
+def run_batch(**told: Any) -> None:
+    online.answer(told)
+
+
 @shared_task(name=CHECK)
-def check_version(version_id: int, asked_by: str = "") -> None:
-    _turns.do((version_id, asked_by), _check)
+def check_version(version_id: int, asked_by: str = "", only_unfinished: bool = False) -> None:
+    _turns.do((version_id, asked_by, only_unfinished), _check)
 
 
-def _check(asked: tuple[int, str]) -> None:
-    version_id, asked_by = asked
+def _check(asked: tuple[int, str, bool]) -> None:
+    version_id, asked_by, only_unfinished = asked
     by = task_actor(f"{CHECK} for {asked_by}" if asked_by else CHECK)
-    check(version_id=version_id, options_for=_options_for, by=by)
+    check(version_id=version_id, options_for=_options_for, only_unfinished=only_unfinished, by=by)
 
 
 @shared_task(name=RECHECK)

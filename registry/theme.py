@@ -14,7 +14,14 @@ if TYPE_CHECKING:  # the theme's classes carry no types; those of Django that th
     from django.contrib.admin import ModelAdmin, TabularInline, display
     from django.contrib.admin import SimpleListFilter as TextFilter
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserCreationForm
-    from django.forms import CheckboxSelectMultiple, ModelForm, NumberInput, SelectMultiple, TextInput
+    from django.forms import (
+        CheckboxSelectMultiple,
+        FileInput,
+        ModelForm,
+        NumberInput,
+        SelectMultiple,
+        TextInput,
+    )
 else:
     from django import forms as _forms
     from django.utils.timezone import make_aware
@@ -25,6 +32,9 @@ else:
     from unfold.decorators import display
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
     from unfold.widgets import UnfoldAdminDecimalFieldWidget as NumberInput
+
+    # Its script writes a chosen file's name into a text field nearby: any other widget loses a field of the form to it.
+    from unfold.widgets import UnfoldAdminFileFieldWidget as FileInput
     from unfold.widgets import UnfoldAdminSelect2MultipleWidget as SelectMultiple
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
 
@@ -78,6 +88,7 @@ def actor(request: HttpRequest) -> Actor:
 __all__ = [
     "AdminPasswordChangeForm",
     "CheckboxSelectMultiple",
+    "FileInput",
     "ModelAdmin",
     "ModelForm",
     "NumberInput",

@@ -13,14 +13,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("permissions.toml")
 PEOPLE = ("viewer", "operator", "approver", "admin")
-KEYS = ("predict", "registry.read", "registry.write")
+KEYS = ("predict", "registry.read", "registry.write", "registry.download")
 ROLES = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in KEYS))
 # Middleware answers these before the resolver is asked.
 OUTSIDE_THE_RESOLVER = ("/livez", "/readyz")
@@ -31,6 +31,7 @@ WORDS = {
     "name": "champion",
     "alias": "champion",
     "version": "1",
+    "link": "no-such-link",
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 
@@ -105,17 +106,21 @@ class World:
     def __init__(self, slug: str = "sample") -> None:
         from axes.models import AccessAttempt
 
+        from inference.jobs.celery_door.models import RefusedOrder
+        from inference.jobs.services import Order, accept
         from registry.intake.checklist.services import end_run, start_run
         from registry.intake.examples.services import put_golden_set
         from registry.record.checkpoints import write_checkpoint
         from registry.record.subscriptions import Wish, add_subscription, send_test
         from registry.traffic.services import freeze_model
         from tests import factories as make
+        from tests.inference.serving.stewarding.engines import an_engine
 
         self.model = make.a_live_model(60, 40, slug=slug)
         self.tenant = make.a_tenant(slug)
         self.slug = slug
         by, version = make.an_actor(), self.model.versions.get(number=1)
+        an_engine(version, kind="worker", role="on_demand", pool="infer")
         end_run(run=start_run(version_id=version.pk, runtime_version="1", by=by), signature=None, by=by)
         put_golden_set(
             model=self.model, lines=[b'{"inputs": {"x": [1]}, "label": "a"}'], metric="f1", floor=None, margin=None,
@@ -131,6 +136,12 @@ class World:
         self.locked_login = AccessAttempt.objects.create(
             username=slug, failures_since_start=10, get_data="", post_data="", path_info="/"
         )
+        self.job = accept(
+            Order(model=slug, rows=[{"x": [1, 2, 3, 4]}]),
+            by=replace(make.an_actor(), tenant_id=self.tenant.pk),
+            principal=None,
+        )
+        RefusedOrder.objects.create(model_slug=slug, sender="key sample", code="bad_job", why="because")
         freeze_model(model=make.a_model(f"{slug}-frozen"), reason="because", by=make.an_actor())
         write_checkpoint()
         self.sessions = {role: _session_of(person) for role, person in self.people.items()}

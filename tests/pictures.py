@@ -1,29 +1,119 @@
 """Take the pictures of the docs again, from the running demo: `make pictures`."""
 
+import os
+import signal
 import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
-from tests.browser import chromium, log_in, open_page
+from tests import walk
+from tests.browser import SIZES, chromium, log_in, open_page
 from tests.processes import ROOT, serving
 
+FOLDER = ROOT / "docs" / "pictures"
 PICTURES = {
     "home": ("/admin/", "light", "wide"),
     "home-dark": ("/admin/", "dark", "wide"),
     "home-phone": ("/admin/", "light", "phone"),
     "model": ("/admin/registry/model/1/change/", "light", "wide"),
     "version": ("/admin/registry/version/1/change/", "light", "wide"),
+    "workers": ("/admin/inference/enginereport/", "light", "wide"),
 }
+_PART, _PARTS = 8 << 20, 4
 
 
 def main() -> None:
-    folder = ROOT / "docs" / "pictures"
-    with serving(tempfile.mkdtemp(), "--demo", WEB_PROCESSES=1) as demo, chromium() as browser:
+    folder = Path(tempfile.mkdtemp())
+    with serving(folder, "--demo", WEB_PROCESSES=1) as demo, chromium() as browser:
         demo.wait_ready()
         for name, (path, theme, size) in PICTURES.items():
-            page, _ = open_page(browser, theme=theme, size=size)
-            log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])
-            page.goto(demo.url + path)
-            page.wait_for_load_state("networkidle")
-            page.screenshot(path=folder / f"{name}.png")
+            with _visitor(browser, demo, theme, size) as page:
+                page.goto(demo.url + path)
+                _take_whole(page, name, size)
+        with _visitor(browser, demo) as page:
+            _take_upload(page, demo.url, folder)
+            _take_checks(page, demo.url, folder)
+            _take_job(page, demo, folder)
+
+
+@contextmanager
+def _visitor(browser, demo, theme="light", size="wide"):
+    page, _ = open_page(browser, theme=theme, size=size)
+    log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])
+    yield page
+    page.context.close()
+
+
+def _take_upload(page, url, folder):
+    """Half-way: a part is held back for as long as the picture takes."""
+    large = folder / "ripeness-large.onnx"
+    large.write_bytes(bytes(_PARTS * _PART))
+    held = f"**/uploads/*?offset={_PARTS // 2 * _PART}"
+    page.route(held, lambda route: None)
+    walk.choose_file(page, url, large, "Trained on the autumn harvest as well.")
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_function("document.querySelector('.rh-progress progress').value >= 500")
+    _take_whole(page, "upload")
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_load_state("networkidle")
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def _take_checks(page, url, folder):
+    """A version that passes and is warned of, one that is refused, and the first beside the live one."""
+    torn = folder / "torn.onnx"
+    torn.write_bytes((ROOT / "examples" / walk.MODEL / "model.onnx").read_bytes()[:-40])
+    walk.put_golden_set(page, url, walk.write_golden_rows(folder / "golden.jsonl"), floor=0.95)
+
+    walk.choose_file(
+        page, url, walk.write_worse_model(folder / "without-hue.onnx"), "Without the hue sensor."
+    )
+    walk.send(page)
+    walk.wait_checked(page)
+    page.reload()
+    _take_part(page, "#rh-checks", "checks")
+    walk.compare(page)
+    _take_whole(page, "compare", at_most=3000)
+
+    walk.choose_file(page, url, torn)
+    walk.send(page)
+    walk.wait_checked(page)
+    page.reload()
+    _take_part(page, "#rh-checks", "checks-failed")
+
+
+def _take_job(page, demo, folder):
+    """Half-way: the worker stands still for as long as the picture takes."""
+    walk.order_job(page, demo.url, walk.write_harvest(folder / "harvest.csv"))
+    page.wait_for_function("document.querySelector('#rh-job progress').value >= 300")
+    (worker, *_) = demo.find(r"manage\.py worker|celery.* worker")
+    os.kill(worker, signal.SIGSTOP)
+    page.reload()
+    _take_whole(page, "job")
+    os.kill(worker, signal.SIGCONT)
+    page.wait_for_selector("#rh-job[data-open=no]", timeout=60_000)
+
+
+def _take_whole(page, name, size="wide", at_most=1000):
+    _show_all(page, size)
+    window = page.viewport_size
+    clip = {"x": 0, "y": 0, "width": window["width"], "height": min(window["height"], at_most)}
+    page.screenshot(path=FOLDER / f"{name}.png", clip=clip, animations="disabled")
+
+
+def _take_part(page, selector, name):
+    _show_all(page)
+    page.locator(selector).screenshot(path=FOLDER / f"{name}.png", animations="disabled")
+
+
+def _show_all(page, size="wide"):
+    """Make the window as high as the page, so that nothing that sticks to its edge lies over the rest."""
+    width, height = SIZES[size]
+    page.wait_for_load_state("networkidle")
+    page.set_viewport_size({"width": width, "height": height})
+    needed = page.evaluate("Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))")
+    page.set_viewport_size({"width": width, "height": max(height, needed)})
+    page.wait_for_load_state("networkidle")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,21 @@ def family_of(pid) -> dict[int, str]:
     return family
 
 
+@contextmanager
+def growing_at_most(pids, mebibytes):
+    """Watch the processes' memory: the most that they had meanwhile, not what is left."""
+    for pid in pids:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    before = _memory(pids, "VmRSS")
+    yield
+    assert _memory(pids, "VmHWM") - before <= mebibytes
+
+
+def _memory(pids, field) -> float:
+    states = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
+    return sum(int(state.partition(f"{field}:")[2].split()[0]) for state in states) / 1024
+
+
 def is_running(pid) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -159,3 +174,28 @@ def serving(folder, *arguments, **variables):
         for pid in family:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def changed_web_process(folder, data, change, *, threads, **variables):
+    """A web process beside those of a served Roundhouse, with lines of Python that take a guard away; gives its port."""
+    (folder / "changed.py").write_text(f"from roundhouse.wsgi import application\n{change}\n")
+    port = free_port()
+    command = [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--workers", "1",
+        "--blocking-threads", str(threads), "--http", "1", "--no-ws", "--log-level", "error", "changed:application",
+    ]  # fmt: skip
+    environ = clean_environment(DATA=data, GRPC_PORT=0, WEB_THREADS=threads, **variables)
+    environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), str(ROOT / "platform")])
+    process = subprocess.Popen(command, env=environ, cwd=folder)
+    try:
+        yield port
+    finally:
+        family = [process.pid, *family_of(process.pid)]
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):  # a thread of it may still read
+            process.wait(timeout=20)
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()

@@ -22,7 +22,7 @@ from bench.serving import marks, peers, servers, workloads, wrk
 from bench.serving.installation import Installation, NotPrepared, has_setting
 from bench.serving.marks import Results
 from bench.serving.processes import NotServing
-from bench.serving.servers import Roundhouse, Server, Target
+from bench.serving.servers import Roundhouse, RoundhouseWithWorkers, Server, Target
 from bench.serving.wire import WrongAnswer
 from bench.serving.workloads import Workload
 
@@ -31,6 +31,7 @@ AGAINST = (servers.MOSEC, servers.LITSERVE, servers.MLSERVER, servers.BARE)
 WORDS = {
     "view": servers.VIEW,
     "front-door": servers.FRONT_DOOR,
+    "workers": servers.THROUGH_WORKERS,
     "oip-json": servers.OIP_JSON_ROW,
     "oip-binary": servers.OIP_BINARY_ROW,
     "bare": servers.BARE,
@@ -38,7 +39,13 @@ WORDS = {
     "litserve": servers.LITSERVE,
     "mlserver": servers.MLSERVER,
 }
-OURS = {servers.VIEW, servers.FRONT_DOOR, servers.OIP_JSON_ROW, servers.OIP_BINARY_ROW}
+OURS = {
+    servers.VIEW,
+    servers.FRONT_DOOR,
+    servers.THROUGH_WORKERS,
+    servers.OIP_JSON_ROW,
+    servers.OIP_BINARY_ROW,
+}
 
 
 class Bench:
@@ -153,7 +160,10 @@ def our_servers(folder: Path, loads: list[Workload], settings: dict[str, str]) -
     if not has_setting("FRONT_DOOR"):
         print("roundhouse, front door: left out; there is no ROUNDHOUSE_FRONT_DOOR")
         return [Roundhouse(installation, key, front_door=False)]
-    return [Roundhouse(installation, key, front_door=is_on) for is_on in (False, True)]
+    return [
+        *(Roundhouse(installation, key, front_door=is_on) for is_on in (False, True)),
+        RoundhouseWithWorkers(installation, key),
+    ]
 
 
 def wanted_rows(only: list[str]) -> set[str]:

@@ -13,6 +13,7 @@ from bench.serving.servers import (
     OIP_BINARY_ROW,
     OIP_JSON_ROW,
     PEERS,
+    THROUGH_WORKERS,
     VIEW,
 )
 from bench.serving.wrk import Sample
@@ -71,6 +72,13 @@ def p50_against_best(results: Results, workload: str, one: str, others: Sequence
     return median(found) if found else None
 
 
+def p50_above(results: Results, workload: str, one: str, other: str) -> float | None:
+    """How many milliseconds more the p50 at one connection is: the median over the rounds."""
+    pairs = zip(results.get((workload, 1, one), ()), results.get((workload, 1, other), ()), strict=False)
+    found = [a.p50_ms - b.p50_ms for a, b in pairs]
+    return median(found) if found else None
+
+
 def marks(results: Results) -> Iterator[Mark]:
     for workload, least, goal in (("tiny", 1.25, 1.5), ("wide", 1.5, 1.75)):
         at_32 = _Ratios(results, workload)
@@ -81,6 +89,9 @@ def marks(results: Results) -> Iterator[Mark]:
         yield Mark(f"{workload}, 1 connection: p50 of {VIEW} / best peer", share, at_most=0.3)
         yield at_32.mark(FRONT_DOOR, MOSEC, 2.5)
         yield at_32.mark(FRONT_DOOR, BARE, 0.5)
+    yield _Ratios(results, "tiny").mark(THROUGH_WORKERS, LITSERVE, 1.25, 2)
+    more_ms = p50_above(results, "tiny", THROUGH_WORKERS, VIEW)
+    yield Mark(f"tiny, 1 connection: p50 of {THROUGH_WORKERS} - {VIEW}, ms", more_ms, at_most=2)
     for workload in ("wide", "image"):
         yield _Ratios(results, workload).mark(OIP_BINARY_ROW, OIP_JSON_ROW, 1)
 

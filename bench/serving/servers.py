@@ -12,12 +12,14 @@ import orjson
 
 from bench.serving import peers, wire
 from bench.serving.installation import PROCESSES, THREADS, Installation, has_setting
-from bench.serving.processes import started
+from bench.serving.processes import NotServing, started
 from bench.serving.wire import NATIVE, OIP_BINARY, OIP_JSON, PLAIN, Protocol, Request
 from bench.serving.workloads import Workload
-from tests.processes import ROOT, free_port
+from tests.private import PrivateRedis
+from tests.processes import ROOT, free_port, wait_until
 
 VIEW, FRONT_DOOR = "roundhouse, DRF view", "roundhouse, front door"
+THROUGH_WORKERS = "through Celery + Redis"
 OIP_JSON_ROW, OIP_BINARY_ROW = "roundhouse, OIP JSON", "roundhouse, OIP binary"
 BARE, MOSEC, LITSERVE, MLSERVER = "bare WSGI", "mosec", "LitServe", "MLServer"
 PEERS = (MOSEC, LITSERVE, MLSERVER)
@@ -79,6 +81,29 @@ class Roundhouse:
     def running(self, workload: Workload) -> Iterator[str]:
         with self._installation.served(**self._settings) as (url, _):
             yield url
+
+
+class RoundhouseWithWorkers:
+    """`manage.py serve` again, but its web processes hold no session: its worker runs what they ask."""
+
+    def __init__(self, installation: Installation, key: str) -> None:
+        self._installation = installation
+        self.targets = [Target(THROUGH_WORKERS, NATIVE, headers={"Authorization": f"Bearer {key}"})]
+
+    @contextmanager
+    def running(self, workload: Workload) -> Iterator[str]:
+        if not PrivateRedis.is_installed():
+            raise NotServing("redis-server is not installed")
+        redis = PrivateRedis().start()
+        try:
+            # The usual number of threads: an answer takes longer here, and 32 connections may meet in one process.
+            more = {"EXECUTOR": "workers", "REDIS_URL": redis.url, "WEB_THREADS": "64"}
+            with self._installation.served(**more) as (url, _):
+                request = self.targets[0].request(workload)
+                wait_until(lambda: wire.post(url, request)[0] == 200, within_s=30, what="a worker's answer")
+                yield url
+        finally:
+            redis.stop()
 
 
 @dataclass

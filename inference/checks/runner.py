@@ -20,7 +20,7 @@ from registry.catalogue.models import Version
 from registry.errors import Conflict
 from registry.intake.checklist import services as checklist
 from registry.intake.checklist.line_transitions import LineState
-from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun
+from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun, Step
 from registry.record.actors import Actor
 
 log = structlog.get_logger("roundhouse.checks")
@@ -28,32 +28,40 @@ log = structlog.get_logger("roundhouse.checks")
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 
 
-def check_version(*, version_id: int, options_for: OptionsFor, by: Actor) -> CheckRun | None:
+def check_version(
+    *, version_id: int, options_for: OptionsFor, only_unfinished: bool = False, by: Actor
+) -> CheckRun | None:
     """Go through the list as a task does: a version that is being checked, or cannot be, is left alone.
 
     A message may come twice, or after a sweeper gave the run up: whoever is late stops.
     """
     try:
-        return run_checks(version_id=version_id, options_for=options_for, by=by)
+        return run_checks(
+            version_id=version_id, options_for=options_for, only_unfinished=only_unfinished, by=by
+        )
     except Conflict as error:
         log.info("check is not run", version_id=version_id, reason=str(error))
         return None
 
 
-def run_checks(*, version_id: int, options_for: OptionsFor, by: Actor) -> CheckRun:
+def run_checks(
+    *, version_id: int, options_for: OptionsFor, only_unfinished: bool = False, by: Actor
+) -> CheckRun:
     """Run all steps in their order and end the run.
 
     1. A step that fails is the last one, unless it only advises; the others are skipped and say why.
     2. Advice, the golden set's and that of the differences, is for promotion: the version becomes ready all the same.
     3. Only a fault of ours escapes, and leaves the run to the sweeper; then the version can be checked again.
     """
-    run = checklist.start_run(version_id=version_id, runtime_version=runtime_version(), by=by)
+    run = checklist.start_run(
+        version_id=version_id, runtime_version=runtime_version(), only_unfinished=only_unfinished, by=by
+    )
     checked = Version.objects.select_related("model", "artifact").get(pk=version_id)
     failed: str | None = None
     with Subject(checked, options_for) as subject:
         for step in STEPS:
             if failed is not None:
-                _skip(run, step, "not_reached", f"Skipped because {failed} failed.")
+                _skip(run, step, "not_reached", f"Skipped because '{Step(failed).label}' failed.")
             elif not _is_done(run, subject, step, by) and step not in ADVISORY:
                 failed = step
         signature = subject.signature.to_json() if subject.signature is not None and not failed else None

@@ -19,14 +19,17 @@ from inference.engine.probed import ProbeFact
 from inference.errors import ProbeFailed
 from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
+from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Model, Task, Version
 from registry.catalogue.transitions import Status
 from registry.errors import Invalid
 from registry.intake.checklist.models import CheckLine
+from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
 from registry.record.actors import Actor
 from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Arm
+from registry.traffic.selectors import has_been_split
 from registry.traffic.services import set_split
 from registry.traffic.transitions import Status as SplitStatus
 
@@ -48,8 +51,8 @@ def import_version(
 ) -> Version:
     """Store a file, register it as the next version of a Model, and go through its checklist here and now.
 
-    The Model is made if there is none, for the task, which is plain tensors unless said. Its first version goes live;
-    a later one only with `go_live`. A version that is refused stays where it is listed, with the reason.
+    The Model is made if there is none, for the task, which is plain tensors unless said. The first version that passes
+    goes live where none ever was; a later one only with `go_live`. One that is refused stays listed, with the reason.
     """
     with path.open("rb") as source:
         file = artifacts.store(artifacts.read_chunks(source))
@@ -67,8 +70,9 @@ def import_version(
     checked = Version.objects.select_related("model", "artifact").get(pk=version.pk)
     if not checked.is_servable:
         raise ProbeFailed(f"{path.name} was refused: {run.reason}")
-    if go_live or checked.number == 1:
-        set_split(model=model, arms={checked: WHOLE}, reason="imported", by=by)
+    with transaction.atomic():
+        if go_live or not has_been_split(lock_model(model)):
+            set_split(model=model, arms={checked: WHOLE}, reason="imported", by=by)
     return checked
 
 
@@ -116,7 +120,11 @@ def _is_due(version_id: int, options_for: OptionsFor) -> bool:
 
     Serving processes prove what they load by themselves, so a proof alone does not say that examples and golden set
     were looked at. A version that failed its probe is not due again: it was told, and nothing has changed since.
+    Neither is one whose check has cost several workers.
     """
+    version = Version.objects.get(pk=version_id)
+    if lost_runs(version).filter(runtime_version=runtime_version()).count() >= LOST_AT_MOST:
+        return False
     return not CheckLine.objects.filter(
         run__version=version_id,
         run__runtime_version=runtime_version(),

@@ -23,7 +23,8 @@ class Turns(Generic[T]):
     def do(self, item: T, work: Callable[[T], object]) -> None:
         """Do the work, and then what came meanwhile; or, where all places are taken, leave it to those who have them."""
         with self._lock:
-            self._waiting.append(item)
+            if item not in self._waiting:  # asked for again before its turn came
+                self._waiting.append(item)
             if self._taken >= self._places:
                 return
             self._taken += 1

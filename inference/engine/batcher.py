@@ -45,6 +45,7 @@ class BatchConfig:
     hold_s: float = 0.002
     soft_limit_s: float | None = None
     hard_limit_s: float = 30.0
+    ends_with_callers: bool = False  # a run is over when the most patient of its callers is
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,13 @@ class _Call(Ticket):
                 pass  # woken before and not yet looked: once is enough
 
 
+def _wake_last(chain: list[_Call]) -> None:
+    try:  # noqa: SIM105 - as above
+        chain.pop().wake()
+    except IndexError:
+        pass  # another one of the chain was faster
+
+
 class Batcher:
     """Batches the calls of any number of threads over one session; it has no thread of its own."""
 
@@ -137,6 +145,7 @@ class Batcher:
             max_batch_rows=self._pace.max_batch_rows,
             wait_s=self._pace.wait_s,
         )
+        self._slots = self.config.limits.slots
         self._lost: list[Batch[_Call]] = []
         self._is_broken = False
         self._idle = threading.Event()
@@ -175,7 +184,9 @@ class Batcher:
                 batch, wake_at = self._wait(call, wake_at)
         except BaseException:
             self._withdraw(call)  # this thread is going: nobody may wait for it to take a slot
+            self._wake_next(call)
             raise
+        self._wake_next(call)  # it may have been answered while it was awake already, to take a slot
         return self._answer(call)
 
     def health(self) -> Health:
@@ -192,6 +203,13 @@ class Batcher:
                 oldest_wait_s=oldest_wait_s,
                 is_moving=oldest_wait_s <= 2 * self.config.limits.lease_s,
             )
+
+    def resize(self, slots: int) -> None:
+        """Run so many batches at once from now on."""
+        with self._lock:
+            self._slots = slots
+            self._choke()
+            self._nudge()
 
     def stats(self) -> Meters:
         """A copy of the meters, in constant time."""
@@ -234,7 +252,7 @@ class Batcher:
         finally:
             self._wake_next(call)
         if call.result is not None:
-            if self.config.limits.slots > 1:
+            if self._slots > 1:
                 # It may have been woken to take a slot, while another caller ran it: pass the errand on.
                 with self._lock:
                     self._nudge()
@@ -245,7 +263,11 @@ class Batcher:
         with self._lock:
             if call.deadline <= now and self._combiner.cancel(call, DeadlineExceeded()):
                 self._nudge()
-            batch = None if call.result is not None else self._combiner.take(now)
+            batch = None
+            if call.standing is WAITING:
+                batch = self._combiner.take(now)
+            else:  # somebody runs it already; to run the others' meanwhile would keep its answer from its caller
+                self._nudge()
             return batch, min(call.deadline, self._combiner.wakes_at())
 
     def _serve(self, batch: Batch[_Call] | None, mine: _Call) -> None:
@@ -268,7 +290,7 @@ class Batcher:
                     if batch is None:
                         self._nudge()
                 if chain:
-                    chain.pop().wake()
+                    _wake_last(chain)
         except BaseException:
             if batch is not None:
                 with self._lock:
@@ -291,7 +313,10 @@ class Batcher:
                     call.start = start
                     start += call.rows
             started_at = self._clock()
-            outputs = self.session.run(feed, first.outputs, soft_limit_s=self.config.soft_limit_s)
+            limit_s = self.config.soft_limit_s
+            if self.config.ends_with_callers:
+                limit_s = max(call.deadline for call in calls) - started_at
+            outputs = self.session.run(feed, first.outputs, soft_limit_s=limit_s)
             compute_s = self._clock() - started_at
             if len(calls) == 1:
                 queue_s = batch.taken_at - first.offered_at
@@ -313,12 +338,18 @@ class Batcher:
     ) -> list[_Call] | None:
         """End the calls of a batch, or send them back to run singly; return those that sleep, the first one last."""
         if isinstance(outcome, EngineError):
-            self._combiner.fail(batch, outcome, now)
+            if outcome.retryable:  # not the fault of any one request: none would do better alone
+                self._combiner.lose(batch, lambda: type(outcome)(str(outcome)), now)
+            else:
+                self._combiner.fail(batch, outcome, now)
             return None
         wanted = self._combiner.complete(batch, now)
         if not wanted:
             return None
-        for call in wanted:
+        chain = [call for call in reversed(wanted) if call is not mine]
+        for call in chain:
+            call.chain = chain
+        for call in wanted:  # last: whoever sees its result leaves, and must know whom to wake
             call.result = outcome
         took_s = now - batch.taken_at
         if self._pace.learns:
@@ -332,9 +363,6 @@ class Batcher:
             return None
         queue_s = [batch.taken_at - call.offered_at for call in wanted]
         self._meters.count_batch(batch.rows, queue_s, took_s, outcome.compute_s)
-        chain = [call for call in reversed(wanted) if call is not mine]
-        for call in chain:
-            call.chain = chain
         return chain
 
     def _answer(self, call: _Call) -> Answer:
@@ -385,10 +413,7 @@ class Batcher:
         only queue for the interpreter's lock.
         """
         if call.chain:
-            try:  # noqa: SIM105 - as above
-                call.chain.pop().wake()
-            except IndexError:
-                pass  # another one of the chain was faster
+            _wake_last(call.chain)
 
     def _nudge(self) -> None:
         """Wake the caller at the front if a slot is free for it; note the end of a drain."""
@@ -412,5 +437,4 @@ class Batcher:
         further one would slow the others down and be lost in its turn; so the queue waits for one to come
         back, and its callers for that or their deadline.
         """
-        slots = self.config.limits.slots
-        self._combiner.slots = slots if len(self._lost) <= slots else 0
+        self._combiner.slots = self._slots if len(self._lost) <= self._slots else 0

@@ -127,6 +127,24 @@ class Engine:
             self._let_go(old, timeout_s)
         return was_held
 
+    def relax(self, key: Hashable, *, timeout_s: float) -> None:
+        """Take a published version out of service, but leave it in memory until something needs its room.
+
+        It is still loaded: `load` puts it back at once, and a call with its plan finds it there.
+        """
+        with self._publishing:
+            old = self._published.get(key)
+            if old is None:
+                return
+            with self._building:
+                old.lease.item.plan = None  # whoever comes now gets another batcher: this one ends
+            self._published = {other: kept for other, kept in self._published.items() if other != key}
+            self._pool.unpin(key)
+        old.batcher.drain(timeout_s)
+        old.batcher.close()
+        self._forget(old.batcher, old.lease.item)
+        old.lease.release()
+
     def infer(
         self,
         key: Hashable,
@@ -184,6 +202,16 @@ class Engine:
         """What is in memory, published or not."""
         return self._pool.held()
 
+    @property
+    def used_bytes(self) -> int:
+        """What is in memory or reserved now."""
+        return self._pool.used_bytes
+
+    @property
+    def share_bytes(self) -> int:
+        """What this engine may hold at most."""
+        return self._pool.share_bytes
+
     def stats(self) -> dict[Hashable, Meters]:
         """Per version all that this process has counted, swaps and evictions included."""
         with self._building:
@@ -233,6 +261,15 @@ class Engine:
                     )
                 )
             return version.batchers[-1]
+
+    def _forget(self, batcher: Batcher, version: _Version) -> None:
+        """Keep what an ended batcher has counted, and not the batcher: one is made each time a version comes back."""
+        with self._building:
+            version.batchers.remove(batcher)
+            counted = batcher.stats().without_gauges()
+            self._past[version.key] = self._past.get(version.key, Meters()) + counted
+            if not version.batchers:
+                self._versions.remove(version)
 
     def _let_go(self, old: _Published, timeout_s: float, keep: Batcher | None = None) -> None:
         if old.batcher is not keep:

@@ -23,15 +23,21 @@ class EngineLimits(TypedDict):
 
 
 def engine_limits() -> EngineLimits:
-    """Every web process has an engine; they share the host's memory."""
-    return EngineLimits(budget_bytes=settings.SESSION_MEMORY_BYTES, engines_on_device=settings.WEB_PROCESSES)
+    """The engines of a host share its memory: those of the web processes, if these run versions, and the worker's."""
+    engines = 1 if settings.EXECUTOR == "workers" else settings.WEB_PROCESSES + 1
+    return EngineLimits(budget_bytes=settings.SESSION_MEMORY_BYTES, engines_on_device=engines)
+
+
+def _online_engines() -> int:
+    """How many engines of a host answer callers."""
+    return 1 if settings.EXECUTOR == "workers" else settings.WEB_PROCESSES
 
 
 def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
     """Give a version the threads it asks for, never more than its share of the cores."""
     threads = threads_per_session(
         cores=available_cores(),
-        engines=settings.WEB_PROCESSES,
+        engines=_online_engines(),
         asked=values.intra_op_threads or settings.INTRA_OP_THREADS,
     )
     return SessionOptions(

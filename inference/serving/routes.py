@@ -6,13 +6,25 @@ Reloading reads only the Models that changed since the snapshot's own revision.
 import bisect
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+
+from django.db.models import Max, OuterRef, Subquery
+from django.utils import timezone
 
 from inference.errors import UnknownModel
 from registry.access.limits import NO_LIMITS, Limits
-from registry.catalogue.models import Alias, KeySource, Model, RouteClock, ServingSettings, Version
+from registry.catalogue.models import (
+    DEFAULT_POOL,
+    Alias,
+    KeySource,
+    Model,
+    RouteClock,
+    ServingSettings,
+    Version,
+)
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.errors import NoLiveVersion, NotFound, Stopped
 from registry.traffic.assignment import WHOLE, bucket_of, header_text, key_text, ranges
@@ -28,6 +40,12 @@ class Target:
     number: int
     sha256: str
     serving: int = 0  # the revision of its serving settings; 0: defaults
+    pool: str = DEFAULT_POOL
+
+
+Kept = tuple[
+    Target, datetime | None
+]  # a version that was replaced, and until when it bakes; None: rollback target
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,11 @@ class Route:
     scores: Mapping[int, str] = field(default_factory=dict)  # version id -> logits or probabilities
     aliases: Mapping[str, int] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
+    pool: str = DEFAULT_POOL
+    waiting: frozenset[Target] = (
+        frozenset()
+    )  # on the split that becomes current when all engines have them warm
+    kept: tuple[Kept, ...] = ()
     stopped: str | None = None
     frozen: str | None = None
 
@@ -56,6 +79,11 @@ class Route:
     def targets(self) -> frozenset[Target]:
         """Who must be warm: everybody on the current split."""
         return frozenset(self.owners) | {target for target, _ in self.shadows}
+
+    def all_targets(self) -> Iterator[Target]:
+        """Everybody who can be asked, by number or by share."""
+        yield from self.versions.values()
+        yield from self.targets
 
     def key_of(
         self, *, header: str | None = None, fields: Mapping[str, Any] | None = None, tenant: str | None = None
@@ -108,6 +136,7 @@ class RouteTable:
 
     revision: int
     routes: Mapping[str, Route]
+    targets_by_id: Mapping[int, Target] = field(default_factory=dict)
 
     def find(self, slug: str, within: frozenset[int] | None = None) -> Route:
         """Return the route; a Model outside the caller's reach (`within`, by id) is as unknown as one that is not."""
@@ -134,6 +163,12 @@ class RouteTable:
 EMPTY = RouteTable(revision=-1, routes={})
 
 
+def _rollback_id() -> Subquery:
+    """The split that a rollback would set again, as `roll_back` finds it."""
+    past = Split.objects.filter(model=OuterRef("pk"), status=SplitStatus.PAST)
+    return Subquery(past.order_by("-from_at", "-number").values("pk")[:1])
+
+
 def read_revision() -> int:
     """A number that grows with every change that routing depends on."""
     return RouteClock.objects.filter(pk=1).values_list("revision", flat=True).first() or 0
@@ -157,7 +192,22 @@ def read_table(known: RouteTable = EMPTY) -> RouteTable:
     if fresh:
         after = dict(Model.objects.filter(pk__in=stamps).values_list("pk", "route_revision"))
         fresh = [route for route in fresh if after.get(route.model_id) == stamps[route.model_id]]
-    return RouteTable(revision, {**known.routes, **{route.slug: route for route in fresh}})
+    routes = {**known.routes, **{route.slug: route for route in fresh}}
+    by_id = {target.version_id: target for route in routes.values() for target in route.all_targets()}
+    return RouteTable(revision, routes, by_id)
+
+
+def read_route(slug: str, *, within: frozenset[int] | None = None) -> Route:
+    """One Model's route as it is in the database now, for callers that write there anyway."""
+    route: Route | None = None
+    stamp: tuple[int, int] | None = None
+    while True:
+        before, stamp = stamp, Model.objects.filter(slug=slug).values_list("pk", "route_revision").first()
+        if stamp is None or (within is not None and stamp[0] not in within):
+            raise UnknownModel(f"There is no Model named {slug!r}.")
+        if route is not None and stamp == before:
+            return route
+        (route,) = _read_routes([stamp[0]])
 
 
 def _read_routes(model_ids: Iterable[int]) -> list[Route]:
@@ -171,10 +221,10 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
     ready = Version.objects.filter(model__in=ids, status=VersionStatus.READY)
     labels: dict[int, dict[int, tuple[str, ...]]] = defaultdict(dict)
     scores: dict[int, dict[int, str]] = defaultdict(dict)
-    for model_id, pk, number, sha256, config in ready.values_list(
-        "model_id", "pk", "number", "artifact__sha256", "task_config"
+    for model_id, pool, pk, number, sha256, config in ready.values_list(
+        "model_id", "model__pool", "pk", "number", "artifact__sha256", "task_config"
     ):
-        versions[model_id][number] = Target(pk, number, sha256, serving.get(pk, 0))
+        versions[model_id][number] = Target(pk, number, sha256, serving.get(pk, 0), pool)
         if config.get("labels"):
             labels[model_id][pk] = tuple(config["labels"])
             scores[model_id][pk] = config["scores"]
@@ -188,7 +238,11 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
             "model_id", "kind", "text"
         )
     }
+    models = list(Model.objects.filter(pk__in=ids).defer("notes").annotate(rollback_id=_rollback_id()))
+    targets = {target.version_id: target for known in versions.values() for target in known.values()}
     splits = _read_splits(ids, serving)
+    waiting = _read_waiting(ids, targets)
+    kept = _read_kept(models, targets)
     return [
         Route(
             slug=model.slug,
@@ -202,26 +256,66 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
             scores=scores[model.pk],
             aliases=aliases[model.pk],
             limits=model.limits,
+            pool=model.pool,
+            waiting=waiting[model.pk],
+            kept=kept[model.pk],
             stopped=holds.get((model.pk, Hold.Kind.STOPPED)),
             frozen=holds.get((model.pk, Hold.Kind.FROZEN)),
         )
-        for model in Model.objects.filter(pk__in=ids).defer("notes")
+        for model in models
     ]
+
+
+def _read_waiting(ids: list[int], targets: Mapping[int, Target]) -> dict[int, frozenset[Target]]:
+    """The versions of each Model's split that waits to become current."""
+    arms = Arm.objects.filter(split__model__in=ids, split__status=SplitStatus.WAITING)
+    found: dict[int, frozenset[Target]] = defaultdict(frozenset)
+    for model_id, version_id in arms.values_list("split__model_id", "version_id"):
+        if version_id in targets:
+            found[model_id] |= {targets[version_id]}
+    return found
+
+
+def _read_kept(models: Iterable[Any], targets: Mapping[int, Target]) -> dict[int, tuple[Kept, ...]]:
+    """The versions that a rollback would go back to, and those that answered within the Model's bake."""
+    found: dict[int, dict[int, datetime | None]] = defaultdict(dict)
+    by_id = {model.pk: model for model in models}
+    longest = timedelta(minutes=max((model.bake_minutes for model in by_id.values()), default=0))
+    past = Arm.objects.filter(
+        split__model__in=by_id, split__status=SplitStatus.PAST, split__to_at__gt=timezone.now() - longest
+    ).exclude(letter="").order_by()  # fmt: skip
+    replaced = past.values_list("split__model_id", "version_id").annotate(Max("split__to_at"))
+    for model_id, version_id, at in replaced:
+        found[model_id][version_id] = at + timedelta(minutes=by_id[model_id].bake_minutes)
+    rollbacks = Arm.objects.filter(split__in=[model.rollback_id for model in by_id.values()]).exclude(
+        letter=""
+    )
+    for model_id, version_id in rollbacks.values_list("split__model_id", "version_id"):
+        found[model_id][version_id] = None
+    kept: dict[int, tuple[Kept, ...]] = defaultdict(tuple)
+    for model_id, until in found.items():
+        known = sorted(until.keys() & targets.keys())
+        kept[model_id] = tuple((targets[version_id], until[version_id]) for version_id in known)
+    return kept
 
 
 def _read_splits(ids: list[int], serving: Mapping[int, int]) -> dict[int, dict[str, Any]]:
     """The part of each route that comes from the current split, by Model."""
     lines: dict[int, list[tuple[str, int | None, Target]]] = defaultdict(list)
     arms = Arm.objects.filter(split__model__in=ids, split__status=SplitStatus.CURRENT)
-    for split_id, letter, mirrored, pk, number, sha256 in arms.values_list(
-        "split_id", "letter", "mirrored", "version_id", "version__number", "version__artifact__sha256"
-    ):
-        lines[split_id].append((letter, mirrored, Target(pk, number, sha256, serving.get(pk, 0))))
+    for split_id, pool, letter, mirrored, pk, number, sha256 in arms.values_list(
+        "split_id", "split__model__pool", "letter", "mirrored", "version_id", "version__number",
+        "version__artifact__sha256",
+    ):  # fmt: skip
+        target = Target(pk, number, sha256, serving.get(pk, 0), pool)
+        lines[split_id].append((letter, mirrored, target))
     found = {}
     current = Split.objects.filter(model__in=ids, status=SplitStatus.CURRENT)
     for split_id, model_id, number, buckets in current.values_list("pk", "model_id", "number", "buckets"):
         by_letter = {letter: target for letter, _, target in lines[split_id] if letter}
         owned = ranges(buckets)
+        if any(letter not in by_letter for letter, _, _ in owned):
+            continue  # set since the arms were read: its Model has another number by now, and is left as it was
         found[model_id] = {
             "split": number,
             "bounds": tuple(end for _, _, end in owned),

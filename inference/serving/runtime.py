@@ -1,40 +1,41 @@
-"""This process's engine and route table: started once by an entry point, then kept true by a thread."""
+"""This process's executor and route table: started once by an entry point, then kept true by a thread."""
 
 import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from inference.checks.services import prove
 from inference.engine.backends import Backend
 from inference.engine.batcher import Answer, Cancellation
 from inference.engine.combiner import Priority
-from inference.engine.engine import Engine, Plan
-from inference.engine.errors import EngineError, NotLoaded
 from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
-from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.signature import Signature
 from inference.errors import Loading, RoutesTooOld, Stopping
 from inference.measure.services import flush
 from inference.measure.windows import Windows
-from inference.serving import plans, routes
+from inference.serving import routes
+from inference.serving.executors.executor import Executor
+from inference.serving.executors.inprocess import InProcess
+from inference.serving.executors.workers.executor import ThroughWorkers
 from inference.serving.push import PushListener
 from inference.serving.routes import Route, RouteTable, Target
+from inference.serving.stewarding.desired import Wanted, all_models, nothing, of_pool
+from inference.serving.stewarding.models import Kind, Role
+from inference.serving.stewarding.reporter import Post, Reporter
+from inference.serving.stewarding.steward import Steward
 from registry.access.key_ring import TRUST_S
-from registry.catalogue.selectors import current_serving
-from registry.errors import ArtifactMissing
 
 log = structlog.get_logger("roundhouse.runtime")
 
 _POLL_S = 1.0
-_LOAD_LIMIT_S = 120.0
 _DRAIN_S = 10.0
 _FLUSH_S = 60.0
 _CONFIRMED_WITHIN_S = 5.0
@@ -50,19 +51,34 @@ class Report:
         return self.state == "ready"
 
 
+OnHardLimit = Callable[[Hashable], None]
+
+
+def _in_process(backend: Backend | None, on_hard_limit: OnHardLimit) -> Executor:
+    return InProcess(backend, on_hard_limit=on_hard_limit)
+
+
+def _through_workers(on_hard_limit: OnHardLimit) -> Executor:
+    return ThroughWorkers(on_hard_limit=on_hard_limit)
+
+
 class Runtime:
-    """An engine that holds the live versions, and the table that says which answers."""
+    """An executor that holds the live versions, and the table that says which answers."""
 
     def __init__(
-        self, backend: Backend | None = None, *, replace_process: Callable[[], None] | None = None
+        self,
+        backend: Backend | None = None,
+        *,
+        wanted: Wanted = all_models,
+        replace_process: Callable[[], None] | None = None,
+        executor: Callable[[OnHardLimit], Executor] | None = None,
+        post: Post | None = None,
     ) -> None:
-        self._backend = backend or OnnxBackend()
+        """With a post, this process reports what it holds, and splits wait for it."""
+        make = executor or partial(_in_process, backend)
+        self._executor: Executor = make(self._give_up)
+        self._wanted = wanted
         self._replace_process = replace_process or _end_for_replacement
-        self._engine = Engine(self._backend, on_hard_limit=self._give_up, **plans.engine_limits())
-        self._held: dict[Hashable, Target] = {}
-        self._failed: dict[Hashable, str] = {}
-        self._plans: dict[Target, Plan] = {}
-        self._planning = threading.Lock()
         self._table: RouteTable = routes.EMPTY
         self.windows = Windows()
         self._flush_at = time.monotonic() + _FLUSH_S
@@ -73,29 +89,41 @@ class Runtime:
         self._look = threading.Event()  # set: look at the routes now
         self._thread: threading.Thread | None = None
         self._push = PushListener(settings.REDIS_URL, self._look.set) if settings.REDIS_URL else None
+        self._steward = Steward(
+            self._executor, table=lambda: self._table, wanted=wanted, on_change=self._report_now
+        )
+        self._reporter = self._made_reporter(post) if post is not None else None
 
     def start(self) -> None:
         """Load and warm what is live, then watch for changes; a version that cannot load is reported, not fatal."""
-        self.refresh()
+        if self._reporter is not None:
+            self._reporter.start()
+        self._follow()
         self._state = "ready"
+        self._report_now()
+        self._steward.start()
         self._thread = threading.Thread(target=self._watch, name="route-watch", daemon=True)
         self._thread.start()
         if self._push is not None:
             self._push.start()
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = _DRAIN_S) -> None:
+        """Sign off, then end what has been accepted; what has not ended after so long is dropped."""
         self._state = "stopped"
+        if self._reporter is not None:
+            self._reporter.stop()
         self._stop.set()
         self._look.set()
         if self._push is not None:
             self._push.stop()
         if self._thread is not None:
             self._thread.join()
-        self._engine.close(timeout_s=_DRAIN_S)
+        self._steward.stop()
+        self._executor.close(timeout_s=within_s)
         self._flush(all_of_it=True)
 
     def report(self) -> Report:
-        return Report(self._state, len(self._held))
+        return Report(self._state, self._executor.warm_versions())
 
     def stale_s(self) -> int:
         """How long the database has not confirmed the routes; 0 while that is no longer than a few polls."""
@@ -118,74 +146,80 @@ class Runtime:
         cancellation: Cancellation | None = None,
     ) -> Answer:
         """Answer until `deadline`, a time of the monotonic clock."""
-        key = target.version_id
-        try:
-            return self._engine.infer(
-                key, inputs, deadline=deadline, priority=priority, outputs=outputs, cancellation=cancellation
-            )
-        except NotLoaded:
-            pass
-        # Not live, but asked for by number or alias: loaded on demand, and evicted when room is needed.
-        plan = self._plan_on_demand(target)
-        return self._engine.infer(
-            key,
+        return self._executor.infer(
+            target,
             inputs,
             deadline=deadline,
             priority=priority,
             outputs=outputs,
             cancellation=cancellation,
-            plan=plan,
         )
 
     def check_answers(self, target: Target | None) -> None:
         """Raise what can be known before a request is read: this process is leaving, or the version did not load."""
         if self._state != "ready":
             raise Stopping
-        if target is not None and (failed := self._failed.get(target.version_id)) is not None:
+        if target is not None and (failed := self._executor.why_not(target)) is not None:
             raise Loading(failed)
 
     def signature(self, target: Target) -> Signature:
         """What a version takes and gives; it is loaded if it is not in memory."""
-        try:
-            return self._engine.signature(target.version_id)
-        except NotLoaded:
-            return self._engine.signature(target.version_id, plan=self._plan_on_demand(target))
+        return self._executor.signature(target)
 
     def is_warm(self, target: Target) -> bool:
-        return any(held.key == target.version_id for held in self._engine.versions())
+        return self._executor.is_warm(target)
 
     def why_not(self, target: Target) -> str:
-        return self._failed.get(target.version_id, "Not in memory; it is loaded when it is asked for.")
+        return self._executor.why_not(target) or "Not in memory; it is loaded when it is asked for."
 
     def let_go(self, target: Target) -> None:
-        if target.version_id not in self._held:
-            self._engine.unload(target.version_id, timeout_s=_DRAIN_S)
+        self._executor.unload(target)
 
     def meters(self) -> dict[Hashable, Meters]:
-        return self._engine.stats()
+        return self._executor.meters()
 
     def max_batch_rows(self, target: Target) -> int:
-        return self._plan(target).order.max_batch
+        return self._executor.max_batch_rows(target)
+
+    def target(self, version_id: int) -> Target | None:
+        """A version by its id in the database, as the routes know it."""
+        return self._table.targets_by_id.get(version_id)
 
     def routes(self) -> list[Route]:
         return list(self._table.routes.values())
 
-    def _plan_on_demand(self, target: Target) -> Plan:
-        self.check_answers(target)
-        return self._plan(target)
-
     def refresh(self) -> None:
-        """Read the routes; warm what they need before they are published, and let go of the rest after."""
+        """Follow the routes, and have in memory what they need before this returns."""
+        self._follow()
+        self._steward.make_true()
+
+    def _follow(self) -> None:
+        """Read the routes and publish them. What answers by them is in memory before that: a split becomes current when
+        it is, and only a process that has just started, or was not asked, has something to load here."""
         with self._following:
             table = routes.read_table(self._table)
-            wanted: dict[Hashable, Target] = {target.version_id: target for target in table.targets()}
-            for key, target in wanted.items():
-                if self._held.get(key) != target:
-                    self._load(key, target)
+            cold = [
+                target
+                for target in self._wanted(table).live
+                if not self._executor.is_warm(target) and self._executor.why_not(target) is None
+            ]
+            if cold:
+                self._steward.hold(cold)
             self._table = table
-            for key in self._held.keys() - wanted.keys():
-                del self._held[key]
-                self._engine.unload(key, timeout_s=_DRAIN_S)
+        self._steward.wake()
+
+    def _made_reporter(self, post: Post) -> Reporter:
+        return Reporter(
+            post,
+            self._executor,
+            state=lambda: self._state,
+            followed=lambda: self._steward.followed,
+            has_waiting=lambda: any(route.waiting for route in self._table.routes.values()),
+        )
+
+    def _report_now(self) -> None:
+        if self._reporter is not None:
+            self._reporter.wake()
 
     def _watch(self) -> None:
         while not self._stop.is_set():
@@ -194,11 +228,11 @@ class Runtime:
             try:
                 close_old_connections()
                 if routes.read_revision() != self._table.revision:
-                    self.refresh()
+                    self._follow()
                 self._confirmed_at = time.monotonic()
             except DatabaseError as error:
                 log.warning("routes are kept as they were", reason=str(error))
-            self._engine.health()  # ends what is overdue, even where nobody calls
+            self._executor.look_after()
             if time.monotonic() >= self._flush_at:
                 self._flush_at += _FLUSH_S
                 self._flush()
@@ -210,28 +244,6 @@ class Runtime:
         except DatabaseError as error:
             log.warning("measurements wait for the database", reason=str(error))
 
-    def _load(self, key: Hashable, target: Target) -> None:
-        try:
-            self._engine.load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
-        except (EngineError, ArtifactMissing) as error:
-            self._failed[key] = f"Version {target.number} cannot be loaded: {error}"
-            log.error("live version cannot be loaded", version_id=key, code=error.code, reason=str(error))
-            return
-        self._failed.pop(key, None)
-        self._held[key] = target
-
-    def _plan(self, target: Target) -> Plan:
-        """How this version is served; its file is probed first where there is no proof yet, once for all callers."""
-        with self._planning:
-            plan = self._plans.get(target)
-            if plan is None:
-                values = current_serving(target.version_id)
-                options = plans.session_options(values)
-                runtime_version = self._backend.runtime_version()
-                fact = prove(sha256=target.sha256, options=options, runtime_version=runtime_version)
-                plan = self._plans[target] = plans.plan_for(target.sha256, options, fact, values)
-            return plan
-
     def _give_up(self, key: Hashable) -> None:
         """A run cannot be ended: answer what else can be answered, then have this process replaced."""
         log.critical("a run does not end; this process is replaced", version_id=key)
@@ -239,7 +251,7 @@ class Runtime:
         threading.Thread(target=self._drain_and_end, name="give-up", daemon=True).start()
 
     def _drain_and_end(self) -> None:
-        self._engine.drain(timeout_s=_DRAIN_S)
+        self._executor.drain(timeout_s=_DRAIN_S)
         self._replace_process()
 
 
@@ -251,18 +263,34 @@ def _end_for_replacement() -> None:
 _runtime: Runtime | None = None
 
 
-def start() -> None:
-    """Start this process's runtime; entry points call it once."""
+def start(kind: Kind | None = None) -> None:
+    """Start the runtime of a process that answers callers; its entry point calls this once, and says what it is."""
+    through_workers = settings.EXECUTOR == "workers"
+    role = Role.FRONT if through_workers else Role.SERVES
+    threads = settings.GRPC_THREADS if kind == Kind.GRPC else settings.WEB_THREADS
+    post = Post(kind, role, "", threads) if kind is not None else None
+    _start(Runtime(executor=_through_workers if through_workers else None, post=post))
+
+
+def start_in_worker() -> None:
+    """Start the runtime of a worker, which has an engine of its own whoever asks it."""
+    is_asked_online = settings.EXECUTOR == "workers"
+    role = Role.SERVES if is_asked_online else Role.ON_DEMAND
+    post = Post(Kind.WORKER, role, settings.POOL, settings.WORKER_THREADS)
+    _start(Runtime(wanted=of_pool(settings.POOL) if is_asked_online else nothing, post=post))
+
+
+def _start(made: Runtime) -> None:
     global _runtime
     limit_heaps()
-    _runtime = Runtime()
-    _runtime.start()
+    _runtime = made
+    made.start()
 
 
-def stop() -> None:
+def stop(within_s: float = _DRAIN_S) -> None:
     global _runtime
     if _runtime is not None:
-        _runtime.stop()
+        _runtime.stop(within_s)
     _runtime = None
 
 
@@ -273,6 +301,11 @@ def report() -> Report:
 def find(slug: str, within: frozenset[int] | None) -> Route:
     """The route of a Model, if it is in the caller's reach."""
     return started().find(slug, within)
+
+
+def routes_here() -> list[Route]:
+    """Every Model's route, as this process knows it; none where it serves no predictions."""
+    return _runtime.routes() if _runtime is not None else []
 
 
 def stale_s() -> int:

@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready
+from celery.signals import (
+    setup_logging,
+    task_received,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
 
 from django.conf import settings
+
+from roundhouse import file_broker
 
 app = Celery("roundhouse")
 
@@ -20,6 +29,7 @@ PULSE_S = 10
 
 
 def _file_broker(folder: Path) -> dict[str, Any]:
+    file_broker.install()
     for name in ("messages", "control"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return {
@@ -38,10 +48,15 @@ def _redis_broker(url: str) -> dict[str, Any]:
         "broker_url": url,
         "broker_transport_options": {
             "visibility_timeout": _VISIBILITY_TIMEOUT_S,
-            "global_keyprefix": "roundhouse:",
+            "global_keyprefix": settings.REDIS_KEY_PREFIX,
         },
         "visibility_timeout": _VISIBILITY_TIMEOUT_S,
     }
+
+
+def _every(seconds: int, task: str) -> dict[str, Any]:
+    """A chore that nobody misses when its next turn has come before a worker took it."""
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
 
 
 app.conf.update(
@@ -65,40 +80,45 @@ app.conf.update(
     worker_send_task_events=False,
     timezone="UTC",
     beat_schedule={
-        "sweep-deliveries": {
-            "task": "registry.sweep_deliveries",
-            "schedule": 15,
-            "options": {"expires": 15},
-        },
-        "write-checkpoint": {
-            "task": "registry.write_checkpoint",
-            "schedule": 300,
-            "options": {"expires": 300},
-        },
-        "sweep-idempotency": {
-            "task": "registry.sweep_idempotency",
-            "schedule": 3600,
-            "options": {"expires": 3600},
-        },
-        "sweep-checks": {
-            "task": "registry.sweep_checks",
-            "schedule": 60,
-            "options": {"expires": 60},
-        },
-        "sweep-uploads": {
-            "task": "registry.sweep_uploads",
-            "schedule": 300,
-            "options": {"expires": 300},
-        },
-        "recheck-runtime": {
-            "task": "inference.recheck_runtime",
-            "schedule": 3600,
-            "options": {"expires": 3600},
-        },
-        "pulse": {"task": "inference.record_pulse", "schedule": PULSE_S, "options": {"expires": PULSE_S}},
+        "sweep-deliveries": _every(15, "registry.sweep_deliveries"),
+        "write-checkpoint": _every(300, "registry.write_checkpoint"),
+        "sweep-idempotency": _every(3600, "registry.sweep_idempotency"),
+        "sweep-checks": _every(60, "registry.sweep_checks"),
+        "sweep-uploads": _every(300, "registry.sweep_uploads"),
+        "recheck-runtime": _every(3600, "inference.recheck_runtime"),
+        "sweep-engines": _every(10, "inference.sweep_engines"),
+        "sweep-waiting-splits": _every(10, "inference.settle_splits"),
+        "sweep-jobs": _every(10, "inference.sweep_jobs"),
+        "sweep-senders": _every(15, "inference.sweep_senders"),
+        "sweep-results": _every(60, "inference.sweep_results"),
+        "expire-jobs": _every(3600, "inference.expire_jobs"),
+        "pulse": _every(PULSE_S, "inference.record_pulse"),
     },
 )
 app.autodiscover_tasks(["registry", "inference"])
+
+
+@worker_init.connect
+def start_worker(**_: object) -> None:
+    """Imported here: beat and those who only send load no engine."""
+    from roundhouse import worker
+
+    task_received.connect(worker.consumed.note, weak=False)
+    worker.start()
+
+
+@worker_shutting_down.connect
+def begin_end_of_worker(**_: object) -> None:
+    from roundhouse import worker
+
+    worker.begin_end()
+
+
+@worker_shutdown.connect
+def end_worker(**_: object) -> None:
+    from roundhouse import worker
+
+    worker.end()
 
 
 @worker_ready.connect

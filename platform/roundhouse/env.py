@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -147,6 +148,20 @@ def _redis(raw: str) -> str:
     return raw
 
 
+def _pool(raw: str) -> str:
+    if re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", raw):
+        return raw
+    raise ValueError("use 1 to 64 lower-case letters, digits and inner hyphens, such as gpu-large")
+
+
+def _absolute_folders(raw: str) -> list[Path]:
+    folders = [Path(word) for word in _words(raw)]
+    for folder in folders:
+        if not folder.is_absolute() or ".." in folder.parts or folder == Path("/"):
+            raise ValueError("use whole paths of folders, separated by commas, and not /")
+    return folders
+
+
 def _artifact_store(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme != "s3" or not parts.hostname or parts.query or "@" in parts.netloc:
@@ -200,10 +215,31 @@ VARIABLES = (
              "Where model files are kept: `s3://bucket/prefix`, with credentials, region and endpoint from the usual "
              "`AWS_` variables. Unset: the data folder, which every process must then share."),
     Variable("UPLOAD_MB", _whole(1, 1_048_576), "2048", "Largest model file that is accepted as an upload, in MiB."),
+    Variable("DOWNLOAD_LINK_S", _whole(1, 3_600), "300", "How long a link to a version's file may be used, in seconds."),
     Variable("WEB_PROCESSES", _whole(1, 64), "2", "Web server processes; each holds its own warm sessions."),
     Variable("WEB_THREADS", _whole(2, 512), "64",
              "Threads in each web process; three quarters of them is the most requests it admits at once."),
-    Variable("WORKER_THREADS", _whole(1, 64), "4", "Threads in the worker."),
+    Variable("WORKER_THREADS", _whole(1, 64), "4",
+             "Threads of a worker for chores; with `EXECUTOR=workers` it has twice as many more, for online batches."),
+    Variable("EXECUTOR", _one_of("inprocess", "workers"), "inprocess",
+             "Who runs versions for the web and gRPC processes: `inprocess`, each of them by itself; "
+             "`workers`, the workers of each Model's pool, through Celery. Workers need Redis."),
+    Variable("POOL", _pool, "infer", "The pool a worker belongs to: it answers for the Models that name this pool."),
+    Variable("WARM_LIMIT_S", _whole(1, 86_400), "300",
+             "How long a new split waits until every engine that will serve it has its versions warm, in seconds. "
+             "Then it is given up, and what was live stays."),
+    Variable("WATCHDOG_S", _whole(0, 3_600), "30",
+             "After how many seconds a worker ends itself in which work waited for it and nothing moved; 0: never."),
+    Variable("JOB_THREADS", _whole(1, 64), "2",
+             "Parts of jobs that a worker does at the same time: while one is read or written, another is answered."),
+    Variable("JOB_LEASE_S", _whole(1, 3_600), "30",
+             "After how many seconds without a sign of life a worker's part of a job is given to another."),
+    Variable("JOB_KEEP_DAYS", _whole(1, 3_650), "7", "Days that a job's input and results are kept after its end."),
+    Variable("JOB_OPEN", _whole(1, 1_000_000), "1000", "Jobs that one tenant, or one person, may have open at once."),
+    Variable("JOB_OPEN_ROWS", _whole(1, 10**12), "100000000", "Rows of open jobs that one tenant or person may have."),
+    Variable("JOB_OPEN_MB", _whole(1, 10**9), "16384", "MiB of input of open jobs that one tenant or person may have."),
+    Variable("JOB_FOLDERS", _absolute_folders, "",
+             "Folders that stores of jobs may lie in, separated by commas. Unset: no store is a folder."),
     Variable("INTRA_OP_THREADS", _whole(1, 256), "1", "Threads one model run may use in each process."),
     Variable("SESSION_MEMORY_MB", _whole(16, 1_048_576), "2048",
              "Memory that warm sessions on this host may hold together, shared between the processes that serve."),
@@ -212,6 +248,9 @@ VARIABLES = (
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port of gRPC, which the web processes share; 0 leaves it out of them."),
     Variable("GRPC_THREADS", _whole(1, 512), "16", "gRPC threads in each process; at most half of them may be streams."),
+    Variable("WEB_PINNED", _flag, "true",
+             "Keep each web process on a core of its own where there are no more cores than web processes; "
+             "false where other services must share these cores evenly."),
     Variable("FRONT_DOOR", _flag, "true",
              "Answer ordinary predictions before Django's own handler. The answers are the same either way; "
              "false takes every request through the DRF views."),
@@ -252,7 +291,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
             problems.append(_describe(variable, environ, error))
     problems += _unknown_names(environ)
     if not problems:
-        problems += _missing_in_production(values)
+        problems += _missing_in_production(values) + _missing_for_workers(values)
     if problems:
         raise BadEnvironment(problems)
     return Environment(values)
@@ -314,6 +353,15 @@ def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
         f"{PREFIX}{name.upper()}: the production profile needs {what}."
         for name, what in needed.items()
         if values[name] is None
+    ]
+
+
+def _missing_for_workers(values: Mapping[str, Any]) -> list[str]:
+    if values["executor"] != "workers" or values["redis_url"] is not None:
+        return []
+    return [
+        f"{PREFIX}EXECUTOR is 'workers', which carries predictions through Redis: "
+        f"set {PREFIX}REDIS_URL, or leave {PREFIX}EXECUTOR at inprocess."
     ]
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from inference.serving import runtime
 from inference.serving.selectors import last_pulse
+from inference.serving.stewarding.selectors import live_workers
 
 _LEAST_FREE_BYTES = 256 * 2**20
 _PULSE_OVERDUE = timedelta(seconds=45)
@@ -39,6 +40,8 @@ def readyz(*, verbose: bool) -> HttpResponse:
     """503 only when this process cannot predict; what else is broken makes it `degraded`, with 200."""
     engine = _engine()
     others = {"database": _database(), "broker": _broker(), "disk": _disk()}
+    if settings.EXECUTOR == "workers":
+        others["workers"] = _workers()
     if not engine["ok"]:
         status, http = engine["state"], 503
     elif all(check["ok"] for check in others.values()):
@@ -81,6 +84,22 @@ def _broker() -> Check:
     if age > _PULSE_OVERDUE:
         return {"ok": False, "reason": f"The worker took its last task from the broker {age.seconds} s ago."}
     return {"ok": True, "last_task_s_ago": round(age.total_seconds(), 1)}
+
+
+def _workers() -> Check:
+    """Whether every pool that a live version needs has a worker: the others answer, so this process stays ready."""
+    needed = sorted({route.pool for route in runtime.routes_here() if route.owners})
+    try:
+        alive = {pool: live_workers(pool) for pool in needed}
+    except DatabaseError:
+        return {"ok": False, "reason": "Unknown: workers report through the database, which does not answer."}
+    if missing := [pool for pool, count in alive.items() if not count]:
+        return {
+            "ok": False,
+            "pools": alive,
+            "reason": f"No worker of the pool {', '.join(missing)} is alive.",
+        }
+    return {"ok": True, "pools": alive}
 
 
 def _disk() -> Check:

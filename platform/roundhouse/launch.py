@@ -5,6 +5,8 @@ import sys
 
 from django.conf import settings
 
+from inference.serving.stewarding.queues import taken_by
+
 
 def web() -> list[str]:
     return [
@@ -19,10 +21,15 @@ def web() -> list[str]:
     ]  # fmt: skip
 
 
+def worker_queues() -> list[str]:
+    """What Celery's own threads of a worker take from; batches have threads of their own."""
+    return [name for name in taken_by(settings.POOL) if not name.startswith("pool.")]
+
+
 def worker() -> list[str]:
     return [
         "celery", "--app", "roundhouse", "--quiet", "worker", "--pool", "threads",
-        "--concurrency", str(settings.WORKER_THREADS), "--queues", "chores", "--loglevel", settings.LOG_LEVEL,
+        "--concurrency", str(settings.WORKER_THREADS), "--queues", ",".join(worker_queues()), "--loglevel", settings.LOG_LEVEL,
         "--without-gossip", "--without-mingle", "--without-heartbeat",
     ]  # fmt: skip
 

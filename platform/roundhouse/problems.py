@@ -16,7 +16,9 @@ from inference import errors as serving
 from inference.doors.rest import errors as rest
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
+from inference.jobs import errors as jobs
 from registry import errors as registry
+from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
 from roundhouse.request_ids import id_for
 
@@ -35,6 +37,9 @@ STATUS: dict[type[Exception], int] = {
     registry.BodyTooLarge: 413,
     registry.BadIdempotencyKey: 400,
     registry.FetchFailed: 424,
+    catalogue.DownloadsBusy: 503,
+    catalogue.ArtifactDamaged: 500,
+    catalogue.RangeNotSatisfiable: 416,
     intake.UploadsBusy: 503,
     intake.InsufficientStorage: 507,
     intake.LengthMissing: 411,
@@ -47,6 +52,7 @@ STATUS: dict[type[Exception], int] = {
     serving.LengthRequired: 411,
     rest.NotAPrediction: 422,
     rest.UnsupportedBody: 415,
+    jobs.UnsupportedInput: 415,
     engine.InvalidInput: 422,
     engine.Overloaded: 503,
     engine.DeadlineExceeded: 503,

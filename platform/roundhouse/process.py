@@ -1,6 +1,7 @@
 """Processes: how one is started so that it never outlives the one that started it."""
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -40,6 +41,15 @@ def follow_main() -> None:
         die_with_parent(main_pid)
         # Until the server installs its own handlers, the fork has those of its parent, which would swallow the signal.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def spare_collector() -> None:
+    """Call it when a process has started: what is there now stays, and is not looked through again.
+
+    A full collection walks all of Django, some hundred thousand objects, while every request waits for it.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def child_environment() -> dict[str, str]:

@@ -1,8 +1,10 @@
 """The generated pages of docs/: written from the code, so that they cannot say something else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import getdoc
+from typing import Any
 
+from inference.jobs import transitions as jobs
 from registry.catalogue import transitions as versions
 from registry.intake.checklist import line_transitions as check_lines
 from registry.intake.checklist import transitions as check_runs
@@ -33,6 +35,7 @@ def configuration() -> str:
         "| roundhouse.E004 | none or two ONNX Runtime distributions installed |",
         "| roundhouse.E005 | `ORT_LOAD_CONFIG_FROM_MODEL` is set |",
         "| roundhouse.E006 | Redis may evict keys |",
+        "| roundhouse.E007 | Redis is older than 6.2 |",
         "| roundhouse.W001 | Redis does not answer |",
         "| roundhouse.W002 | production without a trusted proxy |",
         "",
@@ -68,12 +71,19 @@ def _sentence(kind: type[Exception]) -> str:
 
 def states() -> str:
     lines = [_NOTE, "# States", ""]
-    tables = {"Version": versions, "Split": splits, "Check": check_runs, "Step of a check": check_lines}
-    for title, table in tables.items():
+    tables: dict[str, tuple[Mapping[Any, frozenset[Any]], Mapping[Any, str]]] = {
+        "Version": (versions.ALLOWED, versions.MEANING),
+        "Split": (splits.ALLOWED, splits.MEANING),
+        "Check": (check_runs.ALLOWED, check_runs.MEANING),
+        "Step of a check": (check_lines.ALLOWED, check_lines.MEANING),
+        "Job": (jobs.ALLOWED, jobs.MEANING),
+        "Part of a job": (jobs.CHUNK_ALLOWED, jobs.CHUNK_MEANING),
+    }
+    for title, (allowed, meaning) in tables.items():
         lines += [f"## {title}", "", "| state | means | may become |", "|---|---|---|"]
-        for state, following in table.ALLOWED.items():
+        for state, following in allowed.items():
             to = ", ".join(f"`{name}`" for name in sorted(following)) or "nothing"
-            lines.append(f"| `{state}` | {table.MEANING[state]} | {to} |")
+            lines.append(f"| `{state}` | {meaning[state]} | {to} |")
         lines.append("")
     lines.append("Every move is one conditional update: of two that try at once, one is told `stale_state`.")
     return "\n".join([*lines, ""])

@@ -25,6 +25,11 @@ DEBUG = env.debug
 BIND, PORT = env.bind, env.port
 WEB_PROCESSES, WEB_THREADS = env.web_processes, env.web_threads
 WORKER_THREADS = env.worker_threads
+EXECUTOR, POOL = env.executor, env.pool
+WARM_LIMIT_S, WATCHDOG_S = env.warm_limit_s, env.watchdog_s
+JOB_THREADS, JOB_LEASE_S, JOB_KEEP_DAYS = env.job_threads, env.job_lease_s, env.job_keep_days
+JOB_FOLDERS = env.job_folders
+JOB_OPEN, JOB_OPEN_ROWS, JOB_OPEN_BYTES = env.job_open, env.job_open_rows, env.job_open_mb * 2**20
 INTRA_OP_THREADS = env.intra_op_threads
 SESSION_MEMORY_BYTES = env.session_memory_mb * 2**20
 PREDICT_JSON_BYTES = env.predict_json_mb * 2**20
@@ -32,10 +37,15 @@ PREDICT_BINARY_BYTES = env.predict_binary_mb * 2**20
 UPLOAD_BYTES = env.upload_mb * 2**20
 # For the bodies of uploads: a slow sender holds one, and the others are left to predictions.
 UPLOAD_THREADS = max(1, WEB_THREADS // 4)
+# A slow reader holds one as well.
+DOWNLOAD_THREADS = max(1, WEB_THREADS // 8)
+DOWNLOAD_LINK_S = env.download_link_s
 GRPC_PORT, GRPC_THREADS = env.grpc_port, env.grpc_threads
 DEFAULT_MODEL = env.default_model
 FRONT_DOOR = env.front_door
+WEB_PINNED = env.web_pinned
 REDIS_URL = env.redis_url
+REDIS_KEY_PREFIX = "roundhouse:"  # before every key, Celery's included
 ARTIFACT_STORE_URL = env.artifact_store_url
 FETCH_ALLOWED_HOSTS = frozenset(env.fetch_allowed_hosts)
 
@@ -182,6 +192,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "roundhouse.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` is for operations to use
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {

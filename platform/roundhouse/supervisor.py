@@ -18,7 +18,7 @@ from roundhouse.process import child_environment
 
 log = structlog.get_logger("roundhouse.supervisor")
 
-STOP_AFTER_S = 20.0  # SIGTERM to SIGKILL; the whole stop is promised within 25 s
+STOP_AFTER_S = 24.0  # SIGTERM to SIGKILL: workers take 20 s to finish; the whole stop is promised within 25 s
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 3.0
 _SETTLED_AFTER_S = 10.0
 

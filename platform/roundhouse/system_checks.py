@@ -90,6 +90,7 @@ def check_redis(**_: Any) -> list[CheckMessage]:
     try:
         with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=3, socket_connect_timeout=3) as client:
             policy = client.info("memory").get("maxmemory_policy")
+            release = str(client.info("server").get("redis_version", "0"))
     except redis.RedisError as error:
         return [
             Warning(
@@ -106,7 +107,20 @@ def check_redis(**_: Any) -> list[CheckMessage]:
                 id="roundhouse.E006",
             )
         ]
+    if not _is_recent(release):
+        return [
+            Error(
+                f"Redis {release} cannot hold a message for a worker that may die; orders of other applications would be lost.",
+                hint="Use Redis 6.2 or later.",
+                id="roundhouse.E007",
+            )
+        ]
     return []
+
+
+def _is_recent(release: str) -> bool:
+    parts = tuple(int(part) if part.isdigit() else 0 for part in release.split(".")[:2])
+    return parts >= (6, 2)
 
 
 @register()

@@ -1,13 +1,20 @@
-"""Bodies that were refused unread: the server ends such a connection, and only we can tell the caller beforehand.
+"""Bodies that were refused unread: the server ends such a connection, and the next request on it fails.
 
-Without a word about it, the next request on the connection fails in the caller's hands, although nothing is wrong with
-it. To read the rest instead would let whoever sends slowly hold the threads that refuse.
+So a small rest, which has nearly always come already, is read away. Whoever sends it slowly can hold only a few of the threads
+that refuse: beyond those, and for a large rest, the caller is told that the connection ends.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+
 CLOSE = ("Connection", "close")
+SMALL_BYTES = 64 << 10
+
+# A quarter of the threads has only to refuse; three quarters of those may wait for a rest.
+_places = threading.Semaphore(max(1, settings.WEB_THREADS * 3 // 16))
 
 
 class Body:
@@ -29,15 +36,27 @@ class Body:
     def readline(self, size: int = -1) -> bytes:
         return self._note(self._input.readline(size))
 
+    def read_rest(self) -> None:
+        """Read what is left, if it is small and a place is free for that."""
+        if 0 < self._left <= SMALL_BYTES and _places.acquire(blocking=False):
+            try:
+                while self._left and self.read(self._left):
+                    pass
+            except OSError:  # the caller has hung up
+                pass
+            finally:
+                _places.release()
+
     def _note(self, part: bytes) -> bytes:
         self._left -= len(part)
         return part
 
 
 def saying_so(start_response: Callable[..., Any], body: Body) -> Callable[..., Any]:
-    """Add to an answer that it is the last of its connection, where it is."""
+    """Leave nothing unread before an answer, or add that it is the last of its connection."""
 
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        body.read_rest()
         return start_response(status, [*headers, CLOSE] if body.is_unread else headers, *more)
 
     return start

@@ -5,7 +5,7 @@ from multiprocessing.util import Finalize
 
 import django
 
-from roundhouse.process import follow_main
+from roundhouse.process import follow_main, spare_collector
 
 follow_main()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
@@ -16,17 +16,23 @@ from django.conf import settings  # noqa: E402
 from inference.doors.grpc import server as grpc_server  # noqa: E402
 from inference.doors.limits import gate  # noqa: E402
 from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
+from inference.serving.stewarding.models import Kind  # noqa: E402
 from registry.access.keys import Keeper  # noqa: E402
+from roundhouse.cores import settle_on_core  # noqa: E402
 from roundhouse.front_door import FrontDoor  # noqa: E402
 from roundhouse.handler import Handler  # noqa: E402
+from roundhouse.vanished import look_for_vanished_peers  # noqa: E402
 
+look_for_vanished_peers(settings.PORT)
+if settings.WEB_PINNED:
+    settle_on_core(settings.DATA_DIR / "run", settings.WEB_PROCESSES)
 handler = Handler()
 application = FrontDoor(handler) if settings.FRONT_DOOR else handler
 
-runtime.start()
 key_keeper = Keeper()
 gate.start()
-
+spare_collector()
+runtime.start(Kind.WEB)  # reports itself as ready: what takes its time comes before
 
 if settings.GRPC_PORT:
     address = grpc_server.Address(settings.BIND, settings.GRPC_PORT, is_shared=True)

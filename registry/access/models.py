@@ -86,6 +86,7 @@ class KeyScope(models.TextChoices):
     PREDICT = "predict", "predict"
     READ = "registry.read", "read the registry"
     WRITE = "registry.write", "read and change the registry"
+    DOWNLOAD = "registry.download", "read the registry and download files"
 
 
 class ApiKey(Limited):

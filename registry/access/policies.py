@@ -18,6 +18,7 @@ class Right(StrEnum):
 
     PREDICT = "predict"  # for people: from a page of the admin; for keys: through the doors
     READ = "read_registry"
+    DOWNLOAD = "download_artifact"  # take a version's file out of the house
     WRITE = "write_registry"  # upload, register, edit what is written about a Model
     REQUEST_CHANGE = "request_change"  # ask for a change that somebody else approves
     APPROVE = "approve_change"
@@ -27,6 +28,7 @@ class Right(StrEnum):
     STOP = "stop_model"
     ROLL_BACK = "roll_back"
     FREEZE = "freeze_model"
+    MANAGE_JOBS = "manage_jobs"  # cancel and retry jobs of others
     READ_RECORD = "read_record"  # audit records, events, deliveries
     MANAGE_EVENTS = "manage_subscriptions"
     MANAGE_PEOPLE = "manage_people"
@@ -46,12 +48,12 @@ class Role(StrEnum):
 
 _OPERATE = frozenset({
     Right.READ, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT, Right.MOVE_ALIAS, Right.LOWER, Right.STOP,
-    Right.ROLL_BACK, Right.FREEZE,
+    Right.ROLL_BACK, Right.FREEZE, Right.MANAGE_JOBS,
 })  # fmt: skip
 
 ROLE_RIGHTS: Mapping[str, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ}),
-    Role.OPERATOR: _OPERATE | {Right.PREDICT, Right.READ_RECORD},
+    Role.OPERATOR: _OPERATE | {Right.PREDICT, Right.READ_RECORD, Right.DOWNLOAD},
     Role.APPROVER: frozenset({Right.PREDICT, Right.READ, Right.READ_RECORD, Right.APPROVE}),
     Role.ADMIN: frozenset({
         Right.PREDICT, Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
@@ -63,6 +65,7 @@ SCOPE_RIGHTS: Mapping[str, frozenset[Right]] = {
     KeyScope.PREDICT: frozenset({Right.PREDICT}),
     KeyScope.READ: frozenset({Right.READ}),
     KeyScope.WRITE: _OPERATE,
+    KeyScope.DOWNLOAD: frozenset({Right.READ, Right.DOWNLOAD}),
 }
 
 EVERY_RIGHT = frozenset(Right)

@@ -30,12 +30,15 @@ P = ParamSpec("P")
 Handler = Callable[Concatenate[V, Request, P], HttpResponse]
 
 
-def idempotent(*, forget: Collection[str] = ()) -> Callable[[Handler[V, P]], Handler[V, P]]:
+def idempotent(
+    *, forget: Collection[str] = (), digest: Callable[[Any], str] | None = None
+) -> Callable[[Handler[V, P]], Handler[V, P]]:
     """Honour Idempotency-Key on a creating action.
 
     The work and the kept answer are one transaction: after a crash there are both or neither, and the key is free
     again when the lease ends. A refusal (4xx) is kept as well; after a 5xx the key is free at once.
-    `forget` names fields that are not kept, such as a secret shown once: a replay answers null there.
+    `forget` names fields that are not kept, such as a secret shown once: a replay answers null there. `digest` gives
+    the SHA-256 of a body that the view has read already, because it is too large to be read here.
     """
 
     def decorate(handler: Handler[V, P]) -> Handler[V, P]:
@@ -44,7 +47,8 @@ def idempotent(*, forget: Collection[str] = ()) -> Callable[[Handler[V, P]], Han
             key = read_key(request.headers.get(HEADER))
             if key is None:
                 return handler(view, request, *args, **kwargs)
-            taken = ledger.claim(principal=_principal(request), key=key, fingerprint=_fingerprint(request))
+            fingerprint = _fingerprint(request, digest(view) if digest is not None else None)
+            taken = ledger.claim(principal=_principal(request), key=key, fingerprint=fingerprint)
             if isinstance(taken, Answer):
                 return _replay(taken)
             return _carry_out(view, taken, lambda: handler(view, request, *args, **kwargs), forget)
@@ -111,8 +115,10 @@ def _principal(request: Request) -> str:
     return f"key:{actor.key_id}" if actor.key_id is not None else f"user:{actor.user_id}"
 
 
-def _fingerprint(request: Request) -> str:
+def _fingerprint(request: Request, digest: str | None) -> str:
     plain = request._request
-    check_length(plain)
     head = f"{plain.method} {plain.get_full_path()}\n".encode()
+    if digest is not None:
+        return hashlib.sha256(head + digest.encode()).hexdigest()
+    check_length(plain)
     return hashlib.sha256(head + plain.body).hexdigest()

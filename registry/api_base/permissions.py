@@ -34,12 +34,13 @@ def HasRight(right: str) -> type[BasePermission]:
 
 
 class RightsOfActions(BasePermission):
-    """Look the action up in the view set's `rights`."""
+    """Look the action up in the view set's `rights`; of several, one is enough."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if (
             view.action is None
         ):  # a method that the route does not know: DRF answers 405 to those who may look
             return request.successful_authenticator is not None
-        right = view.rights.get(view.action)
-        return right is not None and holds(request, right)
+        wanted = view.rights.get(view.action, ())
+        rights = (wanted,) if isinstance(wanted, str) else wanted
+        return any(holds(request, right) for right in rights)

@@ -6,7 +6,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
-_KEY = OpenApiParameter(
+IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER,
     description="Up to 255 characters of your choice. Repeating the request with the same key within 24 hours "
     "does not repeat the work, but gives the first answer again.",
@@ -21,7 +21,7 @@ class RegistrySchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         handler = getattr(self.view, getattr(self.view, "action", None) or "", None)
         if self.method == "POST" and getattr(handler, "is_idempotent", False):
-            return [_KEY]
+            return [IDEMPOTENCY_KEY]
         if self.method in {"PUT", "PATCH", "DELETE"}:
             return [_IF_MATCH]
         return []

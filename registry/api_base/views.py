@@ -26,7 +26,7 @@ R = TypeVar("R", bound=Row)
 class RegistryViewSet(GenericViewSet[R], ListModelMixin):
     """Lists and shows rows; actions that change them call `created` and `changed`."""
 
-    rights: ClassVar[Mapping[str, str]] = {}  # action -> right; what is not here is denied
+    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}  # action -> right; what is not here is denied
     paging_order: ClassVar[str] = "-pk"
     permission_classes = [RightsOfActions]
     pagination_class = CursorPages

@@ -17,6 +17,7 @@ from registry.access.serializers import LimitsSerializer
 from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.catalogue import selectors, services
 from registry.catalogue.models import (
+    MAX_BAKE_MINUTES,
     MAX_NOTES,
     MAX_REASON,
     MAX_TAG,
@@ -46,7 +47,7 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
         model = Model
         fields = [
             "slug", "title", "task", "owner", "tags", "notes", "key_source", "key_field", "salt",
-            "limits", "split_revision", "revision", "created_at",
+            "bake_minutes", "pool", "limits", "split_revision", "revision", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -68,6 +69,8 @@ class ModelChangesSerializer(serializers.Serializer[Any]):
     )
     key_source = serializers.ChoiceField(choices=KeySource.choices, required=False)
     key_field = Text(max_length=100, allow_blank=True, required=False)
+    bake_minutes = serializers.IntegerField(min_value=0, max_value=MAX_BAKE_MINUTES, required=False)
+    pool = Text(max_length=64, required=False, help_text="Needs a reason; a live Model is stopped first.")
     limits = LimitsSerializer(allow_null=True, required=False)
     reason = Text(max_length=MAX_REASON, allow_blank=True, required=False)
 
@@ -214,7 +217,7 @@ class ModelsView(RegistryViewSet[Model]):
         return self.created(model, location=f"/api/v1/models/{model.slug}")
 
     @extend_schema(
-        summary="Change what is written about a Model, its routing key or its limits", operation_id="edit_model",
+        summary="Change what is written about a Model, its routing key, its bake or its limits", operation_id="edit_model",
         request=ModelChangesSerializer, responses=ModelSerializer,
     )  # fmt: skip
     def partial_update(self, request: Request, slug: str) -> Response:

@@ -4,7 +4,12 @@ import secrets
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.core.validators import MaxLengthValidator, ProhibitNullCharactersValidator, RegexValidator
+from django.core.validators import (
+    MaxLengthValidator,
+    MaxValueValidator,
+    ProhibitNullCharactersValidator,
+    RegexValidator,
+)
 from django.db import models
 from django.db.models import F, Q
 
@@ -17,6 +22,8 @@ SLUG = RegexValidator(
     "Use 1 to 64 lower-case letters, digits and inner hyphens, such as fraud-score.",
 )
 CHAMPION = "champion"
+DEFAULT_POOL = "infer"
+MAX_BAKE_MINUTES = 24 * 60
 MAX_TITLE, MAX_NOTES, MAX_REASON, MAX_TAG = 200, 20_000, 500, 64
 NO_NUL = ProhibitNullCharactersValidator()  # PostgreSQL stores none
 NOTES: list[Any] = [MaxLengthValidator(MAX_NOTES), NO_NUL]  # a text column's own max_length binds forms only
@@ -92,6 +99,18 @@ class Model(Limited):
     )
     key_source = models.CharField("routing key", max_length=8, choices=KeySource, default=KeySource.RANDOM)
     key_field = models.CharField("field of the routing key", max_length=100, blank=True, validators=[NO_NUL])
+    bake_minutes = models.PositiveSmallIntegerField(
+        "bake, minutes",
+        default=30,
+        validators=[MaxValueValidator(MAX_BAKE_MINUTES)],
+        help_text="How long a version that was replaced stays warm, so that going back to it needs no load.",
+    )
+    pool = models.CharField(
+        max_length=64,
+        default=DEFAULT_POOL,
+        validators=[SLUG],
+        help_text="The workers that answer for this Model, where workers do.",
+    )
     salt = models.CharField(max_length=64, default=new_salt, editable=False)
     split_revision = models.PositiveIntegerField("number of the newest split", default=0, editable=False)
     # The route clock's number of the last change; every change of a Model or of what hangs on it stamps one.
@@ -111,6 +130,12 @@ class Model(Limited):
                 name="model_key_field_only_for_field",
             ),
             models.CheckConstraint(condition=~Q(salt=""), name="model_salt_is_there"),
+            models.CheckConstraint(
+                condition=Q(pool__regex=r"\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\Z"), name="model_pool_is_one"
+            ),
+            models.CheckConstraint(
+                condition=Q(bake_minutes__lte=MAX_BAKE_MINUTES), name="model_bake_ends_within_a_day"
+            ),
             models.CheckConstraint(condition=Q(task__in=Task.values), name="model_task_is_known"),
         ]
 

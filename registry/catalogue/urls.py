@@ -10,6 +10,7 @@ from registry.catalogue.api import (
     ServingView,
     VersionsView,
 )
+from registry.catalogue.downloads_api import DownloadLinksView, DownloadsView
 
 LIST: dict[str, Any] = {"get": "list"}
 SHOW: dict[str, Any] = {"get": "retrieve"}
@@ -24,6 +25,8 @@ urlpatterns = [
     path(_VERSION, VersionsView.as_view(SHOW)),
     path(f"{_VERSION}/archive", VersionsView.as_view({"post": "archive"})),
     path(f"{_VERSION}/unarchive", VersionsView.as_view({"post": "unarchive"})),
+    path(f"{_VERSION}/download", DownloadLinksView.as_view({"post": "create"})),
+    path("downloads/<str:link>", DownloadsView.as_view(SHOW), name="download"),
     path(f"{_VERSION}/serving", ServingView.as_view({**SHOW, "patch": "partial_update"})),
     path(f"{_VERSION}/serving/revisions", ServingView.as_view(LIST)),
     path(f"{_MODEL}/aliases", AliasesView.as_view(LIST)),

@@ -3,32 +3,34 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
-from registry.catalogue.models import Model, Version
+from registry.catalogue.models import MAX_REASON, Model, Version
 from registry.catalogue.pages import ScopedPage
 from registry.console.checks import CheckPages, draw_checklist
 from registry.console.comparing import ComparePages
+from registry.console.downloads import DownloadPages, draw_file
 from registry.console.golden import GoldenPages, draw_golden
 from registry.console.panels import Place, panels_for, register_panel
+from registry.console.verb_page import answer_verb
 from registry.console.verbs import MODEL_VERBS, VERSION_VERBS, Verb
-from registry.errors import RoundhouseError
+from registry.console.waiting import WaitingPages, draw_waiting
 from registry.theme import ModelAdmin, ModelForm, TextInput, actor, display
 from registry.traffic.selectors import arms_of, live_arms, open_holds, with_arms, with_live_arms
 
 _SHOWN_ROWS = 20
 
+register_panel(name="file", place=Place.VERSION, render=draw_file, order=3)
 register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
+register_panel(name="waiting split", place=Place.MODEL, render=draw_waiting, order=1)
 register_panel(name="golden set", place=Place.MODEL, render=draw_golden, order=30)
 
 
@@ -57,24 +59,16 @@ class VerbPages(ScopedPage):
         if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
             raise PermissionDenied
         form = verb.form(request.POST or None, row=row)
-        if request.method == "POST" and form.is_valid():
-            try:
-                messages.success(request, verb.run(row, form, actor(request)))
-                return redirect(self.address_of(row))
-            except RoundhouseError as error:
-                form.add_error(None, str(error))
-        return TemplateResponse(
+        return answer_verb(
             request,
-            "admin/registry/verb.html",
-            {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": f"{verb.title}: {row}",
-                "verb": verb,
-                "form": form,
-                "row": row,
-                "back": self.address_of(row),
-            },
+            site=self.admin_site,
+            opts=self.opts,
+            name=verb.title,
+            of=str(row),
+            warning=verb.warning,
+            form=form,
+            run=lambda: verb.run(row, form, actor(request)),
+            back=self.address_of(row),
         )
 
     def buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
@@ -102,9 +96,13 @@ class ModelEditForm(ModelForm[Model]):
         label="tags", required=False, widget=TextInput(), help_text="Separated by commas."
     )
 
+    reason = forms.CharField(
+        max_length=MAX_REASON, required=False, widget=TextInput(), help_text="Needed where the pool changes."
+    )
+
     class Meta:
         model = Model
-        fields = ["title", "notes", "owner", "key_source", "key_field", *LIMIT_COLUMNS]
+        fields = ["title", "notes", "owner", "key_source", "key_field", "bake_minutes", "pool", *LIMIT_COLUMNS]  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -112,7 +110,7 @@ class ModelEditForm(ModelForm[Model]):
 
     @property
     def changes(self) -> services.ModelChanges:
-        changed, apart = set(self.changed_data), {"tag_words", *LIMIT_COLUMNS}
+        changed, apart = set(self.changed_data), {"tag_words", "reason", *LIMIT_COLUMNS}
         given = {name: self.cleaned_data[name] for name in changed - apart}
         if changed & {*LIMIT_COLUMNS}:
             given["limits"] = self.instance.limits
@@ -127,11 +125,16 @@ class ModelEditForm(ModelForm[Model]):
             self.add_error(
                 "key_field", "Name a field exactly where the routing key is a field of the request."
             )
+        if "pool" in self.changed_data:
+            if not cleaned.get("reason"):
+                self.add_error("reason", "Say why the Model moves to another pool.")
+            if (why := services.why_not_move(self.instance)) is not None:
+                self.add_error("pool", why)
         return cleaned
 
 
 @admin.register(Model)
-class ModelPage(GoldenPages, VerbPages, ModelAdmin[Model]):
+class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
     scope = "pk"
     verbs = MODEL_VERBS
     form = ModelEditForm
@@ -140,7 +143,8 @@ class ModelPage(GoldenPages, VerbPages, ModelAdmin[Model]):
     list_filter = ["task"]
     search_fields = ["slug", "title", "tags__name"]
     fields = [
-        "slug", "title", "task", "notes", "tag_words", "owner", "key_source", "key_field", *LIMIT_COLUMNS, "created_at",
+        "slug", "title", "task", "notes", "tag_words", "owner", "key_source", "key_field", "bake_minutes",
+        "pool", *LIMIT_COLUMNS, "reason", "created_at",
     ]  # fmt: skip
     readonly_fields = ["slug", "task", "created_at"]
     autocomplete_fields = ["owner"]
@@ -171,7 +175,8 @@ class ModelPage(GoldenPages, VerbPages, ModelAdmin[Model]):
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         if form.changes:
-            services.edit_model(model=obj, changes=form.changes, by=actor(request))
+            reason = form.cleaned_data["reason"]
+            services.edit_model(model=obj, changes=form.changes, reason=reason, by=actor(request))
 
     @display(description="live now")
     def live(self, model: Model) -> str:
@@ -195,7 +200,7 @@ class ModelPage(GoldenPages, VerbPages, ModelAdmin[Model]):
 
 
 @admin.register(Version)
-class VersionPage(CheckPages, ComparePages, VerbPages, ModelAdmin[Version]):
+class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, ModelAdmin[Version]):
     verbs = VERSION_VERBS
     list_display = ["__str__", "status", "size", "made_by", "created_at"]
     list_select_related = ["model", "artifact"]

@@ -26,7 +26,8 @@ from registry.intake.checklist.services import ask_check
 from registry.intake.checklist.transitions import RunState
 from registry.theme import actor
 
-_CHECKABLE = frozenset({Status.UPLOADED, Status.CHECKING, Status.READY})
+_CHECKABLE = frozenset({Status.UPLOADED, Status.CHECKING, Status.READY, Status.FAILED})
+_UNFINISHED = frozenset({Status.UPLOADED, Status.CHECKING})
 _ENDED = frozenset({LineState.PASSED, LineState.FAILED, LineState.SKIPPED})
 _WATCHED = timedelta(minutes=10)  # a page does not ask for ever about a check that no worker begins
 
@@ -65,7 +66,7 @@ class ShownCheck:
     @property
     def is_open(self) -> bool:
         waits = self.asked is not None and self.asked.at > timezone.now() - _WATCHED
-        return self.is_running or waits or self.version.status == Status.UPLOADED
+        return self.is_running or waits or self.version.status in _UNFINISHED
 
     @property
     def is_checkable(self) -> bool:

@@ -1,6 +1,6 @@
 """Two versions of a Model side by side: what they take, how fast they are, and where they disagree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,12 +124,20 @@ def _described(version: Version) -> dict[str, str]:
         "state": version.status,
         "file": version.artifact.sha256[:12],
         "size": filesizeformat(version.artifact.size_bytes).replace("\xa0", " "),
-        "task configuration": short(version.task_config) if version.task_config else "none",
+        "task configuration": _configuration(version.task_config),
         "derived from": str(parent.number) if parent is not None else "none",
         "notes": short(version.notes) or "none",
         "made by": version.made_by,
         "when": f"{version.created_at:%Y-%m-%d %H:%M} UTC",
     }
+
+
+def _configuration(config: Mapping[str, Any]) -> str:
+    told = [
+        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in config.items()
+    ]
+    return short("; ".join(told)) or "none"
 
 
 def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:

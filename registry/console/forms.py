@@ -18,7 +18,7 @@ class ReasonForm(forms.Form):
 
     reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
 
-    def __init__(self, *args: Any, row: Model | Version, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, row: Any, **kwargs: Any) -> None:
         self.row = row
         super().__init__(*args, **kwargs)
 

@@ -11,8 +11,8 @@ from registry.catalogue.transitions import ALLOWED, Status
 from registry.console.forms import ReasonForm, SplitForm, StopForm
 from registry.record.actors import Actor
 from registry.traffic import services as traffic
-from registry.traffic.models import Hold
-from registry.traffic.selectors import open_holds
+from registry.traffic.models import Hold, Split
+from registry.traffic.selectors import open_holds, waiting_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,17 @@ def _set_split(model: Model, form: SplitForm, by: Actor) -> str:
         expected_revision=form.cleaned_data["seen"],
         by=by,
     )
-    return f"{split} is {split.status}."
+    return _said(split)
 
 
 def _roll_back(model: Model, form: ReasonForm, by: Actor) -> str:
     split = traffic.roll_back(model=model, reason=form.cleaned_data["reason"], by=by)
-    return f"{split} is {split.status}."
+    return _said(split)
+
+
+def _said(split: Split) -> str:
+    waiting = waiting_for(split)
+    return f"{split} is {waiting.told if waiting is not None else split.status}."
 
 
 def _reshuffle(model: Model, form: ReasonForm, by: Actor) -> str:

@@ -12,12 +12,14 @@ from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from django.db import OperationalError
 
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import FolderStore, StoredFile, read_chunks
 from registry.intake.errors import InsufficientStorage, UploadInUse
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = "The disk became full."
 
 
 def folder() -> Path:
@@ -61,16 +63,23 @@ def locked(descriptor: int, *, at_once: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def room() -> Iterator[None]:
-    """Turn the system's words for a full disk into ours."""
+def room(advice: str) -> Iterator[None]:
+    """Turn the system's words for a full disk, and those of a database on the same disk, into ours."""
     try:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise InsufficientStorage(
-                "The disk became full while the file came in. Free some space, then begin again."
-            ) from None
+            raise InsufficientStorage(f"{_FULL} {advice}") from None
         raise
+    except OperationalError as error:
+        if is_full(error):
+            raise InsufficientStorage(f"{_FULL} {advice}") from None
+        raise
+
+
+def is_full(error: OperationalError) -> bool:
+    """Whether an embedded database said so: its disk is ours, and the room that we give back is its."""
+    return getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
 def begin_at(descriptor: int, offset: int) -> bool:

@@ -28,6 +28,11 @@ class ModelCommand(BaseCommand):
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
 
+    def tell(self, line: str) -> None:
+        """Say at once how it goes."""
+        self.stdout.write(line)
+        self.stdout.flush()
+
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         """Do it and return what to tell."""
         raise NotImplementedError

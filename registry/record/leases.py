@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import ExpressionWrapper, F, Q, Value
+from django.db.models.expressions import Combinable
 from django.db.models.fields import DateTimeField, DurationField
 from django.db.models.functions import Now
 
@@ -12,9 +13,7 @@ from registry.record.models import Lease
 
 def claim(name: str, *, holder: str, for_s: float) -> bool:
     """Take or renew the lease; False while somebody else's has not run out."""
-    until = ExpressionWrapper(
-        Now() + Value(timedelta(seconds=for_s), output_field=DurationField()), output_field=DateTimeField()
-    )
+    until = from_now(for_s)
     free_or_mine = Q(holder=holder) | Q(expires_at__lt=Now())
     if Lease.objects.filter(free_or_mine, name=name).update(holder=holder, expires_at=until):
         return True
@@ -26,6 +25,13 @@ def claim(name: str, *, holder: str, for_s: float) -> bool:
     except IntegrityError:
         return False  # another process made the row between our two looks
     return True
+
+
+def from_now(seconds: float) -> Combinable:
+    """A moment that much later than the database's now."""
+    return ExpressionWrapper(
+        Now() + Value(timedelta(seconds=seconds), output_field=DurationField()), output_field=DateTimeField()
+    )
 
 
 def release(name: str, *, holder: str) -> None:

@@ -46,15 +46,23 @@ class OwnedArmSerializer(ArmSerializer):
     )
 
 
+class WaitingSerializer(serializers.Serializer[Any]):
+    told = Text(help_text="In words, such as: waiting: 1 of 2 engines are warm, gives up in 4:12")
+    sentence = Text()
+    gives_up_at = serializers.DateTimeField()
+    gives_up_in_s = serializers.IntegerField()
+
+
 class SplitSerializer(serializers.ModelSerializer[Split]):
     model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
     arms = serializers.SerializerMethodField()
     shadows = serializers.SerializerMethodField()
+    waiting = serializers.SerializerMethodField()
 
     class Meta:
         model = Split
         fields = [
-            "model", "number", "status", "arms", "shadows", "salt", "reason", "made_by",
+            "model", "number", "status", "waiting", "arms", "shadows", "salt", "reason", "made_by",
             "created_at", "from_at", "to_at",
         ]  # fmt: skip
         read_only_fields = fields
@@ -66,6 +74,12 @@ class SplitSerializer(serializers.ModelSerializer[Split]):
     @extend_schema_field(ArmSerializer(many=True))
     def get_shadows(self, split: Split) -> Any:
         return [{"version": number, "share": share} for number, share in selectors.shadows_of(split).items()]
+
+    @extend_schema_field(WaitingSerializer(allow_null=True))
+    def get_waiting(self, split: Split) -> Any:
+        """What a split waits for that is to become current; null where it does not wait."""
+        waiting = selectors.waiting_for(split)
+        return WaitingSerializer(waiting).data if waiting is not None else None
 
 
 class NewSplitSerializer(serializers.Serializer[Any]):

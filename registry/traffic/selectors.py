@@ -1,15 +1,18 @@
 """Reads of traffic that join or aggregate."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Prefetch, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from registry.catalogue.models import AliasMove, Model, Version
 from registry.errors import Invalid
 from registry.traffic.assignment import ranges
 from registry.traffic.models import Arm, Hold, Split
+from registry.traffic.readiness import Verdict, readiness_of
 from registry.traffic.transitions import Status
 
 
@@ -72,6 +75,11 @@ def with_live_arms(models: QuerySet[Model]) -> QuerySet[Model]:
     )
 
 
+def has_been_split(model: Model) -> bool:
+    """Whether a split says, said, or waits to say who answers; one that expired never did."""
+    return model.splits.exclude(status=Status.EXPIRED).exists()
+
+
 def current_split(model: Model) -> Split | None:
     """The Model's current split; prefetched, or asked for."""
     found: list[Split] | None = getattr(model, "current_splits", None)
@@ -108,6 +116,50 @@ def live_at(model: Model, at: datetime) -> LiveAt:
         frozen=holds.get(Hold.Kind.FROZEN),
         aliases={move.alias.name: move.version.number for move in moves.order_by("alias__name")},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a split waits for, and when it is given up."""
+
+    split: Split
+    sentence: str
+    gives_up_at: datetime
+    gives_up_in_s: int
+
+    @property
+    def countdown(self) -> str:
+        return f"{self.gives_up_in_s // 60}:{self.gives_up_in_s % 60:02}"
+
+    @property
+    def told(self) -> str:
+        return f"waiting: {self.sentence}, gives up in {self.countdown}"
+
+
+def waiting_for(split: Split) -> Waiting | None:
+    """What the split waits for; None where it does not wait."""
+    if split.status != Status.WAITING:
+        return None
+    readiness = readiness_of(split)
+    sentence = readiness.sentence or "ready, and about to answer"
+    held = split.model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).first()
+    if held is not None and readiness.verdict is Verdict.READY:
+        sentence = f"the Model is frozen ({held.text})"
+    at = split.created_at + timedelta(seconds=settings.WARM_LIMIT_S)
+    left_s = int((at - timezone.now()).total_seconds())
+    return Waiting(split, sentence, at, max(0, left_s))
+
+
+def waiting_split(model: Model) -> Waiting | None:
+    """The Model's split that waits to become current."""
+    split = with_arms(model.splits.filter(status=Status.WAITING)).select_related("model").first()
+    return waiting_for(split) if split is not None else None
+
+
+def overdue_splits() -> QuerySet[Split]:
+    """Those that have waited for as long as they may, by the database's clock."""
+    limit = timedelta(seconds=settings.WARM_LIMIT_S)
+    return Split.objects.filter(status=Status.WAITING, created_at__lt=Now() - limit)
 
 
 def split_use(version: Version) -> str | None:

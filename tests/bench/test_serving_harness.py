@@ -48,6 +48,17 @@ def test_script_refuses_a_line_break():
         wrk.script(wire.Request("/", b"", {"X": "a\nb"}), "body")
 
 
+def test_way_through_workers_is_held_against_our_own_view():
+    results = {
+        ("tiny", 1, servers.VIEW): [_at(1, p50_ms=0.4), _at(1, p50_ms=0.5)],
+        ("tiny", 1, servers.THROUGH_WORKERS): [_at(1, p50_ms=1.4), _at(1, p50_ms=2.0)],
+    }
+
+    more_ms = marks.p50_above(results, "tiny", servers.THROUGH_WORKERS, servers.VIEW)
+
+    assert more_ms == pytest.approx(1.25)
+
+
 @pytest.mark.parametrize(
     ("protocol", "headers", "answer"),
     [

@@ -4,8 +4,10 @@ from django.utils import timezone
 
 from inference.serving import runtime
 from inference.serving.models import Pulse
+from inference.serving.routes import Route, Target
 from inference.serving.runtime import Report
 from roundhouse import health
+from tests.inference.serving.stewarding.engines import an_engine
 
 
 @pytest.fixture
@@ -73,6 +75,28 @@ def test_silent_worker_degrades_only(client, engine, db):
 
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert "120 s ago" in response.json()["checks"]["broker"]["reason"]
+
+
+@pytest.fixture
+def through_workers(monkeypatch, settings):
+    settings.EXECUTOR = "workers"
+    routes = [Route("a", 1, owners=(Target(1, 1, "0"),)), Route("nobody", 2, pool="gpu")]
+    monkeypatch.setattr(runtime, "routes_here", lambda: routes)
+
+
+def test_a_pool_without_a_worker_degrades_only(client, engine, pulse, through_workers):
+    an_engine(kind="worker", pool="gpu")
+
+    response = client.get("/readyz?verbose")
+
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["checks"]["workers"]["reason"] == "No worker of the pool infer is alive."
+
+
+def test_with_a_worker_it_is_ready(client, engine, pulse, through_workers):
+    an_engine(kind="worker", pool="infer")
+
+    assert client.get("/readyz?verbose").json()["checks"]["workers"] == {"ok": True, "pools": {"infer": 1}}
 
 
 def test_full_disk_degrades_only(client, engine, pulse, monkeypatch):

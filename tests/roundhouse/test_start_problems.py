@@ -18,6 +18,8 @@ WRONG = {
     "typo": ({"PROT": "8001"}, ["ROUNDHOUSE_PROT", "did you mean ROUNDHOUSE_PORT?"]),
     "mysql": ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, ["ROUNDHOUSE_DATABASE_URL: use postgresql://"]),
     "redis-without-number": ({"REDIS_URL": "redis://h:6379"}, ["end the address with a database number"]),
+    "workers-without-redis": ({"EXECUTOR": "workers"}, ["ROUNDHOUSE_EXECUTOR is 'workers'", "set ROUNDHOUSE_REDIS_URL"]),
+    "pool-with-a-dot": ({"POOL": "gpu.large"}, ["ROUNDHOUSE_POOL is 'gpu.large'", "such as gpu-large"]),
     "short-secret": ({"SECRET_KEY": "hunter2"}, ["ROUNDHOUSE_SECRET_KEY: use at least 32 characters"]),
     "missing-secret-file": ({"SECRET_KEY_FILE": "/nowhere"}, ["ROUNDHOUSE_SECRET_KEY_FILE cannot be read"]),
     "every-host": ({"ALLOWED_HOSTS": "*"}, ["name the hosts"]),

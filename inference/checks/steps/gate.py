@@ -6,7 +6,10 @@ from registry.errors import ArtifactMissing
 from registry.intake.gate import GateLimits, check_file
 from registry.intake.gate.errors import GateRefused
 
-_ADVICE = "Export the model as one ONNX file with its weights inside, and bring it in as the next version."
+_ADVICE = (
+    "Export the model as one ONNX file with its weights inside, and bring it in as the next version. To check this file"
+    " again helps only after a release that reads it differently."
+)
 
 
 def pass_gate(subject: Subject) -> Found:
@@ -14,7 +17,7 @@ def pass_gate(subject: Subject) -> Found:
     try:
         facts = check_file(subject.path(), GateLimits())
     except ArtifactMissing as error:
-        advice = "Mend the artifact store, or bring the file in again as the next version."
+        advice = "Mend the artifact store and check the version again, or bring the file in as the next one."
         raise StepFailed(error.code, f"{subject.version} cannot be read: {error}", advice) from None
     except GateRefused as refusal:
         raise StepFailed(

@@ -14,17 +14,20 @@ from inference.engine.signature import Signature, TensorSpec
 WARM_UP_S = 120.0  # for the whole ladder
 _PROBE_ADVICE: Mapping[str, str] = {
     "load_failed": "Load the file with the same ONNX Runtime where it was exported; mend it, and bring it in as"
-    " the next version.",
+    " the next version. If only a newer runtime loads it, install that for the worker and check the version again.",
     "run_failed": "Run the file on zeros of its own shapes where it was exported; mend it, and bring it in as the"
     " next version.",
-    "memory": "Export a smaller model, or one with smaller fixed shapes, and bring it in as the next version.",
-    "timed_out": "Look for a loop that does not end, or export a smaller model, and bring it in as the next version.",
+    "memory": "Export a smaller model, or one with smaller fixed shapes, and bring it in as the next version. If memory was"
+    " short on that machine, give the worker more and check this one again.",
+    "timed_out": "Look for a loop that does not end, or export a smaller model, and bring it in as the next version. If the"
+    " machine was busy, check this one again.",
     "crashed_signal": "Export the model again, with another opset if need be, and bring it in as the next version;"
     " this file is never loaded.",
 }
 _WARM_UP_ADVICE = (
     "Run the file with up to {rows} rows at once where it was exported. If it takes only one, export it with a"
-    " fixed first axis of 1; then bring it in as the next version."
+    " fixed first axis of 1; then bring it in as the next version. If the machine was busy or short of memory, check this"
+    " one again."
 )
 
 

@@ -9,6 +9,7 @@ from grpc import StatusCode
 from inference import errors as serving
 from inference.engine import errors as engine
 from registry import errors as registry
+from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
 
 log = structlog.get_logger("roundhouse.grpc")
@@ -24,6 +25,8 @@ CODES: dict[type[Exception], StatusCode] = {
     registry.Stopped: StatusCode.UNAVAILABLE,
     registry.Invalid: StatusCode.INVALID_ARGUMENT,
     registry.FetchFailed: StatusCode.FAILED_PRECONDITION,
+    catalogue.ArtifactDamaged: StatusCode.DATA_LOSS,
+    catalogue.DownloadsBusy: StatusCode.UNAVAILABLE,
     intake.UploadsBusy: StatusCode.UNAVAILABLE,
     intake.InsufficientStorage: StatusCode.RESOURCE_EXHAUSTED,
     serving.Loading: StatusCode.UNAVAILABLE,

@@ -1,7 +1,6 @@
 """Requests in flight in this process: the room they have, whose they are, and fair shares when it gets crowded."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from math import ceil
 
@@ -10,9 +9,7 @@ from inference.engine.errors import Overloaded
 from inference.errors import TooManyRequests
 from registry.access.key_ring import Principal
 
-ACTIVE_S = 2.0  # a key that asked this lately has a claim to its share
-CROWDED_FROM = 0.75  # of the room; below that nobody is in anybody's way
-MOST_KEYS = 10_000
+CROWDED_FROM = 0.5  # of the room; below that nobody is in anybody's way
 
 
 class Flights:
@@ -24,24 +21,19 @@ class Flights:
         room: int,
         processes: int,
         crowded_from: float = CROWDED_FROM,
-        most_keys: int = MOST_KEYS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._room, self._processes, self._most_keys, self._clock = room, processes, most_keys, clock
+        self._room, self._processes = room, processes
         self._crowded_at = ceil(room * crowded_from)
         self._reserve = min(room - 1, ceil(room / 8))
         self._count = 0
         self._by_key: dict[int, int] = {}
         self._by_limited: dict[str, int] = {}
-        self._seen_at: OrderedDict[int, float] = OrderedDict()  # by key, the longest silent first
+        self._asked = Asked(clock)
 
     def check(self, by: Principal) -> None:
         """Raise when there is no room for another request of this key; note that it asked."""
-        key_id, seen_at = by.key_id, self._seen_at
-        seen_at[key_id] = self._clock()
-        seen_at.move_to_end(key_id)
-        if len(seen_at) > self._most_keys:
-            seen_at.popitem(last=False)
+        self._asked.note(by.key_id)
         if self._count >= self._crowded_at:
             self._check_share(by)
             if self._count >= self._room:
@@ -81,17 +73,20 @@ class Flights:
                     self._by_limited[one.subject] = left
 
     def _check_share(self, by: Principal) -> None:
-        """Raise when a key has its share already while others want theirs.
+        """Raise when a key has its share already, and asks more than others or would take the last places.
 
         Alone, it may have all but a reserve: whoever comes next has a place before anything is divided.
         """
-        keys = self._active_keys()
+        keys = self._asked.keys
         held = self._by_key.get(by.key_id, 0)
-        if keys == 1 and held >= self._room - self._reserve:
+        room_but_reserve = self._room - self._reserve
+        if keys == 1 and held >= room_but_reserve:
             raise self._full()
-        if keys > 1 and held >= max(1, self._room // keys):
+        if keys == 1 or held < max(1, self._room // keys):
+            return
+        if self._count >= room_but_reserve or self._asked.asks_most(by.key_id):
             raise TooManyRequests(
-                f"The key {by.name!r} has {held} requests in flight, its share while {keys} keys are active. "
+                f"The key {by.name!r} has {held} requests in flight while {keys} keys are active, and no claim to more. "
                 "Wait for an answer before you send the next."
             )
 
@@ -100,11 +95,38 @@ class Flights:
             f"This process answers {self._room} requests at once, and does now. Send again in a second."
         )
 
-    def _active_keys(self) -> int:
-        since = self._clock() - ACTIVE_S
-        while self._seen_at and next(iter(self._seen_at.values())) < since:
-            self._seen_at.popitem(last=False)
-        return len(self._seen_at)
+
+class Asked:
+    """How often each key asked lately, admitted or not: in this window of time and the one before."""
+
+    WINDOW_S = 2.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._now: dict[int, int] = {}
+        self._before: dict[int, int] = {}
+        self._ends_at = clock() + self.WINDOW_S
+        self._times = 0
+        self.keys = 0
+
+    def note(self, key_id: int) -> None:
+        if self._clock() >= self._ends_at:
+            self._turn()
+        times = self._now.get(key_id, 0)
+        self.keys += not times and key_id not in self._before
+        self._now[key_id] = times + 1
+        self._times += 1
+
+    def asks_most(self, key_id: int) -> bool:
+        """Whether this key asks no less often than keys do on average."""
+        return (self._now.get(key_id, 0) + self._before.get(key_id, 0)) * self.keys >= self._times
+
+    def _turn(self) -> None:
+        is_next = self._clock() < self._ends_at + self.WINDOW_S
+        self._before = self._now if is_next else {}
+        self._now = {}
+        self._ends_at = self._clock() + self.WINDOW_S
+        self._times, self.keys = sum(self._before.values()), len(self._before)
 
 
 def _too_many_at_once(one: Limited, limit: int, processes: int) -> str:

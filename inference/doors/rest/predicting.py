@@ -124,6 +124,14 @@ def _is_binary(environ: Environ) -> bool:
 
 
 def _write(form: Form, prediction: Prediction) -> Reply:
+    return Reply(
+        [("Content-Type", "application/json"), ("X-Request-ID", prediction.request_id)],
+        answer_in(form, prediction),
+    )
+
+
+def answer_in(form: Form, prediction: Prediction) -> bytes:
+    """The answer in the form that was asked in, as JSON."""
     if prediction.non_finite:
         raise InvalidOutput
     body = {
@@ -134,10 +142,7 @@ def _write(form: Form, prediction: Prediction) -> Reply:
         "split": prediction.split,
         "request_id": prediction.request_id,
     }
-    return Reply(
-        [("Content-Type", "application/json"), ("X-Request-ID", prediction.request_id)],
-        orjson.dumps(body, default=_to_json, option=orjson.OPT_SERIALIZE_NUMPY),
-    )
+    return orjson.dumps(body, default=_to_json, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _to_json(value: Any) -> Any:

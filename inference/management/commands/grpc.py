@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from inference.doors.grpc.server import Address, PortTaken, start
 from inference.doors.limits import gate
 from inference.serving import runtime
+from inference.serving.stewarding.models import Kind
 from registry.access.keys import Keeper
 
 
@@ -18,7 +19,7 @@ class Command(BaseCommand):
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
-        runtime.start()
+        runtime.start(Kind.GRPC)
         keeper = Keeper()
         gate.start()
         try:

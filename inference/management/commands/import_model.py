@@ -6,13 +6,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
 from registry.access.policies import command_actor
-from registry.catalogue.models import Task
+from registry.catalogue.models import Task, Version
 from registry.catalogue.task_config import SCORES
 from registry.errors import RoundhouseError
+from registry.management.waiting import outcome, wait_until_settled
+from registry.record.actors import Actor
+from registry.traffic.selectors import live_arms, waiting_split
+from registry.traffic.transitions import Status
 
 
 class Command(BaseCommand):
-    help = "Register an ONNX file as the next version of a Model. A Model's first version goes live at once."
+    help = "Register an ONNX file as the next version of a Model. The first that passes its checks goes live at once."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="The Model's name, made if there is none: a-z, 0-9 and hyphens.")
@@ -41,10 +45,23 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
-        is_live = live or version.number == 1
+        self._wait(version, command_actor("import_model"))
+        is_live = any(arm.version == version.number for arm in live_arms(version.model))
         self.stdout.write(
             f"{name} version {version.number} is registered{' and live' if is_live else ', not live'}."
         )
+
+    def _wait(self, version: Version, by: Actor) -> None:
+        """Where engines run, the version answers as soon as they are warm, if it is to answer at all."""
+        waiting = waiting_split(version.model)
+        if waiting is not None and waiting.split.arms.filter(version=version).exists():
+            settled = wait_until_settled(waiting.split, tell=self._tell, by=by)
+            if settled.status == Status.EXPIRED:
+                raise CommandError(outcome(settled))
+
+    def _tell(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
 
 
 def _task_of(labels: str | None, scores: str | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Writes of the catalogue."""
 
 from registry.catalogue.services.aliases import move_alias, retire_alias
-from registry.catalogue.services.models import ModelChanges, create_model, edit_model
+from registry.catalogue.services.downloads import export_artifact, follow_link, make_download_link
+from registry.catalogue.services.models import ModelChanges, create_model, edit_model, why_not_move
 from registry.catalogue.services.serving import change_serving
 from registry.catalogue.services.versions import (
     archive_version,
@@ -18,11 +19,15 @@ __all__ = [
     "change_serving",
     "create_model",
     "edit_model",
+    "export_artifact",
     "fail_check",
+    "follow_link",
+    "make_download_link",
     "move_alias",
     "pass_check",
     "register_version",
     "retire_alias",
     "start_check",
     "unarchive_version",
+    "why_not_move",
 ]

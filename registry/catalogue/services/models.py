@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
@@ -11,8 +12,8 @@ from registry.access.policies import Right
 from registry.access.validation import checked_limits
 from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import KeySource, Model, Tag, Task
-from registry.catalogue.validation import check_row, checked_tags
-from registry.errors import Invalid, NameTaken, StaleState
+from registry.catalogue.validation import check_row, checked_reason, checked_tags
+from registry.errors import Conflict, Invalid, NameTaken, StaleState
 from registry.record.actors import Actor
 from registry.record.audit import record_change
 
@@ -26,6 +27,8 @@ class ModelChanges(TypedDict, total=False):
     owner: User | None
     key_source: str
     key_field: str
+    bake_minutes: int
+    pool: str
     limits: Limits
 
 
@@ -62,7 +65,7 @@ def create_model(
 def edit_model(
     *, model: Model, changes: ModelChanges, expected_revision: int | None = None, reason: str = "", by: Actor
 ) -> Model:
-    """Change what is written about a Model, where its routing key comes from, or its limits."""
+    """Change what is written about a Model, where its routing key comes from, its bake, pool or limits."""
     by.check(Right.WRITE, model_id=model.pk)
     present = lock_model(model)
     if expected_revision is not None and present.revision != expected_revision:
@@ -70,6 +73,8 @@ def edit_model(
     tags_before = _tags_of(present)
     before = _told(present, tags_before)
     columns = _columns(changes)
+    if columns.get("pool", present.pool) != present.pool:
+        _check_may_move(present, reason)
     for name, value in columns.items():
         setattr(present, name, value)
     _check_key_source(present)
@@ -94,6 +99,23 @@ def _columns(changes: ModelChanges) -> dict[str, Any]:
     return columns
 
 
+def why_not_move(model: Model) -> str | None:
+    """Why a Model cannot be given to another pool now: its workers have nothing of it in memory."""
+    is_answered_by_workers = settings.EXECUTOR == "workers" and model.splits.filter(status="current").exists()
+    if not is_answered_by_workers or model.holds.filter(kind="stopped", to_at=None).exists():
+        return None
+    return (
+        f"{model.slug} is live, and the workers of another pool are not warm for it. Stop it, change its pool,"
+        " wait until that pool's workers hold its versions, then start it again."
+    )
+
+
+def _check_may_move(model: Model, reason: str) -> None:
+    checked_reason(reason)
+    if (why := why_not_move(model)) is not None:
+        raise Conflict(why)
+
+
 def _check_key_source(model: Model) -> None:
     if model.key_source not in KeySource.values:
         raise Invalid(f"{model.key_source!r} is no routing key; there are {', '.join(KeySource.values)}.")
@@ -115,5 +137,7 @@ def _told(model: Model, tags: list[str]) -> dict[str, Any]:
         "owner_id": model.owner_id,
         "key_source": model.key_source,
         "key_field": model.key_field,
+        "bake_minutes": model.bake_minutes,
+        "pool": model.pool,
         **model.limits.columns(),
     }

@@ -61,8 +61,8 @@ def register_version(
 
 @transaction.atomic
 def start_check(*, version: Version, by: Actor) -> Version:
-    """Say that somebody now looks into the file."""
-    return _change(version, Status.CHECKING, "start_check", by)
+    """Say that somebody now looks into the file, for the first time or after a check that it failed."""
+    return _change(version, Status.CHECKING, "start_check", by, failure="")
 
 
 @transaction.atomic
@@ -118,12 +118,16 @@ def _change(
     record_change(
         action=action,
         subject=changed,
-        before={"status": old},
-        after={"status": to, **({"failure": changed.failure} if changed.failure else {})},
+        before=_standing(version),
+        after=_standing(changed),
         reason=reason,
         by=by,
     )
     return changed
+
+
+def _standing(version: Version) -> dict[str, Any]:
+    return {"status": version.status, **({"failure": version.failure} if version.failure else {})}
 
 
 def _told(version: Version) -> dict[str, Any]:

@@ -69,13 +69,12 @@ class ChecksView(RegistryViewSet[CheckRun]):
         return super().retrieve(request, *args, **kwargs)
 
     @extend_schema(
-        summary="Have a version checked again", operation_id="ask_check",
+        summary="Have a version checked again, also one that failed", operation_id="ask_check",
         request=None, responses={202: AskedCheckSerializer},
     )  # fmt: skip
     @idempotent()
     def create(self, request: Request, slug: str, number: int) -> Response:
-        version = self._version()
-        services.ask_check(version=version, by=self.actor)
+        version = services.ask_check(version=self._version(), by=self.actor)
         told = {"model": slug, "version": number, "status": version.status}
         return Response(AskedCheckSerializer(told).data, status=202)
 

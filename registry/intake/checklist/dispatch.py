@@ -4,12 +4,22 @@ from celery import current_app
 from django.db import transaction
 
 
-def check_version(version_id: int, *, expires_s: int | None = None) -> None:
+def check_version(version_id: int) -> None:
     """Start a check when the transaction has committed."""
+    _on_commit(version_id, False, None)
+
+
+def check_unfinished(version_id: int, *, expires_s: int) -> None:
+    """The same, for a version whose check never came to its end; who gets the message late leaves it."""
+    _on_commit(version_id, True, expires_s)
+
+
+def _on_commit(version_id: int, only_unfinished: bool, expires_s: int | None) -> None:
     # Robust: a broker that is away must not fail the change; the sweeper asks again.
-    transaction.on_commit(lambda: _send(version_id, expires_s), robust=True)
+    transaction.on_commit(lambda: _send(version_id, only_unfinished, expires_s), robust=True)
 
 
-def _send(version_id: int, expires_s: int | None) -> None:
-    task = current_app.signature("inference.check_version", args=[version_id])
+def _send(version_id: int, only_unfinished: bool, expires_s: int | None) -> None:
+    options = {"only_unfinished": only_unfinished}
+    task = current_app.signature("inference.check_version", args=[version_id], kwargs=options)
     task.apply_async(retry=False, expires=expires_s)

@@ -15,6 +15,8 @@ from registry.intake.checklist.transitions import RunState
 from registry.record.actors import Actor
 from registry.record.models import AuditRecord
 
+LOST_AT_MOST = 3
+WENT_AWAY = "The worker that ran this check went away."
 _WITH_LINES = Prefetch("lines", CheckLine.objects.order_by("id"))
 
 
@@ -46,6 +48,17 @@ def last_facts(version: Version, step: str) -> dict[str, Any]:
 
 def running_run(version: Version) -> CheckRun | None:
     return version.check_runs.filter(state=RunState.RUNNING).first()
+
+
+def lost_runs(version: Version) -> QuerySet[CheckRun]:
+    """The runs that ended because their worker did."""
+    return version.check_runs.filter(state=RunState.FAILED, reason=WENT_AWAY)
+
+
+def lost_in_a_row(version: Version) -> int:
+    """How many of the newest runs lost their worker."""
+    last = version.check_runs.exclude(pk__in=lost_runs(version)).order_by("-number").first()
+    return lost_runs(version).filter(number__gt=last.number if last is not None else 0).count()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Q, Value
+from django.db.models import DateTimeField, DurationField, Exists, ExpressionWrapper, OuterRef, Q, Value
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
@@ -19,7 +19,13 @@ from registry.intake.checklist import dispatch
 from registry.intake.checklist.facts import storable_facts
 from registry.intake.checklist.line_transitions import ALLOWED, LineState
 from registry.intake.checklist.models import ADVISORY, MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
-from registry.intake.checklist.selectors import open_question, running_run
+from registry.intake.checklist.selectors import (
+    LOST_AT_MOST,
+    WENT_AWAY,
+    lost_in_a_row,
+    open_question,
+    running_run,
+)
 from registry.intake.checklist.transitions import RunState
 from registry.record.actors import Actor
 from registry.record.audit import record_change, storable
@@ -29,32 +35,47 @@ from registry.record.kinds import register_kind
 register_kind("recheck_failed", "A version that is ready failed a repeated check; it still answers.")
 
 SILENT_AT_MOST = timedelta(minutes=15)
-WENT_AWAY = "The worker that ran this check went away; run it again."
 _UNHEARD_AFTER = timedelta(minutes=5)  # a queue may be long, and a message too many is a check too many
 _ASKED_EVERY_S = 60
 _SWEEP_AT_MOST = 100
+_RUN_AGAIN = "The worker's log says why it ended; the check is run again by itself."
+_MEND = (
+    "The worker's log says why it ended, often that memory ran out; mend that, then check the version again."
+)
 _NO_REASON = "The step gave no reason."
 
 
 @transaction.atomic
-def ask_check(*, version: Version, by: Actor) -> None:
-    """Have a worker go through the version's checklist, for the first time or again."""
+def ask_check(*, version: Version, by: Actor) -> Version:
+    """Have a worker go through the version's checklist, for the first time or again.
+
+    One that failed leaves that state here, not when a worker begins: so a message that nobody asked for, such as one
+    that comes twice, checks no failed version.
+    """
     by.check(Right.WRITE, model_id=version.model_id)
     lock_model(version.model)
     present = _version(version.pk)
-    _refuse_unless_checkable(present)
+    _refuse_unless_free(present)
+    if present.status == Status.FAILED:
+        present = catalogue.start_check(version=present, by=by)
     record_change(action="ask_check", subject=present, before=None, after={"status": present.status}, by=by)
     dispatch.check_version(present.pk)
+    return present
 
 
 @transaction.atomic
-def start_run(*, version_id: int, runtime_version: str, by: Actor) -> CheckRun:
-    """Begin a run with all of its lines waiting. A version that is ready stays so while it is checked again."""
+def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = False, by: Actor) -> CheckRun:
+    """Begin a run with all of its lines waiting. A version that is ready stays so while it is checked again, which
+    `only_unfinished` refuses: it is for who does not know whether the check it asks for was made meanwhile."""
     version = _version(version_id)
     by.check(Right.WRITE, model_id=version.model_id)
     lock_model(version.model)
     version = _version(version_id)
-    _refuse_unless_checkable(version)
+    _refuse_unless_free(version)
+    if version.status == Status.FAILED:
+        raise Conflict(f"{version} failed its checks; ask for another check of it first.")
+    if only_unfinished and version.status == Status.READY:
+        raise Conflict(f"{version} has passed its check meanwhile.")
     if version.status == Status.UPLOADED:
         version = catalogue.start_check(version=version, by=by)
     last = version.check_runs.order_by("-number").first()
@@ -136,7 +157,10 @@ def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) ->
 
 
 def sweep(*, by: Actor | None = None) -> int:
-    """End the runs whose worker went away, and ask again for checks that no worker has begun. Return how many ended."""
+    """End the runs whose worker went away, and ask again for what still waits for its check. Return how many ended.
+
+    A file that may be what ends workers is not asked for for ever: after three runs in a row it has failed.
+    """
     by = by or task_actor("registry.sweep_checks")
     ended = 0
     for run in CheckRun.objects.filter(_is_silent(), state=RunState.RUNNING)[:_SWEEP_AT_MOST]:
@@ -147,18 +171,25 @@ def sweep(*, by: Actor | None = None) -> int:
 
 @transaction.atomic
 def _give_up(run: CheckRun, by: Actor) -> int:
-    """Fail the run, unless its worker has just spoken. The version is not to blame: it can be checked again."""
+    """Fail the run, unless its worker has just spoken. The version is to blame only if it happens again and again."""
+    version = _version(run.version_id)
+    lock_model(version.model)
+    version = _version(run.version_id)
     silent = CheckRun.objects.filter(_is_silent(), pk=run.pk, state=RunState.RUNNING)
     now = timezone.now()
     if not silent.update(state=RunState.FAILED, reason=WENT_AWAY, ended_at=_end_of_interval(now)):
         return 0
-    advice = "Press Check again; if it happens again, the worker's log says why."
+    is_first, lost = version.status == Status.CHECKING, lost_in_a_row(version)
+    is_over = is_first and lost >= LOST_AT_MOST
     run.lines.filter(state=LineState.RUNNING).update(
-        state=LineState.FAILED, code="worker_lost", reason=WENT_AWAY, advice=advice,
-        ended_at=_end_of_interval(now),
+        state=LineState.FAILED, code="worker_lost", reason=WENT_AWAY,
+        advice=_RUN_AGAIN if is_first and not is_over else _MEND, ended_at=_end_of_interval(now),
     )  # fmt: skip
     _close_lines(run)
-    version = _version(run.version_id)
+    if is_over:
+        catalogue.fail_check(
+            version=version, failure=f"The worker was lost {lost} times while checking this file.", by=by
+        )
     record_change(
         action="give_up_check",
         subject=version,
@@ -171,10 +202,14 @@ def _give_up(run: CheckRun, by: Actor) -> int:
 
 
 def _ask_again() -> None:
-    """A message may get lost; what is still not begun after five minutes is asked for again, until a worker takes it."""
-    unheard = Version.objects.filter(status=Status.UPLOADED, created_at__lte=_ago(_UNHEARD_AFTER))
-    for version_id in unheard.order_by("pk").values_list("pk", flat=True)[:_SWEEP_AT_MOST]:
-        dispatch.check_version(version_id, expires_s=_ASKED_EVERY_S)
+    """A message may get lost, and a worker too; what nobody checks is asked for again, until a worker takes it."""
+    unheard = Q(status=Status.UPLOADED, created_at__lte=_ago(_UNHEARD_AFTER))
+    left = Q(status=Status.CHECKING) & ~Exists(
+        CheckRun.objects.filter(version=OuterRef("pk"), state=RunState.RUNNING)
+    )
+    found = Version.objects.filter(unheard | left).order_by("pk")
+    for version_id in found.values_list("pk", flat=True)[:_SWEEP_AT_MOST]:
+        dispatch.check_unfinished(version_id, expires_s=_ASKED_EVERY_S)
 
 
 def _judge(version: Version, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> None:
@@ -249,11 +284,7 @@ def _touch(run: CheckRun) -> None:
         raise StaleState(f"{run} has ended; stop working on it.")
 
 
-def _refuse_unless_checkable(version: Version) -> None:
-    if version.status == Status.FAILED:
-        raise Conflict(
-            f"{version} failed its checks, and its file never changes; bring the mended one in as the next version."
-        )
+def _refuse_unless_free(version: Version) -> None:
     if version.status == Status.ARCHIVED:
         raise Conflict(f"{version} is archived; bring it back to check it again.")
     run = running_run(version)

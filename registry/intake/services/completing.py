@@ -1,6 +1,6 @@
 """Completing an upload: the file goes into the store, and a version is made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from registry.intake.transitions import Status
 from registry.record.actors import Actor
 from registry.record.audit import Subject, record_change
 
+_COMPLETE_AGAIN = "Free some space, then complete the upload again."
 _LOST = "Its bytes are no longer on this machine; begin another upload."
 
 
@@ -57,16 +58,17 @@ def complete_upload(
     upload = Upload.objects.select_related("version__model").get(pk=upload.pk)
     if upload.version is not None and upload.model_slug == slug:
         return upload.version
-    _check_whole(upload)
+    check_whole(upload)
     _check_target(slug, new_model, task_config or {}, by)
-    file = _stored(upload)
-    version = _registered(upload, file, slug, new_model, task_config, notes, by)
+    with parts.room(_COMPLETE_AGAIN):
+        file = _stored(upload)
+        version = _registered(upload, file, slug, new_model, task_config, notes, by)
     parts.remove(upload.pk)  # there when the store knew the file, or lies elsewhere
     drop_digest(upload.pk)
     return version
 
 
-def _check_whole(upload: Upload) -> None:
+def check_whole(upload: Upload) -> None:
     if not upload.is_open:
         raise UploadEnded(f"This upload is {upload.status}; begin another.")
     if not upload.is_whole:
@@ -90,22 +92,30 @@ def _check_target(slug: str, new_model: NewModel | None, config: Mapping[str, An
         raise NameTaken(f"A Model named {slug} exists already; add a version to it, or choose another name.")
 
 
+def checked_file(upload: Upload, keep: Callable[[StoredFile], None] = lambda _: None) -> StoredFile:
+    """Hash the whole file, and `keep` it while nobody else can touch it; raise HashDiffers where it is another one."""
+    with parts.opened(upload.pk) as descriptor, parts.locked(descriptor, at_once=True):
+        file = StoredFile(upload.sha256 or parts.hash_of(upload.pk), upload.size_bytes)
+        _check_hash(upload, file)
+        # Known before the file moves: who comes after a crash finds it in the store.
+        Upload.objects.filter(pk=upload.pk, status=Status.OPEN).update(sha256=file.sha256, touched_at=Now())
+        keep(file)
+    return file
+
+
+def lost(upload: Upload) -> UploadEnded:
+    """End an upload whose bytes are not where they should be."""
+    end_upload(upload, Status.FAILED, failure=_LOST)
+    return UploadEnded(f"This upload failed: {_LOST}")
+
+
 def _stored(upload: Upload) -> StoredFile:
     try:
-        with parts.opened(upload.pk) as descriptor, parts.locked(descriptor, at_once=True), parts.room():
-            file = StoredFile(upload.sha256 or parts.hash_of(upload.pk), upload.size_bytes)
-            _check_hash(upload, file)
-            # Known before the file moves: who comes after a crash finds it in the store.
-            Upload.objects.filter(pk=upload.pk, status=Status.OPEN).update(
-                sha256=file.sha256, touched_at=Now()
-            )
-            parts.store(upload.pk, file)
+        return checked_file(upload, lambda file: parts.store(upload.pk, file))
     except FileNotFoundError:
         if not upload.sha256 or not artifacts.current_store().has(upload.sha256):
-            end_upload(upload, Status.FAILED, failure=_LOST)
-            raise UploadEnded(f"This upload failed: {_LOST}") from None
-        file = StoredFile(upload.sha256, upload.size_bytes)
-    return file
+            raise lost(upload) from None
+        return StoredFile(upload.sha256, upload.size_bytes)
 
 
 def _check_hash(upload: Upload, file: StoredFile) -> None:

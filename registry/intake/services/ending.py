@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
@@ -45,7 +46,15 @@ def end_upload(
 ) -> bool:
     """End the upload and remove its bytes, if it is still open (and still one of those); say whether it was."""
     rows = (Upload.objects.filter(status=Status.OPEN) if among is None else among).filter(pk=upload.pk)
-    if not rows.update(status=status, failure=failure, writer="", writer_until=None, touched_at=Now()):
+    changes = {"status": status, "failure": failure, "writer": "", "writer_until": None, "touched_at": Now()}
+    try:
+        ended = rows.update(**changes)
+    except OperationalError as error:
+        if not parts.is_full(error) or not rows.exists():
+            raise
+        parts.remove(upload.pk)  # before its row says so: the database needs the room
+        ended = rows.update(**changes)
+    if not ended:
         return False
     parts.remove(upload.pk)
     drop_digest(upload.pk)

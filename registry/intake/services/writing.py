@@ -27,6 +27,7 @@ from registry.record.actors import Actor
 MAX_PART_BYTES = 8 * 2**20
 _PIECE = 2**20
 _SILENCE = timedelta(seconds=60)  # without a piece for so long, a writer may be overtaken
+_BEGIN_AGAIN = "Free some space, then begin again."
 _LOST = "Its bytes are no longer on this machine; begin another upload."
 
 
@@ -47,7 +48,7 @@ def write_part(
         return upload
     _check_fits(upload, offset, length)
     try:
-        with parts.opened(upload.pk, is_new=offset == 0) as file, parts.room():
+        with parts.opened(upload.pk, is_new=offset == 0) as file, parts.room(_BEGIN_AGAIN):
             writer = _take(upload, offset, file)
             digest, position = digest_at(upload.pk, offset), offset
             for piece in _pieces(read, length):
@@ -58,18 +59,18 @@ def write_part(
                 if digest is not None:
                     digest.update(piece)
             parts.flush(file)
+            is_last = position == upload.size_bytes
+            sha256 = digest.hexdigest() if digest is not None and is_last else ""
+            if not _held(upload, writer).update(
+                received_bytes=position, sha256=sha256, writer="", writer_until=None, touched_at=Now()
+            ):
+                raise UploadInUse
     except FileNotFoundError:
         raise _lost(upload) from None
     except InsufficientStorage as error:
         parts.remove(upload.pk)  # first: the database may need the room
         end_upload(upload, Status.FAILED, failure=str(error))
         raise
-    is_last = position == upload.size_bytes
-    sha256 = digest.hexdigest() if digest is not None and is_last else ""
-    if not _held(upload, writer).update(
-        received_bytes=position, sha256=sha256, writer="", writer_until=None, touched_at=Now()
-    ):
-        raise UploadInUse
     if digest is not None:
         keep_digest(upload.pk, position, digest)
     if position < offset + length:

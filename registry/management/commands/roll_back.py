@@ -5,6 +5,7 @@ from django.core.management.base import CommandParser
 from registry.catalogue.models import Model
 from registry.errors import NotFound
 from registry.management.model_command import ModelCommand
+from registry.management.waiting import outcome, wait_until_settled
 from registry.record.actors import Actor
 from registry.traffic.services import roll_back
 
@@ -21,4 +22,4 @@ class Command(ModelCommand):
         if options["to"] is not None and goal is None:
             raise NotFound(f"{model} has no split {options['to']}.")
         split = roll_back(model=model, to_split=goal, reason=options["reason"], by=by)
-        return f"{split} is {split.status}."
+        return outcome(wait_until_settled(split, tell=self.tell, by=by))

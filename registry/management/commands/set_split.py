@@ -6,6 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 from registry.catalogue.models import Model, Version
 from registry.catalogue.selectors import version_numbered
 from registry.management.model_command import ModelCommand
+from registry.management.waiting import outcome, wait_until_settled
 from registry.record.actors import Actor
 from registry.traffic.services import set_split
 
@@ -32,7 +33,7 @@ class Command(ModelCommand):
             expected_revision=options["expect"],
             by=by,
         )
-        return f"{split} is {split.status}."
+        return outcome(wait_until_settled(split, tell=self.tell, by=by))
 
 
 def _shares(model: Model, words: list[str]) -> dict[Version, int]:

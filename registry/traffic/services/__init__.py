@@ -7,6 +7,7 @@ from registry.traffic.services.splits import (
     roll_back,
     set_split,
     settle_split,
+    settle_waiting_splits,
 )
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "roll_back",
     "set_split",
     "settle_split",
+    "settle_waiting_splits",
     "start_model",
     "stop_model",
     "unfreeze_model",

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from string import ascii_lowercase
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
 from registry.access.policies import Right
 from registry.catalogue.announce import Stamp, lock_model, stamp
-from registry.catalogue.models import CHAMPION, Model, Version, new_salt
+from registry.catalogue.models import CHAMPION, MAX_REASON, Model, Version, new_salt
 from registry.catalogue.services.aliases import follow_split
 from registry.catalogue.validation import checked_reason
 from registry.errors import (
@@ -25,11 +26,15 @@ from registry.intake.examples.selectors import golden_gate
 from registry.record.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
+from registry.record.kinds import register_kind
 from registry.traffic import policies
 from registry.traffic.assignment import WHOLE, reallot
 from registry.traffic.models import MAX_ARMS, Arm, Hold, Split
 from registry.traffic.readiness import Verdict, readiness_of
+from registry.traffic.selectors import overdue_splits
 from registry.traffic.transitions import ALLOWED, Status
+
+register_kind("split_expired", "A split that waited for engines to be warm was given up.")
 
 Shares = Mapping[Version, int]  # basis points
 
@@ -133,6 +138,24 @@ def settle_split(*, split: Split, by: Actor) -> Split:
     return waiting
 
 
+def settle_waiting_splits(*, by: Actor) -> None:
+    """Settle every split that waits and need not any longer; give up those that have waited for too long."""
+    overdue = {split.pk for split in overdue_splits()}
+    for split in Split.objects.filter(status=Status.WAITING).select_related("model"):
+        readiness = readiness_of(split)
+        try:
+            if readiness.verdict is not Verdict.WAIT and not _is_held_by_freeze(split.model, split):
+                settle_split(split=split, by=by)
+            elif split.pk in overdue:
+                expire_split(split=split, reason=_gave_up(readiness.sentence), by=by)
+        except StaleState:
+            continue  # another process did it at the same moment
+
+
+def _gave_up(sentence: str) -> str:
+    return f"It waited for {settings.WARM_LIMIT_S} s, the limit. {sentence}"[:MAX_REASON].strip()
+
+
 @transaction.atomic
 def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
     """Give a waiting split up; what is current stays."""
@@ -145,6 +168,12 @@ def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
         action="expire_split", subject=expired, before={"status": Status.WAITING},
         after={"status": Status.EXPIRED}, reason=why, by=by,
     )  # fmt: skip
+    emit(
+        "split_expired",
+        subject=expired,
+        data={"model": expired.model.slug, "split": expired.number, "reason": why, "by": by.name},
+        summary=f"{expired} was given up; what was live stays. {why}"[:500],
+    )
     return expired
 
 

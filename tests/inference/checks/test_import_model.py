@@ -6,6 +6,9 @@ from django.core.management import CommandError, call_command
 from registry.catalogue.models import Model, Version
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.traffic.models import Arm, Split
+from registry.traffic.readiness import Readiness, Verdict, always_ready, register_readiness
+from registry.traffic.services import expire_split, set_split
+from tests.factories import a_model, a_version, an_actor
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -39,11 +42,56 @@ def test_task_of_a_model_never_changes():
     assert Version.objects.count() == 1
 
 
+@pytest.fixture
+def not_warm():
+    """No process is ready for a new split yet."""
+    before = register_readiness(lambda _split: Readiness(Verdict.WAIT, "Still cold."))
+    yield
+    register_readiness(before)
+
+
 @pytest.mark.parametrize("options", [["--labels", "a,b"], ["--scores", "logits"]], ids=["labels", "scores"])
 def test_labels_and_scores_come_together(options):
     with pytest.raises(CommandError, match="both"):
         call_command("import_model", "fruit", FILE, *options)
     assert not Model.objects.exists()
+
+
+def test_a_second_version_waits_for_a_split(capsys):
+    call_command("import_model", "fruit", FILE)
+    call_command("import_model", "fruit", FILE)
+
+    assert capsys.readouterr().out.endswith("fruit version 2 is registered, not live.\n")
+    assert Arm.objects.get(split__status="current").version.number == 1
+
+
+def test_a_second_version_goes_live_where_that_is_said(capsys):
+    call_command("import_model", "fruit", FILE)
+    call_command("import_model", "fruit", FILE, "--live")
+
+    assert capsys.readouterr().out.endswith("fruit version 2 is registered and live.\n")
+    assert Split.objects.count() == 2
+
+
+def test_a_split_that_waits_is_not_overtaken(not_warm):
+    model = a_model("fruit")
+    version = a_version(model)
+    set_split(model=model, arms={version: 10_000}, reason="by hand", by=an_actor())
+
+    call_command("import_model", "fruit", FILE)
+
+    assert list(Split.objects.values_list("status", "reason")) == [("waiting", "by hand")]
+
+
+def test_a_split_that_never_came_to_be_is_none(not_warm):
+    model = a_model("fruit")
+    split = set_split(model=model, arms={a_version(model): 10_000}, reason="by hand", by=an_actor())
+    expire_split(split=split, reason="too long", by=an_actor())
+    register_readiness(always_ready)
+
+    call_command("import_model", "fruit", FILE)
+
+    assert Arm.objects.get(split__status="current").version.number == 2
 
 
 class TestRefused:
@@ -70,6 +118,16 @@ class TestRefused:
 
         (arm,) = Arm.objects.filter(split__status="current")
         assert arm.version.number == 1
+
+    def test_the_mended_file_is_version_2_and_goes_live_by_itself(self, bad, capsys):
+        with pytest.raises(CommandError):
+            call_command("import_model", "fruit", bad)
+
+        call_command("import_model", "fruit", FILE)
+
+        assert capsys.readouterr().out == "fruit version 2 is registered and live.\n"
+        (arm,) = Arm.objects.filter(split__status="current")
+        assert arm.version.number == 2
 
     def test_labels_that_do_not_fit_are_refused(self):
         with pytest.raises(CommandError, match="2 labels"):

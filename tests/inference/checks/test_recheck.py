@@ -1,12 +1,16 @@
 """Live versions are checked again after an upgrade of the runtime or another way of loading, one at a time."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from inference import tasks
 from inference.checks import services
 from inference.checks.services import recheck_runtime
 from inference.engine.backends import SessionOptions
 from registry.intake.checklist.models import CheckRun
+from registry.intake.checklist.services import start_run, sweep
 from registry.record.leases import claim, release
 from registry.record.models import Event
 from registry.traffic.assignment import WHOLE
@@ -104,6 +108,16 @@ def test_a_live_version_that_fails_is_told_and_still_answers(live, upgraded, tmp
     assert version.is_servable
     event = Event.objects.get(kind="recheck_failed")
     assert event.data["version"] == 1 and "scores" in event.data["failure"]
+
+
+@pytest.mark.parametrize(("lost", "checked"), [(2, 1), (3, 0)])
+def test_a_file_that_has_cost_three_workers_is_left_alone(live, upgraded, lost, checked):
+    for _ in range(lost):
+        run = start_run(version_id=live.pk, runtime_version="99.0", by=an_actor())
+        CheckRun.objects.filter(pk=run.pk).update(touched_at=timezone.now() - timedelta(hours=1))
+        sweep()
+
+    assert recheck() == checked
 
 
 def test_the_task_knows_how_versions_are_loaded(live):

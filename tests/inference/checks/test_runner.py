@@ -15,8 +15,9 @@ from inference.engine.backends import SessionOptions
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
-from registry.intake.checklist.models import STEPS, CheckRun
-from registry.intake.checklist.services import SILENT_AT_MOST, start_line, start_run, sweep
+from registry.intake.checklist.models import STEPS, CheckRun, Step
+from registry.intake.checklist.services import SILENT_AT_MOST, ask_check, start_line, start_run, sweep
+from registry.traffic.models import Split
 from tests.factories import a_model, a_split, an_actor, an_uploaded_version
 from tests.inference.checks import fruit
 from tests.inference.engine import onnx_models
@@ -149,7 +150,9 @@ class TestFailures:
         line = lines(run)[step]
         at = STEPS.index(step)
         assert states(run) == ["passed"] * at + ["failed"] + ["skipped"] * (6 - at)
-        assert {one.reason for one in run.lines.all()[at + 1 :]} == {f"Skipped because {step} failed."}
+        assert {one.reason for one in run.lines.all()[at + 1 :]} == {
+            f"Skipped because '{Step(step).label}' failed."
+        }
         assert (run.state, run.reason) == ("failed", line.reason)
         changed = Version.objects.get(pk=version.pk)
         assert (changed.status, changed.failure, changed.signature) == ("failed", line.reason, None)
@@ -294,12 +297,25 @@ class TestOnce:
         assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
         assert CheckRun.objects.count() == 1
 
-    def test_a_version_that_failed_is_not_checked_again(self, tmp_path):
+    def test_a_version_that_failed_is_not_checked_again_by_a_message_that_comes_twice(self, tmp_path):
         version = plain(garbage(tmp_path))
         check(version)
 
         assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
         assert CheckRun.objects.count() == 1
+
+    def test_a_version_that_failed_for_its_surroundings_is_ready_when_they_are_mended(self, tmp_path):
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        path = artifacts.path_of(version.artifact.sha256)
+        away = path.rename(tmp_path / "away")
+        assert check(version).state == "failed"
+        away.rename(path)
+
+        ask_check(version=version, by=an_actor())
+        run = check_version(version_id=version.pk, options_for=options_for, by=an_actor())
+
+        assert (run.number, run.state, status_of(version)) == (2, "passed", "ready")
+        assert not Split.objects.exists()
 
     def test_a_version_that_is_ready_stays_so_while_it_is_checked_again(self, tmp_path):
         version = plain(onnx_models.identity(tmp_path / "m.onnx"))
@@ -352,7 +368,7 @@ class TestWorkerThatDies:
 
         assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
         assert (CheckRun.objects.get().reason, status_of(version)) == (
-            "The worker that ran this check went away; run it again.", "checking",
+            "The worker that ran this check went away.", "checking",
         )  # fmt: skip
 
     def test_a_fault_of_ours_is_not_held_against_the_version(self, tmp_path, monkeypatch):

@@ -26,6 +26,20 @@ def test_what_finds_no_place_is_done_by_who_has_one():
     assert done == [("a", "first"), ("b", "first"), ("c", "first")]
 
 
+def test_what_is_asked_for_again_before_its_turn_is_done_once():
+    turns, done = Turns(1), []
+
+    def work(item):
+        done.append(item)
+        if len(done) == 1:
+            for again in ("second", "second", "first"):
+                turns.do(again, work)
+
+    turns.do("first", work)
+
+    assert done == ["first", "second", "first"]
+
+
 def test_no_more_than_the_places_are_taken_and_nothing_is_left():
     turns, lock, done = Turns(2), threading.Lock(), []
     at_once, most = 0, 0

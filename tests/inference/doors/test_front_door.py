@@ -328,7 +328,9 @@ def _never_live(patch, doors):
 
 def _not_loaded(patch, doors):
     target = runtime.started().find("ripeness", None).choose()
-    patch.setitem(runtime.started()._failed, target.version_id, "Version 1 cannot be loaded: no room.")
+    patch.setitem(
+        runtime.started()._executor._failed, target.version_id, "Version 1 cannot be loaded: no room."
+    )
 
 
 def _leaving(patch, doors):
@@ -363,7 +365,7 @@ def _database_away(patch, doors):
 
 
 def _database_away_on_demand(patch, doors):
-    patch.setattr("inference.serving.runtime.current_serving", _gone)
+    patch.setattr("inference.serving.executors.inprocess.current_serving", _gone)
 
 
 def _revoked(patch, doors):

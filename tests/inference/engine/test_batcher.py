@@ -682,3 +682,74 @@ def test_many_callers_each_get_their_own_rows(stage):
     stats = s.batcher.stats()
     assert stats.ended == {"ok": 1600} and sum(stats.queue_us) == 1600
     assert (stats.depth, stats.running) == (0, 0)
+
+
+def test_nobody_is_forgotten_where_several_batches_run_at_once():
+    """A caller that is woken to take a slot, and answered at that moment, still wakes who is behind it."""
+    model = FakeModel()
+    model.on_run = lambda *_: time.sleep(0.0005)
+    limits = Limits(slots=2, lease_s=60)
+    batcher = Batcher(FakeSession(model), BatchConfig(limits, hold_s=0.0), pace=FixedPace(32))
+    slowest = []
+
+    def call_often():
+        waits = []
+        for _ in range(100):
+            began = time.monotonic()
+            batcher.infer({"x": np.ones((1, 2), np.float32)}, deadline=began + 5)
+            waits.append(time.monotonic() - began)
+        slowest.append(max(waits))
+
+    callers = [threading.Thread(target=call_often) for _ in range(16)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(PATIENCE_S)
+
+    assert len(slowest) == 16
+    assert max(slowest) < 2
+
+
+def test_retryable_error_ends_a_batch_as_a_whole():
+    """What is wrong with the way to a worker is not made better by sending every request for itself."""
+    runs = []
+
+    class Unreachable:
+        signature = FakeSession(FakeModel()).signature
+        provider = "fake"
+
+        def run(self, inputs, outputs=None, *, soft_limit_s=None):
+            runs.append(len(inputs["x"]))
+            if len(runs) == 1:
+                entered.set()
+                release.wait(PATIENCE_S)
+            raise Overloaded("away")
+
+        def footprint_bytes(self):
+            return 0
+
+        def close(self): ...
+
+    entered, release = threading.Event(), threading.Event()
+    batcher = Batcher(Unreachable(), BatchConfig(Limits(), hold_s=0.0))
+    endings = []
+
+    def call():
+        try:
+            batcher.infer({"x": np.ones((1, 2), np.float32)}, deadline=time.monotonic() + PATIENCE_S)
+        except EngineError as error:
+            endings.append(str(error))
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    callers[0].start()
+    assert entered.wait(PATIENCE_S)
+    for caller in callers[1:]:
+        caller.start()
+    while batcher.stats().depth < 3:
+        time.sleep(0.001)
+    release.set()
+    for caller in callers:
+        caller.join(PATIENCE_S)
+
+    assert endings == ["away"] * 4
+    assert runs == [1, 3]

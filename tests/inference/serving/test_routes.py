@@ -183,7 +183,7 @@ def test_a_reload_after_one_change_reads_the_same_however_many_models_there_are(
     table = read_table()
     a_split(models[0], 50, 50)
 
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(13):
         read_table(table)
 
 
@@ -241,3 +241,22 @@ def test_choosing_asks_no_database_and_takes_microseconds(django_assert_num_quer
 
     assert spent / 10_000 < 0.001
     assert Model.objects.count() == 1
+
+
+def test_split_that_is_set_between_two_looks_is_found_by_the_next_reading(monkeypatch):
+    model = a_live_model(50, 50)
+    splits = routes.Split
+
+    class SetMeanwhile:
+        @property
+        def objects(self):
+            monkeypatch.setattr(routes, "Split", splits)
+            a_split(model, 10, 90)
+            return splits.objects
+
+    monkeypatch.setattr(routes, "Split", SetMeanwhile())
+
+    table = routes.read_table()
+
+    assert model.slug not in table.routes
+    assert routes.read_table(table).find(model.slug).split == 2

@@ -123,7 +123,7 @@ def _limit_runs_to(version, *, soft_limit_s):
 
 def _pretend_probed(monkeypatch):
     fact = plans.ProbeFact("0" * 64, "fake-1", "FakeExecutionProvider", session_options().digest)
-    monkeypatch.setattr("inference.serving.runtime.prove", lambda **_: fact)
+    monkeypatch.setattr("inference.serving.executors.inprocess.prove", lambda **_: fact)
 
 
 def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, monkeypatch):

@@ -318,4 +318,4 @@ class TestCommands:
 
 
 def test_scopes_are_words_that_a_shell_takes():
-    assert KeyScope.values == ["predict", "registry.read", "registry.write"]
+    assert KeyScope.values == ["predict", "registry.read", "registry.write", "registry.download"]

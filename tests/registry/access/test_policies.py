@@ -25,7 +25,7 @@ MAY = {
     Role.VIEWER: {Right.READ},
     Role.OPERATOR: {
         Right.PREDICT, Right.READ, Right.READ_RECORD, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT,
-        Right.MOVE_ALIAS, Right.LOWER, Right.STOP, Right.ROLL_BACK, Right.FREEZE,
+        Right.MOVE_ALIAS, Right.LOWER, Right.STOP, Right.ROLL_BACK, Right.FREEZE, Right.DOWNLOAD, Right.MANAGE_JOBS,
     },
     Role.APPROVER: {Right.PREDICT, Right.READ, Right.READ_RECORD, Right.APPROVE},
     Role.ADMIN: {

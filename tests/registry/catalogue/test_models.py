@@ -3,9 +3,10 @@ import pytest
 from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.catalogue.services import create_model, edit_model
-from registry.errors import Invalid, NameTaken, NotAllowed, StaleState
+from registry.errors import Conflict, Invalid, NameTaken, NotAllowed, StaleState
 from registry.record.models import AuditRecord
-from tests.factories import a_model, an_actor
+from registry.traffic.services import stop_model
+from tests.factories import a_live_model, a_model, an_actor
 
 pytestmark = pytest.mark.django_db
 
@@ -146,3 +147,35 @@ def test_a_reader_changes_nothing():
 
     with pytest.raises(NotAllowed):
         edit_model(model=model, changes={"title": "x"}, by=an_actor(Right.READ))
+
+
+def test_model_moves_to_another_pool_with_a_reason():
+    model = a_model()
+
+    with pytest.raises(Invalid, match="Say why"):
+        edit_model(model=model, changes={"pool": "gpu-large"}, by=an_actor())
+    moved = edit_model(
+        model=model, changes={"pool": "gpu-large"}, reason="too big for the others", by=an_actor()
+    )
+
+    assert moved.pool == "gpu-large"
+    assert AuditRecord.objects.order_by("-pk")[0].after["pool"] == "gpu-large"
+
+
+@pytest.mark.parametrize("pool", ["", "GPU", "a b", "pool.infer", "x" * 65])
+def test_what_cannot_be_a_pool_is_refused(pool):
+    with pytest.raises(Invalid):
+        edit_model(model=a_model(), changes={"pool": pool}, reason="because", by=an_actor())
+
+
+@pytest.mark.parametrize("executor", ["inprocess", "workers"])
+def test_live_model_moves_only_where_no_worker_answers_for_it(executor, settings):
+    settings.EXECUTOR = executor
+    model = a_live_model(100)
+
+    if executor == "workers":
+        with pytest.raises(Conflict, match="Stop it, change its pool"):
+            edit_model(model=model, changes={"pool": "gpu"}, reason="because", by=an_actor())
+        stop_model(model=model, text="moving", by=an_actor())
+
+    assert edit_model(model=model, changes={"pool": "gpu"}, reason="because", by=an_actor()).pool == "gpu"

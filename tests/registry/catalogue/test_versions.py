@@ -133,6 +133,14 @@ def test_a_failed_check_says_why_and_tells_people():
     assert "does not load" in Event.objects.get(kind="check_failed").summary
 
 
+def test_a_failed_version_that_is_checked_again_has_no_failure_any_more_and_the_record_keeps_it():
+    checked = start_check(version=a_version_that_is(Status.FAILED), by=an_actor())
+
+    assert (checked.status, checked.failure) == (Status.CHECKING, "")
+    record = AuditRecord.objects.first()
+    assert (record.action, record.before_json) == ("start_check", '{"failure":"bad","status":"failed"}')
+
+
 def test_a_version_that_an_alias_names_cannot_be_archived():
     version = a_version()
     alias = move_alias(model=version.model, name="next", version=version, reason="x", by=an_actor())

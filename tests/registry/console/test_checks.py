@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from registry.access.models import ObjectScope
 from registry.access.policies import Role
@@ -20,7 +21,7 @@ PROFILE = [[1, 0.4], [8, 1.1], [64, 6.0]]
 @pytest.fixture(autouse=True)
 def sent(monkeypatch):
     ids = []
-    monkeypatch.setattr(dispatch, "_send", lambda version_id, expires_s: ids.append(version_id))
+    monkeypatch.setattr(dispatch, "_send", lambda version_id, *_: ids.append(version_id))
     return ids
 
 
@@ -152,6 +153,35 @@ def test_an_operator_asks_again_and_the_page_waits(
     assert f"{person.username} asked for a check" in told(client, version)["said"]
     start(version)
     assert "Check 2 runs" in told(client, version)["said"]
+
+
+def test_a_version_that_failed_can_be_checked_again_and_the_page_says_when_that_helps(
+    client, signed_in, sent, django_capture_on_commit_callbacks
+):
+    version = an_uploaded_version()
+    end(start(version), None)
+    signed_in(Role.OPERATOR)
+    page = text_of(client, version)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(page_of(version, "check_again"))
+
+    assert "Check again" in page and "answers nobody until a split names it" in page
+    assert sent == [version.pk]
+    assert told(client, version)["is_open"] is True
+
+
+def test_a_page_follows_a_first_check_whose_worker_was_lost(client, signed_in):
+    version = an_uploaded_version()
+    lost = start(version)
+    type(lost).objects.filter(pk=lost.pk).update(touched_at=timezone.now() - timedelta(hours=1))
+    services.sweep()
+    signed_in(Role.VIEWER)
+
+    told_now = told(client, version)
+
+    assert told_now["is_open"] is True
+    assert "went away" in told_now["said"]
 
 
 def test_a_page_does_not_wait_for_ever(client, signed_in, monkeypatch):

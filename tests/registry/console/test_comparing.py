@@ -99,6 +99,17 @@ def test_signatures_speed_and_properties(viewer):
     assert EVIL not in page
 
 
+def test_a_task_configuration_is_told_in_words(viewer):
+    model = a_model(task="classification")
+    config = {"labels": ["cat", EVIL], "scores": "logits"}
+    first, second = (a_version(model, task_config=config) for _ in range(2))
+
+    page = shown(viewer, second, **{"with": first.number})
+
+    assert page.count("labels: cat, &lt;script&gt;alert(1)&lt;/script&gt;; scores: logits") == 2
+    assert EVIL not in page
+
+
 def test_the_same_signature_is_said_to_be(viewer):
     model = a_model()
     a_version(model)

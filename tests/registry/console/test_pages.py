@@ -7,6 +7,7 @@ from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import change_serving, move_alias
 from registry.console.verbs import MODEL_VERBS, VERSION_VERBS
+from registry.record.models import AuditRecord
 from registry.traffic.models import Hold
 from registry.traffic.services import freeze_model, stop_model
 from tests.factories import a_live_model, a_model, a_person, a_split, a_version, an_actor
@@ -25,6 +26,9 @@ def signed_in(client):
         return person
 
     return sign_in
+
+
+KEPT = {"bake_minutes": "30", "pool": "infer"}  # what a form has even where nobody touched it
 
 
 def change_page(row):
@@ -104,7 +108,14 @@ def test_an_operator_edits_a_model_through_the_service(client, signed_in):
 
     answer = client.post(
         change_page(model),
-        {"title": "New", "notes": EVIL, "tag_words": "a, b", "key_source": "field", "key_field": "customer"},
+        {
+            "title": "New",
+            "notes": EVIL,
+            "tag_words": "a, b",
+            "key_source": "field",
+            "key_field": "customer",
+            **KEPT,
+        },
     )
 
     edited = Model.objects.get(pk=model.pk)
@@ -116,10 +127,35 @@ def test_an_operator_edits_a_model_through_the_service(client, signed_in):
     assert EVIL not in client.get(change_page(model)).content.decode()
 
 
+def test_an_operator_moves_a_model_to_another_pool_and_says_why(client, signed_in):
+    model = a_model()
+    signed_in(Role.OPERATOR)
+    form = {"key_source": "random", **KEPT, "pool": "gpu"}
+
+    asked = client.post(change_page(model), form).content.decode()
+    client.post(change_page(model), {**form, "reason": "it is too big for the others"})
+
+    assert "Say why the Model moves to another pool." in asked
+    assert Model.objects.get().pool == "gpu"
+    assert AuditRecord.objects.order_by("-pk")[0].reason == "it is too big for the others"
+
+
+def test_page_refuses_to_move_a_live_model(client, signed_in, settings):
+    settings.EXECUTOR = "workers"
+    model = a_live_model(100)
+    signed_in(Role.OPERATOR)
+
+    form = {"key_source": "random", **KEPT, "pool": "gpu", "reason": "because"}
+    page = client.post(change_page(model), form).content.decode()
+
+    assert "Stop it, change its pool" in page
+    assert Model.objects.get().pool == "infer"
+
+
 def test_an_operator_limits_a_model(client, signed_in):
     model = a_model()
     signed_in(Role.OPERATOR)
-    form = {"title": "", "notes": "", "key_source": "random", "key_field": ""}
+    form = {"title": "", "notes": "", "key_source": "random", "key_field": "", **KEPT}
 
     client.post(
         change_page(model), {**form, "rate_per_minute": "600", "concurrency": "8", "exact_rate": "on"}

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.doors.limits.flights import ACTIVE_S, Flights
+from inference.doors.limits.flights import Asked, Flights
 from inference.engine.errors import Overloaded
 from inference.errors import TooManyRequests
 from tests.inference.doors.limits.callers import Clock, a_caller
@@ -48,16 +48,15 @@ def test_a_place_that_is_left_is_free(clock):
     enter(flights, by)
 
 
-def test_below_three_quarters_nobody_is_held_to_a_share(clock):
-    flights, many, few = flights_of(clock), a_caller(), a_caller()
-    enter(flights, few)
+def test_below_half_nobody_is_held_to_a_share(clock):
+    flights, greedy, *others = flights_of(clock), *(a_caller() for _ in range(4))
+    for by in others:
+        enter(flights, by)
 
-    enter(flights, many, ROOM * 3 // 4 - 1)
+    enter(flights, greedy, ROOM // 2 - 3)
 
-    with pytest.raises(
-        TooManyRequests, match="23 requests in flight, its share while 2 keys are active"
-    ) as refused:
-        flights.check(many)
+    with pytest.raises(TooManyRequests, match="13 requests in flight while 4 keys are active") as refused:
+        flights.check(greedy)
     assert refused.value.retry_after_s == 1
 
 
@@ -71,6 +70,23 @@ def test_every_active_key_finds_its_share(clock):
 
     with pytest.raises(TooManyRequests):
         flights.check(callers[0])
+
+
+def test_in_a_crowd_a_key_that_asks_less_than_others_may_have_more_than_its_share(clock):
+    flights, greedy, normal = flights_of(clock), a_caller(), a_caller()
+    for by in [a_caller() for _ in range(6)]:  # so that a share is 4
+        enter(flights, by)
+        flights.drop(by)
+    enter(flights, greedy, ROOM // 2)
+    for _ in range(100):
+        with pytest.raises(TooManyRequests):
+            flights.check(greedy)
+
+    enter(flights, normal, 12)  # up to the reserve, which is for those who have less than their share
+
+    with pytest.raises(TooManyRequests):
+        flights.check(normal)
+    enter(flights, a_caller(), 3)
 
 
 def test_where_keys_outnumber_places_each_may_have_one(clock):
@@ -89,19 +105,29 @@ def test_a_key_that_fell_silent_has_no_claim(clock):
     flights, many, few = flights_of(clock), a_caller(), a_caller()
     enter(flights, few)
     flights.drop(few)
-    enter(flights, many, ROOM * 3 // 4)
+    enter(flights, many, ROOM // 2)
 
-    clock.tick(ACTIVE_S + 0.1)
+    clock.tick(2 * Asked.WINDOW_S)
 
-    enter(flights, many, ROOM // 8)
+    enter(flights, many, ROOM // 4)
 
 
-def test_the_silent_are_forgotten_at_last_and_the_longest_silent_first(clock):
-    flights = flights_of(clock, most_keys=3)
-    for by in [a_caller() for _ in range(5)]:
-        enter(flights, by)
-    many = a_caller()
-    enter(flights, many, ROOM * 3 // 4 - 5)
+def test_what_was_asked_counts_for_this_window_and_the_next(clock):
+    asked = Asked(clock.steady)
+    for _ in range(3):
+        asked.note(1)
+    asked.note(2)
+    assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, True, False)
 
-    with pytest.raises(TooManyRequests, match="3 keys are active"):
-        flights.check(many)
+    clock.tick(Asked.WINDOW_S)
+    for _ in range(5):
+        asked.note(2)
+    assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, False, True)
+
+    clock.tick(Asked.WINDOW_S)
+    asked.note(1)
+    assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, False, True)
+
+    clock.tick(3 * Asked.WINDOW_S)
+    asked.note(1)
+    assert (asked.keys, asked.asks_most(1)) == (1, True)

@@ -4,7 +4,7 @@ from rest_framework.test import APIClient
 
 from registry.access.keys import ring
 from registry.intake.checklist import dispatch
-from registry.intake.checklist.services import end_line, start_run
+from registry.intake.checklist.services import end_line, end_run, start_run
 from registry.record.models import AuditRecord
 from tests.factories import a_key, a_version, an_actor, an_uploaded_version
 
@@ -75,6 +75,16 @@ def test_a_check_is_asked_for_again(api):
     assert (answer.status_code, answer.json()["status"]) == (202, "ready")
     assert again["Idempotency-Replayed"] == "true"
     assert AuditRecord.objects.filter(action="ask_check").count() == 1
+
+
+def test_a_version_that_failed_is_checked_again(api):
+    version = an_uploaded_version()
+    run = start_run(version_id=version.pk, runtime_version="1", by=an_actor())
+    end_run(run=run, signature=None, by=an_actor())
+
+    answer = api.post(checks_of(version))
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "checking")
 
 
 def test_while_one_runs_another_is_refused(api):

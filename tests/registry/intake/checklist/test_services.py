@@ -13,6 +13,7 @@ from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.intake.checklist.selectors import newest_run
 from registry.record.models import AuditRecord, Event
+from registry.traffic.models import Split
 from tests.factories import SIGNATURE, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def sent(monkeypatch):
     """The ids of versions for which a check was sent to the worker."""
     ids = []
-    monkeypatch.setattr(dispatch, "_send", lambda version_id, expires_s: ids.append(version_id))
+    monkeypatch.setattr(dispatch, "_send", lambda version_id, *_: ids.append(version_id))
     return ids
 
 
@@ -32,6 +33,13 @@ def start(version, **more):
 
 def end(run, signature=SIGNATURE):
     return services.end_run(run=run, signature=signature, by=an_actor())
+
+
+def lose(run):
+    """Have the worker fall silent in the middle of a step, 16 minutes ago."""
+    services.start_line(run=run, step="probe")
+    CheckRun.objects.filter(pk=run.pk).update(touched_at=timezone.now() - timedelta(minutes=16))
+    return run
 
 
 def states(run):
@@ -160,15 +168,63 @@ def test_who_asked_for_an_earlier_run_did_not_ask_for_this_one():
     assert (version.check_runs.get(number=1).asked_by, run.asked_by) == ("tester", "task nightly")
 
 
-def test_a_failed_and_an_archived_version_are_not_checked_again():
-    failed, archived = an_uploaded_version(), a_version()
-    end(start(failed), None)
+def test_an_archived_version_is_not_checked_again():
+    archived = a_version()
     archive_version(version=archived, reason="old", by=an_actor())
 
-    with pytest.raises(Conflict, match="next version"):
-        services.ask_check(version=failed, by=an_actor())
     with pytest.raises(Conflict, match="bring it back"):
         start(archived)
+
+
+class TestFailedVersion:
+    @pytest.fixture
+    def failed(self):
+        version = an_uploaded_version()
+        run = start(version)
+        services.end_line(run=run, step="gate", state="failed", reason="The disk was full.")
+        end(run, None)
+        return version
+
+    def test_who_asks_gets_it_checked_again(self, failed, sent, django_capture_on_commit_callbacks):
+        with django_capture_on_commit_callbacks(execute=True):
+            asked = services.ask_check(version=failed, by=an_actor())
+
+        assert (asked.status, asked.failure, sent) == ("checking", "", [failed.pk])
+        records = AuditRecord.objects.filter(action__in=["ask_check", "start_check"]).order_by("-seq")[:2]
+        assert [(record.action, record.actor_name) for record in records] == [
+            ("ask_check", "tester"), ("start_check", "tester"),
+        ]  # fmt: skip
+        assert "The disk was full." in records[1].before_json
+
+    def test_passed_this_time_it_is_ready_and_live_nowhere(self, failed):
+        services.ask_check(version=failed, by=an_actor())
+
+        ended = end(start(failed))
+
+        assert (ended.number, ended.state, status_of(failed)) == (2, "passed", "ready")
+        assert not Split.objects.exists()
+
+    def test_failed_once_more_it_says_the_new_reason(self, failed):
+        services.ask_check(version=failed, by=an_actor())
+        run = start(failed)
+        services.end_line(run=run, step="probe", state="failed", reason="No memory.")
+
+        end(run, None)
+
+        assert (status_of(failed), Version.objects.get(pk=failed.pk).failure) == ("failed", "No memory.")
+        assert Event.objects.filter(kind="check_failed").count() == 2
+
+    def test_a_message_that_nobody_asked_for_does_nothing(self, failed):
+        """Negative control: without the question, a message that comes twice would check a bad file for ever."""
+        with pytest.raises(Conflict, match="ask for another"):
+            start(failed)
+
+        assert (status_of(failed), failed.check_runs.count()) == ("failed", 1)
+
+    def test_asking_needs_the_right_to_write(self, failed):
+        with pytest.raises(NotAllowed):
+            services.ask_check(version=failed, by=an_actor("read_registry"))
+        assert status_of(failed) == "failed"
 
 
 def test_asking_needs_the_right_to_write():
@@ -232,10 +288,7 @@ class TestSweep:
     @pytest.fixture
     def silent(self):
         """A run whose worker has said nothing for 16 minutes."""
-        run = start(an_uploaded_version())
-        services.start_line(run=run, step="probe")
-        CheckRun.objects.filter(pk=run.pk).update(touched_at=timezone.now() - timedelta(minutes=16))
-        return run
+        return lose(start(an_uploaded_version()))
 
     def test_a_run_whose_worker_went_away_ends_and_may_be_run_again(self, silent):
         assert services.sweep() == 1
@@ -267,3 +320,86 @@ class TestSweep:
             services.sweep()
 
         assert sent == [old.pk]
+
+    def test_a_first_check_whose_worker_was_lost_is_asked_for_again(
+        self, silent, sent, django_capture_on_commit_callbacks
+    ):
+        with django_capture_on_commit_callbacks(execute=True):
+            services.sweep()
+            services.sweep()  # until a worker takes it
+        run = start(silent.version, only_unfinished=True)
+        with django_capture_on_commit_callbacks(execute=True):
+            services.sweep()
+
+        assert sent == [silent.version_id] * 2
+        assert (run.number, status_of(silent.version)) == (2, "checking")
+
+    def test_before_the_sweep_it_stays_and_nobody_is_asked(self, silent, sent):
+        """Negative control."""
+        assert (newest_run(silent.version).state, status_of(silent.version), sent) == (
+            "running",
+            "checking",
+            [],
+        )
+
+    def test_a_ready_version_whose_check_was_lost_is_left_to_people(
+        self, sent, django_capture_on_commit_callbacks
+    ):
+        run = lose(start(a_version()))
+
+        with django_capture_on_commit_callbacks(execute=True):
+            services.sweep()
+
+        assert sent == []
+        assert "check the version again" in run.lines.get(step="probe").advice
+
+    def test_who_gets_the_message_late_leaves_what_has_passed_meanwhile(self):
+        version = a_version()
+
+        with pytest.raises(Conflict, match="passed its check meanwhile"):
+            start(version, only_unfinished=True)
+        assert start(version).number == 1
+
+    def test_the_third_worker_that_is_lost_is_the_last(self, sent, django_capture_on_commit_callbacks):
+        version = an_uploaded_version()
+
+        with django_capture_on_commit_callbacks(execute=True):
+            for _ in range(3):
+                lose(start(version))
+                services.sweep()
+
+        assert sent == [version.pk] * 2
+        assert status_of(version) == "failed"
+        assert "lost 3 times" in Version.objects.get(pk=version.pk).failure
+        assert Event.objects.get().kind == "check_failed"
+        with pytest.raises(Conflict, match="ask for another"):
+            start(version)
+
+    def test_who_asks_again_gets_one_more_try_each_time(self):
+        version = an_uploaded_version()
+        for _ in range(3):
+            lose(start(version))
+            services.sweep()
+
+        services.ask_check(version=version, by=an_actor())
+        lose(start(version))
+        services.sweep()
+
+        assert (status_of(version), version.check_runs.count()) == ("failed", 4)
+
+    def test_a_run_that_was_heard_of_ends_the_row(self):
+        version = an_uploaded_version()
+        for _ in range(2):
+            lose(start(version))
+            services.sweep()
+        end(start(version), None)
+        services.ask_check(version=version, by=an_actor())
+
+        lose(start(version))
+        services.sweep()
+
+        assert status_of(version) == "checking"
+
+    def test_two_sweepers_give_a_run_up_once(self, silent):
+        assert (services.sweep(), services.sweep()) == (1, 0)
+        assert AuditRecord.objects.filter(action="give_up_check").count() == 1

@@ -1,0 +1,1 @@
+"""Small predictions through Celery's result backend, for applications that have Celery and nothing else."""

@@ -1,0 +1,1 @@
+"""Predictions that nobody waits for: the row is the truth, a message only a hint."""

@@ -1,0 +1,95 @@
+"""The library's two verbs, `plan` and `read_chunk`, and `read_items` for rows that came in a request."""
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, Protocol
+
+from inference.engine.signature import Signature
+from inference.jobs.rows.batches import Batch
+from inference.jobs.rows.contract import Contract
+from inference.jobs.rows.errors import FileTooLarge
+from inference.jobs.rows.formats.csv_file import CsvFile
+from inference.jobs.rows.formats.jsonl_file import JsonlFile, columns_of, window_of
+from inference.jobs.rows.formats.npz_file import NpzFile
+from inference.jobs.rows.formats.parquet_file import ParquetFile
+from inference.jobs.rows.layout import FileColumns, Layout, lay_out
+from inference.jobs.rows.limits import LIMITS, Limits
+from inference.jobs.rows.planning import ChunkPlan, FileFormat
+from inference.jobs.rows.windows import Builder, Window
+
+ROWS_PER_CHUNK = 20_000
+_SAMPLE = 100
+
+
+class RowFile(Protocol):
+    """A file of one format."""
+
+    def plan(self, rows_per_chunk: int) -> Iterator[ChunkPlan]: ...
+
+    def columns(self) -> FileColumns: ...
+
+    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]: ...
+
+
+def plan(
+    file: IO[bytes], format: FileFormat, rows_per_chunk: int = ROWS_PER_CHUNK, *, limits: Limits = LIMITS
+) -> Iterator[ChunkPlan]:
+    """Cut a plain, seekable file into chunks in one pass; raise BadFile. A file without rows has no chunk."""
+    if rows_per_chunk < 1:
+        raise ValueError("A chunk has one row at least.")
+    return _opened(file, format, limits).plan(rows_per_chunk)
+
+
+def check(
+    file: IO[bytes], format: FileFormat, contract: Contract, signature: Signature, *, limits: Limits = LIMITS
+) -> Layout:
+    """Raise BadContract where the contract fits this file or this model in no row; say what is read for what."""
+    return lay_out(contract, signature, _opened(file, format, limits).columns())
+
+
+def read_chunk(
+    file: IO[bytes],
+    format: FileFormat,
+    plan: ChunkPlan,
+    contract: Contract,
+    signature: Signature,
+    batch_rows: int,
+    *,
+    limits: Limits = LIMITS,
+) -> Iterator[Batch]:
+    """Give the rows of one chunk in order, at most `batch_rows` in a batch; the bad ones are in `Batch.bad`.
+
+    Rows of unlike shapes come in batches of their own, and a model that takes no batches gets single rows.
+    Nothing is counted here: compare with `Contract.check_errors` over all chunks.
+    """
+    opened = _opened(file, format, limits)
+    layout = lay_out(contract, signature, opened.columns())
+    builder = Builder(layout, signature, contract.missing)
+    for window in opened.windows(plan, layout, contract, batch_rows):
+        yield from builder.batches(window)
+
+
+def read_items(
+    items: Sequence[Any], contract: Contract, signature: Signature, batch_rows: int, *, first_row: int = 1
+) -> Iterator[Batch]:
+    """Read objects that came as JSON as if each were a line of a JSONL file."""
+    layout = lay_out(
+        contract, signature, columns_of([item for item in items[:_SAMPLE] if isinstance(item, dict)])
+    )
+    builder = Builder(layout, signature, contract.missing)
+    for at in range(0, len(items), batch_rows):
+        yield from builder.batches(window_of(items[at : at + batch_rows], first_row + at, layout, contract))
+
+
+def _opened(file: IO[bytes], format: FileFormat, limits: Limits) -> RowFile:
+    size = file.seek(0, 2)
+    if size > limits.bytes:
+        raise FileTooLarge(f"The file has {size:,} bytes; {limits.bytes:,} is the most.")
+    match format:
+        case FileFormat.CSV:
+            return CsvFile(file, limits)
+        case FileFormat.JSONL:
+            return JsonlFile(file, limits)
+        case FileFormat.NPZ:
+            return NpzFile(file, limits)
+        case FileFormat.PARQUET:
+            return ParquetFile(file, limits)

@@ -1,0 +1,1 @@
+"""Writing results: a part per chunk, and the parts as one file."""

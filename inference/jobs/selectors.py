@@ -1,0 +1,101 @@
+"""Reads of jobs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from inference.jobs import files, policies
+from inference.jobs.models import Chunk, Job
+from inference.jobs.rows import FileFormat, Kind, assemble
+from inference.jobs.transitions import ChunkStatus
+from registry.record.actors import Actor
+
+_PIECE = 64 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is. Rates are of the whole job so far; None while nothing is known."""
+
+    rows_total: int | None  # None: its file has not been looked through yet
+    rows_done: int
+    rows_bad: int
+    fraction: float
+    rows_per_s: float | None
+    eta_s: float | None
+    chunks_total: int
+    chunks_done: int
+    chunks_stuck: int
+
+
+def jobs_in_reach(by: Actor) -> "QuerySet[Job]":
+    """The jobs that the actor may see, newest first."""
+    return (
+        policies.in_reach(by)
+        .select_related("model", "version__model", "tenant", "key")
+        .order_by("-created_at")
+    )
+
+
+def progress_of(job: Job) -> Progress:
+    answered = job.rows_done + job.rows_bad
+    is_known = job.is_planned and job.rows_total > 0
+    rate = _rate(job, answered)
+    return Progress(
+        rows_total=job.rows_total if job.is_planned else None,
+        rows_done=job.rows_done,
+        rows_bad=job.rows_bad,
+        fraction=answered / job.rows_total if is_known else float(job.is_planned),
+        rows_per_s=rate,
+        eta_s=(job.rows_total - answered) / rate if is_known and rate and job.ended_at is None else None,
+        chunks_total=job.chunks_total,
+        chunks_done=job.chunks_done,
+        chunks_stuck=job.chunks_stuck,
+    )
+
+
+def chunks_of(job: Job) -> "QuerySet[Chunk]":
+    """The parts of a job in the order of its rows, without what they hold."""
+    return job.chunks.filter(is_plan=False).defer("inputs", "results").order_by("index")
+
+
+def results_of(job: Job) -> Iterator[bytes]:
+    """The results so far as one file, in the order of the rows; `gaps_of` says what is not in it."""
+    parts = list(_done(job).exclude(rows_done=0))
+    for part in parts:
+        part.job = job
+    with files.scratch_file() as whole:
+        kind = Kind(FileFormat(job.output_format), gzipped=False)
+        assemble([partial(files.open_results, part) for part in parts], whole, kind)
+        whole.seek(0)
+        while piece := whole.read(_PIECE):
+            yield piece
+
+
+def errors_of(job: Job) -> Iterator[bytes]:
+    """A JSON line for each row that was left out so far, in the order of the rows."""
+    for part in _done(job).exclude(errors_ref="").iterator():
+        part.job = job
+        with files.open_errors(part) as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+
+def gaps_of(job: Job) -> "QuerySet[Chunk]":
+    """The parts whose rows are neither among the results nor among the errors."""
+    return chunks_of(job).exclude(status=ChunkStatus.DONE)
+
+
+def _done(job: Job) -> "QuerySet[Chunk]":
+    return job.chunks.filter(is_plan=False, status=ChunkStatus.DONE).defer("inputs").order_by("index")
+
+
+def _rate(job: Job, answered: int) -> float | None:
+    if job.started_at is None or not answered:
+        return None
+    until: datetime = job.ended_at or timezone.now()
+    return answered / max((until - job.started_at).total_seconds(), 0.001)

@@ -1,0 +1,205 @@
+"""Jobs as the API tells of them, and as it is told of new ones."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from inference.jobs.models import Chunk, Format, Job
+from inference.jobs.selectors import progress_of
+from registry.catalogue.models import MAX_REASON, Model
+
+Base = serializers.Serializer[Any]
+Text = serializers.CharField
+
+
+class KnownFieldsOnly:
+    """A misspelt field must not be taken for one that was left out."""
+
+    fields: Any
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
+        if unknown:
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError(
+                {name: [f"There is no such field; there are: {known}."] for name in unknown}
+            )
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+
+class InputSerializer(KnownFieldsOnly, Base):
+    upload = serializers.UUIDField(default=None, help_text="A whole upload of yours, which it uses up.")
+    store = Text(default="", allow_blank=True, max_length=64, help_text="A named store, with `path`.")
+    path = Text(default="", allow_blank=True, max_length=400)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if bool(attrs["upload"]) == bool(attrs["store"]) or bool(attrs["store"]) != bool(attrs["path"]):
+            raise serializers.ValidationError("Name either an `upload`, or a `store` and a `path` in it.")
+        return attrs
+
+
+class OutputSerializer(KnownFieldsOnly, Base):
+    format = serializers.ChoiceField(
+        choices=Format.choices, default=None, allow_null=True, help_text="Default: the input's."
+    )
+    store = Text(
+        default="",
+        allow_blank=True,
+        max_length=64,
+        help_text="A named store, with `path`; default: kept here for a while.",
+    )
+    path = Text(default="", allow_blank=True, max_length=400)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if bool(attrs["store"]) != bool(attrs["path"]):
+            raise serializers.ValidationError("A `store` and a `path` in it go together.")
+        return attrs
+
+
+class OnDoneSerializer(KnownFieldsOnly, Base):
+    task = Text(max_length=200, help_text="Name of a task of your own Celery.")
+    queue = Text(max_length=200)
+
+
+class WhoSerializer(KnownFieldsOnly, Base):
+    """What every new job says, as fields or in its address."""
+
+    model = Text(max_length=64)
+    version = serializers.IntegerField(
+        min_value=1,
+        default=None,
+        allow_null=True,
+        help_text="Default: whom the split names when it is accepted.",
+    )
+    alias = Text(default="", allow_blank=True, max_length=64)
+
+
+class NewJobSerializer(WhoSerializer):
+    rows = serializers.ListField(
+        default=None,
+        help_text="Objects with a value for each column; `contract` says which input each one is.",
+    )
+    instances = serializers.ListField(
+        default=None,
+        help_text="As in predict: the values of the only input, or objects with a value for each input.",
+    )
+    inputs = serializers.DictField(
+        default=None, help_text="As in predict: tensors by input name; the first axis counts rows."
+    )
+    input = InputSerializer(default=None, help_text="A file that is here already.")
+    format = serializers.ChoiceField(choices=Format.choices, default=None, help_text="Of the file.")
+    gzip = serializers.BooleanField(default=False, help_text="Whether the file is compressed.")
+    contract = serializers.DictField(
+        default=dict, help_text="Which column is which input, and what errors do."
+    )
+    output = OutputSerializer(default=None)
+    on_done = OnDoneSerializer(default=None, help_text="Calls a task of yours when the job has ended.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = [name for name in ("rows", "instances", "inputs", "input") if attrs[name] is not None]
+        if len(given) != 1:
+            raise serializers.ValidationError(
+                "Send exactly one of `rows`, `instances`, `inputs` and `input`."
+            )
+        if attrs["input"] is not None and attrs["format"] is None:
+            raise serializers.ValidationError({"format": ["Say what the file is."]})
+        return attrs
+
+
+class FileQuerySerializer(WhoSerializer):
+    """What the address says of a file that is the body."""
+
+    format = serializers.ChoiceField(
+        choices=Format.choices, default=None, help_text="Default: what the Content-Type says."
+    )
+    output_format = serializers.ChoiceField(
+        choices=Format.choices, default=None, help_text="Default: as the file's."
+    )
+    contract = serializers.JSONField(
+        default=dict, binary=True, help_text="The contract as JSON, percent-encoded."
+    )
+
+    def validate_contract(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise serializers.ValidationError("The contract is a JSON object.")
+        return value
+
+
+class ProgressSerializer(Base):
+    rows_total = serializers.IntegerField(allow_null=True, help_text="null: still being counted.")
+    rows_done = serializers.IntegerField()
+    rows_bad = serializers.IntegerField(help_text="Left out; each has a line among the errors.")
+    fraction = serializers.FloatField(help_text="From 0 to 1.")
+    rows_per_s = serializers.FloatField(allow_null=True)
+    eta_s = serializers.FloatField(allow_null=True, help_text="null: nobody can tell.")
+    chunks_total = serializers.IntegerField()
+    chunks_done = serializers.IntegerField()
+    chunks_stuck = serializers.IntegerField(help_text="Failed or dead; a retry takes them up again.")
+
+
+class LinksSerializer(Base):
+    self = serializers.CharField()
+    results = serializers.CharField()
+    errors = serializers.CharField()  # type: ignore[assignment]  # the metaclass takes it away
+    chunks = serializers.CharField()
+    cancel = serializers.CharField()
+    retry = serializers.CharField()
+
+
+class JobSerializer(serializers.ModelSerializer[Job]):
+    model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    format = serializers.ChoiceField(choices=Format.choices, source="input_format", read_only=True)
+    gzip = serializers.BooleanField(source="is_gzipped", read_only=True)
+    progress = serializers.SerializerMethodField()
+    links = serializers.SerializerMethodField()
+    contract = serializers.DictField(read_only=True)
+    on_done = OnDoneSerializer(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Job
+        fields = [
+            "id", "status", "failure", "model", "version", "source", "format", "gzip", "output_format", "contract",
+            "on_done", "progress", "made_by", "created_at", "started_at", "ended_at", "expires_at", "links",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(ProgressSerializer)
+    def get_progress(self, job: Job) -> dict[str, Any]:
+        data: dict[str, Any] = ProgressSerializer(progress_of(job)).data
+        return data
+
+    @extend_schema_field(LinksSerializer)
+    def get_links(self, job: Job) -> dict[str, str]:
+        here = address_of(job)
+        return {
+            "self": here,
+            **{name: f"{here}/{name}" for name in ("results", "errors", "chunks", "cancel", "retry")},
+        }
+
+
+class ChunkSerializer(serializers.ModelSerializer[Chunk]):
+    class Meta:
+        model = Chunk
+        fields = [
+            "index", "status", "failure", "first_row", "rows", "rows_done", "rows_bad", "attempt",
+            "leases_lost", "runs_alone", "holder", "lease_until", "ended_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+        extra_kwargs = {
+            "attempt": {"help_text": "How often a worker has taken it."},
+            "leases_lost": {"help_text": "How often its worker fell silent; at three it is dead."},
+        }
+
+
+class CancelSerializer(KnownFieldsOnly, Base):
+    reason = Text(max_length=MAX_REASON, default="", allow_blank=True)
+
+
+class RetrySerializer(KnownFieldsOnly, Base):
+    reason = Text(max_length=MAX_REASON)
+
+
+def address_of(job: Job) -> str:
+    return f"/api/v1/jobs/{job.pk}"

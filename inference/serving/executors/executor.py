@@ -1,0 +1,88 @@
+"""What serving asks of whatever runs versions."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from inference.engine.batcher import Answer, Cancellation
+from inference.engine.combiner import Priority
+from inference.engine.meters import Meters
+from inference.engine.signature import Signature
+from inference.serving.routes import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One version in memory here, on its way there, or refused."""
+
+    target: Target
+    state: str  # loading | warm | failed
+    use: str  # held | kept | on_demand
+    provider_asked: str = ""
+    provider_got: str = ""
+    footprint_bytes: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    used_bytes: int
+    budget_bytes: int
+
+
+class Executor(Protocol):
+    """Runs versions. Several threads call it at once, but `hold`, `keep` and `let_go_of_all_but` only one at a time."""
+
+    def hold(self, wanted: frozenset[Target]) -> None:
+        """Make these able to answer; what cannot be is remembered and said by `why_not`, and raises nothing."""
+
+    def let_go_of_all_but(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
+        """Stop holding the others: they are asked for by nobody any more, or by number only.
+
+        Those of `kept` that are in memory stay there until something needs the room.
+        """
+
+    def keep(self, wanted: Sequence[Target]) -> None:
+        """Have these in memory as well, where there is room; the first matter most."""
+
+    def holdings(self) -> list[Holding]:
+        """What is in memory in this process, and what should be and is not."""
+
+    def memory(self) -> Memory: ...
+
+    def infer(
+        self,
+        target: Target,
+        inputs: Mapping[str, Any],
+        *,
+        deadline: float,
+        priority: Priority = Priority.LIVE,
+        outputs: Sequence[str] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer:
+        """Answer until `deadline`, a time of the monotonic clock; a version that is not held is loaded on demand."""
+
+    def signature(self, target: Target) -> Signature:
+        """What a version takes and gives; it may be loaded for that."""
+
+    def why_not(self, target: Target) -> str | None:
+        """Why a version that should be held cannot answer; None while nothing is known against it."""
+
+    def is_warm(self, target: Target) -> bool: ...
+
+    def warm_versions(self) -> int:
+        """How many versions of those that should be held can answer."""
+
+    def unload(self, target: Target) -> None:
+        """Let a version go that is only in memory because somebody asked for it by number or alias."""
+
+    def max_batch_rows(self, target: Target) -> int: ...
+
+    def meters(self) -> dict[Hashable, Meters]: ...
+
+    def look_after(self) -> None:
+        """End what is overdue, even where nobody calls; asked about once a second."""
+
+    def drain(self, *, timeout_s: float) -> bool: ...
+
+    def close(self, *, timeout_s: float) -> bool: ...

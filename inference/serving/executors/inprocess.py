@@ -1,0 +1,212 @@
+"""Versions in this process's own engine."""
+
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from inference.checks.services import prove
+from inference.engine.backends import Backend
+from inference.engine.batcher import Answer, Cancellation
+from inference.engine.combiner import Priority
+from inference.engine.engine import Engine, Plan
+from inference.engine.errors import EngineError, NotLoaded
+from inference.engine.meters import Meters
+from inference.engine.onnx_backend import OnnxBackend
+from inference.engine.signature import Signature
+from inference.errors import Loading
+from inference.serving import plans
+from inference.serving.executors.executor import Holding, Memory
+from inference.serving.routes import Target
+from registry.catalogue.selectors import current_serving
+from registry.errors import ArtifactMissing
+
+log = structlog.get_logger("roundhouse.runtime")
+
+_LOAD_LIMIT_S = 120.0
+_DRAIN_S = 10.0
+
+
+class InProcess:
+    """Holds versions warm, and loads others on demand, which go when room is needed."""
+
+    def __init__(
+        self, backend: Backend | None = None, *, on_hard_limit: Callable[[Hashable], None] = lambda key: None
+    ) -> None:
+        self._backend = backend or OnnxBackend()
+        self._engine = Engine(self._backend, on_hard_limit=on_hard_limit, **plans.engine_limits())
+        self._held: dict[Hashable, Target] = {}
+        self._kept: dict[Hashable, Target] = {}
+        self._on_demand: dict[Hashable, Target] = {}
+        self._failed: dict[Hashable, tuple[Target, str]] = {}
+        self._loading: Target | None = None
+        self._tried_to_keep: frozenset[Target] = frozenset()
+        self._plans: dict[Target, Plan] = {}
+        self._planning = threading.Lock()
+
+    def hold(self, wanted: frozenset[Target]) -> None:
+        for target in wanted:
+            if self._held.get(target.version_id) != target:
+                self._load(target)
+
+    def let_go_of_all_but(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
+        must_stay, may_stay = ({target.version_id for target in some} for some in (wanted, kept))
+        for key in (self._held.keys() & may_stay) - must_stay:
+            self._relax(key)
+        for key in (self._held.keys() | self._kept.keys()) - must_stay - may_stay:
+            self._held.pop(key, None)
+            self._kept.pop(key, None)
+            self._engine.unload(key, timeout_s=_DRAIN_S)
+        for key in self._failed.keys() - must_stay:
+            del self._failed[key]
+
+    def keep(self, wanted: Sequence[Target]) -> None:
+        """Each is loaded once: one that had to go does not come back to push out what is asked for."""
+        loaded = [
+            target.version_id
+            for target in wanted
+            if target not in self._tried_to_keep
+            and self._kept.get(target.version_id) != target
+            and self._load(target, is_needed=False)
+        ]
+        for key in loaded:  # only now: before, the later ones would have pushed out the first
+            self._relax(key)
+        self._tried_to_keep = frozenset(wanted)
+
+    def holdings(self) -> list[Holding]:
+        failed, loading = dict(self._failed), self._loading
+        known = {**self._on_demand, **self._kept, **self._held}
+        told = {
+            held.key: Holding(
+                known[held.key],
+                "warm",
+                self._use_of(held.key),
+                provider_asked=self._asked(known[held.key]),
+                provider_got=held.provider,
+                footprint_bytes=held.footprint_bytes,
+            )
+            for held in self._engine.versions()
+            if held.key in known
+        }
+        for key, (target, reason) in failed.items():
+            told[key] = Holding(target, "failed", "held", provider_asked=self._asked(target), reason=reason)
+        if loading is not None:
+            told[loading.version_id] = Holding(loading, "loading", "held")
+        return list(told.values())
+
+    def memory(self) -> Memory:
+        return Memory(self._engine.used_bytes, self._engine.share_bytes)
+
+    def infer(
+        self,
+        target: Target,
+        inputs: Mapping[str, Any],
+        *,
+        deadline: float,
+        priority: Priority = Priority.LIVE,
+        outputs: Sequence[str] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer:
+        key = target.version_id
+        try:
+            return self._engine.infer(
+                key, inputs, deadline=deadline, priority=priority, outputs=outputs, cancellation=cancellation
+            )
+        except NotLoaded:
+            pass
+        return self._engine.infer(
+            key,
+            inputs,
+            deadline=deadline,
+            priority=priority,
+            outputs=outputs,
+            cancellation=cancellation,
+            plan=self._plan_on_demand(target),
+        )
+
+    def signature(self, target: Target) -> Signature:
+        try:
+            return self._engine.signature(target.version_id)
+        except NotLoaded:
+            return self._engine.signature(target.version_id, plan=self._plan_on_demand(target))
+
+    def why_not(self, target: Target) -> str | None:
+        failed = self._failed.get(target.version_id)
+        return failed[1] if failed is not None else None
+
+    def is_warm(self, target: Target) -> bool:
+        return any(held.key == target.version_id for held in self._engine.versions())
+
+    def warm_versions(self) -> int:
+        return len(self._held)
+
+    def unload(self, target: Target) -> None:
+        if target.version_id not in self._held:
+            self._kept.pop(target.version_id, None)
+            self._engine.unload(target.version_id, timeout_s=_DRAIN_S)
+
+    def max_batch_rows(self, target: Target) -> int:
+        return self._plan(target).order.max_batch
+
+    def meters(self) -> dict[Hashable, Meters]:
+        return self._engine.stats()
+
+    def look_after(self) -> None:
+        self._engine.health()
+
+    def drain(self, *, timeout_s: float) -> bool:
+        return self._engine.drain(timeout_s=timeout_s)
+
+    def close(self, *, timeout_s: float) -> bool:
+        return self._engine.close(timeout_s=timeout_s)
+
+    def _load(self, target: Target, *, is_needed: bool = True) -> bool:
+        key = target.version_id
+        self._loading = target
+        try:
+            self._engine.load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
+        except (EngineError, ArtifactMissing) as error:
+            said = log.error if is_needed else log.info
+            said("version cannot be loaded", version_id=key, code=error.code, reason=str(error))
+            if is_needed:
+                self._failed[key] = (target, f"Version {target.number} cannot be loaded: {error}")
+            return False
+        finally:
+            self._loading = None
+        self._failed.pop(key, None)
+        self._kept.pop(key, None)
+        self._held[key] = target
+        return True
+
+    def _relax(self, key: Hashable) -> None:
+        self._kept[key] = self._held.pop(key)
+        self._engine.relax(key, timeout_s=_DRAIN_S)
+
+    def _use_of(self, key: Hashable) -> str:
+        return "held" if key in self._held else "kept" if key in self._kept else "on_demand"
+
+    def _asked(self, target: Target) -> str:
+        plan = self._plans.get(target)
+        return plan.order.options.providers[0] if plan is not None else ""
+
+    def _plan_on_demand(self, target: Target) -> Plan:
+        if (failed := self._failed.get(target.version_id)) is not None:
+            raise Loading(failed[1])
+        key = target.version_id
+        if self._kept.get(key) != target:
+            self._kept.pop(key, None)
+        self._on_demand[key] = target
+        return self._plan(target)
+
+    def _plan(self, target: Target) -> Plan:
+        """How this version is served; its file is probed first where there is no proof yet, once for all callers."""
+        with self._planning:
+            plan = self._plans.get(target)
+            if plan is None:
+                values = current_serving(target.version_id)
+                options = plans.session_options(values)
+                runtime_version = self._backend.runtime_version()
+                fact = prove(sha256=target.sha256, options=options, runtime_version=runtime_version)
+                plan = self._plans[target] = plans.plan_for(target.sha256, options, fact, values)
+            return plan

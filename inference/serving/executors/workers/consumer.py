@@ -1,0 +1,95 @@
+"""The worker's threads for online batches: each takes one message from the pool's queue when it is free.
+
+They are not those of Celery's own pool, and their messages are not in its prefetch: what chores and jobs hold can
+then never make somebody wait who is online. The messages are Celery's, so any Celery worker can run them as well.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from django.db import close_old_connections, connections
+from kombu import Connection, Consumer, Queue
+from kombu.exceptions import KombuError
+from kombu.message import Message
+
+from inference.serving.crew import Crew
+from inference.serving.executors.workers import broker
+from inference.serving.executors.workers.answering import Answering
+from inference.serving.executors.workers.messages import RUN_BATCH, queue_of
+
+log = structlog.get_logger("roundhouse.lane")
+
+_LOOK_AT_STOP_EVERY_S = 1
+_PAUSE_S = 0.5
+
+
+class BatchConsumer:
+    """Takes batches of one pool. A message is gone from Redis when a thread has it: a lost one is sent again."""
+
+    def __init__(self, url: str, *, pool: str, threads: int) -> None:
+        self._url, self.queue = url, queue_of(pool)
+        self._answering = Answering(url)
+        self._crew = Crew("batches", self._run, threads=threads)
+        self._stop = self._crew.stopping
+        self._counting = threading.Lock()
+        self.taken = 0
+
+    def start(self) -> "BatchConsumer":
+        self._crew.start()
+        return self
+
+    def stop(self, within_s: float) -> None:
+        """Take nothing more, and finish what is under way."""
+        self._crew.stop(within_s)
+
+    def waiting(self) -> int:
+        """How many messages are in the queue."""
+        return self._answering.length_of(broker.key(self.queue))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with broker.broker_connection(self._url) as connection:
+                    self._take_from(connection)
+            except (*broker.BROKEN, KombuError) as error:
+                log.warning("no batches from Redis", reason=str(error), again_in_s=_PAUSE_S)
+                self._stop.wait(_PAUSE_S)
+        connections.close_all()
+
+    def _take_from(self, connection: Connection) -> None:
+        consumer = Consumer(
+            connection.channel(),
+            [Queue(self.queue)],
+            no_ack=True,
+            accept=["json"],
+            callbacks=[self._on_message],
+        )
+        with consumer:
+            while not self._stop.is_set():
+                try:
+                    connection.drain_events(timeout=_LOOK_AT_STOP_EVERY_S)
+                except TimeoutError:
+                    continue
+
+    def _on_message(self, body: Any, message: Message) -> None:
+        """Nothing that is in a message ends the thread."""
+        with self._counting:
+            self.taken += 1
+        try:
+            if message.headers.get("task") != RUN_BATCH:
+                log.error("message is no batch", task=str(message.headers.get("task"))[:100])
+                return
+            self._answering.answer(_kwargs(body))
+        except broker.BROKEN as error:
+            log.warning("a batch was lost with the connection; it will be sent again", reason=str(error))
+        except Exception as error:
+            log.error("a batch was lost in an error", exc_info=error)
+        finally:
+            close_old_connections()
+
+
+def _kwargs(body: Any) -> Mapping[str, Any]:
+    is_told = isinstance(body, (list, tuple)) and len(body) == 3 and isinstance(body[1], Mapping)
+    return body[1] if is_told else {}

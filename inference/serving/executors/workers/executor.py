@@ -1,0 +1,227 @@
+"""Versions in the workers: requests of this process are combined per version and sent as one message per batch."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+
+from inference.engine.batcher import Answer, BatchConfig, Batcher, Cancellation
+from inference.engine.combiner import Limits, Priority
+from inference.engine.errors import EngineStopped, NotLoaded
+from inference.engine.latency import FixedPace
+from inference.engine.meters import Meters
+from inference.engine.signature import Signature
+from inference.engine.tensors import prepare
+from inference.serving.calls import LONGEST_DEADLINE_S
+from inference.serving.executors.executor import Holding, Memory
+from inference.serving.executors.workers import pools
+from inference.serving.executors.workers.pools import Pools
+from inference.serving.executors.workers.session import Post, RemoteSession
+from inference.serving.routes import Target
+from registry.catalogue.models import Version
+from registry.catalogue.selectors import current_serving
+from registry.catalogue.serving_settings import ServingValues
+
+log = structlog.get_logger("roundhouse.lane")
+
+# Messages under way at once for each version, per worker: while one runs, the next one travels.
+_SLOTS_PER_WORKER = 2
+# Below this a message costs more than its run: then one large batch at a time beats several small ones.
+_SHORT_RUN_S = 0.003
+_LEASE_S = LONGEST_DEADLINE_S + 5  # a run ends by itself at its callers' deadline
+
+
+class _Version:
+    """A version as this process knows it: what it takes and gives, how it is served, and its queues."""
+
+    def __init__(self, target: Target, signature: Signature, values: ServingValues) -> None:
+        self.target, self.signature, self.values = target, signature, values
+        self.batchers: dict[Priority, Batcher] = {}
+
+    def stats(self) -> Meters:
+        return sum((batcher.stats() for batcher in list(self.batchers.values())), Meters())
+
+
+class ThroughWorkers:
+    """Loads nothing here; what a version takes and gives is read from its row, once."""
+
+    def __init__(
+        self, post: Post | None = None, *, on_hard_limit: Callable[[Hashable], None] = lambda key: None
+    ) -> None:
+        self._post = post or Post(settings.REDIS_URL)
+        self._on_hard_limit = on_hard_limit
+        self._versions: Mapping[int, _Version] = {}  # replaced, never changed: calls read it unlocked
+        self._past: dict[Hashable, Meters] = {}
+        self._changing = threading.Lock()
+        self._pools = Pools()
+        self._is_open = True
+
+    def hold(self, wanted: frozenset[Target]) -> None:
+        for target in wanted:
+            self._version(target)
+        self._look()
+
+    def let_go_of_all_but(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
+        with self._changing:
+            staying = {target.version_id for target in wanted}
+            for version_id, version in self._versions.items():
+                if version_id not in staying:
+                    self._retire(version)
+            self._versions = {
+                version_id: version for version_id, version in self._versions.items() if version_id in staying
+            }
+
+    def keep(self, wanted: Sequence[Target]) -> None:
+        """Nothing is held here; workers keep what was replaced."""
+
+    def holdings(self) -> list[Holding]:
+        return []
+
+    def memory(self) -> Memory:
+        return Memory(0, 0)
+
+    def infer(
+        self,
+        target: Target,
+        inputs: Mapping[str, Any],
+        *,
+        deadline: float,
+        priority: Priority = Priority.LIVE,
+        outputs: Sequence[str] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer:
+        if not self._is_open:
+            raise EngineStopped
+        version = self._version(target)
+        batcher = version.batchers.get(priority) or self._batcher(version, priority)
+        return batcher.infer(
+            prepare(version.signature, inputs),
+            deadline=deadline,
+            priority=priority,
+            outputs=outputs,
+            cancellation=cancellation,
+        )
+
+    def signature(self, target: Target) -> Signature:
+        return self._version(target).signature
+
+    def why_not(self, target: Target) -> str | None:
+        return self._pools.why_not(target)
+
+    def is_warm(self, target: Target) -> bool:
+        return self._pools.is_warm(target)
+
+    def warm_versions(self) -> int:
+        return sum(self._pools.is_warm(version.target) for version in self._versions.values())
+
+    def unload(self, target: Target) -> None:
+        """Nothing is held here; workers let go by themselves of what they loaded on demand."""
+
+    def max_batch_rows(self, target: Target) -> int:
+        return self._version(target).values.max_batch_rows
+
+    def meters(self) -> dict[Hashable, Meters]:
+        with self._changing:
+            totals = dict(self._past)
+            for version_id, version in self._versions.items():
+                totals[version_id] = totals.get(version_id, Meters()) + version.stats()
+            return totals
+
+    def look_after(self) -> None:
+        self._look()
+        for version in self._versions.values():
+            for batcher in list(version.batchers.values()):
+                batcher.resize(self._slots(version, batcher))
+                batcher.health()
+
+    def _look(self) -> None:
+        try:
+            self._pools = pools.look()
+        except DatabaseError as error:
+            log.warning("workers are believed to be as they were", reason=str(error))
+
+    def _slots(self, version: _Version, batcher: Batcher) -> int:
+        session = batcher.session
+        if isinstance(session, RemoteSession) and session.compute_s < _SHORT_RUN_S:
+            return 1
+        return _SLOTS_PER_WORKER * max(1, self._pools.workers.get(version.target.pool, 0))
+
+    def drain(self, *, timeout_s: float) -> bool:
+        self._is_open = False
+        ends_at = time.monotonic() + timeout_s
+        batchers = self._batchers()
+        for batcher in batchers:
+            batcher.drain(0.0)
+        return all(batcher.drain(max(0.0, ends_at - time.monotonic())) for batcher in batchers)
+
+    def close(self, *, timeout_s: float) -> bool:
+        has_drained = self.drain(timeout_s=timeout_s)
+        for batcher in self._batchers():
+            batcher.close()
+        self._post.close()
+        return has_drained
+
+    def _batchers(self) -> list[Batcher]:
+        return [batcher for version in self._versions.values() for batcher in list(version.batchers.values())]
+
+    def _version(self, target: Target) -> _Version:
+        version = self._versions.get(target.version_id)
+        return version if version is not None and version.target == target else self._read(target)
+
+    def _read(self, target: Target) -> _Version:
+        told = Version.objects.values_list("signature", flat=True).get(pk=target.version_id)
+        if told is None:
+            raise NotLoaded(
+                f"Version {target.number} has not passed its checks, so nobody knows what it takes."
+            )
+        fresh = _Version(target, Signature.from_json(told), current_serving(target.version_id))
+        with self._changing:
+            known = self._versions.get(target.version_id)
+            if known is not None and known.target == target:
+                return known
+            if known is not None:
+                self._retire(known)
+            self._versions = {**self._versions, target.version_id: fresh}
+        return fresh
+
+    def _retire(self, version: _Version) -> None:
+        """Keep what it counted. Its queues end what they have accepted; they need no thread of ours for that."""
+        counted = version.stats().without_gauges()
+        key = version.target.version_id
+        self._past[key] = self._past.get(key, Meters()) + counted
+
+    def _batcher(self, version: _Version, priority: Priority) -> Batcher:
+        with self._changing:
+            batcher = version.batchers.get(priority)
+            if batcher is None:
+                batcher = version.batchers[priority] = self._made(version, priority)
+            return batcher
+
+    def _made(self, version: _Version, priority: Priority) -> Batcher:
+        target, values = version.target, version.values
+        limits = Limits(
+            slots=1,
+            max_batch_bytes=min(Limits().max_batch_bytes, values.max_queue_bytes),
+            max_request_rows=max(Limits().max_request_rows, values.max_batch_rows),
+            max_waiting_rows=values.max_queue_rows,
+            max_waiting_bytes=values.max_queue_bytes,
+            lease_s=_LEASE_S,
+        )
+        session = RemoteSession(
+            self._post,
+            version.signature,
+            version_id=target.version_id,
+            pool=target.pool,
+            priority=priority,
+        )
+        return Batcher(
+            session,
+            BatchConfig(limits, hold_s=0.0, ends_with_callers=True, hard_limit_s=2 * _LEASE_S),
+            pace=FixedPace(values.max_batch_rows),
+            on_hard_limit=partial(self._on_hard_limit, target.version_id),
+        )

@@ -1,0 +1,113 @@
+"""Named tensors and a few facts as bytes: a small JSON header, then each tensor's values as they lie in memory.
+
+Reading copies nothing: arrays look into the given bytes and cannot be written to. A text tensor is its lengths
+and its UTF-8. Whatever the bytes are, reading ends with tensors or with BadPacket.
+"""
+
+import struct
+from collections.abc import Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from inference.engine.signature import DTYPES
+
+Array = NDArray[Any]
+
+_START = struct.Struct("<4sI")  # magic, bytes of the header
+_MAGIC = b"RHT1"
+_ALIGNED = 16  # what numpy and the runtime read fastest; everything begins at a multiple of it
+_LONGEST_HEADER = 1 << 20
+_MOST_TENSORS = 4096
+_MOST_AXES = 32  # numpy's own limit in its second half is higher; no model needs more
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class BadPacket(ValueError):
+    """These bytes are not packed tensors."""
+
+
+class Packet(NamedTuple):
+    facts: dict[str, Any]
+    tensors: dict[str, Array]
+
+
+def pack(tensors: Mapping[str, Array], facts: Mapping[str, Any] | None = None) -> bytes:
+    lines: list[tuple[str, str, tuple[int, ...], int]] = []
+    buffers: list[bytes | memoryview] = []
+    for name, tensor in tensors.items():
+        buffer = _texts(tensor) if tensor.dtype.kind == "O" else _values(tensor)
+        lines.append((name, _NAMES[tensor.dtype], tensor.shape, len(buffer)))
+        buffers += (buffer, bytes(-len(buffer) % _ALIGNED))
+    header = orjson.dumps((facts or {}, lines))
+    header += b" " * (-(len(header) + _START.size) % _ALIGNED)
+    return b"".join((_START.pack(_MAGIC, len(header)), header, *buffers))
+
+
+def unpack(packed: bytes | memoryview) -> Packet:
+    view = memoryview(packed)
+    try:
+        return _unpacked(view)
+    except BadPacket:
+        raise
+    except (struct.error, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise BadPacket(f"{type(error).__name__} in packed tensors") from error
+
+
+def _unpacked(view: memoryview) -> Packet:
+    magic, length = _START.unpack_from(view)
+    _insist(magic == _MAGIC and length <= min(_LONGEST_HEADER, len(view) - _START.size), "no header")
+    at = _START.size + length
+    facts, lines = orjson.loads(view[_START.size : at])
+    _insist(isinstance(facts, dict) and isinstance(lines, list) and len(lines) <= _MOST_TENSORS, "odd header")
+    tensors = {}
+    for name, datatype, shape, nbytes in lines:
+        _insist(isinstance(name, str) and name not in tensors and _is_size(nbytes), "odd line")
+        _insist(len(shape) <= _MOST_AXES and all(map(_is_size, shape)), "odd shape")
+        _insist(at + nbytes <= len(view), "cut short")
+        buffer = view[at : at + nbytes]
+        tensors[name] = _read_texts(buffer, shape) if datatype == "BYTES" else _read(buffer, datatype, shape)
+        at += nbytes + -nbytes % _ALIGNED
+    return Packet(facts, tensors)
+
+
+def _values(tensor: Array) -> bytes | memoryview:
+    return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data if tensor.size else b""
+
+
+def _texts(tensor: Array) -> bytes:
+    texts = [text.encode() for text in tensor.ravel().tolist()]
+    return b"".join((np.array([len(text) for text in texts], "<u4").tobytes(), *texts))
+
+
+def _read(buffer: memoryview, datatype: str, shape: list[int]) -> Array:
+    dtype = DTYPES[datatype]
+    _insist(prod(shape) * dtype.itemsize == len(buffer), "size and shape differ")
+    if dtype.kind == "b":
+        _insist(not np.frombuffer(buffer, np.uint8).max(initial=0) > 1, "neither true nor false")
+    return np.frombuffer(buffer, dtype).reshape(shape)
+
+
+def _read_texts(buffer: memoryview, shape: list[int]) -> Array:
+    count = prod(shape)
+    _insist(4 * count <= len(buffer), "cut short")
+    lengths = np.frombuffer(buffer[: 4 * count], "<u4").tolist()
+    _insist(sum(lengths) == len(buffer) - 4 * count, "size and shape differ")
+    texts = np.empty(count, object)
+    at = 4 * count
+    for index, length in enumerate(lengths):
+        texts[index] = str(buffer[at : at + length], "utf-8")
+        at += length
+    return texts.reshape(shape)
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _insist(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise BadPacket(f"Packed tensors: {otherwise}.")

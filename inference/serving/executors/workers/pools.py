@@ -1,0 +1,49 @@
+"""What the workers of each pool have reported: whether there are any, and what they hold."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from inference.serving.routes import Target
+from inference.serving.stewarding.models import EngineReport, EngineState, HeldState, HeldVersion, Role
+
+_Held = tuple[str, int, int]  # pool, version, revision of its serving settings
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """As the database had it at one moment."""
+
+    workers: Mapping[str, int] = field(default_factory=dict)  # those that take batches, by pool
+    warm: frozenset[_Held] = frozenset()
+    failed: Mapping[_Held, str] = field(default_factory=dict)
+
+    def is_warm(self, target: Target) -> bool:
+        return _key(target) in self.warm
+
+    def why_not(self, target: Target) -> str | None:
+        """Why nobody can answer; None where somebody can, or may be able to after loading."""
+        if not self.workers.get(target.pool):
+            return f"No worker of the pool {target.pool} is running; start one, or wait until it is warm."
+        return None if self.is_warm(target) else self.failed.get(_key(target))
+
+
+def look() -> Pools:
+    """Read what workers said last; those that are silent or leaving do not count."""
+    alive = EngineReport.objects.alive().filter(role=Role.SERVES, state=EngineState.READY).exclude(pool="")
+    workers = dict(alive.values_list("pk", "pool"))
+    warm, failed = set(), {}
+    held = HeldVersion.objects.filter(engine__in=list(workers), state__in=[HeldState.WARM, HeldState.FAILED])
+    for engine, version, serving, state, reason in held.values_list(
+        "engine_id", "version_id", "serving", "state", "reason"
+    ):
+        key = workers[engine], version, serving
+        if state == HeldState.WARM:
+            warm.add(key)
+        else:
+            failed[key] = reason
+    return Pools(Counter(workers.values()), frozenset(warm), failed)
+
+
+def _key(target: Target) -> _Held:
+    return target.pool, target.version_id, target.serving

@@ -1,0 +1,131 @@
+"""Rows of stewarding: which processes there are with an engine, and what each holds."""
+
+from datetime import timedelta
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from registry.catalogue.models import Version
+
+ALIVE_FOR = timedelta(seconds=15)  # a process that has not reported for so long counts as lost
+MAX_REASON = 500
+
+
+class Kind(models.TextChoices):
+    WEB = "web"
+    WORKER = "worker"
+    GRPC = "grpc", "gRPC"
+
+
+class Role(models.TextChoices):
+    """What an engine is there for."""
+
+    SERVES = "serves", "holds the live versions"
+    ON_DEMAND = "on_demand", "loads what it is asked for"
+    FRONT = "front", "hands requests to workers"
+
+
+class EngineState(models.TextChoices):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class EngineReports(models.QuerySet["EngineReport"]):
+    def alive(self) -> "EngineReports":
+        return self.filter(lost_at=None, seen_at__gt=Now() - ALIVE_FOR)
+
+    def silent(self) -> "EngineReports":
+        """Those that have not reported for too long, and nobody has been told."""
+        return self.filter(lost_at=None, seen_at__lte=Now() - ALIVE_FOR)
+
+
+class EngineReport(models.Model):
+    """One process, as it said last. Times are the database's."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    kind = models.CharField(max_length=6, choices=Kind)
+    role = models.CharField(max_length=9, choices=Role)
+    pool = models.CharField(max_length=64, blank=True)  # only workers belong to one
+    state = models.CharField(max_length=8, choices=EngineState)
+    host = models.CharField(max_length=100)
+    place = models.CharField(max_length=200, blank=True)
+    pid = models.PositiveIntegerField()
+    pid_started = models.PositiveBigIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now(), db_index=True)
+    lost_at = models.DateTimeField(null=True)
+    # The newest change of routing that it has followed as far as it could; see readiness.
+    followed = models.BigIntegerField(default=-1)
+    provider_asked = models.CharField(max_length=64, blank=True)
+    provider_got = models.CharField(max_length=64, blank=True)
+    device = models.CharField(max_length=100, blank=True)
+    memory_used_bytes = models.PositiveBigIntegerField(default=0)
+    memory_budget_bytes = models.PositiveBigIntegerField(default=0)
+    threads = models.PositiveIntegerField(default=0)
+    running = models.PositiveIntegerField(default=0)
+    waiting = models.PositiveIntegerField(default=0)
+
+    objects = EngineReports.as_manager()
+
+    class Meta:
+        verbose_name = "worker"
+        ordering = ["kind", "host", "started_at", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind=Kind.WORKER) | Q(pool=""), name="engine_only_workers_have_a_pool"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pid} on {self.host}"
+
+
+class HeldState(models.TextChoices):
+    LOADING = "loading"
+    WARM = "warm"
+    FAILED = "failed"
+
+
+class Use(models.TextChoices):
+    """Why a version is in memory."""
+
+    HELD = "held", "it answers, or waits to"
+    KEPT = "kept", "it answered lately; goes when room is needed"
+    ON_DEMAND = "on_demand", "somebody asked for it; goes when room is needed"
+
+
+class HeldVersion(models.Model):
+    """One version in one engine, loaded with one revision of its serving settings."""
+
+    engine = models.ForeignKey(EngineReport, on_delete=models.CASCADE, related_name="held")
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="held_by")
+    sha256 = models.CharField("SHA-256", max_length=64)
+    serving = models.PositiveIntegerField("revision of the serving settings")
+    state = models.CharField(max_length=7, choices=HeldState)
+    use = models.CharField(max_length=9, choices=Use)
+    footprint_bytes = models.PositiveBigIntegerField(default=0)
+    since = models.DateTimeField(db_default=Now())
+    provider_asked = models.CharField(max_length=64, blank=True)
+    provider_got = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=MAX_REASON, blank=True)
+
+    class Meta:
+        ordering = ["version"]
+        constraints = [
+            models.UniqueConstraint(fields=["engine", "version"], name="held_version_once_per_engine"),
+            models.CheckConstraint(
+                condition=Q(state=HeldState.FAILED) & ~Q(reason="")
+                | ~Q(state=HeldState.FAILED) & Q(reason=""),
+                name="held_version_failed_says_why",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.state} in {self.engine}"
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether another provider runs it than the one that was asked for first."""
+        return bool(self.provider_got) and self.provider_got != self.provider_asked

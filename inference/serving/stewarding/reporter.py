@@ -1,0 +1,132 @@
+"""Tells the database what this process holds: at once when that changes, else every few seconds."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from django.db import DatabaseError, close_old_connections
+
+from inference.serving.executors.executor import Executor, Holding
+from inference.serving.stewarding import services
+from inference.serving.stewarding.identity import own_identity
+from inference.serving.stewarding.services import Figures, Station
+from registry.access.policies import task_actor
+from registry.traffic.services import settle_waiting_splits
+
+log = structlog.get_logger("roundhouse.steward")
+
+_LOOK_EVERY_S = 0.5
+_BEAT_S = 5.0
+_CPU = "CPUExecutionProvider"
+_STEWARD = task_actor("inference.steward")
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a process is, as its entry point knows it."""
+
+    kind: str
+    role: str
+    pool: str
+    threads: int
+
+
+class Reporter:
+    """A thread that keeps this process's rows. It also settles splits that wait, and tells of processes that are lost."""
+
+    def __init__(
+        self,
+        post: Post,
+        executor: Executor,
+        *,
+        state: Callable[[], str],
+        followed: Callable[[], int],
+        has_waiting: Callable[[], bool],
+    ) -> None:
+        self._post, self._executor = post, executor
+        self._state, self._followed, self._has_waiting = state, followed, has_waiting
+        self._station = Station(own_identity(), post.kind, post.role, post.pool, post.threads)
+        self._told: object = None
+        self._beat_at = 0.0
+        self._look = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="report", daemon=True)
+
+    @property
+    def engine_id(self) -> str:
+        return self._station.identity.id
+
+    def start(self) -> None:
+        """The row is there when this returns: from then on splits wait for this engine as well."""
+        services.bury_the_dead(self._station.identity)
+        self._report()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the rows away: this process has ended as it should."""
+        self._stop.set()
+        self._look.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        try:
+            services.sign_off(self.engine_id)
+        except DatabaseError as error:
+            log.warning("this process could not sign off", reason=str(error))
+
+    def wake(self) -> None:
+        self._look.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                close_old_connections()
+                is_beat = self._report()
+                if self._has_waiting():
+                    settle_waiting_splits(by=_STEWARD)
+                if is_beat:
+                    services.tell_lost()
+            except DatabaseError as error:
+                log.warning("reports wait for the database", reason=str(error))
+            except Exception as error:
+                log.error("a report failed", exc_info=error)
+            self._look.wait(_LOOK_EVERY_S)
+            self._look.clear()
+        close_old_connections()
+
+    def _report(self) -> bool:
+        """Write what has changed, or that nothing has; True when it was time to."""
+        holdings = self._executor.holdings()
+        state, followed = self._state(), self._followed()
+        told = (state, followed, frozenset(holdings))
+        is_beat = time.monotonic() >= self._beat_at
+        if told == self._told and not is_beat:
+            return False
+        services.report(self._station, self._figures(state, followed, holdings), holdings)
+        self._told = told
+        if is_beat:
+            self._beat_at = time.monotonic() + _BEAT_S
+        return is_beat
+
+    def _figures(self, state: str, followed: int, holdings: list[Holding]) -> Figures:
+        memory, meters = self._executor.memory(), self._executor.meters().values()
+        # Where something runs elsewhere than on the CPU, or should, that is what is told of the engine.
+        telling = next((one for one in holdings if one.provider_asked not in {"", _CPU}), None) or next(
+            (one for one in holdings if one.provider_asked), None
+        )
+        return Figures(
+            state=state,
+            followed=followed,
+            provider_asked=telling.provider_asked if telling is not None else "",
+            provider_got=telling.provider_got if telling is not None else "",
+            device=_device(telling.provider_got if telling is not None else ""),
+            memory_used_bytes=memory.used_bytes,
+            memory_budget_bytes=memory.budget_bytes,
+            running=sum(one.running for one in meters),
+            waiting=sum(one.depth for one in meters),
+        )
+
+
+def _device(provider: str) -> str:
+    return provider.removesuffix("ExecutionProvider")

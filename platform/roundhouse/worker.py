@@ -1,0 +1,81 @@
+"""A worker's life around Celery's: warm before it takes anything, watched while it works, ended in order."""
+
+import os
+import threading
+from typing import Any
+
+import structlog
+from celery.worker import state
+from django.conf import settings
+
+from inference.doors.celery import here as questions
+from inference.jobs.celery_door import here as orders
+from inference.jobs.running import here as jobs
+from inference.serving import runtime
+from inference.serving.executors.workers import online
+from inference.serving.stewarding import queues
+from inference.serving.stewarding.stopping import Farewell, register_stop
+from inference.serving.stewarding.watchdog import Seen, Watchdog, register_watch
+from roundhouse.launch import worker_queues
+
+log = structlog.get_logger("roundhouse.worker")
+
+_LAST_DRAIN_S = 1.0
+
+
+class Consumed:
+    """Whether Celery's own consumer still takes what waits for it. It need not while every thread is busy."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def note(self, **_: Any) -> None:
+        self.taken += 1
+
+    def seen(self) -> Seen:
+        has_room = len(state.reserved_requests) < settings.WORKER_THREADS
+        return Seen(has_room and sum(queues.depths(worker_queues()).values()) > 0, self.taken)
+
+
+consumed = Consumed()
+_watchdog = Watchdog(settings.WATCHDOG_S)
+_farewell: Farewell | None = None
+_has_ended = threading.Event()
+
+
+def start() -> None:
+    """Load what this worker answers for, then take work."""
+    runtime.start_in_worker()
+    register_stop("batches", online.stop)
+    online.start()
+    jobs.start()
+    orders.start()
+    questions.start()
+    register_watch("queues", consumed.seen)
+    _watchdog.start()
+
+
+def begin_end() -> None:
+    """Take nothing new from now on. Called in a signal handler, so all of it happens in threads."""
+    global _farewell
+    if _farewell is None:
+        _watchdog.stop()
+        _farewell = Farewell()
+        threading.Thread(target=_end_in_time, args=(_farewell,), name="end-in-time", daemon=True).start()
+
+
+def end() -> None:
+    """Celery's threads have ended; wait for the others, then leave."""
+    if _farewell is not None:
+        _farewell.wait()
+    runtime.stop()
+    _has_ended.set()
+
+
+def _end_in_time(farewell: Farewell) -> None:
+    """A task that runs on must not keep the process until somebody kills it: its row says what is to be done again."""
+    farewell.wait()
+    if not _has_ended.wait(farewell.left_s):
+        log.warning("the worker ends although a task still runs", running=len(state.active_requests))
+        runtime.stop(within_s=_LAST_DRAIN_S)
+        os._exit(0)

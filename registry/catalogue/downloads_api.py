@@ -1,0 +1,132 @@
+"""Files of versions over HTTP: a link for whoever may, and the bytes for whoever brings one."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access.policies import Right
+from registry.api_base import RegistryViewSet
+from registry.api_base.preconditions import is_unchanged
+from registry.catalogue import selectors, services
+from registry.catalogue.byte_ranges import wanted_range
+from registry.catalogue.download_links import file_name_of, signed
+from registry.catalogue.errors import RangeNotSatisfiable
+from registry.catalogue.models import Version
+from registry.catalogue.sending import OpenArtifact
+
+_BYTES = "application/octet-stream"
+
+
+class DownloadLinkSerializer(serializers.Serializer[Any]):
+    url = serializers.URLField(help_text="Needs no key: whoever has it can take the file.")
+    expires_at = serializers.DateTimeField()
+    sha256 = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    file_name = serializers.CharField()
+
+
+def address_of(link_text: str) -> str:
+    return reverse("download", args=[link_text])
+
+
+@extend_schema(tags=["versions"])
+class DownloadLinksView(RegistryViewSet[Version]):
+    rights: ClassVar[Mapping[str, str]] = {"create": Right.DOWNLOAD}
+    queryset = Version.objects.none()
+    lookup_field = "number"
+
+    def get_queryset(self) -> QuerySet[Version]:
+        model = selectors.model_named(self.kwargs["slug"], self.actor)
+        return selectors.versions_for(self.actor).filter(model=model)
+
+    @extend_schema(
+        summary="Ask for a link to a version's file", operation_id="make_download_link",
+        description="The link holds for a few minutes and only while its asker may download. It is in the audit record.",
+        request=None, responses={201: DownloadLinkSerializer},
+    )  # fmt: skip
+    def create(self, request: Request, slug: str, number: int) -> Response:
+        version = self.get_object()
+        link = services.make_download_link(version=version, by=self.actor)
+        told = DownloadLinkSerializer({
+            "url": request.build_absolute_uri(address_of(signed(link))),
+            "expires_at": link.expires,
+            "sha256": version.artifact.sha256,
+            "size_bytes": version.artifact.size_bytes,
+            "file_name": file_name_of(version),
+        })  # fmt: skip
+        return Response(told.data, status=201, headers={"Cache-Control": "no-store"})
+
+
+@extend_schema(tags=["versions"])
+class DownloadsView(RegistryViewSet[Version]):
+    """The link says who asks: neither key nor session is looked at."""
+
+    authentication_classes = []
+    permission_classes = []
+    queryset = Version.objects.none()
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        return super().perform_content_negotiation(request, force=True)  # files are sent whatever Accept says
+
+    @extend_schema(
+        summary="Take a version's file", operation_id="download_artifact", auth=[],
+        description="`HEAD` is answered as well. The ETag is the file's SHA-256: compare what arrived with it.",
+        parameters=[
+            OpenApiParameter("link", str, OpenApiParameter.PATH, description="As in the `url` that was given."),
+            OpenApiParameter("Range", str, OpenApiParameter.HEADER,
+                             description="One range, such as `bytes=1000-`, to go on after a lost connection."),
+            OpenApiParameter("If-Range", str, OpenApiParameter.HEADER,
+                             description="The ETag you have a part of; if it is another file's, all of it is sent."),
+            OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="The ETag you have."),
+        ],
+        responses={
+            (200, _BYTES): OpenApiTypes.BINARY,
+            (206, _BYTES): OpenApiTypes.BINARY,
+            304: OpenApiResponse(description="You have this file."),
+        },
+    )  # fmt: skip
+    def retrieve(self, request: Request, link: str) -> HttpResponseBase:  # type: ignore[override]
+        plain = request._request
+        request_id = getattr(plain, "request_id", "")
+        version, by = services.follow_link(link, request_id=request_id)
+        size, tag = version.artifact.size_bytes, f'"{version.artifact.sha256}"'
+        if is_unchanged(request, tag):
+            return HttpResponse(status=304, headers={"ETag": tag})
+        asked = wanted_range(_range_of(request, tag), size)
+        part = range(size) if asked is None else asked
+        told = {"version": str(version), "asker": by.name, "request_id": request_id}
+        file = OpenArtifact(version.artifact, part, told)
+        if request.method == "HEAD":
+            file.close()
+            answer: HttpResponseBase = HttpResponse(content_type=_BYTES)
+        else:
+            answer = StreamingHttpResponse(file, content_type=_BYTES)
+        answer["Content-Disposition"] = f'attachment; filename="{file_name_of(version)}"'
+        answer["Content-Length"] = str(len(part))
+        answer["ETag"] = tag
+        answer["Accept-Ranges"] = "bytes"
+        answer["Cache-Control"] = "private, no-store"
+        if asked is not None:
+            answer.status_code = 206
+            answer["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        return answer
+
+    def handle_exception(self, exc: Exception) -> Any:
+        answer = super().handle_exception(exc)
+        if isinstance(exc, RangeNotSatisfiable):
+            answer["Content-Range"] = f"bytes */{exc.size_bytes}"
+        return answer
+
+
+def _range_of(request: Request, tag: str) -> str:
+    """The Range header, unless it is for a copy of something else."""
+    is_ours = request.headers.get("If-Range", tag) == tag
+    return request.headers.get("Range", "") if is_ours else ""

@@ -1,0 +1,26 @@
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from registry.catalogue.models import Model
+from registry.catalogue.selectors import version_numbered
+from registry.catalogue.services import export_artifact
+from registry.management.model_command import ModelCommand
+from registry.record.actors import Actor
+
+
+class Command(ModelCommand):
+    help = "Copy a version's file out of the store, verified against its SHA-256."
+
+    def add_own_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("number", type=int, help="The version.")
+        parser.add_argument("path", type=Path, help="A new file, or a folder for one.")
+
+    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        version = version_numbered(model, options["number"])
+        try:
+            path = export_artifact(version=version, path=options["path"], by=by)
+        except OSError as error:
+            raise CommandError(f"{options['path']}: {error.strerror}.") from None
+        return f"{path}: {version.artifact.size_bytes:,} bytes, SHA-256 {version.artifact.sha256}"

@@ -1,0 +1,77 @@
+"""A file's way as a person sees it: uploaded, checked by the worker before one's eyes, set beside the live version."""
+
+import pytest
+
+from tests import walk
+from tests.browser import chromium, log_in, open_page
+from tests.processes import ROOT, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+STATES = (
+    "[...document.querySelectorAll('.rh-step-state')].map((one) => one.innerText.trim().split('\\n').pop())"
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("walk"), "--demo", WEB_PROCESSES=1) as served:
+        served.wait_ready()
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(demo, browser):
+    page, complaints = open_page(browser)
+    log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])
+    yield page
+    assert complaints == []
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    good = (ROOT / "examples" / walk.MODEL / "model.onnx").read_bytes()
+    (folder / "torn.onnx").write_bytes(good[:-40])
+    walk.write_worse_model(folder / "worse.onnx")
+    walk.write_golden_rows(folder / "golden.jsonl")
+    return folder
+
+
+def bring_in(page, demo, file):
+    """Upload by the page; whatever happens then is shown without a click."""
+    walk.choose_file(page, demo.url, file)
+    walk.send(page)
+    walk.wait_checked(page)
+    return page.inner_text("[data-said]"), page.evaluate(STATES)
+
+
+def test_a_good_file_fills_its_list_and_is_set_beside_the_live_version(page, demo, files):
+    walk.put_golden_set(page, demo.url, files / "golden.jsonl", floor=0.95)
+
+    said, states = bring_in(page, demo, files / "worse.onnx")
+    walk.compare(page)
+
+    assert "passed" in said and "look at Golden set" in said
+    assert states == ["passed"] * 4 + ["skipped", "failed", "passed"]
+    assert "Callers of version 1 may call version" in page.inner_text("body")
+    assert page.locator(".rh-plot polyline, svg polyline").count() == 2
+    assert page.locator(".rh-disagreements tbody tr").count() > 0
+
+
+def test_a_bad_file_says_what_is_wrong_with_it_and_can_be_checked_again(page, demo, files):
+    said, states = bring_in(page, demo, files / "torn.onnx")
+    assert "was refused by the file gate" in said
+    assert states == ["failed"] + ["skipped"] * 6
+
+    page.reload()
+    page.get_by_role("button", name="Check again").click()
+    walk.wait_checked(page)
+
+    assert "Check 2 failed" in page.inner_text("[data-said]")

@@ -1,0 +1,201 @@
+"""A Roundhouse of its own for jobs: its database, its broker, its workers as processes that can be killed."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+
+from tests.inference.engine import onnx_models
+from tests.inference.jobs.ledger_checker import Chunk, Job, problems, read_client_log, read_worker_logs
+from tests.processes import ROOT, clean_environment, is_running, manage, wait_until
+
+HERE = Path(__file__).parent
+LEASE_S = 3
+DEATH = 666_000.0  # a first value that kills the worker, where it was told to
+
+
+class Installation:
+    """`variables` are ROUNDHOUSE_ settings. Everything that was started is ended with it."""
+
+    def __init__(self, folder: Path, **variables):
+        self.folder = folder
+        self.variables = {
+            "DATA": folder / "data", "JOB_LEASE_S": LEASE_S, "JOB_OPEN": 1_000_000, "LOG_FORMAT": "json",
+            "LOG_LEVEL": "debug", "GRPC_PORT": 0, **variables,
+        }  # fmt: skip
+        self.workers: list[subprocess.Popen] = []
+        self._replaced: set[int] = set()
+        self.client_logs: list[Path] = []
+        self._clients: list[subprocess.Popen] = []
+        self._run("migrate", "--verbosity", "0")
+
+    def bring_model(self, slug="double"):
+        path = onnx_models.scaled(self.folder / "double.onnx", 2.0, columns=1)
+        self._run("import_model", slug, str(path))
+
+    def start_worker(self, *changes):
+        """`changes` take a guard away, or make a row deadly; see worker_child."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        with log.open("wb") as sink:
+            worker = self._python("worker_child.py", *changes, stdout=sink, stderr=sink)
+        self.workers.append(worker)
+        return worker
+
+    def output_of(self, worker) -> str:
+        return (self.folder / f"worker-{self.workers.index(worker)}.log").read_text(errors="replace")
+
+    def wait_for_worker(self, worker):
+        wait_until(lambda: "jobs are taken" in self.output_of(worker), within_s=60, what="a worker")
+        return worker
+
+    def start_client(self, jobs, *, rows=1, deaths=0):
+        log = self.folder / f"client-{len(self.client_logs)}.log"
+        log.touch()
+        self.client_logs.append(log)
+        self._clients.append(self._python("client_child.py", str(log), str(jobs), str(rows), str(deaths)))
+        return self._clients[-1]
+
+    def sent(self):
+        return {job: sent for log in self.client_logs for job, sent in read_client_log(log).items()}
+
+    def jobs(self) -> list[Job]:
+        """The ledger as its table has it."""
+        told = subprocess.run(
+            [sys.executable, HERE / "ledger_child.py"], env=self._environ(), cwd=ROOT, check=True, capture_output=True
+        ).stdout  # fmt: skip
+        jobs = [Job(**row) for row in json.loads(told)]
+        for job in jobs:
+            job.chunks = [Chunk(**chunk) for chunk in job.chunks]
+        return jobs
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state; none where the database is away."""
+        try:
+            return dict(self._query("SELECT status, count(*) FROM inference_job GROUP BY status"))
+        except (psycopg.Error, sqlite3.Error):
+            return {}
+
+    def _query(self, sql):
+        if url := self.variables.get("DATABASE_URL"):
+            with psycopg.connect(url, connect_timeout=5) as database:
+                return database.execute(sql).fetchall()
+        with closing(sqlite3.connect(self.variables["DATA"] / "roundhouse.sqlite3", timeout=20)) as database:
+            return database.execute(sql).fetchall()
+
+    def wait_for_client(self, client, *, within_s, tend=lambda: None):
+        """Until it has sent everything; `tend` is called at each look."""
+
+        def has_sent():
+            tend()
+            return client.poll() is not None
+
+        wait_until(has_sent, within_s=within_s, what="the client's end")
+        assert client.returncode == 0
+
+    def wait_until_over(self, jobs, *, within_s, tend=lambda: None):
+        """Until so many jobs have ended; `tend` is called at each look."""
+
+        def is_over():
+            tend()
+            counts = self.counts()
+            return sum(counts.get(status, 0) for status in ("done", "failed", "cancelled")) >= jobs
+
+        wait_until(is_over, within_s=within_s, what=f"the end of {jobs} jobs")
+
+    def revive(self, *changes) -> int:
+        """Start a new worker for each that has died; say how many had."""
+        dead = [place for place, worker in enumerate(self.workers) if worker.poll() is not None]
+        new = [place for place in dead if place not in self._replaced]
+        self._replaced.update(new)
+        for _ in new:
+            self.start_worker(*changes)
+        return len(new)
+
+    def problems(self, *, dead_jobs=frozenset()) -> list[str]:
+        said = read_worker_logs(sorted(self.folder.glob("worker-*.log")))
+        return problems(self.sent(), self.jobs(), said, dead_jobs=dead_jobs)
+
+    def said(self, event) -> list[dict]:
+        lines = read_worker_logs(sorted(self.folder.glob("worker-*.log")))
+        return [line for line in lines if line["event"] == event]
+
+    def end(self):
+        for process in (*self._clients, *self.workers):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _run(self, *arguments):
+        done = manage(*arguments, timeout=120, **self.variables)
+        assert done.returncode == 0, done.stderr
+
+    def _python(self, name, *arguments, **options):
+        return subprocess.Popen(
+            [sys.executable, HERE / name, *arguments], env=self._environ(), cwd=ROOT, **options
+        )
+
+    def _environ(self):
+        environ = clean_environment(**self.variables)
+        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "platform"), str(ROOT)])
+        environ["DJANGO_SETTINGS_MODULE"] = "roundhouse.settings"
+        return environ
+
+
+@contextmanager
+def installed(folder, **variables):
+    made = Installation(folder, **variables)
+    try:
+        made.bring_model()
+        yield made
+    finally:
+        made.end()
+
+
+@contextmanager
+def a_database(server_url):
+    """A new database on that server; gives its address."""
+    name = f"jobs_{uuid.uuid4().hex[:12]}"
+    base, _, _ = server_url.rpartition("/")
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    try:
+        yield f"{base}/{name}"
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+class Killer:
+    """Kills one of the living workers now and then, with a seed that is printed where a test fails."""
+
+    def __init__(self, installation, kills, *, every_s, seed):
+        self._installation, self._left = installation, kills
+        self._random = random.Random(seed)
+        self._every_s = every_s
+        self._due_at = time.monotonic() + self._pause()
+
+    def _pause(self):
+        return self._random.uniform(*self._every_s)
+
+    def tend(self):
+        self._installation.revive()
+        if self._left and time.monotonic() >= self._due_at:
+            alive = [worker for worker in self._installation.workers if is_running(worker.pid)]
+            busy = [worker for worker in alive if worker.poll() is None]
+            if busy:
+                self._random.choice(busy).kill()
+                self._left -= 1
+            self._due_at = time.monotonic() + self._pause()
+
+    @property
+    def is_done(self):
+        return self._left == 0

@@ -1,0 +1,97 @@
+"""What a person does in the admin with files for the demo's Model: a golden set, uploads, a comparison, a job."""
+
+import json
+import re
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from tests.processes import ROOT
+
+MODEL = "ripeness"
+VERSION_PAGE = re.compile(r"/admin/registry/version/\d+/change/")
+_LABELS = ["unripe", "ripe", "overripe"]
+_CENTRES = np.array([[0.2, 0.8, 0.3], [0.5, 0.5, 0.6], [0.8, 0.2, 0.9]])
+
+
+def write_worse_model(path):
+    """The example with an average in place of the hue: well-formed, and wrong more often."""
+    model = onnx.load(ROOT / "examples" / MODEL / "model.onnx")
+    weight, bias = model.graph.initializer
+    known = numpy_helper.to_array(weight)
+    blind = known * np.array([[1], [1], [0]], np.float32)
+    average = numpy_helper.to_array(bias) + known[2] * np.float32(_CENTRES[:, 2].mean())
+    weight.CopyFrom(numpy_helper.from_array(blind, weight.name))
+    bias.CopyFrom(numpy_helper.from_array(average, bias.name))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return path
+
+
+def write_golden_rows(path, rows=60):
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 3, rows)
+    features = np.round(_CENTRES[labels] + random.normal(0, 0.12, (rows, 3)), 3)
+    lines = [
+        json.dumps({"inputs": {"features": row.tolist()}, "label": _LABELS[label]})
+        for row, label in zip(features, labels, strict=True)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_harvest(path, rows=900_000):
+    random = np.random.default_rng(7)
+    features = np.round(random.random((rows, 3)), 3)
+    lines = (f"f{number},{a},{b},{c}" for number, (a, b, c) in enumerate(features.tolist(), start=1))
+    path.write_text("fruit,redness,firmness,hue\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def order_job(page, url, file):
+    """Order a job for the rows of a file; return on its page."""
+    page.goto(f"{url}/admin/inference/job/add/?model={MODEL}")
+    page.set_input_files("[name=file]", file)
+    page.fill("[name=id_column]", "fruit")
+    page.get_by_role("button", name="Order the job").click()
+    page.wait_for_selector("#rh-job")
+
+
+def open_model(page, url):
+    page.goto(f"{url}/admin/registry/model/")
+    page.get_by_role("link", name=MODEL, exact=True).first.click()
+    page.wait_for_selector("#rh-golden")
+
+
+def put_golden_set(page, url, file, floor):
+    open_model(page, url)
+    page.locator("#rh-golden summary").click()
+    page.set_input_files("#rh-golden-file", file)
+    page.fill("#rh-golden-floor", str(floor))
+    page.fill("#rh-golden-reason", "what callers rely on")
+    page.get_by_role("button", name="Put this golden set").click()
+    page.wait_for_selector("#rh-golden dl")
+
+
+def choose_file(page, url, file, notes=""):
+    """Open the upload page with the file chosen, ready to be sent."""
+    page.goto(f"{url}/admin/registry/upload/add/?model={MODEL}")
+    page.wait_for_load_state("networkidle")
+    page.set_input_files("#rh-file", file)
+    page.fill("#rh-notes", notes)
+
+
+def send(page):
+    """Upload what is chosen; return on the page of the version that it became."""
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url(VERSION_PAGE)
+
+
+def wait_checked(page):
+    """Let the page itself follow the check to its end."""
+    page.wait_for_selector("[data-stale]:not([hidden])", timeout=60_000)
+
+
+def compare(page):
+    page.get_by_role("link", name="Compare with…").click()
+    page.wait_for_selector("#rh-compare-golden")
