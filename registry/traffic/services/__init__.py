@@ -1,10 +1,10 @@
 """Writes of traffic."""
 
 from registry.traffic.services.holds import freeze_model, start_model, stop_model, unfreeze_model
+from registry.traffic.services.rolling_back import roll_back
 from registry.traffic.services.splits import (
     expire_split,
     reshuffle,
-    roll_back,
     set_split,
     settle_split,
     settle_waiting_splits,

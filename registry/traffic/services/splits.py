@@ -18,7 +18,6 @@ from registry.errors import (
     GoldenGateFailed,
     Invalid,
     ModelFrozen,
-    NotFound,
     StaleState,
     VersionNotReady,
 )
@@ -59,39 +58,13 @@ def set_split(
     why = checked_reason(reason)
     _check_shares(model, arms, shadows or {})
     present = lock_model(model)
-    _check_expected(present, expected_revision)
-    _check_ready(present, [*arms, *(shadows or {})])
+    check_expected(present, expected_revision)
+    check_ready(present, [*arms, *(shadows or {})])
     if _gains(present, {version.pk: share for version, share in arms.items()}):
         policies.check_may_set(by, model.pk, gains=True)
         _check_frozen(present)
         _check_golden(present, arms)
-    return _write(present, arms, shadows or {}, why, action="set_split", by=by)
-
-
-@transaction.atomic
-def roll_back(
-    *,
-    model: Model,
-    to_split: Split | None = None,
-    reason: str,
-    expected_revision: int | None = None,
-    by: Actor,
-) -> Split:
-    """Set the shares of an earlier split again: the one before the current, unless another is named. Never waits
-    for anybody, so a frozen Model can be rolled back too."""
-    by.check(Right.ROLL_BACK, model_id=model.pk)
-    why = checked_reason(reason)
-    present = lock_model(model)
-    _check_expected(present, expected_revision)
-    goal = to_split or present.splits.filter(status=Status.PAST).order_by("-from_at", "-number").first()
-    if goal is None or goal.model_id != model.pk:
-        raise NotFound(f"{model.slug} has no earlier split to go back to.")
-    if goal.from_at is None:
-        raise Conflict(f"{goal} was never current, so there is nothing to go back to.")
-    by_id = {arm.version_id: arm.version for arm in goal.arms.select_related("version")}
-    shares = {by_id[version_id]: share for version_id, share in goal.shares().items()}
-    _check_ready(present, [*shares])
-    return _write(present, shares, {}, why, action="roll_back", by=by)
+    return write_split(present, arms, shadows or {}, why, action="set_split", by=by)
 
 
 @transaction.atomic
@@ -116,7 +89,7 @@ def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
     shares = current.shares()
     answering = {arm.version: shares[arm.version_id] for arm in arms if arm.letter}
     shown = {arm.version: arm.mirrored for arm in arms if arm.mirrored is not None}
-    return _write(present, answering, shown, why, action="reshuffle", by=by)
+    return write_split(present, answering, shown, why, action="reshuffle", by=by)
 
 
 @transaction.atomic
@@ -177,7 +150,9 @@ def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
     return expired
 
 
-def _write(present: Model, arms: Shares, shadows: Shares, reason: str, *, action: str, by: Actor) -> Split:
+def write_split(
+    present: Model, arms: Shares, shadows: Shares, reason: str, *, action: str, by: Actor
+) -> Split:
     """The caller holds the Model and has checked everything."""
     number = _take_number(present)
     moment = stamp(present)
@@ -301,7 +276,7 @@ def _check_shares(model: Model, arms: Shares, shadows: Shares) -> None:
         raise Invalid(f"{', '.join(str(version) for version in twice)} cannot both answer and shadow.")
 
 
-def _check_ready(model: Model, versions: list[Version]) -> None:
+def check_ready(model: Model, versions: list[Version]) -> None:
     found = Version.objects.select_related("model").in_bulk([version.pk for version in versions])
     for version in versions:
         present = found.get(version.pk)
@@ -343,7 +318,7 @@ def _is_held_by_freeze(model: Model, split: Split) -> bool:
     return model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).exists()
 
 
-def _check_expected(model: Model, expected_revision: int | None) -> None:
+def check_expected(model: Model, expected_revision: int | None) -> None:
     if expected_revision is not None and expected_revision != model.split_revision:
         raise StaleState(
             f"The newest split of {model.slug} is number {model.split_revision}, not {expected_revision}; "
