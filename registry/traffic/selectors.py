@@ -4,14 +4,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Count, Max, Min, Prefetch, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from registry.access.selectors import in_scope
 from registry.catalogue.models import AliasMove, Model, Version
 from registry.errors import Invalid
+from registry.record.actors import Actor
 from registry.traffic.assignment import ranges
-from registry.traffic.models import Arm, Hold, Split
+from registry.traffic.models import Arm, Hold, Split, SplitRequest
 from registry.traffic.readiness import Verdict, readiness_of
 from registry.traffic.transitions import Status
 
@@ -167,3 +169,54 @@ def split_use(version: Version) -> str | None:
     in_use = version.arms.filter(split__status__in=[Status.CURRENT, Status.WAITING]).select_related("split")
     arm = in_use.first()
     return f"{version} is on the {arm.split.status} split {arm.split.number}." if arm is not None else None
+
+
+def asked_shares(request: SplitRequest) -> tuple[dict[Version, int], dict[Version, int]]:
+    """The versions that a request names, with what they are to get: those that answer, and the shadows."""
+    by_number = {str(version.number): version for version in request.model.versions.select_related("model")}
+    arms = {by_number[number]: share for number, share in request.arms.items()}
+    return arms, {by_number[number]: share for number, share in request.shadows.items()}
+
+
+def told_shares(request: SplitRequest) -> str:
+    """What is asked for, in words: version 3 90 %, version 4 10 %."""
+    return ", ".join(f"version {number} {share / 100:g} %" for number, share in request.arms.items())
+
+
+def requests_for(by: Actor) -> QuerySet[SplitRequest]:
+    """The requests that the actor may see, newest first."""
+    return in_scope(SplitRequest.objects.select_related("model", "split"), by)
+
+
+def previous_split(model: Model) -> Split | None:
+    """The split that a rollback without a goal sets again: the one before the current."""
+    return with_arms(model.splits.filter(status=Status.PAST)).order_by("-from_at", "-number").first()
+
+
+@dataclass(frozen=True, slots=True)
+class OnceLive:
+    """A version that answered: in how many splits, since when first, and until when; None while it does."""
+
+    version: Version
+    splits: int
+    from_at: datetime
+    to_at: datetime | None
+
+
+def versions_once_live(model: Model) -> list[OnceLive]:
+    """The versions that ever had live share, those that had it last first."""
+    found = model.versions.filter(arms__letter__gt="", arms__split__from_at__isnull=False).annotate(
+        split_count=Count("arms"),
+        live_from=Min("arms__split__from_at"),
+        live_to=Max("arms__split__to_at"),
+        answers_now=Count("arms", filter=Q(arms__split__status=Status.CURRENT)),
+    )
+    rows = [
+        OnceLive(
+            version, version.split_count, version.live_from, None if version.answers_now else version.live_to
+        )
+        for version in found.select_related("model", "artifact")
+    ]
+    return sorted(
+        rows, key=lambda row: (row.to_at is None, row.to_at or row.from_at, row.version.number), reverse=True
+    )
