@@ -22,7 +22,7 @@ from registry.access.policies import Right
 from registry.access.selectors import in_scope
 from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.catalogue.models import MAX_REASON, Model, Version
-from registry.catalogue.selectors import model_named, models_for
+from registry.catalogue.selectors import model_named, models_for, version_numbered
 from registry.catalogue.serializers import ChangeReasonSerializer
 from registry.errors import Invalid, NotFound
 from registry.record.actors import Actor
@@ -96,6 +96,11 @@ class NewSplitSerializer(serializers.Serializer[Any]):
 class RollBackSerializer(serializers.Serializer[Any]):
     to_split = serializers.IntegerField(
         min_value=1, required=False, help_text="Left out: the one before the current."
+    )
+    to_version = serializers.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="A version that was ever live, for everything; in place of a split.",
     )
     reason = Text(max_length=MAX_REASON)
     expected_revision = serializers.IntegerField(min_value=0, required=False)
@@ -204,7 +209,8 @@ class SplitsView(RegistryViewSet[Split]):
         return self._made(split)
 
     @extend_schema(
-        summary="Set the shares of an earlier split again", operation_id="roll_back",
+        summary="Set the shares of an earlier split again, or give everything to a version once live",
+        operation_id="roll_back",
         request=RollBackSerializer, responses={201: SplitSerializer},
     )  # fmt: skip
     @idempotent()
@@ -215,7 +221,10 @@ class SplitsView(RegistryViewSet[Split]):
         goal = self.get_queryset().filter(number=number).first()
         if number is not None and goal is None:
             raise NotFound(f"{slug} has no split {number}.")
-        return self._made(services.roll_back(model=model, to_split=goal, **given, by=self.actor))
+        wanted = given.pop("to_version", None)
+        version = version_numbered(model, wanted) if wanted is not None else None
+        split = services.roll_back(model=model, to_split=goal, to_version=version, **given, by=self.actor)
+        return self._made(split)
 
     @extend_schema(
         summary="Renew the salt: deal every key a new bucket", operation_id="reshuffle",

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from registry.catalogue.models import Model
+from registry.catalogue.selectors import version_numbered
 from registry.errors import NotFound
 from registry.management.model_command import ModelCommand
 from registry.management.waiting import outcome, wait_until_settled
@@ -11,15 +12,22 @@ from registry.traffic.services import roll_back
 
 
 class Command(ModelCommand):
-    help = "Set the shares of an earlier split again; the one before the current unless --to names another."
+    help = (
+        "Set the shares of an earlier split again: of the one before the current, unless --to names another. "
+        "Or give everything to a version that was ever live: --to-version."
+    )
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--to", type=int, metavar="NUMBER", help="The split to go back to.")
+        goal = parser.add_mutually_exclusive_group()
+        goal.add_argument("--to", type=int, metavar="NUMBER", help="The split to go back to.")
+        goal.add_argument("--to-version", type=int, metavar="NUMBER", help="The version to go back to.")
         super().add_own_arguments(parser)
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         goal = model.splits.filter(number=options["to"]).first() if options["to"] is not None else None
         if options["to"] is not None and goal is None:
             raise NotFound(f"{model} has no split {options['to']}.")
-        split = roll_back(model=model, to_split=goal, reason=options["reason"], by=by)
+        wanted = options["to_version"]
+        version = version_numbered(model, wanted) if wanted is not None else None
+        split = roll_back(model=model, to_split=goal, to_version=version, reason=options["reason"], by=by)
         return outcome(wait_until_settled(split, tell=self.tell, by=by))
