@@ -207,13 +207,22 @@ def test_refusal_before_a_large_body_says_that_the_connection_ends(server, path,
 def test_refusal_of_a_small_body_keeps_the_connection(server, path, lines, status):
     head = refused_head(server, path, lines, len(ORDINARY))
 
+    def ask(connection) -> bytes:
+        connection.sendall(head)
+        connection.sendall(ORDINARY)
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(PIECE)
+        return answer
+
+    def is_kept() -> bool:
+        with server.connect() as connection:
+            return b"connection: close" not in ask(connection)
+
+    wait_until(is_kept, within_s=5, what="places that slow senders of other tests held")
     with server.connect() as connection:
         for _ in range(3):
-            connection.sendall(head)
-            connection.sendall(ORDINARY)
-            answer = b""
-            while not answer.endswith(b"}"):
-                answer += connection.recv(PIECE)
+            answer = ask(connection)
             assert answer.startswith(f"HTTP/1.1 {status} ".encode())
             assert b"connection: close" not in answer
 
