@@ -12,7 +12,9 @@ RoundhouseError
 │   ├── StalePrecondition   the caller's If-Match names an older state
 │   ├── IdempotencyInFlight the same request is running now
 │   ├── VersionNotReady     it has not passed its checks, or is archived
-│   ├── GoldenGateFailed    it does worse on the golden set than is demanded
+│   ├── ApprovalNeeded      another person has to agree first
+│   ├── GateFailed          a number speaks against giving it live share
+│   │   └── GoldenGateFailed  it does worse on the golden set than is demanded
 │   └── ModelFrozen         nothing may gain live share now
 ├── Stopped                 an operator stopped the Model, with a text
 ├── Invalid                 the request itself is wrong
@@ -103,7 +105,19 @@ class VersionNotReady(Conflict):
     code = "version_not_ready"
 
 
-class GoldenGateFailed(Conflict):
+class ApprovalNeeded(Conflict):
+    """The Model asks for two people; ask for the change, and let somebody else approve it."""
+
+    code = "approval_needed"
+
+
+class GateFailed(Conflict):
+    """A gate speaks against giving this version live share."""
+
+    code = "gate_failed"
+
+
+class GoldenGateFailed(GateFailed):
     """The version does worse on the Model's golden set than is demanded."""
 
     code = "golden_gate_failed"

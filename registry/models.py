@@ -23,7 +23,7 @@ from registry.record.models import (
     Lease,
     Subscription,
 )
-from registry.traffic.models import Arm, Hold, Split
+from registry.traffic.models import Arm, Hold, Split, SplitRequest
 
 __all__ = [
     "Alias",
@@ -48,6 +48,7 @@ __all__ = [
     "RouteClock",
     "ServingSettings",
     "Split",
+    "SplitRequest",
     "Subscription",
     "Tag",
     "Tenant",

@@ -56,8 +56,12 @@ def a_key(*scopes: str, tenant: Tenant | None = None, **more: Any) -> tuple[ApiK
     )
 
 
-def a_model(slug: str | None = None, **more: Any) -> Model:
-    return catalogue.create_model(slug=slug or f"model-{next(_numbers)}", by=an_actor(), **more)
+def a_model(slug: str | None = None, *, needs_approval: bool = False, **more: Any) -> Model:
+    """A Model that asks for one person, unless said otherwise."""
+    model = catalogue.create_model(slug=slug or f"model-{next(_numbers)}", by=an_actor(), **more)
+    if not needs_approval:
+        model = traffic.set_approval_rule(model=model, needed=False, reason="a test", by=an_actor())
+    return model
 
 
 def a_file() -> StoredFile:

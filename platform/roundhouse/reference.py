@@ -8,6 +8,7 @@ from inference.jobs import transitions as jobs
 from registry.catalogue import transitions as versions
 from registry.intake.checklist import line_transitions as check_lines
 from registry.intake.checklist import transitions as check_runs
+from registry.traffic import request_transitions as requests
 from registry.traffic import transitions as splits
 from roundhouse.env import PREFIX, VARIABLES
 from roundhouse.problems import FRAMEWORK, known_errors
@@ -74,6 +75,7 @@ def states() -> str:
     tables: dict[str, tuple[Mapping[Any, frozenset[Any]], Mapping[Any, str]]] = {
         "Version": (versions.ALLOWED, versions.MEANING),
         "Split": (splits.ALLOWED, splits.MEANING),
+        "Request": (requests.ALLOWED, requests.MEANING),
         "Check": (check_runs.ALLOWED, check_runs.MEANING),
         "Step of a check": (check_lines.ALLOWED, check_lines.MEANING),
         "Job": (jobs.ALLOWED, jobs.MEANING),

@@ -111,6 +111,12 @@ class Model(Limited):
         validators=[SLUG],
         help_text="The workers that answer for this Model, where workers do.",
     )
+    needs_approval = models.BooleanField(
+        "asks for two people",
+        default=True,
+        editable=False,
+        help_text="Whether somebody else has to agree before a version gains live share.",
+    )
     salt = models.CharField(max_length=64, default=new_salt, editable=False)
     split_revision = models.PositiveIntegerField("number of the newest split", default=0, editable=False)
     # The route clock's number of the last change; every change of a Model or of what hangs on it stamps one.

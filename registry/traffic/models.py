@@ -11,6 +11,7 @@ from django.db.models.lookups import Exact
 
 from registry.catalogue.models import MAX_REASON, Model, Version, WrittenOnce
 from registry.traffic.assignment import WHOLE
+from registry.traffic.request_transitions import Status as RequestStatus
 from registry.traffic.transitions import Status
 
 MAX_ARMS = len(ascii_lowercase)
@@ -105,6 +106,58 @@ class Arm(WrittenOnce):
 
     def __str__(self) -> str:
         return f"{self.version} in {self.split}"
+
+
+class SplitRequest(WrittenOnce):
+    """A split that somebody asks for, and that somebody else approves or rejects.
+
+    People are kept as names and plain numbers, so that what happened stays true when an account goes away.
+    """
+
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="split_requests")
+    status = models.CharField(max_length=9, choices=RequestStatus, default=RequestStatus.OPEN, editable=False)
+    arms = models.JSONField(editable=False)  # basis points by version number
+    shadows = models.JSONField(default=dict, editable=False)
+    seen_revision = models.PositiveIntegerField("number of the newest split then", editable=False)
+    comment = models.CharField(max_length=MAX_REASON, editable=False)
+    asked_by = models.CharField(max_length=200, editable=False)
+    asker_id = models.BigIntegerField(null=True, editable=False)  # for a key: who issued it
+    asked_at = models.DateTimeField(auto_now_add=True)
+    decided_by = models.CharField(max_length=200, blank=True, editable=False)
+    decider_id = models.BigIntegerField(null=True, editable=False)
+    decided_at = models.DateTimeField(null=True, editable=False)
+    decision = models.CharField("reason", max_length=MAX_REASON, blank=True, editable=False)
+    gates = models.JSONField(default=list, editable=False)  # as they stood when it was approved
+    split = models.OneToOneField(
+        Split, null=True, on_delete=models.PROTECT, related_name="request", editable=False
+    )
+
+    class Meta:
+        verbose_name = "request"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["status", "-id"], name="split_request_by_status")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(comment=""), name="split_request_says_why"),
+            models.CheckConstraint(
+                condition=Q(status=RequestStatus.OPEN, decided_at__isnull=True, decision="")
+                | (~Q(status=RequestStatus.OPEN) & Q(decided_at__isnull=False) & ~Q(decision="")),
+                name="split_request_decided_says_why",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=RequestStatus.APPROVED, split__isnull=False, decider_id__isnull=False)
+                | (~Q(status=RequestStatus.APPROVED) & Q(split__isnull=True)),
+                name="split_request_approved_has_split",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=RequestStatus.APPROVED)
+                | Q(asker_id__isnull=True)
+                | ~Q(asker_id=F("decider_id")),
+                name="split_request_takes_two_people",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.slug} request {self.pk}"
 
 
 class Hold(WrittenOnce):

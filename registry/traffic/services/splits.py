@@ -14,22 +14,24 @@ from registry.catalogue.models import CHAMPION, MAX_REASON, Model, Version, new_
 from registry.catalogue.services.aliases import follow_split
 from registry.catalogue.validation import checked_reason
 from registry.errors import (
+    ApprovalNeeded,
     Conflict,
-    GoldenGateFailed,
     Invalid,
     ModelFrozen,
     StaleState,
     VersionNotReady,
 )
-from registry.intake.examples.selectors import golden_gate
+from registry.intake.examples.selectors import champion_of
 from registry.record.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
 from registry.record.kinds import register_kind
 from registry.traffic import policies
 from registry.traffic.assignment import WHOLE, reallot
-from registry.traffic.models import MAX_ARMS, Arm, Hold, Split
+from registry.traffic.gates import Plan, check_gates
+from registry.traffic.models import MAX_ARMS, Arm, Hold, Split, SplitRequest
 from registry.traffic.readiness import Verdict, readiness_of
+from registry.traffic.request_transitions import Status as RequestStatus
 from registry.traffic.selectors import overdue_splits
 from registry.traffic.transitions import ALLOWED, Status
 
@@ -52,18 +54,24 @@ def set_split(
 
     1. `arms` are basis points that sum to 10,000; `shadows` say how much of the traffic each is shown.
     2. `expected_revision` is the number of the newest split that the caller has seen; 0 where there is none.
-    3. A split that still waits is overtaken and expires.
+    3. A split that still waits is overtaken and expires; so are requests, which were about what was live before.
+    4. Where the Model asks for two people, nothing may gain live share here; see `approvals`.
     """
     policies.check_may_set(by, model.pk, gains=False)
     why = checked_reason(reason)
-    _check_shares(model, arms, shadows or {})
+    check_shares(model, arms, shadows or {})
     present = lock_model(model)
     check_expected(present, expected_revision)
     check_ready(present, [*arms, *(shadows or {})])
-    if _gains(present, {version.pk: share for version, share in arms.items()}):
+    plan = plan_for(present, arms)
+    if plan.gains:
         policies.check_may_set(by, model.pk, gains=True)
-        _check_frozen(present)
-        _check_golden(present, arms)
+        check_frozen(present)
+        if present.needs_approval:
+            raise ApprovalNeeded(
+                f"{present.slug} asks for two people: ask for this split, and let somebody else approve it."
+            )
+        check_gates(plan)
     return write_split(present, arms, shadows or {}, why, action="set_split", by=by)
 
 
@@ -73,7 +81,7 @@ def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
     by.check(Right.SET_SPLIT, model_id=model.pk)
     why = checked_reason(reason)
     present = lock_model(model)
-    _check_frozen(present)
+    check_frozen(present)
     before = present.salt
     present.salt = new_salt()
     Model.objects.filter(pk=present.pk).update(salt=present.salt)
@@ -151,13 +159,19 @@ def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
 
 
 def write_split(
-    present: Model, arms: Shares, shadows: Shares, reason: str, *, action: str, by: Actor
+    present: Model,
+    arms: Shares,
+    shadows: Shares,
+    reason: str,
+    *,
+    action: str,
+    by: Actor,
+    request: SplitRequest | None = None,
 ) -> Split:
-    """The caller holds the Model and has checked everything."""
+    """The caller holds the Model and has checked everything; `request` is what is granted by this."""
     number = _take_number(present)
     moment = stamp(present)
-    overtaken = present.splits.filter(status=Status.WAITING)
-    overtaken.update(status=Status.EXPIRED, to_at=moment.at)
+    _overtake(present, number, moment, request)
     current = _current(present)
     before = _told(current)
     split = _insert(present, number, current, arms, shadows, reason, by)
@@ -165,6 +179,19 @@ def write_split(
     if readiness.verdict is Verdict.READY:
         _make_current(split, moment, by)
     return _tell(split, before, reason, action, by)
+
+
+def _overtake(present: Model, number: int, moment: Stamp, granted: SplitRequest | None) -> None:
+    """Whatever waited or was asked for before this change was about another state of things."""
+    present.splits.filter(status=Status.WAITING).update(status=Status.EXPIRED, to_at=moment.at)
+    others = present.split_requests.filter(status=RequestStatus.OPEN)
+    if granted is not None:
+        others = others.exclude(pk=granted.pk)
+    others.update(
+        status=RequestStatus.OVERTAKEN,
+        decided_at=moment.at,
+        decision=f"Split {number} came first; ask again if it is still wanted.",
+    )
 
 
 def _take_number(present: Model) -> int:
@@ -263,7 +290,7 @@ def _told(split: Split | None) -> dict[str, Any] | None:
     }
 
 
-def _check_shares(model: Model, arms: Shares, shadows: Shares) -> None:
+def check_shares(model: Model, arms: Shares, shadows: Shares) -> None:
     if sum(arms.values()) != WHOLE:
         raise Invalid(
             f"The shares of {model.slug} add up to {sum(arms.values()):,}; they must make {WHOLE:,}."
@@ -288,7 +315,7 @@ def check_ready(model: Model, versions: list[Version]) -> None:
             )
 
 
-def _check_frozen(model: Model) -> None:
+def check_frozen(model: Model) -> None:
     hold = model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).first()
     if hold is not None:
         raise ModelFrozen(
@@ -297,19 +324,15 @@ def _check_frozen(model: Model) -> None:
         )
 
 
-def _check_golden(model: Model, arms: Shares) -> None:
-    """Refuse share to a version that is known to be worse than the Model's golden set demands."""
+def plan_for(model: Model, arms: Shares) -> Plan:
+    """What the arms would change about who answers now."""
     current = _current(model)
-    before = current.shares() if current is not None else {}
-    leader = _champion_id(model)
-    for version, share in arms.items():
-        if share <= before.get(version.pk, 0) or version.pk == leader:
-            continue
-        gate = golden_gate(version)
-        if gate.passes is False:
-            raise GoldenGateFailed(
-                f"{gate.sentence} Mend the version, or put a golden set that says what is demanded now."
-            )
+    return Plan(
+        model=model,
+        arms=dict(arms),
+        before=current.shares() if current is not None else {},
+        leader=champion_of(model),
+    )
 
 
 def _is_held_by_freeze(model: Model, split: Split) -> bool:
