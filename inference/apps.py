@@ -13,14 +13,16 @@ class InferenceConfig(AppConfig):
         import inference.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from inference.jobs import ending
         from inference.jobs.panels import draw_jobs
-        from inference.serving.stewarding.readiness import engines_are_warm
+        from inference.serving.stewarding.readiness import engines_are_warm, warm_everywhere
         from inference.try_it.panels import draw_for_model, draw_for_version
         from registry.access.roles import sync_roles
         from registry.console import Place, register_panel
         from registry.record.kinds import register_kind
         from registry.traffic.readiness import register_readiness
+        from registry.traffic.warmth import register_warmth
 
         register_readiness(engines_are_warm)
+        register_warmth(warm_everywhere)
         for kind, sentence in ending.KINDS.items():
             register_kind(kind, sentence)
         register_panel(name="try it", place=Place.MODEL, render=draw_for_model, order=10)

@@ -1,9 +1,10 @@
 """Whether the engines that will serve a split are warm: what the registry asks before it lets a split become current."""
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 from inference.serving.stewarding.models import EngineReport, EngineState, HeldState, HeldVersion, Role, Use
-from registry.catalogue.models import ServingSettings
+from registry.catalogue.models import Model, ServingSettings, Version
 from registry.traffic.models import Split
 from registry.traffic.readiness import Readiness, Verdict
 
@@ -16,20 +17,16 @@ def engines_are_warm(split: Split) -> Readiness:
     No engine at all is no reason to wait: whoever starts next loads what is current before it answers. An engine's
     failure only counts when it has followed the routes since the split was written: before that, it is about another try.
     """
-    engines = _engines_for(split)
+    engines = _engines_for(split.model)
     if not engines:
         return _READY
     numbers = dict(split.arms.values_list("version_id", "version__number"))
-    shas = dict(split.arms.values_list("version_id", "version__artifact__sha256"))
-    current = ServingSettings.objects.filter(version__in=numbers, is_current=True)
-    serving = {**dict.fromkeys(numbers, 0), **dict(current.values_list("version_id", "revision"))}
     warm: dict[str, set[int]] = defaultdict(set)
-    for row in HeldVersion.objects.filter(engine__in=engines, version__in=numbers).select_related("engine"):
-        is_the_same = (row.sha256, row.serving) == (shas[row.version_id], serving[row.version_id])
+    for row in _held_as_served(engines, numbers):
         has_tried = row.engine.followed >= split.model.route_revision
-        if row.state == HeldState.FAILED and is_the_same and has_tried:
+        if row.state == HeldState.FAILED and has_tried:
             return Readiness(Verdict.NEVER, f"{row.engine} cannot hold it. {row.reason}"[:500])
-        if row.state == HeldState.WARM and row.use != Use.ON_DEMAND and is_the_same:
+        if _is_warm(row):
             warm[row.engine_id].add(row.version_id)
     done = sum(numbers.keys() <= warm[engine.pk] for engine in engines)
     if done == len(engines):
@@ -38,7 +35,34 @@ def engines_are_warm(split: Split) -> Readiness:
     return Readiness(Verdict.WAIT, f"{done} of {len(engines)} {are} warm")
 
 
-def _engines_for(split: Split) -> list[EngineReport]:
+def warm_everywhere(model: Model, version_ids: Collection[int]) -> frozenset[int]:
+    """Those of these versions that every live engine of the Model's pool holds, so that they can answer at once."""
+    engines = _engines_for(model)
+    holders: dict[int, set[str]] = defaultdict(set)
+    for row in _held_as_served(engines, version_ids):
+        if _is_warm(row):
+            holders[row.version_id].add(row.engine_id)
+    return frozenset(pk for pk in version_ids if len(holders[pk]) == len(engines))
+
+
+def _held_as_served(engines: list[EngineReport], version_ids: Collection[int]) -> list[HeldVersion]:
+    """What engines say of these versions, with the files and settings that are to be served now."""
+    shas = dict(Version.objects.filter(pk__in=version_ids).values_list("pk", "artifact__sha256"))
+    current = ServingSettings.objects.filter(version__in=version_ids, is_current=True)
+    serving: Mapping[int, int] = dict(current.values_list("version_id", "revision"))
+    rows = HeldVersion.objects.filter(engine__in=engines, version__in=version_ids).select_related("engine")
+    return [
+        row
+        for row in rows
+        if (row.sha256, row.serving) == (shas[row.version_id], serving.get(row.version_id, 0))
+    ]
+
+
+def _is_warm(row: HeldVersion) -> bool:
+    return row.state == HeldState.WARM and row.use != Use.ON_DEMAND
+
+
+def _engines_for(model: Model) -> list[EngineReport]:
     """Those that answer for the Model: workers of its pool, and every process that holds all live versions itself."""
     serving = EngineReport.objects.alive().filter(role=Role.SERVES).exclude(state=EngineState.DRAINING)
-    return list(serving.filter(pool__in=["", split.model.pool]))
+    return list(serving.filter(pool__in=["", model.pool]))

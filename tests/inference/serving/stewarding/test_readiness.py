@@ -10,6 +10,7 @@ from registry.traffic.models import Split
 from registry.traffic.readiness import Verdict, readiness_of
 from registry.traffic.selectors import waiting_for
 from registry.traffic.services import freeze_model, roll_back, settle_waiting_splits
+from registry.traffic.warmth import warm_among
 from tests.factories import a_model, a_split, a_version, an_actor, seconds
 from tests.inference.serving.stewarding.engines import an_engine, holding, silence, station_of
 
@@ -170,3 +171,16 @@ def test_the_negative_control_a_rollback_to_what_has_gone_waits(model, version):
 
     assert roll_back(model=Model.objects.get(pk=model.pk), reason="bad", by=an_actor()).status == "waiting"
     assert EngineReport.objects.count() == 1
+
+
+def test_only_what_every_engine_holds_is_warm(model, version):
+    others = [a_version(model) for _ in range(3)]
+    an_engine(version, others[0], holding(others[1], use="kept"))
+    an_engine(holding(version, use="kept"), holding(others[0], state="loading"), others[1])
+    every = [version.pk, *(other.pk for other in others)]
+
+    assert warm_among(model, every) == {version.pk, others[1].pk}
+
+
+def test_without_engines_nothing_has_to_be_loaded(model, version):
+    assert warm_among(model, [version.pk]) == {version.pk}
