@@ -9,6 +9,7 @@ from inference.checks import services as checks
 from inference.checks.runner import check_version as check
 from inference.checks.turns import Turns
 from inference.engine.backends import SessionOptions
+from inference.measure import merging
 from inference.serving import services
 from inference.serving.executors.workers import online
 from inference.serving.executors.workers.messages import RUN_BATCH
@@ -32,6 +33,11 @@ def sweep_engines() -> None:
 @shared_task(name="inference.settle_splits")
 def settle_splits() -> None:
     settle_waiting_splits(by=task_actor("inference.settle_splits"))
+
+
+@shared_task(name="inference.merge_measurements")
+def merge_measurements() -> None:
+    merging.merge_measurements()
 
 
 @shared_task(name="inference.record_pulse", bind=True)

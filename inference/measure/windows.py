@@ -30,6 +30,15 @@ class Window:
     buckets: dict[int, int] = field(default_factory=dict)
 
 
+def minute_now() -> int:
+    """The running minute, counted since 1970."""
+    return int(time.time() // 60)
+
+
+def seconds_to_next_minute() -> float:
+    return 60 - time.time() % 60
+
+
 class Windows:
     """All open windows of a process. A minute's window is handed out once, and never changes afterwards."""
 
@@ -40,7 +49,7 @@ class Windows:
 
     def count(self, key: ArmKey, *, seconds: float, outcome: str = "ok") -> None:
         """Count one request that ended; `outcome` is ok, errors or refused."""
-        minute = int(time.time() // 60)
+        minute = minute_now()
         bucket = bisect_right(BOUNDS, seconds * 1e6)
         with self._lock:
             window = self._open.get(key)
@@ -57,7 +66,7 @@ class Windows:
 
     def take(self, *, all_of_it: bool = False) -> list[tuple[ArmKey, Window]]:
         """Hand out what is finished; with `all_of_it` the running minute too, at the end of a process."""
-        now = int(time.time() // 60)
+        now = minute_now()
         with self._lock:
             for key in [key for key, window in self._open.items() if all_of_it or window.minute < now]:
                 self._closed.append((key, self._open.pop(key)))

@@ -20,7 +20,7 @@ from inference.engine.meters import Meters
 from inference.engine.signature import Signature
 from inference.errors import Loading, RoutesTooOld, Stopping
 from inference.measure.services import flush
-from inference.measure.windows import Windows
+from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
 from inference.serving import routes
 from inference.serving.executors.executor import Executor
 from inference.serving.executors.inprocess import InProcess
@@ -37,7 +37,6 @@ log = structlog.get_logger("roundhouse.runtime")
 
 _POLL_S = 1.0
 _DRAIN_S = 10.0
-_FLUSH_S = 60.0
 _CONFIRMED_WITHIN_S = 5.0
 
 
@@ -81,7 +80,7 @@ class Runtime:
         self._replace_process = replace_process or _end_for_replacement
         self._table: RouteTable = routes.EMPTY
         self.windows = Windows()
-        self._flush_at = time.monotonic() + _FLUSH_S
+        self._flushed_minute = minute_now()
         self._confirmed_at = time.monotonic()  # when the database last said that the routes are these
         self._following = threading.Lock()
         self._state = "starting"
@@ -223,7 +222,7 @@ class Runtime:
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            self._look.wait(_POLL_S)
+            self._look.wait(min(_POLL_S, seconds_to_next_minute()))
             self._look.clear()
             try:
                 close_old_connections()
@@ -233,8 +232,8 @@ class Runtime:
             except DatabaseError as error:
                 log.warning("routes are kept as they were", reason=str(error))
             self._executor.look_after()
-            if time.monotonic() >= self._flush_at:
-                self._flush_at += _FLUSH_S
+            if minute_now() != self._flushed_minute:  # at once: a killed process loses the rest
+                self._flushed_minute = minute_now()
                 self._flush()
         close_old_connections()
 
@@ -252,6 +251,7 @@ class Runtime:
 
     def _drain_and_end(self) -> None:
         self._executor.drain(timeout_s=_DRAIN_S)
+        self._flush(all_of_it=True)
         self._replace_process()
 
 

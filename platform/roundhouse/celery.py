@@ -92,6 +92,7 @@ app.conf.update(
         "sweep-senders": _every(15, "inference.sweep_senders"),
         "sweep-results": _every(60, "inference.sweep_results"),
         "expire-jobs": _every(3600, "inference.expire_jobs"),
+        "merge-measurements": _every(60, "inference.merge_measurements"),
         "pulse": _every(PULSE_S, "inference.record_pulse"),
     },
 )
