@@ -119,6 +119,7 @@ def make_demand():
         title="Hourly demand",
         notes="Share of the daily peak, from hour of the day and warmth, each between 0 and 1, and whether it is high. "
         f"Fitted to a made-up curve (mean error {error:.3f}): it shows two inputs and two outputs.",
+        needs_approval=True,
         sample={"hour": [[0.25], [0.75]], "warmth": [[0.5], [0.5]]},
     )
 

@@ -30,7 +30,7 @@ from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Arm
 from registry.traffic.selectors import has_been_split
-from registry.traffic.services import set_split
+from registry.traffic.services import ask_for_split, set_split
 from registry.traffic.transitions import Status as SplitStatus
 
 _RECHECK = "recheck-runtime"
@@ -52,7 +52,8 @@ def import_version(
     """Store a file, register it as the next version of a Model, and go through its checklist here and now.
 
     The Model is made if there is none, for the task, which is plain tensors unless said. The first version that passes
-    goes live where none ever was; a later one only with `go_live`. One that is refused stays listed, with the reason.
+    goes live where none ever was; a later one only with `go_live`. Where the Model asks for two people, that is asked for,
+    not done. One that is refused stays listed, with the reason.
     """
     with path.open("rb") as source:
         file = artifacts.store(artifacts.read_chunks(source))
@@ -71,9 +72,17 @@ def import_version(
     if not checked.is_servable:
         raise ProbeFailed(f"{path.name} was refused: {run.reason}")
     with transaction.atomic():
-        if go_live or not has_been_split(lock_model(model)):
-            set_split(model=model, arms={checked: WHOLE}, reason="imported", by=by)
+        present = lock_model(model)
+        if go_live or not has_been_split(present):
+            _make_live(present, checked, by)
     return checked
+
+
+def _make_live(model: Model, version: Version, by: Actor) -> None:
+    if model.needs_approval:
+        ask_for_split(model=model, arms={version: WHOLE}, comment="imported", by=by)
+    else:
+        set_split(model=model, arms={version: WHOLE}, reason="imported", by=by)
 
 
 def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:

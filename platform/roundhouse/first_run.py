@@ -6,7 +6,7 @@ import os
 import secrets
 import textwrap
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -24,9 +24,11 @@ from registry.access.services import (
     issue_key,
     set_password,
 )
-from registry.catalogue.models import Model
+from registry.catalogue.models import Model, Task
+from registry.catalogue.services import create_model
 from registry.record.actors import Actor
 from registry.traffic.models import Split
+from registry.traffic.services import set_approval_rule
 from roundhouse.env import ROOT, why_unusable
 
 EXAMPLES = ROOT / "examples"
@@ -133,17 +135,29 @@ def _import_examples(by: Actor) -> None:
         slug = file.parent.name
         if not Split.objects.filter(model__slug=slug).exists():  # a first run may have been stopped half-way
             about = json.loads((file.parent / "about.json").read_text())
+            model = _made_example(slug, about, by)
             import_version(
                 slug=slug,
-                title=about["title"],
-                notes=about["notes"],
-                task=about.get("task"),
                 task_config=about.get("task_config"),
                 path=file,
                 go_live=True,
                 options=session_options(),
                 by=by,
             )
+            if about.get("needs_approval"):
+                set_approval_rule(
+                    model=model, needed=True, reason="an example of a Model that takes two people", by=by
+                )
+
+
+def _made_example(slug: str, about: dict[str, Any], by: Actor) -> Model:
+    """The Model, which asks for one person: it is to answer before a second one has come."""
+    model = Model.objects.filter(slug=slug).first() or create_model(
+        slug=slug, title=about["title"], notes=about["notes"], task=about.get("task", Task.TENSOR), by=by
+    )
+    if not model.needs_approval:
+        return model
+    return set_approval_rule(model=model, needed=False, reason="an example, to be tried out alone", by=by)
 
 
 def _welcome(credentials: Credentials, note: str) -> str:

@@ -15,6 +15,7 @@ from registry.record.actors import Actor
 from registry.traffic.assignment import ranges
 from registry.traffic.models import Arm, Hold, Split, SplitRequest
 from registry.traffic.readiness import Verdict, readiness_of
+from registry.traffic.request_transitions import Status as RequestStatus
 from registry.traffic.transitions import Status
 
 
@@ -190,7 +191,12 @@ def requests_for(by: Actor) -> QuerySet[SplitRequest]:
 
 def previous_split(model: Model) -> Split | None:
     """The split that a rollback without a goal sets again: the one before the current."""
-    return with_arms(model.splits.filter(status=Status.PAST)).order_by("-from_at", "-number").first()
+    return next(iter(earlier_splits(model, most=1)), None)
+
+
+def earlier_splits(model: Model, most: int = 20) -> list[Split]:
+    """The splits that were live before the current one, the last first."""
+    return list(with_arms(model.splits.filter(status=Status.PAST)).order_by("-from_at", "-number")[:most])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +226,13 @@ def versions_once_live(model: Model) -> list[OnceLive]:
     return sorted(
         rows, key=lambda row: (row.to_at is None, row.to_at or row.from_at, row.version.number), reverse=True
     )
+
+
+def open_requests(model: Model) -> QuerySet[SplitRequest]:
+    """What waits for a decision, oldest first."""
+    return model.split_requests.filter(status=RequestStatus.OPEN).order_by("pk")
+
+
+def address_of(request: SplitRequest) -> str:
+    """Where people read and decide it."""
+    return f"{settings.PUBLIC_URL}/admin/registry/splitrequest/{request.pk}/change/"

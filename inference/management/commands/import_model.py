@@ -11,12 +11,15 @@ from registry.catalogue.task_config import SCORES
 from registry.errors import RoundhouseError
 from registry.management.waiting import outcome, wait_until_settled
 from registry.record.actors import Actor
-from registry.traffic.selectors import live_arms, waiting_split
+from registry.traffic.selectors import address_of, live_arms, open_requests, waiting_split
 from registry.traffic.transitions import Status
 
 
 class Command(BaseCommand):
-    help = "Register an ONNX file as the next version of a Model. The first that passes its checks goes live at once."
+    help = (
+        "Register an ONNX file as the next version of a Model. The first that passes its checks goes live at once,"
+        " or asks for that where the Model asks for two people."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="The Model's name, made if there is none: a-z, 0-9 and hyphens.")
@@ -28,7 +31,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scores", choices=SCORES, help="What a classification gives out; needs --labels."
         )
-        parser.add_argument("--live", action="store_true", help="Give this version all traffic.")
+        parser.add_argument(
+            "--live", action="store_true", help="Give this version all traffic, or ask for that."
+        )
 
     def handle(self, *_: Any, name: str, file: Path, title: str, live: bool, **options: Any) -> None:
         try:
@@ -50,6 +55,11 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{name} version {version.number} is registered{' and live' if is_live else ', not live'}."
         )
+        asked = open_requests(version.model).first()
+        if not is_live and asked is not None and str(version.number) in asked.arms:
+            self.stdout.write(
+                f"{name} asks for two people: request {asked.pk} waits for an approver at {address_of(asked)}"
+            )
 
     def _wait(self, version: Version, by: Actor) -> None:
         """Where engines run, the version answers as soon as they are warm, if it is to answer at all."""

@@ -159,7 +159,7 @@ def _still_open(request: SplitRequest) -> SplitRequest:
 
 def _end(request: SplitRequest, to: Status, reason: str, by: Actor) -> SplitRequest:
     why = checked_reason(reason)
-    present = lock_model(request.model)
+    lock_model(request.model)
     decided = _decide(_still_open(request), to, why, by)
     _emit("approval_decided", decided, f"{by.name}: {decided} is {to}. {why}")
     return decided
