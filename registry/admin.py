@@ -3,6 +3,7 @@
 from registry.access import admin as access_admin
 from registry.catalogue import admin as catalogue_admin
 from registry.console import admin as console_admin
+from registry.console import split_requests
 from registry.intake import admin as intake_admin
 from registry.record import admin as record_admin
 from registry.traffic import admin as traffic_admin
@@ -13,5 +14,6 @@ __all__ = [
     "console_admin",
     "intake_admin",
     "record_admin",
+    "split_requests",
     "traffic_admin",
 ]

@@ -30,7 +30,7 @@ from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Arm
 from registry.traffic.selectors import has_been_split
-from registry.traffic.services import ask_for_split, set_split
+from registry.traffic.services import set_or_ask
 from registry.traffic.transitions import Status as SplitStatus
 
 _RECHECK = "recheck-runtime"
@@ -72,17 +72,9 @@ def import_version(
     if not checked.is_servable:
         raise ProbeFailed(f"{path.name} was refused: {run.reason}")
     with transaction.atomic():
-        present = lock_model(model)
-        if go_live or not has_been_split(present):
-            _make_live(present, checked, by)
+        if go_live or not has_been_split(lock_model(model)):
+            set_or_ask(model=model, arms={checked: WHOLE}, reason="imported", by=by)
     return checked
-
-
-def _make_live(model: Model, version: Version, by: Actor) -> None:
-    if model.needs_approval:
-        ask_for_split(model=model, arms={version: WHOLE}, comment="imported", by=by)
-    else:
-        set_split(model=model, arms={version: WHOLE}, reason="imported", by=by)
 
 
 def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:

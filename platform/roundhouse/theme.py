@@ -33,6 +33,7 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
                 _link("Models", "deployed_code", "registry.model"),
                 _link("Versions", "layers", "registry.version"),
                 _link("Splits", "call_split", "registry.split"),
+                _link("Requests", "approval", "registry.splitrequest"),
                 _link("Jobs", "checklist", "inference.job"),
                 _link("Refused orders", "unsubscribe", "inference.refusedorder"),
                 _link("Stores of jobs", "folder_open", "inference.store"),

@@ -1,27 +1,24 @@
-from collections.abc import Sequence
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import MAX_REASON, Model, Version
-from registry.catalogue.pages import ScopedPage
 from registry.console.checks import CheckPages, draw_checklist
 from registry.console.comparing import ComparePages
 from registry.console.downloads import DownloadPages, draw_file
 from registry.console.golden import GoldenPages, draw_golden
 from registry.console.panels import Place, panels_for, register_panel
-from registry.console.verb_page import answer_verb
-from registry.console.verbs import MODEL_VERBS, VERSION_VERBS, Verb
+from registry.console.request_verbs import RULE_VERBS
+from registry.console.split_requests import draw_open_requests, draw_requests
+from registry.console.verb_page import VerbPages
+from registry.console.verbs import MODEL_VERBS, VERSION_VERBS
 from registry.console.waiting import WaitingPages, draw_waiting
 from registry.theme import ModelAdmin, ModelForm, TextInput, actor, display
 from registry.traffic.selectors import arms_of, live_arms, open_holds, with_arms, with_live_arms
@@ -31,62 +28,9 @@ _SHOWN_ROWS = 20
 register_panel(name="file", place=Place.VERSION, render=draw_file, order=3)
 register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
 register_panel(name="waiting split", place=Place.MODEL, render=draw_waiting, order=1)
+register_panel(name="requests", place=Place.MODEL, render=draw_requests, order=2)
+register_panel(name="requests", place=Place.HOME, render=draw_open_requests, order=2)
 register_panel(name="golden set", place=Place.MODEL, render=draw_golden, order=30)
-
-
-class VerbPages(ScopedPage):
-    """Gives each verb a page of its own below the row's, and the row's page a button for what fits."""
-
-    verbs: ClassVar[Sequence[Verb]] = ()
-    opts: Any
-    admin_site: admin.AdminSite
-
-    def get_urls(self) -> list[URLPattern]:
-        pages = [
-            path(
-                f"<int:pk>/{verb.name}/",
-                self.admin_site.admin_view(partial(self.act, verb=verb)),
-                name=f"registry_{self.opts.model_name}_{verb.name.replace('-', '_')}",
-            )
-            for verb in self.verbs
-        ]
-        return [*pages, *super().get_urls()]  # type: ignore[misc]
-
-    def act(self, request: HttpRequest, pk: int, verb: Verb) -> HttpResponse:
-        row = self.get_queryset(request).filter(pk=pk).first()
-        if row is None:
-            raise Http404
-        if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
-            raise PermissionDenied
-        form = verb.form(request.POST or None, row=row)
-        return answer_verb(
-            request,
-            site=self.admin_site,
-            opts=self.opts,
-            name=verb.title,
-            of=str(row),
-            warning=verb.warning,
-            form=form,
-            run=lambda: verb.run(row, form, actor(request)),
-            back=self.address_of(row),
-        )
-
-    def buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
-        """(title, address) of the verbs that the row's state and the caller's rights allow."""
-        by, model_id = actor(request), self.model_id_of(row)
-        return [
-            (verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/")
-            for verb in self.verbs
-            if verb.fits(row) and by.may(verb.right, model_id=model_id)
-        ]
-
-    def address_of(self, row: Any) -> str:
-        return reverse(f"admin:registry_{self.opts.model_name}_change", args=[row.pk])
-
-    @staticmethod
-    def model_id_of(row: Any) -> int:
-        model_id: int = row.model_id if isinstance(row, Version) else row.pk
-        return model_id
 
 
 class ModelEditForm(ModelForm[Model]):
@@ -136,7 +80,7 @@ class ModelEditForm(ModelForm[Model]):
 @admin.register(Model)
 class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
     scope = "pk"
-    verbs = MODEL_VERBS
+    verbs = (*MODEL_VERBS, *RULE_VERBS)
     form = ModelEditForm
     list_display = ["slug", "title", "task", "live", "limits", "owner", "created_at"]
     list_select_related = ["owner"]

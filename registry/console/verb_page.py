@@ -1,15 +1,22 @@
-"""The page of a verb: its form, what it will do, and back to the row when it is done."""
+"""The pages of verbs: a form, what it will do, and back to the row when it is done."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 
+from registry.catalogue.models import Model
+from registry.catalogue.pages import ScopedPage
+from registry.console.verbs import Verb
 from registry.errors import RoundhouseError
+from registry.theme import actor
 
 
 def answer_verb(
@@ -43,3 +50,58 @@ def answer_verb(
             "back": back,
         },
     )
+
+
+class VerbPages(ScopedPage):
+    """Gives each verb a page of its own below the row's, and the row's page a button for what fits."""
+
+    verbs: ClassVar[Sequence[Verb]] = ()
+    opts: Any
+    admin_site: admin.AdminSite
+
+    def get_urls(self) -> list[URLPattern]:
+        pages = [
+            path(
+                f"<int:pk>/{verb.name}/",
+                self.admin_site.admin_view(partial(self.act, verb=verb)),
+                name=f"registry_{self.opts.model_name}_{verb.name.replace('-', '_')}",
+            )
+            for verb in self.verbs
+        ]
+        return [*pages, *super().get_urls()]  # type: ignore[misc]
+
+    def act(self, request: HttpRequest, pk: int, verb: Verb) -> HttpResponse:
+        row = self.get_queryset(request).filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
+            raise PermissionDenied
+        form = verb.form(request.POST or None, row=row)
+        return answer_verb(
+            request,
+            site=self.admin_site,
+            opts=self.opts,
+            name=verb.title,
+            of=str(row),
+            warning=verb.warning,
+            form=form,
+            run=lambda: verb.run(row, form, actor(request)),
+            back=self.address_of(row),
+        )
+
+    def buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
+        """(title, address) of the verbs that the row's state and the caller's rights allow."""
+        by, model_id = actor(request), self.model_id_of(row)
+        return [
+            (verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/")
+            for verb in self.verbs
+            if verb.fits(row) and by.may(verb.right, model_id=model_id)
+        ]
+
+    def address_of(self, row: Any) -> str:
+        return reverse(f"admin:registry_{self.opts.model_name}_change", args=[row.pk])
+
+    @staticmethod
+    def model_id_of(row: Any) -> int:
+        model_id: int = row.pk if isinstance(row, Model) else row.model_id
+        return model_id

@@ -17,7 +17,7 @@ def engines_are_warm(split: Split) -> Readiness:
     No engine at all is no reason to wait: whoever starts next loads what is current before it answers. An engine's
     failure only counts when it has followed the routes since the split was written: before that, it is about another try.
     """
-    engines = _engines_for(split.model)
+    engines = engines_for(split.model)
     if not engines:
         return _READY
     numbers = dict(split.arms.values_list("version_id", "version__number"))
@@ -37,7 +37,7 @@ def engines_are_warm(split: Split) -> Readiness:
 
 def warm_everywhere(model: Model, version_ids: Collection[int]) -> frozenset[int]:
     """Those of these versions that every live engine of the Model's pool holds, so that they can answer at once."""
-    engines = _engines_for(model)
+    engines = engines_for(model)
     holders: dict[int, set[str]] = defaultdict(set)
     for row in _held_as_served(engines, version_ids):
         if _is_warm(row):
@@ -62,7 +62,7 @@ def _is_warm(row: HeldVersion) -> bool:
     return row.state == HeldState.WARM and row.use != Use.ON_DEMAND
 
 
-def _engines_for(model: Model) -> list[EngineReport]:
+def engines_for(model: Model) -> list[EngineReport]:
     """Those that answer for the Model: workers of its pool, and every process that holds all live versions itself."""
     serving = EngineReport.objects.alive().filter(role=Role.SERVES).exclude(state=EngineState.DRAINING)
     return list(serving.filter(pool__in=["", model.pool]))

@@ -5,6 +5,7 @@ from registry.traffic.services.approvals import (
     ask_for_split,
     reject_request,
     set_approval_rule,
+    set_or_ask,
     withdraw_request,
 )
 from registry.traffic.services.holds import freeze_model, start_model, stop_model, unfreeze_model
@@ -26,6 +27,7 @@ __all__ = [
     "reshuffle",
     "roll_back",
     "set_approval_rule",
+    "set_or_ask",
     "set_split",
     "settle_split",
     "settle_waiting_splits",

@@ -26,6 +26,7 @@ from registry.traffic.services.splits import (
     check_ready,
     check_shares,
     plan_for,
+    set_split,
     write_split,
 )
 from registry.traffic.transitions import Status as SplitStatus
@@ -73,6 +74,33 @@ def ask_for_split(
     )
     _emit("approval_asked", request, f"{by.name} asks for {told_shares(request)} of {present.slug}: {why}")
     return request
+
+
+@transaction.atomic
+def set_or_ask(
+    *,
+    model: Model,
+    arms: Shares,
+    shadows: Shares | None = None,
+    reason: str,
+    expected_revision: int | None = None,
+    by: Actor,
+) -> Split | SplitRequest:
+    """Set the split where that waits for nobody; else ask for it."""
+    present = lock_model(model)
+    check_shares(present, arms, shadows or {})
+    if present.needs_approval and plan_for(present, arms).gains:
+        return ask_for_split(
+            model=present,
+            arms=arms,
+            shadows=shadows,
+            comment=reason,
+            expected_revision=expected_revision,
+            by=by,
+        )
+    return set_split(
+        model=present, arms=arms, shadows=shadows, reason=reason, expected_revision=expected_revision, by=by
+    )
 
 
 @transaction.atomic

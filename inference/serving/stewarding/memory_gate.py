@@ -1,0 +1,61 @@
+"""The memory gate: whether every engine that answers for a Model has room for what is to go live."""
+
+from django.template.defaultfilters import filesizeformat
+
+from inference.serving.stewarding.models import EngineReport, HeldState, Use
+from inference.serving.stewarding.readiness import engines_for
+from registry.catalogue.models import Version
+from registry.errors import GateFailed
+from registry.intake.checklist.selectors import last_facts
+from registry.traffic.gates import Gate, Outcome, Plan
+
+NAME = "memory"
+
+
+def has_room(plan: Plan) -> list[Gate]:
+    """One gate for each engine that lacks room; one for all where each has it."""
+    engines = engines_for(plan.model)
+    if not plan.gaining:
+        return []
+    if not engines:
+        return [Gate(NAME, Outcome.UNKNOWN, "No engine is running that answers for this Model.")]
+    sizes = {version: int(last_facts(version, "warmup").get("footprint_bytes") or 0) for version in plan.arms}
+    unknown = sorted(version.number for version, size in sizes.items() if not size)
+    found = [gate for engine in engines if (gate := _missing(engine, sizes)) is not None]
+    if found or not unknown:
+        return found or [_enough(engines, sizes)]
+    named = ", ".join(f"version {number}" for number in unknown)
+    return [
+        Gate(NAME, Outcome.UNKNOWN, f"It was not measured how much memory {named} takes; check it again.")
+    ]
+
+
+def _missing(engine: EngineReport, sizes: dict[Version, int]) -> Gate | None:
+    """What is kept or was loaded on demand goes when room is needed, so only what is held counts."""
+    if not engine.memory_budget_bytes:
+        return None
+    wanted = {version.pk: size for version, size in sizes.items()}
+    held = {row.version_id: row for row in engine.held.filter(state=HeldState.WARM)}
+    others = sum(row.footprint_bytes for pk, row in held.items() if row.use == Use.HELD and pk not in wanted)
+    needed = sum(held[pk].footprint_bytes if pk in held else size for pk, size in wanted.items())
+    if others + needed <= engine.memory_budget_bytes:
+        return None
+    return Gate(
+        NAME,
+        Outcome.FAILED,
+        f"{engine} has {_size(engine.memory_budget_bytes)}. Live versions of other splits hold {_size(others)} of it, and"
+        f" this split takes {_size(needed)}: {_size(others + needed - engine.memory_budget_bytes)} too much."
+        " Lower another version to nothing, raise the budget, or move the Model to another pool.",
+        GateFailed,
+    )
+
+
+def _enough(engines: list[EngineReport], sizes: dict[Version, int]) -> Gate:
+    each = "the engine has" if len(engines) == 1 else f"each of {len(engines)} engines has"
+    return Gate(
+        NAME, Outcome.PASSED, f"The split takes {_size(sum(sizes.values()))}, and {each} room for it."
+    )
+
+
+def _size(count: int) -> str:
+    return filesizeformat(count).replace("\xa0", " ")

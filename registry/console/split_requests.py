@@ -1,0 +1,155 @@
+"""Requests as people read them: what is asked for beside what is live, what the gates say, and who may decide."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+
+from registry.access.policies import Right
+from registry.catalogue.models import Model
+from registry.console.request_verbs import REQUEST_VERBS
+from registry.console.verb_page import VerbPages
+from registry.record.actors import Actor
+from registry.theme import ModelAdmin, actor, display
+from registry.traffic.gates import gates_for
+from registry.traffic.models import SplitRequest
+from registry.traffic.request_transitions import Status
+from registry.traffic.selectors import (
+    ShownArm,
+    asked_shares,
+    live_arms,
+    open_requests,
+    requests_for,
+    told_shares,
+)
+from registry.traffic.services.splits import plan_for
+
+_SHOWN_AT_HOME = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRequest:
+    """One request as its page tells it."""
+
+    row: SplitRequest
+    live: list[ShownArm]
+    gates: list[dict[str, str]]
+
+    @property
+    def is_open(self) -> bool:
+        return self.row.status == Status.OPEN
+
+    @property
+    def arms(self) -> list[ShownArm]:
+        return asked_arms(self.row)
+
+    @property
+    def failed(self) -> int:
+        return sum(gate["outcome"] == "failed" for gate in self.gates)
+
+    @property
+    def moves(self) -> float:
+        """Percent of the routing keys that get another version."""
+        live = {arm.version: arm.share for arm in self.live}
+        return sum(max(0, arm.share - live.get(arm.version, 0)) for arm in self.arms) / 100
+
+
+def shown_request(request: SplitRequest) -> ShownRequest:
+    """With the gates as they stand now, or as they stood when it was approved."""
+    if request.status != Status.OPEN:
+        return ShownRequest(request, [], request.gates)
+    arms, _shadows = asked_shares(request)
+    gates = [gate.told() for gate in gates_for(plan_for(request.model, arms))]
+    return ShownRequest(request, live_arms(request.model), gates)
+
+
+def asked_arms(request: SplitRequest) -> list[ShownArm]:
+    return [ShownArm(int(number), share, []) for number, share in request.arms.items()]
+
+
+def draw_requests(request: HttpRequest, model: Model) -> SafeString | str:
+    """On a Model's page: what waits for a decision; nothing where nothing does."""
+    found = list(open_requests(model).select_related("model"))
+    return _drawn(request, found, "Waits for approval", 0) if found else ""
+
+
+def draw_open_requests(request: HttpRequest, _row: Any) -> SafeString | str:
+    """At home: what waits for a decision, over all Models that the reader may see."""
+    found = requests_for(actor(request)).filter(status=Status.OPEN)
+    shown = list(found.order_by("pk")[:_SHOWN_AT_HOME])
+    more = found.count() - len(shown) if len(shown) == _SHOWN_AT_HOME else 0
+    return _drawn(request, shown, "Waits for approval", more) if shown else ""
+
+
+def _drawn(request: HttpRequest, rows: list[SplitRequest], title: str, more: int) -> SafeString:
+    by = actor(request)
+    lines = [(row, told_shares(row), may_decide(row, by)) for row in rows]
+    return render_to_string(
+        "admin/registry/open_requests.html", {"lines": lines, "title": title, "more": more}, request
+    )
+
+
+def may_decide(request: SplitRequest, by: Actor) -> bool:
+    """Whether this person may approve or reject; the service decides again."""
+    return by.may(Right.APPROVE, model_id=request.model_id) and request.asker_id != by.user_id
+
+
+class RequestPage(VerbPages, ModelAdmin[SplitRequest]):
+    """What was asked for, and what became of it. Everything here is written by services."""
+
+    verbs = REQUEST_VERBS
+    list_display = ["__str__", "asked_for", "status", "comment", "asked_by", "asked_at", "decided_by"]
+    list_filter = ["status"]
+    search_fields = ["model__slug", "comment", "asked_by"]
+    ordering = ["-id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SplitRequest]:
+        return requests_for(actor(request))
+
+    @display(description="asked for")
+    def asked_for(self, request: SplitRequest) -> str:
+        return render_to_string("admin/registry/split_bar.html", {"arms": asked_arms(request)})
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        by = actor(request)
+        return TemplateResponse(
+            request,
+            "admin/registry/split_request.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "title": str(row),
+                "shown": shown_request(row),
+                "buttons": self.buttons(request, row),
+                "is_own": row.asker_id is not None and row.asker_id == by.user_id,
+                "may_decide": may_decide(row, by),
+                "has_view_permission": True,
+            },
+        )
+
+    def buttons(self, request: HttpRequest, row: SplitRequest) -> list[tuple[str, str]]:
+        """Whoever asked cannot decide, so no button says so."""
+        found = super().buttons(request, row)
+        if may_decide(row, actor(request)):
+            return found
+        deciding = {verb.title for verb in self.verbs if verb.right is Right.APPROVE}
+        return [(title, address) for title, address in found if title not in deciding]
+
+
+admin.site.register(SplitRequest, RequestPage)
