@@ -8,11 +8,24 @@ from registry.access.policies import Right
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Version
 from registry.catalogue.transitions import ALLOWED, Status
-from registry.console.forms import ReasonForm, SplitForm, StopForm
+from registry.console.forms import (
+    AgainstLiveForm,
+    ArchiveForm,
+    FreezeForm,
+    ReasonForm,
+    ReshuffleForm,
+    RollBackForm,
+    SplitForm,
+    StartForm,
+    StopForm,
+    UnarchiveForm,
+    UnfreezeForm,
+    newcomer,
+)
 from registry.record.actors import Actor
 from registry.traffic import services as traffic
 from registry.traffic.models import Hold, Split
-from registry.traffic.selectors import open_holds, waiting_for
+from registry.traffic.selectors import current_split, open_holds, previous_split, waiting_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +41,11 @@ class Verb:
     warning: str = ""
 
 
-def _set_split(model: Model, form: SplitForm, by: Actor) -> str:
+def _set_split(_row: Model | Version, form: SplitForm, by: Actor) -> str:
     split = traffic.set_split(
-        model=model,
+        model=form.row,
         arms=form.arms,
+        shadows=form.shadows,
         reason=form.cleaned_data["reason"],
         expected_revision=form.cleaned_data["seen"],
         by=by,
@@ -39,8 +53,14 @@ def _set_split(model: Model, form: SplitForm, by: Actor) -> str:
     return _said(split)
 
 
-def _roll_back(model: Model, form: ReasonForm, by: Actor) -> str:
-    split = traffic.roll_back(model=model, reason=form.cleaned_data["reason"], by=by)
+def _roll_back(model: Model, form: RollBackForm, by: Actor) -> str:
+    split = traffic.roll_back(
+        model=model,
+        **form.goal,
+        reason=form.cleaned_data["reason"],
+        expected_revision=form.cleaned_data["seen"],
+        by=by,
+    )
     return _said(split)
 
 
@@ -96,23 +116,31 @@ def _may_become(status: Status) -> Callable[[Version], bool]:
     return lambda version: status in ALLOWED[Status(version.status)]
 
 
+def _has_newcomer(model: Model) -> bool:
+    return newcomer(model) is not None
+
+
+def _can_challenge(version: Version) -> bool:
+    split = current_split(version.model)
+    return version.is_servable and split is not None and version.pk not in split.shares()
+
+
 _STOPPED, _FROZEN = Hold.Kind.STOPPED, Hold.Kind.FROZEN
 
 MODEL_VERBS = (
     Verb("split", "Set the split", Right.LOWER, SplitForm, _set_split, lambda _: True),
-    Verb("roll-back", "Roll back", Right.ROLL_BACK, ReasonForm, _roll_back, lambda model: model.split_revision > 1,
-         "The shares of the split before the current one are set again."),
-    Verb("stop", "Stop", Right.STOP, StopForm, _stop, _is_free(_STOPPED),
-         "The Model answers nobody until it is started again."),
-    Verb("start", "Start", Right.SET_SPLIT, ReasonForm, _start, _is_held(_STOPPED)),
-    Verb("freeze", "Freeze", Right.FREEZE, ReasonForm, _freeze, _is_free(_FROZEN),
-         "Nothing may gain live share. Lowering, stopping and rolling back still work."),
-    Verb("unfreeze", "Unfreeze", Right.FREEZE, ReasonForm, _unfreeze, _is_held(_FROZEN)),
-    Verb("reshuffle", "Reshuffle", Right.SET_SPLIT, ReasonForm, _reshuffle, _is_free(_FROZEN),
-         "Every routing key is dealt a new bucket: most callers of an A/B test change sides."),
+    Verb("a-b", "A/B the newest", Right.LOWER, AgainstLiveForm, _set_split, _has_newcomer),
+    Verb("roll-back", "Roll back", Right.ROLL_BACK, RollBackForm, _roll_back,
+         lambda model: previous_split(model) is not None),
+    Verb("stop", "Stop", Right.STOP, StopForm, _stop, _is_free(_STOPPED)),
+    Verb("start", "Start", Right.SET_SPLIT, StartForm, _start, _is_held(_STOPPED)),
+    Verb("freeze", "Freeze", Right.FREEZE, FreezeForm, _freeze, _is_free(_FROZEN)),
+    Verb("unfreeze", "Unfreeze", Right.FREEZE, UnfreezeForm, _unfreeze, _is_held(_FROZEN)),
+    Verb("reshuffle", "Reshuffle", Right.SET_SPLIT, ReshuffleForm, _reshuffle, _is_free(_FROZEN)),
 )  # fmt: skip
 VERSION_VERBS = (
-    Verb("archive", "Archive", Right.WRITE, ReasonForm, _archive, _may_become(Status.ARCHIVED)),
-    Verb("unarchive", "Bring back", Right.WRITE, ReasonForm, _unarchive,
+    Verb("a-b", "A/B with live", Right.LOWER, AgainstLiveForm, _set_split, _can_challenge),
+    Verb("archive", "Archive", Right.WRITE, ArchiveForm, _archive, _may_become(Status.ARCHIVED)),
+    Verb("unarchive", "Bring back", Right.WRITE, UnarchiveForm, _unarchive,
          lambda version: version.status == Status.ARCHIVED),
 )  # fmt: skip
