@@ -17,6 +17,7 @@ PAGES: Mapping[str, Right] = {
     "registry.view_aliasmove": Right.READ,
     "registry.view_servingsettings": Right.READ,
     "registry.view_split": Right.READ,
+    "registry.view_splitrequest": Right.READ,
     "registry.view_arm": Right.READ,
     "registry.view_hold": Right.READ,
     "inference.view_job": Right.READ,
