@@ -34,6 +34,17 @@ def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
     )
 
 
+def import_live(slug, path, **variables) -> subprocess.CompletedProcess:
+    """Import a file as a Model that one person may set live, so that its first version is."""
+    code = (
+        "from django.core.management import call_command\n"
+        "from tests.factories import a_model\n"
+        f"a_model({slug!r})\n"
+        f"call_command('import_model', {slug!r}, {str(path)!r})\n"
+    )
+    return manage("shell", "--no-imports", "-c", code, **variables)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

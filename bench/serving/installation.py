@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from bench.serving.processes import started
-from tests.processes import ROOT, clean_environment, free_port, get, manage
+from tests.processes import ROOT, clean_environment, free_port, get, import_live, manage
 
 sys.path.insert(0, str(ROOT / "platform"))
 
@@ -37,7 +38,7 @@ class Installation:
         self._manage("migrate", "--verbosity", "0")
 
     def import_model(self, name: str, path: Path) -> None:
-        self._manage("import_model", name, str(path))
+        self._checked(f"import_model {name}", import_live(name, path, timeout=120, **self._settings))
 
     def issue_key(self, tenant: str = "bench") -> str:
         return self._manage("issue_key", f"key of {tenant}", "--tenant", tenant).strip().splitlines()[-1]
@@ -62,7 +63,9 @@ class Installation:
             yield url, process.pid
 
     def _manage(self, *arguments: str) -> str:
-        ended = manage(*arguments, timeout=120, **self._settings)
+        return self._checked(arguments[0], manage(*arguments, timeout=120, **self._settings))
+
+    def _checked(self, what: str, ended: CompletedProcess[str]) -> str:
         if ended.returncode:
-            raise NotPrepared(f"manage.py {arguments[0]}: {ended.stderr.strip()[-300:]}")
+            raise NotPrepared(f"manage.py {what}: {ended.stderr.strip()[-300:]}")
         return ended.stdout

@@ -10,7 +10,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from inference.checks.services import import_version
 from inference.measure.selectors import arms_between
 from inference.serving import request_id, runtime
 from inference.serving.plans import session_options
@@ -34,6 +33,7 @@ from tests.factories import (
     an_uploaded_version,
 )
 from tests.inference.engine.onnx_models import identity
+from tests.inference.importing import import_live
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -48,11 +48,10 @@ EVIL = "<img src=x onerror=window.__ran=1>"
 @pytest.fixture
 def live(transactional_db):
     """A version that answers, in a process that holds it."""
-    version = import_version(
+    version = import_live(
         slug="ripeness",
         path=ROOT / "examples" / "ripeness" / "model.onnx",
         options=session_options(),
-        by=an_actor(),
     )
     runtime.start()
     yield version
@@ -325,7 +324,7 @@ class TestInABrowser:
     def echo(self, transactional_db, tmp_path):
         """A Model that gives back what it is told, with a title that would rather be a picture."""
         path = identity(tmp_path / "echo.onnx", "BYTES", ("rows",))
-        version = import_version(slug="echo", title=EVIL, path=path, options=session_options(), by=an_actor())
+        version = import_live(slug="echo", title=EVIL, path=path, options=session_options())
         runtime.start()
         yield version
         runtime.stop()

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from onnx import helper, numpy_helper
 
-from inference.checks.services import import_version
 from inference.engine.backends import SessionOptions
 from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
 from registry.intake.examples.services import add_examples, put_golden_set
 from tests.factories import a_model, an_actor
 from tests.inference.engine.onnx_models import value
+from tests.inference.importing import import_live
 
 LABELS = ["unripe", "ripe", "overripe"]
 OPTIONS = SessionOptions()
@@ -116,11 +116,10 @@ def bring_in_wrong(folder: Path, model, how: str, **more):
 
 def go_live(folder: Path, slug="fruit"):
     """A Model with a good version that answers."""
-    return import_version(
+    return import_live(
         slug=slug,
         path=write(folder / "good.onnx"),
         options=OPTIONS,
         task="classification",
         task_config={"labels": LABELS, "scores": "logits"},
-        by=an_actor(),
     )

@@ -5,17 +5,17 @@ from django.core.management import CommandError, call_command
 
 from registry.catalogue.models import Model, Version
 from registry.intake.checklist.models import STEPS, CheckRun
-from registry.traffic.models import Arm, Split
+from registry.traffic.models import Arm, Split, SplitRequest
 from registry.traffic.readiness import Readiness, Verdict, always_ready, register_readiness
-from registry.traffic.services import expire_split, set_split
-from tests.factories import a_model, a_version, an_actor
+from registry.traffic.services import approve_request, expire_split, set_split
+from tests.factories import a_model, a_person, a_version, an_actor
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db
 FILE = str(ROOT / "examples" / "ripeness" / "model.onnx")
 
 
-def test_classification_keeps_its_labels(capsys):
+def test_classification_keeps_its_labels():
     call_command(
         "import_model", "fruit", FILE, "--labels", "unripe, ripe,overripe", "--scores", "probabilities"
     )
@@ -25,7 +25,6 @@ def test_classification_keeps_its_labels(capsys):
         "labels": ["unripe", "ripe", "overripe"],
         "scores": "probabilities",
     }
-    assert capsys.readouterr().out == "fruit version 1 is registered and live.\n"
 
 
 def test_plain_tensors_unless_said():
@@ -50,6 +49,12 @@ def not_warm():
     register_readiness(before)
 
 
+@pytest.fixture
+def alone():
+    """The Model is there, and one person is enough."""
+    return a_model("fruit")
+
+
 @pytest.mark.parametrize("options", [["--labels", "a,b"], ["--scores", "logits"]], ids=["labels", "scores"])
 def test_labels_and_scores_come_together(options):
     with pytest.raises(CommandError, match="both"):
@@ -57,7 +62,48 @@ def test_labels_and_scores_come_together(options):
     assert not Model.objects.exists()
 
 
-def test_a_second_version_waits_for_a_split(capsys):
+def test_a_new_model_takes_two_people_so_its_first_version_is_asked_for(capsys):
+    call_command("import_model", "fruit", FILE)
+
+    (request,) = SplitRequest.objects.all()
+    assert (request.arms, request.comment, request.asker_id) == ({"1": 10_000}, "imported", None)
+    assert not Split.objects.exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "fruit version 1 is registered, not live."
+    assert f"request {request.pk} waits for an approver" in lines[1]
+
+
+def test_what_was_asked_for_is_live_when_somebody_agrees():
+    call_command("import_model", "fruit", FILE)
+
+    person = a_person("approver")
+    approve_request(request=SplitRequest.objects.get(), reason="good", by=an_actor(user=person))
+
+    assert Arm.objects.get(split__status="current").version.number == 1
+
+
+def test_a_later_version_is_asked_for_only_where_that_is_said():
+    model = a_model("fruit", needs_approval=True)
+    call_command("import_model", "fruit", FILE)
+    person = a_person("approver")
+    approve_request(request=SplitRequest.objects.get(), reason="good", by=an_actor(user=person))
+
+    call_command("import_model", "fruit", FILE)
+    assert not model.split_requests.filter(status="open").exists()
+    call_command("import_model", "fruit", FILE, "--live")
+
+    assert model.split_requests.get(status="open").arms == {"3": 10_000}
+    assert Arm.objects.get(split__status="current").version.number == 1
+
+
+def test_the_first_version_goes_live_where_one_person_is_enough(alone, capsys):
+    call_command("import_model", "fruit", FILE)
+
+    assert capsys.readouterr().out == "fruit version 1 is registered and live.\n"
+    assert not SplitRequest.objects.exists()
+
+
+def test_a_second_version_waits_for_a_split(alone, capsys):
     call_command("import_model", "fruit", FILE)
     call_command("import_model", "fruit", FILE)
 
@@ -65,7 +111,7 @@ def test_a_second_version_waits_for_a_split(capsys):
     assert Arm.objects.get(split__status="current").version.number == 1
 
 
-def test_a_second_version_goes_live_where_that_is_said(capsys):
+def test_a_second_version_goes_live_where_that_is_said(alone, capsys):
     call_command("import_model", "fruit", FILE)
     call_command("import_model", "fruit", FILE, "--live")
 
@@ -110,7 +156,7 @@ class TestRefused:
         assert not Split.objects.exists()
         assert CheckRun.objects.get().state == "failed"
 
-    def test_the_version_before_it_still_answers(self, bad):
+    def test_the_version_before_it_still_answers(self, alone, bad):
         call_command("import_model", "fruit", FILE)
 
         with pytest.raises(CommandError, match="fruit 2"):
@@ -119,7 +165,7 @@ class TestRefused:
         (arm,) = Arm.objects.filter(split__status="current")
         assert arm.version.number == 1
 
-    def test_the_mended_file_is_version_2_and_goes_live_by_itself(self, bad, capsys):
+    def test_the_mended_file_is_version_2_and_goes_live_by_itself(self, alone, bad, capsys):
         with pytest.raises(CommandError):
             call_command("import_model", "fruit", bad)
 

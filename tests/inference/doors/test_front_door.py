@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from django.db import DatabaseError
 
-from inference.checks.services import import_version
 from inference.doors import asking
 from inference.doors.limits.admission import Gate
 from inference.doors.limits.minutes import Minutes
@@ -32,6 +31,7 @@ from roundhouse.front_door import FrontDoor
 from roundhouse.handler import Handler
 from tests.factories import a_key, a_model, an_actor
 from tests.inference.doors.oip.wire import in_binary
+from tests.inference.importing import import_live
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -149,9 +149,7 @@ def live(transactional_db, settings):
 
 
 def _import() -> Version:
-    return import_version(
-        slug="ripeness", path=EXAMPLE / "model.onnx", options=session_options(), by=an_actor()
-    )
+    return import_live(slug="ripeness", path=EXAMPLE / "model.onnx", options=session_options())
 
 
 @pytest.fixture

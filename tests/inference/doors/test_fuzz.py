@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.checks.services import import_version
 from inference.doors.grpc import inference_service
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
@@ -31,9 +30,10 @@ from inference.serving import runtime, services
 from inference.serving.plans import session_options
 from registry.access.keys import ring
 from roundhouse.problems import answer_to, status_of
-from tests.factories import a_key, an_actor
+from tests.factories import a_key
 from tests.inference.doors.oip.wire import packed
 from tests.inference.engine.onnx_models import identity, save, value
+from tests.inference.importing import import_live
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,9 +74,7 @@ MODELS = {
 def asking(tmp_path):
     """Whoever asks, with all six models live; a function that gives a model's signature."""
     for slug, make in MODELS.items():
-        import_version(
-            slug=slug, path=make(tmp_path / f"{slug}.onnx"), options=session_options(), by=an_actor()
-        )
+        import_live(slug=slug, path=make(tmp_path / f"{slug}.onnx"), options=session_options())
     runtime.start()
     ring.clear()
     yield ring.admit(a_key()[1]).principal

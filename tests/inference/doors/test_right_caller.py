@@ -15,7 +15,7 @@ import pytest
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from tests.inference.doors.oip.wire import in_binary, received
 from tests.inference.engine.onnx_models import identity
-from tests.processes import free_port, manage, serving
+from tests.processes import free_port, import_live, manage, serving
 
 pytestmark = pytest.mark.alone
 REQUESTS, CALLERS = 10_000, 24
@@ -146,8 +146,7 @@ class Server:
 def server(tmp_path_factory):
     folder, grpc_port = tmp_path_factory.mktemp("echo"), free_port()
     model, data = identity(folder / "echo.onnx", "INT64"), folder / "data"
-    for command in (["migrate"], ["import_model", "echo", model]):
-        done = manage(*command, DATA=data)
+    for done in (manage("migrate", DATA=data), import_live("echo", model, DATA=data)):
         assert done.returncode == 0, done.stderr
     with serving(folder, "--demo", GRPC_PORT=grpc_port, GRPC_THREADS=32) as served:
         served.wait_ready()

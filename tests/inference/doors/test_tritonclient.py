@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from inference.engine.signature import DTYPES
 from tests.peers import tritonclient_python
-from tests.processes import free_port, get, manage, serving, wait_until
+from tests.processes import free_port, get, import_live, serving, wait_until
 
 ELEMENT = {
     "BOOL": TensorProto.BOOL, "FP16": TensorProto.FLOAT16, "FP32": TensorProto.FLOAT, "FP64": TensorProto.DOUBLE,
@@ -55,7 +55,7 @@ def called(tmp_path_factory):
     with serving(folder, "--demo", GRPC_PORT=port) as served:
         served.wait_ready()
         key = served.credentials["api_key"]
-        registered = manage("import_model", "echo", _echo(folder / "echo.onnx"), DATA=served.data)
+        registered = import_live("echo", _echo(folder / "echo.onnx"), DATA=served.data)
         assert registered.returncode == 0, registered.stderr
         ready = f"{served.url}/v2/models/echo/ready"
         wait_until(  # in every web process; the kernel deals connections out to them

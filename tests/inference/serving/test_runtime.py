@@ -7,7 +7,6 @@ from contextlib import suppress
 import pytest
 
 from inference.checks.models import ProbePass
-from inference.checks.services import import_version
 from inference.engine import errors as engine
 from inference.engine.fake import HANG, FakeBackend, FakeModel
 from inference.errors import Loading, Stopping
@@ -22,6 +21,7 @@ from registry.errors import NoLiveVersion
 from registry.traffic.models import WHOLE
 from registry.traffic.services import set_split
 from tests.factories import a_model, an_actor
+from tests.inference.importing import import_live
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,7 @@ ROW = {"features": [[0.2, 0.8, 0.3]]}
 
 
 def _import(**options) -> Version:
-    return import_version(slug="ripeness", path=EXAMPLE, options=session_options(), by=an_actor(), **options)
+    return import_live(slug="ripeness", path=EXAMPLE, options=session_options(), **options)
 
 
 @pytest.fixture
@@ -96,11 +96,10 @@ def test_runtime_upgrade_probes_again(runtime):
 
 def test_changed_file_is_not_served_and_others_are(runtime):
     version = _import()
-    import_version(
+    import_live(
         slug="other",
         path=ROOT / "examples" / "demand" / "model.onnx",
         options=session_options(),
-        by=an_actor(),
     )
     path = artifacts.path_of(version.artifact.sha256)
     path.write_bytes(path.read_bytes()[:-1] + b"\0")

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from inference.checks.services import import_version
 from inference.serving import runtime
 from inference.serving.plans import session_options
 from registry.access.keys import ring
-from tests.factories import a_key, an_actor
+from tests.factories import a_key
 from tests.inference.doors.oip.wire import in_binary, received
+from tests.inference.importing import import_live
 from tests.processes import ROOT
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.inference.doors.routes")]
@@ -22,7 +22,7 @@ MODEL = "/v2/models/ripeness"
 @pytest.fixture(autouse=True)
 def live(transactional_db, settings):
     settings.PREDICT_BINARY_BYTES = 64 << 20
-    import_version(slug="ripeness", path=EXAMPLE / "model.onnx", options=session_options(), by=an_actor())
+    import_live(slug="ripeness", path=EXAMPLE / "model.onnx", options=session_options())
     runtime.start()
     yield
     runtime.stop()

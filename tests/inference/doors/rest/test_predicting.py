@@ -9,7 +9,6 @@ import pytest
 from django.db import DatabaseError
 from django.utils import timezone
 
-from inference.checks.services import import_version
 from inference.measure.selectors import arms_between
 from inference.serving import request_id, runtime
 from inference.serving.plans import session_options
@@ -19,6 +18,7 @@ from registry.access.services import revoke_key
 from registry.catalogue.models import Model, Version
 from registry.traffic.services import stop_model
 from tests.factories import a_key, an_actor
+from tests.inference.importing import import_live
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -34,13 +34,12 @@ def key():
 
 @pytest.fixture
 def live(transactional_db):
-    import_version(
+    import_live(
         slug="ripeness",
         path=ROOT / "examples" / "ripeness" / "model.onnx",
         task="classification",
         task_config={"labels": ["unripe", "ripe", "overripe"], "scores": "probabilities"},
         options=session_options(),
-        by=an_actor(),
     )
     runtime.start()
     yield

@@ -76,6 +76,7 @@ def housed(folder, **variables):
         served.wait_ready()
         house = House(served, **variables)
         house.wait_for_engines()
+        assert house.manage("approval_rule", "demand", "off", "--reason", "a test").returncode == 0
         yield house
 
 
