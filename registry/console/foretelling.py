@@ -12,7 +12,14 @@ from registry.access.policies import Right, rights_of_scopes
 from registry.catalogue.models import Model, Version
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Hold
-from registry.traffic.selectors import ShownArm, live_arms, open_holds, versions_once_live, waiting_split
+from registry.traffic.selectors import (
+    ShownArm,
+    live_arms,
+    open_holds,
+    open_requests,
+    versions_once_live,
+    waiting_split,
+)
 
 
 def shares_of(arms: Iterable[ShownArm]) -> str:
@@ -86,7 +93,13 @@ def of_reshuffling(model: Model) -> list[str]:
 
 
 def of_splitting(model: Model) -> list[str]:
-    return _overtakes(model)
+    if not model.needs_approval:
+        return _overtakes(model)
+    rule = (
+        f"{model.slug} asks for two people: shares that give a version more go out as a request, which somebody else"
+        " has to approve. Shares that only go back to the leading version are set at once."
+    )
+    return [rule, *_overtakes(model)]
 
 
 def of_rolling_back(model: Model) -> list[str]:
@@ -120,12 +133,15 @@ def _capital(text: str) -> str:
 
 
 def _overtakes(model: Model) -> list[str]:
-    waiting = waiting_split(model)
-    return (
-        [f"Split {waiting.split.number} waits to become current; this one takes its place."]
-        if waiting
-        else []
-    )
+    waiting, asked = waiting_split(model), open_requests(model).count()
+    told = []
+    if waiting:
+        told.append(f"Split {waiting.split.number} waits to become current; this one takes its place.")
+    if asked:
+        told.append(
+            f"{asked} open request{'s' if asked > 1 else ''} will be overtaken once another split is set."
+        )
+    return told
 
 
 def _since(model: Model, kind: Hold.Kind) -> str:

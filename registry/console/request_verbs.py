@@ -3,18 +3,16 @@
 from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.console.forms import ReasonForm
-from registry.console.verbs import Verb
+from registry.console.verbs import Verb, told_split
 from registry.record.actors import Actor
 from registry.traffic import services as traffic
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_transitions import Status
-from registry.traffic.selectors import waiting_for
 
 
 def _approve(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
     split = traffic.approve_request(request=request, reason=form.cleaned_data["reason"], by=by)
-    waiting = waiting_for(split)
-    return f"Approved. {split} is {waiting.told if waiting is not None else split.status}."
+    return f"Approved. {told_split(split)}"
 
 
 def _reject(request: SplitRequest, form: ReasonForm, by: Actor) -> str:

@@ -24,7 +24,7 @@ from registry.console.forms import (
 )
 from registry.record.actors import Actor
 from registry.traffic import services as traffic
-from registry.traffic.models import Hold, Split
+from registry.traffic.models import Hold, Split, SplitRequest
 from registry.traffic.selectors import current_split, open_holds, previous_split, waiting_for
 
 
@@ -42,7 +42,7 @@ class Verb:
 
 
 def _set_split(_row: Model | Version, form: SplitForm, by: Actor) -> str:
-    split = traffic.set_split(
+    written = traffic.set_or_ask(
         model=form.row,
         arms=form.arms,
         shadows=form.shadows,
@@ -50,7 +50,9 @@ def _set_split(_row: Model | Version, form: SplitForm, by: Actor) -> str:
         expected_revision=form.cleaned_data["seen"],
         by=by,
     )
-    return _said(split)
+    if isinstance(written, SplitRequest):
+        return f"Asked for, as {written}: somebody else has to approve it."
+    return told_split(written)
 
 
 def _roll_back(model: Model, form: RollBackForm, by: Actor) -> str:
@@ -61,10 +63,11 @@ def _roll_back(model: Model, form: RollBackForm, by: Actor) -> str:
         expected_revision=form.cleaned_data["seen"],
         by=by,
     )
-    return _said(split)
+    return told_split(split)
 
 
-def _said(split: Split) -> str:
+def told_split(split: Split) -> str:
+    """What became of a split that was just written."""
     waiting = waiting_for(split)
     return f"{split} is {waiting.told if waiting is not None else split.status}."
 
