@@ -13,18 +13,27 @@ class InferenceConfig(AppConfig):
         import inference.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from inference.jobs import ending
         from inference.jobs.panels import draw_jobs
+        from inference.measure import panels as measured
+        from inference.serving.stewarding import memory_gate
+        from inference.serving.stewarding.panels import draw_sick
         from inference.serving.stewarding.readiness import engines_are_warm, warm_everywhere
         from inference.try_it.panels import draw_for_model, draw_for_version
         from registry.access.roles import sync_roles
-        from registry.console import Place, register_panel
+        from registry.console import Place, register_columns, register_panel
         from registry.record.kinds import register_kind
+        from registry.traffic.gates import register_gate
         from registry.traffic.readiness import register_readiness
         from registry.traffic.warmth import register_warmth
 
         register_readiness(engines_are_warm)
         register_warmth(warm_everywhere)
+        register_gate(memory_gate.NAME, memory_gate.has_room)
         for kind, sentence in ending.KINDS.items():
             register_kind(kind, sentence)
+        register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)
+        register_columns(name="measured", titles=measured.COLUMNS, cells=measured.draw_columns)
+        register_panel(name="figures", place=Place.MODEL, render=measured.draw_for_model, order=5)
+        register_panel(name="figures", place=Place.VERSION, render=measured.draw_for_version, order=7)
         register_panel(name="try it", place=Place.MODEL, render=draw_for_model, order=10)
         register_panel(name="try it", place=Place.VERSION, render=draw_for_version, order=10)
         register_panel(name="jobs", place=Place.MODEL, render=draw_jobs, order=20)

@@ -56,18 +56,16 @@ class Series:
                 named.add_all(counts)
         return sorted(found.values(), key=lambda one: (-one.split, one.arm, one.version_id))
 
-    def by_version(self, version_id: int) -> list[Counts | None]:
-        """What a version answered in each step, whatever the split; None where nobody asked it."""
-        return [self._of(version_id, moment) for moment in self.moments]
+    def versions_at(self, moment: datetime) -> dict[int, Counts]:
+        """What each version answered in the step that begins then, whatever the split."""
+        found: dict[int, Counts] = {}
+        for key, counts in self.steps.get(moment, {}).items():
+            found.setdefault(key.version_id, Counts()).add_all(counts)
+        return found
 
-    def _of(self, version_id: int, moment: datetime) -> Counts | None:
-        parts = [c for key, c in self.steps.get(moment, {}).items() if key.version_id == version_id]
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        total = Counts()
-        for part in parts:
-            total.add_all(part)
-        return total
+    def by_version(self, version_id: int) -> list[Counts | None]:
+        """What a version answered in each step; None where nobody asked it."""
+        return [self.versions_at(moment).get(version_id) for moment in self.moments]
 
 
 class _Row(NamedTuple):
@@ -82,14 +80,10 @@ def arms_between(*, model_id: int, start: datetime, end: datetime) -> list[ArmSu
     return series_between(model_id=model_id, start=start, end=end, step=end - start).arms()
 
 
-def series_between(
-    *, model_id: int, start: datetime, end: datetime, step: timedelta, version_id: int | None = None
-) -> Series:
-    """The arms of a Model, or only those of one version, step by step; one query."""
+def series_between(*, model_id: int, start: datetime, end: datetime, step: timedelta) -> Series:
+    """The arms of a Model, step by step; one query."""
     series = Series(start, end, step)
     for row in _rows([model_id], start, end):
-        if version_id is not None and row.key.version_id != version_id:
-            continue
         moment = start + (row.minute - start) // step * step
         counts = series.steps.setdefault(moment, {}).setdefault(row.key, Counts())
         counts.add(*row.numbers, row.buckets)

@@ -1,9 +1,12 @@
 """What every request gets: an id, and headers that keep a browser from running what is not ours."""
 
 from collections.abc import Callable
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from inference.doors import hot
 from roundhouse.request_ids import id_for
@@ -52,3 +55,27 @@ class ContentSecurityMiddleware:
             "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         )
         return response
+
+
+ZONE_COOKIE = "rh_zone"
+
+
+class ViewersZoneMiddleware:
+    """Write the admin's times, and read those that people type, in the zone that their browser told: see zone.js."""
+
+    def __init__(self, get_response: View) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path.startswith("/admin/"):
+            return self.get_response(request)
+        with timezone.override(_zone(request.COOKIES.get(ZONE_COOKIE, ""))):
+            return self.get_response(request)
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """The named zone; None, which means UTC, for what is not one."""
+    try:
+        return ZoneInfo(unquote(name)) if name else None
+    except (ValueError, LookupError, OSError):
+        return None

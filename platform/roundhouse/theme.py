@@ -11,6 +11,10 @@ def stylesheet(_request: HttpRequest) -> str:
     return static("roundhouse/console.css")
 
 
+def zone_script(_request: HttpRequest) -> str:
+    return static("roundhouse/zone.js")
+
+
 def favicon(_request: HttpRequest) -> str:
     return static("roundhouse/mark.svg")
 

@@ -1,6 +1,6 @@
-"""Panels: what apps above show on the registry's pages, without the registry importing them."""
+"""Panels and columns: what apps above show on the registry's pages, without the registry importing them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,8 @@ log = structlog.get_logger("roundhouse.console")
 
 # Gets the request and the page's row (None on the home page); returns rendered HTML, or "" to show nothing.
 Render = Callable[[HttpRequest, Any], SafeString | str]
+# Gets the request and the Models of a page at once; returns by Model id one rendered cell for each title.
+Cells = Callable[[HttpRequest, Sequence[Any]], Mapping[int, Sequence[SafeString | str]]]
 
 
 class Place(StrEnum):
@@ -30,7 +32,16 @@ class Panel:
     order: int
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Cells that belong together in the home page's table of Models."""
+
+    titles: Sequence[str]
+    cells: Cells
+
+
 _panels: dict[tuple[Place, str], Panel] = {}
+_columns: dict[str, Columns] = {}
 
 
 def register_panel(*, name: str, place: Place, render: Render, order: int = 100) -> None:
@@ -38,11 +49,34 @@ def register_panel(*, name: str, place: Place, render: Render, order: int = 100)
     _panels[place, name] = Panel(name, place, render, order)
 
 
+def register_columns(*, name: str, titles: Sequence[str], cells: Cells) -> None:
+    """Add columns to the home page's table of Models; registering a name again replaces them."""
+    _columns[name] = Columns(titles, cells)
+
+
 def panels_for(place: Place, request: HttpRequest, row: Any = None) -> list[SafeString | str]:
     """Draw the panels of a page in their order. One that fails says so, and the page stands."""
     wanted = sorted((panel for panel in _panels.values() if panel.place is place), key=lambda one: one.order)
     drawn = [_draw(panel, request, row) for panel in wanted]
     return [html for html in drawn if html]
+
+
+def columns_for(
+    request: HttpRequest, models: Sequence[Any]
+) -> tuple[list[str], dict[int, list[SafeString | str]]]:
+    """The titles, and each Model's cells in their order. Columns that fail are left out, and the page stands."""
+    titles: list[str] = []
+    cells: dict[int, list[SafeString | str]] = {model.pk: [] for model in models}
+    for name, columns in _columns.items():
+        try:
+            found = columns.cells(request, models)
+        except Exception as error:
+            log.error("columns failed", columns=name, exc_info=error)
+            continue
+        titles += columns.titles
+        for model_id, own in cells.items():
+            own += found.get(model_id, [""] * len(columns.titles))
+    return titles, cells
 
 
 def _draw(panel: Panel, request: HttpRequest, row: Any) -> SafeString | str:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from registry.console.time_plots import round_up
+
 WIDTH, HEIGHT = 440, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 40
 _MOST_TICKS = 8
@@ -48,7 +50,7 @@ def profile_plot(profiles: Iterable[tuple[str, Any]]) -> Plot | None:
     if not series:
         return None
     batches = sorted({batch for _, points in series for batch, _ in points})
-    top = _round_up(max(ms for _, points in series for _, ms in points))
+    top = round_up(max(ms for _, points in series for _, ms in points))
 
     def x(batch: float) -> str:
         span = math.log2(batches[-1]) - math.log2(batches[0])
@@ -93,10 +95,3 @@ def _told(label: str, points: Profile) -> str:
     """The plot for those who hear it."""
     ends = [points[0], points[-1]] if len(points) > 1 else points
     return f"{label}: {', '.join(f'{batch:g} rows in {ms:.3g} ms' for batch, ms in ends)}"
-
-
-def _round_up(value: float) -> float:
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999)

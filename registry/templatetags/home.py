@@ -7,8 +7,9 @@ from django import template
 from django.utils import timezone
 from django.utils.timesince import timesince
 
+from registry.access.policies import Right
 from registry.console import Place
-from registry.console.panels import panels_for
+from registry.console.panels import columns_for, panels_for
 from registry.console.selectors import changes_lately, live_rows
 from registry.record.actors import Actor
 
@@ -22,10 +23,13 @@ def home(context: dict[str, Any]) -> dict[str, Any]:
         request.actor
     )  # not registry.theme's actor(): the theme loads this library while it loads itself
     rows, has_more = live_rows(by)
+    titles, cells = columns_for(request, [row["model"] for row in rows])
     return {
-        "rows": rows,
+        "rows": [{**row, "cells": list(zip(titles, cells[row["model"].pk], strict=True))} for row in rows],
+        "titles": titles,
         "has_more": has_more,
         "changes": changes_lately(by),
+        "may_read_record": Right.READ_RECORD in by.rights,
         "panels": panels_for(Place.HOME, request),
     }
 

@@ -242,5 +242,5 @@ def test_the_poll_and_the_page_ask_few_queries(client, signed_in, django_assert_
 
     with django_assert_max_num_queries(8):
         client.get(page_of(version, "checks"))
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(28):
         client.get(page_of(version))

@@ -114,5 +114,5 @@ def test_the_page_asks_the_same_however_many_results(client, signed_in, django_a
     signed_in(Role.OPERATOR)
     client.get(page_of(model))
 
-    with django_assert_max_num_queries(27):
+    with django_assert_max_num_queries(38):
         client.get(page_of(model))

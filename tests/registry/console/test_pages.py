@@ -312,7 +312,7 @@ def test_home_asks_the_same_however_many_models_there_are(client, signed_in, dja
         a_live_model(90, 10)
     signed_in(Role.OPERATOR)
 
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(18):
         page = client.get(reverse("admin:index")).content.decode()
 
     assert page.count("rh-split") >= 12

@@ -1,0 +1,52 @@
+"""On a Model's page: who was live at a moment that somebody asks about."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from registry.catalogue.models import Model
+from registry.errors import Invalid
+from registry.traffic.selectors import LiveAt, live_at
+
+_FORM = "%Y-%m-%dT%H:%M"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveThen:
+    """The question as it was typed, and its answer or what is wrong with it."""
+
+    typed: str
+    latest: str  # the newest moment that may be asked about, in the viewer's zone
+    answer: LiveAt | None = None
+    problem: str = ""
+
+
+def live_then(request: HttpRequest, model: Model) -> LiveThen:
+    """Answer what `?at=` asks; a moment without an offset is one of the viewer's zone."""
+    typed, latest = request.GET.get("at", ""), timezone.localtime().strftime(_FORM)
+    if not typed:
+        return LiveThen("", latest)
+    at = _moment(typed)
+    if at is None:
+        return LiveThen("", latest, problem="That is no day and time; write it like 2026-01-31 14:05.")
+    shown = timezone.localtime(at).strftime(_FORM)
+    try:
+        return LiveThen(shown, latest, answer=live_at(model, at))
+    except Invalid as error:
+        return LiveThen(shown, latest, problem=str(error))
+
+
+def _moment(typed: str) -> datetime | None:
+    try:
+        found = parse_datetime(typed)
+    except ValueError:
+        return None
+    if found is None:
+        return None
+    try:
+        return timezone.make_aware(found) if timezone.is_naive(found) else found
+    except (OverflowError, ValueError):
+        return None
