@@ -21,6 +21,7 @@ from registry.traffic.models import SplitRequest
 from registry.traffic.request_transitions import Status
 from registry.traffic.selectors import (
     ShownArm,
+    asked_arms,
     asked_shares,
     live_arms,
     open_requests,
@@ -66,10 +67,6 @@ def shown_request(request: SplitRequest) -> ShownRequest:
     arms, _shadows = asked_shares(request)
     gates = [gate.told() for gate in gates_for(plan_for(request.model, arms))]
     return ShownRequest(request, live_arms(request.model), gates)
-
-
-def asked_arms(request: SplitRequest) -> list[ShownArm]:
-    return [ShownArm(int(number), share, []) for number, share in request.arms.items()]
 
 
 def draw_requests(request: HttpRequest, model: Model) -> SafeString | str:

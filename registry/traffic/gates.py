@@ -104,7 +104,9 @@ def _checked(version: Version) -> Gate:
         return Gate("checks", Outcome.WARNED, f"{named.capitalize()} is ready, and is being checked again.")
     lines = list(run.lines.all())
     passed = sum(line.state == LineState.PASSED for line in lines)
-    told = f"{named.capitalize()}: {passed} of {len(lines)} checks passed with ONNX Runtime {run.runtime_version}."
+    skipped = sum(line.state == LineState.SKIPPED for line in lines)
+    told = f"{named.capitalize()}: {passed} checks passed with ONNX Runtime {run.runtime_version}"
+    told += f", {skipped} had nothing to look at." if skipped else "."
     doubtful = [line for line in lines if line.state == LineState.FAILED]
     if doubtful:
         reasons = " ".join(line.reason for line in doubtful)

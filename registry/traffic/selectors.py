@@ -181,7 +181,13 @@ def asked_shares(request: SplitRequest) -> tuple[dict[Version, int], dict[Versio
 
 def told_shares(request: SplitRequest) -> str:
     """What is asked for, in words: version 3 90 %, version 4 10 %."""
-    return ", ".join(f"version {number} {share / 100:g} %" for number, share in request.arms.items())
+    return ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in asked_arms(request))
+
+
+def asked_arms(request: SplitRequest) -> list[ShownArm]:
+    """What is asked for, in the order of the versions."""
+    shares = sorted((int(number), share) for number, share in request.arms.items())
+    return [ShownArm(number, share, []) for number, share in shares]
 
 
 def requests_for(by: Actor) -> QuerySet[SplitRequest]:
