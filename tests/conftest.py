@@ -14,7 +14,7 @@ from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
 
 IN_CI = bool(os.environ.get("CI"))
 WITH_SERVICES = bool(os.environ.get("ROUNDHOUSE_TEST_SERVICES"))
-_DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+_DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "profile"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -56,6 +56,12 @@ def _skip(item: pytest.Item, reason: str) -> None:
 @pytest.fixture
 def fail_instead_of_skip(request: pytest.FixtureRequest) -> None:
     pytest.fail(f"in CI nothing is skipped: {dict(request.node.user_properties)['missing']}")
+
+
+@pytest.fixture(scope="session")
+def profile() -> str:
+    """The profile that this run is for: what starts its own servers starts those of the other one in the other run."""
+    return "production" if WITH_SERVICES else "embedded"
 
 
 def _missing_services() -> str | None:

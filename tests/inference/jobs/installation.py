@@ -1,22 +1,25 @@
 """A Roundhouse of its own for jobs: its database, its broker, its workers as processes that can be killed."""
 
+import atexit
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
+import tempfile
 import uuid
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import psycopg
 
 from tests.inference.engine import onnx_models
 from tests.inference.jobs.ledger_checker import Chunk, Job, problems, read_client_log, read_worker_logs
-from tests.processes import ROOT, clean_environment, is_running, manage, wait_until
+from tests.processes import ROOT, clean_environment, import_live, manage, wait_until
 
 HERE = Path(__file__).parent
 LEASE_S = 3
@@ -36,11 +39,20 @@ class Installation:
         self._replaced: set[int] = set()
         self.client_logs: list[Path] = []
         self._clients: list[subprocess.Popen] = []
-        self._run("migrate", "--verbosity", "0")
 
-    def bring_model(self, slug="double"):
+    def prepare(self):
+        """Bring what `make_database` makes; where it is files, they are made once and copied."""
+        if "DATABASE_URL" in self.variables:
+            self.make_database()
+        else:
+            shutil.copytree(_prepared_data(), self.variables["DATA"])
+
+    def make_database(self):
+        """Tables, and a Model that answers twice its input."""
+        self._run("migrate", "--verbosity", "0")
         path = onnx_models.scaled(self.folder / "double.onnx", 2.0, columns=1)
-        self._run("import_model", slug, str(path))
+        done = import_live("double", path, timeout=120, **self.variables)
+        assert done.returncode == 0, done.stderr
 
     def start_worker(self, *changes):
         """`changes` take a guard away, or make a row deadly; see worker_child."""
@@ -50,11 +62,14 @@ class Installation:
         self.workers.append(worker)
         return worker
 
+    def log_of(self, worker) -> Path:
+        return self.folder / f"worker-{self.workers.index(worker)}.log"
+
     def output_of(self, worker) -> str:
-        return (self.folder / f"worker-{self.workers.index(worker)}.log").read_text(errors="replace")
+        return self.log_of(worker).read_text(errors="replace")
 
     def wait_for_worker(self, worker):
-        wait_until(lambda: "jobs are taken" in self.output_of(worker), within_s=60, what="a worker")
+        wait_until(lambda: "jobs are taken" in self.output_of(worker), within_s=120, what="a worker")
         return worker
 
     def start_client(self, jobs, *, rows=1, deaths=0):
@@ -150,11 +165,20 @@ class Installation:
         return environ
 
 
+@cache
+def _prepared_data() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="roundhouse-prepared-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = Installation(folder)
+    made.make_database()
+    return made.variables["DATA"]
+
+
 @contextmanager
 def installed(folder, **variables):
     made = Installation(folder, **variables)
     try:
-        made.bring_model()
+        made.prepare()
         yield made
     finally:
         made.end()
@@ -175,27 +199,44 @@ def a_database(server_url):
 
 
 class Killer:
-    """Kills one of the living workers now and then, with a seed that is printed where a test fails."""
+    """Kills workers that work: each when it has taken so many chunks, by dice whose seed is shown where a test fails."""
 
-    def __init__(self, installation, kills, *, every_s, seed):
+    def __init__(self, installation, kills, *, after_chunks, seed):
         self._installation, self._left = installation, kills
-        self._random = random.Random(seed)
-        self._every_s = every_s
-        self._due_at = time.monotonic() + self._pause()
-
-    def _pause(self):
-        return self._random.uniform(*self._every_s)
+        self._dice = random.Random(seed)
+        self._after_chunks = after_chunks
+        self._taken: dict[int, _Count] = {}  # by the worker's process id
+        self._goal = self._dice.randint(*after_chunks)
 
     def tend(self):
         self._installation.revive()
-        if self._left and time.monotonic() >= self._due_at:
-            alive = [worker for worker in self._installation.workers if is_running(worker.pid)]
-            busy = [worker for worker in alive if worker.poll() is None]
-            if busy:
-                self._random.choice(busy).kill()
+        for worker in self._installation.workers:
+            if self._left and worker.poll() is None and self._chunks_of(worker) >= self._goal:
+                worker.kill()
                 self._left -= 1
-            self._due_at = time.monotonic() + self._pause()
+                self._goal = self._dice.randint(*self._after_chunks)
+
+    def _chunks_of(self, worker) -> int:
+        if worker.pid not in self._taken:
+            self._taken[worker.pid] = _Count(self._installation.log_of(worker), b'"chunk taken"')
+        return self._taken[worker.pid].so_far()
 
     @property
     def is_done(self):
         return self._left == 0
+
+
+class _Count:
+    """How often a file that grows has these words; each part of it is read once."""
+
+    def __init__(self, path, words):
+        self._path, self._words = path, words
+        self._count, self._read_to = 0, 0
+
+    def so_far(self) -> int:
+        with self._path.open("rb") as file:
+            file.seek(self._read_to)
+            whole_lines = file.read().rpartition(b"\n")[0]
+        self._read_to += len(whole_lines)
+        self._count += whole_lines.count(self._words)
+        return self._count

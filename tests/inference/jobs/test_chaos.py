@@ -64,7 +64,7 @@ def test_nothing_accepted_is_lost_and_nothing_is_answered_twice(tmp_path, redis,
     with installed(tmp_path, DATABASE_URL=postgres.url, REDIS_URL=redis.url) as house:
         for _ in range(2):
             house.start_worker()
-        killer = Killer(house, kills=KILLS, every_s=(3.0, 6.0), seed=seed)
+        killer = Killer(house, kills=KILLS, after_chunks=(50, 400), seed=seed)
         misfortunes = Misfortunes(redis, postgres, random.Random(seed))
 
         def tend():
@@ -77,5 +77,6 @@ def test_nothing_accepted_is_lost_and_nothing_is_answered_twice(tmp_path, redis,
 
         assert killer.is_done
         assert misfortunes.are_over
+        assert house.said("lease lost")
         assert house.problems() == [], f"seed {seed}"
         assert len(house.sent()) == JOBS
