@@ -4,6 +4,7 @@ from registry.access.models import ApiKey, ObjectScope, Tenant
 from registry.api_base.models import IdempotencyRecord
 from registry.catalogue.models import (
     Alias,
+    AliasGuard,
     AliasMove,
     Artifact,
     Model,
@@ -27,6 +28,7 @@ from registry.traffic.models import Arm, Hold, Split, SplitRequest
 
 __all__ = [
     "Alias",
+    "AliasGuard",
     "AliasMove",
     "ApiKey",
     "Arm",

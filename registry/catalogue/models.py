@@ -289,6 +289,34 @@ class AliasMove(WrittenOnce):
         return f"{self.alias} → {self.version.number}"
 
 
+class AliasGuard(models.Model):
+    """Who may move an alias of this name; where there is none, whoever may move aliases. The alias need not exist yet."""
+
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="alias_guards")
+    name = models.CharField(max_length=64, validators=[SLUG])
+    people = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")
+    keys = models.ManyToManyField("registry.ApiKey", blank=True, related_name="+")
+    revision = models.PositiveIntegerField(default=1, editable=False)
+    reason = models.CharField(max_length=MAX_REASON, editable=False)
+    made_by = models.CharField("made by", max_length=200, editable=False)
+    made_at = models.DateTimeField("made at", editable=False)
+
+    class Meta:
+        ordering = ["model", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "name"], name="alias_guard_per_name"),
+            models.CheckConstraint(
+                condition=Q(name__regex=r"\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\Z"),
+                name="alias_guard_name_is_one",
+            ),
+            models.CheckConstraint(condition=~Q(name=CHAMPION), name="alias_guard_not_of_champion"),
+            models.CheckConstraint(condition=~Q(reason=""), name="alias_guard_says_why"),
+        ]
+
+    def __str__(self) -> str:
+        return f"guard of {self.model.slug}@{self.name}"
+
+
 class RouteClock(models.Model):
     """One row: how many changes that routing depends on there have been, and when the last one was."""
 

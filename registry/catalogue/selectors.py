@@ -1,9 +1,11 @@
 """Reads of the catalogue that join, and find by the names that people use."""
 
-from django.db.models import QuerySet
+from django.contrib.auth.models import User
+from django.db.models import Prefetch, QuerySet
 
+from registry.access.models import ApiKey
 from registry.access.selectors import in_scope, visible_models
-from registry.catalogue.models import Alias, AliasMove, Artifact, Model, ServingSettings, Version
+from registry.catalogue.models import Alias, AliasGuard, AliasMove, Artifact, Model, ServingSettings, Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 from registry.errors import NotFound
 from registry.record.actors import Actor
@@ -46,6 +48,24 @@ def aliases_for(by: Actor) -> QuerySet[Alias]:
 
 def moves_for(by: Actor) -> QuerySet[AliasMove]:
     return in_scope(AliasMove.objects.select_related("alias__model", "version"), by, model="alias__model_id")
+
+
+def guards_for(by: Actor) -> QuerySet[AliasGuard]:
+    return in_scope(_guards(), by)
+
+
+def guard_of(model: Model, name: str) -> AliasGuard | None:
+    return _guards().filter(model=model, name=name).first()
+
+
+def guards_by_name(model: Model) -> dict[str, AliasGuard]:
+    return {guard.name: guard for guard in _guards().filter(model=model)}
+
+
+def _guards() -> QuerySet[AliasGuard]:
+    return AliasGuard.objects.select_related("model").prefetch_related(
+        Prefetch("people", User.objects.order_by("username")), Prefetch("keys", ApiKey.objects.order_by("pk"))
+    )
 
 
 def serving_for(by: Actor) -> QuerySet[ServingSettings]:

@@ -2,6 +2,7 @@
 
 from registry.catalogue.services.aliases import move_alias, retire_alias
 from registry.catalogue.services.downloads import export_artifact, follow_link, make_download_link
+from registry.catalogue.services.guards import guard_alias, unguard_alias
 from registry.catalogue.services.models import ModelChanges, create_model, edit_model, why_not_move
 from registry.catalogue.services.serving import change_serving
 from registry.catalogue.services.versions import (
@@ -22,6 +23,7 @@ __all__ = [
     "export_artifact",
     "fail_check",
     "follow_link",
+    "guard_alias",
     "make_download_link",
     "move_alias",
     "pass_check",
@@ -29,5 +31,6 @@ __all__ = [
     "retire_alias",
     "start_check",
     "unarchive_version",
+    "unguard_alias",
     "why_not_move",
 ]

@@ -6,6 +6,7 @@ from django.db.models import F
 from registry.access.policies import Right
 from registry.catalogue.announce import Stamp, lock_model, stamp
 from registry.catalogue.models import CHAMPION, Alias, AliasMove, Model, Version
+from registry.catalogue.policies import check_guard
 from registry.catalogue.validation import check_row, checked_reason
 from registry.errors import Invalid, NotFound, StaleState, VersionNotReady
 from registry.record.actors import Actor
@@ -22,13 +23,17 @@ def move_alias(
     expected_revision: int | None = None,
     by: Actor,
 ) -> Alias:
-    """Point a name at a version, making the name if it is new. `champion` follows the split and nothing else."""
+    """Point a name at a version, making the name if it is new. `champion` follows the split and nothing else.
+
+    Where the name is guarded, only those whom its guard names may do it; the same holds for retiring.
+    """
     by.check(Right.MOVE_ALIAS, model_id=model.pk)
     _refuse_champion(model, name)
     why = checked_reason(reason)
     if version.model_id != model.pk:
         raise Invalid(f"An alias of {model.slug} can only name a version of {model.slug}.")
     present = lock_model(model)
+    check_guard(model=present, name=name, by=by)
     if not Version.objects.get(pk=version.pk).is_servable:
         raise VersionNotReady(f"{version} is not ready; an alias can only name a version that can answer.")
     alias = _found_or_made(present, name)
@@ -44,6 +49,7 @@ def retire_alias(*, alias: Alias, reason: str, expected_revision: int | None = N
     why = checked_reason(reason)
     present = lock_model(alias.model)
     alias = Alias.objects.select_related("model", "version").get(pk=alias.pk)
+    check_guard(model=present, name=alias.name, by=by)
     _check_expected(alias, expected_revision)
     if alias.version is None:
         raise NotFound(f"{alias} points nowhere already.")
@@ -63,7 +69,7 @@ def point_alias(*, alias: Alias, version: Version | None, at: Stamp, reason: str
     if not Alias.objects.filter(pk=alias.pk, revision=alias.revision).update(
         version=version, revision=F("revision") + 1
     ):
-        raise StaleState(f"{alias} was moved at the same moment; look again.")
+        raise StaleState(f"{alias} was changed at the same moment; look again.")
     alias.moves.filter(to_at=None).update(to_at=at.at)
     if version is not None:
         AliasMove.objects.create(
@@ -92,7 +98,7 @@ def _found_or_made(model: Model, name: str) -> Alias:
 
 def _check_expected(alias: Alias, expected_revision: int | None) -> None:
     if expected_revision is not None and alias.revision != expected_revision:
-        raise StaleState(f"{alias} was moved since you read it; look again.")
+        raise StaleState(f"{alias} was changed since you read it; look again.")
 
 
 def _refuse_champion(model: Model, name: str) -> None:

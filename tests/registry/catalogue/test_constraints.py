@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from registry.catalogue.models import (
     Alias,
+    AliasGuard,
     AliasMove,
     Artifact,
     Model,
@@ -111,6 +112,25 @@ def test_alias():
     assert passes(Alias(model=model, name="next"))
     assert not passes(Alias(model=model, name="next"))
     assert not passes(Alias(model=model, name="Next"))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_good"),
+    [
+        ({}, True),
+        ({"name": "other"}, False),
+        ({"name": "Next"}, False),
+        ({"name": "champion"}, False),
+        ({"reason": ""}, False),
+    ],
+    ids=["good", "twice", "upper", "champion", "no reason"],
+)
+def test_alias_guard(values, is_good):
+    model = a_model()
+    AliasGuard.objects.create(model=model, name="other", reason="x", made_at=NOW)
+
+    guard = AliasGuard(**{"model": model, "name": "next", "reason": "x", "made_at": NOW, **values})
+    assert passes(guard) is is_good
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from registry.catalogue.models import Model
+from registry.catalogue.services import unguard_alias
+from registry.management.model_command import ModelCommand
+from registry.record.actors import Actor
+
+
+class Command(ModelCommand):
+    help = "Let everybody who may move aliases of a Model move this one too."
+
+    def add_own_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("alias", help="The alias, without @.")
+        super().add_own_arguments(parser)
+
+    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        unguard_alias(model=model, name=options["alias"], reason=options["reason"], by=by)
+        return f"{model}@{options['alias']} has no guard any more."
