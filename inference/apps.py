@@ -31,7 +31,9 @@ class InferenceConfig(AppConfig):
         for kind, sentence in ending.KINDS.items():
             register_kind(kind, sentence)
         register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)
-        register_columns(name="measured", titles=measured.COLUMNS, cells=measured.draw_columns)
+        register_columns(
+            name="measured", titles=measured.COLUMNS, cells=measured.draw_columns, note=measured.NOTE
+        )
         register_panel(name="figures", place=Place.MODEL, render=measured.draw_for_model, order=5)
         register_panel(name="figures", place=Place.VERSION, render=measured.draw_for_version, order=7)
         register_panel(name="try it", place=Place.MODEL, render=draw_for_model, order=10)

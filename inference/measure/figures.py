@@ -9,8 +9,7 @@ from django.utils import timezone
 from inference.measure.counts import Counts
 from inference.measure.merging import start_of_hour
 from inference.measure.selectors import MINUTE, ArmSummary, Series, written_until
-from inference.measure.words import per_second, percent
-from registry.console.facts import duration
+from inference.measure.words import latency, per_second, percent
 from registry.console.time_plots import LOOKS, TimePlot, time_plot
 
 HOUR = timedelta(hours=1)
@@ -64,6 +63,10 @@ class Told:
     per_second: str
 
     @property
+    def asked(self) -> str:
+        return f"{self.counts.asked:,}"
+
+    @property
     def error_rate(self) -> str:
         rate = self.counts.error_rate
         return "–" if rate is None else percent(rate)
@@ -71,7 +74,8 @@ class Told:
     @property
     def latencies(self) -> list[str]:
         """p50, p95 and p99."""
-        return [_latency(self.counts.latency_s(share)) for share in SHARES]
+        found = [self.counts.latency_s(share) for share in SHARES]
+        return ["–" if seconds is None else latency(seconds) for seconds in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ def figures_of_model(
     plots = [
         _plot("Requests a second", lines, series, period, _rate_of(series), per_second, unasked=0.0),
         _plot("Errors", lines, series, period, lambda _, counts: counts.error_rate, percent, _LEAST_RATE),
-        _plot("p95", lines, series, period, lambda _, counts: counts.latency_s(0.95), duration),
+        _plot("p95", lines, series, period, lambda _, counts: counts.latency_s(0.95), latency),
     ]
     return _figures(series, period, numbers, shares, None, plots, [(label, look) for label, look, _ in lines])
 
@@ -149,7 +153,7 @@ def figures_of_version(
     plots = [
         _plot("Requests a second", lines, series, period, _rate_of(series), per_second, unasked=0.0),
         _plot("Errors", lines, series, period, lambda _, counts: counts.error_rate, percent, _LEAST_RATE),
-        time_plot(", ".join(names), latencies, moments=series.moments, tick=period.tick, write=duration),
+        time_plot(", ".join(names), latencies, moments=series.moments, tick=period.tick, write=latency),
     ]
     legend = [(name, look) for name, look, _ in latencies]
     return _figures(series, period, numbers, shares, version_id, plots, legend)
@@ -257,7 +261,3 @@ def _rate_of(series: Series) -> Callable[[datetime, Counts], float]:
 
 def _version(number: int | None) -> str:
     return f"version {number}" if number is not None else "a version that is gone"
-
-
-def _latency(seconds: float | None) -> str:
-    return "–" if seconds is None else duration(seconds)

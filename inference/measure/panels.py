@@ -19,14 +19,14 @@ from inference.measure.selectors import (
     series_between,
     written_until,
 )
-from inference.measure.words import per_second, percent
+from inference.measure.words import latency, per_second, percent
 from registry.catalogue.models import Model, Version
-from registry.console.facts import duration
 from registry.console.time_plots import sparkline
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, live_arms, with_arms
 
 COLUMNS = ("Requests a second", "Errors", "p95, last hour")
+NOTE = "Requests and errors are those of the last 5 minutes. Each process writes what it counted when a minute ends."
 _LATELY = 5  # minutes that the home page's rates are of
 _ALARMING = 0.01
 _SHOWN_SPLITS, _SHOWN_LOST = 12, 3
@@ -70,7 +70,7 @@ def _cells(steps: Sequence[Counts | None]) -> list[SafeString | str]:
     spark = sparkline(
         "p95 over the last hour",
         [counts.latency_s(0.95) if counts else None for counts in steps],
-        write=duration,
+        write=latency,
     )
     shown = {
         "per_second": per_second(lately.asked / (_LATELY * 60)),

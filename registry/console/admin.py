@@ -15,27 +15,29 @@ from registry.console.comparing import ComparePages
 from registry.console.downloads import DownloadPages, draw_file
 from registry.console.failing import draw_failing
 from registry.console.golden import GoldenPages, draw_golden
+from registry.console.history import draw_history
+from registry.console.incidents import draw_for_home
 from registry.console.lineage import draw_lineage
-from registry.console.live_then import live_then
 from registry.console.panels import Place, panels_for, register_panel
 from registry.console.request_verbs import RULE_VERBS
 from registry.console.split_requests import draw_open_requests, draw_requests
 from registry.console.verb_page import VerbPages
 from registry.console.verbs import MODEL_VERBS, VERSION_VERBS
 from registry.console.waiting import WaitingPages, draw_waiting
-from registry.console.who_may import who_may
+from registry.console.who_may import draw_who_may
 from registry.theme import ModelAdmin, ModelForm, TextInput, actor, display
-from registry.traffic.selectors import arms_of, live_arms, open_holds, with_arms, with_live_arms
-
-_SHOWN_ROWS = 20
+from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 
 register_panel(name="failing checks", place=Place.HOME, render=draw_failing, order=10)
+register_panel(name="incidents", place=Place.HOME, render=draw_for_home, order=0)
 register_panel(name="file", place=Place.VERSION, render=draw_file, order=3)
 register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
 register_panel(name="lineage", place=Place.VERSION, render=draw_lineage, order=1)
 register_panel(name="waiting split", place=Place.MODEL, render=draw_waiting, order=1)
 register_panel(name="requests", place=Place.MODEL, render=draw_requests, order=2)
 register_panel(name="requests", place=Place.HOME, render=draw_open_requests, order=2)
+register_panel(name="history", place=Place.MODEL, render=draw_history, order=8)
+register_panel(name="who may", place=Place.MODEL, render=draw_who_may, order=40)
 register_panel(name="golden set", place=Place.MODEL, render=draw_golden, order=30)
 
 
@@ -99,7 +101,6 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
     readonly_fields = ["slug", "task", "created_at"]
     autocomplete_fields = ["owner"]
     change_form_outer_before_template = "admin/registry/model_card.html"
-    change_form_outer_after_template = "admin/registry/model_history.html"
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         by = actor(request)
@@ -134,19 +135,12 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
         return render_to_string("admin/registry/live.html", shown)
 
     def _card(self, request: HttpRequest, model: Model) -> dict[str, Any]:
-        newest = with_arms(model.splits.order_by("-number"))[:_SHOWN_ROWS]
-        splits = [(split, arms_of(split)) for split in newest]
         return {
             "row": model,
             "arms": live_arms(model),
             "holds": open_holds(model),
             "tags": [tag.name for tag in model.tags.all()],
             "buttons": self.buttons(request, model),
-            "aliases": model.aliases.select_related("version"),
-            "versions": model.versions.select_related("artifact").order_by("-number")[:_SHOWN_ROWS],
-            "splits": splits,
-            "then": live_then(request, model),
-            "who_may": who_may(model),
             "panels": panels_for(Place.MODEL, request, model),
         }
 

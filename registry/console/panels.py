@@ -38,6 +38,7 @@ class Columns:
 
     titles: Sequence[str]
     cells: Cells
+    note: str
 
 
 _panels: dict[tuple[Place, str], Panel] = {}
@@ -49,9 +50,9 @@ def register_panel(*, name: str, place: Place, render: Render, order: int = 100)
     _panels[place, name] = Panel(name, place, render, order)
 
 
-def register_columns(*, name: str, titles: Sequence[str], cells: Cells) -> None:
-    """Add columns to the home page's table of Models; registering a name again replaces them."""
-    _columns[name] = Columns(titles, cells)
+def register_columns(*, name: str, titles: Sequence[str], cells: Cells, note: str = "") -> None:
+    """Add columns to the home page's table of Models, and a note below it; a name registered again replaces them."""
+    _columns[name] = Columns(titles, cells, note)
 
 
 def panels_for(place: Place, request: HttpRequest, row: Any = None) -> list[SafeString | str]:
@@ -61,22 +62,30 @@ def panels_for(place: Place, request: HttpRequest, row: Any = None) -> list[Safe
     return [html for html in drawn if html]
 
 
-def columns_for(
-    request: HttpRequest, models: Sequence[Any]
-) -> tuple[list[str], dict[int, list[SafeString | str]]]:
-    """The titles, and each Model's cells in their order. Columns that fail are left out, and the page stands."""
-    titles: list[str] = []
-    cells: dict[int, list[SafeString | str]] = {model.pk: [] for model in models}
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the columns added, all together: by Model id (title, cell) in their order."""
+
+    titles: list[str]
+    cells: dict[int, list[tuple[str, SafeString | str]]]
+    notes: list[str]
+
+
+def columns_for(request: HttpRequest, models: Sequence[Any]) -> Drawn:
+    """Draw the columns for the Models of a page. Those that fail are left out, and the page stands."""
+    drawn = Drawn([], {model.pk: [] for model in models}, [])
     for name, columns in _columns.items():
         try:
             found = columns.cells(request, models)
         except Exception as error:
             log.error("columns failed", columns=name, exc_info=error)
             continue
-        titles += columns.titles
-        for model_id, own in cells.items():
-            own += found.get(model_id, [""] * len(columns.titles))
-    return titles, cells
+        drawn.titles.extend(columns.titles)
+        drawn.notes.extend([columns.note] if columns.note else [])
+        for model_id, own in drawn.cells.items():
+            cells = found.get(model_id, [""] * len(columns.titles))
+            own.extend(zip(columns.titles, cells, strict=True))
+    return drawn
 
 
 def _draw(panel: Panel, request: HttpRequest, row: Any) -> SafeString | str:

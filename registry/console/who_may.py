@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db.models import Q
+from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from registry.access.models import ApiKey
 from registry.access.policies import ROLE_RIGHTS, Right, rights_of_roles, rights_of_scopes
@@ -29,6 +32,11 @@ class WhoMay:
     more_people: int
     keys: list[str]
     more_keys: int
+
+
+def draw_who_may(_request: HttpRequest, model: Model) -> SafeString:
+    """The panel of a Model's page."""
+    return render_to_string("admin/registry/who_may.html", {"who_may": who_may(model)})
 
 
 def who_may(model: Model) -> list[WhoMay]:

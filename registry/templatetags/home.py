@@ -23,10 +23,11 @@ def home(context: dict[str, Any]) -> dict[str, Any]:
         request.actor
     )  # not registry.theme's actor(): the theme loads this library while it loads itself
     rows, has_more = live_rows(by)
-    titles, cells = columns_for(request, [row["model"] for row in rows])
+    columns = columns_for(request, [row["model"] for row in rows])
     return {
-        "rows": [{**row, "cells": list(zip(titles, cells[row["model"].pk], strict=True))} for row in rows],
-        "titles": titles,
+        "rows": [{**row, "cells": columns.cells[row["model"].pk]} for row in rows],
+        "titles": columns.titles,
+        "notes": columns.notes,
         "has_more": has_more,
         "changes": changes_lately(by),
         "may_read_record": Right.READ_RECORD in by.rights,
