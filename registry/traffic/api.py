@@ -21,22 +21,16 @@ from rest_framework.response import Response
 from registry.access.policies import Right
 from registry.access.selectors import in_scope
 from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
-from registry.catalogue.models import MAX_REASON, Model, Version
+from registry.catalogue.models import MAX_REASON, Model
 from registry.catalogue.selectors import model_named, models_for, version_numbered
 from registry.catalogue.serializers import ChangeReasonSerializer
-from registry.errors import Invalid, NotFound
-from registry.record.actors import Actor
+from registry.errors import ApprovalNeeded, Invalid, NotFound
 from registry.traffic import selectors, services
-from registry.traffic.assignment import WHOLE
-from registry.traffic.models import MAX_ARMS, Hold, Split
+from registry.traffic.models import Hold, Split
+from registry.traffic.serializers import ArmSerializer, SharesSerializer, shares_of
 from registry.traffic.transitions import Status
 
 Text = serializers.CharField
-
-
-class ArmSerializer(serializers.Serializer[Any]):
-    version = serializers.IntegerField(min_value=1)
-    share = serializers.IntegerField(min_value=1, max_value=WHOLE, help_text="basis points")
 
 
 class OwnedArmSerializer(ArmSerializer):
@@ -82,15 +76,8 @@ class SplitSerializer(serializers.ModelSerializer[Split]):
         return WaitingSerializer(waiting).data if waiting is not None else None
 
 
-class NewSplitSerializer(serializers.Serializer[Any]):
-    arms = ArmSerializer(many=True, allow_empty=False, max_length=MAX_ARMS)  # type: ignore[call-arg]
-    shadows = ArmSerializer(many=True, max_length=MAX_ARMS, default=list)  # type: ignore[call-arg]
+class NewSplitSerializer(SharesSerializer):
     reason = Text(max_length=MAX_REASON)
-    expected_revision = serializers.IntegerField(
-        min_value=0,
-        required=False,
-        help_text="The number of the newest split you have seen; 0 where there is none.",
-    )
 
 
 class RollBackSerializer(serializers.Serializer[Any]):
@@ -132,6 +119,12 @@ class LiveSerializer(serializers.Serializer[Any]):
     aliases = serializers.DictField(child=serializers.IntegerField())
 
 
+class LiveNowSerializer(LiveSerializer):
+    needs_approval = serializers.BooleanField(
+        help_text="Whether giving a version live share takes two people."
+    )
+
+
 class LiveRowSerializer(serializers.ModelSerializer[Model]):
     model = Text(source="slug", read_only=True)
     split = serializers.SerializerMethodField()
@@ -141,7 +134,7 @@ class LiveRowSerializer(serializers.ModelSerializer[Model]):
 
     class Meta:
         model = Model
-        fields = ["model", "split", "arms", "stopped", "frozen"]
+        fields = ["model", "split", "arms", "stopped", "frozen", "needs_approval"]
         read_only_fields = fields
 
     def get_split(self, model: Model) -> int | None:
@@ -203,9 +196,12 @@ class SplitsView(RegistryViewSet[Split]):
         given = self.read(NewSplitSerializer)
         model = self._model()
         check_if_match(request, etag_of(model))
-        arms = _shares(model, given.pop("arms"))
-        shadows = _shares(model, given.pop("shadows"))
-        split = services.set_split(model=model, arms=arms, shadows=shadows, **given, by=self.actor)
+        arms = shares_of(model, given.pop("arms"))
+        shadows = shares_of(model, given.pop("shadows"))
+        try:
+            split = services.set_split(model=model, arms=arms, shadows=shadows, **given, by=self.actor)
+        except ApprovalNeeded as error:
+            raise ApprovalNeeded(f"{error} Ask with POST /api/v1/models/{slug}/requests.") from None
         return self._made(split)
 
     @extend_schema(
@@ -312,9 +308,10 @@ class LiveView(RegistryViewSet[Model]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
 
-    @extend_schema(summary="Say who answers now", operation_id="live", responses=LiveSerializer)
+    @extend_schema(summary="Say who answers now", operation_id="live", responses=LiveNowSerializer)
     def live(self, request: Request, slug: str) -> Response:
-        return Response(_told(slug, self.actor, timezone.now()))
+        model = model_named(slug, self.actor)
+        return Response({**_told(model, timezone.now()), "needs_approval": model.needs_approval})
 
     @extend_schema(
         summary="Say who answered at a past moment", operation_id="live_at", responses=LiveSerializer,
@@ -324,13 +321,14 @@ class LiveView(RegistryViewSet[Model]):
         )],
     )  # fmt: skip
     def live_at(self, request: Request, slug: str) -> Response:
-        return Response(_told(slug, self.actor, _moment(request.query_params.get("t", ""))))
+        model = model_named(slug, self.actor)
+        return Response(_told(model, _moment(request.query_params.get("t", ""))))
 
 
-def _told(slug: str, by: Actor, at: datetime) -> dict[str, Any]:
-    live = selectors.live_at(model_named(slug, by), at)
+def _told(model: Model, at: datetime) -> dict[str, Any]:
+    live = selectors.live_at(model, at)
     told: dict[str, Any] = LiveSerializer({
-        "model": slug,
+        "model": model.slug,
         "at": live.at,
         "split": live.split.number if live.split is not None else None,
         "arms": live.arms,
@@ -348,15 +346,3 @@ def _moment(text: str) -> datetime:
     except ValueError:
         raise Invalid("`t` must be a moment such as 2026-08-01T14:05:00Z.") from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
-def _shares(model: Model, lines: list[dict[str, int]]) -> dict[Version, int]:
-    found = {version.number: version for version in model.versions.select_related("model")}
-    shares: dict[Version, int] = {}
-    for line in lines:
-        if line["version"] not in found:
-            raise Invalid(f"{model.slug} has no version {line['version']}.")
-        if found[line["version"]] in shares:
-            raise Invalid(f"Version {line['version']} stands twice in the split; give it one share.")
-        shares[found[line["version"]]] = line["share"]
-    return shares

@@ -1,8 +1,10 @@
 from django.urls import path
 
 from registry.traffic.api import HoldsView, LiveView, SplitsView
+from registry.traffic.requests_api import AllRequestsView, RequestsView, RuleView
 
 _MODEL = "models/<str:slug>"
+_DECISIONS = ("approve", "reject", "withdraw")
 _VERBS = ("stop", "start", "freeze", "unfreeze")
 
 urlpatterns = [
@@ -15,5 +17,13 @@ urlpatterns = [
     path(f"{_MODEL}/roll-back", SplitsView.as_view({"post": "roll_back"})),
     path(f"{_MODEL}/reshuffle", SplitsView.as_view({"post": "reshuffle"})),
     path(f"{_MODEL}/holds", HoldsView.as_view({"get": "list"})),
+    path("requests", AllRequestsView.as_view({"get": "list"})),
+    path(f"{_MODEL}/requests", RequestsView.as_view({"get": "list", "post": "create"})),
+    path(f"{_MODEL}/requests/<int:pk>", RequestsView.as_view({"get": "retrieve"})),
+    *(
+        path(f"{_MODEL}/requests/<int:pk>/{verb}", RequestsView.as_view({"post": verb}))
+        for verb in _DECISIONS
+    ),
+    path(f"{_MODEL}/approval-rule", RuleView.as_view({"post": "change"})),
     *(path(f"{_MODEL}/{verb}", HoldsView.as_view({"post": verb})) for verb in _VERBS),
 ]

@@ -1,11 +1,11 @@
-from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from registry.catalogue.models import Model, Version
-from registry.catalogue.selectors import version_numbered
+from registry.catalogue.models import Model
+from registry.errors import ApprovalNeeded
 from registry.management.model_command import ModelCommand
+from registry.management.share_words import add_share_words, shares_of
 from registry.management.waiting import outcome, wait_until_settled
 from registry.record.actors import Actor
 from registry.traffic.services import set_split
@@ -17,35 +17,12 @@ class Command(ModelCommand):
     )
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("arms", nargs="+", metavar="VERSION=PERCENT", help="Shares that make 100 %%.")
-        parser.add_argument("--shadow", action="append", default=[], metavar="VERSION=PERCENT")
-        parser.add_argument(
-            "--expect", type=int, metavar="NUMBER", help="Refuse if another split is the newest."
-        )
+        add_share_words(parser)
         super().add_own_arguments(parser)
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
-        split = set_split(
-            model=model,
-            arms=_shares(model, options["arms"]),
-            shadows=_shares(model, options["shadow"]),
-            reason=options["reason"],
-            expected_revision=options["expect"],
-            by=by,
-        )
-        return outcome(wait_until_settled(split, tell=self.tell, by=by))
-
-
-def _shares(model: Model, words: list[str]) -> dict[Version, int]:
-    """Read `4=12.5` as version 4 and 1,250 basis points."""
-    shares = {}
-    for word in words:
-        number, _, percent = word.partition("=")
         try:
-            version, share = int(number), Decimal(percent) * 100
-            if share != int(share):
-                raise CommandError(f"{word!r} is finer than a hundredth of a percent.")
-        except (ValueError, ArithmeticError):
-            raise CommandError(f"{word!r} is no share; write VERSION=PERCENT, such as 4=12.5.") from None
-        shares[version_numbered(model, version)] = int(share)
-    return shares
+            split = set_split(model=model, **shares_of(model, options), reason=options["reason"], by=by)
+        except ApprovalNeeded as error:
+            raise ApprovalNeeded(f"{error} Ask with manage.py ask_split.") from None
+        return outcome(wait_until_settled(split, tell=self.tell, by=by))

@@ -138,9 +138,10 @@ def test_live_lists_every_model_with_its_shares(api):
 
     rows = api.get("/api/v1/live").json()["results"]
 
+    common = {"stopped": None, "frozen": None, "needs_approval": False}
     assert rows == [
-        {"model": "a", "split": 1, "arms": arms(9_000, 1_000), "stopped": None, "frozen": None},
-        {"model": "b", "split": None, "arms": [], "stopped": None, "frozen": None},
+        {"model": "a", "split": 1, "arms": arms(9_000, 1_000), **common},
+        {"model": "b", "split": None, "arms": [], **common},
     ]
 
 

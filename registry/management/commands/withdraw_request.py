@@ -1,0 +1,11 @@
+from registry.management.request_command import RequestCommand
+from registry.record.actors import Actor
+from registry.traffic.models import SplitRequest
+from registry.traffic.services import withdraw_request
+
+
+class Command(RequestCommand):
+    help = "Take a request back."
+
+    def decide(self, request: SplitRequest, reason: str, by: Actor) -> str:
+        return f"{request} is {withdraw_request(request=request, reason=reason, by=by).status}."

@@ -1,0 +1,218 @@
+"""Approvals over HTTP: asking for a split, and deciding what others asked for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access.policies import Right
+from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.catalogue.models import MAX_REASON, Model
+from registry.catalogue.selectors import model_named, models_for
+from registry.catalogue.serializers import ChangeReasonSerializer
+from registry.traffic import services
+from registry.traffic.gates import Outcome
+from registry.traffic.models import SplitRequest
+from registry.traffic.request_gates import gates_of
+from registry.traffic.request_transitions import Status
+from registry.traffic.selectors import requests_for
+from registry.traffic.serializers import ArmSerializer, SharesSerializer, shares_of
+
+Text = serializers.CharField
+
+
+class GateSerializer(serializers.Serializer[Any]):
+    name = Text()
+    outcome = serializers.ChoiceField(choices=[outcome.value for outcome in Outcome])
+    sentence = Text()
+
+
+class RequestRowSerializer(serializers.ModelSerializer[SplitRequest]):
+    model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
+    arms = serializers.SerializerMethodField()
+    shadows = serializers.SerializerMethodField()
+    reason = Text(
+        source="decision", read_only=True, help_text="Why it was decided as it was; empty while open."
+    )
+    split = serializers.IntegerField(
+        source="split.number",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="null: none was written",
+    )
+
+    class Meta:
+        model = SplitRequest
+        fields = [
+            "id", "model", "status", "arms", "shadows", "seen_revision", "comment", "asked_by", "asked_at",
+            "decided_by", "decided_at", "reason", "split",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(ArmSerializer(many=True))
+    def get_arms(self, request: SplitRequest) -> Any:
+        return _lines(request.arms)
+
+    @extend_schema_field(ArmSerializer(many=True))
+    def get_shadows(self, request: SplitRequest) -> Any:
+        return _lines(request.shadows)
+
+
+class RequestSerializer(RequestRowSerializer):
+    gates = serializers.SerializerMethodField()
+
+    class Meta(RequestRowSerializer.Meta):
+        fields = [*RequestRowSerializer.Meta.fields, "gates"]
+        read_only_fields = fields
+
+    @extend_schema_field(GateSerializer(many=True))
+    def get_gates(self, request: SplitRequest) -> Any:
+        """As they stand now while it is open; once it is approved, as they stood then."""
+        return gates_of(request)
+
+
+class NewRequestSerializer(SharesSerializer):
+    comment = Text(max_length=MAX_REASON, help_text="Why; whoever decides reads it.")
+
+
+class RuleSerializer(serializers.Serializer[Any]):
+    needed = serializers.BooleanField(help_text="Whether two people are needed.")
+    reason = Text(max_length=MAX_REASON)
+
+
+class ShownRuleSerializer(serializers.ModelSerializer[Model]):
+    model = Text(source="slug", read_only=True)
+
+    class Meta:
+        model = Model
+        fields = ["model", "needs_approval"]
+        read_only_fields = fields
+
+
+class RequestFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+    status = filters.ChoiceFilter(choices=Status.choices)
+
+
+class RequestFiltersOfAll(RequestFilters):
+    model = filters.CharFilter(field_name="model__slug")
+
+
+@extend_schema(tags=["requests"])
+class AllRequestsView(RegistryViewSet[SplitRequest]):
+    rights: ClassVar[Mapping[str, str]] = {"list": Right.READ}
+    queryset = SplitRequest.objects.none()
+    serializer_class = RequestRowSerializer
+    filterset_class = RequestFiltersOfAll
+
+    def get_queryset(self) -> QuerySet[SplitRequest]:
+        return requests_for(self.actor)
+
+    @extend_schema(summary="List the requests for splits of all Models", operation_id="list_all_requests")
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+
+@extend_schema(tags=["requests"])
+class RequestsView(RegistryViewSet[SplitRequest]):
+    rights: ClassVar[Mapping[str, str]] = {
+        "list": Right.READ, "retrieve": Right.READ, "create": Right.REQUEST_CHANGE,
+        "approve": Right.APPROVE, "reject": Right.APPROVE, "withdraw": Right.REQUEST_CHANGE,
+    }  # fmt: skip
+    queryset = SplitRequest.objects.none()
+    serializer_class = RequestSerializer
+    filterset_class = RequestFilters
+
+    def get_queryset(self) -> QuerySet[SplitRequest]:
+        return requests_for(self.actor).filter(model=self._model())
+
+    def get_serializer_class(self) -> type[RequestRowSerializer]:
+        return RequestRowSerializer if self.action == "list" else RequestSerializer
+
+    @extend_schema(summary="List the requests for splits of a Model", operation_id="list_requests")
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(summary="Show a request with its gates", operation_id="show_request")
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.shown(self.get_object())  # what the gates say changes while the row does not: no 304
+
+    @extend_schema(
+        summary="Ask for a split that another person approves", operation_id="ask_for_split",
+        request=NewRequestSerializer, responses={201: RequestSerializer},
+    )  # fmt: skip
+    @idempotent()
+    def create(self, request: Request, slug: str) -> Response:
+        given = self.read(NewRequestSerializer)
+        model = self._model()
+        check_if_match(request, etag_of(model))
+        arms = shares_of(model, given.pop("arms"))
+        shadows = shares_of(model, given.pop("shadows"))
+        asked = services.ask_for_split(model=model, arms=arms, shadows=shadows, **given, by=self.actor)
+        present = self.get_queryset().get(pk=asked.pk)
+        return self.created(present, location=f"/api/v1/models/{slug}/requests/{asked.pk}")
+
+    @extend_schema(
+        summary="Approve a request: its split is written in the same moment", operation_id="approve_request",
+        description="Only a person can, with their session, and not the one who asked.",
+        request=ChangeReasonSerializer, responses=RequestSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def approve(self, request: Request, slug: str, pk: int) -> Response:
+        return self._decided(services.approve_request)
+
+    @extend_schema(
+        summary="Reject a request", operation_id="reject_request",
+        description="Only a person can, with their session, and not the one who asked.",
+        request=ChangeReasonSerializer, responses=RequestSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def reject(self, request: Request, slug: str, pk: int) -> Response:
+        return self._decided(services.reject_request)
+
+    @extend_schema(
+        summary="Withdraw a request", operation_id="withdraw_request",
+        request=ChangeReasonSerializer, responses=RequestSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def withdraw(self, request: Request, slug: str, pk: int) -> Response:
+        return self._decided(services.withdraw_request)
+
+    def _decided(self, verb: Callable[..., Any]) -> Response:
+        given = self.read(ChangeReasonSerializer)
+        found = self.get_object()
+        check_if_match(self.request, etag_of(found))
+        verb(request=found, **given, by=self.actor)
+        return self.shown(self.get_object())
+
+    def _model(self) -> Model:
+        return model_named(self.kwargs["slug"], self.actor)
+
+
+@extend_schema(tags=["requests"])
+class RuleView(RegistryViewSet[Model]):
+    rights: ClassVar[Mapping[str, str]] = {"change": Right.MANAGE_SETTINGS}
+    queryset = Model.objects.none()
+    serializer_class = ShownRuleSerializer
+    lookup_field = "slug"
+
+    def get_queryset(self) -> QuerySet[Model]:
+        return models_for(self.actor)
+
+    @extend_schema(
+        summary="Say whether giving a version live share takes two people", operation_id="set_approval_rule",
+        request=RuleSerializer, responses=ShownRuleSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def change(self, request: Request, slug: str) -> Response:
+        given = self.read(RuleSerializer)
+        return self.changed(lambda model: services.set_approval_rule(model=model, **given, by=self.actor))
+
+
+def _lines(shares: Mapping[str, int]) -> list[dict[str, int]]:
+    return [{"version": int(number), "share": share} for number, share in shares.items()]
