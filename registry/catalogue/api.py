@@ -16,6 +16,7 @@ from registry.access.policies import Right
 from registry.access.serializers import LimitsSerializer
 from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.catalogue import selectors, services
+from registry.catalogue.guards_api import NamedSerializer
 from registry.catalogue.models import (
     MAX_BAKE_MINUTES,
     MAX_NOTES,
@@ -112,10 +113,18 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
         source="version.number", read_only=True, allow_null=True, default=None, help_text="null: retired"
     )
 
+    guard = serializers.SerializerMethodField()
+
     class Meta:
         model = Alias
-        fields = ["model", "name", "version", "revision"]
+        fields = ["model", "name", "version", "guard", "revision"]
         read_only_fields = fields
+
+    @extend_schema_field(NamedSerializer(allow_null=True))
+    def get_guard(self, alias: Alias) -> Any:
+        """Who may move it; null: whoever may move aliases."""
+        guard = self.context["guards"].get(alias.name)
+        return NamedSerializer(guard).data if guard is not None else None
 
 
 class MoveSerializer(serializers.Serializer[Any]):
@@ -340,6 +349,10 @@ class AliasesView(RegistryViewSet[Alias]):
 
     def get_queryset(self) -> QuerySet[Alias]:
         return selectors.aliases_for(self.actor).filter(model=self._model())
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        guards = selectors.guards_by_name(self._model()) if "slug" in self.kwargs else {}
+        return {**super().get_serializer_context(), "guards": guards}
 
     @extend_schema(
         summary="Point an alias at a version, making it if it is new", operation_id="move_alias",

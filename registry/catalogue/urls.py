@@ -11,6 +11,7 @@ from registry.catalogue.api import (
     VersionsView,
 )
 from registry.catalogue.downloads_api import DownloadLinksView, DownloadsView
+from registry.catalogue.guards_api import GuardsView
 
 LIST: dict[str, Any] = {"get": "list"}
 SHOW: dict[str, Any] = {"get": "retrieve"}
@@ -33,6 +34,7 @@ urlpatterns = [
     path(_ALIAS, AliasesView.as_view({**SHOW, "put": "update"})),
     path(f"{_ALIAS}/retire", AliasesView.as_view({"post": "retire"})),
     path(f"{_ALIAS}/moves", AliasMovesView.as_view(LIST)),
+    path(f"{_ALIAS}/guard", GuardsView.as_view({**SHOW, "put": "update", "delete": "destroy"})),
     path("artifacts", ArtifactsView.as_view(LIST)),
     path("artifacts/<str:sha256>", ArtifactsView.as_view(SHOW)),
 ]
