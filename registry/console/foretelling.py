@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
-from django.utils.timesince import timesince
 
 from registry.access.models import ApiKey
 from registry.access.policies import Right, rights_of_scopes
 from registry.catalogue.models import Model, Version
+from registry.templatetags.home import ago
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Hold
 from registry.traffic.selectors import (
@@ -148,8 +148,8 @@ def _since(model: Model, kind: Hold.Kind) -> str:
     hold = model.holds.filter(kind=kind, to_at=None).first()
     if hold is None:
         return f"{model.slug} is not {kind}."
-    ago = timesince(hold.from_at, depth=1).replace("\xa0", " ")
-    return f"{hold.begun_by} has {'stopped' if kind == Hold.Kind.STOPPED else 'frozen'} it {ago} ago."
+    verb = "stopped" if kind == Hold.Kind.STOPPED else "froze"
+    return f"{hold.begun_by} {verb} it {ago(hold.from_at)}."
 
 
 def _keys_that_may_ask(model: Model) -> int:

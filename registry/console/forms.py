@@ -50,10 +50,10 @@ class StopForm(ReasonForm):
 
     is_destructive = True
     reason = forms.CharField(
-        label="text",
+        label="What callers are told",
         max_length=MAX_REASON,
         widget=TextInput(),
-        help_text="Callers get it with every refused request.",
+        help_text="Every refused request gets this text; it is kept with the change.",
     )
 
     @property
@@ -101,7 +101,10 @@ class UnarchiveForm(ReasonForm):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Something to roll back to: who would answer, when it was live, and whether that takes a while or cannot be."""
+    """Something to roll back to: who would answer, when it was live, and whether that takes a while or cannot be.
+
+    A version has no arms to show: it gets everything.
+    """
 
     value: str
     title: str
@@ -182,7 +185,7 @@ class RollBackForm(ReasonForm):
         return Goal(
             value=f"version-{version.number}",
             title=f"version {version.number}",
-            arms=[ShownArm(version.number, WHOLE, [(0, WHOLE)])],
+            arms=[],
             from_at=once.from_at,
             to_at=once.to_at,
             said=version.notes,
