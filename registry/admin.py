@@ -3,13 +3,14 @@
 from registry.access import admin as access_admin
 from registry.catalogue import admin as catalogue_admin
 from registry.console import admin as console_admin
-from registry.console import split_requests
+from registry.console import alias_pages, split_requests
 from registry.intake import admin as intake_admin
 from registry.record import admin as record_admin
 from registry.traffic import admin as traffic_admin
 
 __all__ = [
     "access_admin",
+    "alias_pages",
     "catalogue_admin",
     "console_admin",
     "intake_admin",

@@ -1,9 +1,11 @@
 """Reads of the catalogue that join, and find by the names that people use."""
 
 from django.contrib.auth.models import User
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
+from django.db.models.functions import Now
 
 from registry.access.models import ApiKey
+from registry.access.policies import ROLE_RIGHTS, Right, rights_of_scopes
 from registry.access.selectors import in_scope, visible_models
 from registry.catalogue.models import Alias, AliasGuard, AliasMove, Artifact, Model, ServingSettings, Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
@@ -60,6 +62,29 @@ def guard_of(model: Model, name: str) -> AliasGuard | None:
 
 def guards_by_name(model: Model) -> dict[str, AliasGuard]:
     return {guard.name: guard for guard in _guards().filter(model=model)}
+
+
+def people_who_may_move(model: Model) -> QuerySet[User]:
+    """Active people whose roles and reach let them move aliases of the Model that have no guard."""
+    roles = [role for role, rights in ROLE_RIGHTS.items() if Right.MOVE_ALIAS in rights]
+    found = User.objects.filter(
+        Q(groups__name__in=roles) | Q(is_superuser=True),
+        Q(object_scope=None) | Q(object_scope__models=model),
+        is_active=True,
+    )
+    return found.distinct().order_by("username")
+
+
+def keys_that_may_move(model: Model) -> QuerySet[ApiKey]:
+    """Valid keys whose scopes and reach let them move aliases of the Model that have no guard."""
+    found = ApiKey.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=Now()),
+        Q(all_models=True) | Q(only_models=model),
+        revoked_at=None,
+    )
+    held = dict(found.values_list("pk", "scopes"))
+    able = [pk for pk, scopes in held.items() if Right.MOVE_ALIAS in rights_of_scopes(frozenset(scopes))]
+    return ApiKey.objects.filter(pk__in=able).select_related("tenant").order_by("name", "pk")
 
 
 def _guards() -> QuerySet[AliasGuard]:
