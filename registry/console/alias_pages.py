@@ -13,14 +13,14 @@ from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
 from registry.catalogue.models import CHAMPION, Alias, AliasGuard, AliasMove, Model
-from registry.catalogue.pages import ScopedPage
-from registry.catalogue.policies import movers
+from registry.catalogue.policies import lets_pass, movers
 from registry.catalogue.selectors import guard_of, guards_by_name, models_for
-from registry.catalogue.services import guard_alias, unguard_alias
+from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
+from registry.console.alias_forms import GuardForm, MoveForm, NewGuardForm, RetireForm, UnguardForm
 from registry.console.forms import ReasonForm
-from registry.console.guard_forms import GuardForm, NewGuardForm, UnguardForm
 from registry.console.panels import Place, register_panel
-from registry.console.verb_page import answer_verb
+from registry.console.verb_page import VerbPages, answer_verb
+from registry.console.verbs import Verb
 from registry.record.actors import Actor
 from registry.theme import ModelAdmin, TabularInline, actor, display
 
@@ -30,18 +30,48 @@ _GUARDED = (
 )
 
 
+def _move(alias: Alias, form: MoveForm, by: Actor) -> str:
+    given = form.cleaned_data
+    moved = move_alias(
+        model=alias.model,
+        name=alias.name,
+        version=given["version"],
+        reason=given["reason"],
+        expected_revision=given["seen"],
+        by=by,
+    )
+    return f"{moved} names version {given['version'].number}."
+
+
+def _retire(alias: Alias, form: RetireForm, by: Actor) -> str:
+    given = form.cleaned_data
+    retire_alias(alias=alias, reason=given["reason"], expected_revision=given["seen"], by=by)
+    return f"{alias} names no version any more."
+
+
+def _is_movable(alias: Alias) -> bool:
+    return alias.name != CHAMPION
+
+
+_VERBS = (
+    Verb("move", "Move", Right.MOVE_ALIAS, MoveForm, _move, _is_movable),
+    Verb("retire", "Retire", Right.MOVE_ALIAS, RetireForm, _retire,
+         lambda alias: _is_movable(alias) and alias.version is not None),
+)  # fmt: skip
+
+
 def draw_guards(request: HttpRequest, model: Model) -> SafeString | str:
     """On a Model's page: which names are guarded, and where to say so. Nothing where a reader has nothing to see."""
     guards = guards_by_name(model)
     may_guard = actor(request).may(Right.MANAGE_SETTINGS, model_id=model.pk)
     if not guards and not may_guard:
         return ""
-    lines = [(guard, movers(guard), _buttons(model, guard.name, guard)) for guard in guards.values()]
+    lines = [(guard, movers(guard), _guard_buttons(model, guard.name, guard)) for guard in guards.values()]
     shown = {"model": model, "lines": lines, "may_guard": may_guard}
     return render_to_string("admin/registry/guards.html", shown, request)
 
 
-def _buttons(model: Model, name: str, guard: AliasGuard | None) -> list[tuple[str, str]]:
+def _guard_buttons(model: Model, name: str, guard: AliasGuard | None) -> list[tuple[str, str]]:
     """(title, address) of what may be done about the guard of a name."""
     page, out = (
         reverse(f"admin:registry_alias_{verb}", args=[model.slug, name]) for verb in ("guard", "unguard")
@@ -70,8 +100,9 @@ class MoveInline(TabularInline[AliasMove, Alias]):
 
 
 @admin.register(Alias)
-class AliasPage(ScopedPage, ModelAdmin[Alias]):
-    list_display = ["__str__", "points_to", "is_guarded"]
+class AliasPage(VerbPages, ModelAdmin[Alias]):
+    verbs = _VERBS
+    list_display = ["__str__", "points_to", "moved_by"]
     list_select_related = ["model", "version"]
     search_fields = ["model__slug", "name"]
     fields = readonly_fields = ("model", "name", "points_to")
@@ -87,10 +118,11 @@ class AliasPage(ScopedPage, ModelAdmin[Alias]):
     def points_to(self, alias: Alias) -> str:
         return str(alias.version.number) if alias.version is not None else "retired"
 
-    @display(description="guarded", boolean=True)
-    def is_guarded(self, alias: Alias) -> bool:
-        found: bool = alias.has_guard  # type: ignore[attr-defined]
-        return found
+    @display(description="moved by")
+    def moved_by(self, alias: Alias) -> str:
+        if alias.name == CHAMPION:
+            return "the split"
+        return "whom its guard names" if alias.has_guard else "whoever may move aliases"  # type: ignore[attr-defined]
 
     def change_view(
         self,
@@ -104,14 +136,15 @@ class AliasPage(ScopedPage, ModelAdmin[Alias]):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
 
     def _card(self, request: HttpRequest, alias: Alias) -> dict[str, Any]:
-        guard, model = guard_of(alias.model, alias.name), alias.model
-        may_guard = alias.name != CHAMPION and actor(request).may(Right.MANAGE_SETTINGS, model_id=model.pk)
+        guard, model, by = guard_of(alias.model, alias.name), alias.model, actor(request)
+        may_guard = _is_movable(alias) and by.may(Right.MANAGE_SETTINGS, model_id=model.pk)
+        verbs = self.buttons(request, alias) if guard is None or lets_pass(guard, by) else []
         return {
             "row": alias,
             "is_champion": alias.name == CHAMPION,
             "guard": guard,
             "movers": movers(guard) if guard is not None else [],
-            "buttons": _buttons(model, alias.name, guard) if may_guard else [],
+            "buttons": [*verbs, *(_guard_buttons(model, alias.name, guard) if may_guard else [])],
         }
 
     def get_urls(self) -> list[URLPattern]:

@@ -121,7 +121,58 @@ def test_everybody_who_sees_the_alias_sees_who_may_move_it(client, admin, alias,
         assert "ann (no longer able to)" in page and ">bob</span>" in page
         assert guard_page() not in page
         assert EVIL not in page
-    assert "guarded" in text_of(client.get(reverse("admin:registry_alias_changelist")))
+    assert "whom its guard names" in text_of(client.get(reverse("admin:registry_alias_changelist")))
+
+
+def verb_page(alias, verb):
+    return reverse(f"admin:registry_alias_{verb}", args=[alias.pk])
+
+
+def test_an_alias_is_moved_and_retired_from_its_page(client, alias, ann):
+    client.force_login(ann)
+    assert "No other version of fraud is ready." in text_of(client.get(verb_page(alias, "move")))
+    second = a_version(alias.model)
+    assert "It names version 1 now." in text_of(client.get(verb_page(alias, "move")))
+
+    done = client.post(
+        verb_page(alias, "move"), {"version": second.pk, "reason": EVIL, "seen": alias.revision}, follow=True
+    )
+
+    assert "fraud@next names version 2." in text_of(done)
+    assert EVIL not in text_of(done)
+    late = client.post(verb_page(alias, "retire"), {"reason": "x", "seen": alias.revision})
+    assert "changed since you read it" in text_of(late)
+    done = client.post(verb_page(alias, "retire"), {"reason": "x", "seen": alias.revision + 1}, follow=True)
+    assert "fraud@next names no version any more." in text_of(done)
+    assert verb_page(alias, "retire") not in text_of(done)
+
+
+@pytest.mark.parametrize("verb", ["move", "retire"])
+def test_whom_a_guard_does_not_name_gets_no_button_and_is_refused(client, alias, ann, verb):
+    second = a_version(alias.model)
+    body = {"version": second.pk, "reason": "x", "seen": "2"}
+    guarded(alias.model, ann)
+
+    client.force_login(a_person(Role.OPERATOR, username="bob"))
+    assert verb_page(alias, verb) not in text_of(client.get(page_of(alias)))
+    refused = text_of(client.post(verb_page(alias, verb), body))
+    assert "bob may not move fraud@next: it is guarded, and only these may: ann." in refused
+    assert alias.moves.get().to_at is None
+
+    client.force_login(ann)
+    assert verb_page(alias, verb) in text_of(client.get(page_of(alias)))
+    assert client.post(verb_page(alias, verb), body).status_code == 302
+    alias.refresh_from_db()
+    assert alias.version == (second if verb == "move" else None)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.APPROVER, Role.ADMIN])
+@pytest.mark.parametrize("verb", ["move", "retire"])
+def test_moving_from_the_page_needs_its_right(client, alias, role, verb):
+    client.force_login(a_person(role))
+
+    assert verb_page(alias, verb) not in text_of(client.get(page_of(alias)))
+    assert client.post(verb_page(alias, verb), {"reason": "x", "seen": "1"}).status_code == 403
 
 
 def test_who_has_left_is_named_on_the_form_and_left_out(admin, alias, ann):
@@ -140,7 +191,8 @@ def test_champion_offers_no_guard(admin):
     page = text_of(admin.get(page_of(model.aliases.get(name="champion"))))
 
     assert "Nobody: it follows the split" in page
-    assert guard_page("champion", slug=model.slug) not in page
+    for address in (guard_page("champion", slug=model.slug), "/move/", "/retire/"):
+        assert address not in page
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.APPROVER])

@@ -1,4 +1,4 @@
-"""The forms that say who may move an alias."""
+"""The forms of aliases: what one names, and who may move it."""
 
 from typing import Any
 
@@ -6,11 +6,54 @@ from django import forms
 from django.contrib.auth.models import User
 
 from registry.access.models import ApiKey
-from registry.catalogue.models import AliasGuard, Model
+from registry.catalogue.models import Alias, AliasGuard, Model, Version
 from registry.catalogue.policies import movers
 from registry.catalogue.selectors import guard_of, keys_that_may_move, people_who_may_move
+from registry.catalogue.transitions import Status
 from registry.console.forms import ReasonForm
 from registry.theme import TextInput
+
+_NEWEST = 20
+
+
+class MoveForm(ReasonForm):
+    """Asks which version the alias is to name."""
+
+    field_order = ["version", "reason"]
+
+    version = forms.ModelChoiceField(
+        queryset=Version.objects.none(),
+        label="Version",
+        empty_label=None,
+        widget=forms.Select(attrs={"class": "rh-input"}),
+        help_text=f"The {_NEWEST} newest that are ready.",
+    )
+    seen = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, row: Alias, **kwargs: Any) -> None:
+        super().__init__(*args, row=row, initial={"seen": row.revision}, **kwargs)
+        ready = Version.objects.filter(model=row.model, status=Status.READY).exclude(aliases=row)
+        newest = list(ready.order_by("-number").values_list("pk", flat=True)[:_NEWEST])
+        self.offered = Version.objects.select_related("model").filter(pk__in=newest).order_by("-number")
+        self.fields["version"].queryset = self.offered  # type: ignore[attr-defined]
+
+    @property
+    def foretold(self) -> list[str]:
+        if not self.offered:
+            return [_now(self.row), f"No other version of {self.row.model.slug} is ready."]
+        return [_now(self.row), f"Who asks for {self.row} gets the version you choose within 2 seconds."]
+
+
+class RetireForm(ReasonForm):
+    is_destructive = True
+    seen = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, row: Alias, **kwargs: Any) -> None:
+        super().__init__(*args, row=row, initial={"seen": row.revision}, **kwargs)
+
+    @property
+    def foretold(self) -> list[str]:
+        return [_now(self.row), f"Who asks for {self.row} is told that there is no such alias."]
 
 
 class KeysField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # takes none at run time
@@ -68,7 +111,7 @@ class NewGuardForm(GuardForm):
     """Asks for the name too."""
 
     name = forms.CharField(
-        label="alias",
+        label="Alias",
         max_length=64,
         widget=TextInput(),
         help_text="Its name without @; there need not be an alias of this name yet.",
@@ -88,6 +131,10 @@ class UnguardForm(ReasonForm):
         return [
             f"From then on {_counted(people, 'person', 'people')} and {_counted(keys, 'key', 'keys')} can move it."
         ]
+
+
+def _now(alias: Alias) -> str:
+    return f"It names version {alias.version.number} now." if alias.version else "It names no version now."
 
 
 def _counted(count: int, one: str, many: str) -> str:
