@@ -14,12 +14,14 @@ class InferenceConfig(AppConfig):
         from inference.jobs import ending
         from inference.jobs.panels import draw_jobs
         from inference.measure import panels as measured
+        from inference.measure.rates import answered_per_second
         from inference.serving.stewarding import memory_gate
         from inference.serving.stewarding.panels import draw_sick
         from inference.serving.stewarding.readiness import engines_are_warm, warm_everywhere
         from inference.try_it.panels import draw_for_model, draw_for_version
         from registry.access.roles import sync_roles
         from registry.console import Place, register_columns, register_panel
+        from registry.console.foretelling import register_rate
         from registry.record.kinds import register_kind
         from registry.traffic.gates import register_gate
         from registry.traffic.readiness import register_readiness
@@ -31,6 +33,7 @@ class InferenceConfig(AppConfig):
         for kind, sentence in ending.KINDS.items():
             register_kind(kind, sentence)
         register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)
+        register_rate(answered_per_second)
         register_columns(
             name="measured", titles=measured.COLUMNS, cells=measured.draw_columns, note=measured.NOTE
         )

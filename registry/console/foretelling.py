@@ -1,6 +1,6 @@
 """What a verb will do, in numbers, said before somebody does it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
@@ -21,6 +21,16 @@ from registry.traffic.selectors import (
     waiting_split,
 )
 
+Rate = Callable[[Model], float]  # answers a second, lately
+
+_rate: Rate | None = None
+
+
+def register_rate(ask: Rate) -> None:
+    """Ask this how much a Model answers now; who measures tells."""
+    global _rate
+    _rate = ask
+
 
 def shares_of(arms: Iterable[ShownArm]) -> str:
     """version 3 90 %, version 2 10 %."""
@@ -40,10 +50,19 @@ def of_stopping(model: Model) -> list[str]:
         "within 2 seconds on every process."
     )
     return [
+        *_rate_of(model),
         answers,
         refused,
         "It stays so until somebody starts it again. Splits, aliases and versions stay as they are.",
     ]
+
+
+def _rate_of(model: Model) -> list[str]:
+    rate = _rate(model) if _rate is not None else 0.0
+    if not rate:
+        return []
+    shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+    return [f"{shown} requests a second were answered over the last 5 minutes; all of them will get 503."]
 
 
 def of_starting(model: Model) -> list[str]:
@@ -93,13 +112,18 @@ def of_reshuffling(model: Model) -> list[str]:
 
 
 def of_splitting(model: Model) -> list[str]:
-    if not model.needs_approval:
-        return _overtakes(model)
-    rule = (
-        f"{model.slug} asks for two people: shares that give a version more go out as a request, which somebody else"
-        " has to approve. Shares that only go back to the leading version are set at once."
-    )
-    return [rule, *_overtakes(model)]
+    told, held = _overtakes(model), open_holds(model)
+    if model.needs_approval:
+        told.insert(
+            0,
+            f"{model.slug} asks for two people: shares that give a version more go out as a request, which somebody else"
+            " has to approve. Shares that only go back to the leading version are set at once.",
+        )
+    if Hold.Kind.FROZEN in held:
+        told.append(f"It is frozen ({held[Hold.Kind.FROZEN]}): share can only be lowered.")
+    if Hold.Kind.STOPPED in held:
+        told.append("It is stopped: the split answers once it is started.")
+    return told
 
 
 def of_rolling_back(model: Model) -> list[str]:
