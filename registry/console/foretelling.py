@@ -53,6 +53,7 @@ def of_stopping(model: Model) -> list[str]:
         *_rate_of(model),
         answers,
         refused,
+        "New jobs are refused; those already accepted go on with their version.",
         "It stays so until somebody starts it again. Splits, aliases and versions stay as they are.",
     ]
 
