@@ -15,6 +15,10 @@ def zone_script(_request: HttpRequest) -> str:
     return static("roundhouse/zone.js")
 
 
+def field_names_script(_request: HttpRequest) -> str:
+    return static("roundhouse/field_names.js")
+
+
 def favicon(_request: HttpRequest) -> str:
     return static("roundhouse/mark.svg")
 
