@@ -1,18 +1,21 @@
-"""Server time and queries of the registry's lists, and of a route table's reload, in a large registry.
+"""Server time and queries of the console's pages, and of a route table's reload, in a large registry.
 
-    python -m bench.registry_bench                     1,000 Models x 10 Versions, 1,000,000 audit records
-    python -m bench.registry_bench --records 10000     quicker
+    python -m bench.registry_bench                     1,000 Models x 10 Versions, 1,000,000 audit records,
+                                                       200 Models asked for 24 hours in 4 processes
+    python -m bench.registry_bench --records 10000 --measured 20     quicker
 
 Runs in a database of its own, which is gone afterwards: SQLite, or the server of ROUNDHOUSE_DATABASE_URL.
 """
 
 import argparse
 import os
+import random
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +36,8 @@ from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext, setup_test_environment  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from inference.measure.merging import merge_measurements  # noqa: E402
+from inference.measure.models import ArmMinute  # noqa: E402
 from inference.serving.routes import EMPTY, RouteTable, read_table  # noqa: E402
 from registry.access.policies import Role, command_actor  # noqa: E402
 from registry.catalogue.models import (  # noqa: E402
@@ -56,12 +61,17 @@ API_LISTS = [
     "models", "models?tag=none", "models/m-00000/versions", "models/m-00000/aliases", "artifacts",
     "models/m-00000/splits", "live",
 ]  # fmt: skip
+LISTS = [
+    "/admin/",
+    *(f"/admin/registry/{name}/" for name in ADMIN_LISTS),
+    *(f"/api/v1/{path}" for path in API_LISTS),
+]
 REPEATS = 5
 BATCH = 2_000
+PROCESSES = 4
 
 
 def main() -> None:
-    Path(settings.STATIC_ROOT).mkdir(parents=True)
     options = _options()
     setup_test_environment(debug=False)
     # Tables straight from the models: the bench measures them, not the migrations.
@@ -74,7 +84,8 @@ def main() -> None:
         _fill_records(options.records)
         print(f"{connection.vendor}: {options.models:,} Models x {options.versions} versions, "
               f"{AuditRecord.objects.count():,} audit records")  # fmt: skip
-        _print_pages()
+        _print_pages(LISTS)
+        _print_measured(options.measured, options.hours)
         for count, once, full in reloads:
             print(f"route table, {count:>5,} Models: {full:8.1f} ms whole, {once:6.2f} ms after one change")
     finally:
@@ -88,6 +99,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", type=int, default=1_000)
     parser.add_argument("--versions", type=int, default=10)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--measured", type=int, default=200, help="Models with measurements")
+    parser.add_argument("--hours", type=int, default=24, help="of measurements")
     return parser.parse_args()
 
 
@@ -95,7 +108,13 @@ def _fill(first: int, count: int, versions_each: int) -> None:
     """Make Models `first` and on, each with versions, a 90/10 split and its champion."""
     now, by = timezone.now(), "bench"
     made = Model.objects.bulk_create(
-        Model(slug=f"m-{number:05}", title=f"Model {number}", split_revision=1, route_revision=number + 1)
+        Model(
+            slug=f"m-{number:05}",
+            title=f"Model {number}",
+            split_revision=1,
+            route_revision=number + 1,
+            needs_approval=False,
+        )
         for number in range(first, first + count)
     )
     clock = first + count
@@ -188,10 +207,48 @@ def _batches(first: int, end: int) -> Iterator[range]:
         yield range(start, min(start + BATCH, end))
 
 
-def _print_pages() -> None:
+def _print_measured(measured: int, hours: int) -> None:
+    """The pages that show figures: as 4 processes wrote them, then as the beat task leaves them."""
+    model = Model.objects.order_by("slug")[0]
+    version = model.versions.order_by("number")[0]
+    pages = [
+        "/admin/",
+        *(f"/admin/registry/model/{model.pk}/change/?figures={period}" for period in ("hour", "day", "week")),
+        f"/admin/registry/version/{version.pk}/change/",
+    ]
+    now = timezone.now().replace(second=0, microsecond=0)
+    # Older minutes are merged within minutes of being written: two hours are more than ever waits.
+    _fill_measurements(measured, now - timedelta(hours=2), now, PROCESSES)
+    print(f"{ArmMinute.objects.count():,} rows of measurements, as {PROCESSES} processes wrote them")
+    _print_pages(pages)
+    began = time.perf_counter()
+    merge_measurements()
+    print(f"merged to {ArmMinute.objects.count():,} in {time.perf_counter() - began:.1f} s")
+    _fill_measurements(measured, now - timedelta(hours=hours), now - timedelta(hours=2), 1)
+    print(f"{ArmMinute.objects.count():,} rows of measurements: {hours} hours, merged")
+    _print_pages(pages)
+
+
+def _fill_measurements(measured: int, start: datetime, end: datetime, processes: int) -> None:
+    """Every minute of both arms of so many Models, from each process."""
+    table = {str(bucket): 1 + bucket % 7 for bucket in range(40, 56)}
+    arms = [
+        (arm.split.model_id, arm.letter, arm.version_id)
+        for arm in Arm.objects.filter(split__status="current").select_related("split").order_by("split__model__slug")
+    ][: 2 * measured]  # fmt: skip
+    minute = start
+    while minute < end:
+        ArmMinute.objects.bulk_create(
+            [ArmMinute(minute=minute, process=f"host:{process}" if processes > 1 else "", model_id=model_id, split=1,
+                       arm=letter, version_id=version_id, ok=random.randrange(500), errors=1, refused=1, seconds=1.0,
+                       buckets=table)
+             for process in range(processes) for model_id, letter, version_id in arms], BATCH,
+        )  # fmt: skip
+        minute += timedelta(minutes=1)
+
+
+def _print_pages(pages: list[str]) -> None:
     client = _signed_in()
-    pages = ["/admin/", *(f"/admin/registry/{name}/" for name in ADMIN_LISTS)]
-    pages += [f"/api/v1/{path}" for path in API_LISTS]
     for page in pages:
         answer = client.get(page)
         if answer.status_code != 200:
@@ -201,25 +258,26 @@ def _print_pages() -> None:
             client.get(page)
         queries = len(asked)  # now: the next request empties the log
         spent = _milliseconds(lambda page=page: client.get(page))
-        print(f"{page:44} {queries:3} queries {spent:8.1f} ms")
+        busy = _milliseconds(lambda page=page: client.get(page), time.thread_time)
+        print(f"{page:48} {queries:3} queries {spent:8.1f} ms, {busy:6.1f} ms of the processor")
 
 
 def _signed_in() -> Client:
     from django.contrib.auth.models import Group
 
-    person = User.objects.create(username="bench", is_staff=True)
+    person, _ = User.objects.get_or_create(username="bench", is_staff=True)
     person.groups.set([Group.objects.get_or_create(name=role)[0] for role in (Role.OPERATOR, Role.ADMIN)])
     client = Client()
     client.force_login(person)
     return client
 
 
-def _milliseconds(work: Callable[[], object]) -> float:
+def _milliseconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     spent = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        began = clock()
         work()
-        spent.append((time.perf_counter() - began) * 1_000)
+        spent.append((clock() - began) * 1_000)
     return statistics.median(spent)
 
 
