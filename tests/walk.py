@@ -1,4 +1,4 @@
-"""What a person does in the admin with files for the demo's Model: a golden set, uploads, a comparison, a job."""
+"""What people do in the admin with the demo's Models: golden sets, uploads, comparisons, jobs, requests, rolling back."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from onnx import numpy_helper
 from tests.processes import ROOT
 
 MODEL = "ripeness"
+OF_TWO = "demand"  # asks for two people
 VERSION_PAGE = re.compile(r"/admin/registry/version/\d+/change/")
 _LABELS = ["unripe", "ripe", "overripe"]
 _CENTRES = np.array([[0.2, 0.8, 0.3], [0.5, 0.5, 0.6], [0.8, 0.2, 0.9]])
@@ -24,6 +25,15 @@ def write_worse_model(path):
     average = numpy_helper.to_array(bias) + known[2] * np.float32(_CENTRES[:, 2].mean())
     weight.CopyFrom(numpy_helper.from_array(blind, weight.name))
     bias.CopyFrom(numpy_helper.from_array(average, bias.name))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return path
+
+
+def write_newer_model(path):
+    """The other example, trained a little longer, so to say."""
+    model = onnx.load(ROOT / "examples" / OF_TWO / "model.onnx")
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.01), weight.name))
     path.write_bytes(model.SerializeToString(deterministic=True))
     return path
 
@@ -57,9 +67,9 @@ def order_job(page, url, file):
     page.wait_for_selector("#rh-job")
 
 
-def open_model(page, url):
+def open_model(page, url, model=MODEL):
     page.goto(f"{url}/admin/registry/model/")
-    page.get_by_role("link", name=MODEL, exact=True).first.click()
+    page.get_by_role("link", name=model, exact=True).first.click()
     page.wait_for_selector("#rh-golden")
 
 
@@ -73,9 +83,9 @@ def put_golden_set(page, url, file, floor):
     page.wait_for_selector("#rh-golden dl")
 
 
-def choose_file(page, url, file, notes=""):
+def choose_file(page, url, file, notes="", model=MODEL):
     """Open the upload page with the file chosen, ready to be sent."""
-    page.goto(f"{url}/admin/registry/upload/add/?model={MODEL}")
+    page.goto(f"{url}/admin/registry/upload/add/?model={model}")
     page.wait_for_load_state("networkidle")
     page.set_input_files("#rh-file", file)
     page.fill("#rh-notes", notes)
@@ -95,3 +105,42 @@ def wait_checked(page):
 def compare(page):
     page.get_by_role("link", name="Compare with…").click()
     page.wait_for_selector("#rh-compare-golden")
+
+
+def challenge(page, reason):
+    """From a version's page: 10 % of the traffic for it."""
+    page.get_by_role("link", name="A/B with live").click()
+    page.fill("[name=reason]", reason)
+
+
+def confirm(page, verb):
+    """Press the button of a verb's page, and be back where one came from."""
+    page.get_by_role("button", name=verb, exact=True).click()
+    page.wait_for_load_state("networkidle")
+
+
+def open_request(page, url):
+    """From home: the one that waits."""
+    page.goto(f"{url}/admin/")
+    page.locator(".rh-requests a").first.click()
+    page.wait_for_selector("#rh-request-title")
+
+
+def decide(page, verb, reason):
+    page.get_by_role("link", name=verb, exact=True).click()
+    page.fill("[name=reason]", reason)
+    confirm(page, verb)
+
+
+def roll_back(page, url, reason):
+    """To the split before the current, which is what the page offers first."""
+    open_model(page, url, OF_TWO)
+    page.get_by_role("link", name="Roll back").click()
+    page.fill("[name=reason]", reason)
+
+
+def live_at(page, moment):
+    """Ask on a Model's page; return what it says."""
+    page.fill("#rh-at", moment)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    return page.inner_text(".rh-then")

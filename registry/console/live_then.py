@@ -1,7 +1,7 @@
 """On a Model's page: who was live at a moment that somebody asks about."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -11,7 +11,7 @@ from registry.catalogue.models import Model
 from registry.errors import Invalid
 from registry.traffic.selectors import LiveAt, live_at
 
-_FORM = "%Y-%m-%dT%H:%M"
+_FORM = "%Y-%m-%dT%H:%M:%S"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +19,23 @@ class LiveThen:
     """The question as it was typed, and its answer or what is wrong with it."""
 
     typed: str
-    latest: str  # the newest moment that may be asked about, in the viewer's zone
     answer: LiveAt | None = None
     problem: str = ""
 
 
 def live_then(request: HttpRequest, model: Model) -> LiveThen:
     """Answer what `?at=` asks; a moment without an offset is one of the viewer's zone."""
-    typed, latest = request.GET.get("at", ""), timezone.localtime().strftime(_FORM)
+    typed = request.GET.get("at", "")
     if not typed:
-        return LiveThen("", latest)
+        return LiveThen("")
     at = _moment(typed)
     if at is None:
-        return LiveThen("", latest, problem="That is no day and time; write it like 2026-01-31 14:05.")
+        return LiveThen("", problem="That is no day and time; write it like 2026-01-31 14:05.")
     shown = timezone.localtime(at).strftime(_FORM)
     try:
-        return LiveThen(shown, latest, answer=live_at(model, at))
+        return LiveThen(shown, answer=live_at(model, at))
     except Invalid as error:
-        return LiveThen(shown, latest, problem=str(error))
+        return LiveThen(shown, problem=str(error))
 
 
 def _moment(typed: str) -> datetime | None:
@@ -47,6 +46,7 @@ def _moment(typed: str) -> datetime | None:
     if found is None:
         return None
     try:
-        return timezone.make_aware(found) if timezone.is_naive(found) else found
+        aware = timezone.make_aware(found) if timezone.is_naive(found) else found
+        return aware.astimezone(UTC)  # here: at the edges of the calendar, other zones have moments that UTC has not
     except (OverflowError, ValueError):
         return None
