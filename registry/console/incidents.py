@@ -1,23 +1,22 @@
 """What holds a Model back, where nobody can miss it: on its page, on those of its versions, and on the home page."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
-from registry.access.selectors import visible_models
+from registry.access.selectors import in_scope
 from registry.catalogue.models import Model, Version
 from registry.console.foretelling import shares_of
 from registry.record.actors import Actor
 from registry.traffic.models import Hold
-from registry.traffic.selectors import live_arms, with_live_arms
+from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 
 _SHOWN_AT_HOME = 6
+_WORST_FIRST = ("-kind", "-from_at")  # stopped before frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,21 @@ class Incident:
 def draw_for_row(request: HttpRequest, row: Model | Version) -> SafeString | str:
     """On the page of a Model or of one of its versions; nothing where nothing holds it back."""
     model = row.model if isinstance(row, Version) else row
-    return _draw(request, _incidents_of(model, list(model.holds.filter(to_at=None)), _reader(request)))
+    holds = model.holds.filter(to_at=None).order_by(*_WORST_FIRST)
+    return _draw(request, [_incident(hold, model, _reader(request)) for hold in holds])
 
 
 def draw_for_home(request: HttpRequest, _row: object = None) -> SafeString | str:
-    """All Models that the reader sees: the stopped ones first, each time the newest first."""
+    """What holds the Models back that the reader sees."""
     by = _reader(request)
-    holds = Hold.objects.filter(to_at=None, model=OuterRef("pk"))
-    models = with_live_arms(visible_models(Model.objects.filter(Exists(holds)), by))
-    found = [one for model in models for one in _incidents_of(model, model.open_holds, by)]  # type: ignore[attr-defined]
-    found.sort(key=lambda one: (one.is_stop, one.hold.from_at), reverse=True)
-    return _draw(request, found[:_SHOWN_AT_HOME], more=len(found[_SHOWN_AT_HOME:]), is_home=True)
+    holds = in_scope(Hold.objects.filter(to_at=None), by)
+    shown = list(holds.order_by(*_WORST_FIRST)[:_SHOWN_AT_HOME])
+    if not shown:
+        return ""
+    models = with_live_arms(Model.objects.filter(pk__in=[hold.model_id for hold in shown])).in_bulk()
+    found = [_incident(hold, models[hold.model_id], by) for hold in shown]
+    more = holds.count() - len(shown) if len(shown) == _SHOWN_AT_HOME else 0
+    return _draw(request, found, more=more, is_home=True)
 
 
 def _reader(request: HttpRequest) -> Actor:
@@ -77,21 +80,18 @@ def _draw(request: HttpRequest, found: list[Incident], **more: object) -> SafeSt
     return render_to_string("admin/registry/incidents.html", {"incidents": found, **more}, request)
 
 
-def _incidents_of(model: Model, holds: Iterable[Hold], by: Actor) -> list[Incident]:
-    held = {Hold.Kind(hold.kind): hold for hold in holds}
-    return [
-        Incident(
-            hold=hold,
-            model=model,
-            meanwhile=_meanwhile(model, kind, is_frozen=Hold.Kind.FROZEN in held),
-            ending=_ENDINGS[kind],
-            address=_address(model, _ENDINGS[kind], by),
-        )
-        for kind, hold in sorted(held.items(), reverse=True)  # stopped before frozen
-    ]
+def _incident(hold: Hold, model: Model, by: Actor) -> Incident:
+    kind = Hold.Kind(hold.kind)
+    return Incident(
+        hold=hold,
+        model=model,
+        meanwhile=_meanwhile(model, kind),
+        ending=_ENDINGS[kind],
+        address=_address(model, _ENDINGS[kind], by),
+    )
 
 
-def _meanwhile(model: Model, kind: Hold.Kind, *, is_frozen: bool) -> list[str]:
+def _meanwhile(model: Model, kind: Hold.Kind) -> list[str]:
     arms = live_arms(model)
     if kind == Hold.Kind.FROZEN:
         answering = f"It answers as before: {shares_of(arms)}." if arms else "No version is live."
@@ -106,7 +106,7 @@ def _meanwhile(model: Model, kind: Hold.Kind, *, is_frozen: bool) -> list[str]:
     )
     return [
         "Every request gets 503 with this text, also for a version or an alias. Splits can be set and rolled back meanwhile.",
-        f"{waits} Unfreeze it first." if is_frozen else waits,
+        f"{waits} Unfreeze it first." if Hold.Kind.FROZEN in open_holds(model) else waits,
     ]
 
 
