@@ -13,6 +13,7 @@ from registry.catalogue.models import MAX_REASON, Model, Version
 from registry.console.checks import CheckPages, draw_checklist
 from registry.console.comparing import ComparePages
 from registry.console.downloads import DownloadPages, draw_file
+from registry.console.facts import settings_in_words
 from registry.console.failing import draw_failing
 from registry.console.golden import GoldenPages, draw_golden
 from registry.console.history import draw_history
@@ -26,7 +27,7 @@ from registry.console.verbs import MODEL_VERBS, VERSION_VERBS
 from registry.console.waiting import WaitingPages, draw_waiting
 from registry.console.who_may import draw_who_may
 from registry.theme import ModelAdmin, ModelForm, TextInput, actor, display
-from registry.traffic.selectors import live_arms, open_holds, with_live_arms
+from registry.traffic.selectors import current_split, live_arms, open_holds, with_live_arms
 
 register_panel(name="failing checks", place=Place.HOME, render=draw_failing, order=10)
 register_panel(name="incidents", place=Place.HOME, render=draw_for_home, order=0)
@@ -138,6 +139,7 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
         return {
             "row": model,
             "arms": live_arms(model),
+            "split": current_split(model),
             "holds": open_holds(model),
             "tags": [tag.name for tag in model.tags.all()],
             "buttons": self.buttons(request, model),
@@ -178,10 +180,12 @@ class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, ModelAdmin
         version = self.get_object(request, object_id)
         extra: dict[str, Any] = {}
         if version is not None:
+            serving = version.serving_settings.filter(is_current=True).first()
             extra = {
                 "row": version,
                 "buttons": self.buttons(request, version),
-                "serving": version.serving_settings.filter(is_current=True).first(),
+                "serving": serving,
+                "settings": settings_in_words(serving.values) if serving is not None else [],
                 "panels": panels_for(Place.VERSION, request, version),
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})

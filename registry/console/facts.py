@@ -22,6 +22,14 @@ def readable(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return told[:_MOST_FACTS]
 
 
+def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of every setting; one that is not set is the installation's."""
+    return [
+        (_name(name), "as the installation says" if value is None else _text(name, value))
+        for name, value in values.items()
+    ]
+
+
 def duration(seconds: float) -> str:
     if seconds < 0.001:
         return f"{seconds * 1000:.2g} ms"

@@ -31,7 +31,7 @@ def live_then(request: HttpRequest, model: Model) -> LiveThen:
     at = _moment(typed)
     if at is None:
         return LiveThen("", problem="That is no day and time; write it like 2026-01-31 14:05.")
-    shown = timezone.localtime(at).strftime(_FORM)
+    shown = at.strftime(_FORM)
     try:
         return LiveThen(shown, answer=live_at(model, at))
     except Invalid as error:
@@ -47,6 +47,6 @@ def _moment(typed: str) -> datetime | None:
         return None
     try:
         aware = timezone.make_aware(found) if timezone.is_naive(found) else found
-        return aware.astimezone(UTC)  # here: at the edges of the calendar, other zones have moments that UTC has not
-    except (OverflowError, ValueError):
+        return timezone.localtime(aware.astimezone(UTC))
+    except (OverflowError, ValueError):  # the calendar has a first day and a last one
         return None
