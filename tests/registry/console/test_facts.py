@@ -1,6 +1,6 @@
 import pytest
 
-from registry.console.facts import duration, readable, short
+from registry.console.facts import duration, readable, settings_in_words, short
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_durations(seconds, text):
 def test_long_values_are_cut():
     assert short("a" * 1000, 10) == "a" * 10 + "…"
     assert short({"x": [1, 2.5, None, True]}) == '{"x":[1,2.5,null,true]}'
+
+
+def test_settings_say_their_units_and_what_is_not_set():
+    told = settings_in_words({"target_p99_ms": None, "max_wait_ms": 0.5, "providers": ["A", "B"]})
+
+    assert told == [("target p99", "as the installation says"), ("max wait", "0.5 ms"), ("providers", "A, B")]
