@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,12 +35,13 @@ def main() -> None:
             _take_upload(page, demo.url, folder)
             _take_checks(page, demo.url, folder)
             _take_job(page, demo, folder)
+            _take_two_people(browser, page, demo, folder)
 
 
 @contextmanager
-def _visitor(browser, demo, theme="light", size="wide"):
+def _visitor(browser, demo, theme="light", size="wide", who="admin"):
     page, _ = open_page(browser, theme=theme, size=size)
-    log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])
+    log_in(page, demo.url, demo.credentials[f"{who}_user"], demo.credentials[f"{who}_password"])
     yield page
     page.context.close()
 
@@ -92,6 +94,43 @@ def _take_job(page, demo, folder):
     _take_whole(page, "job")
     os.kill(worker, signal.SIGCONT)
     page.wait_for_selector("#rh-job[data-open=no]", timeout=60_000)
+
+
+def _take_two_people(browser, page, demo, folder):
+    """A version is asked for, approved by somebody else, compared with the live one, and taken back."""
+    newer = walk.write_newer_model(folder / "autumn.onnx")
+    walk.choose_file(page, demo.url, newer, "With the autumn.", walk.OF_TWO)
+    walk.send(page)
+    walk.wait_checked(page)
+    page.reload()
+    walk.challenge(page, "10 % see the autumn")
+    _take_whole(page, "split")
+    walk.confirm(page, "A/B with live")
+    with _visitor(browser, demo, who="approver") as approver:
+        walk.open_request(approver, demo.url)
+        _take_whole(approver, "request")
+        walk.decide(approver, "Approve", "the numbers look fine")
+    _ask_for_a_minute(demo)
+    walk.open_model(page, demo.url, walk.OF_TWO)
+    _take_whole(page, "a-b")
+    during = page.evaluate(walk.NOW)
+    walk.roll_back(page, demo.url, "autumn is over")
+    _take_whole(page, "roll-back")
+    walk.confirm(page, "Roll back")
+    walk.open_model(page, demo.url, walk.OF_TWO)
+    walk.live_at(page, during)
+    _take_part(page, "#rh-splits", "live-at")
+    page.get_by_role("link", name="Stop", exact=True).click()
+    page.fill("[name=reason]", "The meter sends wrong hours; back at noon.")
+    walk.confirm(page, "Stop")
+    _take_whole(page, "stopped", at_most=420)
+
+
+def _ask_for_a_minute(demo):
+    """Both versions answer, until a minute of it is written down."""
+    ends_at = time.time() // 60 * 60 + 65
+    while time.time() < ends_at:
+        walk.who_answers(demo, 40)
 
 
 def _take_whole(page, name, size="wide", at_most=1000):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import urllib.request
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -12,6 +14,8 @@ from tests.processes import ROOT
 MODEL = "ripeness"
 OF_TWO = "demand"  # asks for two people
 VERSION_PAGE = re.compile(r"/admin/registry/version/\d+/change/")
+NOW = "new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 19)"
+_OF_AN_HOUR = json.dumps({"inputs": {"hour": [[0.25]], "warmth": [[0.5]]}}).encode()
 _LABELS = ["unripe", "ripe", "overripe"]
 _CENTRES = np.array([[0.2, 0.8, 0.3], [0.5, 0.5, 0.6], [0.8, 0.2, 0.9]])
 
@@ -144,3 +148,16 @@ def live_at(page, moment):
     page.fill("#rh-at", moment)
     page.get_by_role("button", name="Ask", exact=True).click()
     return page.inner_text(".rh-then")
+
+
+def who_answers(demo, requests=200) -> Counter:
+    """How many of so many routing keys each version answers."""
+    found = Counter()
+    for key in range(requests):
+        asked = urllib.request.Request(
+            f"{demo.url}/api/v1/models/{OF_TWO}/predict", _OF_AN_HOUR,
+            {"Authorization": f"Bearer {demo.credentials['api_key']}", "X-Routing-Key": f"key-{key}"},
+        )  # fmt: skip
+        with urllib.request.urlopen(asked) as answer:
+            found[json.load(answer)["version"]] += 1
+    return found

@@ -1,9 +1,5 @@
 """Two people and a version in Chromium: upload, checks, request, approval, A/B, rolling back, what was live when."""
 
-import json
-import urllib.request
-from collections import Counter
-
 import pytest
 
 from tests import walk
@@ -11,8 +7,6 @@ from tests.browser import chromium, log_in, open_page
 from tests.processes import serving, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-SAMPLE = json.dumps({"inputs": {"hour": [[0.25]], "warmth": [[0.5]]}}).encode()
-NOW = "new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 19)"
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +36,6 @@ def people(demo, browser):
         page.context.close()
 
 
-def who_answers(demo, requests=200) -> Counter:
-    found = Counter()
-    for key in range(requests):
-        asked = urllib.request.Request(
-            f"{demo.url}/api/v1/models/{walk.OF_TWO}/predict", SAMPLE,
-            {"Authorization": f"Bearer {demo.credentials['api_key']}", "X-Routing-Key": f"key-{key}"},
-        )  # fmt: skip
-        with urllib.request.urlopen(asked) as answer:
-            found[json.load(answer)["version"]] += 1
-    return found
-
-
 def test_from_a_file_to_an_a_b_and_back(demo, people, tmp_path):
     operator, approver = people
 
@@ -67,22 +49,24 @@ def test_from_a_file_to_an_a_b_and_back(demo, people, tmp_path):
     assert "asks for two people" in operator.inner_text("main, #main, body")
     walk.confirm(operator, "A/B with live")
     assert "somebody else has to approve it" in operator.content()
-    assert who_answers(demo, 20) == {1: 20}
+    assert walk.who_answers(demo, 20) == {1: 20}
 
     walk.open_request(approver, demo.url)
     assert "10 % of the routing keys get another version" in approver.content()
     walk.decide(approver, "Approve", "numbers look fine")
     assert "Approved." in approver.content()
-    wait_until(lambda: who_answers(demo, 60)[2] > 0, within_s=20, what="answers of both versions")
-    shares = who_answers(demo)
+    wait_until(lambda: walk.who_answers(demo, 60)[2] > 0, within_s=20, what="answers of both versions")
+    shares = walk.who_answers(demo)
     assert 0 < shares[2] < 60
     assert shares.total() == 200
     walk.open_model(operator, demo.url, walk.OF_TWO)
-    during = operator.evaluate(NOW)
+    during = operator.evaluate(walk.NOW)
 
     walk.roll_back(operator, demo.url, "autumn is over")
     walk.confirm(operator, "Roll back")
-    wait_until(lambda: who_answers(demo, 60) == {1: 60}, within_s=5, what="answers of the old version alone")
+    wait_until(
+        lambda: walk.who_answers(demo, 60) == {1: 60}, within_s=5, what="answers of the old version alone"
+    )
 
     walk.open_model(operator, demo.url, walk.OF_TWO)
     told = walk.live_at(operator, during)
