@@ -67,6 +67,14 @@ class Told:
         return f"{self.counts.asked:,}"
 
     @property
+    def failed(self) -> str:
+        return f"{self.counts.errors:,}"
+
+    @property
+    def refused(self) -> str:
+        return f"{self.counts.refused:,}"
+
+    @property
     def error_rate(self) -> str:
         rate = self.counts.error_rate
         return "–" if rate is None else percent(rate)

@@ -4,7 +4,7 @@
 def per_second(value: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:.3g}" if value >= 10 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:

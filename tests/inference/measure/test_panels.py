@@ -68,8 +68,8 @@ def test_the_table_of_arms_adds_processes_up_and_compares_shares(page):
     rows = cells(page(model), "rh-arms")
 
     assert [row[:6] for row in rows] == [
-        ["version 1 split 1", "80 %", "60.0 %", "600 0.17 a second", "0 % 0", "0"],
-        ["version 2 split 1", "20 %", "40.0 %", "400 0.11 a second", "5.0 % 10", "200"],
+        ["version 1 split 1", "80 %", "60.0 %", "600 0.17 a second", "0 % 0 failed", "0"],
+        ["version 2 split 1", "20 %", "40.0 %", "400 0.11 a second", "5.0 % 10 failed", "200"],
     ]
     assert rows[0][6:] == ["1 ms"] * 3
     assert rows[1][6:] == ["33 ms"] * 3
@@ -212,7 +212,7 @@ def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
     text = client.get(reverse("admin:index")).content.decode()
     rows = {row[0]: row for row in cells(text, "rh-models")}
 
-    assert rows["busy"][2:4] == ["10.0", "0 %"]
+    assert rows["busy"][2:4] == ["10", "0 %"]
     assert "between 1 ms and 1 ms, last 1 ms" in rows["busy"][4]
     assert rows["failing"][2:4] == ["0.33", "10.0 %"]
     assert rows["idle"][2:5] == ["0", "–", "nobody asked"]
@@ -261,7 +261,8 @@ def test_a_latency_in_words(value, text):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (0.026, "0.026"), (9.17, "9.2"), (12.34, "12.3"), (12345, "12,345")]
+    ("value", "text"),
+    [(0, "0"), (0.026, "0.026"), (9.17, "9.2"), (12.34, "12.3"), (50, "50"), (12345, "12,345")],
 )
 def test_a_rate_in_words(value, text):
     assert per_second(value) == text
