@@ -181,7 +181,11 @@ def fill_in(client, path) -> None:
     if page.status_code == 200 and "html" in page.get("Content-Type", ""):
         fields.feed(page.getvalue().decode())
     smuggled = {name: value for name, value in EVERYTHING.items() if isinstance(value, str | int)}
-    client.post(path, smuggled | {"number": "99"} | fields.values | {"post": "yes"})
+    send_form(client, path, smuggled | {"number": "99"} | fields.values | {"post": "yes"})
+
+
+def send_form(client, path, fields) -> None:
+    client.post(path, fields, format="multipart")
 
 
 def action_holes(world, callers) -> Iterator[str]:
@@ -191,7 +195,7 @@ def action_holes(world, callers) -> Iterator[str]:
         body = {"action": name, "_selected_action": chosen, "post": "yes", "reason": "x"}
         for caller in callers:
             by = world.actor(caller, Source.ADMIN)
-            for found in tried(world, by, client_of(world, caller).post, path, body):
+            for found in tried(world, by, send_form, client_of(world, caller), path, body):
                 yield f"{line} by {caller}: {found}"
 
 
