@@ -16,19 +16,17 @@ from registry.console.request_verbs import REQUEST_VERBS
 from registry.console.verb_page import VerbPages
 from registry.record.actors import Actor
 from registry.theme import ModelAdmin, actor, display
-from registry.traffic.gates import gates_for
 from registry.traffic.models import SplitRequest
+from registry.traffic.request_gates import gates_of
 from registry.traffic.request_transitions import Status
 from registry.traffic.selectors import (
     ShownArm,
     asked_arms,
-    asked_shares,
     live_arms,
     open_requests,
     requests_for,
     told_shares,
 )
-from registry.traffic.services.splits import plan_for
 
 _SHOWN_AT_HOME = 10
 
@@ -61,12 +59,8 @@ class ShownRequest:
 
 
 def shown_request(request: SplitRequest) -> ShownRequest:
-    """With the gates as they stand now, or as they stood when it was approved."""
-    if request.status != Status.OPEN:
-        return ShownRequest(request, [], request.gates)
-    arms, _shadows = asked_shares(request)
-    gates = [gate.told() for gate in gates_for(plan_for(request.model, arms))]
-    return ShownRequest(request, live_arms(request.model), gates)
+    live = live_arms(request.model) if request.status == Status.OPEN else []
+    return ShownRequest(request, live, gates_of(request))
 
 
 def draw_requests(request: HttpRequest, model: Model) -> SafeString | str:
