@@ -11,7 +11,8 @@ from django.utils import timezone
 from inference.jobs import files, policies
 from inference.jobs.models import Chunk, Job
 from inference.jobs.rows import FileFormat, Kind, assemble
-from inference.jobs.transitions import ChunkStatus
+from inference.jobs.transitions import OPEN, ChunkStatus
+from registry.catalogue.models import Version
 from registry.record.actors import Actor
 
 _PIECE = 64 * 2**10
@@ -39,6 +40,12 @@ def jobs_in_reach(by: Actor) -> "QuerySet[Job]":
         .select_related("model", "version__model", "tenant", "key")
         .order_by("-created_at")
     )
+
+
+def open_jobs_use(version: Version) -> str | None:
+    """Say how many jobs wait for answers of a version: theirs was fixed when they were accepted."""
+    count = version.jobs.filter(status__in=OPEN).count()
+    return f"{version} has {count:,} open job{'s' if count > 1 else ''} to answer." if count else None
 
 
 def progress_of(job: Job) -> Progress:

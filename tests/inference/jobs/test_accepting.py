@@ -11,7 +11,8 @@ from inference.jobs.services import Order
 from registry.access.keys import KeyTable
 from registry.access.models import KeyScope
 from registry.access.policies import Right, actor_from_key, actor_from_user
-from registry.errors import NoLiveVersion, NotAllowed, NotFound, Stopped
+from registry.catalogue.services import archive_version
+from registry.errors import Conflict, NoLiveVersion, NotAllowed, NotFound, Stopped
 from registry.record.actors import Source
 from registry.traffic.services import stop_model
 from tests.factories import a_key, a_live_model, a_model, a_person, a_split, a_tenant, a_version, an_actor
@@ -185,3 +186,17 @@ def test_person_changes_their_own_job_without_the_right_to_manage():
     job = accept(a_live_model(100), by=by)
 
     services.cancel(job=job, by=by)
+
+
+def test_version_with_open_jobs_is_not_archived():
+    model, by = a_live_model(100), an_actor()
+    version = model.versions.get()
+    jobs = [accept(model, by=by), accept(model, by=by)]
+    a_split(model, 100, versions=[a_version(model)])
+
+    with pytest.raises(Conflict, match="has 2 open jobs to answer"):
+        archive_version(version=version, reason="old", by=by)
+
+    for job in jobs:
+        services.cancel(job=job, by=by)
+    assert archive_version(version=version, reason="old", by=by).status == "archived"
