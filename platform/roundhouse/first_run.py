@@ -183,6 +183,7 @@ def _curl_lines(url: str, key: str) -> str:
         return (
             "\nRegister a model, then ask it:\n\n"
             "  .venv/bin/python manage.py import_model NAME FILE.onnx\n"
+            "  .venv/bin/python manage.py approve_request NAME 1 --as approver --reason 'looked at'\n"
             f"  curl -H 'Authorization: Bearer {key}' {url}/api/v1/models/NAME/predict -d '{{\"inputs\": …}}'\n"
         )
     lines = [

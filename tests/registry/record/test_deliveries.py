@@ -14,10 +14,8 @@ from registry.record.audit import Subject
 from registry.record.channels import Outcome
 from registry.record.deliveries import BACK_OFF, deliver, resend, sweep
 from registry.record.events import emit
-from registry.record.fetcher import Fetcher
 from registry.record.models import Delivery, Subscription
 from registry.record.signing import secret_of, signed_headers
-from tests.registry.record.fetcher.internet import Internet
 
 pytestmark = pytest.mark.django_db
 Status = Delivery.Status
@@ -38,25 +36,6 @@ def delivery(hook):
             summary="fraud-score is now answered by version 4.",
         )
     return Delivery.objects.get()
-
-
-@pytest.fixture
-def receiver(monkeypatch):
-    """A webhook receiver on the small internet; it answers with `receiver.status`."""
-
-    class Receiver(Internet):
-        status = 204
-
-        def __init__(self) -> None:
-            super().__init__(
-                lambda _request: f"HTTP/1.1 {self.status} X\r\nContent-Length: 0\r\n\r\n".encode()
-            )
-
-    internet = Receiver()
-    fetcher = Fetcher(resolve=internet.resolve, connect=internet.connect)
-    monkeypatch.setattr(channels, "default_fetcher", lambda: fetcher)
-    yield internet
-    internet.close()
 
 
 @pytest.fixture

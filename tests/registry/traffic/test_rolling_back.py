@@ -9,8 +9,8 @@ from registry.errors import Conflict, Invalid, NotAllowed, NotFound, StaleState,
 from registry.record.models import AuditRecord
 from registry.traffic import readiness
 from registry.traffic.readiness import Readiness, Verdict
-from registry.traffic.selectors import previous_split, versions_once_live
-from registry.traffic.services import freeze_model, roll_back, set_split
+from registry.traffic.selectors import previous_split, versions_once_live, waiting_for
+from registry.traffic.services import freeze_model, roll_back, set_split, settle_waiting_splits
 from tests.factories import a_live_model, a_split, a_version, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +56,15 @@ def test_a_version_that_was_live_with_a_small_share_counts_too():
     assert live(model) == {2: 10_000}
 
 
+def test_a_newcomer_gets_no_more_by_rolling_back_to_it(model):
+    a_split(model, 90, 10, versions=[numbered(model, 3), numbered(model, 4)])
+
+    with pytest.raises(Conflict, match="no way back"):
+        roll_back(model=model, to_version=numbered(model, 4), reason="x", by=an_actor())
+
+    assert live(model) == {3: 9_000, 4: 1_000}
+
+
 def test_a_version_that_was_never_live_is_refused(model):
     with pytest.raises(Conflict, match="was never live"):
         roll_back(model=model, to_version=numbered(model, 4), reason="x", by=an_actor())
@@ -91,6 +100,33 @@ def test_a_freeze_has_no_say_in_it(model):
     roll_back(model=model, to_version=numbered(model, 1), reason="x", by=an_actor())
 
     assert live(model) == {1: 10_000}
+
+
+@pytest.mark.parametrize("frozen_first", [True, False], ids=["before", "while it waits"])
+def test_a_cold_rollback_waits_for_engines_and_for_no_freeze(model, frozen_first):
+    if frozen_first:
+        freeze_model(model=model, reason="incident", by=an_actor())
+    before = readiness.register_readiness(lambda _split: Readiness(Verdict.WAIT, "0 of 1 engine is warm"))
+    split = roll_back(model=model, to_version=numbered(model, 1), reason="x", by=an_actor())
+    if not frozen_first:
+        freeze_model(model=model, reason="incident", by=an_actor())
+    assert waiting_for(split).sentence == "0 of 1 engine is warm"
+
+    readiness.register_readiness(before)
+    settle_waiting_splits(by=an_actor())
+
+    assert live(model) == {1: 10_000}
+
+
+def test_the_negative_control_any_other_split_waits_for_the_freeze_to_end(model):
+    before = readiness.register_readiness(lambda _split: Readiness(Verdict.WAIT))
+    a_split(model, 100, versions=[numbered(model, 1)])
+    freeze_model(model=model, reason="incident", by=an_actor())
+
+    readiness.register_readiness(before)
+    settle_waiting_splits(by=an_actor())
+
+    assert live(model) == {3: 10_000}
 
 
 def test_an_archived_version_refuses_and_says_what_to_do(model):
