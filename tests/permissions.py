@@ -112,7 +112,7 @@ class World:
         from registry.intake.examples.services import put_golden_set
         from registry.record.checkpoints import write_checkpoint
         from registry.record.subscriptions import Wish, add_subscription, send_test
-        from registry.traffic.services import freeze_model
+        from registry.traffic.services import ask_for_split, freeze_model
         from tests import factories as make
         from tests.inference.serving.stewarding.engines import an_engine
 
@@ -142,6 +142,8 @@ class World:
             principal=None,
         )
         RefusedOrder.objects.create(model_slug=slug, sender="key sample", code="bad_job", why="because")
+        halves = dict.fromkeys(self.model.versions.all(), 5_000)
+        ask_for_split(model=self.model, arms=halves, comment="because", by=by)
         freeze_model(model=make.a_model(f"{slug}-frozen"), reason="because", by=make.an_actor())
         write_checkpoint()
         self.sessions = {role: _session_of(person) for role, person in self.people.items()}
