@@ -86,17 +86,17 @@ def of_freezing(model: Model) -> list[str]:
         f"{_capital(_answering(arms))}, and nothing may gain more." if arms else "Nothing may become live."
     )
     waiting = waiting_split(model)
-    held = (
-        [f"Split {waiting.split.number} waits for engines; it does not become current while this holds."]
-        if waiting
-        else []
-    )
+    held = []
+    if waiting is not None:
+        becomes = "rolls back, and becomes" if waiting.split.goes_back else "does not become"
+        held = [f"Split {waiting.split.number} waits for engines; it {becomes} current while this holds."]
     return [stays, *held, "Lowering, stopping and rolling back still work."]
 
 
 def of_unfreezing(model: Model) -> list[str]:
     waiting = waiting_split(model)
-    freed = [f"Split {waiting.split.number} that waits may become current."] if waiting else []
+    is_held = waiting is not None and not waiting.split.goes_back
+    freed = [f"Split {waiting.split.number} that waits may become current."] if waiting and is_held else []
     return [_since(model, Hold.Kind.FROZEN), "Versions may gain live share again.", *freed]
 
 

@@ -42,6 +42,7 @@ class Split(WrittenOnce):
     created_at = models.DateTimeField(auto_now_add=True)
     from_at = models.DateTimeField("current from", null=True, editable=False)
     to_at = models.DateTimeField("until", null=True, editable=False)
+    goes_back = models.BooleanField(default=False, editable=False)  # a rollback: it waits for engines alone
 
     class Meta:
         ordering = ["-id"]

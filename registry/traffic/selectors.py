@@ -146,7 +146,7 @@ def waiting_for(split: Split) -> Waiting | None:
     readiness = readiness_of(split)
     sentence = readiness.sentence or "ready, and about to answer"
     held = split.model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).first()
-    if held is not None and readiness.verdict is Verdict.READY:
+    if held is not None and not split.goes_back and readiness.verdict is Verdict.READY:
         sentence = f"the Model is frozen ({held.text})"
     at = split.created_at + timedelta(seconds=settings.WARM_LIMIT_S)
     left_s = int((at - timezone.now()).total_seconds())

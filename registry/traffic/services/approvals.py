@@ -148,7 +148,7 @@ def set_approval_rule(*, model: Model, needed: bool, reason: str, by: Actor) -> 
     present = lock_model(model)
     if present.needs_approval == needed:
         raise StaleState(f"{present.slug} asks for {'two people' if needed else 'one person'} already.")
-    waiting = present.splits.filter(status=SplitStatus.WAITING, request=None).first()
+    waiting = present.splits.filter(status=SplitStatus.WAITING, goes_back=False, request=None).first()
     if needed and waiting is not None:
         raise Conflict(
             f"{waiting} waits to become current and nobody approved it; wait for it, or give it up."

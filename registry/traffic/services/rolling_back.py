@@ -10,11 +10,13 @@ from registry.catalogue.models import Model, Version
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, NotFound, VersionNotReady
+from registry.intake.examples.selectors import champion_of
 from registry.record.actors import Actor
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Split
 from registry.traffic.selectors import previous_split
 from registry.traffic.services.splits import check_expected, write_split
+from registry.traffic.transitions import Status
 
 
 @transaction.atomic
@@ -44,7 +46,7 @@ def roll_back(
     else:
         shares = _shares_of(_once_current(present, to_split))
     _check_may_return(shares)
-    return write_split(present, shares, {}, why, action="roll_back", by=by)
+    return write_split(present, shares, {}, why, action="roll_back", by=by, goes_back=True)
 
 
 def _once_current(model: Model, split: Split | None) -> Split:
@@ -59,11 +61,16 @@ def _once_current(model: Model, split: Split | None) -> Split:
 def _once_live(model: Model, version: Version) -> Version:
     if version.model_id != model.pk:
         raise NotFound(f"{model.slug} has no such version to go back to.")
-    if not version.arms.exclude(letter="").filter(split__from_at__isnull=False).exists():
+    answered = version.arms.exclude(letter="")
+    if answered.filter(split__status=Status.PAST).exists() or version == champion_of(model):
+        return version
+    if answered.filter(split__status=Status.CURRENT).exists():
         raise Conflict(
-            f"{version} was never live, so there is nothing to go back to. Set a split that holds it instead."
+            f"{version} answers for the first time now, so giving it more is no way back. Set a split, or ask for one."
         )
-    return version
+    raise Conflict(
+        f"{version} was never live, so there is nothing to go back to. Set a split that holds it instead."
+    )
 
 
 def _shares_of(split: Split) -> dict[Version, int]:

@@ -167,14 +167,16 @@ def write_split(
     action: str,
     by: Actor,
     request: SplitRequest | None = None,
+    goes_back: bool = False,
 ) -> Split:
-    """The caller holds the Model and has checked everything; `request` is what is granted by this."""
+    """The caller holds the Model and has checked everything; `request` is what is granted by this, and what
+    `goes_back` to something that was live waits for no freeze."""
     number = _take_number(present)
     moment = stamp(present)
     _overtake(present, number, moment, request)
     current = _current(present)
     before = _told(current)
-    split = _insert(present, number, current, arms, shadows, reason, by)
+    split = _insert(present, number, current, arms, shadows, reason, by, goes_back=goes_back)
     readiness = readiness_of(split)
     if readiness.verdict is Verdict.READY:
         _make_current(split, moment, by)
@@ -205,7 +207,15 @@ def _take_number(present: Model) -> int:
 
 
 def _insert(
-    present: Model, number: int, current: Split | None, arms: Shares, shadows: Shares, reason: str, by: Actor
+    present: Model,
+    number: int,
+    current: Split | None,
+    arms: Shares,
+    shadows: Shares,
+    reason: str,
+    by: Actor,
+    *,
+    goes_back: bool,
 ) -> Split:
     ordered = dict(sorted(arms.items(), key=lambda item: item[0].number))
     letters = {version.pk: letter for version, letter in zip(ordered, ascii_lowercase, strict=False)}
@@ -219,6 +229,7 @@ def _insert(
         reason=reason,
         created_by_id=by.user_id,
         made_by=by.name[:200],
+        goes_back=goes_back,
     )
     lines = [Arm(split=split, version=version, letter=letters[version.pk]) for version in ordered]
     lines += [Arm(split=split, version=version, mirrored=share) for version, share in shadows.items()]
@@ -336,7 +347,7 @@ def plan_for(model: Model, arms: Shares) -> Plan:
 
 
 def _is_held_by_freeze(model: Model, split: Split) -> bool:
-    if not _gains(model, split.shares()):
+    if split.goes_back or not _gains(model, split.shares()):
         return False
     return model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).exists()
 
