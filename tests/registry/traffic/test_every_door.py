@@ -2,6 +2,7 @@
 
 import logging
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -17,6 +18,7 @@ from django.core.management import CommandError, call_command, get_commands
 from django.db import transaction
 from rest_framework.test import APIClient
 
+from inference.jobs.celery_door.receiving import receive
 from inference.jobs.running import here
 from registry.access.keys import ring
 from registry.access.policies import Role, actor_from_key, actor_from_user, command_actor, task_actor
@@ -25,6 +27,7 @@ from registry.traffic import services as traffic
 from registry.traffic.readiness import always_ready, register_readiness
 from registry.traffic.services import approvals, splits
 from tests import factories as make
+from tests.inference.jobs.celery_door.sending import ROWS, SUBMIT, raw, signed
 from tests.permissions import KEYS, Route, World, actions, routes
 from tests.processes import ROOT
 from tests.registry.traffic.judging import look, wrongs
@@ -282,6 +285,15 @@ def task_holes(world, monkeypatch) -> Iterator[str]:
                 yield f"{name}: {found}"
 
 
+def celery_door_holes(world) -> Iterator[str]:
+    for scope, task in product((*KEYS, "all of them"), (SUBMIT, "set_split", "inference.settle_splits")):
+        task_id = uuid.uuid4()
+        order = signed(world.key_texts[scope], task_id, {**EVERYTHING, "rows": ROWS}, task=task)
+        by = world.actor(f"key {scope}", Source.API)
+        for found in tried(world, by, receive, raw(order, task_id, task=task)):
+            yield f"{task} through Celery by key {scope}: {found}"
+
+
 class TestNoDoor:
     """Each finds nothing wrong."""
 
@@ -305,7 +317,9 @@ class TestNoDoor:
         assert list(command_holes(world, monkeypatch)) == []
 
     def test_among_tasks(self, world, monkeypatch):
+        assert {"inference.settle_splits", "registry.deliver"} <= current_app.tasks.keys()
         assert list(task_holes(world, monkeypatch)) == []
+        assert list(celery_door_holes(world)) == []
 
 
 class TestTheSearchItself:

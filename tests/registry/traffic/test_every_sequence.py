@@ -248,6 +248,7 @@ class TestTheSearchItself:
         with pytest.raises(AssertionError, match="nobody approved it"):
             run(300, phases=[Phase.generate])
 
+    @pytest.mark.long
     def test_a_rule_that_anybody_may_switch(self, run, monkeypatch):
         class Rights:
             REQUEST_CHANGE, APPROVE, MANAGE_SETTINGS = Right.REQUEST_CHANGE, Right.APPROVE, Right.READ
