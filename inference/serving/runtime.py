@@ -81,6 +81,7 @@ class Runtime:
         self._table: RouteTable = routes.EMPTY
         self.windows = Windows()
         self._flushed_minute = minute_now()
+        self._is_leaving = False
         self._confirmed_at = time.monotonic()  # when the database last said that the routes are these
         self._following = threading.Lock()
         self._state = "starting"
@@ -105,6 +106,11 @@ class Runtime:
         self._thread.start()
         if self._push is not None:
             self._push.start()
+
+    def begin_end(self) -> None:
+        """From now on write what is counted each second: the server kills a process whose callers do not leave."""
+        self._is_leaving = True
+        self._look.set()
 
     def stop(self, within_s: float = _DRAIN_S) -> None:
         """Sign off, then end what has been accepted; what has not ended after so long is dropped."""
@@ -232,7 +238,9 @@ class Runtime:
             except DatabaseError as error:
                 log.warning("routes are kept as they were", reason=str(error))
             self._executor.look_after()
-            if minute_now() != self._flushed_minute:  # at once: a killed process loses the rest
+            if self._is_leaving:
+                self._flush(all_of_it=True)
+            elif minute_now() != self._flushed_minute:  # at once: a killed process loses the rest
                 self._flushed_minute = minute_now()
                 self._flush()
         close_old_connections()
@@ -292,6 +300,11 @@ def stop(within_s: float = _DRAIN_S) -> None:
     if _runtime is not None:
         _runtime.stop(within_s)
     _runtime = None
+
+
+def begin_end() -> None:
+    if _runtime is not None:
+        _runtime.begin_end()
 
 
 def report() -> Report:

@@ -10,6 +10,8 @@ from typing import Any
 
 from django.conf import settings
 
+from roundhouse.leaving import is_leaving
+
 CLOSE = ("Connection", "close")
 SMALL_BYTES = 64 << 10
 
@@ -53,10 +55,11 @@ class Body:
 
 
 def saying_so(start_response: Callable[..., Any], body: Body) -> Callable[..., Any]:
-    """Leave nothing unread before an answer, or add that it is the last of its connection."""
+    """Leave nothing unread before an answer, or add that it is the last of its connection, as where the process leaves."""
 
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         body.read_rest()
-        return start_response(status, [*headers, CLOSE] if body.is_unread else headers, *more)
+        is_last = body.is_unread or is_leaving.is_set()
+        return start_response(status, [*headers, CLOSE] if is_last else headers, *more)
 
     return start

@@ -21,6 +21,7 @@ from registry.access.keys import Keeper  # noqa: E402
 from roundhouse.cores import settle_on_core  # noqa: E402
 from roundhouse.front_door import FrontDoor  # noqa: E402
 from roundhouse.handler import Handler  # noqa: E402
+from roundhouse.leaving import on_stop_signal  # noqa: E402
 from roundhouse.vanished import look_for_vanished_peers  # noqa: E402
 
 look_for_vanished_peers(settings.PORT)
@@ -33,6 +34,7 @@ key_keeper = Keeper()
 gate.start()
 spare_collector()
 runtime.start(Kind.WEB)  # reports itself as ready: what takes its time comes before
+on_stop_signal(runtime.begin_end)
 
 if settings.GRPC_PORT:
     address = grpc_server.Address(settings.BIND, settings.GRPC_PORT, is_shared=True)

@@ -12,6 +12,7 @@ import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from threading import Barrier
 
 import numpy as np
 import onnx
@@ -157,6 +158,42 @@ def test_what_is_counted_last_is_written_by_the_stop(running, tmp_path, change, 
         answered = ask(port, running.credentials["api_key"], 200)
 
     assert (counted_by(running) - before != answered) is is_lost
+
+
+def test_a_stop_under_load_loses_no_count(running, tmp_path):
+    before, busy = counted_by(running)[1, "a", "ok"], Barrier(CALLERS + 1)
+
+    with (
+        ThreadPoolExecutor(CALLERS) as pool,
+        changed_web_process(tmp_path, running.data, "", threads=THREADS) as port,
+    ):
+        wait_until(lambda: _is_ready(port), within_s=30, what="the web process beside the others")
+        key = running.credentials["api_key"]
+        callers = [pool.submit(_ask_until_gone, port, key, busy) for _ in range(CALLERS)]
+        busy.wait(30)
+    answered = sum(caller.result() for caller in callers)
+
+    counted = counted_by(running)[1, "a", "ok"] - before
+    assert answered <= counted <= answered + CALLERS  # each may have lost the answer that was on its way
+
+
+def _ask_until_gone(port, key, busy) -> int:
+    """Ask over connections that are kept, until nobody answers; count the answers of the arm `a`."""
+    answered, asked = 0, 0
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    while True:
+        try:
+            connection.request("POST", f"/api/v1/models/{walk.MODEL}/predict", ROW, sent)
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            return answered
+        answered += answer.status == 200 and told["arm"] == "a"
+        asked += 1
+        if asked == 50:
+            busy.wait(30)
 
 
 def _port(served) -> int:
