@@ -19,7 +19,7 @@ import psycopg
 
 from tests.inference.engine import onnx_models
 from tests.inference.jobs.ledger_checker import Chunk, Job, problems, read_client_log, read_worker_logs
-from tests.processes import ROOT, clean_environment, import_live, manage, wait_until
+from tests.processes import ROOT, clean_environment, wait_until
 
 HERE = Path(__file__).parent
 LEASE_S = 3
@@ -47,12 +47,12 @@ class Installation:
         else:
             shutil.copytree(_prepared_data(), self.variables["DATA"])
 
-    def make_database(self):
-        """Tables, and a Model that answers twice its input."""
-        self._run("migrate", "--verbosity", "0")
-        path = onnx_models.scaled(self.folder / "double.onnx", 2.0, columns=1)
-        done = import_live("double", path, timeout=120, **self.variables)
-        assert done.returncode == 0, done.stderr
+    def make_database(self, factors=(2.0,)):
+        """Tables, a key, and a Model whose versions multiply by these; the first one is live."""
+        files = [
+            onnx_models.scaled(self.folder / f"times-{factor:g}.onnx", factor, columns=1) for factor in factors
+        ]  # fmt: skip
+        self.key = self._said_by("prepare_child.py", *map(str, files))
 
     def start_worker(self, *changes):
         """`changes` take a guard away, or make a row deadly; see worker_child."""
@@ -84,9 +84,7 @@ class Installation:
 
     def jobs(self) -> list[Job]:
         """The ledger as its table has it."""
-        told = subprocess.run(
-            [sys.executable, HERE / "ledger_child.py"], env=self._environ(), cwd=ROOT, check=True, capture_output=True
-        ).stdout  # fmt: skip
+        told = self._said_by("ledger_child.py")
         jobs = [Job(**row) for row in json.loads(told)]
         for job in jobs:
             job.chunks = [Chunk(**chunk) for chunk in job.chunks]
@@ -135,12 +133,14 @@ class Installation:
             self.start_worker(*changes)
         return len(new)
 
+    def logs(self) -> list[Path]:
+        return sorted(self.folder.glob("worker-*.log"))
+
     def problems(self, *, dead_jobs=frozenset()) -> list[str]:
-        said = read_worker_logs(sorted(self.folder.glob("worker-*.log")))
-        return problems(self.sent(), self.jobs(), said, dead_jobs=dead_jobs)
+        return problems(self.sent(), self.jobs(), read_worker_logs(self.logs()), dead_jobs=dead_jobs)
 
     def said(self, event) -> list[dict]:
-        lines = read_worker_logs(sorted(self.folder.glob("worker-*.log")))
+        lines = read_worker_logs(self.logs())
         return [line for line in lines if line["event"] == event]
 
     def end(self):
@@ -149,9 +149,12 @@ class Installation:
                 os.kill(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _run(self, *arguments):
-        done = manage(*arguments, timeout=120, **self.variables)
-        assert done.returncode == 0, done.stderr
+    def _said_by(self, name, *arguments) -> str:
+        """What one of the children says, when it has ended as it should."""
+        child = self._python(name, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        said, complaint = child.communicate(timeout=300)
+        assert child.returncode == 0, complaint
+        return said
 
     def _python(self, name, *arguments, **options):
         return subprocess.Popen(
@@ -199,22 +202,26 @@ def a_database(server_url):
 
 
 class Killer:
-    """Kills workers that work: each when it has taken so many chunks, by dice whose seed is shown where a test fails."""
+    """Kills a worker that works, by dice, whenever so many more chunks were taken; pytest shows the dice's seed."""
 
-    def __init__(self, installation, kills, *, after_chunks, seed):
-        self._installation, self._left = installation, kills
+    def __init__(self, installation, kills, *, after_chunks, seed, changes=()):
+        self._installation, self._left, self._changes = installation, kills, changes
         self._dice = random.Random(seed)
         self._after_chunks = after_chunks
         self._taken: dict[int, _Count] = {}  # by the worker's process id
-        self._goal = self._dice.randint(*after_chunks)
+        self._due_at = self._dice.randint(*after_chunks)
 
     def tend(self):
-        self._installation.revive()
-        for worker in self._installation.workers:
-            if self._left and worker.poll() is None and self._chunks_of(worker) >= self._goal:
-                worker.kill()
+        self._installation.revive(*self._changes)
+        if not self._left:
+            return
+        taken = {worker.pid: self._chunks_of(worker) for worker in self._installation.workers}
+        if sum(taken.values()) >= self._due_at:
+            busy = [one for one in self._installation.workers if one.poll() is None and taken[one.pid]]
+            if busy:
+                self._dice.choice(busy).kill()
                 self._left -= 1
-                self._goal = self._dice.randint(*self._after_chunks)
+                self._due_at = sum(taken.values()) + self._dice.randint(*self._after_chunks)
 
     def _chunks_of(self, worker) -> int:
         if worker.pid not in self._taken:

@@ -129,7 +129,7 @@ def test_jobs_that_kill_every_worker_are_buried_and_drag_nobody_down(tmp_path, j
             nonlocal deaths
             deaths += house.revive("deadly")
 
-        house.wait_for_client(client, within_s=300, tend=tend)
+        house.wait_for_client(client, within_s=1_500, tend=tend)
         house.wait_until_over(jobs, within_s=600, tend=tend)
 
         deadly = {job for job, sent in house.sent().items() if sent.value == DEATH}
