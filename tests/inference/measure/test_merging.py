@@ -15,6 +15,12 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 NOW = timezone.now().replace(second=0, microsecond=0)
 
 
+@pytest.fixture(autouse=True)
+def clock_that_stands(monkeypatch):
+    """Other tests may take minutes between this module's import and its first test."""
+    monkeypatch.setattr("django.utils.timezone.now", lambda: NOW)
+
+
 def _rows(*, minutes, first, processes=3, models=(1, 2), arms=(("a", 10), ("b", 11))):
     made = ArmMinute.objects.bulk_create(
         ArmMinute(
