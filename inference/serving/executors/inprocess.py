@@ -1,13 +1,15 @@
 """Versions in this process's own engine."""
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from inference.checks.services import prove
-from inference.engine.backends import Backend
+from inference.engine.backends import Backend, Session, SessionOptions
 from inference.engine.batcher import Answer, Cancellation
 from inference.engine.combiner import Priority
 from inference.engine.engine import Engine, Plan
@@ -28,6 +30,23 @@ _LOAD_LIMIT_S = 120.0
 _DRAIN_S = 10.0
 
 
+class _Telling:
+    """A backend whose loads are in the log: an operator sees which version came when, and what it took."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend, self.name = backend, backend.name
+
+    def runtime_version(self) -> str:
+        return self._backend.runtime_version()
+
+    def load(self, path: Path, options: SessionOptions) -> Session:
+        started = time.monotonic()
+        session = self._backend.load(path, options)
+        took_s = round(time.monotonic() - started, 3)
+        log.info("version loaded", artifact=path.name, provider=session.provider, took_s=took_s)
+        return session
+
+
 class InProcess:
     """Holds versions warm, and loads others on demand, which go when room is needed."""
 
@@ -35,7 +54,7 @@ class InProcess:
         self, backend: Backend | None = None, *, on_hard_limit: Callable[[Hashable], None] = lambda key: None
     ) -> None:
         self._backend = backend or OnnxBackend()
-        self._engine = Engine(self._backend, on_hard_limit=on_hard_limit, **plans.engine_limits())
+        self._engine = Engine(_Telling(self._backend), on_hard_limit=on_hard_limit, **plans.engine_limits())
         self._held: dict[Hashable, Target] = {}
         self._kept: dict[Hashable, Target] = {}
         self._on_demand: dict[Hashable, Target] = {}
