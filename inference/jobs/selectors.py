@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from inference.jobs import files, policies
 from inference.jobs.models import Chunk, Job
-from inference.jobs.rows import FileFormat, Kind, assemble
+from inference.jobs.rows import TEXT, FileFormat, Kind, assemble, joined_text
 from inference.jobs.transitions import OPEN, ChunkStatus
 from registry.catalogue.models import Version
 from registry.record.actors import Actor
@@ -71,13 +71,20 @@ def chunks_of(job: Job) -> "QuerySet[Chunk]":
 
 
 def results_of(job: Job) -> Iterator[bytes]:
-    """The results so far as one file, in the order of the rows; `gaps_of` says what is not in it."""
+    """The results so far as one file, in the order of the rows; `gaps_of` says what is not in it.
+
+    Text is sent while it is read. What has a table of its contents is written first.
+    """
     parts = list(_done(job).exclude(rows_done=0))
     for part in parts:
         part.job = job
+    openers = [partial(files.open_results, part) for part in parts]
+    kind = Kind(FileFormat(job.output_format), gzipped=False)
+    if kind.format in TEXT:
+        yield from joined_text(openers, kind)
+        return
     with files.scratch_file() as whole:
-        kind = Kind(FileFormat(job.output_format), gzipped=False)
-        assemble([partial(files.open_results, part) for part in parts], whole, kind)
+        assemble(openers, whole, kind)
         whole.seek(0)
         while piece := whole.read(_PIECE):
             yield piece

@@ -14,12 +14,13 @@ from inference.jobs.rows.limits import LIMITS, Limits
 from inference.jobs.rows.planning import ChunkPlan, FileFormat, Kind, kind_of
 from inference.jobs.rows.reading import ROWS_PER_CHUNK, check, plan, read_chunk, read_items
 from inference.jobs.rows.unpacking import plain_file
-from inference.jobs.rows.writing.assembling import assemble
-from inference.jobs.rows.writing.parts import ErrorsWriter, ResultWriter
+from inference.jobs.rows.writing.assembling import assemble, joined_text
+from inference.jobs.rows.writing.parts import TEXT, ErrorsWriter, ResultWriter
 
 __all__ = [
     "LIMITS",
     "ROWS_PER_CHUNK",
+    "TEXT",
     "Batch",
     "ChunkPlan",
     "Contract",
@@ -34,6 +35,7 @@ __all__ = [
     "RowsError",
     "assemble",
     "check",
+    "joined_text",
     "kind_of",
     "plain_file",
     "plan",

@@ -5,27 +5,20 @@ import signal
 
 import pytest
 
-from tests.browser import chromium, log_in, open_page
-from tests.processes import post, serving
+from tests.browser import log_in, open_page
+from tests.processes import post
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 ROWS = 60_000
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("jobs"), "--demo", WEB_PROCESSES=1) as served:
-        served.wait_ready()
-        yield served
-
-
 @pytest.fixture
-def page(demo):
-    with chromium() as browser:
-        page, complaints = open_page(browser)
-        log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])
-        yield page
-        assert complaints == []
+def page(demo, browser):
+    page, complaints = open_page(browser)
+    log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])
+    yield page
+    assert complaints == []
+    page.context.close()
 
 
 @pytest.fixture

@@ -46,6 +46,19 @@ def test_csv_is_planned_by_a_worker_and_answered_in_order(engine):
     assert (progress.fraction, progress.eta_s, progress.chunks_done) == (1.0, None, 3)
 
 
+@pytest.mark.parametrize("kind", [Format.JSONL, Format.CSV])
+def test_text_is_sent_while_it_is_read(engine, kind):
+    job = work_off(send(engine.a_live_version(), lines(1, 2, 3), output_format=kind))
+    sent = selectors.results_of(job)
+
+    assert b"row-1" in next(sent)
+
+    last = selectors.chunks_of(job).last()
+    (folder_of(job) / last.results_ref).unlink()
+    with pytest.raises(FileNotFoundError):
+        next(sent)
+
+
 def test_packed_file_is_unpacked_once(engine):
     job = send(engine.a_live_version(), gzip.compress(lines(1, 2, 3).encode()), is_gzipped=True)
 

@@ -1,6 +1,5 @@
 """A job's parts as one file, in order; their rows are copied, never parsed."""
 
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from inference.jobs.rows.writing.text_parts import header_of
 
 Opener = Callable[[], IO[bytes]]  # a part, seekable, from its beginning
 
+_PIECE = 64 * 2**10
 _PIECE_ROWS = 4_096
 _NUMBER_WIDTH = 32  # characters that any number fits in
 _GROWTH = 16  # of texts that are padded to the longest, beyond the first 64 MiB
@@ -29,32 +29,58 @@ def assemble(parts: Sequence[Opener], target: IO[bytes], kind: Kind) -> None:
     Parts without rows may be empty files. CSV keeps the first header only; packed parts stay packed.
     """
     match kind.format:
-        case FileFormat.JSONL:
-            for part in parts:
-                with part() as file:
-                    shutil.copyfileobj(file, target)
-        case FileFormat.CSV:
-            _join_csv(parts, target, first_member if kind.gzipped else header_of)
         case FileFormat.NPZ:
             _join_npz(parts, target)
         case FileFormat.PARQUET:
             _join_parquet(parts, target)
+        case _:
+            for piece in joined_text(parts, kind):
+                target.write(piece)
 
 
-def _join_csv(parts: Sequence[Opener], target: IO[bytes], take_header: Callable[[IO[bytes]], bytes]) -> None:
-    header = b""
+def joined_text(parts: Sequence[Opener], kind: Kind) -> Iterator[bytes]:
+    """Parts of JSONL or CSV as `assemble` writes them, while they are read."""
+    if kind.format == FileFormat.CSV:
+        yield from _joined_csv(parts, first_member if kind.gzipped else header_of)
+        return
     for part in parts:
         with part() as file:
-            if not file.read(1):
+            yield from _pieces(file)
+
+
+def _joined_csv(parts: Sequence[Opener], take_header: Callable[[IO[bytes]], bytes]) -> Iterator[bytes]:
+    _check_headers(parts, take_header)
+    has_header = False
+    for part in parts:
+        with part() as file:
+            if not _has_more(file):
                 continue
-            file.seek(0)
-            found = take_header(file)
-            if not header:
-                header = found
-                file.seek(0)
-            elif found != header:
-                raise UnevenResults
-            shutil.copyfileobj(file, target)
+            if has_header:
+                take_header(file)
+            has_header = True
+            yield from _pieces(file)
+
+
+def _check_headers(parts: Sequence[Opener], take_header: Callable[[IO[bytes]], bytes]) -> None:
+    headers = set()
+    for part in parts:
+        with part() as file:
+            if _has_more(file):
+                headers.add(take_header(file))
+    if len(headers) > 1:
+        raise UnevenResults
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+def _has_more(file: IO[bytes]) -> bool:
+    at = file.tell()
+    has_more = bool(file.read(1))
+    file.seek(at)
+    return has_more
 
 
 def _join_npz(parts: Sequence[Opener], target: IO[bytes]) -> None:
