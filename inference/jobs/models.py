@@ -91,7 +91,9 @@ class Job(models.Model):
                 name="job_turns",
                 condition=Q(status__in=[Status.QUEUED, Status.RUNNING]),
             ),
+            models.Index(fields=["-created_at"], name="job_newest"),
             models.Index(fields=["model", "-created_at"], name="job_of_model"),
+            models.Index(fields=["tenant", "-created_at"], name="job_of_tenant"),
             models.Index(fields=["expires_at"], name="job_expires"),
         ]
         constraints = [
