@@ -9,7 +9,8 @@ import pytest
 from django.apps import apps
 from django.db.models.signals import post_migrate
 
-from tests.browser import EXECUTABLE
+from tests.browser import EXECUTABLE, chromium
+from tests.processes import serving
 from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
 
 IN_CI = bool(os.environ.get("CI"))
@@ -93,3 +94,17 @@ def no_network() -> Iterator[None]:
     socket.socket.connect = connect
     yield
     socket.socket.connect = real_connect
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The product as a newcomer starts it."""
+    with serving(tmp_path_factory.mktemp("demo"), "--demo", WEB_PROCESSES=1) as served:
+        served.wait_ready()
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started

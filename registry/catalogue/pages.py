@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from registry.access.policies import Right
 from registry.access.selectors import in_scope
@@ -36,3 +36,25 @@ class ScopedPage:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class CardPage(ScopedPage):
+    """A row's page that has cards of ours around Django's form."""
+
+    def card(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the templates of the cards are told."""
+        raise NotImplementedError
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        extra = self.card(request, row) if row is not None else {}
+        shown: HttpResponse = super().change_view(  # type: ignore[misc]
+            request, object_id, form_url, {**(extra_context or {}), **extra}
+        )
+        return shown

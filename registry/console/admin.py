@@ -3,13 +3,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.template.loader import render_to_string
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import MAX_REASON, Model, Version
+from registry.catalogue.pages import CardPage
 from registry.console.checks import CheckPages, draw_checklist
 from registry.console.comparing import ComparePages
 from registry.console.downloads import DownloadPages, draw_file
@@ -87,7 +88,7 @@ class ModelEditForm(ModelForm[Model]):
 
 
 @admin.register(Model)
-class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
+class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model]):
     scope = "pk"
     verbs = (*MODEL_VERBS, *RULE_VERBS)
     form = ModelEditForm
@@ -114,17 +115,6 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         return with_live_arms(super().get_queryset(request))
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        model = self.get_object(request, object_id)
-        extra = self._card(request, model) if model is not None else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
-
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         if form.changes:
             reason = form.cleaned_data["reason"]
@@ -135,7 +125,7 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
         shown = {"arms": live_arms(model), "holds": open_holds(model)}
         return render_to_string("admin/registry/live.html", shown)
 
-    def _card(self, request: HttpRequest, model: Model) -> dict[str, Any]:
+    def card(self, request: HttpRequest, model: Model) -> dict[str, Any]:
         return {
             "row": model,
             "arms": live_arms(model),
@@ -148,7 +138,7 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, ModelAdmin[Model]):
 
 
 @admin.register(Version)
-class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, ModelAdmin[Version]):
+class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, ModelAdmin[Version]):
     verbs = VERSION_VERBS
     list_display = ["__str__", "status", "size", "made_by", "created_at"]
     list_select_related = ["model", "artifact"]
@@ -170,25 +160,15 @@ class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, ModelAdmin
     )
     change_form_outer_before_template = "admin/registry/version_card.html"
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        version = self.get_object(request, object_id)
-        extra: dict[str, Any] = {}
-        if version is not None:
-            serving = version.serving_settings.filter(is_current=True).first()
-            extra = {
-                "row": version,
-                "buttons": self.buttons(request, version),
-                "serving": serving,
-                "settings": settings_in_words(serving.values) if serving is not None else [],
-                "panels": panels_for(Place.VERSION, request, version),
-            }
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
+    def card(self, request: HttpRequest, version: Version) -> dict[str, Any]:
+        serving = version.serving_settings.filter(is_current=True).first()
+        return {
+            "row": version,
+            "buttons": self.buttons(request, version),
+            "serving": serving,
+            "settings": settings_in_words(serving.values) if serving is not None else [],
+            "panels": panels_for(Place.VERSION, request, version),
+        }
 
     @display(description="SHA-256")
     def sha256(self, version: Version) -> str:

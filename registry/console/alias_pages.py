@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
 from registry.catalogue.models import CHAMPION, Alias, AliasGuard, AliasMove, Model
+from registry.catalogue.pages import CardPage
 from registry.catalogue.policies import lets_pass, movers
 from registry.catalogue.selectors import guard_of, guards_by_name, models_for
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
@@ -100,7 +101,7 @@ class MoveInline(TabularInline[AliasMove, Alias]):
 
 
 @admin.register(Alias)
-class AliasPage(VerbPages, ModelAdmin[Alias]):
+class AliasPage(VerbPages, CardPage, ModelAdmin[Alias]):
     verbs = _VERBS
     list_display = ["__str__", "points_to", "moved_by"]
     list_select_related = ["model", "version"]
@@ -124,18 +125,7 @@ class AliasPage(VerbPages, ModelAdmin[Alias]):
             return "the split"
         return "whom its guard names" if alias.has_guard else "whoever may move aliases"  # type: ignore[attr-defined]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        alias = self.get_object(request, object_id)
-        extra = self._card(request, alias) if alias is not None else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
-
-    def _card(self, request: HttpRequest, alias: Alias) -> dict[str, Any]:
+    def card(self, request: HttpRequest, alias: Alias) -> dict[str, Any]:
         guard, model, by = guard_of(alias.model, alias.name), alias.model, actor(request)
         may_guard = _is_movable(alias) and by.may(Right.MANAGE_SETTINGS, model_id=model.pk)
         verbs = self.buttons(request, alias) if guard is None or lets_pass(guard, by) else []

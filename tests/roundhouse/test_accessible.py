@@ -3,8 +3,8 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser import chromium, log_in, open_page
-from tests.processes import manage, serving
+from tests.browser import log_in, open_page
+from tests.processes import manage
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 PAGES = (
@@ -31,20 +31,10 @@ PAGES = (
 KEEPS_OUT = {"serious", "critical"}
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """With an open request."""
-    with serving(tmp_path_factory.mktemp("accessible"), "--demo", WEB_PROCESSES=1) as served:
-        served.wait_ready()
-        asked = manage("import_model", "demand", "examples/demand/model.onnx", "--live", DATA=served.data)
-        assert "waits for an approver" in asked.stdout
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
+@pytest.fixture(scope="module", autouse=True)
+def open_request(demo):
+    asked = manage("import_model", "demand", "examples/demand/model.onnx", "--live", DATA=demo.data)
+    assert "waits for an approver" in asked.stdout
 
 
 def problems(page) -> list[str]:

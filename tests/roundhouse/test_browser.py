@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.browser import SIZES, chromium, log_in, open_page
-from tests.processes import serving
+from tests.browser import SIZES, log_in, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 PAGES = {
@@ -17,19 +16,6 @@ PAGES = {
     "/api/docs": "predict",
     "/api/redoc": "predict",
 }
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("browser"), "--demo", WEB_PROCESSES=1) as served:
-        served.wait_ready()
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.mark.parametrize("size", SIZES)

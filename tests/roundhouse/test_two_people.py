@@ -3,23 +3,10 @@
 import pytest
 
 from tests import walk
-from tests.browser import chromium, log_in, open_page
-from tests.processes import serving, wait_until
+from tests.browser import log_in, open_page
+from tests.processes import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("two"), "--demo", WEB_PROCESSES=1) as served:
-        served.wait_ready()
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -3,26 +3,13 @@
 import pytest
 
 from tests import walk
-from tests.browser import chromium, log_in, open_page
-from tests.processes import ROOT, serving
+from tests.browser import log_in, open_page
+from tests.processes import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 STATES = (
     "[...document.querySelectorAll('.rh-step-state')].map((one) => one.innerText.trim().split('\\n').pop())"
 )
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("walk"), "--demo", WEB_PROCESSES=1) as served:
-        served.wait_ready()
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture
