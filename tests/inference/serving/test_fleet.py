@@ -15,6 +15,7 @@ from tests.processes import wait_until
 
 pytestmark = [pytest.mark.alone, pytest.mark.service]
 FOLLOW_WITHIN_S, NORMAL_WITHIN_S, CONSUMING_WITHIN_S = 2.0, 5.0, 15
+MEASURED = 100  # changes; only the long runs, on a machine of their own, look at times
 LOOK_S = 3.0  # so long a look at what is normal lasts
 NOISE_S = 0.05  # on a machine of two cores that does all of this; twice the normal means nothing below it
 SENT_AGAIN_S = 0.5  # whoever has to wait until a lost batch is sent again waits for longer than this
@@ -77,7 +78,7 @@ class Changing:
         self.flips.append(Flip(number, versions, time.monotonic() - followed_s, followed_s, len(late)))
 
 
-@pytest.mark.parametrize("changes", [12, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("changes", [12, pytest.param(MEASURED, marks=pytest.mark.long)])
 def test_changes_and_rollbacks_fail_nobody_and_load_nothing(fleet, changes):
     changing = Changing(fleet)
     with SteadyRate(fleet) as load:
@@ -89,8 +90,11 @@ def test_changes_and_rollbacks_fail_nobody_and_load_nothing(fleet, changes):
     flips = changing.flips
 
     assert load.failed() == []
-    assert [flip for flip in flips if flip.followed_s > FOLLOW_WITHIN_S or flip.loaded_after] == []
+    assert [flip for flip in flips if flip.loaded_after] == []
     assert from_elsewhere(load, flips) == []
+    if changes < MEASURED:
+        return
+    assert [flip for flip in flips if flip.followed_s > FOLLOW_WITHIN_S] == []
     flipping = p99_s([one for flip in flips for one in load.between(flip.at, flip.at + 1.0)])
     normal = p99_s([one for flip in flips for one in load.between(flip.at + 1.0, flip.at + 2.0)])
     assert flipping <= max(2 * normal, NOISE_S), f"normal: {normal}"
@@ -101,7 +105,7 @@ def from_elsewhere(load, flips):
     found = []
     for flip, following in zip(flips, [*flips[1:], None], strict=True):
         end = following.at if following else float("inf")
-        late = load.between(flip.at + FOLLOW_WITHIN_S, end)
+        late = load.between(flip.at + max(FOLLOW_WITHIN_S, flip.followed_s), end)
         found += [one for one in late if one.split < flip.split]
         found += [one for one in load.asked if one.split == flip.split and one.version not in flip.versions]
     return found
@@ -133,7 +137,8 @@ def test_all_processes_are_renewed_and_no_request_fails_and_no_job_is_lost(fleet
     assert fleet.problems() == []
 
 
-def test_all_is_normal_soon_after_one_of_two_workers_is_killed(fleet):
+@pytest.mark.parametrize("is_measured", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_all_is_normal_soon_after_one_of_two_workers_is_killed(fleet, is_measured):
     with SteadyRate(fleet) as load:
         load.wait_until(time.monotonic() + 1.0)
         normal_s = normally(load)
@@ -146,7 +151,7 @@ def test_all_is_normal_soon_after_one_of_two_workers_is_killed(fleet):
     fleet.replace_worker()
 
     assert load.failed() == []
-    assert after_s <= max(2 * normal_s, SENT_AGAIN_S), f"normal: {normal_s}"
+    assert not is_measured or after_s <= max(2 * normal_s, SENT_AGAIN_S), f"normal: {normal_s}"
 
 
 @contextmanager
