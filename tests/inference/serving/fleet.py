@@ -3,23 +3,17 @@
 import json
 import os
 import signal
-import threading
-import time
 from contextlib import contextmanager
 from datetime import datetime
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import NamedTuple
 
 from tests.inference.jobs.installation import Installation, a_database
+from tests.inference.serving.steady import FACTORS
 from tests.private import PrivateRedis
 from tests.processes import post, serving, wait_until
 from tests.settings import DATABASE_URL
 
 UNASKED = Path(__file__).with_name("unasked_child.py")
-FACTORS = {1: 2.0, 2: 3.0, 3: 5.0, 4: 7.0}  # version -> what it multiplies by; an answer tells who gave it
-VALUES = [1.0, 7.0]
-BODY = json.dumps({"inputs": {"x": [[value] for value in VALUES]}}).encode()
 
 
 class Fleet(Installation):
@@ -132,89 +126,3 @@ def a_fleet(folder):
                 fleet.end()
     finally:
         redis.stop()
-
-
-class Asked(NamedTuple):
-    """One request and what came of it. `at` is when it was due, on the monotonic clock."""
-
-    at: float
-    took_s: float
-    status: object  # 200, or the name of what went wrong
-    version: int = 0
-    split: int = 0
-    is_right: bool = False
-
-
-class SteadyRate:
-    """So many requests a second over connections that stay open, due whether or not others are answered.
-
-    With `again`, a request whose connection ends before its answer is made once more, as proxies do.
-    """
-
-    def __init__(self, fleet, per_s=200, connections=16, again=False):
-        self._fleet, self._again = fleet, again
-        self._every_s, self._stop = connections / per_s, threading.Event()
-        self.asked: list[Asked] = []
-        begin = time.monotonic()
-        self._threads = [
-            threading.Thread(target=self._run, args=(begin + number / per_s,)) for number in range(connections)
-        ]  # fmt: skip
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def wait_until(self, moment):
-        wait_until(
-            lambda: self.asked and self.asked[-1].at >= moment,
-            within_s=60 + max(0, moment - time.monotonic()),
-            what="more answers",
-        )
-
-    def between(self, begin, end):
-        return [one for one in list(self.asked) if begin <= one.at < end]
-
-    def failed(self):
-        return [one for one in self.asked if one.status != 200 or not one.is_right]
-
-    def _run(self, due):
-        connection = self._connection()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
-            found, connection = self._ask(connection)
-            self.asked.append(Asked(due, time.monotonic() - due, *found))
-            due += self._every_s
-        connection.close()
-
-    def _connection(self):
-        return HTTPConnection(self._fleet.address, timeout=20)
-
-    def _ask(self, connection):
-        for is_last in (False, True) if self._again else (True,):
-            try:
-                return self._answer(connection), connection
-            except (OSError, HTTPException) as error:
-                connection.close()
-                connection = self._connection()
-                if is_last:
-                    return (type(error).__name__,), connection
-        raise AssertionError("unreachable")
-
-    def _answer(self, connection):
-        connection.request("POST", "/api/v1/models/double/predict", BODY, self._fleet.headers)
-        response = connection.getresponse()
-        body = json.loads(response.read())
-        if response.status != 200:
-            return (f"{response.status} {body['code']}",)
-        expected = [[FACTORS[body["version"]] * value] for value in VALUES]
-        return 200, body["version"], body["split"], body["outputs"]["y"] == expected
-
-
-def p99_s(asked) -> float:
-    took = sorted(one.took_s for one in asked)
-    return took[int(len(took) * 0.99)]
