@@ -41,15 +41,20 @@ class Server:
         self.process = None
 
     def start(self):
+        self._spawn()
+        give_up_at = time.monotonic() + 20
+        while not lets_in(self.url):
+            if time.monotonic() > give_up_at:
+                raise RuntimeError(f"{self.command()[0]} did not start")
+            if self.process.poll() is not None:  # what a killed one left may hold its memory for a moment
+                self._spawn()
+            time.sleep(0.02)
+        return self
+
+    def _spawn(self) -> None:
         self.process = subprocess.Popen(
             self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder
         )
-        give_up_at = time.monotonic() + 20
-        while not lets_in(self.url):
-            if self.process.poll() is not None or time.monotonic() > give_up_at:
-                raise RuntimeError(f"{self.command()[0]} did not start")
-            time.sleep(0.02)
-        return self
 
     def kill(self) -> None:
         self.process.kill()

@@ -51,9 +51,9 @@ REQUEST_VERBS = (
 )  # fmt: skip
 
 RULE_VERBS = (
-    Verb("one-person", "Ask for one person", Right.MANAGE_SETTINGS, ReasonForm, _ask_for_one, _asks_for_two,
+    Verb("one-person", "Let one person decide", Right.MANAGE_SETTINGS, ReasonForm, _ask_for_one, _asks_for_two,
          "Whoever may set splits can then give any ready version live share alone."),
-    Verb("two-people", "Ask for two people", Right.MANAGE_SETTINGS, ReasonForm, _ask_for_two,
+    Verb("two-people", "Require two people", Right.MANAGE_SETTINGS, ReasonForm, _ask_for_two,
          lambda model: not model.needs_approval,
          "Whatever gives a version live share then waits for somebody else's approval. "
          "Lowering, stopping and rolling back never wait."),

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
-from registry.catalogue.models import Model
+from registry.catalogue.models import Model, Version
 from registry.console.request_verbs import REQUEST_VERBS
 from registry.console.verb_page import VerbPages
 from registry.record.actors import Actor
@@ -22,6 +22,7 @@ from registry.traffic.request_transitions import Status
 from registry.traffic.selectors import (
     ShownArm,
     asked_arms,
+    asked_shares,
     live_arms,
     open_requests,
     requests_for,
@@ -46,6 +47,11 @@ class ShownRequest:
     @property
     def arms(self) -> list[ShownArm]:
         return asked_arms(self.row)
+
+    @property
+    def versions(self) -> list[Version]:
+        arms, _shadows = asked_shares(self.row)
+        return sorted(arms, key=lambda version: version.number)
 
     @property
     def failed(self) -> int:

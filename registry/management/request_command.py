@@ -22,7 +22,9 @@ class RequestCommand(PersonCommand):
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         request = requests_for(by).filter(model=model, pk=options["number"]).first()
         if request is None:
-            raise NotFound(f"{model} has no request {options['number']}.")
+            raise NotFound(
+                f"{model} has no request {options['number']}; list_requests shows those there are."
+            )
         return self.decide(request, options["reason"], by)
 
     def decide(self, request: SplitRequest, reason: str, by: Actor) -> str:

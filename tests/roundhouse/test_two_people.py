@@ -59,4 +59,5 @@ def test_from_a_file_to_an_a_b_and_back(demo, people, tmp_path):
     told = walk.live_at(operator, during)
     assert "split 2 answered" in told
     assert "v2" in told
-    assert "approver: 10 % see the autumn" in told
+    assert "Asked for by admin, approved by approver" in told
+    assert "10 % see the autumn" in told
