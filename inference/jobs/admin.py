@@ -27,7 +27,7 @@ from inference.jobs.shown import (
     what_retrying_does,
 )
 from registry.access.policies import Right
-from registry.catalogue.pages import ScopedPage
+from registry.catalogue.pages import OwnPage
 from registry.catalogue.selectors import models_for
 from registry.console.forms import ReasonForm
 from registry.console.verb_page import answer_verb
@@ -76,9 +76,10 @@ _VERBS = {
 
 
 @admin.register(Job)
-class JobPage(ScopedPage, ModelAdmin[Job]):
+class JobPage(OwnPage, ModelAdmin[Job]):
     """Jobs and how far they are. Adding is a form that orders one; everything else is written by machines."""
 
+    own_template = "admin/inference/job.html"
     list_display = ["name", "version", "state", "progress", "made_by", "created_at"]
     list_display_links = ["name"]
     list_filter = ["status", _exactly("model__slug", "Model"), _exactly("made_by", "who")]
@@ -139,36 +140,17 @@ class JobPage(ScopedPage, ModelAdmin[Job]):
 
     # --- one job
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        job = self.get_object(request, object_id)
-        if job is None:
-            return super().change_view(request, object_id, form_url, extra_context)
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
-        by = actor(request)
-        return TemplateResponse(
-            request,
-            "admin/inference/job.html",
-            {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": f"Job {str(job.pk)[:8]}",
-                "job": job,
-                "shown": shown_job(job),
-                "groups": part_groups(job),
-                "sources": columns_of(job),
-                "preview": first_results(job),
-                "may_change": may_change(job, by),
-                "api": f"/api/v1/jobs/{job.pk}",
-                "has_view_permission": True,
-            },
-        )
+    def shown(self, request: HttpRequest, job: Job) -> dict[str, Any]:
+        return {
+            "title": f"Job {str(job.pk)[:8]}",
+            "job": job,
+            "shown": shown_job(job),
+            "groups": part_groups(job),
+            "sources": columns_of(job),
+            "preview": first_results(job),
+            "may_change": may_change(job, actor(request)),
+            "api": f"/api/v1/jobs/{job.pk}",
+        }
 
     def tell_job(self, request: HttpRequest, pk: str) -> HttpResponse:
         """What changes on a job's page while it goes on, for its script."""

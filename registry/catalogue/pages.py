@@ -3,7 +3,8 @@
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
 
 from registry.access.policies import Right
 from registry.access.selectors import in_scope
@@ -58,3 +59,32 @@ class CardPage(ScopedPage):
             request, object_id, form_url, {**(extra_context or {}), **extra}
         )
         return shown
+
+
+class OwnPage(ScopedPage):
+    """A row's page that is all ours, and only read: what changes the row has pages of its own."""
+
+    own_template: ClassVar[str]
+
+    def shown(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the template is told; `title` among it."""
+        raise NotImplementedError
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        page: Any = self
+        row = page.get_object(request, object_id)
+        if row is None:
+            missing: HttpResponse = super().change_view(  # type: ignore[misc]
+                request, object_id, form_url, extra_context
+            )
+            return missing
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        context = {**page.admin_site.each_context(request), "opts": page.opts, "has_view_permission": True}
+        return TemplateResponse(request, self.own_template, {**context, **self.shown(request, row)})

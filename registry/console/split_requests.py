@@ -5,13 +5,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
+from registry.catalogue.pages import OwnPage
 from registry.console.request_verbs import REQUEST_VERBS
 from registry.console.verb_page import VerbPages
 from registry.record.actors import Actor
@@ -96,9 +96,10 @@ def may_decide(request: SplitRequest, by: Actor) -> bool:
     return by.may(Right.APPROVE, model_id=request.model_id) and request.asker_id != by.user_id
 
 
-class RequestPage(VerbPages, ModelAdmin[SplitRequest]):
+class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):
     """What was asked for, and what became of it. Everything here is written by services."""
 
+    own_template = "admin/registry/split_request.html"
     verbs = REQUEST_VERBS
     list_display = ["__str__", "asked_for", "status", "comment", "asked_by", "asked_at", "decided_by"]
     list_filter = ["status"]
@@ -112,33 +113,15 @@ class RequestPage(VerbPages, ModelAdmin[SplitRequest]):
     def asked_for(self, request: SplitRequest) -> str:
         return render_to_string("admin/registry/split_bar.html", {"arms": asked_arms(request)})
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        if row is None:
-            return super().change_view(request, object_id, form_url, extra_context)
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
+    def shown(self, request: HttpRequest, row: SplitRequest) -> dict[str, Any]:
         by = actor(request)
-        return TemplateResponse(
-            request,
-            "admin/registry/split_request.html",
-            {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": str(row),
-                "shown": shown_request(row),
-                "buttons": self.buttons(request, row),
-                "is_own": row.asker_id is not None and row.asker_id == by.user_id,
-                "may_decide": may_decide(row, by),
-                "has_view_permission": True,
-            },
-        )
+        return {
+            "title": str(row),
+            "shown": shown_request(row),
+            "buttons": self.buttons(request, row),
+            "is_own": row.asker_id is not None and row.asker_id == by.user_id,
+            "may_decide": may_decide(row, by),
+        }
 
     def buttons(self, request: HttpRequest, row: SplitRequest) -> list[tuple[str, str]]:
         """Whoever asked cannot decide, so no button says so."""

@@ -140,7 +140,7 @@ def test_what_has_baked_goes_and_the_rollback_target_stays(fruit, runtime, backe
         wait_until(serves(started, version.number), within_s=10, what="the flip")
 
     wait_until(
-        lambda: set(HeldVersion.objects.values_list("version__number", "use")) == {(2, "kept"), (3, "held")},
+        lambda: uses() == {(2, "kept"), (3, "held")},
         within_s=10,
         what="the third held and the second kept",
     )
@@ -165,6 +165,11 @@ def test_within_the_bake_all_that_was_replaced_stays(fruit, runtime):
     )
 
 
+def uses() -> set[tuple[int, str]]:
+    """Why each version is held."""
+    return set(HeldVersion.objects.values_list("version__number", "use"))
+
+
 def test_a_process_that_starts_again_has_the_rollback_target_too(fruit, runtime):
     model, (first, second, _third) = fruit
     put(model, first)
@@ -173,7 +178,7 @@ def test_a_process_that_starts_again_has_the_rollback_target_too(fruit, runtime)
     runtime()
 
     wait_until(
-        lambda: set(HeldVersion.objects.values_list("version__number", "use")) == {(1, "kept"), (2, "held")},
+        lambda: uses() == {(1, "kept"), (2, "held")},
         within_s=10,
         what="both",
     )
@@ -190,7 +195,7 @@ def test_what_is_only_kept_makes_room_for_what_answers(fruit, runtime, settings,
         wait_until(serves(started, version.number), within_s=10, what="the flip")
 
     wait_until(
-        lambda: set(HeldVersion.objects.values_list("version__number", "use")) == {(2, "kept"), (3, "held")},
+        lambda: uses() == {(2, "kept"), (3, "held")},
         within_s=10,
         what="the first one gone",
     )
