@@ -1,4 +1,7 @@
-"""Sends, tells of and cancels the jobs of a bench, inside the installation: `python -m bench.jobs_asking VERB ROWS`."""
+"""Sends, tells of and cancels the jobs of a bench, inside the installation.
+
+`python -m bench.jobs_asking` reads lines of a verb and a number of rows, and answers each by a line of JSON.
+"""
 
 import json
 import sys
@@ -40,7 +43,7 @@ def send(rows: int) -> None:
     services.accept(order, by=BY, principal=None)
 
 
-def tell() -> dict[str, object]:
+def tell(_: int) -> dict[str, object]:
     """Of the newest job."""
     job = Job.objects.latest("created_at")
     seconds = (job.ended_at - job.started_at).total_seconds() if job.ended_at and job.started_at else 0.0
@@ -52,11 +55,12 @@ def tell() -> dict[str, object]:
     }  # fmt: skip
 
 
-def cancel() -> None:
+def cancel(_: int) -> None:
     for job in Job.objects.filter(status__in=["queued", "running"]):
         services.cancel(job=job, by=BY)
 
 
 VERBS = {"send": send, "tell": tell, "cancel": cancel}
-told = VERBS[sys.argv[1]](*([int(sys.argv[2])] if sys.argv[1] == "send" else []))  # type: ignore[operator]
-sys.stdout.write(json.dumps(told))
+for line in sys.stdin:
+    verb, number = line.split()
+    print(json.dumps(VERBS[verb](int(number))), flush=True)

@@ -33,8 +33,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _touches_services(item: pytest.Item) -> bool:
-    if item.get_closest_marker("browser"):
-        return False  # what a browser sees does not hang on the database's make
+    if item.get_closest_marker("browser") or item.get_closest_marker("any_database"):
+        return False
     names = set(getattr(item, "fixturenames", ()))
     return bool(item.get_closest_marker("django_db") or names & _DATABASE_FIXTURES)
 

@@ -79,6 +79,10 @@ _VERBS = {
 class JobPage(OwnPage, ModelAdmin[Job]):
     """Jobs and how far they are. Adding is a form that orders one; everything else is written by machines."""
 
+    empty_text = (
+        "No job yet. A job answers many rows without anybody waiting: add one for a file or a few rows, or send"
+        " it to POST /api/v1/jobs."
+    )
     own_template = "admin/inference/job.html"
     list_display = ["name", "version", "state", "progress", "made_by", "created_at"]
     list_display_links = ["name"]

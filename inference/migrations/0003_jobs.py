@@ -11,9 +11,9 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('auth', '__first__'),
         ('inference', '0002_rate_use'),
         ('registry', '0005_uploads'),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -56,6 +56,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at'],
+                'indexes': [models.Index(condition=models.Q(('status__in', ['queued', 'running'])), fields=['served_at'], name='job_turns'), models.Index(fields=['model', '-created_at'], name='job_of_model'), models.Index(fields=['expires_at'], name='job_expires')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('status', 'failed'), _negated=True), models.Q(('failure', ''), _negated=True), _connector='OR'), name='job_failed_says_why'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('status__in', ['queued', 'running'])), models.Q(('ended_at__isnull', False), ('status__in', ['done', 'failed', 'cancelled'])), _connector='OR'), name='job_ended_at_fits_status'), models.CheckConstraint(condition=models.Q(('rows_total__gte', django.db.models.expressions.CombinedExpression(models.F('rows_done'), '+', models.F('rows_bad'))), ('is_planned', False), _connector='OR'), name='job_counts_no_row_twice')],
             },
         ),
         migrations.CreateModel(
@@ -86,50 +88,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['job', 'index'],
+                'indexes': [models.Index(condition=models.Q(('status', 'leased')), fields=['lease_until'], name='chunk_leases'), models.Index(fields=['job', 'status', 'index'], name='chunk_turns')],
+                'constraints': [models.UniqueConstraint(fields=('job', 'is_plan', 'index'), name='chunk_index_per_job'), models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['failed', 'dead']), _negated=True), models.Q(('failure', ''), _negated=True), _connector='OR'), name='chunk_stuck_says_why'), models.CheckConstraint(condition=models.Q(models.Q(('lease_until__isnull', False), ('status', 'leased'), models.Q(('holder', ''), _negated=True)), models.Q(models.Q(('status', 'leased'), _negated=True), ('holder', ''), ('lease_until__isnull', True)), _connector='OR'), name='chunk_leased_by_somebody')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('status__in', ['queued', 'running'])), fields=['served_at'], name='job_turns'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['model', '-created_at'], name='job_of_model'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['expires_at'], name='job_expires'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'failed'), _negated=True), models.Q(('failure', ''), _negated=True), _connector='OR'), name='job_failed_says_why'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('status__in', ['queued', 'running'])), models.Q(('ended_at__isnull', False), ('status__in', ['done', 'failed', 'cancelled'])), _connector='OR'), name='job_ended_at_fits_status'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('rows_total__gte', django.db.models.expressions.CombinedExpression(models.F('rows_done'), '+', models.F('rows_bad'))), ('is_planned', False), _connector='OR'), name='job_counts_no_row_twice'),
-        ),
-        migrations.AddIndex(
-            model_name='chunk',
-            index=models.Index(condition=models.Q(('status', 'leased')), fields=['lease_until'], name='chunk_leases'),
-        ),
-        migrations.AddIndex(
-            model_name='chunk',
-            index=models.Index(fields=['job', 'status', 'index'], name='chunk_turns'),
-        ),
-        migrations.AddConstraint(
-            model_name='chunk',
-            constraint=models.UniqueConstraint(fields=('job', 'is_plan', 'index'), name='chunk_index_per_job'),
-        ),
-        migrations.AddConstraint(
-            model_name='chunk',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['failed', 'dead']), _negated=True), models.Q(('failure', ''), _negated=True), _connector='OR'), name='chunk_stuck_says_why'),
-        ),
-        migrations.AddConstraint(
-            model_name='chunk',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_until__isnull', False), ('status', 'leased'), models.Q(('holder', ''), _negated=True)), models.Q(models.Q(('status', 'leased'), _negated=True), ('holder', ''), ('lease_until__isnull', True)), _connector='OR'), name='chunk_leased_by_somebody'),
         ),
     ]

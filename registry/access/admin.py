@@ -128,6 +128,7 @@ class RolePage(RightPage, ModelAdmin[Group]):
 
 @admin.register(Tenant)
 class TenantPage(RightPage, ModelAdmin[Tenant]):
+    empty_text = "A tenant is whose API keys, limits and jobs belong together."
     right = Right.MANAGE_KEYS
     list_display = ["slug", "title", "key_count", "limits", "created_at"]
     search_fields = ["slug", "title"]
@@ -154,6 +155,7 @@ class TenantPage(RightPage, ModelAdmin[Tenant]):
 
 @admin.register(ApiKey)
 class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
+    empty_text = "Programs show a key when they ask for predictions or send jobs."
     right = Right.MANAGE_KEYS
     form = KeyForm
     list_display = [
@@ -243,6 +245,7 @@ class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
 
 @admin.register(AccessAttempt)
 class LockedLoginPage(RightPage, ModelAdmin[AccessAttempt]):
+    empty_text = "Names and addresses that gave too many wrong passwords stand here until their time is over."
     right = Right.MANAGE_PEOPLE
     list_display = ["username", "ip_address", "failures_since_start", "attempt_time"]
     search_fields = ["username", "ip_address"]

@@ -10,6 +10,7 @@ from registry.theme import ModelAdmin, display
 
 @admin.register(ServingSettings)
 class ServingSettingsPage(ScopedPage, ModelAdmin[ServingSettings]):
+    empty_text = "A version’s page changes how it is run; each change stands here."
     scope = "version__model_id"
     list_display = ["__str__", "is_current", "reason", "made_by", "created_at"]
     list_select_related = ["version__model"]
@@ -28,6 +29,7 @@ class ServingSettingsPage(ScopedPage, ModelAdmin[ServingSettings]):
 
 @admin.register(Artifact)
 class ArtifactPage(ScopedPage, ModelAdmin[Artifact]):
+    empty_text = "The files of versions stand here once something was uploaded."
     scope = "versions__model_id"
     list_display = ["sha256", "size", "created_at"]
     search_fields = ["sha256"]

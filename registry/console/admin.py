@@ -89,6 +89,7 @@ class ModelEditForm(ModelForm[Model]):
 
 @admin.register(Model)
 class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model]):
+    empty_text = "A Model is made with its first version: upload an ONNX file."
     scope = "pk"
     verbs = (*MODEL_VERBS, *RULE_VERBS)
     form = ModelEditForm
@@ -139,6 +140,7 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model
 
 @admin.register(Version)
 class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, ModelAdmin[Version]):
+    empty_text = "Upload an ONNX file; when its checks have passed, it can answer."
     verbs = VERSION_VERBS
     list_display = ["__str__", "status", "size", "made_by", "created_at"]
     list_select_related = ["model", "artifact"]

@@ -102,6 +102,7 @@ class MoveInline(TabularInline[AliasMove, Alias]):
 
 @admin.register(Alias)
 class AliasPage(VerbPages, CardPage, ModelAdmin[Alias]):
+    empty_text = "An alias is a name that callers use for a version: champion follows the split."
     verbs = _VERBS
     list_display = ["__str__", "points_to", "moved_by"]
     list_select_related = ["model", "version"]

@@ -99,6 +99,7 @@ def may_decide(request: SplitRequest, by: Actor) -> bool:
 class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):
     """What was asked for, and what became of it. Everything here is written by services."""
 
+    empty_text = "Where a Model takes two people, what one asks for stands here until another decides."
     own_template = "admin/registry/split_request.html"
     verbs = REQUEST_VERBS
     list_display = ["__str__", "asked_for", "status", "comment", "asked_by", "asked_at", "decided_by"]

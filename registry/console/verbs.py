@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.urls import reverse
+from django.utils.html import format_html
+
 from registry.access.policies import Right
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Version
@@ -51,7 +54,12 @@ def _set_split(_row: Model | Version, form: SplitForm, by: Actor) -> str:
         by=by,
     )
     if isinstance(written, SplitRequest):
-        return f"Asked for, as {written}: somebody else has to approve it."
+        page = reverse("admin:registry_splitrequest_change", args=[written.pk])
+        return format_html(
+            'Asked for, as <a href="{}" class="underline">{}</a>: somebody else has to approve it.',
+            page,
+            written,
+        )
     return told_split(written)
 
 

@@ -26,6 +26,7 @@ _OFFERED_MODELS = 500
 class UploadPage(ModelAdmin[Upload]):
     """Adding is the page that uploads; the rows are written by machines."""
 
+    empty_text = "A file that is sent in parts stands here until it is a version."
     list_display = ["__str__", "status", "progress", "model_slug", "made_by", "touched_at"]
     list_filter = ["status"]
     search_fields = ["file_name", "model_slug", "made_by"]

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ('auth', '__first__'),
     ]
 
     operations = [
@@ -147,6 +147,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['slug'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('slug__regex', '\\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\\Z')), name='model_slug_is_one'), models.CheckConstraint(condition=models.Q(models.Q(('key_source', 'field'), models.Q(('key_field', ''), _negated=True)), models.Q(models.Q(('key_source', 'field'), _negated=True), ('key_field', '')), _connector='OR'), name='model_key_field_only_for_field'), models.CheckConstraint(condition=models.Q(('salt', ''), _negated=True), name='model_salt_is_there'), models.CheckConstraint(condition=models.Q(('task__in', ['tensor', 'classification'])), name='model_task_is_known')],
             },
         ),
         migrations.CreateModel(
@@ -163,6 +164,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('to_at__isnull', True)), fields=('model', 'kind'), name='one_open_hold_per_kind'), models.CheckConstraint(condition=models.Q(models.Q(('ended_by', ''), ('to_at__isnull', True)), models.Q(('to_at__gte', models.F('from_at')), ('to_at__isnull', False), models.Q(('ended_by', ''), _negated=True)), _connector='OR'), name='hold_ended_by_somebody'), models.CheckConstraint(condition=models.Q(('text', ''), _negated=True), name='hold_says_why')],
             },
         ),
         migrations.CreateModel(
@@ -176,6 +178,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'aliases',
                 'ordering': ['model', 'name'],
+                'constraints': [models.UniqueConstraint(fields=('model', 'name'), name='alias_name_per_model'), models.CheckConstraint(condition=models.Q(('name__regex', '\\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\\Z')), name='alias_name_is_one')],
             },
         ),
         migrations.CreateModel(
@@ -215,6 +218,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [models.Index(fields=['model', 'from_at'], name='split_live_from')],
+                'constraints': [models.UniqueConstraint(fields=('model', 'number'), name='split_number_per_model'), models.UniqueConstraint(condition=models.Q(('status', 'current')), fields=('model',), name='one_current_split_per_model'), models.UniqueConstraint(condition=models.Q(('status', 'waiting')), fields=('model',), name='one_waiting_split_per_model'), models.CheckConstraint(condition=models.Q(django.db.models.lookups.Exact(django.db.models.functions.text.Length('buckets'), 10000), models.Q(('buckets__regex', '\\A[a-z]+\\Z'))), name='split_shares_make_the_whole'), models.CheckConstraint(condition=models.Q(models.Q(('from_at__isnull', True), ('status', 'waiting'), ('to_at__isnull', True)), models.Q(('from_at__isnull', False), ('status', 'current'), ('to_at__isnull', True)), models.Q(('from_at__isnull', False), ('status', 'past'), ('to_at__gte', models.F('from_at')), ('to_at__isnull', False)), models.Q(('from_at__isnull', True), ('status', 'expired'), ('to_at__isnull', False)), _connector='OR'), name='split_interval_fits_status')],
             },
         ),
         migrations.CreateModel(
@@ -234,6 +239,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('channel', 'webhook'), ('email', ''), models.Q(('url', ''), _negated=True)), models.Q(('channel', 'email'), ('url', ''), models.Q(('email', ''), _negated=True)), _connector='OR'), name='subscription_has_an_address')],
             },
         ),
         migrations.CreateModel(
@@ -257,6 +263,8 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'deliveries',
                 'ordering': ['-id'],
+                'indexes': [models.Index(condition=models.Q(('status__in', ['waiting', 'sending'])), fields=['due_at'], name='delivery_due'), models.Index(fields=['status', 'id'], name='delivery_status'), models.Index(fields=['subscription', 'group_key', 'created_at'], name='delivery_group')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('status__in', ['delivered', 'failed'])), models.Q(('ended_at__isnull', True), ('status__in', ['waiting', 'sending'])), _connector='OR'), name='delivery_ended_when_over')],
             },
         ),
         migrations.CreateModel(
@@ -268,6 +276,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [models.UniqueConstraint(fields=('model', 'name'), name='tag_once_per_model')],
             },
         ),
         migrations.CreateModel(
@@ -291,6 +300,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'API key',
                 'ordering': ['-id'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='api_key_has_a_name')],
             },
         ),
         migrations.CreateModel(
@@ -312,6 +322,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['model', '-number'],
+                'constraints': [models.UniqueConstraint(fields=('model', 'number'), name='version_number_per_model'), models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='version_number_from_1'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'ready'), _negated=True), models.Q(('signature__isnull', False), ('failure', '')), _connector='OR'), name='version_ready_has_signature'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'failed'), _negated=True), models.Q(('failure', ''), _negated=True), _connector='OR'), name='version_failed_says_why'), models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['uploaded', 'checking']), _negated=True), ('failure', ''), _connector='OR'), name='version_unchecked_has_no_failure')],
             },
         ),
         migrations.CreateModel(
@@ -330,6 +341,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'serving settings',
                 'verbose_name_plural': 'serving settings',
                 'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(fields=('version', 'revision'), name='serving_revision_per_version'), models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('version',), name='one_current_serving_per_version'), models.CheckConstraint(condition=models.Q(('revision__gte', 1)), name='serving_revision_from_1')],
             },
         ),
         migrations.CreateModel(
@@ -343,6 +355,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+                'constraints': [models.UniqueConstraint(fields=('split', 'version'), name='arm_version_per_split'), models.UniqueConstraint(condition=models.Q(('letter', ''), _negated=True), fields=('split', 'letter'), name='arm_letter_per_split'), models.CheckConstraint(condition=models.Q(models.Q(('letter__regex', '\\A[a-z]\\Z'), ('mirrored__isnull', True)), models.Q(('letter', ''), ('mirrored__gte', 1), ('mirrored__isnull', False), ('mirrored__lte', 10000)), _connector='OR'), name='arm_answers_or_shadows')],
             },
         ),
         migrations.CreateModel(
@@ -358,151 +371,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('to_at__isnull', True)), fields=('alias',), name='one_open_move_per_alias'), models.CheckConstraint(condition=models.Q(('to_at__isnull', True), ('to_at__gte', models.F('from_at')), _connector='OR'), name='alias_move_ends_after_start')],
             },
         ),
         migrations.AddField(
             model_name='alias',
             name='version',
             field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='aliases', to='registry.version'),
-        ),
-        migrations.AddConstraint(
-            model_name='model',
-            constraint=models.CheckConstraint(condition=models.Q(('slug__regex', '\\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\\Z')), name='model_slug_is_one'),
-        ),
-        migrations.AddConstraint(
-            model_name='model',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('key_source', 'field'), models.Q(('key_field', ''), _negated=True)), models.Q(models.Q(('key_source', 'field'), _negated=True), ('key_field', '')), _connector='OR'), name='model_key_field_only_for_field'),
-        ),
-        migrations.AddConstraint(
-            model_name='model',
-            constraint=models.CheckConstraint(condition=models.Q(('salt', ''), _negated=True), name='model_salt_is_there'),
-        ),
-        migrations.AddConstraint(
-            model_name='model',
-            constraint=models.CheckConstraint(condition=models.Q(('task__in', ['tensor', 'classification'])), name='model_task_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.UniqueConstraint(condition=models.Q(('to_at__isnull', True)), fields=('model', 'kind'), name='one_open_hold_per_kind'),
-        ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_by', ''), ('to_at__isnull', True)), models.Q(('to_at__gte', models.F('from_at')), ('to_at__isnull', False), models.Q(('ended_by', ''), _negated=True)), _connector='OR'), name='hold_ended_by_somebody'),
-        ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(('text', ''), _negated=True), name='hold_says_why'),
-        ),
-        migrations.AddIndex(
-            model_name='split',
-            index=models.Index(fields=['model', 'from_at'], name='split_live_from'),
-        ),
-        migrations.AddConstraint(
-            model_name='split',
-            constraint=models.UniqueConstraint(fields=('model', 'number'), name='split_number_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='split',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'current')), fields=('model',), name='one_current_split_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='split',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'waiting')), fields=('model',), name='one_waiting_split_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='split',
-            constraint=models.CheckConstraint(condition=models.Q(django.db.models.lookups.Exact(django.db.models.functions.text.Length('buckets'), 10000), models.Q(('buckets__regex', '\\A[a-z]+\\Z'))), name='split_shares_make_the_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='split',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('from_at__isnull', True), ('status', 'waiting'), ('to_at__isnull', True)), models.Q(('from_at__isnull', False), ('status', 'current'), ('to_at__isnull', True)), models.Q(('from_at__isnull', False), ('status', 'past'), ('to_at__gte', models.F('from_at')), ('to_at__isnull', False)), models.Q(('from_at__isnull', True), ('status', 'expired'), ('to_at__isnull', False)), _connector='OR'), name='split_interval_fits_status'),
-        ),
-        migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('channel', 'webhook'), ('email', ''), models.Q(('url', ''), _negated=True)), models.Q(('channel', 'email'), ('url', ''), models.Q(('email', ''), _negated=True)), _connector='OR'), name='subscription_has_an_address'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status__in', ['waiting', 'sending'])), fields=['due_at'], name='delivery_due'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['status', 'id'], name='delivery_status'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['subscription', 'group_key', 'created_at'], name='delivery_group'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('status__in', ['delivered', 'failed'])), models.Q(('ended_at__isnull', True), ('status__in', ['waiting', 'sending'])), _connector='OR'), name='delivery_ended_when_over'),
-        ),
-        migrations.AddConstraint(
-            model_name='tag',
-            constraint=models.UniqueConstraint(fields=('model', 'name'), name='tag_once_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='api_key_has_a_name'),
-        ),
-        migrations.AddConstraint(
-            model_name='version',
-            constraint=models.UniqueConstraint(fields=('model', 'number'), name='version_number_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='version',
-            constraint=models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='version_number_from_1'),
-        ),
-        migrations.AddConstraint(
-            model_name='version',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'ready'), _negated=True), models.Q(('signature__isnull', False), ('failure', '')), _connector='OR'), name='version_ready_has_signature'),
-        ),
-        migrations.AddConstraint(
-            model_name='version',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'failed'), _negated=True), models.Q(('failure', ''), _negated=True), _connector='OR'), name='version_failed_says_why'),
-        ),
-        migrations.AddConstraint(
-            model_name='version',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['uploaded', 'checking']), _negated=True), ('failure', ''), _connector='OR'), name='version_unchecked_has_no_failure'),
-        ),
-        migrations.AddConstraint(
-            model_name='servingsettings',
-            constraint=models.UniqueConstraint(fields=('version', 'revision'), name='serving_revision_per_version'),
-        ),
-        migrations.AddConstraint(
-            model_name='servingsettings',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('version',), name='one_current_serving_per_version'),
-        ),
-        migrations.AddConstraint(
-            model_name='servingsettings',
-            constraint=models.CheckConstraint(condition=models.Q(('revision__gte', 1)), name='serving_revision_from_1'),
-        ),
-        migrations.AddConstraint(
-            model_name='arm',
-            constraint=models.UniqueConstraint(fields=('split', 'version'), name='arm_version_per_split'),
-        ),
-        migrations.AddConstraint(
-            model_name='arm',
-            constraint=models.UniqueConstraint(condition=models.Q(('letter', ''), _negated=True), fields=('split', 'letter'), name='arm_letter_per_split'),
-        ),
-        migrations.AddConstraint(
-            model_name='arm',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('letter__regex', '\\A[a-z]\\Z'), ('mirrored__isnull', True)), models.Q(('letter', ''), ('mirrored__gte', 1), ('mirrored__isnull', False), ('mirrored__lte', 10000)), _connector='OR'), name='arm_answers_or_shadows'),
-        ),
-        migrations.AddConstraint(
-            model_name='aliasmove',
-            constraint=models.UniqueConstraint(condition=models.Q(('to_at__isnull', True)), fields=('alias',), name='one_open_move_per_alias'),
-        ),
-        migrations.AddConstraint(
-            model_name='aliasmove',
-            constraint=models.CheckConstraint(condition=models.Q(('to_at__isnull', True), ('to_at__gte', models.F('from_at')), _connector='OR'), name='alias_move_ends_after_start'),
-        ),
-        migrations.AddConstraint(
-            model_name='alias',
-            constraint=models.UniqueConstraint(fields=('model', 'name'), name='alias_name_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='alias',
-            constraint=models.CheckConstraint(condition=models.Q(('name__regex', '\\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\\Z')), name='alias_name_is_one'),
         ),
     ]

@@ -29,6 +29,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'check run',
                 'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(fields=('version', 'number'), name='check_run_number_per_version'), models.UniqueConstraint(condition=models.Q(('state', 'running')), fields=('version',), name='one_running_check_per_version'), models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='check_run_number_from_1'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('state', 'running')), models.Q(('ended_at__gte', models.F('started_at')), ('ended_at__isnull', False), ('state__in', ['passed', 'failed'])), _connector='OR'), name='check_run_interval_fits_state'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), models.Q(('reason', ''), _negated=True)), models.Q(models.Q(('state', 'failed'), _negated=True), ('reason', '')), _connector='OR'), name='check_run_failed_says_why')],
             },
         ),
         migrations.CreateModel(
@@ -48,6 +49,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'check line',
                 'ordering': ['id'],
+                'constraints': [models.UniqueConstraint(fields=('run', 'step'), name='check_line_step_per_run'), models.CheckConstraint(condition=models.Q(('step__in', ['gate', 'probe', 'signature', 'warmup', 'conformance', 'golden', 'diff'])), name='check_line_step_is_known'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('started_at__isnull', True), ('state', 'waiting')), models.Q(('ended_at__isnull', True), ('started_at__isnull', False), ('state', 'running')), models.Q(('ended_at__gte', models.F('started_at')), ('ended_at__isnull', False), ('started_at__isnull', False), ('state__in', ['passed', 'failed'])), models.Q(('ended_at__isnull', False), ('state', 'skipped')), _connector='OR'), name='check_line_interval_fits_state'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='check_line_failed_says_why')],
             },
         ),
         migrations.CreateModel(
@@ -64,6 +66,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'example',
                 'ordering': ['position'],
+                'constraints': [models.UniqueConstraint(fields=('version', 'position'), name='example_position_per_version'), models.CheckConstraint(condition=models.Q(('position__gte', 1)), name='example_position_from_1'), models.CheckConstraint(condition=models.Q(('atol__gte', 0), ('rtol__gte', 0)), name='example_tolerance_not_negative')],
             },
         ),
         migrations.CreateModel(
@@ -85,6 +88,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'golden set',
                 'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(fields=('model', 'revision'), name='golden_revision_per_model'), models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('model',), name='one_current_golden_set_per_model'), models.CheckConstraint(condition=models.Q(('revision__gte', 1), ('rows__gte', 1)), name='golden_set_has_rows'), models.CheckConstraint(condition=models.Q(('metric__in', ['accuracy', 'f1', 'error'])), name='golden_metric_is_known'), models.CheckConstraint(condition=models.Q(('margin__isnull', True), ('margin__gte', 0), _connector='OR'), name='golden_margin_not_negative'), models.CheckConstraint(condition=models.Q(('sha256__regex', '\\A[0-9a-f]{64}\\Z')), name='golden_sha256_is_one')],
             },
         ),
         migrations.CreateModel(
@@ -102,90 +106,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'golden result',
                 'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(fields=('version', 'golden_set'), name='golden_result_once'), models.CheckConstraint(condition=models.Q(('rows__gte', 1)), name='golden_result_has_rows'), models.CheckConstraint(condition=models.Q(('answers_sha256__isnull', True), ('answers_sha256__regex', '\\A[0-9a-f]{64}\\Z'), _connector='OR'), name='golden_answers_sha256_is_one')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='checkrun',
-            constraint=models.UniqueConstraint(fields=('version', 'number'), name='check_run_number_per_version'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkrun',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'running')), fields=('version',), name='one_running_check_per_version'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkrun',
-            constraint=models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='check_run_number_from_1'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkrun',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('state', 'running')), models.Q(('ended_at__gte', models.F('started_at')), ('ended_at__isnull', False), ('state__in', ['passed', 'failed'])), _connector='OR'), name='check_run_interval_fits_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkrun',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), models.Q(('reason', ''), _negated=True)), models.Q(models.Q(('state', 'failed'), _negated=True), ('reason', '')), _connector='OR'), name='check_run_failed_says_why'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkline',
-            constraint=models.UniqueConstraint(fields=('run', 'step'), name='check_line_step_per_run'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkline',
-            constraint=models.CheckConstraint(condition=models.Q(('step__in', ['gate', 'probe', 'signature', 'warmup', 'conformance', 'golden', 'diff'])), name='check_line_step_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkline',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('started_at__isnull', True), ('state', 'waiting')), models.Q(('ended_at__isnull', True), ('started_at__isnull', False), ('state', 'running')), models.Q(('ended_at__gte', models.F('started_at')), ('ended_at__isnull', False), ('started_at__isnull', False), ('state__in', ['passed', 'failed'])), models.Q(('ended_at__isnull', False), ('state', 'skipped')), _connector='OR'), name='check_line_interval_fits_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkline',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='check_line_failed_says_why'),
-        ),
-        migrations.AddConstraint(
-            model_name='conformanceexample',
-            constraint=models.UniqueConstraint(fields=('version', 'position'), name='example_position_per_version'),
-        ),
-        migrations.AddConstraint(
-            model_name='conformanceexample',
-            constraint=models.CheckConstraint(condition=models.Q(('position__gte', 1)), name='example_position_from_1'),
-        ),
-        migrations.AddConstraint(
-            model_name='conformanceexample',
-            constraint=models.CheckConstraint(condition=models.Q(('atol__gte', 0), ('rtol__gte', 0)), name='example_tolerance_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenset',
-            constraint=models.UniqueConstraint(fields=('model', 'revision'), name='golden_revision_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenset',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('model',), name='one_current_golden_set_per_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenset',
-            constraint=models.CheckConstraint(condition=models.Q(('revision__gte', 1), ('rows__gte', 1)), name='golden_set_has_rows'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenset',
-            constraint=models.CheckConstraint(condition=models.Q(('metric__in', ['accuracy', 'f1', 'error'])), name='golden_metric_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenset',
-            constraint=models.CheckConstraint(condition=models.Q(('margin__isnull', True), ('margin__gte', 0), _connector='OR'), name='golden_margin_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenset',
-            constraint=models.CheckConstraint(condition=models.Q(('sha256__regex', '\\A[0-9a-f]{64}\\Z')), name='golden_sha256_is_one'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenresult',
-            constraint=models.UniqueConstraint(fields=('version', 'golden_set'), name='golden_result_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenresult',
-            constraint=models.CheckConstraint(condition=models.Q(('rows__gte', 1)), name='golden_result_has_rows'),
-        ),
-        migrations.AddConstraint(
-            model_name='goldenresult',
-            constraint=models.CheckConstraint(condition=models.Q(('answers_sha256__isnull', True), ('answers_sha256__regex', '\\A[0-9a-f]{64}\\Z'), _connector='OR'), name='golden_answers_sha256_is_one'),
         ),
     ]

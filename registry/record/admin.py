@@ -139,6 +139,7 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
 
 @admin.register(AuditCheckpoint)
 class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
+    empty_text = "A signed checkpoint notes the last record, so that a log whose end was cut off is found."
     scope = None
     list_display = ["number", "at", "seq", "signature"]
     fields = readonly_fields = ("number", "at", "seq", "record_hash", "previous_signature", "signature")
@@ -146,6 +147,7 @@ class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
 
 @admin.register(Event)
 class EventPage(RecordPage, ModelAdmin[Event]):
+    empty_text = "What happens to Models, jobs and workers stands here, and goes to those who subscribed."
     list_display = ["at", "kind", "summary", "model_slug"]
     list_display_links = ["summary"]
     list_filter = [("at", PeriodFilter), _exactly("kind", "kind"), _exactly("model_slug", "Model")]
@@ -193,6 +195,7 @@ class ButtonPage:
 
 @admin.register(Delivery)
 class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
+    empty_text = "What was sent to subscriptions, or could not be, stands here."
     scope = "event__model_slug"
     list_display = [
         "event",
@@ -230,6 +233,7 @@ class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
 
 @admin.register(Subscription)
 class SubscriptionPage(ButtonPage, ModelAdmin[Subscription]):
+    empty_text = "A subscription tells people by webhook or e-mail of what happens."
     form = SubscriptionForm
     list_display = ["name", "target", "told_of", "model", "enabled"]
     list_select_related = ["model"]

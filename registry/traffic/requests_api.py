@@ -20,7 +20,7 @@ from registry.traffic.gates import Outcome
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_gates import gates_of
 from registry.traffic.request_transitions import Status
-from registry.traffic.selectors import requests_for
+from registry.traffic.selectors import by_number, requests_for
 from registry.traffic.serializers import ArmSerializer, SharesSerializer, shares_of
 
 Text = serializers.CharField
@@ -215,4 +215,4 @@ class RuleView(RegistryViewSet[Model]):
 
 
 def _lines(shares: Mapping[str, int]) -> list[dict[str, int]]:
-    return [{"version": int(number), "share": share} for number, share in shares.items()]
+    return [{"version": number, "share": share} for number, share in by_number(shares)]

@@ -1,5 +1,6 @@
 """Reads of traffic that join or aggregate."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -186,8 +187,12 @@ def told_shares(request: SplitRequest) -> str:
 
 def asked_arms(request: SplitRequest) -> list[ShownArm]:
     """What is asked for, in the order of the versions."""
-    shares = sorted((int(number), share) for number, share in request.arms.items())
-    return [ShownArm(number, share, []) for number, share in shares]
+    return [ShownArm(number, share, []) for number, share in by_number(request.arms)]
+
+
+def by_number(shares: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Shares as a request keeps them, in the order of the versions."""
+    return sorted((int(number), share) for number, share in shares.items())
 
 
 def requests_for(by: Actor) -> QuerySet[SplitRequest]:

@@ -14,7 +14,6 @@ import pytest
 from tests.peers import schemathesis_python
 from tests.processes import clean_environment, serving
 
-pytestmark = pytest.mark.alone
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance",

@@ -14,6 +14,7 @@ from registry.theme import ModelAdmin, actor, display
 class RefusedOrderPage(ModelAdmin[RefusedOrder]):
     """Read by those who read the record, within their Models; who has no limit also sees what names no Model."""
 
+    empty_text = "Orders that came through Celery and became no job stand here, with the reason."
     list_display = ["created_at", "code", "why", "sender", "model_slug", "task_id", "told_at"]
     list_filter = ["code"]
     search_fields = ["=task_id", "=model_slug"]

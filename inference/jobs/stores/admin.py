@@ -13,6 +13,7 @@ from registry.theme import ModelAdmin, actor
 
 @admin.register(Store)
 class StorePage(ModelAdmin[Store]):
+    empty_text = "A store is a folder or a bucket from which jobs read and to which they write."
     form = StoreForm
     fields = ["name", "kind", "root", "prefix", "may_read", "may_write", "for_people", "tenants"]
     list_display = ["name", "kind", "root", "prefix", "may_read", "may_write", "for_people"]

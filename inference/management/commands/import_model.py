@@ -9,6 +9,7 @@ from registry.access.policies import command_actor
 from registry.catalogue.models import Task, Version
 from registry.catalogue.task_config import SCORES
 from registry.errors import RoundhouseError
+from registry.intake.checklist.selectors import the_newest_run
 from registry.management.waiting import outcome, wait_until_settled
 from registry.record.actors import Actor
 from registry.traffic.selectors import address_of, live_arms, open_requests, waiting_split
@@ -50,6 +51,9 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
+        for line in the_newest_run(version).lines.all():
+            said = f": {line.reason}" if line.reason else ""
+            self.stdout.write(f"  {line.get_step_display()} {line.state}{said}")
         self._wait(version, command_actor("import_model"))
         is_live = any(arm.version == version.number for arm in live_arms(version.model))
         self.stdout.write(

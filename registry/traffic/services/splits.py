@@ -303,11 +303,15 @@ def _told(split: Split | None) -> dict[str, Any] | None:
 
 def check_shares(model: Model, arms: Shares, shadows: Shares) -> None:
     if sum(arms.values()) != WHOLE:
+        total = sum(arms.values())
         raise Invalid(
-            f"The shares of {model.slug} add up to {sum(arms.values()):,}; they must make {WHOLE:,}."
+            f"The shares of {model.slug} add up to {total / 100:g} % ({total:,} basis points);"
+            f" they must make 100 % ({WHOLE:,})."
         )
     if any(not 1 <= share <= WHOLE for share in [*arms.values(), *shadows.values()]):
-        raise Invalid(f"A share is 1 to {WHOLE:,} basis points; leave out a version that gets nothing.")
+        raise Invalid(
+            f"A share is 0.01 to 100 % (1 to {WHOLE:,} basis points); leave out a version that gets nothing."
+        )
     if len(arms) > MAX_ARMS or len(shadows) > MAX_ARMS:
         raise Invalid(f"A split can hold {MAX_ARMS} arms and as many shadows.")
     if twice := arms.keys() & shadows.keys():

@@ -369,6 +369,7 @@ def _last(pointer: str) -> str | None:
     return names[0] if names else None
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("examples", [500, pytest.param(10_000, marks=pytest.mark.long)])
 def test_almost_right_requests_are_answered_or_refused_by_name(asking, examples):
     counts = {model: _fuzz(asking, model, examples) for model in MODELS}

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 
 import pytest
 
@@ -86,20 +87,23 @@ def test_checker_finds_what_is_lost_without_the_sweeper(small_house):
     assert any("is running, not done" in problem for problem in small_house.problems())
 
 
-def stop_a_worker_past_its_lease(house, *changes):
+def stop_a_worker_past_its_lease(house, *changes, at_least_s=0):
     """SIGSTOP a worker in the middle of a chunk; another does it; then let the first one go on."""
     zombie = house.wait_for_worker(house.start_worker("slow", *changes))
     client = house.start_client(1)
     wait_until(lambda: house.said("chunk answered"), within_s=60, what="a chunk with a worker")
     os.kill(zombie.pid, signal.SIGSTOP)
+    goes_on_at = time.monotonic() + at_least_s
     house.wait_for_client(client, within_s=30)
     house.start_worker(*changes)
     house.wait_until_over(1, within_s=60)
+    time.sleep(max(0, goes_on_at - time.monotonic()))  # the length of the stop is what is tested
     os.kill(zombie.pid, signal.SIGCONT)
 
 
-def test_late_write_of_a_stopped_worker_is_refused_and_logged(small_house):
-    stop_a_worker_past_its_lease(small_house)
+@pytest.mark.parametrize("at_least_s", [0, pytest.param(120, marks=pytest.mark.long)])
+def test_late_write_of_a_stopped_worker_is_refused_and_logged(small_house, at_least_s):
+    stop_a_worker_past_its_lease(small_house, at_least_s=at_least_s)
 
     wait_until(lambda: small_house.said("late write refused"), within_s=30, what="the zombie's refusal")
     assert small_house.problems() == []

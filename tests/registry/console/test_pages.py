@@ -1,4 +1,7 @@
+from html import unescape
+
 import pytest
+from django.contrib import admin
 from django.urls import reverse
 
 from registry.access.limits import NO_LIMITS
@@ -15,6 +18,9 @@ from tests.factories import a_live_model, a_model, a_person, a_split, a_version,
 pytestmark = pytest.mark.django_db
 
 LISTS = ["model", "version", "alias", "servingsettings", "artifact", "split", "hold"]
+FULL = {"user", "group", "auditrecord", "event"}  # whoever looks has made some
+OWN = {"enginereport"}  # no list, but a page that shows them all
+EMPTY = [page for page in admin.site._registry.values() if page.opts.model_name not in FULL | OWN]
 EVIL = "<script>alert(1)</script>"
 
 
@@ -60,6 +66,16 @@ def test_every_list_opens_and_searches_for_every_role(client, signed_in, name, r
 
     assert client.get(url).status_code == 200
     assert client.get(url, {"q": "full"}).status_code == 200
+
+
+@pytest.mark.parametrize("page", EMPTY, ids=str)
+def test_an_empty_list_says_what_would_be_in_it(client, signed_in, page):
+    signed_in(Role.ADMIN, Role.OPERATOR)
+    url = reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_changelist")
+
+    assert page.empty_text in unescape(client.get(url).text)
+    if page.search_fields:
+        assert "Nothing fits" in client.get(url, {"q": "no such thing"}).text
 
 
 @pytest.mark.parametrize("name", LISTS)

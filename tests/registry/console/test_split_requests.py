@@ -47,8 +47,9 @@ def split_form(model, *shares):
 def asked(client, model, operator, *shares) -> SplitRequest:
     page = reverse("admin:registry_model_split", args=[model.pk])
     answer = logged_in(client, operator).post(page, split_form(model, *shares), follow=True)
-    assert "Asked for, as" in answer.text
-    return SplitRequest.objects.get(status=Status.OPEN)
+    request = SplitRequest.objects.get(status=Status.OPEN)
+    assert f'Asked for, as <a href="{address(request)}" class="underline">' in answer.text
+    return request
 
 
 def address(request, verb="change"):

@@ -23,7 +23,7 @@ from registry.traffic.services import approvals, rolling_back, splits
 from tests.factories import a_model, a_person, a_split, a_tenant, a_version, an_actor
 from tests.registry.traffic.judging import look, wrongs, wrongs_with_settling
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 VERSIONS = 4
 PEOPLE = {
     "viewer": [Role.VIEWER],
