@@ -1,8 +1,10 @@
 """Loaded versions within a byte budget: leased while in use, loaded once for many callers, evicted by worth."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Generic
 
@@ -196,6 +198,7 @@ class SessionPool(Generic[T]):
         raise type(load.error)(str(load.error)) from load.error
 
     def _run_load(self, key: Hashable, load: _Load[T]) -> None:
+        _go_anywhere()
         entry = None
         try:
             entry = self._loaded(key, load)
@@ -327,3 +330,9 @@ def _file_bytes(order: LoadOrder) -> int:
 
 def _mib(count: int) -> str:
     return f"{count / _MIB:,.1f} MiB"
+
+
+def _go_anywhere() -> None:
+    """Let this thread, and those of the session it makes, run where the process may, though its starter stays on one core."""
+    with suppress(AttributeError, OSError):
+        os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))

@@ -16,6 +16,7 @@ from inference.engine.errors import EngineStopped, VersionBroken
 from inference.errors import Stopping
 from inference.jobs import ledger
 from inference.jobs.running import answering, planning
+from inference.jobs.running.cores import Cores
 from inference.jobs.running.failures import ChunkFailed, WorkOver
 from inference.jobs.running.holding import Held, Holdings
 from inference.jobs.running.low_priority import step_back
@@ -36,6 +37,7 @@ class JobRunner:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"[:200]
         self._pool = pool
         self._steps_back = steps_back
+        self._cores = Cores()
         self._holdings = Holdings()
         self._looking = threading.Lock()  # one at a time, or two could both find that a chunk may run alone
         self._news = threading.Condition()
@@ -83,6 +85,7 @@ class JobRunner:
     def _work(self) -> None:
         if self._steps_back:
             step_back()
+            self._cores.settle()
         while not self._is_stopping:
             seen = self._told
             held = self._take()
@@ -160,8 +163,12 @@ class JobRunner:
                 time.sleep(_DATABASE_PAUSE_S)
 
     def _renew(self) -> None:
-        """Keep our leases, and take away those that have ended, though beat may be gone or the broker empty."""
+        """Keep our leases, and take away those that have ended, though beat may be gone or the broker empty.
+
+        The threads' places are looked after in the same round.
+        """
         while not self._stop_renewing.wait(settings.JOB_LEASE_S / 3):
+            self._cores.look_after()
             try:
                 close_old_connections()
                 self._holdings.note_lost(ledger.renew([held.claim for held in self._holdings.all()]))

@@ -1,5 +1,6 @@
 """The session pool: byte budget, leases, one load for many callers, eviction by worth, swaps without a gap."""
 
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -124,6 +125,22 @@ def test_what_is_loaded_is_leased_with_what_was_made_of_it():
 def test_what_is_not_loaded_is_told():
     with pytest.raises(NotLoaded):
         House().pool.acquire("a")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be kept on a core here")
+def test_session_may_use_every_core_though_who_asked_for_it_stays_on_one():
+    seen = []
+    house = House(loading=lambda path: seen.append(os.sched_getaffinity(0)))
+
+    def ask_from_one_core():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        house.serve("a")
+
+    asking = threading.Thread(target=ask_from_one_core)
+    asking.start()
+    asking.join()
+
+    assert seen == [os.sched_getaffinity(0)]
 
 
 def test_a_lease_may_be_released_twice():
