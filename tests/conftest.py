@@ -8,8 +8,10 @@ from ipaddress import ip_address
 import pytest
 from django.apps import apps
 from django.db.models.signals import post_migrate
+from django.test import TransactionTestCase
 
 from tests.browser import EXECUTABLE, chromium
+from tests.emptying import Beginning
 from tests.processes import serving
 from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
 
@@ -77,6 +79,15 @@ def _missing_services() -> str | None:
 def tables_that_can_be_emptied() -> None:
     """Keep the triggers out: tests with real transactions end by emptying every table. Their own test installs them."""
     post_migrate.disconnect(dispatch_uid="registry.triggers", sender=apps.get_app_config("registry"))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """The test database; what a test with real transactions leaves in it is taken out quickly."""
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        beginning = Beginning()
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: beginning.restore())
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
