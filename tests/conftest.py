@@ -26,12 +26,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if WITH_SERVICES:
         # The second run is for what touches database or broker; the rest has just passed.
         _deselect(config, items, _touches_services)
+    _keep_modules_together(items)
     missing = _missing_services()
     for item in items:
         if missing and (item.get_closest_marker("service") or WITH_SERVICES):
             _skip(item, missing)
         if item.get_closest_marker("browser") and EXECUTABLE is None:
             _skip(item, "no Chromium: install the distribution's package `chromium`")
+
+
+def _keep_modules_together(items: list[pytest.Item]) -> None:
+    """What a module starts once for its tests is started in one of the processes; such groups come first, as they are long."""
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(found[-1].scope == "module" for found in fixtures) and not item.get_closest_marker(
+            "xdist_group"
+        ):
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def _touches_services(item: pytest.Item) -> bool:

@@ -13,7 +13,7 @@ from inference.engine import errors as engine
 from inference.engine.combiner import Priority
 from inference.engine.signature import Signature, TensorSpec
 from inference.errors import Loading
-from inference.serving.executors.workers import broker
+from inference.serving.executors.workers import broker, lane
 from inference.serving.executors.workers.budget import ResendBudget
 from inference.serving.executors.workers.errors import WorkersUnreachable
 from inference.serving.executors.workers.messages import (
@@ -51,7 +51,8 @@ def client(redis_server):
 
 
 @pytest.fixture
-def open_post(redis_server, client):
+def open_post(redis_server, client, monkeypatch):
+    monkeypatch.setattr(lane, "_BLOCK_S", 0.1)  # it looks more often whether to stop
     posts = []
 
     def build(budget=None):
