@@ -89,6 +89,7 @@ def test_a_crash_is_told_with_its_signal_and_phase(any_file, backend, told):
     assert told in result.message and "while loading" in result.message
 
 
+@pytest.mark.alone
 def test_an_endless_run_is_ended_at_the_time_limit(tmp_path):
     path = onnx_models.endless(tmp_path / "m.onnx")
     started = time.monotonic()

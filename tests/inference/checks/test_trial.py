@@ -103,6 +103,7 @@ def test_a_run_ends_at_its_soft_limit(any_file):
         assert trial.run(rows(3), soft_limit_s=5)["y"][0, 0] == 6
 
 
+@pytest.mark.alone
 def test_a_run_that_cannot_be_ended_ends_with_its_child(any_file):
     started = time.monotonic()
 

@@ -102,6 +102,7 @@ def test_a_version_answers_only_after_it_is_warm(fruit, runtime, backend):
     assert status(split) == "current"
 
 
+@pytest.mark.alone
 def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
     model, (first, second, _third) = fruit
     put(model, first)

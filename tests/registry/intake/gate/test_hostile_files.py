@@ -42,6 +42,7 @@ def test_there_are_forty():
     assert len({hostile.name for hostile in HOSTILE}) == 40
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
 def test_it_is_refused_with_its_code(folder, hostile):
     path = hostile.write(folder)

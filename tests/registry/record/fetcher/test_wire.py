@@ -96,6 +96,7 @@ def serve(internet):
     servers[0].close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_servers_are_left_in_time(serve, internet, fetcher, kind):
     behave, code = HOSTILE[kind]

@@ -278,6 +278,7 @@ def test_workers_of_another_pool_never_get_it(open_post, client):
     assert client.llen(broker.key("pool.infer")) == 0
 
 
+@pytest.mark.alone
 def test_without_redis_it_is_refused_at_once_and_goes_on_when_redis_is_back(open_post, redis_server, client):
     post = open_post()
     redis_server.kill()
