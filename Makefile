@@ -23,8 +23,8 @@ serve: $(BIN)/.installed
 
 test: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest -m alone
-	ROUNDHOUSE_TEST_SERVICES=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadgroup
-	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadgroup
+	ROUNDHOUSE_TEST_SERVICES=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest -m long

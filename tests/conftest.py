@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if WITH_SERVICES:
         # The second run is for what touches database or broker; the rest has just passed.
         _deselect(config, items, _touches_services)
-    _keep_modules_together(items)
+    _begin_with_long_ones(items)
     missing = _missing_services()
     for item in items:
         if missing and (item.get_closest_marker("service") or WITH_SERVICES):
@@ -35,15 +35,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             _skip(item, "no Chromium: install the distribution's package `chromium`")
 
 
-def _keep_modules_together(items: list[pytest.Item]) -> None:
-    """What a module starts once for its tests is started in one of the processes; such groups come first, as they are long."""
-    for item in items:
-        fixtures = item._fixtureinfo.name2fixturedefs.values()
-        if any(found[-1].scope == "module" for found in fixtures) and not item.get_closest_marker(
-            "xdist_group"
-        ):
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+def _begin_with_long_ones(items: list[pytest.Item]) -> None:
+    """Files are shared out one by one: what takes long must not be begun last, with nothing left for the other core."""
+    items.sort(key=lambda item: not (item.get_closest_marker("early") or item.get_closest_marker("browser")))
 
 
 def _touches_services(item: pytest.Item) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from tests.docs.snippets import check_printed, snippets_of
 from tests.processes import ROOT, clean_environment, serving
 
-pytestmark = pytest.mark.xdist_group("docs")
+pytestmark = pytest.mark.early
 PAGE = snippets_of(ROOT / "docs" / "approvals.md")
 
 

@@ -15,7 +15,7 @@ from tests.docs.snippets import check_printed, run, snippets_of
 from tests.peers import requests_python, tritonclient_python
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.xdist_group("docs")
+pytestmark = pytest.mark.early
 
 PAGE = snippets_of(ROOT / "docs" / "clients.md")
 TRIED = [snippet for snippet in PAGE if snippet.kind not in {None, "generated"}]

@@ -10,7 +10,7 @@ from tests.docs.snippets import check_printed, run, snippets_of
 from tests.peers import openapi_client_python
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.xdist_group("docs")
+pytestmark = pytest.mark.early
 
 SCORES = pytest.approx([0.98188, 0.01812, 0.0], abs=1e-4)
 (PUBLISHED,) = (

@@ -7,7 +7,7 @@ import pytest
 from tests.docs.snippets import check_printed, run, snippets_of
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.xdist_group("docs")
+pytestmark = pytest.mark.early
 
 
 def test_client_runs_a_job(environment, tmp_path):

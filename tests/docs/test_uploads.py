@@ -8,7 +8,7 @@ import pytest
 from tests.docs.snippets import check_printed, snippets_of
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.xdist_group("docs")
+pytestmark = pytest.mark.early
 
 
 def test_client_uploads_a_version(environment, tmp_path):

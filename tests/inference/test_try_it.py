@@ -316,7 +316,6 @@ class TestPanel:
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 class TestInABrowser:
     """Typed, sent, read; and whatever is told stays text."""
 

@@ -16,7 +16,6 @@ from tests.factories import PASSWORD, a_live_model, a_person, a_tenant, an_actor
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("browser"),
 ]
 
 MARK = "window.__ran=1"

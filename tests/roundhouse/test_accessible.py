@@ -6,7 +6,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.browser import log_in, open_page
 from tests.processes import manage
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 PAGES = (
     "/admin/",
     "/admin/auth/user/add/",

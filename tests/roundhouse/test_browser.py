@@ -4,7 +4,7 @@ import pytest
 
 from tests.browser import log_in, open_page
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 PAGES = {
     "/admin/": "Models",
     "/admin/registry/model/": "ripeness",

@@ -14,6 +14,8 @@ import yaml
 from tests.processes import ROOT, clean_environment, free_port, get, wait_until
 from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
 
+pytestmark = pytest.mark.early
+
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
 

@@ -14,6 +14,8 @@ import pytest
 from tests.peers import schemathesis_python
 from tests.processes import clean_environment, serving
 
+pytestmark = pytest.mark.early
+
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance",

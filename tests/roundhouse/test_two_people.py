@@ -6,7 +6,7 @@ from tests import walk
 from tests.browser import log_in, open_page
 from tests.processes import wait_until
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

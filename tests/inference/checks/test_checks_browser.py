@@ -6,7 +6,7 @@ from tests import walk
 from tests.browser import log_in, open_page
 from tests.processes import ROOT
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 STATES = (
     "[...document.querySelectorAll('.rh-step-state')].map((one) => one.innerText.trim().split('\\n').pop())"
 )

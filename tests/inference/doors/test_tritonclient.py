@@ -12,6 +12,8 @@ from inference.engine.signature import DTYPES
 from tests.peers import tritonclient_python
 from tests.processes import free_port, get, import_live, serving, wait_until
 
+pytestmark = pytest.mark.early
+
 ELEMENT = {
     "BOOL": TensorProto.BOOL, "FP16": TensorProto.FLOAT16, "FP32": TensorProto.FLOAT, "FP64": TensorProto.DOUBLE,
     "BYTES": TensorProto.STRING,

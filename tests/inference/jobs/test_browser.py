@@ -8,7 +8,7 @@ import pytest
 from tests.browser import log_in, open_page
 from tests.processes import post
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 ROWS = 60_000
 
 

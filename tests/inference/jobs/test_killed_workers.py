@@ -12,6 +12,8 @@ from tests.private import PrivateRedis
 from tests.processes import wait_until
 from tests.settings import DATABASE_URL
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture
 def house(profile, tmp_path):

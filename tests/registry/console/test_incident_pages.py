@@ -10,7 +10,6 @@ from tests.factories import a_live_model, a_split, a_version
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.django_db(transaction=True),
 ]
 

@@ -13,7 +13,6 @@ from tests.factories import PASSWORD, SIGNATURE, a_person, an_actor, an_uploaded
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("browser"),
 ]
 
 

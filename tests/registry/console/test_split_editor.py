@@ -14,7 +14,6 @@ from tests.factories import a_live_model, a_split, a_version, an_actor
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.django_db(transaction=True),
 ]
 

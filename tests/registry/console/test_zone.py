@@ -11,7 +11,6 @@ from tests.factories import PASSWORD, a_live_model, a_person, seconds
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.django_db(transaction=True),
 ]
 

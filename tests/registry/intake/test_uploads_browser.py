@@ -14,7 +14,6 @@ from tests.processes import ROOT
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.django_db(transaction=True),
 ]
 FILE = ROOT / "examples" / "ripeness" / "model.onnx"

@@ -11,6 +11,8 @@ from registry.intake.services.beginning import RESERVE_BYTES
 from tests.processes import serving
 from tests.registry.intake.served_uploads import MIB, Bytes, caller_of, files_in, versions_in
 
+pytestmark = pytest.mark.early
+
 FILE = 100 * MIB
 
 

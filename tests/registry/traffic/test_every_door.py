@@ -32,7 +32,7 @@ from tests.permissions import KEYS, Route, World, actions, routes
 from tests.processes import ROOT
 from tests.registry.traffic.judging import look, wrongs
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database, pytest.mark.early]
 NEWCOMER = 3  # the version that was never live
 EVERYTHING = {
     "arms": [{"version": NEWCOMER, "share": 10_000}], "shadows": [], "reason": "x", "comment": "x", "text": "x",

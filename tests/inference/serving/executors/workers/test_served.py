@@ -24,7 +24,7 @@ from tests.processes import (
     wait_until,
 )
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.early]
 EXAMPLE = ROOT / "examples" / "ripeness" / "model.onnx"
 ROW = {"inputs": {"features": [[0.2, 0.8, 0.3]]}}
 
