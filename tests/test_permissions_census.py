@@ -14,7 +14,7 @@ from tests import factories as make
 from tests import permissions
 from tests.permissions import PEOPLE, ROLES, World, actions, answers, ask, compare, listed, routes
 
-pytestmark = [pytest.mark.django_db, pytest.mark.early]
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database, pytest.mark.early]
 # Open to strangers by intent: the way in, the way out, the sign of life and the page's own words.
 CHANGE_NOTHING = {"/admin/login/", "/admin/logout/", "/api/v1/health", "/admin/jsi18n/"}
 
