@@ -103,7 +103,7 @@ def runs_in_browser():
             log_in(page, url, "looker", PASSWORD)
             for path in paths:
                 page.goto(url + path)
-                page.evaluate("() => new Promise(done => setTimeout(done, 50))")  # what a page starts late
+                page.wait_for_load_state("networkidle")
                 if page.evaluate("window.__ran === 1"):
                     found.append(path)
         return found

@@ -47,10 +47,7 @@ def problems(page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("theme", "size"),
-    [("dark", "wide"), ("light", "phone"), pytest.param("light", "wide", marks=pytest.mark.long)],
-)
+@pytest.mark.parametrize(("theme", "size"), [("light", "wide"), ("dark", "wide"), ("light", "phone")])
 def test_nothing_serious_on_any_page(demo, browser, theme, size):
     page, complaints = open_page(browser, theme=theme, size=size)
     log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])

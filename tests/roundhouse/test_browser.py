@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser import log_in, open_page
+from tests.browser import SIZES, log_in, open_page
 
 pytestmark = pytest.mark.browser
 PAGES = {
@@ -18,7 +18,8 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", "wide"), ("dark", "phone")])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pages_open_without_complaint(demo, browser, theme, size):
     page, complaints = open_page(browser, theme=theme, size=size)
     log_in(page, demo.url, demo.credentials["admin_user"], demo.credentials["admin_password"])

@@ -111,11 +111,13 @@ def test_thread_leaves_for_less_than_a_quarter_of_the_time(monkeypatch, ran_ms, 
         assert (thread.where() != first) is leaves
 
 
-def test_thread_that_has_ended_is_forgotten():
+@pytest.mark.parametrize("looks", [True, False], ids=["looked after", "control"])
+def test_core_of_a_thread_that_has_ended_is_free_again(looks):
     cores = Cores()
-    with busy(cores):
-        pass
-    cores.look_after()
+    with busy(cores) as [thread]:
+        place = thread.where()
+    if looks:
+        cores.look_after()
 
-    with busy(cores, len(os.sched_getaffinity(0))) as threads:
-        assert len(set.union(*(thread.where() for thread in threads))) == len(threads)
+    with busy(cores) as [thread]:
+        assert (thread.where() == place) is looks

@@ -76,11 +76,7 @@ def filling(tmp_path):
         yield served
 
 
-@pytest.mark.parametrize(
-    "left",
-    [0, pytest.param(64 << 10, marks=pytest.mark.long), MAX_PART_BYTES // 2],
-    ids=["nothing", "little", "half a part"],
-)
+@pytest.mark.parametrize("left", [0, 64 << 10, MAX_PART_BYTES // 2], ids=["nothing", "little", "half a part"])
 def test_a_disk_that_fills_up_while_parts_come(filling, left):
     """The database lies on the same disk."""
     caller, file = caller_of(filling), Bytes(FILE, seed=left)
