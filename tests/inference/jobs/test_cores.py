@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,8 @@ def test_core_of_a_thread_that_has_ended_is_free_again(looks):
     cores = Cores()
     with busy(cores) as [thread]:
         place = thread.where()
+    gone = Path(f"/proc/self/task/{thread.native_id}")  # a while after it was joined
+    wait_until(lambda: not gone.exists(), within_s=PATIENCE_S, what="its end")
     if looks:
         cores.look_after()
 
