@@ -68,7 +68,7 @@ class Loaded:
             options.digest,
         )
         engine = Engine(backend, budget_bytes=8 << 30)
-        plan = Plan(LoadOrder(path, options, fact, max_batch=max_batch), BatchConfig(**batching))
+        plan = Plan(LoadOrder(path, options, fact, max_batch=max_batch), max_batch, BatchConfig(**batching))
         engine.load("m", plan, timeout_s=PATIENCE_S)
         return cls(engine, columns)
 
@@ -229,7 +229,7 @@ def shape(args: argparse.Namespace) -> None:
     """How long a caller goes on running batches for others, or a thread of its own: the choice of ADR 0002."""
     loaded = Loaded.file(models.mlp(), (256,), max_batch=32, intra_op=args.intra_op)
     session = loaded.batcher.session
-    shapes = {f"hold {hold * 1e3:g} ms": Batcher(session, BatchConfig(hold_s=hold)) for hold in HOLDS_S}
+    shapes = {f"hold {hold * 1e3:g} ms": Batcher(session, BatchConfig(merges=True, hold_s=hold)) for hold in HOLDS_S}
     shapes["a thread of its own"] = ThreadOfItsOwn(session)
     for count in (1, 4, 32):
         loops: list[float] = []
@@ -318,7 +318,7 @@ def latency(args: argparse.Namespace) -> None:
 
     def play(kind: str, pace: Pace, seconds: float) -> tuple[float, float]:
         """The p99, and the answers per second that came in time."""
-        batcher, arrivals = Batcher(costly(0.003, 0.0006), pace=pace), Arrivals([])
+        batcher, arrivals = Batcher(costly(0.003, 0.0006), BatchConfig(merges=True), pace=pace), Arrivals([])
 
         def call(_: dict) -> None:
             began = now()
@@ -365,7 +365,7 @@ def latency(args: argparse.Namespace) -> None:
 
 def memory(args: argparse.Namespace) -> None:
     """A million requests: does anything stay behind?"""
-    batcher = Batcher(FakeSession(FakeModel()))
+    batcher = Batcher(FakeSession(FakeModel()), BatchConfig(merges=True))
     batcher.session.runs = Forgetful()
     row = {"x": np.ones((1, 4), np.float32)}
 
@@ -400,7 +400,7 @@ def overload(args: argparse.Namespace) -> None:
     shares, refusals, grown = [], [], []
     for _ in range(args.repeats):
         batcher = Batcher(
-            costly(0.020, 0.0), BatchConfig(limits=Limits(max_waiting_rows=16)), pace=FixedPace(4)
+            costly(0.020, 0.0), BatchConfig(limits=Limits(max_waiting_rows=16), merges=True), pace=FixedPace(4)
         )
 
         def call() -> None:

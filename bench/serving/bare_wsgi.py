@@ -25,7 +25,7 @@ def _loaded(path: Path) -> Engine:
         "CPUExecutionProvider",
         _OPTIONS.digest,
     )
-    engine.load("m", Plan(LoadOrder(path, _OPTIONS, fact, max_batch=32)), timeout_s=60)
+    engine.load("m", Plan(LoadOrder(path, _OPTIONS, fact, max_batch=32), 32), timeout_s=60)
     return engine
 
 

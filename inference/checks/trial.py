@@ -20,6 +20,7 @@ from typing import TypeVar
 from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, write_frame
 from inference.checks.probe import CPU_ONLY, ONNX, memory_message, resident_of, start_child
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
+from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
 from inference.engine.signature import Signature
 from inference.engine.warmup import Profile
 
@@ -110,6 +111,18 @@ class Trial:
         """Run the ladder of batch sizes as a serving process would."""
         asked = {"do": "warm up", "max_batch": max_batch, "soft_limit_s": soft_limit_s}
         return self._ask(asked, {}, time_limit_s, "in its warm-up", _warmed_up)
+
+    def prove_batches(
+        self, *, max_rows: int, examples: Tensors | None = None, time_limit_s: float = TIME_LIMIT_S
+    ) -> BatchProof:
+        """Find out up to how many rows of different requests may share a run."""
+        asked = {
+            "do": "prove batches",
+            "path": str(self._path.resolve()),
+            "max_rows": max_rows,
+            "time_limit_s": time_limit_s,
+        }
+        return self._ask(asked, examples or {}, time_limit_s + _GRACE_S, "in its batch proof", _proven)
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float
@@ -208,6 +221,10 @@ class Trial:
 
 def _loaded(frame: Frame) -> tuple[Signature, str]:
     return Signature.from_json(frame[0]["signature"]), str(frame[0]["provider"])
+
+
+def _proven(frame: Frame) -> BatchProof:
+    return BatchProof.from_json(frame[0])
 
 
 def _warmed_up(frame: Frame) -> WarmedUp:

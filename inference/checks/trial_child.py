@@ -11,9 +11,11 @@ from typing import Any, NoReturn
 from inference.checks.frames import Frame, read_frame, write_frame
 from inference.checks.network import leave_network
 from inference.checks.probe_child import code_of, die_with, limit, take_stdout
-from inference.engine.backends import Backend, Session, SessionOptions
+from inference.engine.backends import Backend, Session, SessionOptions, Tensors
+from inference.engine.batch_proof import prove_batches
 from inference.engine.errors import EngineError
 from inference.engine.memory import resident_bytes
+from inference.engine.onnx_file import operators
 from inference.engine.warmup import warm_up
 
 
@@ -54,10 +56,23 @@ def _answer(session: Session, channel: "_Channel") -> None:
     try:
         if asked["do"] == "warm up":
             channel.send(_warm_up(session, asked))
+        elif asked["do"] == "prove batches":
+            channel.send(_prove_batches(session, asked, tensors))
         else:
             channel.send({}, session.run(tensors, asked["outputs"], soft_limit_s=asked["soft_limit_s"]))
     except (EngineError, MemoryError) as error:
         channel.send({"code": code_of(error), "text": str(error)})
+
+
+def _prove_batches(session: Session, asked: dict[str, Any], examples: Tensors) -> dict[str, Any]:
+    proof = prove_batches(
+        session,
+        operators(Path(asked["path"]).read_bytes()),
+        max_rows=asked["max_rows"],
+        examples=examples or None,
+        time_limit_s=asked["time_limit_s"],
+    )
+    return proof.to_json()
 
 
 def _warm_up(session: Session, asked: dict[str, Any]) -> dict[str, Any]:

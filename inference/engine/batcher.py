@@ -19,8 +19,10 @@ from inference.engine.errors import (
     VersionBroken,
 )
 from inference.engine.latency import FixedPace, Pace
+from inference.engine.merge_audit import Sample, Sampler
 from inference.engine.meters import Meters
 from inference.engine.rows import NotSplittable, Outcome, RowRules, is_finite, stack, suspects
+from inference.engine.tolerance import distance, is_close, largest
 
 
 class Answer(NamedTuple):
@@ -42,6 +44,7 @@ class BatchConfig:
     """
 
     limits: Limits = field(default_factory=Limits)
+    merges: bool = False  # rows of several requests may share a run: only where a batch proof says so
     hold_s: float = 0.002
     soft_limit_s: float | None = None
     hard_limit_s: float = 30.0
@@ -85,7 +88,7 @@ class Cancellation:
 class _Call(Ticket):
     """A request and the thread that waits for it, asleep on `gate` unless it runs a batch itself."""
 
-    __slots__ = ("chain", "gate", "outputs", "result", "start", "tensors")
+    __slots__ = ("chain", "gate", "is_audit", "outputs", "result", "start", "tensors")
 
     def __init__(
         self,
@@ -94,12 +97,14 @@ class _Call(Ticket):
         priority: Priority,
         tensors: Tensors,
         outputs: Sequence[str] | None,
+        is_audit: bool,
     ) -> None:
         self.key, self.rows, self.nbytes = shape  # all set here: a second __init__ is dear on this path
         self.deadline, self.priority = deadline, priority
         self.offered_at, self.standing = 0.0, WAITING
         self.tensors = tensors
         self.outputs = outputs
+        self.is_audit = is_audit  # nobody asked for it, so it counts nowhere
         self.gate: threading.Lock | None = None
         self.start = 0
         self.result: Answer | Outcome | EngineError | None = None  # written once
@@ -130,13 +135,15 @@ class Batcher:
         *,
         pace: Pace | None = None,
         on_hard_limit: Callable[[], None] | None = None,
+        on_sample: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session = session
         self.config = config or BatchConfig()
         self._pace = pace or FixedPace()
-        self._rules = RowRules(session.signature)
+        self._rules = RowRules(session.signature, merges=self.config.merges)
         self._on_hard_limit = on_hard_limit
+        self._on_sample, self._sampler = on_sample, Sampler()
         self._clock = clock
         self._lock = threading.Lock()  # held for microseconds, never during a run
         self._combiner: Combiner[_Call] = Combiner(
@@ -148,6 +155,7 @@ class Batcher:
         self._slots = self.config.limits.slots
         self._lost: list[Batch[_Call]] = []
         self._is_broken = False
+        self._was_stopped = False
         self._idle = threading.Event()
         self._meters = Meters(footprint_bytes=session.footprint_bytes())
 
@@ -159,12 +167,16 @@ class Batcher:
         priority: Priority = Priority.LIVE,
         outputs: Sequence[str] | None = None,
         cancellation: Cancellation | None = None,
+        is_audit: bool = False,
     ) -> Answer:
         """Answer one request, or raise an EngineError. `deadline` is a time of the batcher's clock.
 
-        The tensors fit the signature, and have the rows on the first axis where the model batches.
+        The tensors fit the signature. An audit runs by itself, and is counted nowhere.
         """
-        call = _Call(self._rules.shape_of(tensors, outputs), deadline, priority, tensors, outputs)
+        shape = self._rules.shape_of(tensors, outputs)
+        if is_audit:
+            shape = (object(), *shape[1:])
+        call = _Call(shape, deadline, priority, tensors, outputs, is_audit)
         now = self._clock()
         if self._combiner.running and self._combiner.lease_ends_at() <= now:
             self._sweep(now)
@@ -188,6 +200,51 @@ class Batcher:
             raise
         self._wake_next(call)  # it may have been answered while it was awake already, to take a slot
         return self._answer(call)
+
+    def audit(self, *, timeout_s: float) -> str | None:
+        """Run one sampled request again by itself; where it is answered otherwise, merge no more and say what differed.
+
+        Samples wait for the next call of this; one that finds no room in time is dropped.
+        """
+        sample = self._sampler.take()
+        if sample is None:
+            return None
+        deadline = self._clock() + timeout_s
+        try:
+            alone = self.infer(
+                sample.tensors,
+                deadline=deadline,
+                priority=Priority.BULK,
+                outputs=sample.outputs,
+                is_audit=True,
+            ).outputs
+        except EngineError:
+            return None
+        for name, output in alone.items():
+            if not is_close(output, sample.answer[name], scale=sample.scales[name]):
+                self.stop_merging()
+                return (
+                    f"Output {name[:80]!r} of a request that shared a run differs by"
+                    f" {distance(output, sample.answer[name]):.3g} from what it is answered by itself."
+                )
+        return None
+
+    @property
+    def has_samples(self) -> bool:
+        return self._sampler.has_any
+
+    def merge_up_to(self, rows: int) -> None:
+        """Let requests share runs of so many rows from the next run on, unless merging was stopped; 1: none share one."""
+        with self._lock:
+            rows = 1 if self._was_stopped else rows
+            self._rules.allow(rows > 1)
+            self._pace = FixedPace(rows, self._pace.wait_s if rows > 1 else 0.0)
+            self._combiner.max_batch_rows, self._combiner.wait_s = rows, self._pace.wait_s
+
+    def stop_merging(self) -> None:
+        """Each request runs by itself from the next run on, and nothing changes that any more."""
+        self._was_stopped = True
+        self.merge_up_to(1)
 
     def health(self) -> Health:
         """Ask the queue itself. Also ends overdue leases, so that a version without callers is noticed too."""
@@ -237,7 +294,8 @@ class Batcher:
                 raise VersionBroken
             batch = self._combiner.offer_and_take(call, now)
         except EngineError as error:
-            self._meters.count_end(error.code)
+            if not call.is_audit:
+                self._meters.count_end(error.code)
             raise
         if batch is None or call not in batch.tickets:
             call.gate = threading.Lock()
@@ -324,10 +382,10 @@ class Batcher:
             self._rules.check(outputs, batch.rows)
             return Outcome(outputs, batch.rows, batch.taken_at, compute_s, suspects(outputs))
         except NotSplittable as error:
-            self._rules.merges = False  # the signature promised what the model does not keep
+            self.stop_merging()  # the proof promised what the model does not keep
             return error
         except EngineError as error:
-            return error
+            return self._rules.explained(error, first.tensors) if len(calls) == 1 else error
         except Exception as cause:  # noqa: BLE001 - whatever a runtime raises ends as a typed error
             failure = RunFailed()
             failure.__cause__ = cause
@@ -356,6 +414,8 @@ class Batcher:
             self._pace.observe(batch.rows, outcome.compute_s, now - wanted[0].offered_at, now)
             self._combiner.max_batch_rows = self._pace.max_batch_rows
             self._combiner.wait_s = self._pace.wait_s
+        if wanted[0].is_audit:
+            return chain
         if mine is wanted[0] and len(wanted) == 1:
             self._meters.count_batch(
                 batch.rows, (batch.taken_at - mine.offered_at,), took_s, outcome.compute_s
@@ -374,6 +434,10 @@ class Batcher:
                 is_finite(outputs[name]) for name in result.suspects
             )
             queue_s = result.taken_at - call.offered_at
+            if self._on_sample is not None and self._sampler.is_due():
+                scales = {name: largest(output) for name, output in result.outputs.items()}
+                self._sampler.add(Sample(call.tensors, call.outputs, outputs, scales))
+                self._on_sample()
             result = Answer(outputs, result.rows, queue_s, result.compute_s, non_finite)
         if not isinstance(result, Answer):
             raise result or SlotLost()
@@ -403,7 +467,8 @@ class Batcher:
 
     def _settle_error(self, call: _Call, error: EngineError) -> None:
         call.result = error
-        self._meters.count_end(error.code)
+        if not call.is_audit:
+            self._meters.count_end(error.code)
         call.wake()
 
     def _wake_next(self, call: _Call) -> None:

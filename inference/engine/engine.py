@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -24,9 +24,12 @@ LEASE_IN_RUNS = 5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one version is served. The order's `max_batch` is the largest batch; a target makes it vary below that."""
+    """How one version is served. Rows of several requests share a run up to `merged_rows`, as its batch proof says and
+    the order's `max_batch` has warmed; a target makes the batch vary below that.
+    """
 
     order: LoadOrder
+    merged_rows: int = 1
     batching: BatchConfig = field(default_factory=BatchConfig)
     target_p99_s: float | None = None
     wait_s: float = 0.0
@@ -36,14 +39,17 @@ class Plan:
         lease_s = max(self.batching.limits.lease_s, LEASE_IN_RUNS * max(profile.values()))
         return replace(
             self.batching,
+            merges=self.merged_rows > 1,
             limits=replace(self.batching.limits, lease_s=lease_s),
             hard_limit_s=max(self.batching.hard_limit_s, 2 * lease_s),
         )
 
     def pace(self, profile: Profile) -> Pace:
-        if self.target_p99_s is None:
-            return FixedPace(self.order.max_batch, self.wait_s)
-        return TargetPace(self.target_p99_s, profile)
+        if self.target_p99_s is None or self.merged_rows < 2:
+            return FixedPace(self.merged_rows, self.wait_s)
+        return TargetPace(
+            self.target_p99_s, {rows: s for rows, s in profile.items() if rows <= self.merged_rows}
+        )
 
 
 class _Version:
@@ -78,6 +84,7 @@ class Engine:
         budget_bytes: int,
         engines_on_device: int = 1,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
+        on_sample: Callable[[], None] | None = None,
     ) -> None:
         self._pool: SessionPool[_Version] = SessionPool(
             backend,
@@ -86,7 +93,7 @@ class Engine:
             engines_on_device=engines_on_device,
             retire=self._retire,
         )
-        self._on_hard_limit = on_hard_limit
+        self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
         self._publishing = threading.Lock()  # one change of what is published at a time
         self._building = (
             threading.Lock()
@@ -225,6 +232,23 @@ class Engine:
         """Ask every published version's queue."""
         return {key: published.batcher.health() for key, published in self._published.items()}
 
+    def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[Hashable, str]]:
+        """Run sampled requests again by themselves, one of each version; give the versions that must not merge, and why.
+
+        `on_sample` is called when there is something to do here; without it nothing is sampled.
+        """
+        with self._building:
+            batchers = [(version.key, version.batchers[-1]) for version in self._versions]
+        for key, batcher in batchers:
+            found = batcher.audit(timeout_s=timeout_s)
+            if found is not None:
+                yield key, found
+
+    @property
+    def has_samples(self) -> bool:
+        with self._building:
+            return any(version.batchers[-1].has_samples for version in self._versions)
+
     def drain(self, *, timeout_s: float) -> bool:
         """Refuse new requests everywhere; False if some that were accepted have not ended after so long."""
         ends_at = time.monotonic() + timeout_s
@@ -258,6 +282,7 @@ class Engine:
                         plan.batching_on(version.profile),
                         pace=plan.pace(version.profile),
                         on_hard_limit=partial(self._on_hard_limit, key),
+                        on_sample=self._on_sample,
                     )
                 )
             return version.batchers[-1]

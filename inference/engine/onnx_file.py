@@ -1,8 +1,11 @@
-"""The one thing ONNX Runtime does not tell of a file: which inputs and outputs declare no shape at all."""
+"""What ONNX Runtime does not tell of a file: inputs and outputs that declare no shape, and the operators in it."""
 
 from collections.abc import Iterator
 
-GRAPH = 7  # ModelProto
+GRAPH, FUNCTION = 7, 25  # ModelProto
+NODE, FUNCTION_NODE = 1, 7  # GraphProto, FunctionProto
+OPERATOR, ATTRIBUTE = 4, 5  # NodeProto
+SUBGRAPHS = (6, 11)  # AttributeProto
 INPUTS_AND_OUTPUTS = (11, 12)  # GraphProto
 NAME, TYPE = 1, 2  # ValueInfoProto
 TENSOR = 1  # TypeProto
@@ -27,6 +30,22 @@ def names_without_shape(model: bytes) -> frozenset[str]:
                 ]
                 if not shapes:
                     names.update(bytes(name).decode(errors="replace") for name in _messages(value, NAME))
+    return frozenset(names)
+
+
+def operators(model: bytes) -> frozenset[str]:
+    """Name every operator in the graph, its subgraphs and its functions; as above, only of parsed bytes."""
+    names: set[str] = set()
+    file = memoryview(model)
+    nodes = [node for graph in _messages(file, GRAPH) for node in _messages(graph, NODE)]
+    nodes += [node for function in _messages(file, FUNCTION) for node in _messages(function, FUNCTION_NODE)]
+    while nodes:
+        node = nodes.pop()
+        names.update(bytes(name).decode(errors="replace") for name in _messages(node, OPERATOR))
+        for attribute in _messages(node, ATTRIBUTE):
+            for field in SUBGRAPHS:
+                for graph in _messages(attribute, field):
+                    nodes += _messages(graph, NODE)
     return frozenset(names)
 
 

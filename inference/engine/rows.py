@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
-from inference.engine.errors import RunFailed, WrongDimension
+from inference.engine.errors import EngineError, RunFailed
 from inference.engine.signature import Signature
 
 
@@ -26,10 +26,11 @@ class Outcome(NamedTuple):
 
 
 class RowRules:
-    """How the requests of one version merge, learned from its signature."""
+    """How the requests of one version merge; that they may is for its batch proof to say, not for its signature."""
 
-    def __init__(self, signature: Signature) -> None:
-        self.merges = signature.is_batchable
+    def __init__(self, signature: Signature, *, merges: bool) -> None:
+        self._has_row_axis = signature.has_row_axis
+        self.allow(merges)
         # A given optional input (a weight, a threshold) has no row axis and belongs to its own request.
         self._optional = frozenset(spec.name for spec in signature.inputs if spec.optional)
         # First size of the outputs that are the same for every request, () for a scalar; the others, and those whose
@@ -40,28 +41,30 @@ class RowRules:
             if not spec.any_rank and (not spec.shape or spec.shape[0] is not None)
         }
 
+    def allow(self, merges: bool) -> None:
+        """Let requests share runs, or not any more."""
+        self.merges = merges and self._has_row_axis
+
     def shape_of(self, tensors: Tensors, outputs: Sequence[str] | None) -> tuple[Hashable, int, int]:
         """Give key, rows and bytes; requests of equal key can share a run, and a new object equals no other."""
-        nbytes = 0
-        if not self.merges or (self._optional and not self._optional.isdisjoint(tensors)):
-            for tensor in tensors.values():
-                nbytes += tensor.nbytes
-            return object(), 1, nbytes
-        rows = -1
+        nbytes, rows, merges = 0, 0, self.merges
         parts: list[Hashable] = [None if outputs is None else tuple(outputs)]
         for name, tensor in tensors.items():
             shape = tensor.shape
-            if shape[0] != rows and rows >= 0:
-                raise WrongDimension(
-                    f"Input {name} has {shape[0]} rows, the inputs before it have {rows}.",
-                    field=name,
-                    expected=str(rows),
-                    got=str(shape[0]),
-                )
-            rows = shape[0]
             nbytes += tensor.nbytes
+            if name in self._optional:
+                merges = False
+                continue
+            length = shape[0] if shape else 1
+            if length != rows:
+                if rows:
+                    merges = False  # a query beside its documents: they run as they were sent
+                if length > rows:
+                    rows = length
             parts += (name, tensor.dtype, shape[1:])
-        return (tuple(parts), rows, nbytes) if rows > 0 else (object(), 1, nbytes)
+        if not merges or not rows:
+            return object(), rows if rows and self._has_row_axis else 1, nbytes
+        return tuple(parts), rows, nbytes
 
     def check(self, outputs: dict[str, type_ndarray], rows: int) -> None:
         """Raise NotSplittable unless every output of a merged run has a row per input row, or is common to all."""
@@ -69,6 +72,14 @@ class RowRules:
             expected = self._fixed.get(name, (rows,))
             if output.shape[:1] != expected:
                 raise NotSplittable(f"Output {name} has shape {output.shape} for {rows} rows.")
+
+    def explained(self, error: EngineError, tensors: Tensors) -> EngineError:
+        """The error of a request that ran by itself; where its inputs have unlike numbers of rows, it says so."""
+        rows = {name: tensor.shape[0] for name, tensor in tensors.items() if tensor.ndim}
+        if type(error) is not RunFailed or not self._has_row_axis or len(set(rows.values())) < 2:
+            return error
+        counts = ", ".join(f"{name[:80]!r} {count}" for name, count in rows.items())
+        return RunFailed(f"{error} Its inputs have unlike numbers of rows: {counts}.")
 
     def part(self, outcome: Outcome, start: int, rows: int) -> dict[str, type_ndarray]:
         """One request's share of a merged run; no two shares have memory in common."""

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 Dim = int | None  # None: any size
 
@@ -48,28 +47,10 @@ class Signature:
     outputs: tuple[TensorSpec, ...]
 
     @property
-    def is_batchable(self) -> bool:
-        """Every required input has a dynamic first axis, so rows of several callers can share a run."""
+    def has_row_axis(self) -> bool:
+        """Every required input has a first axis of any size; whether that counts rows, only a run can show."""
         required = [spec for spec in self.inputs if not spec.optional]
         return bool(required) and all(spec.shape and spec.shape[0] is None for spec in required)
-
-    def rows_in(self, inputs: Mapping[str, NDArray[Any]]) -> int | None:
-        """Count the rows these prepared inputs would add to a shared run; None: they must run by themselves.
-
-        A given optional input (a weight, a threshold) belongs to its own request and has no row axis,
-        so a request that overrides one never shares a run.
-        """
-        if not self.is_batchable:
-            return None
-        rows = None
-        for spec in self.inputs:
-            tensor = inputs.get(spec.name)
-            if tensor is None:
-                continue
-            if spec.optional or (rows is not None and tensor.shape[0] != rows):
-                return None
-            rows = tensor.shape[0]
-        return rows
 
     def to_json(self) -> dict[str, Any]:
         """Give a form that JSON can carry; `from_json` reads it back."""

@@ -54,8 +54,6 @@ def prepare(
         tensors[spec.name] = _tensor(spec, value, allow_non_finite)
     if len(tensors) != len(raw):
         raise _unknown(signature, raw)
-    if len(tensors) > 1 and signature.is_batchable:
-        _check_rows(signature, tensors)
     return tensors
 
 
@@ -259,18 +257,6 @@ def _check_shape(spec: TensorSpec, tensor: Array) -> None:
         if want is not None and want != have:
             fact = f"has size {have} on axis {axis}, the model takes {want}"
             raise _wrong_shape(WrongDimension, spec, fact, f"shape {list(tensor.shape)}")
-
-
-def _check_rows(signature: Signature, tensors: Mapping[str, Array]) -> None:
-    required = [spec for spec in signature.inputs if not spec.optional]
-    first, count = required[0].name, tensors[required[0].name].shape[0]
-    for spec in required[1:]:
-        have = tensors[spec.name].shape[0]
-        if have != count:
-            raise _refusal(
-                WrongDimension, spec, f"has {have} rows and input {_quoted(first)} has {count}",
-                "send the same number of rows in every input", expected=f"{count} rows", got=f"{have} rows",
-            )  # fmt: skip
 
 
 def _missing(spec: TensorSpec) -> InvalidInput:

@@ -35,13 +35,13 @@ def warm_up(
     A session that cannot batch is run as it is, and its only rung is 1. `dynamic` is the size of dynamic
     axes other than the first; `example` (one row of each input) replaces the zeros of the signature.
     """
-    is_batchable = session.signature.is_batchable
+    has_row_axis = session.signature.has_row_axis
     profile = {}
-    for rows in ladder(max_batch) if is_batchable else (1,):
+    for rows in ladder(max_batch) if has_row_axis else (1,):
         inputs = example_for(session.signature, rows=rows, other=dynamic)
         if example is not None:
             inputs = {
-                name: one.repeat(rows, axis=0) if is_batchable else one for name, one in example.items()
+                name: one.repeat(rows, axis=0) if has_row_axis else one for name, one in example.items()
             }
         try:
             profile[rows] = _cost(session, inputs, repeats, soft_limit_s)

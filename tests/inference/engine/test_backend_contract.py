@@ -67,7 +67,7 @@ def test_names_itself_and_its_version(kind):
 def test_a_session_tells_its_signature_provider_and_footprint(session):
     assert session.signature.inputs[0] == ROWS.inputs[0]
     assert session.signature.outputs == ROWS.outputs
-    assert session.signature.is_batchable
+    assert session.signature.has_row_axis
     assert session.provider.endswith("ExecutionProvider")
     assert session.footprint_bytes() > 0
 

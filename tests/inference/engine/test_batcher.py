@@ -19,7 +19,6 @@ from inference.engine.errors import (
     SlotLost,
     TooLarge,
     VersionBroken,
-    WrongDimension,
 )
 from inference.engine.fake import DEATH, HANG, NOT_A_NUMBER, POISON, ROWS, FakeModel, FakeSession
 from inference.engine.latency import FixedPace
@@ -49,7 +48,7 @@ class Stage:
         self.hard_limits = 0
         self.batcher = Batcher(
             self.session,
-            BatchConfig(**config),
+            BatchConfig(**{"merges": True, **config}),
             pace=FixedPace(max_batch_rows, wait_s),
             on_hard_limit=self.count_hard_limit,
             clock=clock,
@@ -299,11 +298,24 @@ def test_only_the_request_whose_output_is_not_finite_is_flagged(stage):
     assert s.batcher.stats().non_finite == 1
 
 
-def test_inputs_of_unequal_rows_are_refused(stage):
+def test_inputs_of_unequal_rows_run_as_they_were_sent_and_alone(stage):
     s = stage()
+    s.released.set()
+    query_and_documents = {"x": np.zeros((2, 4)), "z": np.zeros((3, 4))}
 
-    with pytest.raises(WrongDimension):
-        s.batcher.infer({"x": np.zeros((2, 4)), "z": np.zeros((3, 4))}, deadline=time.monotonic() + 9)
+    answer = s.batcher.infer(query_and_documents, deadline=time.monotonic() + 9)
+
+    assert (answer.outputs["y"].shape, s.session.runs) == ((2, 4), [2])
+
+
+def test_a_failed_run_of_unequal_rows_says_how_many_there_were(stage):
+    s = stage()
+    s.released.set()
+
+    with pytest.raises(RunFailed, match="unlike numbers of rows: 'x' 2, 'z' 3"):
+        s.batcher.infer(
+            {"x": np.full((2, 4), POISON), "z": np.zeros((3, 4))}, deadline=time.monotonic() + 9
+        )
 
 
 def test_a_request_without_rows_is_answered_without_rows(stage):
@@ -689,7 +701,7 @@ def test_nobody_is_forgotten_where_several_batches_run_at_once():
     model = FakeModel()
     model.on_run = lambda *_: time.sleep(0.0005)
     limits = Limits(slots=2, lease_s=60)
-    batcher = Batcher(FakeSession(model), BatchConfig(limits, hold_s=0.0), pace=FixedPace(32))
+    batcher = Batcher(FakeSession(model), BatchConfig(limits, merges=True, hold_s=0.0), pace=FixedPace(32))
     slowest = []
 
     def call_often():
@@ -731,7 +743,7 @@ def test_retryable_error_ends_a_batch_as_a_whole():
         def close(self): ...
 
     entered, release = threading.Event(), threading.Event()
-    batcher = Batcher(Unreachable(), BatchConfig(Limits(), hold_s=0.0))
+    batcher = Batcher(Unreachable(), BatchConfig(Limits(), merges=True, hold_s=0.0))
     endings = []
 
     def call():

@@ -47,7 +47,7 @@ def engine():
 
 def plan(name, **batching):
     fact = ProbeFact("sha", "fake-1", "FakeExecutionProvider", OPTIONS.digest)
-    return Plan(LoadOrder(Path(name), OPTIONS, fact, max_batch=4), BatchConfig(**batching))
+    return Plan(LoadOrder(Path(name), OPTIONS, fact, max_batch=4), 4, BatchConfig(**batching))
 
 
 def ask(engine, key="m", value=1.0, **kwargs):
@@ -132,7 +132,7 @@ def test_new_serving_settings_need_no_reload_and_lose_no_count(engine):
 def test_a_slow_version_gets_a_lease_that_its_own_runs_cannot_lose():
     quick, slow = plan("3").batching_on({1: 0.001}), plan("3").batching_on({1: 0.5, 4: 2.0})
 
-    assert quick == BatchConfig()
+    assert quick == BatchConfig(merges=True)
     assert slow.limits.lease_s == 10.0
     assert slow.hard_limit_s == 30.0
 

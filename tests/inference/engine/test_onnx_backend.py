@@ -107,7 +107,7 @@ def test_shapes_are_told_as_the_file_declares_them(tmp_path, shape, wanted, any_
 
     for spec in signature.inputs + signature.outputs:
         assert (spec.shape, spec.any_rank) == (wanted, any_rank)
-    assert signature.is_batchable is batchable
+    assert signature.has_row_axis is batchable
 
 
 def test_a_fixed_batch_axis_refuses_more_rows_and_goes_on(tmp_path):

@@ -264,17 +264,11 @@ class TestSeveralInputs:
 
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
-    def test_row_counts_must_agree(self):
-        with pytest.raises(WrongDimension, match="has 1 rows and input 'ids' has 2"):
-            prepare(self.signature, {"ids": self.rows, "mask": self.rows[:1]})
+    def test_first_axes_may_be_of_unlike_lengths(self):
+        """Only the model knows whether they count the same thing."""
+        prepared = prepare(self.signature, {"ids": self.rows, "mask": self.rows[:1]})
 
-    def test_an_overridden_optional_input_keeps_a_request_out_of_shared_runs(self):
-        plain = prepare(self.signature, {"ids": self.rows, "mask": self.rows})
-        override = prepare(self.signature, {"ids": self.rows, "mask": self.rows, "threshold": 0.5})
-
-        assert self.signature.is_batchable
-        assert self.signature.rows_in(plain) == 2
-        assert self.signature.rows_in(override) is None
+        assert [len(prepared[name]) for name in ("ids", "mask")] == [2, 1]
 
     def test_survive_json(self):
         assert Signature.from_json(self.signature.to_json()) == self.signature
@@ -291,8 +285,8 @@ def test_the_example_fits_its_own_signature(shape, datatype, rows):
     prepared = prepare(signature, example)
 
     assert prepared["x"].shape == example["x"].shape
-    if signature.is_batchable:
-        assert signature.rows_in(prepared) == rows
+    if signature.has_row_axis:
+        assert len(prepared["x"]) == rows
 
 
 JSON = st.recursive(
