@@ -229,7 +229,9 @@ def shape(args: argparse.Namespace) -> None:
     """How long a caller goes on running batches for others, or a thread of its own: the choice of ADR 0002."""
     loaded = Loaded.file(models.mlp(), (256,), max_batch=32, intra_op=args.intra_op)
     session = loaded.batcher.session
-    shapes = {f"hold {hold * 1e3:g} ms": Batcher(session, BatchConfig(merges=True, hold_s=hold)) for hold in HOLDS_S}
+    shapes = {
+        f"hold {hold * 1e3:g} ms": Batcher(session, BatchConfig(merges=True, hold_s=hold)) for hold in HOLDS_S
+    }
     shapes["a thread of its own"] = ThreadOfItsOwn(session)
     for count in (1, 4, 32):
         loops: list[float] = []
@@ -400,7 +402,9 @@ def overload(args: argparse.Namespace) -> None:
     shares, refusals, grown = [], [], []
     for _ in range(args.repeats):
         batcher = Batcher(
-            costly(0.020, 0.0), BatchConfig(limits=Limits(max_waiting_rows=16), merges=True), pace=FixedPace(4)
+            costly(0.020, 0.0),
+            BatchConfig(limits=Limits(max_waiting_rows=16), merges=True),
+            pace=FixedPace(4),
         )
 
         def call() -> None:

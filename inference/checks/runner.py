@@ -5,11 +5,12 @@ Runs in a worker, or inside a command; never in a web process.
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
+from inference.checks.proofs import runtime_version
 from inference.checks.steps import loading
+from inference.checks.steps.batching import prove_batches
 from inference.checks.steps.conformance import run_examples
 from inference.checks.steps.difference import compare_signatures
 from inference.checks.steps.findings import Found, StepFailed, StepSkipped
@@ -24,8 +25,6 @@ from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun, Step
 from registry.record.actors import Actor
 
 log = structlog.get_logger("roundhouse.checks")
-
-_PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 
 
 def check_version(
@@ -68,16 +67,6 @@ def run_checks(
     return checklist.end_run(run=run, signature=signature, by=by)
 
 
-def runtime_version() -> str:
-    """The installed ONNX Runtime's. Asked of the package: the process that checks need not load it."""
-    for name in _PACKAGES:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return "unknown"
-
-
 def _is_done(run: CheckRun, subject: Subject, step: str, by: Actor) -> bool:
     """Do one step; False: it failed."""
     checklist.start_line(run=run, step=step)
@@ -100,6 +89,7 @@ def _steps(by: Actor) -> dict[str, Callable[[Subject], Found]]:
         "probe": loading.run_probe,
         "signature": loading.read_signature,
         "warmup": loading.warm_up,
+        "batching": prove_batches,
         "conformance": run_examples,
         "golden": partial(measure_golden, by=by),
         "diff": compare_signatures,

@@ -9,13 +9,10 @@ from typing import Any
 
 from django.db import transaction
 
-from inference.checks.models import ProbePass
-from inference.checks.probe import probe
-from inference.checks.runner import check_version, run_checks, runtime_version
+from inference.checks.proofs import runtime_version
+from inference.checks.runner import check_version, run_checks
 from inference.checks.steps.subject import OptionsFor
 from inference.engine.backends import SessionOptions
-from inference.engine.errors import NotProbed
-from inference.engine.probed import ProbeFact
 from inference.errors import ProbeFailed
 from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
@@ -93,21 +90,6 @@ def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:
         finally:
             release(_RECHECK, holder=holder)
     return done
-
-
-def prove(*, sha256: str, options: SessionOptions, runtime_version: str) -> ProbeFact:
-    """Give the proof that this file loads here with these options; probe it now if there is none yet.
-
-    There is none after an upgrade of the runtime, or when the options changed.
-    """
-    fact = ProbePass.objects.fact_for(sha256=sha256, runtime_version=runtime_version, options=options)
-    if fact is not None:
-        return fact
-    result = probe(artifacts.path_of(sha256), options)
-    if result.fact is None:
-        raise NotProbed(f"The version was refused by the load probe: {result.message}")
-    ProbePass.objects.record(result.fact)
-    return result.fact
 
 
 def _live_version_ids() -> list[int]:

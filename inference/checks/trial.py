@@ -107,6 +107,11 @@ class Trial:
     ) -> None:
         self._close()
 
+    @property
+    def is_over(self) -> bool:
+        """The child has been ended, or has ended by itself: every further question would fail as the last one did."""
+        return self._end is not None
+
     def warm_up(self, *, max_batch: int, soft_limit_s: float, time_limit_s: float) -> WarmedUp:
         """Run the ladder of batch sizes as a serving process would."""
         asked = {"do": "warm up", "max_batch": max_batch, "soft_limit_s": soft_limit_s}
@@ -224,7 +229,7 @@ def _loaded(frame: Frame) -> tuple[Signature, str]:
 
 
 def _proven(frame: Frame) -> BatchProof:
-    return BatchProof.from_json(frame[0])
+    return BatchProof.from_json(frame[0]["proof"])
 
 
 def _warmed_up(frame: Frame) -> WarmedUp:

@@ -24,6 +24,7 @@ _OTHER_SEEDS = (1, 2, 3)
 _BEYOND = 10.0  # times the tolerance: from there on two answers are different for sure
 _CPU = "CPUExecutionProvider"
 
+NO_ROW_AXIS = "no_row_axis"
 # Operators whose answer to a row depends on the others, or on chance, whatever a few runs may show.
 _QUANTIZES = "DynamicQuantize"  # what their names begin with
 _DRAWS = ("Random", "Multinomial", "Bernoulli")
@@ -103,7 +104,7 @@ def _check_file(session: Session, operators: frozenset[str]) -> None:
     ]
     if fixed or not signature.has_row_axis:
         what = f"Input {fixed[0].name[:80]!r} has no first axis of any size" if fixed else "It takes no input"
-        raise _Against("no_row_axis", f"{what}, so a run holds one request.")
+        raise _Against(NO_ROW_AXIS, f"{what}, so a run holds one request.")
     for name in sorted(operators):
         if name.startswith(_QUANTIZES):
             reason = (
@@ -317,7 +318,7 @@ class _Proving:
 
     def _order(self, pool: _Pool, rows: int) -> list[int]:
         """Rows of the pool in any order, two at least with different answers; larger batches hold some twice."""
-        order = list(pool.pairs[self._rng.integers(len(pool.pairs))]) if pool.pairs else []
+        order = list(pool.pairs[int(self._rng.integers(len(pool.pairs)))]) if pool.pairs else []
         while len(order) < rows:
             order += map(int, self._rng.permutation(pool.size))
         order = order[:rows]

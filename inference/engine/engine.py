@@ -30,6 +30,7 @@ class Plan:
 
     order: LoadOrder
     merged_rows: int = 1
+    is_audited: bool = True  # some merged requests are run again by themselves
     batching: BatchConfig = field(default_factory=BatchConfig)
     target_p99_s: float | None = None
     wait_s: float = 0.0
@@ -282,7 +283,7 @@ class Engine:
                         plan.batching_on(version.profile),
                         pace=plan.pace(version.profile),
                         on_hard_limit=partial(self._on_hard_limit, key),
-                        on_sample=self._on_sample,
+                        on_sample=self._on_sample if plan.is_audited else None,
                     )
                 )
             return version.batchers[-1]

@@ -83,7 +83,7 @@ class _FromExamples:
     """The version's own examples, and crossings of them."""
 
     def __init__(self, signature: Signature, examples: Tensors) -> None:
-        self.specs = [spec for spec in signature.inputs if spec.name in examples]
+        self.specs: Sequence[TensorSpec] = [spec for spec in signature.inputs if spec.name in examples]
         self._examples = examples
 
     def rows(self, rng: np.random.Generator, count: int) -> dict[str, type_ndarray]:
@@ -177,7 +177,7 @@ def _runs(maker: _MadeUp, run: Run, highest: str = "") -> bool:
 def _enlarged(tensor: type_ndarray) -> type_ndarray:
     if tensor.dtype.kind != "f":
         return tensor
-    limit = float(np.finfo(tensor.dtype).max)
+    limit = float(np.finfo(tensor.dtype.name).max)
     factor = _LARGE_FP16 if tensor.dtype == np.float16 else _LARGE
     return np.clip(tensor.astype(np.float64) * factor, -limit, limit).astype(tensor.dtype)
 
@@ -195,7 +195,7 @@ def _shortened(mask: type_ndarray) -> type_ndarray:
 def _extremes(tensor: type_ndarray) -> type_ndarray:
     if tensor.dtype.kind not in "iu":
         return tensor
-    limits = np.iinfo(tensor.dtype)
+    limits = np.iinfo(tensor.dtype.name)
     extreme = np.full_like(tensor, limits.max)
     extreme[::2] = limits.min
     return extreme

@@ -76,6 +76,6 @@ class Description:
     signature: Signature
     is_ready: bool
     platform: str
-    max_batch_rows: int
+    merged_rows: int  # of several requests in one run; 1: each runs by itself
     labels: tuple[str, ...] | None
     scores: str | None

@@ -4,12 +4,12 @@ from typing import TypedDict
 
 from django.conf import settings
 
+from inference.checks.proofs import Proof, merged_rows
 from inference.engine.backends import SessionOptions
 from inference.engine.batcher import BatchConfig
 from inference.engine.combiner import Limits
 from inference.engine.engine import Plan
 from inference.engine.leases import LoadOrder
-from inference.engine.probed import ProbeFact
 from inference.engine.threads import available_cores, threads_per_session
 from registry.catalogue import artifacts
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
@@ -49,12 +49,15 @@ def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
     )
 
 
-def plan_for(sha256: str, options: SessionOptions, probed: ProbeFact, values: ServingValues) -> Plan:
+def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: ServingValues) -> Plan:
+    merged = merged_rows(values, proof.batches)
+    # Warm what may be merged again when a person says so: to end merging must not cost a load.
+    warmed = max(merged, min(values.max_batch_rows, proof.batches.rows))
     order = LoadOrder(
         path=artifacts.path_of(sha256),
         options=options,
-        probed=probed,
-        max_batch=values.max_batch_rows,
+        probed=proof.fact,
+        max_batch=warmed,
         run_limit_s=values.soft_limit_s,
     )
     limits = Limits(
@@ -66,4 +69,11 @@ def plan_for(sha256: str, options: SessionOptions, probed: ProbeFact, values: Se
         limits, soft_limit_s=values.soft_limit_s, hard_limit_s=_HARD_LIMIT_FACTOR * values.soft_limit_s
     )
     target_s = values.target_p99_ms / 1000 if values.target_p99_ms is not None else None
-    return Plan(order, batching, target_p99_s=target_s, wait_s=values.max_wait_ms / 1000)
+    return Plan(
+        order,
+        merged,
+        is_audited=values.merging == "proven",  # where a person has decided, an audit has no say
+        batching=batching,
+        target_p99_s=target_s,
+        wait_s=values.max_wait_ms / 1000,
+    )

@@ -22,9 +22,11 @@ from inference.errors import Loading, RoutesTooOld, Stopping
 from inference.measure.services import flush
 from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
 from inference.serving import routes
+from inference.serving.calls import DEADLINE_S
 from inference.serving.executors.executor import Executor
 from inference.serving.executors.inprocess import InProcess
 from inference.serving.executors.workers.executor import ThroughWorkers
+from inference.serving.merge_audit import MergeAudit
 from inference.serving.push import PushListener
 from inference.serving.routes import Route, RouteTable, Target
 from inference.serving.stewarding.desired import Wanted, all_models, nothing, of_pool
@@ -51,14 +53,15 @@ class Report:
 
 
 OnHardLimit = Callable[[Hashable], None]
+OnSample = Callable[[], None]
 
 
-def _in_process(backend: Backend | None, on_hard_limit: OnHardLimit) -> Executor:
-    return InProcess(backend, on_hard_limit=on_hard_limit)
+def _in_process(backend: Backend | None, on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
+    return InProcess(backend, on_hard_limit=on_hard_limit, on_sample=on_sample)
 
 
-def _through_workers(on_hard_limit: OnHardLimit) -> Executor:
-    return ThroughWorkers(on_hard_limit=on_hard_limit)
+def _through_workers(on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
+    return ThroughWorkers(on_hard_limit=on_hard_limit, on_sample=on_sample)
 
 
 class Runtime:
@@ -70,12 +73,14 @@ class Runtime:
         *,
         wanted: Wanted = all_models,
         replace_process: Callable[[], None] | None = None,
-        executor: Callable[[OnHardLimit], Executor] | None = None,
+        executor: Callable[[OnHardLimit, OnSample], Executor] | None = None,
         post: Post | None = None,
     ) -> None:
         """With a post, this process reports what it holds, and splits wait for it."""
         make = executor or partial(_in_process, backend)
-        self._executor: Executor = make(self._give_up)
+        has_samples = threading.Event()
+        self._executor: Executor = make(self._give_up, has_samples.set)
+        self._audit = MergeAudit(self._executor, has_samples)
         self._wanted = wanted
         self._replace_process = replace_process or _end_for_replacement
         self._table: RouteTable = routes.EMPTY
@@ -102,6 +107,7 @@ class Runtime:
         self._state = "ready"
         self._report_now()
         self._steward.start()
+        self._audit.start()
         self._thread = threading.Thread(target=self._watch, name="route-watch", daemon=True)
         self._thread.start()
         if self._push is not None:
@@ -124,6 +130,7 @@ class Runtime:
         if self._thread is not None:
             self._thread.join()
         self._steward.stop()
+        self._audit.stop(within_s)
         self._executor.close(timeout_s=within_s)
         self._flush(all_of_it=True)
 
@@ -167,9 +174,9 @@ class Runtime:
         if target is not None and (failed := self._executor.why_not(target)) is not None:
             raise Loading(failed)
 
-    def signature(self, target: Target) -> Signature:
+    def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
         """What a version takes and gives; it is loaded if it is not in memory."""
-        return self._executor.signature(target)
+        return self._executor.signature(target, timeout_s=timeout_s)
 
     def is_warm(self, target: Target) -> bool:
         return self._executor.is_warm(target)
@@ -183,8 +190,9 @@ class Runtime:
     def meters(self) -> dict[Hashable, Meters]:
         return self._executor.meters()
 
-    def max_batch_rows(self, target: Target) -> int:
-        return self._executor.max_batch_rows(target)
+    def merged_rows(self, target: Target) -> int:
+        """How many rows of several requests share a run of this version; 1: each request runs by itself."""
+        return self._executor.merged_rows(target)
 
     def target(self, version_id: int) -> Target | None:
         """A version by its id in the database, as the routes know it."""

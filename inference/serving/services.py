@@ -89,7 +89,7 @@ def describe(by: Principal, model: str, version: int | None = None, alias: str |
         signature=runtime.started().signature(target),
         is_ready=runtime.started().is_warm(target),
         platform=PLATFORM,
-        max_batch_rows=runtime.started().max_batch_rows(target),
+        merged_rows=runtime.started().merged_rows(target),
         labels=route.labels.get(target.version_id),
         scores=route.scores.get(target.version_id),
     )
@@ -150,7 +150,9 @@ def _choose(call: Call) -> tuple[Target, str, str | None]:
 
 
 def _inputs(call: Call, target: Target) -> Inputs:
-    return call.inputs(runtime.started().signature(target)) if callable(call.inputs) else call.inputs
+    if not callable(call.inputs):
+        return call.inputs
+    return call.inputs(runtime.started().signature(target, timeout_s=call.within_s))
 
 
 def _routes(by: Principal, model: str | None) -> Iterator[Route]:

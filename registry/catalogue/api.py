@@ -33,7 +33,7 @@ from registry.catalogue.models import (
     Version,
 )
 from registry.catalogue.serializers import ChangeReasonSerializer
-from registry.catalogue.serving_settings import GRAPH_LEVELS, PROVIDERS
+from registry.catalogue.serving_settings import GRAPH_LEVELS, MERGING, PROVIDERS
 from registry.catalogue.transitions import Status
 
 Text = serializers.CharField
@@ -145,6 +145,10 @@ class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
 class ServingValuesSerializer(serializers.Serializer[Any]):
     target_p99_ms = serializers.FloatField(allow_null=True)
     max_batch_rows = serializers.IntegerField()
+    merging = serializers.ChoiceField(
+        choices=MERGING,
+        help_text="Whether requests share a run: `proven` as the batch proof says, or a person's word for it.",
+    )
     max_wait_ms = serializers.FloatField()
     max_queue_rows = serializers.IntegerField()
     max_queue_bytes = serializers.IntegerField()

@@ -1,6 +1,6 @@
 """Serving settings as values: their names, limits and defaults."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -8,6 +8,7 @@ from registry.errors import Invalid
 
 PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider")
 GRAPH_LEVELS = ("disabled", "basic", "extended", "all")
+MERGING = ("proven", "never", "always")  # whether requests share a run: as the batch proof says, or a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class ServingValues:
 
     target_p99_ms: float | None = None
     max_batch_rows: int = 64
+    merging: str = "proven"
     max_wait_ms: float = 0.0
     max_queue_rows: int = 1024
     max_queue_bytes: int = 64 * 2**20
@@ -89,13 +91,14 @@ def _providers(value: Any) -> str | None:
     )
 
 
-def _graph_level(value: Any) -> str | None:
-    return None if value in GRAPH_LEVELS else f"one of {', '.join(GRAPH_LEVELS)}"
+def _one_of(names: Sequence[str]) -> Rule:
+    return lambda value: None if value in names else f"one of {', '.join(names)}"
 
 
 _RULES: Mapping[str, Rule] = {
     "target_p99_ms": _number(0.1, 600_000, optional=True),
     "max_batch_rows": _whole(1, 65_536),
+    "merging": _one_of(MERGING),
     "max_wait_ms": _number(0, 10_000),
     "max_queue_rows": _whole(1, 1_048_576),
     "max_queue_bytes": _whole(2**10, 2**40),
@@ -103,6 +106,6 @@ _RULES: Mapping[str, Rule] = {
     "providers": _providers,
     "device_id": _whole(0, 63),
     "intra_op_threads": _whole(1, 256, optional=True),
-    "graph_level": _graph_level,
+    "graph_level": _one_of(GRAPH_LEVELS),
     "arena_limit_bytes": _whole(2**20, 2**40, optional=True),
 }

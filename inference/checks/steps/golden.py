@@ -53,7 +53,7 @@ class _Measuring:
     ) -> None:
         self._version, self._set, self._trial, self._progress = subject.version, golden_set, trial, progress
         self._soft_limit_s = subject.serving.soft_limit_s
-        self._max_batch = subject.serving.max_batch_rows
+        self._max_batch = subject.merged_rows()
         self._signature = trial.signature
         self._labels = labels_of(subject.version.task_config)
         self._is_error = Metric(golden_set.metric).less_is_better
@@ -99,7 +99,9 @@ class _Measuring:
 
     def _sharing(self, tensors: dict[str, type_ndarray]) -> object:
         """What rows of one run have in common; None: this one runs by itself."""
-        if self._signature.rows_in(tensors) != 1:
+        is_row = all(tensor.shape[:1] == (1,) for tensor in tensors.values())
+        has_own_values = any(spec.optional and spec.name in tensors for spec in self._signature.inputs)
+        if self._max_batch < 2 or not is_row or has_own_values:
             return None
         return tuple((name, tensor.shape) for name, tensor in tensors.items())
 

@@ -49,7 +49,7 @@ def run_probe(subject: Subject) -> Found:
             facts,
         )
     ProbePass.objects.record(result.fact)
-    subject.signature = result.signature
+    subject.signature, subject.fact = result.signature, result.fact
     if result.provider != result.provider_asked:
         return Found(
             facts,
@@ -63,7 +63,7 @@ def run_probe(subject: Subject) -> Found:
 def read_signature(subject: Subject) -> Found:
     """Tell what the file takes and gives, and whether the task's labels fit it."""
     signature = _known(subject)
-    facts = {"is_batchable": signature.is_batchable, **signature.to_json()}
+    facts = signature.to_json()
     if not signature.outputs:
         raise StepFailed(
             "no_outputs",

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
+from inference.checks.proofs import known_merged_rows
 from inference.checks.steps.findings import Facts
 from inference.checks.trial import Trial
 from inference.engine.backends import SessionOptions
+from inference.engine.probed import ProbeFact
 from inference.engine.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
@@ -37,6 +39,7 @@ class Subject:
         self.serving = current_serving(self.version.pk)
         # the file is hashed at every load, so that all steps see the same bytes
         self.options = replace(self.options_for(self.version.pk), expected_sha256=self.sha256)
+        self.fact: ProbeFact | None = None  # from the probe on
 
     def __enter__(self) -> "Subject":
         return self
@@ -49,8 +52,12 @@ class Subject:
     def path(self) -> Path:
         return artifacts.path_of(self.sha256)
 
+    def merged_rows(self) -> int:
+        """How many of its rows may share a run; one before the batch proof."""
+        return known_merged_rows(self.serving, sha256=self.sha256, options=self.options)
+
     def trial(self) -> Trial:
-        """The file, loaded in a child; raises TrialFailed."""
-        if self._trial is None:
+        """The file, loaded in a child; raises TrialFailed. One that has died is replaced."""
+        if self._trial is None or self._trial.is_over:
             self._trial = self._open.enter_context(Trial(self.path(), self.options))
         return self._trial

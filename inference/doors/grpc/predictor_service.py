@@ -1,7 +1,7 @@
 """roundhouse.Predictor and roundhouse.ModelService: one input of numbers, one output of numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -74,10 +74,7 @@ def batch_predict(request: pb.BatchPredictRequest, caller: Caller) -> pb.BatchPr
             f"The batch has {len(request.requests)} requests; send at most {_MOST_REQUESTS} at once."
         )
     tensors = [asked.tensor_of(one) for one in request.requests]
-    if len(tensors) > 1 and asked.description.signature.is_batchable and _stack(tensors):
-        outputs = asked.run_together(tensors)
-    else:
-        outputs = [asked.run(tensor)[1] for tensor in tensors]
+    outputs = [output for group in asked.groups(tensors) for output in asked.run_together(group)]
     return pb.BatchPredictResponse(
         responses=[pb.PredictResponse(output=output.ravel(), shape=output.shape) for output in outputs]
     )
@@ -144,17 +141,31 @@ class _Asked:
         output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
         return prediction, prediction.outputs[output.name]
 
+    def groups(self, tensors: list[Array]) -> Iterator[list[Array]]:
+        """Neighbours that may share a run: of one shape, and as many rows as the version's batch proof allows."""
+        group: list[Array] = []
+        for tensor in tensors:
+            if group and not self._may_join(tensor, group):
+                yield group
+                group = []
+            group.append(tensor)
+        if group:
+            yield group
+
+    def _may_join(self, tensor: Array, group: list[Array]) -> bool:
+        is_alike = tensor.ndim and tensor.ndim == group[0].ndim and tensor.shape[1:] == group[0].shape[1:]
+        return bool(is_alike) and sum(map(len, [*group, tensor])) <= self.description.merged_rows
+
     def run_together(self, tensors: list[Array]) -> list[Array]:
-        """Answer all in one run; where the output has no row for each row of the input, one by one."""
+        """Answer all in one run, unless it was another version's, whose rows may not share one, or has no rows."""
+        if len(tensors) == 1:
+            return [self.run(tensors[0])[1]]
         stacked = np.concatenate(tensors)
-        _, output = self.run(stacked)
-        if output.ndim == 0 or output.shape[0] != len(stacked):
+        prediction, output = self.run(stacked)
+        is_described = prediction.version == self.description.version
+        if not is_described or output.ndim == 0 or output.shape[0] != len(stacked):
             return [self.run(tensor)[1] for tensor in tensors]
         return np.split(output, np.cumsum([len(tensor) for tensor in tensors])[:-1])
-
-
-def _stack(tensors: list[Array]) -> bool:
-    return all(tensor.ndim and tensor.shape[1:] == tensors[0].shape[1:] for tensor in tensors)
 
 
 def _only(specs: tuple[TensorSpec, ...], who: str, what: str) -> TensorSpec:

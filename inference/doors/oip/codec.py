@@ -105,7 +105,7 @@ def answered(request: InferRequest, prediction: Prediction) -> list[tuple[AskedO
             )
         datatype = datatypes[output.name]
         if output.classes:
-            by_row, labels = prediction.signature.is_batchable, prediction.labels
+            by_row, labels = prediction.signature.has_row_axis, prediction.labels
             tensor, datatype = (
                 classify(output.name, tensor, output.classes, by_row=by_row, labels=labels),
                 "BYTES",

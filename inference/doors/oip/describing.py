@@ -53,12 +53,13 @@ def metadata(description: Description) -> dict[str, Any]:
 def config(description: Description) -> dict[str, Any]:
     """Where rows of several requests share a run, `dims` leave the rows out and `max_batch_size` bounds them."""
     signature = description.signature
-    skip = 1 if signature.is_batchable else 0
+    is_batched = description.merged_rows > 1
+    skip = 1 if is_batched else 0
     return {
         "name": description.model,
         "platform": description.platform,
         "backend": description.platform.partition("_")[0],
-        "max_batch_size": description.max_batch_rows if skip else 0,
+        "max_batch_size": description.merged_rows if is_batched else 0,
         "input": [_configured(spec, _skipped(spec, skip)) for spec in signature.inputs],
         "output": [_configured(spec, _skipped(spec, skip)) for spec in signature.outputs],
     }

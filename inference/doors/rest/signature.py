@@ -36,7 +36,7 @@ def examples_for(signature: Signature) -> dict[str, Any]:
     if sum(tensor.size for tensor in tensors.values()) <= _WRITTEN_OUT:
         named = {name: tensor.tolist() for name, tensor in tensors.items()}
         examples["inputs"] = {"inputs": named}
-        if signature.is_batchable:
+        if signature.has_row_axis:
             examples["instances"] = {"instances": [_first_rows(named)]}
             row = _first_rows(named)
             if isinstance(row, list) and len(signature.outputs) == 1:

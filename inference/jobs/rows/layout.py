@@ -27,7 +27,7 @@ class Layout:
     inputs: tuple[InputColumns, ...]
     id: str | None
     passthrough: tuple[str, ...]
-    is_batchable: bool
+    merges: bool  # rows share a run; else each runs by itself
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class FileColumns:
     )  # a value of theirs is a list or an array, so they stand for an input alone
 
 
-def lay_out(contract: Contract, signature: Signature, have: FileColumns) -> Layout:
+def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merges: bool = False) -> Layout:
     """Decide which columns fill which input; raise BadContract, which names the field and what there is."""
     specs = {spec.name: spec for spec in signature.inputs}
     for name in contract.columns:
@@ -69,7 +69,7 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns) -> Layo
     if not have.open_ended:
         _check_columns(contract, chosen, have)
     inputs = tuple(_input(specs[name], columns, have) for name, columns in chosen.items())
-    return Layout(inputs, contract.id, contract.passthrough, signature.is_batchable)
+    return Layout(inputs, contract.id, contract.passthrough, merges)
 
 
 def _check_result_names(contract: Contract, signature: Signature) -> None:

@@ -18,6 +18,7 @@ from inference.jobs.rows.windows import Builder, Window
 
 ROWS_PER_CHUNK = 20_000
 _SAMPLE = 100
+_SINGLY_READ = 64  # rows that are read at once where each runs by itself
 
 
 class RowFile(Protocol):
@@ -58,13 +59,14 @@ def read_chunk(
 ) -> Iterator[Batch]:
     """Give the rows of one chunk in order, at most `batch_rows` in a batch; the bad ones are in `Batch.bad`.
 
-    Rows of unlike shapes come in batches of their own, and a model that takes no batches gets single rows.
+    Rows of unlike shapes come in batches of their own. Batches of one row each are for a model whose rows must not
+    share a run; they are read many at a time all the same.
     Nothing is counted here: compare with `Contract.check_errors` over all chunks.
     """
     opened = _opened(file, format, limits)
-    layout = lay_out(contract, signature, opened.columns())
+    layout = lay_out(contract, signature, opened.columns(), merges=batch_rows > 1)
     builder = Builder(layout, signature, contract.missing)
-    for window in opened.windows(plan, layout, contract, batch_rows):
+    for window in opened.windows(plan, layout, contract, _window_rows(batch_rows)):
         yield from builder.batches(window)
 
 
@@ -72,12 +74,15 @@ def read_items(
     items: Sequence[Any], contract: Contract, signature: Signature, batch_rows: int, *, first_row: int = 1
 ) -> Iterator[Batch]:
     """Read objects that came as JSON as if each were a line of a JSONL file."""
-    layout = lay_out(
-        contract, signature, columns_of([item for item in items[:_SAMPLE] if isinstance(item, dict)])
-    )
-    builder = Builder(layout, signature, contract.missing)
-    for at in range(0, len(items), batch_rows):
-        yield from builder.batches(window_of(items[at : at + batch_rows], first_row + at, layout, contract))
+    known = columns_of([item for item in items[:_SAMPLE] if isinstance(item, dict)])
+    layout = lay_out(contract, signature, known, merges=batch_rows > 1)
+    builder, size = Builder(layout, signature, contract.missing), _window_rows(batch_rows)
+    for at in range(0, len(items), size):
+        yield from builder.batches(window_of(items[at : at + size], first_row + at, layout, contract))
+
+
+def _window_rows(batch_rows: int) -> int:
+    return batch_rows if batch_rows > 1 else _SINGLY_READ
 
 
 def _opened(file: IO[bytes], format: FileFormat, limits: Limits) -> RowFile:

@@ -63,7 +63,7 @@ class Builder:
     def batches(self, window: Window) -> Iterator[Batch]:
         """Give the window's good rows, in one batch where their shapes allow it."""
         if window.careful is not None:
-            if self._layout.is_batchable:
+            if self._layout.merges:
                 with suppress(BadRow, InvalidInput):
                     yield self._batch(window, [self._piece(window, slice(0, len(window.rows)))], ())
                     return
@@ -75,7 +75,7 @@ class Builder:
                 bad.append(found)
             else:
                 pieces.append(found)
-        groups = _grouped(pieces) if self._layout.is_batchable else [[piece] for piece in pieces]
+        groups = _grouped(pieces) if self._layout.merges else [[piece] for piece in pieces]
         bad.sort(key=lambda error: error.row)
         if not groups:
             if bad:
@@ -102,7 +102,7 @@ class Builder:
         count = part.stop - part.start
         if count == 0:
             return
-        if count > 1 and not self._layout.is_batchable:
+        if count > 1 and not self._layout.merges:
             for place in range(part.start, part.stop):
                 yield from self._pieces(window, slice(place, place + 1))
             return

@@ -1,6 +1,6 @@
 """What serving asks of whatever runs versions."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ class Holding:
     provider_asked: str = ""
     provider_got: str = ""
     footprint_bytes: int = 0
+    merged_rows: int = 1  # of several requests in one run
     reason: str = ""
 
 
@@ -62,8 +63,8 @@ class Executor(Protocol):
     ) -> Answer:
         """Answer until `deadline`, a time of the monotonic clock; a version that is not held is loaded on demand."""
 
-    def signature(self, target: Target) -> Signature:
-        """What a version takes and gives; it may be loaded for that."""
+    def signature(self, target: Target, *, timeout_s: float) -> Signature:
+        """What a version takes and gives; it may be loaded for that, within the time."""
 
     def why_not(self, target: Target) -> str | None:
         """Why a version that should be held cannot answer; None while nothing is known against it."""
@@ -76,7 +77,15 @@ class Executor(Protocol):
     def unload(self, target: Target) -> None:
         """Let a version go that is only in memory because somebody asked for it by number or alias."""
 
-    def max_batch_rows(self, target: Target) -> int: ...
+    def merged_rows(self, target: Target) -> int:
+        """How many rows of several requests share a run of this version; 1: each request runs by itself."""
+
+    def audit_merging(self, *, timeout_s: float) -> Iterable[tuple[int, str]]:
+        """Run some merged requests again by themselves; give the versions that must not merge any more, and why."""
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether there is something to audit."""
 
     def meters(self) -> dict[Hashable, Meters]: ...
 

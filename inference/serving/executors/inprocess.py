@@ -1,14 +1,13 @@
 """Versions in this process's own engine."""
 
-import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
-from inference.checks.services import prove
+from inference.checks.proofs import Proof, Proofs
 from inference.engine.backends import Backend, Session, SessionOptions
 from inference.engine.batcher import Answer, Cancellation
 from inference.engine.combiner import Priority
@@ -51,22 +50,29 @@ class InProcess:
     """Holds versions warm, and loads others on demand, which go when room is needed."""
 
     def __init__(
-        self, backend: Backend | None = None, *, on_hard_limit: Callable[[Hashable], None] = lambda key: None
+        self,
+        backend: Backend | None = None,
+        *,
+        on_hard_limit: Callable[[Hashable], None] = lambda key: None,
+        on_sample: Callable[[], None] | None = None,
     ) -> None:
         self._backend = backend or OnnxBackend()
-        self._engine = Engine(_Telling(self._backend), on_hard_limit=on_hard_limit, **plans.engine_limits())
+        self._engine = Engine(
+            _Telling(self._backend), on_hard_limit=on_hard_limit, on_sample=on_sample, **plans.engine_limits()
+        )
         self._held: dict[Hashable, Target] = {}
         self._kept: dict[Hashable, Target] = {}
         self._on_demand: dict[Hashable, Target] = {}
         self._failed: dict[Hashable, tuple[Target, str]] = {}
         self._loading: Target | None = None
         self._tried_to_keep: frozenset[Target] = frozenset()
-        self._plans: dict[Target, Plan] = {}
-        self._planning = threading.Lock()
+        self._plans: dict[Target, tuple[Plan, Proof]] = {}
+        self._proofs = Proofs()
 
     def hold(self, wanted: frozenset[Target]) -> None:
+        self._forget_outdated_plans()
         for target in wanted:
-            if self._held.get(target.version_id) != target:
+            if self._held.get(target.version_id) != target or target not in self._plans:
                 self._load(target)
 
     def let_go_of_all_but(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
@@ -104,6 +110,7 @@ class InProcess:
                 provider_asked=self._asked(known[held.key]),
                 provider_got=held.provider,
                 footprint_bytes=held.footprint_bytes,
+                merged_rows=self._merged_rows(known[held.key]),
             )
             for held in self._engine.versions()
             if held.key in known
@@ -141,14 +148,16 @@ class InProcess:
             priority=priority,
             outputs=outputs,
             cancellation=cancellation,
-            plan=self._plan_on_demand(target),
+            plan=self._plan_on_demand(target, deadline - time.monotonic()),
         )
 
-    def signature(self, target: Target) -> Signature:
+    def signature(self, target: Target, *, timeout_s: float) -> Signature:
         try:
             return self._engine.signature(target.version_id)
         except NotLoaded:
-            return self._engine.signature(target.version_id, plan=self._plan_on_demand(target))
+            deadline = time.monotonic() + timeout_s
+            plan = self._plan_on_demand(target, timeout_s)
+            return self._engine.signature(target.version_id, plan=plan, timeout_s=deadline - time.monotonic())
 
     def why_not(self, target: Target) -> str | None:
         failed = self._failed.get(target.version_id)
@@ -165,8 +174,15 @@ class InProcess:
             self._kept.pop(target.version_id, None)
             self._engine.unload(target.version_id, timeout_s=_DRAIN_S)
 
-    def max_batch_rows(self, target: Target) -> int:
-        return self._plan(target).order.max_batch
+    def merged_rows(self, target: Target) -> int:
+        return self._plan(target).merged_rows
+
+    def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
+        return ((cast("int", key), found) for key, found in self._engine.audit_merging(timeout_s=timeout_s))
+
+    @property
+    def has_samples(self) -> bool:
+        return self._engine.has_samples
 
     def meters(self) -> dict[Hashable, Meters]:
         return self._engine.stats()
@@ -206,26 +222,43 @@ class InProcess:
         return "held" if key in self._held else "kept" if key in self._kept else "on_demand"
 
     def _asked(self, target: Target) -> str:
-        plan = self._plans.get(target)
-        return plan.order.options.providers[0] if plan is not None else ""
+        planned = self._plans.get(target)
+        return planned[0].order.options.providers[0] if planned is not None else ""
 
-    def _plan_on_demand(self, target: Target) -> Plan:
+    def _merged_rows(self, target: Target) -> int:
+        planned = self._plans.get(target)
+        return planned[0].merged_rows if planned is not None else 1
+
+    def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:
         if (failed := self._failed.get(target.version_id)) is not None:
             raise Loading(failed[1])
         key = target.version_id
         if self._kept.get(key) != target:
             self._kept.pop(key, None)
         self._on_demand[key] = target
-        return self._plan(target)
+        return self._plan(target, timeout_s)
 
-    def _plan(self, target: Target) -> Plan:
-        """How this version is served; its file is probed first where there is no proof yet, once for all callers."""
-        with self._planning:
-            plan = self._plans.get(target)
-            if plan is None:
-                values = current_serving(target.version_id)
-                options = plans.session_options(values)
-                runtime_version = self._backend.runtime_version()
-                fact = prove(sha256=target.sha256, options=options, runtime_version=runtime_version)
-                plan = self._plans[target] = plans.plan_for(target.sha256, options, fact, values)
-            return plan
+    def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> Plan:
+        """How this version is served; its file is probed first where there is no proof yet, for as long as one may wait."""
+        planned = self._plans.get(target)
+        if planned is None:
+            values = current_serving(target.version_id)
+            options = plans.session_options(values)
+            proof = self._proofs.get(
+                target.version_id,
+                sha256=target.sha256,
+                options=options,
+                runtime_version=self._backend.runtime_version(),
+                max_rows=values.max_batch_rows,
+                timeout_s=timeout_s,
+            )
+            planned = plans.plan_for(target.sha256, options, proof, values), proof
+            planned = self._plans.setdefault(target, planned)
+        return planned[0]
+
+    def _forget_outdated_plans(self) -> None:
+        """A check may have proven more, or less, since they were made."""
+        outdated = self._proofs.outdated(proof for _, proof in list(self._plans.values()))
+        for target, (_, proof) in list(self._plans.items()):
+            if proof in outdated:
+                self._plans.pop(target, None)

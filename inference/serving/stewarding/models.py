@@ -106,6 +106,7 @@ class HeldVersion(models.Model):
     state = models.CharField(max_length=7, choices=HeldState)
     use = models.CharField(max_length=9, choices=Use)
     footprint_bytes = models.PositiveBigIntegerField(default=0)
+    merged_rows = models.PositiveIntegerField("rows of several requests in one run", default=1)
     since = models.DateTimeField(db_default=Now())
     provider_asked = models.CharField(max_length=64, blank=True)
     provider_got = models.CharField(max_length=64, blank=True)

@@ -148,6 +148,7 @@ def _row(engine_id: str, one: Holding) -> HeldVersion:
         state=one.state,
         use=one.use,
         footprint_bytes=one.footprint_bytes,
+        merged_rows=one.merged_rows,
         provider_asked=one.provider_asked,
         provider_got=one.provider_got,
         reason=one.reason[:MAX_REASON],
@@ -156,7 +157,8 @@ def _row(engine_id: str, one: Holding) -> HeldVersion:
 
 def _content(row: HeldVersion) -> tuple[object, ...]:
     return (
-        row.sha256, row.serving, row.state, row.use, row.footprint_bytes, row.provider_asked, row.provider_got, row.reason,
+        row.sha256, row.serving, row.state, row.use, row.footprint_bytes, row.merged_rows, row.provider_asked,
+        row.provider_got, row.reason,
     )  # fmt: skip
 
 

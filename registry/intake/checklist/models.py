@@ -9,7 +9,7 @@ from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.transitions import RunState
 
 MAX_CODE, MAX_RUNTIME = 64, 64
-STEPS = ("gate", "probe", "signature", "warmup", "conformance", "golden", "diff")
+STEPS = ("gate", "probe", "signature", "warmup", "batching", "conformance", "golden", "diff")
 ADVISORY = ("golden", "diff")  # what they find decides about promotion, not whether the version may answer
 
 
@@ -20,6 +20,7 @@ class Step(models.TextChoices):
     PROBE = "probe", "Loads"
     SIGNATURE = "signature", "Signature"
     WARMUP = "warmup", "Speed and memory"
+    BATCHING = "batching", "Batch proof"
     CONFORMANCE = "conformance", "Examples"
     GOLDEN = "golden", "Golden set"
     DIFF = "diff", "Differences to the live version"

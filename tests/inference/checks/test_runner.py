@@ -9,9 +9,11 @@ from django.utils import timezone
 from onnx import helper
 
 from inference.checks.models import ProbePass
-from inference.checks.runner import check_version, run_checks, runtime_version
+from inference.checks.proofs import runtime_version
+from inference.checks.runner import check_version, run_checks
 from inference.checks.steps import conformance, loading, subject
 from inference.engine.backends import SessionOptions
+from inference.engine.batch_proof import BatchProof
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
@@ -83,9 +85,10 @@ def test_facts_of_a_good_file_are_what_the_page_shows(tmp_path):
     assert facts["gate"]["nodes"] == 7 and facts["gate"]["opsets"] == {"ai.onnx": 13}
     assert facts["probe"]["provider"] == facts["probe"]["provider_asked"] == "CPUExecutionProvider"
     assert facts["probe"]["peak_rss_bytes"] > 2**20 and facts["probe"]["load_s"] > 0
-    assert facts["signature"]["is_batchable"] and facts["signature"]["scores"] == "scores"
+    assert facts["signature"]["scores"] == "scores"
     assert [rows for rows, _ in facts["warmup"]["profile"]] == [1, 2, 4, 6]
     assert facts["warmup"]["footprint_bytes"] > 0
+    assert facts["batching"] == {"rows": 6, "asked_rows": 6, "merging": "proven"}
     assert facts["conformance"] == {"examples": 1, "wrong": []}
     assert (facts["golden"]["done"], facts["golden"]["of"], facts["golden"]["value"]) == (60, 60, 0.95)
     assert (facts["golden"]["champion"], facts["golden"]["champion_value"]) == (1, 0.95)
@@ -99,9 +102,9 @@ def test_what_there_is_nothing_to_compare_with_is_skipped_with_a_reason(tmp_path
     run = check(version)
 
     assert status_of(version) == "ready"
-    assert states(run) == ["passed"] * 4 + ["skipped"] * 3
+    assert states(run) == ["passed"] * 5 + ["skipped"] * 3
     found = lines(run)
-    assert [found[step].code for step in STEPS[4:]] == ["no_examples", "not_measured", "no_live_version"]
+    assert [found[step].code for step in STEPS[5:]] == ["no_examples", "not_measured", "no_live_version"]
     assert "Not measured" in found["golden"].reason and found["golden"].advice
 
 
@@ -114,6 +117,7 @@ def test_the_version_keeps_its_signature_and_the_proof(tmp_path):
     assert [spec["name"] for spec in checked.signature["inputs"]] == ["x"]
     proof = ProbePass.objects.get()
     assert (proof.sha256, proof.options_digest) == (version.artifact.sha256, fruit.OPTIONS.digest)
+    assert BatchProof.from_json(proof.batches).rows == 64
 
 
 def garbage(folder):
@@ -149,7 +153,7 @@ class TestFailures:
         run = check(version)
         line = lines(run)[step]
         at = STEPS.index(step)
-        assert states(run) == ["passed"] * at + ["failed"] + ["skipped"] * (6 - at)
+        assert states(run) == ["passed"] * at + ["failed"] + ["skipped"] * (len(STEPS) - 1 - at)
         assert {one.reason for one in run.lines.all()[at + 1 :]} == {
             f"Skipped because '{Step(step).label}' failed."
         }

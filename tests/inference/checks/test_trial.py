@@ -52,7 +52,7 @@ def test_a_file_answers_as_often_as_it_is_asked(tmp_path):
 
     with Trial(onnx_models.scaled(tmp_path / "m.onnx", 2.0), OPTIONS) as trial:
         answers = [trial.run(rows(number, 1), soft_limit_s=5)["y"] for number in range(3)]
-        assert (trial.provider, trial.signature.is_batchable) == ("CPUExecutionProvider", True)
+        assert (trial.provider, trial.signature.has_row_axis) == ("CPUExecutionProvider", True)
 
     assert [answer[:, 0].tolist() for answer in answers] == [[0, 2], [2, 2], [4, 2]]
     assert children() == before

@@ -61,7 +61,7 @@ class FakeServing:
         signature = self._signature(model)
         return Description(
             model=model, versions=(1, 2), version=version or 2, signature=signature, is_ready=self.is_ready,
-            platform="onnx_onnxv1", max_batch_rows=32, labels=None, scores=None,
+            platform="onnx_onnxv1", merged_rows=32 if signature.has_row_axis else 1, labels=None, scores=None,
         )  # fmt: skip
 
     def statistics(self, by, model=None, version=None):

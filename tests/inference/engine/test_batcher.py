@@ -313,9 +313,7 @@ def test_a_failed_run_of_unequal_rows_says_how_many_there_were(stage):
     s.released.set()
 
     with pytest.raises(RunFailed, match="unlike numbers of rows: 'x' 2, 'z' 3"):
-        s.batcher.infer(
-            {"x": np.full((2, 4), POISON), "z": np.zeros((3, 4))}, deadline=time.monotonic() + 9
-        )
+        s.batcher.infer({"x": np.full((2, 4), POISON), "z": np.zeros((3, 4))}, deadline=time.monotonic() + 9)
 
 
 def test_a_request_without_rows_is_answered_without_rows(stage):

@@ -6,19 +6,17 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-from inference.checks.models import ProbePass
 from inference.engine.fake import FakeBackend, FakeModel
-from inference.engine.probed import ProbeFact
 from inference.jobs import selectors, services
 from inference.jobs.models import Job
 from inference.jobs.running.runner import JobRunner
 from inference.jobs.services import Order
 from inference.jobs.transitions import ENDED
 from inference.serving import runtime as runtime_module
-from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime, nothing
 from registry.catalogue import artifacts
 from tests.factories import a_model, a_split, a_version, an_actor
+from tests.inference.proofs import PROVEN_ROWS, record_proof
 from tests.processes import wait_until
 
 _files = itertools.count(1)
@@ -31,14 +29,11 @@ class Engine:
         self.backend = FakeBackend()
         self.runtime = Runtime(self.backend, wanted=nothing)
 
-    def a_live_version(self, model=None, fake=None):
+    def a_live_version(self, model=None, fake=None, proven_rows=PROVEN_ROWS):
         """A version with a file that is there, proved for this engine, and on the current split."""
         file = artifacts.store(iter([b"file %d" % next(_files)]))
         version = a_version(model or a_model(), file=file)
-        options = session_options()
-        ProbePass.objects.record(
-            ProbeFact(file.sha256, self.backend.runtime_version(), "FakeExecutionProvider", options.digest)
-        )
+        record_proof(file.sha256, rows=proven_rows)
         self.backend.models[artifacts.path_of(file.sha256).name] = fake or FakeModel()
         a_split(version.model, 100, versions=[version])
         return version

@@ -10,7 +10,6 @@ from inference.checks.models import ProbePass
 from inference.engine import errors as engine
 from inference.engine.fake import HANG, FakeBackend, FakeModel
 from inference.errors import Loading, Stopping
-from inference.serving import plans
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime
@@ -22,6 +21,7 @@ from registry.traffic.models import WHOLE
 from registry.traffic.services import set_split
 from tests.factories import a_model, an_actor
 from tests.inference.importing import import_live
+from tests.inference.proofs import record_proof
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,14 +120,9 @@ def _limit_runs_to(version, *, soft_limit_s):
     change_serving(version=version, changes={"soft_limit_s": soft_limit_s}, reason="test", by=an_actor())
 
 
-def _pretend_probed(monkeypatch):
-    fact = plans.ProbeFact("0" * 64, "fake-1", "FakeExecutionProvider", session_options().digest)
-    monkeypatch.setattr("inference.serving.executors.inprocess.prove", lambda **_: fact)
-
-
 def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, monkeypatch):
     version = _import()
-    _pretend_probed(monkeypatch)
+    record_proof(version.artifact.sha256)
     _limit_runs_to(version, soft_limit_s=0.02)
     monkeypatch.setattr(runtime_module, "_DRAIN_S", 0.05)
     model = FakeModel(honours_soft_limit=False)
@@ -155,7 +150,7 @@ def _ask_quietly(runtime, row):
 def test_run_that_ends_at_its_soft_limit_replaces_nothing(runtime, monkeypatch):
     """Negative control of the test above."""
     version = _import()
-    _pretend_probed(monkeypatch)
+    record_proof(version.artifact.sha256)
     _limit_runs_to(version, soft_limit_s=0.02)
     replaced = threading.Event()
     started = runtime(FakeBackend({version.artifact.sha256: FakeModel()}), replace_process=replaced.set)

@@ -31,7 +31,7 @@ class Shape:
 
     def __init__(self, contract: Contract, signature: Signature) -> None:
         self._id_name = contract.id or ROW
-        self._is_batchable = signature.is_batchable
+        self._has_row_axis = signature.has_row_axis
         # A fixed first axis, or none, is the same value for every row of a run.
         self._common = frozenset(
             spec.name
@@ -47,7 +47,7 @@ class Shape:
         return Columns(self._id_name, batch.ids, batch.passthrough, per_row, extra)
 
     def _per_row(self, name: str, output: Array, rows: int) -> Array:
-        if not self._is_batchable:  # one row ran alone; an axis of one is the rows'
+        if not self._has_row_axis:  # one row ran alone; an axis of one is the rows'
             return output if output.shape[:1] == (1,) else output[None]
         if name in self._common or output.shape[:1] != (rows,):
             return np.broadcast_to(output, (rows, *output.shape))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,10 +51,14 @@ class ThroughWorkers:
     """Loads nothing here; what a version takes and gives is read from its row, once."""
 
     def __init__(
-        self, post: Post | None = None, *, on_hard_limit: Callable[[Hashable], None] = lambda key: None
+        self,
+        post: Post | None = None,
+        *,
+        on_hard_limit: Callable[[Hashable], None] = lambda key: None,
+        on_sample: Callable[[], None] | None = None,
     ) -> None:
         self._post = post or Post(settings.REDIS_URL)
-        self._on_hard_limit = on_hard_limit
+        self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
         self._versions: Mapping[int, _Version] = {}  # replaced, never changed: calls read it unlocked
         self._past: dict[Hashable, Meters] = {}
         self._changing = threading.Lock()
@@ -107,7 +111,7 @@ class ThroughWorkers:
             cancellation=cancellation,
         )
 
-    def signature(self, target: Target) -> Signature:
+    def signature(self, target: Target, *, timeout_s: float) -> Signature:
         return self._version(target).signature
 
     def why_not(self, target: Target) -> str | None:
@@ -122,8 +126,19 @@ class ThroughWorkers:
     def unload(self, target: Target) -> None:
         """Nothing is held here; workers let go by themselves of what they loaded on demand."""
 
-    def max_batch_rows(self, target: Target) -> int:
-        return self._version(target).values.max_batch_rows
+    def merged_rows(self, target: Target) -> int:
+        return self._pools.merged_rows(target)
+
+    def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
+        for version_id, version in self._versions.items():
+            for batcher in list(version.batchers.values()):
+                found = batcher.audit(timeout_s=timeout_s)
+                if found is not None:
+                    yield version_id, found
+
+    @property
+    def has_samples(self) -> bool:
+        return any(batcher.has_samples for batcher in self._batchers())
 
     def meters(self) -> dict[Hashable, Meters]:
         with self._changing:
@@ -137,6 +152,7 @@ class ThroughWorkers:
         for version in self._versions.values():
             for batcher in list(version.batchers.values()):
                 batcher.resize(self._slots(version, batcher))
+                batcher.merge_up_to(self._pools.merged_rows(version.target))
                 batcher.health()
 
     def _look(self) -> None:
@@ -219,9 +235,13 @@ class ThroughWorkers:
             pool=target.pool,
             priority=priority,
         )
+        merged = self._pools.merged_rows(target)
         return Batcher(
             session,
-            BatchConfig(limits, hold_s=0.0, ends_with_callers=True, hard_limit_s=2 * _LEASE_S),
-            pace=FixedPace(values.max_batch_rows),
+            BatchConfig(
+                limits, merges=merged > 1, hold_s=0.0, ends_with_callers=True, hard_limit_s=2 * _LEASE_S
+            ),
+            pace=FixedPace(merged),
             on_hard_limit=partial(self._on_hard_limit, target.version_id),
+            on_sample=self._on_sample if values.merging == "proven" else None,
         )

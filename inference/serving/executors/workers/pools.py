@@ -17,9 +17,14 @@ class Pools:
     workers: Mapping[str, int] = field(default_factory=dict)  # those that take batches, by pool
     warm: frozenset[_Held] = frozenset()
     failed: Mapping[_Held, str] = field(default_factory=dict)
+    merged: Mapping[_Held, int] = field(default_factory=dict)  # what all that hold it warm may merge
 
     def is_warm(self, target: Target) -> bool:
         return _key(target) in self.warm
+
+    def merged_rows(self, target: Target) -> int:
+        """How many rows of several requests every worker that may take them runs together; 1 where nobody has said."""
+        return self.merged.get(_key(target), 1)
 
     def why_not(self, target: Target) -> str | None:
         """Why nobody can answer; None where somebody can, or may be able to after loading."""
@@ -32,17 +37,18 @@ def look() -> Pools:
     """Read what workers said last; those that are silent or leaving do not count."""
     alive = EngineReport.objects.alive().filter(role=Role.SERVES, state=EngineState.READY).exclude(pool="")
     workers = dict(alive.values_list("pk", "pool"))
-    warm, failed = set(), {}
+    failed: dict[_Held, str] = {}
+    merged: dict[_Held, int] = {}
     held = HeldVersion.objects.filter(engine__in=list(workers), state__in=[HeldState.WARM, HeldState.FAILED])
-    for engine, version, serving, state, reason in held.values_list(
-        "engine_id", "version_id", "serving", "state", "reason"
+    for engine, version, serving, state, rows, reason in held.values_list(
+        "engine_id", "version_id", "serving", "state", "merged_rows", "reason"
     ):
         key = workers[engine], version, serving
         if state == HeldState.WARM:
-            warm.add(key)
+            merged[key] = min(rows, merged.get(key, rows))
         else:
             failed[key] = reason
-    return Pools(Counter(workers.values()), frozenset(warm), failed)
+    return Pools(Counter(workers.values()), frozenset(merged), failed, merged)
 
 
 def _key(target: Target) -> _Held:

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from inference.engine.fake import FakeBackend, FakeModel
-from inference.serving import plans
 from inference.serving.runtime import Runtime
 from inference.serving.stewarding.models import EngineReport, HeldVersion
 from inference.serving.stewarding.reporter import Post
@@ -16,6 +15,7 @@ from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Split
 from registry.traffic.services import expire_split, roll_back, set_split
 from tests.factories import a_model, a_version, an_actor
+from tests.inference.proofs import record_proof
 from tests.processes import ROOT, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,15 +40,12 @@ class Counting(FakeBackend):
 @pytest.fixture
 def fruit(monkeypatch):
     """A Model with three versions that a fake runs."""
-    monkeypatch.setattr(
-        "inference.serving.executors.inprocess.prove",
-        lambda *, sha256, options, runtime_version: plans.ProbeFact(
-            sha256, "fake-1", "FakeExecutionProvider", options.digest
-        ),
-    )
     monkeypatch.setattr("registry.catalogue.artifacts.path_of", lambda sha256: ROOT / "manage.py")
     model = a_model("fruit")
-    return model, [a_version(model) for _ in range(3)]
+    versions = [a_version(model) for _ in range(3)]
+    for version in versions:
+        record_proof(version.artifact.sha256)
+    return model, versions
 
 
 @pytest.fixture

@@ -13,9 +13,7 @@ from django.db import connection
 from inference.engine import errors as engine
 from inference.engine.combiner import Priority
 from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
-from inference.engine.probed import ProbeFact
 from inference.serving import runtime as runtime_module
-from inference.serving.executors import inprocess
 from inference.serving.executors.workers import broker, pools
 from inference.serving.executors.workers.answering import Answering
 from inference.serving.executors.workers.consumer import BatchConsumer
@@ -23,11 +21,11 @@ from inference.serving.executors.workers.executor import ThroughWorkers
 from inference.serving.executors.workers.messages import Ask, read_reply
 from inference.serving.executors.workers.packing import pack
 from inference.serving.executors.workers.session import Post
-from inference.serving.plans import session_options
 from inference.serving.routes import read_table
 from inference.serving.runtime import Runtime
 from registry.catalogue import artifacts
 from tests.factories import a_model, a_split, a_version
+from tests.inference.proofs import record_proof
 from tests.inference.serving.stewarding.engines import an_engine, silence
 from tests.private import PrivateRedis
 from tests.processes import wait_until
@@ -47,10 +45,9 @@ def redis_server():
 
 
 @pytest.fixture
-def version(monkeypatch):
-    fact = ProbeFact("0" * 64, "fake-1", "FakeExecutionProvider", session_options().digest)
-    monkeypatch.setattr(inprocess, "prove", lambda **_: fact)
+def version():
     made = a_version(a_model("twice"), file=artifacts.store([b"twice"]))
+    record_proof(made.artifact.sha256)
     a_split(made.model, 100)
     return made
 

@@ -1,0 +1,75 @@
+"""Runs merged requests again by themselves, and ends merging everywhere for a version that answers them otherwise."""
+
+import threading
+
+import structlog
+from django.db import transaction
+
+from inference.serving.executors.executor import Executor
+from registry.access.policies import task_actor
+from registry.catalogue.announce import lock_model
+from registry.catalogue.models import Version
+from registry.catalogue.selectors import current_serving
+from registry.catalogue.services import change_serving
+from registry.loops import Loop, ThreadGroup
+from registry.record.actors import Actor
+from registry.record.events import emit
+from registry.record.kinds import register_kind
+
+register_kind(
+    "merging_ended", "A version answered a request otherwise in a shared run, so its requests run singly."
+)
+
+log = structlog.get_logger("roundhouse.runtime")
+
+_RUN_WITHIN_S = 5.0  # a sample that finds no room in that time is dropped
+_AUDIT = task_actor("inference.merge_audit")
+
+
+class MergeAudit:
+    """A thread that audits what the executor has sampled. `has_samples` is set by the executor when there is something."""
+
+    def __init__(self, executor: Executor, has_samples: threading.Event) -> None:
+        self._executor = executor
+        self._found: list[tuple[int, str]] = []
+        self._threads = ThreadGroup(
+            "merge-audit",
+            Loop("merge-audit", self._round, every_s=60.0, meanwhile="merged requests are not audited"),
+            wake_event=has_samples,
+        )
+
+    def start(self) -> None:
+        self._threads.start()
+
+    def stop(self, within_s: float) -> None:
+        self._threads.stop(within_s)
+
+    def _round(self) -> bool:
+        """Audit one sample of each version; True while there are more. What is found is kept until it is written."""
+        self._found += self._executor.audit_merging(timeout_s=_RUN_WITHIN_S)
+        while self._found:
+            version_id, difference = self._found[0]
+            end_merging(version_id=version_id, difference=difference, by=_AUDIT)
+            del self._found[0]
+        return self._executor.has_samples
+
+
+@transaction.atomic
+def end_merging(*, version_id: int, difference: str, by: Actor) -> None:
+    """Let every request of a version run by itself, in all processes, and tell people; only a person lets them share
+    runs again.
+    """
+    version = Version.objects.select_related("model").get(pk=version_id)
+    lock_model(version.model)
+    if current_serving(version_id).merging != "proven":  # another process was faster, or a person has decided
+        return
+    log.error("merging ended", version_id=version_id, reason=difference)
+    change_serving(
+        version=version, changes={"merging": "never"}, reason=f"An audit found this: {difference}", by=by
+    )
+    emit(
+        "merging_ended",
+        subject=version,
+        data={"model": version.model.slug, "version": version.number, "difference": difference},
+        summary=f"Requests of {version} no longer share runs. {difference}",
+    )
