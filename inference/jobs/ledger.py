@@ -21,6 +21,7 @@ from inference.jobs.models import Chunk, Job
 from inference.jobs.rows import Contract
 from inference.jobs.rows.errors import TooManyBadRows
 from inference.jobs.transitions import OPEN, ChunkStatus, Status
+from registry.loops import Attempts
 from registry.record.leases import from_now
 
 log = structlog.get_logger("roundhouse.jobs")
@@ -161,7 +162,8 @@ def give_back(claim: Claim) -> bool:
 def free_expired() -> int:
     """Take the leases away that have ended; return how many."""
     expired = Chunk.objects.filter(status=ChunkStatus.LEASED, lease_until__lt=Now()).order_by("lease_until")
-    return sum(_free(chunk) for chunk in expired[:_FREE_AT_MOST])
+    with Attempts() as attempt:
+        return sum(bool(attempt(_free, chunk)) for chunk in expired[:_FREE_AT_MOST])
 
 
 def lose(claim: Claim) -> bool:

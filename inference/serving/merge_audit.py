@@ -41,8 +41,9 @@ class MergeAudit:
     def start(self) -> None:
         self._threads.start()
 
-    def stop(self, within_s: float) -> None:
-        self._threads.stop(within_s)
+    def stop(self) -> None:
+        """A run under way is not waited for: the engine that is closed next ends it."""
+        self._threads.stop(0.0)
 
     def _round(self) -> bool:
         """Audit one sample of each version; True while there are more. What is found is kept until it is written."""

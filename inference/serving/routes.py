@@ -7,11 +7,13 @@ import bisect
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Max, OuterRef, Subquery
+import structlog
+from django.db import DatabaseError
+from django.db.models import Max, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from inference.errors import UnknownModel
@@ -30,6 +32,12 @@ from registry.errors import NoLiveVersion, NotFound, Stopped
 from registry.traffic.assignment import WHOLE, bucket_of, header_text, key_text, ranges
 from registry.traffic.models import Arm, Hold, Split
 from registry.traffic.transitions import Status as SplitStatus
+
+log = structlog.get_logger("roundhouse.routes")
+
+
+class RoutesUnreadable(Exception):
+    """Rows that routing depends on make no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,11 @@ class RouteTable:
     revision: int
     routes: Mapping[str, Route]
     targets_by_id: Mapping[int, Target] = field(default_factory=dict)
+    unreadable: frozenset[int] = frozenset()  # Models whose rows make no sense, by id: their routes are old
+
+    def check_readable(self) -> None:
+        if self.unreadable:
+            raise RoutesUnreadable(f"The rows of {len(self.unreadable)} Models make no sense.")
 
     def find(self, slug: str, within: frozenset[int] | None = None) -> Route:
         """Return the route; a Model outside the caller's reach (`within`, by id) is as unknown as one that is not."""
@@ -179,22 +192,28 @@ def read_table(known: RouteTable = EMPTY) -> RouteTable:
 
     The revision is read first, and a Model that changes while its rows are being read is left as it was: its
     own number is then above the table's, so the next reading finds it. No route is ever a mixture of two states.
+
+    A Model whose rows make no sense keeps the route that it had, if it had one, and keeps no other from being read. It
+    is read again each time. Only an operator's stop and freeze reach it.
     """
     revision = read_revision()
     if revision < known.revision:  # the database was put back to an earlier state
         known = EMPTY
-    stamps = dict(
-        Model.objects.filter(route_revision__gt=known.revision, route_revision__lte=revision).values_list(
-            "pk", "route_revision"
-        )
-    )
-    fresh = _read_routes(stamps) if stamps else []
-    if fresh:
+    has_changed = Q(route_revision__gt=known.revision) | Q(pk__in=known.unreadable)
+    changed = Model.objects.filter(has_changed, route_revision__lte=revision)
+    stamps = dict(changed.values_list("pk", "route_revision"))
+    fresh = _read_readable(list(stamps)) if stamps else []
+    unreadable: frozenset[int] = frozenset()
+    if stamps:
         after = dict(Model.objects.filter(pk__in=stamps).values_list("pk", "route_revision"))
-        fresh = [route for route in fresh if after.get(route.model_id) == stamps[route.model_id]]
+        still = {pk for pk, stamp in stamps.items() if after.get(pk) == stamp}
+        fresh = [route for route in fresh if route.model_id in still]
+        unreadable = frozenset(still - {route.model_id for route in fresh})
     routes = {**known.routes, **{route.slug: route for route in fresh}}
+    if unreadable:
+        routes |= _with_holds([route for route in routes.values() if route.model_id in unreadable])
     by_id = {target.version_id: target for route in routes.values() for target in route.all_targets()}
-    return RouteTable(revision, routes, by_id)
+    return RouteTable(revision, routes, by_id, unreadable)
 
 
 def read_route(slug: str, *, within: frozenset[int] | None = None) -> Route:
@@ -205,12 +224,43 @@ def read_route(slug: str, *, within: frozenset[int] | None = None) -> Route:
         before, stamp = stamp, Model.objects.filter(slug=slug).values_list("pk", "route_revision").first()
         if stamp is None or (within is not None and stamp[0] not in within):
             raise UnknownModel(f"There is no Model named {slug!r}.")
-        if route is not None and stamp == before:
+        if stamp == before:
+            if route is None:
+                raise RoutesUnreadable(f"The rows of {slug} make no sense.")
             return route
-        (route,) = _read_routes([stamp[0]])
+        route = next(iter(_read_routes([stamp[0]])), None)
+
+
+def _read_readable(ids: list[int]) -> list[Route]:
+    """The routes of those whose rows make sense. Where some do not, halves are read, down to the single Model."""
+    try:
+        return _read_routes(ids)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        if len(ids) > 1:
+            middle = len(ids) // 2
+            return _read_readable(ids[:middle]) + _read_readable(ids[middle:])
+        log.error("a Model's routes cannot be read", model_id=ids[0], exc_info=error)
+        return []
+
+
+def _with_holds(routes: Iterable[Route]) -> dict[str, Route]:
+    """Old routes with the stops and freezes of now, by slug."""
+    known = list(routes)
+    holds = _read_holds([route.model_id for route in known])
+    return {
+        route.slug: replace(
+            route,
+            stopped=holds.get((route.model_id, Hold.Kind.STOPPED)),
+            frozen=holds.get((route.model_id, Hold.Kind.FROZEN)),
+        )
+        for route in known
+    }
 
 
 def _read_routes(model_ids: Iterable[int]) -> list[Route]:
+    """Those of Models whose current split names nobody that it does not have: else it was set in between."""
     ids = list(model_ids)
     versions: dict[int, dict[int, Target]] = defaultdict(dict)
     serving = dict(
@@ -232,12 +282,7 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
     pointing = Alias.objects.filter(model__in=ids, version__isnull=False)
     for model_id, name, number in pointing.values_list("model_id", "name", "version__number"):
         aliases[model_id][name] = number
-    holds = {
-        (model_id, kind): text
-        for model_id, kind, text in Hold.objects.filter(model__in=ids, to_at=None).values_list(
-            "model_id", "kind", "text"
-        )
-    }
+    holds = _read_holds(ids)
     models = list(Model.objects.filter(pk__in=ids).defer("notes").annotate(rollback_id=_rollback_id()))
     targets = {target.version_id: target for known in versions.values() for target in known.values()}
     splits = _read_splits(ids, serving)
@@ -250,7 +295,7 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
             salt=model.salt,
             key_source=model.key_source,
             key_field=model.key_field,
-            **splits.get(model.pk, {}),
+            **split,
             versions=versions[model.pk],
             labels=labels[model.pk],
             scores=scores[model.pk],
@@ -263,7 +308,13 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
             frozen=holds.get((model.pk, Hold.Kind.FROZEN)),
         )
         for model in models
+        if (split := splits.get(model.pk, {})) is not None
     ]
+
+
+def _read_holds(ids: list[int]) -> dict[tuple[int, str], str]:
+    holds = Hold.objects.filter(model__in=ids, to_at=None)
+    return {(pk, kind): text for pk, kind, text in holds.values_list("model_id", "kind", "text")}
 
 
 def _read_waiting(ids: list[int], targets: Mapping[int, Target]) -> dict[int, frozenset[Target]]:
@@ -299,8 +350,8 @@ def _read_kept(models: Iterable[Any], targets: Mapping[int, Target]) -> dict[int
     return kept
 
 
-def _read_splits(ids: list[int], serving: Mapping[int, int]) -> dict[int, dict[str, Any]]:
-    """The part of each route that comes from the current split, by Model."""
+def _read_splits(ids: list[int], serving: Mapping[int, int]) -> dict[int, dict[str, Any] | None]:
+    """The part of each route that comes from the current split, by Model; None where a letter has no arm."""
     lines: dict[int, list[tuple[str, int | None, Target]]] = defaultdict(list)
     arms = Arm.objects.filter(split__model__in=ids, split__status=SplitStatus.CURRENT)
     for split_id, pool, letter, mirrored, pk, number, sha256 in arms.values_list(
@@ -309,13 +360,16 @@ def _read_splits(ids: list[int], serving: Mapping[int, int]) -> dict[int, dict[s
     ):  # fmt: skip
         target = Target(pk, number, sha256, serving.get(pk, 0), pool)
         lines[split_id].append((letter, mirrored, target))
-    found = {}
+    found: dict[int, dict[str, Any] | None] = {}
     current = Split.objects.filter(model__in=ids, status=SplitStatus.CURRENT)
     for split_id, model_id, number, buckets in current.values_list("pk", "model_id", "number", "buckets"):
         by_letter = {letter: target for letter, _, target in lines[split_id] if letter}
         owned = ranges(buckets)
         if any(letter not in by_letter for letter, _, _ in owned):
-            continue  # set since the arms were read: its Model has another number by now, and is left as it was
+            found[model_id] = (
+                None  # either set since the arms were read, and its Model has another number by now
+            )
+            continue
         found[model_id] = {
             "split": number,
             "bounds": tuple(end for _, _, end in owned),

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
 from inference.engine.backends import Backend
 from inference.engine.batcher import Answer, Cancellation
@@ -28,18 +28,22 @@ from inference.serving.executors.inprocess import InProcess
 from inference.serving.executors.workers.executor import ThroughWorkers
 from inference.serving.merge_audit import MergeAudit
 from inference.serving.push import PushListener
-from inference.serving.routes import Route, RouteTable, Target
+from inference.serving.routes import Route, RoutesUnreadable, RouteTable, Target
 from inference.serving.stewarding.desired import Wanted, all_models, nothing, of_pool
 from inference.serving.stewarding.models import Kind, Role
 from inference.serving.stewarding.reporter import Post, Reporter
 from inference.serving.stewarding.steward import Steward
 from registry.access.key_ring import TRUST_S
+from registry.loops import Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.runtime")
 
 _POLL_S = 1.0
 _DRAIN_S = 10.0
 _CONFIRMED_WITHIN_S = 5.0
+_BACKOFF = Backoff(
+    longest_s=5.0
+)  # a split that was set during an outage is not to wait for half a minute after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,8 @@ class Runtime:
         self._confirmed_at = time.monotonic()  # when the database last said that the routes are these
         self._following = threading.Lock()
         self._state = "starting"
-        self._stop = threading.Event()
-        self._look = threading.Event()  # set: look at the routes now
-        self._thread: threading.Thread | None = None
-        self._push = PushListener(settings.REDIS_URL, self._look.set) if settings.REDIS_URL else None
+        self._watching = self._made_watching()
+        self._push = PushListener(settings.REDIS_URL, self._watching.wake) if settings.REDIS_URL else None
         self._steward = Steward(
             self._executor, table=lambda: self._table, wanted=wanted, on_change=self._report_now
         )
@@ -108,29 +110,25 @@ class Runtime:
         self._report_now()
         self._steward.start()
         self._audit.start()
-        self._thread = threading.Thread(target=self._watch, name="route-watch", daemon=True)
-        self._thread.start()
+        self._watching.start()
         if self._push is not None:
             self._push.start()
 
     def begin_end(self) -> None:
         """From now on write what is counted each second: the server kills a process whose callers do not leave."""
         self._is_leaving = True
-        self._look.set()
+        self._watching.wake()
 
     def stop(self, within_s: float = _DRAIN_S) -> None:
         """Sign off, then end what has been accepted; what has not ended after so long is dropped."""
         self._state = "stopped"
         if self._reporter is not None:
             self._reporter.stop()
-        self._stop.set()
-        self._look.set()
         if self._push is not None:
             self._push.stop()
-        if self._thread is not None:
-            self._thread.join()
+        self._watching.stop()
         self._steward.stop()
-        self._audit.stop(within_s)
+        self._audit.stop()
         self._executor.close(timeout_s=within_s)
         self._flush(all_of_it=True)
 
@@ -234,24 +232,43 @@ class Runtime:
         if self._reporter is not None:
             self._reporter.wake()
 
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            self._look.wait(min(_POLL_S, seconds_to_next_minute()))
-            self._look.clear()
-            try:
-                close_old_connections()
-                if routes.read_revision() != self._table.revision:
-                    self._follow()
-                self._confirmed_at = time.monotonic()
-            except DatabaseError as error:
-                log.warning("routes are kept as they were", reason=str(error))
-            self._executor.look_after()
-            if self._is_leaving:
-                self._flush(all_of_it=True)
-            elif minute_now() != self._flushed_minute:  # at once: a killed process loses the rest
-                self._flushed_minute = minute_now()
-                self._flush()
-        close_old_connections()
+    def _made_watching(self) -> ThreadGroup:
+        """One thread and one database connection for all that is looked at each second."""
+        return ThreadGroup(
+            "route-watch",
+            Loop("routes", self._follow_changes, _POLL_S, "routes are kept as they were", _BACKOFF),
+            Loop(
+                "unreadable routes",
+                self._follow_unreadable,
+                _POLL_S,
+                "Models whose rows make no sense are kept as they were",
+                expected=(DatabaseError, RoutesUnreadable),
+            ),
+            Loop("engine", self._executor.look_after, _POLL_S, "overdue runs may not be ended", _BACKOFF),
+            Loop(
+                "measurements",
+                self._write_measurements,
+                lambda: min(_POLL_S, seconds_to_next_minute()),
+                "measurements are kept in memory",
+            ),
+        )
+
+    def _follow_changes(self) -> None:
+        if routes.read_revision() != self._table.revision:
+            self._follow()
+        self._confirmed_at = time.monotonic()
+
+    def _follow_unreadable(self) -> None:
+        """A loop of its own, so that its pauses never keep other Models' routes from being followed."""
+        if self._table.unreadable:
+            self._follow()
+        self._table.check_readable()
+
+    def _write_measurements(self) -> None:
+        now = minute_now()
+        if self._is_leaving or now != self._flushed_minute:  # at once: a killed process loses the rest
+            flush(self.windows, all_of_it=self._is_leaving)
+            self._flushed_minute = now
 
     def _flush(self, *, all_of_it: bool = False) -> None:
         try:
@@ -266,9 +283,11 @@ class Runtime:
         threading.Thread(target=self._drain_and_end, name="give-up", daemon=True).start()
 
     def _drain_and_end(self) -> None:
-        self._executor.drain(timeout_s=_DRAIN_S)
-        self._flush(all_of_it=True)
-        self._replace_process()
+        try:
+            self._executor.drain(timeout_s=_DRAIN_S)
+            self._flush(all_of_it=True)
+        finally:  # whatever else is wrong here
+            self._replace_process()
 
 
 def _end_for_replacement() -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from inference.serving import runtime
 from inference.serving.selectors import last_pulse
 from inference.serving.stewarding.selectors import live_workers
+from registry import loops
 
 _LEAST_FREE_BYTES = 256 * 2**20
 _PULSE_OVERDUE = timedelta(seconds=45)
@@ -39,7 +40,7 @@ class HealthMiddleware:
 def readyz(*, verbose: bool) -> HttpResponse:
     """503 only when this process cannot predict; what else is broken makes it `degraded`, with 200."""
     engine = _engine()
-    others = {"database": _database(), "broker": _broker(), "disk": _disk()}
+    others = {"database": _database(), "broker": _broker(), "disk": _disk(), "loops": _loops()}
     if settings.EXECUTOR == "workers":
         others["workers"] = _workers()
     if not engine["ok"]:
@@ -100,6 +101,20 @@ def _workers() -> Check:
             "reason": f"No worker of the pool {', '.join(missing)} is alive.",
         }
     return {"ok": True, "pools": alive}
+
+
+def _loops() -> Check:
+    """Whether all that goes on in the background of this process works. Anybody may read this, so no error's text is in it."""
+    failing = [
+        {
+            "name": one.name,
+            "failures": one.failures,
+            "since": one.since.isoformat(timespec="seconds"),
+            "error": one.error,
+        }
+        for one in loops.failing()
+    ]
+    return {"ok": False, "failing": failing} if failing else {"ok": True, "running": loops.running()}
 
 
 def _disk() -> Check:

@@ -1,18 +1,17 @@
 """The doors' way to API keys: this process's ring over the database, and the thread that keeps it true."""
 
 import hmac
-import threading
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 import structlog
-from django.db import DatabaseError, close_old_connections
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from registry.access.key_ring import Admitted, KeyRing, Principal
 from registry.access.models import ApiKey
+from registry.loops import Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.keys")
 
@@ -29,7 +28,14 @@ class KeyTable:
         return _principal(key)
 
     def still_valid(self, key_ids: Collection[int]) -> dict[int, Principal]:
-        return {key.pk: _principal(key) for key in _valid_keys().filter(pk__in=key_ids)}
+        """A key whose row makes no sense is not among them: it alone is refused."""
+        found = {}
+        for key in _valid_keys().filter(pk__in=key_ids):
+            try:
+                found[key.pk] = _principal(key)
+            except Exception as error:
+                log.error("an API key cannot be read", key=key.pk, exc_info=error)
+        return found
 
     def write_used(self, used_s_ago: Mapping[int, float]) -> None:
         """Write one time for all of them, the latest: `last used` is true to the minute."""
@@ -49,22 +55,15 @@ class Keeper:
     """A thread that asks about all remembered keys every TEND_S, so that no caller has to wait for it."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="key-keeper", daemon=True)
+        # Later than this, callers would wait for look-ups that fail.
+        backoff = Backoff(longest_s=TEND_S)
+        self._thread = ThreadGroup(
+            "key-keeper", Loop("API keys", ring.tend, TEND_S, "keys are kept as they were", backoff)
+        )
         self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(TEND_S):
-            try:
-                close_old_connections()
-                ring.tend()
-            except DatabaseError as error:
-                log.warning("keys are kept as they were", reason=str(error))
-        close_old_connections()
+        self._thread.stop()
 
 
 def _valid_keys() -> QuerySet[ApiKey]:

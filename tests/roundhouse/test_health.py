@@ -43,7 +43,7 @@ def test_readyz_is_ready(client, engine, pulse):
 
     assert response.status_code == 200
     assert response.json()["status"] == "ready"
-    assert set(response.json()["checks"]) == {"engine", "database", "broker", "disk"}
+    assert set(response.json()["checks"]) == {"engine", "database", "broker", "disk", "loops"}
 
 
 def test_readyz_is_short_unless_asked(client, engine, pulse):

@@ -1,6 +1,5 @@
 """The gRPC server: started once by an entry point, after the last fork and after the runtime."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.messages import POOL
 from inference.doors.oip.conf import limits
 from inference.serving import runtime
+from registry.loops import Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.grpc")
 
@@ -83,15 +83,16 @@ class _Health(health.HealthServicer):  # type: ignore[misc]  # comes without typ
 
     def __init__(self) -> None:
         super().__init__()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="grpc-health", daemon=True)
+        self._thread = ThreadGroup(
+            "grpc-health",
+            Loop("gRPC health", self.look, _LOOK_EVERY_S, "gRPC's health is told as it was"),
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def end(self) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._thread.stop()
         self.enter_graceful_shutdown()
 
     def look(self) -> None:
@@ -99,10 +100,6 @@ class _Health(health.HealthServicer):  # type: ignore[misc]  # comes without typ
         status = state.SERVING if runtime.report().can_predict else state.NOT_SERVING
         for name in self.names:
             self.set(name, status)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_LOOK_EVERY_S):
-            self.look()
 
 
 def _reflected_pool() -> object:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import redis
 import structlog
@@ -9,14 +10,14 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from inference.jobs.celery_door.boxes import Box, Taken
 from inference.jobs.celery_door.receiving import TryLater
-from inference.serving.crew import Crew
+from registry.loops import Backoff, Loop, ThreadGroup, note_success
 
 log = structlog.get_logger("roundhouse.celery_door")
 
 _WAIT_S = 1.0
 _RECOVER_EVERY_S = 30.0
-_PAUSES_S = (0.5, 1, 2, 5, 10)
-_SHORT_S = 30.0
+_PAUSES_S = (0.5, 1, 2, 5, 10)  # while a message waits for the database
+_BACKOFF = Backoff(first_s=0.5, longest_s=10.0)
 _TRIES = 5  # of a message that fails although the database answers
 
 
@@ -25,40 +26,39 @@ class Reader:
         self, name: str, make_box: Callable[[], Box], receive: Callable[[bytes], None], *, threads: int
     ) -> None:
         self._make_box, self._receive = make_box, receive
-        self._crew = Crew(name, self._run, threads=threads)
-        self._stop = self._crew.stopping
+        self._threads = ThreadGroup(
+            name,
+            Loop(
+                name,
+                self._read,
+                meanwhile="messages stay in the queue",
+                backoff=_BACKOFF,
+                expected=(redis.RedisError, OSError, DatabaseError),
+            ),
+            threads=threads,
+        )
+        self._stop = self._threads.stopping
 
     def start(self) -> "Reader":
-        self._crew.start()
+        self._threads.start()
         return self
 
     def stop(self, within_s: float) -> None:
         """Take nothing more; finish what is taken, or leave it to another."""
-        self._crew.stop(within_s)
+        self._threads.stop(within_s)
 
-    def _run(self) -> None:
-        failures = 0
-        while not self._stop.is_set():
-            began_at = time.monotonic()
-            try:
-                box = self._make_box()
-                try:
-                    self._read(box)
-                finally:
-                    box.close()
-            except (redis.RedisError, OSError) as error:
-                pause_s = _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]
-                failures = failures + 1 if time.monotonic() - began_at < _SHORT_S else 0
-                log.warning("no messages from the broker", reason=str(error), again_in_s=pause_s)
-                self._stop.wait(pause_s)
-        close_old_connections()
+    def _read(self) -> None:
+        """Until the connection breaks, or the worker stops."""
+        with closing(self._make_box()) as box:
+            self._read_from(box)
 
-    def _read(self, box: Box) -> None:
+    def _read_from(self, box: Box) -> None:
         recovered_at = time.monotonic()
         while not self._stop.is_set():
             taken = box.take(_WAIT_S)
             if taken is not None:
                 self._deal_with(box, taken)
+            note_success()
             if time.monotonic() - recovered_at >= _RECOVER_EVERY_S:
                 recovered_at = time.monotonic()
                 if count := box.recover():

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 from inference.engine.errors import EngineStopped, VersionBroken
 from inference.errors import Stopping
@@ -20,14 +20,15 @@ from inference.jobs.running.cores import Cores
 from inference.jobs.running.failures import ChunkFailed, WorkOver
 from inference.jobs.running.holding import Held, Holdings
 from inference.jobs.running.low_priority import step_back
-from inference.serving.crew import join
 from inference.serving.stewarding.watchdog import Seen
+from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.jobs")
 
 _LOOK_EVERY_S = 2.0
 _STOP_RESERVE_S = 2.0  # of the time to stop, for handing back what is not done
 _DATABASE_PAUSE_S = 0.5
+_BACKOFF = Backoff(longest_s=5.0)
 
 
 class JobRunner:
@@ -40,26 +41,30 @@ class JobRunner:
         self._cores = Cores()
         self._holdings = Holdings()
         self._looking = threading.Lock()  # one at a time, or two could both find that a chunk may run alone
-        self._news = threading.Condition()
-        self._told = 0
-        self._is_stopping = False
-        self._stop_renewing = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"job-{number}", daemon=True)
-            for number in range(threads)
-        ]
-        self._renewer = threading.Thread(target=self._renew, name="job-leases", daemon=True)
+        self._thread_count = threads
+        self._threads = ThreadGroup(
+            "jobs",
+            Loop("jobs", self._work, _LOOK_EVERY_S, "jobs wait", _BACKOFF),
+            threads=threads,
+            on_start=self._step_back,
+        )
+        self._leases = ThreadGroup(
+            "job-leases",
+            Loop(
+                "job leases", self._renew, _a_third_of_a_lease, "chunks may be done by others too", _BACKOFF
+            ),
+            Loop("ended job leases", self._free_expired, _a_third_of_a_lease, "lost chunks wait", _BACKOFF),
+            Loop("cores of jobs", self._cores.look_after, _a_third_of_a_lease, "jobs may be slow"),
+        )
 
     def start(self) -> None:
-        for thread in (*self._threads, self._renewer):
-            thread.start()
-        log.info("jobs are taken", holder=self.holder, threads=len(self._threads))
+        self._threads.start()
+        self._leases.start()
+        log.info("jobs are taken", holder=self.holder, threads=self._thread_count)
 
     def hint(self) -> None:
         """Something waits, perhaps."""
-        with self._news:
-            self._told += 1
-            self._news.notify_all()
+        self._threads.wake()
 
     def watched(self) -> Seen:
         """For the watchdog: a chunk that should have moved by now is work that waits."""
@@ -71,52 +76,53 @@ class JobRunner:
 
     def stop(self, *, timeout_s: float = 25.0) -> bool:
         """Take nothing more, finish what is held, hand back what is not done in time; say whether all was done."""
-        self._is_stopping = True
-        self.hint()
-        join(self._threads, timeout_s - _STOP_RESERVE_S)
+        self._threads.stop(timeout_s - _STOP_RESERVE_S)
         left = self._holdings.all()
         for held in left:
             held.is_over.set()
             self._in_database(partial(ledger.give_back, held.claim), tries=3)
-        self._stop_renewing.set()
+        self._leases.stop(within_s=0)
         close_old_connections()
         return not left
 
-    def _work(self) -> None:
+    def _step_back(self) -> None:
         if self._steps_back:
             step_back()
             self._cores.settle()
-        while not self._is_stopping:
-            seen = self._told
-            held = self._take()
-            if held is None:
-                self._wait(seen)
-                continue
-            try:
-                self._do(held)
-            finally:
-                self._holdings.remove(held)
-                self.hint()  # a chunk that must run alone may have waited for this
-        close_old_connections()
 
-    def _wait(self, seen: int) -> None:
-        close_old_connections()
-        with self._news:
-            self._news.wait_for(lambda: self._told != seen or self._is_stopping, timeout=_LOOK_EVERY_S)
+    def _work(self) -> bool:
+        """Do one chunk, if there is one; whether there was."""
+        held = self._take()
+        if held is None:
+            return False
+        try:
+            self._do(held)
+        finally:
+            self._holdings.remove(held)
+            self.hint()  # a chunk that must run alone may have waited for this
+        return True
 
     def _take(self) -> Held | None:
-        """Claim the chunk whose turn it is. One that must run alone is not overtaken here by others."""
+        """Claim the chunk whose turn it is. One that must run alone is not overtaken here by others.
+
+        One that cannot be claimed because of an error of ours is: the error is raised when there is no other to do.
+        """
+        odd: Exception | None = None
         with self._looking:
-            try:
-                close_old_connections()
-                for chunk in ledger.waiting_in_turn(self._pool):
-                    if not self._holdings.has_room_for(runs_alone=chunk.runs_alone):
-                        return None
+            for chunk in ledger.waiting_in_turn(self._pool):
+                if not self._holdings.has_room_for(runs_alone=chunk.runs_alone):
+                    return None
+                try:
                     claim = ledger.claim(chunk, holder=self.holder)
-                    if claim is not None:
-                        return self._holdings.add(claim)
-            except DatabaseError as error:
-                log.warning("jobs wait for the database", reason=str(error))
+                except DATABASE_AWAY:
+                    raise
+                except Exception as error:  # noqa: BLE001 (raised below)
+                    odd = error
+                    continue
+                if claim is not None:
+                    return self._holdings.add(claim)
+        if odd is not None:
+            raise odd
         return None
 
     def _do(self, held: Held) -> None:
@@ -156,27 +162,25 @@ class JobRunner:
                 return
             except DatabaseError as error:
                 tries = None if tries is None else tries - 1
-                is_away = isinstance(error, (OperationalError, InterfaceError))
+                is_away = isinstance(error, DATABASE_AWAY)
                 if tries == 0 or not is_away or time.monotonic() > give_up_at:
                     log.error("a chunk's end could not be written; its lease will end", reason=str(error))
                     return
                 time.sleep(_DATABASE_PAUSE_S)
 
     def _renew(self) -> None:
-        """Keep our leases, and take away those that have ended, though beat may be gone or the broker empty.
+        """Keep our leases, and note those that are not ours any more."""
+        self._holdings.note_lost(ledger.renew([held.claim for held in self._holdings.all()]))
 
-        The threads' places are looked after in the same round.
-        """
-        while not self._stop_renewing.wait(settings.JOB_LEASE_S / 3):
-            self._cores.look_after()
-            try:
-                close_old_connections()
-                self._holdings.note_lost(ledger.renew([held.claim for held in self._holdings.all()]))
-                if ledger.free_expired():
-                    self.hint()
-            except DatabaseError as error:
-                log.warning("leases wait for the database", reason=str(error))
-        close_old_connections()
+    def _free_expired(self) -> None:
+        """Take away leases that have ended, though beat may be gone or the broker empty."""
+        if ledger.free_expired():
+            self.hint()
+
+
+def _a_third_of_a_lease() -> float:
+    third: float = settings.JOB_LEASE_S / 3
+    return third
 
 
 _OWN_FAULT = "An error in Roundhouse itself; the worker's log says more."

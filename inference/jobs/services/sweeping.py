@@ -8,19 +8,21 @@ from inference.jobs import dispatch, ending, files, incoming, ledger
 from inference.jobs.models import Chunk, Job
 from inference.jobs.transitions import ENDED, OPEN, ChunkStatus
 from registry.catalogue.models import Model
+from registry.loops import Attempts
 
 _EXPIRE_AT_MOST = 200
 
 
 def sweep_jobs() -> int:
     """Free the leases that have ended, and hint again wherever something waits; return how many were freed."""
-    freed = ledger.free_expired()
-    waiting = Chunk.objects.filter(
-        job__model=OuterRef("pk"), job__status__in=OPEN, status=ChunkStatus.WAITING
-    )
-    for model in Model.objects.filter(Exists(waiting)):
-        dispatch.hint(model)
-    return freed
+    with Attempts() as attempt:
+        freed = attempt(ledger.free_expired)
+        waiting = Chunk.objects.filter(
+            job__model=OuterRef("pk"), job__status__in=OPEN, status=ChunkStatus.WAITING
+        )
+        for model in Model.objects.filter(Exists(waiting)):
+            attempt(dispatch.hint, model)
+    return freed or 0
 
 
 def expire_jobs() -> int:
@@ -28,16 +30,25 @@ def expire_jobs() -> int:
 
     Return how many were removed.
     """
-    for job in _overdue().filter(status__in=OPEN)[:_EXPIRE_AT_MOST]:
-        with transaction.atomic():
-            ending.fail(ending.lock(job.pk), "It was not finished in the time that its input is kept.")
-    removed = 0
-    for job in _overdue().filter(status__in=ENDED)[:_EXPIRE_AT_MOST]:
-        files.remove(job)
-        job.delete()
-        removed += 1
-    _drop_strays()
+    with Attempts() as attempt:
+        for job in _overdue().filter(status__in=OPEN)[:_EXPIRE_AT_MOST]:
+            attempt(_give_up, job)
+        removed = sum(
+            bool(attempt(_remove, job)) for job in _overdue().filter(status__in=ENDED)[:_EXPIRE_AT_MOST]
+        )
+        attempt(_drop_strays)
     return removed
+
+
+@transaction.atomic
+def _give_up(job: Job) -> None:
+    ending.fail(ending.lock(job.pk), "It was not finished in the time that its input is kept.")
+
+
+def _remove(job: Job) -> bool:
+    files.remove(job)
+    job.delete()
+    return True
 
 
 def _drop_strays() -> None:

@@ -1,24 +1,25 @@
 """Tells the database what this process holds: at once when that changes, else every few seconds."""
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
 from inference.serving.executors.executor import Executor, Holding
 from inference.serving.stewarding import services
 from inference.serving.stewarding.identity import own_identity
 from inference.serving.stewarding.services import Figures, Station
 from registry.access.policies import task_actor
+from registry.loops import Backoff, Loop, ThreadGroup
 from registry.traffic.services import settle_waiting_splits
 
 log = structlog.get_logger("roundhouse.steward")
 
 _LOOK_EVERY_S = 0.5
 _BEAT_S = 5.0
+_BACKOFF = Backoff(longest_s=_BEAT_S)  # who is silent for longer is taken for lost
 _CPU = "CPUExecutionProvider"
 _STEWARD = task_actor("inference.steward")
 
@@ -50,9 +51,24 @@ class Reporter:
         self._station = Station(own_identity(), post.kind, post.role, post.pool, post.threads)
         self._told: object = None
         self._beat_at = 0.0
-        self._look = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="report", daemon=True)
+        self._thread = ThreadGroup(
+            "report",
+            Loop("report", self._report, _LOOK_EVERY_S, "others may take this process for lost", _BACKOFF),
+            Loop(
+                "waiting splits",
+                self._settle,
+                _LOOK_EVERY_S,
+                "splits may wait although all is warm",
+                _BACKOFF,
+            ),
+            Loop(
+                "lost engines",
+                services.tell_lost,
+                _BEAT_S,
+                "nobody is told of lost processes",
+                is_woken=False,
+            ),
+        )
 
     @property
     def engine_id(self) -> str:
@@ -66,48 +82,31 @@ class Reporter:
 
     def stop(self) -> None:
         """Take the rows away: this process has ended as it should."""
-        self._stop.set()
-        self._look.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
         try:
             services.sign_off(self.engine_id)
         except DatabaseError as error:
             log.warning("this process could not sign off", reason=str(error))
 
     def wake(self) -> None:
-        self._look.set()
+        self._thread.wake()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                close_old_connections()
-                is_beat = self._report()
-                if self._has_waiting():
-                    settle_waiting_splits(by=_STEWARD)
-                if is_beat:
-                    services.tell_lost()
-            except DatabaseError as error:
-                log.warning("reports wait for the database", reason=str(error))
-            except Exception as error:
-                log.error("a report failed", exc_info=error)
-            self._look.wait(_LOOK_EVERY_S)
-            self._look.clear()
-        close_old_connections()
+    def _settle(self) -> None:
+        if self._has_waiting():
+            settle_waiting_splits(by=_STEWARD)
 
-    def _report(self) -> bool:
-        """Write what has changed, or that nothing has; True when it was time to."""
+    def _report(self) -> None:
+        """Write what has changed; that nothing has, every few seconds."""
         holdings = self._executor.holdings()
         state, followed = self._state(), self._followed()
         told = (state, followed, frozenset(holdings))
         is_beat = time.monotonic() >= self._beat_at
         if told == self._told and not is_beat:
-            return False
+            return
         services.report(self._station, self._figures(state, followed, holdings), holdings)
         self._told = told
         if is_beat:
             self._beat_at = time.monotonic() + _BEAT_S
-        return is_beat
 
     def _figures(self, state: str, followed: int, holdings: list[Holding]) -> Figures:
         memory, meters = self._executor.memory(), self._executor.meters().values()

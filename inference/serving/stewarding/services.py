@@ -12,6 +12,7 @@ from inference.serving.executors.executor import Holding
 from inference.serving.stewarding.identity import Identity, is_gone
 from inference.serving.stewarding.models import MAX_REASON, EngineReport, EngineState, HeldState, HeldVersion
 from registry.catalogue.models import Version
+from registry.loops import Attempts
 from registry.record.audit import Subject
 from registry.record.events import emit
 from registry.record.kinds import register_kind
@@ -77,13 +78,16 @@ def bury_the_dead(me: Identity) -> int:
     return len(dead)
 
 
-def tell_lost() -> int:
+def tell_lost() -> None:
     """Tell of each process that has fallen silent, once."""
-    told = 0
-    for engine in EngineReport.objects.silent():
-        with transaction.atomic():
-            told += _lose(engine, EngineReport.objects.silent(), f"{_name(engine)} stopped reporting.")
-    return told
+    with Attempts() as attempt:
+        for engine in EngineReport.objects.silent():
+            attempt(_lose_silent, engine)
+
+
+@transaction.atomic
+def _lose_silent(engine: EngineReport) -> None:
+    _lose(engine, EngineReport.objects.silent(), f"{_name(engine)} stopped reporting.")
 
 
 def sweep_engines() -> None:

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable, Collection
 
 import structlog
-from django.db import DatabaseError, close_old_connections
 
 from inference.serving.executors.executor import Executor
 from inference.serving.routes import RouteTable, Target
 from inference.serving.stewarding.desired import Wanted
+from registry.loops import DATABASE_AWAY, Attempts, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.steward")
 
@@ -30,9 +30,10 @@ class Steward:
         self._executor = executor
         self._table, self._wanted, self._on_change = table, wanted, on_change
         self._working = threading.Lock()
-        self._look = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
+        self._thread = ThreadGroup(
+            "steward",
+            Loop("steward", self.make_true, _LOOK_AGAIN_S, "what is in memory may not be what should be"),
+        )
         self.followed = -1  # the revision of the routes whose versions were loaded, or could not be
 
     def start(self) -> None:
@@ -40,36 +41,43 @@ class Steward:
 
     def stop(self) -> None:
         """A load under way is not waited for: the engine that is closed next ends it."""
-        self._stop.set()
-        self._look.set()
+        self._thread.stop(within_s=0)
 
     def wake(self) -> None:
-        self._look.set()
+        self._thread.wake()
 
     def hold(self, targets: Collection[Target]) -> None:
-        """Load these here and now: the routes that name them are published next."""
-        with self._working:
-            self._executor.hold(frozenset(targets))
+        """Load these here and now: the routes that name them are published next.
+
+        One that cannot be loaded because of an error of ours keeps no route from being published.
+        """
+        try:
+            with self._working, Attempts() as attempt:
+                self._hold(frozenset(targets), attempt)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:  # `make_true` tries again, and what it raises is reported
+            log.error("a version could not be loaded", exc_info=error)
 
     def make_true(self) -> None:
         with self._working:
             table = self._table()
             desired = self._wanted(table)
-            self._executor.let_go_of_all_but(desired.live | desired.waiting, desired.kept)
-            self._executor.hold(desired.live)
-            self._executor.hold(desired.waiting)
-            self.followed = table.revision
-            self._on_change()
-            self._executor.keep(desired.kept)
-        self._on_change()
+            with Attempts() as attempt:
+                attempt(self._executor.let_go_of_all_but, desired.live | desired.waiting, desired.kept)
+                self._hold(desired.live, attempt)
+                self._hold(desired.waiting, attempt)
+                self.followed = table.revision
+                self._on_change()
+                attempt(self._executor.keep, desired.kept)
+                self._on_change()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            close_old_connections()
-            try:
-                self.make_true()
-            except DatabaseError as error:
-                log.warning("what should be warm waits for the database", reason=str(error))
-            self._look.wait(_LOOK_AGAIN_S)
-            self._look.clear()
-        close_old_connections()
+    def _hold(self, targets: frozenset[Target], attempt: Attempts) -> None:
+        """All of them together; each by itself where one raises, so that the others are held."""
+        try:
+            self._executor.hold(targets)
+        except DATABASE_AWAY:
+            raise
+        except Exception:  # noqa: BLE001 (whichever raised it raises it again)
+            for target in targets:
+                attempt(self._executor.hold, frozenset({target}))

@@ -1,12 +1,13 @@
 """Ends a worker that is alive and does nothing: what it held is done by others, and the supervisor starts a new one."""
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+
+from registry.loops import Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.worker")
 
@@ -42,17 +43,17 @@ class Watchdog:
     def __init__(self, limit_s: float, *, end: Callable[[], None] = _end) -> None:
         self._limit_s, self._end = limit_s, end
         self._still_since: dict[str, tuple[int, float]] = {}  # what moved last, and since when it has not
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread = ThreadGroup(
+            "watchdog",
+            Loop("watchdog", self._look, min(_LOOK_EVERY_S, limit_s / 4), "nobody ends a stuck worker"),
+        )
 
     def start(self) -> None:
         if self._limit_s:
             self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+        self._thread.stop()
 
     def stuck(self, now: float) -> str | None:
         """The name of what has stood still for too long."""
@@ -70,9 +71,8 @@ class Watchdog:
                 return name
         return None
 
-    def _watch(self) -> None:
-        while not self._stop.wait(min(_LOOK_EVERY_S, self._limit_s / 4)):
-            if (name := self.stuck(time.monotonic())) is not None:
-                log.critical("nothing moves; this worker is replaced", watch=name, for_s=self._limit_s)
-                self._end()
-                return
+    def _look(self) -> None:
+        if (name := self.stuck(time.monotonic())) is not None:
+            log.critical("nothing moves; this worker is replaced", watch=name, for_s=self._limit_s)
+            self._end()
+            self._thread.stop()

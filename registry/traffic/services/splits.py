@@ -1,6 +1,7 @@
 """Splits: written whole, made current by conditional update, in one transaction with `champion`."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from string import ascii_lowercase
 from typing import Any
 
@@ -22,6 +23,7 @@ from registry.errors import (
     VersionNotReady,
 )
 from registry.intake.examples.selectors import champion_of
+from registry.loops import Attempts
 from registry.record.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
@@ -122,15 +124,18 @@ def settle_split(*, split: Split, by: Actor) -> Split:
 def settle_waiting_splits(*, by: Actor) -> None:
     """Settle every split that waits and need not any longer; give up those that have waited for too long."""
     overdue = {split.pk for split in overdue_splits()}
-    for split in Split.objects.filter(status=Status.WAITING).select_related("model"):
-        readiness = readiness_of(split)
-        try:
-            if readiness.verdict is not Verdict.WAIT and not _is_held_by_freeze(split.model, split):
-                settle_split(split=split, by=by)
-            elif split.pk in overdue:
-                expire_split(split=split, reason=_gave_up(readiness.sentence), by=by)
-        except StaleState:
-            continue  # another process did it at the same moment
+    with Attempts() as attempt:
+        for split in Split.objects.filter(status=Status.WAITING).select_related("model"):
+            attempt(_settle_or_expire, split, split.pk in overdue, by)
+
+
+def _settle_or_expire(split: Split, is_overdue: bool, by: Actor) -> None:
+    readiness = readiness_of(split)
+    with suppress(StaleState):  # another process did it at the same moment
+        if readiness.verdict is not Verdict.WAIT and not _is_held_by_freeze(split.model, split):
+            settle_split(split=split, by=by)
+        elif is_overdue:
+            expire_split(split=split, reason=_gave_up(readiness.sentence), by=by)
 
 
 def _gave_up(sentence: str) -> str:

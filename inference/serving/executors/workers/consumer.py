@@ -6,23 +6,24 @@ then never make somebody wait who is online. The messages are Celery's, so any C
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
-from django.db import close_old_connections, connections
+from django.db import close_old_connections
 from kombu import Connection, Consumer, Queue
 from kombu.exceptions import KombuError
 from kombu.message import Message
 
-from inference.serving.crew import Crew
 from inference.serving.executors.workers import broker
 from inference.serving.executors.workers.answering import Answering
 from inference.serving.executors.workers.messages import RUN_BATCH, queue_of
+from registry.loops import Backoff, Loop, ThreadGroup, note_success
 
 log = structlog.get_logger("roundhouse.lane")
 
 _LOOK_AT_STOP_EVERY_S = 1
-_PAUSE_S = 0.5
+_BACKOFF = Backoff(first_s=0.5, longest_s=2.0)
 
 
 class BatchConsumer:
@@ -31,47 +32,49 @@ class BatchConsumer:
     def __init__(self, url: str, *, pool: str, threads: int) -> None:
         self._url, self.queue = url, queue_of(pool)
         self._answering = Answering(url)
-        self._crew = Crew("batches", self._run, threads=threads)
-        self._stop = self._crew.stopping
+        self._threads = ThreadGroup(
+            "batches",
+            Loop(
+                "batches",
+                self._take,
+                meanwhile="this worker takes no batches",
+                backoff=_BACKOFF,
+                expected=(*broker.BROKEN, KombuError),
+            ),
+            threads=threads,
+        )
         self._counting = threading.Lock()
         self.taken = 0
 
     def start(self) -> "BatchConsumer":
-        self._crew.start()
+        self._threads.start()
         return self
 
     def stop(self, within_s: float) -> None:
         """Take nothing more, and finish what is under way."""
-        self._crew.stop(within_s)
+        self._threads.stop(within_s)
 
     def waiting(self) -> int:
         """How many messages are in the queue."""
         return self._answering.length_of(broker.key(self.queue))
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                with broker.broker_connection(self._url) as connection:
-                    self._take_from(connection)
-            except (*broker.BROKEN, KombuError) as error:
-                log.warning("no batches from Redis", reason=str(error), again_in_s=_PAUSE_S)
-                self._stop.wait(_PAUSE_S)
-        connections.close_all()
+    def _take(self) -> None:
+        """Until the connection breaks, or the worker stops."""
+        with broker.broker_connection(self._url) as connection, self._consumer(connection):
+            while not self._threads.stopping.is_set():
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=_LOOK_AT_STOP_EVERY_S)
+                note_success()
 
-    def _take_from(self, connection: Connection) -> None:
-        consumer = Consumer(
+    def _consumer(self, connection: Connection) -> Consumer:
+        return Consumer(
             connection.channel(),
             [Queue(self.queue)],
             no_ack=True,
             accept=["json"],
             callbacks=[self._on_message],
+            on_decode_error=_drop,
         )
-        with consumer:
-            while not self._stop.is_set():
-                try:
-                    connection.drain_events(timeout=_LOOK_AT_STOP_EVERY_S)
-                except TimeoutError:
-                    continue
 
     def _on_message(self, body: Any, message: Message) -> None:
         """Nothing that is in a message ends the thread."""
@@ -88,6 +91,10 @@ class BatchConsumer:
             log.error("a batch was lost in an error", exc_info=error)
         finally:
             close_old_connections()
+
+
+def _drop(_message: Message, error: Exception) -> None:
+    log.error("message cannot be read", reason=str(error))
 
 
 def _kwargs(body: Any) -> Mapping[str, Any]:

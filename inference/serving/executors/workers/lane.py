@@ -5,16 +5,14 @@ from typing import cast
 from uuid import uuid4
 
 import redis
-import structlog
 
 from inference.serving.executors.workers import broker
 from inference.serving.executors.workers.clock import RedisClock
 from inference.serving.executors.workers.messages import batch_of
-
-log = structlog.get_logger("roundhouse.lane")
+from registry.loops import Backoff, Loop, ThreadGroup, note_success
 
 _BLOCK_S = 1  # so long one look at the list takes, and so long a stop may take
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_BACKOFF = Backoff(first_s=0.1, longest_s=2.0)
 
 
 class Waiter:
@@ -45,17 +43,23 @@ class Lane:
         self.dropped = 0
         self._url = url
         self._waiting: dict[bytes, Waiter] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reply-lane", daemon=True)
+        self._thread = ThreadGroup(
+            "reply-lane",
+            Loop(
+                "reply lane",
+                self._listen,
+                meanwhile="predictions are refused",
+                backoff=_BACKOFF,
+                expected=broker.BROKEN,
+            ),
+        )
 
     def start(self) -> "Lane":
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
 
     def expect(self, batch: bytes) -> Waiter:
         waiter = self._waiting[batch] = Waiter()
@@ -64,27 +68,23 @@ class Lane:
     def forget(self, batch: bytes) -> None:
         self._waiting.pop(batch, None)
 
-    def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while not self._stop.is_set():
-            try:
-                with broker.redis_client(self._url, patience_s=_BLOCK_S + 2.0) as client:
-                    self._listen(client)
-                return
-            except broker.BROKEN as error:
-                pause_s = _FIRST_PAUSE_S if self.is_up else min(2 * pause_s, _LONGEST_PAUSE_S)
-                self.is_up = False
-                log.warning("no replies from Redis", reason=str(error), again_in_s=pause_s)
-                self._stop.wait(pause_s)
+    def _listen(self) -> None:
+        """Until the connection breaks, or the process stops."""
+        try:
+            with broker.redis_client(self._url, patience_s=_BLOCK_S + 2.0) as client:
+                self.clock.forget()
+                while not self._thread.stopping.is_set():
+                    self._take_one(client)
+        finally:
+            self.is_up = False
 
-    def _listen(self, client: "redis.Redis") -> None:
-        self.clock.forget()
-        while not self._stop.is_set():
-            self.clock.ask(client)
-            self.is_up = True
-            found = client.blpop([self.key], timeout=_BLOCK_S)
-            if found is not None:
-                self._hand_over(cast("bytes", found[1]))
+    def _take_one(self, client: "redis.Redis") -> None:
+        self.clock.ask(client)
+        self.is_up = True
+        note_success()
+        found = client.blpop([self.key], timeout=_BLOCK_S)
+        if found is not None:
+            self._hand_over(cast("bytes", found[1]))
 
     def _hand_over(self, reply: bytes) -> None:
         waiter = self._waiting.pop(batch_of(reply), None)
