@@ -25,6 +25,7 @@ from inference.serving.calls import Prediction
 
 _NAME_LENGTH = 1024
 _SCALARS = (bool, int, float, str)
+FIELDS = ("inputs", "outputs", "parameters", "id")
 
 
 def read_infer(environ: Environ, read: Read, limits: Limits) -> InferRequest:
@@ -48,6 +49,7 @@ def parse_infer(text: bytes, binary: Buffer, limits: Limits) -> InferRequest:
         outputs=_outputs(body.get("outputs"), limits),
         id=request_id,
         parameters=_parameters(body, "the request"),
+        unread=tuple(name for name in body if name not in FIELDS),
     )
 
 

@@ -36,6 +36,9 @@ class InferRequest:
     outputs: tuple[AskedOutput, ...] | None = None  # None: all
     id: str | None = None
     parameters: Parameters = field(default_factory=dict)
+    unread: tuple[
+        str, ...
+    ] = ()  # fields of the body that the protocol does not know; it says to pass them over
 
     @property
     def output_names(self) -> list[str] | None:

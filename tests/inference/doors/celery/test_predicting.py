@@ -115,6 +115,8 @@ def test_what_is_asked_for_reaches_serving(ask, key, serving):
         ({"model": "scores", "instances": [[1, 2]], "within_s": "1"}, "bad_deadline"),
         ({"model": "scores", "instances": [[1, 2]], "routing_key": ""}, "bad_routing_key"),
         ({"model": "scores", "instances": [[1, 2]], "routing_key": ["a"]}, "bad_routing_key"),
+        ({"model": "scores", "instances": [[1, 2]], "verison": 1}, "unknown_field"),
+        ({"model": "scores", "instances": [[1, 2]], "outputs": ["y"]}, "unknown_field"),
     ],
 )
 def test_what_cannot_be_answered(ask, key, serving, question, code):
