@@ -17,6 +17,7 @@ from inference.doors.rest import errors as rest
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs
+from inference.jobs.stores import errors as stores
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
@@ -53,6 +54,7 @@ STATUS: dict[type[Exception], int] = {
     rest.NotAPrediction: 422,
     rest.UnsupportedBody: 415,
     jobs.UnsupportedInput: 415,
+    stores.StoreUnavailable: 503,
     engine.InvalidInput: 422,
     engine.Overloaded: 503,
     engine.DeadlineExceeded: 503,
@@ -61,6 +63,9 @@ STATUS: dict[type[Exception], int] = {
     engine.RunTimedOut: 503,
     engine.SlotLost: 503,
     engine.EngineStopped: 503,
+    engine.VersionBroken: 503,
+    engine.NotLoaded: 503,
+    engine.StillLoading: 503,
     engine.LoadFailed: 503,
 }
 RETRY_AFTER_S = {503: 1, 429: 1, 409: 1}

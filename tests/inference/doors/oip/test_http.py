@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 
+from inference.doors.oip.http import as_oip
 from inference.engine.combiner import Priority
 from inference.engine.errors import Overloaded, WrongRank
 from inference.errors import Loading
 from registry.access.keys import ring
 from registry.errors import Stopped
+from roundhouse.problems import answer_to
+from tests.errors import told_errors
 from tests.factories import a_key
 from tests.inference.doors.fake_serving import FakeServing
 from tests.inference.doors.oip.wire import in_binary, received
@@ -239,6 +242,17 @@ def test_what_serving_raises(client, key, serving, error, status, retry_after):
 
     assert (response.status_code, response.headers.get("Retry-After")) == (status, retry_after)
     assert "secret" not in response.json()["error"]
+
+
+def test_every_error_is_said_in_the_protocols_form(rf):
+    for kind in told_errors():
+        problem = answer_to(kind(), rf.post(INFER))
+        said = as_oip(problem)
+        body = json.loads(said.content)
+
+        assert said.status_code == (400 if problem.status_code == 422 else problem.status_code) < 600, kind
+        assert (body["code"], body["error"]) == (kind.code, str(kind())), kind
+        assert said.headers.get("Retry-After") == problem.headers.get("Retry-After"), kind
 
 
 @pytest.mark.parametrize("given", ["", "rh_abcdefgh_guess", "nonsense"], ids=["none", "guessed", "nonsense"])
