@@ -5,8 +5,7 @@ Invalid
 │   ├── BadRequest          readable JSON that is no inference request
 │   ├── BadHeaderLength     Inference-Header-Content-Length does not fit the body
 │   └── BadEncoding         a compressed body that cannot be unpacked, or an encoding we do not know
-├── BadParameter
-└── UnknownOutput
+└── BadParameter
 InvalidInput
 └── BadTensor               datatype, shape and data of one tensor contradict each other
 """
@@ -38,12 +37,6 @@ class BadParameter(Invalid):
     """A parameter has a value that it cannot have."""
 
     code = "bad_parameter"
-
-
-class UnknownOutput(Invalid):
-    """The model has no output of this name."""
-
-    code = "unknown_output"
 
 
 class BadTensor(InvalidInput):

@@ -284,6 +284,10 @@ REFUSED = {
         StatusCode.INVALID_ARGUMENT, "wrong_dtype",
     ),
     "unknown-tensor": (_request(_tensor(name="q"), raw=RAW), StatusCode.INVALID_ARGUMENT, "missing_tensor"),
+    "unknown-output": (
+        _infer(outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name="z")]),
+        StatusCode.INVALID_ARGUMENT, "unknown_output",
+    ),
     "shared-memory": (
         _request(_tensor(parameters={"shared_memory_region": pb.InferParameter(string_param="r")})),
         StatusCode.INVALID_ARGUMENT, "bad_parameter",

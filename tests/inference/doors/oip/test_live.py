@@ -111,10 +111,12 @@ def test_what_the_model_does_not_take_is_400(ask, body):
     assert refused.json()["error"].endswith(".")
 
 
-def test_an_unknown_output_is_named(ask):
-    body, length = _binary(outputs=[{"name": "nobody"}])
+def test_an_unknown_output_is_named_and_nothing_is_run(ask):
+    body, length = _binary(outputs=[{"name": "probabilities"}, {"name": "nobody"}])
 
     refused = ask("POST", f"{MODEL}/infer", body, **length)
 
-    assert refused.status_code == 400
-    assert "nobody" in refused.json()["error"]
+    assert (refused.status_code, refused.json()["code"]) == (400, "unknown_output")
+    assert "no output 'nobody', it gives 'probabilities'" in refused.json()["error"]
+    (stats,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
+    assert (stats["execution_count"], stats["inference_stats"]["fail"]["count"]) == (0, 0)

@@ -354,6 +354,18 @@ def test_a_field_that_nobody_reads_is_refused_in_a_binary_body(client, key, live
     assert "/versions/NUMBER/predict" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("query", ["", "?dry_run=1"], ids=["run", "dry-run"])
+def test_an_unknown_output_of_a_binary_body_is_named(client, key, live, query):
+    tensor = {"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}
+    head = {"inputs": [tensor], "outputs": [{"name": "nobody"}]}
+
+    response = _post(client, key, head, url=URL + query, content_type="application/octet-stream")
+
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_output")
+    assert "it gives 'probabilities'" in response.json()["detail"]
+    assert response.json()["errors"][0]["pointer"] == "#/outputs"
+
+
 @pytest.mark.parametrize(
     ("content_type", "status"),
     [
