@@ -1,6 +1,7 @@
 """The gRPC services over a real connection, and a serving that remembers what it was asked."""
 
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -127,6 +128,7 @@ def test_describing_calls(call):
         stats.inference_stats.compute_infer.ns,
         stats.batch_stats[0].batch_size,
     ) == (4, 8_000_000, 4)
+    assert abs(stats.last_inference - time.time() * 1000) < 60_000
     assert [(model.version, model.state) for model in index] == [("1", "READY"), ("2", "UNAVAILABLE")]
     assert call("ModelReady", pb.ModelReadyRequest(name="scores", version="1"), pb.ModelReadyResponse).ready
 

@@ -1,6 +1,7 @@
 """The protocol's routes with a real model behind them."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -94,6 +95,22 @@ def test_statistics_count_what_was_asked(ask):
         stats["inference_stats"]["success"]["count"],
     ) == (2, 1, 1)
     assert stats["inference_stats"]["success"]["ns"] >= stats["inference_stats"]["compute_infer"]["ns"] > 0
+
+
+def test_the_time_of_the_last_inference_is_kept(ask):
+    """In milliseconds since 1970, and after the version has left memory as well."""
+    assert ask("GET", f"{MODEL}/stats").json()["model_stats"][0]["last_inference"] == 0
+    body, length = _binary()
+    before = int(time.time() * 1000)
+    ask("POST", f"{MODEL}/infer", body, **length)
+    after = int(time.time() * 1000)
+
+    (stats,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
+    here = runtime.started()
+    here._executor._engine.unload(here.find("ripeness", None).choose().version_id, timeout_s=10)
+    (kept,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
+
+    assert before <= stats["last_inference"] == kept["last_inference"] <= after
 
 
 WRONG = {
