@@ -20,7 +20,9 @@ ELEMENT = {
     **{name: getattr(TensorProto, name) for name in DTYPES if "INT" in name},
 }  # fmt: skip
 PACKINGS = ("plain", "gzip", "deflate")
-DESCRIBING = ("live", "ready", "model-ready", "server", "metadata", "config", "statistics", "index", "load")
+DESCRIBING = (
+    "live", "ready", "model-ready", "server", "metadata", "config", "statistics", "index", "load", "load-config", "load-files",
+)  # fmt: skip
 CASES = [
     *(f"http-{form}-{packing}" for form in ("binary", "json") for packing in PACKINGS),
     *(f"http-id-{form}-{packing}" for form in ("binary", "json") for packing in PACKINGS),

@@ -152,6 +152,16 @@ def described(prefix, client, headers, plain):
     )
     client.load_model("echo", headers=headers)
     yield f"{prefix}-load", ""
+    wrong = {"http": "400", "grpc": "StatusCode.INVALID_ARGUMENT"}[prefix]
+    files = {"file:1/model.onnx": b"x" * 2**20}
+    yield (
+        f"{prefix}-load-config",
+        refused(wrong, client.load_model, "echo", headers=headers, config="{}"),
+    )
+    yield (
+        f"{prefix}-load-files",
+        refused(wrong, client.load_model, "echo", headers=headers, config="{}", files=files),
+    )
 
 
 LOWER = {"authorization": f"Bearer {KEY}"}

@@ -341,6 +341,20 @@ def test_every_error_has_a_code():
         assert (status == 503) == (code in ours), kind
 
 
+@pytest.mark.parametrize("name", ["config", "file:1/model.onnx"])
+def test_a_load_takes_nothing_from_its_caller(call, serving, name):
+    given = {name: pb.ModelRepositoryParameter(bytes_param=b"x")}
+    request = pb.RepositoryModelLoadRequest(model_name="scores", parameters=given)
+
+    with pytest.raises(grpc.RpcError) as caught:
+        call("RepositoryModelLoad", request, pb.RepositoryModelLoadResponse, key=_known_key("registry.write"))
+
+    assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+    assert dict(caught.value.trailing_metadata())["x-error-code"] == "bad_parameter"
+    assert f"'{name}'" in caught.value.details()
+    assert serving.control == []
+
+
 @pytest.mark.parametrize("key", ["", "nonsense"], ids=["none", "nonsense"])
 def test_strangers_learn_nothing(call, serving, key):
     asked = {

@@ -279,6 +279,26 @@ def test_keys_do_what_their_scopes_say(client, key, serving):
     assert [(verb, model) for verb, model, _ in serving.control] == [("load", "scores"), ("unload", "scores")]
 
 
+LOADS = {
+    "config": ({"parameters": {"config": "{}"}}, 400, "bad_parameter"),
+    "file": ({"parameters": {"file:1/model.onnx": "AAAA"}}, 400, "bad_parameter"),
+    "large-file": ({"parameters": {"file:1/model.onnx": "A" * (1 << 20)}}, 400, "bad_parameter"),
+    "parameters-no-object": ({"parameters": ["config"]}, 400, "bad_request"),
+    "other": ({"parameters": {"unload_dependents": False}}, 200, None),
+    "none": ({"parameters": None}, 200, None),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "code"), LOADS.values(), ids=LOADS.keys())
+def test_a_load_takes_nothing_from_its_caller(client, key, serving, body, status, code):
+    response = _ask(client, key, "POST", "/v2/repository/models/scores/load", body)
+
+    assert (response.status_code, response.json().get("code")) == (status, code)
+    assert len(serving.control) == (status == 200)
+    if code == "bad_parameter":
+        assert "the version's serving settings" in response.json()["error"]
+
+
 def test_bodies_beyond_djangos_own_limit_are_read(client, key):
     x = np.ones((400_000, 2), np.float32)
     text, binary = in_binary({"x": ("FP32", x)}, parameters={"binary_data_output": True})
