@@ -11,8 +11,8 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions as drf
 
-import inference.doors.oip.errors  # noqa: F401 (its classes find their status by descent)
 from inference import errors as serving
+from inference.doors.oip import errors as oip
 from inference.doors.rest import errors as rest
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
@@ -51,6 +51,7 @@ STATUS: dict[type[Exception], int] = {
     serving.LimitsUnavailable: 503,
     serving.BadBody: 400,
     serving.LengthRequired: 411,
+    oip.NotServed: 501,
     rest.NotAPrediction: 422,
     rest.UnsupportedBody: 415,
     jobs.UnsupportedInput: 415,

@@ -7,6 +7,7 @@ from django.db import DatabaseError
 from grpc import StatusCode
 
 from inference import errors as serving
+from inference.doors.oip import errors as oip
 from inference.engine import errors as engine
 from inference.jobs.stores import errors as stores
 from registry import errors as registry
@@ -35,6 +36,7 @@ CODES: dict[type[Exception], StatusCode] = {
     serving.Stopping: StatusCode.UNAVAILABLE,
     serving.TooManyRequests: StatusCode.RESOURCE_EXHAUSTED,
     serving.LimitsUnavailable: StatusCode.UNAVAILABLE,
+    oip.NotServed: StatusCode.UNIMPLEMENTED,
     stores.StoreUnavailable: StatusCode.UNAVAILABLE,
     engine.InvalidInput: StatusCode.INVALID_ARGUMENT,
     engine.Overloaded: StatusCode.UNAVAILABLE,

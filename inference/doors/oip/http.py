@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from inference.doors.asking import ask
 from inference.doors.oip import codec, describing
 from inference.doors.oip.conf import limits
-from inference.doors.oip.errors import BadParameter, BadRequest
+from inference.doors.oip.errors import BadParameter, BadRequest, NotServed
 from inference.doors.oip.messages import InferRequest, check_load, terms_of
 from inference.doors.short_dispatch import ShortDispatch, as_response
 from inference.doors.wire import (
@@ -188,6 +188,15 @@ class UnloadView(OipView):
         _small_body(request)
         services.unload(_principal(request), model)
         return _json({})
+
+
+class UnservedView(OipView):
+    """Calls of extensions that stock clients have methods for. Over gRPC they are UNIMPLEMENTED."""
+
+    def get(self, request: Request, **_: str) -> HttpResponse:
+        raise NotServed
+
+    post = get
 
 
 class NowhereView(OipView):

@@ -104,6 +104,13 @@ def http():
             outputs=[module.InferRequestedOutput("probabilities", class_count=2)],
         ).as_numpy("probabilities")
         yield "http-classification", "" if classes.shape == (1, 2) and b":" in classes[0, 0] else str(classes)
+        for name, call in {
+            "shared-memory": client.get_system_shared_memory_status,
+            "device-memory": client.get_cuda_shared_memory_status,
+            "trace": client.get_trace_settings,
+            "log": client.get_log_settings,
+        }.items():
+            yield f"http-{name}", refused("501", call, headers={**BEARER})
         yield "http-no-key", refused("401", client.infer, "echo", inputs(module))
         yield "http-unknown-model", refused("404", client.infer, "nobody", inputs(module), headers={**BEARER})
         yield (

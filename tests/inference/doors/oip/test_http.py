@@ -225,6 +225,31 @@ def test_errors_are_json_with_one_sentence(client, key, asked, status, code):
     assert response["Content-Type"] == "application/json"
 
 
+UNSERVED = {
+    "memory-status": ("GET", "/v2/systemsharedmemory/status"),
+    "memory-of-a-region": ("GET", "/v2/systemsharedmemory/region/a/status"),
+    "memory-register": ("POST", "/v2/systemsharedmemory/region/a/register"),
+    "memory-unregister": ("POST", "/v2/systemsharedmemory/unregister"),
+    "device-memory-status": ("GET", "/v2/cudasharedmemory/status"),
+    "device-memory-register": ("POST", "/v2/cudasharedmemory/region/a/register"),
+    "trace": ("GET", "/v2/trace/setting"),
+    "trace-change": ("POST", "/v2/trace/setting"),
+    "trace-of-a-model": ("POST", "/v2/models/scores/trace/setting"),
+    "log": ("GET", "/v2/logging"),
+    "log-change": ("POST", "/v2/logging"),
+}
+
+
+@pytest.mark.parametrize("slash", ["", "/"], ids=["plain", "slash"])
+@pytest.mark.parametrize(("method", "url"), UNSERVED.values(), ids=UNSERVED.keys())
+def test_extensions_that_are_not_served_say_so(client, key, method, url, slash):
+    response = _ask(client, key, method, url + slash)
+
+    assert (response.status_code, response.json()["code"]) == (501, "not_served")
+    assert response.json()["error"].endswith(".")
+    assert response["Content-Type"] == "application/json"
+
+
 SERVINGS = {
     "overloaded": (Overloaded(), 503, "1"),
     "loading": (Loading(), 503, "1"),
