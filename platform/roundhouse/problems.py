@@ -36,6 +36,7 @@ STATUS: dict[type[Exception], int] = {
     registry.StalePrecondition: 412,
     registry.Invalid: 422,
     registry.BodyTooLarge: 413,
+    registry.BadPageSize: 400,
     registry.BadIdempotencyKey: 400,
     registry.FetchFailed: 424,
     catalogue.DownloadsBusy: 503,
