@@ -19,6 +19,7 @@ RoundhouseError
 ├── Stopped                 an operator stopped the Model, with a text
 ├── Invalid                 the request itself is wrong
 │   ├── BodyTooLarge
+│   ├── BadPageSize
 │   ├── BadIdempotencyKey
 │   ├── IdempotencyMismatch the key stands for another request
 │   └── UrlRefused          an address that Roundhouse does not fetch
@@ -244,6 +245,12 @@ class BodyTooLarge(Invalid):
     """The body is larger than this route accepts."""
 
     code = "body_too_large"
+
+
+class BadPageSize(Invalid):
+    """`page_size` must be a whole number, 1 or more."""
+
+    code = "bad_page_size"
 
 
 class BadIdempotencyKey(Invalid):

@@ -32,6 +32,7 @@ WORDS = {
     "alias": "champion",
     "version": "1",
     "link": "no-such-link",
+    "call": "status",
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 

@@ -3,6 +3,7 @@
 EngineError
 ├── InvalidInput            the caller's tensors do not fit the signature
 │   ├── UnknownTensor
+│   ├── UnknownOutput
 │   ├── MissingTensor
 │   ├── WrongDtype
 │   ├── WrongRank
@@ -54,6 +55,13 @@ class UnknownTensor(InvalidInput):
     """The model has no input of this name."""
 
     code = "unknown_tensor"
+
+
+class UnknownOutput(InvalidInput):
+    """The model has no output of this name."""
+
+    code = "unknown_output"
+    pointer = "#/outputs"
 
 
 class MissingTensor(InvalidInput):

@@ -1,5 +1,6 @@
 """Counts what one version does: fixed-size tables that are copied in constant time and add up over processes."""
 
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ class Meters:
     queue_s: float = 0.0  # the sums of the three
     batch_s: float = 0.0
     compute_s: float = 0.0
+    answered_at: float = 0.0  # the last batch that was answered, in seconds since 1970; 0: none was
     depth: int = 0  # requests waiting now
     running: int = 0  # slots held now
     footprint_bytes: int = 0
@@ -46,6 +48,7 @@ class Meters:
         Noted now, entered into the tables sixteen at a time: right after a run these lines are out of the
         processor's cache, and a lone caller would pay for fetching them each time.
         """
+        self.answered_at = time.time()
         self.noted.append((rows, queue_s, batch_s, compute_s))
         if len(self.noted) >= 16:
             self.enter_noted()
@@ -89,6 +92,7 @@ class Meters:
             queue_s=self.queue_s + other.queue_s,
             batch_s=self.batch_s + other.batch_s,
             compute_s=self.compute_s + other.compute_s,
+            answered_at=max(self.answered_at, other.answered_at),
             depth=self.depth + other.depth,
             running=self.running + other.running,
             footprint_bytes=self.footprint_bytes + other.footprint_bytes,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inference.engine.errors import (
     InvalidInput,
     MissingTensor,
+    UnknownOutput,
     UnknownTensor,
     WrongDimension,
     WrongDtype,
@@ -55,6 +56,19 @@ def prepare(
     if len(tensors) != len(raw):
         raise _unknown(signature, raw)
     return tensors
+
+
+def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
+    """Raise UnknownOutput unless the model gives each of these; None stands for all. The runtime only says that a run failed."""
+    known = [spec.name for spec in signature.outputs]
+    for name in names or ():
+        if name not in known:
+            outputs = ", ".join(map(_quoted, known)) or "no outputs"
+            raise UnknownOutput(
+                f"The model has no output {_quoted(name)}, it gives {outputs}; remove or rename this one.",
+                expected=outputs,
+                got=_quoted(name),
+            )
 
 
 def example_for(signature: Signature, *, rows: int = 1, other: int = 1) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from inference.engine.errors import EngineError, InvalidInput, RunFailed, RunTimedOut
 from inference.engine.meters import Meters
-from inference.engine.tensors import prepare
+from inference.engine.tensors import check_outputs, prepare
 from inference.errors import Pinned
 from inference.measure.windows import ArmKey
 from inference.serving import request_id, runtime
@@ -38,6 +38,7 @@ def predict(call: Call) -> Prediction:
     counted_as = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
     try:
+        _check_outputs(call, target)
         answer = here.infer(
             target,
             _inputs(call, target),
@@ -67,7 +68,8 @@ def predict(call: Call) -> Prediction:
 def check(call: Call) -> Checked:
     """Do all that `predict` does, up to running the version; loads it if it is not in memory."""
     target, arm, _ = _choose(call)
-    signature = runtime.started().signature(target)
+    signature = runtime.started().signature(target, timeout_s=call.within_s)
+    check_outputs(signature, call.outputs)
     return Checked(
         model=call.route.slug,
         version=target.number,
@@ -147,6 +149,11 @@ def _choose(call: Call) -> tuple[Target, str, str | None]:
     target = route.choose(key, version=call.version, alias=call.alias)
     is_chosen = call.version is None and call.alias is None
     return target, route.arms.get(target.version_id, "") if is_chosen else "", key
+
+
+def _check_outputs(call: Call, target: Target) -> None:
+    if call.outputs is not None:
+        check_outputs(runtime.started().signature(target, timeout_s=call.within_s), call.outputs)
 
 
 def _inputs(call: Call, target: Target) -> Inputs:

@@ -11,12 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions as drf
 
-import inference.doors.oip.errors  # noqa: F401 (its classes find their status by descent)
 from inference import errors as serving
+from inference.doors.oip import errors as oip
 from inference.doors.rest import errors as rest
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs
+from inference.jobs.stores import errors as stores
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
@@ -35,6 +36,7 @@ STATUS: dict[type[Exception], int] = {
     registry.StalePrecondition: 412,
     registry.Invalid: 422,
     registry.BodyTooLarge: 413,
+    registry.BadPageSize: 400,
     registry.BadIdempotencyKey: 400,
     registry.FetchFailed: 424,
     catalogue.DownloadsBusy: 503,
@@ -50,9 +52,11 @@ STATUS: dict[type[Exception], int] = {
     serving.LimitsUnavailable: 503,
     serving.BadBody: 400,
     serving.LengthRequired: 411,
+    oip.NotServed: 501,
     rest.NotAPrediction: 422,
     rest.UnsupportedBody: 415,
     jobs.UnsupportedInput: 415,
+    stores.StoreUnavailable: 503,
     engine.InvalidInput: 422,
     engine.Overloaded: 503,
     engine.DeadlineExceeded: 503,
@@ -61,6 +65,9 @@ STATUS: dict[type[Exception], int] = {
     engine.RunTimedOut: 503,
     engine.SlotLost: 503,
     engine.EngineStopped: 503,
+    engine.VersionBroken: 503,
+    engine.NotLoaded: 503,
+    engine.StillLoading: 503,
     engine.LoadFailed: 503,
 }
 RETRY_AFTER_S = {503: 1, 429: 1, 409: 1}

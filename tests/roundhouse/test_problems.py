@@ -3,9 +3,10 @@ import json
 import pytest
 from django.test import RequestFactory
 
-from inference.engine.errors import WrongRank
+from inference.engine.errors import NotLoaded, StillLoading, VersionBroken, WrongRank
 from registry.errors import StaleState
 from roundhouse import problems
+from tests.errors import ROOTS, told_errors
 
 ALWAYS = {"type", "title", "status", "detail", "code", "retryable", "request_id"}
 
@@ -43,6 +44,27 @@ def test_every_error_has_words_and_a_stable_code(kind, status):
     assert kind.__doc__.endswith(".")
     assert kind.code == kind.code.lower().replace(" ", "_")
     assert 400 <= status < 600
+
+
+def test_every_error_has_a_status_and_a_code_of_its_own():
+    """Without a status it is told as an error of ours, 500; without a code as every other one."""
+    assert [kind for kind in told_errors() if problems.status_of(kind()) is None] == []
+    assert [kind for kind in told_errors() if kind.code in {root.code for root in ROOTS}] == []
+
+
+@pytest.mark.parametrize("kind", [NotLoaded, StillLoading, VersionBroken])
+def test_what_passes_by_itself_is_said_to(kind):
+    response, body = _handled(kind())
+
+    assert (response.status_code, body["code"], body["retryable"]) == (503, kind.code, True)
+    assert response["Retry-After"] == "1"
+
+
+def test_every_error_that_passes_by_itself_says_when():
+    for kind in told_errors():
+        response, body = _handled(kind())
+        if response.status_code in {429, 503}:
+            assert body["retryable"] == ("Retry-After" in response), kind
 
 
 def test_retryable_says_when():

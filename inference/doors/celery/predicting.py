@@ -13,6 +13,7 @@ from celery import Celery
 from django.conf import settings
 
 from inference.doors.asking import ask
+from inference.doors.rest.fields import check_fields, routing_fields
 from inference.doors.rest.forms import form_of
 from inference.doors.rest.predicting import answer_in
 from inference.errors import BadBody, BadDeadline, BadRoutingKey
@@ -31,6 +32,7 @@ PREDICT = "roundhouse.predict"  # the queue's name and the task's
 MAX_BYTES = 64 * 2**10
 KEPT_S = 120
 _LONGEST_ROUTING_KEY = 256
+_FIELDS = ("model", "version", "alias", "routing_key", "within_s")
 
 
 def receive(raw: bytes) -> None:
@@ -75,6 +77,7 @@ def _predict(
     ):
         raise BadRoutingKey(f"`routing_key` is a text of 1 to {_LONGEST_ROUTING_KEY} characters.")
     form = form_of(asked)
+    check_fields(asked, (form.name, *_FIELDS, *routing_fields(route)))
     call = Call(
         by=by,
         route=route,

@@ -7,7 +7,9 @@ from django.db import DatabaseError
 from grpc import StatusCode
 
 from inference import errors as serving
+from inference.doors.oip import errors as oip
 from inference.engine import errors as engine
+from inference.jobs.stores import errors as stores
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
@@ -34,12 +36,20 @@ CODES: dict[type[Exception], StatusCode] = {
     serving.Stopping: StatusCode.UNAVAILABLE,
     serving.TooManyRequests: StatusCode.RESOURCE_EXHAUSTED,
     serving.LimitsUnavailable: StatusCode.UNAVAILABLE,
-    engine.EngineError: StatusCode.UNAVAILABLE,
+    oip.NotServed: StatusCode.UNIMPLEMENTED,
+    stores.StoreUnavailable: StatusCode.UNAVAILABLE,
     engine.InvalidInput: StatusCode.INVALID_ARGUMENT,
-    engine.RunFailed: StatusCode.INVALID_ARGUMENT,
-    engine.RunTimedOut: StatusCode.UNAVAILABLE,
+    engine.Overloaded: StatusCode.UNAVAILABLE,
     engine.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
     engine.Cancelled: StatusCode.CANCELLED,
+    engine.RunFailed: StatusCode.INVALID_ARGUMENT,
+    engine.RunTimedOut: StatusCode.UNAVAILABLE,
+    engine.SlotLost: StatusCode.UNAVAILABLE,
+    engine.EngineStopped: StatusCode.UNAVAILABLE,
+    engine.VersionBroken: StatusCode.UNAVAILABLE,
+    engine.NotLoaded: StatusCode.UNAVAILABLE,
+    engine.StillLoading: StatusCode.UNAVAILABLE,
+    engine.LoadFailed: StatusCode.UNAVAILABLE,
     DatabaseError: StatusCode.UNAVAILABLE,
 }
 

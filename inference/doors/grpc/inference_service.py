@@ -14,7 +14,7 @@ from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.translating import read_infer, write_infer
 from inference.doors.oip import describing
 from inference.doors.oip.conf import limits
-from inference.doors.oip.messages import terms_of
+from inference.doors.oip.messages import check_load, terms_of
 from inference.serving import runtime, services
 from inference.serving.calls import Call
 from inference.serving.routes import Route
@@ -119,7 +119,9 @@ def repository_index(request: pb.RepositoryIndexRequest, caller: Caller) -> pb.R
 
 
 def repository_load(request: pb.RepositoryModelLoadRequest, caller: Caller) -> pb.RepositoryModelLoadResponse:
-    services.load(caller.admitted(Right.WRITE), request.model_name)
+    by = caller.admitted(Right.WRITE)
+    check_load(request.parameters)
+    services.load(by, request.model_name)
     return pb.RepositoryModelLoadResponse()
 
 

@@ -7,7 +7,7 @@ import orjson
 
 from inference.doors.oip.bodies import deflate, read_body
 from inference.doors.oip.classification import classify
-from inference.doors.oip.errors import BadParameter, BadRequest, BadTensor, UnknownOutput
+from inference.doors.oip.errors import BadParameter, BadRequest, BadTensor
 from inference.doors.oip.messages import Array, AskedOutput, InferRequest, Limits, Parameters
 from inference.doors.oip.tensors import (
     Buffer,
@@ -25,6 +25,7 @@ from inference.serving.calls import Prediction
 
 _NAME_LENGTH = 1024
 _SCALARS = (bool, int, float, str)
+FIELDS = ("inputs", "outputs", "parameters", "id")
 
 
 def read_infer(environ: Environ, read: Read, limits: Limits) -> InferRequest:
@@ -48,6 +49,7 @@ def parse_infer(text: bytes, binary: Buffer, limits: Limits) -> InferRequest:
         outputs=_outputs(body.get("outputs"), limits),
         id=request_id,
         parameters=_parameters(body, "the request"),
+        unread=tuple(name for name in body if name not in FIELDS),
     )
 
 
@@ -98,12 +100,7 @@ def answered(request: InferRequest, prediction: Prediction) -> list[tuple[AskedO
         asked = tuple(AskedOutput(name) for name in datatypes if name in prediction.outputs)
     result = []
     for output in asked:
-        tensor = prediction.outputs.get(output.name)
-        if tensor is None or output.name not in datatypes:
-            raise UnknownOutput(
-                f"{prediction.model} has no output {output.name[:80]!r}; it has {', '.join(datatypes)}."
-            )
-        datatype = datatypes[output.name]
+        tensor, datatype = prediction.outputs[output.name], datatypes[output.name]
         if output.classes:
             by_row, labels = prediction.signature.has_row_axis, prediction.labels
             tensor, datatype = (

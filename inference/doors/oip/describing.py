@@ -72,7 +72,7 @@ def index(found: Iterable[tuple[str, int, str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def statistics(model: str, version: int, meters: Meters, last_inference_ms: int = 0) -> dict[str, Any]:
+def statistics(model: str, version: int, meters: Meters) -> dict[str, Any]:
     """Counts since this process loaded the version. Inputs and outputs take no time of their own: no copy is made."""
     succeeded = meters.ended.get(OK, 0)
     nothing = _duration(succeeded, 0.0)
@@ -80,7 +80,7 @@ def statistics(model: str, version: int, meters: Meters, last_inference_ms: int 
     return {
         "name": model,
         "version": str(version),
-        "last_inference": last_inference_ms,
+        "last_inference": int(meters.answered_at * 1000),
         "inference_count": meters.rows,
         "execution_count": meters.batches,
         "inference_stats": {

@@ -1,19 +1,26 @@
 """What can be wrong with a request of the protocol, beyond what serving and engine say.
 
-Invalid
-├── BadBody
-│   ├── BadRequest          readable JSON that is no inference request
-│   ├── BadHeaderLength     Inference-Header-Content-Length does not fit the body
-│   └── BadEncoding         a compressed body that cannot be unpacked, or an encoding we do not know
-├── BadParameter
-└── UnknownOutput
+RoundhouseError
+├── NotServed               an extension of the protocol that this server lacks
+└── Invalid
+    ├── BadBody
+    │   ├── BadRequest          readable JSON that is no inference request
+    │   ├── BadHeaderLength     Inference-Header-Content-Length does not fit the body
+    │   └── BadEncoding         a compressed body that cannot be unpacked, or an encoding we do not know
+    └── BadParameter
 InvalidInput
 └── BadTensor               datatype, shape and data of one tensor contradict each other
 """
 
 from inference.engine.errors import InvalidInput
 from inference.errors import BadBody
-from registry.errors import Invalid
+from registry.errors import Invalid, RoundhouseError
+
+
+class NotServed(RoundhouseError):
+    """This server keeps no shared memory and has no trace or log settings; send tensors in the body."""
+
+    code = "not_served"
 
 
 class BadRequest(BadBody):
@@ -38,12 +45,6 @@ class BadParameter(Invalid):
     """A parameter has a value that it cannot have."""
 
     code = "bad_parameter"
-
-
-class UnknownOutput(Invalid):
-    """The model has no output of this name."""
-
-    code = "unknown_output"
 
 
 class BadTensor(InvalidInput):

@@ -12,8 +12,8 @@ from rest_framework.views import APIView
 from inference.doors.asking import ask
 from inference.doors.oip import codec, describing
 from inference.doors.oip.conf import limits
-from inference.doors.oip.errors import BadParameter, BadRequest
-from inference.doors.oip.messages import InferRequest, terms_of
+from inference.doors.oip.errors import BadParameter, BadRequest, NotServed
+from inference.doors.oip.messages import InferRequest, check_load, terms_of
 from inference.doors.short_dispatch import ShortDispatch, as_response
 from inference.doors.wire import (
     Environ,
@@ -32,7 +32,7 @@ from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 from registry.api_base import HasRight
-from registry.errors import NotFound
+from registry.errors import BodyTooLarge, NotFound
 
 _JSON = "application/json"
 _SMALL_BODY = 1 << 20
@@ -170,7 +170,13 @@ class LoadView(OipView):
     permission_classes = [HasRight(Right.WRITE)]
 
     def post(self, request: Request, model: str) -> HttpResponse:
-        _small_body(request)
+        try:
+            parameters = _small_body(request).get("parameters") or {}
+        except BodyTooLarge:
+            parameters = {"file:": ""}  # nothing else makes it so large
+        if not isinstance(parameters, dict):
+            raise BadRequest("Field 'parameters' is not an object.")
+        check_load(parameters)
         services.load(_principal(request), model)
         return _json({})
 
@@ -182,6 +188,15 @@ class UnloadView(OipView):
         _small_body(request)
         services.unload(_principal(request), model)
         return _json({})
+
+
+class UnservedView(OipView):
+    """Calls of extensions that stock clients have methods for. Over gRPC they are UNIMPLEMENTED."""
+
+    def get(self, request: Request, **_: str) -> HttpResponse:
+        raise NotServed
+
+    post = get
 
 
 class NowhereView(OipView):

@@ -1,6 +1,6 @@
 """One inference request as all forms of the protocol mean it, and what bounds it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,9 @@ class InferRequest:
     outputs: tuple[AskedOutput, ...] | None = None  # None: all
     id: str | None = None
     parameters: Parameters = field(default_factory=dict)
+    unread: tuple[
+        str, ...
+    ] = ()  # fields of the body that the protocol does not know; it says to pass them over
 
     @property
     def output_names(self) -> list[str] | None:
@@ -60,6 +63,16 @@ def terms_of(parameters: Parameters, *, within_s: float | None = None) -> Terms:
     # The protocol's first rank is 1 and 0 means none was given; every later rank may wait.
     priority = Priority.LIVE if _whole(parameters, "priority") <= 1 else Priority.BULK
     return Terms(min([*wanted, LONGEST_DEADLINE_S]) if wanted else DEADLINE_S, priority)
+
+
+def check_load(parameters: Iterable[str]) -> None:
+    """Raise BadParameter where a load brings a configuration or files with it, which would be passed over."""
+    for name in parameters:
+        if name == "config" or name.startswith("file:"):
+            raise BadParameter(
+                f"Parameter {name[:80]!r} of a load is not read here: a version is loaded from its own file. "
+                "Upload another version, or change the version's serving settings."
+            )
 
 
 def _whole(parameters: Parameters, name: str) -> int:

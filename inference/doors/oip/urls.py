@@ -15,6 +15,9 @@ _ROUTES: tuple[tuple[str, type[View]], ...] = (
     ("repository/index", http.IndexView),
     ("repository/models/<str:model>/load", http.LoadView),
     ("repository/models/<str:model>/unload", http.UnloadView),
+    ("trace/setting", http.UnservedView),
+    (f"{_MODEL}/trace/setting", http.UnservedView),
+    ("logging", http.UnservedView),
     *(
         (f"{prefix}{rest}", view)
         for prefix in (_MODEL, _VERSION)
@@ -35,4 +38,7 @@ def _both(route: str, view: type[View]) -> list[URLPattern]:
 
 
 urlpatterns = [pattern for route, view in _ROUTES for pattern in _both(route, view)]
+urlpatterns += [
+    path(f"v2/{kind}sharedmemory/<path:call>", http.UnservedView.as_view()) for kind in ("system", "cuda")
+]
 urlpatterns.append(re_path(r"^v2/", http.NowhereView.as_view()))

@@ -4,7 +4,8 @@ Invalid
 ├── BadBody
 │   ├── NotAPrediction      readable, but not exactly one of the forms that predict knows
 │   └── UnsupportedBody     a media type or an encoding that is not read here
-└── UnfitForm               the form cannot say what this version takes or gives
+├── UnfitForm               the form cannot say what this version takes or gives
+└── UnknownField            a field of the body that nothing would read
 """
 
 from inference.errors import BadBody
@@ -27,3 +28,13 @@ class UnfitForm(Invalid):
     """This form cannot say what the version takes or gives; send `inputs`."""
 
     code = "unfit_form"
+
+
+class UnknownField(Invalid):
+    """The body has a field that is not read here; remove or rename it."""
+
+    code = "unknown_field"
+
+    def __init__(self, message: str | None = None, *, pointer: str = "#") -> None:
+        super().__init__(message)
+        self.members = {"errors": [{"pointer": pointer, "detail": str(self)}]}  # go into the problem

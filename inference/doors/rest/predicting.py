@@ -12,6 +12,7 @@ from inference.doors.oip.conf import limits
 from inference.doors.oip.http import call_for
 from inference.doors.oip.messages import InferRequest
 from inference.doors.rest.errors import UnsupportedBody
+from inference.doors.rest.fields import SAID_ELSEWHERE, check_fields, routing_fields
 from inference.doors.rest.forms import Form, form_of
 from inference.doors.wire import (
     Environ,
@@ -82,6 +83,9 @@ def _placing(body: Body, do: Callable[[Call], T], call: Call) -> T:
 def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tuple[Body, Call]:
     if _is_binary(environ):
         request = codec.read_infer(environ, read, limits())
+        if request.unread:
+            elsewhere = dict.fromkeys(routing_fields(route), "put it into `parameters`") | SAID_ELSEWHERE
+            check_fields(request.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
         # Who sends binary gets binary, unless they ask for something else.
         request.parameters = {"binary_data_output": True, **request.parameters}
         return request, call_for(
@@ -89,6 +93,8 @@ def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tupl
         )
     body = _read_json(environ, read)
     form = form_of(body)
+    read_here = (form.name, *routing_fields(route))
+    check_fields(body, read_here, slug=route.slug, elsewhere=SAID_ELSEWHERE)
     return form, Call(
         by=asked.by,
         route=route,

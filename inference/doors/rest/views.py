@@ -49,7 +49,10 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
-        description="The body has one of five forms, and the answer has the same; docs/clients.md shows them.",
+        # Not `additionalProperties: false`: a Model may take its routing key from a field of the body.
+        description="The body has one of five forms, and the answer has the same; docs/clients.md shows them. "
+        "A body with any other field is refused with `unknown_field`, except for the field that the Model takes its "
+        "routing key from.",
         parameters=[*more, DEADLINE, DRY_RUN],
         request={"application/json": _FORMS, "application/octet-stream": OpenApiTypes.BINARY},
         responses={

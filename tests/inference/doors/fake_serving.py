@@ -4,7 +4,7 @@ import numpy as np
 
 from inference.engine.meters import Meters
 from inference.engine.signature import DTYPES, Signature, TensorSpec
-from inference.engine.tensors import prepare
+from inference.engine.tensors import check_outputs, prepare
 from inference.errors import UnknownModel
 from inference.serving import runtime, services
 from inference.serving.calls import Description, Prediction
@@ -47,13 +47,14 @@ class FakeServing:
         model = call.route.slug
         signature = self._signature(model)
         inputs = call.inputs(signature) if callable(call.inputs) else call.inputs
+        check_outputs(signature, call.outputs)
         inputs = prepare(signature, inputs, allow_non_finite=True)
         outputs = getattr(self, f"_{model}")(inputs)
         if self.non_finite:
             outputs["y"] = outputs["y"] * np.float32(np.nan)
         return Prediction(
             request_id="rid-1", model=model, version=call.version or 1, arm="A", split=7,
-            outputs={name: outputs[name] for name in call.outputs or outputs if name in outputs}, signature=signature,
+            outputs={name: outputs[name] for name in call.outputs or outputs}, signature=signature,
             labels=("a", "b", "c") if model == "scores" else None, scores=None, non_finite=self.non_finite,
         )  # fmt: skip
 

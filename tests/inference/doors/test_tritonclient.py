@@ -20,7 +20,9 @@ ELEMENT = {
     **{name: getattr(TensorProto, name) for name in DTYPES if "INT" in name},
 }  # fmt: skip
 PACKINGS = ("plain", "gzip", "deflate")
-DESCRIBING = ("live", "ready", "model-ready", "server", "metadata", "config", "statistics", "index", "load")
+DESCRIBING = (
+    "live", "ready", "model-ready", "server", "metadata", "config", "statistics", "index", "load", "load-config", "load-files",
+)  # fmt: skip
 CASES = [
     *(f"http-{form}-{packing}" for form in ("binary", "json") for packing in PACKINGS),
     *(f"http-id-{form}-{packing}" for form in ("binary", "json") for packing in PACKINGS),
@@ -29,7 +31,8 @@ CASES = [
     *(f"grpc-aio-{packing}" for packing in PACKINGS),
     *(f"{prefix}-{call}" for prefix in ("http", "grpc") for call in DESCRIBING),
     "http-without-outputs", "http-future", "http-classification", "http-no-key", "http-unknown-model",
-    "http-unknown-version", "http-fewer-inputs", "http-aio-ready", "http-aio-metadata", "grpc-id", "grpc-classification",
+    "http-unknown-version", "http-fewer-inputs", "http-aio-ready", "http-aio-metadata", "http-shared-memory",
+    "http-device-memory", "http-trace", "http-log", "grpc-id", "grpc-classification",
     "grpc-no-key", "grpc-unknown-model", "grpc-shared-memory", "grpc-stream", "grpc-stream-in-order", "grpc-aio-ready",
 ]  # fmt: skip
 

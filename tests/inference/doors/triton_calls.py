@@ -104,6 +104,13 @@ def http():
             outputs=[module.InferRequestedOutput("probabilities", class_count=2)],
         ).as_numpy("probabilities")
         yield "http-classification", "" if classes.shape == (1, 2) and b":" in classes[0, 0] else str(classes)
+        for name, call in {
+            "shared-memory": client.get_system_shared_memory_status,
+            "device-memory": client.get_cuda_shared_memory_status,
+            "trace": client.get_trace_settings,
+            "log": client.get_log_settings,
+        }.items():
+            yield f"http-{name}", refused("501", call, headers={**BEARER})
         yield "http-no-key", refused("401", client.infer, "echo", inputs(module))
         yield "http-unknown-model", refused("404", client.infer, "nobody", inputs(module), headers={**BEARER})
         yield (
@@ -152,6 +159,16 @@ def described(prefix, client, headers, plain):
     )
     client.load_model("echo", headers=headers)
     yield f"{prefix}-load", ""
+    wrong = {"http": "400", "grpc": "StatusCode.INVALID_ARGUMENT"}[prefix]
+    files = {"file:1/model.onnx": b"x" * 2**20}
+    yield (
+        f"{prefix}-load-config",
+        refused(wrong, client.load_model, "echo", headers=headers, config="{}"),
+    )
+    yield (
+        f"{prefix}-load-files",
+        refused(wrong, client.load_model, "echo", headers=headers, config="{}", files=files),
+    )
 
 
 LOWER = {"authorization": f"Bearer {KEY}"}

@@ -1,5 +1,6 @@
 """Counts that are read at once and add up."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -55,6 +56,17 @@ def test_meters_of_two_processes_add_up_to_those_of_one():
     assert (total.rows, total.batches, total.batch_rows) == (9, 3, expected.batch_rows)
     assert (total.depth, total.running, total.footprint_bytes) == (4, 2, 200)
     assert total.queue_s == pytest.approx(expected.queue_s)
+
+
+def test_the_last_answer_outlasts_copies_sums_and_the_version_itself():
+    before = time.time()
+    meters = filled(0.001)
+    after = time.time()
+
+    assert Meters().answered_at == 0
+    assert before <= meters.answered_at <= after
+    for kept in (meters.copy(), meters.without_gauges(), Meters() + meters, meters + Meters(answered_at=1.0)):
+        assert kept.answered_at == meters.answered_at
 
 
 def test_a_copy_stands_still():

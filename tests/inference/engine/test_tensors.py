@@ -9,13 +9,14 @@ from hypothesis.extra import numpy as hnp
 from inference.engine.errors import (
     InvalidInput,
     MissingTensor,
+    UnknownOutput,
     UnknownTensor,
     WrongDimension,
     WrongDtype,
     WrongRank,
 )
 from inference.engine.signature import DTYPES, Signature, TensorSpec
-from inference.engine.tensors import example_for, prepare
+from inference.engine.tensors import check_outputs, example_for, prepare
 
 INTEGERS = [name for name, dtype in DTYPES.items() if dtype.kind in "iu"]
 FLOATS = [name for name, dtype in DTYPES.items() if dtype.kind == "f"]
@@ -242,7 +243,7 @@ class TestSeveralInputs:
             TensorSpec("mask", "INT64", (None, 3)),
             TensorSpec("threshold", "FP32", (), optional=True),
         ),
-        outputs=(),
+        outputs=(TensorSpec("scores", "FP32", (None,)), TensorSpec("label", "BYTES", (None,))),
     )
     rows = [[1, 2, 3], [4, 5, 6]]
 
@@ -262,6 +263,18 @@ class TestSeveralInputs:
         with pytest.raises(UnknownTensor, match="it takes 'ids', 'mask', 'threshold'") as caught:
             prepare(self.signature, {"ids": self.rows, "mask": self.rows, name: 1})
 
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+    def test_outputs_that_the_model_gives(self):
+        check_outputs(self.signature, None)
+        check_outputs(self.signature, ["scores"])
+
+    def test_an_unknown_output_is_told_which_there_are(self):
+        with pytest.raises(UnknownOutput) as caught:
+            check_outputs(self.signature, ["scores", "évil\n" * 1000])
+
+        assert "the model has no output 'évil" in str(caught.value).lower()
+        assert str(caught.value).endswith("it gives 'scores', 'label'; remove or rename this one.")
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
     def test_first_axes_may_be_of_unlike_lengths(self):

@@ -15,6 +15,7 @@ from inference.jobs.celery_door.models import RefusedOrder
 from inference.jobs.models import Job
 from registry.access import services as access
 from registry.access.models import ApiKey
+from tests.errors import told_errors
 from tests.factories import a_key, an_actor
 from tests.inference.doors.fake_serving import FakeServing
 from tests.inference.jobs.celery_door.sending import SUBMIT, raw, signed
@@ -115,6 +116,8 @@ def test_what_is_asked_for_reaches_serving(ask, key, serving):
         ({"model": "scores", "instances": [[1, 2]], "within_s": "1"}, "bad_deadline"),
         ({"model": "scores", "instances": [[1, 2]], "routing_key": ""}, "bad_routing_key"),
         ({"model": "scores", "instances": [[1, 2]], "routing_key": ["a"]}, "bad_routing_key"),
+        ({"model": "scores", "instances": [[1, 2]], "verison": 1}, "unknown_field"),
+        ({"model": "scores", "instances": [[1, 2]], "outputs": ["y"]}, "unknown_field"),
     ],
 )
 def test_what_cannot_be_answered(ask, key, serving, question, code):
@@ -127,6 +130,12 @@ def test_what_cannot_be_answered(ask, key, serving, question, code):
 )
 def test_bodies_that_do_not_fit(ask, key, body):
     assert refusal(ask(key, {"model": "scores", **body}))
+
+
+def test_every_error_is_told_by_its_code(ask, key, serving):
+    for kind in told_errors():
+        serving.error = kind()
+        assert refusal(ask(key)) == kind.code
 
 
 class TestWhoMay:

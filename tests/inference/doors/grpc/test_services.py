@@ -1,6 +1,7 @@
 """The gRPC services over a real connection, and a serving that remembers what it was asked."""
 
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -22,7 +23,8 @@ from inference.engine.signature import DTYPES
 from inference.serving import runtime, services
 from registry.access.keys import admit, ring
 from registry.errors import NoLiveVersion
-from roundhouse.problems import known_errors
+from roundhouse.problems import status_of
+from tests.errors import told_errors
 from tests.factories import a_key
 from tests.inference.doors.fake_serving import FakeServing
 from tests.inference.doors.oip.wire import packed, unpacked
@@ -126,6 +128,7 @@ def test_describing_calls(call):
         stats.inference_stats.compute_infer.ns,
         stats.batch_stats[0].batch_size,
     ) == (4, 8_000_000, 4)
+    assert abs(stats.last_inference - time.time() * 1000) < 60_000
     assert [(model.version, model.state) for model in index] == [("1", "READY"), ("2", "UNAVAILABLE")]
     assert call("ModelReady", pb.ModelReadyRequest(name="scores", version="1"), pb.ModelReadyResponse).ready
 
@@ -191,6 +194,17 @@ def test_what_the_caller_wants_reaches_serving(call, serving):
     assert (answer.parameters["arm"].string_param, answer.parameters["split"].int64_param) == ("A", 7)
     assert (made.version, made.outputs, made.routing_key) == (2, ["y"], "k")
     assert (made.within_s, made.priority, made.fields["country"]) == (2.0, Priority.BULK, "fr")
+
+
+def test_fields_that_the_protocol_does_not_know_are_passed_over(call):
+    """As its other servers do: field 900 is nobody's, or belongs to an extension that this server lacks."""
+    infer = call.channel.unary_unary(f"/{OIP}/ModelInfer")
+    unknown = bytes([0xA2, 0x38, 0x01]) + b"3"  # field 900, one byte of text
+    authorization = (("authorization", f"Bearer {_known_key()}"),)
+
+    raw = infer(_infer().SerializeToString() + unknown, metadata=authorization, timeout=10)
+
+    assert pb.ModelInferResponse.FromString(raw).model_version == "1"
 
 
 def test_deadline_is_the_calls_own(call, serving):
@@ -272,6 +286,10 @@ REFUSED = {
         StatusCode.INVALID_ARGUMENT, "wrong_dtype",
     ),
     "unknown-tensor": (_request(_tensor(name="q"), raw=RAW), StatusCode.INVALID_ARGUMENT, "missing_tensor"),
+    "unknown-output": (
+        _infer(outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name="z")]),
+        StatusCode.INVALID_ARGUMENT, "unknown_output",
+    ),
     "shared-memory": (
         _request(_tensor(parameters={"shared_memory_region": pb.InferParameter(string_param="r")})),
         StatusCode.INVALID_ARGUMENT, "bad_parameter",
@@ -314,13 +332,27 @@ def test_what_serving_raises(call, serving, error, code):
     assert "secret" not in caught.value.details()
 
 
-def test_every_error_that_http_knows_has_a_code():
-    for kind, status in known_errors():
-        code = code_of(kind)
+def test_every_error_has_a_code():
+    for kind in told_errors():
+        status, code = status_of(kind()), code_of(kind)
         assert code is not None, kind
         # Deadlines have a code of their own, and a caller's cancellation is nobody's fault.
         ours = {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED}
         assert (status == 503) == (code in ours), kind
+
+
+@pytest.mark.parametrize("name", ["config", "file:1/model.onnx"])
+def test_a_load_takes_nothing_from_its_caller(call, serving, name):
+    given = {name: pb.ModelRepositoryParameter(bytes_param=b"x")}
+    request = pb.RepositoryModelLoadRequest(model_name="scores", parameters=given)
+
+    with pytest.raises(grpc.RpcError) as caught:
+        call("RepositoryModelLoad", request, pb.RepositoryModelLoadResponse, key=_known_key("registry.write"))
+
+    assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+    assert dict(caught.value.trailing_metadata())["x-error-code"] == "bad_parameter"
+    assert f"'{name}'" in caught.value.details()
+    assert serving.control == []
 
 
 @pytest.mark.parametrize("key", ["", "nonsense"], ids=["none", "nonsense"])

@@ -411,11 +411,6 @@ def test_texts_have_no_classes():
     assert caught.value.code == "bad_parameter"
 
 
-def test_unknown_output_is_named():
-    with pytest.raises(RoundhouseError, match="'z'"):
-        write_infer(InferRequest({}, (AskedOutput("z"),)), prediction({"y": SCORES}))
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_json_cannot_say_what_is_not_finite_and_binary_can(value):
     scores = np.array([[value, 1.0]], np.float32)

@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 
+from inference.doors.oip.http import as_oip
 from inference.engine.combiner import Priority
 from inference.engine.errors import Overloaded, WrongRank
 from inference.errors import Loading
 from registry.access.keys import ring
 from registry.errors import Stopped
+from roundhouse.problems import answer_to
+from tests.errors import told_errors
 from tests.factories import a_key
 from tests.inference.doors.fake_serving import FakeServing
 from tests.inference.doors.oip.wire import in_binary, received
@@ -179,6 +182,20 @@ def test_what_the_caller_wants_reaches_serving(client, key, serving):
     assert (second.version, second.alias, second.outputs, second.within_s) == (None, "canary", None, 5.0)
 
 
+@pytest.mark.parametrize("is_binary", [False, True], ids=["json", "binary"])
+def test_fields_that_the_protocol_does_not_know_are_passed_over(client, key, is_binary):
+    """As its other servers do: clients send fields of extensions that one server has and another lacks."""
+    body, more = json.dumps({**ROW, "version": 3, "x-trace": {"id": 1}}).encode(), {}
+    if is_binary:
+        text, binary = in_binary({"x": ("FP32", np.ones((1, 2), np.float32))})
+        header = json.dumps({**text, "version": 3, "x-trace": {"id": 1}}).encode()
+        body, more = header + binary, {"Inference-Header-Content-Length": str(len(header))}
+
+    response = _ask(client, key, "POST", INFER, body, **more)
+
+    assert (response.status_code, response.json()["model_version"]) == (200, "1")
+
+
 ERRORS = {
     "no-such-model": ({"url": "/v2/models/nobody/infer"}, 404, "unknown_model"),
     "no-such-address": ({"url": "/v2/models/scores/explain"}, 404, "not_found"),
@@ -208,6 +225,31 @@ def test_errors_are_json_with_one_sentence(client, key, asked, status, code):
     assert response["Content-Type"] == "application/json"
 
 
+UNSERVED = {
+    "memory-status": ("GET", "/v2/systemsharedmemory/status"),
+    "memory-of-a-region": ("GET", "/v2/systemsharedmemory/region/a/status"),
+    "memory-register": ("POST", "/v2/systemsharedmemory/region/a/register"),
+    "memory-unregister": ("POST", "/v2/systemsharedmemory/unregister"),
+    "device-memory-status": ("GET", "/v2/cudasharedmemory/status"),
+    "device-memory-register": ("POST", "/v2/cudasharedmemory/region/a/register"),
+    "trace": ("GET", "/v2/trace/setting"),
+    "trace-change": ("POST", "/v2/trace/setting"),
+    "trace-of-a-model": ("POST", "/v2/models/scores/trace/setting"),
+    "log": ("GET", "/v2/logging"),
+    "log-change": ("POST", "/v2/logging"),
+}
+
+
+@pytest.mark.parametrize("slash", ["", "/"], ids=["plain", "slash"])
+@pytest.mark.parametrize(("method", "url"), UNSERVED.values(), ids=UNSERVED.keys())
+def test_extensions_that_are_not_served_say_so(client, key, method, url, slash):
+    response = _ask(client, key, method, url + slash)
+
+    assert (response.status_code, response.json()["code"]) == (501, "not_served")
+    assert response.json()["error"].endswith(".")
+    assert response["Content-Type"] == "application/json"
+
+
 SERVINGS = {
     "overloaded": (Overloaded(), 503, "1"),
     "loading": (Loading(), 503, "1"),
@@ -225,6 +267,17 @@ def test_what_serving_raises(client, key, serving, error, status, retry_after):
 
     assert (response.status_code, response.headers.get("Retry-After")) == (status, retry_after)
     assert "secret" not in response.json()["error"]
+
+
+def test_every_error_is_said_in_the_protocols_form(rf):
+    for kind in told_errors():
+        problem = answer_to(kind(), rf.post(INFER))
+        said = as_oip(problem)
+        body = json.loads(said.content)
+
+        assert said.status_code == (400 if problem.status_code == 422 else problem.status_code) < 600, kind
+        assert (body["code"], body["error"]) == (kind.code, str(kind())), kind
+        assert said.headers.get("Retry-After") == problem.headers.get("Retry-After"), kind
 
 
 @pytest.mark.parametrize("given", ["", "rh_abcdefgh_guess", "nonsense"], ids=["none", "guessed", "nonsense"])
@@ -249,6 +302,26 @@ def test_keys_do_what_their_scopes_say(client, key, serving):
         assert _ask(client, predictor, "POST", f"/v2/repository/models/scores/{verb}").status_code == 403
         assert _ask(client, key, "POST", f"/v2/repository/models/scores/{verb}").status_code == 200
     assert [(verb, model) for verb, model, _ in serving.control] == [("load", "scores"), ("unload", "scores")]
+
+
+LOADS = {
+    "config": ({"parameters": {"config": "{}"}}, 400, "bad_parameter"),
+    "file": ({"parameters": {"file:1/model.onnx": "AAAA"}}, 400, "bad_parameter"),
+    "large-file": ({"parameters": {"file:1/model.onnx": "A" * (1 << 20)}}, 400, "bad_parameter"),
+    "parameters-no-object": ({"parameters": ["config"]}, 400, "bad_request"),
+    "other": ({"parameters": {"unload_dependents": False}}, 200, None),
+    "none": ({"parameters": None}, 200, None),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "code"), LOADS.values(), ids=LOADS.keys())
+def test_a_load_takes_nothing_from_its_caller(client, key, serving, body, status, code):
+    response = _ask(client, key, "POST", "/v2/repository/models/scores/load", body)
+
+    assert (response.status_code, response.json().get("code")) == (status, code)
+    assert len(serving.control) == (status == 200)
+    if code == "bad_parameter":
+        assert "the version's serving settings" in response.json()["error"]
 
 
 def test_bodies_beyond_djangos_own_limit_are_read(client, key):

@@ -1,6 +1,7 @@
 """The protocol's routes with a real model behind them."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -96,6 +97,22 @@ def test_statistics_count_what_was_asked(ask):
     assert stats["inference_stats"]["success"]["ns"] >= stats["inference_stats"]["compute_infer"]["ns"] > 0
 
 
+def test_the_time_of_the_last_inference_is_kept(ask):
+    """In milliseconds since 1970, and after the version has left memory as well."""
+    assert ask("GET", f"{MODEL}/stats").json()["model_stats"][0]["last_inference"] == 0
+    body, length = _binary()
+    before = int(time.time() * 1000)
+    ask("POST", f"{MODEL}/infer", body, **length)
+    after = int(time.time() * 1000)
+
+    (stats,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
+    here = runtime.started()
+    here._executor._engine.unload(here.find("ripeness", None).choose().version_id, timeout_s=10)
+    (kept,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
+
+    assert before <= stats["last_inference"] == kept["last_inference"] <= after
+
+
 WRONG = {
     "other-name": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]},
     "other-shape": {"inputs": [{"name": "features", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]},
@@ -111,10 +128,12 @@ def test_what_the_model_does_not_take_is_400(ask, body):
     assert refused.json()["error"].endswith(".")
 
 
-def test_an_unknown_output_is_named(ask):
-    body, length = _binary(outputs=[{"name": "nobody"}])
+def test_an_unknown_output_is_named_and_nothing_is_run(ask):
+    body, length = _binary(outputs=[{"name": "probabilities"}, {"name": "nobody"}])
 
     refused = ask("POST", f"{MODEL}/infer", body, **length)
 
-    assert refused.status_code == 400
-    assert "nobody" in refused.json()["error"]
+    assert (refused.status_code, refused.json()["code"]) == (400, "unknown_output")
+    assert "no output 'nobody', it gives 'probabilities'" in refused.json()["error"]
+    (stats,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
+    assert (stats["execution_count"], stats["inference_stats"]["fail"]["count"]) == (0, 0)

@@ -16,6 +16,7 @@ from registry.access.keys import ring
 from registry.access.models import ApiKey
 from registry.access.services import revoke_key
 from registry.catalogue.models import Model, Version
+from registry.catalogue.services import edit_model
 from registry.traffic.services import stop_model
 from tests.factories import a_key, an_actor
 from tests.inference.importing import import_live
@@ -78,6 +79,9 @@ REFUSED = {
     "not-an-object": (b"[1]", 422, "not_a_prediction"),
     "no-form": ({"rows": [1]}, 422, "not_a_prediction"),
     "two-forms": ({"features": [1], **SAMPLE}, 422, "not_a_prediction"),
+    "misspelt": ({**SAMPLE, "verison": 1}, 422, "unknown_field"),
+    "version": ({**SAMPLE, "version": 1}, 422, "unknown_field"),
+    "outputs": ({**SAMPLE, "outputs": ["probabilities"]}, 422, "unknown_field"),
     "missing": ({"inputs": {}}, 422, "missing_tensor"),
     "unknown": ({"inputs": {**SAMPLE["inputs"], "weight2": [[1]]}}, 422, "unknown_tensor"),
     "rank": ({"inputs": {"features": [1, 2, 3]}}, 422, "wrong_rank"),
@@ -93,6 +97,57 @@ def test_bad_body_is_refused_with_its_reason(client, key, live, body, status, co
 
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert response.json()["detail"].endswith(".")
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=1"], ids=["run", "dry-run"])
+@pytest.mark.parametrize("who", ["ripeness", "ripeness/versions/1", "ripeness@champion"])
+def test_a_field_that_nobody_reads_is_refused_at_every_address(client, key, live, who, query):
+    url = f"/api/v1/models/{who}/predict{query}"
+
+    response = _post(client, key, {"instances": ROWS, "verison": 3}, url=url)
+
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_field")
+    assert response.json()["detail"] == (
+        "Field 'verison' is not read from the body: only `instances` is. Remove or rename it. Nothing was run."
+    )
+    assert [error["pointer"] for error in response.json()["errors"]] == ["#/verison"]
+
+
+ELSEWHERE = {
+    "version": (3, "/api/v1/models/ripeness/versions/NUMBER/predict"),
+    "alias": ("champion", "/api/v1/models/ripeness@ALIAS/predict"),
+    "model": ("ripeness", "the address names the Model"),
+    "routing_key": ("anna", "X-Routing-Key"),
+    "within_s": (5, "X-Deadline-Ms"),
+    "dry_run": (True, "?dry_run=1"),
+}
+
+
+@pytest.mark.parametrize(("field", "value", "where"), [(name, *rest) for name, rest in ELSEWHERE.items()])
+def test_a_field_that_belongs_elsewhere_says_where(client, key, live, field, value, where):
+    response = _post(client, key, {**SAMPLE, field: value})
+
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_field")
+    assert f"Field '{field}'" in response.json()["detail"]
+    assert where in response.json()["detail"]
+
+
+def test_the_field_that_holds_the_routing_key_is_read(client, key, live):
+    edit_model(
+        model=Model.objects.get(), changes={"key_source": "field", "key_field": "customer"}, by=an_actor()
+    )
+    runtime.started().refresh()
+    in_octets = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}]}
+
+    answered = _post(client, key, {**SAMPLE, "customer": "anna"})
+    refused = _post(client, key, {**SAMPLE, "costumer": "anna"})
+
+    said = request_id.read(orjson.loads(answered.content)["request_id"])
+    assert (answered.status_code, said.key_hash) == (200, request_id.hash_of("anna"))
+    assert refused.json()["code"] == "unknown_field"
+    assert "only `inputs` and `customer` are" in refused.json()["detail"]
+    beside = _post(client, key, {**in_octets, "customer": "anna"}, content_type="application/octet-stream")
+    assert (beside.status_code, "put it into `parameters`" in beside.json()["detail"]) == (422, True)
 
 
 def test_too_large_body_is_not_read(client, key, live, settings):
@@ -288,6 +343,27 @@ def test_binary_body_is_answered_in_binary(client, key, live):
         3,
     )
     assert (said["model_name"], said["model_version"], said["parameters"]["arm"]) == ("ripeness", "1", "a")
+
+
+def test_a_field_that_nobody_reads_is_refused_in_a_binary_body(client, key, live):
+    head = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}], "version": 3}
+
+    response = _post(client, key, head, content_type="application/octet-stream")
+
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_field")
+    assert "/versions/NUMBER/predict" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=1"], ids=["run", "dry-run"])
+def test_an_unknown_output_of_a_binary_body_is_named(client, key, live, query):
+    tensor = {"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}
+    head = {"inputs": [tensor], "outputs": [{"name": "nobody"}]}
+
+    response = _post(client, key, head, url=URL + query, content_type="application/octet-stream")
+
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_output")
+    assert "it gives 'probabilities'" in response.json()["detail"]
+    assert response.json()["errors"][0]["pointer"] == "#/outputs"
 
 
 @pytest.mark.parametrize(
