@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from django.db import DatabaseError
 from django.utils import timezone
@@ -6,6 +8,7 @@ from inference.serving import runtime
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
 from inference.serving.runtime import Report
+from registry.loops import FailingLoop
 from roundhouse import health
 from tests.inference.serving.stewarding.engines import an_engine
 
@@ -110,3 +113,20 @@ def test_full_disk_degrades_only(client, engine, pulse, monkeypatch):
 
 def test_api_health(client):
     assert client.get("/api/v1/health").json() == {"status": "healthy"}
+
+
+def test_a_loop_that_fails_degrades_only_and_nothing_of_its_error_is_told(client, engine, pulse, monkeypatch):
+    since = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    failing = [FailingLoop("routes", 3, since, "KeyError")]
+    monkeypatch.setattr(health.loops, "failing", lambda: failing)
+
+    response = client.get("/readyz?verbose")
+
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["checks"]["loops"] == {
+        "ok": False,
+        "failing": [
+            {"name": "routes", "failures": 3, "since": "2026-01-02T03:04:05+00:00", "error": "KeyError"}
+        ],
+    }
+    assert client.get("/readyz").json() == {"status": "degraded"}

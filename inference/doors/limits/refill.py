@@ -1,5 +1,7 @@
 """Fetches blocks of tokens in the background, so that no request waits for the shared counter."""
 
+from contextlib import suppress
+
 from inference.doors.limits.stores import Store
 from inference.doors.limits.tokens import Ask, Tokens
 from inference.errors import LimitsUnavailable
@@ -30,6 +32,8 @@ class Refiller:
 
     def stop(self) -> None:
         self._thread.stop()
+        with suppress(LimitsUnavailable):
+            self.fetch()  # so that what was spent on credit is counted
         self._tokens.go_alone()
 
     def fetch(self) -> None:

@@ -323,3 +323,38 @@ def test_file_without_rows_is_done_at_once():
     assert ledger.finish_plan(take(), [], rows=0)
 
     assert state(job) == "done"
+
+
+def test_a_lease_that_cannot_be_freed_keeps_no_other_from_it(monkeypatch):
+    first, *_ = jobs = [a_job() for _ in range(3)]
+    assert all(take() for _ in jobs)
+    let_leases_end()
+
+    def odd_for_one(job_id):
+        if job_id == first.pk:
+            raise KeyError("odd")
+        return lock(job_id)
+
+    lock = ledger.ending.lock
+    monkeypatch.setattr(ledger.ending, "lock", odd_for_one)
+    with pytest.raises(KeyError):
+        ledger.free_expired()
+
+    left = Chunk.objects.filter(status="leased")
+    assert [chunk.job_id for chunk in left] == [first.pk]
+
+
+def test_a_model_that_cannot_be_hinted_at_keeps_no_other_from_it(monkeypatch):
+    first, *_ = [a_job().model for _ in range(3)]
+    hinted = []
+
+    def odd_for_one(model):
+        if model == first:
+            raise KeyError("odd")
+        hinted.append(model)
+
+    monkeypatch.setattr("inference.jobs.services.sweeping.dispatch.hint", odd_for_one)
+    with pytest.raises(KeyError):
+        sweep_jobs()
+
+    assert len(hinted) == 2

@@ -3,11 +3,13 @@
 import pytest
 
 from inference.engine.fake import HANG, NOT_A_NUMBER, POISON, FakeModel
-from inference.jobs import services
+from inference.jobs import ledger, services
 from inference.jobs.models import Chunk
 from inference.jobs.running import answering
+from registry import loops
 from registry.catalogue import uses
 from registry.catalogue.services import archive_version
+from registry.loops import Backoff
 from registry.record.models import Event
 from tests.factories import a_split, an_actor
 from tests.inference.jobs.house import (
@@ -186,3 +188,53 @@ def test_small_results_need_no_file_and_large_ones_have_the_attempt_in_their_nam
 def taken(job):
     """Wait until the job's first chunk is with a worker, whose run then hangs in the model."""
     wait_until(lambda: job.chunks.filter(status="leased").exists(), within_s=10, what="a worker at the chunk")
+
+
+@pytest.fixture
+def odd_claim(monkeypatch):
+    """One job whose chunks cannot be claimed because of an error of ours."""
+    monkeypatch.setattr(Backoff, "after", lambda self, failures: 0.01)
+    real, odd_ones = ledger.claim, set()
+
+    def claim(chunk, *, holder):
+        if chunk.job_id in odd_ones:
+            raise KeyError("odd")
+        return real(chunk, holder=holder)
+
+    monkeypatch.setattr(ledger, "claim", claim)
+    return odd_ones
+
+
+def test_a_chunk_that_cannot_be_claimed_keeps_no_other_job_from_being_done(engine, odd_claim):
+    version = engine.a_live_version()
+    odd, first, second = (order(version, float(number)) for number in range(3))
+    odd_claim.add(odd.pk)
+
+    with a_runner():
+        assert ended(first).status == ended(second).status == "done"
+        wait_until(lambda: "jobs" in {one.name for one in loops.failing()}, within_s=20, what="its report")
+        assert chunk_statuses(odd) == ["waiting"]
+
+        odd_claim.clear()
+        assert ended(odd).status == "done"
+
+
+def test_a_chunk_whose_end_cannot_be_written_costs_no_thread(engine, monkeypatch):
+    monkeypatch.setattr(Backoff, "after", lambda self, failures: 0.01)
+    version = engine.a_live_version()
+    odd, other = order(version, 1.0), order(version, 2.0)
+
+    def odd_for_one(write):
+        def call(claim, *rest, **more):
+            if claim.job_id == odd.pk:
+                raise KeyError("odd")
+            return write(claim, *rest, **more)
+
+        return call
+
+    for name in ("finish", "fail"):
+        monkeypatch.setattr(ledger, name, odd_for_one(getattr(ledger, name)))
+
+    with a_runner():
+        assert ended(other).status == "done"
+    assert chunk_statuses(odd) == ["leased"]  # until its lease ends

@@ -102,3 +102,15 @@ def test_no_count_is_lost_between_threads(clock):
         thread.join()
 
     assert sum(window.ok for _, window in counted.take(all_of_it=True)) == 16_000
+
+
+@pytest.mark.django_db
+def test_a_window_that_can_be_no_row_is_dropped_alone(clock):
+    counted = Windows()
+    for version in (1, None, 3):
+        counted.count(KEY._replace(version_id=version), seconds=0.001)
+
+    flush(counted, all_of_it=True)
+
+    assert sorted(ArmMinute.objects.values_list("version_id", "ok")) == [(1, 1), (3, 1)]
+    assert flush(counted, all_of_it=True) == 0

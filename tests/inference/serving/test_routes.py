@@ -2,10 +2,11 @@ import time
 from collections import Counter
 
 import pytest
+from structlog.testing import capture_logs
 
 from inference.errors import UnknownModel
 from inference.serving import routes
-from inference.serving.routes import EMPTY, read_revision, read_table
+from inference.serving.routes import EMPTY, RoutesUnreadable, read_revision, read_table
 from registry.catalogue.models import Model, RouteClock
 from registry.catalogue.services import archive_version, edit_model, move_alias, retire_alias
 from registry.errors import NoLiveVersion, NotFound, Stopped
@@ -260,3 +261,92 @@ def test_split_that_is_set_between_two_looks_is_found_by_the_next_reading(monkey
 
     assert model.slug not in table.routes
     assert routes.read_table(table).find(model.slug).split == 2
+
+
+def _odd_config(model):
+    model.versions.update(task_config=["garbage"])
+
+
+def _odd_labels(model):
+    model.versions.update(task_config={"labels": 5})
+
+
+def _odd_buckets(model):
+    model.splits.update(buckets="z" * 10_000)
+
+
+@pytest.fixture(params=[_odd_config, _odd_labels, _odd_buckets], ids=["config", "labels", "buckets"])
+def spoil(request):
+    return request.param
+
+
+def test_rows_that_make_no_sense_keep_only_their_own_model_as_it_was(spoil):
+    models = [a_live_model(50, 50) for _ in range(5)]
+    before = read_table()
+    odd, *others = models
+    spoil(odd)
+    for model in models:
+        _fields(model, key_source="tenant")
+
+    with capture_logs() as logs:
+        after = read_table(before)
+
+    assert after.routes[odd.slug] == before.routes[odd.slug]
+    assert [after.routes[model.slug].key_source for model in others] == ["tenant"] * 4
+    assert after.unreadable == {odd.pk}
+    assert {line["model_id"] for line in logs} <= {odd.pk}
+    with pytest.raises(RoutesUnreadable):
+        after.check_readable()
+
+
+def test_a_process_that_starts_has_all_other_routes(spoil):
+    odd, other = a_live_model(100), a_live_model(100)
+    spoil(odd)
+
+    table = read_table()
+
+    assert set(table.routes) == {other.slug}
+    assert table.unreadable == {odd.pk}
+
+
+def test_rows_that_were_put_right_are_read_without_another_change():
+    model = a_live_model(100)
+    _odd_config(model)
+    table = read_table()
+
+    model.versions.update(task_config={})
+    table = read_table(table)
+
+    assert table.find(model.slug).split == 1
+    table.check_readable()
+
+
+def test_a_stop_reaches_a_model_whose_rows_make_no_sense(spoil):
+    model = a_live_model(100)
+    before = read_table()
+    spoil(model)
+    stop_model(model=model, text="wrong prices", by=an_actor())
+
+    with pytest.raises(Stopped, match="wrong prices"):
+        read_table(before).choose(model.slug)
+
+
+def test_where_all_are_read_at_once_one_odd_row_keeps_all_from_being_read(spoil, monkeypatch):
+    """The control: without the search for the one that cannot be read."""
+    monkeypatch.setattr(routes, "_read_readable", routes._read_routes)
+    odd, other = a_live_model(100), a_live_model(100)
+    spoil(odd)
+    if spoil is _odd_buckets:  # seen without an error
+        assert set(read_table().routes) == {other.slug}
+        return
+
+    with pytest.raises((AttributeError, TypeError)):
+        read_table()
+
+
+def test_a_route_read_by_itself_says_that_its_rows_make_no_sense():
+    model = a_live_model(100)
+    _odd_buckets(model)
+
+    with pytest.raises(RoutesUnreadable):
+        routes.read_route(model.slug)

@@ -13,16 +13,19 @@ from inference.errors import Loading, Stopping
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime
+from inference.serving.stewarding.steward import Steward
+from registry import loops
 from registry.catalogue import artifacts
-from registry.catalogue.models import Version
-from registry.catalogue.services import change_serving
+from registry.catalogue.models import ServingSettings, Version
+from registry.catalogue.services import change_serving, edit_model
 from registry.errors import NoLiveVersion
+from registry.loops import Backoff
 from registry.traffic.models import WHOLE
 from registry.traffic.services import set_split
-from tests.factories import a_model, an_actor
+from tests.factories import a_model, a_split, a_version, an_actor
 from tests.inference.importing import import_live
 from tests.inference.proofs import record_proof
-from tests.processes import ROOT
+from tests.processes import ROOT, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EXAMPLE = ROOT / "examples" / "ripeness" / "model.onnx"
@@ -160,3 +163,65 @@ def test_run_that_ends_at_its_soft_limit_replaces_nothing(runtime, monkeypatch):
 
     assert not replaced.is_set()
     assert started.report().can_predict
+
+
+@pytest.fixture
+def odd_settings(monkeypatch):
+    """One of three live Models has serving settings that make no sense."""
+    monkeypatch.setattr("registry.catalogue.artifacts.path_of", lambda sha256: EXAMPLE)
+    monkeypatch.setattr(Backoff, "after", lambda self, failures: 0.01)
+    versions = [a_version(a_model(slug)) for slug in ("bad", "good", "better")]
+    for version in versions:
+        record_proof(version.artifact.sha256)
+        a_split(version.model, 100)
+    ServingSettings.objects.filter(version=versions[0]).update(values=["garbage"])
+    backend = FakeBackend({version.artifact.sha256: FakeModel() for version in versions})
+    return versions, backend
+
+
+def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(runtime, odd_settings):
+    versions, backend = odd_settings
+
+    started = runtime(backend)
+
+    assert started.report().can_predict
+    assert [started.is_warm(started.target(version.pk)) for version in versions] == [False, True, True]
+    wait_until(lambda: "steward" in {one.name for one in loops.failing()}, within_s=20, what="its report")
+
+    new = a_version(versions[1].model)
+    record_proof(new.artifact.sha256)
+    backend.models[new.artifact.sha256] = FakeModel()
+    a_split(versions[1].model, 100, versions=[new])
+    wait_until(lambda: started.find("good", None).split == 2, within_s=20, what="the next split")
+    wait_until(lambda: started.is_warm(started.target(new.pk)), within_s=20, what="its version")
+
+
+def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime, odd_settings):
+    (bad, good, _better), backend = odd_settings
+    ServingSettings.objects.filter(version=bad).update(values={})
+    started = runtime(backend)
+    Version.objects.filter(pk=bad.pk).update(task_config=["garbage"])
+
+    for model in (bad.model, good.model):
+        edit_model(model=model, changes={"key_source": "tenant"}, by=an_actor())
+
+    wait_until(lambda: started.find("good", None).key_source == "tenant", within_s=20, what="the change")
+    assert started.find("bad", None).key_source == "random"
+    assert started.find("bad", None).split == 1
+    wait_until(
+        lambda: "unreadable routes" in {one.name for one in loops.failing()}, within_s=20, what="its report"
+    )
+    assert started.stale_s() == 0
+    Version.objects.filter(pk=bad.pk).update(task_config={})
+    wait_until(lambda: started.find("bad", None).key_source == "tenant", within_s=20, what="its recovery")
+    wait_until(lambda: loops.failing() == [], within_s=20, what="the end of the report")
+
+
+def test_where_versions_are_held_together_only_one_keeps_all_from_starting(
+    runtime, odd_settings, monkeypatch
+):
+    """The control: without the second try, one by one."""
+    monkeypatch.setattr(Steward, "hold", lambda steward, targets: steward._executor.hold(frozenset(targets)))
+
+    with pytest.raises(AttributeError):
+        runtime(odd_settings[1])

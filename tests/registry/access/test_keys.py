@@ -320,3 +320,17 @@ class TestCommands:
 
 def test_scopes_are_words_that_a_shell_takes():
     assert KeyScope.values == ["predict", "registry.read", "registry.write", "registry.download"]
+
+
+def test_a_key_whose_row_makes_no_sense_is_refused_alone():
+    ring = KeyRing(keys.KeyTable())
+    (odd, odd_text), (_, text) = a_key("predict"), a_key("predict")
+    ring.admit(odd_text), ring.admit(text)
+    ApiKey.objects.filter(pk=odd.pk).update(scopes=5)
+
+    ring.tend()
+
+    assert ring.admit(text).stale_s == 0
+    assert ApiKey.objects.exclude(pk=odd.pk).get().last_used_at is not None
+    with pytest.raises(TypeError):
+        ring.admit(odd_text)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import grpc
 import numpy as np
@@ -500,7 +501,7 @@ class TestModelService:
 
         assert caught.value.code() is StatusCode.INVALID_ARGUMENT
 
-    def batch(self, call, *shapes):
+    def batch(self, call, *shapes, version="1"):
         requests = [predictor_pb2.PredictRequest(input=range(rows * 2), shape=[rows, 2]) for rows in shapes]
         request = predictor_pb2.BatchPredictRequest(requests=requests)
         answer = call(
@@ -508,6 +509,7 @@ class TestModelService:
             request,
             predictor_pb2.BatchPredictResponse,
             x_model="scores",
+            x_model_version=version,
         )
         return [list(response.shape) for response in answer.responses], answer.responses
 
@@ -517,6 +519,32 @@ class TestModelService:
         assert shapes == [[1, 3], [3, 3], [2, 3]]
         assert list(responses[2].output) == [0, 1, 1, 2, 3, 5]
         assert len(serving.calls) == 1
+
+    def test_requests_of_a_batch_run_apart_where_rows_must_not_share_a_run(self, call, serving, monkeypatch):
+        described = serving.describe
+        monkeypatch.setattr(services, "describe", lambda *asked: replace(described(*asked), merged_rows=1))
+
+        shapes, responses = self.batch(call, 1, 3, 2)
+
+        assert shapes == [[1, 3], [3, 3], [2, 3]]
+        assert list(responses[2].output) == [0, 1, 1, 2, 3, 5]
+        assert [len(made.inputs["x"]) for made in serving.calls] == [1, 3, 2]
+
+    def test_a_batch_is_cut_where_more_rows_would_share_a_run_than_were_proven(
+        self, call, serving, monkeypatch
+    ):
+        described = serving.describe
+        monkeypatch.setattr(services, "describe", lambda *asked: replace(described(*asked), merged_rows=4))
+
+        assert self.batch(call, 1, 3, 2, 2, 9)[0] == [[1, 3], [3, 3], [2, 3], [2, 3], [9, 3]]
+        assert [len(made.inputs["x"]) for made in serving.calls] == [4, 4, 9]
+
+    def test_a_batch_that_another_version_answered_is_run_again_apart(self, call, serving):
+        """A split may give the call to a version whose rows must not share a run."""
+        shapes, _ = self.batch(call, 1, 3, 2, version="")
+
+        assert shapes == [[1, 3], [3, 3], [2, 3]]
+        assert [len(made.inputs["x"]) for made in serving.calls] == [6, 1, 3, 2]
 
     def test_an_empty_batch_is_answered_empty(self, call, serving):
         assert self.batch(call)[0] == []

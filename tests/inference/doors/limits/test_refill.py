@@ -1,14 +1,14 @@
 import threading
 
 import pytest
-from structlog.testing import capture_logs
 
-from inference.doors.limits import refill
 from inference.doors.limits.limited import Limited
 from inference.doors.limits.minutes import Minutes
 from inference.doors.limits.refill import Refiller
 from inference.doors.limits.tokens import Tokens
+from inference.errors import LimitsUnavailable
 from registry.access.limits import Limits
+from registry.loops import Backoff
 from tests.inference.doors.limits.callers import NOON, WAIT_S, Clock, MemoryStore
 
 ONE = Limited("key", 1, "one", Limits(rate_per_minute=100))
@@ -22,6 +22,10 @@ class Watched(Tokens):
         minutes = Minutes(wall=clock.wall, steady=clock.steady)
         super().__init__(processes=2, minutes=minutes, lock=threading.Lock())
         self.settled = threading.Event()
+
+    @property
+    def is_alone(self):
+        return self._is_alone
 
     def settle(self, ask, granted):
         super().settle(ask, granted)
@@ -44,7 +48,7 @@ class Moody(MemoryStore):
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(refill, "_AGAIN_S", 0.001)
+    monkeypatch.setattr(Backoff, "after", lambda self, failures: 0.001)
 
 
 @pytest.fixture
@@ -55,10 +59,6 @@ def tokens():
 def spend(tokens):
     tokens.check(ONE)
     tokens.spend(ONE)
-
-
-def words(logs):
-    return [(line["log_level"], line["event"]) for line in logs]
 
 
 @pytest.mark.parametrize("failures", [0, 3], ids=["at-once", "after-errors"])
@@ -84,24 +84,32 @@ def test_a_process_that_was_stopped_goes_alone(tokens):
         spend(tokens)
 
 
-def test_an_outage_is_told_once_and_its_end_too(tokens):
+def test_an_ask_that_fails_oddly_keeps_no_other_from_being_answered(tokens):
+    other = Limited("key", 2, "two", Limits(rate_per_minute=100))
+    for one in (ONE, other):
+        tokens.check(one)
+        tokens.spend(one)
+    store = Moody(failures=1)
+
+    with pytest.raises(RuntimeError):
+        Refiller(tokens, store).fetch()
+
+    assert list(store.used) == [("key:2", NOON)]
+
+
+def test_an_outage_ends_with_the_first_answer(tokens):
     store = MemoryStore()
     refiller = Refiller(tokens, store)
-    tokens.go_together()
     store.is_down = True
     spend(tokens)
+    with pytest.raises(LimitsUnavailable):
+        refiller.fetch()
+    assert tokens.is_alone
 
-    with capture_logs() as logs:
-        refiller.fetch()
-        refiller.fetch()
-        store.is_down = False
-        refiller.fetch()
-        refiller.fetch()
+    store.is_down = False
+    refiller.fetch()
 
-    assert words(logs) == [
-        ("warning", "the counter of requests is away; each process allows its part"),
-        ("info", "the counter of requests answers again"),
-    ]
+    assert not tokens.is_alone
 
 
 def test_in_an_outage_a_process_allows_its_part_and_keeps_asking(tokens):
@@ -111,7 +119,8 @@ def test_in_an_outage_a_process_allows_its_part_and_keeps_asking(tokens):
     store.is_down = True
 
     spend(tokens)
-    refiller.fetch()
+    with pytest.raises(LimitsUnavailable):
+        refiller.fetch()
     for _ in range(49):
         spend(tokens)
 
@@ -127,13 +136,3 @@ def test_counters_of_past_minutes_are_swept(tokens):
     Refiller(tokens, store).sweep()
 
     assert store.swept == [NOON - 5]
-
-
-def test_a_sweep_that_fails_is_an_outage(tokens):
-    store = MemoryStore()
-    store.is_down = True
-
-    with capture_logs() as logs:
-        Refiller(tokens, store).sweep()
-
-    assert [line["log_level"] for line in logs] == ["warning"]

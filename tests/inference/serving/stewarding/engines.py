@@ -43,10 +43,12 @@ def figures(state="ready", followed=None) -> Figures:
     return Figures(state, newest if followed is None else followed, CPU, CPU, "CPU", 1000, 4000, 0, 0)
 
 
-def holding(version, *, state="warm", use="held", asked=CPU, got=CPU, serving=None, reason="") -> Holding:
+def holding(
+    version, *, state="warm", use="held", asked=CPU, got=CPU, serving=None, reason="", merged_rows=64
+) -> Holding:
     revision = version.serving_settings.get(is_current=True).revision if serving is None else serving
     target = Target(version.pk, version.number, version.artifact.sha256, revision)
-    return Holding(target, state, use, asked, got if state == "warm" else "", 100, reason)
+    return Holding(target, state, use, asked, got if state == "warm" else "", 100, merged_rows, reason)
 
 
 def an_engine(*versions, station=None, followed=None, state="ready", **about) -> EngineReport:

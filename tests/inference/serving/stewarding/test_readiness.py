@@ -184,3 +184,24 @@ def test_only_what_every_engine_holds_is_warm(model, version):
 
 def test_without_engines_nothing_has_to_be_loaded(model, version):
     assert warm_among(model, [version.pk]) == {version.pk}
+
+
+def test_a_split_that_cannot_be_judged_keeps_no_other_waiting(monkeypatch):
+    models = [a_model() for _ in range(3)]
+    versions = [a_version(model) for model in models]
+    engine = an_engine()
+    splits = [a_split(model, 100) for model in models]
+    assert {split.status for split in splits} == {"waiting"}
+    an_engine(*versions, station=station_of(engine))
+
+    def odd_for_one(split):
+        if split.pk == splits[0].pk:
+            raise KeyError("odd")
+        return readiness_of(split)
+
+    monkeypatch.setattr("registry.traffic.services.splits.readiness_of", odd_for_one)
+    with pytest.raises(KeyError):
+        settle_waiting_splits(by=an_actor())
+
+    statuses = [Split.objects.get(pk=split.pk).status for split in splits]
+    assert statuses == ["waiting", "current", "current"]

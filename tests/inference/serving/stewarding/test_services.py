@@ -159,3 +159,22 @@ def test_a_version_that_got_what_it_asked_for_is_no_event():
     an_engine(holding(a_version(), asked=CUDA, got=CUDA))
 
     assert told("provider_fell_back") == []
+
+
+def test_one_that_cannot_be_told_of_keeps_no_other_from_it(monkeypatch):
+    engines = [an_engine() for _ in range(3)]
+    for engine in engines:
+        silence(engine)
+
+    def odd_for_one(kind, *, subject, **more):
+        if subject.id == engines[0].pk:
+            raise KeyError("odd")
+        emit(kind, subject=subject, **more)
+
+    emit = services.emit
+    monkeypatch.setattr(services, "emit", odd_for_one)
+    with pytest.raises(KeyError):
+        services.tell_lost()
+
+    assert len(told()) == 2
+    assert EngineReport.objects.get(lost_at=None) == engines[0]
