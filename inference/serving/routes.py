@@ -149,7 +149,8 @@ class RouteTable:
 
     def check_readable(self) -> None:
         if self.unreadable:
-            raise RoutesUnreadable(f"The rows of {len(self.unreadable)} Models make no sense.")
+            ids = ", ".join(map(str, sorted(self.unreadable)))
+            raise RoutesUnreadable(f"The rows of the Models with these ids make no sense: {ids}.")
 
     def find(self, slug: str, within: frozenset[int] | None = None) -> Route:
         """Return the route; a Model outside the caller's reach (`within`, by id) is as unknown as one that is not."""
@@ -260,7 +261,7 @@ def _with_holds(routes: Iterable[Route]) -> dict[str, Route]:
 
 
 def _read_routes(model_ids: Iterable[int]) -> list[Route]:
-    """Those of Models whose current split names nobody that it does not have: else it was set in between."""
+    """One for each Model, except where a letter of the current split has no arm."""
     ids = list(model_ids)
     versions: dict[int, dict[int, Target]] = defaultdict(dict)
     serving = dict(
@@ -367,7 +368,7 @@ def _read_splits(ids: list[int], serving: Mapping[int, int]) -> dict[int, dict[s
         owned = ranges(buckets)
         if any(letter not in by_letter for letter, _, _ in owned):
             found[model_id] = (
-                None  # either set since the arms were read, and its Model has another number by now
+                None  # wrong, or set since the arms were read: then its Model has another number
             )
             continue
         found[model_id] = {

@@ -41,9 +41,8 @@ log = structlog.get_logger("roundhouse.runtime")
 _POLL_S = 1.0
 _DRAIN_S = 10.0
 _CONFIRMED_WITHIN_S = 5.0
-_BACKOFF = Backoff(
-    longest_s=5.0
-)  # a split that was set during an outage is not to wait for half a minute after it
+# What was changed during an outage is not to wait for half a minute after it.
+_BACKOFF = Backoff(longest_s=5.0)
 
 
 @dataclass(frozen=True, slots=True)

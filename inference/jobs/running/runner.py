@@ -105,7 +105,7 @@ class JobRunner:
     def _take(self) -> Held | None:
         """Claim the chunk whose turn it is. One that must run alone is not overtaken here by others.
 
-        One that cannot be claimed because of an error of ours is: the error is raised when there is no other to do.
+        One whose claim ends in an error of ours is skipped; the error is raised when there is no other to do.
         """
         odd: Exception | None = None
         with self._looking:
