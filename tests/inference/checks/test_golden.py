@@ -129,7 +129,8 @@ class TestMetrics:
 
 
 class TestRows:
-    def test_they_run_in_batches_of_what_the_version_takes(self, tmp_path, monkeypatch):
+    @pytest.mark.parametrize(("changes", "runs"), [({}, [4, 4, 2]), ({"merging": "never"}, [1] * 10)])
+    def test_they_run_in_batches_of_what_the_version_takes(self, tmp_path, monkeypatch, changes, runs):
         sizes = []
         real = Trial.run
         monkeypatch.setattr(
@@ -142,11 +143,12 @@ class TestRows:
         model = fruit.fruit_model()
         fruit.put_golden(model, fruit.golden_lines(10))
         version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), model)
-        change_serving(version=version, changes={"max_batch_rows": 4}, reason="test", by=an_actor())
+        changes = {"max_batch_rows": 4, **changes}
+        change_serving(version=version, changes=changes, reason="test", by=an_actor())
 
         check(version)
 
-        assert sizes == [4, 4, 2]
+        assert sizes == runs
 
     def test_rows_of_other_sizes_do_not_share_a_run(self, tmp_path):
         lines = [line_of([1.0], [1.0]), line_of([1.0, 2], [1.0, 2]), line_of([3.0, 4], [3.0, 4])]

@@ -7,7 +7,7 @@ from inference.jobs import ledger, services
 from inference.jobs.models import Chunk
 from inference.jobs.running import answering
 from registry import loops
-from registry.catalogue import uses
+from registry.catalogue import artifacts, uses
 from registry.catalogue.services import archive_version
 from registry.loops import Backoff
 from registry.record.models import Event
@@ -36,6 +36,35 @@ def test_rows_of_a_request_are_answered_in_their_order(engine):
     assert answers(job) == {1: 2.0, 2: 4.0, 3: 6.0}
     assert [row["row"] for row in results(job)] == [1, 2, 3]
     assert Event.objects.filter(kind="job_done", object_id=str(job.pk)).count() == 1
+
+
+@pytest.mark.parametrize(("proven_rows", "runs"), [(1, [1, 1, 1, 1, 1]), (64, [5]), (2, [2, 2, 1])])
+def test_rows_share_a_run_as_the_batch_proof_says(engine, proven_rows, runs):
+    seen = []
+    version = engine.a_live_version(fake=FakeModel(), proven_rows=proven_rows)
+    job = order(version, 1.0, 2.0, 3.0, 4.0, 5.0)
+    engine.backend.models[artifacts.path_of(version.artifact.sha256).name].on_run = seen.append
+
+    work_off(job)
+
+    loading = len(seen) - len(runs)  # the warm-up runs too
+    assert seen[loading:] == runs
+    assert answers(job) == {1: 2.0, 2: 4.0, 3: 6.0, 4: 8.0, 5: 10.0}
+
+
+def test_a_bad_row_that_runs_singly_spoils_no_other(engine):
+    job = work_off(
+        order(
+            engine.a_live_version(proven_rows=1),
+            1.0,
+            POISON,
+            3.0,
+            contract={"on_row_error": "skip", "error_limit": 1},
+        )
+    )
+
+    assert (job.status, job.rows_done, job.rows_bad) == ("done", 2, 1)
+    assert answers(job) == {1: 2.0, 3: 6.0}
 
 
 def test_several_threads_share_the_chunks_of_a_job(engine, monkeypatch):

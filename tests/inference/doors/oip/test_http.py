@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from inference.doors.oip.http import as_oip
 from inference.engine.combiner import Priority
 from inference.engine.errors import Overloaded, WrongRank
 from inference.errors import Loading
+from inference.serving import services
 from registry.access.keys import ring
 from registry.errors import Stopped
 from roundhouse.problems import answer_to
@@ -361,3 +363,13 @@ def test_second_call_makes_no_query(client, key, django_assert_num_queries):
 
     with django_assert_num_queries(0):
         assert _ask(client, key, "POST", INFER, ROW).status_code == 200
+
+
+def test_where_requests_run_singly_the_configuration_says_so(client, key, serving, monkeypatch):
+    described = serving.describe
+    monkeypatch.setattr(services, "describe", lambda *asked: replace(described(*asked), merged_rows=1))
+
+    told = _ask(client, key, "GET", "/v2/models/scores/config").json()
+
+    assert told["max_batch_size"] == 0
+    assert [tensor["dims"] for tensor in (*told["input"], *told["output"])] == [[-1, 2], [-1, 3]]

@@ -26,7 +26,7 @@ from inference.serving.runtime import Runtime
 from registry.catalogue import artifacts
 from tests.factories import a_model, a_split, a_version
 from tests.inference.proofs import record_proof
-from tests.inference.serving.stewarding.engines import an_engine, silence
+from tests.inference.serving.stewarding.engines import an_engine, holding, silence
 from tests.private import PrivateRedis
 from tests.processes import wait_until
 
@@ -91,12 +91,42 @@ def ask(executor, runtime, inputs=ROW, within_s=PATIENCE_S, **more):
         connection.close()  # most callers are threads of the test's own
 
 
+def told_to_merge(executors, version, rows=64):
+    """Workers have reported up to how many rows of several requests they run together."""
+    an_engine(holding(version, merged_rows=rows), kind="worker", pool="infer")
+    for executor in executors:
+        executor.look_after()
+
+
 def test_answer_is_the_one_that_the_engine_gives(worker, executors):
     there = ask(executors[0], worker)
     here = worker.infer(worker.find("twice", None).choose(), ROW, deadline=time.monotonic() + 5)
 
     np.testing.assert_array_equal(there.outputs["y"], here.outputs["y"])
     assert there.outputs["y"].dtype == here.outputs["y"].dtype
+
+
+def test_nothing_shares_a_message_that_no_worker_says_it_may_merge(worker, executors, version):
+    target = worker.find("twice", None).choose()
+    told_to_merge(executors[:1], version)
+    an_engine(holding(version, merged_rows=1), kind="worker", pool="infer")
+    executors[1].look_after()
+
+    assert executors[0].merged_rows(target) == 64
+    assert executors[1].merged_rows(target) == 1
+
+
+def test_merging_ends_within_a_look(worker, executors, version):
+    target = worker.find("twice", None).choose()
+    told_to_merge(executors, version)
+    ask(executors[0], worker)
+    batcher = executors[0]._batcher(executors[0]._version(target), Priority.LIVE)
+    assert batcher._rules.merges
+
+    an_engine(holding(version, merged_rows=1), kind="worker", pool="infer")
+    executors[0].look_after()
+
+    assert not batcher._rules.merges
 
 
 def test_flag_of_numbers_that_are_not_finite_is_kept(worker, executors):
@@ -116,6 +146,7 @@ def test_requests_of_several_processes_run_as_one(worker, executors, model, vers
     def at_worker():
         return worker.meters()[version.pk].depth
 
+    told_to_merge(executors, version)
     model.on_run = hold_the_first
     with ThreadPoolExecutor(17) as callers:
         asked = [callers.submit(ask, executors[0], worker)]
