@@ -434,9 +434,15 @@ class Batcher:
                 is_finite(outputs[name]) for name in result.suspects
             )
             queue_s = result.taken_at - call.offered_at
-            if self._on_sample is not None and self._sampler.is_due():
-                scales = {name: largest(output) for name, output in result.outputs.items()}
-                self._sampler.add(Sample(call.tensors, call.outputs, outputs, scales))
+            if self._on_sample is not None and self._sampler.is_due(call.nbytes):
+                self._sampler.add(
+                    Sample(
+                        call.tensors,
+                        call.outputs,
+                        {name: output.copy() for name, output in outputs.items()},
+                        {name: largest(output) for name, output in result.outputs.items()},
+                    )
+                )
                 self._on_sample()
             result = Answer(outputs, result.rows, queue_s, result.compute_s, non_finite)
         if not isinstance(result, Answer):

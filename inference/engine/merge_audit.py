@@ -10,6 +10,7 @@ from inference.engine.backends import Tensors, type_ndarray
 RARELY = 10_000  # merged requests between two samples, in the long run
 _OFTEN = 64  # samples before the gap has doubled
 _KEPT = 8  # samples that may wait; further ones are dropped
+_MOST_BYTES = 8 << 20  # of a request; larger ones would cost too much memory while they wait
 
 
 class Sample(NamedTuple):
@@ -29,10 +30,10 @@ class Sampler:
         self._next = 0
         self._waiting: deque[Sample] = deque()
 
-    def is_due(self) -> bool:
+    def is_due(self, nbytes: int) -> bool:
         """Count one merged request; say whether it should be sampled. Counts may be lost between threads: it is chance anyway."""
         self._merged += 1
-        return self._merged > self._next and len(self._waiting) < _KEPT
+        return self._merged > self._next and len(self._waiting) < _KEPT and nbytes <= _MOST_BYTES
 
     def add(self, sample: Sample) -> None:
         gap = min(RARELY, 1 + self._merged // _OFTEN)

@@ -152,7 +152,7 @@ def test_samples_are_dense_at_first_and_rare_later():
     sampler, taken = Sampler(), []
     sample = Sample({}, None, {}, {})
     for number in range(2_000_000):
-        if sampler.is_due():
+        if sampler.is_due(64):
             sampler.add(sample)
             sampler.take()
             taken.append(number)
@@ -165,10 +165,14 @@ def test_samples_are_dense_at_first_and_rare_later():
 def test_samples_that_nobody_takes_are_bounded():
     sampler = Sampler()
     for _ in range(100):
-        if sampler.is_due():
+        if sampler.is_due(64):
             sampler.add(Sample({}, None, {}, {}))
 
     assert len(sampler._waiting) == 8
+
+
+def test_a_request_that_is_too_large_to_keep_is_not_sampled():
+    assert not Sampler().is_due(64 << 20)
 
 
 @pytest.mark.django_db
