@@ -132,9 +132,8 @@ class _MadeUp:
     def widen(self, run: Run) -> None:
         """Find for each input of whole numbers the widest range on which the model runs."""
         for spec in self.specs:
-            if not (spec.dtype.kind in "iu" or (spec.dtype.kind == "f" and self.style.is_whole)) or is_mask(
-                spec
-            ):
+            is_whole = spec.dtype.kind in "iu" or (spec.dtype.kind == "f" and self.style.is_whole)
+            if not is_whole or is_mask(spec):
                 continue
             for below in _BELOW:
                 self.below[spec.name] = below

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import prove_batches
@@ -22,7 +23,8 @@ from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
 from inference.engine.probed import ProbeFact
 from inference.engine.tolerance import is_close, largest
-from tests.inference.batch_models import MIXING, SEPARATE
+from tests.inference.batch_models import MIXING, SEPARATE, BatchModel
+from tests.inference.engine.onnx_models import value
 from tests.processes import wait_until
 
 CALLERS, REQUESTS = 24, 400
@@ -31,6 +33,33 @@ MOST_ROWS = 64
 OPTIONS = SessionOptions()
 PATIENT = BatchConfig(Limits(lease_s=PATIENCE_S))  # a busy machine must lose nobody's batch
 MISSED = {"new_items"}  # the proof does not see that these mix, so the audit must
+
+
+def _queries_and_documents():
+    model = helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("Transpose", ["document"], ["turned"], perm=[1, 0]),
+                helper.make_node("MatMul", ["query", "turned"], ["score"]),
+            ],
+            "graph",
+            [value("query", ("queries", 4)), value("document", ("documents", 4))],
+            [value("score", ("queries", "documents"))],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    return model.SerializeToString()
+
+
+QUERIES_AND_DOCUMENTS = BatchModel(
+    "queries_and_documents",
+    _queries_and_documents,
+    lambda rng, rows: {
+        "query": rng.random((rows, 4), np.float32),
+        "document": rng.random((int(rng.integers(1, 6)), 4), np.float32),
+    },
+)
 
 
 @dataclass
@@ -177,3 +206,15 @@ def test_models_whose_rows_do_not_mix_share_runs(meet, model):
     assert meters.rows / meters.batches >= 4
     meeting.ask(list(meeting.requests(REQUESTS)))
     assert meeting.wrong == 0
+
+
+def test_inputs_whose_first_axes_count_different_things_run_as_sent(meet):
+    """Two queries beside five documents; others ask with other numbers meanwhile."""
+    meeting = meet(QUERIES_AND_DOCUMENTS)
+    asked = list(meeting.requests(REQUESTS))
+    shapes = {(len(inputs["query"]), len(inputs["document"])) for inputs, _ in asked}
+
+    meeting.ask(asked)
+
+    assert meeting.wrong == 0 and len(shapes) > 4
+    assert meeting.merged_rows == 1

@@ -27,7 +27,6 @@ from registry.catalogue.models import Version
 from tests.factories import a_model, a_split, an_actor, an_uploaded_version
 from tests.inference.batch_models import MIXING, SEPARATE
 from tests.inference.jobs.house import answers, order, work_off
-from tests.private import PrivateRedis
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
@@ -43,15 +42,6 @@ def daily(models):
         pytest.param(model, id=model.name, marks=[] if model.name in DAILY else [pytest.mark.long])
         for model in models
     ]
-
-
-@pytest.fixture(scope="module")
-def redis_server():
-    if not PrivateRedis.is_installed():
-        pytest.skip("redis-server is not installed")
-    server = PrivateRedis().start()
-    yield server
-    server.stop()
 
 
 class House:

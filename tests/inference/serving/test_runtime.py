@@ -6,13 +6,16 @@ from contextlib import suppress
 
 import pytest
 
+from inference.checks import proofs
 from inference.checks.models import ProbePass
+from inference.checks.proofs import Proof
 from inference.engine import errors as engine
+from inference.engine.batch_proof import BatchProof
 from inference.engine.fake import HANG, FakeBackend, FakeModel
 from inference.errors import Loading, Stopping
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
-from inference.serving.runtime import Runtime
+from inference.serving.runtime import Runtime, nothing
 from inference.serving.stewarding.steward import Steward
 from registry import loops
 from registry.catalogue import artifacts
@@ -225,3 +228,63 @@ def test_where_versions_are_held_together_only_one_keeps_all_from_starting(
 
     with pytest.raises(AttributeError):
         runtime(odd_settings[1])
+
+
+class TestDeadlinesOfColdVersions:
+    """Whoever asks for a version that is not in memory waits no longer than they said, whatever it waits for."""
+
+    @pytest.fixture
+    def cold(self, monkeypatch):
+        """A version that answers only when it is asked for by number, and whose load is held until the test lets it go."""
+        monkeypatch.setattr("registry.catalogue.artifacts.path_of", lambda sha256: EXAMPLE)
+        version = a_version(a_model("cold"))
+        record_proof(version.artifact.sha256)
+        backend = Held({version.artifact.sha256: FakeModel()})
+        started = Runtime(backend, wanted=nothing)
+        started.start()
+        yield started, version, backend.gate
+        backend.gate.set()
+        started.stop()
+
+    def ask(self, started, version, within_s):
+        target = started.find("cold", None).choose(version=version.number)
+        return started.infer(target, {"x": [[1, 2, 3, 4]]}, deadline=time.monotonic() + within_s)
+
+    def test_a_load_is_waited_for_no_longer(self, cold):
+        started, version, gate = cold
+
+        with pytest.raises(engine.StillLoading):
+            self.ask(started, version, 0.05)
+        with pytest.raises(engine.StillLoading):
+            started.signature(started.find("cold", None).choose(version=version.number), timeout_s=0.05)
+
+        gate.set()
+        assert self.ask(started, version, 20).outputs["y"].tolist() == [[2, 4, 6, 8]]
+
+    def test_a_proof_is_waited_for_no_longer(self, cold, monkeypatch):
+        started, version, gate = cold
+        gate.set()
+        proven = Proof(record_proof(version.artifact.sha256), BatchProof(8, "proven", "x", 65_536))
+        ProbePass.objects.all().delete()
+        made = threading.Event()
+        monkeypatch.setattr(proofs, "_proof_of", lambda *_: made.wait(20) and proven)
+
+        with pytest.raises(engine.StillLoading):
+            self.ask(started, version, 0.05)
+
+        made.set()
+        assert self.ask(started, version, 20).outputs["y"].tolist() == [[2, 4, 6, 8]]
+        assert started.merged_rows(started.find("cold", None).choose(version=version.number)) == 8
+
+
+class Held(FakeBackend):
+    """Loads nothing until the gate is open."""
+
+    def __init__(self, models):
+        super().__init__(models)
+        self.gate = threading.Event()
+
+    def load(self, path, options):
+        assert self.gate.wait(20)
+        self.models.setdefault(path.name, next(iter(self.models.values())))
+        return super().load(path, options)

@@ -14,6 +14,7 @@ from tests.processes import ROOT, manage, post, serving, wait_until
 pytestmark = pytest.mark.alone
 ROW = {"inputs": {"hour": [[0.5]], "warmth": [[0.5]]}}
 DEMAND = ROOT / "examples" / "demand" / "model.onnx"
+NEWEST_VERSION = "SELECT max(id) FROM registry_version"
 
 
 class House:
@@ -102,7 +103,10 @@ def importing(house):
     thread = threading.Thread(
         target=lambda: results.append(house.manage("import_model", "demand", DEMAND, "--live"))
     )
+    before = house.one(NEWEST_VERSION)
     thread.start()
+    # What is paused from now on loads nothing of it, and falls silent no sooner than it must: checks are to come.
+    wait_until(lambda: house.one(NEWEST_VERSION) != before, within_s=30, what="the version is registered")
     yield results
     thread.join(60)
 
@@ -114,9 +118,9 @@ def test_a_new_version_answers_when_both_web_processes_are_warm(house):
     with importing(house) as results:
         with paused(slow):
             wait_until(lambda: house.split(number) == "waiting", within_s=20, what="the split")
-            newest = "SELECT max(id) FROM registry_version"
             warm = (
-                f"SELECT count(*) FROM inference_heldversion WHERE state = 'warm' AND version_id = ({newest})"
+                "SELECT count(*) FROM inference_heldversion"
+                f" WHERE state = 'warm' AND version_id = ({NEWEST_VERSION})"
             )
             wait_until(lambda: house.one(warm) == 1, within_s=7, what="one warm engine")
             assert house.split(number) == "waiting"

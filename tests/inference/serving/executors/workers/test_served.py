@@ -13,7 +13,6 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from tests.private import PrivateRedis
 from tests.processes import (
     ROOT,
     changed_web_process,
@@ -27,15 +26,6 @@ from tests.processes import (
 pytestmark = [pytest.mark.service, pytest.mark.early]
 EXAMPLE = ROOT / "examples" / "ripeness" / "model.onnx"
 ROW = {"inputs": {"features": [[0.2, 0.8, 0.3]]}}
-
-
-@pytest.fixture(scope="module")
-def redis_server():
-    if not PrivateRedis.is_installed():
-        pytest.skip("redis-server is not installed")
-    server = PrivateRedis().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

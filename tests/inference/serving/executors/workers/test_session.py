@@ -25,22 +25,12 @@ from inference.serving.executors.workers.messages import (
 )
 from inference.serving.executors.workers.packing import unpack
 from inference.serving.executors.workers.session import Post, RemoteSession
-from tests.private import PrivateRedis
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.service
 PATIENCE_S = 10
 SIGNATURE = Signature((TensorSpec("x", "FP32", (None, 2)),), (TensorSpec("y", "FP32", (None, 2)),))
 ROWS = {"x": np.array([[1, 2], [3, 4]], np.float32)}
-
-
-@pytest.fixture(scope="module")
-def redis_server():
-    if not PrivateRedis.is_installed():
-        pytest.skip("redis-server is not installed")
-    server = PrivateRedis().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -27,21 +27,11 @@ from registry.catalogue import artifacts
 from tests.factories import a_model, a_split, a_version
 from tests.inference.proofs import record_proof
 from tests.inference.serving.stewarding.engines import an_engine, holding, silence
-from tests.private import PrivateRedis
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
 PATIENCE_S = 20
 ROW = {"x": [[1.0, 2.0, 3.0, 4.0]]}
-
-
-@pytest.fixture(scope="module")
-def redis_server():
-    if not PrivateRedis.is_installed():
-        pytest.skip("redis-server is not installed")
-    server = PrivateRedis().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
