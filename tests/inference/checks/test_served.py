@@ -70,7 +70,7 @@ def test_a_file_that_comes_in_is_checked_by_the_worker(served, tmp_path):
 
     assert run["state"] == "passed"
     assert [line["step"] for line in run["lines"]] == list(STEPS)
-    assert [line["state"] for line in run["lines"]] == ["passed"] * 4 + ["skipped"] * 3
+    assert [line["state"] for line in run["lines"]] == ["passed"] * 5 + ["skipped"] * 3
     assert all(line["ended_at"] for line in run["lines"])
 
 

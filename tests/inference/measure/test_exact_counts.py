@@ -29,10 +29,7 @@ LABELS = ("--labels", "unripe,ripe,overripe", "--scores", "logits")
 ROW = json.dumps({"inputs": {"features": [[0.2, 0.8, 0.3]]}})
 WRONG = json.dumps({"inputs": {"features": [[0.2, 0.8]]}})
 MANY = json.dumps({"inputs": {"features": [[0.2, 0.8, 0.3]] * 64}})
-NO_FLUSH = (
-    "from inference.serving.runtime import Runtime\n"
-    "Runtime._flush = Runtime._write_measurements = lambda *_, **__: None"
-)
+NO_FLUSH = "from inference.serving import runtime\nruntime.flush = lambda *_, **__: None"
 
 Counts = Counter[tuple[int, str, str]]  # by version, arm and outcome
 
