@@ -79,7 +79,7 @@ def test_a_run_is_told_step_by_step_until_it_ends(client, signed_in):
     assert running["is_open"] is True
     assert "Check 1 runs: Loads. 1 of 8 steps are done." in running["said"]
     assert 'data-open="yes"' in page
-    assert running["lines"].count("rh-step-waiting") == 5
+    assert running["lines"].count("rh-step-waiting") == 6
     assert (ended["is_open"], "Check 1 passed in" in ended["said"]) == (False, True)
     assert 'data-open="no"' in text_of(client, version)
 
