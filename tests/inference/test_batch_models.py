@@ -74,7 +74,7 @@ def test_rows_mix(model, load):
     rng = np.random.default_rng(1)
     tries = (same_apart_as_together(session, model.inputs(rng, rows)) for rows in MIXING_SIZES * TRIES)
 
-    assert session.signature.is_batchable
+    assert session.signature.has_row_axis
     assert not all(tries)
 
 
@@ -91,7 +91,7 @@ def test_rows_do_not_mix(model, load):
     session = load(model)
     rng = np.random.default_rng(3)
 
-    assert session.signature.is_batchable
+    assert session.signature.has_row_axis
     for rows in SIZES:
         assert same_apart_as_together(session, model.inputs(rng, rows)), rows
 

@@ -69,7 +69,7 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
     if not have.open_ended:
         _check_columns(contract, chosen, have)
     inputs = tuple(_input(specs[name], columns, have) for name, columns in chosen.items())
-    return Layout(inputs, contract.id, contract.passthrough, merges)
+    return Layout(inputs, contract.id, contract.passthrough, merges and signature.has_row_axis)
 
 
 def _check_result_names(contract: Contract, signature: Signature) -> None:

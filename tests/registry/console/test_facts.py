@@ -9,7 +9,7 @@ from registry.console.facts import duration, readable, settings_in_words, short
         ({"load_s": 0.25}, [("load", "250 ms")]),
         ({"footprint_bytes": 2048}, [("footprint", "2.0 KB")]),
         ({"p99_ms": 1.23456}, [("p99", "1.235 ms")]),
-        ({"is_batchable": True}, [("batchable", "yes")]),
+        ({"is_quantized": True}, [("quantized", "yes")]),
         ({"nodes": 12345}, [("nodes", "12,345")]),
         ({"options_digest": "a" * 64}, [("options digest", "a" * 12)]),
         ({"operators": {"Add": 2, "Gemm": 1}}, [("operators", "Add 2, Gemm 1")]),
