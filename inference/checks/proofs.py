@@ -117,7 +117,7 @@ class Proofs:
             making = self._making.get(key)
             if making is None:
                 making = self._making[key] = Future()
-                order = (making, key, artifacts.path_of(sha256), options, fact, max_rows, rows)
+                order = (making, artifacts.path_of(sha256), options, fact, max_rows, rows)
                 threading.Thread(target=self._make, args=order, name="proof", daemon=True).start()
         try:
             proof = making.result(max(0.0, timeout_s))
@@ -140,7 +140,6 @@ class Proofs:
     def _make(
         self,
         making: "Future[Proof]",
-        key: tuple[str, str, str],
         path: Path,
         options: SessionOptions,
         fact: ProbeFact | None,
