@@ -298,6 +298,7 @@ class TestAttempts:
 
 # A thread of its own is for what is done once. Whatever is done over and over is a Loop.
 ONCE = {
+    "inference/checks/proofs.py": "one proof, made in a child that has a limit",
     "inference/engine/pool.py": "one load, waited for with a limit; the engine imports no Django",
     "inference/engine/watchdog.py": "the engine imports no Django; it calls nothing that raises",
     "inference/serving/runtime.py": "drains once, then ends the process",
