@@ -3,12 +3,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo serve lint test test-long bench bench-serving bench-jobs lock docs pictures clean
+.PHONY: help demo serve lint test test-both test-chaos test-long bench bench-serving bench-jobs lock docs pictures clean
 
 help:
 	@echo "make demo       install, prepare and serve with example models (Ctrl-C stops it)"
 	@echo "make serve      install, prepare and serve, without examples"
-	@echo "make test       all tests; make test-long adds minutes of load and chaos"
+	@echo "make test       all tests but those of chaos, with the 30 slowest named"
+	@echo "make test-both  what depends on the database's make, on SQLite"
+	@echo "make test-chaos killed processes and full disks, a few minutes; make test-long takes an hour"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
 	@echo "make bench      print the engine's figures on this machine"
 	@echo "make docs       write the generated pages of docs/ again"
@@ -22,9 +24,13 @@ serve: $(BIN)/.installed
 	@exec $(BIN)/python manage.py serve
 
 test: $(BIN)/.installed-dev
-	$(BIN)/python -m pytest -m alone
-	ROUNDHOUSE_TEST_SERVICES=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --durations 30 tests/unit tests/rows tests/served
+
+test-both: $(BIN)/.installed-dev
+	ROUNDHOUSE_TEST_EMBEDDED=1 $(BIN)/python -m pytest -n 2 -m both tests/rows
+
+test-chaos: $(BIN)/.installed-dev
+	$(BIN)/python -m pytest --durations 10 tests/chaos
 
 test-long: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest -m long
@@ -52,7 +58,7 @@ docs: $(BIN)/.installed-dev
 	$(BIN)/python manage.py write_docs
 
 pictures: $(BIN)/.installed-dev
-	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tests.support.pictures
 
 lock: $(BIN)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv

@@ -25,7 +25,7 @@ from bench.serving.generator import Order, Report, Stream, generate
 from bench.serving.installation import Installation
 from bench.serving.overload import wire_bytes
 from bench.serving.workloads import tiny
-from tests.processes import ROOT, clean_environment, family_of, wait_until
+from tests.support.processes import ROOT, clean_environment, family_of, wait_until
 
 BATCH, COLUMNS, BAD = 64, 10, 10
 BLOCKS, BLOCK_S = 10, 6.0

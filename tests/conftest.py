@@ -1,57 +1,63 @@
-"""What all tests share: no network, services found or named as missing, one place to make things."""
+"""What all tests share: the rules of the four layers, no network, services that are found or named as missing."""
 
 import os
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.db.models.signals import post_migrate
 from django.test import TransactionTestCase
+from xdist.scheduler import LoadScopeScheduling
 
-from tests.browser import EXECUTABLE, chromium
-from tests.emptying import Beginning
-from tests.processes import serving
 from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
+from tests.support.browser import EXECUTABLE, chromium
+from tests.support.emptying import Beginning
+from tests.support.private import PrivateRedis
+from tests.support.processes import ROOT
 
 IN_CI = bool(os.environ.get("CI"))
-WITH_SERVICES = bool(os.environ.get("ROUNDHOUSE_TEST_SERVICES"))
-_DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "profile"}
+EMBEDDED = bool(os.environ.get("ROUNDHOUSE_TEST_EMBEDDED"))
+_DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _check_layers(items)
     if "long" not in config.getoption("markexpr"):
-        _deselect(config, items, lambda item: item.get_closest_marker("long") is None)
-    if WITH_SERVICES:
-        # The second run is for what touches database or broker; the rest has just passed.
-        _deselect(config, items, _touches_services)
-    _begin_with_long_ones(items)
+        kept = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = kept
     missing = _missing_services()
     for item in items:
-        if missing and (item.get_closest_marker("service") or WITH_SERVICES):
+        if missing and item.get_closest_marker("service"):
             _skip(item, missing)
         if item.get_closest_marker("browser") and EXECUTABLE is None:
             _skip(item, "no Chromium: install the distribution's package `chromium`")
+    if missing and IN_CI and not EMBEDDED:
+        raise pytest.UsageError(f"in CI the tests run on PostgreSQL and Redis: {missing}")
 
 
-def _begin_with_long_ones(items: list[pytest.Item]) -> None:
-    """Files are shared out one by one: what takes long must not be begun last, with nothing left for the other core."""
-    items.sort(key=lambda item: not (item.get_closest_marker("early") or item.get_closest_marker("browser")))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Sharing(config, log)
 
 
-def _touches_services(item: pytest.Item) -> bool:
-    if item.get_closest_marker("browser") or item.get_closest_marker("any_database"):
-        return False
-    names = set(getattr(item, "fixturenames", ()))
-    return bool(item.get_closest_marker("django_db") or names & _DATABASE_FIXTURES)
+class _Sharing(LoadScopeScheduling):
+    """Tests go one by one to whoever is free; those of the two servers to one process, which begins with them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "served" if nodeid.startswith("tests/served/") else nodeid
 
 
-def _deselect(config, items, keep) -> None:
-    dropped = [item for item in items if not keep(item)]
-    items[:] = [item for item in items if keep(item)]
-    if dropped:
-        config.hook.pytest_deselected(items=dropped)
+def _check_layers(items: list[pytest.Item]) -> None:
+    """A test of the units has no database, so that no database is made for it."""
+    for item in items:
+        layer = item.path.relative_to(ROOT / "tests").parts[0]
+        names = set(getattr(item, "fixturenames", ()))
+        has_database = item.get_closest_marker("django_db") or names & _DATABASE_FIXTURES
+        if has_database and layer != "rows" and layer != "chaos":
+            raise pytest.UsageError(f"{item.nodeid} uses the database: it belongs to tests/rows")
 
 
 def _skip(item: pytest.Item, reason: str) -> None:
@@ -65,12 +71,6 @@ def _skip(item: pytest.Item, reason: str) -> None:
 @pytest.fixture
 def fail_instead_of_skip(request: pytest.FixtureRequest) -> None:
     pytest.fail(f"in CI nothing is skipped: {dict(request.node.user_properties)['missing']}")
-
-
-@pytest.fixture(scope="session")
-def profile() -> str:
-    """The profile that this run is for: what starts its own servers starts those of the other one in the other run."""
-    return "production" if WITH_SERVICES else "embedded"
 
 
 def _missing_services() -> str | None:
@@ -114,11 +114,13 @@ def no_network() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The product as a newcomer starts it."""
-    with serving(tmp_path_factory.mktemp("demo"), "--demo", WEB_PROCESSES=1) as served:
-        served.wait_ready()
-        yield served
+def redis_server():
+    """A Redis that nobody else uses."""
+    if not PrivateRedis.is_installed():
+        (pytest.fail if IN_CI else pytest.skip)("no redis-server is installed")
+    server = PrivateRedis().start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")

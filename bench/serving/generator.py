@@ -16,7 +16,7 @@ from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 _LONGEST_S, _MOST_CONNECTIONS = 300.0, 1024
 _BACK_OFF_S = 0.05

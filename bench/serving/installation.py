@@ -7,7 +7,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from bench.serving.processes import started
-from tests.processes import ROOT, clean_environment, free_port, get, import_live, manage
+from tests.support.processes import ROOT, clean_environment, free_port, get, import_live, manage
 
 sys.path.insert(0, str(ROOT / "platform"))
 

@@ -23,7 +23,7 @@ from bench.serving.installation import PROCESSES, Installation
 from bench.serving.marks import Mark
 from bench.serving.processes import resident_bytes
 from bench.serving.wire import NATIVE
-from tests.processes import ROOT, family_of
+from tests.support.processes import ROOT, family_of
 
 TIMES, GREEDY_TIMES = 10, 50
 NORMAL_KEYS = 9

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.processes import clean_environment, family_of, is_running
+from tests.support.processes import clean_environment, family_of, is_running
 
 _END_WITHIN_S = 15.0
 

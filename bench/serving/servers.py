@@ -15,8 +15,8 @@ from bench.serving.installation import PROCESSES, THREADS, Installation, has_set
 from bench.serving.processes import NotServing, started
 from bench.serving.wire import NATIVE, OIP_BINARY, OIP_JSON, PLAIN, Protocol, Request
 from bench.serving.workloads import Workload
-from tests.private import PrivateRedis
-from tests.processes import ROOT, free_port, wait_until
+from tests.support.private import PrivateRedis
+from tests.support.processes import ROOT, free_port, wait_until
 
 VIEW, FRONT_DOOR = "roundhouse, DRF view", "roundhouse, front door"
 THROUGH_WORKERS = "through Celery + Redis"

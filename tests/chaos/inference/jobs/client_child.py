@@ -1,0 +1,54 @@
+"""A client that writes down what it is about to send, sends it, and writes down that it was told "accepted"."""
+
+import json
+import os
+import random
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+import django
+
+django.setup()
+
+from django.db import DatabaseError, close_old_connections  # noqa: E402 (needs the apps loaded)
+
+from inference.jobs import services  # noqa: E402
+from inference.jobs.services import Order  # noqa: E402
+from registry.access.policies import command_actor  # noqa: E402
+from tests.chaos.inference.jobs.installation import DEATH  # noqa: E402
+
+PATH, JOBS, ROWS, DEATHS = sys.argv[1], *map(int, sys.argv[2:])
+_writing = Lock()
+_log = open(PATH, "a")  # noqa: SIM115 (open as long as the client lives)
+
+
+def note(**what) -> None:
+    with _writing:
+        _log.write(json.dumps(what) + "\n")
+        _log.flush()
+        os.fsync(_log.fileno())
+
+
+def send(number: int) -> None:
+    """Ask until there is an answer, always under the same id: whoever hears nothing does not know."""
+    job_id = uuid.uuid4()
+    value = DEATH if number in deadly else float(number + 1)
+    note(did="send", job=str(job_id), value=value, rows=ROWS)
+    order = Order(model="double", rows=[{"x": value}] * ROWS, job_id=job_id)
+    while True:
+        try:
+            services.accept(order, by=command_actor("client"), principal=None)
+            break
+        except DatabaseError:
+            time.sleep(0.2)
+        finally:
+            close_old_connections()
+    note(did="ack", job=str(job_id))
+
+
+deadly = set(random.Random(7).sample(range(JOBS), DEATHS))
+with ThreadPoolExecutor(4) as threads:
+    list(threads.map(send, range(JOBS)))

@@ -1,0 +1,74 @@
+"""A worker that is alive and deaf ends itself; one that listens, or is not watched, does not."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from inference.serving.stewarding.watchdog import EXIT_STATUS
+from tests.settings import SERVICE_REDIS_URL
+from tests.support.private import PrivateRedis
+from tests.support.processes import ROOT, clean_environment, manage, wait_until
+
+DEAF = Path(__file__).with_name("deaf_worker.py")
+LIMIT_S = 2
+
+
+@pytest.fixture(params=["files", pytest.param("redis", marks=pytest.mark.service)])
+def variables(request, tmp_path):
+    given = {"DATA": tmp_path / "data", "GRPC_PORT": 0}
+    if request.param == "redis":
+        if not PrivateRedis.is_installed():
+            pytest.skip(f"no redis-server to start beside {SERVICE_REDIS_URL}")
+        redis = PrivateRedis().start()
+        request.addfinalizer(redis.stop)
+        given["REDIS_URL"] = redis.url
+    assert manage("migrate", **given).returncode == 0
+    return given
+
+
+@contextmanager
+def worker(*command, **variables):
+    environ = clean_environment(**variables)
+    environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "platform")])
+    environ["DJANGO_SETTINGS_MODULE"] = "roundhouse.settings"
+    log = variables["DATA"] / "worker.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)], env=environ, cwd=ROOT, stdout=sink, stderr=sink
+        )
+    try:
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_deaf_worker_ends_itself(variables):
+    with worker(DEAF, "chores", **variables, WATCHDOG_S=LIMIT_S) as (process, log):
+        wait_until(
+            lambda: process.poll() is not None, within_s=30, what=f"its end; it said:\n{log.read_text()}"
+        )
+
+        assert process.returncode == EXIT_STATUS, log.read_text()
+        assert "nothing moves" in log.read_text()
+
+
+def test_without_the_watchdog_it_stays(variables):
+    """The negative control: the same deaf worker, for longer than it took the other."""
+    with (
+        worker(DEAF, "chores", **variables, WATCHDOG_S=0) as (process, _log),
+        pytest.raises(subprocess.TimeoutExpired),
+    ):
+        process.wait(timeout=5 + 2 * LIMIT_S)
+
+
+def test_a_worker_that_listens_is_left_alone(variables):
+    with worker("manage.py", "worker", **variables, WATCHDOG_S=LIMIT_S) as (process, log):
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=5 + 2 * LIMIT_S)
+
+        assert "nothing moves" not in log.read_text()

@@ -1,0 +1,197 @@
+"""`manage.py import_model`, with real files and the real probe."""
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from registry.catalogue.models import Model, Version
+from registry.intake.checklist.models import STEPS, CheckRun
+from registry.traffic.models import Arm, Split, SplitRequest
+from registry.traffic.readiness import Readiness, Verdict, always_ready, register_readiness
+from registry.traffic.services import approve_request, expire_split, set_split
+from tests.support.factories import a_model, a_person, a_version, an_actor
+from tests.support.processes import ROOT
+
+pytestmark = pytest.mark.django_db
+FILE = str(ROOT / "examples" / "ripeness" / "model.onnx")
+
+
+def test_classification_keeps_its_labels():
+    call_command(
+        "import_model", "fruit", FILE, "--labels", "unripe, ripe,overripe", "--scores", "probabilities"
+    )
+
+    assert Model.objects.get().task == "classification"
+    assert Version.objects.get().task_config == {
+        "labels": ["unripe", "ripe", "overripe"],
+        "scores": "probabilities",
+    }
+
+
+def test_plain_tensors_unless_said():
+    call_command("import_model", "fruit", FILE)
+
+    assert (Model.objects.get().task, Version.objects.get().task_config) == ("tensor", {})
+
+
+def test_task_of_a_model_never_changes():
+    call_command("import_model", "fruit", FILE)
+
+    with pytest.raises(CommandError, match="tensor, which never changes"):
+        call_command("import_model", "fruit", FILE, "--labels", "a,b,c", "--scores", "logits")
+    assert Version.objects.count() == 1
+
+
+@pytest.fixture
+def not_warm():
+    """No process is ready for a new split yet."""
+    before = register_readiness(lambda _split: Readiness(Verdict.WAIT, "Still cold."))
+    yield
+    register_readiness(before)
+
+
+@pytest.fixture
+def alone():
+    """The Model is there, and one person is enough."""
+    return a_model("fruit")
+
+
+@pytest.mark.parametrize("options", [["--labels", "a,b"], ["--scores", "logits"]], ids=["labels", "scores"])
+def test_labels_and_scores_come_together(options):
+    with pytest.raises(CommandError, match="both"):
+        call_command("import_model", "fruit", FILE, *options)
+    assert not Model.objects.exists()
+
+
+def test_a_new_model_takes_two_people_so_its_first_version_is_asked_for(capsys):
+    call_command("import_model", "fruit", FILE)
+
+    (request,) = SplitRequest.objects.all()
+    assert (request.arms, request.comment, request.asker_id) == ({"1": 10_000}, "imported", None)
+    assert not Split.objects.exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "fruit version 1 is registered, not live."
+    assert f"request {request.pk} waits for an approver" in lines[-1]
+
+
+def test_each_step_of_the_checklist_is_told(capsys):
+    call_command("import_model", "fruit", FILE)
+
+    steps = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert steps[0] == "File passed"
+    assert any(line.startswith("Golden set skipped: ") for line in steps)
+
+
+def test_what_was_asked_for_is_live_when_somebody_agrees():
+    call_command("import_model", "fruit", FILE)
+
+    person = a_person("approver")
+    approve_request(request=SplitRequest.objects.get(), reason="good", by=an_actor(user=person))
+
+    assert Arm.objects.get(split__status="current").version.number == 1
+
+
+def test_a_later_version_is_asked_for_only_where_that_is_said():
+    model = a_model("fruit", needs_approval=True)
+    call_command("import_model", "fruit", FILE)
+    person = a_person("approver")
+    approve_request(request=SplitRequest.objects.get(), reason="good", by=an_actor(user=person))
+
+    call_command("import_model", "fruit", FILE)
+    assert not model.split_requests.filter(status="open").exists()
+    call_command("import_model", "fruit", FILE, "--live")
+
+    assert model.split_requests.get(status="open").arms == {"3": 10_000}
+    assert Arm.objects.get(split__status="current").version.number == 1
+
+
+def test_the_first_version_goes_live_where_one_person_is_enough(alone, capsys):
+    call_command("import_model", "fruit", FILE)
+
+    assert capsys.readouterr().out.endswith("fruit version 1 is registered and live.\n")
+    assert not SplitRequest.objects.exists()
+
+
+def test_a_second_version_waits_for_a_split(alone, capsys):
+    call_command("import_model", "fruit", FILE)
+    call_command("import_model", "fruit", FILE)
+
+    assert capsys.readouterr().out.endswith("fruit version 2 is registered, not live.\n")
+    assert Arm.objects.get(split__status="current").version.number == 1
+
+
+def test_a_second_version_goes_live_where_that_is_said(alone, capsys):
+    call_command("import_model", "fruit", FILE)
+    call_command("import_model", "fruit", FILE, "--live")
+
+    assert capsys.readouterr().out.endswith("fruit version 2 is registered and live.\n")
+    assert Split.objects.count() == 2
+
+
+def test_a_split_that_waits_is_not_overtaken(not_warm):
+    model = a_model("fruit")
+    version = a_version(model)
+    set_split(model=model, arms={version: 10_000}, reason="by hand", by=an_actor())
+
+    call_command("import_model", "fruit", FILE)
+
+    assert list(Split.objects.values_list("status", "reason")) == [("waiting", "by hand")]
+
+
+def test_a_split_that_never_came_to_be_is_none(not_warm):
+    model = a_model("fruit")
+    split = set_split(model=model, arms={a_version(model): 10_000}, reason="by hand", by=an_actor())
+    expire_split(split=split, reason="too long", by=an_actor())
+    register_readiness(always_ready)
+
+    call_command("import_model", "fruit", FILE)
+
+    assert Arm.objects.get(split__status="current").version.number == 2
+
+
+class TestRefused:
+    @pytest.fixture
+    def bad(self, tmp_path):
+        path = tmp_path / "bad.onnx"
+        path.write_bytes(b"no model")
+        return str(path)
+
+    def test_nothing_is_live_and_the_reason_is_listed(self, bad):
+        with pytest.raises(CommandError, match=r"bad.onnx was refused: fruit 1 was refused by the file gate"):
+            call_command("import_model", "fruit", bad)
+
+        version = Version.objects.get()
+        assert version.status == "failed" and version.failure
+        assert not Split.objects.exists()
+        assert CheckRun.objects.get().state == "failed"
+
+    def test_the_version_before_it_still_answers(self, alone, bad):
+        call_command("import_model", "fruit", FILE)
+
+        with pytest.raises(CommandError, match="fruit 2"):
+            call_command("import_model", "fruit", bad, "--live")
+
+        (arm,) = Arm.objects.filter(split__status="current")
+        assert arm.version.number == 1
+
+    def test_the_mended_file_is_version_2_and_goes_live_by_itself(self, alone, bad, capsys):
+        with pytest.raises(CommandError):
+            call_command("import_model", "fruit", bad)
+
+        call_command("import_model", "fruit", FILE)
+
+        assert capsys.readouterr().out.endswith("fruit version 2 is registered and live.\n")
+        (arm,) = Arm.objects.filter(split__status="current")
+        assert arm.version.number == 2
+
+    def test_labels_that_do_not_fit_are_refused(self):
+        with pytest.raises(CommandError, match="2 labels"):
+            call_command("import_model", "fruit", FILE, "--labels", "a,b", "--scores", "logits")
+        assert not Split.objects.exists()
+
+
+def test_an_import_goes_through_the_same_checklist_as_an_upload():
+    call_command("import_model", "fruit", FILE)
+
+    run = CheckRun.objects.get()
+    assert (run.state, [line.step for line in run.lines.order_by("id")]) == ("passed", list(STEPS))
+    assert "import_model" in run.asked_by

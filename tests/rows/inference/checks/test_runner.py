@@ -1,0 +1,394 @@
+"""The checklist of a version, worked through with real files in real children."""
+
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+import pytest
+from django.utils import timezone
+from onnx import helper
+
+from inference.checks.models import ProbePass
+from inference.checks.proofs import runtime_version
+from inference.checks.runner import check_version, run_checks
+from inference.checks.steps import conformance, loading, subject
+from inference.engine.backends import SessionOptions
+from inference.engine.batch_proof import BatchProof
+from registry.catalogue import artifacts
+from registry.catalogue.models import Version
+from registry.catalogue.services import change_serving
+from registry.intake.checklist.models import STEPS, CheckRun, Step
+from registry.intake.checklist.services import SILENT_AT_MOST, ask_check, start_line, start_run, sweep
+from registry.traffic.models import Split
+from tests.support import fruit, onnx_models
+from tests.support.factories import a_model, a_split, an_actor, an_uploaded_version
+
+pytestmark = pytest.mark.django_db
+
+
+def options_for(_version_id):
+    return fruit.OPTIONS
+
+
+def check(version):
+    return run_checks(version_id=version.pk, options_for=options_for, by=an_actor())
+
+
+def lines(run):
+    return {line.step: line for line in run.lines.all()}
+
+
+def states(run):
+    return [line.state for line in run.lines.order_by("id")]
+
+
+def status_of(version):
+    return Version.objects.get(pk=version.pk).status
+
+
+def plain(path, model=None, **more):
+    return fruit.bring_in(path, model or a_model(), labels=None, **more)
+
+
+def hostile(monkeypatch, backend, where="trial"):
+    """Have the file's child misbehave as named."""
+    name = f"tests.support.hostile:{backend}"
+    if where == "trial":
+        monkeypatch.setattr(subject, "Trial", partial(subject.Trial, backend=name))
+    else:
+        monkeypatch.setattr(loading, "probe", partial(loading.probe, backend=name))
+
+
+def test_a_good_file_passes_every_step(tmp_path):
+    model = fruit.go_live(tmp_path).model
+    fruit.put_golden(model, fruit.golden_lines())
+    version = fruit.bring_in(fruit.write(tmp_path / "second.onnx"), model, with_examples=fruit.examples())
+
+    run = check(version)
+
+    assert (run.state, run.runtime_version, status_of(version)) == ("passed", runtime_version(), "ready")
+    assert [(line.step, line.state) for line in run.lines.order_by("id")] == [
+        (step, "passed") for step in STEPS
+    ]
+    assert all(line.started_at and line.ended_at for line in run.lines.all())
+
+
+def test_facts_of_a_good_file_are_what_the_page_shows(tmp_path):
+    model = fruit.go_live(tmp_path).model
+    fruit.put_golden(model, fruit.golden_lines(wrong=3))
+    version = fruit.bring_in(fruit.write(tmp_path / "second.onnx"), model, with_examples=fruit.examples())
+    change_serving(version=version, changes={"max_batch_rows": 6}, reason="test", by=an_actor())
+
+    facts = {step: line.facts for step, line in lines(check(version)).items()}
+
+    assert facts["gate"]["nodes"] == 7 and facts["gate"]["opsets"] == {"ai.onnx": 13}
+    assert facts["probe"]["provider"] == facts["probe"]["provider_asked"] == "CPUExecutionProvider"
+    assert facts["probe"]["peak_rss_bytes"] > 2**20 and facts["probe"]["load_s"] > 0
+    assert facts["signature"]["scores"] == "scores"
+    assert [rows for rows, _ in facts["warmup"]["profile"]] == [1, 2, 4, 6]
+    assert facts["warmup"]["footprint_bytes"] > 0
+    assert facts["batching"] == {"rows": 6, "asked_rows": 6, "merging": "proven"}
+    assert facts["conformance"] == {"examples": 1, "wrong": []}
+    assert (facts["golden"]["done"], facts["golden"]["of"], facts["golden"]["value"]) == (60, 60, 0.95)
+    assert (facts["golden"]["champion"], facts["golden"]["champion_value"]) == (1, 0.95)
+    assert [one["row"] for one in facts["golden"]["wrong"]] == [1, 2, 3]
+    assert facts["diff"] == {"champion": 1, "changes": []}
+
+
+def test_what_there_is_nothing_to_compare_with_is_skipped_with_a_reason(tmp_path):
+    version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+
+    run = check(version)
+
+    assert status_of(version) == "ready"
+    assert states(run) == ["passed"] * 5 + ["skipped"] * 3
+    found = lines(run)
+    assert [found[step].code for step in STEPS[5:]] == ["no_examples", "not_measured", "no_live_version"]
+    assert "Not measured" in found["golden"].reason and found["golden"].advice
+
+
+def test_the_version_keeps_its_signature_and_the_proof(tmp_path):
+    version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+
+    check(version)
+
+    checked = Version.objects.get(pk=version.pk)
+    assert [spec["name"] for spec in checked.signature["inputs"]] == ["x"]
+    proof = ProbePass.objects.get()
+    assert (proof.sha256, proof.options_digest) == (version.artifact.sha256, fruit.OPTIONS.digest)
+    assert BatchProof.from_json(proof.batches).rows == 64
+
+
+def garbage(folder):
+    (folder / "m.onnx").write_bytes(b"PK\x03\x04 no model")
+    return folder / "m.onnx"
+
+
+def without_kernel(folder):
+    """Well-formed, and refused by the runtime: a Sigmoid takes no integers."""
+    return onnx_models.save(
+        folder / "m.onnx",
+        [helper.make_node("Sigmoid", ["x"], ["y"])],
+        [onnx_models.value("x", ("rows", 4), onnx_models.ELEMENT_TYPES["INT32"])],
+        [onnx_models.value("y", ("rows", 4), onnx_models.ELEMENT_TYPES["INT32"])],
+    )
+
+
+def one_row_at_a_time(folder):
+    """Says that it takes any number of rows, and fails beyond one."""
+    return onnx_models.save(
+        folder / "m.onnx",
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [onnx_models.value("x", ("rows", 4))],
+        [onnx_models.value("y", ("rows", 4))],
+        [onnx_models.numpy_helper.from_array(np.array([1, 4], np.int64), "shape")],
+    )
+
+
+class TestFailures:
+    """Each step's failure ends the run, and says what is wrong and what to do."""
+
+    def failed(self, version, step):
+        run = check(version)
+        line = lines(run)[step]
+        at = STEPS.index(step)
+        assert states(run) == ["passed"] * at + ["failed"] + ["skipped"] * (len(STEPS) - 1 - at)
+        assert {one.reason for one in run.lines.all()[at + 1 :]} == {
+            f"Skipped because '{Step(step).label}' failed."
+        }
+        assert (run.state, run.reason) == ("failed", line.reason)
+        changed = Version.objects.get(pk=version.pk)
+        assert (changed.status, changed.failure, changed.signature) == ("failed", line.reason, None)
+        assert line.reason.startswith(str(version)) or str(version) in line.reason
+        assert line.reason.endswith(".") and line.advice.endswith(".")
+        return line
+
+    def test_gate(self, tmp_path):
+        line = self.failed(plain(garbage(tmp_path)), "gate")
+
+        assert line.code == "not_onnx" and not ProbePass.objects.exists()
+
+    def test_a_file_that_is_not_in_the_store(self):
+        assert self.failed(an_uploaded_version(), "gate").code == "artifact_missing"
+
+    def test_probe(self, tmp_path):
+        line = self.failed(plain(without_kernel(tmp_path)), "probe")
+
+        assert line.code == "load_failed" and line.facts["provider_asked"] == "CPUExecutionProvider"
+
+    def test_a_crash_in_the_probe(self, tmp_path, monkeypatch):
+        hostile(monkeypatch, "Crashing", where="probe")
+
+        line = self.failed(plain(onnx_models.identity(tmp_path / "m.onnx")), "probe")
+
+        assert line.code == "crashed_signal" and "SIGSEGV" in line.reason
+
+    def test_signature(self, tmp_path):
+        version = fruit.bring_in(
+            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), labels=["unripe", "ripe"]
+        )
+
+        line = self.failed(version, "signature")
+
+        assert line.code == "labels_do_not_fit"
+        assert "2 labels" in line.reason and "'scores' (any x 3)" in line.reason
+
+    def test_warm_up(self, tmp_path):
+        line = self.failed(plain(one_row_at_a_time(tmp_path)), "warmup")
+
+        assert (line.code, line.facts) == ("warm_up_failed", {"max_batch_rows": 64})
+        assert "2 rows" in line.reason and "64 rows" in line.advice
+
+    def test_a_crash_in_the_warm_up(self, tmp_path, monkeypatch):
+        hostile(monkeypatch, "DyingOnRows")
+
+        line = self.failed(plain(onnx_models.identity(tmp_path / "m.onnx")), "warmup")
+
+        assert line.code == "crashed_signal" and "in its warm-up" in line.reason
+
+    def test_a_hang_in_the_warm_up(self, tmp_path, monkeypatch):
+        hostile(monkeypatch, "HangingInRun")
+        monkeypatch.setattr(loading, "WARM_UP_S", 0.5)
+
+        line = self.failed(plain(onnx_models.identity(tmp_path / "m.onnx")), "warmup")
+
+        assert line.code == "timed_out" and "0.5 s" in line.reason
+
+    def test_conformance(self, tmp_path):
+        examples = fruit.examples()
+        examples[0]["expected"]["scores"][1][2] += 0.5
+        version = fruit.bring_in(
+            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=examples
+        )
+
+        line = self.failed(version, "conformance")
+
+        (wrong,) = line.facts["wrong"]
+        assert (line.code, wrong["example"], wrong["output"], wrong["index"]) == (
+            "outputs_differ", 1, "scores", [1, 2],
+        )  # fmt: skip
+        assert f"example 1 output 'scores' at [1, 2] should be {wrong['expected']}" in line.reason
+
+    def test_an_example_that_does_not_fit(self, tmp_path):
+        examples = [{"inputs": {"y": [1]}, "expected": {"scores": [1]}}]
+        version = fruit.bring_in(
+            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=examples
+        )
+
+        assert self.failed(version, "conformance").code == "example_unfit"
+
+    def test_an_example_that_the_runtime_refuses(self, tmp_path, monkeypatch):
+        examples = [{"inputs": {"x": [[666.0, 0, 0, 0]]}, "expected": {"y": [[1]]}}]
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"), with_examples=examples)
+        hostile(monkeypatch, "Answering")
+
+        line = self.failed(version, "conformance")
+
+        assert (line.code, line.facts) == ("run_failed", {"example": 1})
+
+    def test_more_examples_than_there_is_time_for(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(conformance, "BUDGET_S", -1.0)
+        version = fruit.bring_in(
+            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=fruit.examples()
+        )
+
+        assert self.failed(version, "conformance").code == "out_of_time"
+
+
+def test_another_provider_than_the_one_asked_is_told(tmp_path, monkeypatch):
+    """A version that asks for CUDA on a machine without it loads on the CPU, which is slower and no failure."""
+    version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+    wish = SessionOptions(providers=("NoSuchExecutionProvider", "CPUExecutionProvider"))
+
+    run = run_checks(version_id=version.pk, options_for=lambda _: wish, by=an_actor())
+
+    line = lines(run)["probe"]
+    assert (line.state, line.code) == ("passed", "other_provider")
+    assert (line.facts["provider_asked"], line.facts["provider"]) == wish.providers
+
+
+def test_examples_may_be_written_as_rows(tmp_path):
+    rows = fruit.some_rows(2)
+    examples = [
+        {"inputs": {"x": row.tolist()}, "expected": {"scores": scores.tolist()}}
+        for row, scores in zip(rows, fruit.scores_of(rows), strict=True)
+    ]
+    version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=examples)
+
+    assert lines(check(version))["conformance"].facts == {"examples": 2, "wrong": []}
+
+
+def test_a_signature_that_breaks_callers_is_a_warning(tmp_path):
+    model = a_model()
+    first = plain(onnx_models.identity(tmp_path / "1.onnx"), model)
+    check(first)
+    a_split(model, 100)
+    second = plain(onnx_models.identity(tmp_path / "2.onnx", shape=("rows", 5)), model)
+
+    line = lines(check(second))["diff"]
+
+    assert (line.state, line.code, status_of(second)) == ("passed", "breaking", "ready")
+    assert {change["effect"] for change in line.facts["changes"]} == {"breaking"}
+    assert f"breaks callers of {first}" in line.reason and line.advice
+
+
+class TestOnce:
+    def test_a_version_that_is_being_checked_is_left_alone(self, tmp_path):
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        start_run(version_id=version.pk, runtime_version="1", by=an_actor())
+
+        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
+        assert CheckRun.objects.count() == 1
+
+    def test_a_version_that_failed_is_not_checked_again_by_a_message_that_comes_twice(self, tmp_path):
+        version = plain(garbage(tmp_path))
+        check(version)
+
+        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
+        assert CheckRun.objects.count() == 1
+
+    def test_a_version_that_failed_for_its_surroundings_is_ready_when_they_are_mended(self, tmp_path):
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        path = artifacts.path_of(version.artifact.sha256)
+        away = path.rename(tmp_path / "away")
+        assert check(version).state == "failed"
+        away.rename(path)
+
+        ask_check(version=version, by=an_actor())
+        run = check_version(version_id=version.pk, options_for=options_for, by=an_actor())
+
+        assert (run.number, run.state, status_of(version)) == (2, "passed", "ready")
+        assert not Split.objects.exists()
+
+    def test_a_version_that_is_ready_stays_so_while_it_is_checked_again(self, tmp_path):
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        check(version)
+        path = artifacts.path_of(version.artifact.sha256)
+        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+
+        run = check(version)
+
+        assert (run.number, run.state, status_of(version)) == (2, "failed", "ready")
+
+
+class TestWorkerThatDies:
+    def dead_run(self, version):
+        run = start_run(version_id=version.pk, runtime_version="1", by=an_actor())
+        start_line(run=run, step="gate")
+        CheckRun.objects.filter(pk=run.pk).update(
+            touched_at=timezone.now() - SILENT_AT_MOST - timedelta(minutes=1)
+        )
+        return run
+
+    def test_its_run_is_given_up_and_the_version_checked_by_another(self, tmp_path):
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        self.dead_run(version)
+
+        assert sweep() == 1
+        assert status_of(version) == "checking"
+        run = check(version)
+
+        assert (run.number, run.state, status_of(version)) == (2, "passed", "ready")
+
+    def test_before_the_sweep_nobody_takes_it_over(self, tmp_path):
+        """Negative control: it is the sweep that lets another worker begin."""
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        self.dead_run(version)
+
+        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
+
+    def test_a_worker_that_was_given_up_stops(self, tmp_path, monkeypatch):
+        """It was slow, not dead: what it finds is nobody's any more."""
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        real = loading.probe
+
+        def slow(path, options):
+            CheckRun.objects.update(touched_at=timezone.now() - timedelta(hours=1))
+            sweep()
+            return real(path, options)
+
+        monkeypatch.setattr(loading, "probe", slow)
+
+        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
+        assert (CheckRun.objects.get().reason, status_of(version)) == (
+            "The worker that ran this check went away.", "checking",
+        )  # fmt: skip
+
+    def test_a_fault_of_ours_is_not_held_against_the_version(self, tmp_path, monkeypatch):
+        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+        monkeypatch.setattr(
+            loading,
+            "probe",
+            lambda path, options: loading.ProbeResult("not_started", "No processes left.", "CPU"),
+        )
+
+        with pytest.raises(loading.ProbeNotStarted, match="No processes left"):
+            check(version)
+
+        assert status_of(version) == "checking"
+
+
+def test_the_runtime_is_named_without_loading_it():
+    import onnxruntime
+
+    assert runtime_version() == onnxruntime.__version__

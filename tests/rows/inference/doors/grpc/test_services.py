@@ -1,0 +1,628 @@
+"""The gRPC services over a real connection, and a serving that remembers what it was asked."""
+
+import threading
+import time
+from dataclasses import replace
+
+import grpc
+import numpy as np
+import pytest
+from django.db import DatabaseError
+from django.test import override_settings
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from inference.doors.grpc import server as grpc_server
+from inference.doors.grpc.codes import code_of
+from inference.doors.grpc.generated import open_inference_pb2 as pb
+from inference.doors.grpc.generated import predictor_pb2
+from inference.doors.grpc.server import Address, PortTaken
+from inference.engine.combiner import Priority
+from inference.engine.errors import Cancelled, DeadlineExceeded, Overloaded, WrongRank
+from inference.engine.signature import DTYPES
+from inference.serving import runtime, services
+from registry.access.keys import admit, ring
+from registry.errors import NoLiveVersion
+from roundhouse.problems import status_of
+from tests.rows.inference.doors.fake_serving import FakeServing
+from tests.support.errors import told_errors
+from tests.support.factories import a_key
+from tests.support.wire import packed, unpacked
+
+pytestmark = pytest.mark.django_db
+OIP = "inference.GRPCInferenceService"
+
+
+@pytest.fixture(scope="module")
+def served():
+    with override_settings(PREDICT_BINARY_BYTES=64 << 20):
+        server = grpc_server.start(Address("127.0.0.1", 0), threads=4)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def roomy(settings):
+    settings.PREDICT_BINARY_BYTES = 64 << 20
+    settings.DEFAULT_MODEL = None
+
+
+@pytest.fixture(autouse=True)
+def serving(monkeypatch):
+    fake = FakeServing()
+    fake.install(monkeypatch)
+    return fake
+
+
+def _known_key(*scopes):
+    """A key that the server's threads need not look up: they do not see this test's transaction."""
+    text = a_key(*scopes)[1]
+    admit(text)
+    return text
+
+
+@pytest.fixture
+def call(served):
+    ring.clear()
+    key = _known_key()
+    channel = grpc.insecure_channel(
+        f"127.0.0.1:{served.port}", options=[("grpc.max_receive_message_length", -1)]
+    )
+
+    def ask(method, request, answer, *, key=key, timeout=10, **metadata):
+        service, _, name = method.rpartition("/")
+        ask_it = channel.unary_unary(
+            f"/{service or OIP}/{name}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=answer.FromString,
+        )
+        given = {
+            "authorization": f"Bearer {key}",
+            **{name.replace("_", "-"): text for name, text in metadata.items()},
+        }
+        response, made = ask_it.with_call(request, metadata=tuple(given.items()), timeout=timeout)
+        ask.trailing = dict(made.trailing_metadata())
+        return response
+
+    ask.channel = channel
+    yield ask
+    channel.close()
+    ring.clear()
+
+
+def _infer(model="scores", **more):
+    tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 2])
+    raw = more.pop("raw", np.array([[1, 2]], np.float32).tobytes())
+    return pb.ModelInferRequest(model_name=model, inputs=[tensor], raw_input_contents=[raw], **more)
+
+
+def _parameter(**choice):
+    return pb.InferParameter(**choice)
+
+
+def test_server_calls_need_no_key(call, serving):
+    assert call("ServerLive", pb.ServerLiveRequest(), pb.ServerLiveResponse, key="").live
+    assert call("ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse, key="").ready
+    serving.is_ready = False
+    assert not call("ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse, key="").ready
+
+
+def test_describing_calls(call):
+    server = call("ServerMetadata", pb.ServerMetadataRequest(), pb.ServerMetadataResponse)
+    model = call("ModelMetadata", pb.ModelMetadataRequest(name="scores"), pb.ModelMetadataResponse)
+    config = call("ModelConfig", pb.ModelConfigRequest(name="scores"), pb.ModelConfigResponse).config
+    (stats,) = call(
+        "ModelStatistics", pb.ModelStatisticsRequest(name="scores"), pb.ModelStatisticsResponse
+    ).model_stats
+    index = call("RepositoryIndex", pb.RepositoryIndexRequest(), pb.RepositoryIndexResponse).models
+
+    assert (server.name, "classification" in server.extensions) == ("roundhouse", True)
+    assert (model.platform, list(model.versions), list(model.inputs[0].shape)) == (
+        "onnx_onnxv1",
+        ["1", "2"],
+        [-1, 2],
+    )
+    assert (config.max_batch_size, config.input[0].data_type, list(config.output[0].dims)) == (32, 11, [3])
+    assert (
+        stats.inference_count,
+        stats.inference_stats.compute_infer.ns,
+        stats.batch_stats[0].batch_size,
+    ) == (4, 8_000_000, 4)
+    assert abs(stats.last_inference - time.time() * 1000) < 60_000
+    assert [(model.version, model.state) for model in index] == [("1", "READY"), ("2", "UNAVAILABLE")]
+    assert call("ModelReady", pb.ModelReadyRequest(name="scores", version="1"), pb.ModelReadyResponse).ready
+
+
+@pytest.mark.parametrize("datatype", DTYPES)
+def test_every_datatype_travels_raw_both_ways(call, datatype):
+    array = np.array([["a", "ÿ"]], object) if datatype == "BYTES" else np.array([[0, 1]], DTYPES[datatype])
+    tensor = pb.ModelInferRequest.InferInputTensor(name=f"in_{datatype}", datatype=datatype, shape=[1, 2])
+    request = pb.ModelInferRequest(
+        model_name="echo", inputs=[tensor], raw_input_contents=[packed(array, datatype)]
+    )
+
+    answer = call("ModelInfer", request, pb.ModelInferResponse)
+
+    (output,), (raw,) = answer.outputs, answer.raw_output_contents
+    assert (output.name, output.datatype, list(output.shape)) == (f"out_{datatype}", datatype, [1, 2])
+    assert not output.HasField("contents")
+    assert unpacked(raw, datatype).tolist() == array.ravel().tolist()
+
+
+CONTENTS = {
+    "BOOL": ("bool_contents", [True, False]), "INT8": ("int_contents", [-1, 2]), "INT16": ("int_contents", [-300, 2]),
+    "INT32": ("int_contents", [-1, 2**31 - 1]), "INT64": ("int64_contents", [-(2**63), 2]),
+    "UINT8": ("uint_contents", [0, 255]), "UINT16": ("uint_contents", [0, 65535]),
+    "UINT32": ("uint_contents", [0, 2**32 - 1]), "UINT64": ("uint64_contents", [0, 2**64 - 1]),
+    "FP32": ("fp32_contents", [0.5, -1.0]), "FP64": ("fp64_contents", [0.1, 1e300]),
+    "BYTES": ("bytes_contents", [b"a", "ÿ".encode()]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("datatype", "field", "values"), [(name, *rest) for name, rest in CONTENTS.items()], ids=CONTENTS.keys()
+)
+def test_typed_contents_are_read(call, datatype, field, values):
+    tensor = pb.ModelInferRequest.InferInputTensor(
+        name=f"in_{datatype}",
+        datatype=datatype,
+        shape=[1, 2],
+        contents=pb.InferTensorContents(**{field: values}),
+    )
+
+    answer = call(
+        "ModelInfer", pb.ModelInferRequest(model_name="echo", inputs=[tensor]), pb.ModelInferResponse
+    )
+
+    expected = [value.decode() if isinstance(value, bytes) else value for value in values]
+    assert unpacked(answer.raw_output_contents[0], datatype).tolist() == expected
+
+
+def test_what_the_caller_wants_reaches_serving(call, serving):
+    request = _infer(
+        model_version="2", id="mine",
+        parameters={"timeout": _parameter(int64_param=2_000_000), "priority": _parameter(uint64_param=2),
+                    "country": _parameter(string_param="fr")},
+        outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name="y")],
+    )  # fmt: skip
+
+    answer = call("ModelInfer", request, pb.ModelInferResponse, x_routing_key="k", timeout=60)
+    (made,) = serving.calls
+
+    assert (answer.id, answer.model_name, answer.model_version) == ("mine", "scores", "2")
+    assert answer.parameters["request_id"].string_param == call.trailing["x-request-id"] == "rid-1"
+    assert (answer.parameters["arm"].string_param, answer.parameters["split"].int64_param) == ("A", 7)
+    assert (made.version, made.outputs, made.routing_key) == (2, ["y"], "k")
+    assert (made.within_s, made.priority, made.fields["country"]) == (2.0, Priority.BULK, "fr")
+
+
+def test_fields_that_the_protocol_does_not_know_are_passed_over(call):
+    """As its other servers do: field 900 is nobody's, or belongs to an extension that this server lacks."""
+    infer = call.channel.unary_unary(f"/{OIP}/ModelInfer")
+    unknown = bytes([0xA2, 0x38, 0x01]) + b"3"  # field 900, one byte of text
+    authorization = (("authorization", f"Bearer {_known_key()}"),)
+
+    raw = infer(_infer().SerializeToString() + unknown, metadata=authorization, timeout=10)
+
+    assert pb.ModelInferResponse.FromString(raw).model_version == "1"
+
+
+def test_deadline_is_the_calls_own(call, serving):
+    call("ModelInfer", _infer("scores@canary"), pb.ModelInferResponse, timeout=3)
+    call("ModelInfer", _infer(), pb.ModelInferResponse, timeout=None)
+    near, none = serving.calls
+
+    assert 2.0 < near.within_s < 3.1  # gRPC rounds up what is left
+    assert (near.alias, none.within_s) == ("canary", 5.0)
+
+
+def test_classification(call):
+    output = pb.ModelInferRequest.InferRequestedOutputTensor(
+        name="y", parameters={"classification": _parameter(int64_param=2)}
+    )
+
+    answer = call("ModelInfer", _infer(outputs=[output]), pb.ModelInferResponse)
+
+    assert unpacked(answer.raw_output_contents[0], "BYTES").tolist() == ["3.0:2:c", "2.0:1:b"]
+    assert (answer.outputs[0].datatype, list(answer.outputs[0].shape)) == ("BYTES", [1, 2])
+
+
+def test_a_tensor_beyond_grpcs_usual_limit(call):
+    x = np.ones((1_000_000, 2), np.float32)
+    tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=x.shape)
+    request = pb.ModelInferRequest(model_name="scores", inputs=[tensor], raw_input_contents=[x.tobytes()])
+
+    answer = call("ModelInfer", request, pb.ModelInferResponse)
+
+    assert len(answer.raw_output_contents[0]) == 12_000_000
+
+
+@pytest.mark.parametrize(
+    "packing", [grpc.Compression.NoCompression, grpc.Compression.Gzip], ids=["plain", "gzip"]
+)
+def test_a_message_beyond_the_limit_is_refused_however_it_is_packed(call, serving, packing):
+    infer = call.channel.unary_unary(f"/{OIP}/ModelInfer")
+    message = _infer(raw=bytes(66 << 20)).SerializeToString()
+
+    with pytest.raises(grpc.RpcError) as caught:
+        infer(message, timeout=30, compression=packing)
+
+    assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
+    assert serving.calls == []
+
+
+def _tensor(**change):
+    return pb.ModelInferRequest.InferInputTensor(
+        **{"name": "x", "datatype": "FP32", "shape": [1, 2], **change}
+    )
+
+
+def _request(*tensors, raw=(), **more):
+    return pb.ModelInferRequest(model_name="scores", inputs=tensors, raw_input_contents=raw, **more)
+
+
+RAW = [b"\0" * 8]
+FLOATS = pb.InferTensorContents(fp32_contents=[1, 2])
+REFUSED = {
+    "no-such-model": (_infer("nobody"), StatusCode.NOT_FOUND, "unknown_model"),
+    "no-model": (_infer(""), StatusCode.NOT_FOUND, "unknown_model"),
+    "version-in-words": (_infer(model_version="new"), StatusCode.NOT_FOUND, "not_found"),
+    "fewer-raw": (_request(_tensor(), _tensor(name="z"), raw=RAW), StatusCode.INVALID_ARGUMENT, "bad_request"),
+    "more-raw": (_request(_tensor(), raw=RAW * 2), StatusCode.INVALID_ARGUMENT, "bad_request"),
+    "raw-and-contents": (_request(_tensor(contents=FLOATS), raw=RAW), StatusCode.INVALID_ARGUMENT, "bad_tensor"),
+    "raw-too-short": (_request(_tensor(), raw=[b"1234567"]), StatusCode.INVALID_ARGUMENT, "bad_tensor"),
+    "negative-shape": (_request(_tensor(shape=[-1, -2]), raw=RAW), StatusCode.INVALID_ARGUMENT, "bad_tensor"),
+    "same-name": (_request(_tensor(), _tensor(), raw=RAW * 2), StatusCode.INVALID_ARGUMENT, "bad_request"),
+    "no-name": (_request(_tensor(name=""), raw=RAW), StatusCode.INVALID_ARGUMENT, "bad_request"),
+    "no-datatype": (_request(_tensor(datatype=""), raw=RAW), StatusCode.INVALID_ARGUMENT, "bad_tensor"),
+    "no-contents": (_request(_tensor()), StatusCode.INVALID_ARGUMENT, "bad_tensor"),
+    "wrong-field": (
+        _request(_tensor(contents=pb.InferTensorContents(fp64_contents=[1, 2]))),
+        StatusCode.INVALID_ARGUMENT, "bad_tensor",
+    ),
+    "typed-half": (_request(_tensor(datatype="FP16", contents=FLOATS)), StatusCode.INVALID_ARGUMENT, "bad_tensor"),
+    "beyond-int8": (
+        _request(_tensor(datatype="INT8", contents=pb.InferTensorContents(int_contents=[1, 128]))),
+        StatusCode.INVALID_ARGUMENT, "wrong_dtype",
+    ),
+    "unknown-tensor": (_request(_tensor(name="q"), raw=RAW), StatusCode.INVALID_ARGUMENT, "missing_tensor"),
+    "unknown-output": (
+        _infer(outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name="z")]),
+        StatusCode.INVALID_ARGUMENT, "unknown_output",
+    ),
+    "shared-memory": (
+        _request(_tensor(parameters={"shared_memory_region": pb.InferParameter(string_param="r")})),
+        StatusCode.INVALID_ARGUMENT, "bad_parameter",
+    ),
+    "sequence": (
+        _infer(parameters={"sequence_id": pb.InferParameter(int64_param=4)}), StatusCode.INVALID_ARGUMENT, "bad_parameter"
+    ),
+    "too-many": (_request(*[_tensor()] * 257), StatusCode.INVALID_ARGUMENT, "bad_request"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_", "code", "word"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_does_not_fit_is_refused_with_its_reason(call, request_, code, word):
+    with pytest.raises(grpc.RpcError) as caught:
+        call("ModelInfer", request_, pb.ModelInferResponse)
+
+    assert caught.value.code() is code
+    assert dict(caught.value.trailing_metadata())["x-error-code"] == word
+    assert caught.value.details().endswith(".")
+
+
+SERVINGS = {
+    "overloaded": (Overloaded(), StatusCode.UNAVAILABLE),
+    "no-live-version": (NoLiveVersion(), StatusCode.UNAVAILABLE),
+    "deadline": (DeadlineExceeded(), StatusCode.DEADLINE_EXCEEDED),
+    "wrong-rank": (WrongRank("Input 'x' has 1 axis."), StatusCode.INVALID_ARGUMENT),
+    "database": (DatabaseError("secret dsn"), StatusCode.UNAVAILABLE),
+    "planted": (RuntimeError("secret path"), StatusCode.INTERNAL),
+}
+
+
+@pytest.mark.parametrize(("error", "code"), SERVINGS.values(), ids=SERVINGS.keys())
+def test_what_serving_raises(call, serving, error, code):
+    serving.error = error
+
+    with pytest.raises(grpc.RpcError) as caught:
+        call("ModelInfer", _infer(), pb.ModelInferResponse)
+
+    assert caught.value.code() is code
+    assert "secret" not in caught.value.details()
+
+
+def test_every_error_has_a_code():
+    for kind in told_errors():
+        status, code = status_of(kind()), code_of(kind)
+        assert code is not None, kind
+        # Deadlines have a code of their own, and a caller's cancellation is nobody's fault.
+        ours = {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED}
+        assert (status == 503) == (code in ours), kind
+
+
+@pytest.mark.parametrize("name", ["config", "file:1/model.onnx"])
+def test_a_load_takes_nothing_from_its_caller(call, serving, name):
+    given = {name: pb.ModelRepositoryParameter(bytes_param=b"x")}
+    request = pb.RepositoryModelLoadRequest(model_name="scores", parameters=given)
+
+    with pytest.raises(grpc.RpcError) as caught:
+        call("RepositoryModelLoad", request, pb.RepositoryModelLoadResponse, key=_known_key("registry.write"))
+
+    assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+    assert dict(caught.value.trailing_metadata())["x-error-code"] == "bad_parameter"
+    assert f"'{name}'" in caught.value.details()
+    assert serving.control == []
+
+
+@pytest.mark.parametrize("key", ["", "nonsense"], ids=["none", "nonsense"])
+def test_strangers_learn_nothing(call, serving, key):
+    asked = {
+        "ModelInfer": _infer(), "ModelMetadata": pb.ModelMetadataRequest(name="scores"),
+        "ServerMetadata": pb.ServerMetadataRequest(),
+        "ModelReady": pb.ModelReadyRequest(name="scores"), "ModelConfig": pb.ModelConfigRequest(name="scores"),
+        "ModelStatistics": pb.ModelStatisticsRequest(), "RepositoryIndex": pb.RepositoryIndexRequest(),
+        "RepositoryModelLoad": pb.RepositoryModelLoadRequest(model_name="scores"),
+        "RepositoryModelUnload": pb.RepositoryModelUnloadRequest(model_name="scores"),
+        "roundhouse.Predictor/Predict": predictor_pb2.FeaturesRequest(),
+        "roundhouse.ModelService/Predict": predictor_pb2.PredictRequest(),
+        "roundhouse.ModelService/BatchPredict": predictor_pb2.BatchPredictRequest(),
+    }  # fmt: skip
+
+    for method, request in asked.items():
+        with pytest.raises(grpc.RpcError) as caught:
+            call(method, request, pb.ModelInferResponse, key=key)
+        assert caught.value.code() is StatusCode.UNAUTHENTICATED, method
+    assert serving.calls == serving.control == []
+
+
+def test_keys_do_what_their_scopes_say(call, serving):
+    predictor, reader, writer = (
+        _known_key(scope) for scope in ("predict", "registry.read", "registry.write")
+    )
+    load = (
+        "RepositoryModelLoad",
+        pb.RepositoryModelLoadRequest(model_name="scores"),
+        pb.RepositoryModelLoadResponse,
+    )
+    infer = ("ModelInfer", _infer(), pb.ModelInferResponse)
+
+    for key, denied in ((predictor, load), (reader, infer), (reader, load)):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(*denied, key=key)
+        assert caught.value.code() is StatusCode.PERMISSION_DENIED
+    call(*infer, key=predictor)
+    call(*load, key=writer)
+    assert [(verb, model) for verb, model, _ in serving.control] == [("load", "scores")]
+
+
+def test_calls_that_are_not_served_say_so(call):
+    with pytest.raises(grpc.RpcError) as caught:
+        call("SystemSharedMemoryStatus", pb.ServerLiveRequest(), pb.ServerLiveResponse)
+
+    assert caught.value.code() is StatusCode.UNIMPLEMENTED
+
+
+def _stream(call):
+    return call.channel.stream_stream(
+        f"/{OIP}/ModelStreamInfer",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=pb.ModelStreamInferResponse.FromString,
+    )
+
+
+def test_a_stream_answers_each_request_and_survives_a_bad_one(call):
+    key = _known_key()
+    requests = iter([_infer(id="1"), _infer("nobody", id="2"), _infer(id="3")])
+
+    answers = list(_stream(call)(requests, metadata=(("authorization", f"Bearer {key}"),), timeout=10))
+
+    assert [answer.infer_response.id for answer in answers] == ["1", "2", "3"]
+    assert [bool(answer.error_message) for answer in answers] == [False, True, False]
+
+
+def test_streams_leave_threads_for_others(call):
+    metadata = (("authorization", f"Bearer {_known_key()}"),)
+    may_end = threading.Event()
+
+    def held():
+        yield _infer()
+        may_end.wait(10)
+
+    streams = [_stream(call)(held(), metadata=metadata, timeout=10) for _ in range(2)]
+    try:
+        assert [next(stream).error_message for stream in streams] == ["", ""]
+        with pytest.raises(grpc.RpcError) as caught:
+            next(_stream(call)(iter([_infer()]), metadata=metadata, timeout=10))
+        assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
+        assert call("ModelInfer", _infer(), pb.ModelInferResponse).model_name == "scores"
+    finally:
+        may_end.set()
+    assert [list(stream) for stream in streams] == [[], []]
+    assert len(list(_stream(call)(iter([_infer()]), metadata=metadata, timeout=10))) == 1
+
+
+class TestPredictor:
+    def features(self, call, *values, **metadata):
+        request = predictor_pb2.FeaturesRequest(features=values)
+        return call("roundhouse.Predictor/Predict", request, predictor_pb2.FeaturesResponse, **metadata)
+
+    def test_classification(self, call):
+        answer = self.features(call, 1, 2, x_model="scores")
+
+        assert (answer.prediction, answer.confidence, list(answer.outputs)) == (2, 3, [1, 2, 3])
+        assert call.trailing["x-request-id"] == "rid-1"
+
+    def test_the_default_model_answers_where_none_is_named(self, call, serving, settings):
+        settings.DEFAULT_MODEL = "scores@champion"
+
+        self.features(call, 1, 2)
+
+        assert (serving.calls[0].route.slug, serving.calls[0].alias) == ("scores", "champion")
+
+    @pytest.mark.parametrize(
+        ("metadata", "code"),
+        [
+            ({}, StatusCode.NOT_FOUND),
+            ({"x_model": "nobody"}, StatusCode.NOT_FOUND),
+            ({"x_model": "pair"}, StatusCode.INVALID_ARGUMENT),
+        ],
+        ids=["none-named", "unknown", "two-outputs"],
+    )
+    def test_who_cannot_answer(self, call, metadata, code):
+        with pytest.raises(grpc.RpcError) as caught:
+            self.features(call, 1, 2, **metadata)
+
+        assert caught.value.code() is code
+
+    def test_a_row_of_another_length_is_refused(self, call):
+        with pytest.raises(grpc.RpcError) as caught:
+            self.features(call, 1, 2, 3, x_model="scores")
+
+        assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+
+
+class TestModelService:
+    def test_predict_keeps_the_shape(self, call, serving):
+        request = predictor_pb2.PredictRequest(input=[1, 2, 3, 4], shape=[2, 2])
+
+        answer = call(
+            "roundhouse.ModelService/Predict", request, predictor_pb2.PredictResponse, x_model="scores"
+        )
+
+        assert (list(answer.output), list(answer.shape)) == ([1, 2, 3, 3, 4, 7], [2, 3])
+
+    def test_shape_and_numbers_must_agree(self, call):
+        request = predictor_pb2.PredictRequest(input=[1, 2, 3], shape=[2, 2])
+
+        with pytest.raises(grpc.RpcError) as caught:
+            call("roundhouse.ModelService/Predict", request, predictor_pb2.PredictResponse, x_model="scores")
+
+        assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+
+    def batch(self, call, *shapes, version="1"):
+        requests = [predictor_pb2.PredictRequest(input=range(rows * 2), shape=[rows, 2]) for rows in shapes]
+        request = predictor_pb2.BatchPredictRequest(requests=requests)
+        answer = call(
+            "roundhouse.ModelService/BatchPredict",
+            request,
+            predictor_pb2.BatchPredictResponse,
+            x_model="scores",
+            x_model_version=version,
+        )
+        return [list(response.shape) for response in answer.responses], answer.responses
+
+    def test_a_batch_is_one_run_and_each_request_gets_its_own_rows(self, call, serving):
+        shapes, responses = self.batch(call, 1, 3, 2)
+
+        assert shapes == [[1, 3], [3, 3], [2, 3]]
+        assert list(responses[2].output) == [0, 1, 1, 2, 3, 5]
+        assert len(serving.calls) == 1
+
+    def test_requests_of_a_batch_run_apart_where_rows_must_not_share_a_run(self, call, serving, monkeypatch):
+        described = serving.describe
+        monkeypatch.setattr(services, "describe", lambda *asked: replace(described(*asked), merged_rows=1))
+
+        shapes, responses = self.batch(call, 1, 3, 2)
+
+        assert shapes == [[1, 3], [3, 3], [2, 3]]
+        assert list(responses[2].output) == [0, 1, 1, 2, 3, 5]
+        assert [len(made.inputs["x"]) for made in serving.calls] == [1, 3, 2]
+
+    def test_a_batch_is_cut_where_more_rows_would_share_a_run_than_were_proven(
+        self, call, serving, monkeypatch
+    ):
+        described = serving.describe
+        monkeypatch.setattr(services, "describe", lambda *asked: replace(described(*asked), merged_rows=4))
+
+        assert self.batch(call, 1, 3, 2, 2, 9)[0] == [[1, 3], [3, 3], [2, 3], [2, 3], [9, 3]]
+        assert [len(made.inputs["x"]) for made in serving.calls] == [4, 4, 9]
+
+    def test_a_batch_that_another_version_answered_is_run_again_apart(self, call, serving):
+        """A split may give the call to a version whose rows must not share a run."""
+        shapes, _ = self.batch(call, 1, 3, 2, version="")
+
+        assert shapes == [[1, 3], [3, 3], [2, 3]]
+        assert [len(made.inputs["x"]) for made in serving.calls] == [6, 1, 3, 2]
+
+    def test_an_empty_batch_is_answered_empty(self, call, serving):
+        assert self.batch(call)[0] == []
+        assert serving.calls == []
+
+
+def test_health(call, serving, served):
+    def status(service):
+        stub = health_pb2_grpc.HealthStub(call.channel)
+        return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status
+
+    served._health.look()
+    assert {status(""), status(OIP), status("roundhouse.Predictor")} == {
+        health_pb2.HealthCheckResponse.SERVING
+    }
+    serving.is_ready = False
+    served._health.look()
+    assert status(OIP) == health_pb2.HealthCheckResponse.NOT_SERVING
+    with pytest.raises(grpc.RpcError) as caught:
+        status("nobody")
+    assert caught.value.code() is StatusCode.NOT_FOUND
+
+
+def test_reflection_names_services_and_their_messages(call):
+    database = ProtoReflectionDescriptorDatabase(call.channel)
+
+    assert set(database.get_services()) == {
+        OIP, "roundhouse.Predictor", "roundhouse.ModelService", "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }  # fmt: skip
+    file = database.FindFileContainingSymbol("inference.ModelInferRequest")
+    assert file.package == "inference"
+    assert database.FindFileContainingSymbol("grpc.health.v1.Health").package == "grpc.health.v1"
+
+
+def test_a_taken_port_is_named(served):
+    with pytest.raises(PortTaken, match=str(served.port)):
+        grpc_server.GrpcServer(Address("127.0.0.1", served.port), threads=1)
+
+
+def test_two_servers_share_a_port_where_both_say_so(serving, settings):
+    first = grpc_server.start(Address("127.0.0.1", 0, is_shared=True), threads=1)
+    second = grpc_server.start(Address("127.0.0.1", first.port, is_shared=True), threads=1)
+
+    assert second.port == first.port
+    first.stop()
+    second.stop()
+
+
+def test_caller_that_hangs_up_is_withdrawn(call, served, serving, monkeypatch):
+    asked, withdrawn = threading.Event(), threading.Event()
+
+    def predict(made):
+        made.cancellation.bind(withdrawn.set)
+        asked.set()
+        assert withdrawn.wait(10)
+        raise Cancelled
+
+    monkeypatch.setattr(services, "predict", predict)
+    with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
+        infer = channel.unary_unary(
+            f"/{OIP}/ModelInfer",
+            lambda message: message.SerializeToString(),
+            pb.ModelInferResponse.FromString,
+        )
+        future = infer.future(_infer(), metadata=(("authorization", f"Bearer {_known_key()}"),), timeout=20)
+        assert asked.wait(10)
+        future.cancel()
+
+        assert withdrawn.wait(10)
+
+
+def test_old_routes_are_told(call, monkeypatch):
+    call("ModelInfer", _infer(), pb.ModelInferResponse)
+    fresh = call.trailing
+    monkeypatch.setattr(runtime, "stale_s", lambda: 42)
+
+    call("ModelInfer", _infer(), pb.ModelInferResponse)
+
+    assert "x-roundhouse-stale" not in fresh
+    assert call.trailing["x-roundhouse-stale"] == "42"

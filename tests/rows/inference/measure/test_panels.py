@@ -1,0 +1,268 @@
+"""Figures as the pages show them: of arms, of minutes, of hours."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from inference.measure import merging, selectors
+from inference.measure.models import ArmMinute
+from inference.measure.words import latency, per_second, percent
+from registry.access.policies import Role
+from registry.record.audit import Subject
+from registry.record.events import emit
+from tests.support.factories import a_live_model, a_person, a_split
+
+NOW = timezone.now().replace(minute=30, second=30, microsecond=0)
+END = NOW.replace(second=0)
+
+
+@pytest.fixture(autouse=True)
+def half_past(monkeypatch):
+    monkeypatch.setattr(selectors.timezone, "now", lambda: NOW)
+
+
+@pytest.fixture
+def page(client, db):
+    client.force_login(a_person(Role.OPERATOR))
+
+    def read(row, **query):
+        kind = row._meta.model_name
+        text = client.get(reverse(f"admin:registry_{kind}_change", args=[row.pk]), query).content.decode()
+        return text.partition('id="rh-measured"')[2].partition("</section>")[0]
+
+    return read
+
+
+def measured(
+    model, number, *, ago, ok=0, errors=0, refused=0, bucket=40, process="one", letter=None, split=1
+):
+    """Count for a version that many minutes ago."""
+    version = model.versions.get(number=number)
+    known = {
+        arm.version_id: arm.letter for one in model.splits.filter(number=split) for arm in one.arms.all()
+    }
+    ArmMinute.objects.create(
+        minute=END - timedelta(minutes=ago), process=process, model_id=model.pk, split=split,
+        arm=known[version.pk] if letter is None else letter, version_id=version.pk, ok=ok, errors=errors,
+        refused=refused, seconds=0.0, buckets={str(bucket): ok} if ok else {},
+    )  # fmt: skip
+
+
+def cells(text, table):
+    """The rows of a table as texts."""
+    body = text.partition(table)[2].partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in body.split("</tr>")]
+    return [[" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row] for row in rows if row]
+
+
+def test_the_table_of_arms_adds_processes_up_and_compares_shares(page):
+    model = a_live_model(80, 20)
+    for process in ("one", "two"):
+        measured(model, 1, ago=3, ok=300, process=process)
+        measured(model, 2, ago=2, ok=95, errors=5, refused=100, bucket=60, process=process)
+
+    rows = cells(page(model), "rh-arms")
+
+    assert [row[:6] for row in rows] == [
+        ["version 1 split 1", "80 %", "60.0 %", "600 0.17 a second", "0 % 0 failed", "0"],
+        ["version 2 split 1", "20 %", "40.0 %", "400 0.11 a second", "5.0 % 10 failed", "200"],
+    ]
+    assert rows[0][6:] == ["1 ms"] * 3
+    assert rows[1][6:] == ["33 ms"] * 3
+
+
+def test_what_callers_named_is_told_apart_and_takes_no_share(page):
+    model = a_live_model(100)
+    measured(model, 1, ago=1, ok=10)
+    measured(model, 1, ago=1, ok=30, letter="")
+
+    rows = cells(page(model), "rh-arms")
+
+    assert [row[:4] for row in rows] == [
+        ["version 1 split 1", "100 %", "100 %", "10 0.0028 a second"],
+        ["version 1 named by its callers", "–", "–", "30 0.0083 a second"],
+    ]
+
+
+def test_older_splits_keep_their_own_lines(page):
+    model = a_live_model(50, 50)
+    measured(model, 1, ago=9, ok=10)
+    a_split(model, 10, 90)
+    measured(model, 1, ago=1, ok=10, split=2)
+
+    rows = cells(page(model), "rh-arms")
+
+    assert [row[:2] for row in rows] == [["version 1 split 2", "10 %"], ["version 1 split 1", "50 %"]]
+
+
+def test_each_minute_has_a_line_newest_first(page):
+    model = a_live_model(50, 50)
+    for ago, ok in ((3, 60), (1, 120)):
+        measured(model, 1, ago=ago, ok=ok)
+    measured(model, 2, ago=1, ok=40)
+
+    rows = cells(page(model), "rh-each")
+
+    def at(ago):
+        return f"{END - timedelta(minutes=ago):%H:%M}"
+
+    assert [row[:5] for row in rows] == [
+        [at(1), "1", "75.0 %", "120", "2"],
+        [at(1), "2", "25.0 %", "40", "0.67"],
+        [at(3), "1", "100 %", "60", "1"],
+    ]
+
+
+@pytest.mark.parametrize(("period", "expected"), [("hour", 10), ("day", 30), ("week", 60), ("nonsense", 10)])
+def test_periods_are_switched_by_a_link(page, period, expected):
+    model = a_live_model(100)
+    measured(model, 1, ago=5, ok=10)
+    measured(model, 1, ago=3 * 60, ok=20)
+    measured(model, 1, ago=50 * 60, ok=30)
+
+    text = page(model, figures=period)
+
+    assert cells(text, "rh-arms")[0][3].startswith(f"{expected} ")
+    assert "?figures=day#rh-measured" in text
+
+
+@pytest.mark.parametrize("period", ["hour", "day", "week"])
+def test_a_page_says_the_same_before_and_after_merging(page, monkeypatch, period):
+    model = a_live_model(50, 50)
+    for ago in (1, 5, 70, 71, 300, 2 * 24 * 60 + 100, 2 * 24 * 60 + 101):
+        for process in ("one", "two"):
+            measured(model, 1, ago=ago, ok=ago, process=process, bucket=30 + ago % 20)
+            measured(model, 2, ago=ago, ok=7, errors=1, process=process)
+    before = page(model, figures=period)
+
+    merging.merge_measurements()
+
+    assert page(model, figures=period) == before
+
+
+def test_a_version_shows_its_own_arms_only(page):
+    model = a_live_model(80, 20)
+    measured(model, 1, ago=3, ok=300)
+    measured(model, 2, ago=3, ok=100)
+
+    text = page(model.versions.get(number=2))
+
+    assert [row[:3] for row in cells(text, "rh-arms")] == [["version 2 split 1", "20 %", "25.0 %"]]
+    assert [row[1] for row in cells(text, "rh-each")] == ["2"]
+    assert "p50, p95, p99" in text
+
+
+def test_the_page_says_how_new_its_figures_are(page):
+    model = a_live_model(100)
+    measured(model, 1, ago=4, ok=1)
+
+    text = page(model)
+
+    assert f"ended at <b>{END - timedelta(minutes=3):%H:%M}</b> (UTC)" in text
+    assert "at most its last minute" in text
+
+
+def test_the_page_says_what_a_killed_process_took_with_it(page):
+    model = a_live_model(100)
+    said = "The web process 42 on steamer ended without signing off."
+    for kind in ("web", "worker"):
+        with transaction.atomic():
+            data = {"kind": kind, "last_seen": (END - timedelta(seconds=20)).isoformat()}
+            emit(
+                "worker_lost",
+                subject=Subject("engine", kind, kind),
+                data=data,
+                summary=said.replace("web", kind),
+            )
+
+    text = page(model)
+
+    assert said in text
+    assert f"from {END - timedelta(minutes=1):%H:%M} on is in no figure" in text
+    assert "worker process" not in text  # it counts nothing that a page shows
+
+
+def test_empty_pages_say_what_to_do(page):
+    never, lately = a_live_model(100), a_live_model(100)
+    measured(lately, 1, ago=100, ok=1)
+
+    assert "Try it" in page(never)
+    assert f"{END - timedelta(minutes=100):%H:%M}</b>" in page(lately)
+    assert "Nobody asked" in page(lately)
+
+
+def test_a_measurement_outlives_its_version_on_the_page(page):
+    model = a_live_model(100)
+    measured(model, 1, ago=1, ok=5)
+    ArmMinute.objects.update(version_id=10**9)
+
+    assert cells(page(model), "rh-arms")[0][0] == "a version that is gone split 1"
+
+
+def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
+    busy, failing, idle = (a_live_model(100, slug=slug) for slug in ("busy", "failing", "idle"))
+    for ago in range(1, 61):
+        measured(busy, 1, ago=ago, ok=600)
+    measured(failing, 1, ago=2, ok=90, errors=10)
+
+    text = client.get(reverse("admin:index")).content.decode()
+    rows = {row[0]: row for row in cells(text, "rh-models")}
+
+    assert rows["busy"][2:4] == ["10", "0 %"]
+    assert "between 1 ms and 1 ms, last 1 ms" in rows["busy"][4]
+    assert rows["failing"][2:4] == ["0.33", "10.0 %"]
+    assert rows["idle"][2:5] == ["0", "–", "nobody asked"]
+    assert idle.slug == "idle"
+
+
+def test_home_asks_the_same_however_much_was_measured(client, page, django_assert_max_num_queries):
+    for _ in range(10):
+        model = a_live_model(50, 50)
+        for ago in (1, 2, 3):
+            measured(model, 1, ago=ago, ok=5)
+            measured(model, 2, ago=ago, ok=5)
+
+    with django_assert_max_num_queries(20):
+        client.get(reverse("admin:index"))
+
+
+@pytest.mark.parametrize("kind", ["model", "version"])
+def test_a_page_asks_the_same_however_many_arms_there_were(client, page, kind, django_assert_max_num_queries):
+    model = a_live_model(50, 50)
+    measured(model, 1, ago=1, ok=5)
+    for split in range(2, 8):
+        a_split(model, 10 * split, 100 - 10 * split)
+        measured(model, 1, ago=1, ok=5, split=split)
+        measured(model, 2, ago=2, ok=5, split=split)
+    row = model if kind == "model" else model.versions.get(number=1)
+    page(row)
+
+    with django_assert_max_num_queries(42 if kind == "model" else 32):
+        page(row)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0 %"), (1, "100 %"), (0.9997, "100 %"), (0.5, "50.0 %"), (0.0042, "0.42 %"), (1e-6, "< 0.01 %")]
+)  # fmt: skip
+def test_a_share_in_words(value, text):
+    assert percent(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.000012, "0.012 ms"), (0.0025, "2.5 ms"), (0.033, "33 ms"), (0.3, "300 ms"), (2.5, "2.5 s"),
+     (300, "300 s")]
+)  # fmt: skip
+def test_a_latency_in_words(value, text):
+    assert latency(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.026, "0.026"), (9.17, "9.2"), (12.34, "12.3"), (50, "50"), (12345, "12,345")],
+)
+def test_a_rate_in_words(value, text):
+    assert per_second(value) == text

@@ -1,0 +1,308 @@
+"""Two processes' worth of executors, one worker's consumer, and an engine whose runs the tests can hold."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from django.db import connection
+
+from inference.engine import errors as engine
+from inference.engine.combiner import Priority
+from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
+from inference.serving import runtime as runtime_module
+from inference.serving.executors.workers import broker, pools
+from inference.serving.executors.workers.answering import Answering
+from inference.serving.executors.workers.consumer import BatchConsumer
+from inference.serving.executors.workers.executor import ThroughWorkers
+from inference.serving.executors.workers.messages import Ask, read_reply
+from inference.serving.executors.workers.packing import pack
+from inference.serving.executors.workers.session import Post
+from inference.serving.routes import read_table
+from inference.serving.runtime import Runtime
+from registry.catalogue import artifacts
+from tests.support.engines import an_engine, holding, silence
+from tests.support.factories import a_model, a_split, a_version
+from tests.support.processes import wait_until
+from tests.support.proofs import record_proof
+
+pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
+PATIENCE_S = 20
+ROW = {"x": [[1.0, 2.0, 3.0, 4.0]]}
+
+
+@pytest.fixture
+def version():
+    made = a_version(a_model("twice"), file=artifacts.store([b"twice"]))
+    record_proof(made.artifact.sha256)
+    a_split(made.model, 100)
+    return made
+
+
+@pytest.fixture
+def model():
+    return FakeModel()
+
+
+@pytest.fixture
+def worker(redis_server, version, model, monkeypatch):
+    """A worker's runtime and its threads for batches, in this process."""
+    with broker.redis_client(redis_server.url) as client:
+        client.flushall()
+    runtime = Runtime(FakeBackend({version.artifact.sha256: model}))
+    runtime.start()
+    monkeypatch.setattr(runtime_module, "_runtime", runtime)
+    consumer = BatchConsumer(redis_server.url, pool="infer", threads=8).start()
+    yield runtime
+    consumer.stop(PATIENCE_S)
+    runtime.stop()
+
+
+@pytest.fixture
+def executors(redis_server):
+    """Two processes that ask."""
+    posts = [Post(redis_server.url) for _ in range(2)]
+    for post in posts:
+        wait_until(lambda post=post: post.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
+    made = [ThroughWorkers(post) for post in posts]
+    yield made
+    for executor in made:
+        executor.close(timeout_s=PATIENCE_S)
+
+
+def ask(executor, runtime, inputs=ROW, within_s=PATIENCE_S, **more):
+    target = runtime.find("twice", None).choose()
+    try:
+        return executor.infer(target, inputs, deadline=time.monotonic() + within_s, **more)
+    finally:
+        connection.close()  # most callers are threads of the test's own
+
+
+def told_to_merge(executors, version, rows=64):
+    """Workers have reported up to how many rows of several requests they run together."""
+    an_engine(holding(version, merged_rows=rows), kind="worker", pool="infer")
+    for executor in executors:
+        executor.look_after()
+
+
+def test_answer_is_the_one_that_the_engine_gives(worker, executors):
+    there = ask(executors[0], worker)
+    here = worker.infer(worker.find("twice", None).choose(), ROW, deadline=time.monotonic() + 5)
+
+    np.testing.assert_array_equal(there.outputs["y"], here.outputs["y"])
+    assert there.outputs["y"].dtype == here.outputs["y"].dtype
+
+
+def test_nothing_shares_a_message_that_no_worker_says_it_may_merge(worker, executors, version):
+    target = worker.find("twice", None).choose()
+    told_to_merge(executors[:1], version)
+    an_engine(holding(version, merged_rows=1), kind="worker", pool="infer")
+    executors[1].look_after()
+
+    assert executors[0].merged_rows(target) == 64
+    assert executors[1].merged_rows(target) == 1
+
+
+def test_merging_ends_within_a_look(worker, executors, version):
+    target = worker.find("twice", None).choose()
+    told_to_merge(executors, version)
+    ask(executors[0], worker)
+    batcher = executors[0]._batcher(executors[0]._version(target), Priority.LIVE)
+    assert batcher._rules.merges
+
+    an_engine(holding(version, merged_rows=1), kind="worker", pool="infer")
+    executors[0].look_after()
+
+    assert not batcher._rules.merges
+
+
+def test_flag_of_numbers_that_are_not_finite_is_kept(worker, executors):
+    assert ask(executors[0], worker, {"x": [[NOT_A_NUMBER, 0, 0, 0]]}).non_finite
+    assert not ask(executors[0], worker).non_finite
+
+
+def test_requests_of_several_processes_run_as_one(worker, executors, model, version):
+    """While a run is held, what each process may send waits together, and all else goes in few messages."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold_the_first(rows):
+        if not held.is_set():
+            held.set()
+            assert release.wait(PATIENCE_S)
+
+    def at_worker():
+        return worker.meters()[version.pk].depth
+
+    told_to_merge(executors, version)
+    model.on_run = hold_the_first
+    with ThreadPoolExecutor(17) as callers:
+        asked = [callers.submit(ask, executors[0], worker)]
+        assert held.wait(PATIENCE_S)
+        for executor in executors:
+            executor._batcher(executor._version(worker.find("twice", None).choose()), Priority.LIVE).resize(2)
+        for count, executor in enumerate((executors[0], executors[1], executors[1]), start=1):
+            asked.append(callers.submit(ask, executor, worker))
+            wait_until(lambda count=count: at_worker() == count, within_s=PATIENCE_S, what="message is there")
+        asked += [callers.submit(ask, executors[index % 2], worker) for index in range(13)]
+        wait_until(lambda: _waiting(executors) == 13, within_s=PATIENCE_S, what="all have asked")
+        release.set()
+        answers = [caller.result(PATIENCE_S) for caller in asked]
+
+    meters = worker.meters()[version.pk]
+    messages = sum(executor.meters()[version.pk].batches for executor in executors)
+    assert len(answers) == 17
+    assert meters.rows == 17
+    assert messages < 17
+    assert meters.batches <= messages - 2  # the three that waited at the worker were one run
+
+
+def _waiting(executors):
+    return sum(meters.depth for executor in executors for meters in executor.meters().values())
+
+
+def test_bad_request_fails_alone(worker, executors, model):
+    held, release = threading.Event(), threading.Event()
+
+    def hold_the_first(rows):
+        if not held.is_set():
+            held.set()
+            assert release.wait(PATIENCE_S)
+
+    model.on_run = hold_the_first
+    with ThreadPoolExecutor(5) as callers:
+        first = callers.submit(ask, executors[0], worker)
+        assert held.wait(PATIENCE_S)
+        bad = callers.submit(ask, executors[0], worker, {"x": [[POISON, 0, 0, 0]]})
+        good = [callers.submit(ask, executors[0], worker) for _ in range(3)]
+        wait_until(lambda: _waiting(executors) == 4, within_s=PATIENCE_S, what="all have asked")
+        release.set()
+
+        assert [caller.result(PATIENCE_S).outputs["y"][0, 0] for caller in (first, *good)] == [2.0] * 4
+        with pytest.raises(engine.RunFailed):
+            bad.result(PATIENCE_S)
+
+
+def test_wrong_input_is_refused_before_anything_is_sent(worker, executors):
+    with pytest.raises(engine.WrongDimension):
+        ask(executors[0], worker, {"x": [[1.0]]})
+
+
+def _a_batch(version_id, *, within_s, clock):
+    return Ask(
+        batch=uuid4(),
+        attempt=1,
+        lane=f"lane:{uuid4().hex}",
+        version_id=version_id,
+        deadline=clock + within_s,
+        priority=Priority.LIVE,
+        outputs=None,
+        tensors=pack({"x": np.ones((1, 4), np.float32)}),
+        data_key=None,
+    )
+
+
+@pytest.fixture
+def client(redis_server):
+    with broker.redis_client(redis_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def answering(redis_server, worker):
+    return Answering(redis_server.url)
+
+
+def _redis_time(client):
+    seconds, microseconds = client.time()
+    return seconds + microseconds / 1e6
+
+
+def test_expired_batch_is_not_run(answering, client, version, model):
+    runs = []
+    model.on_run = runs.append
+    late = _a_batch(version.pk, within_s=-0.001, clock=_redis_time(client))
+
+    answering.answer(late.to_kwargs())
+
+    assert (runs, client.llen(late.lane), answering.expired) == ([], 0, 1)
+
+
+def test_deadline_is_redis_time_whatever_the_hosts_clocks_say(answering, client, version, monkeypatch):
+    ask = _a_batch(version.pk, within_s=5, clock=_redis_time(client))
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+
+    answering.answer(ask.to_kwargs())
+
+    assert client.llen(ask.lane) == 1
+
+
+def test_batch_whose_tensors_have_gone_is_not_run(answering, client, version):
+    gone = replace(
+        _a_batch(version.pk, within_s=5, clock=_redis_time(client)), tensors=None, data_key="batch:gone"
+    )
+
+    answering.answer(gone.to_kwargs())
+
+    assert (client.llen(gone.lane), answering.expired) == (0, 1)
+
+
+def test_reply_goes_by_itself_and_takes_the_tensors_along(answering, client, version):
+    ask = _a_batch(version.pk, within_s=5, clock=_redis_time(client))
+    client.set("batch:here", ask.tensors)
+
+    answering.answer(replace(ask, tensors=None, data_key="batch:here").to_kwargs())
+
+    assert read_reply(client.lindex(ask.lane, 0)).error is None
+    assert 0 < client.ttl(ask.lane) <= 60
+    assert not client.exists("batch:here")
+
+
+def test_version_that_the_worker_does_not_know_is_said_so(answering, client, version):
+    ask = _a_batch(version.pk + 99, within_s=5, clock=_redis_time(client))
+
+    answering.answer(ask.to_kwargs())
+
+    assert isinstance(read_reply(client.lindex(ask.lane, 0)).error, engine.NotLoaded)
+
+
+UNREADABLE = {
+    "nothing": {},
+    "no id": {"batch": "x"},
+    "tensors are no base64": {"tensors": "?"},
+    "deadline is a text": {"deadline": "soon"},
+    "unknown priority": {"priority": 9},
+    "version is a list": {"version": [1]},
+}
+
+
+@pytest.mark.parametrize("odd", UNREADABLE.values(), ids=UNREADABLE)
+def test_message_that_is_no_batch_is_dropped(answering, client, version, odd):
+    told = {**_a_batch(version.pk, within_s=5, clock=_redis_time(client)).to_kwargs(), **odd} if odd else {}
+
+    answering.answer(told)
+
+    assert not client.keys("lane:*")
+
+
+def test_hostile_tensors_are_an_error_and_not_the_end(answering, client, version):
+    ask = replace(_a_batch(version.pk, within_s=5, clock=_redis_time(client)), tensors=b"RHT1" + b"\xff" * 50)
+
+    answering.answer(ask.to_kwargs())
+
+    assert isinstance(read_reply(client.lindex(ask.lane, 0)).error, engine.RunFailed)
+
+
+def test_what_workers_report_says_who_can_answer(version):
+    workers = an_engine(version, kind="worker", pool="infer")
+    target = read_table().find("twice").choose()
+    elsewhere = replace(target, pool="gpu")
+
+    assert pools.look().is_warm(target)
+    assert pools.look().why_not(target) is None
+    assert "No worker of the pool gpu" in pools.look().why_not(elsewhere)
+
+    silence(workers)
+    assert "No worker of the pool infer" in pools.look().why_not(target)

@@ -1,0 +1,352 @@
+import time
+from collections import Counter
+
+import pytest
+from structlog.testing import capture_logs
+
+from inference.errors import UnknownModel
+from inference.serving import routes
+from inference.serving.routes import EMPTY, RoutesUnreadable, read_revision, read_table
+from registry.catalogue.models import Model, RouteClock
+from registry.catalogue.services import archive_version, edit_model, move_alias, retire_alias
+from registry.errors import NoLiveVersion, NotFound, Stopped
+from registry.traffic.assignment import bucket_of
+from registry.traffic.services import freeze_model, reshuffle, start_model, stop_model
+from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor, an_uploaded_version
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_table_sends_every_key_where_the_split_says():
+    model = a_live_model(70, 30)
+    split = model.splits.get()
+    owners = split.owners()
+
+    table = read_table()
+
+    for key in map(str, range(2_000)):
+        assert table.choose(model.slug, key).version_id == owners[bucket_of(split.salt, key)]
+
+
+def test_without_a_key_every_request_draws_for_itself():
+    model = a_live_model(70, 30)
+    table = read_table()
+
+    counts = Counter(table.choose(model.slug).number for _ in range(4_000))
+
+    assert 0.25 < counts[2] / 4_000 < 0.35
+
+
+@pytest.mark.parametrize("asked", [{"version": 2}, {"alias": "next"}], ids=["number", "alias"])
+def test_a_version_may_be_asked_for_whatever_the_split_says(asked):
+    model = a_live_model(100)
+    second = a_version(model)
+    move_alias(model=model, name="next", version=second, reason="x", by=an_actor())
+
+    target = read_table().choose(model.slug, "any", **asked)
+
+    assert (target.number, target.sha256) == (2, second.artifact.sha256)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"version": 9}, NotFound),
+        ({"version": 2}, NotFound),
+        ({"version": 3}, NotFound),
+        ({"alias": "nobody"}, NotFound),
+        ({"alias": "retired"}, NotFound),
+    ],
+    ids=["no such version", "not ready", "archived", "no such alias", "retired alias"],
+)
+def test_what_cannot_answer_is_not_found(asked, error):
+    model = a_live_model(100)
+    an_uploaded_version(model)
+    third = a_version(model)
+    alias = move_alias(model=model, name="retired", version=third, reason="x", by=an_actor())
+    retire_alias(alias=alias, reason="x", by=an_actor())
+    archive_version(version=third, reason="x", by=an_actor())
+
+    with pytest.raises(error):
+        read_table().choose(model.slug, **asked)
+
+
+def test_an_unknown_model_and_one_without_a_split_have_their_errors():
+    model = a_model()
+    table = read_table()
+
+    with pytest.raises(UnknownModel):
+        table.choose("nobody")
+    with pytest.raises(NoLiveVersion):
+        table.choose(model.slug)
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"version": 1}, {"alias": "champion"}], ids=["split", "number", "alias"]
+)
+def test_a_stopped_model_refuses_everybody_with_the_operators_text(asked):
+    model = a_live_model(100)
+    stop_model(model=model, text="wrong prices", by=an_actor())
+
+    with pytest.raises(Stopped, match="wrong prices"):
+        read_table().choose(model.slug, **asked)
+
+    start_model(model=model, reason="x", by=an_actor())
+    assert read_table().choose(model.slug, **asked).number == 1
+
+
+def test_a_frozen_model_still_answers():
+    model = a_live_model(100)
+    freeze_model(model=model, reason="audit", by=an_actor())
+
+    route = read_table().find(model.slug)
+
+    assert (route.frozen, route.choose().number) == ("audit", 1)
+
+
+def _fields(model, **changes):
+    return edit_model(model=model, changes=changes, by=an_actor())
+
+
+@pytest.mark.parametrize(
+    ("setting", "request_", "key"),
+    [
+        ({}, {"header": "h"}, "h"),
+        ({}, {"fields": {"customer": "c"}, "tenant": "t"}, None),
+        ({"key_source": "field", "key_field": "customer"}, {"fields": {"customer": "c"}}, "c"),
+        ({"key_source": "field", "key_field": "customer"}, {"fields": {"customer": 7}}, "7"),
+        ({"key_source": "field", "key_field": "customer"}, {"fields": {}}, None),
+        ({"key_source": "field", "key_field": "customer"}, {"header": "h", "fields": {"customer": "c"}}, "h"),
+        ({"key_source": "tenant"}, {"tenant": "t"}, "t"),
+        ({"key_source": "tenant"}, {"header": "", "tenant": "t"}, "t"),
+        ({"key_source": "tenant"}, {}, None),
+    ],
+    ids=[
+        "header",
+        "random",
+        "field",
+        "number",
+        "missing",
+        "header first",
+        "tenant",
+        "empty header",
+        "nobody",
+    ],
+)
+def test_where_the_key_comes_from(setting, request_, key):
+    model = a_live_model(100)
+    if setting:
+        _fields(model, **setting)
+
+    assert read_table().find(model.slug).key_of(**request_) == key
+
+
+CHANGES = {
+    "split": lambda model: a_split(model, 50, 50),
+    "stop": lambda model: stop_model(model=model, text="x", by=an_actor()),
+    "freeze": lambda model: freeze_model(model=model, reason="x", by=an_actor()),
+    "salt": lambda model: reshuffle(model=model, reason="x", by=an_actor()),
+    "alias": lambda model: move_alias(
+        model=model, name="next", version=model.versions.get(number=2), reason="x", by=an_actor()
+    ),
+    "version": a_version,
+    "key": lambda model: _fields(model, key_source="tenant"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_change_that_routing_depends_on_moves_the_revision_and_the_route(change):
+    model, other = a_live_model(90, 10), a_live_model(100)
+    before = read_table()
+
+    change(model)
+    after = read_table(before)
+
+    assert read_revision() == after.revision > before.revision
+    assert after.routes[model.slug] != before.routes[model.slug]
+    assert after.routes[other.slug] is before.routes[other.slug]
+    assert after.routes == read_table(EMPTY).routes
+
+
+def test_nothing_changed_is_one_look_at_the_clock_and_one_for_models(django_assert_num_queries):
+    a_live_model(100)
+    table = read_table()
+
+    with django_assert_num_queries(2):
+        assert read_table(table).routes == table.routes
+
+
+@pytest.mark.parametrize("others", [5, 40])
+def test_a_reload_after_one_change_reads_the_same_however_many_models_there_are(
+    others, django_assert_num_queries
+):
+    models = [a_live_model(90, 10) for _ in range(others)]
+    table = read_table()
+    a_split(models[0], 50, 50)
+
+    with django_assert_num_queries(13):
+        read_table(table)
+
+
+def test_a_model_that_changes_while_it_is_read_is_left_as_it_was(monkeypatch):
+    model = a_live_model(90, 10)
+    before = read_table()
+    a_split(model, 50, 50)
+    real = routes._read_splits
+
+    def read_late(ids, serving):
+        found = real(ids, serving)
+        stop_model(model=model, text="just now", by=an_actor())
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(routes, "_read_splits", read_late)
+        mixed = read_table(before)
+
+    assert mixed.routes[model.slug] == before.routes[model.slug]
+    settled = read_table(mixed).routes[model.slug]
+    assert (settled.split, settled.stopped) == (2, "just now")
+
+
+def test_a_database_that_was_put_back_is_read_from_the_start():
+    model = a_live_model(100)
+    ahead = routes.RouteTable(revision=10**6, routes={"ghost": read_table().find(model.slug)})
+
+    table = read_table(ahead)
+
+    assert set(table.routes) == {model.slug}
+
+
+def test_an_empty_database_has_an_empty_table():
+    assert not RouteClock.objects.exists()
+    assert read_table() == routes.RouteTable(0, {})
+
+
+def test_targets_are_those_on_current_splits_shadows_included():
+    model = a_live_model(90, 10)
+    a_version(model)
+    a_split(model, 100, shadows={model.versions.get(number=3): 100})
+
+    assert {target.number for target in read_table().targets()} == {1, 3}
+
+
+def test_choosing_asks_no_database_and_takes_microseconds(django_assert_num_queries):
+    model = a_live_model(90, 10)
+    table = read_table()
+
+    with django_assert_num_queries(0):
+        started = time.perf_counter()
+        for key in range(10_000):
+            table.choose(model.slug, str(key))
+        spent = time.perf_counter() - started
+
+    assert spent / 10_000 < 0.001
+    assert Model.objects.count() == 1
+
+
+def test_split_that_is_set_between_two_looks_is_found_by_the_next_reading(monkeypatch):
+    model = a_live_model(50, 50)
+    splits = routes.Split
+
+    class SetMeanwhile:
+        @property
+        def objects(self):
+            monkeypatch.setattr(routes, "Split", splits)
+            a_split(model, 10, 90)
+            return splits.objects
+
+    monkeypatch.setattr(routes, "Split", SetMeanwhile())
+
+    table = routes.read_table()
+
+    assert model.slug not in table.routes
+    assert routes.read_table(table).find(model.slug).split == 2
+
+
+def _odd_config(model):
+    model.versions.update(task_config=["garbage"])
+
+
+def _odd_labels(model):
+    model.versions.update(task_config={"labels": 5})
+
+
+def _odd_buckets(model):
+    model.splits.update(buckets="z" * 10_000)
+
+
+@pytest.fixture(params=[_odd_config, _odd_labels, _odd_buckets], ids=["config", "labels", "buckets"])
+def spoil(request):
+    return request.param
+
+
+def test_rows_that_make_no_sense_keep_only_their_own_model_as_it_was(spoil):
+    models = [a_live_model(50, 50) for _ in range(5)]
+    before = read_table()
+    odd, *others = models
+    spoil(odd)
+    for model in models:
+        _fields(model, key_source="tenant")
+
+    with capture_logs() as logs:
+        after = read_table(before)
+
+    assert after.routes[odd.slug] == before.routes[odd.slug]
+    assert [after.routes[model.slug].key_source for model in others] == ["tenant"] * 4
+    assert after.unreadable == {odd.pk}
+    assert {line["model_id"] for line in logs} <= {odd.pk}
+    with pytest.raises(RoutesUnreadable):
+        after.check_readable()
+
+
+def test_a_process_that_starts_has_all_other_routes(spoil):
+    odd, other = a_live_model(100), a_live_model(100)
+    spoil(odd)
+
+    table = read_table()
+
+    assert set(table.routes) == {other.slug}
+    assert table.unreadable == {odd.pk}
+
+
+def test_rows_that_were_put_right_are_read_without_another_change():
+    model = a_live_model(100)
+    _odd_config(model)
+    table = read_table()
+
+    model.versions.update(task_config={})
+    table = read_table(table)
+
+    assert table.find(model.slug).split == 1
+    table.check_readable()
+
+
+def test_a_stop_reaches_a_model_whose_rows_make_no_sense(spoil):
+    model = a_live_model(100)
+    before = read_table()
+    spoil(model)
+    stop_model(model=model, text="wrong prices", by=an_actor())
+
+    with pytest.raises(Stopped, match="wrong prices"):
+        read_table(before).choose(model.slug)
+
+
+def test_where_all_are_read_at_once_one_odd_row_keeps_all_from_being_read(spoil, monkeypatch):
+    """The control: without the search for the one that cannot be read."""
+    monkeypatch.setattr(routes, "_read_readable", routes._read_routes)
+    odd, other = a_live_model(100), a_live_model(100)
+    spoil(odd)
+    if spoil is _odd_buckets:  # seen without an error
+        assert set(read_table().routes) == {other.slug}
+        return
+
+    with pytest.raises((AttributeError, TypeError)):
+        read_table()
+
+
+def test_a_route_read_by_itself_says_that_its_rows_make_no_sense():
+    model = a_live_model(100)
+    _odd_buckets(model)
+
+    with pytest.raises(RoutesUnreadable):
+        routes.read_route(model.slug)

@@ -1,0 +1,290 @@
+"""The runtime of a process: what it loads, what it answers, when it wants to be replaced."""
+
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from inference.checks import proofs
+from inference.checks.models import ProbePass
+from inference.checks.proofs import Proof
+from inference.engine import errors as engine
+from inference.engine.batch_proof import BatchProof
+from inference.engine.fake import HANG, FakeBackend, FakeModel
+from inference.errors import Loading, Stopping
+from inference.serving import runtime as runtime_module
+from inference.serving.plans import session_options
+from inference.serving.runtime import Runtime, nothing
+from inference.serving.stewarding.steward import Steward
+from registry import loops
+from registry.catalogue import artifacts
+from registry.catalogue.models import ServingSettings, Version
+from registry.catalogue.services import change_serving, edit_model
+from registry.errors import NoLiveVersion
+from registry.loops import Backoff
+from registry.traffic.models import WHOLE
+from registry.traffic.services import set_split
+from tests.support.factories import a_model, a_split, a_version, an_actor
+from tests.support.importing import import_live
+from tests.support.processes import ROOT, wait_until
+from tests.support.proofs import record_proof
+
+pytestmark = pytest.mark.django_db(transaction=True)
+EXAMPLE = ROOT / "examples" / "ripeness" / "model.onnx"
+ROW = {"features": [[0.2, 0.8, 0.3]]}
+
+
+def _import(**options) -> Version:
+    return import_live(slug="ripeness", path=EXAMPLE, options=session_options(), **options)
+
+
+@pytest.fixture
+def runtime():
+    runtimes = []
+
+    def build(*arguments, **options):
+        runtimes.append(Runtime(*arguments, **options))
+        runtimes[-1].start()
+        return runtimes[-1]
+
+    yield build
+    for started in runtimes:
+        started.stop()
+
+
+def _ask(runtime, row=ROW):
+    target = runtime.find("ripeness", None).choose()
+    return target.number, runtime.infer(target, row, deadline=time.monotonic() + 5)
+
+
+def test_live_version_is_warm_before_it_is_ready(runtime):
+    _import()
+
+    started = runtime()
+
+    assert (started.report().state, started.report().warm_versions) == ("ready", 1)
+    assert _ask(started)[0] == 1
+
+
+def test_nothing_live_is_ready_too(runtime):
+    a_model("ripeness")
+
+    started = runtime()
+
+    assert started.report().can_predict
+    with pytest.raises(NoLiveVersion):
+        started.find("ripeness", None).choose()
+
+
+def test_new_split_is_followed_and_old_version_let_go(runtime):
+    _import()
+    started = runtime()
+    second = _import()
+
+    set_split(model=second.model, arms={second: WHOLE}, reason="better", by=an_actor())
+    started.refresh()
+
+    assert _ask(started)[0] == 2
+    assert started.report().warm_versions == 1
+
+
+def test_runtime_upgrade_probes_again(runtime):
+    """The proof names the runtime; without one for this runtime, the file goes through the child again."""
+    _import()
+    ProbePass.objects.update(runtime_version="0.0.1")
+
+    started = runtime()
+
+    assert _ask(started)[0] == 1
+    assert ProbePass.objects.count() == 2
+
+
+def test_changed_file_is_not_served_and_others_are(runtime):
+    version = _import()
+    import_live(
+        slug="other",
+        path=ROOT / "examples" / "demand" / "model.onnx",
+        options=session_options(),
+    )
+    path = artifacts.path_of(version.artifact.sha256)
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+
+    started = runtime()
+
+    with pytest.raises(Loading, match="cannot be loaded"):
+        _ask(started)
+    assert started.report().warm_versions == 1
+    assert started.infer(
+        started.find("other", None).choose(),
+        {"hour": [[0.5]], "warmth": [[0.5]]},
+        deadline=time.monotonic() + 5,
+    )
+
+
+def _limit_runs_to(version, *, soft_limit_s):
+    change_serving(version=version, changes={"soft_limit_s": soft_limit_s}, reason="test", by=an_actor())
+
+
+def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, monkeypatch):
+    version = _import()
+    record_proof(version.artifact.sha256)
+    _limit_runs_to(version, soft_limit_s=0.02)
+    monkeypatch.setattr(runtime_module, "_DRAIN_S", 0.05)
+    model = FakeModel(honours_soft_limit=False)
+    replaced = threading.Event()
+    started = runtime(FakeBackend({version.artifact.sha256: model}), replace_process=replaced.set)
+    caller = threading.Thread(target=_ask_quietly, args=(started, {"x": [[HANG, 0, 0, 0]]}))
+    caller.start()
+
+    try:
+        assert replaced.wait(20)
+        assert started.report().state == "draining"
+        assert not started.report().can_predict
+        with pytest.raises(Stopping):
+            started.check_answers(None)
+    finally:
+        model.released.set()
+        caller.join()
+
+
+def _ask_quietly(runtime, row):
+    with suppress(engine.EngineError, Stopping):
+        _ask(runtime, row)
+
+
+def test_run_that_ends_at_its_soft_limit_replaces_nothing(runtime, monkeypatch):
+    """Negative control of the test above."""
+    version = _import()
+    record_proof(version.artifact.sha256)
+    _limit_runs_to(version, soft_limit_s=0.02)
+    replaced = threading.Event()
+    started = runtime(FakeBackend({version.artifact.sha256: FakeModel()}), replace_process=replaced.set)
+
+    with pytest.raises(engine.RunTimedOut):
+        _ask(started, {"x": [[HANG, 0, 0, 0]]})
+
+    assert not replaced.is_set()
+    assert started.report().can_predict
+
+
+@pytest.fixture
+def odd_settings(monkeypatch):
+    """One of three live Models has serving settings that make no sense."""
+    monkeypatch.setattr("registry.catalogue.artifacts.path_of", lambda sha256: EXAMPLE)
+    monkeypatch.setattr(Backoff, "after", lambda self, failures: 0.01)
+    versions = [a_version(a_model(slug)) for slug in ("bad", "good", "better")]
+    for version in versions:
+        record_proof(version.artifact.sha256)
+        a_split(version.model, 100)
+    ServingSettings.objects.filter(version=versions[0]).update(values=["garbage"])
+    backend = FakeBackend({version.artifact.sha256: FakeModel() for version in versions})
+    return versions, backend
+
+
+def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(runtime, odd_settings):
+    versions, backend = odd_settings
+
+    started = runtime(backend)
+
+    assert started.report().can_predict
+    assert [started.is_warm(started.target(version.pk)) for version in versions] == [False, True, True]
+    wait_until(lambda: "steward" in {one.name for one in loops.failing()}, within_s=20, what="its report")
+
+    new = a_version(versions[1].model)
+    record_proof(new.artifact.sha256)
+    backend.models[new.artifact.sha256] = FakeModel()
+    a_split(versions[1].model, 100, versions=[new])
+    wait_until(lambda: started.find("good", None).split == 2, within_s=20, what="the next split")
+    wait_until(lambda: started.is_warm(started.target(new.pk)), within_s=20, what="its version")
+
+
+def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime, odd_settings):
+    (bad, good, _better), backend = odd_settings
+    ServingSettings.objects.filter(version=bad).update(values={})
+    started = runtime(backend)
+    Version.objects.filter(pk=bad.pk).update(task_config=["garbage"])
+
+    for model in (bad.model, good.model):
+        edit_model(model=model, changes={"key_source": "tenant"}, by=an_actor())
+
+    wait_until(lambda: started.find("good", None).key_source == "tenant", within_s=20, what="the change")
+    assert started.find("bad", None).key_source == "random"
+    assert started.find("bad", None).split == 1
+    wait_until(
+        lambda: "unreadable routes" in {one.name for one in loops.failing()}, within_s=20, what="its report"
+    )
+    assert started.stale_s() == 0
+    Version.objects.filter(pk=bad.pk).update(task_config={})
+    wait_until(lambda: started.find("bad", None).key_source == "tenant", within_s=20, what="its recovery")
+    wait_until(lambda: loops.failing() == [], within_s=20, what="the end of the report")
+
+
+def test_where_versions_are_held_together_only_one_keeps_all_from_starting(
+    runtime, odd_settings, monkeypatch
+):
+    """The control: without the second try, one by one."""
+    monkeypatch.setattr(Steward, "hold", lambda steward, targets: steward._executor.hold(frozenset(targets)))
+
+    with pytest.raises(AttributeError):
+        runtime(odd_settings[1])
+
+
+class TestDeadlinesOfColdVersions:
+    """Whoever asks for a version that is not in memory waits no longer than they said, whatever it waits for."""
+
+    @pytest.fixture
+    def cold(self, monkeypatch):
+        """A version that answers only when it is asked for by number, and whose load is held until the test lets it go."""
+        monkeypatch.setattr("registry.catalogue.artifacts.path_of", lambda sha256: EXAMPLE)
+        version = a_version(a_model("cold"))
+        record_proof(version.artifact.sha256)
+        backend = Held({version.artifact.sha256: FakeModel()})
+        started = Runtime(backend, wanted=nothing)
+        started.start()
+        yield started, version, backend.gate
+        backend.gate.set()
+        started.stop()
+
+    def ask(self, started, version, within_s):
+        target = started.find("cold", None).choose(version=version.number)
+        return started.infer(target, {"x": [[1, 2, 3, 4]]}, deadline=time.monotonic() + within_s)
+
+    def test_a_load_is_waited_for_no_longer(self, cold):
+        started, version, gate = cold
+
+        with pytest.raises(engine.StillLoading):
+            self.ask(started, version, 0.05)
+        with pytest.raises(engine.StillLoading):
+            started.signature(started.find("cold", None).choose(version=version.number), timeout_s=0.05)
+
+        gate.set()
+        assert self.ask(started, version, 20).outputs["y"].tolist() == [[2, 4, 6, 8]]
+
+    def test_a_proof_is_waited_for_no_longer(self, cold, monkeypatch):
+        started, version, gate = cold
+        gate.set()
+        proven = Proof(record_proof(version.artifact.sha256), BatchProof(8, "proven", "x", 65_536))
+        ProbePass.objects.all().delete()
+        made = threading.Event()
+        monkeypatch.setattr(proofs, "_proof_of", lambda *_: made.wait(20) and proven)
+
+        with pytest.raises(engine.StillLoading):
+            self.ask(started, version, 0.05)
+
+        made.set()
+        assert self.ask(started, version, 20).outputs["y"].tolist() == [[2, 4, 6, 8]]
+        assert started.merged_rows(started.find("cold", None).choose(version=version.number)) == 8
+
+
+class Held(FakeBackend):
+    """Loads nothing until the gate is open."""
+
+    def __init__(self, models):
+        super().__init__(models)
+        self.gate = threading.Event()
+
+    def load(self, path, options):
+        assert self.gate.wait(20)
+        self.models.setdefault(path.name, next(iter(self.models.values())))
+        return super().load(path, options)

@@ -1,0 +1,421 @@
+"""The panel "Try it" of a Model's and a version's page: what it shows, what it asks, and for whom."""
+
+import html
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from inference.measure.selectors import arms_between
+from inference.serving import request_id, runtime
+from inference.serving.plans import session_options
+from inference.try_it.views import MAX_BYTES
+from registry.access.policies import Role
+from registry.catalogue import services as catalogue
+from registry.catalogue.models import Model
+from registry.traffic.services import stop_model
+from tests.support.browser import chromium, log_in, open_page
+from tests.support.factories import (
+    PASSWORD,
+    SIGNATURE,
+    a_file,
+    a_key,
+    a_live_model,
+    a_model,
+    a_person,
+    a_split,
+    a_version,
+    an_actor,
+    an_uploaded_version,
+)
+from tests.support.importing import import_live
+from tests.support.onnx_models import identity
+from tests.support.processes import ROOT
+
+pytestmark = pytest.mark.django_db
+SAMPLE = json.loads((ROOT / "examples" / "ripeness" / "sample.json").read_text())
+TOO_LARGE = {
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [None, 3, 224, 224]}],
+    "outputs": SIGNATURE["outputs"],
+}
+EVIL = "<img src=x onerror=window.__ran=1>"
+
+
+@pytest.fixture
+def live(transactional_db):
+    """A version that answers, in a process that holds it."""
+    version = import_live(
+        slug="ripeness",
+        path=ROOT / "examples" / "ripeness" / "model.onnx",
+        options=session_options(),
+    )
+    runtime.start()
+    yield version
+    runtime.stop()
+
+
+@pytest.fixture
+def sign_in(client):
+    def sign_in(*roles, **more):
+        client.force_login(a_person(*roles, **more))
+
+    return sign_in
+
+
+def _ask(client, row, body=SAMPLE, *, query="", content_type="application/json", **headers):
+    address = reverse(f"try-{row._meta.model_name}", args=[row.pk]) + query
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.generic("POST", address, data, content_type, headers=headers)
+
+
+def _page(client, row):
+    return client.get(
+        reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk])
+    ).content.decode()
+
+
+def _panel(client, row):
+    """The panel alone, as words."""
+    (panel,) = re.findall(
+        r'<section class="rh-card" aria-labelledby="rh-try">.*?</section>', _page(client, row), re.S
+    )
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", panel)).split())
+
+
+class TestAsking:
+    def test_the_model_answers_by_its_split(self, client, live, sign_in):
+        sign_in(Role.OPERATOR)
+
+        response = _ask(client, live.model)
+
+        body = response.json()
+        assert response.status_code == 200
+        assert (body["model"], body["version"], body["arm"], body["split"]) == ("ripeness", 1, "a", 1)
+        assert body["request_id"] == response["X-Request-ID"]
+        assert len(body["outputs"]["probabilities"]) == len(SAMPLE["inputs"]["features"])
+
+    def test_the_version_answers_by_its_number(self, client, live, sign_in):
+        sign_in(Role.OPERATOR)
+
+        body = _ask(client, live).json()
+
+        assert (body["version"], body["arm"]) == (1, "")
+
+    def test_the_routing_key_decides_as_it_does_for_callers(self, client, live, sign_in):
+        sign_in(Role.OPERATOR)
+
+        told = _ask(client, live.model, **{"X-Routing-Key": "anna"}).json()
+
+        assert request_id.read(told["request_id"]).key_hash == request_id.hash_of("anna")
+
+    def test_a_check_runs_nothing(self, client, live, sign_in):
+        sign_in(Role.OPERATOR)
+
+        told = [_ask(client, row, query="?dry_run=1").json() for row in (live.model, live)]
+
+        assert [(one["valid"], one["version"]) for one in told] == [(True, 1), (True, 1)]
+        assert not any(meters.batches for meters in runtime.started().meters().values())
+
+    def test_what_is_sent_is_counted_and_what_is_checked_is_not(self, client, live, sign_in):
+        sign_in(Role.OPERATOR)
+        for row in (live.model, live.model, live):
+            _ask(client, row)
+        _ask(client, live.model, {"inputs": {}})
+        _ask(client, live.model, query="?dry_run=1")
+        runtime.stop()
+
+        now = timezone.now()
+        arms = arms_between(
+            model_id=live.model_id, start=now - timedelta(minutes=5), end=now + timedelta(minutes=5)
+        )
+
+        assert [(arm.arm, arm.ok, arm.errors, arm.refused) for arm in arms] == [("", 1, 0, 0), ("a", 2, 0, 1)]
+
+    def test_every_example_of_the_panel_is_answered(self, client, live, sign_in):
+        sign_in(Role.OPERATOR)
+
+        for row in (live.model, live):
+            bodies = re.findall(r'data-body="([^"]*)"', _page(client, row))
+            statuses = [_ask(client, row, html.unescape(body).encode()).status_code for body in bodies]
+            assert statuses == [200] * 4
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("body", "status", "code"),
+        [
+            (b"{", 400, "bad_body"),
+            ({"rows": []}, 422, "not_a_prediction"),
+            ({"inputs": {"features": [[1, 2]]}}, 422, "wrong_dimension"),
+            (b" " * (MAX_BYTES + 1), 413, "body_too_large"),
+        ],
+        ids=["not-json", "no-form", "shape", "too-large"],
+    )
+    def test_a_wrong_request_is_refused_as_the_api_does(self, client, live, sign_in, body, status, code):
+        sign_in(Role.OPERATOR)
+
+        response = _ask(client, live.model, body)
+
+        assert (response.status_code, response.json()["code"]) == (status, code)
+        assert response["Content-Type"] == "application/problem+json"
+        assert response.json()["detail"].endswith(".")
+
+    def test_the_wrong_field_is_named(self, client, live, sign_in):
+        sign_in(Role.OPERATOR)
+
+        (error,) = _ask(client, live.model, {"inputs": {"features": [[1, 2]]}}).json()["errors"]
+
+        assert error["pointer"] == "#/inputs/features"
+        assert error["expected"]
+
+    @pytest.mark.parametrize(
+        "content_type", ["", "text/plain", "application/octet-stream", "multipart/form-data"]
+    )
+    def test_only_json_is_read(self, client, live, sign_in, content_type):
+        sign_in(Role.OPERATOR)
+
+        assert _ask(client, live.model, content_type=content_type).status_code == 415
+
+    def test_a_process_without_a_runtime_says_so(self, client, sign_in):
+        model = a_live_model(100)
+        sign_in(Role.OPERATOR)
+
+        response = _ask(client, model)
+
+        assert (response.status_code, response.json()["code"]) == (503, "stopping")
+        assert response.json()["detail"] == "This process serves no predictions."
+
+
+class TestWhoMayAsk:
+    @pytest.mark.parametrize(
+        ("role", "status"),
+        [(Role.VIEWER, 403), (Role.OPERATOR, 200), (Role.APPROVER, 200), (Role.ADMIN, 200)],
+    )
+    def test_roles(self, client, live, sign_in, role, status):
+        sign_in(role)
+
+        assert [_ask(client, row).status_code for row in (live.model, live)] == [status, status]
+
+    @pytest.mark.parametrize("headers", [False, True], ids=["nobody", "key"])
+    def test_only_people_who_are_logged_in(self, client, live, headers):
+        given = {"Authorization": f"Bearer {a_key()[1]}"} if headers else {}
+
+        response = _ask(client, live.model, **given)
+
+        assert response.status_code == 302
+        assert response["Location"].startswith("/admin/login/")
+
+    def test_who_reaches_other_models_finds_nothing_here(self, client, live, sign_in):
+        sign_in(Role.OPERATOR, models=[a_model().pk])
+
+        answers = [_ask(client, row) for row in (live.model, live)]
+
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert not any("ripeness" in answer.content.decode() for answer in answers)
+
+    def test_who_reaches_this_model_is_answered(self, client, live, sign_in):
+        sign_in(Role.OPERATOR, models=[live.model_id])
+
+        assert [_ask(client, row).status_code for row in (live.model, live)] == [200, 200]
+
+    def test_a_page_elsewhere_cannot_make_a_browser_ask(self, live):
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(a_person(Role.OPERATOR))
+        token, *_ = re.findall(r'csrfmiddlewaretoken" value="([^"]+)"', _page(client, live))
+
+        refused, answered = _ask(client, live.model), _ask(client, live.model, **{"X-CSRFToken": token})
+
+        assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
+        assert answered.status_code == 200
+
+
+class TestPanel:
+    def test_an_operator_may_send_and_a_viewer_may_look(self, client, sign_in):
+        model = a_live_model(100)
+
+        for row in (model, model.versions.get()):
+            sign_in(Role.OPERATOR)
+            assert "Send" in _panel(client, row)
+            sign_in(Role.VIEWER)
+            assert "ask an administrator for the role operator" in _panel(client, row)
+            assert "data-check" not in _page(client, row)
+
+    def test_the_example_is_of_the_version_with_the_largest_share(self, client, sign_in):
+        model = a_live_model(30, 70)
+        sign_in(Role.OPERATOR)
+
+        assert "The example is version 2’s" in _panel(client, model)
+        assert "Asks version 1 by its number" in _panel(client, model.versions.get(number=1))
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ({}, "each request is dealt anew"),
+            ({"key_source": "field", "key_field": EVIL}, f"it comes from the field {EVIL}"),
+            ({"key_source": "tenant"}, "You have none"),
+        ],
+        ids=["random", "field", "tenant"],
+    )
+    def test_the_routing_key_is_explained(self, client, sign_in, settings, said):
+        model = a_live_model(100)
+        catalogue.edit_model(model=model, changes=settings, by=an_actor())
+        sign_in(Role.OPERATOR)
+
+        assert EVIL not in _page(client, model)
+        assert said in html.unescape(_page(client, model))
+        assert "Routing key" not in _panel(client, model.versions.get())
+
+    def test_a_stopped_model_says_what_callers_are_told(self, client, sign_in):
+        model = a_live_model(100)
+        stop_model(model=model, text=EVIL, by=an_actor())
+        sign_in(Role.OPERATOR)
+
+        for row in (model, model.versions.get()):
+            assert f"Callers are told: {EVIL}" in html.unescape(_page(client, row)).replace("<b>", "")
+            assert EVIL not in _page(client, row)
+            assert "Send" not in _panel(client, row)
+
+    def test_without_a_live_version_there_is_nobody_to_ask(self, client, sign_in):
+        model = a_model()
+        sign_in(Role.OPERATOR)
+
+        assert "has no version that is ready" in _panel(client, model)
+        version = a_version(model)
+        assert "No version of" in _panel(client, model)
+        assert reverse("admin:registry_version_change", args=[version.pk]) in _page(client, model)
+
+    def test_a_version_that_is_not_ready_says_what_to_do(self, client, sign_in):
+        by = an_actor()
+        sign_in(Role.OPERATOR)
+        waiting, ready = an_uploaded_version(), a_version()
+        checking = catalogue.start_check(version=an_uploaded_version(), by=by)
+        failing = catalogue.start_check(version=an_uploaded_version(), by=by)
+        failed = catalogue.fail_check(version=failing, failure="an operator is missing", by=by)
+        archived = catalogue.archive_version(version=ready, reason="old", by=by)
+
+        assert "waits for its check" in _panel(client, waiting)
+        assert "waits for its check" in _panel(client, checking)
+        assert "an operator is missing" in _panel(client, failed)
+        assert "Bring it back" in _panel(client, archived)
+
+    def test_what_nobody_can_type_shows_the_signature(self, client, sign_in):
+        by, model = an_actor(), a_model()
+        version = catalogue.register_version(model=model, file=a_file(), by=by)
+        version = catalogue.start_check(version=version, by=by)
+        version = catalogue.pass_check(version=version, signature=TOO_LARGE, by=by)
+        a_split(model, 100)
+        sign_in(Role.OPERATOR)
+
+        for row in (version, Model.objects.get(pk=model.pk)):
+            assert "too large to type" in _panel(client, row)
+            assert "any × 3 × 224 × 224" in _panel(client, row)
+
+
+@pytest.mark.browser
+class TestInABrowser:
+    """Typed, sent, read; and whatever is told stays text."""
+
+    @pytest.fixture
+    def echo(self, transactional_db, tmp_path):
+        """A Model that gives back what it is told, with a title that would rather be a picture."""
+        path = identity(tmp_path / "echo.onnx", "BYTES", ("rows",))
+        version = import_live(slug="echo", title=EVIL, path=path, options=session_options())
+        runtime.start()
+        yield version
+        runtime.stop()
+
+    @pytest.fixture
+    def opened(self, live_server, echo):
+        a_person(Role.OPERATOR, username="typist")
+        addresses = {
+            "model": reverse("admin:registry_model_change", args=[echo.model_id]),
+            "version": reverse("admin:registry_version_change", args=[echo.pk]),
+        }
+        url = live_server.url.replace("localhost", "127.0.0.1")
+        with chromium() as browser:
+            page, complaints = open_page(browser)
+            log_in(page, url, "typist", PASSWORD)
+
+            def open_(name):
+                page.goto(url + addresses[name])
+                page.wait_for_load_state("networkidle")
+                return page
+
+            yield open_, complaints
+
+    @pytest.mark.parametrize("name", ["model", "version"])
+    def test_typing_and_ctrl_enter_shows_the_answer(self, opened, name):
+        open_, complaints = opened
+        page = open_(name)
+        shown = page.input_value("#rh-try-body")
+
+        page.fill(
+            "#rh-try-body", json.dumps({"inputs": {"x": [EVIL, "</pre><script>window.__ran=1</script>"]}})
+        )
+        page.press("#rh-try-body", "Control+Enter")
+        page.wait_for_selector("[data-state=good]")
+
+        assert json.loads(shown) == {"inputs": {"x": ["text"]}}
+        assert "Version 1 answered." in page.inner_text("#rh-try-answer [role=status]")
+        assert json.loads(page.inner_text("#rh-try-answer pre"))["outputs"]["y"][0] == EVIL
+        assert EVIL in page.inner_text("#rh-try-curl")
+        assert page.evaluate("window.__ran") is None
+        assert complaints == []
+
+    def test_a_check_and_a_refusal_are_sentences(self, opened):
+        open_, _ = opened
+        page = open_("model")
+
+        page.click("[data-check]")
+        page.wait_for_selector("[data-state=good]")
+        checked = page.inner_text("#rh-try-answer [role=status]")
+        page.fill("#rh-try-body", json.dumps({"inputs": {EVIL: ["a"]}}))
+        page.get_by_role("button", name="Send").click()
+        page.wait_for_selector("[data-state=bad]")
+        refused = page.inner_text("#rh-try-answer")
+
+        assert "Valid. Version 1 would have taken it." in checked
+        assert "422" in refused
+        assert "Input 'x' is missing" in refused
+        assert "inputs → x" in refused
+        assert page.is_hidden("#rh-try-answer pre")
+        assert page.evaluate("window.__ran") is None
+
+    def test_each_form_keeps_what_was_typed_and_curl_follows(self, opened):
+        open_, _ = opened
+        page = open_("model")
+
+        page.fill("#rh-try-body", '{"inputs": {"x": ["it\'s 1.0"]}}')
+        page.select_option("#rh-try-form", "instances")
+        page.fill("#rh-try-key", "anna's")
+        other = page.input_value("#rh-try-body")
+        page.select_option("#rh-try-form", "inputs")
+
+        assert json.loads(other) == {"instances": ["text"]}
+        assert page.input_value("#rh-try-body") == '{"inputs": {"x": ["it\'s 1.0"]}}'
+        curl = page.inner_text("#rh-try-curl")
+        assert "-H 'X-Routing-Key: anna'\\''s'" in curl
+        assert '-d \'{"inputs": {"x": ["it\'\\\'\'s 1.0"]}}\'' in curl
+
+    def test_a_key_that_no_header_carries_is_refused_on_the_page(self, opened):
+        open_, _ = opened
+        page = open_("model")
+
+        page.fill("#rh-try-key", "kündin")
+        page.press("#rh-try-key", "Enter")
+
+        assert "without accents" in page.inner_text("#rh-try-answer [role=status]")
+
+    def test_an_ended_session_says_to_log_in_again(self, opened):
+        open_, _ = opened
+        page = open_("model")
+
+        page.context.clear_cookies(name="sessionid")
+        page.get_by_role("button", name="Send").click()
+        page.wait_for_selector("[data-state=bad]")
+
+        assert "Your session has ended" in page.inner_text("#rh-try-answer [role=status]")

@@ -1,0 +1,336 @@
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection
+from django.db.models import ProtectedError
+from django.utils import timezone
+
+from inference.errors import UnknownModel
+from inference.serving.routes import read_table
+from registry.access import keys, services
+from registry.access.key_ring import KeyRing
+from registry.access.key_text import digest_of, prefix_of
+from registry.access.limits import NO_LIMITS
+from registry.access.models import ApiKey, KeyScope, Tenant
+from registry.access.policies import Right
+from registry.catalogue.models import Model
+from registry.errors import Invalid, NameTaken, NotAllowed, NotAuthenticated, StaleState
+from registry.record.models import AuditRecord
+from tests.support.factories import a_key, a_live_model, a_model, a_person, a_tenant, an_actor
+
+pytestmark = pytest.mark.django_db
+BY = an_actor()
+
+
+def last_record() -> AuditRecord:
+    return AuditRecord.objects.order_by("-seq").first()
+
+
+def test_an_issued_key_opens_the_door():
+    tenant, model = a_tenant("acme"), a_model("fraud")
+    user = a_person("admin")
+
+    key, text = services.issue_key(
+        name=" ci ", tenant=tenant, scopes=["registry.read", "predict", "predict"], models=[model.pk],
+        by=an_actor(Right.MANAGE_KEYS, user=user),
+    )  # fmt: skip
+
+    principal, stale_s = keys.admit(text)
+    assert (principal.key_id, principal.name, principal.tenant) == (key.pk, "ci", "acme")
+    assert (principal.scopes, principal.models) == ({"predict", "registry.read"}, {model.pk})
+    assert stale_s == 0
+    assert (key.scopes, key.created_by) == (["predict", "registry.read"], user)
+    assert last_record().action == "issue_key"
+    assert last_record().after == {
+        "name": "ci", "tenant": "acme", "scopes": ["predict", "registry.read"], "models": ["fraud"],
+        "expires_at": None, **NO_LIMITS.columns(),
+    }  # fmt: skip
+
+
+def test_the_secret_is_kept_nowhere():
+    _, text = a_key()
+    secret = text.rsplit("_", 1)[1] if text.count("_") == 2 else text.split("_", 2)[2]
+
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names():
+            cursor.execute(f'SELECT * FROM "{table}"')
+            assert secret not in str(cursor.fetchall())
+    assert ApiKey.objects.get().digest == digest_of(text)
+
+
+def test_a_remembered_key_is_admitted_without_a_query(django_assert_num_queries):
+    _, text = a_key()
+    keys.admit(text)
+
+    with django_assert_num_queries(0):
+        for _ in range(100):
+            keys.admit(text)
+
+
+def test_another_secret_under_a_known_prefix_is_refused():
+    _, text = a_key()
+    forged = text[:-1] + ("A" if text[-1] != "A" else "B")
+    assert prefix_of(forged) == prefix_of(text)
+
+    with pytest.raises(NotAuthenticated):
+        keys.admit(forged)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_revoked_key_is_refused_here_at_once(django_capture_on_commit_callbacks):
+    key, text = a_key()
+    keys.admit(text)
+
+    services.revoke_key(key=key, reason="leaked", by=BY)
+
+    with pytest.raises(NotAuthenticated):
+        keys.admit(text)
+    assert (last_record().action, last_record().reason) == ("revoke_key", "leaked")
+    with pytest.raises(StaleState):
+        services.revoke_key(key=key, by=BY)
+    assert AuditRecord.objects.filter(action="revoke_key").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_changed_key_has_its_new_terms_here_at_once():
+    model = a_model("fraud")
+    key, text = a_key()
+    assert keys.admit(text).principal.models is None
+
+    services.change_key(
+        key=key, name="ci", scopes=["predict"], models=[model.pk], expires_at=None, reason="narrow", by=BY
+    )
+
+    principal = keys.admit(text).principal
+    assert (principal.models, principal.scopes) == ({model.pk}, {"predict"})
+    assert last_record().before["models"] == "all"
+    assert last_record().after["models"] == ["fraud"]
+
+
+def test_a_key_expires():
+    soon = timezone.now() + timedelta(hours=1)
+    key, text = a_key(expires_at=soon)
+    assert keys.admit(text).principal.expires_at == soon.timestamp()
+
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    keys.ring.clear()
+
+    with pytest.raises(NotAuthenticated):
+        keys.admit(text)
+    assert not ApiKey.objects.get().is_valid
+
+
+def test_a_model_that_goes_away_never_widens_a_key():
+    model = a_model()
+    _, text = a_key(models=[model.pk])
+
+    Model.objects.filter(pk=model.pk).delete()
+
+    assert keys.admit(text).principal.models == frozenset()
+
+
+def test_last_use_is_written_when_the_ring_is_tended(django_assert_num_queries):
+    _, text = a_key()
+    keys.admit(text)
+    assert ApiKey.objects.get().last_used_at is None
+
+    with django_assert_num_queries(3):  # the keys, their Models, one update
+        keys.ring.tend()
+
+    assert timezone.now() - ApiKey.objects.get().last_used_at < timedelta(minutes=1)
+
+
+def test_another_process_refuses_a_revoked_key_when_its_ring_is_tended():
+    here, there = KeyRing(keys.KeyTable()), KeyRing(keys.KeyTable())
+    key, text = a_key()
+    assert here.admit(text) == there.admit(text)
+
+    services.revoke_key(key=key, by=BY)
+    there.tend()
+
+    with pytest.raises(NotAuthenticated):
+        there.admit(text)
+
+
+def test_a_prediction_with_a_remembered_key_asks_the_database_nothing(
+    client, django_assert_num_queries, monkeypatch
+):
+    from inference.engine.signature import Signature
+    from inference.serving import services as serving
+    from inference.serving.calls import Prediction
+    from inference.serving.routes import Route
+
+    seen = []
+
+    def predict(call):
+        seen.append(call.by)
+        return Prediction("r-1", "fraud", 1, "a", 1, {}, Signature((), ()), None, None, non_finite=False)
+
+    monkeypatch.setattr(serving, "find", lambda by, model, **_: Route(slug=model, model_id=1))
+    monkeypatch.setattr(serving, "predict", predict)
+    key, text = a_key("predict", models=[a_model("fraud").pk])
+
+    def ask():
+        return client.post(
+            "/api/v1/models/fraud/predict", {"inputs": {}}, content_type="application/json",
+            headers={"Authorization": f"Bearer {text}"},
+        )  # fmt: skip
+
+    assert ask().status_code == 200
+    with django_assert_num_queries(0):
+        assert ask().status_code == 200
+    assert (seen[-1].key_id, seen[-1].models, seen[-1].tenant_id) == (
+        key.pk, set(key.only_models.values_list("pk", flat=True)), key.tenant_id,
+    )  # fmt: skip
+
+
+def test_a_key_for_one_model_cannot_ask_another():
+    fraud, other = a_live_model(100, slug="fraud"), a_live_model(100, slug="other")
+    _, text = a_key("predict", models=[fraud.pk])
+    within = keys.admit(text).principal.models
+    table = read_table()
+
+    assert table.choose("fraud", within=within).number == 1
+    assert table.choose(other.slug).number == 1
+    with pytest.raises(UnknownModel, match="no Model named 'other'"):
+        table.choose("other", within=within)
+
+
+def test_the_keeper_survives_an_outage(monkeypatch):
+    tended, is_tended_again = [], threading.Event()
+
+    def tend():
+        tended.append(1)
+        if len(tended) == 1:
+            raise DatabaseError("gone")
+        is_tended_again.set()
+
+    monkeypatch.setattr(keys, "TEND_S", 0.001)
+    monkeypatch.setattr(keys.ring, "tend", tend)
+    keeper = keys.Keeper()
+
+    assert is_tended_again.wait(10)
+    keeper.stop()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        pytest.param({"name": "  "}, "Give a name", id="no-name"),
+        pytest.param({"name": "a\nforged line"}, "nobody can see", id="line-break"),
+        pytest.param({"name": "evil\u202egnp"}, "nobody can see", id="bidi"),
+        pytest.param({"name": "x" * 101}, "101 characters", id="long-name"),
+        pytest.param({"scopes": []}, "at least one scope", id="no-scope"),
+        pytest.param({"scopes": ["root"]}, "no scope 'root'", id="unknown-scope"),
+        pytest.param({"models": [10**9]}, "no Model", id="unknown-model"),
+        pytest.param({"expires_at": timezone.now() - timedelta(days=1)}, "in the past", id="past-expiry"),
+    ],
+)
+def test_wrong_terms_are_refused(wrong, says):
+    terms = {"name": "ci", "scopes": ["predict"], **wrong}
+
+    with pytest.raises(Invalid, match=says):
+        services.issue_key(tenant=a_tenant(), **terms, by=BY)
+    assert not ApiKey.objects.exists()
+
+
+def test_only_who_manages_keys_touches_them():
+    key, _ = a_key()
+    by = an_actor(*(right for right in Right if right != Right.MANAGE_KEYS))
+    terms = {"name": "x", "scopes": ["predict"], "models": [], "expires_at": None}
+
+    for attempt in (
+        lambda: services.issue_key(tenant=key.tenant, **terms, by=by),
+        lambda: services.change_key(key=key, **terms, by=by),
+        lambda: services.revoke_key(key=key, by=by),
+        lambda: services.create_tenant(slug="x", by=by),
+        lambda: services.change_tenant(tenant=key.tenant, title="x", by=by),
+    ):
+        with pytest.raises(NotAllowed):
+            attempt()
+    services.revoke_key(key=key, by=an_actor(Right.MANAGE_KEYS))
+
+
+def test_tenants_are_named_once_and_stay_while_they_have_keys():
+    tenant = services.create_tenant(slug="acme", title="Acme", by=BY)
+    a_key(tenant=tenant)
+
+    with pytest.raises(NameTaken):
+        services.create_tenant(slug="acme", by=BY)
+    with pytest.raises(Invalid):
+        services.create_tenant(slug="Acme!", by=BY)
+    with pytest.raises(ProtectedError):
+        tenant.delete()
+    services.change_tenant(tenant=tenant, title="Acme Ltd", by=BY)
+
+    assert Tenant.objects.get().title == "Acme Ltd"
+    assert (last_record().before["title"], last_record().after["title"]) == ("Acme", "Acme Ltd")
+
+
+class TestCommands:
+    def test_a_key_is_printed_once(self, capsys):
+        a_model("fraud")
+
+        call_command("issue_key", "nightly", "--model", "fraud", "--scope", "registry.read", "--days", "7")
+
+        text = capsys.readouterr().out.strip()
+        principal = keys.admit(text).principal
+        assert (principal.name, principal.tenant) == ("nightly", "default")
+        assert principal.scopes == {"registry.read"}
+        assert len(principal.models) == 1
+        assert 6 < (ApiKey.objects.get().expires_at - timezone.now()).total_seconds() / 86_400 <= 7
+        assert last_record().source == "command"
+
+    def test_a_key_is_revoked_by_its_prefix(self, capsys):
+        key, text = a_key()
+
+        call_command("revoke_key", key.prefix, "--reason", "leaked")
+
+        assert "is revoked" in capsys.readouterr().out
+        assert last_record().reason == "leaked"
+        with pytest.raises(NotAuthenticated):
+            keys.admit(text)
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            pytest.param(
+                ["issue_key", "x", "--model", "nobody"], "no Model named nobody", id="unknown-model"
+            ),
+            pytest.param(["issue_key", "x", "--days", "0"], "1 to 36,500", id="no-days"),
+            pytest.param(["issue_key", "x", "--tenant", "A B"], "cannot name a tenant", id="bad-tenant"),
+            pytest.param(["issue_key", "a\nb"], "nobody can see", id="bad-name"),
+            pytest.param(["revoke_key", "nothere1"], "no key with the prefix", id="unknown-key"),
+        ],
+    )
+    def test_a_mistake_is_explained(self, words, says):
+        with pytest.raises(CommandError, match=says):
+            call_command(*words)
+        assert not ApiKey.objects.exists()
+
+    def test_a_revoked_key_cannot_be_revoked_again(self):
+        key, _ = a_key()
+        services.revoke_key(key=key, by=BY)
+
+        with pytest.raises(CommandError, match="already"):
+            call_command("revoke_key", key.prefix)
+
+
+def test_scopes_are_words_that_a_shell_takes():
+    assert KeyScope.values == ["predict", "registry.read", "registry.write", "registry.download"]
+
+
+def test_a_key_whose_row_makes_no_sense_is_refused_alone():
+    ring = KeyRing(keys.KeyTable())
+    (odd, odd_text), (_, text) = a_key("predict"), a_key("predict")
+    ring.admit(odd_text), ring.admit(text)
+    ApiKey.objects.filter(pk=odd.pk).update(scopes=5)
+
+    ring.tend()
+
+    assert ring.admit(text).stale_s == 0
+    assert ApiKey.objects.exclude(pk=odd.pk).get().last_used_at is not None
+    with pytest.raises(TypeError):
+        ring.admit(odd_text)

@@ -1,0 +1,179 @@
+import threading
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth import authenticate
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client, RequestFactory
+
+from registry.access import services
+from registry.access.client_address import client_address
+from registry.access.policies import Right
+from registry.errors import NotAllowed
+from registry.record.models import AuditRecord
+from tests.support.factories import PASSWORD, a_person, an_actor
+
+LOGIN = "/admin/login/"
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Whose passwords were really looked at."""
+    names = []
+    real = ModelBackend.authenticate
+
+    def authenticate(self, request, username=None, password=None, **more):
+        names.append(username)
+        return real(self, request, username=username, password=password, **more)
+
+    monkeypatch.setattr(ModelBackend, "authenticate", authenticate)
+    return names
+
+
+def log_in(client, username, password, **more):
+    return client.post(LOGIN, {"username": username, "password": password, "next": "/admin/"}, **more)
+
+
+@pytest.mark.django_db
+def test_of_a_thousand_guesses_ten_are_looked_at(evaluated):
+    a_person("viewer", username="ada")
+
+    for number in range(1_000):
+        assert authenticate(RequestFactory().post(LOGIN), username="ada", password=f"guess-{number}") is None
+
+    assert len(evaluated) == 10
+
+
+@pytest.mark.django_db
+def test_a_locked_login_is_told_to_wait(client, evaluated):
+    a_person("viewer", username="ada")
+
+    answers = [log_in(client, "ada", f"guess-{number}").status_code for number in range(15)]
+
+    assert answers == [200] * 9 + [429] * 6
+    assert log_in(client, "ada", PASSWORD).status_code == 429, "the right password does not help now"
+    assert log_in(client, "bob", "x").status_code == 200, "another name is not locked"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_that_come_at_once_are_counted_too(evaluated):
+    a_person("viewer", username="ada")
+    together = threading.Barrier(20)
+
+    def guess():
+        together.wait()
+        for number in range(5):
+            log_in(Client(), "ada", f"guess-{number}")
+        connection.close()
+
+    threads = [threading.Thread(target=guess) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 1 <= len(evaluated) <= 10
+
+
+@pytest.mark.django_db
+def test_without_the_limit_every_guess_is_looked_at(client, evaluated, settings):
+    settings.AXES_ENABLED = False
+    a_person("viewer", username="ada")
+
+    for number in range(30):
+        log_in(client, "ada", f"guess-{number}")
+
+    assert len(evaluated) == 30
+
+
+@pytest.mark.django_db
+def test_another_address_of_the_same_person_is_not_locked(client, evaluated):
+    a_person("viewer", username="ada")
+    for number in range(12):
+        log_in(client, "ada", f"guess-{number}")
+
+    assert log_in(client, "ada", PASSWORD, REMOTE_ADDR="192.0.2.7").status_code == 302
+
+
+@pytest.mark.django_db
+def test_a_good_login_forgets_the_failures(client):
+    a_person("viewer", username="ada")
+    for number in range(9):
+        log_in(client, "ada", f"guess-{number}")
+
+    assert log_in(client, "ada", PASSWORD).status_code == 302
+    assert not AccessAttempt.objects.exists()
+
+
+@pytest.mark.django_db
+def test_made_up_forwarding_headers_are_one_client(client, evaluated):
+    a_person("viewer", username="ada")
+
+    for number in range(15):
+        log_in(client, "ada", f"guess-{number}", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}")
+
+    assert len(evaluated) == 10
+
+
+@pytest.mark.django_db
+def test_who_logs_in_arrives_at_the_home_page(client):
+    a_person("viewer", username="ada")
+
+    answer = client.post(LOGIN, {"username": "ada", "password": PASSWORD})
+
+    assert answer["Location"] == "/admin/"
+
+
+@pytest.mark.django_db
+def test_no_password_reaches_the_attempts(client):
+    log_in(client, "ada", "my-secret-guess")
+
+    assert "my-secret-guess" not in str(AccessAttempt.objects.values())
+
+
+@pytest.mark.django_db
+def test_an_admin_unlocks(client):
+    a_person("viewer", username="ada")
+    for number in range(12):
+        log_in(client, "ada", f"guess-{number}")
+    attempt = AccessAttempt.objects.get()
+
+    with pytest.raises(NotAllowed):
+        services.unlock_login(attempt=attempt, by=an_actor(Right.READ))
+    services.unlock_login(attempt=attempt, by=an_actor(Right.MANAGE_PEOPLE))
+
+    assert log_in(client, "ada", PASSWORD).status_code == 302
+    assert AuditRecord.objects.get(action="unlock_login").object_id == "ada"
+
+
+@pytest.mark.django_db
+def test_a_fresh_database_lets_nobody_in(client):
+    assert not User.objects.exists()
+
+    for username, password in [
+        ("admin", "admin"), ("admin", "password"), ("admin", ""), ("root", "root"), ("", ""), ("approver", "approver"),
+    ]:  # fmt: skip
+        assert log_in(client, username, password).status_code == 200
+        assert "_auth_user_id" not in client.session
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "address"),
+    [
+        pytest.param(0, "198.51.100.1", "10.0.0.9", id="no-proxy-believes-nothing"),
+        pytest.param(1, "198.51.100.1", "198.51.100.1", id="one-proxy"),
+        pytest.param(1, "203.0.113.5, 198.51.100.1", "198.51.100.1", id="one-proxy-and-a-lie"),
+        pytest.param(2, "203.0.113.5, 198.51.100.1, 10.0.0.1", "198.51.100.1", id="two-proxies-and-a-lie"),
+        pytest.param(2, "198.51.100.1", "10.0.0.9", id="past-the-proxies"),
+        pytest.param(1, "nonsense", "10.0.0.9", id="not-an-address"),
+        pytest.param(1, "2001:DB8::1", "2001:db8::1", id="one-spelling"),
+        pytest.param(1, "", "10.0.0.9", id="empty"),
+    ],
+)
+def test_the_client_is_whom_the_outermost_trusted_proxy_saw(settings, trusted, forwarded, address):
+    settings.TRUSTED_PROXIES = trusted
+    request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.9", HTTP_X_FORWARDED_FOR=forwarded)
+
+    assert client_address(request) == address

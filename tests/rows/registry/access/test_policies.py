@@ -1,0 +1,184 @@
+import pytest
+from django.contrib.auth.models import AnonymousUser, Group, User
+
+from registry.access.key_ring import Principal
+from registry.access.models import KeyScope
+from registry.access.policies import (
+    EVERY_RIGHT,
+    ROLE_RIGHTS,
+    SCOPE_RIGHTS,
+    WHOLE_REGISTRY,
+    Right,
+    Role,
+    actor_from_key,
+    actor_from_user,
+    command_actor,
+)
+from registry.access.roles import PAGES, sync_roles
+from registry.access.selectors import in_scope, visible_models
+from registry.catalogue.models import Model, Version
+from registry.errors import NotAllowed
+from registry.record.actors import Source
+from tests.support.factories import a_model, a_person, a_version, an_actor
+
+MAY = {
+    Role.VIEWER: {Right.READ},
+    Role.OPERATOR: {
+        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT,
+        Right.MOVE_ALIAS, Right.LOWER, Right.STOP, Right.ROLL_BACK, Right.FREEZE, Right.DOWNLOAD, Right.MANAGE_JOBS,
+    },
+    Role.APPROVER: {Right.PREDICT, Right.READ, Right.READ_RECORD, Right.APPROVE},
+    Role.ADMIN: {
+        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
+        Right.MANAGE_KEYS, Right.MANAGE_SETTINGS,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_holds_exactly_its_rights(role):
+    assert set(ROLE_RIGHTS[role]) == MAY[role]
+
+
+def test_no_key_can_approve_or_manage():
+    held = frozenset().union(*SCOPE_RIGHTS.values())
+
+    assert not held & (WHOLE_REGISTRY | {Right.APPROVE, Right.READ_RECORD})
+    assert set(SCOPE_RIGHTS) == set(KeyScope.values)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", Role)
+def test_groups_open_the_pages_of_their_rights_and_no_others(role):
+    Group.objects.get(name=role).permissions.clear()
+
+    sync_roles()
+
+    held = {
+        f"{found.content_type.app_label}.{found.codename}"
+        for found in Group.objects.get(name=role).permissions.all()
+    }
+    assert held
+    assert held == {page for page in held if PAGES[page] in ROLE_RIGHTS[role]}
+
+
+@pytest.mark.django_db
+def test_a_person_acts_with_the_rights_of_all_their_roles():
+    user = a_person("viewer", "approver")
+
+    by = actor_from_user(user, Source.API, "req-1")
+
+    assert by.rights == MAY[Role.VIEWER] | MAY[Role.APPROVER]
+    assert (by.name, by.user_id, by.models, by.request_id) == (user.username, user.pk, None, "req-1")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: AnonymousUser(), id="anonymous"),
+        pytest.param(lambda: a_person("operator", is_active=False), id="inactive"),
+        pytest.param(lambda: a_person(), id="without-roles"),
+    ],
+)
+def test_nobody_has_rights_by_default(make):
+    assert actor_from_user(make(), Source.ADMIN).rights == frozenset()
+
+
+@pytest.mark.django_db
+def test_a_group_that_is_no_role_gives_nothing():
+    user = a_person("viewer")
+    user.groups.add(Group.objects.create(name="wizards"))
+
+    assert actor_from_user(user, Source.ADMIN).rights == {Right.READ}
+
+
+@pytest.mark.django_db
+def test_a_superuser_may_do_anything():
+    user = User.objects.create_superuser("root", password="x")
+
+    assert actor_from_user(user, Source.ADMIN).rights == EVERY_RIGHT
+
+
+@pytest.mark.django_db
+def test_whoever_is_limited_to_some_models_manages_nothing_that_belongs_to_none():
+    root = User.objects.create_superuser("root", password="x")
+    mine = a_model()
+    limited = a_person("operator", models=[mine.pk])
+    root.object_scope = limited.object_scope  # as a shell could, past every service
+    limited.object_scope.user = root
+    limited.object_scope.save()
+
+    by = actor_from_user(User.objects.get(pk=root.pk), Source.ADMIN)
+
+    assert by.models == {mine.pk}
+    assert not by.rights & WHOLE_REGISTRY
+
+
+def _principal(scopes, models=None) -> Principal:
+    return Principal(1, "ci", 2, "acme", frozenset(scopes), models, None)
+
+
+def test_a_key_acts_with_the_rights_of_its_scopes():
+    by = actor_from_key(_principal(["predict", "registry.read"], frozenset({4})), request_id="req-1")
+
+    assert by.rights == {Right.PREDICT, Right.READ}
+    assert (by.key_id, by.tenant_id, by.models, by.user_id) == (1, 2, {4}, None)
+    with pytest.raises(NotAllowed):
+        by.check(Right.WRITE, model_id=4)
+
+
+def test_a_scope_of_a_later_release_gives_nothing():
+    assert actor_from_key(_principal(["cases.write"])).rights == frozenset()
+
+
+def test_a_command_says_who_ran_it():
+    by = command_actor("promote")
+
+    assert by.name.endswith(": manage.py promote")
+    assert (by.source, by.rights) == (Source.COMMAND, EVERY_RIGHT)
+
+
+@pytest.mark.django_db
+class TestScope:
+    def test_two_people_see_two_models(self):
+        left, right = a_model(), a_model()
+
+        for mine, other in [(left, right), (right, left)]:
+            by = actor_from_user(a_person("viewer", models=[mine.pk]), Source.API)
+            seen = list(visible_models(Model.objects.all(), by))
+            assert seen == [mine]
+            assert other not in seen
+
+    def test_without_a_limit_all_are_seen(self):
+        a_model(), a_model()
+
+        assert visible_models(Model.objects.all(), an_actor(Right.READ)).count() == 2
+
+    def test_a_limit_to_no_model_shows_none(self):
+        a_model()
+        by = actor_from_user(a_person("viewer", models=[]), Source.API)
+
+        assert not visible_models(Model.objects.all(), by).exists()
+
+    def test_without_the_right_to_read_nothing_is_seen(self):
+        a_model()
+
+        assert not visible_models(Model.objects.all(), an_actor(Right.PREDICT)).exists()
+
+    def test_rows_of_models_follow_their_model(self):
+        mine, other = a_version(), a_version()
+        by = an_actor(Right.READ, models=frozenset({mine.model_id}))
+
+        seen = set(in_scope(Version.objects.all(), by))
+
+        assert seen == {mine}
+        assert other in set(in_scope(Version.objects.all(), an_actor(Right.READ)))
+
+    def test_the_limit_holds_for_every_right(self):
+        mine, other = a_model(), a_model()
+        by = actor_from_user(a_person("operator", models=[mine.pk]), Source.API)
+
+        assert by.may(Right.SET_SPLIT, model_id=mine.pk)
+        assert not by.may(Right.SET_SPLIT, model_id=other.pk)
+        assert not by.may(Right.SET_SPLIT)

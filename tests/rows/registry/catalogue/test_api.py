@@ -1,0 +1,278 @@
+import pytest
+from rest_framework.test import APIClient
+
+from registry.access.keys import ring
+from registry.catalogue.models import Model
+from registry.catalogue.services import move_alias
+from tests.support.factories import a_key, a_live_model, a_model, a_version, an_actor
+
+pytestmark = pytest.mark.django_db
+V1 = "/api/v1"
+
+
+@pytest.fixture(autouse=True)
+def fresh_ring():
+    ring.clear()
+    yield
+    ring.clear()
+
+
+def client_with(*scopes, **more) -> APIClient:
+    made = APIClient()
+    made.credentials(HTTP_AUTHORIZATION=f"Bearer {a_key(*scopes, **more)[1]}")
+    return made
+
+
+@pytest.fixture
+def api():
+    return client_with()
+
+
+def test_a_model_is_made_shown_edited_and_listed(api):
+    made = api.post(f"{V1}/models", {"slug": "fraud", "title": "Fraud", "tags": ["b", "a"]})
+    shown = api.get(made["Location"])
+    edited = api.patch(
+        f"{V1}/models/fraud", {"title": "New", "tags": ["c"]}, headers={"If-Match": shown["ETag"]}
+    )
+
+    assert made.status_code == 201
+    assert shown.json()["tags"] == ["a", "b"]
+    assert (edited.status_code, edited.json()["title"], edited.json()["tags"]) == (200, "New", ["c"])
+    assert [row["slug"] for row in api.get(f"{V1}/models").json()["results"]] == ["fraud"]
+
+
+def test_an_edit_of_what_somebody_else_changed_is_412(api):
+    model = a_model("fraud")
+    seen = api.get(f"{V1}/models/fraud")["ETag"]
+    a_version(model)
+
+    answer = api.patch(f"{V1}/models/fraud", {"title": "x"}, headers={"If-Match": seen})
+
+    assert answer.status_code == 412
+    assert Model.objects.get().title == ""
+    fresh = api.get(f"{V1}/models/fraud")["ETag"]
+    assert api.patch(f"{V1}/models/fraud", {"title": "x"}, headers={"If-Match": fresh}).status_code == 200
+
+
+def test_a_models_limits_are_shown_and_changed_all_at_once(api):
+    path, nothing = (
+        f"{V1}/models/{a_model().slug}",
+        {"rate_per_minute": None, "concurrency": None, "exact": False},
+    )
+    assert api.get(path).json()["limits"] == nothing
+
+    for limits in ({"rate_per_minute": 600, "exact": True}, {"concurrency": 8}, {}, None):
+        assert api.patch(path, {"limits": limits}).json()["limits"] == {**nothing, **(limits or {})}
+
+    for wrong in ({"rate_per_minute": 0}, {"exact": True}, {"rate": 5}, 5):
+        assert api.patch(path, {"limits": wrong}).status_code == 422
+
+
+def test_the_same_post_with_a_key_is_carried_out_once(api):
+    answers = [
+        api.post(f"{V1}/models", {"slug": "fraud"}, headers={"Idempotency-Key": '"one"'}) for _ in range(2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert api.post(f"{V1}/models", {"slug": "fraud"}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"slug": "../x"}, 422),
+        ({}, 422),
+        ({"slug": "x", "task": "poetry"}, 422),
+        ({"slug": "x", "tags": "abc"}, 422),
+        ({"slug": "x" * 65}, 422),
+    ],
+    ids=["path", "nothing", "task", "tags", "long"],
+)
+def test_what_cannot_be_a_model_is_422(api, body, status):
+    assert api.post(f"{V1}/models", body).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("task=classification", {"cats"}),
+        ("tag=night", {"fraud"}),
+        ("name=fr", {"fraud"}),
+        ("page_size=1", {"cats"}),
+    ],
+)
+def test_models_are_filtered(api, query, found):
+    a_model("fraud", tags=["night", "day"])
+    a_model("cats", task="classification")
+
+    assert {row["slug"] for row in api.get(f"{V1}/models?{query}").json()["results"]} == found
+
+
+def test_pages_follow_a_cursor(api):
+    for number in range(5):
+        a_model(f"m-{number}")
+
+    page, names = api.get(f"{V1}/models?page_size=2").json(), []
+    while True:
+        names += [row["slug"] for row in page["results"]]
+        if page["next"] is None:
+            break
+        page = api.get(page["next"]).json()
+
+    assert names == [f"m-{number}" for number in range(5)]
+
+
+def test_versions_and_their_files_are_shown(api):
+    version = a_version()
+    path = f"{V1}/models/{version.model.slug}/versions"
+
+    listed, shown = api.get(path).json()["results"], api.get(f"{path}/1").json()
+
+    assert listed == [shown]
+    assert (shown["status"], shown["sha256"]) == ("ready", version.artifact.sha256)
+    assert api.get(f"{V1}/artifacts/{version.artifact.sha256}").json()["size_bytes"] == 1234
+    assert api.get(f"{path}?status=failed").json()["results"] == []
+    assert api.get(f"{path}/2").status_code == 404
+
+
+def test_a_version_is_archived_and_brought_back(api):
+    path = f"{V1}/models/{a_version().model.slug}/versions/1"
+
+    assert api.post(f"{path}/archive", {"reason": "old"}).json()["status"] == "archived"
+    assert api.post(f"{path}/archive", {"reason": "old"}).status_code == 409
+    assert api.post(f"{path}/unarchive", {"reason": "new"}).json()["status"] == "ready"
+    assert api.post(f"{path}/archive", {}).status_code == 422
+
+
+def test_serving_settings_are_changed_against_their_etag(api):
+    path = f"{V1}/models/{a_version().model.slug}/versions/1/serving"
+    seen = api.get(path)
+
+    first = api.patch(
+        path, {"values": {"max_batch_rows": 8}, "reason": "x"}, headers={"If-Match": seen["ETag"]}
+    )
+    second = api.patch(
+        path, {"values": {"max_batch_rows": 9}, "reason": "x"}, headers={"If-Match": seen["ETag"]}
+    )
+
+    assert (first.status_code, first.json()["revision"], second.status_code) == (200, 2, 412)
+    assert api.get(path).json()["values"]["max_batch_rows"] == 8
+    assert [row["revision"] for row in api.get(f"{path}/revisions").json()["results"]] == [2, 1]
+    for bad in ({"max_batch_rows": 0}, {"max_batch_rows": "8"}, {"colour": "red"}, []):
+        assert api.patch(path, {"values": bad, "reason": "x"}).status_code == 422
+
+
+def test_aliases_move_and_keep_their_history(api):
+    model = a_live_model(90, 10)
+    path = f"{V1}/models/{model.slug}/aliases"
+
+    made = api.put(f"{path}/next", {"version": 1, "reason": "one"}, headers={"If-None-Match": "*"})
+    moved = api.put(f"{path}/next", {"version": 2, "reason": "two"}, headers={"If-Match": made["ETag"]})
+    stale = api.put(f"{path}/next", {"version": 1, "reason": "three"}, headers={"If-Match": made["ETag"]})
+
+    assert (made.json()["version"], moved.json()["version"], stale.status_code) == (1, 2, 412)
+    assert [row["reason"] for row in api.get(f"{path}/next/moves").json()["results"]] == ["two", "one"]
+    assert {row["name"] for row in api.get(path).json()["results"]} == {"champion", "next"}
+    assert api.put(f"{path}/champion", {"version": 2, "reason": "x"}).status_code == 422
+    assert api.put(f"{path}/next", {"version": 99, "reason": "x"}).status_code == 404
+    assert api.post(f"{path}/next/retire", {"reason": "x"}).json()["version"] is None
+
+
+READ = [
+    "models",
+    "models/{m}",
+    "models/{m}/versions",
+    "models/{m}/versions/1",
+    "models/{m}/versions/1/serving",
+    "models/{m}/versions/1/serving/revisions",
+    "models/{m}/aliases",
+    "models/{m}/aliases/champion",
+    "models/{m}/aliases/champion/moves",
+    "artifacts",
+    "models/{m}/splits",
+    "models/{m}/splits/current",
+    "models/{m}/splits/1",
+    "models/{m}/holds",
+    "models/{m}/live",
+    "models/{m}/live-at?t=2026-01-01T00:00:00",
+    "live",
+]
+WRITE = [
+    ("patch", "models/{m}", {"title": "x"}),
+    ("post", "models/{m}/versions/1/archive", {"reason": "x"}),
+    ("post", "models/{m}/versions/1/unarchive", {"reason": "x"}),
+    ("patch", "models/{m}/versions/1/serving", {"values": {}, "reason": "x"}),
+    ("put", "models/{m}/aliases/x", {"version": 1, "reason": "x"}),
+    ("post", "models/{m}/aliases/champion/retire", {"reason": "x"}),
+    ("post", "models/{m}/splits", {"arms": [{"version": 1, "share": 10_000}], "reason": "x"}),
+    ("post", "models/{m}/roll-back", {"reason": "x"}),
+    ("post", "models/{m}/reshuffle", {"reason": "x"}),
+    ("post", "models/{m}/stop", {"text": "x"}),
+    ("post", "models/{m}/start", {"reason": "x"}),
+    ("post", "models/{m}/freeze", {"reason": "x"}),
+    ("post", "models/{m}/unfreeze", {"reason": "x"}),
+]
+
+
+@pytest.mark.parametrize("path", READ)
+def test_reading_needs_its_scope(path):
+    model = a_live_model(90, 10)
+    url = f"{V1}/{path.format(m=model.slug)}"
+
+    assert client_with("registry.read").get(url).status_code == 200
+    assert client_with("predict").get(url).status_code == 403
+    assert APIClient().get(url).status_code == 401
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITE)
+def test_writing_needs_its_scope(method, path, body):
+    model = a_live_model(90, 10)
+    url = f"{V1}/{path.format(m=model.slug)}"
+    before = model.revision
+
+    assert getattr(client_with("registry.read"), method)(url, body).status_code == 403
+    assert getattr(APIClient(), method)(url, body).status_code == 401
+    assert Model.objects.get(pk=model.pk).revision == before
+
+
+def test_a_key_for_some_models_meets_no_other_anywhere():
+    mine, hidden = a_live_model(90, 10, slug="mine"), a_live_model(90, 10, slug="hidden")
+    api = client_with(models=[mine.pk])
+    foreign = hidden.versions.first().artifact.sha256
+
+    for path in READ:
+        answer = api.get(f"{V1}/{path.format(m='hidden')}")
+        text = answer.content.decode()
+        if "{m}" in path:
+            assert answer.status_code == 404
+        else:
+            assert "hidden" not in text and foreign not in text
+            assert answer.json()["results"]
+    for method, path, body in WRITE:
+        assert getattr(api, method)(f"{V1}/{path.format(m='hidden')}", body).status_code == 404
+    assert api.get(f"{V1}/artifacts/{foreign}").status_code == 404
+    assert api.post(f"{V1}/models", {"slug": "new"}).status_code == 403
+
+
+def test_where_a_version_came_from_is_told_only_to_who_sees_that():
+    mine, parent = a_model("mine"), a_version(a_model("hidden"))
+    a_version(mine, derived_from=parent)
+
+    path = f"{V1}/models/mine/versions/1"
+
+    assert client_with().get(path).json()["derived_from"] == "hidden/1"
+    assert client_with(models=[mine.pk]).get(path).json()["derived_from"] is None
+
+
+@pytest.mark.parametrize(
+    "path", ["models", "models/{m}/versions", "models/{m}/aliases", "artifacts", "live", "models/{m}/splits"]
+)
+def test_a_list_asks_the_same_however_long_it_is(api, path, django_assert_max_num_queries):
+    models = [a_live_model(90, 10) for _ in range(8)]
+    for version in models[0].versions.all():
+        move_alias(model=models[0], name=f"a-{version.number}", version=version, reason="x", by=an_actor())
+    url = f"{V1}/{path.format(m=models[0].slug)}"
+    api.get(url)
+
+    with django_assert_max_num_queries(10):
+        assert api.get(url).status_code == 200

@@ -1,0 +1,246 @@
+"""The checklist on a version's page: what it says of a run, who may ask for another, and what its script is told."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from registry.access.models import ObjectScope
+from registry.access.policies import Role
+from registry.console import checks
+from registry.intake.checklist import dispatch, services
+from registry.intake.checklist.models import STEPS
+from tests.support.factories import SIGNATURE, a_model, a_person, a_version, an_actor, an_uploaded_version
+
+pytestmark = pytest.mark.django_db
+EVIL = "<script>alert(1)</script>"
+PROFILE = [[1, 0.4], [8, 1.1], [64, 6.0]]
+
+
+@pytest.fixture(autouse=True)
+def sent(monkeypatch):
+    ids = []
+    monkeypatch.setattr(dispatch, "_send", lambda version_id, *_: ids.append(version_id))
+    return ids
+
+
+@pytest.fixture
+def signed_in(client):
+    def sign_in(*roles):
+        person = a_person(*roles)
+        client.force_login(person)
+        return person
+
+    return sign_in
+
+
+def page_of(version, name="change"):
+    return reverse(f"admin:registry_version_{name}", args=[version.pk])
+
+
+def text_of(client, version):
+    return client.get(page_of(version)).content.decode()
+
+
+def told(client, version):
+    return client.get(page_of(version, "checks")).json()
+
+
+def start(version):
+    return services.start_run(version_id=version.pk, runtime_version="1.23.0", by=an_actor())
+
+
+def end(run, signature=SIGNATURE):
+    return services.end_run(run=run, signature=signature, by=an_actor())
+
+
+def test_a_version_without_a_run_says_so(client, signed_in):
+    signed_in(Role.VIEWER)
+
+    assert "has not been through the checklist" in text_of(client, a_version())
+    assert "No worker has begun yet" in text_of(client, an_uploaded_version())
+
+
+def test_a_run_is_told_step_by_step_until_it_ends(client, signed_in):
+    version = an_uploaded_version()
+    run = start(version)
+    services.end_line(run=run, step="gate", state="passed")
+    services.start_line(run=run, step="probe")
+    signed_in(Role.VIEWER)
+
+    running = told(client, version)
+    page = text_of(client, version)
+    for step in STEPS[1:]:
+        services.end_line(run=run, step=step, state="passed")
+    end(run)
+    ended = told(client, version)
+
+    assert running["is_open"] is True
+    assert "Check 1 runs: Loads. 1 of 8 steps are done." in running["said"]
+    assert 'data-open="yes"' in page
+    assert running["lines"].count("rh-step-waiting") == 6
+    assert (ended["is_open"], "Check 1 passed in" in ended["said"]) == (False, True)
+    assert 'data-open="no"' in text_of(client, version)
+
+
+def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, signed_in):
+    version = an_uploaded_version()
+    run = start(version)
+    facts = {"size_bytes": 2048, "operators": ["Add", "Gemm"], "is_quantized": False, "load_s": 0.25}
+    services.end_line(run=run, step="gate", state="passed", facts=facts)
+    services.end_line(
+        run=run, step="warmup", state="passed", facts={"profile": PROFILE, "footprint_bytes": 5 * 2**20}
+    )
+    services.end_line(run=run, step="signature", state="passed", facts=SIGNATURE)
+    services.end_line(
+        run=run, step="diff", state="passed", code="breaking", reason="It breaks callers.", advice="Tell them.",
+        facts={"changes": [{"effect": "breaking", "sentence": "The input 'x' is gone."}]},
+    )  # fmt: skip
+    end(run)
+    signed_in(Role.VIEWER)
+
+    page = text_of(client, version)
+
+    for text in ("2.0 KB", "Add, Gemm", "quantized", "250 ms", "5.0 MB", "It breaks callers.", "Tell them.",
+                 "The input &#x27;x&#x27; is gone.", "<polyline", "rows in a batch", "but look at"):  # fmt: skip
+        assert text in page, text
+
+
+def test_how_far_a_long_step_is_can_be_seen_without_a_click(client, signed_in):
+    version = an_uploaded_version()
+    run = start(version)
+    services.start_line(run=run, step="golden")
+    services.note_progress(run=run, step="golden", facts={"rows": 1_200})
+    signed_in(Role.VIEWER)
+
+    lines = told(client, version)["lines"]
+
+    assert "<dd>1,200</dd>" in lines
+    assert "<details" not in lines
+
+
+def test_what_a_worker_writes_is_escaped(client, signed_in):
+    version = an_uploaded_version()
+    run = start(version)
+    evil = {
+        EVIL: EVIL,
+        "changes": [{"effect": EVIL, "sentence": EVIL}],
+        "profile": EVIL,
+        "inputs": [{"name": EVIL}],
+    }
+    services.end_line(run=run, step="gate", state="failed", code="x", reason=EVIL, advice=EVIL, facts=evil)
+    end(run, None)
+    signed_in(Role.VIEWER)
+
+    assert EVIL not in text_of(client, version)
+    assert EVIL not in "".join(map(str, told(client, version).values()))
+
+
+def test_an_operator_asks_again_and_the_page_waits(
+    client, signed_in, sent, django_capture_on_commit_callbacks
+):
+    version = a_version()
+    end(start(version))
+    person = signed_in(Role.OPERATOR)
+    assert "Check again" in text_of(client, version)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = client.post(page_of(version, "check_again"))
+
+    assert (answer.status_code, sent) == (302, [version.pk])
+    assert told(client, version)["is_open"] is True
+    assert f"{person.username} asked for a check" in told(client, version)["said"]
+    start(version)
+    assert "Check 2 runs" in told(client, version)["said"]
+
+
+def test_a_version_that_failed_can_be_checked_again_and_the_page_says_when_that_helps(
+    client, signed_in, sent, django_capture_on_commit_callbacks
+):
+    version = an_uploaded_version()
+    end(start(version), None)
+    signed_in(Role.OPERATOR)
+    page = text_of(client, version)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(page_of(version, "check_again"))
+
+    assert "Check again" in page and "answers nobody until a split names it" in page
+    assert sent == [version.pk]
+    assert told(client, version)["is_open"] is True
+
+
+def test_a_page_follows_a_first_check_whose_worker_was_lost(client, signed_in):
+    version = an_uploaded_version()
+    lost = start(version)
+    type(lost).objects.filter(pk=lost.pk).update(touched_at=timezone.now() - timedelta(hours=1))
+    services.sweep()
+    signed_in(Role.VIEWER)
+
+    told_now = told(client, version)
+
+    assert told_now["is_open"] is True
+    assert "went away" in told_now["said"]
+
+
+def test_a_page_does_not_wait_for_ever(client, signed_in, monkeypatch):
+    version = a_version()
+    services.ask_check(version=version, by=an_actor())
+    monkeypatch.setattr(checks, "_WATCHED", timedelta(0))
+    signed_in(Role.VIEWER)
+
+    assert told(client, version)["is_open"] is False
+
+
+def test_a_refusal_is_said_on_the_page(client, signed_in):
+    version = a_version()
+    start(version)
+    signed_in(Role.OPERATOR)
+
+    page = client.post(page_of(version, "check_again"), follow=True).content.decode()
+
+    assert "is being checked now" in page
+
+
+def test_a_viewer_reads_and_cannot_ask(client, signed_in):
+    version = a_version()
+    signed_in(Role.VIEWER)
+
+    assert "check-again" not in text_of(client, version)
+    assert client.post(page_of(version, "check_again")).status_code == 403
+
+
+def test_methods_that_are_not_meant_are_refused(client, signed_in):
+    version = a_version()
+    signed_in(Role.OPERATOR)
+
+    assert client.get(page_of(version, "check_again")).status_code == 405
+    assert client.post(page_of(version, "checks")).status_code == 405
+
+
+def test_a_version_out_of_reach_is_not_there(client, signed_in):
+    mine, hidden = a_model(), a_version()
+    person = signed_in(Role.OPERATOR)
+    scope, _ = ObjectScope.objects.get_or_create(user=person)
+    scope.models.set([mine])
+
+    assert client.get(page_of(hidden, "checks")).status_code == 404
+    assert client.post(page_of(hidden, "check_again")).status_code == 404
+    assert client.get(page_of(hidden, "compare")).status_code == 404
+
+
+def test_the_poll_and_the_page_ask_few_queries(client, signed_in, django_assert_max_num_queries):
+    version = an_uploaded_version()
+    for _ in range(3):
+        run = start(version)
+        for step in STEPS:
+            services.end_line(run=run, step=step, state="passed", facts={"a": 1})
+        end(run)
+    signed_in(Role.OPERATOR)
+    client.get(page_of(version, "checks"))
+
+    with django_assert_max_num_queries(8):
+        client.get(page_of(version, "checks"))
+    with django_assert_max_num_queries(28):
+        client.get(page_of(version))

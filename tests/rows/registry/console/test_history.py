@@ -1,0 +1,247 @@
+"""What a Model's page tells of the past and of people, and a version's page of its relatives."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from registry.access.models import KeyScope, ObjectScope
+from registry.access.policies import Role
+from registry.access.services import revoke_key
+from registry.catalogue.models import Version
+from registry.console.failing import failing_runs
+from registry.console.who_may import who_may
+from registry.intake.checklist.models import CheckRun
+from registry.traffic.models import Split
+from registry.traffic.services import stop_model
+from tests.support.factories import (
+    a_file,
+    a_key,
+    a_live_model,
+    a_model,
+    a_person,
+    a_split,
+    a_version,
+    an_actor,
+)
+
+pytestmark = pytest.mark.django_db
+VIENNA = ZoneInfo("Europe/Vienna")
+
+
+def _page(client, row, **query):
+    return client.get(reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk]), query)
+
+
+@pytest.fixture
+def viewer(client):
+    person = a_person(Role.VIEWER)
+    client.force_login(person)
+    return person
+
+
+def _moved_back(model, number, *, from_hours, to_hours):
+    now = timezone.now()
+    Split.objects.filter(model=model, number=number).update(
+        from_at=now - timedelta(hours=from_hours), to_at=to_hours and now - timedelta(hours=to_hours)
+    )
+
+
+@pytest.fixture
+def with_a_past():
+    """100 % until an hour ago, 50/50 since."""
+    model = a_live_model(100)
+    a_version(model)
+    a_split(model, 50, 50)
+    _moved_back(model, 1, from_hours=3, to_hours=1)
+    _moved_back(model, 2, from_hours=1, to_hours=None)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "said"), [(2, "v1</b> 100 %"), (0.5, "v1</b> 50 %"), (4, "no version was live")]
+)
+def test_who_was_live_is_answered_on_the_page(client, viewer, with_a_past, hours_ago, said):
+    at = timezone.now() - timedelta(hours=hours_ago)
+
+    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").content.decode()
+
+    answer = text.partition('class="rh-then"')[2].partition("</table>")[0].partition("<table")[0]
+    assert said in answer
+
+
+def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_past):
+    client.cookies["rh_zone"] = "Europe%2FVienna"
+    at = (timezone.now() - timedelta(hours=2)).astimezone(VIENNA)
+
+    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").content.decode()
+
+    assert f"{at:%H:%M}" in text.partition('class="rh-then"')[2].partition("</p>")[0]
+    assert at.tzname() in text
+    assert "v1</b> 100 %" in text.partition('class="rh-then"')[2].partition("<table")[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("yesterday", "That is no day and time"),
+        ("2026-13-41T10:00", "That is no day and time"),
+        ("0001-01-02T00:00", "no version was live"),
+        ("9998-12-31T23:59", "still to come"),
+        ("0001-01-01T00:00+14:00", "That is no day and time"),
+        ("0001-01-01T00:30Z", ""),
+        ("9999-12-31T23:30Z", ""),
+        ("<script>", "That is no day and time"),
+    ],
+)
+@pytest.mark.parametrize("zone", ["", "Pacific%2FAuckland", "America%2FLos_Angeles"])
+def test_what_is_no_past_moment_is_said(client, viewer, typed, said, zone):
+    client.cookies["rh_zone"] = zone
+
+    page = _page(client, a_live_model(100), at=typed)
+
+    assert page.status_code == 200
+    assert said in page.content.decode()
+
+
+def test_a_stop_is_told_with_its_text(client, viewer):
+    model = a_live_model(100)
+    stop_model(model=model, text="smoke from the stack", by=an_actor())
+
+    text = _page(client, model, at=timezone.now().isoformat()).content.decode()
+
+    assert "smoke from the stack" in text.partition('class="rh-then"')[2].partition("</p>")[0]
+
+
+def test_an_unknown_zone_is_utc(client, viewer):
+    model = a_live_model(100)
+    for zone in ("Mars%2FOlympus", "..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "x" * 3000, "%00"):
+        client.cookies["rh_zone"] = zone
+
+        page = _page(client, model)
+
+        assert page.status_code == 200
+        assert '<span id="rh-at-zone">UTC</span>' in page.content.decode()
+
+
+def test_pages_tell_times_in_the_viewers_zone(client, viewer):
+    model = a_live_model(100)
+    Split.objects.filter(model=model).update(from_at=datetime(2026, 7, 1, 22, 30, tzinfo=ZoneInfo("UTC")))
+
+    assert "1 Jul 2026, 22:30" in _page(client, model).content.decode()
+    client.cookies["rh_zone"] = "Europe%2FVienna"
+    assert "2 Jul 2026, 00:30" in _page(client, model).content.decode()
+
+
+def _who(model):
+    return {line.title: (line.people, line.keys) for line in who_may(model)}
+
+
+def test_who_may_names_people_and_keys_within_their_reach():
+    model, other = a_model(), a_model()
+    operator, approver = a_person(Role.OPERATOR).username, a_person(Role.APPROVER).username
+    a_person(Role.VIEWER)
+    elsewhere = a_person(Role.OPERATOR)
+    ObjectScope.objects.update_or_create(user=elsewhere)[0].models.set([other])
+    gone = a_person(Role.OPERATOR)
+    gone.is_active = False
+    gone.save()
+    writer, _ = a_key(KeyScope.WRITE)
+    a_key(KeyScope.PREDICT)
+    a_key(KeyScope.WRITE, models=[other.pk])
+    revoked, _ = a_key(KeyScope.WRITE)
+    revoke_key(key=revoked, by=an_actor())
+
+    found = _who(model)
+
+    assert found["set the split"] == ([operator], [writer.name])
+    assert found["approve what others ask for"] == ([approver], [])
+    assert elsewhere.username in _who(other)["set the split"][0]
+
+
+def test_a_page_of_many_people_stays_short(client, viewer, django_assert_max_num_queries):
+    model = a_live_model(100)
+    for _ in range(15):
+        a_person(Role.OPERATOR)
+    _page(client, model)
+
+    with django_assert_max_num_queries(40):
+        text = _page(client, model).content.decode()
+
+    assert "and 3 more" in text
+
+
+def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
+    model, file = a_live_model(100, slug="engine"), a_file()
+    parent = model.versions.get()
+    child = a_version(model, file=file, derived_from=parent)
+    twin = a_version(a_model("tender"), file=file)
+
+    of_parent, of_child = (_page(client, row).content.decode() for row in (parent, child))
+
+    assert "engine 2" in of_parent.partition("derived from it")[2].partition("</div>")[0]
+    assert "live now" in of_parent
+    assert "@champion" in of_parent
+    assert "engine 1" in of_child.partition("derived from")[2].partition("</div>")[0]
+    assert str(twin) in of_child.partition("the same file")[2].partition("</div>")[0]
+    assert "never been live" in of_child
+
+
+def test_relatives_out_of_reach_are_not_named(client):
+    file = a_file()
+    mine, hidden = a_version(a_model("mine"), file=file), a_version(a_model("hidden-one"), file=file)
+    person = a_person(Role.VIEWER)
+    ObjectScope.objects.update_or_create(user=person)[0].models.set([mine.model])
+    client.force_login(person)
+
+    text = _page(client, mine).content.decode()
+
+    assert "hidden-one" not in text
+    assert hidden.number == 1
+
+
+def _failed(version, *, days_ago=0, number=1):
+    now = timezone.now() - timedelta(days=days_ago)
+    return CheckRun.objects.create(
+        version=version, number=number, state="failed", reason="the file is torn", runtime_version="1",
+        asked_by="tester", started_at=now, ended_at=now,
+    )  # fmt: skip
+
+
+def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, viewer):
+    live, plain = a_live_model(100, slug="live-one").versions.get(), a_version(a_model("plain-one"))
+    old, mended = a_version(a_model("old-one")), a_version(a_model("mended-one"))
+    _failed(plain)
+    _failed(live)
+    _failed(old, days_ago=30)
+    _failed(mended)
+    now = timezone.now()
+    CheckRun.objects.create(
+        version=mended,
+        number=2,
+        state="passed",
+        runtime_version="1",
+        asked_by="tester",
+        started_at=now,
+        ended_at=now,
+    )
+
+    text = (
+        client.get(reverse("admin:index"))
+        .content.decode()
+        .partition("Failing checks")[2]
+        .partition("</ul>")[0]
+    )
+
+    assert [run.version.model.slug for run in failing_runs(an_actor())] == ["live-one", "plain-one"]
+    assert text.index("live-one") < text.index("plain-one")
+    assert "the file is torn" in text
+
+
+def test_home_says_nothing_of_checks_where_none_failed(client, viewer):
+    a_live_model(100)
+
+    assert "Failing checks" not in client.get(reverse("admin:index")).content.decode()
+    assert Version.objects.count() == 1

@@ -1,0 +1,187 @@
+"""The pages of requests: who sees what, who may decide, and what a page says before and after."""
+
+import pytest
+from django.urls import reverse
+
+from registry.console.split_requests import shown_request
+from registry.errors import Conflict
+from registry.intake.examples.services import put_golden_set
+from registry.traffic import gates, services
+from registry.traffic.models import SplitRequest
+from registry.traffic.request_transitions import Status
+from registry.traffic.selectors import current_split
+from tests.support import factories as make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def model():
+    """One version is live, and the rule is on."""
+    model = make.a_live_model(100)
+    make.a_version(model)
+    return services.set_approval_rule(model=model, needed=True, reason="because", by=make.an_actor())
+
+
+@pytest.fixture
+def operator():
+    return make.a_person("operator")
+
+
+@pytest.fixture
+def approver():
+    return make.a_person("approver")
+
+
+def logged_in(client, person):
+    client.force_login(person)
+    return client
+
+
+def split_form(model, *shares):
+    numbers = sorted(model.versions.values_list("number", flat=True))
+    given = {f"version_{number}": share for number, share in zip(numbers, shares, strict=True)}
+    return {**given, "reason": "try it", "seen": model.split_revision}
+
+
+def asked(client, model, operator, *shares) -> SplitRequest:
+    page = reverse("admin:registry_model_split", args=[model.pk])
+    answer = logged_in(client, operator).post(page, split_form(model, *shares), follow=True)
+    request = SplitRequest.objects.get(status=Status.OPEN)
+    assert f'Asked for, as <a href="{address(request)}" class="underline">' in answer.text
+    return request
+
+
+def address(request, verb="change"):
+    return reverse(f"admin:registry_splitrequest_{verb}", args=[request.pk])
+
+
+def test_editor_says_that_it_asks_and_asks(client, model, operator):
+    page = reverse("admin:registry_model_split", args=[model.pk])
+    assert "asks for two people" in logged_in(client, operator).get(page).text
+
+    request = asked(client, model, operator, 90, 10)
+
+    assert request.arms == {"1": 9000, "2": 1000}
+    assert current_split(model).number == 1
+
+
+def test_request_waits_on_the_models_page_and_at_home(client, model, operator, approver):
+    request = asked(client, model, operator, 90, 10)
+    logged_in(client, approver)
+
+    for page in (reverse("admin:registry_model_change", args=[model.pk]), reverse("admin:index")):
+        text = client.get(page).text
+        assert f'href="{address(request)}"' in text
+        assert "you can decide" in text
+
+
+def test_another_person_approves(client, model, operator, approver):
+    request = asked(client, model, operator, 90, 10)
+    shown = logged_in(client, approver).get(address(request)).text
+    assert "10 % of the routing keys get another version" in shown
+    assert f'href="{address(request, "approve")}"' in shown
+
+    answer = client.post(address(request, "approve"), {"reason": "looks good"}, follow=True)
+
+    assert "Approved." in answer.text
+    assert current_split(model).shares() == {
+        version.pk: share
+        for version, share in zip(model.versions.order_by("number"), (9000, 1000), strict=True)
+    }
+    request.refresh_from_db()
+    assert (request.status, request.decided_by) == ("approved", approver.username)
+    assert "Gates when it was approved" in client.get(address(request)).text
+
+
+def test_who_asked_is_told_that_somebody_else_decides(client, model):
+    both = make.a_person("operator", "approver")
+    request = asked(client, model, both, 90, 10)
+
+    shown = client.get(address(request)).text
+    assert "somebody else has to decide" in shown
+    assert f'href="{address(request, "approve")}"' not in shown
+    assert f'href="{address(request, "withdraw")}"' in shown
+
+    refused = client.post(address(request, "approve"), {"reason": "me"})
+    assert "somebody else has to decide" in refused.text
+    assert current_split(model).number == 1
+
+
+def test_rejection_says_why(client, model, operator, approver):
+    request = asked(client, model, operator, 90, 10)
+
+    logged_in(client, approver).post(address(request, "reject"), {"reason": "not on a Friday"})
+
+    assert "not on a Friday" in logged_in(client, operator).get(address(request)).text
+
+
+def test_lowering_asks_nobody(client, model, operator, approver):
+    request = asked(client, model, operator, 90, 10)
+    services.approve_request(
+        request=request, reason="good", by=make.an_actor("approve_change", user=approver)
+    )
+    model.refresh_from_db()
+
+    page = reverse("admin:registry_model_split", args=[model.pk])
+    answer = logged_in(client, operator).post(page, split_form(model, 100, 0), follow=True)
+
+    assert "is current" in answer.text
+
+
+def test_request_of_another_model_is_not_found(client, model, operator):
+    request = asked(client, model, operator, 90, 10)
+    stranger = make.a_person("approver", models=[make.a_model().pk])
+
+    logged_in(client, stranger)
+
+    assert client.get(address(request, "approve")).status_code == 404
+    assert str(request) not in client.get(reverse("admin:registry_splitrequest_changelist")).text
+
+
+def test_gates_tell_their_numbers(model):
+    by = make.an_actor()
+    first, second = model.versions.order_by("number")
+    put_golden_set(
+        model=model, lines=[b'{"inputs": {"x": [1]}, "label": "a"}'], metric="f1", floor=0.9, margin=None,
+        reason="because", by=by,
+    )  # fmt: skip
+    request = services.ask_for_split(model=model, arms={first: 9000, second: 1000}, comment="try it", by=by)
+
+    told = {gate["name"]: gate for gate in shown_request(request).gates}
+
+    assert told["golden set"]["outcome"] == "unknown"
+    assert "was not measured on golden set 1" in told["golden set"]["sentence"]
+    assert told["signature"]["sentence"] == "Version 2 takes and gives what version 1 does."
+    assert told["memory"]["outcome"] == "unknown"
+
+
+def test_failed_gate_cannot_be_approved(model, approver, monkeypatch):
+    first, second = model.versions.order_by("number")
+    by = make.an_actor()
+    request = services.ask_for_split(model=model, arms={first: 9000, second: 1000}, comment="try it", by=by)
+    full = gates.Gate("memory", gates.Outcome.FAILED, "300 MB too much.")
+    monkeypatch.setitem(gates._looks, "memory", lambda plan: [full])
+
+    with pytest.raises(Conflict, match="300 MB too much"):
+        services.approve_request(
+            request=request, reason="good", by=make.an_actor("approve_change", user=approver)
+        )
+
+    assert current_split(model).number == 1
+
+
+def test_admin_switches_the_rule(client, model):
+    logged_in(client, make.a_person("admin"))
+    page = reverse("admin:registry_model_one_person", args=[model.pk])
+
+    client.post(page, {"reason": "an experiment"}, follow=True)
+
+    model.refresh_from_db()
+    assert not model.needs_approval
+
+
+def test_operator_cannot_switch_the_rule(client, model, operator):
+    page = reverse("admin:registry_model_one_person", args=[model.pk])
+
+    assert logged_in(client, operator).post(page, {"reason": "for me"}).status_code == 403

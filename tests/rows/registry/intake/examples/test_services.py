@@ -1,0 +1,300 @@
+"""Examples and golden sets: what is taken, what is refused and how, and what a result says."""
+
+import json
+
+import pytest
+
+from registry.catalogue import artifacts
+from registry.catalogue.services import move_alias
+from registry.errors import BodyTooLarge, Conflict, Invalid, NotAllowed
+from registry.intake.checklist.services import start_run
+from registry.intake.examples import rows as rules
+from registry.intake.examples import selectors, services
+from registry.intake.examples.models import GoldenSet
+from registry.record.models import AuditRecord
+from tests.support.factories import a_live_model, a_model, a_version, an_actor, an_uploaded_version
+
+pytestmark = pytest.mark.django_db
+EXAMPLE = {"inputs": {"x": [[1, 2.5]]}, "expected": {"y": [0.5]}}
+ROW = {"inputs": {"x": [1, 2]}, "label": "cat"}
+
+
+def lines(*rows):
+    return [json.dumps(row).encode() for row in rows]
+
+
+def add(version, *examples):
+    return services.add_examples(version=version, examples=examples, by=an_actor())
+
+
+def put(model, given=None, **more):
+    values = {"metric": "accuracy", "floor": None, "margin": None, "reason": "because", **more}
+    return services.put_golden_set(
+        model=model, lines=lines(ROW, ROW) if given is None else given, by=an_actor(), **values
+    )
+
+
+def measured(version, golden_set, value, wrong=()):
+    return services.record_golden_result(
+        version=version, golden_set=golden_set, value=value, rows=2, wrong=wrong, by=an_actor()
+    )
+
+
+class TestExamples:
+    def test_they_are_kept_in_their_order_with_tolerances(self):
+        version = an_uploaded_version()
+
+        add(version, EXAMPLE, {**EXAMPLE, "atol": 0.5, "rtol": 0})
+        add(version, EXAMPLE)
+
+        kept = selectors.examples_of(version)
+        assert [(one.position, one.atol, one.rtol) for one in kept] == [
+            (1, rules.ATOL, rules.RTOL), (2, 0.5, 0), (3, rules.ATOL, rules.RTOL),
+        ]  # fmt: skip
+        assert (kept[0].inputs, kept[0].expected) == (EXAMPLE["inputs"], EXAMPLE["expected"])
+        assert AuditRecord.objects.first().after == {"examples": 3}
+
+    @pytest.mark.parametrize(
+        ("example", "said"),
+        [
+            (5, "Example 1 must be an object"),
+            ({}, "`inputs`"),
+            ({"inputs": {"x": 1}}, "`expected`"),
+            ({**EXAMPLE, "inputs": {}}, "`inputs`"),
+            ({**EXAMPLE, "inputs": {"": 1}}, "empty"),
+            ({**EXAMPLE, "inputs": {"x": None}}, "numbers"),
+            ({**EXAMPLE, "inputs": {"x": {"y": 1}}}, "numbers"),
+            ({**EXAMPLE, "inputs": {"x": float("nan")}}, "numbers"),
+            ({**EXAMPLE, "inputs": {"x": "\0"}}, "numbers"),
+            ({**EXAMPLE, "expected": [1]}, "`expected`"),
+            ({**EXAMPLE, "atol": -1}, "`atol`"),
+            ({**EXAMPLE, "rtol": True}, "`rtol`"),
+            ({**EXAMPLE, "extra": 1}, "extra"),
+        ],
+    )
+    def test_what_is_no_example_is_refused_by_its_number(self, example, said):
+        with pytest.raises(Invalid, match=said):
+            add(an_uploaded_version(), example)
+
+    def test_lists_may_not_be_deep_without_end(self):
+        deep = 1
+        for _ in range(100):
+            deep = [deep]
+
+        with pytest.raises(Invalid):
+            add(an_uploaded_version(), {**EXAMPLE, "inputs": {"x": deep}})
+
+    def test_a_hundred_of_one_mebibyte_together(self):
+        version = an_uploaded_version()
+        add(version, *[EXAMPLE] * 99)
+
+        with pytest.raises(Invalid, match="100 examples"):
+            add(version, EXAMPLE, EXAMPLE)
+        with pytest.raises(Invalid, match="bytes"):
+            add(version, {**EXAMPLE, "inputs": {"x": "a" * rules.MAX_EXAMPLE_BYTES}})
+        with pytest.raises(Invalid, match="at least one"):
+            add(version)
+
+    def test_they_come_before_the_version_is_ready(self):
+        checking, ready = an_uploaded_version(), a_version()
+        start_run(version_id=checking.pk, runtime_version="1", by=an_actor())
+
+        add(checking, EXAMPLE)
+        with pytest.raises(Conflict, match="is ready"):
+            add(ready, EXAMPLE)
+
+    def test_they_need_the_right_to_write(self):
+        with pytest.raises(NotAllowed):
+            services.add_examples(
+                version=an_uploaded_version(), examples=[EXAMPLE], by=an_actor("read_registry")
+            )
+
+
+class TestGoldenSets:
+    def test_a_set_is_stored_and_read_row_by_row(self):
+        model = a_model()
+
+        made = put(model, [b" \n", *lines(ROW), b"", *lines({**ROW, "label": 3})], floor=0.5, margin=0.1)
+
+        assert (made.revision, made.rows, made.is_current) == (1, 2, True)
+        assert [(row.number, row.label) for row in selectors.read_golden_rows(made)] == [(1, "cat"), (2, 3)]
+        assert selectors.golden_rows_numbered(made, {2})[2].inputs == ROW["inputs"]
+        assert artifacts.path_of(made.sha256).read_bytes().count(b"\n") == 2
+
+    def test_another_takes_its_place_and_both_stay(self):
+        model = a_model()
+
+        first, second = put(model), put(model, metric="f1")
+
+        assert (second.revision, selectors.the_golden_set(model)) == (2, second)
+        assert GoldenSet.objects.get(pk=first.pk).is_current is False
+        told = AuditRecord.objects.first()
+        assert (told.action, told.before["metric"], told.after["metric"]) == (
+            "put_golden_set",
+            "accuracy",
+            "f1",
+        )
+
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            (b"{", "Line 2 is not valid JSON"),
+            (b"[]", "Line 2 must be an object"),
+            (b"{}", "Line 2 must be an object"),
+            (b'{"inputs": {"x": 1}}', "Line 2 must be an object"),
+            (b'{"inputs": {"x": 1}, "label": "a", "more": 1}', "Line 2 must be an object"),
+            (b'{"inputs": {}, "label": "a"}', "Line 2: `inputs`"),
+            (b'{"inputs": {"x": null}, "label": "a"}', "Line 2: `inputs`"),
+            (b'{"inputs": {"x": NaN}, "label": "a"}', "Line 2 is not valid JSON"),
+            (b'{"inputs": {"x": 1}, "label": null}', "Line 2: for accuracy, `label`"),
+            (b'{"inputs": {"x": 1}, "label": 1.5}', "Line 2: for accuracy, `label`"),
+            (b'{"inputs": {"x": 1}, "label": "%s"}' % (b"a" * 201), "Line 2: for accuracy, `label`"),
+            (b"\xff", "Line 2 is not valid JSON"),
+        ],
+    )
+    def test_a_bad_row_is_named_by_its_line_and_nothing_is_kept(self, line, said):
+        with pytest.raises(Invalid, match=said):
+            put(a_model(), [*lines(ROW), line])
+
+        assert not GoldenSet.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("label", "is_good"), [(1.5, True), ([1, 2.5], True), ("1", False), ([], False), (True, False)]
+    )
+    def test_labels_of_an_error_are_numbers(self, label, is_good):
+        given = lines({**ROW, "label": label})
+
+        if is_good:
+            assert put(a_model(), given, metric="error").rows == 1
+        else:
+            with pytest.raises(Invalid, match="number"):
+                put(a_model(), given, metric="error")
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"metric": "beauty"}, {"floor": 1.1}, {"floor": -0.1}, {"floor": float("nan")}, {"margin": -1},
+            {"margin": float("inf")}, {"reason": " "}, {"metric": "error", "floor": -1}, {"given": []},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_what_it_demands_must_make_sense(self, wrong):
+        with pytest.raises(Invalid):
+            put(a_model(), **wrong)
+
+    def test_it_is_bounded(self, monkeypatch):
+        monkeypatch.setattr(rules, "MAX_ROWS", 2)
+        monkeypatch.setattr(rules, "MAX_LINE_BYTES", 100)
+        assert put(a_model(), lines(ROW, ROW)).rows == 2
+
+        with pytest.raises(Invalid, match="line 3 is one too many"):
+            put(a_model(), lines(ROW, ROW, ROW))
+        with pytest.raises(Invalid, match="longer"):
+            put(a_model(), lines({**ROW, "label": "a" * 100}))
+        monkeypatch.setattr(rules, "MAX_SET_BYTES", 60)
+        with pytest.raises(BodyTooLarge):
+            put(a_model(), lines(ROW, ROW))
+
+    def test_it_needs_the_right_to_write_before_a_byte_is_read(self):
+        def unread():
+            raise AssertionError("read")
+            yield b""
+
+        with pytest.raises(NotAllowed):
+            services.put_golden_set(
+                model=a_model(), lines=unread(), metric="f1", floor=None, margin=None, reason="x",
+                by=an_actor("read_registry"),
+            )  # fmt: skip
+
+
+class TestResults:
+    def test_a_result_is_kept_once_and_replaced_when_measured_again(self):
+        version = a_version()
+        golden_set = put(version.model)
+
+        measured(version, golden_set, 0.5, [{"row": 1, "expected": "cat", "got": float("nan")}])
+        again = measured(version, golden_set, 0.75)
+
+        assert selectors.result_of(version, golden_set) == again
+        assert (again.value, again.wrong) == (0.75, [])
+
+    def test_no_more_than_a_thousand_wrong_answers_are_kept(self):
+        version = a_version()
+        wrong = [{"row": number, "expected": 1, "got": "\0"} for number in range(1, 1_202)]
+
+        result = measured(version, put(version.model), 0.5, wrong)
+
+        assert len(result.wrong) == 1_000
+        assert result.wrong[0] == {"row": 1, "expected": 1, "got": "\ufffd"}
+        assert AuditRecord.objects.first().after["wrong"] == 1_201
+
+    def test_what_is_no_result_is_refused(self):
+        version = a_version()
+
+        with pytest.raises(Invalid, match="another Model"):
+            measured(version, put(a_model()), 0.5)
+        with pytest.raises(Invalid, match="no value"):
+            measured(version, put(version.model), float("nan"))
+
+
+class TestGate:
+    def test_without_a_set_or_a_result_nothing_was_measured(self):
+        version = a_version()
+        nothing = selectors.golden_gate(version)
+        put(version.model, floor=0.5)
+        unmeasured = selectors.golden_gate(version)
+
+        assert (nothing.is_measured, nothing.passes, "no golden set" in nothing.sentence) == (
+            False,
+            None,
+            True,
+        )
+        assert (unmeasured.state, unmeasured.floor, unmeasured.passes) == ("not_measured", 0.5, None)
+
+    @pytest.mark.parametrize(
+        ("metric", "floor", "margin", "live", "value", "passes"),
+        [
+            ("accuracy", None, None, 0.9, 0.1, None),
+            ("accuracy", 0.8, None, 0.9, 0.8, True),
+            ("accuracy", 0.8, None, 0.9, 0.79, False),
+            ("accuracy", None, 0.02, 0.9, 0.88, True),
+            ("accuracy", None, 0.02, 0.9, 0.87, False),
+            ("accuracy", 0.8, 0.02, 0.9, 0.85, False),
+            ("accuracy", None, 0.02, None, 0.1, None),
+            ("error", 3.0, None, 1.0, 3.0, True),
+            ("error", 3.0, None, 1.0, 3.1, False),
+            ("error", None, 0.5, 1.0, 1.5, True),
+            ("error", None, 0.5, 1.0, 1.6, False),
+            ("error", None, 0.0, 1.0, 0.2, True),
+        ],
+    )
+    def test_a_value_beside_the_floor_and_the_live_version(self, metric, floor, margin, live, value, passes):
+        model = a_live_model(100)
+        version = a_version(model)
+        golden_set = put(model, lines({**ROW, "label": 1}), metric=metric, floor=floor, margin=margin)
+        if live is not None:
+            measured(model.versions.get(number=1), golden_set, live)
+        measured(version, golden_set, value)
+
+        gate = selectors.golden_gate(version)
+
+        assert (gate.is_measured, gate.value, gate.champion, gate.champion_value) == (True, value, 1, live)
+        assert gate.passes is passes
+        assert gate.sentence.startswith(f"Version 2 has {metric} {value:.4g} on golden set 1")
+
+    def test_the_live_version_is_compared_with_the_floor_alone(self):
+        model = a_live_model(100)
+        live = model.versions.get()
+        golden_set = put(model, floor=0.5, margin=0.1)
+        measured(live, golden_set, 0.75)
+
+        gate = selectors.golden_gate(live)
+
+        assert (gate.champion, gate.passes) == (None, True)
+        assert gate.sentence == "Version 1 has accuracy 0.75 on golden set 1, as at least 0.5 is demanded."
+
+    def test_an_alias_is_not_the_live_version(self):
+        version = a_version()
+        move_alias(model=version.model, name="next", version=version, reason="x", by=an_actor())
+
+        assert selectors.champion_of(version.model) is None

@@ -1,0 +1,486 @@
+"""Files come in by parts: cut, resumed, told twice, lied about."""
+
+import hashlib
+import io
+import os
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from registry.access.policies import Right
+from registry.catalogue import artifacts
+from registry.catalogue.models import Artifact, Model, Version
+from registry.catalogue.transitions import Status as VersionStatus
+from registry.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StaleState
+from registry.intake import digests, parts
+from registry.intake.errors import (
+    FileTooLarge,
+    HashDiffers,
+    PartBeyondEnd,
+    PartTooLarge,
+    TooManyUploads,
+    UploadEnded,
+    UploadIncomplete,
+    UploadInUse,
+    WrongOffset,
+)
+from registry.intake.models import Upload
+from registry.intake.services import (
+    MAX_PART_BYTES,
+    NewModel,
+    abandon_upload,
+    begin_upload,
+    complete_upload,
+    sweep_uploads,
+    write_part,
+)
+from registry.intake.services.beginning import MOST_OPEN
+from registry.intake.transitions import ALLOWED, Status
+from registry.record.models import AuditRecord
+from tests.support.factories import a_model, a_person, an_actor
+
+pytestmark = pytest.mark.django_db
+CONTENT = bytes(range(256)) * 4096 * 3  # 3 MiB
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    return tmp_path
+
+
+def begin(content=CONTENT, by=None, **more):
+    return begin_upload(size_bytes=len(content), by=by or an_actor(), **more)
+
+
+def write(upload, content, offset=0, by=None, length=None):
+    length = len(content) if length is None else length
+    return write_part(
+        upload=upload, offset=offset, length=length, read=io.BytesIO(content).read, by=by or an_actor()
+    )
+
+
+def whole(content=CONTENT, by=None, **more):
+    upload = begin(content, by, **more)
+    for offset in range(0, len(content), MAX_PART_BYTES):
+        upload = write(upload, content[offset : offset + MAX_PART_BYTES], offset, by)
+    return upload
+
+
+def left_on_disk():
+    return sorted(path.name for path in parts.folder().glob("*"))
+
+
+class TestWriting:
+    @pytest.mark.parametrize("cut_at", [1 + len(CONTENT) * n // 20 for n in range(20)])
+    def test_cut_and_resumed_it_is_the_same_file(self, cut_at):
+        upload = begin()
+
+        with pytest.raises(WrongOffset) as told:
+            write(upload, CONTENT[:cut_at], length=len(CONTENT))
+        stands_at = told.value.members["offset"]
+        upload = Upload.objects.get()
+        assert (stands_at, upload.received_bytes) == (cut_at, cut_at)
+        upload = write(upload, CONTENT[cut_at:], cut_at)
+
+        version = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        assert version.artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
+        assert artifacts.path_of(version.artifact.sha256).read_bytes() == CONTENT
+        assert left_on_disk() == []
+
+    def test_a_sender_that_breaks_off_with_an_error_is_cut_too(self):
+        coming = iter([CONTENT[:1000]])
+
+        def read(size):
+            if piece := next(coming, b""):
+                return piece
+            raise OSError("the line is dead")
+
+        with pytest.raises(WrongOffset):
+            write_part(upload=begin(), offset=0, length=len(CONTENT), read=read, by=an_actor())
+
+        assert Upload.objects.get().received_bytes == 1000
+
+    @pytest.mark.parametrize("offset", [1, 999, 1001, 2**40], ids=["early", "before", "after", "far"])
+    def test_another_offset_is_answered_with_the_right_one(self, offset):
+        upload = write(begin(), CONTENT[:1000])
+
+        with pytest.raises(WrongOffset) as told:
+            write(upload, CONTENT[:2000], offset)
+
+        assert told.value.members == {"offset": 1000}
+        assert parts.path_of(upload.pk).read_bytes() == CONTENT[:1000]
+
+    def test_a_part_that_is_there_is_answered_like_the_first_time(self):
+        upload = write(begin(), CONTENT[:1000])
+        changed = upload.touched_at
+
+        again = write(upload, CONTENT[500:1000], 500)
+
+        assert (again.received_bytes, again.touched_at) == (1000, changed)
+
+    def test_more_than_was_announced_is_refused(self):
+        upload = write(begin(b"abc"), b"abc")
+
+        with pytest.raises(PartBeyondEnd):
+            write(begin(b"abc"), b"abcd")
+        with pytest.raises(PartBeyondEnd):
+            write(upload, b"d", 3)
+
+    def test_a_part_has_at_most_eight_mib(self):
+        with pytest.raises(PartTooLarge):
+            write(begin(), b"", length=MAX_PART_BYTES + 1)
+
+    def test_a_writer_is_alone(self):
+        upload = begin()
+        said = []
+
+        def read(size):
+            if not said:
+                with pytest.raises(UploadInUse) as refusal:
+                    write(upload, CONTENT[:10])
+                said.append(refusal)
+                return CONTENT[:size]
+            return b""
+
+        with pytest.raises(WrongOffset):
+            write_part(upload=upload, offset=0, length=len(CONTENT), read=read, by=an_actor())
+
+        assert Upload.objects.get().received_bytes == 2**20
+
+    def test_a_writer_that_fell_silent_is_overtaken_and_writes_no_more(self):
+        upload = begin(b"right bytes")
+
+        def read(size):
+            Upload.objects.update(writer_until=timezone.now() - timedelta(seconds=1))
+            write(upload, b"right bytes")
+            return b"other bytes"
+
+        with pytest.raises(UploadInUse, match="taken this upload over"):
+            write_part(upload=upload, offset=0, length=11, read=read, by=an_actor())
+
+        assert parts.path_of(upload.pk).read_bytes() == b"right bytes"
+        assert Upload.objects.get().sha256 == hashlib.sha256(b"right bytes").hexdigest()
+
+    def test_what_an_unfinished_part_left_behind_is_cut_off(self):
+        upload = write(begin(b"0123456789"), b"01234")
+        with parts.path_of(upload.pk).open("ab") as file:
+            file.write(b"garbage of a process that died")
+
+        write(upload, b"56789", 5)
+
+        assert parts.path_of(upload.pk).read_bytes() == b"0123456789"
+
+    def test_bytes_that_are_gone_end_it(self):
+        upload = write(begin(), CONTENT[:1000])
+        parts.remove(upload.pk)
+
+        with pytest.raises(UploadEnded, match="no longer on this machine"):
+            write(upload, CONTENT[1000:2000], 1000)
+
+        assert Upload.objects.get().status == Status.FAILED
+
+    def test_another_process_hashes_from_the_disk(self):
+        upload = write(begin(), CONTENT[:1000])
+        digests.drop_digest(upload.pk)
+        upload = write(upload, CONTENT[1000:], 1000)
+        assert upload.sha256 == ""
+
+        version = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+        assert version.artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
+
+    def test_one_process_hashes_while_it_writes(self, monkeypatch):
+        monkeypatch.setattr(parts, "hash_of", None)
+
+        assert complete_upload(upload=whole(), slug="m", new_model=NewModel(), by=an_actor())
+
+
+class TestBeginning:
+    @pytest.mark.parametrize("size", [0, -1], ids=["empty", "less"])
+    def test_a_file_has_bytes(self, size):
+        with pytest.raises(Invalid, match="empty"):
+            begin_upload(size_bytes=size, by=an_actor())
+
+    def test_a_file_beyond_the_cap_is_refused_with_both_sizes(self, settings):
+        settings.UPLOAD_BYTES = 2**20
+
+        with pytest.raises(FileTooLarge, match=r"3 MiB.*accepts 1 MiB"):
+            begin()
+        assert not Upload.objects.exists()
+
+    def test_one_person_has_so_many_open(self):
+        by, other = an_actor(user=a_person("operator")), an_actor(user=a_person("operator"))
+        uploads = [begin(by=by) for _ in range(MOST_OPEN)]
+
+        with pytest.raises(TooManyUploads, match="8 uploads open"):
+            begin(by=by)
+
+        begin(by=other)
+        abandon_upload(upload=uploads[0], by=by)
+        begin(by=by)
+
+    def test_one_person_has_so_many_bytes_open(self, settings):
+        settings.UPLOAD_BYTES = len(CONTENT)
+        for _ in range(4):
+            begin()
+
+        with pytest.raises(TooManyUploads, match="12 MiB"):
+            begin(b"x")
+
+    @pytest.mark.parametrize("sha256", ["abc", "A" * 64, "g" * 64, "0" * 63 + "\n"])
+    def test_a_hash_is_one(self, sha256):
+        with pytest.raises(Invalid, match="64 hexadecimal"):
+            begin(sha256=sha256)
+
+    def test_it_needs_the_right_to_write(self):
+        with pytest.raises(NotAllowed):
+            begin(by=an_actor(Right.READ))
+        with pytest.raises(NotAllowed):
+            begin(by=an_actor(Right.WRITE, models=frozenset()))
+
+
+class TestCompleting:
+    def test_it_makes_a_version_that_waits_for_its_check(self):
+        model = a_model(task="classification")
+        config = {"labels": ["a", "b"], "scores": "logits"}
+
+        version = complete_upload(
+            upload=whole(), slug=model.slug, task_config=config, notes="second try", by=an_actor()
+        )
+
+        upload = Upload.objects.get()
+        assert (version.status, version.number, version.notes) == (VersionStatus.UPLOADED, 1, "second try")
+        assert version.task_config == config
+        assert (upload.status, upload.version, upload.model_slug) == (Status.COMPLETE, version, model.slug)
+        assert not model.splits.exists()  # nothing goes live by itself
+        told = set(AuditRecord.objects.values_list("action", flat=True))
+        assert told >= {"register_version", "complete_upload", "ask_check"}
+
+    def test_a_new_model_is_made_with_it(self):
+        new = NewModel(title="Fresh", task="classification")
+        config = {"labels": ["a", "b"], "scores": "logits"}
+
+        complete_upload(upload=whole(), slug="fresh", new_model=new, task_config=config, by=an_actor())
+
+        model = Model.objects.get()
+        assert (model.slug, model.title, model.task) == ("fresh", "Fresh", "classification")
+
+    def test_again_gives_the_same_version(self):
+        upload = whole()
+        first = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+        again = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+        assert again == first
+        assert Version.objects.count() == 1
+        with pytest.raises(UploadEnded):
+            complete_upload(upload=upload, slug="other", new_model=NewModel(), by=an_actor())
+
+    def test_missing_bytes_are_asked_for(self):
+        upload = write(begin(), CONTENT[:1000])
+
+        with pytest.raises(UploadIncomplete) as told:
+            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+        assert told.value.members == {"offset": 1000}
+
+    def test_other_bytes_than_announced_are_refused(self):
+        upload = whole(sha256="0" * 64)
+
+        with pytest.raises(HashDiffers):
+            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+        assert Upload.objects.get().status == Status.FAILED
+        assert left_on_disk() == []
+        assert not Model.objects.exists()
+
+    def test_a_known_file_is_stored_once(self, own_folder):
+        first = complete_upload(upload=whole(), slug="m", new_model=NewModel(), by=an_actor())
+        place = artifacts.path_of(first.artifact.sha256)
+        was = place.stat().st_ino
+
+        second = complete_upload(upload=whole(), slug="m", by=an_actor())
+
+        assert (second.number, second.artifact) == (2, first.artifact)
+        assert place.stat().st_ino == was
+        assert Artifact.objects.count() == 1
+        assert [path.name for path in (own_folder / "artifacts").rglob("*") if path.is_file()] == [place.name]
+        assert left_on_disk() == []
+
+    def test_the_file_is_moved_and_not_copied(self, own_folder):
+        (own_folder / "artifacts").mkdir()
+        upload = whole()
+        inode = parts.path_of(upload.pk).stat().st_ino
+
+        version = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+        assert artifacts.path_of(version.artifact.sha256).stat().st_ino == inode
+
+    @pytest.mark.parametrize(
+        ("given", "error"),
+        [
+            ({"slug": "nobody"}, NotFound),
+            ({"slug": "known", "new_model": NewModel()}, NameTaken),
+            ({"slug": "../etc", "new_model": NewModel()}, Invalid),
+            ({"slug": "known", "task_config": {"labels": []}}, Invalid),
+            ({"slug": "fresh", "new_model": NewModel(task="poetry")}, Invalid),
+            ({"slug": "fresh", "new_model": NewModel(task="classification")}, Invalid),
+        ],
+        ids=["no such Model", "taken", "no name", "config", "no task", "no labels"],
+    )
+    def test_what_is_refused_can_be_said_again_without_sending_again(self, given, error):
+        a_model("known")
+        upload = whole()
+
+        with pytest.raises(error):
+            complete_upload(upload=upload, **given, by=an_actor())
+
+        assert Upload.objects.get().is_open
+        assert complete_upload(upload=upload, slug="known", by=an_actor())
+
+    def test_after_a_crash_between_store_and_database_it_is_completed(self, monkeypatch):
+        from registry.intake.services import completing
+
+        upload = whole()
+        with monkeypatch.context() as broken:
+            broken.setattr(completing.catalogue, "register_version", lambda **_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        parts.remove(upload.pk)  # as the rename left it
+
+        assert complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor()).number == 1
+
+    def test_a_file_that_nobody_has_any_more_ends_it(self):
+        upload = whole()
+        parts.remove(upload.pk)
+
+        with pytest.raises(UploadEnded, match="no longer on this machine"):
+            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+    def test_one_at_a_time(self):
+        upload = whole()
+
+        with parts.opened(upload.pk) as file, parts.locked(file), pytest.raises(UploadInUse):
+            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+    def test_who_reaches_some_models_adds_to_no_other_and_makes_none(self):
+        mine, hidden = a_model("mine"), a_model("hidden")
+        by = an_actor(Right.READ, Right.WRITE, models=frozenset({mine.pk}))
+        upload = whole(by=by)
+
+        with pytest.raises(NotFound):
+            complete_upload(upload=upload, slug=hidden.slug, by=by)
+        with pytest.raises(NotAllowed):
+            complete_upload(upload=upload, slug="fresh", new_model=NewModel(), by=by)
+        assert complete_upload(upload=upload, slug=mine.slug, by=by).model == mine
+
+
+class TestOwnership:
+    def test_nobody_touches_anothers(self):
+        owner, other = an_actor(user=a_person("operator")), an_actor(Right.READ, Right.WRITE)
+        upload = begin(by=owner)
+
+        with pytest.raises(NotFound):
+            write(upload, CONTENT, by=other)
+        with pytest.raises(NotFound):
+            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=other)
+
+    def test_only_who_may_write_everywhere_ends_anothers(self):
+        model = a_model()
+        upload = begin(by=an_actor(user=a_person("operator")))
+
+        with pytest.raises(NotFound):
+            abandon_upload(upload=upload, by=an_actor(Right.WRITE, models=frozenset({model.pk})))
+        abandon_upload(upload=upload, by=an_actor(Right.WRITE))
+
+        assert Upload.objects.get().status == Status.ABANDONED
+
+
+class TestEnding:
+    def test_nothing_of_an_abandoned_one_stays_on_the_disk(self):
+        upload = write(begin(), CONTENT[:1000])
+        assert len(left_on_disk()) == 1
+
+        abandon_upload(upload=upload, by=an_actor())
+        abandon_upload(upload=upload, by=an_actor())
+
+        assert left_on_disk() == []
+        with pytest.raises(UploadEnded, match="abandoned"):
+            write(Upload.objects.get(), CONTENT[1000:2000], 1000)
+        assert left_on_disk() == []
+
+    def test_a_writer_at_work_finds_that_it_was_abandoned(self):
+        upload = begin()
+
+        def read(size):
+            abandon_upload(upload=upload, by=an_actor())
+            return CONTENT[:size]
+
+        with pytest.raises(UploadInUse):
+            write_part(upload=upload, offset=0, length=1000, read=read, by=an_actor())
+        assert left_on_disk() == []
+
+    def test_a_complete_one_is_not_abandoned(self):
+        upload = whole()
+        complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+
+        with pytest.raises(UploadEnded, match="complete"):
+            abandon_upload(upload=upload, by=an_actor())
+
+    def test_the_sweep_takes_what_is_silent_and_leaves_what_is_not(self):
+        silent, lively = write(begin(), CONTENT[:10]), write(begin(), CONTENT[:10])
+        Upload.objects.filter(pk=silent.pk).update(touched_at=timezone.now() - timedelta(hours=25))
+
+        sweep_uploads()
+
+        assert left_on_disk() == [f"{lively.pk}.part"]
+        assert Upload.objects.get(pk=silent.pk).status == Status.ABANDONED
+        assert Upload.objects.get(pk=lively.pk).is_open
+
+    def test_the_sweep_takes_strays_that_are_an_hour_old(self):
+        kept = write(begin(), CONTENT[:10])
+        names = {"old": "11111111-1111-4111-8111-111111111111", "new": "22222222-2222-4222-8222-222222222222"}
+        for name in names.values():
+            (parts.folder() / f"{name}.part").write_bytes(b"stray")
+        (parts.folder() / "somebody's file.part").write_bytes(b"not ours")
+        for name in (names["old"], str(kept.pk)):
+            os.utime(parts.folder() / f"{name}.part", (0, 0))
+
+        sweep_uploads()
+
+        assert left_on_disk() == sorted(["somebody's file.part", f"{names['new']}.part", f"{kept.pk}.part"])
+
+    def test_every_state_occurs_in_the_table(self):
+        assert set(ALLOWED) == set(Status)
+        assert {state for following in ALLOWED.values() for state in following} | {Status.OPEN} == set(Status)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_complete_at_once_one_makes_the_version():
+    upload = whole()
+    gate, answers = threading.Barrier(2), []
+
+    def complete():
+        gate.wait()
+        try:
+            answers.append(
+                complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor()).number
+            )
+        except Conflict as error:
+            answers.append(type(error))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=complete) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert Version.objects.count() == 1
+    assert 1 in answers
+    assert set(answers) <= {1, UploadInUse, StaleState, UploadEnded, NameTaken}

@@ -1,0 +1,310 @@
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from registry.record.actors import Source
+from registry.record.audit import Subject
+from registry.record.checkpoints import write_checkpoint
+from registry.record.events import emit
+from registry.record.models import AuditRecord, Delivery, Subscription
+from tests.support.factories import a_model, a_person
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/registry/auditrecord/"
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(autouse=True)
+def roles():
+    from registry.access.roles import sync_roles
+
+    sync_roles()
+
+
+@pytest.fixture
+def operator(client):
+    client.force_login(a_person("operator"))
+    return client
+
+
+@pytest.fixture
+def admin(client):
+    client.force_login(a_person("admin"))
+    return client
+
+
+def _records(response) -> list[AuditRecord]:
+    return list(response.context["cl"].result_list)
+
+
+@pytest.fixture
+def lines(add_record):
+    return [
+        add_record("fraud-score", action="set_split", reason="first"),
+        add_record("churn", action="stop_model", reason=HOSTILE),
+        add_record("fraud-score", action="stop_model", reason="=1+1"),
+    ]
+
+
+def test_the_newest_comes_first(operator, lines):
+    shown = _records(operator.get(LIST))
+
+    assert [record.pk for record in shown][:3] == sorted((record.pk for record in shown), reverse=True)[:3]
+
+
+@pytest.mark.parametrize(
+    ("query", "reasons"),
+    [
+        pytest.param({"action": "set_split"}, ["first"], id="action"),
+        pytest.param({"model_slug": "churn"}, [HOSTILE], id="model"),
+        pytest.param({"actor_name": "ada", "action": "stop_model"}, ["=1+1", HOSTILE], id="actor-and-action"),
+        pytest.param({"actor_name": "nobody"}, [], id="nobody"),
+        pytest.param({"source__exact": "api"}, [], id="source"),
+        pytest.param({"at_to_0": "2001-01-02", "at_to_1": "00:00"}, [], id="long-ago"),
+        pytest.param({"at_from_0": "2999-01-01"}, [], id="not-yet"),
+        pytest.param({"at_from_0": "2001-01-01", "action": "set_split"}, ["first"], id="since-long-ago"),
+        pytest.param({"at_from_0": "someday", "action": "set_split"}, ["first"], id="no-day"),
+        pytest.param({"q": "churn"}, [HOSTILE], id="search-label"),
+        pytest.param({"q": "chur"}, [], id="search-part"),
+        pytest.param({"q": "req-1", "action": "set_split"}, ["first"], id="search-request"),
+    ],
+)  # fmt: skip
+def test_the_list_is_filtered(operator, lines, query, reasons):
+    assert [record.reason for record in _records(operator.get(LIST, query))] == reasons
+
+
+def test_a_number_finds_its_record(operator, lines):
+    assert lines[0] in _records(operator.get(LIST, {"q": f"#{lines[0].pk}"}))
+
+
+def test_a_record_shows_its_change(operator, lines):
+    page = operator.get(f"{LIST}{lines[0].pk}/change/").content.decode()
+
+    assert "<ins>{&quot;1&quot;: 9000, &quot;2&quot;: 1000}</ins>" in page
+    assert "<del>{&quot;1&quot;: 10000}</del>" in page
+
+
+def test_what_people_wrote_is_text(operator, lines, add_record):
+    hostile = add_record(
+        HOSTILE, before={HOSTILE: HOSTILE}, after=None, subject=Subject("x", HOSTILE, HOSTILE)
+    )
+
+    for address in (LIST, f"{LIST}{hostile.pk}/change/"):
+        page = operator.get(address).content.decode()
+        assert HOSTILE not in page
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize("verb", ["add/", "{pk}/delete/"])
+def test_no_page_adds_or_deletes(admin, lines, verb):
+    address = LIST + verb.format(pk=lines[0].pk)
+
+    assert admin.get(address).status_code == 403
+    assert admin.post(address, {"post": "yes"}).status_code == 403
+
+
+def test_a_posted_change_changes_nothing(admin, lines):
+    assert admin.post(f"{LIST}{lines[0].pk}/change/", {"reason": "other"}).status_code == 403
+    admin.post(LIST, {"action": "delete_selected", "_selected_action": lines[0].pk, "post": "yes"})
+
+    assert AuditRecord.objects.get(pk=lines[0].pk).reason == "first"
+
+
+def _export(client, **query) -> list[list[str]]:
+    response = client.get(f"{LIST}export/", query)
+    assert response.status_code == 200
+    return list(csv.reader(io.StringIO(b"".join(response).decode())))
+
+
+def test_the_export_has_what_the_filters_leave(operator, lines):
+    header, *rows = _export(operator, model_slug="fraud-score")
+
+    assert [row[header.index("reason")] for row in rows] == ["first", "'=1+1"]
+
+
+def test_the_list_links_to_the_export_with_its_filters(operator, lines):
+    page = operator.get(LIST, {"model_slug": "churn"}).content.decode()
+
+    assert "/admin/registry/auditrecord/export/?model_slug=churn" in page
+
+
+def test_the_export_is_longer_than_the_pages(operator, add_record, monkeypatch):
+    monkeypatch.setattr("registry.paging.COUNT_AT_MOST", 2)
+    for _ in range(4):
+        add_record("long")
+
+    assert len(_export(operator, model_slug="long")) == 5
+
+
+PAGES = ["auditrecord", "auditcheckpoint", "event", "delivery"]
+
+
+@pytest.fixture
+def one_of_each(lines):
+    write_checkpoint()
+    subscription = Subscription.objects.create(name="hook", url="https://public.example/", secret_salt="s")
+    emit(
+        "split_changed",
+        subject=Subject("split", "1", HOSTILE, "fraud-score"),
+        data={"a": HOSTILE},
+        summary=HOSTILE,
+    )
+    return subscription
+
+
+@pytest.mark.parametrize("page", [*PAGES, "subscription"])
+def test_every_page_opens_in_few_queries(admin, one_of_each, page, django_assert_max_num_queries):
+    address = reverse(f"admin:registry_{page}_changelist")
+    with django_assert_max_num_queries(15):
+        response = admin.get(address)
+    assert response.status_code == 200
+    assert HOSTILE not in response.content.decode()
+
+    row = _records(response)[0]
+    detail = admin.get(reverse(f"admin:registry_{page}_change", args=[row.pk]))
+    assert detail.status_code == 200
+    assert HOSTILE not in detail.content.decode()
+
+
+@pytest.mark.parametrize("page", [*PAGES, "subscription", "auditrecord_export"])
+@pytest.mark.parametrize("role", ["viewer", "operator", "approver", "admin"])
+def test_who_sees_which_page(client, one_of_each, role, page):
+    client.force_login(a_person(role))
+    allowed = {"viewer": set(), "admin": {*PAGES, "subscription", "auditrecord_export"}}.get(
+        role, {*PAGES, "auditrecord_export"}
+    )
+    name = page if page.endswith("export") else f"{page}_changelist"
+
+    assert client.get(reverse(f"admin:registry_{name}")).status_code == (200 if page in allowed else 403)
+
+
+def test_who_is_limited_to_a_model_sees_what_is_about_it(client, one_of_each):
+    mine = a_model("churn")
+    a_model("fraud-score")
+    client.force_login(a_person("operator", models=[mine.pk]))
+
+    assert {record.model_slug for record in _records(client.get(LIST))} == {"churn"}
+    assert {row[11] for row in _export(client)[1:]} == {"churn"}
+    foreign = AuditRecord.objects.filter(model_slug="fraud-score").first()
+    assert client.get(f"{LIST}{foreign.pk}/change/").status_code == 302
+    assert _records(client.get(reverse("admin:registry_event_changelist"))) == []
+    assert _records(client.get(reverse("admin:registry_delivery_changelist"))) == []
+
+
+# Subscriptions
+
+FORM = {"name": "hook", "kinds": ["split_changed"], "url": "https://public.example/", "enabled": "on"}
+ADD = "/admin/registry/subscription/add/"
+
+
+def _messages(response) -> str:
+    return " ".join(str(message) for message in response.context["messages"])
+
+
+def test_a_new_subscription_shows_its_secret_once(admin):
+    response = admin.post(ADD, FORM, follow=True)
+
+    subscription = Subscription.objects.get()
+    assert subscription.kinds == ["split_changed"]
+    assert "whsec_" in _messages(response)
+    record = AuditRecord.objects.first()
+    assert (record.action, record.source) == ("add_subscription", Source.ADMIN)
+    again = admin.get(f"/admin/registry/subscription/{subscription.pk}/change/")
+    assert "whsec_" not in again.content.decode()
+
+
+def test_a_refused_subscription_says_why(admin):
+    response = admin.post(ADD, FORM | {"url": "http://127.0.0.1/"}, follow=True)
+
+    assert "not on the public internet" in _messages(response)
+    assert not Subscription.objects.exists()
+
+
+def test_a_subscription_is_changed_and_removed(admin):
+    admin.post(ADD, FORM)
+    page = f"/admin/registry/subscription/{Subscription.objects.get().pk}/"
+
+    admin.post(f"{page}change/", FORM | {"name": "renamed"})
+    assert Subscription.objects.get().name == "renamed"
+    admin.post(f"{page}delete/", {"post": "yes"})
+    assert not Subscription.objects.exists()
+
+    actions = AuditRecord.objects.filter(object_kind="subscription").values_list("action", flat=True)
+    assert list(actions) == ["remove_subscription", "change_subscription", "add_subscription"]
+
+
+def test_many_are_removed_at_once_and_each_is_audited(admin):
+    for name in ("one", "two"):
+        admin.post(ADD, FORM | {"name": name})
+    keys = list(Subscription.objects.values_list("pk", flat=True))
+
+    admin.post(
+        "/admin/registry/subscription/",
+        {"action": "delete_selected", "_selected_action": keys, "post": "yes"},
+    )
+
+    assert not Subscription.objects.exists()
+    assert AuditRecord.objects.filter(action="remove_subscription").count() == 2
+
+
+def _press(client, name: str, row) -> str:
+    return _messages(client.post(reverse(f"admin:{name}", args=[row.pk]), follow=True))
+
+
+def test_the_test_button_sends_a_test(admin, one_of_each):
+    assert "on its way" in _press(admin, "test_subscription", one_of_each)
+
+    assert Delivery.objects.filter(event__kind="test", subscription=one_of_each).exists()
+
+
+def test_the_secret_button_shows_another_secret(admin, one_of_each):
+    assert "whsec_" in _press(admin, "renew_subscription_secret", one_of_each)
+
+    assert Subscription.objects.get().secret_salt != "s"
+
+
+def test_the_resend_button_sends_again(admin, one_of_each):
+    Delivery.objects.update(
+        status="failed", ended_at=timezone.now(), due_at=timezone.now() - timedelta(days=1)
+    )
+
+    assert "sent again" in _press(admin, "resend_delivery", Delivery.objects.get())
+
+    assert Delivery.objects.get().status == "waiting"
+
+
+def test_what_is_under_way_says_so(admin, one_of_each):
+    assert "still under way" in _press(admin, "resend_delivery", Delivery.objects.get())
+
+
+BUTTONS = ["test_subscription", "renew_subscription_secret", "resend_delivery"]
+
+
+@pytest.mark.parametrize("name", BUTTONS)
+def test_a_link_presses_no_button(admin, one_of_each, name):
+    assert admin.get(reverse(f"admin:{name}", args=[1])).status_code == 405
+
+
+@pytest.mark.parametrize("name", BUTTONS)
+def test_buttons_need_the_right(operator, one_of_each, name):
+    row = Delivery.objects.get() if name == "resend_delivery" else one_of_each
+    before = (Delivery.objects.count(), Subscription.objects.get().secret_salt)
+    Delivery.objects.update(status="failed", ended_at=timezone.now())
+
+    operator.post(reverse(f"admin:{name}", args=[row.pk]))
+
+    assert (Delivery.objects.count(), Subscription.objects.get().secret_salt) == before
+    assert Delivery.objects.get().status == "failed"
+
+
+def test_buttons_need_a_token(one_of_each):
+    from django.test import Client
+
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(a_person("admin"))
+
+    assert strict.post(reverse("admin:test_subscription", args=[one_of_each.pk])).status_code == 403

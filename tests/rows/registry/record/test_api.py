@@ -1,0 +1,192 @@
+import pytest
+from rest_framework.test import APIClient
+
+from registry.record.audit import Subject
+from registry.record.events import emit
+from registry.record.models import AuditRecord, Delivery, Event, Subscription
+from tests.support.factories import a_key, a_model, a_person
+
+pytestmark = pytest.mark.django_db
+WISH = {"name": "hook", "kinds": ["split_changed"], "url": "https://public.example/hook"}
+
+
+@pytest.fixture(autouse=True)
+def roles():
+    from registry.access.roles import sync_roles
+
+    sync_roles()
+
+
+@pytest.fixture
+def as_role():
+    def client(role: str, **more) -> APIClient:
+        made = APIClient()
+        made.force_login(a_person(role, **more))
+        return made
+
+    return client
+
+
+@pytest.fixture
+def admin(as_role):
+    return as_role("admin")
+
+
+@pytest.fixture
+def lines(add_record):
+    Subscription.objects.create(name="all", url="https://public.example/", secret_salt="s")
+    for slug in ("fraud-score", "churn"):
+        add_record(slug, action=f"touch_{slug}")
+        emit("split_changed", subject=Subject("split", slug, slug, slug), data={"a": 1}, summary=slug)
+
+
+def _slugs(response) -> set[str]:
+    return {row["model_slug"] for row in response.json()["results"]}
+
+
+def test_the_audit_is_read_newest_first(as_role, lines):
+    rows = as_role("operator").get("/api/v1/audit", {"actor": "ada"}).json()["results"]
+
+    assert [row["model_slug"] for row in rows] == ["churn", "fraud-score"]
+    assert rows[0]["after"] == {"shares": {"1": 9_000, "2": 1_000}}
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"model": "churn"}, 1),
+        ({"action": "touch_churn"}, 1),
+        ({"source": "api", "actor": "ada"}, 0),
+        ({"request_id": "req-1"}, 2),
+        ({"since": "2999-01-01T00:00:00Z"}, 0),
+        ({"until": "2001-01-01T00:00:00Z"}, 0),
+    ],
+    ids=["model", "action", "source", "request", "since", "until"],
+)
+def test_the_audit_is_filtered(as_role, lines, query, count):
+    assert len(as_role("operator").get("/api/v1/audit", query).json()["results"]) == count
+
+
+def test_one_record(as_role, lines):
+    seq = AuditRecord.objects.filter(model_slug="churn").get().pk
+
+    assert as_role("operator").get(f"/api/v1/audit/{seq}").json()["action"] == "touch_churn"
+
+
+PATHS = ["audit", "events", "deliveries"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_nothing_of_it_can_be_written(admin, lines, path, method):
+    assert getattr(admin, method)(f"/api/v1/{path}").status_code in {403, 405}
+    assert getattr(admin, method)(f"/api/v1/{path}/1").status_code in {403, 405}
+
+
+@pytest.mark.parametrize("path", [*PATHS, "subscriptions"])
+def test_neither_viewers_nor_keys_read_it(as_role, lines, path):
+    key = APIClient(HTTP_AUTHORIZATION=f"Bearer {a_key()[1]}")
+
+    for client in (as_role("viewer"), key):
+        assert client.get(f"/api/v1/{path}").status_code == 403
+
+
+def test_who_is_limited_to_a_model_reads_what_is_about_it(as_role, lines):
+    mine = a_model("churn")
+    client = as_role("operator", models=[mine.pk])
+
+    assert _slugs(client.get("/api/v1/audit")) == {"churn"}
+    assert _slugs(client.get("/api/v1/events")) == {"churn"}
+    events = {row["event"] for row in client.get("/api/v1/deliveries").json()["results"]}
+    assert events == {Event.objects.get(model_slug="churn").pk}
+    for path, row in (("audit", AuditRecord), ("events", Event)):
+        foreign = row.objects.filter(model_slug="fraud-score").first()
+        assert client.get(f"/api/v1/{path}/{foreign.pk}").status_code == 404
+
+
+def test_a_subscription_is_made_with_its_secret(admin):
+    response = admin.post("/api/v1/subscriptions", WISH | {"model": a_model("churn").slug}, format="json")
+
+    body = response.json()
+    assert response.status_code == 201
+    assert body["secret"].startswith("whsec_")
+    assert response["Location"] == f"/api/v1/subscriptions/{body['id']}"
+    shown = admin.get(response["Location"]).json()
+    assert "secret" not in shown
+    assert (shown["name"], shown["model"], shown["channel"]) == ("hook", "churn", "webhook")
+
+
+def test_a_repeated_post_makes_one_and_tells_no_secret_again(admin):
+    first, second = (
+        admin.post("/api/v1/subscriptions", WISH, format="json", headers={"Idempotency-Key": "one"})
+        for _ in range(2)
+    )
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.json()["secret"] is None
+    assert Subscription.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"kinds": ["nothing"]}, "invalid"),
+        ({"url": "http://10.0.0.5/"}, "address_not_allowed"),
+        ({"url": "http://public.example:22/"}, "port_not_allowed"),
+        ({"url": "file:///etc/passwd"}, "scheme_not_allowed"),
+        ({"url": "", "email": "ops@example.org"}, "invalid"),
+    ],
+    ids=["kind", "address", "port", "scheme", "mail"],
+)
+def test_a_refusal_has_its_code(admin, change, code):
+    response = admin.post("/api/v1/subscriptions", WISH | change, format="json")
+
+    assert (response.status_code, response.json()["code"]) == (422, code)
+
+
+@pytest.fixture
+def address(admin):
+    return admin.post("/api/v1/subscriptions", WISH, format="json")["Location"]
+
+
+def test_a_subscription_is_replaced_by_who_saw_its_state(admin, address):
+    seen = admin.get(address)["ETag"]
+
+    changed = admin.put(address, WISH | {"enabled": False}, format="json", headers={"If-Match": seen})
+    stale = admin.put(address, WISH, format="json", headers={"If-Match": seen})
+
+    assert (changed.status_code, changed.json()["enabled"]) == (200, False)
+    assert stale.status_code == 412
+
+
+def test_a_subscription_is_ended_by_who_saw_its_state(admin, address):
+    assert admin.delete(address, headers={"If-Match": '"other"'}).status_code == 412
+    assert admin.delete(address).status_code == 204
+    assert admin.get(address).status_code == 404
+
+
+def test_another_secret_is_shown_once(admin, address):
+    assert admin.post(f"{address}/renew-secret").json()["secret"].startswith("whsec_")
+
+
+def test_a_test_becomes_a_delivery(admin, address):
+    response = admin.post(f"{address}/test")
+
+    assert response.status_code == 202
+    assert admin.get(response["Location"]).json()["subscription"] == "hook"
+
+
+def test_a_delivery_is_sent_again_when_it_is_over(admin, lines):
+    delivery = Delivery.objects.first()
+    address = f"/api/v1/deliveries/{delivery.pk}/resend"
+    assert admin.post(address).status_code == 409
+
+    Delivery.objects.filter(pk=delivery.pk).update(status="failed", ended_at=delivery.created_at)
+    assert admin.post(address).json()["status"] == "waiting"
+
+
+def test_an_operator_reads_deliveries_and_sends_none(as_role, lines):
+    operator = as_role("operator")
+
+    assert operator.get("/api/v1/deliveries").status_code == 200
+    assert operator.post(f"/api/v1/deliveries/{Delivery.objects.first().pk}/resend").status_code == 403

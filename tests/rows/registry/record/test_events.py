@@ -1,0 +1,155 @@
+import pytest
+from django.db import transaction
+
+from registry.record import dispatch, events
+from registry.record.audit import Subject
+from registry.record.events import emit
+from registry.record.kinds import KINDS, register_kind
+from registry.record.models import Delivery, Event, Subscription
+from tests.support.factories import a_model
+from tests.support.processes import ROOT
+
+pytestmark = pytest.mark.django_db
+SPLIT = Subject("split", "3", "fraud-score split 3", model_slug="fraud-score")
+
+
+@pytest.fixture
+def subscribe():
+    def make(name: str = "hook", **given) -> Subscription:
+        return Subscription.objects.create(**{"name": name, "url": "https://public.example/", **given})
+
+    return make
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The ids of deliveries that were started on commit."""
+    started: list[int] = []
+    monkeypatch.setattr(dispatch, "_send", started.append)
+    return started
+
+
+def _tell(kind: str = "split_changed", subject: Subject = SPLIT, **more) -> Event:
+    return emit(kind, subject=subject, data={"shares": {"4": 10_000}}, summary="It changed.", **more)
+
+
+def test_an_event_keeps_what_happened():
+    event = _tell()
+
+    assert (event.kind, event.summary, event.model_slug) == ("split_changed", "It changed.", "fraud-score")
+    assert (event.object_kind, event.object_id, event.object_label) == ("split", "3", "fraud-score split 3")
+    assert Event.objects.get().data == {"shares": {"4": 10_000}}
+
+
+def test_a_kind_that_nobody_registered_is_refused():
+    with pytest.raises(ValueError, match="no such event kind"):
+        _tell("split_chnaged")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_outside_a_transaction_is_refused():
+    with pytest.raises(transaction.TransactionManagementError):
+        _tell()
+
+
+def test_kinds_are_registered_once():
+    sentence = KINDS["split_changed"]
+    register_kind("split_changed", sentence)
+
+    with pytest.raises(ValueError, match="is taken"):
+        register_kind("split_changed", "something else")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "model", "enabled", "told"),
+    [
+        pytest.param([], None, True, True, id="everything"),
+        pytest.param(["split_changed", "worker_lost"], None, True, True, id="its-kind"),
+        pytest.param(["worker_lost"], None, True, False, id="another-kind"),
+        pytest.param([], "fraud-score", True, True, id="its-model"),
+        pytest.param([], "churn", True, False, id="another-model"),
+        pytest.param([], None, False, False, id="switched-off"),
+    ],
+)
+def test_who_is_told(subscribe, kinds, model, enabled, told):
+    subscribe(kinds=kinds, model=a_model(model) if model else None, enabled=enabled)
+
+    _tell()
+
+    assert Delivery.objects.exists() is told
+
+
+def test_a_delivery_leaves_on_commit(subscribe, sent, django_capture_on_commit_callbacks):
+    subscribe()
+    with django_capture_on_commit_callbacks(execute=True):
+        _tell()
+        assert sent == []
+
+    assert sent == [Delivery.objects.get().pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_is_away_does_not_fail_the_change(subscribe, monkeypatch):
+    def no_broker(_delivery_id):
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(dispatch, "_send", no_broker)
+    subscribe()
+
+    with transaction.atomic():
+        _tell()
+
+    assert Delivery.objects.get().status == Delivery.Status.WAITING
+
+
+def test_what_follows_before_it_was_sent_joins_it(subscribe):
+    subscribe()
+    _tell()
+    last = _tell()
+
+    delivery = Delivery.objects.get()
+    assert (delivery.count, delivery.event) == (2, last)
+
+
+def test_what_follows_after_it_was_sent_waits_for_the_window_together(
+    subscribe, sent, django_capture_on_commit_callbacks
+):
+    subscribe()
+    with django_capture_on_commit_callbacks(execute=True):
+        _tell()
+        Delivery.objects.update(attempts=1, status=Delivery.Status.SENDING)
+        _tell()
+        _tell()
+
+    first, second = Delivery.objects.order_by("pk")
+    assert (first.count, second.count) == (1, 2)
+    assert second.due_at - second.created_at > events.GROUP_WINDOW / 2
+    assert sent == [first.pk]
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        pytest.param("worker_lost", SPLIT, id="another-kind"),
+        pytest.param("split_changed", Subject("split", "4", "another"), id="another-object"),
+    ],
+)
+def test_other_news_is_told_apart(subscribe, kind, subject):
+    subscribe()
+    _tell()
+    _tell(kind, subject)
+
+    assert Delivery.objects.count() == 2
+
+
+def test_the_window_and_the_sweeper_keep_the_promise_of_thirty_seconds():
+    from roundhouse.celery import app
+
+    sweep_s = app.conf.beat_schedule["sweep-deliveries"]["schedule"]
+    assert events.GROUP_WINDOW.total_seconds() + sweep_s <= 30
+
+
+def test_the_page_for_receivers_lists_every_kind():
+    page = (ROOT / "docs" / "events.md").read_text()
+
+    assert [kind for kind, sentence in KINDS.items() if f"| `{kind}` | {sentence} |" not in page] == []

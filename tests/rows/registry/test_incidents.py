@@ -1,0 +1,176 @@
+"""What one does when something is wrong, through each of its three doors: the admin, the API, the command line."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from registry.access.keys import ring
+from registry.access.policies import Role
+from registry.catalogue.models import Model
+from registry.catalogue.services import archive_version
+from registry.record.models import AuditRecord
+from registry.traffic.models import Hold
+from registry.traffic.selectors import live_arms, open_holds
+from tests.support.factories import a_key, a_live_model, a_person, a_split, a_version, an_actor
+
+pytestmark = pytest.mark.django_db
+DOORS = ["admin", "api", "command"]
+WORDS = {"stop": "text"}  # what the reason is called, where it is not the reason
+
+
+@pytest.fixture(autouse=True)
+def fresh_ring():
+    ring.clear()
+    yield
+    ring.clear()
+
+
+@pytest.fixture
+def model():
+    """Two versions that were live one after the other."""
+    made = a_live_model(100, slug="fruit")
+    a_split(made, 100, versions=[a_version(made)])
+    return Model.objects.get(pk=made.pk)
+
+
+class Admin:
+    source = "admin"
+
+    def __init__(self):
+        from django.test import Client
+
+        self.client = Client()
+        self.client.force_login(a_person(Role.OPERATOR))
+
+    def __call__(self, verb, words, goal=None):
+        page = reverse(
+            f"admin:registry_model_{verb.replace('-', '_')}", args=[Model.objects.get(slug="fruit").pk]
+        )
+        to = {"to": "-".join(str(part) for part in goal)} if goal else {}
+        answer = self.client.post(page, {"reason": words, "seen": self._seen(page), **to})
+        return answer.status_code == 302, answer.content.decode()
+
+    def _seen(self, page):
+        form = self.client.get(page).context["form"]
+        return form["seen"].value() if "seen" in form.fields else ""
+
+
+class Api:
+    source = "api"
+
+    def __init__(self):
+        self.client = APIClient()
+        self.client.credentials(HTTP_AUTHORIZATION=f"Bearer {a_key()[1]}")
+
+    def __call__(self, verb, words, goal=None):
+        to = {f"to_{goal[0]}": goal[1]} if goal else {}
+        answer = self.client.post(f"/api/v1/models/fruit/{verb}", {WORDS.get(verb, "reason"): words, **to})
+        return answer.status_code in {200, 201}, answer.content.decode()
+
+
+class Command:
+    source = "command"
+
+    def __call__(self, verb, words, goal=None):
+        to = [{"split": "--to", "version": "--to-version"}[goal[0]], str(goal[1])] if goal else []
+        name = {"roll-back": "roll_back"}.get(verb, f"{verb}_model")
+        out = StringIO()
+        try:
+            call_command(name, "fruit", f"--{WORDS.get(verb, 'reason')}", words, *to, stdout=out)
+        except CommandError as error:
+            return False, str(error)
+        return True, out.getvalue()
+
+
+@pytest.fixture(params=DOORS)
+def door(request, model):
+    return {"admin": Admin, "api": Api, "command": Command}[request.param]()
+
+
+def shares():
+    return {arm.version: arm.share for arm in live_arms(Model.objects.get(slug="fruit"))}
+
+
+def test_stop_and_start(door, model):
+    assert door("stop", "wrong prices since 14:00")[0]
+    assert open_holds(model) == {Hold.Kind.STOPPED: "wrong prices since 14:00"}
+
+    assert door("start", "mended")[0]
+
+    assert open_holds(Model.objects.get(pk=model.pk)) == {}
+    records = AuditRecord.objects.order_by("-seq")[:2]
+    assert [(one.action, one.reason, one.source) for one in records] == [
+        ("start_model", "mended", door.source), ("stop_model", "wrong prices since 14:00", door.source),
+    ]  # fmt: skip
+
+
+def test_freeze_and_unfreeze(door, model):
+    assert door("freeze", "audit week")[0]
+    assert open_holds(model) == {Hold.Kind.FROZEN: "audit week"}
+
+    assert door("unfreeze", "done")[0]
+
+    assert open_holds(Model.objects.get(pk=model.pk)) == {}
+    records = AuditRecord.objects.order_by("-seq")[:2]
+    assert [(one.action, one.source) for one in records] == [
+        ("unfreeze_model", door.source), ("freeze_model", door.source),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "goal", [None, ("split", 1), ("version", 1)], ids=["the one before", "split", "version"]
+)
+def test_roll_back(door, model, goal):
+    assert shares() == {2: 10_000}
+
+    done, said = door("roll-back", "worse", goal)
+
+    assert done, said
+    assert shares() == {1: 10_000}
+    record = AuditRecord.objects.order_by("-seq").first()
+    assert (record.action, record.reason, record.source) == ("roll_back", "worse", door.source)
+
+
+def test_a_frozen_model_is_rolled_back_and_not_started(door, model):
+    door("stop", "wrong")
+    door("freeze", "audit week")
+
+    assert door("roll-back", "worse", ("version", 1))[0]
+    done, said = door("start", "go")
+
+    assert not done
+    assert "audit week" in said
+    assert shares() == {1: 10_000}
+
+
+@pytest.mark.parametrize("goal", [("split", 1), ("version", 1)], ids=["split", "version"])
+def test_what_is_archived_refuses_with_the_reason(door, model, goal):
+    archive_version(version=model.versions.get(number=1), reason="old", by=an_actor())
+
+    done, said = door("roll-back", "worse", goal)
+
+    assert not done
+    assert "fruit 1 is archived" in said
+    assert shares() == {2: 10_000}
+
+
+def test_what_was_never_live_refuses_with_the_reason(door, model):
+    a_version(model)
+
+    done, said = door("roll-back", "worse", ("version", 3))
+
+    assert not done
+    assert "never live" in said or "not one of the available choices" in said
+    assert shares() == {2: 10_000}
+
+
+@pytest.mark.parametrize("verb", ["stop", "freeze", "roll-back"])
+def test_it_does_not_go_without_a_reason(door, verb):
+    before = shares()
+
+    assert not door(verb, " ")[0]
+
+    assert (shares(), Hold.objects.count()) == (before, 0)

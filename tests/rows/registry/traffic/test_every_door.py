@@ -1,0 +1,357 @@
+"""Every address, form, action, command and task, as everybody, with bodies that try to give a version live share."""
+
+import logging
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from html.parser import HTMLParser
+from io import StringIO
+from itertools import product
+
+import pytest
+from celery import current_app
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command, get_commands
+from django.db import transaction
+from rest_framework.test import APIClient
+
+from inference.jobs.celery_door.receiving import receive
+from inference.jobs.running import here
+from registry.access.keys import ring
+from registry.access.policies import Role, actor_from_key, actor_from_user, command_actor, task_actor
+from registry.record.actors import Actor, Source
+from registry.traffic import services as traffic
+from registry.traffic.readiness import always_ready, register_readiness
+from registry.traffic.services import approvals, splits
+from tests.rows.registry.traffic.judging import look, wrongs
+from tests.support import factories as make
+from tests.support.permissions import KEYS, Route, World, actions, routes
+from tests.support.processes import ROOT
+from tests.support.sending import ROWS, SUBMIT, raw, signed
+
+pytestmark = [pytest.mark.django_db]
+NEWCOMER = 3  # the version that was never live
+EVERYTHING = {
+    "arms": [{"version": NEWCOMER, "share": 10_000}], "shadows": [], "reason": "x", "comment": "x", "text": "x",
+    "version": NEWCOMER, "to_version": NEWCOMER, "needed": False, "needs_approval": False, "status": "approved",
+    "split_revision": 99, "champion": NEWCOMER, "buckets": "a" * 10_000, "go_live": True, "live": True, "model": "sample",
+    "title": "x", "notes": "x", "role": "approver", "decider_id": 1, "is_superuser": True,
+}  # fmt: skip
+BACK = {"to_split": 1, "reason": "x"}
+# What only serves, or only writes files of the repository.
+NOT_RUN = {"beat", "check_schema", "grpc", "serve", "web", "worker", "write_docs"}
+WHY = ("--reason", "x")
+FILE = str(ROOT / "examples" / "demand" / "model.onnx")
+
+
+class GuardedWorld(World):
+    """A Model that asks for two people. Version 1 answers, 2 did once, 3 never; somebody asks for 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        make.a_version(self.model)
+        make.a_split(self.model, 100)
+        self.model = traffic.set_approval_rule(model=self.model, needed=True, reason="x", by=make.an_actor())
+        both = make.a_person(Role.OPERATOR, Role.APPROVER)
+        root = make.a_person()
+        User.objects.filter(pk=root.pk).update(is_superuser=True)
+        self.people |= {"both": both, "root": User.objects.get(pk=root.pk)}
+        self.key_texts["all of them"] = make.a_key(tenant=self.tenant)[1]
+        self.sessions |= {name: _session(self.people[name]) for name in ("both", "root")}
+        self.request = traffic.ask_for_split(
+            model=self.model, arms={self.model.versions.get(number=NEWCOMER): 10_000}, comment="x",
+            by=actor_from_user(both, Source.API),
+        )  # fmt: skip
+        self.before = look(self.model)
+
+    def _value(self, name: str, route: Route):
+        return NEWCOMER if name == "number" and "/versions/" in route.pattern else super()._value(name, route)
+
+    def actor(self, caller: str, source: Source) -> Actor:
+        if caller in self.people:
+            return actor_from_user(self.people[caller], source)
+        if caller == "anonymous":
+            return Actor(name="anonymous", source=source)
+        return actor_from_key(ring.admit(self.key_texts[caller.removeprefix("key ")]).principal)
+
+
+def _session(user) -> str:
+    client = APIClient()
+    client.force_login(user)
+    return client.session.session_key
+
+
+PEOPLE = ("viewer", "operator", "approver", "admin", "both", "root")
+SOME = ("anonymous", "viewer", "both", "root", "key registry.read", "key all of them")
+CALLERS = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in (*KEYS, "all of them")))
+
+
+@pytest.fixture
+def world():
+    ring.clear()
+    logging.disable(logging.CRITICAL)
+    before = register_readiness(always_ready)
+    yield GuardedWorld()
+    register_readiness(before)
+    logging.disable(logging.NOTSET)
+    ring.clear()
+
+
+def tried(world, by, attempt, *told) -> list[str]:
+    """What is wrong after an attempt, which is undone then."""
+    with transaction.atomic():
+        attempt(*told)
+        found = wrongs(world.model, world.before, by)
+        transaction.set_rollback(True)
+    return found
+
+
+@cache
+def _client() -> APIClient:
+    """One for all: each new one builds the middleware again, which takes longer than the request."""
+    return APIClient(raise_request_exception=False)
+
+
+def client_of(world, caller) -> APIClient:
+    client = _client()
+    client.cookies.clear()
+    client.credentials()
+    if caller in world.people:
+        client.cookies[settings.SESSION_COOKIE_NAME] = world.sessions[caller]
+    elif caller != "anonymous":
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {world.key_texts[caller.removeprefix('key ')]}")
+    return client
+
+
+def api_holes(world, callers) -> Iterator[str]:
+    for route in routes():
+        if route.is_unsafe and not route.pattern.startswith("/admin/"):
+            path = world.path(route)
+            for caller, body in product(callers, (EVERYTHING, BACK)):
+                by = world.actor(caller, Source.API)
+                for found in tried(world, by, send, client_of(world, caller), route.method, path, body):
+                    yield f"{route.line} by {caller}: {found}"
+
+
+def send(client, method, path, body) -> None:
+    getattr(client, method.lower())(path, body, format="json")
+
+
+class Fields(HTMLParser):
+    """What a page's forms would send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        self._select = ""
+
+    def handle_starttag(self, tag, attributes) -> None:
+        said = dict(attributes)
+        name, value = said.get("name") or "", said.get("value") or ""
+        if tag == "select":
+            self._select = name
+        elif tag == "option" and self._select and value:
+            self.values[self._select] = value
+        elif tag == "textarea" and name:
+            self.values[name] = "x"
+        elif tag == "input" and name and said.get("type") not in {"file", "submit", "checkbox"}:
+            self.values[name] = _filled(name, value)
+
+
+def _filled(name: str, value: str) -> str:
+    share = re.fullmatch(r"version_(\d+)", name)
+    if share:
+        return "100" if int(share[1]) == NEWCOMER else "0"
+    return make.PASSWORD if "password" in name else value or "x"
+
+
+def admin_holes(world, callers, below="/admin/") -> Iterator[str]:
+    for route in routes():
+        if route.pattern.startswith(below) and route.method == "POST":
+            path = world.path(route)
+            for caller in callers:
+                by = world.actor(caller, Source.ADMIN)
+                for found in tried(world, by, fill_in, client_of(world, caller), path):
+                    yield f"{route.line} by {caller}: {found}"
+
+
+def fill_in(client, path) -> None:
+    page = client.get(path)
+    fields = Fields()
+    if page.status_code == 200 and "html" in page.get("Content-Type", ""):
+        fields.feed(page.getvalue().decode())
+    smuggled = {name: value for name, value in EVERYTHING.items() if isinstance(value, str | int)}
+    send_form(client, path, smuggled | {"number": "99"} | fields.values | {"post": "yes"})
+
+
+def send_form(client, path, fields) -> None:
+    client.post(path, fields, format="multipart")
+
+
+def action_holes(world, callers) -> Iterator[str]:
+    for line, page, name in actions():
+        path = f"/admin/{page.opts.app_label}/{page.opts.model_name}/"
+        chosen = [str(pk) for pk in page.model._default_manager.values_list("pk", flat=True)]
+        body = {"action": name, "_selected_action": chosen, "post": "yes", "reason": "x"}
+        for caller in callers:
+            by = world.actor(caller, Source.ADMIN)
+            for found in tried(world, by, send_form, client_of(world, caller), path, body):
+                yield f"{line} by {caller}: {found}"
+
+
+def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
+    """How each command is called; one that is not here fails the test."""
+    model, request = world.slug, str(world.request.pk)
+    return {
+        "add_examples": [(model, "3", FILE)],
+        "approval_rule": [(model, "off", *WHY), (model, "on", *WHY)],
+        "approve_request": [(model, request, *WHY)],
+        "archive_version": [(model, "2", *WHY)],
+        "ask_split": [(model, "3=100", *WHY)],
+        "check_version": [(model, "3", *WHY), (model, "3")],
+        "export_artifact": [(model, "3", "/dev/null/none")],
+        "export_checkpoint": [()],
+        "first_admin": [("somebody",)],
+        "guard_alias": [(model, "next", "--person", world.people["operator"].username, *WHY)],
+        "unguard_alias": [(model, "champion", *WHY)],
+        "freeze_model": [(model, *WHY)],
+        "import_model": [(model, FILE, "--live")],
+        "issue_key": [("key", "--scope", "registry.write")],
+        "list_requests": [(), (model, "--all")],
+        "live_at": [(model,)],
+        "move_alias": [(model, "champion", "3", *WHY), (model, "next", "3", *WHY)],
+        "put_golden_set": [(model, FILE, "--metric", "f1", *WHY)],
+        "reject_request": [(model, request, *WHY)],
+        "renew_webhook_secret": [(world.slug,)],
+        "resend_delivery": [(str(world.delivery.pk),)],
+        "reshuffle": [(model, *WHY)],
+        "retire_alias": [(model, "champion", *WHY)],
+        "revoke_key": [("0" * 12, *WHY)],
+        "roll_back": [(model, *WHY), (model, "--to-version", "3", *WHY), (model, "--to", "1", *WHY)],
+        "set_model_limits": [(model, "--none")],
+        "set_split": [(model, "3=100", *WHY), (model, "1=99", "3=1", *WHY), (model, "2=100", *WHY)],
+        "start_model": [(model, *WHY)],
+        "stop_model": [(model, "--text", "x")],
+        "test_subscription": [(world.slug,)],
+        "unarchive_version": [(model, "3", *WHY)],
+        "unfreeze_model": [(model, *WHY)],
+        "verify_audit": [()],
+        "withdraw_request": [(model, request, *WHY)],
+    }
+
+
+OF_PEOPLE = {"ask_split", "approve_request", "reject_request", "withdraw_request"}
+
+
+def our_commands() -> set[str]:
+    return {
+        name
+        for name, app in get_commands().items()
+        if app in {"roundhouse", "registry", "inference", "moderation"}
+    }
+
+
+def command_holes(world, monkeypatch) -> Iterator[str]:
+    for name, calls in words_of_commands(world).items():
+        for words in calls:
+            for caller in PEOPLE if name in OF_PEOPLE else ("the machine",):
+                whom = (
+                    ("--as", world.people[caller].username, "--password-stdin") if name in OF_PEOPLE else ()
+                )
+                by = world.actor(caller, Source.COMMAND) if whom else command_actor(name)
+                monkeypatch.setattr("sys.stdin", StringIO(f"{make.PASSWORD}\n"))
+                for found in tried(world, by, run, name, *words, *whom):
+                    yield f"{name} {' '.join(words)} by {caller}: {found}"
+
+
+def run(*words) -> None:
+    with suppress(CommandError, SystemExit):
+        call_command(*words, stdout=StringIO(), stderr=StringIO())
+
+
+def task_holes(world, monkeypatch) -> Iterator[str]:
+    version = world.model.versions.get(number=NEWCOMER)
+    words = {"version_id": version.pk, "job_id": str(world.job.pk), "delivery_id": world.delivery.pk}
+    monkeypatch.setattr(
+        here, "hint", lambda: None
+    )  # its threads would look at another database than this test's
+    for name, task in current_app.tasks.items():
+        if not name.startswith("celery."):
+            wanted = {word: value for word, value in words.items() if word in task.run.__code__.co_varnames}
+            for found in tried(world, task_actor(name), task.apply, (), wanted):
+                yield f"{name}: {found}"
+
+
+def celery_door_holes(world) -> Iterator[str]:
+    for scope, task in product((*KEYS, "all of them"), (SUBMIT, "set_split", "inference.settle_splits")):
+        task_id = uuid.uuid4()
+        order = signed(world.key_texts[scope], task_id, {**EVERYTHING, "rows": ROWS}, task=task)
+        by = world.actor(f"key {scope}", Source.API)
+        for found in tried(world, by, receive, raw(order, task_id, task=task)):
+            yield f"{task} through Celery by key {scope}: {found}"
+
+
+class TestNoDoor:
+    """Each finds nothing wrong."""
+
+    def test_of_the_api(self, world):
+        assert list(api_holes(world, SOME)) == []
+
+    def test_of_the_admin(self, world):
+        assert list(admin_holes(world, ("viewer", "both"))) == []
+
+    def test_among_admin_actions(self, world):
+        assert list(action_holes(world, ("viewer", "both", "admin"))) == []
+
+    @pytest.mark.long
+    def test_for_all_others(self, world):
+        assert list(api_holes(world, CALLERS)) == []
+        assert list(admin_holes(world, PEOPLE)) == []
+        assert list(action_holes(world, PEOPLE)) == []
+
+    def test_among_commands(self, world, monkeypatch):
+        assert our_commands() == words_of_commands(world).keys() | NOT_RUN
+        assert list(command_holes(world, monkeypatch)) == []
+
+    def test_among_tasks(self, world, monkeypatch):
+        assert {"inference.settle_splits", "registry.deliver"} <= current_app.tasks.keys()
+        assert list(task_holes(world, monkeypatch)) == []
+        assert list(celery_door_holes(world)) == []
+
+
+class TestTheSearchItself:
+    """Its negative control: where the services forget the rule, the doors that lead there are found."""
+
+    @pytest.fixture(autouse=True)
+    def no_rule(self, world, monkeypatch):
+        found = splits.lock_model
+
+        def one_person_is_enough(model):
+            present = found(model)
+            present.needs_approval = False
+            return present
+
+        monkeypatch.setattr(splits, "lock_model", one_person_is_enough)
+        monkeypatch.setattr(approvals, "lock_model", one_person_is_enough)
+
+    def test_at_the_api(self, world):
+        holes = "\n".join(api_holes(world, ("viewer", "operator")))
+
+        assert "POST /api/v1/models/<str:slug>/splits by operator: sample split" in holes
+        assert "nobody approved it" in holes
+        assert "by viewer" not in holes
+
+    def test_at_the_admin(self, world):
+        holes = "\n".join(admin_holes(world, ("viewer", "operator"), below="/admin/registry/model/"))
+
+        assert "POST /admin/registry/model/<int:pk>/split/ by operator: sample split" in holes
+        assert "by viewer" not in holes
+
+    def test_among_commands(self, world, monkeypatch):
+        holes = "\n".join(command_holes(world, monkeypatch))
+
+        assert "set_split sample 3=100 --reason x by the machine: sample split" in holes
+        assert f"import_model sample {FILE} --live by the machine: sample split" in holes

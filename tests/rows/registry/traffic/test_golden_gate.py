@@ -1,0 +1,65 @@
+"""No live share for a version that is known to do worse than the Model's golden set demands."""
+
+import pytest
+
+from registry.errors import GoldenGateFailed
+from registry.intake.examples.services import put_golden_set, record_golden_result
+from registry.traffic.services import roll_back, set_split
+from tests.support.factories import a_live_model, a_split, a_version, an_actor
+
+pytestmark = pytest.mark.django_db
+ROW = b'{"inputs": {"x": [[1, 2, 3, 4]]}, "label": [1, 2]}\n'
+
+
+@pytest.fixture
+def model():
+    return a_live_model(100)
+
+
+def _demand(model, *, floor):
+    return put_golden_set(
+        model=model, lines=[ROW], metric="error", floor=floor, margin=None, reason="test", by=an_actor()
+    )
+
+
+def _measured(version, golden_set, value):
+    record_golden_result(version=version, golden_set=golden_set, value=value, rows=1, wrong=[], by=an_actor())
+
+
+def _champion(model):
+    return model.aliases.get(name="champion").version
+
+
+def test_a_version_below_the_floor_gets_nothing(model):
+    worse = a_version(model)
+    _measured(worse, _demand(model, floor=0.1), 0.5)
+
+    with pytest.raises(GoldenGateFailed, match=r"but at most 0\.1"):
+        set_split(model=model, arms={worse: 1_000, _champion(model): 9_000}, reason="try", by=an_actor())
+    assert model.splits.count() == 1
+
+
+@pytest.mark.parametrize("value", [0.05, None], ids=["good", "not-measured"])
+def test_others_get_theirs(model, value):
+    other = a_version(model)
+    golden_set = _demand(model, floor=0.1)
+    if value is not None:
+        _measured(other, golden_set, value)
+
+    split = set_split(model=model, arms={other: 1_000, _champion(model): 9_000}, reason="try", by=an_actor())
+
+    assert split.shares()[other.pk] == 1_000
+
+
+def test_lowering_and_rolling_back_never_wait(model):
+    champion, candidate = _champion(model), a_version(model)
+    a_split(model, 50, 50, versions=[champion, candidate])
+    golden_set = _demand(model, floor=0.1)
+    _measured(champion, golden_set, 0.5)
+    _measured(candidate, golden_set, 0.5)
+
+    lowered = set_split(model=model, arms={champion: 9_000, candidate: 1_000}, reason="lower", by=an_actor())
+    back = roll_back(model=model, reason="back", by=an_actor())
+
+    assert lowered.shares()[candidate.pk] == 1_000
+    assert back.shares()[candidate.pk] == 5_000

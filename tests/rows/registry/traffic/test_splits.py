@@ -1,0 +1,361 @@
+import pytest
+
+from registry.access.policies import Right
+from registry.catalogue.models import Alias, Model
+from registry.catalogue.services import archive_version
+from registry.errors import (
+    Conflict,
+    Invalid,
+    ModelFrozen,
+    NotAllowed,
+    NotFound,
+    StaleState,
+    VersionNotReady,
+)
+from registry.record.models import AuditRecord, Event
+from registry.traffic import readiness
+from registry.traffic.models import Split
+from registry.traffic.readiness import Readiness, Verdict
+from registry.traffic.services import (
+    expire_split,
+    freeze_model,
+    reshuffle,
+    roll_back,
+    set_split,
+    settle_split,
+)
+from registry.traffic.transitions import ALLOWED, Status
+from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor, an_uploaded_version
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def verdict():
+    """Lets a test say how ready splits are."""
+
+    def say(word: Verdict, sentence: str = ""):
+        readiness.register_readiness(lambda _split: Readiness(word, sentence))
+
+    before = readiness.register_readiness(readiness.always_ready)
+    yield say
+    readiness.register_readiness(before)
+
+
+def champion(model):
+    return Alias.objects.get(model=model, name="champion").version.number
+
+
+def test_a_split_becomes_current_and_moves_champion_with_an_audit_record_and_an_event():
+    model = a_model()
+    first, second = a_version(model), a_version(model)
+
+    split = set_split(model=model, arms={first: 2_000, second: 8_000}, reason="try", by=an_actor())
+
+    assert (split.number, split.status, split.to_at) == (1, Status.CURRENT, None)
+    assert split.shares() == {first.pk: 2_000, second.pk: 8_000}
+    assert champion(model) == 2
+    assert AuditRecord.objects.first().action == "set_split"
+    assert AuditRecord.objects.first().after["arms"] == {"1": 2_000, "2": 8_000}
+    assert Event.objects.get().kind == "split_changed"
+
+
+def test_the_next_split_ends_the_one_before_at_the_very_moment_it_begins():
+    model = a_live_model(90, 10)
+    before = model.splits.get()
+
+    after = a_split(model, 50, 50)
+
+    before.refresh_from_db()
+    assert (before.status, before.to_at) == (Status.PAST, after.from_at)
+    assert Split.objects.filter(model=model, status=Status.CURRENT).get() == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [((50, 50), (50, 50), 1), ((40, 60), (50, 50), 2), ((90, 10), (10, 90), 2)],
+    ids=["a tie goes to the oldest", "a tie leaves it where it is", "the larger share"],
+)
+def test_champion_follows_the_largest_share(before, after, expected):
+    model = a_live_model(*before)
+
+    a_split(model, *after)
+
+    assert champion(model) == expected
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [{0: 9_999}, {0: 10_001}, {0: 10_000, 1: 0}, {0: 10_001, 1: -1}, {}],
+    ids=["too little", "too much", "zero share", "negative share", "no arm"],
+)
+def test_shares_that_do_not_make_the_whole_are_refused(shares):
+    model = a_live_model(90, 10)
+    versions = list(model.versions.order_by("number"))
+
+    with pytest.raises(Invalid):
+        set_split(model=model, arms={versions[i]: s for i, s in shares.items()}, reason="x", by=an_actor())
+
+    assert model.splits.count() == 1
+
+
+def test_a_version_of_another_model_is_refused():
+    model, stranger = a_live_model(100), a_version()
+
+    with pytest.raises(Invalid, match="can only hold versions"):
+        set_split(model=model, arms={stranger: 10_000}, reason="x", by=an_actor())
+
+
+def test_a_version_that_is_not_ready_is_refused():
+    model = a_live_model(100)
+    raw = an_uploaded_version(model)
+
+    with pytest.raises(VersionNotReady, match="is uploaded"):
+        set_split(model=model, arms={raw: 10_000}, reason="x", by=an_actor())
+
+
+def test_shadows_are_kept_and_never_own_a_bucket():
+    model = a_model()
+    first, second = a_version(model), a_version(model)
+
+    split = set_split(model=model, arms={first: 10_000}, shadows={second: 500}, reason="x", by=an_actor())
+
+    assert split.shares() == {first.pk: 10_000}
+    assert split.arms.get(version=second).mirrored == 500
+
+
+def test_a_version_cannot_answer_and_shadow():
+    version = a_version()
+
+    with pytest.raises(Invalid, match="both"):
+        set_split(
+            model=version.model, arms={version: 10_000}, shadows={version: 1}, reason="x", by=an_actor()
+        )
+
+
+def test_twenty_seven_arms_are_too_many():
+    model = a_model()
+    versions = [a_version(model) for _ in range(27)]
+    shares = dict.fromkeys(versions[1:], 100)
+
+    with pytest.raises(Invalid, match="26 arms"):
+        set_split(model=model, arms={versions[0]: 10_000 - 2_600, **shares}, reason="x", by=an_actor())
+
+
+@pytest.mark.parametrize(
+    ("seen", "wins"), [(1, True), (0, False), (2, False)], ids=["the newest", "an older", "one to come"]
+)
+def test_only_who_saw_the_newest_split_may_set_the_next(seen, wins):
+    model = a_live_model(90, 10)
+
+    if wins:
+        assert a_split(model, 80, 20, expected_revision=seen).number == 2
+    else:
+        with pytest.raises(StaleState, match="number 1"):
+            a_split(model, 80, 20, expected_revision=seen)
+
+
+@pytest.mark.parametrize(
+    "reason", ["", "   ", "two\nlines", "x" * 501], ids=["none", "blank", "lines", "long"]
+)
+def test_a_split_needs_a_reason(reason):
+    model = a_live_model(100)
+
+    with pytest.raises(Invalid):
+        set_split(model=model, arms={model.versions.get(): 10_000}, reason=reason, by=an_actor())
+
+
+@pytest.mark.parametrize(
+    ("rights", "shares", "is_allowed"),
+    [
+        ([Right.SET_SPLIT], (50, 50), True),
+        ([Right.LOWER], (95, 5), True),
+        ([Right.LOWER], (80, 20), False),
+        ([Right.READ], (95, 5), False),
+    ],
+    ids=["setter raises", "lowerer lowers", "lowerer raises", "reader lowers"],
+)
+def test_raising_and_lowering_need_their_rights(rights, shares, is_allowed):
+    model = a_live_model(90, 10)
+    arms = dict(zip(model.versions.order_by("number"), [share * 100 for share in shares], strict=True))
+
+    if is_allowed:
+        set_split(model=model, arms=arms, reason="x", by=an_actor(*rights))
+    else:
+        with pytest.raises(NotAllowed):
+            set_split(model=model, arms=arms, reason="x", by=an_actor(*rights))
+
+
+def test_a_right_for_other_models_is_no_right_here():
+    model = a_live_model(100)
+    elsewhere = an_actor(*Right, models=frozenset({model.pk + 1}))
+
+    with pytest.raises(NotAllowed):
+        set_split(model=model, arms={model.versions.get(): 10_000}, reason="x", by=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("shares", "is_allowed"),
+    [((95, 5), True), ((100, 0), True), ((80, 20), False), ((10, 90), False)],
+    ids=["lower", "to the champion", "raise", "promote"],
+)
+def test_a_frozen_model_refuses_only_what_gives_live_share(shares, is_allowed):
+    model = a_live_model(90, 10)
+    freeze_model(model=model, reason="audit week", by=an_actor())
+    given = {v: s * 100 for v, s in zip(model.versions.order_by("number"), shares, strict=True) if s}
+
+    if is_allowed:
+        set_split(model=model, arms=given, reason="x", by=an_actor())
+    else:
+        with pytest.raises(ModelFrozen, match="audit week"):
+            set_split(model=model, arms=given, reason="x", by=an_actor())
+
+
+def test_rolling_back_a_frozen_model_works():
+    model = a_live_model(90, 10)
+    a_split(model, 10, 90)
+    freeze_model(model=model, reason="incident", by=an_actor())
+
+    split = roll_back(model=model, reason="worse", by=an_actor(Right.ROLL_BACK))
+
+    assert sorted(split.shares().values()) == [1_000, 9_000]
+    assert champion(model) == 1
+
+
+def test_rolling_back_to_a_named_split():
+    model = a_live_model(90, 10)
+    first = model.splits.get()
+    a_split(model, 50, 50)
+    a_split(model, 10, 90)
+
+    split = roll_back(model=model, to_split=first, reason="worse", by=an_actor())
+
+    assert (split.number, split.shares()) == (4, first.shares())
+
+
+def test_there_is_nothing_before_the_first_split():
+    with pytest.raises(NotFound):
+        roll_back(model=a_live_model(100), reason="x", by=an_actor())
+
+
+def test_a_split_of_another_model_is_nothing_to_go_back_to():
+    model, other = a_live_model(100), a_live_model(100)
+
+    with pytest.raises(NotFound):
+        roll_back(model=model, to_split=other.splits.get(), reason="x", by=an_actor())
+
+
+def test_reshuffling_renews_the_salt_and_leaves_shares_and_buckets():
+    model = a_live_model(90, 10)
+    before = model.splits.get()
+
+    after = reshuffle(model=model, reason="new experiment", by=an_actor())
+
+    assert after.salt != before.salt
+    assert after.buckets == before.buckets
+    assert Model.objects.get(pk=model.pk).salt == after.salt
+
+
+def test_other_changes_keep_the_salt():
+    model = a_live_model(90, 10)
+
+    after = a_split(model, 50, 50)
+
+    assert after.salt == model.salt
+
+
+def test_a_frozen_model_is_not_reshuffled():
+    model = a_live_model(100)
+    freeze_model(model=model, reason="no", by=an_actor())
+
+    with pytest.raises(ModelFrozen):
+        reshuffle(model=model, reason="x", by=an_actor())
+
+
+def test_a_split_waits_until_it_is_ready(verdict):
+    model = a_live_model(90, 10)
+    verdict(Verdict.WAIT)
+
+    split = a_split(model, 50, 50)
+
+    assert split.status == Status.WAITING
+    assert settle_split(split=split, by=an_actor()).status == Status.WAITING
+    verdict(Verdict.READY)
+    assert settle_split(split=split, by=an_actor()).status == Status.CURRENT
+    assert [s.status for s in model.splits.order_by("number")] == [Status.PAST, Status.CURRENT]
+
+
+def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict):
+    model = a_live_model(90, 10)
+    verdict(Verdict.WAIT)
+    split = a_split(model, 50, 50)
+    verdict(Verdict.NEVER, "version 2 cannot be loaded")
+
+    assert settle_split(split=split, by=an_actor()).status == Status.EXPIRED
+    assert model.splits.get(status=Status.CURRENT).number == 1
+
+
+def test_a_newer_split_overtakes_one_that_waits(verdict):
+    model = a_live_model(90, 10)
+    verdict(Verdict.WAIT)
+    overtaken = a_split(model, 50, 50)
+    verdict(Verdict.READY)
+
+    a_split(model, 70, 30)
+
+    overtaken.refresh_from_db()
+    assert overtaken.status == Status.EXPIRED
+    with pytest.raises(StaleState):
+        settle_split(split=overtaken, by=an_actor())
+
+
+def test_a_waiting_split_that_gives_share_waits_on_while_the_model_is_frozen(verdict):
+    model = a_live_model(90, 10)
+    verdict(Verdict.WAIT)
+    split = a_split(model, 50, 50)
+    freeze_model(model=model, reason="no", by=an_actor())
+    verdict(Verdict.READY)
+
+    assert settle_split(split=split, by=an_actor()).status == Status.WAITING
+
+
+def test_a_current_split_cannot_expire():
+    model = a_live_model(100)
+
+    with pytest.raises(Conflict, match="cannot become expired"):
+        expire_split(split=model.splits.get(), reason="x", by=an_actor())
+
+
+def test_a_version_on_the_current_split_cannot_be_archived():
+    model = a_live_model(90, 10)
+    second = model.versions.get(number=2)
+
+    with pytest.raises(Conflict, match="current split 1"):
+        archive_version(version=second, reason="old", by=an_actor())
+
+    a_split(model, 100)
+    assert archive_version(version=second, reason="old", by=an_actor()).status == "archived"
+
+
+def test_a_split_cannot_be_saved_again_or_deleted():
+    split = a_live_model(100).splits.get()
+
+    with pytest.raises(Conflict, match="immutable"):
+        split.save()
+    with pytest.raises(Conflict, match="history"):
+        split.delete()
+
+
+def test_setting_a_split_takes_the_same_queries_however_many_splits_there_were(django_assert_max_num_queries):
+    model = a_live_model(90, 10)
+    for share in (80, 70, 60):
+        a_split(model, share, 100 - share)
+
+    with django_assert_max_num_queries(45):
+        a_split(model, 50, 50)
+
+
+def test_every_state_of_a_split_occurs_in_the_table():
+    reached = {state for following in ALLOWED.values() for state in following} | {Status.WAITING}
+
+    assert set(ALLOWED) == set(Status) == reached

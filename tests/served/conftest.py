@@ -1,0 +1,45 @@
+"""Two running Roundhouses for all tests of this layer: as a newcomer starts it, and on PostgreSQL and Redis.
+
+They are shared, so a test brings Models of its own where it changes anything, and ends what it began.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.settings import DATABASE_URL
+from tests.support.private import PrivateRedis, a_database
+from tests.support.processes import Served, free_port, serving
+
+WEB_THREADS = 16
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The demo in one web process, so that what it takes in memory and threads can be told."""
+    with serving(
+        tmp_path_factory.mktemp("embedded"), "--demo", WEB_PROCESSES=1, WEB_THREADS=WEB_THREADS,
+        GRPC_PORT=free_port(), GRPC_THREADS=32, PREDICT_BINARY_MB=16, FETCH_ALLOWED_HOSTS="127.0.0.1:9",
+    ) as served:  # fmt: skip
+        served.wait_ready()
+        yield served
+
+
+@pytest.fixture(scope="session")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The demo in two web processes that load nothing and one worker that runs everything."""
+    if DATABASE_URL is None or not PrivateRedis.is_installed():
+        pytest.skip("no PostgreSQL, or no redis-server to start")
+    redis = PrivateRedis().start()
+    try:
+        with (
+            a_database(DATABASE_URL) as url,
+            serving(
+                tmp_path_factory.mktemp("production"), "--demo", DATABASE_URL=url, REDIS_URL=redis.url,
+                EXECUTOR="workers", WEB_THREADS=WEB_THREADS, GRPC_PORT=free_port(),
+            ) as served,
+        ):  # fmt: skip
+            served.wait_ready()
+            yield served
+    finally:
+        redis.stop()

@@ -1,0 +1,64 @@
+"""A file's way as a person sees it: uploaded, checked by the worker before one's eyes, set beside the live version."""
+
+import pytest
+
+from tests.support import walk
+from tests.support.browser import log_in, open_page
+from tests.support.processes import ROOT
+
+pytestmark = pytest.mark.browser
+STATES = (
+    "[...document.querySelectorAll('.rh-step-state')].map((one) => one.innerText.trim().split('\\n').pop())"
+)
+
+
+@pytest.fixture
+def page(embedded, browser):
+    page, complaints = open_page(browser)
+    log_in(page, embedded.url, embedded.credentials["admin_user"], embedded.credentials["admin_password"])
+    yield page
+    assert complaints == []
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    good = (ROOT / "examples" / walk.MODEL / "model.onnx").read_bytes()
+    (folder / "torn.onnx").write_bytes(good[:-40])
+    walk.write_worse_model(folder / "worse.onnx")
+    walk.write_golden_rows(folder / "golden.jsonl")
+    return folder
+
+
+def bring_in(page, embedded, file):
+    """Upload by the page; whatever happens then is shown without a click."""
+    walk.choose_file(page, embedded.url, file)
+    walk.send(page)
+    walk.wait_checked(page)
+    return page.inner_text("[data-said]"), page.evaluate(STATES)
+
+
+def test_a_good_file_fills_its_list_and_is_set_beside_the_live_version(page, embedded, files):
+    walk.put_golden_set(page, embedded.url, files / "golden.jsonl", floor=0.95)
+
+    said, states = bring_in(page, embedded, files / "worse.onnx")
+    walk.compare(page)
+
+    assert "passed" in said and "look at Golden set" in said
+    assert states == ["passed"] * 5 + ["skipped", "failed", "passed"]
+    assert "Callers of version 1 may call version" in page.inner_text("body")
+    assert page.locator(".rh-plot polyline, svg polyline").count() == 2
+    assert page.locator(".rh-disagreements tbody tr").count() > 0
+
+
+def test_a_bad_file_says_what_is_wrong_with_it_and_can_be_checked_again(page, embedded, files):
+    said, states = bring_in(page, embedded, files / "torn.onnx")
+    assert "was refused by the file gate" in said
+    assert states == ["failed"] + ["skipped"] * 7
+
+    page.reload()
+    page.get_by_role("button", name="Check again").click()
+    walk.wait_checked(page)
+
+    assert "Check 2 failed" in page.inner_text("[data-said]")

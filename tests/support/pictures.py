@@ -1,0 +1,159 @@
+"""Take the pictures of the docs again, from the running demo: `make pictures`."""
+
+import os
+import signal
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import walk
+from tests.support.browser import SIZES, chromium, log_in, open_page
+from tests.support.processes import ROOT, serving
+
+FOLDER = ROOT / "docs" / "pictures"
+PICTURES = {
+    "home": ("/admin/", "light", "wide"),
+    "home-dark": ("/admin/", "dark", "wide"),
+    "home-phone": ("/admin/", "light", "phone"),
+    "model": ("/admin/registry/model/1/change/", "light", "wide"),
+    "version": ("/admin/registry/version/1/change/", "light", "wide"),
+    "workers": ("/admin/inference/enginereport/", "light", "wide"),
+}
+_PART, _PARTS = 8 << 20, 4
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp())
+    with serving(folder, "--demo", WEB_PROCESSES=1) as demo, chromium() as browser:
+        demo.wait_ready()
+        for name, (path, theme, size) in PICTURES.items():
+            with _visitor(browser, demo, theme, size) as page:
+                page.goto(demo.url + path)
+                _take_whole(page, name, size)
+        with _visitor(browser, demo) as page:
+            _take_upload(page, demo.url, folder)
+            _take_checks(page, demo.url, folder)
+            _take_job(page, demo, folder)
+            _take_two_people(browser, page, demo, folder)
+
+
+@contextmanager
+def _visitor(browser, demo, theme="light", size="wide", who="admin"):
+    page, _ = open_page(browser, theme=theme, size=size)
+    log_in(page, demo.url, demo.credentials[f"{who}_user"], demo.credentials[f"{who}_password"])
+    yield page
+    page.context.close()
+
+
+def _take_upload(page, url, folder):
+    """Half-way: a part is held back for as long as the picture takes."""
+    large = folder / "ripeness-large.onnx"
+    large.write_bytes(bytes(_PARTS * _PART))
+    held = f"**/uploads/*?offset={_PARTS // 2 * _PART}"
+    page.route(held, lambda route: None)
+    walk.choose_file(page, url, large, "Trained on the autumn harvest as well.")
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_function("document.querySelector('.rh-progress progress').value >= 500")
+    _take_whole(page, "upload")
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_load_state("networkidle")
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def _take_checks(page, url, folder):
+    """A version that passes and is warned of, one that is refused, and the first beside the live one."""
+    torn = folder / "torn.onnx"
+    torn.write_bytes((ROOT / "examples" / walk.MODEL / "model.onnx").read_bytes()[:-40])
+    walk.put_golden_set(page, url, walk.write_golden_rows(folder / "golden.jsonl"), floor=0.95)
+
+    walk.choose_file(
+        page, url, walk.write_worse_model(folder / "without-hue.onnx"), "Without the hue sensor."
+    )
+    walk.send(page)
+    walk.wait_checked(page)
+    page.reload()
+    _take_part(page, "#rh-checks", "checks")
+    walk.compare(page)
+    _take_whole(page, "compare", at_most=3000)
+
+    walk.choose_file(page, url, torn)
+    walk.send(page)
+    walk.wait_checked(page)
+    page.reload()
+    _take_part(page, "#rh-checks", "checks-failed")
+
+
+def _take_job(page, demo, folder):
+    """Half-way: the worker stands still for as long as the picture takes."""
+    walk.order_job(page, demo.url, walk.write_harvest(folder / "harvest.csv"))
+    page.wait_for_function("document.querySelector('#rh-job progress').value >= 300")
+    (worker, *_) = demo.find(r"manage\.py worker|celery.* worker")
+    os.kill(worker, signal.SIGSTOP)
+    page.reload()
+    _take_whole(page, "job")
+    os.kill(worker, signal.SIGCONT)
+    page.wait_for_selector("#rh-job[data-open=no]", timeout=60_000)
+
+
+def _take_two_people(browser, page, demo, folder):
+    """A version is asked for, approved by somebody else, compared with the live one, and taken back."""
+    newer = walk.write_newer_model(folder / "autumn.onnx")
+    walk.choose_file(page, demo.url, newer, "With the autumn.", walk.OF_TWO)
+    walk.send(page)
+    walk.wait_checked(page)
+    page.reload()
+    walk.challenge(page, "10 % see the autumn")
+    _take_whole(page, "split")
+    walk.confirm(page, "A/B with live")
+    with _visitor(browser, demo, who="approver") as approver:
+        walk.open_request(approver, demo.url)
+        _take_whole(approver, "request")
+        walk.decide(approver, "Approve", "the numbers look fine")
+    _ask_for_a_minute(demo)
+    walk.open_model(page, demo.url, walk.OF_TWO)
+    _take_whole(page, "a-b")
+    during = page.evaluate(walk.NOW)
+    walk.roll_back(page, demo.url, "autumn is over")
+    _take_whole(page, "roll-back")
+    walk.confirm(page, "Roll back")
+    walk.open_model(page, demo.url, walk.OF_TWO)
+    walk.live_at(page, during)
+    _take_part(page, "#rh-splits", "live-at")
+    page.get_by_role("link", name="Stop", exact=True).click()
+    page.fill("[name=reason]", "The meter sends wrong hours; back at noon.")
+    walk.confirm(page, "Stop")
+    _take_whole(page, "stopped", at_most=420)
+
+
+def _ask_for_a_minute(demo):
+    """Both versions answer, until a minute of it is written down."""
+    ends_at = time.time() // 60 * 60 + 65
+    while time.time() < ends_at:
+        walk.who_answers(demo, 400)
+
+
+def _take_whole(page, name, size="wide", at_most=1000):
+    _show_all(page, size)
+    window = page.viewport_size
+    clip = {"x": 0, "y": 0, "width": window["width"], "height": min(window["height"], at_most)}
+    page.screenshot(path=FOLDER / f"{name}.png", clip=clip, animations="disabled")
+
+
+def _take_part(page, selector, name):
+    _show_all(page)
+    page.locator(selector).screenshot(path=FOLDER / f"{name}.png", animations="disabled")
+
+
+def _show_all(page, size="wide"):
+    """Make the window as high as the page, so that nothing that sticks to its edge lies over the rest."""
+    width, height = SIZES[size]
+    page.wait_for_load_state("networkidle")
+    page.set_viewport_size({"width": width, "height": height})
+    needed = page.evaluate("Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))")
+    page.set_viewport_size({"width": width, "height": max(height, needed)})
+    page.wait_for_load_state("networkidle")
+
+
+if __name__ == "__main__":
+    main()

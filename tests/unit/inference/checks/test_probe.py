@@ -1,0 +1,225 @@
+"""The probe: whatever a file does, the parent gets a coded sentence in time, and nothing is left of the child."""
+
+import hashlib
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from ast import literal_eval
+
+import pytest
+
+from inference.checks import probe as probing
+from inference.checks.probe import probe
+from inference.engine.backends import SessionOptions
+from inference.engine.probed import ProbeFact
+from tests.support import onnx_models
+from tests.support.processes import ROOT
+
+OPTIONS = SessionOptions()
+MIB = 1 << 20
+LONG_S = 30.0
+
+
+def probe_with(backend, path, **more):
+    return probe(path, OPTIONS, backend=f"tests.support.hostile:{backend}", **more)
+
+
+@pytest.fixture
+def any_file(tmp_path):
+    path = tmp_path / "any"
+    path.write_bytes(b"any")
+    return path
+
+
+def test_a_good_file_passes_with_its_signature_and_fact(tmp_path):
+    path = onnx_models.scaled(tmp_path / "m.onnx", 2.0)
+
+    result = probe(path, OPTIONS)
+
+    assert (result.code, result.has_passed) == ("passed", True)
+    assert [spec.name for spec in result.signature.inputs] == ["x", "factor"]
+    assert result.fact == ProbeFact(
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        result.runtime_version,
+        "CPUExecutionProvider",
+        OPTIONS.digest,
+    )
+    assert result.load_s > 0 and result.run_s > 0 and result.peak_rss_bytes > MIB
+
+
+def test_a_silent_fall_back_to_the_cpu_is_told(tmp_path):
+    path = onnx_models.identity(tmp_path / "m.onnx")
+
+    result = probe(path, SessionOptions(providers=("NoSuchExecutionProvider", "CPUExecutionProvider")))
+
+    assert (result.provider_asked, result.provider) == ("NoSuchExecutionProvider", "CPUExecutionProvider")
+
+
+def test_garbage_is_a_failed_load(any_file):
+    result = probe(any_file, OPTIONS)
+
+    assert (result.code, result.fact, result.signature) == ("load_failed", None, None)
+    assert result.message.endswith(".") and str(any_file) not in result.message
+
+
+def test_a_missing_file_is_a_failed_load(tmp_path):
+    assert probe(tmp_path / "nowhere", OPTIONS).code == "load_failed"
+
+
+def test_bytes_that_were_not_checked_are_a_failed_load(tmp_path):
+    path = onnx_models.identity(tmp_path / "m.onnx")
+
+    result = probe(path, SessionOptions(expected_sha256="0" * 64))
+
+    assert result.code == "load_failed" and "SHA-256" in result.message
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"), [("Crashing", "SIGSEGV"), ("Exiting", "exit status 3"), ("Raising", "exit status 1")]
+)
+def test_a_crash_is_told_with_its_signal_and_phase(any_file, backend, told):
+    result = probe_with(backend, any_file)
+
+    assert result.code == "crashed_signal"
+    assert told in result.message and "while loading" in result.message
+
+
+def test_an_endless_run_is_ended_at_the_time_limit(tmp_path):
+    path = onnx_models.endless(tmp_path / "m.onnx")
+    started = time.monotonic()
+
+    result = probe(path, OPTIONS, time_limit_s=1.5)
+
+    assert result.code == "timed_out"
+    assert "1.5 s in its first run" in result.message
+    assert time.monotonic() - started < 10
+
+
+class TestMemory:
+    def test_a_bomb_is_refused_at_the_cap_which_the_message_names(self, tmp_path):
+        result = probe(onnx_models.bomb(tmp_path / "m.onnx", 400), OPTIONS, memory_limit_bytes=256 * MIB)
+
+        assert result.code == "memory" and "256 MiB" in result.message
+
+    def test_without_the_cap_it_would_go_off(self, tmp_path):
+        """Negative control: the same file under a higher cap takes what it asks for."""
+        result = probe(onnx_models.bomb(tmp_path / "m.onnx", 400), OPTIONS, memory_limit_bytes=2048 * MIB)
+
+        assert result.code == "passed" and result.peak_rss_bytes > 400 * MIB
+
+    def test_with_cuda_the_parent_watches_instead(self, any_file):
+        cuda = SessionOptions(providers=("CUDAExecutionProvider",))
+
+        result = probe(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")
+
+        assert result.code == "memory" and "64 MiB" in result.message
+
+    def test_and_sees_nothing_with_closed_eyes(self, any_file, monkeypatch):
+        """Negative control: it is the parent's reading that ended the child above."""
+        monkeypatch.setattr(probing, "resident_of", lambda pid: 0)
+        cuda = SessionOptions(providers=("CUDAExecutionProvider",))
+
+        result = probe(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")
+
+        assert result.code == "passed"
+
+
+def test_the_child_has_no_secrets_no_django_and_may_not_write(any_file, monkeypatch):
+    monkeypatch.setenv("ROUNDHOUSE_SECRET_KEY", "secret")
+
+    result = probe_with("Writing", any_file)
+
+    assert literal_eval(result.message) == {
+        "fsize": 0,
+        "core": 0,
+        "files": 64,
+        "secret": None,
+        "own_group": True,
+        "stdin": "",
+        "django": False,
+        "folder_is_empty": True,
+        "written": False,
+    }
+
+
+def test_outside_the_child_all_of_that_is_allowed(tmp_path, monkeypatch):
+    """Negative control: the answers above are the child's limits, not this machine's."""
+    monkeypatch.setenv("ROUNDHOUSE_SECRET_KEY", "secret")
+
+    (tmp_path / "scratch").write_text("x")
+
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
+    assert os.environ["ROUNDHOUSE_SECRET_KEY"] == "secret"
+
+
+def test_what_native_code_prints_is_no_report(any_file):
+    assert probe_with("Chattering", any_file).code == "passed"
+
+
+def test_it_works_from_many_threads_at_once(tmp_path):
+    paths = [onnx_models.scaled(tmp_path / f"{number}.onnx", number) for number in range(4)]
+    results = {}
+
+    def work(number):
+        results[number] = probe(paths[number], OPTIONS)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [results[number].code for number in range(4)] == ["passed"] * 4
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from inference.checks.probe import probe
+from inference.engine.backends import SessionOptions
+probe(Path(sys.argv[1]), SessionOptions(expected_sha256="0" * 64), time_limit_s=600,
+      backend="tests.support.hostile:Waiting")
+"""
+
+
+def test_the_child_dies_with_its_parent(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(fifo)], cwd=ROOT)
+    with fifo.open() as reader:
+        child = int(reader.read())
+    ended = os.pidfd_open(child)
+
+    try:
+        assert select.select([ended], [], [], 0)[0] == []  # it lives as long as its parent does
+        parent.kill()
+        parent.wait(LONG_S)
+        assert select.select([ended], [], [], LONG_S)[0] == [ended]
+    finally:
+        os.close(ended)
+
+
+def test_an_orphan_would_live_on(tmp_path):
+    """Negative control: the same death of a parent whose child did not ask to be told."""
+    sleeper = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
+        " start_new_session=True, stdout=subprocess.DEVNULL); print(p.pid, flush=True); p.wait()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", sleeper], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    ended = os.pidfd_open(child)
+
+    parent.kill()
+    parent.wait(LONG_S)
+    parent.stdout.close()
+
+    try:
+        assert select.select([ended], [], [], 0.5)[0] == []
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(ended)

@@ -1,0 +1,765 @@
+"""Every accepted request ends exactly once, whatever happens to whoever runs it."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from inference.engine.batcher import BatchConfig, Batcher, Cancellation
+from inference.engine.combiner import Combiner, Limits, Priority
+from inference.engine.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    EngineError,
+    EngineStopped,
+    Overloaded,
+    RunFailed,
+    RunTimedOut,
+    SlotLost,
+    TooLarge,
+    VersionBroken,
+)
+from inference.engine.fake import DEATH, HANG, NOT_A_NUMBER, POISON, ROWS, FakeModel, FakeSession
+from inference.engine.latency import FixedPace
+from inference.engine.signature import Signature, TensorSpec
+
+PATIENCE_S = 20  # how long a test waits for what must happen; reached only by a fault
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Stage:
+    """A batcher over a fake session, callers in threads, and a first run that lasts until `release`."""
+
+    def __init__(
+        self, model=None, *, clock=time.monotonic, max_batch_rows=32, wait_s=0.0, session=None, **config
+    ):
+        self.model = model or FakeModel()
+        self.model.on_run = self.on_run
+        self.session = session or FakeSession(self.model)
+        self.clock = clock
+        self.hard_limits = 0
+        self.batcher = Batcher(
+            self.session,
+            BatchConfig(**{"merges": True, **config}),
+            pace=FixedPace(max_batch_rows, wait_s),
+            on_hard_limit=self.count_hard_limit,
+            clock=clock,
+        )
+        self.threads = []
+        self.endings = {}
+        self.runners = []
+        self.entered = threading.Event()
+        self.released = threading.Event()
+        self.offered = threading.Semaphore(0)
+        offer = self.batcher._combiner.offer_and_take
+
+        def offer_and_tell(ticket, now):
+            batch = offer(ticket, now)
+            self.offered.release()
+            return batch
+
+        self.batcher._combiner.offer_and_take = offer_and_tell
+
+    def count_hard_limit(self):
+        self.hard_limits += 1
+
+    def on_run(self, rows):
+        self.runners.append(threading.current_thread())
+        if not self.entered.is_set():
+            self.entered.set()
+            assert self.released.wait(PATIENCE_S)
+
+    def infer(self, value, rows=1, patience_s=60.0, **kwargs):
+        tensors = {"x": np.full((rows, 4), value, np.float32)}
+        return self.batcher.infer(tensors, deadline=self.clock() + patience_s, **kwargs)
+
+    def call(self, value, **kwargs):
+        """Call in a thread, and come back when the request has been accepted."""
+        name = len(self.threads)
+
+        def body():
+            try:
+                self.endings[name] = self.infer(value, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - the ending is what is tested
+                self.endings[name] = error
+
+        self.threads.append(threading.Thread(target=body, daemon=True))
+        self.threads[-1].start()
+        assert self.offered.acquire(timeout=PATIENCE_S)
+        return name
+
+    def hold(self, value=0.0):
+        """Occupy the slot with a run that lasts until `release`."""
+        name = self.call(value)
+        assert self.entered.wait(PATIENCE_S)
+        return name
+
+    def release(self):
+        self.released.set()
+
+    def join(self, *names):
+        for name in names or range(len(self.threads)):
+            self.threads[name].join(PATIENCE_S)
+            assert not self.threads[name].is_alive(), f"request {name} never ended"
+
+    def value(self, name):
+        return self.endings[name].outputs["y"].tolist()
+
+
+@pytest.fixture
+def stage():
+    stages = []
+
+    def make(*args, **kwargs):
+        stages.append(Stage(*args, **kwargs))
+        return stages[-1]
+
+    yield make
+    for made in stages:
+        made.release()
+        made.model.released.set()
+        made.join()
+
+
+def test_a_lone_caller_runs_its_own_request(stage):
+    s = stage()
+    s.entered.set()
+
+    answer = s.infer(3.0)
+
+    assert answer.outputs["y"].tolist() == [[6.0] * 4]
+    assert (answer.batch_rows, answer.non_finite) == (1, False)
+    assert s.runners == [threading.current_thread()]
+
+
+def test_callers_that_arrive_during_a_run_share_the_next_one_and_get_their_own_rows(stage):
+    s = stage()
+    s.hold()
+    names = [s.call(float(i), rows=i) for i in (1, 2, 3)]
+    s.release()
+    s.join()
+
+    assert s.session.runs == [1, 6]
+    for name, i in zip(names, (1, 2, 3), strict=True):
+        assert s.value(name) == [[2.0 * i] * 4] * i
+        assert s.endings[name].batch_rows == 6
+
+
+def test_a_holder_runs_the_next_batches_itself_while_they_are_short(stage):
+    s = stage(hold_s=1e9)
+    s.hold()
+    s.call(1.0)
+    s.release()
+    s.join()
+
+    assert s.runners == [s.threads[0]] * 2
+
+
+def test_a_holder_hands_over_after_its_own_batch_when_it_may_not_hold(stage):
+    s = stage(hold_s=0.0)
+    s.hold()
+    s.call(1.0)
+    s.release()
+    s.join()
+
+    assert s.runners == s.threads
+
+
+def test_a_batch_never_exceeds_its_rows_but_a_bigger_request_runs_alone(stage):
+    s = stage(max_batch_rows=4)
+    s.hold()
+    for rows in (3, 2, 9, 1):
+        s.call(1.0, rows=rows)
+    s.release()
+    s.join()
+
+    assert s.session.runs == [1, 3, 2, 9, 1]
+
+
+def test_requests_of_other_shapes_or_outputs_do_not_merge(stage):
+    s = stage()
+    s.hold()
+    s.call(1.0)
+    s.call(1.0, outputs=("y",))
+    s.release()
+    s.join()
+
+    assert s.session.runs == [1, 1, 1]
+
+
+def test_two_slots_run_two_batches_at_once(stage):
+    model = FakeModel()
+    both = threading.Barrier(2, timeout=PATIENCE_S)
+    s = stage(model, limits=Limits(slots=2))
+    model.on_run = lambda rows: both.wait()
+
+    s.call(1.0)
+    s.call(2.0)
+    s.join()
+
+    assert s.value(0) == [[2.0] * 4]
+
+
+# What a model's outputs may look like.
+
+
+def signature(outputs, first=None):
+    return Signature((TensorSpec("x", "FP32", (first, 4)),), outputs)
+
+
+def test_outputs_without_the_batch_axis_are_copied_to_each(stage):
+    outputs = (TensorSpec("y", "FP32", (None, 4)), TensorSpec("classes", "FP32", (3,)))
+    s = stage(FakeModel(signature(outputs)))
+    s.hold()
+    first, second = s.call(1.0), s.call(2.0)
+    s.release()
+    s.join()
+
+    mine, theirs = (s.endings[name].outputs["classes"] for name in (first, second))
+    assert mine.shape == theirs.shape == (3,)
+    assert not np.shares_memory(mine, theirs)
+
+
+def test_outputs_of_undeclared_shape_are_taken_apart_like_others(stage):
+    s = stage(FakeModel(signature((TensorSpec("y", "FP32", (), any_rank=True),))))
+    s.session._answer = lambda spec, array: 2 * array
+    s.hold()
+    first, second = s.call(1.0), s.call(2.0)
+    s.release()
+    s.join()
+
+    assert s.session.runs == [1, 2]
+    assert (s.value(first), s.value(second)) == ([[2.0] * 4], [[4.0] * 4])
+
+
+def test_a_model_with_a_fixed_batch_axis_runs_singly(stage):
+    s = stage(FakeModel(signature(ROWS.outputs, first=1)))
+    s.hold()
+    s.call(1.0)
+    s.call(2.0)
+    s.release()
+    s.join()
+
+    assert s.session.runs == [1, 1, 1]
+
+
+class Selecting(FakeSession):
+    """Answers as many rows as it likes: its dynamic output axis is not the batch axis."""
+
+    def run(self, inputs, outputs=None, *, soft_limit_s=None):
+        answer = super().run(inputs, outputs, soft_limit_s=soft_limit_s)
+        return {"y": answer["y"][:1].repeat(7, axis=0)}
+
+
+def test_a_result_of_another_length_is_run_again_singly_and_nothing_merges_after_that(stage):
+    model = FakeModel()
+    s = stage(model, session=Selecting(model))
+    s.hold()
+    names = [s.call(float(i)) for i in (1, 2)]
+    s.release()
+    s.join()
+    s.infer(3.0)
+
+    assert s.session.runs == [1, 2, 1, 1, 1]
+    assert [s.value(name) for name in names] == [[[2.0] * 4] * 7, [[4.0] * 4] * 7]
+
+
+def test_answers_share_no_memory_with_each_other_or_with_a_batch(stage):
+    s = stage()
+    s.hold()
+    first, second = s.call(1.0), s.call(2.0)
+    s.release()
+    s.join()
+    kept = s.value(second)
+
+    s.endings[first].outputs["y"][:] = -1
+    s.infer(5.0, rows=2)
+
+    assert s.value(second) == kept
+
+
+def test_only_the_request_whose_output_is_not_finite_is_flagged(stage):
+    s = stage()
+    s.hold()
+    flagged, clean = s.call(NOT_A_NUMBER), s.call(1.0)
+    s.release()
+    s.join()
+
+    assert s.endings[flagged].non_finite is True
+    assert s.endings[clean].non_finite is False
+    assert s.batcher.stats().non_finite == 1
+
+
+def test_inputs_of_unequal_rows_run_as_they_were_sent_and_alone(stage):
+    s = stage()
+    s.released.set()
+    query_and_documents = {"x": np.zeros((2, 4)), "z": np.zeros((3, 4))}
+
+    answer = s.batcher.infer(query_and_documents, deadline=time.monotonic() + 9)
+
+    assert (answer.outputs["y"].shape, s.session.runs) == ((2, 4), [2])
+
+
+def test_a_failed_run_of_unequal_rows_says_how_many_there_were(stage):
+    s = stage()
+    s.released.set()
+
+    with pytest.raises(RunFailed, match="unlike numbers of rows: 'x' 2, 'z' 3"):
+        s.batcher.infer({"x": np.full((2, 4), POISON), "z": np.zeros((3, 4))}, deadline=time.monotonic() + 9)
+
+
+def test_a_request_without_rows_is_answered_without_rows(stage):
+    s = stage()
+    s.entered.set()
+
+    assert s.infer(1.0, rows=0).outputs["y"].shape == (0, 4)
+
+
+# One request's bad input never fails its neighbours.
+
+
+def isolates(s, position, callers=32):
+    """Run `callers` requests as one batch, with poison at one position; say how they ended."""
+    s.hold()
+    names = [s.call(POISON if i == position else float(i)) for i in range(callers)]
+    s.release()
+    s.join()
+    right = [i for i, name in enumerate(names) if not isinstance(s.endings[name], EngineError)]
+    assert all(s.value(names[i]) == [[2.0 * i] * 4] for i in right)
+    return right, s.endings[names[position]]
+
+
+@pytest.mark.parametrize("position", range(32))
+def test_one_poison_in_a_batch_fails_only_itself(stage, position):
+    s = stage()
+
+    right, ending = isolates(s, position)
+
+    assert right == [i for i in range(32) if i != position]
+    assert isinstance(ending, RunFailed)
+    assert s.session.runs == [1, 32] + [1] * 32
+
+
+def test_without_splitting_one_poison_fails_its_neighbours(stage, monkeypatch):
+    monkeypatch.setattr(Combiner, "fail", lambda self, batch, error, now: self.lose(batch, RunFailed, now))
+
+    right, _ = isolates(stage(), 7)
+
+    assert right == []  # negative control of the test above
+
+
+def test_a_request_that_hangs_costs_its_neighbours_no_answer(stage):
+    s = stage(soft_limit_s=0.01)
+    s.hold()
+    hanging, beside = s.call(HANG), s.call(1.0)
+    s.release()
+    s.join()
+
+    assert isinstance(s.endings[hanging], RunTimedOut)
+    assert s.value(beside) == [[2.0] * 4]
+
+
+class Raising(FakeSession):
+    def run(self, inputs, outputs=None, *, soft_limit_s=None):
+        raise OSError("/secret/path")
+
+
+def test_whatever_a_runtime_raises_ends_as_a_typed_error_without_its_text(stage):
+    s = stage(session=Raising(FakeModel()))
+
+    with pytest.raises(RunFailed) as caught:
+        s.infer(1.0)
+
+    assert "secret" not in str(caught.value)
+
+
+# The holder of the slot is lost.
+
+
+def everybody_ends_with_slot_lost(s):
+    s.hold()
+    victims = [s.call(DEATH), s.call(1.0), s.call(2.0)]
+    later = [s.call(5.0, outputs=("y",)) for _ in range(3)]
+    s.release()
+    s.join()
+    assert all(isinstance(s.endings[name], SlotLost) for name in victims if s.threads[name] != s.runners[1])
+    assert all(s.value(name) == [[10.0] * 4] for name in later)
+
+
+@pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_when_the_holder_dies_its_batch_ends_and_the_next_caller_takes_over(stage, death):
+    s = stage(FakeModel(death=death), hold_s=0.0)
+
+    everybody_ends_with_slot_lost(s)
+
+    assert [type(ending) for ending in s.endings.values()].count(death) == 1
+    assert s.batcher.health().is_ok
+
+
+def test_without_the_guard_a_dead_holder_leaves_its_batch_waiting(stage, monkeypatch):
+    monkeypatch.setattr(Combiner, "lose", lambda self, batch, error, now: None)
+    monkeypatch.setattr("tests.unit.inference.engine.test_batcher.PATIENCE_S", 0.2)
+    s = stage(FakeModel(death=SystemExit), hold_s=0.0)
+
+    with pytest.raises(AssertionError, match="never ended"):  # negative control of the test above
+        everybody_ends_with_slot_lost(s)
+
+    monkeypatch.undo()
+    s.batcher._combiner.lose(s.batcher._combiner.running[0], SlotLost, 0.0)
+    s.batcher.health()
+
+
+def test_a_holder_that_dies_while_it_serves_others_loses_no_answer_of_its_own(stage):
+    s = stage(FakeModel(death=SystemExit), hold_s=1e9)
+    s.hold()
+    dead = s.call(DEATH)
+    waiting = s.call(1.0, outputs=("y",))
+    s.release()
+    s.join()
+
+    assert isinstance(s.endings[0], SystemExit)  # the thread is asked to end, and does
+    assert isinstance(s.endings[dead], SlotLost)
+    assert s.value(waiting) == [[2.0] * 4]
+
+
+def waiters_take_over(s):
+    """The run that hangs was begun by the first caller; nobody but those who wait can notice."""
+    hanging = s.call(HANG)
+    waiting = [s.call(1.0, patience_s=2.0), s.call(2.0, patience_s=2.0)]
+    s.join(*waiting)
+    assert [s.value(name) for name in waiting] == [[[2.0] * 4], [[4.0] * 4]]
+    assert not s.batcher.health().is_ok  # the lost run is still inside
+    s.model.released.set()
+    s.join()
+    assert isinstance(s.endings[hanging], SlotLost)
+    assert s.batcher.health().is_ok
+
+
+def test_when_a_lease_ends_those_who_wait_take_the_slot(stage):
+    s = stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05))
+    s.entered.set()
+
+    waiters_take_over(s)
+
+
+def test_without_leases_a_hanging_run_blocks_everybody_until_their_deadline(stage, monkeypatch):
+    monkeypatch.setattr(Combiner, "expire", lambda self, now: [])
+    s = stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05))
+    s.entered.set()
+    s.call(HANG)
+    waiting = s.call(1.0, patience_s=0.2)
+    s.join(waiting)
+
+    assert isinstance(s.endings[waiting], DeadlineExceeded)  # negative control of the test above
+
+
+def runs_at_once(s):
+    """Ten callers of a session that hangs, each noticing that the lease before has ended."""
+    for _ in range(10):
+        s.call(HANG)
+        s.clock.now += 2.0
+        s.batcher.health()
+    return len(s.session.runs)
+
+
+def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage):
+    s = stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9)
+    s.entered.set()
+
+    assert runs_at_once(s) == 2
+
+    s.model.released.set()
+    s.join()
+    assert s.batcher.health().is_ok
+
+
+def test_without_the_choke_every_caller_would_start_another_run(stage, monkeypatch):
+    monkeypatch.setattr(Batcher, "_choke", lambda self: None)
+    s = stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9)
+    s.entered.set()
+
+    assert runs_at_once(s) > 2  # negative control of the test above
+
+
+def test_waiters_in_the_hanging_batch_itself_end_with_the_lease(stage):
+    clock = Clock()
+    s = stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5))
+    s.hold()
+    inside = [s.call(HANG), s.call(1.0)]
+    second_run = threading.Event()
+    s.model.on_run = lambda rows: second_run.set()
+    s.release()
+    assert second_run.wait(PATIENCE_S)
+    clock.now = 1.6
+
+    health = s.batcher.health()
+
+    s.join(inside[1])
+    assert health.lost_runs == 1
+    assert isinstance(s.endings[inside[1]], SlotLost)
+
+
+def test_a_run_past_its_hard_limit_breaks_the_version_once(stage):
+    clock = Clock()
+    s = stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5), hard_limit_s=10.0)
+    s.entered.set()
+    s.call(HANG)
+
+    clock.now = 9.9
+    assert not s.batcher.health().is_broken
+    clock.now = 10.0
+    assert s.batcher.health().is_broken
+    s.batcher.health()
+
+    assert s.hard_limits == 1
+    with pytest.raises(VersionBroken):
+        s.infer(1.0)
+    assert s.batcher.drain(0.0) is False
+
+
+# Deadlines, cancellation, admission, the end.
+
+
+def test_a_caller_leaves_at_its_deadline_and_its_work_is_not_run(stage):
+    s = stage()
+    s.hold()
+    waiting = s.call(1.0, patience_s=0.05)
+    s.join(waiting)
+    s.release()
+    s.join()
+
+    assert isinstance(s.endings[waiting], DeadlineExceeded)
+    assert s.session.runs == [1]
+
+
+def test_a_result_that_comes_late_is_still_given_to_the_one_who_ran_it(stage):
+    clock = Clock()
+    s = stage(clock=clock, limits=Limits(lease_s=100.0))
+    name = s.call(1.0, patience_s=1.0)
+    assert s.entered.wait(PATIENCE_S)
+    clock.now = 5.0
+    s.release()
+    s.join()
+
+    assert s.value(name) == [[2.0] * 4]
+
+
+def test_a_cancelled_request_ends_at_once_and_is_not_run(stage):
+    s = stage()
+    s.hold()
+    cancellation = Cancellation()
+    waiting = s.call(1.0, cancellation=cancellation)
+    cancellation.cancel()
+    s.join(waiting)
+    s.release()
+    s.join()
+
+    assert isinstance(s.endings[waiting], Cancelled)
+    assert s.session.runs == [1]
+
+
+def test_a_request_cancelled_before_it_came_is_not_answered(stage):
+    s = stage()
+    s.entered.set()
+    cancellation = Cancellation()
+    cancellation.cancel()
+
+    with pytest.raises(Cancelled):
+        s.infer(1.0, cancellation=cancellation)
+
+    assert s.batcher.health().is_ok
+
+
+def test_overload_is_refused_at_once_and_what_was_accepted_is_answered(stage):
+    s = stage(limits=Limits(max_waiting_rows=4), max_batch_rows=4)
+    s.hold()
+    accepted = [s.call(float(i)) for i in range(4)]
+
+    for _ in range(100):  # on this thread, while the run goes on: a refusal waits for nothing
+        with pytest.raises(Overloaded):
+            s.infer(1.0)
+    s.release()
+    s.join()
+
+    assert [s.value(name) for name in accepted] == [[[2.0 * i] * 4] for i in range(4)]
+    ended = s.batcher.stats().ended
+    assert ended == {"ok": 5, "overloaded": 100}
+
+
+def test_without_admission_the_same_load_would_all_be_waiting(stage):
+    s = stage(max_batch_rows=4)
+    s.hold()
+    for i in range(20):
+        s.call(float(i))
+
+    assert s.batcher.stats().depth == 20  # negative control of the test above
+
+
+def test_a_request_over_the_limit_is_told_so(stage):
+    with pytest.raises(TooLarge):
+        stage(limits=Limits(max_request_rows=2)).infer(1.0, rows=3)
+
+
+def test_shadows_wait_for_live_requests(stage):
+    s = stage(max_batch_rows=1)
+    s.hold()
+    shadow, live = s.call(1.0, priority=Priority.SHADOW), s.call(2.0)
+    order = []
+    s.model.on_run = lambda rows: order.append(dict(s.endings))
+    s.release()
+    s.join()
+
+    assert s.value(shadow) == [[2.0] * 4] and s.value(live) == [[4.0] * 4]
+    assert all(name != shadow for name in order[0])
+
+
+def test_draining_answers_what_was_accepted_and_refuses_the_rest(stage):
+    s = stage()
+    s.hold()
+    waiting = s.call(1.0)
+
+    assert s.batcher.drain(0.0) is False
+    with pytest.raises(EngineStopped):
+        s.infer(2.0)
+    s.release()
+    assert s.batcher.drain(PATIENCE_S) is True
+    s.join()
+
+    assert s.value(waiting) == [[2.0] * 4]
+
+
+def test_closing_ends_what_waits_at_once(stage):
+    s = stage()
+    s.hold()
+    waiting = s.call(1.0)
+
+    s.batcher.close()
+    s.join(waiting)
+
+    assert isinstance(s.endings[waiting], EngineStopped)
+    s.release()
+    assert s.batcher.drain(PATIENCE_S) is True
+
+
+def test_a_short_wait_lets_a_batch_fill_and_its_last_arrival_runs_it(stage):
+    s = stage(max_batch_rows=2, wait_s=60.0)
+    s.entered.set()
+    first = s.call(1.0)
+
+    answer = s.infer(2.0)
+    s.join()
+
+    assert answer.batch_rows == 2
+    assert s.value(first) == [[2.0] * 4]
+    assert s.runners == [threading.current_thread()]
+
+
+def test_a_short_wait_ends_by_itself(stage):
+    s = stage(wait_s=0.01)
+    s.entered.set()
+
+    assert s.infer(1.0).batch_rows == 1
+
+
+def test_many_callers_each_get_their_own_rows(stage):
+    s = stage()
+    s.entered.set()
+    wrong = []
+
+    def body(seed):
+        values = np.random.default_rng(seed)
+        for _ in range(200):
+            x = values.random((int(values.integers(1, 4)), 4), np.float32)
+            answer = s.batcher.infer({"x": x}, deadline=time.monotonic() + PATIENCE_S)
+            if not np.array_equal(answer.outputs["y"], 2 * x):
+                wrong.append(x)
+
+    threads = [threading.Thread(target=body, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+
+    assert not wrong
+    stats = s.batcher.stats()
+    assert stats.ended == {"ok": 1600} and sum(stats.queue_us) == 1600
+    assert (stats.depth, stats.running) == (0, 0)
+
+
+def test_nobody_is_forgotten_where_several_batches_run_at_once():
+    """A caller that is woken to take a slot, and answered at that moment, still wakes who is behind it."""
+    model = FakeModel()
+    model.on_run = lambda *_: time.sleep(0.0005)
+    limits = Limits(slots=2, lease_s=60)
+    batcher = Batcher(FakeSession(model), BatchConfig(limits, merges=True, hold_s=0.0), pace=FixedPace(32))
+    slowest = []
+
+    def call_often():
+        waits = []
+        for _ in range(100):
+            began = time.monotonic()
+            batcher.infer({"x": np.ones((1, 2), np.float32)}, deadline=began + 5)
+            waits.append(time.monotonic() - began)
+        slowest.append(max(waits))
+
+    callers = [threading.Thread(target=call_often) for _ in range(16)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(PATIENCE_S)
+
+    assert len(slowest) == 16
+    assert max(slowest) < 2
+
+
+def test_retryable_error_ends_a_batch_as_a_whole():
+    """What is wrong with the way to a worker is not made better by sending every request for itself."""
+    runs = []
+
+    class Unreachable:
+        signature = FakeSession(FakeModel()).signature
+        provider = "fake"
+
+        def run(self, inputs, outputs=None, *, soft_limit_s=None):
+            runs.append(len(inputs["x"]))
+            if len(runs) == 1:
+                entered.set()
+                release.wait(PATIENCE_S)
+            raise Overloaded("away")
+
+        def footprint_bytes(self):
+            return 0
+
+        def close(self): ...
+
+    entered, release = threading.Event(), threading.Event()
+    batcher = Batcher(Unreachable(), BatchConfig(Limits(), merges=True, hold_s=0.0))
+    endings = []
+
+    def call():
+        try:
+            batcher.infer({"x": np.ones((1, 2), np.float32)}, deadline=time.monotonic() + PATIENCE_S)
+        except EngineError as error:
+            endings.append(str(error))
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    callers[0].start()
+    assert entered.wait(PATIENCE_S)
+    for caller in callers[1:]:
+        caller.start()
+    while batcher.stats().depth < 3:
+        time.sleep(0.001)
+    release.set()
+    for caller in callers:
+        caller.join(PATIENCE_S)
+
+    assert endings == ["away"] * 4
+    assert runs == [1, 3]

@@ -1,0 +1,397 @@
+"""ONNX Runtime behind the Backend protocol: what loads, what runs, what is refused, and in which words."""
+
+import hashlib
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from inference.engine import onnx_session
+from inference.engine.backends import SessionOptions
+from inference.engine.errors import LoadFailed, RunFailed, RunTimedOut
+from inference.engine.onnx_backend import CPU, CUDA, OnnxBackend
+from inference.engine.signature import DTYPES, TensorSpec
+from inference.engine.tensors import prepare
+from tests.support import onnx_models
+
+SAMPLES = {"BOOL": [[True, False, True, True]], "BYTES": [["a", "é", "", "nul\0"]]}
+ROW = {"x": np.ones((1, 4), np.float32)}
+
+
+def load(path, **options):
+    return OnnxBackend().load(path, SessionOptions(**options))
+
+
+@pytest.mark.parametrize("datatype", DTYPES)
+def test_every_datatype_goes_in_and_comes_out(tmp_path, datatype):
+    session = load(onnx_models.identity(tmp_path / "m.onnx", datatype))
+    sample = SAMPLES.get(datatype, [[0, 1, 2, 3]])
+
+    answer = session.run(prepare(session.signature, {"x": sample}))
+
+    assert session.signature.inputs == (TensorSpec("x", datatype, (None, 4)),)
+    assert answer["y"].dtype == DTYPES[datatype]
+    assert answer["y"].tolist() == sample
+
+
+@pytest.mark.parametrize("datatype", DTYPES)
+def test_no_rows_give_no_rows(tmp_path, datatype):
+    session = load(onnx_models.identity(tmp_path / "m.onnx", datatype))
+
+    assert session.run({"x": np.empty((0, 4), DTYPES[datatype])})["y"].shape == (0, 4)
+
+
+def test_bound_runs_give_the_same_answers(tmp_path):
+    """The path that CUDA takes, here with the CPU as the device."""
+    plain = load(onnx_models.sum_and_difference(tmp_path / "m.onnx"))
+    bound = load(tmp_path / "m.onnx")
+    bound._device = "cpu"
+    inputs = {"a": np.array([[5, 6]], np.float32), "b": np.asfortranarray([[1, 2]], np.float32)}
+
+    for names in (None, ["difference"]):
+        expected, got = plain.run(inputs, names), bound.run(inputs, names)
+        assert {name: array.tolist() for name, array in got.items()} == {
+            name: array.tolist() for name, array in expected.items()
+        }
+
+
+def test_several_inputs_and_chosen_outputs(tmp_path):
+    session = load(onnx_models.sum_and_difference(tmp_path / "m.onnx"))
+    inputs = prepare(session.signature, {"b": [[1, 2]], "a": [[5, 6]]})
+
+    assert [spec.name for spec in session.signature.outputs] == ["sum", "difference"]
+    assert {name: array.tolist() for name, array in session.run(inputs).items()} == {
+        "sum": [[6, 8]],
+        "difference": [[4, 4]],
+    }
+    assert list(session.run(inputs, ["difference"])) == ["difference"]
+
+
+def test_an_input_with_a_value_of_its_own_is_optional(tmp_path):
+    session = load(onnx_models.scaled(tmp_path / "m.onnx", 3.0))
+
+    assert session.signature.inputs[1] == TensorSpec("factor", "FP32", (1,), optional=True)
+    assert session.run(prepare(session.signature, {"x": [[1, 1, 1, 1]]}))["y"][0, 0] == 3
+    assert session.run(prepare(session.signature, {"x": [[1, 1, 1, 1]], "factor": [5]}))["y"][0, 0] == 5
+
+
+def test_an_optional_typed_input_may_be_left_out(tmp_path):
+    kind = helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [None]))
+    onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("OptionalHasElement", ["maybe"], ["is_there"])],
+        [helper.make_value_info("maybe", kind)],
+        [onnx_models.value("is_there", (), TensorProto.BOOL)],
+    )
+    session = load(tmp_path / "m.onnx")
+
+    assert session.run(prepare(session.signature, {}))["is_there"].item() is False
+    assert session.run(prepare(session.signature, {"maybe": [1.0]}))["is_there"].item() is True
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted", "any_rank", "batchable"),
+    [
+        (("rows", 4), (None, 4), False, True),
+        ((1, 4), (1, 4), False, False),
+        ((), (), False, False),
+        (None, (), True, False),
+    ],
+    ids=["dynamic", "fixed", "scalar", "undeclared"],
+)
+def test_shapes_are_told_as_the_file_declares_them(tmp_path, shape, wanted, any_rank, batchable):
+    signature = load(onnx_models.identity(tmp_path / "m.onnx", "FP32", shape)).signature
+
+    for spec in signature.inputs + signature.outputs:
+        assert (spec.shape, spec.any_rank) == (wanted, any_rank)
+    assert signature.has_row_axis is batchable
+
+
+def test_a_fixed_batch_axis_refuses_more_rows_and_goes_on(tmp_path):
+    session = load(onnx_models.identity(tmp_path / "m.onnx", "FP32", (1, 4)))
+
+    with pytest.raises(RunFailed, match="Got: 2 Expected: 1"):
+        session.run({"x": np.zeros((2, 4), np.float32)})
+
+    assert session.run(ROW)["y"].tolist() == [[1, 1, 1, 1]]
+
+
+class TestSoftLimit:
+    def test_ends_an_endless_loop_and_the_session_goes_on(self, tmp_path):
+        session = load(onnx_models.endless(tmp_path / "m.onnx"))
+
+        for _ in range(2):
+            with pytest.raises(RunTimedOut, match=r"longer than its limit of 0\.05 s"):
+                session.run(ROW, soft_limit_s=0.05)
+
+    def test_without_the_watchdog_the_loop_would_go_on(self, tmp_path, monkeypatch):
+        """Negative control: what ends the loop is the watchdog, not the model and not the limit itself."""
+        session, ended = load(onnx_models.endless(tmp_path / "m.onnx")), threading.Event()
+        limits = []
+        monkeypatch.setattr(onnx_session._watchdog, "watch", limits.append)
+
+        def run():
+            with pytest.raises(RunFailed) as caught:
+                session.run(ROW, soft_limit_s=0.05)
+            assert not isinstance(caught.value, RunTimedOut)
+            ended.set()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+
+        assert not ended.wait(0.5)
+        limits[0].run_options.terminate = True
+        assert ended.wait(10)
+        thread.join()
+
+    def test_of_one_run_leaves_its_neighbours_alone(self, tmp_path):
+        endless = load(onnx_models.endless(tmp_path / "endless.onnx"))
+        quick = load(onnx_models.identity(tmp_path / "quick.onnx"))
+        failures = []
+
+        def loop():
+            try:
+                endless.run(ROW, soft_limit_s=0.2)
+            except RunTimedOut as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=loop) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            assert quick.run(ROW, soft_limit_s=5)["y"][0, 0] == 1
+        for thread in threads:
+            thread.join()
+
+        assert len(failures) == 3
+        assert not onnx_session._watchdog._watched
+
+    def test_an_earlier_limit_is_kept_while_a_later_one_is_watched(self, tmp_path):
+        session, started = load(onnx_models.endless(tmp_path / "m.onnx")), threading.Event()
+
+        def run_late():
+            started.set()
+            with pytest.raises(RunFailed):
+                session.run(ROW, soft_limit_s=600)
+
+        late = threading.Thread(target=run_late)
+        late.start()
+        started.wait()
+
+        with pytest.raises(RunTimedOut, match=r"0\.05 s"):
+            session.run(ROW, soft_limit_s=0.05)
+
+        assert late.is_alive()
+        while late.is_alive():
+            for limit in tuple(onnx_session._watchdog._watched):
+                limit.run_options.terminate = True
+            late.join(0.01)
+
+
+REFUSED = {
+    "empty": b"",
+    "garbage": b"garbage" * 100,
+    "zip": b"PK\x03\x04" + bytes(100),
+    "half a varint": b"\x08\x80",
+}
+
+
+@pytest.mark.parametrize("content", REFUSED.values(), ids=REFUSED)
+def test_files_that_are_no_models_are_refused_in_a_sentence(tmp_path, content):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+
+    with pytest.raises(LoadFailed, match=r"The file could not be loaded: .+\.$") as caught:
+        load(path)
+
+    assert "/" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_cut_file_is_refused(tmp_path):
+    path = onnx_models.scaled(tmp_path / "m.onnx", 2.0)
+    path.write_bytes(path.read_bytes()[:-10])
+
+    with pytest.raises(LoadFailed):
+        load(path)
+
+
+def test_a_missing_file_is_told_without_its_path(tmp_path):
+    with pytest.raises(LoadFailed, match="could not be read") as caught:
+        load(tmp_path / "nowhere.onnx")
+
+    assert "nowhere" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.BFLOAT16, TensorProto.COMPLEX64])
+def test_a_datatype_that_python_cannot_carry_is_refused_at_load(tmp_path, kind):
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [onnx_models.value("x", (1,), kind)],
+        [onnx_models.value("y", (1,), kind)],
+    )
+
+    with pytest.raises(LoadFailed):
+        load(path)
+
+
+def test_a_sequence_output_is_refused_at_load(tmp_path):
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("SequenceConstruct", ["x"], ["all"])],
+        [onnx_models.value("x", ("rows", 4))],
+        [helper.make_tensor_sequence_value_info("all", TensorProto.FLOAT, None)],
+    )
+
+    with pytest.raises(LoadFailed, match=r"'all' is a seq\(tensor\(float\)\), which cannot be carried"):
+        load(path)
+
+
+class TestHash:
+    def test_one_flipped_bit_is_refused_while_the_loaded_session_keeps_serving(self, tmp_path):
+        path = onnx_models.scaled(tmp_path / "m.onnx", 3.0)
+        checked = hashlib.sha256(path.read_bytes()).hexdigest()
+        serving = load(path, expected_sha256=checked)
+        content = bytearray(path.read_bytes())
+        content[content.index(np.float32(3.0).tobytes())] ^= 1
+        path.write_bytes(content)
+
+        with pytest.raises(LoadFailed, match="not the one that was checked"):
+            load(path, expected_sha256=checked)
+
+        assert serving.run(ROW)["y"][0, 0] == 3
+
+    def test_without_the_hash_the_flipped_bit_would_serve(self, tmp_path):
+        """Negative control: the runtime itself does not mind."""
+        path = onnx_models.scaled(tmp_path / "m.onnx", 3.0)
+        content = bytearray(path.read_bytes())
+        content[content.index(np.float32(3.0).tobytes())] ^= 1
+        path.write_bytes(content)
+
+        assert load(path).run(ROW)["y"][0, 0] != 3
+
+
+class TestProviders:
+    @pytest.mark.parametrize("asked", [CUDA, "NoSuchExecutionProvider"])
+    def test_a_silent_fall_back_is_told(self, tmp_path, asked, capfd):
+        session = load(onnx_models.identity(tmp_path / "m.onnx"), providers=(asked, CPU))
+        if session.provider == CUDA:
+            pytest.skip("a CUDA device answers here, nothing falls back")
+
+        assert (session.provider_asked, session.provider) == (asked, CPU)
+        assert session.run(ROW)["y"][0, 0] == 1
+        assert capfd.readouterr() == ("", "")
+
+    def test_options_reach_the_runtime(self, tmp_path):
+        extra = {"session.set_denormal_as_zero": "1"}
+        session = load(
+            onnx_models.identity(tmp_path / "m.onnx"), intra_op_threads=2, graph_level="basic", extra=extra
+        )
+        ours = session._session.get_session_options()
+
+        assert (ours.intra_op_num_threads, ours.inter_op_num_threads) == (2, 1)
+        assert ours.graph_optimization_level.name == "ORT_ENABLE_BASIC"
+        assert ours.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+        assert ours.get_session_config_entry("session.set_denormal_as_zero") == "1"
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"graph_level": "most"},
+            {"extra": {"ep.context_file_path": "x"}},
+            {"extra": {"session.model_external_initializers_file_folder_path": "/"}},
+            {"extra": {f"{CUDA}.device_id": "1"}},
+        ],
+        ids=[
+            "graph level",
+            "execution provider context",
+            "external weights",
+            "provider that is not asked for",
+        ],
+    )
+    def test_options_that_are_not_ours_to_pass_on_are_refused(self, tmp_path, options):
+        with pytest.raises(LoadFailed):
+            load(onnx_models.identity(tmp_path / "m.onnx"), **options)
+
+    def test_cuda_gets_an_arena_that_grows_as_asked_and_is_bounded(self):
+        from inference.engine.onnx_backend import _provider_options
+
+        chosen = _provider_options(
+            CUDA,
+            SessionOptions(
+                (CUDA,), 1, arena_limit_bytes=7, extra={f"{CUDA}.use_ep_level_unified_stream": "1"}
+            ),
+        )
+
+        assert chosen == {
+            "device_id": "1",
+            "arena_extend_strategy": "kSameAsRequested",
+            "gpu_mem_limit": "7",
+            "use_tf32": "0",
+            "use_ep_level_unified_stream": "1",
+        }
+
+
+def test_errors_of_a_run_tell_no_path_and_keep_node_names():
+    text = onnx_session.readable(
+        Exception(
+            "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code while running Add node. Name:'/layer/Add'"
+            " Status Message: /onnxruntime_src/onnxruntime/core/add.cc:12 bool\n f()  axis == 1."
+        )
+    )
+
+    assert (
+        text
+        == "Non-zero status code while running Add node. Name:'/layer/Add' Status Message: bool f() axis == 1"
+    )
+
+
+def test_a_missing_input_is_a_failed_run(tmp_path):
+    with pytest.raises(RunFailed, match="could not be run"):
+        load(onnx_models.identity(tmp_path / "m.onnx")).run({})
+
+
+def test_a_closed_session_says_so(tmp_path):
+    session = load(onnx_models.identity(tmp_path / "m.onnx"))
+
+    session.close()
+
+    with pytest.raises(RunFailed, match="closed"):
+        session.run(ROW)
+
+
+def test_the_footprint_is_at_least_the_file(tmp_path):
+    path = onnx_models.identity(tmp_path / "m.onnx")
+
+    assert load(path).footprint_bytes() >= path.stat().st_size
+
+
+def test_one_session_runs_in_many_threads(tmp_path):
+    session, wrong = load(onnx_models.scaled(tmp_path / "m.onnx", 2.0)), []
+
+    def run(number):
+        for _ in range(200):
+            answer = session.run({"x": np.full((1, 4), number, np.float32)}, soft_limit_s=30)
+            if answer["y"][0, 0] != 2 * number:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_importing_the_engine_imports_no_runtime():
+    code = (
+        "import sys, pkgutil, importlib, inference.engine as e\n"
+        "for m in pkgutil.iter_modules(e.__path__): importlib.import_module('inference.engine.' + m.name)\n"
+        "assert not {'onnxruntime', 'django'} & set(sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,146 @@
+import pytest
+
+from inference.engine.signature import Signature, TensorSpec
+from inference.jobs.rows import Contract, OnRowError, RowError
+from inference.jobs.rows.contract import MAX_ERROR_LIMIT
+from inference.jobs.rows.errors import BadContract, TooManyBadRows
+from inference.jobs.rows.layout import FileColumns, lay_out
+from tests.unit.inference.jobs.rows.tools import ONE, SCORE, TWO, WIDE, signature_of
+
+GIVEN = {
+    "columns": {"features": ["a", "b", "c"], "other": "d"},
+    "id": "key",
+    "passthrough": ["when"],
+    "on_row_error": "skip",
+    "error_limit": 5,
+    "missing": "nan",
+}
+
+
+def test_a_contract_survives_its_json():
+    contract = Contract.from_json(GIVEN)
+
+    assert contract.to_json() == GIVEN
+    assert Contract.from_json(contract.to_json()) == contract
+    assert Contract.from_json(None) == Contract.from_json({}) == Contract()
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ([], "row_contract"),
+        ({"column": {}}, "column"),
+        ({"columns": ["a"]}, "columns"),
+        ({"columns": {"x": 1}}, "columns.x"),
+        ({"columns": {"x": []}}, "columns.x"),
+        ({"columns": {"x": ""}}, "columns.x"),
+        ({"columns": {"x": ["a", 2]}}, "columns.x[1]"),
+        ({"columns": {"x": ["a", "a"]}}, "columns.x"),
+        ({"columns": {"x": ["a"] * 10_001}}, "columns.x"),
+        ({"columns": {str(place): "a" for place in range(101)}}, "columns"),
+        ({"id": ""}, "id"),
+        ({"id": ["a"]}, "id"),
+        ({"id": "a" * 201}, "id"),
+        ({"id": "\ud800"}, "id"),
+        ({"passthrough": "a"}, "passthrough"),
+        ({"passthrough": ["a", None]}, "passthrough[1]"),
+        ({"id": "a", "passthrough": ["a"]}, "passthrough"),
+        ({"on_row_error": "ignore"}, "on_row_error"),
+        ({"on_row_error": ["skip"]}, "on_row_error"),
+        ({"error_limit": -1}, "error_limit"),
+        ({"error_limit": True}, "error_limit"),
+        ({"error_limit": MAX_ERROR_LIMIT + 1}, "error_limit"),
+        ({"error_limit": "5"}, "error_limit"),
+        ({"missing": None}, "missing"),
+    ],
+)
+def test_what_is_wrong_is_named(data, field):
+    with pytest.raises(BadContract) as caught:
+        Contract.from_json(data)
+
+    assert caught.value.field == field
+    assert str(caught.value).startswith(f"{field}: ")
+
+
+def test_errors_are_allowed_up_to_the_limit_where_rows_are_skipped():
+    skip = Contract(on_row_error=OnRowError.SKIP, error_limit=2)
+
+    skip.check_errors(2)
+    Contract().check_errors(0)
+    with pytest.raises(TooManyBadRows, match=r"More than 2 rows.*Row 7: x"):
+        skip.check_errors(3, RowError(7, None, "x"))
+    with pytest.raises(TooManyBadRows, match="on_row_error"):
+        Contract(error_limit=2).check_errors(1)
+
+
+FILE = FileColumns(("key", "a", "b", "c", "note"), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("contract", "signature", "have", "columns"),
+    [
+        (Contract(), WIDE, FILE, ("a", "b", "c")),
+        (Contract(id="key"), WIDE, FILE, ("a", "b", "c")),
+        (Contract(id="key", passthrough=("a",)), signature_of("FP32", None, None), FILE, ("b", "c")),
+        (Contract(columns={"x": ("c", "a")}), signature_of("FP32", None, 2), FILE, ("c", "a")),
+        (Contract(columns={"x": "b"}), ONE, FILE, ("b",)),
+        (Contract(), ONE, FileColumns(("x", "y"), ("x", "y")), ("x",)),
+        (Contract(), ONE, FileColumns(("y",), ()), ("y",)),
+        (Contract(id="key", passthrough=("note",)), WIDE, FileColumns(FILE.names, ()), ("a", "b", "c")),
+        (Contract(), WIDE, FileColumns(("features",), (), lists=frozenset({"features"})), ("features",)),
+        (
+            Contract(),
+            ONE,
+            FileColumns(("features", "more"), ("more",), open_ended=True, lists=frozenset({"features"})),
+            ("features",),
+        ),
+    ],
+    ids=[
+        "numbers",
+        "without id",
+        "without passthrough",
+        "in order",
+        "one",
+        "by name",
+        "the only",
+        "by width",
+        "list",
+        "rest",
+    ],
+)
+def test_columns_are_found(contract, signature, have, columns):
+    assert lay_out(contract, signature, have).inputs[0].columns == columns
+
+
+@pytest.mark.parametrize(
+    ("contract", "signature", "field"),
+    [
+        (Contract(columns={"y": "a"}), ONE, "columns"),
+        (Contract(columns={"x": "z"}), ONE, "columns.x"),
+        (Contract(columns={"x": ("a", "b")}), ONE, "columns.x"),
+        (Contract(columns={"features": ("a", "b")}), WIDE, "columns.features"),
+        (Contract(passthrough=("c",)), WIDE, "columns.features"),
+        (Contract(columns={"x": "a"}, id="z"), ONE, "id"),
+        (Contract(columns={"x": "a"}, passthrough=("note", "z")), ONE, "passthrough"),
+        (Contract(columns={"x": "a"}, passthrough=("row",)), ONE, "id"),
+        (Contract(columns={"x": "a"}, id="score"), ONE, "id"),
+        (Contract(), TWO, "columns.ids"),
+        (Contract(columns={"x": ("a", "b", "c")}), signature_of("FP32", None, 2, None), "columns.x"),
+    ],
+)
+def test_what_does_not_fit_the_file_is_named(contract, signature, field):
+    with pytest.raises(BadContract) as caught:
+        lay_out(contract, signature, FILE)
+
+    assert caught.value.field == field
+
+
+def test_optional_inputs_are_read_only_where_they_are_named():
+    signature = Signature(
+        (TensorSpec("x", "FP32", (None,)), TensorSpec("w", "FP32", (None,), optional=True)), (SCORE,)
+    )
+    have = FileColumns(("x", "w"), ("x", "w"))
+
+    assert [item.spec.name for item in lay_out(Contract(), signature, have).inputs] == ["x"]
+    both = lay_out(Contract(columns={"w": "w"}), signature, have)
+    assert [item.spec.name for item in both.inputs] == ["x", "w"]

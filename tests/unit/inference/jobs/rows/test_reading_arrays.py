@@ -1,0 +1,235 @@
+"""NPZ and Parquet."""
+
+import io
+import pickle
+import struct
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from inference.jobs.rows import Contract, FileFormat, Limits, Missing, check, plan
+from inference.jobs.rows import arrow as arrow_module
+from inference.jobs.rows.errors import BadContract, BadFile, FileTooLarge, FormatNotInstalled
+from tests.unit.inference.jobs.rows.tools import (
+    ONE,
+    TWO,
+    WIDE,
+    bad_of,
+    read_all,
+    rows_of,
+    signature_of,
+    values_of,
+)
+
+TABLE = np.arange(30, dtype=np.float64).reshape(10, 3)
+
+
+def npz(**arrays):
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()
+
+
+def parquet(columns, **more):
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out, **more)
+    return out.getvalue()
+
+
+def raw_npz(header, data=b"", name="x.npy"):
+    text = (header + "\n").encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (100, 100)], ids=str)
+def test_npz_rows_lie_on_the_first_axis_however_it_was_saved(order, sizes):
+    cube = np.arange(10 * 2 * 3, dtype=np.float32).reshape(10, 2, 3)
+    data = npz(x=np.asarray(cube, order=order), key=np.arange(10))
+
+    batches = read_all(
+        data,
+        FileFormat.NPZ,
+        Contract(id="key"),
+        signature_of("FP32", None, 2, 3),
+        rows_per_chunk=sizes[0],
+        batch_rows=sizes[1],
+    )
+
+    assert values_of(batches) == cube.tolist()
+    assert [value for batch in batches for value in batch.ids] == list(range(10))
+
+
+def test_npz_bad_rows_are_told_and_texts_pass_through():
+    table = TABLE.copy()
+    table[4, 1] = np.nan
+    note = np.array([f"n{place}" for place in range(10)])
+
+    batches = read_all(npz(features=table, note=note), FileFormat.NPZ, Contract(passthrough=("note",)), WIDE)
+
+    assert rows_of(batches) == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert [row for row, _ in bad_of(batches)] == [5]
+    assert [value for batch in batches for value in batch.passthrough["note"]] == [
+        n for n in note.tolist() if n != "n4"
+    ]
+
+
+def test_npz_columns_of_numbers_fill_a_vector():
+    data = npz(a=np.arange(4), b=np.arange(4) * 2, c=np.arange(4.0))
+
+    assert values_of(read_all(data, FileFormat.NPZ, signature=WIDE), "features")[2] == [2, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"no zip", "not an NPZ"),
+        (npz(x=np.array([1, "a"], object)), "no Python objects"),
+        (
+            raw_npz("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", pickle.dumps([1])),
+            "no Python objects",
+        ),
+        (raw_npz("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}"), "another size"),
+        (raw_npz("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}"), "size|header"),
+        (raw_npz("{'descr': '<U0', 'fortran_order': False, 'shape': (5,)}"), "type"),
+        (raw_npz("(" * 5_000), "header"),
+        (raw_npz("{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1," * 9_000 + ")}"), "header"),
+        (raw_npz("{'descr': '<M8[s]', 'fortran_order': False, 'shape': (0,)}"), "type"),
+        (npz(x=np.float32(1)), "single value"),
+        (npz(x=np.zeros(3), y=np.zeros(4)), "unlike numbers"),
+        (raw_npz("", name="x.txt"), "something else"),
+    ],
+)
+def test_npz_that_lies_is_refused(data, words):
+    with pytest.raises(BadFile, match=words):
+        read_all(data, FileFormat.NPZ)
+
+
+def test_npz_texts_that_are_no_characters_are_replaced():
+    data = raw_npz(
+        "{'descr': '<U2', 'fortran_order': False, 'shape': (3,)}",
+        struct.pack("<6I", 97, 0, 0x110000, 98, 0xD800, 0),
+    )
+
+    assert values_of(read_all(data, FileFormat.NPZ, signature=signature_of("BYTES", None))) == [
+        "a",
+        "\ufffdb",
+        "\ufffd",
+    ]
+
+
+def test_npz_chunks_are_bounded_by_bytes():
+    chunks = list(
+        plan(io.BytesIO(npz(x=np.zeros((10, 100)))), FileFormat.NPZ, 10, limits=Limits(chunk_bytes=2_000))
+    )
+
+    assert [chunk.rows for chunk in chunks] == [2, 2, 2, 2, 2]
+
+
+def test_npz_of_no_rows_has_no_chunks():
+    assert list(plan(io.BytesIO(npz(x=np.zeros((0, 3)))), FileFormat.NPZ, 10)) == []
+
+
+@pytest.mark.parametrize("group", [1, 3, 4, 100])
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (5, 5), (100, 100)], ids=str)
+def test_parquet_rows_come_in_order_whatever_the_groups(group, sizes):
+    data = parquet(
+        {"a": range(10), "b": range(10), "c": [value / 4 for value in range(10)]}, row_group_size=group
+    )
+
+    batches = read_all(data, FileFormat.PARQUET, signature=WIDE, rows_per_chunk=sizes[0], batch_rows=sizes[1])
+
+    assert values_of(batches, "features") == [[value, value, value / 4] for value in range(10)]
+    assert rows_of(batches) == list(range(1, 11))
+
+
+def test_parquet_lists_of_one_length_and_of_many():
+    same = parquet({"features": [[1.0, 2, 3], [4, 5, 6]]})
+    fixed = parquet({"features": pa.FixedSizeListArray.from_arrays(pa.array(range(6)), 3)})
+    many = parquet({"ids": [[1, 2], [3], [4, 5]], "text": ["a", "b", None]})
+
+    assert values_of(read_all(same, FileFormat.PARQUET, signature=WIDE), "features") == [[1, 2, 3], [4, 5, 6]]
+    assert values_of(read_all(fixed, FileFormat.PARQUET, signature=WIDE), "features") == [
+        [0, 1, 2],
+        [3, 4, 5],
+    ]
+    batches = read_all(many, FileFormat.PARQUET, signature=TWO)
+    assert values_of(batches, "ids") == [[1, 2], [3]]
+    assert [row for row, _ in bad_of(batches)] == [3]
+
+
+def test_parquet_nulls_are_bad_rows_or_nan_and_whole_numbers_stay_exact():
+    data = parquet({"x": [1.0, None, 3], "key": [2**53 + 1, 2, 3], "kept": [None, 2**53 + 1, 1]})
+    contract = Contract(id="key", passthrough=("kept",))
+
+    strict = read_all(data, FileFormat.PARQUET, contract)
+    loose = read_all(data, FileFormat.PARQUET, Contract(columns={"x": "x"}, missing=Missing.NAN))
+
+    assert [value for batch in strict for value in batch.ids] == [2**53 + 1, 3]
+    assert [value for batch in strict for value in batch.passthrough["kept"]] == [None, 1]
+    assert [str(value) for value in values_of(loose)] == ["1.0", "nan", "3.0"]
+
+
+def test_parquet_columns_of_texts_and_categories():
+    data = parquet(
+        {
+            "x": [1.0, 2.0],
+            "key": pa.array(["a", "b"]).dictionary_encode(),
+            "when": pa.array([1, 2], pa.date32()),
+        }
+    )
+
+    (batch,) = read_all(data, FileFormat.PARQUET, Contract(id="key", passthrough=("when",)))
+
+    assert list(batch.ids) == ["a", "b"]
+    assert [str(value) for value in batch.passthrough["when"]] == ["1970-01-02", "1970-01-03"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PAR1", b"no parquet at all", parquet({"x": [1.0]})[:-20]],
+    ids=["empty", "short", "text", "cut"],
+)
+def test_what_is_no_parquet_is_told(data):
+    with pytest.raises(BadFile, match="Parquet"):
+        read_all(data, FileFormat.PARQUET)
+
+
+def test_parquet_with_a_spoilt_page_is_told():
+    data = bytearray(parquet({"x": np.random.default_rng(1).random(5_000)}, compression="snappy"))
+    data[1_000:3_000] = b"\xff" * 2_000
+
+    with suppress(BadFile):  # what is spoilt may still be numbers
+        read_all(bytes(data), FileFormat.PARQUET, rows_per_chunk=10_000, batch_rows=1_000)
+
+
+def test_parquet_with_too_many_rows_is_refused():
+    with pytest.raises(FileTooLarge):
+        list(plan(io.BytesIO(parquet({"x": range(11)})), FileFormat.PARQUET, 5, limits=Limits(rows=10)))
+
+
+def test_parquet_needs_its_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+
+    with pytest.raises(FormatNotInstalled, match="parquet"):
+        arrow_module.arrow()
+
+
+def test_lists_do_not_go_together_with_other_columns():
+    data = npz(a=np.zeros((2, 2)), b=np.zeros(2))
+
+    with pytest.raises(BadContract, match="'a' holds lists"):
+        check(io.BytesIO(data), FileFormat.NPZ, Contract(columns={"features": ("a", "b")}), WIDE)
+
+
+def test_check_says_what_is_read_for_what():
+    layout = check(io.BytesIO(npz(x=np.zeros(2))), FileFormat.NPZ, Contract(), ONE)
+
+    assert [(item.spec.name, item.columns) for item in layout.inputs] == [("x", ("x",))]

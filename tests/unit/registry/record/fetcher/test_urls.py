@@ -1,0 +1,241 @@
+"""The refusals that need no answer: forms of addresses, syntax, schemes. None of them may dial anything."""
+
+import sys
+from contextlib import suppress
+
+import pytest
+
+from registry.errors import BadUrl, FetchFailed, UrlRefused
+from registry.record.fetcher import Fetcher, client, urls
+from registry.record.fetcher.client import connect_directly
+from registry.record.fetcher.urls import read_url
+from tests.support.internet import INTERNAL, PUBLIC, PUBLIC_V6
+
+ADDRESS, BAD, PORT, SCHEME = "address_not_allowed", "bad_url", "port_not_allowed", "scheme_not_allowed"
+
+ADDRESS_FORMS = {
+    "http://127.0.0.1/": ADDRESS,
+    "http://127.0.0.1:80/": ADDRESS,
+    "https://127.0.0.1/": ADDRESS,
+    "http://127.1/": BAD,
+    "http://127.0.1/": BAD,
+    "http://2130706433/": BAD,
+    "http://0x7f000001/": BAD,
+    "http://0x7f.0.0.1/": BAD,
+    "http://0x7f.1/": BAD,
+    "http://017700000001/": BAD,
+    "http://0177.0.0.1/": BAD,
+    "http://127.0.0.01/": BAD,
+    "http://127.0.0.1./": ADDRESS,
+    "http://127.0.0.1../": BAD,
+    "http://0.0.0.0/": ADDRESS,
+    "http://0/": BAD,
+    "http://10.0.0.5/": ADDRESS,
+    "http://172.16.0.1/": ADDRESS,
+    "http://192.168.1.1/": ADDRESS,
+    "http://100.64.0.1/": ADDRESS,
+    "http://169.254.169.254/latest/meta-data/": ADDRESS,
+    "http://169.254.170.2/v2/credentials": ADDRESS,
+    "http://2852039166/": BAD,
+    "http://224.0.0.1/": ADDRESS,
+    "http://255.255.255.255/": ADDRESS,
+    "http://192.0.2.1/": ADDRESS,
+    "http://[::1]/": ADDRESS,
+    "http://[::]/": ADDRESS,
+    "http://[0:0:0:0:0:0:0:1]/": ADDRESS,
+    "http://[::ffff:127.0.0.1]/": ADDRESS,
+    "http://[::ffff:7f00:1]/": ADDRESS,
+    "http://[::127.0.0.1]/": ADDRESS,
+    "http://[64:ff9b::7f00:1]/": ADDRESS,
+    "http://[2002:7f00:1::]/": ADDRESS,
+    "http://[2001:0:7f00:1::]/": ADDRESS,
+    "http://[fd00:ec2::254]/": ADDRESS,
+    "http://[fe80::1]/": ADDRESS,
+    "http://[ff02::1]/": ADDRESS,
+    "http://localhost/": ADDRESS,
+    "http://metadata.google.internal/computeMetadata/v1/": ADDRESS,
+    "http://internal.example/": ADDRESS,
+    "http://mixed.example/": ADDRESS,
+    "http://six-mixed.example/": ADDRESS,
+}
+SYNTAX = {
+    "http://user@public.example/": BAD,
+    "http://user:password@public.example/": BAD,
+    "http://public.example@127.0.0.1/": BAD,
+    "http://a@b@127.0.0.1/": BAD,
+    "http://public.example\\@127.0.0.1/": BAD,
+    "http://127.0.0.1\\.public.example/": BAD,
+    "http:\\\\127.0.0.1/": BAD,
+    "http://public.example\t/": BAD,
+    "http://public\n.example/": BAD,
+    " http://127.0.0.1/": BAD,
+    "http://public.example/ path": BAD,
+    "http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460/": BAD,
+    "http://\uff11\uff12\uff17.0.0.1/": BAD,
+    "http://127\u30020\u30020\u30021/": BAD,
+    "http://stra\u00dfe.example/": BAD,
+    "http://[fe80::1%25eth0]/": BAD,
+    "http://[::1/": BAD,
+    "http://public.example[::1]/": BAD,
+    "http:///path": BAD,
+    "http://": BAD,
+    "http://public..example/": BAD,
+    "http://public.example:/": BAD,
+    "http://public.example:99999/": BAD,
+    "http://public.example:80:80/": BAD,
+    "http://public.example:22/": PORT,
+    "http://public.example:6379/": PORT,
+    "http://public.example:8080/": PORT,
+    "http://%31%32%37.0.0.1/": BAD,
+    "http://" + "a" * 64 + ".example/": BAD,
+    "http://public.example/" + "a" * 2_000: BAD,
+}
+SCHEMES = {
+    "file:///etc/passwd": SCHEME,
+    "ftp://public.example/": SCHEME,
+    "gopher://public.example:6379/_FLUSHALL": SCHEME,
+    "dict://public.example:11211/stats": SCHEME,
+    "data:text/plain,hello": SCHEME,
+    "javascript:alert(1)": SCHEME,
+    "//public.example/": SCHEME,
+    "public.example": SCHEME,
+    "unix:///var/run/docker.sock": SCHEME,
+}
+REFUSED = ADDRESS_FORMS | SYNTAX | SCHEMES
+
+PASSING = {
+    "http://public.example/": "/",
+    "http://public.example": "/",
+    "http://PUBLIC.example/": "/",
+    "http://public.example./": "/",
+    "http://public.example:80/a?b=c#d": "/a?b=c",
+    "http://public.example:443/": "/",
+    "http://other.example/%C3%A9/é": "/%C3%A9/%C3%A9",
+    "http://bücher.example/": "/",
+    f"http://{PUBLIC}/": "/",
+    f"http://[{PUBLIC_V6}]/": "/",
+}
+
+
+@pytest.fixture
+def names(internet):
+    internet.names |= {
+        "localhost": ["127.0.0.1", "::1"],
+        "metadata.google.internal": ["169.254.169.254"],
+        "internal.example": [INTERNAL],
+        "mixed.example": [PUBLIC, INTERNAL],
+        "six-mixed.example": [PUBLIC, "fd00::1"],
+        "xn--bcher-kva.example": [PUBLIC],
+    }
+    return internet
+
+
+_connects: list[object] = []
+_counting = False
+
+
+def _count_connects(event: str, arguments: tuple[object, ...]) -> None:
+    if _counting and event == "socket.connect":
+        _connects.append(arguments[1])
+
+
+@pytest.fixture(scope="session")
+def audit_hook():
+    sys.addaudithook(_count_connects)  # stays until the process ends; it only counts while asked to
+
+
+@pytest.fixture
+def connects(audit_hook):
+    """What this process really dials, as the interpreter sees it."""
+    global _counting
+    _connects.clear()
+    _counting = True
+    yield _connects
+    _counting = False
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_refused_before_anything_is_dialled(names, connects, url):
+    fetcher = Fetcher(resolve=names.resolve, connect=connect_directly)
+
+    with pytest.raises(UrlRefused) as refusal:
+        fetcher.fetch(url)
+
+    assert refusal.value.code == REFUSED[url]
+    assert connects == []
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_a_refusal_tells_no_address_and_no_path(names, fetcher, url):
+    with pytest.raises(UrlRefused) as refusal:
+        fetcher.fetch(url)
+
+    text = str(refusal.value).replace("ports 80 and 443", "").replace("https://host/path", "")
+    assert not any(part in text for part in ["127.", "10.0", "169.254", "::", "/etc", "example", "fd00"])
+
+
+@pytest.mark.parametrize("url", PASSING)
+def test_ordinary_addresses_pass(names, fetcher, url):
+    assert fetcher.fetch(url).body == b"ok"
+
+    assert names.strays == []
+    assert names.requests[0].split(b" ")[1].decode() == PASSING[url]
+
+
+def test_there_are_as_many_cases_as_the_threat_list_asks_for():
+    assert (len(ADDRESS_FORMS) >= 40, len(SYNTAX) >= 20, len(SCHEMES) >= 8, len(PASSING)) == (
+        True,
+        True,
+        True,
+        10,
+    )
+
+
+def test_without_the_address_check_internal_hosts_are_dialled(names, fetcher, monkeypatch):
+    for module in (client, urls):
+        monkeypatch.setattr(module, "is_public", lambda _address: True)
+
+    for url in (url for url, code in ADDRESS_FORMS.items() if code == ADDRESS):
+        with suppress(FetchFailed, UrlRefused):
+            fetcher.fetch(url)
+
+    assert "169.254.169.254" in names.strays
+    assert len(names.strays) > 15
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        pytest.param("http://hooks.internal/", "hooks.internal", 80, id="default-port"),
+        pytest.param("https://hooks.internal/", "hooks.internal", 443, id="tls-port"),
+        pytest.param("http://hooks.internal:9000/", "hooks.internal", 9000, id="named-port"),
+        pytest.param("http://10.0.0.7:8443/", "10.0.0.7", 8443, id="address"),
+    ],
+)
+def test_an_allowed_host_is_trusted(url, host, port):
+    target = read_url(url, {("hooks.internal", None), ("hooks.internal", 9000), ("10.0.0.7", 8443)})
+
+    assert (target.host, target.port, target.is_trusted) == (host, port, True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://hooks.internal:9001/", "http://x.hooks.internal/", "http://10.0.0.8:8443/"],
+    ids=["other-port", "below-it", "other-address"],
+)
+def test_what_stands_beside_an_allowed_host_is_not(url):
+    with pytest.raises(UrlRefused):
+        read_url(url, {("hooks.internal", None), ("10.0.0.7", 8443)})
+
+
+def test_the_host_header_names_a_port_only_where_it_is_not_the_usual():
+    allowed = {("hooks.internal", 9000)}
+    assert read_url("http://hooks.internal:9000/", allowed).authority == "hooks.internal:9000"
+    assert read_url("https://public.example:443/").authority == "public.example"
+    assert read_url("https://public.example:80/").authority == "public.example:80"
+    assert read_url(f"http://[{PUBLIC_V6}]/").authority == f"[{PUBLIC_V6}]"
+
+
+def test_half_a_surrogate_pair_is_refused():
+    with pytest.raises(BadUrl):
+        read_url("http://public.example/\ud800")

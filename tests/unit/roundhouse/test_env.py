@@ -1,0 +1,70 @@
+import pytest
+
+from roundhouse.env import VARIABLES, BadEnvironment, kept_secret, read_environment
+from roundhouse.reference import PAGES
+from tests.support.processes import ROOT
+
+
+def test_defaults_are_complete():
+    env = read_environment({})
+
+    assert (env.bind, env.port, env.profile) == ("127.0.0.1", 8000, "embedded")
+    assert env.data == ROOT / "var"
+
+
+def test_empty_value_means_unset():
+    assert read_environment({"ROUNDHOUSE_PORT": ""}).port == 8000
+
+
+def test_database_address_is_taken_apart():
+    env = read_environment({"ROUNDHOUSE_DATABASE_URL": "postgresql://me:p%40ss@db:6000/house"})
+
+    assert env.database_url["ENGINE"] == "django.db.backends.postgresql"
+    assert env.database_url["PASSWORD"] == "p@ss"
+    assert (env.database_url["HOST"], env.database_url["PORT"], env.database_url["NAME"]) == (
+        "db",
+        "6000",
+        "house",
+    )
+
+
+def test_secret_from_file(tmp_path):
+    (tmp_path / "key").write_text("k" * 40 + "\n")
+
+    assert read_environment({"ROUNDHOUSE_SECRET_KEY_FILE": str(tmp_path / "key")}).secret_key == "k" * 40
+
+
+def test_secret_given_twice_is_refused(tmp_path):
+    with pytest.raises(BadEnvironment, match="not both"):
+        read_environment(
+            {"ROUNDHOUSE_SECRET_KEY": "k" * 40, "ROUNDHOUSE_SECRET_KEY_FILE": str(tmp_path / "key")}
+        )
+
+
+def test_secret_value_is_never_repeated():
+    with pytest.raises(BadEnvironment) as caught:
+        read_environment({"ROUNDHOUSE_REDIS_URL": "http://:hunter2@h/0"})
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_generated_secret_is_kept_and_private(tmp_path):
+    path = tmp_path / "secret-key"
+
+    first, second = kept_secret(path), kept_secret(path)
+
+    assert first == second
+    assert len(first) >= 48
+    assert path.stat().st_mode & 0o077 == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_page_is_current(page):
+    assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run `make docs`"
+
+
+def test_configuration_page_names_every_variable():
+    page = (ROOT / "docs" / "configuration.md").read_text()
+
+    assert all(f"`ROUNDHOUSE_{variable.name}`" in page for variable in VARIABLES)

@@ -1,0 +1,94 @@
+"""What must stay true of the repository itself."""
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+
+import onnx
+import pytest
+
+from tests.support.processes import ROOT, clean_environment
+
+TOP = {
+    "manage.py", "pyproject.toml", "platform", "registry", "inference", "moderation",
+    "templates", "tests", "docker-compose.yml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+}  # fmt: skip
+
+
+def test_top_level_is_there():
+    assert {path.name for path in ROOT.iterdir()} >= TOP
+
+
+def test_platform_folder_leaves_the_standard_module_alone():
+    assert not (ROOT / "platform" / "__init__.py").exists()
+    assert platform.python_version() == ".".join(map(str, sys.version_info[:3]))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        ["-c", ""],
+        ["-c", "import sys; sys.path.insert(0, 'platform'); import celery, roundhouse.celery"],
+        ["-c", "import sys; sys.path.insert(0, 'platform'); import granian.server, django.core.wsgi"],
+        ["manage.py", "shell", "-v0", "-c"],
+    ],
+    ids=["python", "celery", "granian", "django"],
+)
+def test_standard_module_is_found_from_the_root(tmp_path, start):
+    ask = "import platform; print(platform.python_version())"
+    command = [*start[:-1], f"{start[-1]}\n{ask}"] if start[0] == "-c" else [*start, ask]
+
+    result = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=clean_environment(DATA=tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.stdout.strip().splitlines()[-1:] == [platform.python_version()], result.stderr
+
+
+def test_exactly_one_onnx_runtime_is_installed():
+    names = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
+
+    assert len(names) == 1
+
+
+def _is_installed(name):
+    try:
+        return bool(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+def test_lock_holds_hashes_and_no_address(path):
+    text = path.read_text()
+    pins = [line for line in text.splitlines() if "==" in line and not line.lstrip().startswith(("#", "--"))]
+
+    assert "://" not in text
+    assert pins
+    assert all(line.endswith("\\") for line in pins)
+
+
+def test_examples_are_what_their_script_makes(tmp_path):
+    made = tmp_path / "examples"
+    made.mkdir()
+    script = made / "make_examples.py"
+    script.write_bytes((ROOT / "examples" / "make_examples.py").read_bytes())
+
+    subprocess.run([sys.executable, script], check=True)
+
+    for path in (ROOT / "examples").glob("*/*"):
+        assert (made / path.relative_to(ROOT / "examples")).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").glob("*/model.onnx")), ids=lambda path: path.parent.name
+)
+def test_example_is_small_and_valid(path):
+    assert path.stat().st_size < 300_000
+    onnx.checker.check_model(path.read_bytes(), full_check=True)
