@@ -47,7 +47,7 @@ class _Sharing(LoadScopeScheduling):
     """Tests go one by one to whoever is free; those of the two servers to one process, which begins with them."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "served" if nodeid.startswith("tests/served/") else nodeid
+        return "served" if nodeid.startswith("tests/served/") else nodeid.partition("[")[0]
 
 
 def _check_layers(items: list[pytest.Item]) -> None:
