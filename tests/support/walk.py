@@ -124,9 +124,9 @@ def confirm(page, verb):
 
 
 def open_request(page, url):
-    """From home: the one that waits."""
+    """From home: the one of this Model that waits."""
     page.goto(f"{url}/admin/")
-    page.locator(".rh-requests a").first.click()
+    page.locator(".rh-requests a", has_text=OF_TWO).first.click()
     page.wait_for_selector("#rh-request-title")
 
 

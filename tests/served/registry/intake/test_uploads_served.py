@@ -14,6 +14,7 @@ from tests.support.served_uploads import MIB, Bytes, caller_of, files_in, versio
 
 THREADS = WEB_THREADS
 PLACES = THREADS // 4
+SENDERS = 8  # as many uploads as a caller may have open
 SIZE = MAX_PART_BYTES + 2 * MIB
 EDGES = [0, 1, MIB - 1, MIB, MAX_PART_BYTES - 1, MAX_PART_BYTES, MAX_PART_BYTES + 1, SIZE - 1]
 CUTS = sorted({*EDGES, *range(500_000, SIZE, SIZE // 12)})
@@ -134,13 +135,13 @@ def test_size_of_a_file_is_not_the_memory_it_takes(embedded, caller, mebibytes):
 
 
 class TestSlowSenders:
-    """As many slow senders as there are threads, each with an upload of its own."""
+    """Twice as many slow senders as there are places, each with an upload of its own."""
 
     LASTS_S, WITHIN_S = 3.0, 2.0
 
     @pytest.fixture
     def uploads(self, caller):
-        uploads = [caller.begin(MIB) for _ in range(THREADS)]
+        uploads = [caller.begin(MIB) for _ in range(SENDERS)]
         yield uploads
         for upload in uploads:
             caller.abandon(upload)
@@ -150,12 +151,12 @@ class TestSlowSenders:
 
         with caller.dripping(uploads) as refused:
             wait_until(
-                lambda: sum(map(bool, refused.values())) >= THREADS - PLACES,
+                lambda: sum(map(bool, refused.values())) >= SENDERS - PLACES,
                 within_s=20,
                 what="a refusal of those who get no place",
             )
             beside, p99_beside = caller.predict_for(self.LASTS_S, self.WITHIN_S)
-            held = THREADS - sum(map(bool, refused.values()))
+            held = SENDERS - sum(map(bool, refused.values()))
 
         assert (alone, beside) == ({200}, {200})
         assert max(p99_alone, p99_beside) < self.WITHIN_S
@@ -165,7 +166,7 @@ class TestSlowSenders:
     def test_without_the_bound_they_starve(self, embedded, caller, uploads, tmp_path):
         """Negative control: the same product with a place for every sender."""
         change = "import threading\nfrom registry.intake import reading\nreading._places = threading.Semaphore(1000)"
-        with changed_web_process(tmp_path, embedded.data, change, threads=THREADS) as port:
+        with changed_web_process(tmp_path, embedded.data, change, threads=SENDERS) as port:
             unbounded = caller.at(port)
             wait_until(lambda: unbounded.predict(20) == 200, within_s=30, what="the server without a bound")
 

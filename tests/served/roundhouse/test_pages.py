@@ -1,0 +1,96 @@
+"""Every kind of page in Chromium, light and dark, wide and phone: it opens, nothing complains, nothing keeps anybody out."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.support.browser import log_in, open_page
+from tests.support.processes import ROOT
+
+pytestmark = pytest.mark.browser
+PAGES = {
+    "/admin/": "Models",
+    "/admin/auth/group/": "operator",
+    "/admin/auth/user/": "approver",
+    "/admin/auth/user/add/": "Password",
+    "/admin/inference/enginereport/": "ripeness",
+    "/admin/inference/job/": "Jobs",
+    "/admin/inference/job/add/": "File",
+    "/admin/registry/apikey/": "first key",
+    "/admin/registry/apikey/add/": "Tenant",
+    "/admin/registry/auditrecord/": "ripeness",
+    "/admin/registry/model/": "ripeness",
+    "/admin/registry/model/1/a-b/": "A/B",
+    "/admin/registry/model/1/change/": "What was live at",
+    "/admin/registry/model/1/roll-back/": "Roll back",
+    "/admin/registry/model/1/split/": "Set the split: demand",
+    "/admin/registry/model/1/stop/": "Stop",
+    "/admin/registry/split/": "100 %",
+    "/admin/registry/splitrequest/": "waiting",
+    "/admin/registry/splitrequest/{request}/change/": "waiting",
+    "/admin/registry/subscription/add/": "Address",
+    "/admin/registry/upload/add/": "Upload",
+    "/admin/registry/version/?q=demand": "demand 1",
+    "/admin/registry/version/1/change/": "Where it stands",
+    "/admin/registry/version/1/compare/": "beside another",
+    "/api/docs": "predict",
+    "/api/redoc": "predict",
+}
+NOT_OURS = ("/api/docs", "/api/redoc")  # Swagger UI and ReDoc as they come
+KEEPS_OUT = {"serious", "critical"}
+COLOURS_ALONE = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # a theme changes nothing else
+
+
+@pytest.fixture(scope="module")
+def request_number(embedded):
+    """Of a request that waits for an approver."""
+    asked = embedded.manage("import_model", "waiting", ROOT / "examples" / "demand" / "model.onnx", "--live")
+    return re.search(r"request (\d+) waits for an approver", asked.stdout)[1]
+
+
+def problems(page, options=None) -> list[str]:
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{page.url}: {rule['help']}: {node['html'][:200]}"
+        for rule in found
+        if rule["impact"] in KEEPS_OUT
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("size", ["wide", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_opens_for_everybody(embedded, browser, request_number, theme, size):
+    page, complaints = open_page(browser, theme=theme, size=size)
+    log_in(page, embedded.url, embedded.credentials["admin_user"], embedded.credentials["admin_password"])
+    found = []
+
+    for path, text in PAGES.items():
+        address = embedded.url + path.format(request=request_number)
+        assert page.goto(address).status == 200, path
+        page.get_by_text(text).locator("visible=true").first.wait_for()
+        if path not in NOT_OURS:
+            found += problems(page, COLOURS_ALONE if theme == "dark" else None)
+
+    page.wait_for_load_state("networkidle")
+    assert found == []
+    assert complaints == []
+
+
+def test_a_picture_without_a_name_is_found(embedded, browser):
+    """The control."""
+    page, _ = open_page(browser)
+    page.goto(embedded.url + "/admin/login/")
+    page.evaluate("document.querySelector('main, form').insertAdjacentHTML('beforeend', '<button></button>')")
+
+    assert any("<button></button>" in problem for problem in problems(page))
+
+
+def test_wrong_password_is_refused(embedded, browser):
+    page, _ = open_page(browser)
+
+    log_in(page, embedded.url, embedded.credentials["admin_user"], "not the password")
+
+    assert "correct" in page.content()
+    assert "/admin/login/" in page.url
