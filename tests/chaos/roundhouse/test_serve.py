@@ -101,6 +101,7 @@ def test_ends_whole_within_25_s(tmp_path, number):
     assert left == []
 
 
+@pytest.mark.long
 def test_second_run_changes_nothing(tmp_path):
     with serving(tmp_path, "--demo") as first:
         first.wait_ready()
@@ -140,6 +141,7 @@ def test_supervisor_has_no_runtime_in_it(demo):
     assert not [name for name in ("onnxruntime", "cygrpc", "granian") if name in mapped]
 
 
+@pytest.mark.long
 def test_killed_supervisor_leaves_no_orphan(tmp_path):
     with serving(tmp_path) as served:
         served.wait_ready()
@@ -152,6 +154,7 @@ def test_killed_supervisor_leaves_no_orphan(tmp_path):
         assert len(family) >= 5
 
 
+@pytest.mark.long
 def test_without_the_death_signal_an_orphan_stays():
     """Negative control: a child that does not follow its parent outlives a killed supervisor."""
     program = (
@@ -171,6 +174,7 @@ def test_without_the_death_signal_an_orphan_stays():
     os.kill(orphan, signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_plain_serve_shows_credentials_once_and_keeps_no_file(tmp_path):
     with serving(tmp_path) as first:
         wait_until(lambda: "API key    rh_" in first.output, within_s=30, what="the credentials")

@@ -86,6 +86,7 @@ def test_another_worker_is_asked_by_itself_and_makes_the_check(version, sent):
     assert not Split.objects.exists()
 
 
+@pytest.mark.long
 def test_without_the_sweeper_it_stays(version, sent):
     """Negative control: neither time nor another message helps."""
     lose_a_worker(version)
@@ -96,6 +97,7 @@ def test_without_the_sweeper_it_stays(version, sent):
     assert CheckRun.objects.get().state == "running"
 
 
+@pytest.mark.long
 def test_a_file_that_costs_three_workers_costs_no_fourth(version, sent):
     for number in (1, 2, 3):
         lose_a_worker(version, number)

@@ -43,6 +43,7 @@ def seed():
     return random.SystemRandom().randrange(10_000)
 
 
+@pytest.mark.long
 def test_a_thousand_jobs_survive_three_kills(house, seed):
     house.wait_for_worker(house.start_worker())
     killer = Killer(house, kills=3, after_chunks=(20, 200), seed=seed)
@@ -76,6 +77,7 @@ def test_chunk_of_a_killed_worker_is_done_by_another(small_house):
     assert small_house.said("lease lost")
 
 
+@pytest.mark.long
 def test_checker_finds_what_is_lost_without_the_sweeper(small_house):
     """The control: nobody frees what the killed worker held, so some job never ends, and the checker says so."""
     lose_a_worker(small_house, "without-sweeper")
@@ -101,6 +103,7 @@ def stop_a_worker_past_its_lease(house, *changes, at_least_s=0):
     os.kill(zombie.pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_least_s", [0, pytest.param(120, marks=pytest.mark.long)])
 def test_late_write_of_a_stopped_worker_is_refused_and_logged(small_house, at_least_s):
     stop_a_worker_past_its_lease(small_house, at_least_s=at_least_s)
@@ -109,6 +112,7 @@ def test_late_write_of_a_stopped_worker_is_refused_and_logged(small_house, at_le
     assert small_house.problems() == []
 
 
+@pytest.mark.long
 def test_late_write_without_fencing_is_only_stopped_by_the_tables_own_rules(small_house):
     """The control: a worker that writes whatever its attempt would count a row twice."""
     stop_a_worker_past_its_lease(small_house, "without-fencing")
@@ -120,6 +124,7 @@ def test_late_write_without_fencing_is_only_stopped_by_the_tables_own_rules(smal
     assert not small_house.said("late write refused")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("jobs", "killers"), [(200, 2), pytest.param(5_000, 5, marks=pytest.mark.long)], ids=["few", "many"]
 )

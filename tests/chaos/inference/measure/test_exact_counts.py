@@ -145,6 +145,7 @@ def test_counters_after_a_clean_stop_equal_the_callers_own_count(tmp_path, reque
     assert counted == answered
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "is_lost"), [("", False), (NO_FLUSH, True)], ids=["as it is", "no last flush"]
 )
@@ -158,6 +159,7 @@ def test_what_is_counted_last_is_written_by_the_stop(running, tmp_path, change, 
     assert (counted_by(running) - before != answered) is is_lost
 
 
+@pytest.mark.long
 def test_a_stop_under_load_loses_no_count(running, tmp_path):
     before, busy = counted_by(running)[1, "a", "ok"], Barrier(CALLERS + 1)
 
@@ -206,6 +208,7 @@ def _is_ready(port) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_killed_process_loses_at_most_its_last_minute_and_the_page_says_so(running):
     port, key, before = _port(running), running.credentials["api_key"], counted_by(running)
     first = before + ask(port, key, 400)

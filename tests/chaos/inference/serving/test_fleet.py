@@ -111,6 +111,7 @@ def from_elsewhere(load, flips):
     return found
 
 
+@pytest.mark.long
 def test_without_the_check_of_readiness_a_version_is_loaded_after_the_flip(fleet):
     """The control: a change that asks no engine whether it is warm."""
     changing = Changing(fleet)
@@ -120,6 +121,7 @@ def test_without_the_check_of_readiness_a_version_is_loaded_after_the_flip(fleet
     assert changing.flips[0].loaded_after > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_all_processes_are_renewed_and_no_request_fails_and_no_job_is_lost(fleet, rounds):
     jobs = 0
@@ -137,6 +139,7 @@ def test_all_processes_are_renewed_and_no_request_fails_and_no_job_is_lost(fleet
     assert fleet.problems() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_measured", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_all_is_normal_soon_after_one_of_two_workers_is_killed(fleet, is_measured):
     with SteadyRate(fleet) as load:
@@ -194,6 +197,7 @@ def restart(redis):
     redis.start()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_workers_consume_again_whenever_redis_hangs_up(fleet, times):
     workers = fleet.engines("worker")
@@ -213,6 +217,7 @@ def test_workers_consume_again_whenever_redis_hangs_up(fleet, times):
     assert fleet.engines("worker") == workers  # nobody was replaced for it
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_take_anything_is_seen(fleet):
     """The control of the test above."""
     with chores(fleet) as send:

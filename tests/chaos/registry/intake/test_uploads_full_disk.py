@@ -48,6 +48,7 @@ def small(tmp_path):
         yield served
 
 
+@pytest.mark.long
 def test_of_a_file_that_does_not_fit_nothing_is_taken(small):
     caller = caller_of(small)
     versions = versions_in(small.data)
@@ -96,6 +97,7 @@ def test_a_disk_that_fills_up_while_parts_come(filling, left):
     assert caller.complete(again, "fits")["size_bytes"] == FILE
 
 
+@pytest.mark.long
 def test_an_upload_can_be_given_up_on_a_full_disk(filling):
     """Nobody else may be able to make room."""
     caller = caller_of(filling)
@@ -111,6 +113,7 @@ def test_an_upload_can_be_given_up_on_a_full_disk(filling):
     assert {caller.show(upload)["status"] for upload in uploads} == {"abandoned"}
 
 
+@pytest.mark.long
 def test_a_whole_file_waits_for_room_to_be_completed(filling):
     caller = caller_of(filling)
     file = Bytes(MAX_PART_BYTES, seed=2)

@@ -57,6 +57,7 @@ def test_a_deaf_worker_ends_itself(variables):
         assert "nothing moves" in log.read_text()
 
 
+@pytest.mark.long
 def test_without_the_watchdog_it_stays(variables):
     """The negative control: the same deaf worker, for longer than it took the other."""
     with (
@@ -66,6 +67,7 @@ def test_without_the_watchdog_it_stays(variables):
         process.wait(timeout=5 + 2 * LIMIT_S)
 
 
+@pytest.mark.long
 def test_a_worker_that_listens_is_left_alone(variables):
     with worker("manage.py", "worker", **variables, WATCHDOG_S=LIMIT_S) as (process, log):
         with pytest.raises(subprocess.TimeoutExpired):

@@ -143,6 +143,7 @@ def test_stop_start_and_rolling_back_are_seen_by_every_process_within_two_second
     assert max(took) <= LIMIT_S, took
 
 
+@pytest.mark.long
 def test_a_freeze_holds_in_every_process_at_once(lines, two_warm):
     first, second = lines
     share = {"arms": [{"version": 1, "share": 5_000}, {"version": 2, "share": 5_000}], "reason": "x"}
@@ -159,6 +160,7 @@ def test_a_freeze_holds_in_every_process_at_once(lines, two_warm):
     assert allowed == [201] * PROCESSES
 
 
+@pytest.mark.long
 def test_a_cold_version_warms_and_flips_within_two_seconds_of_the_last_engine(house, lines, two_warm):
     """Meanwhile what was live answers, and the answer to the rollback says what it waits for."""
     line = lines[0]

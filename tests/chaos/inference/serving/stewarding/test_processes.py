@@ -110,6 +110,7 @@ def importing(house):
     thread.join(60)
 
 
+@pytest.mark.long
 def test_a_new_version_answers_when_both_web_processes_are_warm(house):
     number = house.newest_split() + 1
     slow = house.engines("web")[1]
@@ -130,6 +131,7 @@ def test_a_new_version_answers_when_both_web_processes_are_warm(house):
     assert "registered and live" in results[0].stdout
 
 
+@pytest.mark.long
 def test_what_is_not_warm_in_time_is_given_up_and_the_old_one_answers_on(house):
     number, lost_before = house.newest_split() + 1, house.lost()
     slow = house.engines("web")[1]
@@ -198,6 +200,7 @@ def asked(house, callers=3):
     assert next(calls) > 50
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_processes_are_renewed_one_by_one_without_a_failed_call(tmp_path, rounds):
     with housed(tmp_path) as house, asked(house) as failures:
@@ -217,6 +220,7 @@ def test_processes_are_renewed_one_by_one_without_a_failed_call(tmp_path, rounds
         assert house.lost() == []
 
 
+@pytest.mark.long
 def test_all_leave_in_order(tmp_path):
     with housed(tmp_path) as house:
         took_s = house.served.stop()

@@ -119,6 +119,7 @@ def lose_what_it_takes(process):
     os.kill(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_answers_are_those_of_the_runtime_itself(served):
     rows = np.random.default_rng(1).random((16, 3)).astype(np.float32)
     session = onnxruntime.InferenceSession(EXAMPLE.read_bytes(), providers=["CPUExecutionProvider"])
@@ -139,6 +140,7 @@ def test_answers_are_those_of_the_runtime_itself(served):
         np.testing.assert_allclose(body["outputs"]["probabilities"][0], expected[number], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_web_processes_load_no_runtime(served):
     """They hold no session; what runs is in the worker."""
     webs = served.find(r"granian")[1:]
@@ -153,6 +155,7 @@ def _mapped(pid):
         return maps.read()
 
 
+@pytest.mark.long
 def test_worker_of_another_pool_does_not_answer(served, settings):
     """With the pool's own worker away, nobody answers, although another worker runs."""
     own = served.find(r"-m celery .* worker")[0]
@@ -176,6 +179,7 @@ def test_killed_worker_fails_no_request(served, settings):
     assert load.slowest_s < 5
 
 
+@pytest.mark.long
 def test_without_a_second_try_a_killed_worker_fails_requests(served, settings, tmp_path):
     """The control of the test above."""
     change = (
@@ -203,6 +207,7 @@ def _answers(asking):
         return False
 
 
+@pytest.mark.long
 def test_redis_that_restarts_is_found_again(served, redis_server):
     asking = Asking(served)
     redis_server.kill()
