@@ -144,5 +144,9 @@ def a_database(server_url):
     try:
         yield f"{base}/{name}"
     finally:
-        with psycopg.connect(server_url, autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        drop_database(server_url, name)
+
+
+def drop_database(server_url, name):
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
