@@ -12,11 +12,11 @@ from django.db.models.signals import post_migrate
 from django.test import TransactionTestCase
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
 from tests.support.browser import EXECUTABLE, chromium
 from tests.support.emptying import Beginning
 from tests.support.private import PrivateRedis
 from tests.support.processes import ROOT
+from tests.support.services import DATABASE_URL, SERVICE_REDIS_URL
 
 IN_CI = bool(os.environ.get("CI"))
 EMBEDDED = bool(os.environ.get("ROUNDHOUSE_TEST_EMBEDDED"))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.settings import DATABASE_URL
 from tests.support.private import PrivateRedis, a_database
 from tests.support.processes import Served, free_port, serving
+from tests.support.services import DATABASE_URL
 
 WEB_THREADS = 16
 

@@ -30,9 +30,9 @@ from queue import Queue
 import coverage
 import pytest
 
-from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
 from tests.support.private import a_database, drop_database
 from tests.support.processes import ROOT
+from tests.support.services import DATABASE_URL, SERVICE_REDIS_URL
 
 FOLDER = ROOT / ".mutants"
 MAP = FOLDER / "map.json"

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 import yaml
 
-from tests.settings import DATABASE_URL, SERVICE_REDIS_URL
 from tests.support.processes import ROOT, clean_environment, free_port, get, wait_until
+from tests.support.services import DATABASE_URL, SERVICE_REDIS_URL
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tests.chaos.inference.jobs.installation import DEATH, LEASE_S, Killer, installed
-from tests.settings import DATABASE_URL
 from tests.support.private import PrivateRedis, a_database
 from tests.support.processes import wait_until
+from tests.support.services import DATABASE_URL
 
 
 @pytest.fixture(params=["embedded", pytest.param("production", marks=pytest.mark.service)])

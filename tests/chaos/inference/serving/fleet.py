@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tests.chaos.inference.jobs.installation import Installation
 from tests.chaos.inference.serving.steady import FACTORS
-from tests.settings import DATABASE_URL
 from tests.support.private import PrivateRedis, a_database
 from tests.support.processes import post, serving, wait_until
+from tests.support.services import DATABASE_URL
 
 UNASKED = Path(__file__).with_name("unasked_child.py")
 

@@ -7,8 +7,8 @@ from django.db import transaction
 from inference.serving.push import PushListener
 from registry.catalogue import announce
 from registry.catalogue.announce import CHANNEL
-from tests.settings import SERVICE_REDIS_URL
 from tests.support.factories import a_live_model, a_split
+from tests.support.services import SERVICE_REDIS_URL
 
 WAIT_S = 10
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from inference.serving.stewarding.watchdog import EXIT_STATUS
-from tests.settings import SERVICE_REDIS_URL
 from tests.support.private import PrivateRedis
 from tests.support.processes import ROOT, clean_environment, manage, wait_until
+from tests.support.services import SERVICE_REDIS_URL
 
 DEAF = Path(__file__).with_name("deaf_worker.py")
 LIMIT_S = 2

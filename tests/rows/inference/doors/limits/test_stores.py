@@ -8,9 +8,9 @@ from django.db.models.query import QuerySet
 from inference.doors.limits.models import RateUse
 from inference.doors.limits.stores import DatabaseStore, RedisStore, chosen_store
 from inference.errors import LimitsUnavailable
-from tests.settings import SERVICE_REDIS_URL
 from tests.support.callers import NOON, WAIT_S
 from tests.support.private import PrivateRedis
+from tests.support.services import SERVICE_REDIS_URL
 
 STORES = [
     pytest.param(DatabaseStore, marks=pytest.mark.django_db(transaction=True), id="database"),
