@@ -80,11 +80,3 @@ def test_of_two_who_saw_the_same_alias_the_second_is_told():
 
     with pytest.raises(StaleState):
         moved(first, expected_revision=seen)
-
-
-def test_moving_needs_its_right():
-    version = a_version()
-
-    with pytest.raises(NotAllowed):
-        moved(version, by=an_actor(Right.READ, Right.WRITE))
-    assert moved(version, by=an_actor(Right.MOVE_ALIAS)).version == version

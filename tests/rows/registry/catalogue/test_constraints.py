@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry.catalogue.models import (
@@ -17,19 +16,11 @@ from registry.catalogue.models import (
     Tag,
     Version,
 )
+from tests.support.constraints import passes
 from tests.support.factories import a_model, a_version
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
-
-
-def passes(row) -> bool:
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(

@@ -165,14 +165,6 @@ class TestLinkRecords:
         }
         assert signed(link).rpartition(".")[2] not in record.after_json
 
-    def test_other_rights_are_not_enough_and_leave_no_record(self, version):
-        others = [right for right in Right if right != Right.DOWNLOAD]
-
-        with pytest.raises(NotAllowed):
-            make_download_link(version=version, by=an_actor(*others, user=a_person("admin")))
-
-        assert not AuditRecord.objects.filter(action="make_download_link").exists()
-
     def test_no_link_to_a_file_that_is_not_there(self, version):
         artifacts.path_of(version.artifact.sha256).unlink()
 
@@ -292,12 +284,6 @@ class TestExport:
         assert list(out.iterdir()) == []
         assert not AuditRecord.objects.filter(action="export_artifact").exists()
 
-    def test_without_the_right_nothing_is_copied(self, version, tmp_path):
-        with pytest.raises(NotAllowed):
-            export_artifact(version=version, path=tmp_path, by=an_actor("read_registry", "write_registry"))
-
-        assert not (tmp_path / "demand-v1.onnx").exists()
-
     def test_the_command_says_what_it_wrote(self, version, tmp_path):
         out = io.StringIO()
 
@@ -311,10 +297,3 @@ class TestExport:
     def test_the_command_refuses_in_words(self, version, path):
         with pytest.raises(CommandError, match=Path(path).name if path.startswith("/proc") else "no folder"):
             call_command("export_artifact", "demand", "1", path)
-
-
-def test_a_key_that_expires_meanwhile_may_nothing(db):
-    key, _ = a_key("registry.download")
-    type(key).objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-
-    assert actor_marked(f"key:{key.pk}").rights == frozenset()

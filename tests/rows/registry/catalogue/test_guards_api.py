@@ -74,23 +74,6 @@ def test_a_guard_is_set_shown_and_taken_away(version, admin, ann):
     assert AuditRecord.objects.order_by("-seq").first().reason == "over"
 
 
-@pytest.mark.parametrize("who", ["person", "key"])
-def test_whom_the_guard_does_not_name_is_refused_there_and_nowhere_else(version, admin, ann, who):
-    clients = {"person": signed_in(a_person(Role.OPERATOR)), "key": by_key(a_key(KeyScope.WRITE)[1])}
-    named, text = a_key()
-    admin.put(GUARD, {"people": ["ann"], "keys": [named.pk], **WHY}, format="json")
-
-    refused = move(clients[who])
-    assert refused.status_code == 403
-    assert f"only these may: ann, key {named.name}." in refused.json()["detail"]
-    assert move(clients[who], f"{V1}/fraud/aliases/other").status_code == 200
-
-    for client in (signed_in(ann), by_key(text)):
-        assert move(client).status_code == 200
-        assert clients[who].post(f"{ALIAS}/retire", WHY, format="json").status_code == 403
-        assert client.post(f"{ALIAS}/retire", WHY, format="json").status_code == 200
-
-
 def test_a_client_that_remembers_an_alias_learns_of_its_guard(version, admin, ann):
     client = signed_in(ann)
     seen = move(client)["ETag"]
@@ -139,16 +122,6 @@ def test_champion_takes_no_guard_and_leaving_takes_a_reason(version, admin, ann)
     assert champion.status_code == 422
     assert admin.delete(GUARD).status_code == 422
     assert AliasGuard.objects.get().name == "next"
-
-
-def test_operators_and_keys_set_no_guards(version, admin, ann):
-    admin.put(GUARD, {"people": ["ann"], **WHY}, format="json")
-    operator, key = signed_in(ann), by_key(a_key()[1])
-
-    for client in (operator, key):
-        assert client.put(GUARD, {"people": ["ann"], **WHY}, format="json").status_code == 403
-        assert client.delete(f"{GUARD}?reason=x").status_code == 403
-    assert AliasGuard.objects.get().revision == 1
 
 
 def test_guards_of_models_out_of_reach_are_not_there(version, admin, ann):

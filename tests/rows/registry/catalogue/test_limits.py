@@ -59,17 +59,6 @@ def test_what_cannot_be_a_limit_is_refused(limits):
     assert Model.objects.get().limits == NO_LIMITS
 
 
-def test_who_may_not_edit_the_model_may_not_limit_it():
-    model, other = a_model(), a_model()
-
-    for by in (
-        an_actor(*(right for right in Right if right != Right.WRITE)),
-        an_actor(models=frozenset({other.pk})),
-    ):
-        with pytest.raises(NotAllowed):
-            limit(model, SOME, by)
-
-
 class TestCommand:
     def run(self, *words: str) -> str:
         out = StringIO()

@@ -142,13 +142,6 @@ def test_who_reaches_some_models_edits_those_and_makes_none():
         create_model(slug="new", by=limited)
 
 
-def test_a_reader_changes_nothing():
-    model = a_model()
-
-    with pytest.raises(NotAllowed):
-        edit_model(model=model, changes={"title": "x"}, by=an_actor(Right.READ))
-
-
 def test_model_moves_to_another_pool_with_a_reason():
     model = a_model()
 

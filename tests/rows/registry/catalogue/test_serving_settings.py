@@ -91,9 +91,3 @@ def test_of_two_who_saw_the_same_settings_the_second_is_told():
         )
 
     assert ServingSettings.objects.get(is_current=True).values["max_batch_rows"] == 8
-
-
-@pytest.mark.django_db
-def test_changing_needs_the_right_to_write():
-    with pytest.raises(NotAllowed):
-        change_serving(version=a_version(), changes={}, reason="x", by=an_actor(Right.READ))

@@ -102,12 +102,6 @@ def test_every_move_is_made_exactly_where_the_table_allows_it(status, step):
         assert Version.objects.get(pk=version.pk).status == status
 
 
-def test_every_state_occurs_in_the_table():
-    reached = {state for following in ALLOWED.values() for state in following} | {Status.UPLOADED}
-
-    assert set(ALLOWED) == set(Status) == reached
-
-
 def test_of_two_who_saw_the_same_state_the_second_is_told():
     version = an_uploaded_version()
     copy = Version.objects.get(pk=version.pk)
@@ -160,18 +154,3 @@ def test_a_version_cannot_be_saved_again_or_deleted():
         version.save()
     with pytest.raises(Conflict, match="history"):
         version.delete()
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_every_move_needs_the_right_to_write(step):
-    version = a_version_that_is(Status.UPLOADED)
-    reader = an_actor(Right.READ, Right.SET_SPLIT)
-    verbs = {
-        "start_check": lambda: start_check(version=version, by=reader),
-        "pass_check": lambda: pass_check(version=version, signature={}, by=reader),
-        "fail_check": lambda: fail_check(version=version, failure="x", by=reader),
-        "archive": lambda: archive_version(version=version, reason="x", by=reader),
-    }
-
-    with pytest.raises(NotAllowed):
-        verbs[step]()

@@ -211,25 +211,6 @@ def test_a_viewer_reads_and_cannot_ask(client, signed_in):
     assert client.post(page_of(version, "check_again")).status_code == 403
 
 
-def test_methods_that_are_not_meant_are_refused(client, signed_in):
-    version = a_version()
-    signed_in(Role.OPERATOR)
-
-    assert client.get(page_of(version, "check_again")).status_code == 405
-    assert client.post(page_of(version, "checks")).status_code == 405
-
-
-def test_a_version_out_of_reach_is_not_there(client, signed_in):
-    mine, hidden = a_model(), a_version()
-    person = signed_in(Role.OPERATOR)
-    scope, _ = ObjectScope.objects.get_or_create(user=person)
-    scope.models.set([mine])
-
-    assert client.get(page_of(hidden, "checks")).status_code == 404
-    assert client.post(page_of(hidden, "check_again")).status_code == 404
-    assert client.get(page_of(hidden, "compare")).status_code == 404
-
-
 def test_the_poll_and_the_page_ask_few_queries(client, signed_in, django_assert_max_num_queries):
     version = an_uploaded_version()
     for _ in range(3):

@@ -20,27 +20,26 @@ FILE = ROOT / "examples" / "ripeness" / "model.onnx"
 VERSION_PAGE = re.compile(r"/admin/registry/version/\d+/change/")
 
 
-@pytest.fixture(autouse=True)
-def own_folder(settings, tmp_path, monkeypatch):
-    settings.DATA_DIR = tmp_path
-    monkeypatch.setenv(
-        "DJANGO_ALLOW_ASYNC_UNSAFE", "1"
-    )  # Playwright's loop runs while the test asks the database
+@pytest.fixture(scope="module")
+def browser(django_db_setup):
+    with pytest.MonkeyPatch.context() as patch, chromium() as started:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs while tests ask the database
+        yield started
 
 
 @pytest.fixture
-def page(live_server):
+def page(browser, live_server):
     a_person(Role.OPERATOR, username="operator")
     a_model("fruit")
     url = live_server.url.replace("localhost", "127.0.0.1")
-    with chromium() as browser:
-        page, complaints = open_page(browser)
-        log_in(page, url, "operator", PASSWORD)
-        page.goto(f"{url}{reverse('admin:registry_upload_add')}?model=fruit")
-        page.wait_for_load_state("networkidle")
-        yield page
-        refused = ("ERR_FAILED", "status of 404")  # what the tests below do to it
-        assert [line for line in complaints if not any(word in line for word in refused)] == []
+    page, complaints = open_page(browser)
+    log_in(page, url, "operator", PASSWORD)
+    page.goto(f"{url}{reverse('admin:registry_upload_add')}?model=fruit")
+    page.wait_for_load_state("networkidle")
+    yield page
+    page.context.close()
+    refused = ("ERR_FAILED", "status of 404")  # what the tests below do to it
+    assert [line for line in complaints if not any(word in line for word in refused)] == []
 
 
 def _send(page, file):

@@ -3,24 +3,15 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from registry.intake.checklist.models import STEPS, CheckLine, CheckRun, Step
+from registry.intake.checklist.models import CheckLine, CheckRun
+from tests.support.constraints import passes
 from tests.support.factories import a_version
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 BEFORE = NOW - timedelta(seconds=1)
-
-
-def passes(row) -> bool:
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True
 
 
 def a_run(version=None, **values):
@@ -104,7 +95,3 @@ def test_a_step_once_per_run():
     assert passes(a_line(run))
     assert not passes(a_line(run))
     assert passes(a_line(run, step="probe"))
-
-
-def test_the_steps_have_words():
-    assert tuple(Step.values) == STEPS

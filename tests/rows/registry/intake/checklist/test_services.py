@@ -8,7 +8,7 @@ from django.utils import timezone
 from registry.access.policies import task_actor
 from registry.catalogue.models import Version
 from registry.catalogue.services import archive_version
-from registry.errors import Conflict, Invalid, NotAllowed, NotFound, StaleState
+from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.intake.checklist.selectors import newest_run
@@ -151,12 +151,6 @@ def test_only_one_run_at_a_time_and_asking_meanwhile_is_refused():
         services.ask_check(version=version, by=an_actor())
 
 
-def test_runs_are_counted():
-    version = a_version()
-
-    assert [end(start(version)).number for _ in range(2)] == [1, 2]
-
-
 def test_who_asked_for_an_earlier_run_did_not_ask_for_this_one():
     version = a_version()
     services.ask_check(version=version, by=an_actor())
@@ -204,32 +198,12 @@ class TestFailedVersion:
         assert (ended.number, ended.state, status_of(failed)) == (2, "passed", "ready")
         assert not Split.objects.exists()
 
-    def test_failed_once_more_it_says_the_new_reason(self, failed):
-        services.ask_check(version=failed, by=an_actor())
-        run = start(failed)
-        services.end_line(run=run, step="probe", state="failed", reason="No memory.")
-
-        end(run, None)
-
-        assert (status_of(failed), Version.objects.get(pk=failed.pk).failure) == ("failed", "No memory.")
-        assert Event.objects.filter(kind="check_failed").count() == 2
-
     def test_a_message_that_nobody_asked_for_does_nothing(self, failed):
         """Negative control: without the question, a message that comes twice would check a bad file for ever."""
         with pytest.raises(Conflict, match="ask for another"):
             start(failed)
 
         assert (status_of(failed), failed.check_runs.count()) == ("failed", 1)
-
-    def test_asking_needs_the_right_to_write(self, failed):
-        with pytest.raises(NotAllowed):
-            services.ask_check(version=failed, by=an_actor("read_registry"))
-        assert status_of(failed) == "failed"
-
-
-def test_asking_needs_the_right_to_write():
-    with pytest.raises(NotAllowed):
-        services.ask_check(version=a_version(), by=an_actor("read_registry"))
 
 
 def test_there_is_no_check_of_what_is_not_there():

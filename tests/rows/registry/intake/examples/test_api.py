@@ -2,35 +2,15 @@ import json
 
 import pytest
 from django.core.management import CommandError, call_command
-from rest_framework.test import APIClient
 
-from registry.access.keys import ring
 from registry.intake.examples import bodies, rows
 from registry.intake.examples.models import ConformanceExample, GoldenSet
 from registry.intake.examples.services import record_golden_result
-from tests.support.factories import a_key, a_model, a_version, an_actor, an_uploaded_version
+from tests.support.factories import a_model, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
 EXAMPLE = {"inputs": {"x": [[1, 2.5]]}, "expected": {"y": [0.5]}}
 ROWS = b'{"inputs": {"x": [1, 2]}, "label": "cat"}\n{"inputs": {"x": [3, 4]}, "label": "dog"}\n'
-
-
-@pytest.fixture(autouse=True)
-def fresh_ring():
-    ring.clear()
-    yield
-    ring.clear()
-
-
-def client_with(*scopes):
-    made = APIClient()
-    made.credentials(HTTP_AUTHORIZATION=f"Bearer {a_key(*scopes)[1]}")
-    return made
-
-
-@pytest.fixture
-def api():
-    return client_with()
 
 
 def of(model, *more):
@@ -58,14 +38,6 @@ class TestExamples:
         version = an_uploaded_version()
 
         assert api.post(of(version.model, "versions", "1", "examples"), body).status_code == 422
-
-    def test_a_ready_version_takes_none(self, api):
-        version = a_version()
-
-        assert (
-            api.post(of(version.model, "versions", "1", "examples"), {"examples": [EXAMPLE]}).status_code
-            == 409
-        )
 
 
 class TestGoldenSet:
@@ -108,12 +80,6 @@ class TestGoldenSet:
         assert put(api, model, CONTENT_LENGTH="chunked").json()["code"] == "length_required"
         assert put(api, model, CONTENT_LENGTH=str(rows.MAX_SET_BYTES + 1)).status_code == 413
         assert put(api, model, b"", CONTENT_LENGTH="0").status_code == 422
-
-    def test_reading_is_not_putting(self):
-        reader, model = client_with("registry.read"), a_model()
-
-        assert put(reader, model).status_code == 403
-        assert reader.get(of(model, "golden-set")).status_code == 404
 
     def test_more_than_a_set_with_small_pieces(self, api, monkeypatch):
         monkeypatch.setattr(bodies, "_PIECE", 7)

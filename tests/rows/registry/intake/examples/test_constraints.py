@@ -1,22 +1,13 @@
 """Each constraint with a row that passes and one that fails; past the services, as a shell would write them."""
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
+from tests.support.constraints import passes
 from tests.support.factories import a_model, a_version, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
-
-
-def passes(row) -> bool:
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True
 
 
 def an_example(version=None, **values):

@@ -6,7 +6,7 @@ import pytest
 
 from registry.catalogue import artifacts
 from registry.catalogue.services import move_alias
-from registry.errors import BodyTooLarge, Conflict, Invalid, NotAllowed
+from registry.errors import BodyTooLarge, Conflict, Invalid
 from registry.intake.checklist.services import start_run
 from registry.intake.examples import rows as rules
 from registry.intake.examples import selectors, services
@@ -103,12 +103,6 @@ class TestExamples:
         with pytest.raises(Conflict, match="is ready"):
             add(ready, EXAMPLE)
 
-    def test_they_need_the_right_to_write(self):
-        with pytest.raises(NotAllowed):
-            services.add_examples(
-                version=an_uploaded_version(), examples=[EXAMPLE], by=an_actor("read_registry")
-            )
-
 
 class TestGoldenSets:
     def test_a_set_is_stored_and_read_row_by_row(self):
@@ -194,17 +188,6 @@ class TestGoldenSets:
         monkeypatch.setattr(rules, "MAX_SET_BYTES", 60)
         with pytest.raises(BodyTooLarge):
             put(a_model(), lines(ROW, ROW))
-
-    def test_it_needs_the_right_to_write_before_a_byte_is_read(self):
-        def unread():
-            raise AssertionError("read")
-            yield b""
-
-        with pytest.raises(NotAllowed):
-            services.put_golden_set(
-                model=a_model(), lines=unread(), metric="f1", floor=None, margin=None, reason="x",
-                by=an_actor("read_registry"),
-            )  # fmt: skip
 
 
 class TestResults:
