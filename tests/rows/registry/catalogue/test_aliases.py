@@ -1,9 +1,8 @@
 import pytest
 
-from registry.access.policies import Right
 from registry.catalogue.models import Alias
 from registry.catalogue.services import move_alias, retire_alias
-from registry.errors import Invalid, NotAllowed, NotFound, StaleState, VersionNotReady
+from registry.errors import Invalid, NotFound, StaleState, VersionNotReady
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model, a_version, an_actor, an_uploaded_version
 

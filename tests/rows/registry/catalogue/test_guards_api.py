@@ -2,7 +2,6 @@ import pytest
 from rest_framework.test import APIClient
 
 from registry.access.keys import ring
-from registry.access.models import KeyScope
 from registry.access.policies import Role
 from registry.catalogue.models import AliasGuard
 from registry.record.models import AuditRecord

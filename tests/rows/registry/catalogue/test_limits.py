@@ -7,10 +7,9 @@ from django.core.management import CommandError, call_command
 
 from inference.serving.routes import read_table
 from registry.access.limits import NO_LIMITS, Limits
-from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.catalogue.services import edit_model
-from registry.errors import Invalid, NotAllowed
+from registry.errors import Invalid
 from registry.record.models import AuditRecord
 from tests.support.factories import a_live_model, a_model, an_actor
 

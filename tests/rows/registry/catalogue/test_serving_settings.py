@@ -1,10 +1,9 @@
 import pytest
 
-from registry.access.policies import Right
 from registry.catalogue.models import ServingSettings
 from registry.catalogue.services import change_serving
 from registry.catalogue.serving_settings import DEFAULTS, NAMES, ServingValues, checked_values
-from registry.errors import Invalid, NotAllowed, StaleState
+from registry.errors import Invalid, StaleState
 from registry.record.models import AuditRecord
 from tests.support.factories import a_version, an_actor
 

@@ -13,7 +13,7 @@ from registry.catalogue.services import (
     unarchive_version,
 )
 from registry.catalogue.transitions import ALLOWED, Status
-from registry.errors import Conflict, Invalid, NotAllowed, StaleState
+from registry.errors import Conflict, Invalid, StaleState
 from registry.record.models import AuditRecord, Event
 from tests.support.factories import SIGNATURE, a_file, a_model, a_version, an_actor, an_uploaded_version
 

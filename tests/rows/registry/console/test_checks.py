@@ -6,12 +6,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.access.models import ObjectScope
 from registry.access.policies import Role
 from registry.console import checks
 from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS
-from tests.support.factories import SIGNATURE, a_model, a_person, a_version, an_actor, an_uploaded_version
+from tests.support.factories import SIGNATURE, a_person, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
