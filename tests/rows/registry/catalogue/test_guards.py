@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from registry.access.keys import admit, ring
+from registry.access.keys import admit
 from registry.access.models import ApiKey, KeyScope
 from registry.access.policies import (
     EVERY_RIGHT,
@@ -29,13 +29,6 @@ from tests.support.factories import a_key, a_model, a_person, a_tenant, a_versio
 
 pytestmark = pytest.mark.django_db
 WHY = {"reason": "why"}
-
-
-@pytest.fixture(autouse=True)
-def fresh_ring():
-    ring.clear()
-    yield
-    ring.clear()
 
 
 @pytest.fixture
@@ -66,16 +59,17 @@ def may_move(version, by, name="next"):
         lambda: moved(version, by, name),
         lambda: retire_alias(alias=present, **WHY, by=by),
     ]
-    let = []
-    for verb in verbs:
-        try:
-            verb()
-        except NotAllowed:
-            let.append(False)
-        else:
-            let.append(True)
+    let = [is_let(verb) for verb in verbs]
     assert let[0] is let[1]
     return let[0]
+
+
+def is_let(verb):
+    try:
+        verb()
+    except NotAllowed:
+        return False
+    return True
 
 
 def test_only_the_people_whom_a_guard_names_move_and_retire_the_alias(version):
@@ -216,17 +210,24 @@ def test_what_is_read_of_an_alias_changes_with_its_guard(version):
         retire_alias(alias=alias, expected_revision=alias.revision, **WHY, by=command_actor("test"))
 
 
-@pytest.mark.parametrize("verb", ["set", "take away"])
+def unguarded(model, **more):
+    return unguard_alias(model=model, name="next", **{**WHY, "by": an_actor(), **more})
+
+
+def guarded_by_somebody(model, **more):
+    return guarded(model, a_person(Role.OPERATOR), **more)
+
+
+BOTH_VERBS = pytest.mark.parametrize("verb", [guarded_by_somebody, unguarded], ids=["set", "take away"])
+
+
+@BOTH_VERBS
 def test_of_two_who_saw_the_same_guard_the_second_is_told(version, verb):
-    ann = a_person(Role.OPERATOR)
-    seen = guarded(version.model, ann, expected_revision=0).revision
-    guarded(version.model, ann)
+    seen = guarded_by_somebody(version.model, expected_revision=0).revision
+    guarded_by_somebody(version.model)
 
     with pytest.raises(StaleState, match="guard of fraud@next was changed"):
-        if verb == "set":
-            guarded(version.model, ann, expected_revision=seen)
-        else:
-            unguard_alias(model=version.model, name="next", expected_revision=seen, **WHY, by=an_actor())
+        verb(version.model, expected_revision=seen)
 
 
 def _inactive(_model):
@@ -283,22 +284,16 @@ def test_what_cannot_be_guarded(version, name):
     assert not AliasGuard.objects.exists()
 
 
-@pytest.mark.parametrize("verb", ["set", "take away"])
+@BOTH_VERBS
 def test_setting_a_guard_needs_its_right_and_a_reason(version, verb):
-    ann = a_person(Role.OPERATOR)
-    guarded(version.model, ann)
+    guarded_by_somebody(version.model)
     operator = an_actor(*(EVERY_RIGHT - {Right.MANAGE_SETTINGS}))
 
-    def done(**more):
-        if verb == "set":
-            return guarded(version.model, ann, **more)
-        return unguard_alias(model=version.model, name="next", **{**WHY, "by": an_actor(), **more})
-
     with pytest.raises(NotAllowed, match="manage settings"):
-        done(by=operator)
+        verb(version.model, by=operator)
     with pytest.raises(Invalid, match="Say why"):
-        done(reason=" ")
-    done(by=an_actor(Right.MANAGE_SETTINGS))
+        verb(version.model, reason=" ")
+    verb(version.model, by=an_actor(Right.MANAGE_SETTINGS))
 
 
 def run(*words):
