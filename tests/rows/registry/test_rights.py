@@ -86,8 +86,12 @@ def test_without_its_right_or_out_of_reach_nothing_is_done(right, verb):
     assert not AuditRecord.objects.filter(actor_name=person.username).exists()
 
 
-def test_its_right_alone_is_enough_to_move_an_alias():
+@pytest.mark.parametrize("name", ["edit_model", "register", "archive", "serving", "move_alias", "ask_check"])
+def test_its_right_alone_is_enough_within_reach(name):
     version = a_version()
-    by = an_actor(Right.MOVE_ALIAS)
+    right, verb = NEEDS[name]
+    before = AuditRecord.objects.count()
 
-    assert move_alias(model=version.model, name="next", version=version, **WHY, by=by).version == version
+    verb(version, an_actor(right, models=frozenset({version.model_id})))
+
+    assert AuditRecord.objects.count() == before + 1

@@ -46,7 +46,7 @@ def another_page(slug="fraud"):
 
 
 def text_of(answer):
-    return answer.content.decode()
+    return answer.text
 
 
 def guarded(model, *people, name="next", keys=()):

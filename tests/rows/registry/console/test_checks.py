@@ -39,7 +39,7 @@ def page_of(version, name="change"):
 
 
 def text_of(client, version):
-    return client.get(page_of(version)).content.decode()
+    return client.get(page_of(version)).text
 
 
 def told(client, version):
@@ -197,7 +197,7 @@ def test_a_refusal_is_said_on_the_page(client, signed_in):
     start(version)
     signed_in(Role.OPERATOR)
 
-    page = client.post(page_of(version, "check_again"), follow=True).content.decode()
+    page = client.post(page_of(version, "check_again"), follow=True).text
 
     assert "is being checked now" in page
 

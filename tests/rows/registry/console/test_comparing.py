@@ -32,7 +32,7 @@ def viewer(client):
 def shown(client, version, **query):
     answer = client.get(reverse("admin:registry_version_compare", args=[version.pk]), query)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return answer.text
 
 
 def checked(version, profile):

@@ -122,7 +122,7 @@ def test_rolling_back_offers_what_was_live_warm_or_not_or_archived(client, model
     address = reverse("admin:registry_model_roll_back", args=[model.pk])
 
     form = client.get(address).context["form"]
-    page = client.get(address).content.decode()
+    page = client.get(address).text
     warmth.register_warmth(before)
 
     assert [(goal.value, goal.is_warm, goal.archived) for goal in form.splits] == [
@@ -142,7 +142,7 @@ def test_who_looked_before_somebody_else_rolled_back_is_told(client, model):
     address = reverse("admin:registry_model_roll_back", args=[model.pk])
     a_split(model, 50, 50)
 
-    page = client.post(address, {"to": "split-1", "reason": "x", "seen": "2"}).content.decode()
+    page = client.post(address, {"to": "split-1", "reason": "x", "seen": "2"}).text
 
     assert "somebody else changed it first" in page
     assert "See how it is now" in page

@@ -40,13 +40,13 @@ def a_golden_set(model, **more):
 def test_a_set_is_put_from_the_page(client, signed_in):
     model = a_model()
     signed_in(Role.OPERATOR)
-    assert "No golden set yet" in client.get(page_of(model)).content.decode()
+    assert "No golden set yet" in client.get(page_of(model)).text
 
     answer = client.post(page_of(model, "golden_set"), filled())
 
     made = GoldenSet.objects.get()
     assert (answer.status_code, made.rows, made.floor, made.margin) == (302, 1, 0.8, None)
-    assert "No version was measured" in client.get(page_of(model)).content.decode()
+    assert "No version was measured" in client.get(page_of(model)).text
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_wrong_is_said_on_the_form(client, signed_in, given, said):
 
     page = client.post(page_of(a_model(), "golden_set"), filled(**given))
 
-    assert said in page.content.decode()
+    assert said in page.text
     assert not GoldenSet.objects.exists()
 
 
@@ -75,7 +75,7 @@ def test_a_large_file_goes_elsewhere(client, signed_in, monkeypatch):
 
     page = client.post(page_of(a_model(), "golden_set"), filled())
 
-    assert "over the API" in page.content.decode()
+    assert "over the API" in page.text
 
 
 def test_results_are_shown_beside_what_is_demanded(client, signed_in):
@@ -88,7 +88,7 @@ def test_results_are_shown_beside_what_is_demanded(client, signed_in):
         )
     signed_in(Role.VIEWER)
 
-    page = client.get(page_of(model)).content.decode()
+    page = client.get(page_of(model)).text
 
     for text in ("0.9500", "0.8500", "not held", "more than 0.05 worse"):
         assert text in page
@@ -99,7 +99,7 @@ def test_a_viewer_gets_no_form_and_no_page(client, signed_in):
     model = a_model()
     signed_in(Role.VIEWER)
 
-    assert "golden-set/" not in client.get(page_of(model)).content.decode()
+    assert "golden-set/" not in client.get(page_of(model)).text
     assert client.get(page_of(model, "golden_set")).status_code == 403
     assert client.post(page_of(model, "golden_set"), filled()).status_code == 403
 

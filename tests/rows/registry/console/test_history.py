@@ -66,7 +66,7 @@ def with_a_past():
 def test_who_was_live_is_answered_on_the_page(client, viewer, with_a_past, hours_ago, said):
     at = timezone.now() - timedelta(hours=hours_ago)
 
-    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").content.decode()
+    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").text
 
     answer = text.partition('class="rh-then"')[2].partition("</table>")[0].partition("<table")[0]
     assert said in answer
@@ -76,7 +76,7 @@ def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_
     client.cookies["rh_zone"] = "Europe%2FVienna"
     at = (timezone.now() - timedelta(hours=2)).astimezone(VIENNA)
 
-    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").content.decode()
+    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").text
 
     assert f"{at:%H:%M}" in text.partition('class="rh-then"')[2].partition("</p>")[0]
     assert at.tzname() in text
@@ -103,14 +103,14 @@ def test_what_is_no_past_moment_is_said(client, viewer, typed, said, zone):
     page = _page(client, a_live_model(100), at=typed)
 
     assert page.status_code == 200
-    assert said in page.content.decode()
+    assert said in page.text
 
 
 def test_a_stop_is_told_with_its_text(client, viewer):
     model = a_live_model(100)
     stop_model(model=model, text="smoke from the stack", by=an_actor())
 
-    text = _page(client, model, at=timezone.now().isoformat()).content.decode()
+    text = _page(client, model, at=timezone.now().isoformat()).text
 
     assert "smoke from the stack" in text.partition('class="rh-then"')[2].partition("</p>")[0]
 
@@ -123,16 +123,16 @@ def test_an_unknown_zone_is_utc(client, viewer):
         page = _page(client, model)
 
         assert page.status_code == 200
-        assert '<span id="rh-at-zone">UTC</span>' in page.content.decode()
+        assert '<span id="rh-at-zone">UTC</span>' in page.text
 
 
 def test_pages_tell_times_in_the_viewers_zone(client, viewer):
     model = a_live_model(100)
     Split.objects.filter(model=model).update(from_at=datetime(2026, 7, 1, 22, 30, tzinfo=ZoneInfo("UTC")))
 
-    assert "1 Jul 2026, 22:30" in _page(client, model).content.decode()
+    assert "1 Jul 2026, 22:30" in _page(client, model).text
     client.cookies["rh_zone"] = "Europe%2FVienna"
-    assert "2 Jul 2026, 00:30" in _page(client, model).content.decode()
+    assert "2 Jul 2026, 00:30" in _page(client, model).text
 
 
 def _who(model):
@@ -168,7 +168,7 @@ def test_a_page_of_many_people_stays_short(client, viewer, django_assert_max_num
     _page(client, model)
 
     with django_assert_max_num_queries(40):
-        text = _page(client, model).content.decode()
+        text = _page(client, model).text
 
     assert "and 3 more" in text
 
@@ -179,7 +179,7 @@ def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
     child = a_version(model, file=file, derived_from=parent)
     twin = a_version(a_model("tender"), file=file)
 
-    of_parent, of_child = (_page(client, row).content.decode() for row in (parent, child))
+    of_parent, of_child = (_page(client, row).text for row in (parent, child))
 
     assert "engine 2" in of_parent.partition("derived from it")[2].partition("</div>")[0]
     assert "live now" in of_parent
@@ -196,7 +196,7 @@ def test_relatives_out_of_reach_are_not_named(client):
     ObjectScope.objects.update_or_create(user=person)[0].models.set([mine.model])
     client.force_login(person)
 
-    text = _page(client, mine).content.decode()
+    text = _page(client, mine).text
 
     assert "hidden-one" not in text
     assert hidden.number == 1
@@ -228,12 +228,7 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
         ended_at=now,
     )
 
-    text = (
-        client.get(reverse("admin:index"))
-        .content.decode()
-        .partition("Failing checks")[2]
-        .partition("</ul>")[0]
-    )
+    text = client.get(reverse("admin:index")).text.partition("Failing checks")[2].partition("</ul>")[0]
 
     assert [run.version.model.slug for run in failing_runs(an_actor())] == ["live-one", "plain-one"]
     assert text.index("live-one") < text.index("plain-one")
@@ -243,5 +238,5 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
 def test_home_says_nothing_of_checks_where_none_failed(client, viewer):
     a_live_model(100)
 
-    assert "Failing checks" not in client.get(reverse("admin:index")).content.decode()
+    assert "Failing checks" not in client.get(reverse("admin:index")).text
     assert Version.objects.count() == 1

@@ -37,7 +37,7 @@ def pages(model):
 
 
 def shown(client, model):
-    return {name: client.get(address).content.decode() for name, address in pages(model).items()}
+    return {name: client.get(address).text for name, address in pages(model).items()}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_its_button_ends_it(client, sign_in, model, hold, verb):
     answer = client.post(address, {"reason": "mended"}, follow=True)
 
     assert open_holds(type(model).objects.get(pk=model.pk)) == {}
-    assert "rh-incident" not in answer.content.decode()
+    assert "rh-incident" not in answer.text
 
 
 def test_who_may_not_end_it_sees_it_without_the_button(client, sign_in, model):
@@ -116,7 +116,7 @@ def test_home_shows_the_first_six_and_only_what_one_may_see(
     scope.models.set([model, *others])
 
     with django_assert_max_num_queries(40):
-        page = client.get(reverse("admin:index")).content.decode()
+        page = client.get(reverse("admin:index")).text
 
     assert page.count('class="rh-incident ') == 6
     assert "2 more stopped or frozen" in page
