@@ -10,7 +10,7 @@ from registry.access.policies import Role
 from registry.console import checks
 from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS
-from tests.support.factories import SIGNATURE, a_person, a_version, an_actor, an_uploaded_version
+from tests.support.factories import SIGNATURE, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
@@ -22,16 +22,6 @@ def sent(monkeypatch):
     ids = []
     monkeypatch.setattr(dispatch, "_send", lambda version_id, *_: ids.append(version_id))
     return ids
-
-
-@pytest.fixture
-def signed_in(client):
-    def sign_in(*roles):
-        person = a_person(*roles)
-        client.force_login(person)
-        return person
-
-    return sign_in
 
 
 def page_of(version, name="change"):
@@ -54,19 +44,17 @@ def end(run, signature=SIGNATURE):
     return services.end_run(run=run, signature=signature, by=an_actor())
 
 
-def test_a_version_without_a_run_says_so(client, signed_in):
-    signed_in(Role.VIEWER)
+def test_a_version_without_a_run_says_so(client, viewer):
 
     assert "has not been through the checklist" in text_of(client, a_version())
     assert "No worker has begun yet" in text_of(client, an_uploaded_version())
 
 
-def test_a_run_is_told_step_by_step_until_it_ends(client, signed_in):
+def test_a_run_is_told_step_by_step_until_it_ends(client, viewer):
     version = an_uploaded_version()
     run = start(version)
     services.end_line(run=run, step="gate", state="passed")
     services.start_line(run=run, step="probe")
-    signed_in(Role.VIEWER)
 
     running = told(client, version)
     page = text_of(client, version)
@@ -83,7 +71,7 @@ def test_a_run_is_told_step_by_step_until_it_ends(client, signed_in):
     assert 'data-open="no"' in text_of(client, version)
 
 
-def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, signed_in):
+def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, viewer):
     version = an_uploaded_version()
     run = start(version)
     facts = {"size_bytes": 2048, "operators": ["Add", "Gemm"], "is_quantized": False, "load_s": 0.25}
@@ -97,7 +85,6 @@ def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, signed_in)
         facts={"changes": [{"effect": "breaking", "sentence": "The input 'x' is gone."}]},
     )  # fmt: skip
     end(run)
-    signed_in(Role.VIEWER)
 
     page = text_of(client, version)
 
@@ -106,12 +93,11 @@ def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, signed_in)
         assert text in page, text
 
 
-def test_how_far_a_long_step_is_can_be_seen_without_a_click(client, signed_in):
+def test_how_far_a_long_step_is_can_be_seen_without_a_click(client, viewer):
     version = an_uploaded_version()
     run = start(version)
     services.start_line(run=run, step="golden")
     services.note_progress(run=run, step="golden", facts={"rows": 1_200})
-    signed_in(Role.VIEWER)
 
     lines = told(client, version)["lines"]
 
@@ -119,7 +105,7 @@ def test_how_far_a_long_step_is_can_be_seen_without_a_click(client, signed_in):
     assert "<details" not in lines
 
 
-def test_what_a_worker_writes_is_escaped(client, signed_in):
+def test_what_a_worker_writes_is_escaped(client, viewer):
     version = an_uploaded_version()
     run = start(version)
     evil = {
@@ -130,7 +116,6 @@ def test_what_a_worker_writes_is_escaped(client, signed_in):
     }
     services.end_line(run=run, step="gate", state="failed", code="x", reason=EVIL, advice=EVIL, facts=evil)
     end(run, None)
-    signed_in(Role.VIEWER)
 
     assert EVIL not in text_of(client, version)
     assert EVIL not in "".join(map(str, told(client, version).values()))
@@ -155,11 +140,10 @@ def test_an_operator_asks_again_and_the_page_waits(
 
 
 def test_a_version_that_failed_can_be_checked_again_and_the_page_says_when_that_helps(
-    client, signed_in, sent, django_capture_on_commit_callbacks
+    client, operator, sent, django_capture_on_commit_callbacks
 ):
     version = an_uploaded_version()
     end(start(version), None)
-    signed_in(Role.OPERATOR)
     page = text_of(client, version)
 
     with django_capture_on_commit_callbacks(execute=True):
@@ -170,12 +154,11 @@ def test_a_version_that_failed_can_be_checked_again_and_the_page_says_when_that_
     assert told(client, version)["is_open"] is True
 
 
-def test_a_page_follows_a_first_check_whose_worker_was_lost(client, signed_in):
+def test_a_page_follows_a_first_check_whose_worker_was_lost(client, viewer):
     version = an_uploaded_version()
     lost = start(version)
     type(lost).objects.filter(pk=lost.pk).update(touched_at=timezone.now() - timedelta(hours=1))
     services.sweep()
-    signed_in(Role.VIEWER)
 
     told_now = told(client, version)
 
@@ -183,41 +166,34 @@ def test_a_page_follows_a_first_check_whose_worker_was_lost(client, signed_in):
     assert "went away" in told_now["said"]
 
 
-def test_a_page_does_not_wait_for_ever(client, signed_in, monkeypatch):
+def test_a_page_does_not_wait_for_ever(client, viewer, monkeypatch):
     version = a_version()
     services.ask_check(version=version, by=an_actor())
     monkeypatch.setattr(checks, "_WATCHED", timedelta(0))
-    signed_in(Role.VIEWER)
 
     assert told(client, version)["is_open"] is False
 
 
-def test_a_refusal_is_said_on_the_page(client, signed_in):
+def test_a_refusal_is_said_on_the_page(client, operator):
     version = a_version()
     start(version)
-    signed_in(Role.OPERATOR)
 
     page = client.post(page_of(version, "check_again"), follow=True).text
 
     assert "is being checked now" in page
 
 
-def test_a_viewer_reads_and_cannot_ask(client, signed_in):
-    version = a_version()
-    signed_in(Role.VIEWER)
-
-    assert "check-again" not in text_of(client, version)
-    assert client.post(page_of(version, "check_again")).status_code == 403
+def test_a_viewer_gets_no_button(client, viewer):
+    assert "check-again" not in text_of(client, a_version())
 
 
-def test_the_poll_and_the_page_ask_few_queries(client, signed_in, django_assert_max_num_queries):
+def test_the_poll_and_the_page_ask_few_queries(client, operator, django_assert_max_num_queries):
     version = an_uploaded_version()
     for _ in range(3):
         run = start(version)
         for step in STEPS:
             services.end_line(run=run, step=step, state="passed", facts={"a": 1})
         end(run)
-    signed_in(Role.OPERATOR)
     client.get(page_of(version, "checks"))
 
     with django_assert_max_num_queries(8):

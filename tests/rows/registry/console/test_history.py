@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.access.models import KeyScope, ObjectScope
+from registry.access.models import KeyScope
 from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue.models import Version
@@ -33,13 +33,6 @@ VIENNA = ZoneInfo("Europe/Vienna")
 
 def _page(client, row, **query):
     return client.get(reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk]), query)
-
-
-@pytest.fixture
-def viewer(client):
-    person = a_person(Role.VIEWER)
-    client.force_login(person)
-    return person
 
 
 def _moved_back(model, number, *, from_hours, to_hours):
@@ -143,11 +136,8 @@ def test_who_may_names_people_and_keys_within_their_reach():
     model, other = a_model(), a_model()
     operator, approver = a_person(Role.OPERATOR).username, a_person(Role.APPROVER).username
     a_person(Role.VIEWER)
-    elsewhere = a_person(Role.OPERATOR)
-    ObjectScope.objects.update_or_create(user=elsewhere)[0].models.set([other])
-    gone = a_person(Role.OPERATOR)
-    gone.is_active = False
-    gone.save()
+    elsewhere = a_person(Role.OPERATOR, models=[other.pk])
+    a_person(Role.OPERATOR, is_active=False)
     writer, _ = a_key(KeyScope.WRITE)
     a_key(KeyScope.PREDICT)
     a_key(KeyScope.WRITE, models=[other.pk])
@@ -189,12 +179,10 @@ def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
     assert "never been live" in of_child
 
 
-def test_relatives_out_of_reach_are_not_named(client):
+def test_relatives_out_of_reach_are_not_named(client, signed_in):
     file = a_file()
     mine, hidden = a_version(a_model("mine"), file=file), a_version(a_model("hidden-one"), file=file)
-    person = a_person(Role.VIEWER)
-    ObjectScope.objects.update_or_create(user=person)[0].models.set([mine.model])
-    client.force_login(person)
+    signed_in(Role.VIEWER, models=[mine.model_id])
 
     text = _page(client, mine).text
 
@@ -202,31 +190,22 @@ def test_relatives_out_of_reach_are_not_named(client):
     assert hidden.number == 1
 
 
-def _failed(version, *, days_ago=0, number=1):
+def _checked(version, *, days_ago=0, number=1, state="failed"):
     now = timezone.now() - timedelta(days=days_ago)
     return CheckRun.objects.create(
-        version=version, number=number, state="failed", reason="the file is torn", runtime_version="1",
-        asked_by="tester", started_at=now, ended_at=now,
+        version=version, number=number, state=state, reason="the file is torn" if state == "failed" else "",
+        runtime_version="1", asked_by="tester", started_at=now, ended_at=now,
     )  # fmt: skip
 
 
 def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, viewer):
     live, plain = a_live_model(100, slug="live-one").versions.get(), a_version(a_model("plain-one"))
     old, mended = a_version(a_model("old-one")), a_version(a_model("mended-one"))
-    _failed(plain)
-    _failed(live)
-    _failed(old, days_ago=30)
-    _failed(mended)
-    now = timezone.now()
-    CheckRun.objects.create(
-        version=mended,
-        number=2,
-        state="passed",
-        runtime_version="1",
-        asked_by="tester",
-        started_at=now,
-        ended_at=now,
-    )
+    _checked(plain)
+    _checked(live)
+    _checked(old, days_ago=30)
+    _checked(mended)
+    _checked(mended, number=2, state="passed")
 
     text = client.get(reverse("admin:index")).text.partition("Failing checks")[2].partition("</ul>")[0]
 
@@ -235,7 +214,7 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
     assert "the file is torn" in text
 
 
-def test_home_says_nothing_of_checks_where_none_failed(client, viewer):
+def test_home_says_nothing_of_checks_where_none_checked(client, viewer):
     a_live_model(100)
 
     assert "Failing checks" not in client.get(reverse("admin:index")).text

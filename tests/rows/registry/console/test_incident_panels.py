@@ -3,24 +3,13 @@
 import pytest
 from django.urls import reverse
 
-from registry.access.models import ObjectScope
 from registry.access.policies import Role
 from registry.traffic.selectors import open_holds
 from registry.traffic.services import freeze_model, stop_model
-from tests.support.factories import a_live_model, a_person, an_actor
+from tests.support.factories import a_live_model, an_actor
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-def sign_in(client):
-    def as_one(role=Role.OPERATOR):
-        person = a_person(role)
-        client.force_login(person)
-        return person
-
-    return as_one
 
 
 @pytest.fixture
@@ -48,8 +37,7 @@ def shown(client, model):
     ],
     ids=["stopped", "frozen"],
 )  # fmt: skip
-def test_it_says_who_why_and_what_works_meanwhile(client, sign_in, model, hold, words):
-    sign_in()
+def test_it_says_who_why_and_what_works_meanwhile(client, operator, model, hold, words):
     assert not any("rh-incident" in page for page in shown(client, model).values())
 
     hold(model=model, **{"text" if hold is stop_model else "reason": "wrong prices"}, by=an_actor())
@@ -61,8 +49,7 @@ def test_it_says_who_why_and_what_works_meanwhile(client, sign_in, model, hold, 
 
 
 @pytest.mark.parametrize(("hold", "verb"), [("stopped", "start"), ("frozen", "unfreeze")])
-def test_its_button_ends_it(client, sign_in, model, hold, verb):
-    sign_in()
+def test_its_button_ends_it(client, operator, model, hold, verb):
     if hold == "stopped":
         stop_model(model=model, text="x", by=an_actor())
     else:
@@ -76,19 +63,17 @@ def test_its_button_ends_it(client, sign_in, model, hold, verb):
     assert "rh-incident" not in answer.text
 
 
-def test_who_may_not_end_it_sees_it_without_the_button(client, sign_in, model):
+def test_who_may_not_end_it_sees_it_without_the_button(client, viewer, model):
     stop_model(model=model, text="wrong prices", by=an_actor())
-    sign_in(Role.VIEWER)
 
     for page in shown(client, model).values():
         assert "wrong prices" in page
         assert reverse("admin:registry_model_start", args=[model.pk]) not in page
 
 
-def test_a_frozen_stop_says_what_comes_first(client, sign_in, model):
+def test_a_frozen_stop_says_what_comes_first(client, operator, model):
     stop_model(model=model, text="x", by=an_actor())
     freeze_model(model=model, reason="y", by=an_actor())
-    sign_in()
 
     page = shown(client, model)["home"]
 
@@ -96,24 +81,21 @@ def test_a_frozen_stop_says_what_comes_first(client, sign_in, model):
     assert "Unfreeze it first." in page
 
 
-def test_what_people_wrote_is_text(client, sign_in, model):
+def test_what_people_wrote_is_text(client, operator, model):
     stop_model(model=model, text=EVIL, by=an_actor())
-    sign_in()
 
     assert not any(EVIL in page for page in shown(client, model).values())
 
 
 def test_home_shows_the_first_six_and_only_what_one_may_see(
-    client, sign_in, model, django_assert_max_num_queries
+    client, signed_in, model, django_assert_max_num_queries
 ):
     others = [a_live_model(100, slug=f"other-{number}") for number in range(8)]
     for one in others:
         stop_model(model=one, text="down", by=an_actor())
     hidden = a_live_model(100, slug="hidden-one")
     stop_model(model=hidden, text="down", by=an_actor())
-    person = sign_in()
-    scope, _ = ObjectScope.objects.get_or_create(user=person)
-    scope.models.set([model, *others])
+    signed_in(Role.OPERATOR, models=[one.pk for one in (model, *others)])
 
     with django_assert_max_num_queries(40):
         page = client.get(reverse("admin:index")).text
