@@ -76,10 +76,7 @@ NEEDS = {
 def test_without_its_right_or_out_of_reach_nothing_is_done(right, verb):
     version, person = a_version(a_model()), a_person("operator")
 
-    for by in (
-        an_actor(*(EVERY_RIGHT - {right}), user=person),
-        an_actor(models=frozenset(), user=person),
-    ):
+    for by in (an_actor(*(EVERY_RIGHT - {right}), user=person), an_actor(models=frozenset(), user=person)):
         with pytest.raises(NotAllowed):
             verb(version, by)
 

@@ -55,10 +55,7 @@ def moved(version, by, name="next"):
 def may_move(version, by, name="next"):
     """Whether both verbs let the actor through; nothing is left of what they did."""
     present = moved(version, command_actor("test"), name)
-    verbs = [
-        lambda: moved(version, by, name),
-        lambda: retire_alias(alias=present, **WHY, by=by),
-    ]
+    verbs = [lambda: moved(version, by, name), lambda: retire_alias(alias=present, **WHY, by=by)]
     let = [is_let(verb) for verb in verbs]
     assert let[0] is let[1]
     return let[0]

@@ -64,11 +64,7 @@ def test_what_a_model_cannot_say(more):
 
 def edit(model, by=None, expected_revision=None, reason="", **changes):
     return edit_model(
-        model=model,
-        changes=changes,
-        expected_revision=expected_revision,
-        reason=reason,
-        by=by or an_actor(),
+        model=model, changes=changes, expected_revision=expected_revision, reason=reason, by=by or an_actor()
     )
 
 

@@ -8,14 +8,7 @@ from django.urls import reverse
 from registry.catalogue import artifacts, services
 from registry.intake.checklist.services import end_line, end_run, start_run
 from registry.intake.examples.services import put_golden_set, record_golden_result
-from tests.support.factories import (
-    SIGNATURE,
-    a_live_model,
-    a_model,
-    a_version,
-    an_actor,
-    an_uploaded_version,
-)
+from tests.support.factories import SIGNATURE, a_live_model, a_model, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"

@@ -10,10 +10,7 @@ from registry.intake.checklist.services import end_line, end_run, start_line, st
 from tests.support.browser import chromium, log_in, open_page
 from tests.support.factories import PASSWORD, SIGNATURE, a_person, an_actor, an_uploaded_version
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

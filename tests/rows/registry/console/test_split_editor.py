@@ -12,10 +12,7 @@ from registry.traffic.selectors import current_split
 from registry.traffic.services import set_split
 from tests.support.factories import a_live_model, a_split, a_version, an_actor
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -9,10 +9,7 @@ from registry.traffic.selectors import current_split
 from tests.support.browser import chromium, log_in
 from tests.support.factories import PASSWORD, a_live_model, a_person, seconds
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def test_a_browser_tells_its_zone_and_pages_follow(live_server):

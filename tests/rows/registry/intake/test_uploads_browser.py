@@ -12,10 +12,7 @@ from tests.support.browser import chromium, log_in, open_page
 from tests.support.factories import PASSWORD, a_model, a_person
 from tests.support.processes import ROOT
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 FILE = ROOT / "examples" / "ripeness" / "model.onnx"
 VERSION_PAGE = re.compile(r"/admin/registry/version/\d+/change/")
 
