@@ -4,9 +4,8 @@ import pytest
 from django.urls import reverse
 
 from registry.console.split_requests import shown_request
-from registry.errors import Conflict
 from registry.intake.examples.services import put_golden_set
-from registry.traffic import gates, services
+from registry.traffic import services
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_transitions import Status
 from registry.traffic.selectors import current_split
@@ -21,11 +20,6 @@ def model():
     model = make.a_live_model(100)
     make.a_version(model)
     return services.set_approval_rule(model=model, needed=True, reason="because", by=make.an_actor())
-
-
-@pytest.fixture
-def operator():
-    return make.a_person("operator")
 
 
 @pytest.fixture
@@ -116,29 +110,6 @@ def test_rejection_says_why(client, model, operator, approver):
     assert "not on a Friday" in logged_in(client, operator).get(address(request)).text
 
 
-def test_lowering_asks_nobody(client, model, operator, approver):
-    request = asked(client, model, operator, 90, 10)
-    services.approve_request(
-        request=request, reason="good", by=make.an_actor("approve_change", user=approver)
-    )
-    model.refresh_from_db()
-
-    page = reverse("admin:registry_model_split", args=[model.pk])
-    answer = logged_in(client, operator).post(page, split_form(model, 100, 0), follow=True)
-
-    assert "is current" in answer.text
-
-
-def test_request_of_another_model_is_not_found(client, model, operator):
-    request = asked(client, model, operator, 90, 10)
-    stranger = make.a_person("approver", models=[make.a_model().pk])
-
-    logged_in(client, stranger)
-
-    assert client.get(address(request, "approve")).status_code == 404
-    assert str(request) not in client.get(reverse("admin:registry_splitrequest_changelist")).text
-
-
 def test_gates_tell_their_numbers(model):
     by = make.an_actor()
     first, second = model.versions.order_by("number")
@@ -154,21 +125,6 @@ def test_gates_tell_their_numbers(model):
     assert "was not measured on golden set 1" in told["golden set"]["sentence"]
     assert told["signature"]["sentence"] == "Version 2 takes and gives what version 1 does."
     assert told["memory"]["outcome"] == "unknown"
-
-
-def test_failed_gate_cannot_be_approved(model, approver, monkeypatch):
-    first, second = model.versions.order_by("number")
-    by = make.an_actor()
-    request = services.ask_for_split(model=model, arms={first: 9000, second: 1000}, comment="try it", by=by)
-    full = gates.Gate("memory", gates.Outcome.FAILED, "300 MB too much.")
-    monkeypatch.setitem(gates._looks, "memory", lambda plan: [full])
-
-    with pytest.raises(Conflict, match="300 MB too much"):
-        services.approve_request(
-            request=request, reason="good", by=make.an_actor("approve_change", user=approver)
-        )
-
-    assert current_split(model).number == 1
 
 
 def test_admin_switches_the_rule(client, model):
