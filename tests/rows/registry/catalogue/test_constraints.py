@@ -5,17 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from registry.catalogue.models import (
-    Alias,
-    AliasGuard,
-    AliasMove,
-    Artifact,
-    Model,
-    RouteClock,
-    ServingSettings,
-    Tag,
-    Version,
-)
+from registry.catalogue import models
 from tests.support.constraints import passes
 from tests.support.factories import a_model, a_version
 
@@ -25,36 +15,36 @@ BEFORE = NOW - timedelta(seconds=1)
 
 
 def artifact(**values):
-    return Artifact(**{"sha256": "0" * 64, "size_bytes": 1, **values})
+    return models.Artifact(**{"sha256": "0" * 64, "size_bytes": 1, **values})
 
 
 def model(**values):
-    return Model(**{"slug": "good", **values})
+    return models.Model(**{"slug": "good", **values})
 
 
 def version(**values):
-    return Version(**{"model": a_model(), "number": 1, "artifact": a_version().artifact, **values})
+    return models.Version(**{"model": a_model(), "number": 1, "artifact": a_version().artifact, **values})
 
 
 def settings_of_a_version(**values):
-    return ServingSettings(version=a_version(), values={}, reason="x", **values)
+    return models.ServingSettings(version=a_version(), values={}, reason="x", **values)
 
 
 def guard(**values):
     """Beside a guard of the name `other`."""
     model = a_model()
-    AliasGuard.objects.create(model=model, name="other", reason="x", made_at=NOW)
-    return AliasGuard(**{"model": model, "name": "next", "reason": "x", "made_at": NOW, **values})
+    models.AliasGuard.objects.create(model=model, name="other", reason="x", made_at=NOW)
+    return models.AliasGuard(**{"model": model, "name": "next", "reason": "x", "made_at": NOW, **values})
 
 
 def move(**values):
     version = a_version()
-    alias = Alias.objects.create(model=version.model, name="next")
-    return AliasMove(alias=alias, version=version, from_at=NOW, **values)
+    alias = models.Alias.objects.create(model=version.model, name="next")
+    return models.AliasMove(alias=alias, version=version, from_at=NOW, **values)
 
 
 def clock(**values):
-    return RouteClock(at=NOW, **values)
+    return models.RouteClock(at=NOW, **values)
 
 
 @pytest.mark.parametrize(
@@ -119,21 +109,21 @@ def test_a_number_of_a_version_is_given_once_per_model():
 def test_an_alias_is_there_once_per_model():
     model = a_model()
 
-    assert passes(Alias(model=model, name="next"))
-    assert not passes(Alias(model=model, name="next"))
-    assert not passes(Alias(model=model, name="Next"))
+    assert passes(models.Alias(model=model, name="next"))
+    assert not passes(models.Alias(model=model, name="next"))
+    assert not passes(models.Alias(model=model, name="Next"))
 
 
 def test_one_open_move_per_alias():
     first = move()
 
     assert passes(first)
-    assert not passes(AliasMove(alias=first.alias, version=first.version, from_at=NOW))
+    assert not passes(models.AliasMove(alias=first.alias, version=first.version, from_at=NOW))
 
 
 def test_tag_once_per_model():
     model = a_model()
 
-    assert passes(Tag(model=model, name="x"))
-    assert not passes(Tag(model=model, name="x"))
-    assert passes(Tag(model=a_model(), name="x"))
+    assert passes(models.Tag(model=model, name="x"))
+    assert not passes(models.Tag(model=model, name="x"))
+    assert passes(models.Tag(model=a_model(), name="x"))

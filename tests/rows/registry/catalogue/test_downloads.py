@@ -11,16 +11,9 @@ from django.utils import timezone
 
 from registry.access.askers import actor_marked, mark_of
 from registry.access.policies import Right
-from registry.catalogue import artifacts, sending
+from registry.catalogue import artifacts, errors, sending
 from registry.catalogue.byte_ranges import wanted_range
 from registry.catalogue.download_links import Link, read_link, signed
-from registry.catalogue.errors import (
-    ArtifactDamaged,
-    BadLink,
-    DownloadsBusy,
-    LinkExpired,
-    RangeNotSatisfiable,
-)
 from registry.catalogue.sending import OpenArtifact
 from registry.catalogue.services import export_artifact, make_download_link
 from registry.errors import ArtifactMissing, Conflict, Invalid, NotAllowed
@@ -57,29 +50,29 @@ class TestLinks:
 
         assert len(changed) > 8 * len(text)
         for wrong in {*changed, *(text[:-cut] for cut in (1, 5, 40))}:
-            with pytest.raises(BadLink):
+            with pytest.raises(errors.BadLink):
                 read_link(wrong)
 
     @pytest.mark.parametrize("wrong", ["", ".", "x", "a.b", "é.é", "\udcff.x", "." * 9999])
     def test_what_nobody_signed_is_refused(self, wrong):
-        with pytest.raises(BadLink):
+        with pytest.raises(errors.BadLink):
             read_link(wrong)
 
     def test_one_signature_does_not_fit_another_version(self):
         mine, other = (signed(Link(number, "user:1", in_a_minute().expires_at)) for number in (1, 2))
 
-        with pytest.raises(BadLink):
+        with pytest.raises(errors.BadLink):
             read_link(other.rpartition(".")[0] + "." + mine.rpartition(".")[2])
 
     def test_a_link_ends(self):
-        with pytest.raises(LinkExpired):
+        with pytest.raises(errors.LinkExpired):
             read_link(signed(Link(7, "user:1", int(timezone.now().timestamp()))))
 
     def test_another_secret_signs_another_link(self, settings):
         text = signed(in_a_minute())
         settings.SECRET_KEY = "another"
 
-        with pytest.raises(BadLink):
+        with pytest.raises(errors.BadLink):
             read_link(text)
 
 
@@ -121,7 +114,7 @@ def test_what_is_no_single_range_is_ignored(header):
     ("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-1", 0)]
 )
 def test_a_range_behind_the_end_is_refused(header, size):
-    with pytest.raises(RangeNotSatisfiable):
+    with pytest.raises(errors.RangeNotSatisfiable):
         wanted_range(header, size)
 
 
@@ -189,12 +182,12 @@ class TestSending:
     def test_no_more_at_once_than_there_are_places(self, version):
         first, second = opened(version), opened(version)
 
-        with pytest.raises(DownloadsBusy) as refused:
+        with pytest.raises(errors.DownloadsBusy) as refused:
             opened(version)
         assert refused.value.retryable
         first.close(), first.close()  # twice is once
         third = opened(version)
-        with pytest.raises(DownloadsBusy):
+        with pytest.raises(errors.DownloadsBusy):
             opened(version)
         second.close(), third.close()
 
@@ -211,8 +204,8 @@ class TestSending:
         ("damage", "error"),
         [
             (lambda path: path.unlink(), ArtifactMissing),
-            (lambda path: path.write_bytes(CONTENT[:-1]), ArtifactDamaged),
-            (lambda path: path.write_bytes(CONTENT + b"x"), ArtifactDamaged),
+            (lambda path: path.write_bytes(CONTENT[:-1]), errors.ArtifactDamaged),
+            (lambda path: path.write_bytes(CONTENT + b"x"), errors.ArtifactDamaged),
         ],
         ids=["missing", "short", "long"],
     )
@@ -232,7 +225,7 @@ class TestSending:
         with artifacts.path_of(version.artifact.sha256).open("r+b") as stored:
             stored.truncate(5)
 
-        with pytest.raises(ArtifactDamaged):
+        with pytest.raises(errors.ArtifactDamaged):
             b"".join(file)
 
         file.close()
@@ -276,7 +269,7 @@ class TestExport:
         out = tmp_path / "out"
         out.mkdir()
 
-        with pytest.raises(ArtifactDamaged):
+        with pytest.raises(errors.ArtifactDamaged):
             export_artifact(version=version, path=out, by=an_actor())
 
         assert list(out.iterdir()) == []

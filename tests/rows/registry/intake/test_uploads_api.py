@@ -8,6 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from registry.access.policies import Role
+from registry.catalogue.models import Model
 from registry.intake import parts, reading
 from registry.intake.models import Upload
 from registry.intake.services import MAX_PART_BYTES
@@ -36,8 +37,9 @@ def test_the_whole_way(api):
     first = put(api, path, CONTENT[:7000])
     asked = api.get(path)
     second = put(api, path, CONTENT[7000:], 7000)
-    done = api.post(f"{path}/complete", {"model": "fresh", "new_model": {"title": "Fresh"}})
-    again = api.post(f"{path}/complete", {"model": "fresh", "new_model": {"title": "Fresh"}})
+    new = {"title": "Fresh", "task": "classification"}
+    body = {"model": "fresh", "new_model": new, "task_config": {"labels": ["a", "b"], "scores": "logits"}}
+    done, again = (api.post(f"{path}/complete", body) for _ in range(2))
 
     assert path == f"{V1}/uploads/{begun.json()['id']}"
     assert (first.status_code, first.json()["offset"], asked.json()["offset"]) == (200, 7000, 7000)
@@ -45,6 +47,7 @@ def test_the_whole_way(api):
     assert (done.status_code, done["Location"]) == (201, f"{V1}/models/fresh/versions/1")
     assert (done.json()["model"], done.json()["number"], done.json()["status"]) == ("fresh", 1, "uploaded")
     assert again.json()["number"] == 1
+    assert Model.objects.values_list("slug", "title", "task").get() == ("fresh", "Fresh", "classification")
     shown = api.get(path).json()
     assert (shown["status"], shown["model"], shown["version"]) == ("complete", "fresh", 1)
 

@@ -1,6 +1,7 @@
 """From asking for a check to its end, and what is refused on the way."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
@@ -17,6 +18,12 @@ from registry.traffic.models import Split
 from tests.support.factories import SIGNATURE, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def committed(django_capture_on_commit_callbacks):
+    """Do at the end of a `with` what waits for the commit."""
+    return partial(django_capture_on_commit_callbacks, execute=True)
 
 
 @pytest.fixture
@@ -50,10 +57,10 @@ def status_of(version):
     return Version.objects.get(pk=version.pk).status
 
 
-def test_who_asks_gets_a_check_sent_and_is_remembered(sent, django_capture_on_commit_callbacks):
+def test_who_asks_gets_a_check_sent_and_is_remembered(sent, committed):
     version = an_uploaded_version()
 
-    with django_capture_on_commit_callbacks(execute=True):
+    with committed():
         services.ask_check(version=version, by=an_actor())
 
     assert sent == [version.pk]
@@ -179,8 +186,8 @@ class TestFailedVersion:
         end(run, None)
         return version
 
-    def test_who_asks_gets_it_checked_again(self, failed, sent, django_capture_on_commit_callbacks):
-        with django_capture_on_commit_callbacks(execute=True):
+    def test_who_asks_gets_it_checked_again(self, failed, sent, committed):
+        with committed():
             asked = services.ask_check(version=failed, by=an_actor())
 
         assert (asked.status, asked.failure, sent) == ("checking", "", [failed.pk])
@@ -265,9 +272,10 @@ class TestSweep:
         return lose(start(an_uploaded_version()))
 
     def test_a_run_whose_worker_went_away_ends_and_may_be_run_again(self, silent):
-        assert services.sweep() == 1
+        assert (services.sweep(), services.sweep()) == (1, 0)
 
         run = newest_run(silent.version)
+        assert AuditRecord.objects.filter(action="give_up_check").count() == 1
         assert (run.state, run.reason) == ("failed", services.WENT_AWAY)
         assert (states(run)["probe"], states(run)["diff"]) == ("failed", "skipped")
         assert start(silent.version).number == 2
@@ -286,23 +294,21 @@ class TestSweep:
 
         assert services.sweep() == 0
 
-    def test_what_no_worker_has_begun_is_asked_for_again(self, sent, django_capture_on_commit_callbacks):
+    def test_what_no_worker_has_begun_is_asked_for_again(self, sent, committed):
         old, _new = an_uploaded_version(), an_uploaded_version()
         Version.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(minutes=6))
 
-        with django_capture_on_commit_callbacks(execute=True):
+        with committed():
             services.sweep()
 
         assert sent == [old.pk]
 
-    def test_a_first_check_whose_worker_was_lost_is_asked_for_again(
-        self, silent, sent, django_capture_on_commit_callbacks
-    ):
-        with django_capture_on_commit_callbacks(execute=True):
+    def test_a_first_check_whose_worker_was_lost_is_asked_for_again(self, silent, sent, committed):
+        with committed():
             services.sweep()
             services.sweep()  # until a worker takes it
         run = start(silent.version, only_unfinished=True)
-        with django_capture_on_commit_callbacks(execute=True):
+        with committed():
             services.sweep()
 
         assert sent == [silent.version_id] * 2
@@ -316,12 +322,10 @@ class TestSweep:
             [],
         )
 
-    def test_a_ready_version_whose_check_was_lost_is_left_to_people(
-        self, sent, django_capture_on_commit_callbacks
-    ):
+    def test_a_ready_version_whose_check_was_lost_is_left_to_people(self, sent, committed):
         run = lose(start(a_version()))
 
-        with django_capture_on_commit_callbacks(execute=True):
+        with committed():
             services.sweep()
 
         assert sent == []
@@ -334,10 +338,10 @@ class TestSweep:
             start(version, only_unfinished=True)
         assert start(version).number == 1
 
-    def test_the_third_worker_that_is_lost_is_the_last(self, sent, django_capture_on_commit_callbacks):
+    def test_the_third_worker_that_is_lost_is_the_last(self, sent, committed):
         version = an_uploaded_version()
 
-        with django_capture_on_commit_callbacks(execute=True):
+        with committed():
             for _ in range(3):
                 lose(start(version))
                 services.sweep()
@@ -373,7 +377,3 @@ class TestSweep:
         services.sweep()
 
         assert status_of(version) == "checking"
-
-    def test_two_sweepers_give_a_run_up_once(self, silent):
-        assert (services.sweep(), services.sweep()) == (1, 0)
-        assert AuditRecord.objects.filter(action="give_up_check").count() == 1
