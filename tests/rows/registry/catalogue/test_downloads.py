@@ -58,22 +58,18 @@ class TestLinks:
         with pytest.raises(errors.BadLink):
             read_link(wrong)
 
-    def test_one_signature_does_not_fit_another_version(self):
-        mine, other = (signed(Link(number, "user:1", in_a_minute().expires_at)) for number in (1, 2))
-
-        with pytest.raises(errors.BadLink):
-            read_link(other.rpartition(".")[0] + "." + mine.rpartition(".")[2])
-
     def test_a_link_ends(self):
         with pytest.raises(errors.LinkExpired):
             read_link(signed(Link(7, "user:1", int(timezone.now().timestamp()))))
 
-    def test_another_secret_signs_another_link(self, settings):
-        text = signed(in_a_minute())
-        settings.SECRET_KEY = "another"
+    def test_a_signature_fits_its_version_and_our_secret(self, settings):
+        mine, other = (signed(Link(number, "user:1", in_a_minute().expires_at)) for number in (1, 2))
 
         with pytest.raises(errors.BadLink):
-            read_link(text)
+            read_link(other.rpartition(".")[0] + "." + mine.rpartition(".")[2])
+        settings.SECRET_KEY = "another"
+        with pytest.raises(errors.BadLink):
+            read_link(mine)
 
 
 @pytest.mark.parametrize(
@@ -92,20 +88,10 @@ def test_one_range_is_understood(header, start, stop):
     assert wanted_range(header, 100) == range(start, stop)
 
 
-NO_RANGES = [
-    "",
-    "bytes",
-    "bytes=",
-    "bytes=-",
-    "bytes=5-2",
-    "bytes=0-1,5-6",
-    "rows=0-1",
-    "bytes=a-b",
-    "bytes=١-٢",
-]
+NO_RANGES = ["bytes", "bytes=", "bytes=-", "bytes=5-2", "bytes=0-1,5-6", "rows=0-1", "bytes=a-b", "bytes=١-٢"]
 
 
-@pytest.mark.parametrize("header", [*NO_RANGES, f"bytes={'9' * 5000}-"])
+@pytest.mark.parametrize("header", ["", *NO_RANGES, f"bytes={'9' * 5000}-"])
 def test_what_is_no_single_range_is_ignored(header):
     assert wanted_range(header, 100) is None
 

@@ -53,14 +53,6 @@ def test_a_guard_is_set_shown_and_taken_away(version, admin, ann):
     assert AuditRecord.objects.order_by("-seq").first().reason == "over"
 
 
-def test_a_client_that_remembers_an_alias_learns_of_its_guard(version, admin, ann):
-    client = signed_in(ann)
-    seen = move(client)["ETag"]
-    admin.put(GUARD, {"people": ["ann"], **WHY}, format="json")
-
-    assert client.get(ALIAS, headers={"If-None-Match": seen}).status_code == 200
-
-
 def test_of_two_who_saw_the_same_guard_the_second_gets_412(version, admin, ann):
     body = {"people": ["ann"], **WHY}
     seen = admin.put(GUARD, body, format="json", headers={"If-Match": '""'})["ETag"]

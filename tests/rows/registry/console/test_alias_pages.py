@@ -202,10 +202,6 @@ def test_guards_of_models_out_of_reach_are_not_there(client, alias, ann):
     assert "fraud" not in client.get(reverse("admin:registry_alias_changelist")).text
 
 
-def test_a_guard_that_is_not_there_cannot_be_taken_away(admin, alias):
-    assert admin.get(guard_page(verb="unguard")).status_code == 404
-
-
 def test_the_forms_offer_exactly_those_who_may_move(alias):
     model = alias.model
     for role in Role:

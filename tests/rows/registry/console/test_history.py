@@ -35,6 +35,12 @@ def _page(client, row, **query):
     return client.get(reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk]), query)
 
 
+def _then(client, model, at):
+    """What the page answers to the question who was live at that moment, and the whole page."""
+    text = _page(client, model, at=at).text
+    return text.partition('class="rh-then"')[2].partition("</table>")[0].partition("<table")[0], text
+
+
 def _moved_back(model, number, *, from_hours, to_hours):
     now = timezone.now()
     Split.objects.filter(model=model, number=number).update(
@@ -59,21 +65,18 @@ def with_a_past():
 def test_who_was_live_is_answered_on_the_page(client, viewer, with_a_past, hours_ago, said):
     at = timezone.now() - timedelta(hours=hours_ago)
 
-    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").text
-
-    answer = text.partition('class="rh-then"')[2].partition("</table>")[0].partition("<table")[0]
-    assert said in answer
+    assert said in _then(client, with_a_past, f"{at:%Y-%m-%dT%H:%M}")[0]
 
 
 def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_past):
     client.cookies["rh_zone"] = "Europe%2FVienna"
     at = (timezone.now() - timedelta(hours=2)).astimezone(VIENNA)
 
-    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").text
+    answer, page = _then(client, with_a_past, f"{at:%Y-%m-%dT%H:%M}")
 
-    assert f"{at:%H:%M}" in text.partition('class="rh-then"')[2].partition("</p>")[0]
-    assert at.tzname() in text
-    assert "v1</b> 100 %" in text.partition('class="rh-then"')[2].partition("<table")[0]
+    assert f"{at:%H:%M}" in answer.partition("</p>")[0]
+    assert "v1</b> 100 %" in answer
+    assert at.tzname() in page
 
 
 @pytest.mark.parametrize(
@@ -103,9 +106,7 @@ def test_a_stop_is_told_with_its_text(client, viewer):
     model = a_live_model(100)
     stop_model(model=model, text="smoke from the stack", by=an_actor())
 
-    text = _page(client, model, at=timezone.now().isoformat()).text
-
-    assert "smoke from the stack" in text.partition('class="rh-then"')[2].partition("</p>")[0]
+    assert "smoke from the stack" in _then(client, model, timezone.now().isoformat())[0]
 
 
 def test_an_unknown_zone_is_utc(client, viewer):

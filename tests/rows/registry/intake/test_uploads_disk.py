@@ -16,7 +16,7 @@ from registry.intake.models import Upload
 from registry.intake.services import MAX_PART_BYTES, begin_upload, write_part
 from registry.intake.services.beginning import MOST_OPEN, RESERVE_BYTES
 from registry.intake.transitions import Status
-from tests.support.factories import a_key, an_actor
+from tests.support.factories import an_actor
 
 pytestmark = pytest.mark.django_db
 MIB = 2**20
@@ -89,8 +89,7 @@ def test_a_disk_that_fills_up_on_the_way_gets_everything_back(small_disk, monkey
     assert not Version.objects.exists()
 
 
-def test_room_that_was_promised_is_not_promised_again(settings, tmp_path, monkeypatch):
-    settings.DATA_DIR = tmp_path
+def test_room_that_was_promised_is_not_promised_again(monkeypatch):
     monkeypatch.setattr(parts, "free_bytes", lambda: RESERVE_BYTES + 150 * MIB)
     begin_upload(size_bytes=FILE, by=an_actor())
 
@@ -98,16 +97,10 @@ def test_room_that_was_promised_is_not_promised_again(settings, tmp_path, monkey
         begin_upload(size_bytes=FILE, by=an_actor())
 
 
-def test_the_answer_is_507(settings, tmp_path, monkeypatch, client):
-    settings.DATA_DIR = tmp_path
+def test_the_answer_is_507(api, monkeypatch):
     monkeypatch.setattr(parts, "free_bytes", lambda: 10 * MIB)
 
-    answer = client.post(
-        "/api/v1/uploads",
-        {"size_bytes": FILE},
-        content_type="application/json",
-        headers={"authorization": f"Bearer {a_key()[1]}"},
-    )
+    answer = api.post("/api/v1/uploads", {"size_bytes": FILE})
 
     assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
     assert "Free some space" in answer.json()["detail"]

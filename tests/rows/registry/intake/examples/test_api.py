@@ -125,16 +125,15 @@ class TestBodies:
         assert len(next(bodies.lines_of(pieces()))) == 12
         assert len(read) == 2
 
-    def test_a_body_that_ends_early_is_refused(self):
+    @pytest.mark.parametrize("error", [None, OSError], ids=["too short", "hung up"])
+    def test_a_body_that_ends_early_is_refused(self, error):
+        def read(_size):
+            if error:
+                raise error
+            return b""
+
         with pytest.raises(Exception, match="5 bytes early"):
-            list(bodies.pieces_of(lambda _size: b"", 5))
-
-    def test_a_caller_that_hung_up_is_no_fault_of_ours(self):
-        def hung_up(_size):
-            raise OSError
-
-        with pytest.raises(Exception, match="early"):
-            list(bodies.pieces_of(hung_up, 5))
+            list(bodies.pieces_of(read, 5))
 
 
 class TestCommands:
