@@ -6,7 +6,6 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.access.policies import Role
 from registry.console import checks
 from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS
@@ -22,6 +21,15 @@ def sent(monkeypatch):
     ids = []
     monkeypatch.setattr(dispatch, "_send", lambda version_id, *_: ids.append(version_id))
     return ids
+
+
+@pytest.fixture
+def ask_again(client, django_capture_on_commit_callbacks):
+    def ask(version):
+        with django_capture_on_commit_callbacks(execute=True):
+            return client.post(page_of(version, "check_again"), follow=True)
+
+    return ask
 
 
 def page_of(version, name="change"):
@@ -40,12 +48,15 @@ def start(version):
     return services.start_run(version_id=version.pk, runtime_version="1.23.0", by=an_actor())
 
 
+def end_line(run, step, state="passed", **more):
+    return services.end_line(run=run, step=step, state=state, **more)
+
+
 def end(run, signature=SIGNATURE):
     return services.end_run(run=run, signature=signature, by=an_actor())
 
 
 def test_a_version_without_a_run_says_so(client, viewer):
-
     assert "has not been through the checklist" in text_of(client, a_version())
     assert "No worker has begun yet" in text_of(client, an_uploaded_version())
 
@@ -53,13 +64,13 @@ def test_a_version_without_a_run_says_so(client, viewer):
 def test_a_run_is_told_step_by_step_until_it_ends(client, viewer):
     version = an_uploaded_version()
     run = start(version)
-    services.end_line(run=run, step="gate", state="passed")
+    end_line(run, "gate")
     services.start_line(run=run, step="probe")
 
     running = told(client, version)
     page = text_of(client, version)
     for step in STEPS[1:]:
-        services.end_line(run=run, step=step, state="passed")
+        end_line(run, step)
     end(run)
     ended = told(client, version)
 
@@ -75,15 +86,12 @@ def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, viewer):
     version = an_uploaded_version()
     run = start(version)
     facts = {"size_bytes": 2048, "operators": ["Add", "Gemm"], "is_quantized": False, "load_s": 0.25}
-    services.end_line(run=run, step="gate", state="passed", facts=facts)
-    services.end_line(
-        run=run, step="warmup", state="passed", facts={"profile": PROFILE, "footprint_bytes": 5 * 2**20}
-    )
-    services.end_line(run=run, step="signature", state="passed", facts=SIGNATURE)
-    services.end_line(
-        run=run, step="diff", state="passed", code="breaking", reason="It breaks callers.", advice="Tell them.",
-        facts={"changes": [{"effect": "breaking", "sentence": "The input 'x' is gone."}]},
-    )  # fmt: skip
+    end_line(run, "gate", facts=facts)
+    end_line(run, "warmup", facts={"profile": PROFILE, "footprint_bytes": 5 * 2**20})
+    end_line(run, "signature", facts=SIGNATURE)
+    changes = [{"effect": "breaking", "sentence": "The input 'x' is gone."}]
+    said = {"code": "breaking", "reason": "It breaks callers.", "advice": "Tell them."}
+    end_line(run, "diff", **said, facts={"changes": changes})
     end(run)
 
     page = text_of(client, version)
@@ -114,40 +122,36 @@ def test_what_a_worker_writes_is_escaped(client, viewer):
         "profile": EVIL,
         "inputs": [{"name": EVIL}],
     }
-    services.end_line(run=run, step="gate", state="failed", code="x", reason=EVIL, advice=EVIL, facts=evil)
+    end_line(run, "gate", "failed", code="x", reason=EVIL, advice=EVIL, facts=evil)
     end(run, None)
 
     assert EVIL not in text_of(client, version)
     assert EVIL not in "".join(map(str, told(client, version).values()))
 
 
-def test_an_operator_asks_again_and_the_page_waits(
-    client, signed_in, sent, django_capture_on_commit_callbacks
-):
+def test_an_operator_asks_again_and_the_page_waits(client, operator, sent, ask_again):
     version = a_version()
     end(start(version))
-    person = signed_in(Role.OPERATOR)
     assert "Check again" in text_of(client, version)
 
-    with django_capture_on_commit_callbacks(execute=True):
-        answer = client.post(page_of(version, "check_again"))
+    page = ask_again(version).text
 
-    assert (answer.status_code, sent) == (302, [version.pk])
+    assert f"A worker was asked to check {version}." in page
+    assert sent == [version.pk]
     assert told(client, version)["is_open"] is True
-    assert f"{person.username} asked for a check" in told(client, version)["said"]
+    assert f"{operator.username} asked for a check" in told(client, version)["said"]
     start(version)
     assert "Check 2 runs" in told(client, version)["said"]
 
 
 def test_a_version_that_failed_can_be_checked_again_and_the_page_says_when_that_helps(
-    client, operator, sent, django_capture_on_commit_callbacks
+    client, operator, sent, ask_again
 ):
     version = an_uploaded_version()
     end(start(version), None)
     page = text_of(client, version)
 
-    with django_capture_on_commit_callbacks(execute=True):
-        client.post(page_of(version, "check_again"))
+    ask_again(version)
 
     assert "Check again" in page and "answers nobody until a split names it" in page
     assert sent == [version.pk]
@@ -174,13 +178,11 @@ def test_a_page_does_not_wait_for_ever(client, viewer, monkeypatch):
     assert told(client, version)["is_open"] is False
 
 
-def test_a_refusal_is_said_on_the_page(client, operator):
+def test_a_refusal_is_said_on_the_page(operator, ask_again):
     version = a_version()
     start(version)
 
-    page = client.post(page_of(version, "check_again"), follow=True).text
-
-    assert "is being checked now" in page
+    assert "is being checked now" in ask_again(version).text
 
 
 def test_a_viewer_gets_no_button(client, viewer):
@@ -192,7 +194,7 @@ def test_the_poll_and_the_page_ask_few_queries(client, operator, django_assert_m
     for _ in range(3):
         run = start(version)
         for step in STEPS:
-            services.end_line(run=run, step=step, state="passed", facts={"a": 1})
+            end_line(run, step, facts={"a": 1})
         end(run)
     client.get(page_of(version, "checks"))
 

@@ -4,7 +4,9 @@ import hashlib
 import io
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -44,6 +46,15 @@ def write(upload, content, offset=0, by=None, length=None):
     return write_part(
         upload=upload, offset=offset, length=length, read=io.BytesIO(content).read, by=by or an_actor()
     )
+
+
+def write_from(upload, read, length=3 * 2**20):
+    return write_part(upload=upload, offset=0, length=length, read=read, by=an_actor())
+
+
+def begun(content=CONTENT[:1000]):
+    """An upload of CONTENT of which so much is here."""
+    return write(begin(), content)
 
 
 def whole(content=CONTENT, by=None, **more):
@@ -87,13 +98,13 @@ class TestWriting:
             raise OSError("the line is dead")
 
         with pytest.raises(errors.WrongOffset):
-            write_part(upload=begin(), offset=0, length=len(CONTENT), read=read, by=an_actor())
+            write_from(begin(), read)
 
         assert Upload.objects.get().received_bytes == 1000
 
     @pytest.mark.parametrize("offset", [1, 999, 1001, 2**40], ids=["early", "before", "after", "far"])
     def test_another_offset_is_answered_with_the_right_one(self, offset):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
 
         with pytest.raises(errors.WrongOffset) as told:
             write(upload, CONTENT[:2000], offset)
@@ -102,7 +113,7 @@ class TestWriting:
         assert parts.path_of(upload.pk).read_bytes() == CONTENT[:1000]
 
     def test_a_part_that_is_there_is_answered_like_the_first_time(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         changed = upload.touched_at
 
         again = write(upload, CONTENT[500:1000], 500)
@@ -121,18 +132,15 @@ class TestWriting:
 
     def test_a_writer_is_alone(self):
         upload = begin()
-        said = []
+        coming = iter([CONTENT[: 2**20], b""])
 
         def read(size):
-            if not said:
-                with pytest.raises(errors.UploadInUse) as refusal:
-                    write(upload, CONTENT[:10])
-                said.append(refusal)
-                return CONTENT[:size]
-            return b""
+            with pytest.raises(errors.UploadInUse):
+                write(upload, CONTENT[:10])
+            return next(coming)
 
         with pytest.raises(errors.WrongOffset):
-            write_part(upload=upload, offset=0, length=len(CONTENT), read=read, by=an_actor())
+            write_from(upload, read)
 
         assert Upload.objects.get().received_bytes == 2**20
 
@@ -145,7 +153,7 @@ class TestWriting:
             return b"other bytes"
 
         with pytest.raises(errors.UploadInUse, match="taken this upload over"):
-            write_part(upload=upload, offset=0, length=11, read=read, by=an_actor())
+            write_from(upload, read, 11)
 
         assert parts.path_of(upload.pk).read_bytes() == b"right bytes"
         assert Upload.objects.get().sha256 == hashlib.sha256(b"right bytes").hexdigest()
@@ -160,7 +168,7 @@ class TestWriting:
         assert parts.path_of(upload.pk).read_bytes() == b"0123456789"
 
     def test_bytes_that_are_gone_end_it(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         parts.remove(upload.pk)
 
         with pytest.raises(errors.UploadEnded, match="no longer on this machine"):
@@ -169,7 +177,7 @@ class TestWriting:
         assert Upload.objects.get().status == Status.FAILED
 
     def test_another_process_hashes_from_the_disk(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         digests.drop_digest(upload.pk)
         upload = write(upload, CONTENT[1000:], 1000)
         assert upload.sha256 == ""
@@ -227,9 +235,7 @@ class TestCompleting:
         model = a_model(task="classification")
         config = {"labels": ["a", "b"], "scores": "logits"}
 
-        version = complete_upload(
-            upload=whole(), slug=model.slug, task_config=config, notes="second try", by=an_actor()
-        )
+        version = complete(whole(), model.slug, None, task_config=config, notes="second try")
 
         upload = Upload.objects.get()
         assert (version.status, version.number, version.notes) == (VersionStatus.UPLOADED, 1, "second try")
@@ -248,21 +254,17 @@ class TestCompleting:
         assert again == first
         assert Version.objects.count() == 1
         with pytest.raises(errors.UploadEnded):
-            complete_upload(upload=upload, slug="other", new_model=NewModel(), by=an_actor())
+            complete(upload, "other")
 
     def test_missing_bytes_are_asked_for(self):
-        upload = write(begin(), CONTENT[:1000])
-
         with pytest.raises(errors.UploadIncomplete) as told:
-            complete(upload)
+            complete(begun())
 
         assert told.value.members == {"offset": 1000}
 
     def test_other_bytes_than_announced_are_refused(self):
-        upload = whole(sha256="0" * 64)
-
         with pytest.raises(errors.HashDiffers):
-            complete(upload)
+            complete(whole(sha256="0" * 64))
 
         assert Upload.objects.get().status == Status.FAILED
         assert left_on_disk() == []
@@ -273,7 +275,7 @@ class TestCompleting:
         place = artifacts.path_of(first.artifact.sha256)
         was = place.stat().st_ino
 
-        second = complete_upload(upload=whole(), slug="m", by=an_actor())
+        second = complete(whole(), "m", None)
 
         assert (second.number, second.artifact) == (2, first.artifact)
         assert place.stat().st_ino == was
@@ -310,7 +312,7 @@ class TestCompleting:
             complete_upload(upload=upload, **given, by=an_actor())
 
         assert Upload.objects.get().is_open
-        assert complete_upload(upload=upload, slug="known", by=an_actor())
+        assert complete(upload, "known", None)
 
     def test_after_a_crash_between_store_and_database_it_is_completed(self, monkeypatch):
         from registry.intake.services import completing
@@ -343,10 +345,10 @@ class TestCompleting:
         upload = whole(by=by)
 
         with pytest.raises(NotFound):
-            complete_upload(upload=upload, slug=hidden.slug, by=by)
+            complete(upload, hidden.slug, None, by)
         with pytest.raises(NotAllowed):
-            complete_upload(upload=upload, slug="fresh", new_model=NewModel(), by=by)
-        assert complete_upload(upload=upload, slug=mine.slug, by=by).model == mine
+            complete(upload, "fresh", by=by)
+        assert complete(upload, mine.slug, None, by).model == mine
 
 
 class TestOwnership:
@@ -357,7 +359,7 @@ class TestOwnership:
         with pytest.raises(NotFound):
             write(upload, CONTENT, by=other)
         with pytest.raises(NotFound):
-            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=other)
+            complete(upload, by=other)
 
     def test_only_who_may_write_everywhere_ends_anothers(self):
         model = a_model()
@@ -372,7 +374,7 @@ class TestOwnership:
 
 class TestEnding:
     def test_nothing_of_an_abandoned_one_stays_on_the_disk(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         assert len(left_on_disk()) == 1
 
         abandon_upload(upload=upload, by=an_actor())
@@ -391,7 +393,7 @@ class TestEnding:
             return CONTENT[:size]
 
         with pytest.raises(errors.UploadInUse):
-            write_part(upload=upload, offset=0, length=1000, read=read, by=an_actor())
+            write_from(upload, read, 1000)
         assert left_on_disk() == []
 
     def test_a_complete_one_is_not_abandoned(self):
@@ -402,7 +404,7 @@ class TestEnding:
             abandon_upload(upload=upload, by=an_actor())
 
     def test_the_sweep_takes_what_is_silent_and_leaves_what_is_not(self):
-        silent, lively = write(begin(), CONTENT[:10]), write(begin(), CONTENT[:10])
+        silent, lively = begun(CONTENT[:10]), begun(CONTENT[:10])
         Upload.objects.filter(pk=silent.pk).update(touched_at=timezone.now() - timedelta(hours=25))
 
         sweep_uploads()
@@ -412,17 +414,16 @@ class TestEnding:
         assert Upload.objects.get(pk=lively.pk).is_open
 
     def test_the_sweep_takes_strays_that_are_an_hour_old(self):
-        kept = write(begin(), CONTENT[:10])
-        names = {"old": "11111111-1111-4111-8111-111111111111", "new": "22222222-2222-4222-8222-222222222222"}
-        for name in names.values():
-            (parts.folder() / f"{name}.part").write_bytes(b"stray")
-        (parts.folder() / "somebody's file.part").write_bytes(b"not ours")
-        for name in (names["old"], str(kept.pk)):
-            os.utime(parts.folder() / f"{name}.part", (0, 0))
+        kept = begun(CONTENT[:10])
+        old, new, not_ours = parts.path_of(uuid4()), parts.path_of(uuid4()), parts.folder() / "mine.part"
+        for path in (old, new, not_ours):
+            path.write_bytes(b"stray")
+        for path in (old, parts.path_of(kept.pk), not_ours):
+            os.utime(path, (0, 0))
 
         sweep_uploads()
 
-        assert left_on_disk() == sorted(["somebody's file.part", f"{names['new']}.part", f"{kept.pk}.part"])
+        assert left_on_disk() == sorted(["mine.part", new.name, f"{kept.pk}.part"])
 
 
 HOSTILE = [
@@ -459,25 +460,23 @@ def test_names_are_shown_and_never_opened(fresh):
     assert Version.objects.count() == len(HOSTILE)
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_complete_at_once_one_makes_the_version():
     upload = whole()
-    gate, answers = threading.Barrier(2), []
+    gate = threading.Barrier(2)
 
-    def complete_it():
+    def complete_it(_):
         gate.wait()
         try:
-            answers.append(complete(upload).number)
+            return complete(upload).number
         except Conflict as error:
-            answers.append(type(error))
+            return type(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=complete_it) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(complete_it, range(2)))
 
     assert Version.objects.count() == 1
     assert 1 in answers
