@@ -2,8 +2,10 @@
 
 import pytest
 
+from registry.access.policies import Role
 from registry.record import channels
 from registry.record.fetcher import Fetcher
+from tests.support.factories import a_person
 from tests.support.internet import Internet
 
 
@@ -24,3 +26,25 @@ def receiver(monkeypatch):
     monkeypatch.setattr(channels, "default_fetcher", lambda: fetcher)
     yield internet
     internet.close()
+
+
+@pytest.fixture
+def signed_in(client):
+    """Logs a new person in who has these roles."""
+
+    def sign_in(*roles, **more):
+        person = a_person(*roles, **more)
+        client.force_login(person)
+        return person
+
+    return sign_in
+
+
+@pytest.fixture
+def viewer(signed_in):
+    return signed_in(Role.VIEWER)
+
+
+@pytest.fixture
+def operator(signed_in):
+    return signed_in(Role.OPERATOR)

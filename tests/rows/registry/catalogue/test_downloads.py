@@ -159,12 +159,6 @@ class TestSending:
         self.places = threading.BoundedSemaphore(2)
         monkeypatch.setattr(sending, "_places", self.places)
 
-    def test_all_of_it_or_a_part(self, version):
-        whole, part = opened(version), opened(version, range(7, 19))
-
-        assert (b"".join(whole), b"".join(part)) == (CONTENT, CONTENT[7:19])
-        whole.close(), part.close()
-
     def test_no_more_at_once_than_there_are_places(self, version):
         first, second = opened(version), opened(version)
 

@@ -70,16 +70,6 @@ class TestAsking:
         assert told["file_name"] == "demand-v1.onnx"
         assert answer["Cache-Control"] == "no-store"
 
-    @pytest.mark.parametrize("path", [ASK, "/api/v1/models/nothing/versions/1/download"])
-    def test_another_model_is_answered_for_like_none(self, version, path):
-        elsewhere = [a_model("elsewhere").pk]
-
-        by_key = client_with("registry.download", models=elsewhere).post(path)
-        by_person = signed_in(a_person(Role.OPERATOR, models=elsewhere)).post(path)
-
-        assert (by_key.status_code, by_person.status_code) == (404, 404)
-        assert by_key.json()["code"] == "not_found"
-
     def test_one_record_for_each_link_and_none_for_its_uses(self, version):
         client, key = with_key("registry.download")
         url = ask(client)

@@ -1,32 +1,10 @@
-"""Pages of the admin, as somebody who is logged in already: through Django's client, and in Chromium."""
+"""Pages of the admin in Chromium, as somebody who is logged in already."""
 
 import pytest
 
 from registry.access.policies import Role
 from tests.support.browser import chromium, open_page
 from tests.support.factories import a_person
-
-
-@pytest.fixture
-def signed_in(client):
-    """Logs a new person in who has these roles."""
-
-    def sign_in(*roles, **more):
-        person = a_person(*roles, **more)
-        client.force_login(person)
-        return person
-
-    return sign_in
-
-
-@pytest.fixture
-def viewer(signed_in):
-    return signed_in(Role.VIEWER)
-
-
-@pytest.fixture
-def operator(signed_in):
-    return signed_in(Role.OPERATOR)
 
 
 @pytest.fixture(scope="module")

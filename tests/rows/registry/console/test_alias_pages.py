@@ -202,6 +202,7 @@ def test_guards_of_models_out_of_reach_are_not_there(client, alias, ann):
     assert "fraud" not in client.get(reverse("admin:registry_alias_changelist")).text
 
 
+@pytest.mark.both
 def test_the_forms_offer_exactly_those_who_may_move(alias):
     model = alias.model
     for role in Role:

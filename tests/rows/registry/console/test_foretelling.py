@@ -53,6 +53,7 @@ def measured(model, **counts):
     )  # fmt: skip
 
 
+@pytest.mark.both
 def test_stopping_counts_requests_arms_and_keys(foretold, model):
     a_key("predict")
     a_key("predict", models=[model.pk])

@@ -133,6 +133,7 @@ def _who(model):
     return {line.title: (line.people, line.keys) for line in who_may(model)}
 
 
+@pytest.mark.both
 def test_who_may_names_people_and_keys_within_their_reach():
     model, other = a_model(), a_model()
     operator, approver = a_person(Role.OPERATOR).username, a_person(Role.APPROVER).username
@@ -199,6 +200,7 @@ def _checked(version, *, days_ago=0, number=1, state="failed"):
     )  # fmt: skip
 
 
+@pytest.mark.both
 def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, viewer):
     live, plain = a_live_model(100, slug="live-one").versions.get(), a_version(a_model("plain-one"))
     old, mended = a_version(a_model("old-one")), a_version(a_model("mended-one"))

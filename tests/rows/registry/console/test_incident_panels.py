@@ -29,31 +29,33 @@ def shown(client, model):
     return {name: client.get(address).text for name, address in pages(model).items()}
 
 
+def stop(model, why="x"):
+    stop_model(model=model, text=why, by=an_actor())
+
+
+def freeze(model, why="x"):
+    freeze_model(model=model, reason=why, by=an_actor())
+
+
 @pytest.mark.parametrize(
-    ("hold", "words"),
-    [
-        (stop_model, ["fruit is stopped", "by tester", "wrong prices", "Once it is started: version 1 90 %, version 2 10 %"]),
-        (freeze_model, ["fruit is frozen", "by tester", "wrong prices", "It answers as before: version 1 90 %, version 2 10 %"]),
-    ],
+    ("hold", "state", "meanwhile"),
+    [(stop, "is stopped", "Once it is started"), (freeze, "is frozen", "It answers as before")],
     ids=["stopped", "frozen"],
-)  # fmt: skip
-def test_it_says_who_why_and_what_works_meanwhile(client, operator, model, hold, words):
+)
+def test_it_says_who_why_and_what_works_meanwhile(client, operator, model, hold, state, meanwhile):
     assert not any("rh-incident" in page for page in shown(client, model).values())
 
-    hold(model=model, **{"text" if hold is stop_model else "reason": "wrong prices"}, by=an_actor())
+    hold(model, "wrong prices")
 
     for page in shown(client, model).values():
         plain = " ".join(page.replace("</a>", "").split("rh-incident", 1)[1].split())
-        assert all(one in plain for one in words[1:])
-        assert words[0].partition(" ")[2] in plain
+        for words in (state, "by tester", "wrong prices", f"{meanwhile}: version 1 90 %, version 2 10 %"):
+            assert words in plain
 
 
-@pytest.mark.parametrize(("hold", "verb"), [("stopped", "start"), ("frozen", "unfreeze")])
+@pytest.mark.parametrize(("hold", "verb"), [(stop, "start"), (freeze, "unfreeze")])
 def test_its_button_ends_it(client, operator, model, hold, verb):
-    if hold == "stopped":
-        stop_model(model=model, text="x", by=an_actor())
-    else:
-        freeze_model(model=model, reason="x", by=an_actor())
+    hold(model)
     address = reverse(f"admin:registry_model_{verb}", args=[model.pk])
     assert all(address in page for page in shown(client, model).values())
 
@@ -64,7 +66,7 @@ def test_its_button_ends_it(client, operator, model, hold, verb):
 
 
 def test_who_may_not_end_it_sees_it_without_the_button(client, viewer, model):
-    stop_model(model=model, text="wrong prices", by=an_actor())
+    stop(model, "wrong prices")
 
     for page in shown(client, model).values():
         assert "wrong prices" in page
@@ -72,8 +74,8 @@ def test_who_may_not_end_it_sees_it_without_the_button(client, viewer, model):
 
 
 def test_a_frozen_stop_says_what_comes_first(client, operator, model):
-    stop_model(model=model, text="x", by=an_actor())
-    freeze_model(model=model, reason="y", by=an_actor())
+    stop(model, "x")
+    freeze(model)
 
     page = shown(client, model)["home"]
 
@@ -82,7 +84,7 @@ def test_a_frozen_stop_says_what_comes_first(client, operator, model):
 
 
 def test_what_people_wrote_is_text(client, operator, model):
-    stop_model(model=model, text=EVIL, by=an_actor())
+    stop(model, EVIL)
 
     assert not any(EVIL in page for page in shown(client, model).values())
 
@@ -92,9 +94,9 @@ def test_home_shows_the_first_six_and_only_what_one_may_see(
 ):
     others = [a_live_model(100, slug=f"other-{number}") for number in range(8)]
     for one in others:
-        stop_model(model=one, text="down", by=an_actor())
+        stop(one, "down")
     hidden = a_live_model(100, slug="hidden-one")
-    stop_model(model=hidden, text="down", by=an_actor())
+    stop(hidden, "down")
     signed_in(Role.OPERATOR, models=[one.pk for one in (model, *others)])
 
     with django_assert_max_num_queries(40):

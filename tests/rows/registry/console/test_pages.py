@@ -205,6 +205,7 @@ def test_a_version_is_archived_and_brought_back_from_its_page(client, operator):
     assert Version.objects.get(pk=version.pk).status == "ready"
 
 
+@pytest.mark.both
 def test_a_list_page_asks_at_most_fifteen_queries_and_no_full_count(client, viewer):
     for _ in range(12):
         a_live_model(90, 10)

@@ -72,6 +72,7 @@ def left_on_disk():
     return sorted(path.name for path in parts.folder().glob("*"))
 
 
+@pytest.mark.both
 class TestWriting:
     @pytest.mark.parametrize("cut_at", [1, 2**20 - 1, 2**20, 2**20 + 1, len(CONTENT) - 1])
     def test_cut_and_resumed_it_is_the_same_file(self, cut_at):
@@ -372,6 +373,7 @@ class TestOwnership:
         assert Upload.objects.get().status == Status.ABANDONED
 
 
+@pytest.mark.both
 class TestEnding:
     def test_nothing_of_an_abandoned_one_stays_on_the_disk(self):
         upload = begun()

@@ -13,7 +13,7 @@ from registry.intake import reading
 from registry.intake.models import Upload
 from registry.intake.services import MAX_PART_BYTES
 from tests.support.clients import V1, client_with
-from tests.support.factories import a_model, a_person
+from tests.support.factories import a_person
 
 pytestmark = pytest.mark.django_db
 CONTENT = b"not much of a model" * 1000
@@ -127,17 +127,6 @@ def test_a_person_uploads_with_session_and_token():
     assert refused.status_code == 403
     assert answer.json()["offset"] == len(CONTENT)
     assert put(tokenless, path, CONTENT).status_code == 403
-
-
-def test_a_key_for_some_models_uploads_for_these():
-    mine, hidden = a_model("mine"), a_model("hidden")
-    api = client_with(models=[mine.pk])
-    path = begin(api)["Location"]
-    put(api, path, CONTENT)
-
-    assert api.post(f"{path}/complete", {"model": hidden.slug}).status_code == 404
-    assert api.post(f"{path}/complete", {"model": "new", "new_model": {}}).status_code == 403
-    assert api.post(f"{path}/complete", {"model": mine.slug}).status_code == 201
 
 
 def test_too_many_at_once_are_told_so_before_a_byte_is_read(api, monkeypatch):

@@ -70,6 +70,7 @@ def test_a_file_that_does_not_fit_is_refused_before_it_comes(small_disk, monkeyp
     assert files_in(small_disk) == []
 
 
+@pytest.mark.both
 def test_a_disk_that_fills_up_on_the_way_gets_everything_back(small_disk, monkeypatch):
     monkeypatch.setattr(parts, "free_bytes", lambda: 2**40)  # somebody else took the room meanwhile
     part = bytes(MAX_PART_BYTES)

@@ -247,6 +247,7 @@ class TestLines:
         with pytest.raises(Invalid):
             end_line(run, "gate", "waiting")
 
+    @pytest.mark.both
     def test_what_no_database_keeps_is_made_to_fit(self, run):
         facts = {"name\0": ["\ud800", float("nan"), float("inf"), 1, None, True, {"deep": (1, b"x")}]}
 
@@ -255,18 +256,12 @@ class TestLines:
         assert line.facts == {"name\ufffd": ["?", "nan", "inf", 1, None, True, {"deep": [1, "b'x'"]}]}
         assert len(line.reason) == 500
 
-    def test_progress_is_seen_while_a_step_runs(self, run):
-        services.start_line(run=run, step="golden")
-
-        services.note_progress(run=run, step="golden", facts={"rows": 10})
-
-        assert run.lines.get(step="golden").facts == {"rows": 10}
-
     def test_a_line_skipped_without_a_beginning_took_no_time(self, run):
         assert end_line(run, "golden", "skipped").seconds is None
         assert end_line(run, "gate").seconds == 0
 
 
+@pytest.mark.both
 class TestSweep:
     @pytest.fixture
     def silent(self, run):

@@ -190,6 +190,7 @@ class TestGoldenSets:
             put(a_model(), lines(ROW, ROW))
 
 
+@pytest.mark.both
 class TestResults:
     def test_a_result_is_kept_once_and_replaced_when_measured_again(self):
         version = a_version()
