@@ -37,10 +37,8 @@ def test_an_edit_of_what_somebody_else_changed_is_412(api):
 
 
 def test_a_models_limits_are_shown_and_changed_all_at_once(api):
-    path, nothing = (
-        f"{V1}/models/{a_model().slug}",
-        {"rate_per_minute": None, "concurrency": None, "exact": False},
-    )
+    path = f"{V1}/models/{a_model().slug}"
+    nothing = {"rate_per_minute": None, "concurrency": None, "exact": False}
     assert api.get(path).json()["limits"] == nothing
 
     for limits in ({"rate_per_minute": 600, "exact": True}, {"concurrency": 8}, {}, None):
@@ -51,9 +49,8 @@ def test_a_models_limits_are_shown_and_changed_all_at_once(api):
 
 
 def test_the_same_post_with_a_key_is_carried_out_once(api):
-    answers = [
-        api.post(f"{V1}/models", {"slug": "fraud"}, headers={"Idempotency-Key": '"one"'}) for _ in range(2)
-    ]
+    headers = {"Idempotency-Key": '"one"'}
+    answers = [api.post(f"{V1}/models", {"slug": "fraud"}, headers=headers) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [201, 201]
     assert api.post(f"{V1}/models", {"slug": "fraud"}).status_code == 409
@@ -108,12 +105,8 @@ def test_serving_settings_are_changed_against_their_etag(api):
     path = f"{V1}/models/{a_version().model.slug}/versions/1/serving"
     seen = api.get(path)
 
-    first, second = (
-        api.patch(
-            path, {"values": {"max_batch_rows": rows}, "reason": "x"}, headers={"If-Match": seen["ETag"]}
-        )
-        for rows in (8, 9)
-    )
+    change = {"values": {"max_batch_rows": 8}, "reason": "x"}
+    first, second = (api.patch(path, change, headers={"If-Match": seen["ETag"]}) for _ in range(2))
 
     assert (first.status_code, first.json()["revision"], second.status_code) == (200, 2, 412)
     assert api.get(path).json()["values"]["max_batch_rows"] == 8

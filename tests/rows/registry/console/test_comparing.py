@@ -1,14 +1,20 @@
 """Two versions side by side."""
 
-import json
-
 import pytest
 from django.urls import reverse
 
 from registry.catalogue import artifacts, services
 from registry.intake.checklist.services import end_line, end_run, start_run
-from registry.intake.examples.services import put_golden_set, record_golden_result
-from tests.support.factories import SIGNATURE, a_live_model, a_model, a_version, an_actor, an_uploaded_version
+from tests.support.factories import (
+    SIGNATURE,
+    a_golden_result,
+    a_golden_set,
+    a_live_model,
+    a_model,
+    a_version,
+    an_actor,
+    an_uploaded_version,
+)
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
@@ -26,18 +32,13 @@ def checked(version, profile):
     end_run(run=run, signature=SIGNATURE, by=an_actor())
 
 
-def a_golden_set(model, rows):
-    lines = [json.dumps({"inputs": {"x": [number, EVIL]}, "label": "cat"}).encode() for number in range(rows)]
-    return put_golden_set(
-        model=model, lines=lines, metric="accuracy", floor=None, margin=None, reason="x", by=an_actor()
-    )
+def a_set_of(model, rows):
+    return a_golden_set(model, *({"inputs": {"x": [row, EVIL]}, "label": "cat"} for row in range(rows)))
 
 
 def measured(version, golden_set, wrong):
-    record_golden_result(
-        version=version, golden_set=golden_set, value=0.5, rows=golden_set.rows, by=an_actor(),
-        wrong=[{"row": row, "expected": "cat", "got": EVIL} for row in wrong],
-    )  # fmt: skip
+    answers = [{"row": row, "expected": "cat", "got": EVIL} for row in wrong]
+    a_golden_result(version, golden_set, 0.5, answers)
 
 
 def test_an_only_version_has_nothing_beside_it(client, viewer):
@@ -71,9 +72,8 @@ def test_signatures_speed_and_properties(client, viewer):
     first = an_uploaded_version(model, notes=EVIL)
     checked(first, [[1, 1.0], [8, 3.0]])
     second = services.start_check(version=an_uploaded_version(model), by=an_actor())
-    services.pass_check(
-        version=second, signature={"inputs": [], "outputs": SIGNATURE["outputs"]}, by=an_actor()
-    )
+    signature = {"inputs": [], "outputs": SIGNATURE["outputs"]}
+    services.pass_check(version=second, signature=signature, by=an_actor())
     checked(second, [[1, 2.0], [8, 5.0]])
 
     page = shown(client, second)
@@ -115,7 +115,7 @@ def test_a_version_that_was_not_checked_is_compared_as_far_as_it_goes(client, vi
 def test_disagreements_come_page_by_page_with_their_inputs(client, viewer, django_assert_max_num_queries):
     model = a_live_model(100)
     second = a_version(model)
-    golden_set = a_golden_set(model, 40)
+    golden_set = a_set_of(model, 40)
     measured(model.versions.get(number=1), golden_set, range(1, 31))
     measured(second, golden_set, [40])
 
@@ -134,7 +134,7 @@ def test_disagreements_come_page_by_page_with_their_inputs(client, viewer, djang
 def test_without_the_file_the_answers_are_shown_all_the_same(client, viewer):
     model = a_live_model(100)
     second = a_version(model)
-    golden_set = a_golden_set(model, 2)
+    golden_set = a_set_of(model, 2)
     measured(model.versions.get(number=1), golden_set, [1])
     measured(second, golden_set, [])
     artifacts.path_of(golden_set.sha256).unlink()

@@ -6,8 +6,7 @@ from django.urls import reverse
 
 from registry.console import golden
 from registry.intake.examples.models import GoldenSet
-from registry.intake.examples.services import put_golden_set, record_golden_result
-from tests.support.factories import a_live_model, a_model, a_version, an_actor
+from tests.support.factories import a_golden_result, a_golden_set, a_live_model, a_model, a_version
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
@@ -21,11 +20,6 @@ def page_of(model, name="change"):
 def filled(content=ROW, **more):
     file = SimpleUploadedFile("rows.jsonl", content)
     return {"file": file, "metric": "accuracy", "floor": "0.8", "margin": "", "reason": "first", **more}
-
-
-def a_golden_set(model, **more):
-    given = {"metric": "accuracy", "floor": 0.8, "margin": 0.05, "reason": "x", **more}
-    return put_golden_set(model=model, lines=[ROW], by=an_actor(), **given)
 
 
 def test_a_set_is_put_from_the_page(client, operator):
@@ -67,11 +61,9 @@ def test_a_large_file_goes_elsewhere(client, operator, monkeypatch):
 def test_results_are_shown_beside_what_is_demanded(client, viewer):
     model = a_live_model(100)
     a_version(model)
-    golden_set = a_golden_set(model, reason=EVIL)
+    golden_set = a_golden_set(model, floor=0.8, margin=0.05, reason=EVIL)
     for version, value in zip(model.versions.order_by("number"), (0.95, 0.85), strict=True):
-        record_golden_result(
-            version=version, golden_set=golden_set, value=value, rows=1, wrong=[], by=an_actor()
-        )
+        a_golden_result(version, golden_set, value)
 
     page = client.get(page_of(model)).text
 
@@ -88,9 +80,7 @@ def test_the_page_asks_the_same_however_many_results(client, operator, django_as
     model = a_live_model(100)
     golden_set = a_golden_set(model)
     for _ in range(12):
-        record_golden_result(
-            version=a_version(model), golden_set=golden_set, value=0.9, rows=1, wrong=[], by=an_actor()
-        )
+        a_golden_result(a_version(model), golden_set, 0.9)
     client.get(page_of(model))
 
     with django_assert_max_num_queries(38):

@@ -5,8 +5,7 @@ from django.core.management import CommandError, call_command
 
 from registry.intake.examples import bodies, rows
 from registry.intake.examples.models import ConformanceExample, GoldenSet
-from registry.intake.examples.services import record_golden_result
-from tests.support.factories import a_model, a_version, an_actor, an_uploaded_version
+from tests.support.factories import a_golden_result, a_model, a_version, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
 EXAMPLE = {"inputs": {"x": [[1, 2.5]]}, "expected": {"y": [0.5]}}
@@ -91,16 +90,14 @@ class TestResults:
     def test_they_are_listed_by_version(self, api):
         version = a_version()
         put(api, version.model)
-        record_golden_result(
-            version=version, golden_set=GoldenSet.objects.get(), value=0.5, rows=2,
-            wrong=[{"row": 2, "expected": "dog", "got": "cat"}], by=an_actor(),
-        )  # fmt: skip
+        wrong = [{"row": 2, "expected": "dog", "got": "cat"}]
+        a_golden_result(version, GoldenSet.objects.get(), 0.5, wrong)
         path = of(version.model, "golden-results")
 
         (result,) = api.get(path, {"version": 1}).json()["results"]
 
         assert (result["version"], result["golden_set"], result["value"]) == (1, 1, 0.5)
-        assert result["wrong"] == [{"row": 2, "expected": "dog", "got": "cat"}]
+        assert result["wrong"] == wrong
         assert api.get(path, {"version": 2}).json()["results"] == []
         assert api.get(path, {"versoin": 2}).status_code == 422
 
