@@ -22,8 +22,8 @@ def visit(browser, live_server, client):
     session = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": url}
     opened = []
 
-    def go(path, *, without=""):
-        page, complaints = open_page(browser)
+    def go(path, *, without="", **more):
+        page, complaints = open_page(browser, **more)
         opened.append((page, complaints))
         page.context.add_cookies([session])
         if without:
