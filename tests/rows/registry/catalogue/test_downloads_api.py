@@ -250,36 +250,25 @@ class TestPlaces:
 
 
 class TestPage:
-    @pytest.fixture
-    def pages(self, version):
-        return (
-            reverse("admin:registry_version_change", args=[version.pk]),
-            reverse("admin:registry_version_download", args=[version.pk]),
-        )
+    def address(self, version, verb="change"):
+        return reverse(f"admin:registry_version_{verb}", args=[version.pk])
 
-    def test_the_button_leads_to_the_file(self, client, version, pages):
-        page, button = pages
-        client.force_login(a_person(Role.OPERATOR))
-
-        shown = client.get(page).content.decode()
-        answer = client.post(button)
+    def test_the_button_leads_to_the_file(self, client, operator, version):
+        shown = client.get(self.address(version)).text
+        answer = client.post(self.address(version, "download"))
 
         assert "Download the file" in shown
         assert version.artifact.sha256 in shown
         assert (answer.status_code, client.get(answer["Location"]).getvalue()) == (302, CONTENT)
         assert AuditRecord.objects.get(action="make_download_link").source == "admin"
 
-    def test_who_may_not_sees_no_button(self, client, pages):
-        client.force_login(a_person(Role.VIEWER))
+    def test_who_may_not_sees_no_button(self, client, viewer, version):
+        assert "Download the file" not in client.get(self.address(version)).text
 
-        assert "Download the file" not in client.get(pages[0]).content.decode()
-
-    def test_a_missing_file_is_told_on_the_page(self, client, version, pages):
-        page, button = pages
-        client.force_login(a_person(Role.OPERATOR))
+    def test_a_missing_file_is_told_on_the_page(self, client, operator, version):
         artifacts.path_of(version.artifact.sha256).unlink()
 
-        answer = client.post(button, follow=True)
+        answer = client.post(self.address(version, "download"), follow=True)
 
-        assert answer.redirect_chain == [(page, 302)]
-        assert "is not in the store" in answer.content.decode()
+        assert answer.redirect_chain == [(self.address(version), 302)]
+        assert "is not in the store" in answer.text
