@@ -21,10 +21,10 @@ def chromium():
         browser.close()
 
 
-def open_page(browser, *, theme="light", size="wide"):
+def open_page(browser, *, theme="light", size="wide", **more):
     """A page of its own context, and the list of what went wrong in it."""
     width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, **more)
     page = context.new_page()
     complaints = []
     page.on(

@@ -1,6 +1,7 @@
 """Makes rows for tests, through the services, so that what tests see is what the product makes."""
 
 import itertools
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ from registry.access.policies import EVERY_RIGHT
 from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
+from registry.intake.examples import services as examples
+from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.record.actors import Actor, Source
 from registry.traffic import services as traffic
 from registry.traffic.models import Split
@@ -95,6 +98,19 @@ def a_live_model(*shares: int, slug: str | None = None) -> Model:
         a_version(model)
     a_split(model, *shares)
     return Model.objects.get(pk=model.pk)
+
+
+def a_golden_set(model: Model, *rows: dict[str, Any], **more: Any) -> GoldenSet:
+    """A golden set of these rows, of one where none is named, that demands nothing unless said otherwise."""
+    lines = [json.dumps(row).encode() for row in rows or ({"inputs": {"x": [1, 2]}, "label": "cat"},)]
+    demands = {"metric": "accuracy", "floor": None, "margin": None, "reason": "because", **more}
+    return examples.put_golden_set(model=model, lines=lines, by=an_actor(), **demands)
+
+
+def a_golden_result(version: Version, golden_set: GoldenSet, value: float, wrong: Any = ()) -> GoldenResult:
+    return examples.record_golden_result(
+        version=version, golden_set=golden_set, value=value, rows=golden_set.rows, wrong=wrong, by=an_actor()
+    )
 
 
 def seconds(count: float) -> timedelta:

@@ -1,9 +1,8 @@
 import pytest
 
-from registry.access.policies import Right
 from registry.catalogue.models import Alias
 from registry.catalogue.services import move_alias, retire_alias
-from registry.errors import Invalid, NotAllowed, NotFound, StaleState, VersionNotReady
+from registry.errors import Invalid, NotFound, StaleState, VersionNotReady
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model, a_version, an_actor, an_uploaded_version
 
@@ -80,11 +79,3 @@ def test_of_two_who_saw_the_same_alias_the_second_is_told():
 
     with pytest.raises(StaleState):
         moved(first, expected_revision=seen)
-
-
-def test_moving_needs_its_right():
-    version = a_version()
-
-    with pytest.raises(NotAllowed):
-        moved(version, by=an_actor(Right.READ, Right.WRITE))
-    assert moved(version, by=an_actor(Right.MOVE_ALIAS)).version == version

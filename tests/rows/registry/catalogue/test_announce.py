@@ -6,7 +6,7 @@ from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import Model, RouteClock
 from tests.support.factories import a_model, seconds
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 def test_numbers_and_moments_go_up_and_mark_their_model():

@@ -3,164 +3,127 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from registry.catalogue.models import (
-    Alias,
-    AliasGuard,
-    AliasMove,
-    Artifact,
-    Model,
-    RouteClock,
-    ServingSettings,
-    Tag,
-    Version,
-)
+from registry.catalogue import models
+from tests.support.constraints import passes
 from tests.support.factories import a_model, a_version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 NOW = timezone.now()
+BEFORE = NOW - timedelta(seconds=1)
 
 
-def passes(row) -> bool:
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True
+def artifact(**values):
+    return models.Artifact(**{"sha256": "0" * 64, "size_bytes": 1, **values})
 
 
-@pytest.mark.parametrize(
-    ("sha256", "is_good"),
-    [("0" * 64, True), ("0" * 63, False), ("G" * 64, False), ("A" * 64, False), ("0" * 63 + "\n", False)],
-    ids=["hash", "short", "other letters", "upper case", "newline"],
-)
-def test_artifact_sha256(sha256, is_good):
-    assert passes(Artifact(sha256=sha256, size_bytes=1)) is is_good
+def model(**values):
+    return models.Model(**{"slug": "good", **values})
 
 
-@pytest.mark.parametrize(
-    ("values", "is_good"),
-    [
-        ({}, True),
-        ({"slug": "Bad"}, False),
-        ({"slug": "bad\n"}, False),
-        ({"slug": "../x"}, False),
-        ({"key_source": "field", "key_field": "x"}, True),
-        ({"key_source": "field"}, False),
-        ({"key_field": "x"}, False),
-        ({"salt": ""}, False),
-        ({"task": "poetry"}, False),
-    ],
-    ids=["good", "upper", "newline", "path", "field", "no name", "no field", "no salt", "task"],
-)
-def test_model(values, is_good):
-    assert passes(Model(**{"slug": "good", **values})) is is_good
+def version(**values):
+    return models.Version(**{"model": a_model(), "number": 1, "artifact": a_version().artifact, **values})
 
 
-def test_model_slug_once():
-    assert passes(Model(slug="good"))
-    assert not passes(Model(slug="good"))
+def settings_of_a_version(**values):
+    return models.ServingSettings(version=a_version(), values={}, reason="x", **values)
 
 
-@pytest.mark.parametrize(
-    ("values", "is_good"),
-    [
-        ({}, True),
-        ({"number": 0}, False),
-        ({"status": "ready", "signature": {"inputs": []}}, True),
-        ({"status": "ready"}, False),
-        ({"status": "ready", "signature": {}, "failure": "x"}, False),
-        ({"status": "failed", "failure": "x"}, True),
-        ({"status": "failed"}, False),
-        ({"status": "uploaded", "failure": "x"}, False),
-        ({"status": "checking", "failure": "x"}, False),
-    ],
-)
-def test_version(values, is_good):
-    artifact = a_version().artifact
-
-    assert passes(Version(**{"model": a_model(), "number": 1, "artifact": artifact, **values})) is is_good
+def guard(**values):
+    """Beside a guard of the name `other`."""
+    model = a_model()
+    models.AliasGuard.objects.create(model=model, name="other", reason="x", made_at=NOW)
+    return models.AliasGuard(**{"model": model, "name": "next", "reason": "x", "made_at": NOW, **values})
 
 
-def test_version_number_once_per_model():
+def move(**values):
     version = a_version()
+    alias = models.Alias.objects.create(model=version.model, name="next")
+    return models.AliasMove(alias=alias, version=version, from_at=NOW, **values)
 
-    assert not passes(Version(model=version.model, number=1, artifact=version.artifact))
-    assert passes(Version(model=version.model, number=2, artifact=version.artifact))
+
+def clock(**values):
+    return models.RouteClock(at=NOW, **values)
 
 
 @pytest.mark.parametrize(
-    ("values", "is_good"),
+    ("make", "values", "is_good"),
     [
-        ({"revision": 2, "is_current": False}, True),
-        ({"revision": 2, "is_current": True}, False),
-        ({"revision": 1, "is_current": False}, False),
-        ({"revision": 0, "is_current": False}, False),
+        (artifact, {}, True),
+        (artifact, {"sha256": "0" * 63}, False),
+        (artifact, {"sha256": "G" * 64}, False),
+        (artifact, {"sha256": "A" * 64}, False),
+        (artifact, {"sha256": "0" * 63 + "\n"}, False),
+        (model, {}, True),
+        (model, {"slug": "Bad"}, False),
+        (model, {"slug": "bad\n"}, False),
+        (model, {"slug": "../x"}, False),
+        (model, {"key_source": "field", "key_field": "x"}, True),
+        (model, {"key_source": "field"}, False),
+        (model, {"key_field": "x"}, False),
+        (model, {"salt": ""}, False),
+        (model, {"task": "poetry"}, False),
+        (version, {}, True),
+        (version, {"number": 0}, False),
+        (version, {"status": "ready", "signature": {"inputs": []}}, True),
+        (version, {"status": "ready"}, False),
+        (version, {"status": "ready", "signature": {}, "failure": "x"}, False),
+        (version, {"status": "failed", "failure": "x"}, True),
+        (version, {"status": "failed"}, False),
+        (version, {"status": "uploaded", "failure": "x"}, False),
+        (version, {"status": "checking", "failure": "x"}, False),
+        (settings_of_a_version, {"revision": 2, "is_current": False}, True),
+        (settings_of_a_version, {"revision": 2, "is_current": True}, False),
+        (settings_of_a_version, {"revision": 1, "is_current": False}, False),
+        (settings_of_a_version, {"revision": 0, "is_current": False}, False),
+        (guard, {}, True),
+        (guard, {"name": "other"}, False),
+        (guard, {"name": "Next"}, False),
+        (guard, {"name": "champion"}, False),
+        (guard, {"reason": ""}, False),
+        (move, {"to_at": None}, True),
+        (move, {"to_at": NOW}, True),
+        (move, {"to_at": BEFORE}, False),
+        (clock, {"id": 1}, True),
+        (clock, {"id": 2}, False),
     ],
-    ids=["next", "second current", "revision twice", "revision zero"],
+    ids=lambda value: getattr(value, "__name__", str(value)[:60]),
 )
-def test_serving_settings(values, is_good):
-    assert passes(ServingSettings(version=a_version(), values={}, reason="x", **values)) is is_good
+def test_a_row_by_itself(make, values, is_good):
+    assert passes(make(**values)) is is_good
 
 
-def test_alias():
+def test_a_name_of_a_model_is_given_once():
+    assert passes(model())
+    assert not passes(model())
+
+
+def test_a_number_of_a_version_is_given_once_per_model():
+    first = a_version()
+
+    assert not passes(version(model=first.model))
+    assert passes(version(model=first.model, number=2))
+
+
+def test_an_alias_is_there_once_per_model():
     model = a_model()
 
-    assert passes(Alias(model=model, name="next"))
-    assert not passes(Alias(model=model, name="next"))
-    assert not passes(Alias(model=model, name="Next"))
-
-
-@pytest.mark.parametrize(
-    ("values", "is_good"),
-    [
-        ({}, True),
-        ({"name": "other"}, False),
-        ({"name": "Next"}, False),
-        ({"name": "champion"}, False),
-        ({"reason": ""}, False),
-    ],
-    ids=["good", "twice", "upper", "champion", "no reason"],
-)
-def test_alias_guard(values, is_good):
-    model = a_model()
-    AliasGuard.objects.create(model=model, name="other", reason="x", made_at=NOW)
-
-    guard = AliasGuard(**{"model": model, "name": "next", "reason": "x", "made_at": NOW, **values})
-    assert passes(guard) is is_good
-
-
-@pytest.mark.parametrize(
-    ("to_at", "is_good"),
-    [(None, True), (NOW, True), (NOW - timedelta(seconds=1), False)],
-    ids=["open", "closed", "ends before it begins"],
-)
-def test_alias_move(to_at, is_good):
-    version = a_version()
-    alias = Alias.objects.create(model=version.model, name="next")
-
-    assert passes(AliasMove(alias=alias, version=version, from_at=NOW, to_at=to_at)) is is_good
+    assert passes(models.Alias(model=model, name="next"))
+    assert not passes(models.Alias(model=model, name="next"))
+    assert not passes(models.Alias(model=model, name="Next"))
 
 
 def test_one_open_move_per_alias():
-    version = a_version()
-    alias = Alias.objects.create(model=version.model, name="next")
+    first = move()
 
-    assert passes(AliasMove(alias=alias, version=version, from_at=NOW))
-    assert not passes(AliasMove(alias=alias, version=version, from_at=NOW))
+    assert passes(first)
+    assert not passes(models.AliasMove(alias=first.alias, version=first.version, from_at=NOW))
 
 
 def test_tag_once_per_model():
     model = a_model()
 
-    assert passes(Tag(model=model, name="x"))
-    assert not passes(Tag(model=model, name="x"))
-    assert passes(Tag(model=a_model(), name="x"))
-
-
-def test_the_route_clock_is_one_row():
-    assert passes(RouteClock(id=1, at=NOW))
-    assert not passes(RouteClock(id=2, at=NOW))
+    assert passes(models.Tag(model=model, name="x"))
+    assert not passes(models.Tag(model=model, name="x"))
+    assert passes(models.Tag(model=a_model(), name="x"))

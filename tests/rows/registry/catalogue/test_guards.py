@@ -8,17 +8,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from registry.access.keys import admit, ring
+from registry.access import policies
+from registry.access.keys import admit
 from registry.access.models import ApiKey, KeyScope
-from registry.access.policies import (
-    EVERY_RIGHT,
-    Right,
-    Role,
-    actor_from_key,
-    actor_from_user,
-    command_actor,
-    task_actor,
-)
+from registry.access.policies import EVERY_RIGHT, Right, Role
 from registry.access.services import Person, change_person, revoke_key
 from registry.catalogue.models import Alias, AliasGuard
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
@@ -31,24 +24,17 @@ pytestmark = pytest.mark.django_db
 WHY = {"reason": "why"}
 
 
-@pytest.fixture(autouse=True)
-def fresh_ring():
-    ring.clear()
-    yield
-    ring.clear()
-
-
 @pytest.fixture
 def version():
     return a_version(a_model("fraud"))
 
 
 def person(user):
-    return actor_from_user(user, Source.ADMIN)
+    return policies.actor_from_user(user, Source.ADMIN)
 
 
 def key(text):
-    return actor_from_key(admit(text).principal)
+    return policies.actor_from_key(admit(text).principal)
 
 
 def guarded(model, *people, name="next", keys=(), **more):
@@ -61,41 +47,83 @@ def moved(version, by, name="next"):
 
 def may_move(version, by, name="next"):
     """Whether both verbs let the actor through; nothing is left of what they did."""
-    present = moved(version, command_actor("test"), name)
-    verbs = [
-        lambda: moved(version, by, name),
-        lambda: retire_alias(alias=present, **WHY, by=by),
-    ]
-    let = []
-    for verb in verbs:
-        try:
-            verb()
-        except NotAllowed:
-            let.append(False)
-        else:
-            let.append(True)
+    present = moved(version, policies.command_actor("test"), name)
+    verbs = [lambda: moved(version, by, name), lambda: retire_alias(alias=present, **WHY, by=by)]
+    let = [is_let(verb) for verb in verbs]
     assert let[0] is let[1]
     return let[0]
 
 
-def test_only_the_people_whom_a_guard_names_move_and_retire_the_alias(version):
-    ann, bob = a_person(Role.OPERATOR, username="ann"), a_person(Role.OPERATOR, username="bob")
-    assert may_move(version, person(bob))
+def is_let(verb):
+    try:
+        verb()
+    except NotAllowed:
+        return False
+    return True
 
+
+def test_the_refusal_names_whom_the_guard_names(version):
+    bob = person(a_person(Role.OPERATOR, username="bob"))
+    assert may_move(version, bob)
+
+    guarded(version.model, a_person(Role.OPERATOR, username="ann"))
+
+    with pytest.raises(NotAllowed, match=r"bob may not move fraud@next: it is guarded, and only .*: ann\."):
+        moved(version, bob)
+
+
+def as_superuser(ann, named):
+    root = a_person()
+    root.is_superuser = True
+    root.save()
+    return person(root)
+
+
+def as_a_namesake(ann, named):
+    """A key of another tenant, with the name of the one that may."""
+    namesake, text = a_key(tenant=a_tenant())
+    ApiKey.objects.filter(pk=namesake.pk).update(name=named[0].name)
+    return key(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "is_let"),
+    [
+        (lambda ann, named: person(ann), True),
+        (lambda ann, named: person(a_person(Role.OPERATOR)), False),
+        (lambda ann, named: key(named[1]), True),
+        (lambda ann, named: key(a_key()[1]), False),
+        (as_a_namesake, False),
+        (as_superuser, False),
+        (lambda ann, named: policies.command_actor("move_alias"), True),
+        (lambda ann, named: policies.task_actor("registry.some_task"), False),
+        (lambda ann, named: replace(policies.command_actor("x"), user_id=a_person().pk), False),
+    ],
+    ids=[
+        "a person it names", "another person", "a key it names", "another key", "key of the same name",
+        "superuser", "command", "background task", "person behind a command",
+    ],
+)  # fmt: skip
+def test_who_gets_past_a_guard(version, make, is_let):
+    ann, named = a_person(Role.OPERATOR), a_key()
+    guarded(version.model, ann, keys=[named[0]])
+
+    assert may_move(version, make(ann, named)) is is_let
+
+
+def test_a_person_and_a_key_of_the_same_number_are_two(version):
+    ann = a_person(Role.OPERATOR)
     guarded(version.model, ann)
 
-    assert may_move(version, person(ann))
-    assert not may_move(version, person(bob))
-    with pytest.raises(NotAllowed, match=r"bob may not move fraud@next: it is guarded, and only .*: ann\."):
-        moved(version, person(bob))
+    assert not may_move(version, replace(key(a_key()[1]), key_id=ann.pk))
 
 
 def test_a_guard_holds_for_one_name_of_one_model(version):
-    ann, bob = a_person(Role.OPERATOR), a_person(Role.OPERATOR)
-    guarded(version.model, ann)
+    guarded(version.model, a_person(Role.OPERATOR))
 
-    assert may_move(version, person(bob), "other")
-    assert may_move(a_version(), person(bob), "next")
+    for other in (person(a_person(Role.OPERATOR)), key(a_key()[1])):
+        assert may_move(version, other, "other")
+        assert may_move(a_version(), other, "next")
 
 
 def test_a_guard_stands_before_there_is_an_alias(version):
@@ -107,43 +135,6 @@ def test_a_guard_stands_before_there_is_an_alias(version):
 
     assert not Alias.objects.exists()
     assert moved(version, person(ann)).version == version
-
-
-def test_only_the_keys_whom_a_guard_names_get_past_it(version):
-    (named, named_text), (_, other_text) = a_key(), a_key()
-    guarded(version.model, keys=[named])
-
-    assert may_move(version, key(named_text))
-    assert not may_move(version, key(other_text))
-    assert may_move(version, key(other_text), "other")
-
-
-def test_a_person_and_a_key_of_the_same_number_are_two(version):
-    ann = a_person(Role.OPERATOR)
-    guarded(version.model, ann)
-    text = a_key()[1]
-    twin = replace(key(text), key_id=ann.pk)
-
-    assert not may_move(version, twin)
-
-
-@pytest.mark.parametrize(
-    ("make", "is_let"),
-    [
-        (lambda root: person(root), False),
-        (lambda root: command_actor("move_alias"), True),
-        (lambda root: task_actor("registry.some_task"), False),
-        (lambda root: replace(command_actor("x"), user_id=root.pk), False),
-    ],
-    ids=["superuser", "command", "background task", "person behind a command"],
-)
-def test_who_else_gets_past_a_guard(version, make, is_let):
-    root = a_person()
-    root.is_superuser = True
-    root.save()
-    guarded(version.model, a_person(Role.OPERATOR))
-
-    assert may_move(version, make(root)) is is_let
 
 
 def test_a_guard_gives_nobody_the_right_to_move(version):
@@ -213,20 +204,27 @@ def test_what_is_read_of_an_alias_changes_with_its_guard(version):
     guarded(version.model, a_person(Role.OPERATOR))
 
     with pytest.raises(StaleState, match="changed since you read it"):
-        retire_alias(alias=alias, expected_revision=alias.revision, **WHY, by=command_actor("test"))
+        retire_alias(alias=alias, expected_revision=alias.revision, **WHY, by=policies.command_actor("test"))
 
 
-@pytest.mark.parametrize("verb", ["set", "take away"])
+def unguarded(model, **more):
+    return unguard_alias(model=model, name="next", **{**WHY, "by": an_actor(), **more})
+
+
+def guarded_by_somebody(model, **more):
+    return guarded(model, a_person(Role.OPERATOR), **more)
+
+
+BOTH_VERBS = pytest.mark.parametrize("verb", [guarded_by_somebody, unguarded], ids=["set", "take away"])
+
+
+@BOTH_VERBS
 def test_of_two_who_saw_the_same_guard_the_second_is_told(version, verb):
-    ann = a_person(Role.OPERATOR)
-    seen = guarded(version.model, ann, expected_revision=0).revision
-    guarded(version.model, ann)
+    seen = guarded_by_somebody(version.model, expected_revision=0).revision
+    guarded_by_somebody(version.model)
 
     with pytest.raises(StaleState, match="guard of fraud@next was changed"):
-        if verb == "set":
-            guarded(version.model, ann, expected_revision=seen)
-        else:
-            unguard_alias(model=version.model, name="next", expected_revision=seen, **WHY, by=an_actor())
+        verb(version.model, expected_revision=seen)
 
 
 def _inactive(_model):
@@ -283,22 +281,16 @@ def test_what_cannot_be_guarded(version, name):
     assert not AliasGuard.objects.exists()
 
 
-@pytest.mark.parametrize("verb", ["set", "take away"])
+@BOTH_VERBS
 def test_setting_a_guard_needs_its_right_and_a_reason(version, verb):
-    ann = a_person(Role.OPERATOR)
-    guarded(version.model, ann)
+    guarded_by_somebody(version.model)
     operator = an_actor(*(EVERY_RIGHT - {Right.MANAGE_SETTINGS}))
 
-    def done(**more):
-        if verb == "set":
-            return guarded(version.model, ann, **more)
-        return unguard_alias(model=version.model, name="next", **{**WHY, "by": an_actor(), **more})
-
     with pytest.raises(NotAllowed, match="manage settings"):
-        done(by=operator)
+        verb(version.model, by=operator)
     with pytest.raises(Invalid, match="Say why"):
-        done(reason=" ")
-    done(by=an_actor(Right.MANAGE_SETTINGS))
+        verb(version.model, reason=" ")
+    verb(version.model, by=an_actor(Right.MANAGE_SETTINGS))
 
 
 def run(*words):
@@ -336,12 +328,3 @@ def test_guards_are_set_and_taken_away_by_command(version):
 def test_what_is_wrong_with_a_command_ends_with_a_sentence(version, words, said):
     with pytest.raises(CommandError, match=said):
         run("guard_alias", "fraud", "next", *words, "--reason", "x")
-
-
-def test_a_key_of_another_tenant_is_not_let_through_by_its_name(version):
-    first, _ = a_key(tenant=a_tenant())
-    _, other_text = a_key(tenant=a_tenant())
-    ApiKey.objects.update(name="the same")
-    guarded(version.model, keys=[first])
-
-    assert not may_move(version, key(other_text))

@@ -1,37 +1,16 @@
 import pytest
-from rest_framework.test import APIClient
 
-from registry.access.keys import ring
-from registry.access.models import KeyScope
 from registry.access.policies import Role
 from registry.catalogue.models import AliasGuard
 from registry.record.models import AuditRecord
+from tests.support.clients import V1, by_key, client_with, signed_in
 from tests.support.factories import a_key, a_model, a_person, a_version
 
 pytestmark = pytest.mark.django_db
-V1 = "/api/v1/models"
-ALIAS = f"{V1}/fraud/aliases/next"
+ALIASES = f"{V1}/models/fraud/aliases"
+ALIAS = f"{ALIASES}/next"
 GUARD = f"{ALIAS}/guard"
 WHY = {"reason": "why"}
-
-
-@pytest.fixture(autouse=True)
-def fresh_ring():
-    ring.clear()
-    yield
-    ring.clear()
-
-
-def by_key(text) -> APIClient:
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
-    return client
-
-
-def signed_in(user) -> APIClient:
-    client = APIClient()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture
@@ -67,36 +46,11 @@ def test_a_guard_is_set_shown_and_taken_away(version, admin, ann):
         "model": "fraud", "name": "next", **told, "revision": 1, "made_by": "chief", "made_at": made_at, **WHY,
     }  # fmt: skip
     assert move(reader).json()["guard"] == told
-    assert [row["guard"] for row in reader.get(f"{V1}/fraud/aliases").json()["results"]] == [told]
+    assert [row["guard"] for row in reader.get(f"{ALIASES}").json()["results"]] == [told]
     assert admin.delete(f"{GUARD}?reason=over").status_code == 204
     assert reader.get(GUARD).status_code == 404
     assert reader.get(ALIAS).json()["guard"] is None
     assert AuditRecord.objects.order_by("-seq").first().reason == "over"
-
-
-@pytest.mark.parametrize("who", ["person", "key"])
-def test_whom_the_guard_does_not_name_is_refused_there_and_nowhere_else(version, admin, ann, who):
-    clients = {"person": signed_in(a_person(Role.OPERATOR)), "key": by_key(a_key(KeyScope.WRITE)[1])}
-    named, text = a_key()
-    admin.put(GUARD, {"people": ["ann"], "keys": [named.pk], **WHY}, format="json")
-
-    refused = move(clients[who])
-    assert refused.status_code == 403
-    assert f"only these may: ann, key {named.name}." in refused.json()["detail"]
-    assert move(clients[who], f"{V1}/fraud/aliases/other").status_code == 200
-
-    for client in (signed_in(ann), by_key(text)):
-        assert move(client).status_code == 200
-        assert clients[who].post(f"{ALIAS}/retire", WHY, format="json").status_code == 403
-        assert client.post(f"{ALIAS}/retire", WHY, format="json").status_code == 200
-
-
-def test_a_client_that_remembers_an_alias_learns_of_its_guard(version, admin, ann):
-    client = signed_in(ann)
-    seen = move(client)["ETag"]
-    admin.put(GUARD, {"people": ["ann"], **WHY}, format="json")
-
-    assert client.get(ALIAS, headers={"If-None-Match": seen}).status_code == 200
 
 
 def test_of_two_who_saw_the_same_guard_the_second_gets_412(version, admin, ann):
@@ -115,13 +69,11 @@ def test_of_two_who_saw_the_same_guard_the_second_gets_412(version, admin, ann):
     [
         ({}, "reason"),
         ({"people": ["ghost"]}, "ghost"),
-        ({"people": ["chief"]}, "has no role"),
         ({"keys": [77]}, "77"),
         ({"keys": ["x"]}, "keys"),
         ({"people": ["ann"] * 51}, "50"),
-        ({"people": []}, "at least one"),
     ],
-    ids=["no reason", "nobody of the name", "no right", "no such key", "not a number", "too many", "nobody"],
+    ids=["no reason", "nobody of the name", "no such key", "not a number", "too many"],
 )
 def test_what_is_wrong_with_a_guard_is_said(version, admin, ann, body, said):
     answer = admin.put(GUARD, {**(WHY if body else {}), **body}, format="json")
@@ -131,31 +83,18 @@ def test_what_is_wrong_with_a_guard_is_said(version, admin, ann, body, said):
     assert not AliasGuard.objects.exists()
 
 
-def test_champion_takes_no_guard_and_leaving_takes_a_reason(version, admin, ann):
+def test_taking_a_guard_away_takes_a_reason(version, admin, ann):
     admin.put(GUARD, {"people": ["ann"], **WHY}, format="json")
 
-    champion = admin.put(f"{V1}/fraud/aliases/champion/guard", {"people": ["ann"], **WHY}, format="json")
-
-    assert champion.status_code == 422
     assert admin.delete(GUARD).status_code == 422
     assert AliasGuard.objects.get().name == "next"
-
-
-def test_operators_and_keys_set_no_guards(version, admin, ann):
-    admin.put(GUARD, {"people": ["ann"], **WHY}, format="json")
-    operator, key = signed_in(ann), by_key(a_key()[1])
-
-    for client in (operator, key):
-        assert client.put(GUARD, {"people": ["ann"], **WHY}, format="json").status_code == 403
-        assert client.delete(f"{GUARD}?reason=x").status_code == 403
-    assert AliasGuard.objects.get().revision == 1
 
 
 def test_guards_of_models_out_of_reach_are_not_there(version, admin, ann):
     mine = a_model("mine")
     admin.put(GUARD, {"people": ["ann"], **WHY}, format="json")
     person = signed_in(a_person(Role.OPERATOR, models=[mine.pk]))
-    key = by_key(a_key(models=[mine.pk])[1])
+    key = client_with(models=[mine.pk])
 
     for client in (person, key):
         assert client.get(GUARD).status_code == 404
@@ -167,9 +106,9 @@ def test_lists_of_guarded_aliases_ask_the_same_however_long_they_are(
     version, admin, ann, django_assert_max_num_queries
 ):
     for number in range(8):
-        admin.put(f"{V1}/fraud/aliases/a{number}/guard", {"people": ["ann"], **WHY}, format="json")
-        move(signed_in(ann), f"{V1}/fraud/aliases/a{number}")
-    admin.get(f"{V1}/fraud/aliases")
+        admin.put(f"{ALIASES}/a{number}/guard", {"people": ["ann"], **WHY}, format="json")
+        move(signed_in(ann), f"{ALIASES}/a{number}")
+    admin.get(f"{ALIASES}")
 
     with django_assert_max_num_queries(12):
-        assert len(admin.get(f"{V1}/fraud/aliases").json()["results"]) == 8
+        assert len(admin.get(f"{ALIASES}").json()["results"]) == 8

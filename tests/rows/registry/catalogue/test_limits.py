@@ -7,10 +7,9 @@ from django.core.management import CommandError, call_command
 
 from inference.serving.routes import read_table
 from registry.access.limits import NO_LIMITS, Limits
-from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.catalogue.services import edit_model
-from registry.errors import Invalid, NotAllowed
+from registry.errors import Invalid
 from registry.record.models import AuditRecord
 from tests.support.factories import a_live_model, a_model, an_actor
 
@@ -18,8 +17,8 @@ pytestmark = pytest.mark.django_db
 SOME = Limits(600, 8, is_exact=True)
 
 
-def limit(model, limits, by=None):
-    return edit_model(model=model, changes={"limits": limits}, by=by or an_actor())
+def limit(model, limits):
+    return edit_model(model=model, changes={"limits": limits}, by=an_actor())
 
 
 def test_limits_are_set_recorded_and_kept_by_other_edits():
@@ -59,17 +58,6 @@ def test_what_cannot_be_a_limit_is_refused(limits):
     assert Model.objects.get().limits == NO_LIMITS
 
 
-def test_who_may_not_edit_the_model_may_not_limit_it():
-    model, other = a_model(), a_model()
-
-    for by in (
-        an_actor(*(right for right in Right if right != Right.WRITE)),
-        an_actor(models=frozenset({other.pk})),
-    ):
-        with pytest.raises(NotAllowed):
-            limit(model, SOME, by)
-
-
 class TestCommand:
     def run(self, *words: str) -> str:
         out = StringIO()
@@ -96,9 +84,8 @@ class TestCommand:
             ([], "Name a limit"),
             (["--none", "--concurrency", "2"], "Name a limit"),
             (["--exact"], "needs a rate"),
-            (["--rate-per-minute", "0"], "requests a minute"),
         ],
-        ids=["nothing", "both", "exact alone", "no rate"],
+        ids=["nothing", "both", "exact alone"],
     )
     def test_what_is_wrong_ends_with_a_sentence(self, words, says):
         a_model("fraud")

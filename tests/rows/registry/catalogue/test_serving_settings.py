@@ -1,10 +1,9 @@
 import pytest
 
-from registry.access.policies import Right
 from registry.catalogue.models import ServingSettings
 from registry.catalogue.services import change_serving
 from registry.catalogue.serving_settings import DEFAULTS, NAMES, ServingValues, checked_values
-from registry.errors import Invalid, NotAllowed, StaleState
+from registry.errors import Invalid, StaleState
 from registry.record.models import AuditRecord
 from tests.support.factories import a_version, an_actor
 
@@ -66,11 +65,17 @@ def test_what_can_be_is_taken(changes):
     assert set(values) == set(NAMES)
 
 
+def change(version, expected_revision=None, **changes):
+    return change_serving(
+        version=version, changes=changes, reason="x", expected_revision=expected_revision, by=an_actor()
+    )
+
+
 @pytest.mark.django_db
 def test_a_change_is_a_new_revision_and_the_record_keeps_only_what_changed():
     version = a_version()
 
-    new = change_serving(version=version, changes={"max_batch_rows": 8}, reason="memory", by=an_actor())
+    new = change(version, max_batch_rows=8)
 
     assert (new.revision, new.is_current) == (2, True)
     assert version.serving_settings.get(revision=1).is_current is False
@@ -81,19 +86,9 @@ def test_a_change_is_a_new_revision_and_the_record_keeps_only_what_changed():
 @pytest.mark.django_db
 def test_of_two_who_saw_the_same_settings_the_second_is_told():
     version = a_version()
-    change_serving(
-        version=version, changes={"max_batch_rows": 8}, reason="x", expected_revision=1, by=an_actor()
-    )
+    change(version, expected_revision=1, max_batch_rows=8)
 
     with pytest.raises(StaleState):
-        change_serving(
-            version=version, changes={"max_batch_rows": 9}, reason="x", expected_revision=1, by=an_actor()
-        )
+        change(version, expected_revision=1, max_batch_rows=9)
 
     assert ServingSettings.objects.get(is_current=True).values["max_batch_rows"] == 8
-
-
-@pytest.mark.django_db
-def test_changing_needs_the_right_to_write():
-    with pytest.raises(NotAllowed):
-        change_serving(version=a_version(), changes={}, reason="x", by=an_actor(Right.READ))

@@ -1,19 +1,10 @@
 import pytest
 
 from registry.access.policies import Right
+from registry.catalogue import services
 from registry.catalogue.models import Artifact, Version
-from registry.catalogue.services import (
-    archive_version,
-    fail_check,
-    move_alias,
-    pass_check,
-    register_version,
-    retire_alias,
-    start_check,
-    unarchive_version,
-)
 from registry.catalogue.transitions import ALLOWED, Status
-from registry.errors import Conflict, Invalid, NotAllowed, StaleState
+from registry.errors import Conflict, Invalid, StaleState
 from registry.record.models import AuditRecord, Event
 from tests.support.factories import SIGNATURE, a_file, a_model, a_version, an_actor, an_uploaded_version
 
@@ -46,44 +37,38 @@ def test_a_version_begins_uploaded_with_default_serving_settings_and_a_record():
     assert AuditRecord.objects.first().action == "register_version"
 
 
-def test_a_version_remembers_what_it_was_derived_from():
-    parent = a_version()
-
-    child = an_uploaded_version(parent.model, derived_from=parent)
-
-    assert child.derived_from == parent
-
-
 def test_a_parent_that_the_actor_may_not_see_is_no_parent():
     parent, model = a_version(), a_model()
     limited = an_actor(*Right, models=frozenset({model.pk}))
 
     with pytest.raises(Invalid, match="may not see"):
-        register_version(model=model, file=a_file(), derived_from=parent, by=limited)
+        services.register_version(model=model, file=a_file(), derived_from=parent, by=limited)
 
 
 STEPS = {
-    "start_check": (lambda version: start_check(version=version, by=an_actor()), Status.CHECKING),
-    "pass_check": (
-        lambda version: pass_check(version=version, signature=SIGNATURE, by=an_actor()),
-        Status.READY,
-    ),
-    "fail_check": (lambda version: fail_check(version=version, failure="bad", by=an_actor()), Status.FAILED),
-    "archive": (lambda version: archive_version(version=version, reason="x", by=an_actor()), Status.ARCHIVED),
+    "start_check": (services.start_check, {}, Status.CHECKING),
+    "pass_check": (services.pass_check, {"signature": SIGNATURE}, Status.READY),
+    "fail_check": (services.fail_check, {"failure": "bad"}, Status.FAILED),
+    "archive": (services.archive_version, {"reason": "x"}, Status.ARCHIVED),
 }
+WAYS = {
+    Status.UPLOADED: [],
+    Status.CHECKING: ["start_check"],
+    Status.READY: ["start_check", "pass_check"],
+    Status.FAILED: ["start_check", "fail_check"],
+    Status.ARCHIVED: ["start_check", "pass_check", "archive"],
+}
+
+
+def take(step, version):
+    verb, given, _to = STEPS[step]
+    return verb(version=version, **given, by=an_actor())
 
 
 def a_version_that_is(status):
     version = an_uploaded_version()
-    path = {
-        Status.UPLOADED: [],
-        Status.CHECKING: ["start_check"],
-        Status.READY: ["start_check", "pass_check"],
-        Status.FAILED: ["start_check", "fail_check"],
-        Status.ARCHIVED: ["start_check", "pass_check", "archive"],
-    }[status]
-    for step in path:
-        version = STEPS[step][0](version)
+    for step in WAYS[status]:
+        version = take(step, version)
     return version
 
 
@@ -91,50 +76,44 @@ def a_version_that_is(status):
 @pytest.mark.parametrize("status", Status.values)
 def test_every_move_is_made_exactly_where_the_table_allows_it(status, step):
     version = a_version_that_is(Status(status))
-    make, to = STEPS[step]
+    to = STEPS[step][-1]
     is_back_from_archive = status == Status.ARCHIVED
 
     if to in ALLOWED[Status(status)] and not is_back_from_archive:
-        assert make(version).status == to
+        assert take(step, version).status == to
     elif not is_back_from_archive or to not in ALLOWED[Status.ARCHIVED]:
         with pytest.raises(Conflict):
-            make(version)
+            take(step, version)
         assert Version.objects.get(pk=version.pk).status == status
-
-
-def test_every_state_occurs_in_the_table():
-    reached = {state for following in ALLOWED.values() for state in following} | {Status.UPLOADED}
-
-    assert set(ALLOWED) == set(Status) == reached
 
 
 def test_of_two_who_saw_the_same_state_the_second_is_told():
     version = an_uploaded_version()
     copy = Version.objects.get(pk=version.pk)
-    start_check(version=version, by=an_actor())
+    services.start_check(version=version, by=an_actor())
 
     with pytest.raises(StaleState, match="no longer uploaded"):
-        start_check(version=copy, by=an_actor())
+        services.start_check(version=copy, by=an_actor())
 
 
 @pytest.mark.parametrize(("status", "back"), [(Status.READY, "ready"), (Status.FAILED, "failed")])
 def test_an_archived_version_comes_back_as_what_its_check_had_found(status, back):
-    version = archive_version(version=a_version_that_is(status), reason="x", by=an_actor())
+    version = services.archive_version(version=a_version_that_is(status), reason="x", by=an_actor())
 
-    assert unarchive_version(version=version, reason="y", by=an_actor()).status == back
+    assert services.unarchive_version(version=version, reason="y", by=an_actor()).status == back
 
 
 def test_a_failed_check_says_why_and_tells_people():
     version = a_version_that_is(Status.CHECKING)
 
-    failed = fail_check(version=version, failure="the file does not load", by=an_actor())
+    failed = services.fail_check(version=version, failure="the file does not load", by=an_actor())
 
     assert failed.failure == "the file does not load"
     assert "does not load" in Event.objects.get(kind="check_failed").summary
 
 
 def test_a_failed_version_that_is_checked_again_has_no_failure_any_more_and_the_record_keeps_it():
-    checked = start_check(version=a_version_that_is(Status.FAILED), by=an_actor())
+    checked = services.start_check(version=a_version_that_is(Status.FAILED), by=an_actor())
 
     assert (checked.status, checked.failure) == (Status.CHECKING, "")
     record = AuditRecord.objects.first()
@@ -143,13 +122,13 @@ def test_a_failed_version_that_is_checked_again_has_no_failure_any_more_and_the_
 
 def test_a_version_that_an_alias_names_cannot_be_archived():
     version = a_version()
-    alias = move_alias(model=version.model, name="next", version=version, reason="x", by=an_actor())
+    alias = services.move_alias(model=version.model, name="next", version=version, reason="x", by=an_actor())
 
     with pytest.raises(Conflict, match="@next"):
-        archive_version(version=version, reason="x", by=an_actor())
+        services.archive_version(version=version, reason="x", by=an_actor())
 
-    retire_alias(alias=alias, reason="x", by=an_actor())
-    assert archive_version(version=version, reason="x", by=an_actor()).status == Status.ARCHIVED
+    services.retire_alias(alias=alias, reason="x", by=an_actor())
+    assert services.archive_version(version=version, reason="x", by=an_actor()).status == Status.ARCHIVED
 
 
 def test_a_version_cannot_be_saved_again_or_deleted():
@@ -160,18 +139,3 @@ def test_a_version_cannot_be_saved_again_or_deleted():
         version.save()
     with pytest.raises(Conflict, match="history"):
         version.delete()
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_every_move_needs_the_right_to_write(step):
-    version = a_version_that_is(Status.UPLOADED)
-    reader = an_actor(Right.READ, Right.SET_SPLIT)
-    verbs = {
-        "start_check": lambda: start_check(version=version, by=reader),
-        "pass_check": lambda: pass_check(version=version, signature={}, by=reader),
-        "fail_check": lambda: fail_check(version=version, failure="x", by=reader),
-        "archive": lambda: archive_version(version=version, reason="x", by=reader),
-    }
-
-    with pytest.raises(NotAllowed):
-        verbs[step]()

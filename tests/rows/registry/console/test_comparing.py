@@ -1,19 +1,16 @@
 """Two versions side by side."""
 
-import json
-
 import pytest
 from django.urls import reverse
 
-from registry.access.policies import Role
 from registry.catalogue import artifacts, services
 from registry.intake.checklist.services import end_line, end_run, start_run
-from registry.intake.examples.services import put_golden_set, record_golden_result
 from tests.support.factories import (
     SIGNATURE,
+    a_golden_result,
+    a_golden_set,
     a_live_model,
     a_model,
-    a_person,
     a_version,
     an_actor,
     an_uploaded_version,
@@ -23,16 +20,10 @@ pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
 
 
-@pytest.fixture
-def viewer(client):
-    client.force_login(a_person(Role.VIEWER))
-    return client
-
-
 def shown(client, version, **query):
     answer = client.get(reverse("admin:registry_version_compare", args=[version.pk]), query)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return answer.text
 
 
 def checked(version, profile):
@@ -41,57 +32,51 @@ def checked(version, profile):
     end_run(run=run, signature=SIGNATURE, by=an_actor())
 
 
-def a_golden_set(model, rows):
-    lines = [json.dumps({"inputs": {"x": [number, EVIL]}, "label": "cat"}).encode() for number in range(rows)]
-    return put_golden_set(
-        model=model, lines=lines, metric="accuracy", floor=None, margin=None, reason="x", by=an_actor()
-    )
+def a_set_of(model, rows):
+    return a_golden_set(model, *({"inputs": {"x": [row, EVIL]}, "label": "cat"} for row in range(rows)))
 
 
 def measured(version, golden_set, wrong):
-    record_golden_result(
-        version=version, golden_set=golden_set, value=0.5, rows=golden_set.rows, by=an_actor(),
-        wrong=[{"row": row, "expected": "cat", "got": EVIL} for row in wrong],
-    )  # fmt: skip
+    answers = [{"row": row, "expected": "cat", "got": EVIL} for row in wrong]
+    a_golden_result(version, golden_set, 0.5, answers)
 
 
-def test_an_only_version_has_nothing_beside_it(viewer):
-    assert "has no other version yet" in shown(viewer, a_version())
+def test_an_only_version_has_nothing_beside_it(client, viewer):
+    assert "has no other version yet" in shown(client, a_version())
 
 
-def test_without_a_wish_the_live_version_is_beside_it_else_the_one_before(viewer):
+def test_without_a_wish_the_live_version_is_beside_it_else_the_one_before(client, viewer):
     live = a_live_model(100)
     a_version(live)
     newest, other = a_version(live), a_model()
     first, second = a_version(other), a_version(other)
 
-    assert "beside version 1" in shown(viewer, newest)
-    assert "beside version 1" in shown(viewer, second)
-    assert "beside version 2" in shown(viewer, first)
-    assert "beside version 2" in shown(viewer, newest, **{"with": 2})
+    assert "beside version 1" in shown(client, newest)
+    assert "beside version 1" in shown(client, second)
+    assert "beside version 2" in shown(client, first)
+    assert "beside version 2" in shown(client, newest, **{"with": 2})
 
 
 @pytest.mark.parametrize("wish", ["99", "x", "-1", "9" * 30])
-def test_a_wish_that_cannot_be_met(viewer, wish):
+def test_a_wish_that_cannot_be_met(client, viewer, wish):
     version = a_version()
     a_version(version.model)
 
-    page = shown(viewer, version, **{"with": wish})
+    page = shown(client, version, **{"with": wish})
 
     assert "choose one" in page or "beside version 2" in page
 
 
-def test_signatures_speed_and_properties(viewer):
+def test_signatures_speed_and_properties(client, viewer):
     model = a_model()
     first = an_uploaded_version(model, notes=EVIL)
     checked(first, [[1, 1.0], [8, 3.0]])
     second = services.start_check(version=an_uploaded_version(model), by=an_actor())
-    services.pass_check(
-        version=second, signature={"inputs": [], "outputs": SIGNATURE["outputs"]}, by=an_actor()
-    )
+    signature = {"inputs": [], "outputs": SIGNATURE["outputs"]}
+    services.pass_check(version=second, signature=signature, by=an_actor())
     checked(second, [[1, 2.0], [8, 5.0]])
 
-    page = shown(viewer, second)
+    page = shown(client, second)
 
     for text in ("is gone; callers that send it fail.", "breaking", "2.0 KB", "1.2 KB"):
         assert text in page, text
@@ -99,44 +84,44 @@ def test_signatures_speed_and_properties(viewer):
     assert EVIL not in page
 
 
-def test_a_task_configuration_is_told_in_words(viewer):
+def test_a_task_configuration_is_told_in_words(client, viewer):
     model = a_model(task="classification")
     config = {"labels": ["cat", EVIL], "scores": "logits"}
     first, second = (a_version(model, task_config=config) for _ in range(2))
 
-    page = shown(viewer, second, **{"with": first.number})
+    page = shown(client, second, **{"with": first.number})
 
     assert page.count("labels: cat, &lt;script&gt;alert(1)&lt;/script&gt;; scores: logits") == 2
     assert EVIL not in page
 
 
-def test_the_same_signature_is_said_to_be(viewer):
+def test_the_same_signature_is_said_to_be(client, viewer):
     model = a_model()
     a_version(model)
 
-    assert "may call version 2 as they are" in shown(viewer, a_version(model))
+    assert "may call version 2 as they are" in shown(client, a_version(model))
 
 
-def test_a_version_that_was_not_checked_is_compared_as_far_as_it_goes(viewer):
+def test_a_version_that_was_not_checked_is_compared_as_far_as_it_goes(client, viewer):
     model = a_model()
     a_version(model)
 
-    page = shown(viewer, an_uploaded_version(model))
+    page = shown(client, an_uploaded_version(model))
 
     assert "one of the two has none yet" in page
     assert "Neither was measured" in page
 
 
-def test_disagreements_come_page_by_page_with_their_inputs(viewer, django_assert_max_num_queries):
+def test_disagreements_come_page_by_page_with_their_inputs(client, viewer, django_assert_max_num_queries):
     model = a_live_model(100)
     second = a_version(model)
-    golden_set = a_golden_set(model, 40)
+    golden_set = a_set_of(model, 40)
     measured(model.versions.get(number=1), golden_set, range(1, 31))
     measured(second, golden_set, [40])
 
-    first_page = shown(viewer, second)
+    first_page = shown(client, second)
     with django_assert_max_num_queries(24):
-        last_page = shown(viewer, second, page=2)
+        last_page = shown(client, second, page=2)
 
     assert "They disagree on 31 rows" in first_page
     assert "Page 1 of 2" in first_page
@@ -146,15 +131,15 @@ def test_disagreements_come_page_by_page_with_their_inputs(viewer, django_assert
     assert EVIL not in first_page + last_page
 
 
-def test_without_the_file_the_answers_are_shown_all_the_same(viewer):
+def test_without_the_file_the_answers_are_shown_all_the_same(client, viewer):
     model = a_live_model(100)
     second = a_version(model)
-    golden_set = a_golden_set(model, 2)
+    golden_set = a_set_of(model, 2)
     measured(model.versions.get(number=1), golden_set, [1])
     measured(second, golden_set, [])
     artifacts.path_of(golden_set.sha256).unlink()
 
-    page = shown(viewer, second)
+    page = shown(client, second)
 
     assert "They disagree on 1 row" in page
     assert "not kept" in page

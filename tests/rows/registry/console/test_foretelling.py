@@ -7,14 +7,13 @@ from django.urls import reverse
 
 from inference.measure.models import ArmMinute
 from inference.measure.selectors import written_until
-from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue.models import Model
 from registry.catalogue.services import archive_version
 from registry.traffic import readiness, warmth
 from registry.traffic.readiness import Readiness, Verdict
 from registry.traffic.services import freeze_model, stop_model
-from tests.support.factories import a_key, a_live_model, a_model, a_person, a_split, a_version, an_actor
+from tests.support.factories import a_key, a_live_model, a_model, a_split, a_version, an_actor
 
 pytestmark = pytest.mark.django_db
 
@@ -25,9 +24,7 @@ def model():
 
 
 @pytest.fixture
-def foretold(client):
-    client.force_login(a_person(Role.OPERATOR))
-
+def foretold(client, operator):
     def ask(verb, row):
         row = type(row).objects.get(pk=row.pk)
         kind = row._meta.model_name
@@ -53,6 +50,7 @@ def measured(model, **counts):
     )  # fmt: skip
 
 
+@pytest.mark.both
 def test_stopping_counts_requests_arms_and_keys(foretold, model):
     a_key("predict")
     a_key("predict", models=[model.pk])
@@ -82,9 +80,8 @@ def test_starting_says_what_was_told_and_who_answers_again(foretold, model):
 def test_freezing_and_unfreezing_name_the_split_that_waits(foretold, model):
     waiting_split(model, 50, 50)
 
-    assert "Version 1 answers 90 %, version 2 10 %, and nothing may gain more. Split 2 waits" in foretold(
-        "freeze", model
-    )
+    told = foretold("freeze", model)
+    assert "Version 1 answers 90 %, version 2 10 %, and nothing may gain more. Split 2 waits" in told
     freeze_model(model=model, reason="x", by=an_actor())
     assert "Split 2 that waits may become current." in foretold("unfreeze", model)
     assert "share can only be lowered" in foretold("split", model)
@@ -112,17 +109,16 @@ def test_archiving_says_what_it_takes_away(foretold, model):
     assert "ready to answer again" in foretold("unarchive", once)
 
 
-def test_rolling_back_offers_what_was_live_warm_or_not_or_archived(client, model):
+def test_rolling_back_offers_what_was_live_warm_or_not_or_archived(client, operator, model):
     """In the order of time, the split before the current one chosen."""
     a_split(model, 100)
     a_split(model, 100, versions=[a_version(model)])
     archive_version(version=model.versions.get(number=2), reason="old", by=an_actor())
-    client.force_login(a_person(Role.OPERATOR))
     before = warmth.register_warmth(lambda _model, ids: frozenset(ids) - {model.versions.get(number=1).pk})
     address = reverse("admin:registry_model_roll_back", args=[model.pk])
 
     form = client.get(address).context["form"]
-    page = client.get(address).content.decode()
+    page = client.get(address).text
     warmth.register_warmth(before)
 
     assert [(goal.value, goal.is_warm, goal.archived) for goal in form.splits] == [
@@ -136,13 +132,12 @@ def test_rolling_back_offers_what_was_live_warm_or_not_or_archived(client, model
     assert "archived: bring back version 2 first" in page
 
 
-def test_who_looked_before_somebody_else_rolled_back_is_told(client, model):
+def test_who_looked_before_somebody_else_rolled_back_is_told(client, operator, model):
     a_split(model, 10, 90)
-    client.force_login(a_person(Role.OPERATOR))
     address = reverse("admin:registry_model_roll_back", args=[model.pk])
     a_split(model, 50, 50)
 
-    page = client.post(address, {"to": "split-1", "reason": "x", "seen": "2"}).content.decode()
+    page = client.post(address, {"to": "split-1", "reason": "x", "seen": "2"}).text
 
     assert "somebody else changed it first" in page
     assert "See how it is now" in page

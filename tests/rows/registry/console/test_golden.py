@@ -4,23 +4,13 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from registry.access.policies import Role
 from registry.console import golden
 from registry.intake.examples.models import GoldenSet
-from registry.intake.examples.services import put_golden_set, record_golden_result
-from tests.support.factories import a_live_model, a_model, a_person, a_version, an_actor
+from tests.support.factories import a_golden_result, a_golden_set, a_live_model, a_model, a_version
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert(1)</script>"
 ROW = b'{"inputs": {"x": [1, 2]}, "label": "cat"}\n'
-
-
-@pytest.fixture
-def signed_in(client):
-    def sign_in(*roles):
-        client.force_login(a_person(*roles))
-
-    return sign_in
 
 
 def page_of(model, name="change"):
@@ -32,21 +22,15 @@ def filled(content=ROW, **more):
     return {"file": file, "metric": "accuracy", "floor": "0.8", "margin": "", "reason": "first", **more}
 
 
-def a_golden_set(model, **more):
-    given = {"metric": "accuracy", "floor": 0.8, "margin": 0.05, "reason": "x", **more}
-    return put_golden_set(model=model, lines=[ROW], by=an_actor(), **given)
-
-
-def test_a_set_is_put_from_the_page(client, signed_in):
+def test_a_set_is_put_from_the_page(client, operator):
     model = a_model()
-    signed_in(Role.OPERATOR)
-    assert "No golden set yet" in client.get(page_of(model)).content.decode()
+    assert "No golden set yet" in client.get(page_of(model)).text
 
     answer = client.post(page_of(model, "golden_set"), filled())
 
     made = GoldenSet.objects.get()
     assert (answer.status_code, made.rows, made.floor, made.margin) == (302, 1, 0.8, None)
-    assert "No version was measured" in client.get(page_of(model)).content.decode()
+    assert "No version was measured" in client.get(page_of(model)).text
 
 
 @pytest.mark.parametrize(
@@ -60,58 +44,43 @@ def test_a_set_is_put_from_the_page(client, signed_in):
     ],
     ids=["row", "nothing", "reason", "floor", "metric"],
 )
-def test_what_is_wrong_is_said_on_the_form(client, signed_in, given, said):
-    signed_in(Role.OPERATOR)
-
+def test_what_is_wrong_is_said_on_the_form(client, operator, given, said):
     page = client.post(page_of(a_model(), "golden_set"), filled(**given))
 
-    assert said in page.content.decode()
+    assert said in page.text
     assert not GoldenSet.objects.exists()
 
 
-def test_a_large_file_goes_elsewhere(client, signed_in, monkeypatch):
+def test_a_large_file_goes_elsewhere(client, operator, monkeypatch):
     monkeypatch.setattr(golden, "MAX_PAGE_BYTES", 10)
-    signed_in(Role.OPERATOR)
-
     page = client.post(page_of(a_model(), "golden_set"), filled())
 
-    assert "over the API" in page.content.decode()
+    assert "over the API" in page.text
 
 
-def test_results_are_shown_beside_what_is_demanded(client, signed_in):
+def test_results_are_shown_beside_what_is_demanded(client, viewer):
     model = a_live_model(100)
     a_version(model)
-    golden_set = a_golden_set(model, reason=EVIL)
+    golden_set = a_golden_set(model, floor=0.8, margin=0.05, reason=EVIL)
     for version, value in zip(model.versions.order_by("number"), (0.95, 0.85), strict=True):
-        record_golden_result(
-            version=version, golden_set=golden_set, value=value, rows=1, wrong=[], by=an_actor()
-        )
-    signed_in(Role.VIEWER)
+        a_golden_result(version, golden_set, value)
 
-    page = client.get(page_of(model)).content.decode()
+    page = client.get(page_of(model)).text
 
     for text in ("0.9500", "0.8500", "not held", "more than 0.05 worse"):
         assert text in page
     assert EVIL not in page
 
 
-def test_a_viewer_gets_no_form_and_no_page(client, signed_in):
-    model = a_model()
-    signed_in(Role.VIEWER)
-
-    assert "golden-set/" not in client.get(page_of(model)).content.decode()
-    assert client.get(page_of(model, "golden_set")).status_code == 403
-    assert client.post(page_of(model, "golden_set"), filled()).status_code == 403
+def test_a_viewer_gets_no_form(client, viewer):
+    assert "golden-set/" not in client.get(page_of(a_model())).text
 
 
-def test_the_page_asks_the_same_however_many_results(client, signed_in, django_assert_max_num_queries):
+def test_the_page_asks_the_same_however_many_results(client, operator, django_assert_max_num_queries):
     model = a_live_model(100)
     golden_set = a_golden_set(model)
     for _ in range(12):
-        record_golden_result(
-            version=a_version(model), golden_set=golden_set, value=0.9, rows=1, wrong=[], by=an_actor()
-        )
-    signed_in(Role.OPERATOR)
+        a_golden_result(a_version(model), golden_set, 0.9)
     client.get(page_of(model))
 
     with django_assert_max_num_queries(38):

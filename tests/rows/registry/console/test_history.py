@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.access.models import KeyScope, ObjectScope
+from registry.access.models import KeyScope
 from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue.models import Version
@@ -35,11 +35,10 @@ def _page(client, row, **query):
     return client.get(reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk]), query)
 
 
-@pytest.fixture
-def viewer(client):
-    person = a_person(Role.VIEWER)
-    client.force_login(person)
-    return person
+def _then(client, model, at):
+    """What the page answers to the question who was live at that moment, and the whole page."""
+    text = _page(client, model, at=at).text
+    return text.partition('class="rh-then"')[2].partition("</table>")[0].partition("<table")[0], text
 
 
 def _moved_back(model, number, *, from_hours, to_hours):
@@ -66,21 +65,18 @@ def with_a_past():
 def test_who_was_live_is_answered_on_the_page(client, viewer, with_a_past, hours_ago, said):
     at = timezone.now() - timedelta(hours=hours_ago)
 
-    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").content.decode()
-
-    answer = text.partition('class="rh-then"')[2].partition("</table>")[0].partition("<table")[0]
-    assert said in answer
+    assert said in _then(client, with_a_past, f"{at:%Y-%m-%dT%H:%M}")[0]
 
 
 def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_past):
     client.cookies["rh_zone"] = "Europe%2FVienna"
     at = (timezone.now() - timedelta(hours=2)).astimezone(VIENNA)
 
-    text = _page(client, with_a_past, at=f"{at:%Y-%m-%dT%H:%M}").content.decode()
+    answer, page = _then(client, with_a_past, f"{at:%Y-%m-%dT%H:%M}")
 
-    assert f"{at:%H:%M}" in text.partition('class="rh-then"')[2].partition("</p>")[0]
-    assert at.tzname() in text
-    assert "v1</b> 100 %" in text.partition('class="rh-then"')[2].partition("<table")[0]
+    assert f"{at:%H:%M}" in answer.partition("</p>")[0]
+    assert "v1</b> 100 %" in answer
+    assert at.tzname() in page
 
 
 @pytest.mark.parametrize(
@@ -103,16 +99,14 @@ def test_what_is_no_past_moment_is_said(client, viewer, typed, said, zone):
     page = _page(client, a_live_model(100), at=typed)
 
     assert page.status_code == 200
-    assert said in page.content.decode()
+    assert said in page.text
 
 
 def test_a_stop_is_told_with_its_text(client, viewer):
     model = a_live_model(100)
     stop_model(model=model, text="smoke from the stack", by=an_actor())
 
-    text = _page(client, model, at=timezone.now().isoformat()).content.decode()
-
-    assert "smoke from the stack" in text.partition('class="rh-then"')[2].partition("</p>")[0]
+    assert "smoke from the stack" in _then(client, model, timezone.now().isoformat())[0]
 
 
 def test_an_unknown_zone_is_utc(client, viewer):
@@ -123,31 +117,29 @@ def test_an_unknown_zone_is_utc(client, viewer):
         page = _page(client, model)
 
         assert page.status_code == 200
-        assert '<span id="rh-at-zone">UTC</span>' in page.content.decode()
+        assert '<span id="rh-at-zone">UTC</span>' in page.text
 
 
 def test_pages_tell_times_in_the_viewers_zone(client, viewer):
     model = a_live_model(100)
     Split.objects.filter(model=model).update(from_at=datetime(2026, 7, 1, 22, 30, tzinfo=ZoneInfo("UTC")))
 
-    assert "1 Jul 2026, 22:30" in _page(client, model).content.decode()
+    assert "1 Jul 2026, 22:30" in _page(client, model).text
     client.cookies["rh_zone"] = "Europe%2FVienna"
-    assert "2 Jul 2026, 00:30" in _page(client, model).content.decode()
+    assert "2 Jul 2026, 00:30" in _page(client, model).text
 
 
 def _who(model):
     return {line.title: (line.people, line.keys) for line in who_may(model)}
 
 
+@pytest.mark.both
 def test_who_may_names_people_and_keys_within_their_reach():
     model, other = a_model(), a_model()
     operator, approver = a_person(Role.OPERATOR).username, a_person(Role.APPROVER).username
     a_person(Role.VIEWER)
-    elsewhere = a_person(Role.OPERATOR)
-    ObjectScope.objects.update_or_create(user=elsewhere)[0].models.set([other])
-    gone = a_person(Role.OPERATOR)
-    gone.is_active = False
-    gone.save()
+    elsewhere = a_person(Role.OPERATOR, models=[other.pk])
+    a_person(Role.OPERATOR, is_active=False)
     writer, _ = a_key(KeyScope.WRITE)
     a_key(KeyScope.PREDICT)
     a_key(KeyScope.WRITE, models=[other.pk])
@@ -168,7 +160,7 @@ def test_a_page_of_many_people_stays_short(client, viewer, django_assert_max_num
     _page(client, model)
 
     with django_assert_max_num_queries(40):
-        text = _page(client, model).content.decode()
+        text = _page(client, model).text
 
     assert "and 3 more" in text
 
@@ -179,7 +171,7 @@ def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
     child = a_version(model, file=file, derived_from=parent)
     twin = a_version(a_model("tender"), file=file)
 
-    of_parent, of_child = (_page(client, row).content.decode() for row in (parent, child))
+    of_parent, of_child = (_page(client, row).text for row in (parent, child))
 
     assert "engine 2" in of_parent.partition("derived from it")[2].partition("</div>")[0]
     assert "live now" in of_parent
@@ -189,59 +181,44 @@ def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
     assert "never been live" in of_child
 
 
-def test_relatives_out_of_reach_are_not_named(client):
+def test_relatives_out_of_reach_are_not_named(client, signed_in):
     file = a_file()
     mine, hidden = a_version(a_model("mine"), file=file), a_version(a_model("hidden-one"), file=file)
-    person = a_person(Role.VIEWER)
-    ObjectScope.objects.update_or_create(user=person)[0].models.set([mine.model])
-    client.force_login(person)
+    signed_in(Role.VIEWER, models=[mine.model_id])
 
-    text = _page(client, mine).content.decode()
+    text = _page(client, mine).text
 
     assert "hidden-one" not in text
     assert hidden.number == 1
 
 
-def _failed(version, *, days_ago=0, number=1):
+def _checked(version, *, days_ago=0, number=1, state="failed"):
     now = timezone.now() - timedelta(days=days_ago)
     return CheckRun.objects.create(
-        version=version, number=number, state="failed", reason="the file is torn", runtime_version="1",
-        asked_by="tester", started_at=now, ended_at=now,
+        version=version, number=number, state=state, reason="the file is torn" if state == "failed" else "",
+        runtime_version="1", asked_by="tester", started_at=now, ended_at=now,
     )  # fmt: skip
 
 
+@pytest.mark.both
 def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, viewer):
     live, plain = a_live_model(100, slug="live-one").versions.get(), a_version(a_model("plain-one"))
     old, mended = a_version(a_model("old-one")), a_version(a_model("mended-one"))
-    _failed(plain)
-    _failed(live)
-    _failed(old, days_ago=30)
-    _failed(mended)
-    now = timezone.now()
-    CheckRun.objects.create(
-        version=mended,
-        number=2,
-        state="passed",
-        runtime_version="1",
-        asked_by="tester",
-        started_at=now,
-        ended_at=now,
-    )
+    _checked(plain)
+    _checked(live)
+    _checked(old, days_ago=30)
+    _checked(mended)
+    _checked(mended, number=2, state="passed")
 
-    text = (
-        client.get(reverse("admin:index"))
-        .content.decode()
-        .partition("Failing checks")[2]
-        .partition("</ul>")[0]
-    )
+    text = client.get(reverse("admin:index")).text.partition("Failing checks")[2].partition("</ul>")[0]
 
     assert [run.version.model.slug for run in failing_runs(an_actor())] == ["live-one", "plain-one"]
     assert text.index("live-one") < text.index("plain-one")
     assert "the file is torn" in text
 
 
-def test_home_says_nothing_of_checks_where_none_failed(client, viewer):
+def test_home_says_nothing_of_checks_where_none_checked(client, viewer):
     a_live_model(100)
 
-    assert "Failing checks" not in client.get(reverse("admin:index")).content.decode()
+    assert "Failing checks" not in client.get(reverse("admin:index")).text
     assert Version.objects.count() == 1

@@ -8,10 +8,7 @@ from registry.record.models import AuditRecord
 from registry.traffic.selectors import live_arms, open_holds
 from tests.support.factories import a_live_model, a_split, a_version
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

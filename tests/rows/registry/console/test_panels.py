@@ -29,7 +29,7 @@ def test_a_panel_is_drawn_on_its_page_and_no_other(client, place):
     rows = {Place.HOME: None, Place.MODEL: model, Place.VERSION: version}
 
     for where, page in pages.items():
-        shown = f"<i>speed of {rows[where]}</i>" in client.get(page).content.decode()
+        shown = f"<i>speed of {rows[where]}</i>" in client.get(page).text
         assert shown is (where is place)
 
 
@@ -66,4 +66,4 @@ def test_what_a_panel_returns_without_marking_it_safe_is_escaped(client, db):
     register_panel(name="evil", place=Place.HOME, render=lambda *_: "<script>x</script>")
     client.force_login(a_person(Role.VIEWER))
 
-    assert "<script>x</script>" not in client.get(reverse("admin:index")).content.decode()
+    assert "<script>x</script>" not in client.get(reverse("admin:index")).text

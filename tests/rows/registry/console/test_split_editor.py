@@ -12,10 +12,7 @@ from registry.traffic.selectors import current_split
 from registry.traffic.services import set_split
 from tests.support.factories import a_live_model, a_split, a_version, an_actor
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
@@ -152,11 +149,11 @@ def test_the_mouse_moves_by_whole_percents(visit, model):
 
 
 def test_the_preview_says_what_the_server_would_deal(visit, model):
-    """Twenty random states over scattered buckets, each compared with the server's own function."""
+    """Ten random states over scattered buckets, each compared with the server's own function."""
     page = visit(split_page(model))
     before, chance = owners(model), random.Random(8)
 
-    for _ in range(20):
+    for _ in range(10):
         number = page.locator(f"[data-line='{chance.randint(1, 4)}'] input[type=number]")
         number.fill(f"{chance.randint(0, WHOLE) / 100:g}")
         now = shares(page)

@@ -4,9 +4,7 @@ import pytest
 from django.urls import reverse
 
 from registry.console.split_requests import shown_request
-from registry.errors import Conflict
-from registry.intake.examples.services import put_golden_set
-from registry.traffic import gates, services
+from registry.traffic import services
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_transitions import Status
 from registry.traffic.selectors import current_split
@@ -21,11 +19,6 @@ def model():
     model = make.a_live_model(100)
     make.a_version(model)
     return services.set_approval_rule(model=model, needed=True, reason="because", by=make.an_actor())
-
-
-@pytest.fixture
-def operator():
-    return make.a_person("operator")
 
 
 @pytest.fixture
@@ -85,10 +78,8 @@ def test_another_person_approves(client, model, operator, approver):
     answer = client.post(address(request, "approve"), {"reason": "looks good"}, follow=True)
 
     assert "Approved." in answer.text
-    assert current_split(model).shares() == {
-        version.pk: share
-        for version, share in zip(model.versions.order_by("number"), (9000, 1000), strict=True)
-    }
+    shares = current_split(model).shares()
+    assert [shares[version.pk] for version in model.versions.order_by("number")] == [9000, 1000]
     request.refresh_from_db()
     assert (request.status, request.decided_by) == ("approved", approver.username)
     assert "Gates when it was approved" in client.get(address(request)).text
@@ -116,36 +107,10 @@ def test_rejection_says_why(client, model, operator, approver):
     assert "not on a Friday" in logged_in(client, operator).get(address(request)).text
 
 
-def test_lowering_asks_nobody(client, model, operator, approver):
-    request = asked(client, model, operator, 90, 10)
-    services.approve_request(
-        request=request, reason="good", by=make.an_actor("approve_change", user=approver)
-    )
-    model.refresh_from_db()
-
-    page = reverse("admin:registry_model_split", args=[model.pk])
-    answer = logged_in(client, operator).post(page, split_form(model, 100, 0), follow=True)
-
-    assert "is current" in answer.text
-
-
-def test_request_of_another_model_is_not_found(client, model, operator):
-    request = asked(client, model, operator, 90, 10)
-    stranger = make.a_person("approver", models=[make.a_model().pk])
-
-    logged_in(client, stranger)
-
-    assert client.get(address(request, "approve")).status_code == 404
-    assert str(request) not in client.get(reverse("admin:registry_splitrequest_changelist")).text
-
-
 def test_gates_tell_their_numbers(model):
     by = make.an_actor()
     first, second = model.versions.order_by("number")
-    put_golden_set(
-        model=model, lines=[b'{"inputs": {"x": [1]}, "label": "a"}'], metric="f1", floor=0.9, margin=None,
-        reason="because", by=by,
-    )  # fmt: skip
+    make.a_golden_set(model, metric="f1", floor=0.9)
     request = services.ask_for_split(model=model, arms={first: 9000, second: 1000}, comment="try it", by=by)
 
     told = {gate["name"]: gate for gate in shown_request(request).gates}
@@ -156,21 +121,6 @@ def test_gates_tell_their_numbers(model):
     assert told["memory"]["outcome"] == "unknown"
 
 
-def test_failed_gate_cannot_be_approved(model, approver, monkeypatch):
-    first, second = model.versions.order_by("number")
-    by = make.an_actor()
-    request = services.ask_for_split(model=model, arms={first: 9000, second: 1000}, comment="try it", by=by)
-    full = gates.Gate("memory", gates.Outcome.FAILED, "300 MB too much.")
-    monkeypatch.setitem(gates._looks, "memory", lambda plan: [full])
-
-    with pytest.raises(Conflict, match="300 MB too much"):
-        services.approve_request(
-            request=request, reason="good", by=make.an_actor("approve_change", user=approver)
-        )
-
-    assert current_split(model).number == 1
-
-
 def test_admin_switches_the_rule(client, model):
     logged_in(client, make.a_person("admin"))
     page = reverse("admin:registry_model_one_person", args=[model.pk])
@@ -179,9 +129,3 @@ def test_admin_switches_the_rule(client, model):
 
     model.refresh_from_db()
     assert not model.needs_approval
-
-
-def test_operator_cannot_switch_the_rule(client, model, operator):
-    page = reverse("admin:registry_model_one_person", args=[model.pk])
-
-    assert logged_in(client, operator).post(page, {"reason": "for me"}).status_code == 403

@@ -3,29 +3,22 @@
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.urls import reverse
 
-from registry.access.policies import Role
 from registry.traffic.selectors import current_split
-from tests.support.browser import chromium, log_in
-from tests.support.factories import PASSWORD, a_live_model, a_person, seconds
+from tests.support.factories import a_live_model, seconds
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-def test_a_browser_tells_its_zone_and_pages_follow(live_server):
-    model, person = a_live_model(100), a_person(Role.VIEWER)
+def test_a_browser_tells_its_zone_and_pages_follow(visit):
+    model = a_live_model(100)
     there = current_split(model).from_at.astimezone(ZoneInfo("Asia/Kolkata")) + seconds(1)
 
-    with chromium() as browser:
-        page = browser.new_context(timezone_id="Asia/Kolkata").new_page()
-        log_in(page, live_server.url, person.username, PASSWORD)
-        page.goto(f"{live_server.url}/admin/registry/model/{model.pk}/change/")
-        page.fill("#rh-at", f"{there:%Y-%m-%dT%H:%M:%S}")
-        page.get_by_role("button", name="Ask").click()
-        page.wait_for_selector(".rh-then")
+    page = visit(reverse("admin:registry_model_change", args=[model.pk]), timezone_id="Asia/Kolkata")
+    page.fill("#rh-at", f"{there:%Y-%m-%dT%H:%M:%S}")
+    page.get_by_role("button", name="Ask").click()
+    page.wait_for_selector(".rh-then")
 
-        assert page.text_content("#rh-at-zone") == "IST"
-        assert "v1 100 %" in page.text_content(".rh-then")
+    assert page.text_content("#rh-at-zone") == "IST"
+    assert "v1 100 %" in page.text_content(".rh-then")

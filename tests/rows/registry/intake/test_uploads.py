@@ -4,7 +4,9 @@ import hashlib
 import io
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -15,19 +17,8 @@ from registry.catalogue import artifacts
 from registry.catalogue.models import Artifact, Model, Version
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StaleState
-from registry.intake import digests, parts
-from registry.intake.errors import (
-    FileTooLarge,
-    HashDiffers,
-    PartBeyondEnd,
-    PartTooLarge,
-    TooManyUploads,
-    UploadEnded,
-    UploadIncomplete,
-    UploadInUse,
-    WrongOffset,
-)
-from registry.intake.models import Upload
+from registry.intake import digests, errors, parts
+from registry.intake.models import MAX_NAME, Upload
 from registry.intake.services import (
     MAX_PART_BYTES,
     NewModel,
@@ -38,18 +29,12 @@ from registry.intake.services import (
     write_part,
 )
 from registry.intake.services.beginning import MOST_OPEN
-from registry.intake.transitions import ALLOWED, Status
+from registry.intake.transitions import Status
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model, a_person, an_actor
 
 pytestmark = pytest.mark.django_db
 CONTENT = bytes(range(256)) * 4096 * 3  # 3 MiB
-
-
-@pytest.fixture(autouse=True)
-def own_folder(settings, tmp_path):
-    settings.DATA_DIR = tmp_path
-    return tmp_path
 
 
 def begin(content=CONTENT, by=None, **more):
@@ -63,6 +48,15 @@ def write(upload, content, offset=0, by=None, length=None):
     )
 
 
+def write_from(upload, read, length=3 * 2**20):
+    return write_part(upload=upload, offset=0, length=length, read=read, by=an_actor())
+
+
+def begun(content=CONTENT[:1000]):
+    """An upload of CONTENT of which so much is here."""
+    return write(begin(), content)
+
+
 def whole(content=CONTENT, by=None, **more):
     upload = begin(content, by, **more)
     for offset in range(0, len(content), MAX_PART_BYTES):
@@ -70,23 +64,28 @@ def whole(content=CONTENT, by=None, **more):
     return upload
 
 
+def complete(upload, slug="m", new_model=NewModel(), by=None, **more):  # noqa: B008  it is frozen
+    return complete_upload(upload=upload, slug=slug, new_model=new_model, by=by or an_actor(), **more)
+
+
 def left_on_disk():
     return sorted(path.name for path in parts.folder().glob("*"))
 
 
+@pytest.mark.both
 class TestWriting:
-    @pytest.mark.parametrize("cut_at", [1 + len(CONTENT) * n // 20 for n in range(20)])
+    @pytest.mark.parametrize("cut_at", [1, 2**20 - 1, 2**20, 2**20 + 1, len(CONTENT) - 1])
     def test_cut_and_resumed_it_is_the_same_file(self, cut_at):
         upload = begin()
 
-        with pytest.raises(WrongOffset) as told:
+        with pytest.raises(errors.WrongOffset) as told:
             write(upload, CONTENT[:cut_at], length=len(CONTENT))
         stands_at = told.value.members["offset"]
         upload = Upload.objects.get()
         assert (stands_at, upload.received_bytes) == (cut_at, cut_at)
         upload = write(upload, CONTENT[cut_at:], cut_at)
 
-        version = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        version = complete(upload)
         assert version.artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
         assert artifacts.path_of(version.artifact.sha256).read_bytes() == CONTENT
         assert left_on_disk() == []
@@ -99,55 +98,50 @@ class TestWriting:
                 return piece
             raise OSError("the line is dead")
 
-        with pytest.raises(WrongOffset):
-            write_part(upload=begin(), offset=0, length=len(CONTENT), read=read, by=an_actor())
+        with pytest.raises(errors.WrongOffset):
+            write_from(begin(), read)
 
         assert Upload.objects.get().received_bytes == 1000
 
     @pytest.mark.parametrize("offset", [1, 999, 1001, 2**40], ids=["early", "before", "after", "far"])
     def test_another_offset_is_answered_with_the_right_one(self, offset):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
 
-        with pytest.raises(WrongOffset) as told:
+        with pytest.raises(errors.WrongOffset) as told:
             write(upload, CONTENT[:2000], offset)
 
         assert told.value.members == {"offset": 1000}
         assert parts.path_of(upload.pk).read_bytes() == CONTENT[:1000]
 
     def test_a_part_that_is_there_is_answered_like_the_first_time(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         changed = upload.touched_at
 
         again = write(upload, CONTENT[500:1000], 500)
 
         assert (again.received_bytes, again.touched_at) == (1000, changed)
 
-    def test_more_than_was_announced_is_refused(self):
+    def test_more_than_was_announced_or_fits_a_part_is_refused(self):
         upload = write(begin(b"abc"), b"abc")
 
-        with pytest.raises(PartBeyondEnd):
+        with pytest.raises(errors.PartBeyondEnd):
             write(begin(b"abc"), b"abcd")
-        with pytest.raises(PartBeyondEnd):
+        with pytest.raises(errors.PartBeyondEnd):
             write(upload, b"d", 3)
-
-    def test_a_part_has_at_most_eight_mib(self):
-        with pytest.raises(PartTooLarge):
+        with pytest.raises(errors.PartTooLarge):
             write(begin(), b"", length=MAX_PART_BYTES + 1)
 
     def test_a_writer_is_alone(self):
         upload = begin()
-        said = []
+        coming = iter([CONTENT[: 2**20], b""])
 
         def read(size):
-            if not said:
-                with pytest.raises(UploadInUse) as refusal:
-                    write(upload, CONTENT[:10])
-                said.append(refusal)
-                return CONTENT[:size]
-            return b""
+            with pytest.raises(errors.UploadInUse):
+                write(upload, CONTENT[:10])
+            return next(coming)
 
-        with pytest.raises(WrongOffset):
-            write_part(upload=upload, offset=0, length=len(CONTENT), read=read, by=an_actor())
+        with pytest.raises(errors.WrongOffset):
+            write_from(upload, read)
 
         assert Upload.objects.get().received_bytes == 2**20
 
@@ -159,8 +153,8 @@ class TestWriting:
             write(upload, b"right bytes")
             return b"other bytes"
 
-        with pytest.raises(UploadInUse, match="taken this upload over"):
-            write_part(upload=upload, offset=0, length=11, read=read, by=an_actor())
+        with pytest.raises(errors.UploadInUse, match="taken this upload over"):
+            write_from(upload, read, 11)
 
         assert parts.path_of(upload.pk).read_bytes() == b"right bytes"
         assert Upload.objects.get().sha256 == hashlib.sha256(b"right bytes").hexdigest()
@@ -175,28 +169,28 @@ class TestWriting:
         assert parts.path_of(upload.pk).read_bytes() == b"0123456789"
 
     def test_bytes_that_are_gone_end_it(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         parts.remove(upload.pk)
 
-        with pytest.raises(UploadEnded, match="no longer on this machine"):
+        with pytest.raises(errors.UploadEnded, match="no longer on this machine"):
             write(upload, CONTENT[1000:2000], 1000)
 
         assert Upload.objects.get().status == Status.FAILED
 
     def test_another_process_hashes_from_the_disk(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         digests.drop_digest(upload.pk)
         upload = write(upload, CONTENT[1000:], 1000)
         assert upload.sha256 == ""
 
-        version = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        version = complete(upload)
 
         assert version.artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
 
     def test_one_process_hashes_while_it_writes(self, monkeypatch):
         monkeypatch.setattr(parts, "hash_of", None)
 
-        assert complete_upload(upload=whole(), slug="m", new_model=NewModel(), by=an_actor())
+        assert complete(whole())
 
 
 class TestBeginning:
@@ -208,7 +202,7 @@ class TestBeginning:
     def test_a_file_beyond_the_cap_is_refused_with_both_sizes(self, settings):
         settings.UPLOAD_BYTES = 2**20
 
-        with pytest.raises(FileTooLarge, match=r"3 MiB.*accepts 1 MiB"):
+        with pytest.raises(errors.FileTooLarge, match=r"3 MiB.*accepts 1 MiB"):
             begin()
         assert not Upload.objects.exists()
 
@@ -216,7 +210,7 @@ class TestBeginning:
         by, other = an_actor(user=a_person("operator")), an_actor(user=a_person("operator"))
         uploads = [begin(by=by) for _ in range(MOST_OPEN)]
 
-        with pytest.raises(TooManyUploads, match="8 uploads open"):
+        with pytest.raises(errors.TooManyUploads, match="8 uploads open"):
             begin(by=by)
 
         begin(by=other)
@@ -228,7 +222,7 @@ class TestBeginning:
         for _ in range(4):
             begin()
 
-        with pytest.raises(TooManyUploads, match="12 MiB"):
+        with pytest.raises(errors.TooManyUploads, match="12 MiB"):
             begin(b"x")
 
     @pytest.mark.parametrize("sha256", ["abc", "A" * 64, "g" * 64, "0" * 63 + "\n"])
@@ -236,21 +230,13 @@ class TestBeginning:
         with pytest.raises(Invalid, match="64 hexadecimal"):
             begin(sha256=sha256)
 
-    def test_it_needs_the_right_to_write(self):
-        with pytest.raises(NotAllowed):
-            begin(by=an_actor(Right.READ))
-        with pytest.raises(NotAllowed):
-            begin(by=an_actor(Right.WRITE, models=frozenset()))
-
 
 class TestCompleting:
     def test_it_makes_a_version_that_waits_for_its_check(self):
         model = a_model(task="classification")
         config = {"labels": ["a", "b"], "scores": "logits"}
 
-        version = complete_upload(
-            upload=whole(), slug=model.slug, task_config=config, notes="second try", by=an_actor()
-        )
+        version = complete(whole(), model.slug, None, task_config=config, notes="second try")
 
         upload = Upload.objects.get()
         assert (version.status, version.number, version.notes) == (VersionStatus.UPLOADED, 1, "second try")
@@ -260,63 +246,50 @@ class TestCompleting:
         told = set(AuditRecord.objects.values_list("action", flat=True))
         assert told >= {"register_version", "complete_upload", "ask_check"}
 
-    def test_a_new_model_is_made_with_it(self):
-        new = NewModel(title="Fresh", task="classification")
-        config = {"labels": ["a", "b"], "scores": "logits"}
-
-        complete_upload(upload=whole(), slug="fresh", new_model=new, task_config=config, by=an_actor())
-
-        model = Model.objects.get()
-        assert (model.slug, model.title, model.task) == ("fresh", "Fresh", "classification")
-
     def test_again_gives_the_same_version(self):
         upload = whole()
-        first = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        first = complete(upload)
 
-        again = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        again = complete(upload)
 
         assert again == first
         assert Version.objects.count() == 1
-        with pytest.raises(UploadEnded):
-            complete_upload(upload=upload, slug="other", new_model=NewModel(), by=an_actor())
+        with pytest.raises(errors.UploadEnded):
+            complete(upload, "other")
 
     def test_missing_bytes_are_asked_for(self):
-        upload = write(begin(), CONTENT[:1000])
-
-        with pytest.raises(UploadIncomplete) as told:
-            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        with pytest.raises(errors.UploadIncomplete) as told:
+            complete(begun())
 
         assert told.value.members == {"offset": 1000}
 
     def test_other_bytes_than_announced_are_refused(self):
-        upload = whole(sha256="0" * 64)
-
-        with pytest.raises(HashDiffers):
-            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        with pytest.raises(errors.HashDiffers):
+            complete(whole(sha256="0" * 64))
 
         assert Upload.objects.get().status == Status.FAILED
         assert left_on_disk() == []
         assert not Model.objects.exists()
 
-    def test_a_known_file_is_stored_once(self, own_folder):
-        first = complete_upload(upload=whole(), slug="m", new_model=NewModel(), by=an_actor())
+    def test_a_known_file_is_stored_once(self, fresh):
+        first = complete(whole())
         place = artifacts.path_of(first.artifact.sha256)
         was = place.stat().st_ino
 
-        second = complete_upload(upload=whole(), slug="m", by=an_actor())
+        second = complete(whole(), "m", None)
 
         assert (second.number, second.artifact) == (2, first.artifact)
         assert place.stat().st_ino == was
         assert Artifact.objects.count() == 1
-        assert [path.name for path in (own_folder / "artifacts").rglob("*") if path.is_file()] == [place.name]
+        assert [path.name for path in (fresh / "artifacts").rglob("*") if path.is_file()] == [place.name]
         assert left_on_disk() == []
 
-    def test_the_file_is_moved_and_not_copied(self, own_folder):
-        (own_folder / "artifacts").mkdir()
+    def test_the_file_is_moved_and_not_copied(self, fresh):
+        (fresh / "artifacts").mkdir()
         upload = whole()
         inode = parts.path_of(upload.pk).stat().st_ino
 
-        version = complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        version = complete(upload)
 
         assert artifacts.path_of(version.artifact.sha256).stat().st_ino == inode
 
@@ -340,7 +313,7 @@ class TestCompleting:
             complete_upload(upload=upload, **given, by=an_actor())
 
         assert Upload.objects.get().is_open
-        assert complete_upload(upload=upload, slug="known", by=an_actor())
+        assert complete(upload, "known", None)
 
     def test_after_a_crash_between_store_and_database_it_is_completed(self, monkeypatch):
         from registry.intake.services import completing
@@ -349,23 +322,23 @@ class TestCompleting:
         with monkeypatch.context() as broken:
             broken.setattr(completing.catalogue, "register_version", lambda **_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+                complete(upload)
         parts.remove(upload.pk)  # as the rename left it
 
-        assert complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor()).number == 1
+        assert complete(upload).number == 1
 
     def test_a_file_that_nobody_has_any_more_ends_it(self):
         upload = whole()
         parts.remove(upload.pk)
 
-        with pytest.raises(UploadEnded, match="no longer on this machine"):
-            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        with pytest.raises(errors.UploadEnded, match="no longer on this machine"):
+            complete(upload)
 
     def test_one_at_a_time(self):
         upload = whole()
 
-        with parts.opened(upload.pk) as file, parts.locked(file), pytest.raises(UploadInUse):
-            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        with parts.opened(upload.pk) as file, parts.locked(file), pytest.raises(errors.UploadInUse):
+            complete(upload)
 
     def test_who_reaches_some_models_adds_to_no_other_and_makes_none(self):
         mine, hidden = a_model("mine"), a_model("hidden")
@@ -373,10 +346,10 @@ class TestCompleting:
         upload = whole(by=by)
 
         with pytest.raises(NotFound):
-            complete_upload(upload=upload, slug=hidden.slug, by=by)
+            complete(upload, hidden.slug, None, by)
         with pytest.raises(NotAllowed):
-            complete_upload(upload=upload, slug="fresh", new_model=NewModel(), by=by)
-        assert complete_upload(upload=upload, slug=mine.slug, by=by).model == mine
+            complete(upload, "fresh", by=by)
+        assert complete(upload, mine.slug, None, by).model == mine
 
 
 class TestOwnership:
@@ -387,7 +360,7 @@ class TestOwnership:
         with pytest.raises(NotFound):
             write(upload, CONTENT, by=other)
         with pytest.raises(NotFound):
-            complete_upload(upload=upload, slug="m", new_model=NewModel(), by=other)
+            complete(upload, by=other)
 
     def test_only_who_may_write_everywhere_ends_anothers(self):
         model = a_model()
@@ -400,16 +373,17 @@ class TestOwnership:
         assert Upload.objects.get().status == Status.ABANDONED
 
 
+@pytest.mark.both
 class TestEnding:
     def test_nothing_of_an_abandoned_one_stays_on_the_disk(self):
-        upload = write(begin(), CONTENT[:1000])
+        upload = begun()
         assert len(left_on_disk()) == 1
 
         abandon_upload(upload=upload, by=an_actor())
         abandon_upload(upload=upload, by=an_actor())
 
         assert left_on_disk() == []
-        with pytest.raises(UploadEnded, match="abandoned"):
+        with pytest.raises(errors.UploadEnded, match="abandoned"):
             write(Upload.objects.get(), CONTENT[1000:2000], 1000)
         assert left_on_disk() == []
 
@@ -420,19 +394,19 @@ class TestEnding:
             abandon_upload(upload=upload, by=an_actor())
             return CONTENT[:size]
 
-        with pytest.raises(UploadInUse):
-            write_part(upload=upload, offset=0, length=1000, read=read, by=an_actor())
+        with pytest.raises(errors.UploadInUse):
+            write_from(upload, read, 1000)
         assert left_on_disk() == []
 
     def test_a_complete_one_is_not_abandoned(self):
         upload = whole()
-        complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor())
+        complete(upload)
 
-        with pytest.raises(UploadEnded, match="complete"):
+        with pytest.raises(errors.UploadEnded, match="complete"):
             abandon_upload(upload=upload, by=an_actor())
 
     def test_the_sweep_takes_what_is_silent_and_leaves_what_is_not(self):
-        silent, lively = write(begin(), CONTENT[:10]), write(begin(), CONTENT[:10])
+        silent, lively = begun(CONTENT[:10]), begun(CONTENT[:10])
         Upload.objects.filter(pk=silent.pk).update(touched_at=timezone.now() - timedelta(hours=25))
 
         sweep_uploads()
@@ -442,45 +416,70 @@ class TestEnding:
         assert Upload.objects.get(pk=lively.pk).is_open
 
     def test_the_sweep_takes_strays_that_are_an_hour_old(self):
-        kept = write(begin(), CONTENT[:10])
-        names = {"old": "11111111-1111-4111-8111-111111111111", "new": "22222222-2222-4222-8222-222222222222"}
-        for name in names.values():
-            (parts.folder() / f"{name}.part").write_bytes(b"stray")
-        (parts.folder() / "somebody's file.part").write_bytes(b"not ours")
-        for name in (names["old"], str(kept.pk)):
-            os.utime(parts.folder() / f"{name}.part", (0, 0))
+        kept = begun(CONTENT[:10])
+        old, new, not_ours = parts.path_of(uuid4()), parts.path_of(uuid4()), parts.folder() / "mine.part"
+        for path in (old, new, not_ours):
+            path.write_bytes(b"stray")
+        for path in (old, parts.path_of(kept.pk), not_ours):
+            os.utime(path, (0, 0))
 
         sweep_uploads()
 
-        assert left_on_disk() == sorted(["somebody's file.part", f"{names['new']}.part", f"{kept.pk}.part"])
-
-    def test_every_state_occurs_in_the_table(self):
-        assert set(ALLOWED) == set(Status)
-        assert {state for following in ALLOWED.values() for state in following} | {Status.OPEN} == set(Status)
+        assert left_on_disk() == sorted(["mine.part", new.name, f"{kept.pk}.part"])
 
 
+HOSTILE = [
+    "../../etc/passwd", "..\\..\\windows\\win.ini", "/etc/passwd", "C:\\boot.ini", "....//....//x", "..", ".", "~",
+    "~root/.ssh/authorized_keys", "a/b", "a\\b", "./a", "/", "//", "\\\\server\\share\\x", "file:///etc/passwd",
+    "http://127.0.0.1/x", "s3://bucket/x", "%2e%2e%2fetc", "%252e%252e%252f", "..%c0%af..%c0%af", "a\x00b", "\x00",
+    "a\nb", "a\r\nb", "a\tb", "\x1b[31mred", "\x7f", "a" * 300, "a" * 4000, "ü" * 300, "𝔸" * 300, "CON", "PRN", "NUL",
+    "COM1", "LPT9", "aux.onnx", "con.", "a.", " a ", "a ", "-rf", "--help", "$(id)", "`id`", ";rm -rf /", "| cat", "&&",
+    "<script>alert(1)</script>", "{{7*7}}", "%s%n", "\u202egnp.onnx", "\u200b", "\ufeff", "e\u0301", "\u212b", "ﬁ", "",
+    "'; DROP TABLE registry_upload;--", "model.onnx/../../x", "*", "?", "a:b", ".htaccess", "\ud83d",
+]  # fmt: skip
+
+
+def test_names_are_shown_and_never_opened(fresh):
+    a_model("known")
+    assert len(HOSTILE) >= 60
+    before = {path for path in fresh.parent.rglob("*") if fresh not in path.parents and path != fresh}
+    content = b"0123456789"
+
+    for name in HOSTILE:
+        upload = whole(content, file_name=name)
+        if not set(name) & {"\x00", "\ud83d"}:  # the API takes no name of a Model with these
+            with pytest.raises(Invalid):
+                complete(upload, f"{name}/")
+        complete(upload, "known", None)
+
+    after = {path for path in fresh.parent.rglob("*") if fresh not in path.parents and path != fresh}
+    inside = [str(path.relative_to(fresh)) for path in fresh.rglob("*") if path.is_file()]
+    sha256 = hashlib.sha256(content).hexdigest()
+    shown = Upload.objects.values_list("file_name", flat=True)
+    assert all(len(name) <= MAX_NAME and name.isprintable() for name in shown)
+    assert after == before
+    assert inside == [f"artifacts/{sha256[:2]}/{sha256}"]
+    assert Version.objects.count() == len(HOSTILE)
+
+
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_complete_at_once_one_makes_the_version():
     upload = whole()
-    gate, answers = threading.Barrier(2), []
+    gate = threading.Barrier(2)
 
-    def complete():
+    def complete_it(_):
         gate.wait()
         try:
-            answers.append(
-                complete_upload(upload=upload, slug="m", new_model=NewModel(), by=an_actor()).number
-            )
+            return complete(upload).number
         except Conflict as error:
-            answers.append(type(error))
+            return type(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=complete) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(complete_it, range(2)))
 
     assert Version.objects.count() == 1
     assert 1 in answers
-    assert set(answers) <= {1, UploadInUse, StaleState, UploadEnded, NameTaken}
+    assert set(answers) <= {1, errors.UploadInUse, StaleState, errors.UploadEnded, NameTaken}

@@ -80,24 +80,17 @@ def _memory_marker(folder):
     return a_file(weights=[external("*/_ORT_MEM_ADDR_/*", offset="4096", length="16")])
 
 
+def _node_of(domain, operator, **more):
+    def make(folder):
+        node = helper.make_node(operator, ["x"], ["z"], domain=domain, **more)
+        return a_file(node, opsets=(("", 17), (domain, 1)))
+
+    return make
+
+
 def _compiled(folder):
-    secret = _outside(folder)
-    node = helper.make_node(
-        "EPContext",
-        ["x"],
-        ["z"],
-        domain="com.microsoft",
-        name="engine",
-        ep_cache_context=str(secret),
-        embed_mode=0,
-    )
-    return a_file(node, opsets=(("", 17), ("com.microsoft", 1)))
-
-
-def _custom_domain(folder):
-    return a_file(
-        helper.make_node("Run", ["x"], ["z"], domain="evil.ops"), opsets=(("", 17), ("evil.ops", 1))
-    )
+    cache = {"ep_cache_context": str(_outside(folder)), "embed_mode": 0}
+    return _node_of("com.microsoft", "EPContext", name="engine", **cache)(folder)
 
 
 def _unknown_version(folder):
@@ -233,40 +226,24 @@ def _always(content):
     return lambda folder: content
 
 
+EXTERNAL = {
+    "parent": _external(f"../{SECRET}"),
+    "absolute": _external("{secret}"),
+    "symlink": _linked(lambda secret, link: link.symlink_to(secret)),
+    "hardlink": _linked(lambda secret, link: link.hardlink_to(secret)),
+    "sparse": _sparse_external,
+    "class-key": _external("w.bin", __class__="os.PathLike"),
+    "negative-length": _external("w.bin", offset="-8", length="-1"),
+    "beside": _external("model.onnx", offset="0", length="16"),
+}
 ONNX = (
-    Hostile("external-parent", "external_data", "initializer 'w'", _external(f"../{SECRET}")),
-    Hostile("external-absolute", "external_data", "initializer 'w'", _external("{secret}")),
-    Hostile(
-        "external-symlink",
-        "external_data",
-        "initializer 'w'",
-        _linked(lambda secret, link: link.symlink_to(secret)),
-    ),
-    Hostile(
-        "external-hardlink",
-        "external_data",
-        "initializer 'w'",
-        _linked(lambda secret, link: link.hardlink_to(secret)),
-    ),
-    Hostile("external-sparse", "external_data", "initializer 'w'", _sparse_external),
-    Hostile(
-        "external-class-key", "external_data", "initializer 'w'", _external("w.bin", __class__="os.PathLike")
-    ),
-    Hostile(
-        "external-negative-length",
-        "external_data",
-        "initializer 'w'",
-        _external("w.bin", offset="-8", length="-1"),
-    ),
-    Hostile(
-        "external-beside",
-        "external_data",
-        "initializer 'w'",
-        _external("model.onnx", offset="0", length="16"),
+    *(
+        Hostile(f"external-{name}", "external_data", "initializer 'w'", make)
+        for name, make in EXTERNAL.items()
     ),
     Hostile("memory-marker", "memory_marker", "tensor 'w'", _memory_marker),
     Hostile("compiled-context", "compiled_model", "node 'engine'", _compiled),
-    Hostile("custom-domain", "unknown_operator", "'Run' of 'evil.ops'", _custom_domain),
+    Hostile("custom-domain", "unknown_operator", "'Run' of 'evil.ops'", _node_of("evil.ops", "Run")),
     Hostile("unknown-ir-version", "unsupported_version", "IR version 99", _unknown_version),
     Hostile("cyclic-functions", "recursive_function", "function 'Ping'", _cyclic),
     Hostile("subgraphs-5000-deep", "too_deep", "graph", _always(nested(5_000))),
@@ -274,51 +251,50 @@ ONNX = (
     Hostile("declares-a-terabyte", "memory", "512 MiB", _terabyte, by="probe"),
     Hostile("endless-loop", "timed_out", "3 s in its first run", _endless, by="probe"),
     Hostile("broken-off", "truncated_file", "graph of a model", _broken_off),
-)
-TFLITE = (
-    Hostile(
-        "tflite-metadata-index", "not_onnx", "TensorFlow Lite", _always(_tflite(metadata_buffer=4_000_000))
-    ),
-    Hostile(
-        "tflite-offset-and-size", "not_onnx", "TensorFlow Lite", _always(_tflite(offset=2**64 - 8, size=16))
-    ),
-    Hostile("tflite-flip", "not_onnx", "TensorFlow Lite", _always(_flipped(_tflite(), 118))),
-    Hostile("tflite-huge-vector", "not_onnx", "TensorFlow Lite", _always(_huge_vector(_tflite()))),
-    Hostile("tflite-no-subgraphs", "not_onnx", "TensorFlow Lite", _always(_tflite(subgraphs=0))),
-    Hostile("tflite-broken-off", "not_onnx", "TensorFlow Lite", _always(_tflite()[:40])),
-)
-PICKLES = (
-    Hostile("pickle-os-system", "not_onnx", "pickle", _pickle),
-    Hostile("pickle-import-chain", "not_onnx", "pickle", lambda folder: _pickle(folder, "os", 0)),
-    Hostile("zip-with-pickle", "not_onnx", "PyTorch", lambda folder: _zip({"archive/data.pkl": _pickle(folder)})),
-    Hostile(
-        "torch-as-tflite", "not_onnx", "PyTorch", lambda folder: _zip({"m/data.pkl": _pickle(folder), "m/code/m.py": "1"}),
-        file_name="model.tflite",
-    ),
-    Hostile("joblib", "not_onnx", "pickle", lambda folder: _pickle(folder, "os", 4), file_name="model.joblib"),
-    Hostile("nested-zip", "not_onnx", "zip", lambda folder: _zip({"a.zip": _zip({"b.zip": _zip({"c": _pickle(folder)})})})),
-)  # fmt: skip
-ARCHIVES = (
-    Hostile("tar-slip", "not_onnx", "tar", _always(_tar((f"../{SECRET}", tarfile.REGTYPE, "")))),
-    Hostile(
-        "tar-symlink-then-write", "not_onnx", "tar",
-        _always(_tar(("out", tarfile.SYMTYPE, ".."), (f"out/{SECRET}", tarfile.REGTYPE, ""))),
-    ),
-    Hostile("tar-hardlink", "not_onnx", "tar", _always(_tar(("out", tarfile.LNKTYPE, "/etc/passwd")))),
-    Hostile(
-        "zip-ratio-bomb", "not_onnx", "zip",
-        lambda folder: _zip({"saved_model.pb": bytes(64 << 20)}, zipfile.ZIP_DEFLATED),
-    ),
-    Hostile("zip-million-entries", "not_onnx", "zip", _million),
-    Hostile("tar-device-node", "not_onnx", "tar", _always(_tar(("sda", tarfile.BLKTYPE, "")))),
-)  # fmt: skip
-OTHERS = (
     Hostile("nothing", "empty_file", "empty", _always(b"")),
-    Hostile("web-page", "not_onnx", "web page", _always(b"<!DOCTYPE html>\n<html><body>404</body></html>")),
-    Hostile("elf", "not_onnx", "ELF", lambda folder: Path("/bin/true").read_bytes()),
     Hostile("two-gigabytes", "too_much", "2,254,857,830 bytes", _sparse_file),
 )
-HOSTILE = (*ONNX, *TFLITE, *PICKLES, *ARCHIVES, *OTHERS)
+# What is no ONNX at all: by name, what the sentence must speak of, and how it is made.
+TFLITE = {
+    "tflite-metadata-index": _tflite(metadata_buffer=4_000_000),
+    "tflite-offset-and-size": _tflite(offset=2**64 - 8, size=16),
+    "tflite-flip": _flipped(_tflite(), 118),
+    "tflite-huge-vector": _huge_vector(_tflite()),
+    "tflite-no-subgraphs": _tflite(subgraphs=0),
+    "tflite-broken-off": _tflite()[:40],
+}
+PICKLES = {
+    "pickle-os-system": ("pickle", _pickle),
+    "pickle-import-chain": ("pickle", lambda folder: _pickle(folder, "os", 0)),
+    "zip-with-pickle": ("PyTorch", lambda folder: _zip({"archive/data.pkl": _pickle(folder)})),
+    "torch-as-tflite": ("PyTorch", lambda folder: _zip({"m/data.pkl": _pickle(folder), "m/code/m.py": "1"})),
+    "joblib": ("pickle", lambda folder: _pickle(folder, "os", 4)),
+    "nested-zip": ("zip", lambda folder: _zip({"a.zip": _zip({"b.zip": _zip({"c": _pickle(folder)})})})),
+}
+ARCHIVES = {
+    "tar-slip": ("tar", _always(_tar((f"../{SECRET}", tarfile.REGTYPE, "")))),
+    "tar-symlink-then-write": (
+        "tar",
+        _always(_tar(("out", tarfile.SYMTYPE, ".."), (f"out/{SECRET}", tarfile.REGTYPE, ""))),
+    ),
+    "tar-hardlink": ("tar", _always(_tar(("out", tarfile.LNKTYPE, "/etc/passwd")))),
+    "zip-ratio-bomb": ("zip", lambda _: _zip({"saved_model.pb": bytes(64 << 20)}, zipfile.ZIP_DEFLATED)),
+    "zip-million-entries": ("zip", _million),
+    "tar-device-node": ("tar", _always(_tar(("sda", tarfile.BLKTYPE, "")))),
+    "web-page": ("web page", _always(b"<!DOCTYPE html>\n<html><body>404</body></html>")),
+    "elf": ("ELF", lambda folder: Path("/bin/true").read_bytes()),
+}
+FILE_NAMES = {"torch-as-tflite": "model.tflite", "joblib": "model.joblib"}
+OTHERS = (
+    {name: ("TensorFlow Lite", _always(content)) for name, content in TFLITE.items()} | PICKLES | ARCHIVES
+)
+HOSTILE = (
+    *ONNX,
+    *(
+        Hostile(name, "not_onnx", says, make, file_name=FILE_NAMES.get(name, "model.onnx"))
+        for name, (says, make) in OTHERS.items()
+    ),
+)
 
 # Where a file can say that data lies elsewhere, besides the initializers above.
 _SUBGRAPH = helper.make_graph([], "inner", [], [], [external("w.bin")])

@@ -11,7 +11,7 @@ from registry.intake.checklist.services import end_run, start_run
 from registry.record.models import AuditRecord
 from tests.support.factories import SIGNATURE, a_version, an_actor, an_uploaded_version
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 def at_once(work, times=4):

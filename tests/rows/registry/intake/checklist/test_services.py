@@ -1,6 +1,7 @@
 """From asking for a check to its end, and what is refused on the way."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
@@ -8,7 +9,7 @@ from django.utils import timezone
 from registry.access.policies import task_actor
 from registry.catalogue.models import Version
 from registry.catalogue.services import archive_version
-from registry.errors import Conflict, Invalid, NotAllowed, NotFound, StaleState
+from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.intake.checklist.selectors import newest_run
@@ -17,6 +18,12 @@ from registry.traffic.models import Split
 from tests.support.factories import SIGNATURE, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def committed(django_capture_on_commit_callbacks):
+    """Do at the end of a `with` what waits for the commit."""
+    return partial(django_capture_on_commit_callbacks, execute=True)
 
 
 @pytest.fixture
@@ -31,8 +38,16 @@ def start(version, **more):
     return services.start_run(version_id=version.pk, runtime_version="1.23.0", by=an_actor(), **more)
 
 
+def end_line(run, step, state="passed", **more):
+    return services.end_line(run=run, step=step, state=state, **more)
+
+
 def end(run, signature=SIGNATURE):
     return services.end_run(run=run, signature=signature, by=an_actor())
+
+
+def ask(version):
+    return services.ask_check(version=version, by=an_actor())
 
 
 def lose(run):
@@ -40,6 +55,11 @@ def lose(run):
     services.start_line(run=run, step="probe")
     CheckRun.objects.filter(pk=run.pk).update(touched_at=timezone.now() - timedelta(minutes=16))
     return run
+
+
+def lose_and_sweep(version):
+    lose(start(version))
+    services.sweep()
 
 
 def states(run):
@@ -50,44 +70,52 @@ def status_of(version):
     return Version.objects.get(pk=version.pk).status
 
 
-def test_who_asks_gets_a_check_sent_and_is_remembered(sent, django_capture_on_commit_callbacks):
-    version = an_uploaded_version()
+def failure_of(version):
+    return Version.objects.get(pk=version.pk).failure
 
-    with django_capture_on_commit_callbacks(execute=True):
-        services.ask_check(version=version, by=an_actor())
 
-    assert sent == [version.pk]
+@pytest.fixture
+def fresh():
+    """A version that nothing has checked yet."""
+    return an_uploaded_version()
+
+
+@pytest.fixture
+def run(fresh):
+    """Its first run."""
+    return start(fresh)
+
+
+def test_who_asks_gets_a_check_sent_and_is_remembered(fresh, sent, committed):
+    with committed():
+        ask(fresh)
+
+    assert sent == [fresh.pk]
     assert AuditRecord.objects.first().action == "ask_check"
-    assert start(version).asked_by == "tester"
+    assert start(fresh).asked_by == "tester"
 
 
-def test_a_first_check_that_passes_makes_the_version_ready():
-    version = an_uploaded_version()
-
-    run = start(version)
-    assert status_of(version) == "checking"
+def test_a_first_check_that_passes_makes_the_version_ready(fresh, run):
+    assert status_of(fresh) == "checking"
     assert list(states(run)) == list(STEPS)
     for step in STEPS:
         services.start_line(run=run, step=step)
-        services.end_line(run=run, step=step, state="passed", facts={"seen": step})
+        end_line(run, step, facts={"seen": step})
     ended = end(run)
 
-    assert (ended.state, ended.reason, status_of(version)) == ("passed", "", "ready")
-    assert Version.objects.get(pk=version.pk).signature == SIGNATURE
-    assert newest_run(version).lines.first().facts == {"seen": "gate"}
+    assert (ended.state, ended.reason, status_of(fresh)) == ("passed", "", "ready")
+    assert Version.objects.get(pk=fresh.pk).signature == SIGNATURE
+    assert newest_run(fresh).lines.first().facts == {"seen": "gate"}
 
 
-def test_a_first_check_that_fails_says_the_first_reason():
-    version = an_uploaded_version()
-    run = start(version)
-
-    services.end_line(run=run, step="gate", state="passed")
-    services.end_line(run=run, step="probe", state="failed", code="crashed", reason="It crashed.")
-    services.end_line(run=run, step="warmup", state="failed", reason="It was slow.")
+def test_a_first_check_that_fails_says_the_first_reason(fresh, run):
+    end_line(run, "gate")
+    end_line(run, "probe", "failed", code="crashed", reason="It crashed.")
+    end_line(run, "warmup", "failed", reason="It was slow.")
     ended = end(run, None)
 
     assert (ended.state, ended.reason) == ("failed", "It crashed.")
-    assert (status_of(version), Version.objects.get(pk=version.pk).failure) == ("failed", "It crashed.")
+    assert (status_of(fresh), failure_of(fresh)) == ("failed", "It crashed.")
     assert states(ended)["golden"] == "skipped"
     assert Event.objects.get().kind == "check_failed"
 
@@ -95,7 +123,7 @@ def test_a_first_check_that_fails_says_the_first_reason():
 def test_a_recheck_leaves_a_ready_version_alone_and_tells_of_a_failure():
     version = a_version()
     run = start(version)
-    services.end_line(run=run, step="conformance", state="failed", reason="Example 2 differs.")
+    end_line(run, "conformance", "failed", reason="Example 2 differs.")
 
     end(run, None)
 
@@ -114,26 +142,21 @@ def test_a_recheck_that_passes_is_recorded():
     assert not Event.objects.exists()
 
 
-def test_without_a_signature_a_first_check_fails():
-    version = an_uploaded_version()
-
-    assert end(start(version), None).state == "failed"
-    assert "no signature" in Version.objects.get(pk=version.pk).failure
+def test_without_a_signature_a_first_check_fails(fresh, run):
+    assert end(run, None).state == "failed"
+    assert "no signature" in failure_of(fresh)
 
 
 @pytest.mark.parametrize("step", ["golden", "diff"])
-def test_a_step_that_is_advice_fails_alone(step):
-    version = an_uploaded_version()
-    run = start(version)
-    services.end_line(run=run, step=step, state="failed", reason="Below the floor.")
+def test_a_step_that_is_advice_fails_alone(fresh, run, step):
+    end_line(run, step, "failed", reason="Below the floor.")
 
     ended = end(run)
 
-    assert (ended.state, states(ended)[step], status_of(version)) == ("passed", "failed", "ready")
+    assert (ended.state, states(ended)[step], status_of(fresh)) == ("passed", "failed", "ready")
 
 
-def test_what_runs_when_the_run_ends_has_failed():
-    run = start(an_uploaded_version())
+def test_what_runs_when_the_run_ends_has_failed(run):
     services.start_line(run=run, step="probe")
 
     ended = end(run)
@@ -141,25 +164,15 @@ def test_what_runs_when_the_run_ends_has_failed():
     assert (states(ended)["probe"], ended.state) == ("failed", "failed")
 
 
-def test_only_one_run_at_a_time_and_asking_meanwhile_is_refused():
-    version = an_uploaded_version()
-    start(version)
-
+@pytest.mark.parametrize("verb", [start, ask])
+def test_while_one_runs_there_is_no_other(fresh, run, verb):
     with pytest.raises(Conflict, match="being checked now"):
-        start(version)
-    with pytest.raises(Conflict, match="being checked now"):
-        services.ask_check(version=version, by=an_actor())
-
-
-def test_runs_are_counted():
-    version = a_version()
-
-    assert [end(start(version)).number for _ in range(2)] == [1, 2]
+        verb(fresh)
 
 
 def test_who_asked_for_an_earlier_run_did_not_ask_for_this_one():
     version = a_version()
-    services.ask_check(version=version, by=an_actor())
+    ask(version)
     end(start(version))
 
     robot = task_actor("nightly")
@@ -176,43 +189,35 @@ def test_an_archived_version_is_not_checked_again():
         start(archived)
 
 
+def test_there_is_no_check_of_what_is_not_there():
+    with pytest.raises(NotFound):
+        services.start_run(version_id=10**9, runtime_version="1", by=an_actor())
+
+
 class TestFailedVersion:
     @pytest.fixture
-    def failed(self):
-        version = an_uploaded_version()
-        run = start(version)
-        services.end_line(run=run, step="gate", state="failed", reason="The disk was full.")
+    def failed(self, fresh, run):
+        end_line(run, "gate", "failed", reason="The disk was full.")
         end(run, None)
-        return version
+        return fresh
 
-    def test_who_asks_gets_it_checked_again(self, failed, sent, django_capture_on_commit_callbacks):
-        with django_capture_on_commit_callbacks(execute=True):
-            asked = services.ask_check(version=failed, by=an_actor())
+    def test_who_asks_gets_it_checked_again(self, failed, sent, committed):
+        with committed():
+            asked = ask(failed)
 
         assert (asked.status, asked.failure, sent) == ("checking", "", [failed.pk])
-        records = AuditRecord.objects.filter(action__in=["ask_check", "start_check"]).order_by("-seq")[:2]
-        assert [(record.action, record.actor_name) for record in records] == [
-            ("ask_check", "tester"), ("start_check", "tester"),
-        ]  # fmt: skip
-        assert "The disk was full." in records[1].before_json
+        asked, started = AuditRecord.objects.order_by("-seq")[:2]
+        assert (asked.action, started.action) == ("ask_check", "start_check")
+        assert asked.actor_name == started.actor_name == "tester"
+        assert "The disk was full." in started.before_json
 
     def test_passed_this_time_it_is_ready_and_live_nowhere(self, failed):
-        services.ask_check(version=failed, by=an_actor())
+        ask(failed)
 
         ended = end(start(failed))
 
         assert (ended.number, ended.state, status_of(failed)) == (2, "passed", "ready")
         assert not Split.objects.exists()
-
-    def test_failed_once_more_it_says_the_new_reason(self, failed):
-        services.ask_check(version=failed, by=an_actor())
-        run = start(failed)
-        services.end_line(run=run, step="probe", state="failed", reason="No memory.")
-
-        end(run, None)
-
-        assert (status_of(failed), Version.objects.get(pk=failed.pk).failure) == ("failed", "No memory.")
-        assert Event.objects.filter(kind="check_failed").count() == 2
 
     def test_a_message_that_nobody_asked_for_does_nothing(self, failed):
         """Negative control: without the question, a message that comes twice would check a bad file for ever."""
@@ -221,81 +226,53 @@ class TestFailedVersion:
 
         assert (status_of(failed), failed.check_runs.count()) == ("failed", 1)
 
-    def test_asking_needs_the_right_to_write(self, failed):
-        with pytest.raises(NotAllowed):
-            services.ask_check(version=failed, by=an_actor("read_registry"))
-        assert status_of(failed) == "failed"
-
-
-def test_asking_needs_the_right_to_write():
-    with pytest.raises(NotAllowed):
-        services.ask_check(version=a_version(), by=an_actor("read_registry"))
-
-
-def test_there_is_no_check_of_what_is_not_there():
-    with pytest.raises(NotFound):
-        services.start_run(version_id=10**9, runtime_version="1", by=an_actor())
-
 
 class TestLines:
-    def test_a_step_ends_once(self):
-        run = start(an_uploaded_version())
-        services.end_line(run=run, step="gate", state="passed")
+    def test_a_step_ends_once(self, run):
+        end_line(run, "gate")
 
         with pytest.raises(Conflict, match="cannot become"):
-            services.end_line(run=run, step="gate", state="failed", reason="x")
+            end_line(run, "gate", "failed", reason="x")
         with pytest.raises(Conflict, match="cannot become"):
             services.start_line(run=run, step="gate")
 
-    def test_a_failed_step_always_has_a_reason(self):
-        line = services.end_line(run=start(an_uploaded_version()), step="gate", state="failed")
+    def test_a_failed_step_always_has_a_reason(self, run):
+        assert end_line(run, "gate", "failed").reason
 
-        assert line.reason
-
-    def test_an_unknown_step_or_end_is_refused(self):
-        run = start(an_uploaded_version())
-
+    def test_an_unknown_step_or_end_is_refused(self, run):
         with pytest.raises(NotFound, match="gate, probe"):
             services.start_line(run=run, step="dance")
         with pytest.raises(Invalid):
-            services.end_line(run=run, step="gate", state="waiting")
+            end_line(run, "gate", "waiting")
 
-    def test_what_no_database_keeps_is_made_to_fit(self):
+    @pytest.mark.both
+    def test_what_no_database_keeps_is_made_to_fit(self, run):
         facts = {"name\0": ["\ud800", float("nan"), float("inf"), 1, None, True, {"deep": (1, b"x")}]}
-        run = start(an_uploaded_version())
 
-        line = services.end_line(run=run, step="gate", state="passed", reason="a" * 600, facts=facts)
+        line = end_line(run, "gate", reason="a" * 600, facts=facts)
 
         assert line.facts == {"name\ufffd": ["?", "nan", "inf", 1, None, True, {"deep": [1, "b'x'"]}]}
         assert len(line.reason) == 500
 
-    def test_progress_is_seen_while_a_step_runs(self):
-        run = start(an_uploaded_version())
-        services.start_line(run=run, step="golden")
-
-        services.note_progress(run=run, step="golden", facts={"rows": 10})
-
-        assert run.lines.get(step="golden").facts == {"rows": 10}
-
-    def test_a_line_skipped_without_a_beginning_took_no_time(self):
-        run = start(an_uploaded_version())
-
-        assert services.end_line(run=run, step="golden", state="skipped").seconds is None
-        assert services.end_line(run=run, step="gate", state="passed").seconds == 0
+    def test_a_line_skipped_without_a_beginning_took_no_time(self, run):
+        assert end_line(run, "golden", "skipped").seconds is None
+        assert end_line(run, "gate").seconds == 0
 
 
+@pytest.mark.both
 class TestSweep:
     @pytest.fixture
-    def silent(self):
+    def silent(self, run):
         """A run whose worker has said nothing for 16 minutes."""
-        return lose(start(an_uploaded_version()))
+        return lose(run)
 
-    def test_a_run_whose_worker_went_away_ends_and_may_be_run_again(self, silent):
-        assert services.sweep() == 1
+    def test_a_run_whose_worker_went_away_ends_once_and_may_be_run_again(self, silent):
+        assert (services.sweep(), services.sweep()) == (1, 0)
 
         run = newest_run(silent.version)
         assert (run.state, run.reason) == ("failed", services.WENT_AWAY)
         assert (states(run)["probe"], states(run)["diff"]) == ("failed", "skipped")
+        assert AuditRecord.objects.filter(action="give_up_check").count() == 1
         assert start(silent.version).number == 2
         assert status_of(silent.version) == "checking"
 
@@ -303,7 +280,7 @@ class TestSweep:
         services.sweep()
 
         with pytest.raises(StaleState, match="stop working"):
-            services.end_line(run=silent, step="probe", state="passed")
+            end_line(silent, "probe")
         with pytest.raises(StaleState):
             end(silent)
 
@@ -312,23 +289,21 @@ class TestSweep:
 
         assert services.sweep() == 0
 
-    def test_what_no_worker_has_begun_is_asked_for_again(self, sent, django_capture_on_commit_callbacks):
+    def test_what_no_worker_has_begun_is_asked_for_again(self, sent, committed):
         old, _new = an_uploaded_version(), an_uploaded_version()
         Version.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(minutes=6))
 
-        with django_capture_on_commit_callbacks(execute=True):
+        with committed():
             services.sweep()
 
         assert sent == [old.pk]
 
-    def test_a_first_check_whose_worker_was_lost_is_asked_for_again(
-        self, silent, sent, django_capture_on_commit_callbacks
-    ):
-        with django_capture_on_commit_callbacks(execute=True):
+    def test_a_first_check_whose_worker_was_lost_is_asked_for_again(self, silent, sent, committed):
+        with committed():
             services.sweep()
             services.sweep()  # until a worker takes it
         run = start(silent.version, only_unfinished=True)
-        with django_capture_on_commit_callbacks(execute=True):
+        with committed():
             services.sweep()
 
         assert sent == [silent.version_id] * 2
@@ -336,18 +311,13 @@ class TestSweep:
 
     def test_before_the_sweep_it_stays_and_nobody_is_asked(self, silent, sent):
         """Negative control."""
-        assert (newest_run(silent.version).state, status_of(silent.version), sent) == (
-            "running",
-            "checking",
-            [],
-        )
+        assert (newest_run(silent.version).state, status_of(silent.version)) == ("running", "checking")
+        assert sent == []
 
-    def test_a_ready_version_whose_check_was_lost_is_left_to_people(
-        self, sent, django_capture_on_commit_callbacks
-    ):
+    def test_a_ready_version_whose_check_was_lost_is_left_to_people(self, sent, committed):
         run = lose(start(a_version()))
 
-        with django_capture_on_commit_callbacks(execute=True):
+        with committed():
             services.sweep()
 
         assert sent == []
@@ -360,46 +330,33 @@ class TestSweep:
             start(version, only_unfinished=True)
         assert start(version).number == 1
 
-    def test_the_third_worker_that_is_lost_is_the_last(self, sent, django_capture_on_commit_callbacks):
-        version = an_uploaded_version()
-
-        with django_capture_on_commit_callbacks(execute=True):
+    def test_the_third_worker_that_is_lost_is_the_last(self, fresh, sent, committed):
+        with committed():
             for _ in range(3):
-                lose(start(version))
-                services.sweep()
+                lose_and_sweep(fresh)
 
-        assert sent == [version.pk] * 2
-        assert status_of(version) == "failed"
-        assert "lost 3 times" in Version.objects.get(pk=version.pk).failure
+        assert sent == [fresh.pk] * 2
+        assert status_of(fresh) == "failed"
+        assert "lost 3 times" in failure_of(fresh)
         assert Event.objects.get().kind == "check_failed"
         with pytest.raises(Conflict, match="ask for another"):
-            start(version)
+            start(fresh)
 
-    def test_who_asks_again_gets_one_more_try_each_time(self):
-        version = an_uploaded_version()
+    def test_who_asks_again_gets_one_more_try_each_time(self, fresh):
         for _ in range(3):
-            lose(start(version))
-            services.sweep()
+            lose_and_sweep(fresh)
 
-        services.ask_check(version=version, by=an_actor())
-        lose(start(version))
-        services.sweep()
+        ask(fresh)
+        lose_and_sweep(fresh)
 
-        assert (status_of(version), version.check_runs.count()) == ("failed", 4)
+        assert (status_of(fresh), fresh.check_runs.count()) == ("failed", 4)
 
-    def test_a_run_that_was_heard_of_ends_the_row(self):
-        version = an_uploaded_version()
+    def test_a_run_that_was_heard_of_ends_the_row(self, fresh):
         for _ in range(2):
-            lose(start(version))
-            services.sweep()
-        end(start(version), None)
-        services.ask_check(version=version, by=an_actor())
+            lose_and_sweep(fresh)
+        end(start(fresh), None)
+        ask(fresh)
 
-        lose(start(version))
-        services.sweep()
+        lose_and_sweep(fresh)
 
-        assert status_of(version) == "checking"
-
-    def test_two_sweepers_give_a_run_up_once(self, silent):
-        assert (services.sweep(), services.sweep()) == (1, 0)
-        assert AuditRecord.objects.filter(action="give_up_check").count() == 1
+        assert status_of(fresh) == "checking"

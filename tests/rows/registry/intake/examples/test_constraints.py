@@ -1,22 +1,13 @@
 """Each constraint with a row that passes and one that fails; past the services, as a shell would write them."""
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
+from tests.support.constraints import passes
 from tests.support.factories import a_model, a_version, an_uploaded_version
 
-pytestmark = pytest.mark.django_db
-
-
-def passes(row) -> bool:
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 def an_example(version=None, **values):
@@ -29,13 +20,39 @@ def a_set(model=None, **values):
     return GoldenSet(model=model or a_model(), made_by="x", **given)
 
 
+def a_result(golden_set=None, **values):
+    version = a_version()
+    if golden_set is None:
+        golden_set = a_set(version.model)
+        golden_set.save()
+    given = {"version": version, "value": 0.5, "rows": 1, "created_at": timezone.now(), **values}
+    return GoldenResult(golden_set=golden_set, **given)
+
+
 @pytest.mark.parametrize(
-    ("values", "is_good"),
-    [({}, True), ({"position": 0}, False), ({"atol": -1}, False), ({"rtol": -1}, False)],
-    ids=["good", "position", "atol", "rtol"],
+    ("make", "values", "is_good"),
+    [
+        (an_example, {}, True),
+        (an_example, {"position": 0}, False),
+        (an_example, {"atol": -1}, False),
+        (an_example, {"rtol": -1}, False),
+        (a_set, {}, True),
+        (a_set, {"revision": 0}, False),
+        (a_set, {"rows": 0}, False),
+        (a_set, {"metric": "beauty"}, False),
+        (a_set, {"margin": 0}, True),
+        (a_set, {"margin": -0.1}, False),
+        (a_set, {"floor": 0.9}, True),
+        (a_set, {"sha256": "x" * 64}, False),
+        (a_set, {"sha256": "0" * 63}, False),
+        (a_result, {}, True),
+        (a_result, {"rows": 0}, False),
+        (a_result, {"answers_sha256": "0" * 64}, True),
+        (a_result, {"answers_sha256": "x"}, False),
+    ],
 )
-def test_example(values, is_good):
-    assert passes(an_example(**values)) is is_good
+def test_a_row_by_itself(make, values, is_good):
+    assert passes(make(**values)) is is_good
 
 
 def test_example_position_once_per_version():
@@ -44,25 +61,6 @@ def test_example_position_once_per_version():
     assert passes(an_example(version))
     assert not passes(an_example(version))
     assert passes(an_example(version, position=2))
-
-
-@pytest.mark.parametrize(
-    ("values", "is_good"),
-    [
-        ({}, True),
-        ({"revision": 0}, False),
-        ({"rows": 0}, False),
-        ({"metric": "beauty"}, False),
-        ({"margin": 0}, True),
-        ({"margin": -0.1}, False),
-        ({"floor": 0.9}, True),
-        ({"sha256": "x" * 64}, False),
-        ({"sha256": "0" * 63}, False),
-    ],
-    ids=["good", "revision", "rows", "metric", "margin", "negative margin", "floor", "no hash", "short hash"],
-)
-def test_golden_set(values, is_good):
-    assert passes(a_set(**values)) is is_good
 
 
 def test_golden_sets_of_a_model():
@@ -75,25 +73,9 @@ def test_golden_sets_of_a_model():
     assert passes(a_set())
 
 
-@pytest.mark.parametrize(
-    ("values", "is_good"),
-    [
-        ({}, True),
-        ({"rows": 0}, False),
-        ({"answers_sha256": "0" * 64}, True),
-        ({"answers_sha256": "x"}, False),
-    ],
-    ids=["good", "rows", "answers", "no hash"],
-)
-def test_golden_result(values, is_good):
-    version = a_version()
-    golden_set = a_set(version.model)
-    golden_set.save()
+def test_one_result_of_a_version_on_a_set():
+    first = a_result()
 
-    def result():
-        return GoldenResult(
-            version=version, golden_set=golden_set, **{"value": 0.5, "rows": 1, **values}, created_at=timezone.now()
-        )  # fmt: skip
-
-    assert passes(result()) is is_good
-    assert not passes(result())
+    assert passes(first)
+    assert not passes(a_result(first.golden_set, version=first.version))
+    assert passes(a_result(first.golden_set))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bench import models as bench_models
 from registry.intake.gate import check_file
 from tests.support import onnx_models
 from tests.support.processes import ROOT
@@ -33,33 +32,9 @@ def test_an_example(example):
     assert check_file(example).nodes > 0
 
 
-@pytest.mark.parametrize("name", ["mlp", "resnet50"])
-def test_a_model_of_the_bench(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(bench_models, "FOLDER", tmp_path)
-    path = getattr(bench_models, name)()
-
-    facts = check_file(path)
-
-    assert facts.initializer_bytes > 0.99 * path.stat().st_size
-
-
 @pytest.mark.parametrize("datatype", onnx_models.ELEMENT_TYPES)
 def test_every_type_of_input(path, datatype):
     assert check_file(onnx_models.identity(path, datatype)).domains == ("ai.onnx",)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda path: onnx_models.scaled(path, 2.0),
-        onnx_models.sum_and_difference,
-        onnx_models.endless,
-        lambda path: onnx_models.bomb(path, 1),
-    ],
-    ids=["scaled", "sum-and-difference", "endless", "bomb"],
-)
-def test_a_file_of_the_engine_tests(path, make):
-    assert check_file(make(path)).inputs[0] in {"x", "a"}
 
 
 def test_facts_are_the_files_own(path):

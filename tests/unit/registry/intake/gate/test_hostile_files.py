@@ -47,10 +47,6 @@ def refused(path):
     return "probe", result.code, result.message
 
 
-def test_there_are_forty():
-    assert len({hostile.name for hostile in HOSTILE}) == 40
-
-
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
 def test_it_is_refused_with_its_code(folder, hostile):
     path = hostile.write(folder)
@@ -134,7 +130,7 @@ class TestWithoutUs:
         try:
             assert process.stdout.readline() == "loaded\n"
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(CAP_S)
+                process.wait(1)
         finally:
             process.kill()
             process.communicate()
