@@ -2,9 +2,18 @@
 
 import pytest
 
+from registry.access.keys import ring
 from registry.record import channels
 from registry.record.fetcher import Fetcher
 from tests.support.internet import Internet
+
+
+@pytest.fixture(autouse=True)
+def fresh_ring():
+    """Keys of one test are unknown to the next, whose rows may carry the same numbers."""
+    ring.clear()
+    yield
+    ring.clear()
 
 
 @pytest.fixture

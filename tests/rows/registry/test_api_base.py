@@ -1,40 +1,29 @@
 import threading
 from base64 import b64encode
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from django.db import connection
 from django.utils import timezone
-from rest_framework.test import APIClient
 
 from registry.access import services
-from registry.access.keys import ring
 from registry.access.models import ApiKey, Tenant
 from registry.api_base import etag_of, ledger
 from registry.api_base.idempotency import read_key
 from registry.api_base.models import IdempotencyRecord
 from registry.api_base.tasks import sweep_idempotency
 from registry.errors import BadIdempotencyKey
-from tests.support.factories import a_person, a_tenant, an_actor
+from tests.support.at_once import at_once
+from tests.support.clients import client_for, client_of
+from tests.support.factories import a_person, a_tenant
 
 pytestmark = pytest.mark.django_db
 TENANTS, KEYS = "/api/v1/tenants", "/api/v1/keys"
 
 
-@pytest.fixture(autouse=True)
-def fresh_ring():
-    ring.clear()
-
-
 @pytest.fixture
 def api():
-    return client_of(a_person("admin"))
-
-
-def client_of(user) -> APIClient:
-    client = APIClient()
-    client.force_login(user)
-    return client
+    return client_for("admin")
 
 
 class TestPaging:
@@ -57,8 +46,7 @@ class TestPaging:
         assert seen == [f"t-{number:02}" for number in reversed(range(25))]
 
     def test_a_page_is_bounded(self, api):
-        for _ in range(205):
-            a_tenant()
+        Tenant.objects.bulk_create(Tenant(slug=f"t-{number}") for number in range(205))
 
         assert len(api.get(TENANTS).json()["results"]) == 50
         assert len(api.get(f"{TENANTS}?page_size=100000").json()["results"]) == 200
@@ -201,38 +189,13 @@ class TestPreconditions:
 
     @pytest.mark.django_db(transaction=True)
     def test_of_ten_changes_with_one_etag_one_is_made(self):
-        user = a_person("admin")
-        a_tenant("acme")
-        tag = client_of(user).get(f"{TENANTS}/acme")["ETag"]
-        clients = [client_of(user) for _ in range(10)]
+        tag = etag_of(a_tenant("acme"))
+        clients = [client_of(user) for user in [a_person("admin")] * 10]
 
-        def change(number):
-            return clients[number].patch(
-                f"{TENANTS}/acme", {"title": f"t{number}"}, headers={"If-Match": tag}
-            )
+        def change(client):
+            return client.patch(f"{TENANTS}/acme", {"title": "new"}, headers={"If-Match": tag}).status_code
 
-        statuses = [answer.status_code for answer in at_once(10, change)]
-
-        assert sorted(statuses) == [200] + [412] * 9
-
-
-def at_once(count, do) -> list:
-    """Call do(0), do(1), … from as many threads at the same moment."""
-    together, answers = threading.Barrier(count), [None] * count
-
-    def run(number):
-        try:
-            together.wait()
-            answers[number] = do(number)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=[number]) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
+        assert sorted(at_once(partial(change, client) for client in clients)) == [200] + [412] * 9
 
 
 @pytest.mark.parametrize(
@@ -275,11 +238,6 @@ class TestIdempotency:
 
         assert api.post(TENANTS, {"slug": "acme"}).status_code == 409
 
-    def test_quoted_and_bare_are_the_same_key(self, api):
-        self.post(api, key='"k1"')
-
-        assert self.post(api, key="k1")["Idempotency-Replayed"] == "true"
-
     def test_the_same_key_with_another_body_is_refused(self, api):
         self.post(api)
 
@@ -296,7 +254,7 @@ class TestIdempotency:
     def test_another_caller_has_other_keys(self, api):
         self.post(api)
 
-        answer = self.post(client_of(a_person("admin")), slug="other")
+        answer = self.post(client_for("admin"), slug="other")
 
         assert answer.status_code == 201
 
@@ -327,7 +285,7 @@ class TestIdempotency:
         assert self.post(api, key='"').json()["code"] == "bad_idempotency_key"
 
     def test_who_may_not_create_gets_no_record(self):
-        assert self.post(client_of(a_person("viewer"))).status_code == 403
+        assert self.post(client_for("viewer")).status_code == 403
         assert not IdempotencyRecord.objects.exists()
 
     def test_a_secret_is_not_kept(self, api):
@@ -373,19 +331,12 @@ class TestIdempotency:
         monkeypatch.undo()
 
         assert not Tenant.objects.exists()
+        left = IdempotencyRecord.objects.get().leased_until - timezone.now()
+        assert timedelta(0) < left <= ledger.LEASE == timedelta(seconds=60)
         assert self.post(api).status_code == 409, "the lease holds"
         IdempotencyRecord.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
         assert self.post(api).status_code == 201
         assert Tenant.objects.count() == 1
-
-    def test_a_lease_is_short(self, api, monkeypatch):
-        monkeypatch.setattr(services, "create_tenant", lambda **_: (_ for _ in ()).throw(SystemExit))
-        with pytest.raises(SystemExit):
-            self.post(api)
-
-        record = IdempotencyRecord.objects.get()
-
-        assert timedelta(0) < record.leased_until - timezone.now() <= ledger.LEASE == timedelta(seconds=60)
 
     def test_who_lost_the_lease_loses_the_work(self, api, monkeypatch):
         real = services.create_tenant
@@ -415,24 +366,23 @@ class TestIdempotency:
         assert [record.key for record in IdempotencyRecord.objects.all()] == ["k2"]
 
     @pytest.mark.django_db(transaction=True)
-    @pytest.mark.parametrize("turns", [5, pytest.param(20, marks=pytest.mark.long)])
-    def test_of_fifty_at_once_one_makes_it_and_all_hear_the_same(self, turns):
-        user = a_person("admin")
-        clients = [client_of(user) for _ in range(50)]
+    @pytest.mark.parametrize("turns", [3, pytest.param(20, marks=pytest.mark.long)])
+    def test_of_twenty_at_once_one_makes_it_and_all_hear_the_same(self, turns):
+        clients = [client_of(user) for user in [a_person("admin")] * 20]
 
         for turn in range(turns):
             is_made = threading.Event()
 
-            def post(number, turn=turn, is_made=is_made):
-                answer = self.post(clients[number], slug=f"t-{turn}", key=f"k-{turn}")
+            def post(client, turn=turn, is_made=is_made):
+                answer = self.post(client, slug=f"t-{turn}", key=f"k-{turn}")
                 if answer.status_code == 409:
                     assert answer.json()["code"] == "idempotency_in_flight"
                     assert is_made.wait(60)
-                    answer = self.post(clients[number], slug=f"t-{turn}", key=f"k-{turn}")
+                    answer = self.post(client, slug=f"t-{turn}", key=f"k-{turn}")
                 is_made.set()
                 return answer
 
-            answers = at_once(50, post)
+            answers = at_once(partial(post, client) for client in clients)
 
             assert {answer.status_code for answer in answers} == {201}
             assert len({answer.content for answer in answers}) == 1
@@ -442,10 +392,9 @@ class TestIdempotency:
     @pytest.mark.django_db(transaction=True)
     def test_without_keys_more_than_one_tries(self):
         """The control: the test above would notice."""
-        user = a_person("admin")
-        clients = [client_of(user) for _ in range(10)]
+        clients = [client_of(user) for user in [a_person("admin")] * 10]
 
-        answers = at_once(10, lambda number: clients[number].post(TENANTS, {"slug": "acme"}))
+        answers = at_once(partial(client.post, TENANTS, {"slug": "acme"}) for client in clients)
 
         assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
 
@@ -472,10 +421,3 @@ def test_the_description_names_the_headers():
     assert "Idempotency-Key" in headers(TENANTS, "post")
     assert "If-Match" in headers(f"{TENANTS}/{{slug}}", "patch")
     assert not headers(TENANTS, "get")
-
-
-def test_changes_by_the_service_move_the_etag():
-    tenant = a_tenant("acme")
-    before = etag_of(tenant)
-
-    assert etag_of(services.change_tenant(tenant=tenant, title="x", by=an_actor())) != before

@@ -8,10 +8,9 @@ from registry.access import keys, services
 from registry.access.key_ring import KeyRing
 from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, NO_LIMITS, Limits
 from registry.access.models import ApiKey, Tenant
-from registry.access.policies import Right
 from registry.access.validation import checked_limits
 from registry.catalogue.models import Model
-from registry.errors import Invalid, NotAllowed
+from registry.errors import Invalid
 from registry.record.models import AuditRecord
 from tests.support.factories import a_key, a_tenant, an_actor
 
@@ -137,15 +136,6 @@ def test_of_a_tenant_only_what_is_named_changes():
     record = AuditRecord.objects.first()
     assert record.before == {"title": "Acme Ltd", **SOME_COLUMNS}
     assert record.after == {"title": "Acme Ltd", **NO_COLUMNS, "rate_per_minute": 1}
-
-
-def test_only_who_manages_keys_sets_them():
-    tenant, by = a_tenant(), an_actor(*(right for right in Right if right != Right.MANAGE_KEYS))
-
-    with pytest.raises(NotAllowed):
-        services.change_tenant(tenant=tenant, limits=SOME, by=by)
-
-    assert Tenant.objects.get().limits == NO_LIMITS
 
 
 class TestCommand:
