@@ -1,10 +1,10 @@
 import json
-import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core import mail
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from registry.errors import Conflict, NotAllowed
@@ -16,6 +16,7 @@ from registry.record.deliveries import BACK_OFF, deliver, resend, sweep
 from registry.record.events import emit
 from registry.record.models import Delivery, Subscription
 from registry.record.signing import secret_of, signed_headers
+from tests.support.at_once import at_once
 
 pytestmark = pytest.mark.django_db
 Status = Delivery.Status
@@ -28,13 +29,10 @@ def hook():
 
 @pytest.fixture
 def delivery(hook):
+    subject = Subject("split", "3", "fraud-score split 3", "fraud-score")
+    summary = "fraud-score is now answered by version 4."
     with transaction.atomic():
-        emit(
-            "split_changed",
-            subject=Subject("split", "3", "fraud-score split 3", "fraud-score"),
-            data={"shares": {"4": 10_000}},
-            summary="fraud-score is now answered by version 4.",
-        )
+        emit("split_changed", subject=subject, data={"shares": {"4": 10_000}}, summary=summary)
     return Delivery.objects.get()
 
 
@@ -58,11 +56,9 @@ def test_a_webhook_arrives_signed(delivery, receiver):
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     assert request_line == "POST /hook?a=b HTTP/1.1"
     assert headers["content-type"] == "application/json"
+    at = int(headers["webhook-timestamp"])
     expected = signed_headers(
-        secret=secret_of("salt"),
-        message_id=delivery.message_id,
-        timestamp=int(headers["webhook-timestamp"]),
-        body=body,
+        secret=secret_of("salt"), message_id=delivery.message_id, timestamp=at, body=body
     )
     assert expected.items() <= headers.items()
     sent = json.loads(body)
@@ -131,9 +127,8 @@ def test_attempts_follow_each_other_with_growing_pauses_and_end(delivery, outcom
         delivery.refresh_from_db()
         pauses.append(delivery.due_at - began)
 
-    assert all(
-        abs(pause - planned) < timedelta(seconds=5) for pause, planned in zip(pauses, BACK_OFF, strict=False)
-    )
+    late = [pause - planned for pause, planned in zip(pauses, BACK_OFF, strict=False)]
+    assert all(abs(delay) < timedelta(seconds=5) for delay in late)
     assert (delivery.status, delivery.attempts, delivery.last_error) == (Status.FAILED, 9, "down")
 
 
@@ -201,27 +196,9 @@ def test_sending_again_needs_the_right(delivery):
 WORKERS = 8
 
 
-def _deliver_at_once(delivery: Delivery) -> list[bool]:
-    start, made = threading.Barrier(WORKERS), []
-
-    def work() -> None:
-        start.wait(10)
-        try:
-            made.append(deliver(delivery.pk))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(WORKERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return made
-
-
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_one_sends(delivery, receiver):
-    made = _deliver_at_once(delivery)
+    made = at_once([partial(deliver, delivery.pk)] * WORKERS)
 
     assert sorted(made) == [False] * (WORKERS - 1) + [True]
     assert len(receiver.requests) == 1
@@ -231,7 +208,7 @@ def test_of_many_workers_one_sends(delivery, receiver):
 def test_without_the_conditional_claim_many_send(delivery, receiver, monkeypatch):
     monkeypatch.setattr(deliveries, "_claim", lambda pk: Delivery.objects.select_related().get(pk=pk))
 
-    _deliver_at_once(delivery)
+    at_once([partial(deliver, delivery.pk)] * WORKERS)
 
     assert len(receiver.requests) == WORKERS
 
