@@ -1,5 +1,7 @@
 """Ways round the rule that somebody might try, each by name."""
 
+from dataclasses import replace
+
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -70,10 +72,7 @@ def test_asking_through_a_key_that_the_approver_issued(model, both):
 
 
 def test_a_key_that_was_handed_every_right(model, both):
-    key = a_key_of(both)
-    refuse(
-        ask(model), type(key)(name=key.name, source=key.source, rights=an_actor().rights, key_id=key.key_id)
-    )
+    refuse(ask(model), replace(a_key_of(both), rights=an_actor().rights))
 
 
 @pytest.mark.parametrize("actor", [task_actor("t"), command_actor("c")], ids=["task", "command"])
@@ -123,14 +122,6 @@ def test_an_old_approval_is_good_once(model):
         approve(request)
     with pytest.raises(ApprovalNeeded):
         traffic.set_split(model=model, arms=shares_of(model, 90, 10), reason="x", by=an_actor())
-
-
-def test_approving_when_what_is_live_has_changed(model):
-    request = ask(model, 90, 10)
-    a_split(model, 100)
-
-    with pytest.raises(StaleState, match="overtaken already"):
-        approve(request)
 
 
 def test_the_leaders_name_cannot_be_lent_to_another(model):

@@ -5,7 +5,7 @@ from registry.errors import Conflict, Invalid, ModelFrozen, NotAllowed
 from registry.record.models import AuditRecord, Event
 from registry.traffic.models import Hold
 from registry.traffic.selectors import open_holds
-from registry.traffic.services import freeze_model, start_model, stop_model, unfreeze_model
+from registry.traffic.services import freeze_model, roll_back, start_model, stop_model, unfreeze_model
 from tests.support.factories import a_live_model, a_model, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -63,10 +63,9 @@ def test_a_frozen_model_is_not_started():
     assert open_holds(model) == {}
 
 
-@pytest.mark.parametrize("verb", [stop_model], ids=["stop"])
-def test_a_stop_needs_a_text(verb):
+def test_a_stop_needs_a_text():
     with pytest.raises(Invalid):
-        verb(model=a_model(), text=" ", by=an_actor())
+        stop_model(model=a_model(), text=" ", by=an_actor())
 
 
 @pytest.mark.parametrize(
@@ -76,6 +75,7 @@ def test_a_stop_needs_a_text(verb):
         (start_model, {"reason": "x"}, Right.SET_SPLIT),
         (freeze_model, {"reason": "x"}, Right.FREEZE),
         (unfreeze_model, {"reason": "x"}, Right.FREEZE),
+        (roll_back, {"reason": "x"}, Right.ROLL_BACK),
     ],
 )
 def test_each_verb_asks_for_its_right(verb, words, right):
