@@ -66,23 +66,12 @@ def test_interval_fits_status(status, from_at, to_at, is_good):
     assert passes(a_row(status=status, from_at=from_at, to_at=to_at)) is is_good
 
 
-@pytest.mark.parametrize(
-    ("status", "is_good"),
-    [(Status.CURRENT, False), (Status.WAITING, True)],
-    ids=["second current", "waiting"],
-)
-def test_one_current_split_per_model(status, is_good):
+def test_one_current_and_one_waiting_split_per_model():
     model = a_live_model(100)
-    from_at = NOW if status == Status.CURRENT else None
 
-    assert passes(a_row(model, status=status, from_at=from_at)) is is_good
-
-
-def test_one_waiting_split_per_model():
-    model = a_model()
-
-    assert passes(a_row(model, number=1))
-    assert not passes(a_row(model, number=2))
+    assert not passes(a_row(model, number=2, status=Status.CURRENT, from_at=NOW))
+    assert passes(a_row(model, number=2))
+    assert not passes(a_row(model, number=3))
 
 
 def test_a_number_once_per_model():
