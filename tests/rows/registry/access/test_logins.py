@@ -32,24 +32,29 @@ def evaluated(monkeypatch):
     return names
 
 
+@pytest.fixture
+def ada():
+    return a_person("viewer", username="ada")
+
+
+def guess(client, times, **more):
+    """The status of each guess."""
+    return [log_in(client, "ada", f"guess-{number}", **more).status_code for number in range(times)]
+
+
 def log_in(client, username, password, **more):
     return client.post(LOGIN, {"username": username, "password": password, "next": "/admin/"}, **more)
 
 
-def test_a_locked_login_is_told_to_wait(client, evaluated):
-    a_person("viewer", username="ada")
-
-    answers = [log_in(client, "ada", f"guess-{number}").status_code for number in range(30)]
-
-    assert answers == [200] * 9 + [429] * 21
+def test_a_locked_login_is_told_to_wait(client, evaluated, ada):
+    assert guess(client, 30) == [200] * 9 + [429] * 21
     assert len(evaluated) == 10
     assert log_in(client, "ada", PASSWORD).status_code == 429, "the right password does not help now"
     assert log_in(client, "bob", "x").status_code == 200, "another name is not locked"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_guesses_that_come_at_once_are_counted_too(evaluated):
-    a_person("viewer", username="ada")
+def test_guesses_that_come_at_once_are_counted_too(evaluated, ada):
     clients = [Client() for _ in range(20)]
 
     at_once(partial(log_in, client, "ada", "guess") for client in clients)
@@ -61,41 +66,32 @@ def test_without_the_limit_every_guess_is_looked_at(client, evaluated, settings)
     settings.AXES_ENABLED = False
     a_person("viewer", username="ada")
 
-    for number in range(30):
-        log_in(client, "ada", f"guess-{number}")
+    guess(client, 30)
 
     assert len(evaluated) == 30
 
 
-def test_another_address_of_the_same_person_is_not_locked(client, evaluated):
-    a_person("viewer", username="ada")
-    for number in range(12):
-        log_in(client, "ada", f"guess-{number}")
+def test_another_address_of_the_same_person_is_not_locked(client, evaluated, ada):
+    guess(client, 12)
 
     assert log_in(client, "ada", PASSWORD, REMOTE_ADDR="192.0.2.7").status_code == 302
 
 
-def test_a_good_login_forgets_the_failures(client):
-    a_person("viewer", username="ada")
-    for number in range(9):
-        log_in(client, "ada", f"guess-{number}")
+def test_a_good_login_forgets_the_failures(client, ada):
+    guess(client, 9)
 
     assert log_in(client, "ada", PASSWORD).status_code == 302
     assert not AccessAttempt.objects.exists()
 
 
-def test_made_up_forwarding_headers_are_one_client(client, evaluated):
-    a_person("viewer", username="ada")
-
+def test_made_up_forwarding_headers_are_one_client(client, evaluated, ada):
     for number in range(15):
         log_in(client, "ada", f"guess-{number}", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}")
 
     assert len(evaluated) == 10
 
 
-def test_who_logs_in_arrives_at_the_home_page(client):
-    a_person("viewer", username="ada")
-
+def test_who_logs_in_arrives_at_the_home_page(client, ada):
     answer = client.post(LOGIN, {"username": "ada", "password": PASSWORD})
 
     assert answer["Location"] == "/admin/"
@@ -107,10 +103,8 @@ def test_no_password_reaches_the_attempts(client):
     assert "my-secret-guess" not in str(AccessAttempt.objects.values())
 
 
-def test_an_admin_unlocks(client):
-    a_person("viewer", username="ada")
-    for number in range(12):
-        log_in(client, "ada", f"guess-{number}")
+def test_an_admin_unlocks(client, ada):
+    guess(client, 12)
     attempt = AccessAttempt.objects.get()
 
     with pytest.raises(NotAllowed):

@@ -96,10 +96,7 @@ def test_a_repeated_post_makes_one_and_tells_no_secret_again(admin):
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [
-        ({"kinds": ["nothing"]}, "invalid"),
-        ({"url": "http://10.0.0.5/"}, "address_not_allowed"),
-    ],
+    [({"kinds": ["nothing"]}, "invalid"), ({"url": "http://10.0.0.5/"}, "address_not_allowed")],
     ids=["kind", "address"],
 )
 def test_a_refusal_has_its_code(admin, change, code):

@@ -31,6 +31,11 @@ def path(model, *rest):
     return "/".join([V1, model.slug, "requests", *map(str, rest)])
 
 
+@pytest.fixture
+def asked(operator, model):
+    return operator.post(path(model), BODY)
+
+
 BODY = {"arms": [{"version": 1, "share": 9_000}, {"version": 2, "share": 1_000}], "comment": "try 2"}
 
 
@@ -63,8 +68,7 @@ def test_one_asks_and_another_approves(operator, approver, model):
     assert (current["number"], current["reason"], current["made_by"]) == (2, "try 2", "anna")
 
 
-def test_a_decision_needs_a_reason_and_stands(operator, approver, model):
-    asked = operator.post(path(model), BODY)
+def test_a_decision_needs_a_reason_and_stands(operator, approver, asked):
     assert approver.post(f"{asked['Location']}/approve", {"reason": " "}).status_code == 422
     approver.post(f"{asked['Location']}/reject", {"reason": "no"})
 
@@ -152,8 +156,7 @@ def test_requests_of_other_models_are_not_there(model):
     assert limited.post(f"{path(other, request.pk)}/approve", {"reason": "x"}).status_code == 404
 
 
-def test_a_request_is_overtaken_by_any_other_change(operator, approver, model):
-    asked = operator.post(path(model), BODY)
+def test_a_request_is_overtaken_by_any_other_change(operator, approver, model, asked):
     a_split(model, 100)  # the same again: nothing gains
 
     told = operator.get(asked["Location"]).json()

@@ -71,8 +71,3 @@ def test_the_documented_lines_refuse_everything_else(verify, changed, body, now)
     secret = secret_of("salt")
 
     assert not verify(secret, {**_signed(secret), **changed}, body, now=now)
-
-
-def test_the_documented_lines_are_ten():
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
-    assert len([line for line in code.splitlines() if line.strip() and "import" not in line]) <= 10
