@@ -26,6 +26,11 @@ def api():
     return client_for("admin")
 
 
+@pytest.fixture
+def acme():
+    return a_tenant("acme")
+
+
 class TestPaging:
     def pages(self, api, path):
         while path:
@@ -51,18 +56,14 @@ class TestPaging:
         assert len(api.get(TENANTS).json()["results"]) == 50
         assert len(api.get(f"{TENANTS}?page_size=100000").json()["results"]) == 200
 
-    def test_no_page_counts(self, api, django_assert_max_num_queries):
-        a_tenant()
-
+    def test_no_page_counts(self, api, django_assert_max_num_queries, acme):
         with django_assert_max_num_queries(5) as captured:
             api.get(TENANTS)
 
         assert not any("COUNT" in query["sql"].upper() for query in captured)
 
     @pytest.mark.parametrize("given", ["abc", "0", "-1", "1.5", "", "٣", "1_0", " 5", "+5"], ids=ascii)
-    def test_a_page_size_that_is_no_number_is_refused(self, api, given):
-        a_tenant()
-
+    def test_a_page_size_that_is_no_number_is_refused(self, api, given, acme):
         answer = api.get(TENANTS, {"page_size": given})
 
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_page_size")
@@ -71,9 +72,7 @@ class TestPaging:
     @pytest.mark.parametrize(
         "given", ["1", "200", "007", "9" * 5_000], ids=["least", "most", "zeros", "endless"]
     )
-    def test_a_page_size_that_is_a_number(self, api, given):
-        a_tenant()
-
+    def test_a_page_size_that_is_a_number(self, api, given, acme):
         assert api.get(TENANTS, {"page_size": given}).status_code == 200
 
     @pytest.mark.parametrize(
@@ -89,14 +88,10 @@ class TestPaging:
             pytest.param("bz0tMQ==", id="negative-offset"),  # o=-1
         ],
     )
-    def test_a_made_up_cursor_is_no_page(self, api, cursor):
-        a_tenant()
-
+    def test_a_made_up_cursor_is_no_page(self, api, cursor, acme):
         assert api.get(f"{TENANTS}?cursor={cursor}").status_code == 404
 
-    def test_a_cursor_too_great_for_its_column_is_no_error_of_ours(self, api):
-        a_tenant()
-
+    def test_a_cursor_too_great_for_its_column_is_no_error_of_ours(self, api, acme):
         far = b64encode(b"p=" + b"9" * 30).decode()
 
         assert api.get(TENANTS, {"cursor": far}).status_code in {200, 404}  # as the database compares it
@@ -112,9 +107,7 @@ class TestPaging:
         pytest.param("slug__contains=a", 422, id="lookup"),
     ],
 )
-def test_filters_ignore_nothing(api, query, status):
-    a_tenant("acme")
-
+def test_filters_ignore_nothing(api, query, status, acme):
     assert api.get(f"{TENANTS}?{query}").status_code == status
 
 
@@ -142,8 +135,7 @@ def test_bodies(api, body, status, headers):
 
 
 class TestPreconditions:
-    def test_a_change_with_the_present_etag_is_made(self, api):
-        a_tenant("acme")
+    def test_a_change_with_the_present_etag_is_made(self, api, acme):
         seen = api.get(f"{TENANTS}/acme")["ETag"]
 
         answer = api.patch(f"{TENANTS}/acme", {"title": "A"}, headers={"If-Match": seen})
@@ -151,8 +143,7 @@ class TestPreconditions:
         assert answer.status_code == 200
         assert answer["ETag"] == api.get(f"{TENANTS}/acme")["ETag"] != seen
 
-    def test_a_change_with_an_old_etag_is_refused(self, api):
-        a_tenant("acme")
+    def test_a_change_with_an_old_etag_is_refused(self, api, acme):
         seen = api.get(f"{TENANTS}/acme")["ETag"]
         api.patch(f"{TENANTS}/acme", {"title": "A"})
 
@@ -179,8 +170,7 @@ class TestPreconditions:
             api.patch(f"{TENANTS}/acme", {"title": "A"}, headers={"If-Match": header}).status_code == status
         )
 
-    def test_what_is_known_is_not_sent_again(self, api):
-        a_tenant("acme")
+    def test_what_is_known_is_not_sent_again(self, api, acme):
         tag = api.get(f"{TENANTS}/acme")["ETag"]
 
         same = api.get(f"{TENANTS}/acme", headers={"If-None-Match": f"W/{tag}"})
@@ -267,8 +257,7 @@ class TestIdempotency:
         assert second["Content-Type"] == "application/problem+json"
         assert first.json()["detail"] == second.json()["detail"]
 
-    def test_what_may_succeed_later_is_not_kept(self, api):
-        a_tenant("acme")
+    def test_what_may_succeed_later_is_not_kept(self, api, acme):
         assert self.post(api).status_code == 409
         Tenant.objects.all().delete()
 
@@ -288,8 +277,7 @@ class TestIdempotency:
         assert self.post(client_for("viewer")).status_code == 403
         assert not IdempotencyRecord.objects.exists()
 
-    def test_a_secret_is_not_kept(self, api):
-        a_tenant("acme")
+    def test_a_secret_is_not_kept(self, api, acme):
         terms = {"name": "ci", "tenant": "acme", "scopes": ["predict"]}
 
         first = api.post(KEYS, terms, headers={"Idempotency-Key": "k1"})
@@ -414,9 +402,8 @@ def test_the_description_names_the_headers():
     paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
 
     def headers(path, method):
-        return {
-            given["name"] for given in paths[path][method].get("parameters", []) if given["in"] == "header"
-        }
+        parameters = paths[path][method].get("parameters", [])
+        return {given["name"] for given in parameters if given["in"] == "header"}
 
     assert "Idempotency-Key" in headers(TENANTS, "post")
     assert "If-Match" in headers(f"{TENANTS}/{{slug}}", "patch")

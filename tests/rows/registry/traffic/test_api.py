@@ -16,13 +16,16 @@ def api(db):
     return key_client()
 
 
+@pytest.fixture
+def model():
+    return a_live_model(90, 10)
+
+
 def arms(*shares):
     return [{"version": number, "share": share} for number, share in enumerate(shares, 1)]
 
 
-def test_a_split_is_set_and_shown_with_its_buckets(api):
-    model = a_live_model(90, 10)
-
+def test_a_split_is_set_and_shown_with_its_buckets(api, model):
     made = api.post(f"{V1}/{model.slug}/splits", {"arms": arms(7_000, 3_000), "reason": "more"})
 
     assert made.status_code == 201
@@ -46,17 +49,14 @@ def test_a_split_is_set_and_shown_with_its_buckets(api):
     ],
     ids=["no arms", "no reason", "no such version", "twice", "stale"],
 )
-def test_what_cannot_be_a_split_is_refused(api, body, status, code):
-    model = a_live_model(90, 10)
-
+def test_what_cannot_be_a_split_is_refused(api, body, status, code, model):
     answer = api.post(f"{V1}/{model.slug}/splits", body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert model.splits.count() == 1
 
 
-def test_a_split_set_twice_with_one_key_is_one_split(api):
-    model = a_live_model(90, 10)
+def test_a_split_set_twice_with_one_key_is_one_split(api, model):
     body = {"arms": arms(5_000, 5_000), "reason": "x", "expected_revision": 1}
 
     path, headers = f"{V1}/{model.slug}/splits", {"Idempotency-Key": "once"}
@@ -66,8 +66,7 @@ def test_a_split_set_twice_with_one_key_is_one_split(api):
     assert model.splits.count() == 2
 
 
-def test_rolling_back_and_reshuffling(api):
-    model = a_live_model(90, 10)
+def test_rolling_back_and_reshuffling(api, model):
     a_split(model, 10, 90)
 
     back = api.post(f"{V1}/{model.slug}/roll-back", {"reason": "worse"}).json()
@@ -91,8 +90,7 @@ def test_holds_are_shown(api):
     assert len(api.get(f"{path}/holds").json()["results"]) == 2
 
 
-def test_live_at_tells_the_past_and_refuses_what_it_cannot_tell(api):
-    model = a_live_model(90, 10)
+def test_live_at_tells_the_past_and_refuses_what_it_cannot_tell(api, model):
     before = timezone.now()
     a_split(model, 50, 50)
     path = f"{V1}/{model.slug}/live-at"

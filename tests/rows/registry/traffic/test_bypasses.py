@@ -14,7 +14,7 @@ from registry.errors import ApprovalNeeded, Conflict, Invalid, NotAllowed, Stale
 from registry.record.actors import Source
 from registry.traffic import services as traffic
 from registry.traffic.models import SplitRequest
-from registry.traffic.readiness import Readiness, Verdict, register_readiness
+from registry.traffic.readiness import Verdict
 from registry.traffic.services import approvals
 from tests.rows.registry.traffic.two_people import a_guarded_model, approve, ask, live_percents, shares_of
 from tests.support.factories import a_live_model, a_person, a_split, a_tenant, an_actor
@@ -131,16 +131,14 @@ def test_the_leaders_name_cannot_be_lent_to_another(model):
         )
 
 
-def test_switching_the_rule_on_catches_what_waits():
+def test_switching_the_rule_on_catches_what_waits(verdict):
     """A split that one person wrote and that waits for engines would come after the rule."""
     model = a_live_model(90, 10)
-    before = register_readiness(lambda _: Readiness(Verdict.WAIT, "cold"))
-    try:
-        traffic.set_split(model=model, arms=shares_of(model, 50, 50), reason="x", by=an_actor())
-        with pytest.raises(Conflict, match="nobody approved it"):
-            traffic.set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
-    finally:
-        register_readiness(before)
+    verdict(Verdict.WAIT)
+    a_split(model, 50, 50)
+
+    with pytest.raises(Conflict, match="nobody approved it"):
+        traffic.set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
 
 
 def test_the_rule_is_switched_by_administrators_alone(model):

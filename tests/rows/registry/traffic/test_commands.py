@@ -12,15 +12,18 @@ from tests.support.factories import a_live_model, a_split, a_version
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture
+def model():
+    return a_live_model(90, 10)
+
+
 def run(*words: str) -> str:
     out = StringIO()
     call_command(*words, stdout=out)
     return out.getvalue()
 
 
-def test_a_split_is_set_by_percentages():
-    model = a_live_model(90, 10)
-
+def test_a_split_is_set_by_percentages(model):
     told = run("set_split", model.slug, "1=87.5", "2=12.5", "--reason", "more", "--expect", "1")
 
     assert "is current" in told
@@ -34,9 +37,7 @@ def test_a_split_is_set_by_percentages():
     ["1=90 2=9", "1=90 2=ten", "1", "1=99.999 2=0.001", "9=100", "1=100 --expect 7", "1=nan 2=1", "1=inf"],
     ids=["sum", "word", "no share", "too fine", "no such version", "stale", "not a number", "endless"],
 )
-def test_what_is_wrong_ends_with_a_sentence(words):
-    model = a_live_model(90, 10)
-
+def test_what_is_wrong_ends_with_a_sentence(words, model):
     with pytest.raises(CommandError):
         run("set_split", model.slug, *words.split(), "--reason", "x")
 
@@ -70,8 +71,7 @@ def test_a_version_is_archived_and_brought_back():
     assert Version.objects.get(pk=version.pk).status == "ready"
 
 
-def test_live_at_tells_people_and_programs():
-    model = a_live_model(90, 10)
+def test_live_at_tells_people_and_programs(model):
     moment = timezone.now().isoformat()
     a_split(model, 50, 50)
 

@@ -7,8 +7,7 @@ from registry.catalogue.models import Model
 from registry.catalogue.services import archive_version, unarchive_version
 from registry.errors import Conflict, Invalid, NotFound, StaleState, VersionNotReady
 from registry.record.models import AuditRecord
-from registry.traffic import readiness
-from registry.traffic.readiness import Readiness, Verdict
+from registry.traffic.readiness import Verdict
 from registry.traffic.selectors import previous_split, versions_once_live, waiting_for
 from registry.traffic.services import freeze_model, roll_back, set_split, settle_waiting_splits
 from tests.support.factories import a_live_model, a_split, a_version, an_actor
@@ -84,10 +83,10 @@ def test_a_shadow_was_never_live(model):
     assert [row.version.number for row in versions_once_live(model)] == [3, 2, 1]
 
 
-def test_what_waited_and_expired_was_never_live(model):
-    before = readiness.register_readiness(lambda _split: Readiness(Verdict.WAIT))
+def test_what_waited_and_expired_was_never_live(model, verdict):
+    verdict(Verdict.WAIT)
     a_split(model, 100, versions=[numbered(model, 4)])
-    readiness.register_readiness(before)
+    verdict(Verdict.READY)
     a_split(model, 100, versions=[numbered(model, 3)])
 
     with pytest.raises(Conflict, match="was never live"):
@@ -96,27 +95,27 @@ def test_what_waited_and_expired_was_never_live(model):
 
 
 @pytest.mark.parametrize("frozen_first", [True, False], ids=["before", "while it waits"])
-def test_a_cold_rollback_waits_for_engines_and_for_no_freeze(model, frozen_first):
+def test_a_cold_rollback_waits_for_engines_and_for_no_freeze(model, verdict, frozen_first):
     if frozen_first:
         freeze_model(model=model, reason="incident", by=an_actor())
-    before = readiness.register_readiness(lambda _split: Readiness(Verdict.WAIT, "0 of 1 engine is warm"))
+    verdict(Verdict.WAIT, "0 of 1 engine is warm")
     split = roll_back(model=model, to_version=numbered(model, 1), reason="x", by=an_actor())
     if not frozen_first:
         freeze_model(model=model, reason="incident", by=an_actor())
     assert waiting_for(split).sentence == "0 of 1 engine is warm"
 
-    readiness.register_readiness(before)
+    verdict(Verdict.READY)
     settle_waiting_splits(by=an_actor())
 
     assert live(model) == {1: 10_000}
 
 
-def test_the_negative_control_any_other_split_waits_for_the_freeze_to_end(model):
-    before = readiness.register_readiness(lambda _split: Readiness(Verdict.WAIT))
+def test_the_negative_control_any_other_split_waits_for_the_freeze_to_end(model, verdict):
+    verdict(Verdict.WAIT)
     a_split(model, 100, versions=[numbered(model, 1)])
     freeze_model(model=model, reason="incident", by=an_actor())
 
-    readiness.register_readiness(before)
+    verdict(Verdict.READY)
     settle_waiting_splits(by=an_actor())
 
     assert live(model) == {3: 10_000}

@@ -7,9 +7,8 @@ from registry.catalogue.models import Alias, Model
 from registry.catalogue.services import archive_version
 from registry.errors import Conflict, Invalid, ModelFrozen, NotAllowed, StaleState, VersionNotReady
 from registry.record.models import AuditRecord, Event
-from registry.traffic import readiness
 from registry.traffic.models import Split
-from registry.traffic.readiness import Readiness, Verdict
+from registry.traffic.readiness import Verdict
 from registry.traffic.services import expire_split, freeze_model, reshuffle, set_split, settle_split
 from registry.traffic.transitions import Status
 from tests.rows.registry.traffic.two_people import shares_of
@@ -19,15 +18,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def verdict():
-    """Lets a test say how ready splits are."""
-
-    def say(word: Verdict, sentence: str = ""):
-        readiness.register_readiness(lambda _split: Readiness(word, sentence))
-
-    before = readiness.register_readiness(readiness.always_ready)
-    yield say
-    readiness.register_readiness(before)
+def model():
+    return a_live_model(90, 10)
 
 
 def champion(model):
@@ -48,8 +40,7 @@ def test_a_split_becomes_current_and_moves_champion_with_an_audit_record_and_an_
     assert Event.objects.get().kind == "split_changed"
 
 
-def test_the_next_split_ends_the_one_before_at_the_very_moment_it_begins():
-    model = a_live_model(90, 10)
+def test_the_next_split_ends_the_one_before_at_the_very_moment_it_begins(model):
     before = model.splits.get()
 
     after = a_split(model, 50, 50)
@@ -77,8 +68,7 @@ def test_champion_follows_the_largest_share(before, after, expected):
     [{0: 9_999}, {0: 10_001}, {0: 10_000, 1: 0}, {0: 10_001, 1: -1}, {}],
     ids=["too little", "too much", "zero share", "negative share", "no arm"],
 )
-def test_shares_that_do_not_make_the_whole_are_refused(shares):
-    model = a_live_model(90, 10)
+def test_shares_that_do_not_make_the_whole_are_refused(shares, model):
     versions = list(model.versions.order_by("number"))
 
     with pytest.raises(Invalid):
@@ -134,9 +124,7 @@ def test_twenty_seven_arms_are_too_many():
     [(1, nullcontext()), (0, pytest.raises(StaleState, match="number 1")), (2, pytest.raises(StaleState))],
     ids=["the newest", "an older", "one to come"],
 )
-def test_only_who_saw_the_newest_split_may_set_the_next(seen, outcome):
-    model = a_live_model(90, 10)
-
+def test_only_who_saw_the_newest_split_may_set_the_next(seen, outcome, model):
     with outcome:
         assert a_split(model, 80, 20, expected_revision=seen).number == 2
 
@@ -161,9 +149,7 @@ def test_a_split_needs_a_reason(reason):
     ],
     ids=["setter raises", "lowerer lowers", "lowerer raises", "reader lowers"],
 )
-def test_raising_and_lowering_need_their_rights(right, shares, outcome):
-    model = a_live_model(90, 10)
-
+def test_raising_and_lowering_need_their_rights(right, shares, outcome, model):
     with outcome:
         set_split(model=model, arms=shares_of(model, *shares), reason="x", by=an_actor(right))
 
@@ -186,16 +172,14 @@ def test_a_right_for_other_models_is_no_right_here():
     ],
     ids=["lower", "to the champion", "raise", "promote"],
 )
-def test_a_frozen_model_refuses_only_what_gives_live_share(shares, outcome):
-    model = a_live_model(90, 10)
+def test_a_frozen_model_refuses_only_what_gives_live_share(shares, outcome, model):
     freeze_model(model=model, reason="audit week", by=an_actor())
 
     with outcome:
         set_split(model=model, arms=shares_of(model, *shares), reason="x", by=an_actor())
 
 
-def test_reshuffling_renews_the_salt_and_leaves_shares_and_buckets():
-    model = a_live_model(90, 10)
+def test_reshuffling_renews_the_salt_and_leaves_shares_and_buckets(model):
     before = model.splits.get()
 
     after = reshuffle(model=model, reason="new experiment", by=an_actor())
@@ -205,9 +189,7 @@ def test_reshuffling_renews_the_salt_and_leaves_shares_and_buckets():
     assert Model.objects.get(pk=model.pk).salt == after.salt
 
 
-def test_other_changes_keep_the_salt():
-    model = a_live_model(90, 10)
-
+def test_other_changes_keep_the_salt(model):
     after = a_split(model, 50, 50)
 
     assert after.salt == model.salt
@@ -221,8 +203,7 @@ def test_a_frozen_model_is_not_reshuffled():
         reshuffle(model=model, reason="x", by=an_actor())
 
 
-def test_a_split_waits_until_it_is_ready(verdict):
-    model = a_live_model(90, 10)
+def test_a_split_waits_until_it_is_ready(verdict, model):
     verdict(Verdict.WAIT)
 
     split = a_split(model, 50, 50)
@@ -234,8 +215,7 @@ def test_a_split_waits_until_it_is_ready(verdict):
     assert [s.status for s in model.splits.order_by("number")] == [Status.PAST, Status.CURRENT]
 
 
-def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict):
-    model = a_live_model(90, 10)
+def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict, model):
     verdict(Verdict.WAIT)
     split = a_split(model, 50, 50)
     verdict(Verdict.NEVER, "version 2 cannot be loaded")
@@ -244,8 +224,7 @@ def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict):
     assert model.splits.get(status=Status.CURRENT).number == 1
 
 
-def test_a_newer_split_overtakes_one_that_waits(verdict):
-    model = a_live_model(90, 10)
+def test_a_newer_split_overtakes_one_that_waits(verdict, model):
     verdict(Verdict.WAIT)
     overtaken = a_split(model, 50, 50)
     verdict(Verdict.READY)
@@ -258,8 +237,7 @@ def test_a_newer_split_overtakes_one_that_waits(verdict):
         settle_split(split=overtaken, by=an_actor())
 
 
-def test_a_waiting_split_that_gives_share_waits_on_while_the_model_is_frozen(verdict):
-    model = a_live_model(90, 10)
+def test_a_waiting_split_that_gives_share_waits_on_while_the_model_is_frozen(verdict, model):
     verdict(Verdict.WAIT)
     split = a_split(model, 50, 50)
     freeze_model(model=model, reason="no", by=an_actor())
@@ -275,8 +253,7 @@ def test_a_current_split_cannot_expire():
         expire_split(split=model.splits.get(), reason="x", by=an_actor())
 
 
-def test_a_version_on_the_current_split_cannot_be_archived():
-    model = a_live_model(90, 10)
+def test_a_version_on_the_current_split_cannot_be_archived(model):
     second = model.versions.get(number=2)
 
     with pytest.raises(Conflict, match="current split 1"):
@@ -295,8 +272,9 @@ def test_a_split_cannot_be_saved_again_or_deleted():
         split.delete()
 
 
-def test_setting_a_split_takes_the_same_queries_however_many_splits_there_were(django_assert_max_num_queries):
-    model = a_live_model(90, 10)
+def test_setting_a_split_takes_the_same_queries_however_many_splits_there_were(
+    django_assert_max_num_queries, model
+):
     for share in (80, 70, 60):
         a_split(model, share, 100 - share)
 
