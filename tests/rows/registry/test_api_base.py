@@ -91,6 +91,7 @@ class TestPaging:
     def test_a_made_up_cursor_is_no_page(self, api, cursor, acme):
         assert api.get(f"{TENANTS}?cursor={cursor}").status_code == 404
 
+    @pytest.mark.both
     def test_a_cursor_too_great_for_its_column_is_no_error_of_ours(self, api, acme):
         far = b64encode(b"p=" + b"9" * 30).decode()
 
@@ -177,6 +178,7 @@ class TestPreconditions:
         assert (same.status_code, same.content) == (304, b"")
         assert api.get(f"{TENANTS}/acme", headers={"If-None-Match": '"x"'}).status_code == 200
 
+    @pytest.mark.both
     @pytest.mark.django_db(transaction=True)
     def test_of_ten_changes_with_one_etag_one_is_made(self):
         tag = etag_of(a_tenant("acme"))
@@ -353,6 +355,7 @@ class TestIdempotency:
 
         assert [record.key for record in IdempotencyRecord.objects.all()] == ["k2"]
 
+    @pytest.mark.both
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("turns", [3, pytest.param(20, marks=pytest.mark.long)])
     def test_of_twenty_at_once_one_makes_it_and_all_hear_the_same(self, turns):
@@ -377,6 +380,7 @@ class TestIdempotency:
             assert sum("Idempotency-Replayed" not in answer for answer in answers) == 1
         assert Tenant.objects.count() == turns
 
+    @pytest.mark.both
     @pytest.mark.django_db(transaction=True)
     def test_without_keys_more_than_one_tries(self):
         """The control: the test above would notice."""

@@ -69,6 +69,7 @@ def test_another_secret_under_a_known_prefix_is_refused():
         keys.admit(forged)
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_revoked_key_is_refused_here_at_once(django_capture_on_commit_callbacks):
     key, text = a_key()
@@ -84,6 +85,7 @@ def test_a_revoked_key_is_refused_here_at_once(django_capture_on_commit_callback
     assert AuditRecord.objects.filter(action="revoke_key").count() == 1
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_changed_key_has_its_new_terms_here_at_once():
     model = a_model("fraud")
@@ -100,6 +102,7 @@ def test_a_changed_key_has_its_new_terms_here_at_once():
     assert last_record().after["models"] == ["fraud"]
 
 
+@pytest.mark.both
 def test_a_key_expires():
     soon = timezone.now() + timedelta(hours=1)
     key, text = a_key(expires_at=soon)
@@ -122,6 +125,7 @@ def test_a_model_that_goes_away_never_widens_a_key():
     assert keys.admit(text).principal.models == frozenset()
 
 
+@pytest.mark.both
 def test_last_use_is_written_when_the_ring_is_tended(django_assert_num_queries):
     _, text = a_key()
     keys.admit(text)

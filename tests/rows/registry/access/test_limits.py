@@ -44,6 +44,7 @@ def a_row(kind):
     return kind(slug="good")
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("kind", [ApiKey, Tenant, Model])
 @each_limit
 def test_the_database_holds_the_bounds(kind, limits, refusal):
@@ -93,6 +94,7 @@ def test_a_new_key_has_none_unless_they_are_given():
     assert AuditRecord.objects.first().after.items() >= SOME_COLUMNS.items()
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_keys_limits_change_here_at_once_and_stay_where_none_are_named():
     key, text = a_key(limits=SOME)
@@ -110,6 +112,7 @@ def test_a_keys_limits_change_here_at_once_and_stay_where_none_are_named():
     assert record.after.items() >= NO_COLUMNS.items()
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_tenants_limits_reach_the_keys_of_every_process():
     here, there = keys.ring, KeyRing(keys.KeyTable())

@@ -53,6 +53,7 @@ def test_a_locked_login_is_told_to_wait(client, evaluated, ada):
     assert log_in(client, "bob", "x").status_code == 200, "another name is not locked"
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_guesses_that_come_at_once_are_counted_too(evaluated, ada):
     clients = [Client() for _ in range(20)]

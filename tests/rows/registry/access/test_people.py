@@ -170,6 +170,7 @@ class TestLastAdmin:
             services.change_person(user=user, person=Person("ada", []), by=BY)
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_of_two_admins_who_dismiss_each_other_one_stays():
     pair = [a_person("admin", username="ada"), a_person("admin", username="bob")]

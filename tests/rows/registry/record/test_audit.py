@@ -64,6 +64,7 @@ def test_any_text_can_be_kept(add_record, label, kept):
     assert verify().fault is None
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(
     ("value", "kept"),
     [
@@ -91,6 +92,7 @@ def test_a_change_that_fails_leaves_no_record_and_no_gap(add_record):
     assert add_record().seq == 1
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_record_outside_a_transaction_is_refused(by):
     with pytest.raises(transaction.TransactionManagementError):
@@ -115,6 +117,7 @@ def test_rows_refuse_change(add_record, change):
         CHANGES[change](record)
 
 
+@pytest.mark.both
 def test_a_new_object_with_a_used_number_does_not_replace_the_row(add_record):
     record = add_record()
     twin = AuditRecord(**{field.name: getattr(record, field.name) for field in AuditRecord._meta.fields})
@@ -135,6 +138,7 @@ def _write(number: int) -> None:
             record_change(action="turn", subject=subject, before=None, after={"turn": turn}, by=by)
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_writers_queue_and_leave_no_gap():
     at_once(partial(_write, number) for number in range(WRITERS))
@@ -144,6 +148,7 @@ def test_writers_queue_and_leave_no_gap():
     assert verify().fault is None
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_without_the_queue_writers_collide(monkeypatch):
     monkeypatch.setattr(audit, "queue_writers", lambda: None)

@@ -115,6 +115,7 @@ def test_an_address_that_cannot_be_fetched(hook, delivery, receiver, url, code, 
     assert receiver.strays == []
 
 
+@pytest.mark.both
 def test_attempts_follow_each_other_with_growing_pauses_and_end(delivery, outcomes):
     outcomes += [Outcome(error="down")] * 9
     pauses = []
@@ -194,6 +195,7 @@ def test_sending_again_needs_the_right(delivery):
 WORKERS = 8
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_one_sends(delivery, receiver):
     made = at_once([partial(deliver, delivery.pk)] * WORKERS)
@@ -202,6 +204,7 @@ def test_of_many_workers_one_sends(delivery, receiver):
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_without_the_conditional_claim_many_send(delivery, receiver, monkeypatch):
     monkeypatch.setattr(deliveries, "_claim", lambda pk: Delivery.objects.select_related().get(pk=pk))

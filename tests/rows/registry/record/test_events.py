@@ -46,6 +46,7 @@ def test_a_kind_that_nobody_registered_is_refused():
         _tell("split_chnaged")
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_an_event_outside_a_transaction_is_refused():
     with pytest.raises(transaction.TransactionManagementError):
@@ -88,6 +89,7 @@ def test_a_delivery_leaves_on_commit(subscribe, sent, django_capture_on_commit_c
     assert sent == [Delivery.objects.get().pk]
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_broker_that_is_away_does_not_fail_the_change(subscribe, monkeypatch):
     def no_broker(_delivery_id):
@@ -102,6 +104,7 @@ def test_a_broker_that_is_away_does_not_fail_the_change(subscribe, monkeypatch):
     assert Delivery.objects.get().status == Delivery.Status.WAITING
 
 
+@pytest.mark.both
 def test_what_follows_before_it_was_sent_joins_it(subscribe):
     subscribe()
     _tell()

@@ -6,7 +6,7 @@ from django.utils import timezone
 from registry.record import leases
 from registry.record.models import Lease
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def _claim(holder: str, name: str = "beat") -> bool:

@@ -139,6 +139,7 @@ def test_a_test_goes_to_this_subscription_alone(by, subscription):
     assert (delivery.subscription, delivery.event.kind) == (subscription, "test")
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(
     "columns",
     [

@@ -120,6 +120,7 @@ def test_live_lists_every_model_with_its_shares(api):
     ]
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_parallel_posts_one_is_201_and_nineteen_409():
     model = a_live_model(50, 50)

@@ -96,6 +96,7 @@ def test_changing_the_request_after_asking(model):
     assert split.request.arms == {"1": 9_000, "2": 1_000}
 
 
+@pytest.mark.both
 def test_the_database_knows_two_people_too(model, both, monkeypatch):
     monkeypatch.setattr(approvals, "_check_other_person", lambda _request, _by: None)
     request = ask(model, by=by(both))

@@ -10,7 +10,7 @@ from registry.traffic.models import Arm, Hold, Split
 from registry.traffic.transitions import Status
 from tests.support.factories import a_live_model, a_model, a_version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 NOW = timezone.now()
 WHOLE = "a" * 10_000
 

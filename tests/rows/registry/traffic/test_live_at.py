@@ -46,6 +46,7 @@ def replay(model):
     return states
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.long)])
 def test_live_at_equals_a_replay_of_the_history_at_random_times(count):
     model = a_live_model(60, 40)

@@ -18,7 +18,7 @@ from tests.support.clients import client_of
 from tests.support.factories import a_person, an_actor
 
 CALLERS = 20
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
 
 def outcome(verb, request, person):

@@ -12,7 +12,7 @@ from tests.rows.registry.traffic.two_people import shares_of
 from tests.support.at_once import at_once
 from tests.support.factories import a_live_model, an_actor
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 CALLERS = 20
 
 
