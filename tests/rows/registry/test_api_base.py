@@ -14,6 +14,7 @@ from registry.api_base.models import IdempotencyRecord
 from registry.api_base.tasks import sweep_idempotency
 from registry.errors import BadIdempotencyKey
 from tests.support.at_once import at_once
+from tests.support.cases import cases
 from tests.support.clients import client_for, client_of
 from tests.support.factories import a_person, a_tenant
 
@@ -75,18 +76,16 @@ class TestPaging:
     def test_a_page_size_that_is_a_number(self, api, given, acme):
         assert api.get(TENANTS, {"page_size": given}).status_code == 200
 
-    @pytest.mark.parametrize(
+    @cases(
         "cursor",
-        [
-            pytest.param("eD0x", id="of-something-else"),  # x=1
-            pytest.param("cD0xJng9MQ==", id="and-something-else"),  # p=1&x=1
-            pytest.param("bz0w", id="as-we-write-none"),  # o=0
-            pytest.param("cj01", id="backwards-five-times"),  # r=5
-            pytest.param("nonsense", id="not-base64"),
-            pytest.param("cD1ub3RhbnVtYmVy", id="not-a-number"),  # p=notanumber
-            pytest.param("cD0lMDA=", id="nul"),  # p=%00
-            pytest.param("bz0tMQ==", id="negative-offset"),  # o=-1
-        ],
+        of_something_else="eD0x",  # x=1
+        and_something_else="cD0xJng9MQ==",  # p=1&x=1
+        as_we_write_none="bz0w",  # o=0
+        backwards_five_times="cj01",  # r=5
+        not_base64="nonsense",
+        not_a_number="cD1ub3RhbnVtYmVy",  # p=notanumber
+        nul="cD0lMDA=",  # p=%00
+        negative_offset="bz0tMQ==",  # o=-1
     )
     def test_a_made_up_cursor_is_no_page(self, api, cursor, acme):
         assert api.get(f"{TENANTS}?cursor={cursor}").status_code == 404
@@ -98,34 +97,30 @@ class TestPaging:
         assert api.get(TENANTS, {"cursor": far}).status_code in {200, 404}  # as the database compares it
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        pytest.param("slug=acme", 200, id="known"),
-        pytest.param("", 200, id="none"),
-        pytest.param("slgu=acme", 422, id="misspelt"),
-        pytest.param("slug=a%00b", 422, id="nul"),
-        pytest.param("slug__contains=a", 422, id="lookup"),
-    ],
+@cases(
+    "query, status",
+    known=("slug=acme", 200),
+    none=("", 200),
+    misspelt=("slgu=acme", 422),
+    nul=("slug=a%00b", 422),
+    lookup=("slug__contains=a", 422),
 )
 def test_filters_ignore_nothing(api, query, status, acme):
     assert api.get(f"{TENANTS}?{query}").status_code == status
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        pytest.param(b'{"slug": "acme"}', 201, id="good"),
-        pytest.param(b"[" * 100_000, 400, id="deep-array"),
-        pytest.param(b'{"a":' * 100_000, 400, id="deep-object"),
-        pytest.param(b'{"slug": NaN}', 400, id="nan"),
-        pytest.param(b'{"slug": "\xff"}', 400, id="not-utf-8"),
-        pytest.param(b'{"slug": "\\ud800"}', 400, id="lone-surrogate"),
-        pytest.param(b'"acme"', 422, id="not-an-object"),
-        pytest.param(b"[]", 422, id="an-array"),
-        pytest.param(b"", 422, id="empty"),
-        pytest.param(b'{"slug": "' + b"x" * 2**20 + b'"}', 413, id="too-large"),
-    ],
+@cases(
+    "body, status",
+    good=(b'{"slug": "acme"}', 201),
+    deep_array=(b"[" * 100_000, 400),
+    deep_object=(b'{"a":' * 100_000, 400),
+    nan=(b'{"slug": NaN}', 400),
+    not_utf_8=(b'{"slug": "\xff"}', 400),
+    lone_surrogate=(b'{"slug": "\\ud800"}', 400),
+    not_an_object=(b'"acme"', 422),
+    an_array=(b"[]", 422),
+    empty=(b"", 422),
+    too_large=(b'{"slug": "' + b"x" * 2**20 + b'"}', 413),
 )
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k1"}], ids=["once", "repeatable"])
 def test_bodies(api, body, status, headers):
@@ -153,15 +148,13 @@ class TestPreconditions:
         assert (answer.status_code, answer.json()["code"]) == (412, "stale_precondition")
         assert Tenant.objects.get().title == "A"
 
-    @pytest.mark.parametrize(
-        ("header", "status"),
-        [
-            pytest.param("*", 200, id="any"),
-            pytest.param('"other", {tag}', 200, id="one-of"),
-            pytest.param("W/{tag}", 412, id="weak-never-matches"),
-            pytest.param('"other"', 412, id="other"),
-            pytest.param("{bare}", 412, id="unquoted"),
-        ],
+    @cases(
+        "header, status",
+        any=("*", 200),
+        one_of=('"other", {tag}', 200),
+        weak_never_matches=("W/{tag}", 412),
+        other=('"other"', 412),
+        unquoted=("{bare}", 412),
     )
     def test_forms_of_if_match(self, api, header, status):
         tag = etag_of(a_tenant("acme"))
@@ -190,16 +183,14 @@ class TestPreconditions:
         assert sorted(at_once(partial(change, client) for client in clients)) == [200] + [412] * 9
 
 
-@pytest.mark.parametrize(
-    ("header", "key"),
-    [
-        pytest.param(None, None, id="none"),
-        pytest.param('"8e03"', "8e03", id="quoted"),
-        pytest.param("8e03", "8e03", id="bare"),
-        pytest.param(r'"a \"b\" \\"', r'a "b" \ '.strip(), id="escapes"),
-        pytest.param(' "a" ', "a", id="spaces-around"),
-        pytest.param("x" * 255, "x" * 255, id="longest"),
-    ],
+@cases(
+    "header, key",
+    none=(None, None),
+    quoted=('"8e03"', "8e03"),
+    bare=("8e03", "8e03"),
+    escapes=(r'"a \"b\" \\"', r'a "b" \ '.strip()),
+    spaces_around=(' "a" ', "a"),
+    longest=("x" * 255, "x" * 255),
 )
 def test_keys_that_are_read(header, key):
     assert read_key(header) == key

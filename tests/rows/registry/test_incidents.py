@@ -12,6 +12,7 @@ from registry.catalogue.models import Model
 from registry.record.models import AuditRecord
 from registry.traffic.models import Hold
 from registry.traffic.selectors import live_arms, open_holds
+from tests.support.cases import cases
 from tests.support.clients import key_client
 from tests.support.factories import a_live_model, a_person, a_split, a_version
 
@@ -82,10 +83,10 @@ def shares():
     return {arm.version: arm.share for arm in live_arms(Model.objects.get(slug="fruit"))}
 
 
-@pytest.mark.parametrize(
-    ("begin", "end", "kind"),
-    [("stop", "start", Hold.Kind.STOPPED), ("freeze", "unfreeze", Hold.Kind.FROZEN)],
-    ids=["stop", "freeze"],
+@cases(
+    "begin, end, kind",
+    stop=("stop", "start", Hold.Kind.STOPPED),
+    freeze=("freeze", "unfreeze", Hold.Kind.FROZEN),
 )
 def test_a_hold_begins_and_ends(door, model, begin, end, kind):
     assert door(begin, "wrong prices since 14:00")[0]

@@ -10,6 +10,7 @@ from registry.access.limits import NO_LIMITS
 from registry.access.models import ApiKey, ObjectScope, Tenant
 from registry.errors import NotAuthenticated
 from registry.record.models import AuditRecord
+from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_key, a_model, a_person, a_tenant
 
 pytestmark = pytest.mark.django_db
@@ -60,13 +61,11 @@ class TestPeople:
         change_person(admin, user)
         assert not ObjectScope.objects.filter(user=user).exists()
 
-    @pytest.mark.parametrize(
-        ("form", "field"),
-        [
-            pytest.param({"roles": ["wizard"]}, "roles", id="unknown-role"),
-            pytest.param({"roles": ["admin"], "is_limited": "on"}, "is_limited", id="limited-admin"),
-            pytest.param({"username": ""}, "username", id="no-name"),
-        ],
+    @cases(
+        "form, field",
+        unknown_role=({"roles": ["wizard"]}, "roles"),
+        limited_admin=({"roles": ["admin"], "is_limited": "on"}, "is_limited"),
+        no_name=({"username": ""}, "username"),
     )
     def test_a_mistake_is_shown_at_its_field(self, admin, form, field):
         user = a_person("viewer")
@@ -158,14 +157,7 @@ class TestKeys:
         for page in [url("registry_apikey_changelist"), url("registry_apikey_change", key.pk), url("index")]:
             assert text not in admin.get(page).content.decode()
 
-    @pytest.mark.parametrize(
-        "form",
-        [
-            pytest.param({"scopes": []}, id="no-scope"),
-            pytest.param({"all_models": ""}, id="no-models"),
-            pytest.param({"name": ""}, id="no-name"),
-        ],
-    )
+    @cases("form", no_scope={"scopes": []}, no_models={"all_models": ""}, no_name={"name": ""})
     def test_a_mistake_makes_no_key(self, admin, form):
         assert self.add_key(admin, **form).status_code == 200
         assert not ApiKey.objects.exists()
@@ -216,13 +208,11 @@ class TestKeys:
             row.refresh_from_db()
             assert row.limits == NO_LIMITS
 
-    @pytest.mark.parametrize(
-        ("form", "says"),
-        [
-            pytest.param({"rate_per_minute": "0"}, "greater than or equal to 1", id="no-rate"),
-            pytest.param({"concurrency": "10001"}, "less than or equal to 10000", id="too-many"),
-            pytest.param({"exact_rate": "on"}, "Counting exactly needs a rate", id="exact-alone"),
-        ],
+    @cases(
+        "form, says",
+        no_rate=({"rate_per_minute": "0"}, "greater than or equal to 1"),
+        too_many=({"concurrency": "10001"}, "less than or equal to 10000"),
+        exact_alone=({"exact_rate": "on"}, "Counting exactly needs a rate"),
     )
     def test_a_wrong_limit_is_said_on_the_page(self, admin, form, says):
         assert says in self.add_key(admin, **form).content.decode()

@@ -5,6 +5,7 @@ from registry.access import keys
 from registry.access.models import ApiKey, Tenant
 from registry.errors import NotAuthenticated
 from registry.record.models import AuditRecord
+from tests.support.cases import cases
 from tests.support.clients import client_for, key_client
 from tests.support.factories import PASSWORD, a_key, a_model, a_person, a_tenant
 
@@ -55,16 +56,14 @@ class TestKeys:
 
         assert admin.patch(f"{KEYS}/{key.pk}", {"models": None}).json()["models"] is None
 
-    @pytest.mark.parametrize(
-        ("wrong", "pointer"),
-        [
-            pytest.param({"tenant": "nobody"}, "#/tenant", id="unknown-tenant"),
-            pytest.param({"models": ["nobody"]}, "#/models", id="unknown-model"),
-            pytest.param({"models": []}, "#/models", id="empty-models"),
-            pytest.param({"scopes": ["root"]}, "#/scopes", id="unknown-scope"),
-            pytest.param({"name": "a\0b"}, "#/name", id="nul"),
-            pytest.param({"expires_at": "tomorrow"}, "#/expires_at", id="bad-time"),
-        ],
+    @cases(
+        "wrong, pointer",
+        unknown_tenant=({"tenant": "nobody"}, "#/tenant"),
+        unknown_model=({"models": ["nobody"]}, "#/models"),
+        empty_models=({"models": []}, "#/models"),
+        unknown_scope=({"scopes": ["root"]}, "#/scopes"),
+        nul=({"name": "a\0b"}, "#/name"),
+        bad_time=({"expires_at": "tomorrow"}, "#/expires_at"),
     )
     def test_a_mistake_is_named(self, admin, wrong, pointer):
         a_tenant("acme")
@@ -90,15 +89,13 @@ class TestKeys:
         assert changed.json()["limits"] == {"rate_per_minute": None, "concurrency": 2, "exact": False}
         assert freed.json()["limits"] == NO_LIMITS == admin.post(KEYS, terms).json()["limits"]
 
-    @pytest.mark.parametrize(
-        ("limits", "pointer"),
-        [
-            pytest.param({"rate_per_minute": 0}, "#/limits/rate_per_minute", id="no-rate"),
-            pytest.param({"rate_per_minute": 10_000_001}, "#/limits/rate_per_minute", id="large-rate"),
-            pytest.param({"concurrency": 10_001}, "#/limits/concurrency", id="too-many"),
-            pytest.param({"rate": 5}, "#/limits/rate", id="misspelt"),
-            pytest.param([5], "#/limits", id="no-object"),
-        ],
+    @cases(
+        "limits, pointer",
+        no_rate=({"rate_per_minute": 0}, "#/limits/rate_per_minute"),
+        large_rate=({"rate_per_minute": 10_000_001}, "#/limits/rate_per_minute"),
+        too_many=({"concurrency": 10_001}, "#/limits/concurrency"),
+        misspelt=({"rate": 5}, "#/limits/rate"),
+        no_object=([5], "#/limits"),
     )
     def test_a_wrong_limit_is_named(self, admin, limits, pointer):
         key, _ = a_key()

@@ -18,6 +18,7 @@ from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.errors import Invalid, NameTaken, NotAllowed, NotAuthenticated, StaleState
 from registry.record.models import AuditRecord
+from tests.support.cases import cases
 from tests.support.factories import a_key, a_live_model, a_model, a_person, a_tenant, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -178,18 +179,16 @@ def test_the_keeper_survives_an_outage(monkeypatch):
     keeper.stop()
 
 
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        pytest.param({"name": "  "}, "Give a name", id="no-name"),
-        pytest.param({"name": "a\nforged line"}, "nobody can see", id="line-break"),
-        pytest.param({"name": "evil\u202egnp"}, "nobody can see", id="bidi"),
-        pytest.param({"name": "x" * 101}, "101 characters", id="long-name"),
-        pytest.param({"scopes": []}, "at least one scope", id="no-scope"),
-        pytest.param({"scopes": ["root"]}, "no scope 'root'", id="unknown-scope"),
-        pytest.param({"models": [10**9]}, "no Model", id="unknown-model"),
-        pytest.param({"expires_at": timezone.now() - timedelta(days=1)}, "in the past", id="past-expiry"),
-    ],
+@cases(
+    "wrong, says",
+    no_name=({"name": "  "}, "Give a name"),
+    line_break=({"name": "a\nforged line"}, "nobody can see"),
+    bidi=({"name": "evil\u202egnp"}, "nobody can see"),
+    long_name=({"name": "x" * 101}, "101 characters"),
+    no_scope=({"scopes": []}, "at least one scope"),
+    unknown_scope=({"scopes": ["root"]}, "no scope 'root'"),
+    unknown_model=({"models": [10**9]}, "no Model"),
+    past_expiry=({"expires_at": timezone.now() - timedelta(days=1)}, "in the past"),
 )
 def test_wrong_terms_are_refused(wrong, says):
     terms = {"name": "ci", "scopes": ["predict"], **wrong}
@@ -256,17 +255,13 @@ class TestCommands:
         with pytest.raises(NotAuthenticated):
             keys.admit(text)
 
-    @pytest.mark.parametrize(
-        ("words", "says"),
-        [
-            pytest.param(
-                ["issue_key", "x", "--model", "nobody"], "no Model named nobody", id="unknown-model"
-            ),
-            pytest.param(["issue_key", "x", "--days", "0"], "1 to 36,500", id="no-days"),
-            pytest.param(["issue_key", "x", "--tenant", "A B"], "cannot name a tenant", id="bad-tenant"),
-            pytest.param(["issue_key", "a\nb"], "nobody can see", id="bad-name"),
-            pytest.param(["revoke_key", "nothere1"], "no key with the prefix", id="unknown-key"),
-        ],
+    @cases(
+        "words, says",
+        unknown_model=(["issue_key", "x", "--model", "nobody"], "no Model named nobody"),
+        no_days=(["issue_key", "x", "--days", "0"], "1 to 36,500"),
+        bad_tenant=(["issue_key", "x", "--tenant", "A B"], "cannot name a tenant"),
+        bad_name=(["issue_key", "a\nb"], "nobody can see"),
+        unknown_key=(["revoke_key", "nothere1"], "no key with the prefix"),
     )
     def test_a_mistake_is_explained(self, words, says):
         with pytest.raises(CommandError, match=says):

@@ -12,6 +12,7 @@ from registry.access.policies import Right
 from registry.errors import NotAllowed
 from registry.record.models import AuditRecord
 from tests.support.at_once import at_once
+from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_person, an_actor
 
 LOGIN = "/admin/login/"
@@ -126,18 +127,16 @@ def test_a_fresh_database_lets_nobody_in(client):
         assert "_auth_user_id" not in client.session
 
 
-@pytest.mark.parametrize(
-    ("trusted", "forwarded", "address"),
-    [
-        pytest.param(0, "198.51.100.1", "10.0.0.9", id="no-proxy-believes-nothing"),
-        pytest.param(1, "198.51.100.1", "198.51.100.1", id="one-proxy"),
-        pytest.param(1, "203.0.113.5, 198.51.100.1", "198.51.100.1", id="one-proxy-and-a-lie"),
-        pytest.param(2, "203.0.113.5, 198.51.100.1, 10.0.0.1", "198.51.100.1", id="two-proxies-and-a-lie"),
-        pytest.param(2, "198.51.100.1", "10.0.0.9", id="past-the-proxies"),
-        pytest.param(1, "nonsense", "10.0.0.9", id="not-an-address"),
-        pytest.param(1, "2001:DB8::1", "2001:db8::1", id="one-spelling"),
-        pytest.param(1, "", "10.0.0.9", id="empty"),
-    ],
+@cases(
+    "trusted, forwarded, address",
+    no_proxy_believes_nothing=(0, "198.51.100.1", "10.0.0.9"),
+    one_proxy=(1, "198.51.100.1", "198.51.100.1"),
+    one_proxy_and_a_lie=(1, "203.0.113.5, 198.51.100.1", "198.51.100.1"),
+    two_proxies_and_a_lie=(2, "203.0.113.5, 198.51.100.1, 10.0.0.1", "198.51.100.1"),
+    past_the_proxies=(2, "198.51.100.1", "10.0.0.9"),
+    not_an_address=(1, "nonsense", "10.0.0.9"),
+    one_spelling=(1, "2001:DB8::1", "2001:db8::1"),
+    empty=(1, "", "10.0.0.9"),
 )
 def test_the_client_is_whom_the_outermost_trusted_proxy_saw(settings, trusted, forwarded, address):
     settings.TRUSTED_PROXIES = trusted

@@ -10,6 +10,7 @@ from registry.errors import Conflict, Invalid, NameTaken, NotAllowed
 from registry.record.actors import Source
 from registry.record.models import AuditRecord
 from tests.support.at_once import at_once
+from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_model, a_person, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -54,16 +55,14 @@ def test_a_person_without_a_password_cannot_log_in():
     assert not user.has_usable_password()
 
 
-@pytest.mark.parametrize(
-    ("person", "error"),
-    [
-        pytest.param(Person("ada", ["wizard"]), Invalid, id="unknown-role"),
-        pytest.param(Person("", []), Invalid, id="no-name"),
-        pytest.param(Person("a\tb", []), Invalid, id="control-character"),
-        pytest.param(Person("taken", []), NameTaken, id="taken"),
-        pytest.param(Person("ada", ["admin"], models=[]), Invalid, id="limited-admin"),
-        pytest.param(Person("ada", ["viewer"], models=[10**9]), Invalid, id="unknown-model"),
-    ],
+@cases(
+    "person, error",
+    unknown_role=(Person("ada", ["wizard"]), Invalid),
+    no_name=(Person("", []), Invalid),
+    control_character=(Person("a\tb", []), Invalid),
+    taken=(Person("taken", []), NameTaken),
+    limited_admin=(Person("ada", ["admin"], models=[]), Invalid),
+    unknown_model=(Person("ada", ["viewer"], models=[10**9]), Invalid),
 )
 def test_what_cannot_be_is_refused(person, error):
     a_person(username="taken")
@@ -108,14 +107,11 @@ class TestEscalation:
         other.refresh_from_db()
         assert other.check_password("new-and-long-enough")
 
-    @pytest.mark.parametrize(
+    @cases(
         "verb",
-        [
-            lambda user, by: services.create_person(person=Person("", ["wizard"]), password=None, by=by),
-            lambda user, by: services.change_person(user=user, person=Person("ada", ["admin"]), by=by),
-            lambda user, by: services.set_password(user=a_person("viewer"), password="x", by=by),
-        ],
-        ids=["create", "change", "password"],
+        create=lambda user, by: services.create_person(person=Person("", ["wizard"]), password=None, by=by),
+        change=lambda user, by: services.change_person(user=user, person=Person("ada", ["admin"]), by=by),
+        password=lambda user, by: services.set_password(user=a_person("viewer"), password="x", by=by),
     )
     def test_every_other_right_manages_nobody(self, verb):
         user = a_person("viewer", username="ada")
@@ -136,13 +132,7 @@ class TestEscalation:
 
 
 class TestLastAdmin:
-    @pytest.mark.parametrize(
-        "change",
-        [
-            pytest.param({"roles": ["viewer"]}, id="role-taken"),
-            pytest.param({"roles": ["admin"], "is_active": False}, id="locked-out"),
-        ],
-    )
+    @cases("change", role_taken={"roles": ["viewer"]}, locked_out={"roles": ["admin"], "is_active": False})
     def test_the_last_one_stays(self, change):
         user = a_person("admin", username="ada")
 

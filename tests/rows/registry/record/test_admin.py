@@ -11,6 +11,7 @@ from registry.record.audit import Subject
 from registry.record.checkpoints import write_checkpoint
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Subscription
+from tests.support.cases import cases
 from tests.support.factories import a_model, a_person
 
 pytestmark = pytest.mark.django_db
@@ -49,22 +50,20 @@ def test_the_newest_comes_first(operator, lines):
     assert [record.pk for record in shown][:3] == sorted((record.pk for record in shown), reverse=True)[:3]
 
 
-@pytest.mark.parametrize(
-    ("query", "reasons"),
-    [
-        pytest.param({"action": "set_split"}, ["first"], id="action"),
-        pytest.param({"model_slug": "churn"}, [HOSTILE], id="model"),
-        pytest.param({"actor_name": "ada", "action": "stop_model"}, ["=1+1", HOSTILE], id="actor-and-action"),
-        pytest.param({"actor_name": "nobody"}, [], id="nobody"),
-        pytest.param({"source__exact": "api"}, [], id="source"),
-        pytest.param({"at_to_0": "2001-01-02", "at_to_1": "00:00"}, [], id="long-ago"),
-        pytest.param({"at_from_0": "2999-01-01"}, [], id="not-yet"),
-        pytest.param({"at_from_0": "2001-01-01", "action": "set_split"}, ["first"], id="since-long-ago"),
-        pytest.param({"at_from_0": "someday", "action": "set_split"}, ["first"], id="no-day"),
-        pytest.param({"q": "churn"}, [HOSTILE], id="search-label"),
-        pytest.param({"q": "chur"}, [], id="search-part"),
-        pytest.param({"q": "req-1", "action": "set_split"}, ["first"], id="search-request"),
-    ],
+@cases(
+    "query, reasons",
+    action=({"action": "set_split"}, ["first"]),
+    model=({"model_slug": "churn"}, [HOSTILE]),
+    actor_and_action=({"actor_name": "ada", "action": "stop_model"}, ["=1+1", HOSTILE]),
+    nobody=({"actor_name": "nobody"}, []),
+    source=({"source__exact": "api"}, []),
+    long_ago=({"at_to_0": "2001-01-02", "at_to_1": "00:00"}, []),
+    not_yet=({"at_from_0": "2999-01-01"}, []),
+    since_long_ago=({"at_from_0": "2001-01-01", "action": "set_split"}, ["first"]),
+    no_day=({"at_from_0": "someday", "action": "set_split"}, ["first"]),
+    search_label=({"q": "churn"}, [HOSTILE]),
+    search_part=({"q": "chur"}, []),
+    search_request=({"q": "req-1", "action": "set_split"}, ["first"]),
 )  # fmt: skip
 def test_the_list_is_filtered(operator, lines, query, reasons):
     assert [record.reason for record in _records(operator.get(LIST, query))] == reasons

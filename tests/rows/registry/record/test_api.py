@@ -3,6 +3,7 @@ import pytest
 from registry.record.audit import Subject
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
+from tests.support.cases import cases
 from tests.support.clients import client_for
 from tests.support.factories import a_model
 
@@ -34,17 +35,14 @@ def test_the_audit_is_read_newest_first(lines):
     assert rows[0]["after"] == {"shares": {"1": 9_000, "2": 1_000}}
 
 
-@pytest.mark.parametrize(
-    ("query", "count"),
-    [
-        ({"model": "churn"}, 1),
-        ({"action": "touch_churn"}, 1),
-        ({"source": "api", "actor": "ada"}, 0),
-        ({"request_id": "req-1"}, 2),
-        ({"since": "2999-01-01T00:00:00Z"}, 0),
-        ({"until": "2001-01-01T00:00:00Z"}, 0),
-    ],
-    ids=["model", "action", "source", "request", "since", "until"],
+@cases(
+    "query, count",
+    model=({"model": "churn"}, 1),
+    action=({"action": "touch_churn"}, 1),
+    source=({"source": "api", "actor": "ada"}, 0),
+    request=({"request_id": "req-1"}, 2),
+    since=({"since": "2999-01-01T00:00:00Z"}, 0),
+    until=({"until": "2001-01-01T00:00:00Z"}, 0),
 )
 def test_the_audit_is_filtered(lines, query, count):
     assert len(client_for("operator").get("/api/v1/audit", query).json()["results"]) == count
@@ -94,10 +92,10 @@ def test_a_repeated_post_makes_one_and_tells_no_secret_again(admin):
     assert Subscription.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [({"kinds": ["nothing"]}, "invalid"), ({"url": "http://10.0.0.5/"}, "address_not_allowed")],
-    ids=["kind", "address"],
+@cases(
+    "change, code",
+    kind=({"kinds": ["nothing"]}, "invalid"),
+    address=({"url": "http://10.0.0.5/"}, "address_not_allowed"),
 )
 def test_a_refusal_has_its_code(admin, change, code):
     response = admin.post("/api/v1/subscriptions", WISH | change)

@@ -12,6 +12,7 @@ from registry.record.chain import GENESIS
 from registry.record.models import AuditCheckpoint, AuditRecord, Lease
 from registry.record.verification import verify
 from tests.support.at_once import at_once
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.django_db
 WRITERS, EACH = 8, 10
@@ -48,14 +49,12 @@ def test_a_row_is_named_by_itself(by):
     assert record.model_slug == ""
 
 
-@pytest.mark.parametrize(
-    ("label", "kept"),
-    [
-        pytest.param("a\0b", "a�b", id="nul"),
-        pytest.param("a\ud800b", "a?b", id="half-surrogate"),
-        pytest.param("x" * 300, "x" * 200, id="long"),
-        pytest.param("<b>\u202e", "<b>\u202e", id="markup-and-bidi"),
-    ],
+@cases(
+    "label, kept",
+    nul=("a\0b", "a�b"),
+    half_surrogate=("a\ud800b", "a?b"),
+    long=("x" * 300, "x" * 200),
+    markup_and_bidi=("<b>\u202e", "<b>\u202e"),
 )
 def test_any_text_can_be_kept(add_record, label, kept):
     record = add_record(subject=Subject("model", "1", label))
@@ -65,17 +64,15 @@ def test_any_text_can_be_kept(add_record, label, kept):
 
 
 @pytest.mark.both
-@pytest.mark.parametrize(
-    ("value", "kept"),
-    [
-        pytest.param(1e22, 1e22, id="large-float"),
-        pytest.param(0.1 + 0.2, 0.30000000000000004, id="inexact-float"),
-        pytest.param(-0.0, -0.0, id="negative-zero"),
-        pytest.param(10**30, 10**30, id="large-whole"),
-        pytest.param("\0é\ud800", "\0é\ud800", id="odd-text"),
-        pytest.param(Decimal("1.50"), "1.50", id="decimal"),
-        pytest.param(datetime(2030, 1, 1, tzinfo=UTC), "2030-01-01T00:00:00Z", id="time"),
-    ],
+@cases(
+    "value, kept",
+    large_float=(1e22, 1e22),
+    inexact_float=(0.1 + 0.2, 0.30000000000000004),
+    negative_zero=(-0.0, -0.0),
+    large_whole=(10**30, 10**30),
+    odd_text=("\0é\ud800", "\0é\ud800"),
+    decimal=(Decimal("1.50"), "1.50"),
+    time=(datetime(2030, 1, 1, tzinfo=UTC), "2030-01-01T00:00:00Z"),
 )
 def test_values_come_back_as_they_were_sealed(add_record, value, kept):
     record = add_record(after={"value": value})

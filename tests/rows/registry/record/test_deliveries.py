@@ -17,6 +17,7 @@ from registry.record.events import emit
 from registry.record.models import Delivery, Subscription
 from registry.record.signing import secret_of, signed_headers
 from tests.support.at_once import at_once
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.django_db
 Status = Delivery.Status
@@ -79,15 +80,13 @@ def test_an_accepted_delivery_is_over(delivery, receiver):
     assert len(receiver.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "then"),
-    [
-        pytest.param(500, Status.WAITING, id="broken"),
-        pytest.param(404, Status.WAITING, id="not-yet-there"),
-        pytest.param(429, Status.WAITING, id="busy"),
-        pytest.param(302, Status.FAILED, id="redirect"),
-        pytest.param(410, Status.FAILED, id="gone"),
-    ],
+@cases(
+    "status, then",
+    broken=(500, Status.WAITING),
+    not_yet_there=(404, Status.WAITING),
+    busy=(429, Status.WAITING),
+    redirect=(302, Status.FAILED),
+    gone=(410, Status.FAILED),
 )
 def test_what_an_answer_leads_to(delivery, receiver, status, then):
     receiver.status = status
@@ -98,12 +97,10 @@ def test_what_an_answer_leads_to(delivery, receiver, status, then):
     assert delivery.last_error
 
 
-@pytest.mark.parametrize(
-    ("url", "code", "then"),
-    [
-        pytest.param("http://10.0.0.5/", "address_not_allowed", Status.FAILED, id="internal"),
-        pytest.param("http://unknown.example/", "dns_failed", Status.WAITING, id="no-such-name"),
-    ],
+@cases(
+    "url, code, then",
+    internal=("http://10.0.0.5/", "address_not_allowed", Status.FAILED),
+    no_such_name=("http://unknown.example/", "dns_failed", Status.WAITING),
 )
 def test_an_address_that_cannot_be_fetched(hook, delivery, receiver, url, code, then):
     Subscription.objects.update(url=url)

@@ -14,6 +14,7 @@ from registry.record.subscriptions import (
     renew_secret,
     send_test,
 )
+from tests.support.cases import cases
 from tests.support.factories import a_model, a_person, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -68,17 +69,15 @@ def test_another_secret_replaces_the_first(by):
     assert second == secret_of(subscription.secret_salt) != first
 
 
-@pytest.mark.parametrize(
-    ("changed", "error"),
-    [
-        pytest.param({"kinds": ["split_chnaged"]}, Invalid, id="unknown-kind"),
-        pytest.param({"url": ""}, Invalid, id="no-address"),
-        pytest.param({"email": "ops@example.org"}, Invalid, id="two-addresses"),
-        pytest.param({"url": "http://127.0.0.1/"}, AddressNotAllowed, id="internal-address"),
-        pytest.param({"url": "http://localhost/"}, AddressNotAllowed, id="internal-name"),
-        pytest.param({"url": "https://public.example:8443/"}, PortNotAllowed, id="port"),
-        pytest.param({"url": "ftp://public.example/"}, Invalid, id="scheme"),
-    ],
+@cases(
+    "changed, error",
+    unknown_kind=({"kinds": ["split_chnaged"]}, Invalid),
+    no_address=({"url": ""}, Invalid),
+    two_addresses=({"email": "ops@example.org"}, Invalid),
+    internal_address=({"url": "http://127.0.0.1/"}, AddressNotAllowed),
+    internal_name=({"url": "http://localhost/"}, AddressNotAllowed),
+    port=({"url": "https://public.example:8443/"}, PortNotAllowed),
+    scheme=({"url": "ftp://public.example/"}, Invalid),
 )
 def test_what_cannot_work_is_refused_at_once(by, changed, error):
     with pytest.raises(error):
@@ -118,10 +117,10 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(
-    ("right", "models"),
-    [("read_record", None), ("manage_subscriptions", frozenset({1}))],
-    ids=["another right", "limited to a Model"],
+@cases(
+    "right, models",
+    another_right=("read_record", None),
+    limited_to_a_Model=("manage_subscriptions", frozenset({1})),
 )
 def test_nobody_does_it_without_the_right(subscription, verb, right, models):
     with pytest.raises(NotAllowed):
@@ -140,14 +139,11 @@ def test_a_test_goes_to_this_subscription_alone(by, subscription):
 
 
 @pytest.mark.both
-@pytest.mark.parametrize(
+@cases(
     "columns",
-    [
-        {"channel": "webhook", "url": "", "email": ""},
-        {"channel": "webhook", "url": "https://public.example/", "email": "ops@example.org"},
-        {"channel": "email", "url": "https://public.example/", "email": ""},
-    ],
-    ids=["none", "both", "the-other-channel's"],
+    none={"channel": "webhook", "url": "", "email": ""},
+    both={"channel": "webhook", "url": "https://public.example/", "email": "ops@example.org"},
+    the_other_channel_s={"channel": "email", "url": "https://public.example/", "email": ""},
 )
 def test_the_database_wants_the_address_of_the_channel(columns):
     with pytest.raises(IntegrityError), transaction.atomic():

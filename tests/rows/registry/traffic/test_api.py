@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from registry.traffic.models import Split
 from tests.support.at_once import at_once
+from tests.support.cases import cases
 from tests.support.clients import key_client
 from tests.support.factories import a_key, a_live_model, a_model, a_split, seconds
 
@@ -38,16 +39,13 @@ def test_a_split_is_set_and_shown_with_its_buckets(api, model):
     assert made.json()["salt"] == model.salt
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ({"arms": [], "reason": "x"}, 422, "invalid"),
-        ({"arms": arms(10_000)}, 422, "invalid"),
-        ({"arms": [{"version": 9, "share": 10_000}], "reason": "x"}, 422, "invalid"),
-        ({"arms": [{"version": 1, "share": 5_000}] * 2, "reason": "x"}, 422, "invalid"),
-        ({"arms": arms(10_000), "reason": "x", "expected_revision": 5}, 409, "stale_state"),
-    ],
-    ids=["no arms", "no reason", "no such version", "twice", "stale"],
+@cases(
+    "body, status, code",
+    no_arms=({"arms": [], "reason": "x"}, 422, "invalid"),
+    no_reason=({"arms": arms(10_000)}, 422, "invalid"),
+    no_such_version=({"arms": [{"version": 9, "share": 10_000}], "reason": "x"}, 422, "invalid"),
+    twice=({"arms": [{"version": 1, "share": 5_000}] * 2, "reason": "x"}, 422, "invalid"),
+    stale=({"arms": arms(10_000), "reason": "x", "expected_revision": 5}, 409, "stale_state"),
 )
 def test_what_cannot_be_a_split_is_refused(api, body, status, code, model):
     answer = api.post(f"{V1}/{model.slug}/splits", body)

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from registry.traffic.models import Arm, Hold, Split
 from registry.traffic.transitions import Status
+from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_version
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -29,18 +30,15 @@ def a_row(model=None, **more):
     return Split(model=model or a_model(), **{**values, **more})
 
 
-@pytest.mark.parametrize(
-    ("buckets", "is_good"),
-    [
-        (WHOLE, True),
-        ("a" * 4_000 + "b" * 6_000, True),
-        (WHOLE[1:], False),
-        (WHOLE + "a", False),
-        (WHOLE[1:] + "A", False),
-        (WHOLE[1:] + "\n", False),
-        ("", False),
-    ],
-    ids=["one arm", "two arms", "too little", "too much", "no letter", "newline", "nothing"],
+@cases(
+    "buckets, is_good",
+    one_arm=(WHOLE, True),
+    two_arms=("a" * 4_000 + "b" * 6_000, True),
+    too_little=(WHOLE[1:], False),
+    too_much=(WHOLE + "a", False),
+    no_letter=(WHOLE[1:] + "A", False),
+    newline=(WHOLE[1:] + "\n", False),
+    nothing=("", False),
 )
 def test_shares_make_the_whole(buckets, is_good):
     assert passes(a_row(buckets=buckets)) is is_good
@@ -112,17 +110,14 @@ def test_a_version_and_a_letter_stand_once_on_a_split():
     assert passes(Arm(split=split, version=other, letter="b"))
 
 
-@pytest.mark.parametrize(
-    ("values", "is_good"),
-    [
-        ({"to_at": None, "ended_by": ""}, True),
-        ({"to_at": NOW, "ended_by": "me"}, True),
-        ({"to_at": NOW, "ended_by": ""}, False),
-        ({"to_at": None, "ended_by": "me"}, False),
-        ({"to_at": NOW - timedelta(seconds=1), "ended_by": "me"}, False),
-        ({"text": ""}, False),
-    ],
-    ids=["open", "ended", "ended by nobody", "open but ended by", "ends before it begins", "no text"],
+@cases(
+    "values, is_good",
+    open=({"to_at": None, "ended_by": ""}, True),
+    ended=({"to_at": NOW, "ended_by": "me"}, True),
+    ended_by_nobody=({"to_at": NOW, "ended_by": ""}, False),
+    open_but_ended_by=({"to_at": None, "ended_by": "me"}, False),
+    ends_before_it_begins=({"to_at": NOW - timedelta(seconds=1), "ended_by": "me"}, False),
+    no_text=({"text": ""}, False),
 )
 def test_a_hold_is_ended_by_somebody(values, is_good):
     hold = Hold(model=a_model(), kind="stopped", **{"text": "x", "from_at": NOW, "begun_by": "me", **values})

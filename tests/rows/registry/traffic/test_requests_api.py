@@ -5,6 +5,7 @@ import pytest
 from registry.access.policies import Role
 from registry.traffic.models import SplitRequest
 from tests.rows.registry.traffic.two_people import a_guarded_model, ask
+from tests.support.cases import cases
 from tests.support.clients import client_for
 from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor
 
@@ -79,16 +80,13 @@ def test_a_decision_needs_a_reason_and_stands(operator, approver, asked):
     assert (told["status"], told["reason"], told["split"], told["gates"]) == ("rejected", "no", None, [])
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ({**BODY, "comment": ""}, 422, "invalid"),
-        ({"arms": BODY["arms"]}, 422, "invalid"),
-        ({**BODY, "arms": [{"version": 1, "share": 10_000}]}, 422, "invalid"),
-        ({**BODY, "arms": [{"version": 9, "share": 10_000}]}, 422, "invalid"),
-        ({**BODY, "expected_revision": 0}, 409, "stale_state"),
-    ],
-    ids=["empty comment", "no comment", "nothing gains", "no such version", "stale"],
+@cases(
+    "body, status, code",
+    empty_comment=({**BODY, "comment": ""}, 422, "invalid"),
+    no_comment=({"arms": BODY["arms"]}, 422, "invalid"),
+    nothing_gains=({**BODY, "arms": [{"version": 1, "share": 10_000}]}, 422, "invalid"),
+    no_such_version=({**BODY, "arms": [{"version": 9, "share": 10_000}]}, 422, "invalid"),
+    stale=({**BODY, "expected_revision": 0}, 409, "stale_state"),
 )
 def test_what_cannot_be_asked_for_is_refused(operator, model, body, status, code):
     answer = operator.post(path(model), body)

@@ -12,6 +12,7 @@ from registry.traffic.readiness import Verdict
 from registry.traffic.services import expire_split, freeze_model, reshuffle, set_split, settle_split
 from registry.traffic.transitions import Status
 from tests.rows.registry.traffic.two_people import shares_of
+from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
@@ -77,13 +78,10 @@ def test_shares_that_do_not_make_the_whole_are_refused(shares, model):
     assert model.splits.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("a_candidate", "error", "says"),
-    [
-        (lambda model: a_version(), Invalid, "can only hold versions"),
-        (an_uploaded_version, VersionNotReady, "is uploaded"),
-    ],
-    ids=["of another Model", "not ready"],
+@cases(
+    "a_candidate, error, says",
+    of_another_Model=(lambda model: a_version(), Invalid, "can only hold versions"),
+    not_ready=(an_uploaded_version, VersionNotReady, "is uploaded"),
 )
 def test_a_version_that_cannot_answer_is_refused(a_candidate, error, says):
     model = a_live_model(100)
@@ -139,15 +137,12 @@ def test_a_split_needs_a_reason(reason):
         set_split(model=model, arms={model.versions.get(): 10_000}, reason=reason, by=an_actor())
 
 
-@pytest.mark.parametrize(
-    ("right", "shares", "outcome"),
-    [
-        (Right.SET_SPLIT, (50, 50), nullcontext()),
-        (Right.LOWER, (95, 5), nullcontext()),
-        (Right.LOWER, (80, 20), pytest.raises(NotAllowed)),
-        (Right.READ, (95, 5), pytest.raises(NotAllowed)),
-    ],
-    ids=["setter raises", "lowerer lowers", "lowerer raises", "reader lowers"],
+@cases(
+    "right, shares, outcome",
+    setter_raises=(Right.SET_SPLIT, (50, 50), nullcontext()),
+    lowerer_lowers=(Right.LOWER, (95, 5), nullcontext()),
+    lowerer_raises=(Right.LOWER, (80, 20), pytest.raises(NotAllowed)),
+    reader_lowers=(Right.READ, (95, 5), pytest.raises(NotAllowed)),
 )
 def test_raising_and_lowering_need_their_rights(right, shares, outcome, model):
     with outcome:
@@ -162,15 +157,12 @@ def test_a_right_for_other_models_is_no_right_here():
         set_split(model=model, arms={model.versions.get(): 10_000}, reason="x", by=elsewhere)
 
 
-@pytest.mark.parametrize(
-    ("shares", "outcome"),
-    [
-        ((95, 5), nullcontext()),
-        ((100, 0), nullcontext()),
-        ((80, 20), pytest.raises(ModelFrozen, match="audit week")),
-        ((10, 90), pytest.raises(ModelFrozen, match="audit week")),
-    ],
-    ids=["lower", "to the champion", "raise", "promote"],
+@cases(
+    "shares, outcome",
+    lower=((95, 5), nullcontext()),
+    to_the_champion=((100, 0), nullcontext()),
+    raise_=((80, 20), pytest.raises(ModelFrozen, match="audit week")),
+    promote=((10, 90), pytest.raises(ModelFrozen, match="audit week")),
 )
 def test_a_frozen_model_refuses_only_what_gives_live_share(shares, outcome, model):
     freeze_model(model=model, reason="audit week", by=an_actor())

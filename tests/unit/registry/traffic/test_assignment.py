@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.traffic.assignment import WHOLE, bucket_of, header_text, key_text, ranges, reallot
+from tests.support.cases import cases
 from tests.support.processes import ROOT
 
 ROUTING = ROOT / "docs" / "routing.md"
@@ -66,19 +67,16 @@ def test_ranges_say_the_same_as_the_buckets(buckets):
     assert all(left[0] != right[0] for left, right in pairwise(ranges(buckets)))
 
 
-@pytest.mark.parametrize(
-    ("value", "key"),
-    [
-        ("abc", "abc"),
-        ("", None),
-        (17, "17"),
-        (-3, "-3"),
-        (True, None),
-        (1.5, None),
-        (None, None),
-        (["a"], None),
-    ],
-    ids=["text", "empty", "number", "negative", "boolean", "float", "missing", "list"],
+@cases(
+    "value, key",
+    text=("abc", "abc"),
+    empty=("", None),
+    number=(17, "17"),
+    negative=(-3, "-3"),
+    boolean=(True, None),
+    float=(1.5, None),
+    missing=(None, None),
+    list=(["a"], None),
 )
 def test_a_field_is_a_key_if_it_is_a_text_or_a_whole_number(value, key):
     assert key_text(value) == key

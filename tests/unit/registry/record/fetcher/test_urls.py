@@ -9,6 +9,7 @@ from registry.errors import BadUrl, FetchFailed, UrlRefused
 from registry.record.fetcher import Fetcher, client, urls
 from registry.record.fetcher.client import connect_directly
 from registry.record.fetcher.urls import read_url
+from tests.support.cases import cases
 from tests.support.internet import INTERNAL, PUBLIC, PUBLIC_V6
 
 ADDRESS, BAD, PORT, SCHEME = "address_not_allowed", "bad_url", "port_not_allowed", "scheme_not_allowed"
@@ -187,14 +188,12 @@ def test_without_the_address_check_internal_hosts_are_dialled(names, fetcher, mo
     assert len(names.strays) > 15
 
 
-@pytest.mark.parametrize(
-    ("url", "host", "port"),
-    [
-        pytest.param("http://hooks.internal/", "hooks.internal", 80, id="default-port"),
-        pytest.param("https://hooks.internal/", "hooks.internal", 443, id="tls-port"),
-        pytest.param("http://hooks.internal:9000/", "hooks.internal", 9000, id="named-port"),
-        pytest.param("http://10.0.0.7:8443/", "10.0.0.7", 8443, id="address"),
-    ],
+@cases(
+    "url, host, port",
+    default_port=("http://hooks.internal/", "hooks.internal", 80),
+    tls_port=("https://hooks.internal/", "hooks.internal", 443),
+    named_port=("http://hooks.internal:9000/", "hooks.internal", 9000),
+    address=("http://10.0.0.7:8443/", "10.0.0.7", 8443),
 )
 def test_an_allowed_host_is_trusted(url, host, port):
     target = read_url(url, {("hooks.internal", None), ("hooks.internal", 9000), ("10.0.0.7", 8443)})
