@@ -60,15 +60,6 @@ def test_its_changes_are_audited_without_secrets(by, subscription):
     assert not Subscription.objects.exists()
 
 
-def test_another_secret_replaces_the_first(by):
-    subscription, first = add_subscription(wish=WISH, by=by)
-
-    second = renew_secret(subscription=subscription, by=by)
-
-    subscription.refresh_from_db()
-    assert second == secret_of(subscription.secret_salt) != first
-
-
 @cases(
     "changed, error",
     unknown_kind=({"kinds": ["split_chnaged"]}, Invalid),

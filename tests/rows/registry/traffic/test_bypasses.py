@@ -17,6 +17,7 @@ from registry.traffic.models import SplitRequest
 from registry.traffic.readiness import Verdict
 from registry.traffic.services import approvals
 from tests.rows.registry.traffic.two_people import a_guarded_model, approve, ask, live_percents, shares_of
+from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_person, a_split, a_tenant, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -51,10 +52,6 @@ def refuse(request, actor, error=NotAllowed):
     assert live_percents(request.model) == {1: 100}
 
 
-def test_approving_what_one_asked_for(model, both):
-    refuse(ask(model, by=by(both)), by(both))
-
-
 def test_approving_as_a_superuser_what_one_asked_for(model):
     user = a_person(Role.OPERATOR)
     user.is_superuser = True
@@ -63,12 +60,9 @@ def test_approving_as_a_superuser_what_one_asked_for(model):
     refuse(ask(model, by=by(user)), by(user))
 
 
-def test_approving_through_a_key_that_the_asker_issued(model, both):
-    refuse(ask(model, by=by(both)), a_key_of(both))
-
-
-def test_asking_through_a_key_that_the_approver_issued(model, both):
-    refuse(ask(model, by=a_key_of(both)), by(both))
+@cases("asks, decides", in_person=(by, by), deciding_by_a_key=(by, a_key_of), asking_by_a_key=(a_key_of, by))
+def test_approving_what_one_asked_for(model, both, asks, decides):
+    refuse(ask(model, by=asks(both)), decides(both))
 
 
 def test_a_key_that_was_handed_every_right(model, both):
@@ -126,10 +120,10 @@ def test_an_old_approval_is_good_once(model):
 
 
 def test_the_leaders_name_cannot_be_lent_to_another(model):
+    second = model.versions.get(number=2)
+
     with pytest.raises(Invalid):
-        catalogue.move_alias(
-            model=model, name="champion", version=model.versions.get(number=2), reason="x", by=an_actor()
-        )
+        catalogue.move_alias(model=model, name="champion", version=second, reason="x", by=an_actor())
 
 
 def test_switching_the_rule_on_catches_what_waits(verdict):
@@ -159,9 +153,8 @@ class TestNeverWaits:
         return model
 
     def test_lowering(self, split):
-        traffic.set_split(
-            model=split, arms=shares_of(split, 60, 40), reason="x", by=by(a_person(Role.OPERATOR))
-        )
+        operator, arms = by(a_person(Role.OPERATOR)), shares_of(split, 60, 40)
+        traffic.set_split(model=split, arms=arms, reason="x", by=operator)
         assert live_percents(split) == {1: 60, 2: 40}
 
     def test_rolling_back_to_the_split_before(self, split):

@@ -70,20 +70,6 @@ def test_live_at_equals_a_replay_of_the_history_at_random_times(count):
         assert told == next(state for moment, state in reversed(states) if moment <= at)
 
 
-def test_the_split_before_answers_until_the_moment_of_the_next():
-    model = a_live_model(90, 10)
-    second = a_split(model, 50, 50)
-
-    assert live_at(model, second.from_at).split == second
-    assert live_at(model, second.from_at - timedelta(microseconds=1)).split.number == 1
-
-
-def test_nothing_was_live_before_the_first_split():
-    model = a_live_model(100)
-
-    assert live_at(model, model.created_at - timedelta(seconds=1)).split is None
-
-
 def test_the_future_is_not_told():
     with pytest.raises(Invalid, match="still to come"):
         live_at(a_live_model(100), timezone.now() + timedelta(seconds=5))

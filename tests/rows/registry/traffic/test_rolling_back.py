@@ -37,9 +37,8 @@ def live(model):
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_version_that_was_live_gets_everything(model, number):
-    split = roll_back(
-        model=model, to_version=numbered(model, number), reason="worse", by=an_actor(Right.ROLL_BACK)
-    )
+    version, by = numbered(model, number), an_actor(Right.ROLL_BACK)
+    split = roll_back(model=model, to_version=version, reason="worse", by=by)
 
     assert live(model) == {number: 10_000}
     assert model.aliases.get(name="champion").version.number == number
@@ -73,10 +72,8 @@ def test_a_version_that_was_never_live_is_refused(model):
 
 
 def test_a_shadow_was_never_live(model):
-    shadow = numbered(model, 4)
-    set_split(
-        model=model, arms={numbered(model, 3): 10_000}, shadows={shadow: 5_000}, reason="x", by=an_actor()
-    )
+    third, shadow = numbered(model, 3), numbered(model, 4)
+    set_split(model=model, arms={third: 10_000}, shadows={shadow: 5_000}, reason="x", by=an_actor())
 
     with pytest.raises(Conflict, match="was never live"):
         roll_back(model=model, to_version=shadow, reason="x", by=an_actor())
