@@ -17,7 +17,6 @@ from tests.support.clients import key_client
 from tests.support.factories import a_live_model, a_person, a_split, a_version
 
 pytestmark = pytest.mark.django_db
-DOORS = ["admin", "api", "command"]
 WORDS = {"stop": "text"}  # what the reason is called, where it is not the reason
 
 
@@ -74,9 +73,9 @@ class Command:
         return True, out.getvalue()
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=[Admin, Api, Command], ids=["admin", "api", "command"])
 def door(request, model):
-    return {"admin": Admin, "api": Api, "command": Command}[request.param]()
+    return request.param()
 
 
 def shares():

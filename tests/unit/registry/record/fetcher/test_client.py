@@ -346,7 +346,7 @@ def test_at_most_four_fetches_reach_one_host(pool, gate, fetcher):
     assert gate.wait_for(AT_ONCE_PER_HOST)
 
     with pytest.raises(FetcherBusy):
-        fetcher.fetch("http://public.example/", limits=Limits(total_s=0.1))
+        fetcher.fetch("http://public.example/", limits=Limits(total_s=0.3))
     most = gate.open()
 
     assert [answer.result(10).body for answer in answers] == [b"ok"] * 12
