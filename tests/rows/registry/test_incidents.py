@@ -4,28 +4,20 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.urls import reverse
-from rest_framework.test import APIClient
 
-from registry.access.keys import ring
 from registry.access.policies import Role
 from registry.catalogue.models import Model
-from registry.catalogue.services import archive_version
 from registry.record.models import AuditRecord
 from registry.traffic.models import Hold
 from registry.traffic.selectors import live_arms, open_holds
-from tests.support.factories import a_key, a_live_model, a_person, a_split, a_version, an_actor
+from tests.support.cases import cases
+from tests.support.clients import client_with
+from tests.support.factories import a_live_model, a_person, a_split, a_version
 
 pytestmark = pytest.mark.django_db
-DOORS = ["admin", "api", "command"]
 WORDS = {"stop": "text"}  # what the reason is called, where it is not the reason
-
-
-@pytest.fixture(autouse=True)
-def fresh_ring():
-    ring.clear()
-    yield
-    ring.clear()
 
 
 @pytest.fixture
@@ -40,15 +32,12 @@ class Admin:
     source = "admin"
 
     def __init__(self):
-        from django.test import Client
-
         self.client = Client()
         self.client.force_login(a_person(Role.OPERATOR))
 
     def __call__(self, verb, words, goal=None):
-        page = reverse(
-            f"admin:registry_model_{verb.replace('-', '_')}", args=[Model.objects.get(slug="fruit").pk]
-        )
+        name = verb.replace("-", "_")
+        page = reverse(f"admin:registry_model_{name}", args=[Model.objects.get(slug="fruit").pk])
         to = {"to": "-".join(str(part) for part in goal)} if goal else {}
         answer = self.client.post(page, {"reason": words, "seen": self._seen(page), **to})
         return answer.status_code == 302, answer.content.decode()
@@ -62,8 +51,7 @@ class Api:
     source = "api"
 
     def __init__(self):
-        self.client = APIClient()
-        self.client.credentials(HTTP_AUTHORIZATION=f"Bearer {a_key()[1]}")
+        self.client = client_with()
 
     def __call__(self, verb, words, goal=None):
         to = {f"to_{goal[0]}": goal[1]} if goal else {}
@@ -85,39 +73,32 @@ class Command:
         return True, out.getvalue()
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=[Admin, Api, Command], ids=["admin", "api", "command"])
 def door(request, model):
-    return {"admin": Admin, "api": Api, "command": Command}[request.param]()
+    return request.param()
 
 
 def shares():
     return {arm.version: arm.share for arm in live_arms(Model.objects.get(slug="fruit"))}
 
 
-def test_stop_and_start(door, model):
-    assert door("stop", "wrong prices since 14:00")[0]
-    assert open_holds(model) == {Hold.Kind.STOPPED: "wrong prices since 14:00"}
+@cases(
+    "begin, end, kind",
+    stop=("stop", "start", Hold.Kind.STOPPED),
+    freeze=("freeze", "unfreeze", Hold.Kind.FROZEN),
+)
+def test_a_hold_begins_and_ends(door, model, begin, end, kind):
+    assert door(begin, "wrong prices since 14:00")[0]
+    assert open_holds(model) == {kind: "wrong prices since 14:00"}
 
-    assert door("start", "mended")[0]
-
-    assert open_holds(Model.objects.get(pk=model.pk)) == {}
-    records = AuditRecord.objects.order_by("-seq")[:2]
-    assert [(one.action, one.reason, one.source) for one in records] == [
-        ("start_model", "mended", door.source), ("stop_model", "wrong prices since 14:00", door.source),
-    ]  # fmt: skip
-
-
-def test_freeze_and_unfreeze(door, model):
-    assert door("freeze", "audit week")[0]
-    assert open_holds(model) == {Hold.Kind.FROZEN: "audit week"}
-
-    assert door("unfreeze", "done")[0]
+    assert door(end, "mended")[0]
 
     assert open_holds(Model.objects.get(pk=model.pk)) == {}
-    records = AuditRecord.objects.order_by("-seq")[:2]
-    assert [(one.action, one.source) for one in records] == [
-        ("unfreeze_model", door.source), ("freeze_model", door.source),
-    ]  # fmt: skip
+    records = AuditRecord.objects.order_by("-seq").values_list("action", "reason", "source")[:2]
+    assert list(records) == [
+        (f"{end}_model", "mended", door.source),
+        (f"{begin}_model", "wrong prices since 14:00", door.source),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -144,27 +125,6 @@ def test_a_frozen_model_is_rolled_back_and_not_started(door, model):
     assert not done
     assert "audit week" in said
     assert shares() == {1: 10_000}
-
-
-@pytest.mark.parametrize("goal", [("split", 1), ("version", 1)], ids=["split", "version"])
-def test_what_is_archived_refuses_with_the_reason(door, model, goal):
-    archive_version(version=model.versions.get(number=1), reason="old", by=an_actor())
-
-    done, said = door("roll-back", "worse", goal)
-
-    assert not done
-    assert "fruit 1 is archived" in said
-    assert shares() == {2: 10_000}
-
-
-def test_what_was_never_live_refuses_with_the_reason(door, model):
-    a_version(model)
-
-    done, said = door("roll-back", "worse", ("version", 3))
-
-    assert not done
-    assert "never live" in said or "not one of the available choices" in said
-    assert shares() == {2: 10_000}
 
 
 @pytest.mark.parametrize("verb", ["stop", "freeze", "roll-back"])

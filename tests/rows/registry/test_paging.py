@@ -29,6 +29,7 @@ def test_a_long_one_is_cut(events, monkeypatch):
     assert (paginator.count, paginator.num_pages, paginator.is_cut) == (5, 2, True)
 
 
+@pytest.mark.both
 def test_the_database_stops_counting_at_the_limit(events, monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(paging, "COUNT_AT_MOST", 5)
 

@@ -17,8 +17,7 @@ QUICK = Backoff(first_s=0.001, longest_s=0.001)
 
 
 class Clock:
-    def __init__(self):
-        self.now = 100.0
+    now = 100.0
 
     def __call__(self):
         return self.now
@@ -37,6 +36,11 @@ class Work:
         if self.errors:
             raise self.errors.pop(0)
         self.went_well.set()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
 
 
 @pytest.fixture
@@ -59,8 +63,7 @@ def test_a_backoff_doubles_up_to_its_limit():
     ]  # fmt: skip
 
 
-def test_pauses_grow_while_it_fails_and_are_short_again_after_a_success():
-    clock = Clock()
+def test_pauses_grow_while_it_fails_and_are_short_again_after_a_success(clock):
     work = Work(ValueError(), ValueError(), ValueError())
     rounds = Rounds(Loop("test", work, every_s=7.0, backoff=Backoff(1, 30)), "test", clock)
     pauses = []
@@ -75,8 +78,7 @@ def test_pauses_grow_while_it_fails_and_are_short_again_after_a_success():
     assert pauses == [1, 2, 4, 7, 1]
 
 
-def test_more_to_do_is_done_at_once():
-    clock = Clock()
+def test_more_to_do_is_done_at_once(clock):
     rounds = Rounds(Loop("test", lambda: True, every_s=7.0), "test", clock)
 
     rounds.attempt()
@@ -84,8 +86,7 @@ def test_more_to_do_is_done_at_once():
     assert rounds.due_at == clock.now
 
 
-def test_who_is_woken_is_due_now_but_after_a_failure_not_before_the_shortest_pause():
-    clock = Clock()
+def test_who_is_woken_is_due_now_but_after_a_failure_not_before_the_shortest_pause(clock):
     work = Work()
     rounds = Rounds(Loop("test", work, every_s=60, backoff=Backoff(1, 30)), "test", clock)
     rounds.attempt()
@@ -101,18 +102,13 @@ def test_who_is_woken_is_due_now_but_after_a_failure_not_before_the_shortest_pau
     assert rounds.due_at == clock.now + 1
 
 
-def test_a_loop_that_is_not_woken_keeps_its_time():
-    clock = Clock()
+def test_a_loop_that_is_not_woken_keeps_its_time(clock):
     rounds = Rounds(Loop("test", Work(), every_s=60, is_woken=False), "test", clock)
     rounds.attempt()
 
     rounds.hasten()
 
     assert rounds.due_at == clock.now + 60
-
-
-def failures_in(logs):
-    return [line for line in logs if line["event"] == "a background loop fails"]
 
 
 def test_what_is_expected_is_a_warning_and_all_else_an_error_with_its_traceback():
@@ -159,8 +155,7 @@ def test_the_report_names_the_loop_and_the_class_and_nothing_else(group):
     assert loops.running() == before
 
 
-def test_a_round_that_takes_long_may_say_that_it_works():
-    clock = Clock()
+def test_a_round_that_takes_long_may_say_that_it_works(clock):
     errors = Work(ValueError(), ValueError(), ValueError())
 
     def work():

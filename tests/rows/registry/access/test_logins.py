@@ -1,11 +1,9 @@
-import threading
+from functools import partial
 
 import pytest
 from axes.models import AccessAttempt
-from django.contrib.auth import authenticate
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client, RequestFactory
 
 from registry.access import services
@@ -13,9 +11,12 @@ from registry.access.client_address import client_address
 from registry.access.policies import Right
 from registry.errors import NotAllowed
 from registry.record.models import AuditRecord
+from tests.support.at_once import at_once
+from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_person, an_actor
 
 LOGIN = "/admin/login/"
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -32,112 +33,80 @@ def evaluated(monkeypatch):
     return names
 
 
+@pytest.fixture
+def ada():
+    return a_person("viewer", username="ada")
+
+
+def guess(client, times, **more):
+    """The status of each guess."""
+    return [log_in(client, "ada", f"guess-{number}", **more).status_code for number in range(times)]
+
+
 def log_in(client, username, password, **more):
     return client.post(LOGIN, {"username": username, "password": password, "next": "/admin/"}, **more)
 
 
-@pytest.mark.django_db
-def test_of_a_thousand_guesses_ten_are_looked_at(evaluated):
-    a_person("viewer", username="ada")
-
-    for number in range(1_000):
-        assert authenticate(RequestFactory().post(LOGIN), username="ada", password=f"guess-{number}") is None
-
+def test_a_locked_login_is_told_to_wait(client, evaluated, ada):
+    assert guess(client, 30) == [200] * 9 + [429] * 21
     assert len(evaluated) == 10
-
-
-@pytest.mark.django_db
-def test_a_locked_login_is_told_to_wait(client, evaluated):
-    a_person("viewer", username="ada")
-
-    answers = [log_in(client, "ada", f"guess-{number}").status_code for number in range(15)]
-
-    assert answers == [200] * 9 + [429] * 6
     assert log_in(client, "ada", PASSWORD).status_code == 429, "the right password does not help now"
     assert log_in(client, "bob", "x").status_code == 200, "another name is not locked"
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
-def test_guesses_that_come_at_once_are_counted_too(evaluated):
-    a_person("viewer", username="ada")
-    together = threading.Barrier(20)
+def test_guesses_that_come_at_once_are_counted_too(evaluated, ada):
+    clients = [Client() for _ in range(20)]
 
-    def guess():
-        together.wait()
-        for number in range(5):
-            log_in(Client(), "ada", f"guess-{number}")
-        connection.close()
-
-    threads = [threading.Thread(target=guess) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(partial(log_in, client, "ada", "guess") for client in clients)
 
     assert 1 <= len(evaluated) <= 10
 
 
-@pytest.mark.django_db
 def test_without_the_limit_every_guess_is_looked_at(client, evaluated, settings):
     settings.AXES_ENABLED = False
     a_person("viewer", username="ada")
 
-    for number in range(30):
-        log_in(client, "ada", f"guess-{number}")
+    guess(client, 30)
 
     assert len(evaluated) == 30
 
 
-@pytest.mark.django_db
-def test_another_address_of_the_same_person_is_not_locked(client, evaluated):
-    a_person("viewer", username="ada")
-    for number in range(12):
-        log_in(client, "ada", f"guess-{number}")
+def test_another_address_of_the_same_person_is_not_locked(client, evaluated, ada):
+    guess(client, 12)
 
     assert log_in(client, "ada", PASSWORD, REMOTE_ADDR="192.0.2.7").status_code == 302
 
 
-@pytest.mark.django_db
-def test_a_good_login_forgets_the_failures(client):
-    a_person("viewer", username="ada")
-    for number in range(9):
-        log_in(client, "ada", f"guess-{number}")
+def test_a_good_login_forgets_the_failures(client, ada):
+    guess(client, 9)
 
     assert log_in(client, "ada", PASSWORD).status_code == 302
     assert not AccessAttempt.objects.exists()
 
 
-@pytest.mark.django_db
-def test_made_up_forwarding_headers_are_one_client(client, evaluated):
-    a_person("viewer", username="ada")
-
+def test_made_up_forwarding_headers_are_one_client(client, evaluated, ada):
     for number in range(15):
         log_in(client, "ada", f"guess-{number}", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}")
 
     assert len(evaluated) == 10
 
 
-@pytest.mark.django_db
-def test_who_logs_in_arrives_at_the_home_page(client):
-    a_person("viewer", username="ada")
-
+def test_who_logs_in_arrives_at_the_home_page(client, ada):
     answer = client.post(LOGIN, {"username": "ada", "password": PASSWORD})
 
     assert answer["Location"] == "/admin/"
 
 
-@pytest.mark.django_db
 def test_no_password_reaches_the_attempts(client):
     log_in(client, "ada", "my-secret-guess")
 
     assert "my-secret-guess" not in str(AccessAttempt.objects.values())
 
 
-@pytest.mark.django_db
-def test_an_admin_unlocks(client):
-    a_person("viewer", username="ada")
-    for number in range(12):
-        log_in(client, "ada", f"guess-{number}")
+def test_an_admin_unlocks(client, ada):
+    guess(client, 12)
     attempt = AccessAttempt.objects.get()
 
     with pytest.raises(NotAllowed):
@@ -148,7 +117,6 @@ def test_an_admin_unlocks(client):
     assert AuditRecord.objects.get(action="unlock_login").object_id == "ada"
 
 
-@pytest.mark.django_db
 def test_a_fresh_database_lets_nobody_in(client):
     assert not User.objects.exists()
 
@@ -159,18 +127,16 @@ def test_a_fresh_database_lets_nobody_in(client):
         assert "_auth_user_id" not in client.session
 
 
-@pytest.mark.parametrize(
-    ("trusted", "forwarded", "address"),
-    [
-        pytest.param(0, "198.51.100.1", "10.0.0.9", id="no-proxy-believes-nothing"),
-        pytest.param(1, "198.51.100.1", "198.51.100.1", id="one-proxy"),
-        pytest.param(1, "203.0.113.5, 198.51.100.1", "198.51.100.1", id="one-proxy-and-a-lie"),
-        pytest.param(2, "203.0.113.5, 198.51.100.1, 10.0.0.1", "198.51.100.1", id="two-proxies-and-a-lie"),
-        pytest.param(2, "198.51.100.1", "10.0.0.9", id="past-the-proxies"),
-        pytest.param(1, "nonsense", "10.0.0.9", id="not-an-address"),
-        pytest.param(1, "2001:DB8::1", "2001:db8::1", id="one-spelling"),
-        pytest.param(1, "", "10.0.0.9", id="empty"),
-    ],
+@cases(
+    "trusted, forwarded, address",
+    no_proxy_believes_nothing=(0, "198.51.100.1", "10.0.0.9"),
+    one_proxy=(1, "198.51.100.1", "198.51.100.1"),
+    one_proxy_and_a_lie=(1, "203.0.113.5, 198.51.100.1", "198.51.100.1"),
+    two_proxies_and_a_lie=(2, "203.0.113.5, 198.51.100.1, 10.0.0.1", "198.51.100.1"),
+    past_the_proxies=(2, "198.51.100.1", "10.0.0.9"),
+    not_an_address=(1, "nonsense", "10.0.0.9"),
+    one_spelling=(1, "2001:DB8::1", "2001:db8::1"),
+    empty=(1, "", "10.0.0.9"),
 )
 def test_the_client_is_whom_the_outermost_trusted_proxy_saw(settings, trusted, forwarded, address):
     settings.TRUSTED_PROXIES = trusted

@@ -1,10 +1,10 @@
 import json
-import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core import mail
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from registry.errors import Conflict, NotAllowed
@@ -16,6 +16,8 @@ from registry.record.deliveries import BACK_OFF, deliver, resend, sweep
 from registry.record.events import emit
 from registry.record.models import Delivery, Subscription
 from registry.record.signing import secret_of, signed_headers
+from tests.support.at_once import at_once
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.django_db
 Status = Delivery.Status
@@ -28,13 +30,10 @@ def hook():
 
 @pytest.fixture
 def delivery(hook):
+    subject = Subject("split", "3", "fraud-score split 3", "fraud-score")
+    summary = "fraud-score is now answered by version 4."
     with transaction.atomic():
-        emit(
-            "split_changed",
-            subject=Subject("split", "3", "fraud-score split 3", "fraud-score"),
-            data={"shares": {"4": 10_000}},
-            summary="fraud-score is now answered by version 4.",
-        )
+        emit("split_changed", subject=subject, data={"shares": {"4": 10_000}}, summary=summary)
     return Delivery.objects.get()
 
 
@@ -46,8 +45,10 @@ def outcomes(monkeypatch):
     return planned
 
 
-def _make_due(delivery: Delivery) -> None:
-    Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now())
+def attempt(delivery: Delivery) -> Delivery:
+    """Deliver it; return what became of it."""
+    deliver(delivery.pk)
+    return Delivery.objects.get()
 
 
 def test_a_webhook_arrives_signed(delivery, receiver):
@@ -58,11 +59,9 @@ def test_a_webhook_arrives_signed(delivery, receiver):
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     assert request_line == "POST /hook?a=b HTTP/1.1"
     assert headers["content-type"] == "application/json"
+    at = int(headers["webhook-timestamp"])
     expected = signed_headers(
-        secret=secret_of("salt"),
-        message_id=delivery.message_id,
-        timestamp=int(headers["webhook-timestamp"]),
-        body=body,
+        secret=secret_of("salt"), message_id=delivery.message_id, timestamp=at, body=body
     )
     assert expected.items() <= headers.items()
     sent = json.loads(body)
@@ -72,9 +71,8 @@ def test_a_webhook_arrives_signed(delivery, receiver):
 
 
 def test_an_accepted_delivery_is_over(delivery, receiver):
-    deliver(delivery.pk)
+    delivery = attempt(delivery)
 
-    delivery.refresh_from_db()
     assert (delivery.status, delivery.attempts, delivery.http_status) == (Status.DELIVERED, 1, 204)
     assert delivery.ended_at is not None
     assert delivery.response_ms is not None
@@ -82,58 +80,52 @@ def test_an_accepted_delivery_is_over(delivery, receiver):
     assert len(receiver.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "then"),
-    [
-        pytest.param(500, Status.WAITING, id="broken"),
-        pytest.param(404, Status.WAITING, id="not-yet-there"),
-        pytest.param(429, Status.WAITING, id="busy"),
-        pytest.param(302, Status.FAILED, id="redirect"),
-        pytest.param(410, Status.FAILED, id="gone"),
-    ],
+@cases(
+    "status, then",
+    broken=(500, Status.WAITING),
+    not_yet_there=(404, Status.WAITING),
+    busy=(429, Status.WAITING),
+    redirect=(302, Status.FAILED),
+    gone=(410, Status.FAILED),
 )
 def test_what_an_answer_leads_to(delivery, receiver, status, then):
     receiver.status = status
 
-    deliver(delivery.pk)
+    delivery = attempt(delivery)
 
-    delivery.refresh_from_db()
     assert delivery.status == then
     assert delivery.last_error
 
 
-@pytest.mark.parametrize(
-    ("url", "code", "then"),
-    [
-        pytest.param("http://10.0.0.5/", "address_not_allowed", Status.FAILED, id="internal"),
-        pytest.param("http://unknown.example/", "dns_failed", Status.WAITING, id="no-such-name"),
-    ],
+@cases(
+    "url, code, then",
+    internal=("http://10.0.0.5/", "address_not_allowed", Status.FAILED),
+    no_such_name=("http://unknown.example/", "dns_failed", Status.WAITING),
 )
 def test_an_address_that_cannot_be_fetched(hook, delivery, receiver, url, code, then):
     Subscription.objects.update(url=url)
 
-    deliver(delivery.pk)
+    delivery = attempt(delivery)
 
-    delivery.refresh_from_db()
     assert delivery.status == then
     assert delivery.last_error.startswith(f"{code}: ")
     assert receiver.strays == []
 
 
+@pytest.mark.both
 def test_attempts_follow_each_other_with_growing_pauses_and_end(delivery, outcomes):
     outcomes += [Outcome(error="down")] * 9
     pauses = []
 
     for _ in range(9):
-        _make_due(delivery)
+        Delivery.objects.update(due_at=timezone.now())
         began = timezone.now()
         assert deliver(delivery.pk)
         delivery.refresh_from_db()
         pauses.append(delivery.due_at - began)
 
-    assert all(
-        abs(pause - planned) < timedelta(seconds=5) for pause, planned in zip(pauses, BACK_OFF, strict=False)
-    )
+    late = [pause - planned for pause, planned in zip(pauses, BACK_OFF, strict=False)]
+    assert all(abs(delay) < timedelta(seconds=5) for delay in late)
     assert (delivery.status, delivery.attempts, delivery.last_error) == (Status.FAILED, 9, "down")
 
 
@@ -159,9 +151,8 @@ def test_who_was_taken_for_dead_does_not_overwrite_the_next_attempt(delivery, mo
         return Outcome(error="too late")
 
     monkeypatch.setattr(channels, "send", send_slowly)
-    deliver(delivery.pk)
+    delivery = attempt(delivery)
 
-    delivery.refresh_from_db()
     assert (delivery.status, delivery.attempts, delivery.last_error) == (Status.SENDING, 2, "")
 
 
@@ -201,37 +192,21 @@ def test_sending_again_needs_the_right(delivery):
 WORKERS = 8
 
 
-def _deliver_at_once(delivery: Delivery) -> list[bool]:
-    start, made = threading.Barrier(WORKERS), []
-
-    def work() -> None:
-        start.wait(10)
-        try:
-            made.append(deliver(delivery.pk))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(WORKERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return made
-
-
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_one_sends(delivery, receiver):
-    made = _deliver_at_once(delivery)
+    made = at_once([partial(deliver, delivery.pk)] * WORKERS)
 
     assert sorted(made) == [False] * (WORKERS - 1) + [True]
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_without_the_conditional_claim_many_send(delivery, receiver, monkeypatch):
     monkeypatch.setattr(deliveries, "_claim", lambda pk: Delivery.objects.select_related().get(pk=pk))
 
-    _deliver_at_once(delivery)
+    at_once([partial(deliver, delivery.pk)] * WORKERS)
 
     assert len(receiver.requests) == WORKERS
 
@@ -273,9 +248,8 @@ def test_a_mail_server_that_is_away_is_tried_again(by_mail, monkeypatch):
         raise ConnectionRefusedError("10.0.0.5")
 
     monkeypatch.setattr("django.core.mail.EmailMessage.send", refuse)
-    deliver(by_mail.pk)
+    by_mail = attempt(by_mail)
 
-    by_mail.refresh_from_db()
     assert by_mail.status == Status.WAITING
     assert "ConnectionRefusedError" in by_mail.last_error
     assert "10.0.0.5" not in by_mail.last_error
@@ -284,7 +258,6 @@ def test_a_mail_server_that_is_away_is_tried_again(by_mail, monkeypatch):
 def test_without_a_mail_server_the_delivery_says_so(by_mail, settings):
     settings.MAIL_IS_SET_UP = False
 
-    deliver(by_mail.pk)
+    by_mail = attempt(by_mail)
 
-    by_mail.refresh_from_db()
     assert "ROUNDHOUSE_SMTP_URL" in by_mail.last_error

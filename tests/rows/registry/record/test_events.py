@@ -6,6 +6,7 @@ from registry.record.audit import Subject
 from registry.record.events import emit
 from registry.record.kinds import KINDS, register_kind
 from registry.record.models import Delivery, Event, Subscription
+from tests.support.cases import cases
 from tests.support.factories import a_model
 from tests.support.processes import ROOT
 
@@ -46,6 +47,7 @@ def test_a_kind_that_nobody_registered_is_refused():
         _tell("split_chnaged")
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_an_event_outside_a_transaction_is_refused():
     with pytest.raises(transaction.TransactionManagementError):
@@ -60,16 +62,14 @@ def test_kinds_are_registered_once():
         register_kind("split_changed", "something else")
 
 
-@pytest.mark.parametrize(
-    ("kinds", "model", "enabled", "told"),
-    [
-        pytest.param([], None, True, True, id="everything"),
-        pytest.param(["split_changed", "worker_lost"], None, True, True, id="its-kind"),
-        pytest.param(["worker_lost"], None, True, False, id="another-kind"),
-        pytest.param([], "fraud-score", True, True, id="its-model"),
-        pytest.param([], "churn", True, False, id="another-model"),
-        pytest.param([], None, False, False, id="switched-off"),
-    ],
+@cases(
+    "kinds, model, enabled, told",
+    everything=([], None, True, True),
+    its_kind=(["split_changed", "worker_lost"], None, True, True),
+    another_kind=(["worker_lost"], None, True, False),
+    its_model=([], "fraud-score", True, True),
+    another_model=([], "churn", True, False),
+    switched_off=([], None, False, False),
 )
 def test_who_is_told(subscribe, kinds, model, enabled, told):
     subscribe(kinds=kinds, model=a_model(model) if model else None, enabled=enabled)
@@ -88,6 +88,7 @@ def test_a_delivery_leaves_on_commit(subscribe, sent, django_capture_on_commit_c
     assert sent == [Delivery.objects.get().pk]
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_broker_that_is_away_does_not_fail_the_change(subscribe, monkeypatch):
     def no_broker(_delivery_id):
@@ -102,6 +103,7 @@ def test_a_broker_that_is_away_does_not_fail_the_change(subscribe, monkeypatch):
     assert Delivery.objects.get().status == Delivery.Status.WAITING
 
 
+@pytest.mark.both
 def test_what_follows_before_it_was_sent_joins_it(subscribe):
     subscribe()
     _tell()
@@ -127,12 +129,10 @@ def test_what_follows_after_it_was_sent_waits_for_the_window_together(
     assert sent == [first.pk]
 
 
-@pytest.mark.parametrize(
-    ("kind", "subject"),
-    [
-        pytest.param("worker_lost", SPLIT, id="another-kind"),
-        pytest.param("split_changed", Subject("split", "4", "another"), id="another-object"),
-    ],
+@cases(
+    "kind, subject",
+    another_kind=("worker_lost", SPLIT),
+    another_object=("split_changed", Subject("split", "4", "another")),
 )
 def test_other_news_is_told_apart(subscribe, kind, subject):
     subscribe()

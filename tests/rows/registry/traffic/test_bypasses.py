@@ -1,5 +1,7 @@
 """Ways round the rule that somebody might try, each by name."""
 
+from dataclasses import replace
+
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -12,9 +14,10 @@ from registry.errors import ApprovalNeeded, Conflict, Invalid, NotAllowed, Stale
 from registry.record.actors import Source
 from registry.traffic import services as traffic
 from registry.traffic.models import SplitRequest
-from registry.traffic.readiness import Readiness, Verdict, register_readiness
+from registry.traffic.readiness import Verdict
 from registry.traffic.services import approvals
 from tests.rows.registry.traffic.two_people import a_guarded_model, approve, ask, live_percents, shares_of
+from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_person, a_split, a_tenant, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -49,10 +52,6 @@ def refuse(request, actor, error=NotAllowed):
     assert live_percents(request.model) == {1: 100}
 
 
-def test_approving_what_one_asked_for(model, both):
-    refuse(ask(model, by=by(both)), by(both))
-
-
 def test_approving_as_a_superuser_what_one_asked_for(model):
     user = a_person(Role.OPERATOR)
     user.is_superuser = True
@@ -61,19 +60,13 @@ def test_approving_as_a_superuser_what_one_asked_for(model):
     refuse(ask(model, by=by(user)), by(user))
 
 
-def test_approving_through_a_key_that_the_asker_issued(model, both):
-    refuse(ask(model, by=by(both)), a_key_of(both))
-
-
-def test_asking_through_a_key_that_the_approver_issued(model, both):
-    refuse(ask(model, by=a_key_of(both)), by(both))
+@cases("asks, decides", in_person=(by, by), deciding_by_a_key=(by, a_key_of), asking_by_a_key=(a_key_of, by))
+def test_approving_what_one_asked_for(model, both, asks, decides):
+    refuse(ask(model, by=asks(both)), decides(both))
 
 
 def test_a_key_that_was_handed_every_right(model, both):
-    key = a_key_of(both)
-    refuse(
-        ask(model), type(key)(name=key.name, source=key.source, rights=an_actor().rights, key_id=key.key_id)
-    )
+    refuse(ask(model), replace(a_key_of(both), rights=an_actor().rights))
 
 
 @pytest.mark.parametrize("actor", [task_actor("t"), command_actor("c")], ids=["task", "command"])
@@ -97,6 +90,7 @@ def test_changing_the_request_after_asking(model):
     assert split.request.arms == {"1": 9_000, "2": 1_000}
 
 
+@pytest.mark.both
 def test_the_database_knows_two_people_too(model, both, monkeypatch):
     monkeypatch.setattr(approvals, "_check_other_person", lambda _request, _by: None)
     request = ask(model, by=by(both))
@@ -125,31 +119,21 @@ def test_an_old_approval_is_good_once(model):
         traffic.set_split(model=model, arms=shares_of(model, 90, 10), reason="x", by=an_actor())
 
 
-def test_approving_when_what_is_live_has_changed(model):
-    request = ask(model, 90, 10)
-    a_split(model, 100)
-
-    with pytest.raises(StaleState, match="overtaken already"):
-        approve(request)
-
-
 def test_the_leaders_name_cannot_be_lent_to_another(model):
+    second = model.versions.get(number=2)
+
     with pytest.raises(Invalid):
-        catalogue.move_alias(
-            model=model, name="champion", version=model.versions.get(number=2), reason="x", by=an_actor()
-        )
+        catalogue.move_alias(model=model, name="champion", version=second, reason="x", by=an_actor())
 
 
-def test_switching_the_rule_on_catches_what_waits():
+def test_switching_the_rule_on_catches_what_waits(verdict):
     """A split that one person wrote and that waits for engines would come after the rule."""
     model = a_live_model(90, 10)
-    before = register_readiness(lambda _: Readiness(Verdict.WAIT, "cold"))
-    try:
-        traffic.set_split(model=model, arms=shares_of(model, 50, 50), reason="x", by=an_actor())
-        with pytest.raises(Conflict, match="nobody approved it"):
-            traffic.set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
-    finally:
-        register_readiness(before)
+    verdict(Verdict.WAIT)
+    a_split(model, 50, 50)
+
+    with pytest.raises(Conflict, match="nobody approved it"):
+        traffic.set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
 
 
 def test_the_rule_is_switched_by_administrators_alone(model):
@@ -169,9 +153,8 @@ class TestNeverWaits:
         return model
 
     def test_lowering(self, split):
-        traffic.set_split(
-            model=split, arms=shares_of(split, 60, 40), reason="x", by=by(a_person(Role.OPERATOR))
-        )
+        operator, arms = by(a_person(Role.OPERATOR)), shares_of(split, 60, 40)
+        traffic.set_split(model=split, arms=arms, reason="x", by=operator)
         assert live_percents(split) == {1: 60, 2: 40}
 
     def test_rolling_back_to_the_split_before(self, split):

@@ -7,10 +7,14 @@ from django.utils import timezone
 
 from registry.catalogue.models import Version
 from registry.record.models import AuditRecord
-from registry.traffic.selectors import open_holds
 from tests.support.factories import a_live_model, a_split, a_version
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def model():
+    return a_live_model(90, 10)
 
 
 def run(*words: str) -> str:
@@ -19,9 +23,7 @@ def run(*words: str) -> str:
     return out.getvalue()
 
 
-def test_a_split_is_set_by_percentages():
-    model = a_live_model(90, 10)
-
+def test_a_split_is_set_by_percentages(model):
     told = run("set_split", model.slug, "1=87.5", "2=12.5", "--reason", "more", "--expect", "1")
 
     assert "is current" in told
@@ -32,23 +34,12 @@ def test_a_split_is_set_by_percentages():
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ["1=90", "2=9"],
-        ["1=90", "2=ten"],
-        ["1"],
-        ["1=99.999", "2=0.001"],
-        ["9=100"],
-        ["1=100", "--expect", "7"],
-        ["1=nan", "2=1"],
-        ["1=inf"],
-    ],
+    ["1=90 2=9", "1=90 2=ten", "1", "1=99.999 2=0.001", "9=100", "1=100 --expect 7", "1=nan 2=1", "1=inf"],
     ids=["sum", "word", "no share", "too fine", "no such version", "stale", "not a number", "endless"],
 )
-def test_what_is_wrong_ends_with_a_sentence(words):
-    model = a_live_model(90, 10)
-
+def test_what_is_wrong_ends_with_a_sentence(words, model):
     with pytest.raises(CommandError):
-        run("set_split", model.slug, *words, "--reason", "x")
+        run("set_split", model.slug, *words.split(), "--reason", "x")
 
     assert model.splits.count() == 1
 
@@ -58,26 +49,17 @@ def test_an_unknown_model_is_named():
         run("stop_model", "ghost", "--text", "x")
 
 
-def test_every_button_has_its_command():
+def test_reshuffling_and_aliases():
+    """Stopping, freezing and rolling back: tests/rows/registry/test_incidents.py."""
     model = a_live_model(90, 10)
-    a_split(model, 50, 50)
-    slug, why = model.slug, ["--reason", "x"]
 
-    run("roll_back", slug, *why)
-    run("roll_back", slug, "--to", "2", *why)
-    run("reshuffle", slug, *why)
-    run("move_alias", slug, "next", "2", *why)
-    run("retire_alias", slug, "next", *why)
-    run("stop_model", slug, "--text", "down")
-    run("freeze_model", slug, *why)
-    assert open_holds(model) == {"stopped": "down", "frozen": "x"}
-    with pytest.raises(CommandError, match="frozen"):
-        run("start_model", slug, *why)
-    run("unfreeze_model", slug, *why)
-    run("start_model", slug, *why)
+    run("reshuffle", model.slug, "--reason", "x")
+    run("move_alias", model.slug, "next", "2", "--reason", "x")
+    run("retire_alias", model.slug, "next", "--reason", "x")
 
-    assert open_holds(model) == {}
-    assert model.splits.count() == 5
+    actions = AuditRecord.objects.order_by("-seq").values_list("action", flat=True)[:3]
+    assert list(actions) == ["retire_alias", "move_alias", "reshuffle"]
+    assert model.splits.count() == 2
 
 
 def test_a_version_is_archived_and_brought_back():
@@ -89,8 +71,7 @@ def test_a_version_is_archived_and_brought_back():
     assert Version.objects.get(pk=version.pk).status == "ready"
 
 
-def test_live_at_tells_people_and_programs():
-    model = a_live_model(90, 10)
+def test_live_at_tells_people_and_programs(model):
     moment = timezone.now().isoformat()
     a_split(model, 50, 50)
 

@@ -136,19 +136,17 @@ class EverySequence(RuleBasedStateMachine):
         }[to]
         self.does(traffic.roll_back, caller, model=self.model, **goal, reason="x")
 
-    @rule(caller=callers)
-    def reshuffle(self, caller):
-        self.does(traffic.reshuffle, caller, model=self.model, reason="x")
-
     @rule(caller=callers, needed=st.booleans())
     def set_rule(self, caller, needed):
         self.does(traffic.set_approval_rule, caller, model=self.model, needed=needed, reason="x")
 
     @rule(
         caller=callers,
-        verb=st.sampled_from([traffic.freeze_model, traffic.unfreeze_model, traffic.start_model]),
+        verb=st.sampled_from(
+            [traffic.freeze_model, traffic.unfreeze_model, traffic.start_model, traffic.reshuffle]
+        ),
     )
-    def hold(self, caller, verb):
+    def hold_or_reshuffle(self, caller, verb):
         self.does(verb, caller, model=self.model, reason="x")
 
     @rule(caller=callers)

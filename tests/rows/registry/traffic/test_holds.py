@@ -5,15 +5,18 @@ from registry.errors import Conflict, Invalid, ModelFrozen, NotAllowed
 from registry.record.models import AuditRecord, Event
 from registry.traffic.models import Hold
 from registry.traffic.selectors import open_holds
-from registry.traffic.services import freeze_model, start_model, stop_model, unfreeze_model
+from registry.traffic.services import freeze_model, roll_back, start_model, stop_model, unfreeze_model
 from tests.support.factories import a_live_model, a_model, an_actor
 
 pytestmark = pytest.mark.django_db
 
 
-def test_stopping_keeps_the_operators_text_and_tells_people():
-    model = a_live_model(100)
+@pytest.fixture
+def model():
+    return a_live_model(100)
 
+
+def test_stopping_keeps_the_operators_text_and_tells_people(model):
     hold = stop_model(model=model, text="wrong prices since 14:00", by=an_actor())
 
     assert open_holds(model) == {"stopped": "wrong prices since 14:00"}
@@ -22,8 +25,7 @@ def test_stopping_keeps_the_operators_text_and_tells_people():
     assert Event.objects.order_by("-id").first().kind == "model_stopped"
 
 
-def test_stopping_again_replaces_the_text_without_a_gap():
-    model = a_live_model(100)
+def test_stopping_again_replaces_the_text_without_a_gap(model):
     first = stop_model(model=model, text="one", by=an_actor())
 
     second = stop_model(model=model, text="two", by=an_actor())
@@ -33,8 +35,7 @@ def test_stopping_again_replaces_the_text_without_a_gap():
     assert open_holds(model) == {"stopped": "two"}
 
 
-def test_starting_ends_the_stop_and_keeps_its_row():
-    model = a_live_model(100)
+def test_starting_ends_the_stop_and_keeps_its_row(model):
     stop_model(model=model, text="one", by=an_actor())
 
     hold = start_model(model=model, reason="fixed", by=an_actor())
@@ -50,8 +51,7 @@ def test_ending_what_is_not_there_is_refused(verb):
         verb(model=a_model(), reason="x", by=an_actor())
 
 
-def test_a_frozen_model_is_not_started():
-    model = a_live_model(100)
+def test_a_frozen_model_is_not_started(model):
     stop_model(model=model, text="x", by=an_actor())
     freeze_model(model=model, reason="wait for the audit", by=an_actor())
 
@@ -63,10 +63,9 @@ def test_a_frozen_model_is_not_started():
     assert open_holds(model) == {}
 
 
-@pytest.mark.parametrize("verb", [stop_model], ids=["stop"])
-def test_a_stop_needs_a_text(verb):
+def test_a_stop_needs_a_text():
     with pytest.raises(Invalid):
-        verb(model=a_model(), text=" ", by=an_actor())
+        stop_model(model=a_model(), text=" ", by=an_actor())
 
 
 @pytest.mark.parametrize(
@@ -76,6 +75,7 @@ def test_a_stop_needs_a_text(verb):
         (start_model, {"reason": "x"}, Right.SET_SPLIT),
         (freeze_model, {"reason": "x"}, Right.FREEZE),
         (unfreeze_model, {"reason": "x"}, Right.FREEZE),
+        (roll_back, {"reason": "x"}, Right.ROLL_BACK),
     ],
 )
 def test_each_verb_asks_for_its_right(verb, words, right):

@@ -1,12 +1,10 @@
 """Twenty decide in the same moment: one of them did, the others are told."""
 
 import os
-import threading
 from collections import Counter
+from functools import partial
 
 import pytest
-from django.db import connections
-from rest_framework.test import APIClient
 
 from registry.access.policies import Role
 from registry.errors import StaleState
@@ -15,29 +13,12 @@ from registry.record.verification import verify
 from registry.traffic.services import approve_request, reject_request, withdraw_request
 from registry.traffic.transitions import Status
 from tests.rows.registry.traffic.two_people import a_guarded_model, ask, live_percents
+from tests.support.at_once import at_once
+from tests.support.clients import signed_in
 from tests.support.factories import a_person, an_actor
 
 CALLERS = 20
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(callers):
-    """Call them all in the same moment; return what they gave."""
-    barrier, outcomes = threading.Barrier(len(callers)), []
-
-    def call(caller):
-        try:
-            barrier.wait(timeout=60)
-            outcomes.append(caller())
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=call, args=[caller]) for caller in callers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
 
 def outcome(verb, request, person):
@@ -53,9 +34,8 @@ def race(rounds):
     won = Counter()
     for turn in range(rounds):
         request = ask(model, 99 - turn, 1 + turn)
-        won[tuple(sorted(at_once([
-            lambda person=person, request=request: outcome(approve_request, request, person) for person in people
-        ])))] += 1  # fmt: skip
+        outcomes = at_once(partial(outcome, approve_request, request, person) for person in people)
+        won[tuple(sorted(outcomes))] += 1
         request.refresh_from_db()
         assert request.split.number == turn + 2
         assert request.decider_id in {person.pk for person in people}
@@ -63,9 +43,8 @@ def race(rounds):
     assert won == {("approve_request", *["stale"] * (CALLERS - 1)): rounds}
     assert model.splits.count() == rounds + 1
     assert model.splits.get(status=Status.CURRENT).number == rounds + 1
-    assert (
-        AuditRecord.objects.filter(action="approve_request").count() == 2 * rounds
-    )  # the split, and the decision
+    # One record of the split, and one of the decision.
+    assert AuditRecord.objects.filter(action="approve_request").count() == 2 * rounds
     assert verify().fault is None
 
 
@@ -83,7 +62,7 @@ def test_yes_no_and_withdrawn_in_the_same_moment_are_one_of_them():
     request = ask(model)
     verbs = [approve_request] * 4 + [reject_request] * 4 + [withdraw_request] * 4
 
-    outcomes = at_once([lambda verb=verb: outcome(verb, request, person) for verb in verbs])
+    outcomes = at_once(partial(outcome, verb, request, person) for verb in verbs)
 
     (winner,) = set(outcomes) - {"stale"}
     request.refresh_from_db()
@@ -97,26 +76,20 @@ def test_of_twenty_requests_approved_in_the_same_moment_one_is_granted_and_the_r
     model, person = a_guarded_model(), a_person(Role.APPROVER)
     requests = [ask(model, 99 - number, 1 + number) for number in range(CALLERS)]
 
-    outcomes = at_once([
-        lambda request=request: outcome(approve_request, request, person) for request in requests
-    ])  # fmt: skip
+    outcomes = at_once(partial(outcome, approve_request, request, person) for request in requests)
 
     assert Counter(outcomes) == {"approve_request": 1, "stale": CALLERS - 1}
-    assert Counter(model.split_requests.values_list("status", flat=True)) == {
-        "approved": 1,
-        "overtaken": CALLERS - 1,
-    }
+    statuses = Counter(model.split_requests.values_list("status", flat=True))
+    assert statuses == {"approved": 1, "overtaken": CALLERS - 1}
     assert model.splits.count() == 2
 
 
 def test_of_twenty_parallel_posts_one_is_200_and_nineteen_409():
     model, person = a_guarded_model(), a_person(Role.APPROVER)
     path = f"/api/v1/models/{model.slug}/requests/{ask(model).pk}/approve"
-    clients = [APIClient() for _ in range(CALLERS)]
-    for client in clients:
-        client.force_login(person)
+    clients = [signed_in(person) for _ in range(CALLERS)]
 
-    answers = at_once([lambda client=client: client.post(path, {"reason": "race"}) for client in clients])
+    answers = at_once(partial(client.post, path, {"reason": "race"}) for client in clients)
 
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * (CALLERS - 1)
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"stale_state"}

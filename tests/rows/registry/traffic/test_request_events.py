@@ -16,11 +16,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def hook():
+    kinds = ["approval_asked", "approval_decided"]
     return Subscription.objects.create(
-        name="hook",
-        url="http://public.example/hook",
-        kinds=["approval_asked", "approval_decided"],
-        secret_salt="s",
+        name="hook", url="http://public.example/hook", kinds=kinds, secret_salt="s"
     )
 
 
@@ -46,12 +44,7 @@ def test_asking_and_approving_reach_a_webhook(hook, receiver):
     assert (told["asked_by"], told["comment"], told["split"]) == ("tester", "because", None)
     assert decided["type"] == "approval_decided"
     told = decided["data"]["details"]
-    assert (told["status"], told["decided_by"], told["reason"], told["split"]) == (
-        "approved",
-        "anna",
-        "good",
-        2,
-    )
+    assert told.items() >= {"status": "approved", "decided_by": "anna", "reason": "good", "split": 2}.items()
 
 
 @pytest.mark.parametrize(

@@ -1,45 +1,26 @@
+from contextlib import nullcontext
+
 import pytest
 
 from registry.access.policies import Right
 from registry.catalogue.models import Alias, Model
 from registry.catalogue.services import archive_version
-from registry.errors import (
-    Conflict,
-    Invalid,
-    ModelFrozen,
-    NotAllowed,
-    NotFound,
-    StaleState,
-    VersionNotReady,
-)
+from registry.errors import Conflict, Invalid, ModelFrozen, NotAllowed, StaleState, VersionNotReady
 from registry.record.models import AuditRecord, Event
-from registry.traffic import readiness
 from registry.traffic.models import Split
-from registry.traffic.readiness import Readiness, Verdict
-from registry.traffic.services import (
-    expire_split,
-    freeze_model,
-    reshuffle,
-    roll_back,
-    set_split,
-    settle_split,
-)
-from registry.traffic.transitions import ALLOWED, Status
+from registry.traffic.readiness import Verdict
+from registry.traffic.services import expire_split, freeze_model, reshuffle, set_split, settle_split
+from registry.traffic.transitions import Status
+from tests.rows.registry.traffic.two_people import shares_of
+from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def verdict():
-    """Lets a test say how ready splits are."""
-
-    def say(word: Verdict, sentence: str = ""):
-        readiness.register_readiness(lambda _split: Readiness(word, sentence))
-
-    before = readiness.register_readiness(readiness.always_ready)
-    yield say
-    readiness.register_readiness(before)
+def model():
+    return a_live_model(90, 10)
 
 
 def champion(model):
@@ -60,8 +41,7 @@ def test_a_split_becomes_current_and_moves_champion_with_an_audit_record_and_an_
     assert Event.objects.get().kind == "split_changed"
 
 
-def test_the_next_split_ends_the_one_before_at_the_very_moment_it_begins():
-    model = a_live_model(90, 10)
+def test_the_next_split_ends_the_one_before_at_the_very_moment_it_begins(model):
     before = model.splits.get()
 
     after = a_split(model, 50, 50)
@@ -89,8 +69,7 @@ def test_champion_follows_the_largest_share(before, after, expected):
     [{0: 9_999}, {0: 10_001}, {0: 10_000, 1: 0}, {0: 10_001, 1: -1}, {}],
     ids=["too little", "too much", "zero share", "negative share", "no arm"],
 )
-def test_shares_that_do_not_make_the_whole_are_refused(shares):
-    model = a_live_model(90, 10)
+def test_shares_that_do_not_make_the_whole_are_refused(shares, model):
     versions = list(model.versions.order_by("number"))
 
     with pytest.raises(Invalid):
@@ -99,19 +78,16 @@ def test_shares_that_do_not_make_the_whole_are_refused(shares):
     assert model.splits.count() == 1
 
 
-def test_a_version_of_another_model_is_refused():
-    model, stranger = a_live_model(100), a_version()
-
-    with pytest.raises(Invalid, match="can only hold versions"):
-        set_split(model=model, arms={stranger: 10_000}, reason="x", by=an_actor())
-
-
-def test_a_version_that_is_not_ready_is_refused():
+@cases(
+    "a_candidate, error, says",
+    of_another_Model=(lambda model: a_version(), Invalid, "can only hold versions"),
+    not_ready=(an_uploaded_version, VersionNotReady, "is uploaded"),
+)
+def test_a_version_that_cannot_answer_is_refused(a_candidate, error, says):
     model = a_live_model(100)
-    raw = an_uploaded_version(model)
 
-    with pytest.raises(VersionNotReady, match="is uploaded"):
-        set_split(model=model, arms={raw: 10_000}, reason="x", by=an_actor())
+    with pytest.raises(error, match=says):
+        set_split(model=model, arms={a_candidate(model): 10_000}, reason="x", by=an_actor())
 
 
 def test_shadows_are_kept_and_never_own_a_bucket():
@@ -126,33 +102,28 @@ def test_shadows_are_kept_and_never_own_a_bucket():
 
 def test_a_version_cannot_answer_and_shadow():
     version = a_version()
+    shares = {"arms": {version: 10_000}, "shadows": {version: 1}}
 
     with pytest.raises(Invalid, match="both"):
-        set_split(
-            model=version.model, arms={version: 10_000}, shadows={version: 1}, reason="x", by=an_actor()
-        )
+        set_split(model=version.model, **shares, reason="x", by=an_actor())
 
 
 def test_twenty_seven_arms_are_too_many():
     model = a_model()
-    versions = [a_version(model) for _ in range(27)]
-    shares = dict.fromkeys(versions[1:], 100)
+    first, *others = [a_version(model) for _ in range(27)]
 
     with pytest.raises(Invalid, match="26 arms"):
-        set_split(model=model, arms={versions[0]: 10_000 - 2_600, **shares}, reason="x", by=an_actor())
+        set_split(model=model, arms={first: 7_400, **dict.fromkeys(others, 100)}, reason="x", by=an_actor())
 
 
 @pytest.mark.parametrize(
-    ("seen", "wins"), [(1, True), (0, False), (2, False)], ids=["the newest", "an older", "one to come"]
+    ("seen", "outcome"),
+    [(1, nullcontext()), (0, pytest.raises(StaleState, match="number 1")), (2, pytest.raises(StaleState))],
+    ids=["the newest", "an older", "one to come"],
 )
-def test_only_who_saw_the_newest_split_may_set_the_next(seen, wins):
-    model = a_live_model(90, 10)
-
-    if wins:
+def test_only_who_saw_the_newest_split_may_set_the_next(seen, outcome, model):
+    with outcome:
         assert a_split(model, 80, 20, expected_revision=seen).number == 2
-    else:
-        with pytest.raises(StaleState, match="number 1"):
-            a_split(model, 80, 20, expected_revision=seen)
 
 
 @pytest.mark.parametrize(
@@ -165,25 +136,16 @@ def test_a_split_needs_a_reason(reason):
         set_split(model=model, arms={model.versions.get(): 10_000}, reason=reason, by=an_actor())
 
 
-@pytest.mark.parametrize(
-    ("rights", "shares", "is_allowed"),
-    [
-        ([Right.SET_SPLIT], (50, 50), True),
-        ([Right.LOWER], (95, 5), True),
-        ([Right.LOWER], (80, 20), False),
-        ([Right.READ], (95, 5), False),
-    ],
-    ids=["setter raises", "lowerer lowers", "lowerer raises", "reader lowers"],
+@cases(
+    "right, shares, outcome",
+    setter_raises=(Right.SET_SPLIT, (50, 50), nullcontext()),
+    lowerer_lowers=(Right.LOWER, (95, 5), nullcontext()),
+    lowerer_raises=(Right.LOWER, (80, 20), pytest.raises(NotAllowed)),
+    reader_lowers=(Right.READ, (95, 5), pytest.raises(NotAllowed)),
 )
-def test_raising_and_lowering_need_their_rights(rights, shares, is_allowed):
-    model = a_live_model(90, 10)
-    arms = dict(zip(model.versions.order_by("number"), [share * 100 for share in shares], strict=True))
-
-    if is_allowed:
-        set_split(model=model, arms=arms, reason="x", by=an_actor(*rights))
-    else:
-        with pytest.raises(NotAllowed):
-            set_split(model=model, arms=arms, reason="x", by=an_actor(*rights))
+def test_raising_and_lowering_need_their_rights(right, shares, outcome, model):
+    with outcome:
+        set_split(model=model, arms=shares_of(model, *shares), reason="x", by=an_actor(right))
 
 
 def test_a_right_for_other_models_is_no_right_here():
@@ -194,74 +156,28 @@ def test_a_right_for_other_models_is_no_right_here():
         set_split(model=model, arms={model.versions.get(): 10_000}, reason="x", by=elsewhere)
 
 
-@pytest.mark.parametrize(
-    ("shares", "is_allowed"),
-    [((95, 5), True), ((100, 0), True), ((80, 20), False), ((10, 90), False)],
-    ids=["lower", "to the champion", "raise", "promote"],
+@cases(
+    "shares, outcome",
+    lower=((95, 5), nullcontext()),
+    to_the_champion=((100, 0), nullcontext()),
+    raise_=((80, 20), pytest.raises(ModelFrozen, match="audit week")),
+    promote=((10, 90), pytest.raises(ModelFrozen, match="audit week")),
 )
-def test_a_frozen_model_refuses_only_what_gives_live_share(shares, is_allowed):
-    model = a_live_model(90, 10)
+def test_a_frozen_model_refuses_only_what_gives_live_share(shares, outcome, model):
     freeze_model(model=model, reason="audit week", by=an_actor())
-    given = {v: s * 100 for v, s in zip(model.versions.order_by("number"), shares, strict=True) if s}
 
-    if is_allowed:
-        set_split(model=model, arms=given, reason="x", by=an_actor())
-    else:
-        with pytest.raises(ModelFrozen, match="audit week"):
-            set_split(model=model, arms=given, reason="x", by=an_actor())
+    with outcome:
+        set_split(model=model, arms=shares_of(model, *shares), reason="x", by=an_actor())
 
 
-def test_rolling_back_a_frozen_model_works():
-    model = a_live_model(90, 10)
-    a_split(model, 10, 90)
-    freeze_model(model=model, reason="incident", by=an_actor())
-
-    split = roll_back(model=model, reason="worse", by=an_actor(Right.ROLL_BACK))
-
-    assert sorted(split.shares().values()) == [1_000, 9_000]
-    assert champion(model) == 1
-
-
-def test_rolling_back_to_a_named_split():
-    model = a_live_model(90, 10)
-    first = model.splits.get()
-    a_split(model, 50, 50)
-    a_split(model, 10, 90)
-
-    split = roll_back(model=model, to_split=first, reason="worse", by=an_actor())
-
-    assert (split.number, split.shares()) == (4, first.shares())
-
-
-def test_there_is_nothing_before_the_first_split():
-    with pytest.raises(NotFound):
-        roll_back(model=a_live_model(100), reason="x", by=an_actor())
-
-
-def test_a_split_of_another_model_is_nothing_to_go_back_to():
-    model, other = a_live_model(100), a_live_model(100)
-
-    with pytest.raises(NotFound):
-        roll_back(model=model, to_split=other.splits.get(), reason="x", by=an_actor())
-
-
-def test_reshuffling_renews_the_salt_and_leaves_shares_and_buckets():
-    model = a_live_model(90, 10)
+def test_reshuffling_renews_the_salt_and_leaves_shares_and_buckets(model):
     before = model.splits.get()
 
     after = reshuffle(model=model, reason="new experiment", by=an_actor())
 
-    assert after.salt != before.salt
+    assert after.salt != before.salt == model.salt
     assert after.buckets == before.buckets
     assert Model.objects.get(pk=model.pk).salt == after.salt
-
-
-def test_other_changes_keep_the_salt():
-    model = a_live_model(90, 10)
-
-    after = a_split(model, 50, 50)
-
-    assert after.salt == model.salt
 
 
 def test_a_frozen_model_is_not_reshuffled():
@@ -272,8 +188,7 @@ def test_a_frozen_model_is_not_reshuffled():
         reshuffle(model=model, reason="x", by=an_actor())
 
 
-def test_a_split_waits_until_it_is_ready(verdict):
-    model = a_live_model(90, 10)
+def test_a_split_waits_until_it_is_ready(verdict, model):
     verdict(Verdict.WAIT)
 
     split = a_split(model, 50, 50)
@@ -285,8 +200,7 @@ def test_a_split_waits_until_it_is_ready(verdict):
     assert [s.status for s in model.splits.order_by("number")] == [Status.PAST, Status.CURRENT]
 
 
-def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict):
-    model = a_live_model(90, 10)
+def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict, model):
     verdict(Verdict.WAIT)
     split = a_split(model, 50, 50)
     verdict(Verdict.NEVER, "version 2 cannot be loaded")
@@ -295,8 +209,7 @@ def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict):
     assert model.splits.get(status=Status.CURRENT).number == 1
 
 
-def test_a_newer_split_overtakes_one_that_waits(verdict):
-    model = a_live_model(90, 10)
+def test_a_newer_split_overtakes_one_that_waits(verdict, model):
     verdict(Verdict.WAIT)
     overtaken = a_split(model, 50, 50)
     verdict(Verdict.READY)
@@ -309,8 +222,7 @@ def test_a_newer_split_overtakes_one_that_waits(verdict):
         settle_split(split=overtaken, by=an_actor())
 
 
-def test_a_waiting_split_that_gives_share_waits_on_while_the_model_is_frozen(verdict):
-    model = a_live_model(90, 10)
+def test_a_waiting_split_that_gives_share_waits_on_while_the_model_is_frozen(verdict, model):
     verdict(Verdict.WAIT)
     split = a_split(model, 50, 50)
     freeze_model(model=model, reason="no", by=an_actor())
@@ -326,8 +238,7 @@ def test_a_current_split_cannot_expire():
         expire_split(split=model.splits.get(), reason="x", by=an_actor())
 
 
-def test_a_version_on_the_current_split_cannot_be_archived():
-    model = a_live_model(90, 10)
+def test_a_version_on_the_current_split_cannot_be_archived(model):
     second = model.versions.get(number=2)
 
     with pytest.raises(Conflict, match="current split 1"):
@@ -346,16 +257,11 @@ def test_a_split_cannot_be_saved_again_or_deleted():
         split.delete()
 
 
-def test_setting_a_split_takes_the_same_queries_however_many_splits_there_were(django_assert_max_num_queries):
-    model = a_live_model(90, 10)
+def test_setting_a_split_takes_the_same_queries_however_many_splits_there_were(
+    django_assert_max_num_queries, model
+):
     for share in (80, 70, 60):
         a_split(model, share, 100 - share)
 
     with django_assert_max_num_queries(45):
         a_split(model, 50, 50)
-
-
-def test_every_state_of_a_split_occurs_in_the_table():
-    reached = {state for following in ALLOWED.values() for state in following} | {Status.WAITING}
-
-    assert set(ALLOWED) == set(Status) == reached

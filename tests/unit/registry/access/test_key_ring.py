@@ -1,16 +1,14 @@
-import threading
-
 import pytest
 from django.db import DatabaseError
 
 from registry.access.key_ring import DOWN_S, REFRESH_S, REFUSE_S, TRUST_S, USED_S, KeyRing, Principal
 from registry.access.key_text import digest_of, new_key_text
 from registry.errors import NotAuthenticated
+from tests.support.at_once import at_once
 
 
 class Clock:
-    def __init__(self):
-        self.now = 1000.0
+    now = 1000.0
 
     def __call__(self) -> float:
         return self.now
@@ -28,10 +26,8 @@ class Shelf:
     def add(self, **more) -> str:
         _, text = new_key_text()
         number = len(self.by_digest) + 1
-        given = {"expires_at": None, **more}
-        self.by_digest[digest_of(text)] = Principal(
-            number, f"k{number}", 1, "acme", frozenset(), None, **given
-        )
+        terms = {"scopes": frozenset(), "models": None, "expires_at": None, **more}
+        self.by_digest[digest_of(text)] = Principal(number, f"k{number}", 1, "acme", **terms)
         return text
 
     def revoke(self, text: str) -> None:
@@ -71,13 +67,12 @@ def ring(shelf, clock):
     return KeyRing(shelf, clock=clock, room=5)
 
 
-def test_a_remembered_key_costs_no_question(ring, shelf):
+@pytest.fixture
+def known(ring, shelf):
+    """A key that the ring has seen, whose look-up is the first."""
     text = shelf.add()
-
-    names = {ring.admit(text).principal.name for _ in range(100)}
-
-    assert names == {"k1"}
-    assert shelf.finds == 1
+    ring.admit(text)
+    return text
 
 
 def test_what_cannot_be_a_key_costs_no_question(ring, shelf):
@@ -88,29 +83,25 @@ def test_what_cannot_be_a_key_costs_no_question(ring, shelf):
     assert shelf.finds == 0
 
 
-def test_knowledge_is_renewed_after_its_time(ring, shelf, clock):
-    text = shelf.add()
-    ring.admit(text)
+def test_knowledge_is_renewed_after_its_time(ring, shelf, clock, known):
     clock.now += REFRESH_S - 0.1
-    ring.admit(text)
+    ring.admit(known)
     assert shelf.finds == 1
 
     clock.now += 0.2
-    ring.admit(text)
+    ring.admit(known)
 
     assert shelf.finds == 2
 
 
-def test_a_revoked_key_is_refused_within_a_minute_even_if_nobody_tends_the_ring(ring, shelf, clock):
-    text = shelf.add()
-    ring.admit(text)
-    shelf.revoke(text)
+def test_a_revoked_key_is_refused_within_a_minute_even_if_nobody_tends_the_ring(ring, shelf, clock, known):
+    shelf.revoke(known)
     refused_after = None
 
     for second in range(61):
         clock.now = 1000.0 + second
         try:
-            ring.admit(text)
+            ring.admit(known)
         except NotAuthenticated:
             refused_after = second
             break
@@ -132,14 +123,11 @@ def test_a_tended_ring_drops_a_revoked_key_at_once(ring, shelf):
     assert shelf.finds == finds
 
 
-def test_a_tended_ring_never_asks_on_the_hot_path(ring, shelf, clock):
-    text = shelf.add()
-    ring.admit(text)
-
+def test_a_tended_ring_never_asks_on_the_hot_path(ring, shelf, clock, known):
     for _ in range(100):
         clock.now += 10
         ring.tend()
-        ring.admit(text)
+        ring.admit(known)
 
     assert shelf.finds == 1
 
@@ -181,17 +169,15 @@ class TestCutOff:
 
         assert ages == [70, 140, 210, 280]
 
-    def test_trust_ends(self, ring, shelf, clock):
-        text = shelf.add()
-        ring.admit(text)
+    def test_trust_ends(self, ring, shelf, clock, known):
         shelf.is_down = True
         clock.now += TRUST_S - 1
-        assert ring.admit(text).stale_s == TRUST_S - 1
+        assert ring.admit(known).stale_s == TRUST_S - 1
 
         clock.now += 2
 
         with pytest.raises(DatabaseError):
-            ring.admit(text)
+            ring.admit(known)
 
     def test_an_unknown_key_is_nobodys_to_judge(self, ring, shelf):
         text = shelf.add()
@@ -200,43 +186,37 @@ class TestCutOff:
         with pytest.raises(DatabaseError):
             ring.admit(text)
 
-    def test_callers_do_not_wait_for_the_database_again_and_again(self, ring, shelf, clock):
-        text = shelf.add()
-        ring.admit(text)
+    def test_callers_do_not_wait_for_the_database_again_and_again(self, ring, shelf, clock, known):
         shelf.is_down = True
         clock.now += REFRESH_S
 
         for _ in range(100):
-            ring.admit(text)
+            ring.admit(known)
 
         assert shelf.finds == 2
 
-    def test_when_a_keeper_has_seen_the_outage_no_caller_waits_at_all(self, ring, shelf, clock):
-        text = shelf.add()
-        ring.admit(text)
+    def test_when_a_keeper_has_seen_the_outage_no_caller_waits_at_all(self, ring, shelf, clock, known):
         shelf.is_down = True
 
         for _ in range(20):
             clock.now += 10
             with pytest.raises(DatabaseError):
                 ring.tend()
-            ring.admit(text)
+            ring.admit(known)
 
         assert shelf.finds == 1
 
-    def test_when_the_database_is_back_a_revoked_key_is_refused(self, ring, shelf, clock):
-        text = shelf.add()
-        ring.admit(text)
+    def test_when_the_database_is_back_a_revoked_key_is_refused(self, ring, shelf, clock, known):
         shelf.is_down = True
         clock.now += 100
-        assert ring.admit(text).stale_s == 100
+        assert ring.admit(known).stale_s == 100
         shelf.is_down = False
-        shelf.revoke(text)
+        shelf.revoke(known)
 
         clock.now += DOWN_S
 
         with pytest.raises(NotAuthenticated):
-            ring.admit(text)
+            ring.admit(known)
 
     def test_an_expired_key_is_refused_without_the_database(self, ring, shelf, clock):
         text = shelf.add(expires_at=0.0)
@@ -262,15 +242,13 @@ class TestBounds:
 
         assert shelf.finds == 2
 
-    def test_a_flood_of_unknown_keys_leaves_the_known_ones_alone(self, ring, shelf):
-        text = shelf.add()
-        ring.admit(text)
+    def test_a_flood_of_unknown_keys_leaves_the_known_ones_alone(self, ring, shelf, known):
         for _ in range(50):
             with pytest.raises(NotAuthenticated):
                 ring.admit(new_key_text()[1])
         finds = shelf.finds
 
-        ring.admit(text)
+        ring.admit(known)
 
         assert shelf.finds == finds
         assert len(ring._refused) == 5
@@ -314,18 +292,8 @@ class TestLastUsed:
 
 def test_many_threads_with_one_new_key_ask_once(ring, shelf):
     text = shelf.add()
-    together = threading.Barrier(16)
-    seen = []
 
-    def knock():
-        together.wait()
-        seen.append(ring.admit(text).principal.key_id)
-
-    threads = [threading.Thread(target=knock) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    seen = at_once([lambda: ring.admit(text).principal.key_id] * 16)
 
     assert seen == [1] * 16
     assert shelf.finds == 1

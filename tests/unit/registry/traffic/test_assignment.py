@@ -6,15 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.traffic.assignment import WHOLE, bucket_of, header_text, key_text, ranges, reallot
+from tests.support.cases import cases
 from tests.support.processes import ROOT
 
 ROUTING = ROOT / "docs" / "routing.md"
-KEYS = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def buckets():
-    return [bucket_of("pepper", f"customer-{number}") for number in range(KEYS)]
+KEYS = 100_000
 
 
 @pytest.mark.parametrize(
@@ -22,32 +18,13 @@ def buckets():
     [{1: 5_000, 2: 5_000}, {1: 9_000, 2: 1_000}, {1: 9_990, 2: 10}, {1: 2_500, 2: 2_500, 3: 2_500, 4: 2_500}],
     ids=["halves", "canary", "drop", "quarters"],
 )
-def test_a_million_keys_fall_as_the_shares_say(buckets, shares):
+def test_a_hundred_thousand_keys_fall_as_the_shares_say(shares):
     owners = reallot([], shares)
 
-    counts = Counter(owners[bucket] for bucket in buckets)
+    counts = Counter(owners[bucket_of("pepper", f"customer-{number}")] for number in range(KEYS))
 
     for arm, share in shares.items():
-        assert abs(counts[arm] / KEYS - share / WHOLE) <= 0.002
-
-
-def test_no_key_of_a_million_flips_without_an_edit(buckets):
-    owners = reallot([], {1: 7_000, 2: 3_000})
-
-    again = reallot(owners, {1: 7_000, 2: 3_000})
-
-    assert sum(owners[bucket] != again[bucket] for bucket in buckets) == 0
-
-
-def test_an_arm_that_grows_from_10_to_30_takes_keys_and_gives_none(buckets):
-    before = reallot([], {1: 6_000, 2: 1_000, 3: 3_000})
-    after = reallot(before, {1: 4_500, 2: 3_000, 3: 2_500})
-
-    moves = Counter((before[bucket], after[bucket]) for bucket in buckets)
-    moved = {pair: count for pair, count in moves.items() if pair[0] != pair[1]}
-
-    assert {to for _, to in moved} == {2}
-    assert abs(sum(moved.values()) / KEYS - 0.2) <= 0.002
+        assert abs(counts[arm] / KEYS - share / WHOLE) <= 0.005
 
 
 def test_another_salt_deals_most_keys_anew():
@@ -90,19 +67,16 @@ def test_ranges_say_the_same_as_the_buckets(buckets):
     assert all(left[0] != right[0] for left, right in pairwise(ranges(buckets)))
 
 
-@pytest.mark.parametrize(
-    ("value", "key"),
-    [
-        ("abc", "abc"),
-        ("", None),
-        (17, "17"),
-        (-3, "-3"),
-        (True, None),
-        (1.5, None),
-        (None, None),
-        (["a"], None),
-    ],
-    ids=["text", "empty", "number", "negative", "boolean", "float", "missing", "list"],
+@cases(
+    "value, key",
+    text=("abc", "abc"),
+    empty=("", None),
+    number=(17, "17"),
+    negative=(-3, "-3"),
+    boolean=(True, None),
+    float=(1.5, None),
+    missing=(None, None),
+    list=(["a"], None),
 )
 def test_a_field_is_a_key_if_it_is_a_text_or_a_whole_number(value, key):
     assert key_text(value) == key

@@ -1,7 +1,7 @@
 import pytest
 
 from registry.record.fetcher import Fetcher
-from tests.support.internet import OK, Internet
+from tests.support.internet import OK, Internet, Server
 
 
 @pytest.fixture
@@ -15,6 +15,20 @@ def internet(answers):
     internet = Internet(lambda request: answers.get(request.split(b" ")[1].decode(), OK))
     yield internet
     internet.close()
+
+
+@pytest.fixture
+def serve(internet):
+    """Lets another server answer: a function of the connection and of the server, which knows when all is over."""
+    servers = []
+
+    def start(behave):
+        servers.append(Server(lambda connection: behave(connection, servers[-1])))
+        internet.port = servers[-1].port
+
+    yield start
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture

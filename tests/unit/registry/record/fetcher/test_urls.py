@@ -9,6 +9,7 @@ from registry.errors import BadUrl, FetchFailed, UrlRefused
 from registry.record.fetcher import Fetcher, client, urls
 from registry.record.fetcher.client import connect_directly
 from registry.record.fetcher.urls import read_url
+from tests.support.cases import cases
 from tests.support.internet import INTERNAL, PUBLIC, PUBLIC_V6
 
 ADDRESS, BAD, PORT, SCHEME = "address_not_allowed", "bad_url", "port_not_allowed", "scheme_not_allowed"
@@ -155,7 +156,7 @@ def connects(audit_hook):
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_refused_before_anything_is_dialled(names, connects, url):
+def test_refused_before_anything_is_dialled_and_without_a_word_of_where(names, connects, url):
     fetcher = Fetcher(resolve=names.resolve, connect=connect_directly)
 
     with pytest.raises(UrlRefused) as refusal:
@@ -163,13 +164,6 @@ def test_refused_before_anything_is_dialled(names, connects, url):
 
     assert refusal.value.code == REFUSED[url]
     assert connects == []
-
-
-@pytest.mark.parametrize("url", REFUSED)
-def test_a_refusal_tells_no_address_and_no_path(names, fetcher, url):
-    with pytest.raises(UrlRefused) as refusal:
-        fetcher.fetch(url)
-
     text = str(refusal.value).replace("ports 80 and 443", "").replace("https://host/path", "")
     assert not any(part in text for part in ["127.", "10.0", "169.254", "::", "/etc", "example", "fd00"])
 
@@ -180,15 +174,6 @@ def test_ordinary_addresses_pass(names, fetcher, url):
 
     assert names.strays == []
     assert names.requests[0].split(b" ")[1].decode() == PASSING[url]
-
-
-def test_there_are_as_many_cases_as_the_threat_list_asks_for():
-    assert (len(ADDRESS_FORMS) >= 40, len(SYNTAX) >= 20, len(SCHEMES) >= 8, len(PASSING)) == (
-        True,
-        True,
-        True,
-        10,
-    )
 
 
 def test_without_the_address_check_internal_hosts_are_dialled(names, fetcher, monkeypatch):
@@ -203,14 +188,12 @@ def test_without_the_address_check_internal_hosts_are_dialled(names, fetcher, mo
     assert len(names.strays) > 15
 
 
-@pytest.mark.parametrize(
-    ("url", "host", "port"),
-    [
-        pytest.param("http://hooks.internal/", "hooks.internal", 80, id="default-port"),
-        pytest.param("https://hooks.internal/", "hooks.internal", 443, id="tls-port"),
-        pytest.param("http://hooks.internal:9000/", "hooks.internal", 9000, id="named-port"),
-        pytest.param("http://10.0.0.7:8443/", "10.0.0.7", 8443, id="address"),
-    ],
+@cases(
+    "url, host, port",
+    default_port=("http://hooks.internal/", "hooks.internal", 80),
+    tls_port=("https://hooks.internal/", "hooks.internal", 443),
+    named_port=("http://hooks.internal:9000/", "hooks.internal", 9000),
+    address=("http://10.0.0.7:8443/", "10.0.0.7", 8443),
 )
 def test_an_allowed_host_is_trusted(url, host, port):
     target = read_url(url, {("hooks.internal", None), ("hooks.internal", 9000), ("10.0.0.7", 8443)})
