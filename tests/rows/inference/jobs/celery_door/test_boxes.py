@@ -62,13 +62,9 @@ class InRedis:
         monkeypatch.setattr(boxes, "GIVE_BACK_S", 0)
 
 
-@pytest.fixture(scope="module")
-def private_redis():
-    if not PrivateRedis.is_installed():
-        pytest.skip("no redis-server")
-    server = PrivateRedis().start()
-    yield server.url
-    server.stop()
+@pytest.fixture
+def private_redis(redis_server):
+    return redis_server.url
 
 
 @pytest.fixture(params=["files", "redis"])
@@ -106,11 +102,11 @@ def test_the_oldest_is_first(place):
             threading.Event().wait(0.002)
     box = place.box()
 
-    read_in_order = [box.take(1) for _ in range(3)]
+    read_in_order = [box.take(1).raw for _ in range(3)]
 
-    assert [
-        next(text for text in (b"MA==", b"MQ==", b"Mg==") if text in taken.raw) for taken in read_in_order
-    ] == [b"MA==", b"MQ==", b"Mg=="]
+    assert [text in raw for text, raw in zip([b"MA==", b"MQ==", b"Mg=="], read_in_order, strict=True)] == [
+        True
+    ] * 3
 
 
 def test_what_a_killed_reader_had_comes_back_and_nothing_sooner(place, monkeypatch):
