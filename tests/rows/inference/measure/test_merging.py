@@ -53,15 +53,15 @@ def test_processes_of_a_minute_become_one_row_and_reads_stay():
 
 @pytest.mark.django_db
 def test_old_minutes_become_hours_and_reads_by_hour_stay():
-    first = start_of_hour(NOW - MINUTES_KEPT) - 5 * HOUR
-    _rows(minutes=7 * 60, first=first)
-    before = _hourly(first, first + 7 * HOUR)
+    first = start_of_hour(NOW - MINUTES_KEPT) - 2 * HOUR
+    _rows(minutes=3 * 60, first=first, processes=2)
+    before = _hourly(first, first + 3 * HOUR)
 
     merge_measurements()
 
-    assert ArmMinute.objects.filter(minutes=60).count() == 5 * 2 * 2
-    assert ArmMinute.objects.filter(minutes=1).count() == 2 * 60 * 2 * 2
-    assert _hourly(first, first + 7 * HOUR) == before
+    assert ArmMinute.objects.filter(minutes=60).count() == 2 * 2 * 2
+    assert ArmMinute.objects.filter(minutes=1).count() == 60 * 2 * 2
+    assert _hourly(first, first + 3 * HOUR) == before
 
 
 @pytest.mark.django_db
