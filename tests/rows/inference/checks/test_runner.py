@@ -325,6 +325,7 @@ class TestOnce:
         assert (run.number, run.state, status_of(identity)) == (2, "failed", "ready")
 
 
+@pytest.mark.both
 class TestWorkerThatDies:
     @pytest.fixture
     def dead_run(self, identity):

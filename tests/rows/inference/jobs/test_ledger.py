@@ -15,7 +15,7 @@ from registry.record.models import AuditRecord, Event
 from tests.support.factories import a_live_model, an_actor
 from tests.support.house import rows_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 def a_job(*values, model=None):

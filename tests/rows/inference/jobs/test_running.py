@@ -26,7 +26,7 @@ from tests.support.house import (
 )
 from tests.support.processes import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 def test_rows_of_a_request_are_answered_in_their_order(engine):

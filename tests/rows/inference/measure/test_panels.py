@@ -128,6 +128,7 @@ def test_periods_are_switched_by_a_link(page, period, expected):
     assert "?figures=day#rh-measured" in text
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("period", ["hour", "day", "week"])
 def test_a_page_says_the_same_before_and_after_merging(page, monkeypatch, period):
     model = a_live_model(50, 50)

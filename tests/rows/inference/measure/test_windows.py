@@ -35,6 +35,7 @@ def test_running_minute_stays_open(clock):
     assert counted.take() == []
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_processes_and_minutes_add_up_without_loss(clock):
     processes = [Windows() for _ in range(3)]
@@ -55,6 +56,7 @@ def test_processes_and_minutes_add_up_without_loss(clock):
     assert arm.latency_s(0.99) == pytest.approx(0.099, rel=0.3)
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_what_cannot_be_written_is_kept(clock, monkeypatch):
     counted = Windows()
@@ -71,6 +73,7 @@ def test_what_cannot_be_written_is_kept(clock, monkeypatch):
     assert ArmMinute.objects.get().ok == 1
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_inserts_are_at_most_200_rows(clock, monkeypatch):
     counted = Windows()
@@ -104,6 +107,7 @@ def test_no_count_is_lost_between_threads(clock):
     assert sum(window.ok for _, window in counted.take(all_of_it=True)) == 16_000
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_a_window_that_can_be_no_row_is_dropped_alone(clock):
     counted = Windows()

@@ -12,7 +12,7 @@ from registry.record.leases import from_now
 from tests.support.factories import a_live_model, an_actor
 from tests.support.sending import ROWS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 ON_DONE = {"task": "shop.scored", "queue": "shop"}
 
 
