@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -93,16 +94,13 @@ def test_inserts_are_at_most_200_rows(clock, monkeypatch):
 def test_no_count_is_lost_between_threads(clock):
     counted, together = Windows(), threading.Barrier(8)
 
-    def count():
+    def count(_):
         together.wait()
         for _ in range(2_000):
             counted.count(KEY, seconds=0.001)
 
-    threads = [threading.Thread(target=count) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(8)))
 
     assert sum(window.ok for _, window in counted.take(all_of_it=True)) == 16_000
 
