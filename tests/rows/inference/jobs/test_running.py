@@ -5,7 +5,6 @@ import pytest
 from inference.engine.fake import HANG, NOT_A_NUMBER, POISON, FakeModel
 from inference.jobs import ledger, services
 from inference.jobs.models import Chunk
-from inference.jobs.running import answering
 from registry import loops
 from registry.catalogue import uses
 from registry.catalogue.services import archive_version
@@ -151,22 +150,6 @@ def test_cancelled_while_a_chunk_runs_its_results_are_refused(hanging):
     job.refresh_from_db()
     assert (job.status, job.rows_done, chunk_statuses(job)) == ("cancelled", 0, ["cancelled"])
     assert results(job) == []
-
-
-def test_jobs_take_turns(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 1)
-    version = engine.a_live_version()
-    order(version, 1.0, 2.0, 3.0)
-    order(version, 4.0, 5.0, 6.0)
-    ran = []
-    answer = answering.answer
-    monkeypatch.setattr(answering, "answer", lambda held: ran.append(held.claim.chunk_id) or answer(held))
-    with a_runner():
-        wait_until(lambda: len(ran) == 6, within_s=20, what="all chunks")
-
-    places = Chunk.objects.in_bulk(ran)
-    assert [places[pk].index for pk in ran] == [0, 0, 1, 1, 2, 2]
-    assert len({places[pk].job_id for pk in ran[:2]}) == 2
 
 
 def test_stopping_runner_finishes_what_it_holds(hanging):

@@ -103,15 +103,6 @@ def test_parts_without_rows_are_left_out(tmp_path, kind):
         assert joined([empty], kind) == b""
 
 
-def test_csv_has_its_header_once_and_each_part_has_its_own(tmp_path):
-    parts = written(tmp_path, CSV, some_rows())
-
-    assert all(
-        part.read_bytes().startswith(b"key,note,score,probs.0,probs.1,top,label\r\n") for part in parts
-    )
-    assert joined(parts, CSV).count(b"key,note") == 1
-
-
 def test_csv_header_may_hold_anything(tmp_path):
     contract = Contract(columns={"x": "x"}, id="key", passthrough=('a\r\n"b"',))
     rows = [{"x": 1, "key": place, 'a\r\n"b"': "v"} for place in range(4)]
