@@ -3,7 +3,7 @@
 import pytest
 
 from inference.engine.fake import HANG, NOT_A_NUMBER, POISON, FakeModel
-from inference.jobs import ledger, services
+from inference.jobs import files, ledger, services
 from inference.jobs.models import Chunk
 from registry import loops
 from registry.catalogue import uses
@@ -176,7 +176,7 @@ def test_stopping_runner_hands_back_what_does_not_end(hanging):
 
 
 def test_small_results_need_no_file_and_large_ones_have_the_attempt_in_their_name(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.files.INLINE_BYTES", 200)
+    monkeypatch.setattr(files, "INLINE_BYTES", files.INLINE_BYTES // 256)
     version = engine.a_live_version()
     small, large = order(version, 1.0), order(version, *map(float, range(50)))
 

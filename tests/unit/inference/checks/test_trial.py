@@ -100,7 +100,7 @@ def test_a_run_ends_at_its_soft_limit(any_file):
 
 
 def test_a_run_that_cannot_be_ended_ends_with_its_child(any_file, monkeypatch):
-    monkeypatch.setattr(trials, "_GRACE_S", 0.2)
+    monkeypatch.setattr(trials, "_GRACE_S", trials._GRACE_S / 10)
     with hostile("HangingInRun", any_file) as trial:
         for soft_limit_s in (0.2, 600):  # later questions fail at once, as that one did
             with pytest.raises(TrialFailed, match=r"0\.4 s while running") as late:
