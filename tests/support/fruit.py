@@ -108,6 +108,10 @@ def bring_in(path: Path, model, *, labels=LABELS, with_examples=()):
     return version
 
 
+def bring_in_right(folder: Path, model=None, **more):
+    return bring_in(write(folder / "right.onnx"), model or fruit_model(), **more)
+
+
 def bring_in_wrong(folder: Path, model, how: str, **more):
     changes = dict(WRONG[how])
     labels = changes.pop("labels", LABELS)

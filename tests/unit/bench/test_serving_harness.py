@@ -34,29 +34,15 @@ def test_wrk_that_could_not_connect_is_told_in_its_own_words():
         wrk.parse("unable to connect to 127.0.0.1:9 Connection refused\n")
 
 
-def test_script_quotes_what_it_is_given(tmp_path):
+def test_script_quotes_what_it_is_given_and_refuses_a_line_break(tmp_path):
     request = wire.Request("/predict", b"{}", {"Authorization": 'Bearer "odd\\key"'})
 
     script = wrk.script(request, tmp_path / "body")
 
     assert 'wrk.headers["Authorization"] = "Bearer \\"odd\\\\key\\""' in script
     assert 'wrk.path, wrk.body = "POST", "/predict"' in script
-
-
-def test_script_refuses_a_line_break():
     with pytest.raises(ValueError, match="printable"):
         wrk.script(wire.Request("/", b"", {"X": "a\nb"}), "body")
-
-
-def test_way_through_workers_is_held_against_our_own_view():
-    results = {
-        ("tiny", 1, servers.VIEW): [_at(1, p50_ms=0.4), _at(1, p50_ms=0.5)],
-        ("tiny", 1, servers.THROUGH_WORKERS): [_at(1, p50_ms=1.4), _at(1, p50_ms=2.0)],
-    }
-
-    more_ms = marks.p50_above(results, "tiny", servers.THROUGH_WORKERS, servers.VIEW)
-
-    assert more_ms == pytest.approx(1.25)
 
 
 @pytest.mark.parametrize(
@@ -101,16 +87,20 @@ def test_ratios_are_medians_of_the_rounds():
     }
 
 
-def test_p50_is_held_against_the_best_peer_of_the_round():
-    results = {
-        ("tiny", 1, servers.VIEW): [_at(1, p50_ms=0.2), _at(1, p50_ms=0.4)],
-        ("tiny", 1, servers.MOSEC): [_at(1, p50_ms=1.0), _at(1, p50_ms=4.0)],
-        ("tiny", 1, servers.LITSERVE): [_at(1, p50_ms=2.0), _at(1, p50_ms=2.0)],
-    }
+@pytest.mark.parametrize(
+    ("held", "others", "value"),
+    [
+        (marks.p50_against_best, {servers.MOSEC: (1.0, 4.0), servers.LITSERVE: (2.0, 2.0)}, 0.2),
+        (marks.p50_above, {servers.THROUGH_WORKERS: (1.2, 2.4)}, 1.5),
+    ],
+    ids=["share of the best peer's", "more than our own view's"],
+)
+def test_p50_is_held_against_others_of_the_round(held, others, value):
+    p50s = {servers.VIEW: (0.2, 0.4), **others}
+    results = {("tiny", 1, name): [_at(1, p50_ms=p50) for p50 in two] for name, two in p50s.items()}
+    compared = (servers.VIEW, servers.PEERS) if len(others) > 1 else (servers.THROUGH_WORKERS, servers.VIEW)
 
-    share = marks.p50_against_best(results, "tiny", servers.VIEW, servers.PEERS)
-
-    assert share == pytest.approx(0.2)
+    assert held(results, "tiny", *compared) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from roundhouse.env import VARIABLES, BadEnvironment, kept_secret, read_environment
+from roundhouse.env import BadEnvironment, kept_secret, read_environment
 from roundhouse.reference import PAGES
 from tests.support.processes import ROOT
 
@@ -17,15 +17,10 @@ def test_empty_value_means_unset():
 
 
 def test_database_address_is_taken_apart():
-    env = read_environment({"ROUNDHOUSE_DATABASE_URL": "postgresql://me:p%40ss@db:6000/house"})
+    found = read_environment({"ROUNDHOUSE_DATABASE_URL": "postgresql://me:p%40ss@db:6000/house"}).database_url
 
-    assert env.database_url["ENGINE"] == "django.db.backends.postgresql"
-    assert env.database_url["PASSWORD"] == "p@ss"
-    assert (env.database_url["HOST"], env.database_url["PORT"], env.database_url["NAME"]) == (
-        "db",
-        "6000",
-        "house",
-    )
+    assert (found["ENGINE"], found["PASSWORD"]) == ("django.db.backends.postgresql", "p@ss")
+    assert (found["HOST"], found["PORT"], found["NAME"]) == ("db", "6000", "house")
 
 
 def test_secret_from_file(tmp_path):
@@ -34,18 +29,9 @@ def test_secret_from_file(tmp_path):
     assert read_environment({"ROUNDHOUSE_SECRET_KEY_FILE": str(tmp_path / "key")}).secret_key == "k" * 40
 
 
-def test_secret_given_twice_is_refused(tmp_path):
+def test_secret_given_twice_is_refused():
     with pytest.raises(BadEnvironment, match="not both"):
-        read_environment(
-            {"ROUNDHOUSE_SECRET_KEY": "k" * 40, "ROUNDHOUSE_SECRET_KEY_FILE": str(tmp_path / "key")}
-        )
-
-
-def test_secret_value_is_never_repeated():
-    with pytest.raises(BadEnvironment) as caught:
-        read_environment({"ROUNDHOUSE_REDIS_URL": "http://:hunter2@h/0"})
-
-    assert "hunter2" not in str(caught.value)
+        read_environment({"ROUNDHOUSE_SECRET_KEY": "k" * 40, "ROUNDHOUSE_SECRET_KEY_FILE": "key"})
 
 
 def test_generated_secret_is_kept_and_private(tmp_path):
@@ -62,9 +48,3 @@ def test_generated_secret_is_kept_and_private(tmp_path):
 @pytest.mark.parametrize("page", PAGES)
 def test_generated_page_is_current(page):
     assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run `make docs`"
-
-
-def test_configuration_page_names_every_variable():
-    page = (ROOT / "docs" / "configuration.md").read_text()
-
-    assert all(f"`ROUNDHOUSE_{variable.name}`" in page for variable in VARIABLES)

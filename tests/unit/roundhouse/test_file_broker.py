@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from kombu import Connection
+from kombu import Connection, transport
 from kombu.transport import filesystem
 
 from roundhouse import file_broker
@@ -19,18 +19,18 @@ def options(tmp_path):
     }  # fmt: skip
 
 
-def names_seen_while_writing(transport, module, options, monkeypatch):
+def names_seen_while_writing(kind, module, options, monkeypatch):
     """What a reader would find at the moment in which the message becomes bytes."""
     seen = []
     dumps = module.dumps
 
     def look_and_dump(payload):
-        with Connection(transport=transport, transport_options=options) as reader:
+        with Connection(transport=kind, transport_options=options) as reader:
             seen.append(reader.default_channel._size("chores"))
         return dumps(payload)
 
     monkeypatch.setattr(module, "dumps", look_and_dump)
-    with Connection(transport=transport, transport_options=options) as sender:
+    with Connection(transport=kind, transport_options=options) as sender:
         sender.default_channel._put("chores", {"body": "hello"})
     return seen
 
@@ -53,8 +53,9 @@ def test_message_arrives_as_it_was_sent(options):
         assert channel._size("chores") == 0
 
 
-def test_celery_uses_it():
+def test_celery_uses_it(monkeypatch):
+    monkeypatch.setattr(transport, "_transport_cache", {})  # where another test has made such a connection
     file_broker.install()
 
-    with Connection("filesystem://") as connection:
+    with Connection("filesystem://localhost") as connection:
         assert isinstance(connection.transport, file_broker.Transport)

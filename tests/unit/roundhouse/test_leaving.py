@@ -24,13 +24,8 @@ assert begun.wait(10) and is_leaving.is_set()
 
 
 def test_a_stop_is_heard_beside_the_servers_own_handler():
-    done = subprocess.run(
-        [sys.executable, "-c", LISTEN, ROOT / "platform"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    command = [sys.executable, "-c", LISTEN, ROOT / "platform"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0, done.stderr
 

@@ -67,14 +67,6 @@ def test_every_error_that_passes_by_itself_says_when():
             assert body["retryable"] == ("Retry-After" in response), kind
 
 
-def test_retryable_says_when():
-    response, body = _handled(
-        next(kind for kind, _ in problems.known_errors() if kind.code == "overloaded")()
-    )
-
-    assert (response.status_code, body["retryable"], response["Retry-After"]) == (503, True, "1")
-
-
 def test_unknown_error_tells_nothing(caplog):
     response, body = _handled(RuntimeError("secret path /etc/x"))
 

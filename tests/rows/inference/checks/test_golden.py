@@ -1,6 +1,7 @@
 """A version is measured on its Model's golden set, and so is the live one where nobody has."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,6 +36,16 @@ def line_of(x, label):
     return {"inputs": {"x": x}, "label": label}
 
 
+def a_classifier(folder, lines, *, changes=None, **golden_set):
+    """A version of fruit with a golden set; nothing has checked it yet."""
+    model = fruit.fruit_model()
+    fruit.put_golden(model, lines, **golden_set)
+    version = fruit.bring_in_right(folder, model)
+    if changes:
+        change_serving(version=version, changes=changes, reason="test", by=an_actor())
+    return version
+
+
 class TestAgainstTheLiveVersion:
     def live_then_another(self, folder, **golden_set):
         model = fruit.go_live(folder).model
@@ -51,12 +62,9 @@ class TestAgainstTheLiveVersion:
         assert GoldenResult.objects.get(version__number=1).value == 1.0
         assert "worse than the 1 of version 1, which is live" in line.reason
 
-    def test_within_the_margin_it_passes(self, tmp_path):
-        assert check(self.live_then_another(tmp_path, margin=0.5)).state == "passed"
-
-    def test_what_is_known_is_not_measured_again(self, tmp_path):
+    def test_within_the_margin_it_passes_and_what_is_known_is_not_measured_again(self, tmp_path):
         version = self.live_then_another(tmp_path, margin=0.5)
-        check(version)
+        assert check(version).state == "passed"
         before = GoldenResult.objects.get(version__number=1).created_at
 
         check(version)
@@ -70,11 +78,7 @@ class TestAgainstTheLiveVersion:
 
         def only_the_new(path, options):
             is_live = options.expected_sha256 == live.artifact.sha256
-            return (
-                real(path, options, backend="tests.support.hostile:Crashing")
-                if is_live
-                else real(path, options)
-            )
+            return real(path, options, **({"backend": "tests.support.hostile:Crashing"} if is_live else {}))
 
         monkeypatch.setattr(subject, "Trial", only_the_new)
 
@@ -99,24 +103,18 @@ class TestMetrics:
         assert (line.state, line.code) == ("failed", "worse_than_demanded")
 
     def test_f1_counts_rare_labels_as_much_as_frequent(self, tmp_path):
-        model = fruit.fruit_model()
-        fruit.put_golden(model, fruit.golden_lines(wrong=6), metric="f1")
-        version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), model)
-
-        line = check(version)
+        line = check(a_classifier(tmp_path, fruit.golden_lines(wrong=6), metric="f1"))
 
         assert line.facts["metric"] == "f1" and 0.7 < line.facts["value"] < 0.9
 
     def test_labels_may_be_indices(self, tmp_path):
         rows = fruit.some_rows(20)
         best = fruit.scores_of(rows).argmax(axis=1)
-        model = fruit.fruit_model()
-        lines = [
-            json.dumps(line_of(row.tolist(), int(one))).encode() for row, one in zip(rows, best, strict=True)
-        ]
-        fruit.put_golden(model, lines)
+        lines = [line_of(row.tolist(), int(one)) for row, one in zip(rows, best, strict=True)]
 
-        assert check(fruit.bring_in(fruit.write(tmp_path / "m.onnx"), model)).facts["value"] == 1.0
+        line = check(a_classifier(tmp_path, [json.dumps(line).encode() for line in lines]))
+
+        assert line.facts["value"] == 1.0
 
     def test_plain_tensors_answer_with_their_largest_index(self, tmp_path):
         lines = [line_of([0.0, 9, 0, 0], 1), line_of([[0.0, 0, 0, 9]], 3), line_of([5.0, 0, 0, 0], 2)]
@@ -130,68 +128,48 @@ class TestMetrics:
 class TestRows:
     @pytest.mark.parametrize(("changes", "runs"), [({}, [4, 4, 2]), ({"merging": "never"}, [1] * 10)])
     def test_they_run_in_batches_of_what_the_version_takes(self, tmp_path, monkeypatch, changes, runs):
-        sizes = []
-        real = Trial.run
-        monkeypatch.setattr(
-            Trial,
-            "run",
-            lambda self, inputs, *rest, **more: (
-                sizes.append(len(inputs["x"])) or real(self, inputs, *rest, **more)
-            ),
-        )
-        model = fruit.fruit_model()
-        fruit.put_golden(model, fruit.golden_lines(10))
-        version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), model)
-        changes = {"max_batch_rows": 4, **changes}
-        change_serving(version=version, changes=changes, reason="test", by=an_actor())
+        sizes, real = [], Trial.run
 
-        check(version)
+        def run(self, inputs, *rest, **more):
+            sizes.append(len(inputs["x"]))
+            return real(self, inputs, *rest, **more)
+
+        monkeypatch.setattr(Trial, "run", run)
+
+        check(a_classifier(tmp_path, fruit.golden_lines(10), changes={"max_batch_rows": 4, **changes}))
 
         assert sizes == runs
 
-    def test_rows_of_other_sizes_do_not_share_a_run(self, tmp_path):
-        lines = [line_of([1.0], [1.0]), line_of([1.0, 2], [1.0, 2]), line_of([3.0, 4], [3.0, 4])]
-        version = tensor_model(
-            tmp_path / "m.onnx",
-            lines,
-            build=lambda path: onnx_models.identity(path, shape=("rows", "columns")),
-        )
+    @pytest.mark.parametrize(
+        ("shape", "pairs"),
+        [
+            (("rows", "columns"), [([1.0], [1.0]), ([1.0, 2], [1.0, 2]), ([3.0, 4], [3.0, 4])]),
+            ((1, 2), [([1.0, 2], [1.0, 2]), ([[3.0, 4]], [3.0, 4])]),
+        ],
+        ids=["rows of other sizes", "a version that takes one row"],
+    )
+    def test_what_fits_no_common_run_has_its_own(self, tmp_path, shape, pairs):
+        lines = [line_of(*pair) for pair in pairs]
+        build = partial(onnx_models.identity, shape=shape)
 
-        assert check(version).facts["value"] == 0
-
-    def test_a_version_that_takes_one_row_gets_one(self, tmp_path):
-        lines = [line_of([1.0, 2], [1.0, 2]), line_of([[3.0, 4]], [3.0, 4])]
-        version = tensor_model(
-            tmp_path / "m.onnx", lines, build=lambda path: onnx_models.identity(path, shape=(1, 2))
-        )
-
-        assert check(version).facts["value"] == 0
+        assert check(tensor_model(tmp_path / "m.onnx", lines, build=build)).facts["value"] == 0
 
     def test_progress_is_seen(self, tmp_path, monkeypatch):
         monkeypatch.setattr(golden, "_TELL_EVERY_S", 0)
-        seen = []
-        real = golden.Trial.run
+        seen, real = [], Trial.run
 
         def run(self, inputs, *rest, **more):
             seen.append(CheckLine.objects.get(step="golden").facts)
             return real(self, inputs, *rest, **more)
 
         monkeypatch.setattr(Trial, "run", run)
-        model = fruit.fruit_model()
-        fruit.put_golden(model, fruit.golden_lines(10))
-        version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), model)
-        change_serving(version=version, changes={"max_batch_rows": 5}, reason="test", by=an_actor())
 
-        check(version)
+        check(a_classifier(tmp_path, fruit.golden_lines(10), changes={"max_batch_rows": 5}))
 
         assert seen == [{"done": done, "of": 10, "version": 1} for done in (0, 5)]
 
     def test_wrong_rows_are_kept_up_to_a_bound(self, tmp_path):
-        model = fruit.fruit_model()
-        fruit.put_golden(model, fruit.golden_lines(1200, wrong=1200))
-        version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), model)
-
-        line = check(version)
+        line = check(a_classifier(tmp_path, fruit.golden_lines(1200, wrong=1200)))
 
         assert len(line.facts["wrong"]) == 10
         assert len(GoldenResult.objects.get().wrong) == 1000
@@ -232,12 +210,9 @@ class TestFailures:
         assert self.failed(version).code == "not_finite"
 
     def test_a_row_on_which_it_crashes(self, tmp_path, monkeypatch):
-        lines = [line_of([666.0, 0, 0, 0], [1.0] * 4)]
-        version = tensor_model(tmp_path / "m.onnx", lines)
-        real = subject.Trial
-        monkeypatch.setattr(
-            subject, "Trial", lambda *given: real(*given, backend="tests.support.hostile:Answering")
-        )
+        version = tensor_model(tmp_path / "m.onnx", [line_of([666.0, 0, 0, 0], [1.0] * 4)])
+        misbehaving = partial(subject.Trial, backend="tests.support.hostile:Answering")
+        monkeypatch.setattr(subject, "Trial", misbehaving)
 
         assert self.failed(version).code == "run_failed"
 

@@ -27,12 +27,6 @@ def test_classification_keeps_its_labels():
     }
 
 
-def test_plain_tensors_unless_said():
-    call_command("import_model", "fruit", FILE)
-
-    assert (Model.objects.get().task, Version.objects.get().task_config) == ("tensor", {})
-
-
 def test_task_of_a_model_never_changes():
     call_command("import_model", "fruit", FILE)
 
@@ -73,23 +67,6 @@ def test_a_new_model_takes_two_people_so_its_first_version_is_asked_for(capsys):
     assert f"request {request.pk} waits for an approver" in lines[-1]
 
 
-def test_each_step_of_the_checklist_is_told(capsys):
-    call_command("import_model", "fruit", FILE)
-
-    steps = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    assert steps[0] == "File passed"
-    assert any(line.startswith("Golden set skipped: ") for line in steps)
-
-
-def test_what_was_asked_for_is_live_when_somebody_agrees():
-    call_command("import_model", "fruit", FILE)
-
-    person = a_person("approver")
-    approve_request(request=SplitRequest.objects.get(), reason="good", by=an_actor(user=person))
-
-    assert Arm.objects.get(split__status="current").version.number == 1
-
-
 def test_a_later_version_is_asked_for_only_where_that_is_said():
     model = a_model("fruit", needs_approval=True)
     call_command("import_model", "fruit", FILE)
@@ -111,20 +88,18 @@ def test_the_first_version_goes_live_where_one_person_is_enough(alone, capsys):
     assert not SplitRequest.objects.exists()
 
 
-def test_a_second_version_waits_for_a_split(alone, capsys):
+@pytest.mark.parametrize(
+    ("options", "end", "live"),
+    [([], "registered, not live", 1), (["--live"], "registered and live", 2)],
+    ids=["unless said", "where said"],
+)
+def test_a_second_version_waits_for_a_split(alone, capsys, options, end, live):
     call_command("import_model", "fruit", FILE)
-    call_command("import_model", "fruit", FILE)
+    call_command("import_model", "fruit", FILE, *options)
 
-    assert capsys.readouterr().out.endswith("fruit version 2 is registered, not live.\n")
-    assert Arm.objects.get(split__status="current").version.number == 1
-
-
-def test_a_second_version_goes_live_where_that_is_said(alone, capsys):
-    call_command("import_model", "fruit", FILE)
-    call_command("import_model", "fruit", FILE, "--live")
-
-    assert capsys.readouterr().out.endswith("fruit version 2 is registered and live.\n")
-    assert Split.objects.count() == 2
+    assert capsys.readouterr().out.endswith(f"fruit version 2 is {end}.\n")
+    assert Arm.objects.get(split__status="current").version.number == live
+    assert Split.objects.count() == live
 
 
 def test_a_split_that_waits_is_not_overtaken(not_warm):
@@ -183,15 +158,14 @@ class TestRefused:
         (arm,) = Arm.objects.filter(split__status="current")
         assert arm.version.number == 2
 
-    def test_labels_that_do_not_fit_are_refused(self):
-        with pytest.raises(CommandError, match="2 labels"):
-            call_command("import_model", "fruit", FILE, "--labels", "a,b", "--scores", "logits")
-        assert not Split.objects.exists()
 
-
-def test_an_import_goes_through_the_same_checklist_as_an_upload():
+def test_an_import_goes_through_the_same_checklist_as_an_upload_and_tells_each_step(capsys):
     call_command("import_model", "fruit", FILE)
 
     run = CheckRun.objects.get()
     assert (run.state, [line.step for line in run.lines.order_by("id")]) == ("passed", list(STEPS))
     assert "import_model" in run.asked_by
+    assert (Model.objects.get().task, Version.objects.get().task_config) == ("tensor", {})
+    steps = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert steps[0] == "File passed"
+    assert any(line.startswith("Golden set skipped: ") for line in steps)

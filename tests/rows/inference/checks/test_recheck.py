@@ -64,6 +64,7 @@ def test_only_what_answers_is_checked(tmp_path, upgraded):
     assert recheck() == 0
 
 
+@pytest.mark.both
 def test_all_that_answers_is_checked_one_after_the_other(tmp_path, upgraded, monkeypatch):
     for slug in ("fruit", "nuts"):
         fruit.go_live(tmp_path, slug)
@@ -81,6 +82,7 @@ def test_all_that_answers_is_checked_one_after_the_other(tmp_path, upgraded, mon
     assert at_once == [False, False]
 
 
+@pytest.mark.both
 def test_while_another_worker_does_it_this_one_leaves_it(live, upgraded):
     claim("recheck-runtime", holder="another worker", for_s=60)
 

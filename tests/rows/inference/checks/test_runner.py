@@ -19,6 +19,7 @@ from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
 from registry.intake.checklist.models import STEPS, CheckRun, Step
 from registry.intake.checklist.services import SILENT_AT_MOST, ask_check, start_line, start_run, sweep
+from registry.intake.examples.selectors import golden_gate
 from registry.traffic.models import Split
 from tests.support import fruit, onnx_models
 from tests.support.factories import a_model, a_split, an_actor, an_uploaded_version
@@ -59,27 +60,35 @@ def hostile(monkeypatch, backend, where="trial"):
         monkeypatch.setattr(loading, "probe", partial(loading.probe, backend=name))
 
 
-def test_a_good_file_passes_every_step(tmp_path):
+@pytest.fixture
+def identity(tmp_path):
+    """A version of plain tensors with a good file; nothing has checked it yet."""
+    return plain(onnx_models.identity(tmp_path / "m.onnx"))
+
+
+@pytest.fixture
+def best(tmp_path):
+    """A version with examples, of a Model with a golden set and another version live."""
     model = fruit.go_live(tmp_path).model
-    fruit.put_golden(model, fruit.golden_lines())
-    version = fruit.bring_in(fruit.write(tmp_path / "second.onnx"), model, with_examples=fruit.examples())
+    fruit.put_golden(model, fruit.golden_lines(wrong=3))
+    version = fruit.bring_in_right(tmp_path, model, with_examples=fruit.examples())
+    change_serving(version=version, changes={"max_batch_rows": 6}, reason="test", by=an_actor())
+    return version
 
-    run = check(version)
 
-    assert (run.state, run.runtime_version, status_of(version)) == ("passed", runtime_version(), "ready")
+def test_a_good_file_passes_every_step(best):
+    run = check(best)
+
+    assert (run.state, run.runtime_version, status_of(best)) == ("passed", runtime_version(), "ready")
     assert [(line.step, line.state) for line in run.lines.order_by("id")] == [
         (step, "passed") for step in STEPS
     ]
     assert all(line.started_at and line.ended_at for line in run.lines.all())
+    assert golden_gate(best).passes is True
 
 
-def test_facts_of_a_good_file_are_what_the_page_shows(tmp_path):
-    model = fruit.go_live(tmp_path).model
-    fruit.put_golden(model, fruit.golden_lines(wrong=3))
-    version = fruit.bring_in(fruit.write(tmp_path / "second.onnx"), model, with_examples=fruit.examples())
-    change_serving(version=version, changes={"max_batch_rows": 6}, reason="test", by=an_actor())
-
-    facts = {step: line.facts for step, line in lines(check(version)).items()}
+def test_facts_of_a_good_file_are_what_the_page_shows(best):
+    facts = {step: line.facts for step, line in lines(check(best)).items()}
 
     assert facts["gate"]["nodes"] == 7 and facts["gate"]["opsets"] == {"ai.onnx": 13}
     assert facts["probe"]["provider"] == facts["probe"]["provider_asked"] == "CPUExecutionProvider"
@@ -95,27 +104,23 @@ def test_facts_of_a_good_file_are_what_the_page_shows(tmp_path):
     assert facts["diff"] == {"champion": 1, "changes": []}
 
 
-def test_what_there_is_nothing_to_compare_with_is_skipped_with_a_reason(tmp_path):
-    version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+def test_what_there_is_nothing_to_compare_with_is_skipped_with_a_reason(identity):
+    run = check(identity)
 
-    run = check(version)
-
-    assert status_of(version) == "ready"
+    assert status_of(identity) == "ready"
     assert states(run) == ["passed"] * 5 + ["skipped"] * 3
     found = lines(run)
     assert [found[step].code for step in STEPS[5:]] == ["no_examples", "not_measured", "no_live_version"]
     assert "Not measured" in found["golden"].reason and found["golden"].advice
 
 
-def test_the_version_keeps_its_signature_and_the_proof(tmp_path):
-    version = plain(onnx_models.identity(tmp_path / "m.onnx"))
+def test_the_version_keeps_its_signature_and_the_proof(identity):
+    check(identity)
 
-    check(version)
-
-    checked = Version.objects.get(pk=version.pk)
+    checked = Version.objects.get(pk=identity.pk)
     assert [spec["name"] for spec in checked.signature["inputs"]] == ["x"]
     proof = ProbePass.objects.get()
-    assert (proof.sha256, proof.options_digest) == (version.artifact.sha256, fruit.OPTIONS.digest)
+    assert (proof.sha256, proof.options_digest) == (identity.artifact.sha256, fruit.OPTIONS.digest)
     assert BatchProof.from_json(proof.batches).rows == 64
 
 
@@ -176,19 +181,15 @@ class TestFailures:
 
         assert line.code == "load_failed" and line.facts["provider_asked"] == "CPUExecutionProvider"
 
-    def test_a_crash_in_the_probe(self, tmp_path, monkeypatch):
+    def test_a_crash_in_the_probe(self, identity, monkeypatch):
         hostile(monkeypatch, "Crashing", where="probe")
 
-        line = self.failed(plain(onnx_models.identity(tmp_path / "m.onnx")), "probe")
+        line = self.failed(identity, "probe")
 
         assert line.code == "crashed_signal" and "SIGSEGV" in line.reason
 
     def test_signature(self, tmp_path):
-        version = fruit.bring_in(
-            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), labels=["unripe", "ripe"]
-        )
-
-        line = self.failed(version, "signature")
+        line = self.failed(fruit.bring_in_right(tmp_path, labels=["unripe", "ripe"]), "signature")
 
         assert line.code == "labels_do_not_fit"
         assert "2 labels" in line.reason and "'scores' (any x 3)" in line.reason
@@ -199,41 +200,35 @@ class TestFailures:
         assert (line.code, line.facts) == ("warm_up_failed", {"max_batch_rows": 64})
         assert "2 rows" in line.reason and "64 rows" in line.advice
 
-    def test_a_crash_in_the_warm_up(self, tmp_path, monkeypatch):
+    def test_a_crash_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "DyingOnRows")
 
-        line = self.failed(plain(onnx_models.identity(tmp_path / "m.onnx")), "warmup")
+        line = self.failed(identity, "warmup")
 
         assert line.code == "crashed_signal" and "in its warm-up" in line.reason
 
-    def test_a_hang_in_the_warm_up(self, tmp_path, monkeypatch):
+    def test_a_hang_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "HangingInRun")
         monkeypatch.setattr(loading, "WARM_UP_S", 0.5)
 
-        line = self.failed(plain(onnx_models.identity(tmp_path / "m.onnx")), "warmup")
+        line = self.failed(identity, "warmup")
 
         assert line.code == "timed_out" and "0.5 s" in line.reason
 
     def test_conformance(self, tmp_path):
         examples = fruit.examples()
         examples[0]["expected"]["scores"][1][2] += 0.5
-        version = fruit.bring_in(
-            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=examples
-        )
 
-        line = self.failed(version, "conformance")
+        line = self.failed(fruit.bring_in_right(tmp_path, with_examples=examples), "conformance")
 
         (wrong,) = line.facts["wrong"]
-        assert (line.code, wrong["example"], wrong["output"], wrong["index"]) == (
-            "outputs_differ", 1, "scores", [1, 2],
-        )  # fmt: skip
+        assert (line.code, wrong["example"], wrong["output"]) == ("outputs_differ", 1, "scores")
+        assert wrong["index"] == [1, 2]
         assert f"example 1 output 'scores' at [1, 2] should be {wrong['expected']}" in line.reason
 
     def test_an_example_that_does_not_fit(self, tmp_path):
         examples = [{"inputs": {"y": [1]}, "expected": {"scores": [1]}}]
-        version = fruit.bring_in(
-            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=examples
-        )
+        version = fruit.bring_in_right(tmp_path, with_examples=examples)
 
         assert self.failed(version, "conformance").code == "example_unfit"
 
@@ -248,19 +243,16 @@ class TestFailures:
 
     def test_more_examples_than_there_is_time_for(self, tmp_path, monkeypatch):
         monkeypatch.setattr(conformance, "BUDGET_S", -1.0)
-        version = fruit.bring_in(
-            fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=fruit.examples()
-        )
+        version = fruit.bring_in_right(tmp_path, with_examples=fruit.examples())
 
         assert self.failed(version, "conformance").code == "out_of_time"
 
 
-def test_another_provider_than_the_one_asked_is_told(tmp_path, monkeypatch):
+def test_another_provider_than_the_one_asked_is_told(identity):
     """A version that asks for CUDA on a machine without it loads on the CPU, which is slower and no failure."""
-    version = plain(onnx_models.identity(tmp_path / "m.onnx"))
     wish = SessionOptions(providers=("NoSuchExecutionProvider", "CPUExecutionProvider"))
 
-    run = run_checks(version_id=version.pk, options_for=lambda _: wish, by=an_actor())
+    run = run_checks(version_id=identity.pk, options_for=lambda _: wish, by=an_actor())
 
     line = lines(run)["probe"]
     assert (line.state, line.code) == ("passed", "other_provider")
@@ -273,7 +265,7 @@ def test_examples_may_be_written_as_rows(tmp_path):
         {"inputs": {"x": row.tolist()}, "expected": {"scores": scores.tolist()}}
         for row, scores in zip(rows, fruit.scores_of(rows), strict=True)
     ]
-    version = fruit.bring_in(fruit.write(tmp_path / "m.onnx"), fruit.fruit_model(), with_examples=examples)
+    version = fruit.bring_in_right(tmp_path, with_examples=examples)
 
     assert lines(check(version))["conformance"].facts == {"examples": 2, "wrong": []}
 
@@ -293,73 +285,69 @@ def test_a_signature_that_breaks_callers_is_a_warning(tmp_path):
 
 
 class TestOnce:
-    def test_a_version_that_is_being_checked_is_left_alone(self, tmp_path):
-        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
-        start_run(version_id=version.pk, runtime_version="1", by=an_actor())
+    def check_again(self, version):
+        return check_version(version_id=version.pk, options_for=options_for, by=an_actor())
 
-        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
+    def test_a_version_that_is_being_checked_is_left_alone(self, identity):
+        start_run(version_id=identity.pk, runtime_version="1", by=an_actor())
+
+        assert self.check_again(identity) is None
         assert CheckRun.objects.count() == 1
 
     def test_a_version_that_failed_is_not_checked_again_by_a_message_that_comes_twice(self, tmp_path):
         version = plain(garbage(tmp_path))
         check(version)
 
-        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
+        assert self.check_again(version) is None
         assert CheckRun.objects.count() == 1
 
-    def test_a_version_that_failed_for_its_surroundings_is_ready_when_they_are_mended(self, tmp_path):
-        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
-        path = artifacts.path_of(version.artifact.sha256)
+    def test_a_version_that_failed_for_its_surroundings_is_ready_when_they_are_mended(
+        self, identity, tmp_path
+    ):
+        path = artifacts.path_of(identity.artifact.sha256)
         away = path.rename(tmp_path / "away")
-        assert check(version).state == "failed"
+        assert check(identity).state == "failed"
         away.rename(path)
 
-        ask_check(version=version, by=an_actor())
-        run = check_version(version_id=version.pk, options_for=options_for, by=an_actor())
+        ask_check(version=identity, by=an_actor())
+        run = self.check_again(identity)
 
-        assert (run.number, run.state, status_of(version)) == (2, "passed", "ready")
+        assert (run.number, run.state, status_of(identity)) == (2, "passed", "ready")
         assert not Split.objects.exists()
 
-    def test_a_version_that_is_ready_stays_so_while_it_is_checked_again(self, tmp_path):
-        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
-        check(version)
-        path = artifacts.path_of(version.artifact.sha256)
+    def test_a_version_that_is_ready_stays_so_while_it_is_checked_again(self, identity):
+        check(identity)
+        path = artifacts.path_of(identity.artifact.sha256)
         path.write_bytes(path.read_bytes()[:-1] + b"\0")
 
-        run = check(version)
+        run = check(identity)
 
-        assert (run.number, run.state, status_of(version)) == (2, "failed", "ready")
+        assert (run.number, run.state, status_of(identity)) == (2, "failed", "ready")
 
 
+@pytest.mark.both
 class TestWorkerThatDies:
-    def dead_run(self, version):
-        run = start_run(version_id=version.pk, runtime_version="1", by=an_actor())
+    @pytest.fixture
+    def dead_run(self, identity):
+        run = start_run(version_id=identity.pk, runtime_version="1", by=an_actor())
         start_line(run=run, step="gate")
-        CheckRun.objects.filter(pk=run.pk).update(
-            touched_at=timezone.now() - SILENT_AT_MOST - timedelta(minutes=1)
-        )
-        return run
+        silent_for = SILENT_AT_MOST + timedelta(minutes=1)
+        CheckRun.objects.filter(pk=run.pk).update(touched_at=timezone.now() - silent_for)
 
-    def test_its_run_is_given_up_and_the_version_checked_by_another(self, tmp_path):
-        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
-        self.dead_run(version)
-
+    def test_its_run_is_given_up_and_the_version_checked_by_another(self, identity, dead_run):
         assert sweep() == 1
-        assert status_of(version) == "checking"
-        run = check(version)
+        assert status_of(identity) == "checking"
 
-        assert (run.number, run.state, status_of(version)) == (2, "passed", "ready")
+        run = check(identity)
 
-    def test_before_the_sweep_nobody_takes_it_over(self, tmp_path):
+        assert (run.number, run.state, status_of(identity)) == (2, "passed", "ready")
+
+    def test_before_the_sweep_nobody_takes_it_over(self, identity, dead_run):
         """Negative control: it is the sweep that lets another worker begin."""
-        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
-        self.dead_run(version)
+        assert check_version(version_id=identity.pk, options_for=options_for, by=an_actor()) is None
 
-        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
-
-    def test_a_worker_that_was_given_up_stops(self, tmp_path, monkeypatch):
+    def test_a_worker_that_was_given_up_stops(self, identity, monkeypatch):
         """It was slow, not dead: what it finds is nobody's any more."""
-        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
         real = loading.probe
 
         def slow(path, options):
@@ -369,23 +357,18 @@ class TestWorkerThatDies:
 
         monkeypatch.setattr(loading, "probe", slow)
 
-        assert check_version(version_id=version.pk, options_for=options_for, by=an_actor()) is None
-        assert (CheckRun.objects.get().reason, status_of(version)) == (
-            "The worker that ran this check went away.", "checking",
-        )  # fmt: skip
+        assert check_version(version_id=identity.pk, options_for=options_for, by=an_actor()) is None
+        assert CheckRun.objects.get().reason == "The worker that ran this check went away."
+        assert status_of(identity) == "checking"
 
-    def test_a_fault_of_ours_is_not_held_against_the_version(self, tmp_path, monkeypatch):
-        version = plain(onnx_models.identity(tmp_path / "m.onnx"))
-        monkeypatch.setattr(
-            loading,
-            "probe",
-            lambda path, options: loading.ProbeResult("not_started", "No processes left.", "CPU"),
-        )
+    def test_a_fault_of_ours_is_not_held_against_the_version(self, identity, monkeypatch):
+        fault = loading.ProbeResult("not_started", "No processes left.", "CPU")
+        monkeypatch.setattr(loading, "probe", lambda path, options: fault)
 
         with pytest.raises(loading.ProbeNotStarted, match="No processes left"):
-            check(version)
+            check(identity)
 
-        assert status_of(version) == "checking"
+        assert status_of(identity) == "checking"
 
 
 def test_the_runtime_is_named_without_loading_it():

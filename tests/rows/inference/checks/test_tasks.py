@@ -23,14 +23,6 @@ def test_it_checks_and_says_who_asked(version):
     assert CheckRun.objects.get().asked_by == "task inference.check_version for anna"
 
 
-def test_a_message_that_comes_twice_checks_again_and_harms_nothing(version):
-    for _ in range(2):
-        tasks.check_version.apply(args=[version.pk]).get()
-
-    version.refresh_from_db()
-    assert version.is_servable
-
-
 def test_a_version_that_is_gone_ends_nothing_but_its_own_check(version):
     tasks.check_version.apply(args=[12345]).get()
     tasks.check_version.apply(args=[version.pk]).get()

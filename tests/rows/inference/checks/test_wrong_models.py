@@ -1,4 +1,7 @@
-"""Files that load and run, and are wrong: only examples and golden sets can tell (6 of 6 are stopped)."""
+"""Files that load and run, and are wrong: only examples and golden sets can tell (6 of 6 are stopped).
+
+That the right file passes both is shown by the checklist's own test.
+"""
 
 import pytest
 
@@ -20,19 +23,6 @@ def is_ready(version):
     return Version.objects.get(pk=version.pk).is_servable
 
 
-@pytest.mark.parametrize("how", fruit.WRONG)
-def test_it_is_stopped(tmp_path, how):
-    """By its examples, which make it fail; or by the golden set, which keeps it from being promoted."""
-    model = fruit.go_live(tmp_path).model
-    fruit.put_golden(model, fruit.golden_lines(), floor=0.99)
-    version = fruit.bring_in_wrong(tmp_path, model, how, with_examples=fruit.examples())
-
-    found = check(version)
-
-    assert found["conformance"] == "failed" or found["golden"] == "failed"
-    assert not is_ready(version) or golden_gate(version).passes is False
-
-
 @pytest.mark.parametrize("how", [how for how in fruit.WRONG if how != "swapped labels"])
 def test_examples_alone_stop_a_wrong_computation(tmp_path, how):
     """All but swapped labels, which change no number: that takes rows with labels."""
@@ -43,7 +33,7 @@ def test_examples_alone_stop_a_wrong_computation(tmp_path, how):
 
 @pytest.mark.parametrize("how", fruit.WRONG)
 def test_the_golden_set_alone_stops_it(tmp_path, how):
-    model = fruit.go_live(tmp_path).model
+    model = fruit.fruit_model()
     fruit.put_golden(model, fruit.golden_lines(), floor=0.99)
     version = fruit.bring_in_wrong(tmp_path, model, how)
 
@@ -62,12 +52,3 @@ def test_without_either_it_passes(tmp_path, how):
 
     assert "failed" not in found.values()
     assert is_ready(version) and golden_gate(version).passes is None
-
-
-def test_the_right_one_passes_both(tmp_path):
-    model = fruit.go_live(tmp_path).model
-    fruit.put_golden(model, fruit.golden_lines(), floor=0.99)
-    version = fruit.bring_in(fruit.write(tmp_path / "again.onnx"), model, with_examples=fruit.examples())
-
-    assert "failed" not in check(version).values()
-    assert is_ready(version) and golden_gate(version).passes is True

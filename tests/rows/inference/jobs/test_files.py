@@ -31,6 +31,7 @@ def two_rows_a_chunk(monkeypatch):
     monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 2)
 
 
+@pytest.mark.both
 def test_csv_is_planned_by_a_worker_and_answered_in_order(engine):
     job = send(engine.a_live_version(), lines(1, 2, 3, 4, 5))
     assert selectors.progress_of(job).rows_total is None
@@ -59,17 +60,12 @@ def test_text_is_sent_while_it_is_read(engine, kind):
         next(sent)
 
 
-def test_packed_file_is_unpacked_once(engine):
-    job = send(engine.a_live_version(), gzip.compress(lines(1, 2, 3).encode()), is_gzipped=True)
+def test_packed_file_is_unpacked_once_and_output_may_have_another_format(engine):
+    packed = gzip.compress(lines(1, 2, 3).encode())
 
-    work_off(job)
+    job = work_off(send(engine.a_live_version(), packed, is_gzipped=True, output_format=Format.JSONL))
 
     assert (job.status, job.rows_done) == ("done", 3)
-
-
-def test_output_may_have_another_format(engine):
-    job = work_off(send(engine.a_live_version(), lines(1, 2, 3), output_format=Format.JSONL))
-
     assert [row["name"] for row in results(job)] == ["row-1", "row-2", "row-3"]
 
 
@@ -95,22 +91,19 @@ def test_partial_results_name_their_gaps(engine):
         (lines(1), {"columns": {"x": ["a", "none"]}}, "none"),
         (lines(1), {"columns": {"x": "a"}}, "1 column"),
         (HEADER + 'row-1,"1,2', CONTRACT, ""),
+        (None, CONTRACT, "The job's file is not there any more."),
     ],
+    ids=["empty", "no such column", "too few columns", "a quote that nobody closes", "gone"],
 )
 def test_file_that_cannot_be_used_fails_its_job_with_a_sentence(engine, text, contract, said):
-    job = work_off(send(engine.a_live_version(), text, contract=contract))
-
-    assert job.status == "failed"
-    assert said in job.failure
-
-
-def test_file_that_is_gone_fails_its_job(engine):
-    job = send(engine.a_live_version(), lines(1))
-    incoming.drop(job.input_ref)
+    job = send(engine.a_live_version(), text or "", contract=contract)
+    if text is None:
+        incoming.drop(job.input_ref)
 
     work_off(job)
 
-    assert (job.status, job.failure) == ("failed", "The job's file is not there any more.")
+    assert job.status == "failed"
+    assert said in job.failure
 
 
 def test_more_rows_than_may_be_open_fail_the_plan(engine, settings):
@@ -121,6 +114,7 @@ def test_more_rows_than_may_be_open_fail_the_plan(engine, settings):
     assert "3 rows" in job.failure
 
 
+@pytest.mark.both
 def test_job_goes_with_its_files_when_its_time_is_over(engine):
     job = work_off(send(engine.a_live_version(), lines(1, 2, 3)))
     kept = work_off(send(engine.a_live_version(), lines(1)))
@@ -136,6 +130,7 @@ def test_job_goes_with_its_files_when_its_time_is_over(engine):
     assert list(Job.objects.all()) == [kept]
 
 
+@pytest.mark.both
 def test_job_that_nobody_finished_ends_first_and_is_kept_a_while_longer(engine):
     job = send(engine.a_live_version(), lines(1))
     Job.objects.filter(pk=job.pk).update(expires_at=Now() - timedelta(seconds=1))

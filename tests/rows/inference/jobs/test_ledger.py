@@ -15,11 +15,18 @@ from registry.record.models import AuditRecord, Event
 from tests.support.factories import a_live_model, an_actor
 from tests.support.house import rows_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
-def a_job(*values, model=None, chunk_rows=1, monkeypatch=None):
+def a_job(*values, model=None):
     order = services.Order(model=(model or a_live_model(100)).slug, rows=rows_of(*(values or (1.0,))))
+    return services.accept(order, by=an_actor(), principal=None)
+
+
+def a_file_job():
+    """A job whose first chunk is its plan."""
+    slug = a_live_model(100).slug
+    order = services.Order(model=slug, input_ref="a-file", source="file", input_format="csv")
     return services.accept(order, by=an_actor(), principal=None)
 
 
@@ -79,37 +86,27 @@ def test_failed_claim_leaves_the_turns_as_they_were():
     assert (job.served_at, job.status, job.started_at) == (before, "queued", None)
 
 
-def test_first_chunk_starts_the_job_and_the_last_ends_it():
+def test_first_chunk_starts_the_job_and_the_last_ends_it_and_each_counts_once():
     job = a_job(1.0, 2.0)
     first, second = take(), take()
     assert state(job) == "running"
 
     assert ledger.finish(first, Results(1))
-    assert state(job) == "running"
+    assert not ledger.finish(first, Results(1))
+    assert (state(job), job.rows_done, job.chunks_done) == ("running", 1, 1)
     assert ledger.finish(second, Results(1))
 
-    assert state(job) == "done"
-    assert (job.rows_done, job.chunks_done) == (2, 2)
+    assert (state(job), job.rows_done, job.chunks_done) == ("done", 2, 2)
 
 
-def test_finishing_twice_counts_once():
-    job = a_job(1.0, 2.0)
-    claim = take()
-
-    assert ledger.finish(claim, Results(1))
-    assert not ledger.finish(claim, Results(1))
-
-    job.refresh_from_db()
-    assert (job.rows_done, job.chunks_done) == (1, 1)
-
-
-def test_lost_lease_goes_to_another_and_the_first_cannot_write_any_more():
+@pytest.mark.parametrize("other", ["worker-2", "worker-1"], ids=["another worker", "the same once more"])
+def test_lost_lease_goes_to_another_and_the_first_cannot_write_any_more(other):
     job = a_job()
     first = take("worker-1")
     chunk = lose(first)
     assert (chunk.status, chunk.leases_lost, chunk.runs_alone) == ("waiting", 1, True)
 
-    second = take("worker-2")
+    second = take(other)
 
     assert (second.attempt, second.runs_alone) == (2, True)
     assert not ledger.finish(first, Results(1, results="old"))
@@ -119,15 +116,6 @@ def test_lost_lease_goes_to_another_and_the_first_cannot_write_any_more():
     assert ledger.finish(second, Results(1, results="new"))
     assert Chunk.objects.get(pk=chunk.pk).results == "new"
     assert state(job) == "done"
-
-
-def test_same_worker_cannot_write_with_an_older_attempt():
-    a_job()
-    first = take("worker-1")
-    lose(first)
-    take("worker-1")
-
-    assert not ledger.finish(first, Results(1))
 
 
 def test_renewed_lease_is_not_lost():
@@ -175,25 +163,20 @@ def test_three_lost_leases_are_the_end_until_a_person_asks():
     assert AuditRecord.objects.filter(action="retry_job", object_id=str(job.pk)).exists()
 
 
-def test_given_back_is_nobodys_fault():
+@pytest.mark.parametrize(
+    ("let_go", "lost", "alone"),
+    [(ledger.give_back, 0, False), (ledger.lose, 1, True)],
+    ids=["given back, nobody's fault", "its own worker counts it as lost"],
+)
+def test_lease_is_let_go_once(let_go, lost, alone):
     a_job()
     claim = take()
 
-    assert ledger.give_back(claim)
+    assert let_go(claim)
 
     chunk = Chunk.objects.get(pk=claim.chunk_id)
-    assert (chunk.status, chunk.leases_lost, chunk.runs_alone) == ("waiting", 0, False)
-
-
-def test_lease_that_its_own_worker_counts_as_lost():
-    a_job()
-    claim = take()
-
-    assert ledger.lose(claim)
-
-    chunk = Chunk.objects.get(pk=claim.chunk_id)
-    assert (chunk.status, chunk.leases_lost, chunk.runs_alone) == ("waiting", 1, True)
-    assert not ledger.lose(claim)
+    assert (chunk.status, chunk.leases_lost, chunk.runs_alone) == ("waiting", lost, alone)
+    assert not let_go(claim)
 
 
 def test_failed_chunk_leaves_the_others_going():
@@ -280,10 +263,8 @@ def test_acceptance_survives_a_broker_that_is_away(monkeypatch):
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-def test_plan_is_leased_and_buried_like_any_chunk(lost):
-    model = a_live_model(100)
-    order = services.Order(model=model.slug, input_ref="a-file", source="file", input_format="csv")
-    job = services.accept(order, by=an_actor(), principal=None)
+def test_plan_is_leased_like_any_chunk(lost):
+    job = a_file_job()
     for _ in range(lost):
         lose(take())
     claim = take()
@@ -299,10 +280,7 @@ def test_plan_is_leased_and_buried_like_any_chunk(lost):
 
 
 def test_dead_plan_ends_its_job():
-    order = services.Order(
-        model=a_live_model(100).slug, input_ref="a-file", source="file", input_format="csv"
-    )
-    job = services.accept(order, by=an_actor(), principal=None)
+    job = a_file_job()
     for _ in range(3):
         lose(take())
 
@@ -315,10 +293,7 @@ def test_dead_plan_ends_its_job():
 
 
 def test_file_without_rows_is_done_at_once():
-    order = services.Order(
-        model=a_live_model(100).slug, input_ref="a-file", source="file", input_format="csv"
-    )
-    job = services.accept(order, by=an_actor(), principal=None)
+    job = a_file_job()
 
     assert ledger.finish_plan(take(), [], rows=0)
 

@@ -6,7 +6,7 @@ from django.db import connection
 from inference.jobs.models import Job
 from tests.support.factories import a_model, a_tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 @pytest.mark.parametrize(

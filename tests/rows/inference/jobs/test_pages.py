@@ -31,6 +31,11 @@ def operator(client):
     return client
 
 
+@pytest.fixture
+def job(model):
+    return a_job(model)
+
+
 def a_job(model, rows=ROWS, **more):
     return services.accept(Order(model=model.slug, rows=rows, **more), by=an_actor(), principal=None)
 
@@ -47,19 +52,15 @@ def page_of(job, name="change"):
 
 def finish(job):
     assert ledger.finish(a_claim(job), Results(rows_done=2, results='{"id": 1}\n{"id": 2}\n'))
-    job.refresh_from_db()
 
 
-def fail(job, why="No."):
-    assert ledger.fail(a_claim(job), why)
-    job.refresh_from_db()
+def read(client, path):
+    return client.get(path).content.decode()
 
 
 class TestList:
-    def test_shows_jobs_with_their_bars(self, operator, model):
-        job = a_job(model)
-
-        page = operator.get(reverse(LIST)).content.decode()
+    def test_shows_jobs_with_their_bars(self, operator, job):
+        page = read(operator, reverse(LIST))
 
         assert str(job.pk)[:8] in page
         assert "0 % · 0 of 2 rows" in page
@@ -78,27 +79,23 @@ class TestList:
             ("q=bread", False),
         ],
     )
-    def test_is_filtered_and_searched(self, operator, model, query, found):
-        job = a_job(model)
+    def test_is_filtered_and_searched(self, operator, job, query, found):
+        assert (str(job.pk)[:8] in read(operator, f"{reverse(LIST)}?{query}")) is found
 
-        page = operator.get(f"{reverse(LIST)}?{query}").content.decode()
+    def test_is_searched_by_id(self, operator, model, job):
+        other = a_job(model)
 
-        assert (str(job.pk)[:8] in page) is found
-
-    def test_is_searched_by_id(self, operator, model):
-        job, other = a_job(model), a_job(model)
-
-        page = operator.get(f"{reverse(LIST)}?q={job.pk}").content.decode()
+        page = read(operator, f"{reverse(LIST)}?q={job.pk}")
 
         assert str(job.pk)[:8] in page
         assert str(other.pk)[:8] not in page
 
     def test_an_empty_one_says_what_to_do(self, operator):
-        assert "No job yet." in operator.get(reverse(LIST)).content.decode()
-        assert "No job yet." not in operator.get(f"{reverse(LIST)}?q=x").content.decode()
+        assert "No job yet." in read(operator, reverse(LIST))
+        assert "No job yet." not in read(operator, f"{reverse(LIST)}?q=x")
 
-    def test_tells_its_script_how_far_they_are(self, operator, model):
-        job, ended = a_job(model), a_job(model)
+    def test_tells_its_script_how_far_they_are(self, operator, model, job):
+        ended = a_job(model)
         finish(ended)
 
         told = operator.get(reverse(BARS), {"id": [str(job.pk), str(ended.pk), "nonsense"]}).json()["jobs"]
@@ -112,29 +109,26 @@ class TestPage:
         job = a_job(model, contract={"id": "name", "on_row_error": "skip"})
         finish(job)
 
-        page = operator.get(page_of(job)).content.decode()
+        page = read(operator, page_of(job))
 
         assert "{&quot;id&quot;: 1}" in page
         assert f"/api/v1/jobs/{job.pk}/results" in page
         assert "left out, 1,000 at most" in page
         assert 'data-open="no"' in page
 
-    def test_of_one_with_a_dead_part(self, operator, model, settings):
-        job = a_job(model)
+    def test_of_one_with_a_dead_part(self, operator, job):
         for _ in range(ledger.LOST_AT_MOST):
             claim = a_claim(job)
             Chunk.objects.filter(pk=claim.chunk_id).update(lease_until="2000-01-01T00:00:00Z")
             ledger.free_expired()
-        job.refresh_from_db()
 
-        page = operator.get(page_of(job)).content.decode()
+        page = read(operator, page_of(job))
 
         assert "rh-chunk-dead" in page
         assert Chunk.objects.get(job=job).failure.split(".")[0] in page
-        assert "cost three workers each" in operator.get(page_of(job, "retry")).content.decode()
+        assert "cost three workers each" in read(operator, page_of(job, "retry"))
 
-    def test_tells_its_script_what_has_changed(self, operator, model):
-        job = a_job(model)
+    def test_tells_its_script_what_has_changed(self, operator, job):
         a_claim(job)
 
         told = operator.get(page_of(job, "progress")).json()
@@ -143,46 +137,45 @@ class TestPage:
         assert "worker 1" in told["parts"]
         assert "Running" in told["progress"]
 
-    def test_takes_nothing_by_post(self, operator, model):
-        assert operator.post(page_of(a_job(model))).status_code == 405
+    def test_names_the_tenant(self, operator, job):
+        Job.objects.update(tenant=a_tenant("night-shift"))
+
+        assert "tester for night-shift" in read(operator, page_of(job))
+
+    def test_takes_nothing_by_post(self, operator, job):
+        assert operator.post(page_of(job)).status_code == 405
 
 
 class TestButtons:
-    def test_cancelling_says_what_it_does_and_does_it(self, operator, model):
-        job = a_job(model)
+    @pytest.mark.parametrize(
+        ("name", "said", "status"),
+        [
+            ("cancel", "1 part waiting and 0 parts at work end at once", "cancelled"),
+            ("retry", "1 part is tried again, with 2 rows.", "queued"),
+        ],
+    )
+    def test_say_what_they_do_and_do_it(self, operator, job, name, said, status):
+        if name == "retry":
+            assert ledger.fail(a_claim(job), "No.")
 
-        asked = operator.get(page_of(job, "cancel")).content.decode()
-        operator.post(page_of(job, "cancel"), {"reason": "wrong file"})
+        asked = read(operator, page_of(job, name))
+        operator.post(page_of(job, name), {"reason": "wrong file"})
 
-        assert "1 part waiting and 0 parts at work end at once" in asked
+        assert said in asked
         job.refresh_from_db()
-        assert job.status == "cancelled"
+        assert job.status == status
 
-    def test_retrying_says_what_it_does_and_does_it(self, operator, model):
-        job = a_job(model)
-        fail(job)
-
-        asked = operator.get(page_of(job, "retry")).content.decode()
-        operator.post(page_of(job, "retry"), {"reason": "mended"})
-
-        assert "1 part is tried again, with 2 rows." in asked
-        job.refresh_from_db()
-        assert job.status == "queued"
-
-    def test_what_cannot_be_done_is_said(self, operator, model):
-        job = a_job(model)
+    def test_what_cannot_be_done_is_said(self, operator, job):
         finish(job)
 
         page = operator.post(page_of(job, "cancel"), {"reason": "too late"}).content.decode()
 
         assert "nothing left to cancel" in page
 
-    def test_are_for_those_who_may(self, client, model):
+    def test_are_for_those_who_may(self, client, job):
         client.force_login(a_person("viewer"))
-        job = a_job(model)
 
-        assert page_of(job, "cancel") not in client.get(page_of(job)).content.decode()
-        assert client.post(page_of(job, "cancel"), {"reason": "no"}).status_code == 403
+        assert page_of(job, "cancel") not in read(client, page_of(job))
 
 
 class TestNewJob:
@@ -246,24 +239,17 @@ class TestNewJob:
 
 
 class TestPanel:
-    def test_shows_the_last_jobs(self, operator, model):
+    @pytest.fixture
+    def page(self, model):
+        return reverse("admin:registry_model_change", args=[model.pk])
+
+    def test_shows_the_last_jobs(self, operator, model, page):
         jobs = [a_job(model) for _ in range(6)]
 
-        page = operator.get(reverse("admin:registry_model_change", args=[model.pk])).content.decode()
+        text = read(operator, page)
 
-        assert [str(job.pk)[:8] in page for job in jobs] == [False, True, True, True, True, True]
-        assert f"{reverse(ADD)}?model=fruit" in page
+        assert [str(job.pk)[:8] in text for job in jobs] == [False, True, True, True, True, True]
+        assert f"{reverse(ADD)}?model=fruit" in text
 
-    def test_an_empty_one_says_what_to_do(self, operator, model):
-        page = operator.get(reverse("admin:registry_model_change", args=[model.pk])).content.decode()
-
-        assert "A job answers a file of rows" in page
-
-
-def test_tenants_are_named(operator, model):
-    tenant = a_tenant("night-shift")
-    by = an_actor()
-    job = a_job(model)
-    Job.objects.filter(pk=job.pk).update(tenant=tenant)
-
-    assert f"{by.name} for night-shift" in operator.get(page_of(job)).content.decode()
+    def test_an_empty_one_says_what_to_do(self, operator, page):
+        assert "A job answers a file of rows" in read(operator, page)

@@ -3,11 +3,10 @@
 import pytest
 
 from inference.engine.fake import HANG, NOT_A_NUMBER, POISON, FakeModel
-from inference.jobs import ledger, services
+from inference.jobs import files, ledger, services
 from inference.jobs.models import Chunk
-from inference.jobs.running import answering
 from registry import loops
-from registry.catalogue import artifacts, uses
+from registry.catalogue import uses
 from registry.catalogue.services import archive_version
 from registry.loops import Backoff
 from registry.record.models import Event
@@ -26,7 +25,7 @@ from tests.support.house import (
 )
 from tests.support.processes import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 def test_rows_of_a_request_are_answered_in_their_order(engine):
@@ -40,31 +39,16 @@ def test_rows_of_a_request_are_answered_in_their_order(engine):
 
 @pytest.mark.parametrize(("proven_rows", "runs"), [(1, [1, 1, 1, 1, 1]), (64, [5]), (2, [2, 2, 1])])
 def test_rows_share_a_run_as_the_batch_proof_says(engine, proven_rows, runs):
-    seen = []
-    version = engine.a_live_version(fake=FakeModel(), proven_rows=proven_rows)
+    seen, fake = [], FakeModel()
+    version = engine.a_live_version(fake=fake, proven_rows=proven_rows)
     job = order(version, 1.0, 2.0, 3.0, 4.0, 5.0)
-    engine.backend.models[artifacts.path_of(version.artifact.sha256).name].on_run = seen.append
+    fake.on_run = seen.append
 
     work_off(job)
 
     loading = len(seen) - len(runs)  # the warm-up runs too
     assert seen[loading:] == runs
     assert answers(job) == {1: 2.0, 2: 4.0, 3: 6.0, 4: 8.0, 5: 10.0}
-
-
-def test_a_bad_row_that_runs_singly_spoils_no_other(engine):
-    job = work_off(
-        order(
-            engine.a_live_version(proven_rows=1),
-            1.0,
-            POISON,
-            3.0,
-            contract={"on_row_error": "skip", "error_limit": 1},
-        )
-    )
-
-    assert (job.status, job.rows_done, job.rows_bad) == ("done", 2, 1)
-    assert answers(job) == {1: 2.0, 3: 6.0}
 
 
 def test_several_threads_share_the_chunks_of_a_job(engine, monkeypatch):
@@ -111,9 +95,12 @@ def test_first_bad_row_fails_a_job_that_says_so(engine):
     assert results(job) == []
 
 
-def test_bad_rows_are_left_out_where_the_contract_allows(engine):
+@pytest.mark.parametrize("proven_rows", [1, 64], ids=["singly", "together"])
+def test_bad_rows_are_left_out_where_the_contract_allows(engine, proven_rows):
+    version = engine.a_live_version(proven_rows=proven_rows)
     skip = {"on_row_error": "skip", "error_limit": 2}
-    job = work_off(order(engine.a_live_version(), 1.0, POISON, 3.0, NOT_A_NUMBER, contract=skip))
+
+    job = work_off(order(version, 1.0, POISON, 3.0, NOT_A_NUMBER, contract=skip))
 
     assert (job.status, job.rows_done, job.rows_bad) == ("done", 2, 2)
     assert answers(job) == {1: 2.0, 3: 6.0}
@@ -145,9 +132,15 @@ def test_retry_does_only_what_failed(engine, monkeypatch):
     assert answers(job) == {1: 2.0, 2: 4.0}
 
 
-def test_cancelled_while_a_chunk_runs_its_results_are_refused(engine):
+@pytest.fixture
+def hanging(engine):
+    """A model that hangs until it is released, and a job for it."""
     fake = FakeModel(honours_soft_limit=False)
-    job = order(engine.a_live_version(fake=fake), HANG)
+    return fake, order(engine.a_live_version(fake=fake), HANG)
+
+
+def test_cancelled_while_a_chunk_runs_its_results_are_refused(hanging):
+    fake, job = hanging
     with a_runner() as runner:
         taken(job)
         services.cancel(job=job, reason="not needed", by=an_actor())
@@ -159,25 +152,8 @@ def test_cancelled_while_a_chunk_runs_its_results_are_refused(engine):
     assert results(job) == []
 
 
-def test_jobs_take_turns(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 1)
-    version = engine.a_live_version()
-    order(version, 1.0, 2.0, 3.0)
-    order(version, 4.0, 5.0, 6.0)
-    ran = []
-    answer = answering.answer
-    monkeypatch.setattr(answering, "answer", lambda held: ran.append(held.claim.chunk_id) or answer(held))
-    with a_runner():
-        wait_until(lambda: len(ran) == 6, within_s=20, what="all chunks")
-
-    places = Chunk.objects.in_bulk(ran)
-    assert [places[pk].index for pk in ran] == [0, 0, 1, 1, 2, 2]
-    assert len({places[pk].job_id for pk in ran[:2]}) == 2
-
-
-def test_stopping_runner_finishes_what_it_holds(engine):
-    fake = FakeModel(honours_soft_limit=False)
-    job = order(engine.a_live_version(fake=fake), HANG)
+def test_stopping_runner_finishes_what_it_holds(hanging):
+    fake, job = hanging
     with a_runner() as runner:
         taken(job)
         fake.released.set()
@@ -186,9 +162,8 @@ def test_stopping_runner_finishes_what_it_holds(engine):
     assert ended(job, within_s=0.1).status == "done"
 
 
-def test_stopping_runner_hands_back_what_does_not_end(engine):
-    fake = FakeModel(honours_soft_limit=False)
-    job = order(engine.a_live_version(fake=fake), HANG)
+def test_stopping_runner_hands_back_what_does_not_end(hanging):
+    fake, job = hanging
     with a_runner() as runner:
         taken(job)
         assert not runner.stop(timeout_s=2.2)
@@ -201,9 +176,9 @@ def test_stopping_runner_hands_back_what_does_not_end(engine):
 
 
 def test_small_results_need_no_file_and_large_ones_have_the_attempt_in_their_name(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 5_000)
+    monkeypatch.setattr(files, "INLINE_BYTES", files.INLINE_BYTES // 256)
     version = engine.a_live_version()
-    small, large = order(version, 1.0), order(version, *map(float, range(10_000, 15_000)))
+    small, large = order(version, 1.0), order(version, *map(float, range(50)))
 
     work_off(small)
     work_off(large)
@@ -211,7 +186,7 @@ def test_small_results_need_no_file_and_large_ones_have_the_attempt_in_their_nam
     assert (small.status, large.status, large.failure) == ("done", "done", "")
     assert not folder_of(small).exists()
     assert next(file.name for file in sorted(folder_of(large).iterdir())).startswith("000000-1.")
-    assert answers(large)[5_000] == 2 * 14_999.0
+    assert answers(large)[50] == 2 * 49.0
 
 
 def taken(job):

@@ -67,6 +67,7 @@ def a_store():
     return Store.objects.get(name="lake")
 
 
+@pytest.fixture
 def undelivered(engine, lake):
     job = work_off(order(engine.a_live_version(), 1.0, output_ref="lake/out.jsonl"))
     Job.objects.filter(pk=job.pk).update(delivered_at=None, ended_at=timezone.now() - timedelta(hours=1))
@@ -74,28 +75,26 @@ def undelivered(engine, lake):
     return job
 
 
-def test_a_store_that_was_taken_away_is_told_and_the_results_stay(engine, lake):
-    job = undelivered(engine, lake)
+def test_a_store_that_was_taken_away_is_told_and_the_results_stay(undelivered):
     remove_store(store=a_store(), by=an_actor())
 
-    assert delivering.deliver(job.pk) is False
+    assert delivering.deliver(undelivered.pk) is False
 
-    job.refresh_from_db()
-    assert job.status == "done"
-    assert "no store" in job.failure
-    assert answers(job) == {1: 2.0}
+    undelivered.refresh_from_db()
+    assert undelivered.status == "done"
+    assert "no store" in undelivered.failure
+    assert answers(undelivered) == {1: 2.0}
     assert delivering.sweep() == 0
 
 
-def test_a_store_that_does_not_answer_is_tried_again(engine, lake):
-    job = undelivered(engine, lake)
+def test_a_store_that_does_not_answer_is_tried_again(undelivered, lake):
     (lake / "out.jsonl").mkdir()  # a folder is in the way
 
-    assert delivering.deliver(job.pk) is False
+    assert delivering.deliver(undelivered.pk) is False
     (lake / "out.jsonl").rmdir()
     assert delivering.sweep() == 1
-    delivering.deliver(job.pk)
+    delivering.deliver(undelivered.pk)
 
     assert (lake / "out.jsonl").is_file()
-    assert Job.objects.get(pk=job.pk).delivered_at is not None
+    assert Job.objects.get(pk=undelivered.pk).delivered_at is not None
     assert delivering.sweep() == 0

@@ -4,7 +4,8 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -37,18 +38,15 @@ def page(client, db):
     return read
 
 
-def measured(
-    model, number, *, ago, ok=0, errors=0, refused=0, bucket=40, process="one", letter=None, split=1
-):
+def measured(model, number, *, ago, ok=0, bucket=40, process="one", letter=None, split=1, **failed):
     """Count for a version that many minutes ago."""
     version = model.versions.get(number=number)
-    known = {
-        arm.version_id: arm.letter for one in model.splits.filter(number=split) for arm in one.arms.all()
-    }
+    if letter is None:
+        letter = version.arms.get(split__model=model, split__number=split).letter
     ArmMinute.objects.create(
-        minute=END - timedelta(minutes=ago), process=process, model_id=model.pk, split=split,
-        arm=known[version.pk] if letter is None else letter, version_id=version.pk, ok=ok, errors=errors,
-        refused=refused, seconds=0.0, buckets={str(bucket): ok} if ok else {},
+        minute=END - timedelta(minutes=ago), process=process, model_id=model.pk, split=split, arm=letter,
+        version_id=version.pk, ok=ok, seconds=0.0, buckets={str(bucket): ok} if ok else {},
+        **{"errors": 0, "refused": 0, **failed},
     )  # fmt: skip
 
 
@@ -130,6 +128,7 @@ def test_periods_are_switched_by_a_link(page, period, expected):
     assert "?figures=day#rh-measured" in text
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("period", ["hour", "day", "week"])
 def test_a_page_says_the_same_before_and_after_merging(page, monkeypatch, period):
     model = a_live_model(50, 50)
@@ -170,8 +169,8 @@ def test_the_page_says_what_a_killed_process_took_with_it(page):
     model = a_live_model(100)
     said = "The web process 42 on steamer ended without signing off."
     for kind in ("web", "worker"):
+        data = {"kind": kind, "last_seen": (END - timedelta(seconds=20)).isoformat()}
         with transaction.atomic():
-            data = {"kind": kind, "last_seen": (END - timedelta(seconds=20)).isoformat()}
             emit(
                 "worker_lost",
                 subject=Subject("engine", kind, kind),
@@ -204,7 +203,7 @@ def test_a_measurement_outlives_its_version_on_the_page(page):
 
 
 def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
-    busy, failing, idle = (a_live_model(100, slug=slug) for slug in ("busy", "failing", "idle"))
+    busy, failing, _idle = (a_live_model(100, slug=slug) for slug in ("busy", "failing", "idle"))
     for ago in range(1, 61):
         measured(busy, 1, ago=ago, ok=600)
     measured(failing, 1, ago=2, ok=90, errors=10)
@@ -216,17 +215,24 @@ def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
     assert "between 1 ms and 1 ms, last 1 ms" in rows["busy"][4]
     assert rows["failing"][2:4] == ["0.33", "10.0 %"]
     assert rows["idle"][2:5] == ["0", "–", "nobody asked"]
-    assert idle.slug == "idle"
 
 
-def test_home_asks_the_same_however_much_was_measured(client, page, django_assert_max_num_queries):
-    for _ in range(10):
+def test_home_asks_the_same_however_much_was_measured(client, page, django_assert_num_queries):
+    def add_model():
         model = a_live_model(50, 50)
-        for ago in (1, 2, 3):
+        for ago in (1, 2):
             measured(model, 1, ago=ago, ok=5)
             measured(model, 2, ago=ago, ok=5)
 
-    with django_assert_max_num_queries(20):
+    add_model()
+    client.get(reverse("admin:index"))
+    with CaptureQueriesContext(connection) as asked:
+        client.get(reverse("admin:index"))
+    for _ in range(3):
+        add_model()
+
+    assert len(asked) <= 20
+    with django_assert_num_queries(len(asked)):
         client.get(reverse("admin:index"))
 
 
@@ -245,24 +251,32 @@ def test_a_page_asks_the_same_however_many_arms_there_were(client, page, kind, d
         page(row)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "0 %"), (1, "100 %"), (0.9997, "100 %"), (0.5, "50.0 %"), (0.0042, "0.42 %"), (1e-6, "< 0.01 %")]
-)  # fmt: skip
-def test_a_share_in_words(value, text):
-    assert percent(value) == text
+SHARES = [
+    (0, "0 %"),
+    (1, "100 %"),
+    (0.9997, "100 %"),
+    (0.5, "50.0 %"),
+    (0.0042, "0.42 %"),
+    (1e-6, "< 0.01 %"),
+]
+LATENCIES = [
+    (0.000012, "0.012 ms"),
+    (0.0025, "2.5 ms"),
+    (0.033, "33 ms"),
+    (0.3, "300 ms"),
+    (2.5, "2.5 s"),
+    (300, "300 s"),
+]
+RATES = [(0, "0"), (0.026, "0.026"), (9.17, "9.2"), (12.34, "12.3"), (50, "50"), (12345, "12,345")]
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.000012, "0.012 ms"), (0.0025, "2.5 ms"), (0.033, "33 ms"), (0.3, "300 ms"), (2.5, "2.5 s"),
-     (300, "300 s")]
-)  # fmt: skip
-def test_a_latency_in_words(value, text):
-    assert latency(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (0.026, "0.026"), (9.17, "9.2"), (12.34, "12.3"), (50, "50"), (12345, "12,345")],
+    ("words", "value", "text"),
+    [
+        *((percent, value, text) for value, text in SHARES),
+        *((latency, value, text) for value, text in LATENCIES),
+        *((per_second, value, text) for value, text in RATES),
+    ],
 )
-def test_a_rate_in_words(value, text):
-    assert per_second(value) == text
+def test_a_number_in_words(words, value, text):
+    assert words(value) == text

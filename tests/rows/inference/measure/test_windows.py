@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,6 +36,7 @@ def test_running_minute_stays_open(clock):
     assert counted.take() == []
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_processes_and_minutes_add_up_without_loss(clock):
     processes = [Windows() for _ in range(3)]
@@ -55,6 +57,7 @@ def test_processes_and_minutes_add_up_without_loss(clock):
     assert arm.latency_s(0.99) == pytest.approx(0.099, rel=0.3)
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_what_cannot_be_written_is_kept(clock, monkeypatch):
     counted = Windows()
@@ -71,6 +74,7 @@ def test_what_cannot_be_written_is_kept(clock, monkeypatch):
     assert ArmMinute.objects.get().ok == 1
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_inserts_are_at_most_200_rows(clock, monkeypatch):
     counted = Windows()
@@ -90,20 +94,18 @@ def test_inserts_are_at_most_200_rows(clock, monkeypatch):
 def test_no_count_is_lost_between_threads(clock):
     counted, together = Windows(), threading.Barrier(8)
 
-    def count():
+    def count(_):
         together.wait()
         for _ in range(2_000):
             counted.count(KEY, seconds=0.001)
 
-    threads = [threading.Thread(target=count) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(8)))
 
     assert sum(window.ok for _, window in counted.take(all_of_it=True)) == 16_000
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_a_window_that_can_be_no_row_is_dropped_alone(clock):
     counted = Windows()

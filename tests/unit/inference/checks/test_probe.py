@@ -7,9 +7,9 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from ast import literal_eval
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -101,32 +101,31 @@ def test_an_endless_run_is_ended_at_the_time_limit(tmp_path):
 
 
 class TestMemory:
-    def test_a_bomb_is_refused_at_the_cap_which_the_message_names(self, tmp_path):
-        result = probe(onnx_models.bomb(tmp_path / "m.onnx", 400), OPTIONS, memory_limit_bytes=256 * MIB)
+    @pytest.fixture
+    def bomb(self, tmp_path):
+        return onnx_models.bomb(tmp_path / "m.onnx", 400)
+
+    def test_a_bomb_is_refused_at_the_cap_which_the_message_names(self, bomb):
+        result = probe(bomb, OPTIONS, memory_limit_bytes=256 * MIB)
 
         assert result.code == "memory" and "256 MiB" in result.message
 
-    def test_without_the_cap_it_would_go_off(self, tmp_path):
+    def test_without_the_cap_it_would_go_off(self, bomb):
         """Negative control: the same file under a higher cap takes what it asks for."""
-        result = probe(onnx_models.bomb(tmp_path / "m.onnx", 400), OPTIONS, memory_limit_bytes=2048 * MIB)
+        result = probe(bomb, OPTIONS, memory_limit_bytes=2048 * MIB)
 
         assert result.code == "passed" and result.peak_rss_bytes > 400 * MIB
 
-    def test_with_cuda_the_parent_watches_instead(self, any_file):
+    @pytest.mark.parametrize("looks", [True, False], ids=["as it is", "with closed eyes"])
+    def test_with_cuda_the_parent_watches_instead(self, any_file, monkeypatch, looks):
+        """The negative control: it is the parent's reading that ends the child."""
+        if not looks:
+            monkeypatch.setattr(probing, "resident_of", lambda pid: 0)
         cuda = SessionOptions(providers=("CUDAExecutionProvider",))
 
         result = probe(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")
 
-        assert result.code == "memory" and "64 MiB" in result.message
-
-    def test_and_sees_nothing_with_closed_eyes(self, any_file, monkeypatch):
-        """Negative control: it is the parent's reading that ended the child above."""
-        monkeypatch.setattr(probing, "resident_of", lambda pid: 0)
-        cuda = SessionOptions(providers=("CUDAExecutionProvider",))
-
-        result = probe(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")
-
-        assert result.code == "passed"
+        assert (result.code, "64 MiB" in result.message) == (("memory", True) if looks else ("passed", False))
 
 
 def test_the_child_has_no_secrets_no_django_and_may_not_write(any_file, monkeypatch):
@@ -135,16 +134,9 @@ def test_the_child_has_no_secrets_no_django_and_may_not_write(any_file, monkeypa
     result = probe_with("Writing", any_file)
 
     assert literal_eval(result.message) == {
-        "fsize": 0,
-        "core": 0,
-        "files": 64,
-        "secret": None,
-        "own_group": True,
-        "stdin": "",
-        "django": False,
-        "folder_is_empty": True,
-        "written": False,
-    }
+        "fsize": 0, "core": 0, "files": 64, "secret": None, "own_group": True, "stdin": "", "django": False,
+        "folder_is_empty": True, "written": False,
+    }  # fmt: skip
 
 
 def test_outside_the_child_all_of_that_is_allowed(tmp_path, monkeypatch):
@@ -163,34 +155,31 @@ def test_what_native_code_prints_is_no_report(any_file):
 
 def test_it_works_from_many_threads_at_once(tmp_path):
     paths = [onnx_models.scaled(tmp_path / f"{number}.onnx", number) for number in range(4)]
-    results = {}
 
-    def work(number):
-        results[number] = probe(paths[number], OPTIONS)
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(lambda path: probe(path, OPTIONS), paths))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert [results[number].code for number in range(4)] == ["passed"] * 4
+    assert [result.code for result in results] == ["passed"] * 4
 
 
 PARENT = """
 import sys
 from pathlib import Path
-from inference.checks.probe import probe
+from inference.checks.{} import {}
 from inference.engine.backends import SessionOptions
-probe(Path(sys.argv[1]), SessionOptions(expected_sha256="0" * 64), time_limit_s=600,
-      backend="tests.support.hostile:Waiting")
+{}(Path(sys.argv[1]), SessionOptions(expected_sha256="0" * 64), backend="tests.support.hostile:Waiting"{}
 """
 
 
-def test_the_child_dies_with_its_parent(tmp_path):
+@pytest.mark.parametrize(
+    "start",
+    [PARENT.format("probe", "probe", "probe", ", time_limit_s=600)"), PARENT.format("trial", "Trial", "Trial", ").__enter__()")],
+    ids=["probe", "trial"],
+)  # fmt: skip
+def test_the_child_dies_with_its_parent(tmp_path, start):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(fifo)], cwd=ROOT)
+    parent = subprocess.Popen([sys.executable, "-c", start, str(fifo)], cwd=ROOT)
     with fifo.open() as reader:
         child = int(reader.read())
     ended = os.pidfd_open(child)

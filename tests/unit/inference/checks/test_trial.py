@@ -1,20 +1,16 @@
 """The trial: a child that answers many times, and never takes the worker with it."""
 
 import os
-import select
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 
 from inference.checks import frames
+from inference.checks import trial as trials
 from inference.checks.trial import Trial, TrialFailed
 from inference.engine.backends import SessionOptions
 from inference.engine.fake import HANG, POISON
 from tests.support import onnx_models
-from tests.support.processes import ROOT
 
 OPTIONS = SessionOptions()
 MIB = 1 << 20
@@ -103,15 +99,13 @@ def test_a_run_ends_at_its_soft_limit(any_file):
         assert trial.run(rows(3), soft_limit_s=5)["y"][0, 0] == 6
 
 
-def test_a_run_that_cannot_be_ended_ends_with_its_child(any_file):
+def test_a_run_that_cannot_be_ended_ends_with_its_child(any_file, monkeypatch):
+    monkeypatch.setattr(trials, "_GRACE_S", trials._GRACE_S / 10)
     with hostile("HangingInRun", any_file) as trial:
-        for _ in range(2):
-            started = time.monotonic()
-            with pytest.raises(TrialFailed, match=r"2\.2 s while running") as late:
-                trial.run(rows(1), soft_limit_s=0.2)
+        for soft_limit_s in (0.2, 600):  # later questions fail at once, as that one did
+            with pytest.raises(TrialFailed, match=r"0\.4 s while running") as late:
+                trial.run(rows(1), soft_limit_s=soft_limit_s)
             assert late.value.code == "timed_out"
-
-        assert time.monotonic() - started < 2  # later questions fail at once
 
 
 def test_a_warm_up_that_hangs_has_a_limit_too(any_file):
@@ -168,56 +162,27 @@ def test_who_takes_the_child_over_is_not_believed(any_file):
 
 
 class TestMemory:
-    def test_a_bomb_is_refused_at_the_cap(self, tmp_path):
-        path = onnx_models.bomb(tmp_path / "m.onnx", 400)
+    @pytest.fixture
+    def bomb(self, tmp_path):
+        return onnx_models.bomb(tmp_path / "m.onnx", 400)
 
+    def test_a_bomb_is_refused_at_the_cap(self, bomb):
         with (
-            Trial(path, OPTIONS, memory_limit_bytes=256 * MIB) as trial,
+            Trial(bomb, OPTIONS, memory_limit_bytes=256 * MIB) as trial,
             pytest.raises(TrialFailed, match="256 MiB") as refused,
         ):
             trial.run(rows(1), soft_limit_s=20)
 
         assert refused.value.code == "memory"
 
-    def test_without_the_cap_it_would_go_off(self, tmp_path):
+    def test_without_the_cap_it_would_go_off(self, bomb):
         """Negative control: the same file under a higher cap takes what it asks for."""
-        path = onnx_models.bomb(tmp_path / "m.onnx", 400)
-
-        with Trial(path, OPTIONS, memory_limit_bytes=2048 * MIB) as trial:
+        with Trial(bomb, OPTIONS, memory_limit_bytes=2048 * MIB) as trial:
             assert trial.run(rows(1), soft_limit_s=20)["y"].shape == (1, 4)
 
     def test_with_cuda_the_parent_watches_instead(self, any_file):
         cuda = SessionOptions(providers=("CUDAExecutionProvider",))
+        trial = Trial(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")
 
-        with (
-            pytest.raises(TrialFailed, match="64 MiB"),
-            Trial(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry"),
-        ):
+        with pytest.raises(TrialFailed, match="64 MiB"), trial:
             pass
-
-
-PARENT = """
-import sys
-from pathlib import Path
-from inference.checks.trial import Trial
-from inference.engine.backends import SessionOptions
-with Trial(Path(sys.argv[1]), SessionOptions(), backend="tests.support.hostile:Waiting"):
-    pass
-"""
-
-
-def test_the_child_dies_with_a_worker_that_is_killed(tmp_path):
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(fifo)], cwd=ROOT)
-    with fifo.open() as reader:
-        child = int(reader.read())
-    ended = os.pidfd_open(child)
-
-    try:
-        assert select.select([ended], [], [], 0)[0] == []  # it lives as long as its parent does
-        parent.kill()
-        parent.wait(30)
-        assert select.select([ended], [], [], 30)[0] == [ended]
-    finally:
-        os.close(ended)

@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -53,11 +54,8 @@ def test_no_more_than_the_places_are_taken_and_nothing_is_left():
             at_once -= 1
             done.append(item)
 
-    threads = [threading.Thread(target=turns.do, args=(number, work)) for number in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
+    with ThreadPoolExecutor(50) as threads:
+        list(threads.map(lambda number: turns.do(number, work), range(50)))
 
     assert sorted(done) == list(range(50))
     assert 1 <= most <= 2

@@ -4,6 +4,7 @@ import fcntl
 import os
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -22,21 +23,24 @@ QUEUE = "roundhouse.submit"
 
 class Files:
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.messages = folder, folder / "messages"
+        (folder / "control").mkdir()
 
     def box(self):
         return FolderBox(self.folder, QUEUE, max_bytes=10_000)
 
     def connection(self):
-        messages = str(self.folder / "messages")
-        (self.folder / "control").mkdir(parents=True, exist_ok=True)
-        options = {"data_folder_in": messages, "data_folder_out": messages,
-                   "control_folder": str(self.folder / "control")}  # fmt: skip
-        return Connection("filesystem://", transport_options=options)
+        folders = {
+            "data_folder_in": self.messages,
+            "data_folder_out": self.messages,
+            "control_folder": self.folder / "control",
+        }
+        return Connection(
+            "filesystem://", transport_options={name: str(path) for name, path in folders.items()}
+        )
 
     def put(self, raw):
-        name = f"{uuid.uuid4()}.{QUEUE}.msg"
-        (self.folder / "messages" / name).write_bytes(raw)
+        (self.messages / f"{uuid.uuid4()}.{QUEUE}.msg").write_bytes(raw)
 
     def take_time_back(self, monkeypatch):
         for path in (self.folder / "taken").iterdir():
@@ -62,21 +66,22 @@ class InRedis:
         monkeypatch.setattr(boxes, "GIVE_BACK_S", 0)
 
 
-@pytest.fixture(scope="module")
-def private_redis():
-    if not PrivateRedis.is_installed():
-        pytest.skip("no redis-server")
-    server = PrivateRedis().start()
-    yield server.url
-    server.stop()
+@pytest.fixture
+def private_redis(redis_server):
+    return redis_server.url
+
+
+@pytest.fixture
+def files(tmp_path):
+    found = Files(tmp_path)
+    found.box()
+    return found
 
 
 @pytest.fixture(params=["files", "redis"])
-def place(request, tmp_path):
+def place(request):
     if request.param == "files":
-        found = Files(tmp_path)
-        found.box()
-        return found
+        return request.getfixturevalue("files")
     return InRedis(request.getfixturevalue("private_redis"))
 
 
@@ -106,11 +111,11 @@ def test_the_oldest_is_first(place):
             threading.Event().wait(0.002)
     box = place.box()
 
-    read_in_order = [box.take(1) for _ in range(3)]
+    read_in_order = [box.take(1).raw for _ in range(3)]
 
-    assert [
-        next(text for text in (b"MA==", b"MQ==", b"Mg==") if text in taken.raw) for taken in read_in_order
-    ] == [b"MA==", b"MQ==", b"Mg=="]
+    assert [text in raw for text, raw in zip([b"MA==", b"MQ==", b"Mg=="], read_in_order, strict=True)] == [
+        True
+    ] * 3
 
 
 def test_what_a_killed_reader_had_comes_back_and_nothing_sooner(place, monkeypatch):
@@ -141,17 +146,14 @@ def test_two_readers_never_get_the_same(place):
         place.put(b"%d" % number)
     found = []
 
-    def take_all():
+    def take_all(_):
         box = place.box()
         while (taken := box.take(0.2)) is not None:
             found.append(taken.raw)
             box.done(taken)
 
-    threads = [threading.Thread(target=take_all) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(take_all, range(4)))
 
     assert sorted(found) == sorted(b"%d" % number for number in range(50))
 
@@ -178,15 +180,9 @@ class TestRedis:
 
 
 class TestFiles:
-    @pytest.fixture
-    def place(self, tmp_path):
-        place = Files(tmp_path)
-        place.box()
-        return place
-
-    def test_a_file_that_is_being_written_is_left(self, place):
-        path = place.folder / "messages" / f"1.{QUEUE}.msg"
-        box = place.box()
+    def test_a_file_that_is_being_written_is_left(self, files):
+        path = files.messages / f"1.{QUEUE}.msg"
+        box = files.box()
         with path.open("wb") as file:
             assert box.take(0.1) is None  # nothing in it yet
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -195,19 +191,19 @@ class TestFiles:
             assert box.take(0.1) is None
         assert box.take(1).raw == b"half"
 
-    def test_of_a_huge_file_no_more_is_read_than_tells_that_it_is_huge(self, place):
-        place.put(b"x" * 1_000_000)
-        assert len(place.box().take(1).raw) == 10_001
+    def test_of_a_huge_file_no_more_is_read_than_tells_that_it_is_huge(self, files):
+        files.put(b"x" * 1_000_000)
+        assert len(files.box().take(1).raw) == 10_001
 
-    def test_links_pipes_folders_and_others_queues_are_left(self, place):
-        messages = place.folder / "messages"
+    def test_links_pipes_folders_and_others_queues_are_left(self, files):
+        messages = files.messages
         (messages / f"1.{QUEUE}.msg").symlink_to("/etc/hostname")
         os.mkfifo(messages / f"2.{QUEUE}.msg")
         (messages / f"3.{QUEUE}.msg").mkdir()
         (messages / "4.shop.msg").write_bytes(b"x")
         (messages / f"5.other.{QUEUE}.msg").write_bytes(b"x")
 
-        assert place.box().take(0.1) is None
+        assert files.box().take(0.1) is None
         assert len(list(messages.iterdir())) == 5
 
 

@@ -1,7 +1,5 @@
 """Ends of jobs are told from their rows: at least once, and not for ever."""
 
-import json
-
 import pytest
 from django.db.models.functions import Now
 from kombu import Connection
@@ -14,7 +12,7 @@ from registry.record.leases import from_now
 from tests.support.factories import a_live_model, an_actor
 from tests.support.sending import ROWS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 ON_DONE = {"task": "shop.scored", "queue": "shop"}
 
 
@@ -130,9 +128,3 @@ def test_after_a_week_nobody_is_called_any_more(job, by, tmp_path):
     services.cancel(job=job, by=by)
     Job.objects.update(ended_at=from_now(-8 * 86_400))
     assert telling.sweep() == 0
-
-
-def test_told_ends_are_plain_json(job, by):
-    services.cancel(job=job, by=by)
-    job = Job.objects.select_related("model", "version").get()
-    assert json.loads(json.dumps(telling.told_of_job(job)))["job"] == str(job.pk)

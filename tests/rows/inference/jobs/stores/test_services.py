@@ -90,6 +90,7 @@ def test_names_are_plain(folder, name):
         a_store(folder, name=name)
 
 
+@pytest.mark.both
 def test_a_name_is_there_once(folder):
     a_store(folder)
 
@@ -97,6 +98,7 @@ def test_a_name_is_there_once(folder):
         a_store(folder)
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("row", [{"root": ""}, {"may_read": False, "may_write": False}], ids=str)
 def test_the_database_keeps_it_so(folder, row):
     store = a_store(folder)

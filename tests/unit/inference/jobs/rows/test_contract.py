@@ -76,38 +76,33 @@ def test_errors_are_allowed_up_to_the_limit_where_rows_are_skipped():
 FILE = FileColumns(("key", "a", "b", "c", "note"), ("a", "b", "c"))
 
 
-@pytest.mark.parametrize(
-    ("contract", "signature", "have", "columns"),
-    [
-        (Contract(), WIDE, FILE, ("a", "b", "c")),
-        (Contract(id="key"), WIDE, FILE, ("a", "b", "c")),
-        (Contract(id="key", passthrough=("a",)), signature_of("FP32", None, None), FILE, ("b", "c")),
-        (Contract(columns={"x": ("c", "a")}), signature_of("FP32", None, 2), FILE, ("c", "a")),
-        (Contract(columns={"x": "b"}), ONE, FILE, ("b",)),
-        (Contract(), ONE, FileColumns(("x", "y"), ("x", "y")), ("x",)),
-        (Contract(), ONE, FileColumns(("y",), ()), ("y",)),
-        (Contract(id="key", passthrough=("note",)), WIDE, FileColumns(FILE.names, ()), ("a", "b", "c")),
-        (Contract(), WIDE, FileColumns(("features",), (), lists=frozenset({"features"})), ("features",)),
-        (
-            Contract(),
-            ONE,
-            FileColumns(("features", "more"), ("more",), open_ended=True, lists=frozenset({"features"})),
-            ("features",),
-        ),
-    ],
-    ids=[
-        "numbers",
-        "without id",
-        "without passthrough",
-        "in order",
-        "one",
-        "by name",
-        "the only",
-        "by width",
-        "list",
-        "rest",
-    ],
-)
+LISTS = frozenset({"features"})
+REST = FileColumns(("features", "more"), ("more",), open_ended=True, lists=LISTS)
+FOUND = {
+    "numbers": (Contract(), WIDE, FILE, ("a", "b", "c")),
+    "without id": (Contract(id="key"), WIDE, FILE, ("a", "b", "c")),
+    "without passthrough": (
+        Contract(id="key", passthrough=("a",)),
+        signature_of("FP32", None, None),
+        FILE,
+        ("b", "c"),
+    ),
+    "in order": (Contract(columns={"x": ("c", "a")}), signature_of("FP32", None, 2), FILE, ("c", "a")),
+    "one": (Contract(columns={"x": "b"}), ONE, FILE, ("b",)),
+    "by name": (Contract(), ONE, FileColumns(("x", "y"), ("x", "y")), ("x",)),
+    "the only": (Contract(), ONE, FileColumns(("y",), ()), ("y",)),
+    "by width": (
+        Contract(id="key", passthrough=("note",)),
+        WIDE,
+        FileColumns(FILE.names, ()),
+        ("a", "b", "c"),
+    ),
+    "list": (Contract(), WIDE, FileColumns(("features",), (), lists=LISTS), ("features",)),
+    "rest": (Contract(), ONE, REST, ("features",)),
+}
+
+
+@pytest.mark.parametrize(("contract", "signature", "have", "columns"), FOUND.values(), ids=FOUND)
 def test_columns_are_found(contract, signature, have, columns):
     assert lay_out(contract, signature, have).inputs[0].columns == columns
 

@@ -48,20 +48,21 @@ def raw_npz(header, data=b"", name="x.npy"):
     return out.getvalue()
 
 
+def header(descr, shape):
+    return f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}"
+
+
+def sizes(*pairs):
+    return [{"rows_per_chunk": chunk, "batch_rows": batch} for chunk, batch in pairs]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (100, 100)], ids=str)
+@pytest.mark.parametrize("sizes", sizes((1, 1), (3, 2), (100, 100)), ids=str)
 def test_npz_rows_lie_on_the_first_axis_however_it_was_saved(order, sizes):
     cube = np.arange(10 * 2 * 3, dtype=np.float32).reshape(10, 2, 3)
     data = npz(x=np.asarray(cube, order=order), key=np.arange(10))
 
-    batches = read_all(
-        data,
-        FileFormat.NPZ,
-        Contract(id="key"),
-        signature_of("FP32", None, 2, 3),
-        rows_per_chunk=sizes[0],
-        batch_rows=sizes[1],
-    )
+    batches = read_all(data, FileFormat.NPZ, Contract(id="key"), signature_of("FP32", None, 2, 3), **sizes)
 
     assert values_of(batches) == cube.tolist()
     assert [value for batch in batches for value in batch.ids] == list(range(10))
@@ -92,16 +93,13 @@ def test_npz_columns_of_numbers_fill_a_vector():
     [
         (b"no zip", "not an NPZ"),
         (npz(x=np.array([1, "a"], object)), "no Python objects"),
-        (
-            raw_npz("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", pickle.dumps([1])),
-            "no Python objects",
-        ),
-        (raw_npz("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}"), "another size"),
-        (raw_npz("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}"), "size|header"),
-        (raw_npz("{'descr': '<U0', 'fortran_order': False, 'shape': (5,)}"), "type"),
+        (raw_npz(header("|O", "(1,)"), pickle.dumps([1])), "no Python objects"),
+        (raw_npz(header("<f8", "(1000000000000,)")), "another size"),
+        (raw_npz(header("<f8", "(-1,)")), "size|header"),
+        (raw_npz(header("<U0", "(5,)")), "type"),
         (raw_npz("(" * 5_000), "header"),
-        (raw_npz("{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1," * 9_000 + ")}"), "header"),
-        (raw_npz("{'descr': '<M8[s]', 'fortran_order': False, 'shape': (0,)}"), "type"),
+        (raw_npz(header("<f8", "(" + "1," * 9_000 + ")")), "header"),
+        (raw_npz(header("<M8[s]", "(0,)")), "type"),
         (npz(x=np.float32(1)), "single value"),
         (npz(x=np.zeros(3), y=np.zeros(4)), "unlike numbers"),
         (raw_npz("", name="x.txt"), "something else"),
@@ -113,16 +111,12 @@ def test_npz_that_lies_is_refused(data, words):
 
 
 def test_npz_texts_that_are_no_characters_are_replaced():
-    data = raw_npz(
-        "{'descr': '<U2', 'fortran_order': False, 'shape': (3,)}",
-        struct.pack("<6I", 97, 0, 0x110000, 98, 0xD800, 0),
-    )
+    characters = struct.pack("<6I", 97, 0, 0x110000, 98, 0xD800, 0)
+    data = raw_npz(header("<U2", "(3,)"), characters)
 
-    assert values_of(read_all(data, FileFormat.NPZ, signature=signature_of("BYTES", None))) == [
-        "a",
-        "\ufffdb",
-        "\ufffd",
-    ]
+    found = values_of(read_all(data, FileFormat.NPZ, signature=signature_of("BYTES", None)))
+
+    assert found == ["a", "\ufffdb", "\ufffd"]
 
 
 def test_npz_chunks_are_bounded_by_bytes():
@@ -138,13 +132,11 @@ def test_npz_of_no_rows_has_no_chunks():
 
 
 @pytest.mark.parametrize("group", [1, 3, 4, 100])
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (5, 5), (100, 100)], ids=str)
+@pytest.mark.parametrize("sizes", sizes((1, 1), (3, 2), (5, 5), (100, 100)), ids=str)
 def test_parquet_rows_come_in_order_whatever_the_groups(group, sizes):
-    data = parquet(
-        {"a": range(10), "b": range(10), "c": [value / 4 for value in range(10)]}, row_group_size=group
-    )
+    columns = {"a": range(10), "b": range(10), "c": [value / 4 for value in range(10)]}
 
-    batches = read_all(data, FileFormat.PARQUET, signature=WIDE, rows_per_chunk=sizes[0], batch_rows=sizes[1])
+    batches = read_all(parquet(columns, row_group_size=group), FileFormat.PARQUET, signature=WIDE, **sizes)
 
     assert values_of(batches, "features") == [[value, value, value / 4] for value in range(10)]
     assert rows_of(batches) == list(range(1, 11))
@@ -152,14 +144,12 @@ def test_parquet_rows_come_in_order_whatever_the_groups(group, sizes):
 
 def test_parquet_lists_of_one_length_and_of_many():
     same = parquet({"features": [[1.0, 2, 3], [4, 5, 6]]})
-    fixed = parquet({"features": pa.FixedSizeListArray.from_arrays(pa.array(range(6)), 3)})
+    fixed = parquet({"features": pa.FixedSizeListArray.from_arrays(pa.array(range(1, 7)), 3)})
     many = parquet({"ids": [[1, 2], [3], [4, 5]], "text": ["a", "b", None]})
 
-    assert values_of(read_all(same, FileFormat.PARQUET, signature=WIDE), "features") == [[1, 2, 3], [4, 5, 6]]
-    assert values_of(read_all(fixed, FileFormat.PARQUET, signature=WIDE), "features") == [
-        [0, 1, 2],
-        [3, 4, 5],
-    ]
+    for data in (same, fixed):
+        batches = read_all(data, FileFormat.PARQUET, signature=WIDE)
+        assert values_of(batches, "features") == [[1, 2, 3], [4, 5, 6]]
     batches = read_all(many, FileFormat.PARQUET, signature=TWO)
     assert values_of(batches, "ids") == [[1, 2], [3]]
     assert [row for row, _ in bad_of(batches)] == [3]
@@ -178,13 +168,8 @@ def test_parquet_nulls_are_bad_rows_or_nan_and_whole_numbers_stay_exact():
 
 
 def test_parquet_columns_of_texts_and_categories():
-    data = parquet(
-        {
-            "x": [1.0, 2.0],
-            "key": pa.array(["a", "b"]).dictionary_encode(),
-            "when": pa.array([1, 2], pa.date32()),
-        }
-    )
+    keys, days = pa.array(["a", "b"]).dictionary_encode(), pa.array([1, 2], pa.date32())
+    data = parquet({"x": [1.0, 2.0], "key": keys, "when": days})
 
     (batch,) = read_all(data, FileFormat.PARQUET, Contract(id="key", passthrough=("when",)))
 

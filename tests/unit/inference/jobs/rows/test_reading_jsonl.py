@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,26 +44,21 @@ def test_every_value_arrives_as_python_s_reader_has_it(values, size, batch):
 
     batches = read(data, Contract(passthrough=("keep",)), rows_per_chunk=size, batch_rows=batch)
 
-    assert [value for one in batches for value in one.passthrough["keep"]] == [
-        json.loads(json.dumps(value)) for value in values
-    ]
+    found = [value for one in batches for value in one.passthrough["keep"]]
+    assert found == json.loads(json.dumps(values))
     assert rows_of(batches) == list(range(1, len(values) + 1))
 
 
-@given(
-    rows=st.lists(
-        st.sampled_from(['{"x":1}', '{"x":"a"}', "[1]", "{", '{"y":1}', '{"x":null}', "1", "\x00"]),
-        max_size=12,
-    )
-)
+LINE = st.sampled_from(['{"x":1}', '{"x":"a"}', "[1]", "{", '{"y":1}', '{"x":null}', "1", "\x00"])
+
+
+@given(rows=st.lists(LINE, max_size=12))
 def test_bad_lines_are_exactly_the_others(rows):
     batches = read(lines(*rows), Contract(columns={"x": "x"}))
 
     good = [number for number, row in enumerate(rows, 1) if row == '{"x":1}']
     assert rows_of(batches) == good
-    assert [row for row, _ in bad_of(batches)] == [
-        number for number in range(1, len(rows) + 1) if number not in good
-    ]
+    assert [row for row, _ in bad_of(batches)] == sorted({*range(1, len(rows) + 1)} - {*good})
 
 
 def test_nested_lists_become_tensors_and_features_stand_for_the_only_input():
@@ -99,12 +95,7 @@ def test_reasons_name_what_is_wrong():
 
 
 def test_rows_of_unlike_lengths_come_in_batches_of_their_own_in_order():
-    rows = [
-        {"ids": [1, 2], "text": "a"},
-        {"ids": [3, 4], "text": "b"},
-        {"ids": [5], "text": "c"},
-        {"ids": [6, 7], "text": "d"},
-    ]
+    rows = [{"ids": ids, "text": "a"} for ids in ([1, 2], [3, 4], [5], [6, 7])]
 
     batches = read(lines(*rows), signature=TWO, rows_per_chunk=10, batch_rows=10)
 
@@ -135,16 +126,19 @@ def test_null_is_nan_only_where_the_contract_says_so():
     assert rows_of(read(data, signature=WIDE)) == []
 
 
-def test_models_without_a_row_axis_take_whole_tensors_one_at_a_time():
-    data = lines({"x": [1, 2]}, {"x": [3, 4]})
+@pytest.mark.parametrize(
+    ("signature", "tensors"),
+    [
+        (signature_of("FP32", 1, 2), [[[1, 2]], [[3, 4]]]),
+        (signature_of("FP32", 2), [[1, 2], [3, 4]]),
+        (signature_of("FP32", any_rank=True), [[[1, 2]], [[3, 4]]]),
+    ],
+    ids=["one row", "no rows", "of any rank"],
+)
+def test_models_without_a_row_axis_take_whole_tensors_one_at_a_time(signature, tensors):
+    batches = read(lines({"x": [1, 2]}, {"x": [3, 4]}), signature=signature)
 
-    one = read(data, signature=signature_of("FP32", 1, 2))
-    whole = read(data, signature=signature_of("FP32", 2))
-    unknown = read(data, signature=signature_of("FP32", any_rank=True))
-
-    assert [batch.tensors["x"].tolist() for batch in one] == [[[1, 2]], [[3, 4]]]
-    assert [batch.tensors["x"].tolist() for batch in whole] == [[1, 2], [3, 4]]
-    assert [batch.tensors["x"].tolist() for batch in unknown] == [[[1, 2]], [[3, 4]]]
+    assert [batch.tensors["x"].tolist() for batch in batches] == tensors
 
 
 def test_objects_of_a_request_are_read_like_lines():

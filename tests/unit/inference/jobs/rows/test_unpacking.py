@@ -36,16 +36,14 @@ def test_gzip_is_unpacked_members_and_all(unpack):
     assert unpack(gzip.compress(b"x\n") + gzip.compress(b"1\n"), PACKED).read_bytes() == b"x\n1\n"
 
 
-@pytest.mark.parametrize("plain", [b"0" * 9_999, os.urandom(9_999)], ids=["too well", "too much"])
-def test_bombs_are_refused_before_they_are_unpacked(unpack, tmp_path, plain):
-    data = gzip.compress(plain * 1_000 if plain[:2] == b"00" else plain * 2)
-
+@pytest.mark.parametrize(
+    ("plain", "limits"),
+    [(b"0" * 9_999_000, Limits(bytes=2**30, ratio=20, ratio_floor=1_000)), (os.urandom(19_998), Limits(bytes=10_000))],
+    ids=["too well", "too much"],
+)  # fmt: skip
+def test_bombs_are_refused_before_they_are_unpacked(unpack, tmp_path, plain, limits):
     with pytest.raises(FileTooLarge):
-        unpack(
-            data,
-            PACKED,
-            Limits(bytes=2**30, ratio=20, ratio_floor=1_000) if plain[:2] == b"00" else Limits(bytes=10_000),
-        )
+        unpack(gzip.compress(plain), PACKED, limits)
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
@@ -55,21 +53,16 @@ def test_small_files_may_pack_well(unpack):
 
 @pytest.mark.parametrize(
     "data",
-    [
-        b"plain",
-        b"",
-        gzip.compress(os.urandom(500))[:-9],
-        gzip.compress(b"x") + b"junk",
-        gzip.compress(b"x" * 900)[:20],
-    ],
-    ids=["plain", "empty", "cut", "junk", "short"],
-)
+    [b"plain", gzip.compress(os.urandom(500))[:-9], gzip.compress(b"x") + b"junk", gzip.compress(b"x" * 900)[:20]],
+    ids=["plain", "cut", "junk", "short"],
+)  # fmt: skip
 def test_what_is_no_gzip_is_told(unpack, data):
-    if not data:
-        assert unpack(data, PACKED).read_bytes() == b""  # Python takes it for no members
-        return
     with pytest.raises(BadFile, match="gzip"):
         unpack(data, PACKED)
+
+
+def test_an_empty_file_is_taken_for_no_members(unpack):
+    assert unpack(b"", PACKED).read_bytes() == b""
 
 
 def packed_npz(**arrays):
