@@ -12,14 +12,13 @@ from inference.measure.selectors import arms_between
 from inference.serving import request_id, runtime
 from inference.serving.plans import session_options
 from registry.access.keys import ring
-from registry.access.models import ApiKey
-from registry.access.services import revoke_key
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import edit_model
 from registry.traffic.services import stop_model
 from tests.support.factories import a_key, an_actor
 from tests.support.importing import import_live
 from tests.support.processes import ROOT
+from tests.support.wire import in_binary, received
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/models/ripeness/predict"
@@ -75,16 +74,11 @@ def test_second_call_makes_no_query(client, key, live, django_assert_num_queries
 
 REFUSED = {
     "not-json": (b"{", 400, "bad_body"),
-    "not-an-object": (b"[1]", 422, "not_a_prediction"),
     "no-form": ({"rows": [1]}, 422, "not_a_prediction"),
-    "two-forms": ({"features": [1], **SAMPLE}, 422, "not_a_prediction"),
-    "misspelt": ({**SAMPLE, "verison": 1}, 422, "unknown_field"),
-    "version": ({**SAMPLE, "version": 1}, 422, "unknown_field"),
     "outputs": ({**SAMPLE, "outputs": ["probabilities"]}, 422, "unknown_field"),
     "missing": ({"inputs": {}}, 422, "missing_tensor"),
     "unknown": ({"inputs": {**SAMPLE["inputs"], "weight2": [[1]]}}, 422, "unknown_tensor"),
     "rank": ({"inputs": {"features": [1, 2, 3]}}, 422, "wrong_rank"),
-    "dimension": ({"inputs": {"features": [[1, 2]]}}, 422, "wrong_dimension"),
     "words": ({"inputs": {"features": [["a", "b", "c"]]}}, 422, "wrong_dtype"),
     "deep": (b'{"inputs": {"features": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", 400, "bad_body"),
 }
@@ -149,49 +143,6 @@ def test_the_field_that_holds_the_routing_key_is_read(client, key, live):
     assert (beside.status_code, "put it into `parameters`" in beside.json()["detail"]) == (422, True)
 
 
-def test_too_large_body_is_not_read(client, key, live, settings):
-    settings.PREDICT_JSON_BYTES = 10
-
-    response = _post(client, key, SAMPLE)
-
-    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
-
-
-@pytest.mark.parametrize("length", ["", "-1", "\u00b2", "9" * 5_000], ids=ascii)
-def test_length_that_is_no_number_is_refused(client, key, live, length):
-    response = client.generic(
-        "POST",
-        URL,
-        b"{}",
-        "application/json",
-        headers={"Authorization": f"Bearer {key}"},
-        CONTENT_LENGTH=length,
-    )
-
-    assert (response.status_code, response.json()["code"]) == (411, "length_required")
-
-
-def test_unknown_model(client, key, live):
-    response = _post(client, key, SAMPLE, url="/api/v1/models/nobody/predict")
-
-    assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
-
-
-@pytest.mark.parametrize("given", ["", "rh_abcdefgh_guess", "nonsense", "rh_"], ids=ascii)
-def test_wrong_key_is_refused(client, key, live, given):
-    response = _post(client, given, SAMPLE)
-
-    assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
-    assert response["WWW-Authenticate"] == "Bearer"
-
-
-def test_revoked_key_is_refused(client, key, live):
-    revoke_key(key=ApiKey.objects.get(), reason="test", by=an_actor())
-    ring.clear()
-
-    assert _post(client, key, SAMPLE).status_code == 401
-
-
 def test_process_without_runtime_says_so(client, key):
     response = _post(client, key, SAMPLE)
 
@@ -206,23 +157,11 @@ def test_version_asked_for_is_no_arm(client, key, live, address):
     assert (response.status_code, body["version"], body["arm"]) == (200, 1, "")
 
 
-@pytest.mark.parametrize("address", ["ripeness/versions/2", "ripeness@nobody"], ids=["number", "alias"])
-def test_unknown_version_is_not_found(client, key, live, address):
-    response = _post(client, key, SAMPLE, url=f"/api/v1/models/{address}/predict")
-
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
-
-
 def test_routing_key_is_in_the_request_id_as_a_hash(client, key, live):
-    first, again, other = (
-        request_id.read(
-            orjson.loads(_post(client, key, SAMPLE, **{"X-Routing-Key": name}).content)["request_id"]
-        )
-        for name in ("anna", "anna", "bert")
-    )
+    said = _post(client, key, SAMPLE, **{"X-Routing-Key": "anna"}).json()
 
-    assert first.key_hash == again.key_hash == request_id.hash_of("anna")
-    assert first.key_hash != other.key_hash
+    assert request_id.read(said["request_id"]).key_hash == request_id.hash_of("anna")
+    assert request_id.hash_of("anna") != request_id.hash_of("bert")
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "60001", "soon", "1e3", "٣"], ids=ascii)
@@ -237,15 +176,6 @@ def test_routing_key_that_came_empty_is_refused(client, key, live):
     response = _post(client, key, SAMPLE, **{"X-Routing-Key": ""})
 
     assert (response.status_code, response.json()["code"]) == (422, "bad_routing_key")
-
-
-def test_numbers_that_json_cannot_carry_are_an_error(client, key, live, monkeypatch):
-    monkeypatch.setattr("inference.engine.batcher.is_finite", lambda array: False)
-    monkeypatch.setattr("inference.engine.batcher.suspects", lambda outputs: tuple(outputs))
-
-    response = _post(client, key, SAMPLE)
-
-    assert (response.status_code, response.json()["code"]) == (422, "invalid_output")
 
 
 def test_every_answer_is_counted_for_its_arm(client, key, live):
@@ -317,35 +247,16 @@ def test_original_forms(client, key, live, form):
 
 
 def test_binary_body_is_answered_in_binary(client, key, live):
-    rows = np.array(ROWS, "<f4")
-    tensor = {
-        "name": "features", "datatype": "FP32", "shape": rows.shape,
-        "parameters": {"binary_data_size": rows.nbytes},
-    }  # fmt: skip
-    head = orjson.dumps({"inputs": [tensor]})
+    text, binary = in_binary({"features": ("FP32", np.array(ROWS, "<f4"))})
+    head = orjson.dumps(text)
 
-    response = _post(
-        client, key, head + rows.tobytes(), content_type="application/octet-stream",
-        **{"Inference-Header-Content-Length": str(len(head))},
-    )  # fmt: skip
+    length = {"Inference-Header-Content-Length": str(len(head))}
+    response = _post(client, key, head + binary, content_type="application/octet-stream", **length)
 
-    at = int(response["Inference-Header-Content-Length"])
-    said = orjson.loads(response.content[:at])
+    said, tensors = received(response.headers, response.content)
     assert response["Content-Type"] == "application/octet-stream"
-    assert np.frombuffer(response.content[at:], "<f4").reshape(said["outputs"][0]["shape"]).shape == (
-        len(ROWS),
-        3,
-    )
+    assert tensors["probabilities"].shape == (len(ROWS), 3)
     assert (said["model_name"], said["model_version"], said["parameters"]["arm"]) == ("ripeness", "1", "a")
-
-
-def test_a_field_that_nobody_reads_is_refused_in_a_binary_body(client, key, live):
-    head = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}], "version": 3}
-
-    response = _post(client, key, head, content_type="application/octet-stream")
-
-    assert (response.status_code, response.json()["code"]) == (422, "unknown_field")
-    assert "/versions/NUMBER/predict" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("query", ["", "?dry_run=1"], ids=["run", "dry-run"])
@@ -360,39 +271,12 @@ def test_an_unknown_output_of_a_binary_body_is_named(client, key, live, query):
     assert response.json()["errors"][0]["pointer"] == "#/outputs"
 
 
-@pytest.mark.parametrize(
-    ("content_type", "status"),
-    [
-        ("application/json", 200),
-        ("application/json; charset=utf-8", 200),
-        ("application/x-www-form-urlencoded", 200),
-        ("", 200),
-        ("text/plain", 415),
-        ("multipart/form-data; boundary=x", 415),
-    ],
-    ids=["json", "charset", "curl", "none", "text", "multipart"],
-)
-def test_media_types(client, key, live, content_type, status):
-    assert _post(client, key, SAMPLE, content_type=content_type).status_code == status
-
-
-def test_compressed_body_is_not_read(client, key, live):
-    response = _post(client, key, b"x", **{"Content-Encoding": "gzip"})
-
-    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
-
-
 def test_dry_run_checks_and_runs_nothing(client, key, live):
     response = _post(client, key, SAMPLE, url=f"{URL}?dry_run=1")
 
-    assert response.json() == {
-        "valid": True,
-        "inputs": {"features": {"datatype": "FP32", "shape": [len(ROWS), 3]}},
-        "model": "ripeness",
-        "version": 1,
-        "arm": "a",
-        "split": 1,
-    }
+    inputs = {"features": {"datatype": "FP32", "shape": [len(ROWS), 3]}}
+    who = {"model": "ripeness", "version": 1, "arm": "a", "split": 1}
+    assert response.json() == {"valid": True, "inputs": inputs, **who}
     assert not any(meters.batches for meters in runtime.started().meters().values())
 
 
@@ -419,7 +303,8 @@ def test_errors_point_into_the_body_that_was_sent(client, key, live, body, point
 def test_a_missing_key_is_told_how_to_be_sent(client, live):
     response = client.generic("POST", URL, b"{}", "application/json")
 
-    assert (response.status_code, "Authorization: Bearer" in response.json()["detail"]) == (401, True)
+    assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
+    assert "Authorization: Bearer" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("whose", ["ripeness", "ripeness/versions/1", "ripeness@champion"])
@@ -432,12 +317,6 @@ def test_schema_has_examples_that_are_answered(client, key, live, whose):
     assert said["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [None, 3], "optional": False}]
     for form in said["examples"].keys() - {"binary"}:
         assert _post(client, key, said["examples"][form], url=f"{url}/predict").status_code == 200
-
-
-def test_schema_of_what_is_not_there(client, key, live):
-    response = client.get("/api/v1/models/nobody/schema", headers={"Authorization": f"Bearer {key}"})
-
-    assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
 
 
 def test_stopped_model_is_refused_before_its_body_is_read(client, key, live, monkeypatch):
