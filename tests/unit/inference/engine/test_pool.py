@@ -24,6 +24,7 @@ from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 from inference.engine.leases import LoadOrder
 from inference.engine.pool import SessionPool
 from inference.engine.probed import ProbeFact
+from tests.support.together import in_threads
 
 MIB = 1 << 20
 OPTIONS = SessionOptions()
@@ -84,30 +85,15 @@ class House:
     def serve(self, name, **more):
         self.pool.load(name, order_for(name, **more), timeout_s=LONG_S)
 
+    def swap(self, name):
+        """Load it with other options."""
+        self.serve(name, options=SessionOptions(intra_op_threads=2))
+
     def names(self):
         return {line.key for line in self.pool.held()}
 
     def loads(self, name):
         return sum(path.name == name for path in self.backend.loads)
-
-
-def in_threads(count, work):
-    """Run `work(number)` in threads that start together; give what they raised."""
-    errors, gate = [], threading.Barrier(count)
-
-    def run(number):
-        try:
-            gate.wait(LONG_S)
-            work(number)
-        except Exception as error:  # noqa: BLE001  given back to the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors
 
 
 def test_what_is_loaded_is_leased_with_what_was_made_of_it():
@@ -403,7 +389,7 @@ class TestOverBudget:
         house.serve("a")
 
         with pytest.raises(OverBudget):
-            house.pool.load("a", order_for("a", SessionOptions(intra_op_threads=2)), timeout_s=LONG_S)
+            house.swap("a")
 
         with house.pool.acquire("a") as item:
             assert item is house.made[0] and not item.session.is_closed
@@ -431,7 +417,7 @@ class TestSwap:
         house.serve("a")
         lease = house.pool.acquire("a")
 
-        house.pool.load("a", order_for("a", SessionOptions(intra_op_threads=2)), timeout_s=LONG_S)
+        house.swap("a")
         assert not lease.item.is_retired and house.pool.used_bytes == 2 * MIB
 
         lease.release()
