@@ -12,7 +12,7 @@ from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
 from inference.engine.onnx_backend import OnnxBackend
 from inference.serving import runtime as runtime_module
-from inference.serving.executors.workers import broker
+from inference.serving.executors.workers import broker, lane
 from inference.serving.executors.workers.consumer import BatchConsumer
 from inference.serving.executors.workers.executor import ThroughWorkers
 from inference.serving.executors.workers.session import Post as ReplyPost
@@ -83,6 +83,7 @@ class House:
 @pytest.fixture
 def house(redis_server, monkeypatch):
     built = []
+    monkeypatch.setattr(lane, "_BLOCK_S", 0.1)  # it looks more often whether to stop
     with broker.redis_client(redis_server.url) as client:
         client.flushall()
 
