@@ -157,22 +157,14 @@ def test_callers_that_arrive_during_a_run_share_the_next_one_and_get_their_own_r
         assert s.endings[name].batch_rows == 6
 
 
-def test_a_holder_runs_the_next_batches_itself_while_they_are_short(stage):
-    s = stage(hold_s=1e9)
+@pytest.mark.parametrize(("hold_s", "runners"), [(1e9, [0, 0]), (0.0, [0, 1])], ids=["may hold", "may not"])
+def test_a_holder_runs_the_next_batches_itself_while_they_are_short(stage, hold_s, runners):
+    s = stage(hold_s=hold_s)
     s.hold()
     s.call(1.0)
     s.finish()
 
-    assert s.runners == [s.threads[0]] * 2
-
-
-def test_a_holder_hands_over_after_its_own_batch_when_it_may_not_hold(stage):
-    s = stage(hold_s=0.0)
-    s.hold()
-    s.call(1.0)
-    s.finish()
-
-    assert s.runners == s.threads
+    assert [s.threads.index(runner) for runner in s.runners] == runners
 
 
 def test_a_batch_never_exceeds_its_rows_but_a_bigger_request_runs_alone(stage):

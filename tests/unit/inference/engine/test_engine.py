@@ -92,21 +92,21 @@ def test_a_version_that_fails_to_warm_up_leaves_the_old_one_serving(loaded):
     assert ask(loaded) == 3.0
 
 
-def test_a_hundred_swaps_under_load_fail_nothing_and_mix_nothing(engine):
+def test_many_swaps_under_load_fail_nothing_and_mix_nothing(engine):
     engine.load("m", plan("1"), timeout_s=PATIENCE_S)
     stop, seen = threading.Event(), set()
 
     def work(number):
         if number == 0:
-            for factor in range(2, 102):
+            for factor in range(2, 42):
                 engine.load("m", plan(str(factor)), timeout_s=PATIENCE_S)
             stop.set()
         while not stop.is_set():
             seen.add(float(ask(engine)))
 
     assert in_threads(5, work) == []
-    assert seen <= set(range(1, 102))
-    assert ask(engine) == 101.0
+    assert seen <= set(range(1, 42))
+    assert ask(engine) == 41.0
     assert [held.key for held in engine.versions()] == ["m"]
 
 
@@ -149,11 +149,3 @@ def test_a_drained_engine_refuses_everything(loaded):
         ask(loaded)
     with pytest.raises(EngineStopped):
         ask(loaded, "other", plan=plan("4"))
-
-
-def test_closing_closes_every_session(loaded):
-    ask(loaded, "n", plan=plan("4"))
-
-    assert loaded.close(timeout_s=PATIENCE_S) is True
-
-    assert loaded.versions() == ()

@@ -512,13 +512,13 @@ class TestClose:
         assert house.made[0].session.is_closed and house.pool.used_bytes == 0
 
 
-def test_sixteen_threads_load_call_and_unload_five_hundred_times_each():
+def test_sixteen_threads_load_call_and_unload_two_hundred_times_each():
     house = House(room=4)
     in_use = []
 
     def work(number):
         dice = random.Random(number)
-        for _ in range(500):
+        for _ in range(200):
             name = dice.randrange(10)
             with house.pool.acquire(name, order_for(str(name)), timeout_s=LONG_S) as item:
                 if item.session.is_closed or item.is_retired:

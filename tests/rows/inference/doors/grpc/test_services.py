@@ -191,17 +191,6 @@ def test_what_the_caller_wants_reaches_serving(call, serving):
     assert (made.within_s, made.priority, made.fields["country"]) == (2.0, Priority.BULK, "fr")
 
 
-def test_fields_that_the_protocol_does_not_know_are_passed_over(call):
-    """As its other servers do: field 900 is nobody's, or belongs to an extension that this server lacks."""
-    infer = call.channel.unary_unary(f"/{OIP}/ModelInfer")
-    unknown = bytes([0xA2, 0x38, 0x01]) + b"3"  # field 900, one byte of text
-    authorization = (("authorization", f"Bearer {_known_key()}"),)
-
-    raw = infer(_infer().SerializeToString() + unknown, metadata=authorization, timeout=10)
-
-    assert pb.ModelInferResponse.FromString(raw).model_version == "1"
-
-
 def test_deadline_is_the_calls_own(call, serving):
     call("ModelInfer", _infer("scores@canary"), pb.ModelInferResponse, timeout=3)
     call("ModelInfer", _infer(), pb.ModelInferResponse, timeout=None)

@@ -1,4 +1,3 @@
-import threading
 import uuid
 
 import pytest
@@ -11,6 +10,7 @@ from inference.errors import LimitsUnavailable
 from tests.settings import SERVICE_REDIS_URL
 from tests.support.callers import NOON, WAIT_S
 from tests.support.private import PrivateRedis
+from tests.support.together import in_threads
 
 STORES = [
     pytest.param(DatabaseStore, marks=pytest.mark.django_db(transaction=True), id="database"),
@@ -66,19 +66,14 @@ def test_who_wants_nothing_gets_nothing(store, subject, amount):
 
 
 def test_processes_that_take_blocks_at_once_share_the_whole_limit(store, subject):
-    granted, together = [], threading.Barrier(8)
+    granted = []
 
-    def take_blocks():
-        together.wait(WAIT_S)
+    def take_blocks(_):
         for _ in range(5):
             granted.append(store.take(subject, NOON, 7, 100))
         connection.close()
 
-    takers = [threading.Thread(target=take_blocks) for _ in range(8)]
-    for taker in takers:
-        taker.start()
-    for taker in takers:
-        taker.join(WAIT_S)
+    assert in_threads(8, take_blocks) == []
 
     assert sum(granted) == 100
     assert sorted(granted)[-14:] == [7] * 14
@@ -106,27 +101,26 @@ def test_redis_forgets_by_itself(subject):
         assert 0 < store._client.ttl(f"roundhouse:limits:{name}:{NOON}") <= 300
 
 
+CALLS = {"take": ("key:1", NOON, 1, 100), "give_back": ("key:1", NOON, 1), "sweep": (NOON,)}
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("call", ["take", "give_back", "sweep"])
+@pytest.mark.parametrize("call", CALLS)
 def test_a_database_that_fails_is_said_to_be_away(monkeypatch, call):
     def fail(*_, **__):
         raise DatabaseError("gone")
 
     monkeypatch.setattr(QuerySet, "update", fail)
     monkeypatch.setattr(QuerySet, "delete", fail)
-    arguments = {"take": ("key:1", NOON, 1, 100), "give_back": ("key:1", NOON, 1), "sweep": (NOON,)}[call]
 
     with pytest.raises(LimitsUnavailable):
-        getattr(DatabaseStore(), call)(*arguments)
+        getattr(DatabaseStore(), call)(*CALLS[call])
 
 
 @pytest.mark.parametrize("call", ["take", "give_back"])
 def test_a_redis_that_is_gone_is_said_to_be_away(call):
-    store = RedisStore("redis://127.0.0.1:1/0")
-    arguments = {"take": ("key:1", NOON, 1, 100), "give_back": ("key:1", NOON, 1)}[call]
-
     with pytest.raises(LimitsUnavailable):
-        getattr(store, call)(*arguments)
+        getattr(RedisStore("redis://127.0.0.1:1/0"), call)(*CALLS[call])
 
 
 @pytest.mark.service

@@ -168,20 +168,6 @@ def test_what_the_caller_wants_reaches_serving(client, key, serving):
     assert (second.version, second.alias, second.outputs, second.within_s) == (None, "canary", None, 5.0)
 
 
-@pytest.mark.parametrize("is_binary", [False, True], ids=["json", "binary"])
-def test_fields_that_the_protocol_does_not_know_are_passed_over(client, key, is_binary):
-    """As its other servers do: clients send fields of extensions that one server has and another lacks."""
-    body, more = json.dumps({**ROW, "version": 3, "x-trace": {"id": 1}}).encode(), {}
-    if is_binary:
-        text, binary = in_binary({"x": ("FP32", np.ones((1, 2), np.float32))})
-        header = json.dumps({**text, "version": 3, "x-trace": {"id": 1}}).encode()
-        body, more = header + binary, {"Inference-Header-Content-Length": str(len(header))}
-
-    response = _ask(client, key, "POST", INFER, body, **more)
-
-    assert (response.status_code, response.json()["model_version"]) == (200, "1")
-
-
 ERRORS = {
     "no-such-model": ({"url": "/v2/models/nobody/infer"}, 404, "unknown_model"),
     "no-such-address": ({"url": "/v2/models/scores/explain"}, 404, "not_found"),
