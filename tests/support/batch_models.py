@@ -181,24 +181,6 @@ def _distances(g, x):
     return g("ReduceSum", g("Mul", apart, apart), [2], keepdims=0)
 
 
-def _kept_boxes(g, boxes, scores):
-    chosen = g(
-        "NonMaxSuppression",
-        g("Unsqueeze", boxes, [0]),
-        g("Unsqueeze", scores, [0, 1]),
-        np.array([12]),
-        np.array([0.3], F),
-    )
-    places = g("Slice", chosen, [2], [3], [1])
-    none = g("ConstantOfShape", g("Shape", scores), value=numpy_helper.from_array(np.zeros(1, I64)))
-    return g("ScatterND", none, places, g("Add", g("Squeeze", g("Mul", places, [0]), [1]), [1]))
-
-
-def _some_boxes(rng, rows):
-    corner, size = rng.uniform(0, 60, (rows, 2)), rng.uniform(20, 40, (rows, 2))
-    return {"x": np.hstack([corner, corner + size]).astype(F), "scores": rng.uniform(0, 1, rows).astype(F)}
-
-
 def _dynamic_int8(g, x):
     weight = (_weights(8, 8) * 100).astype(np.int8)
     whole, scale, zero = g("DynamicQuantizeLinear", x, outputs=3)
@@ -266,14 +248,6 @@ ALWAYS = (
         "convolution_over_rows",
         lambda g, x: _along_rows(g, "Conv", x, _weights(8, 8, 3), pads=[1, 1]),
         note="only the nearest rows matter",
-    ),
-    _model(
-        "non_max_suppression",
-        _kept_boxes,
-        takes={"x": _rows(4), "scores": _rows()},
-        gives={"y": _rows(of=I64)},
-        inputs=_some_boxes,
-        note="boxes of the whole batch suppress each other, and 12 stay at most",
     ),
     _model("dynamic_int8", _dynamic_int8, note="one scale for the whole batch"),
     _model("loop_with_state", _loop),
@@ -478,49 +452,6 @@ def _normed_score(g, x):
     return g("Einsum", _layer_norm(g, x), 0.2 * _weights(32), equation="nd,d->n")
 
 
-def _trees(count, features=6, depth=3):
-    """Give the attributes of full binary trees, with each leaf's tree and place."""
-    rng = np.random.default_rng(count)
-    inner, size = 2**depth - 1, 2 ** (depth + 1) - 1
-    nodes = [(tree, node) for tree in range(count) for node in range(size)]
-    is_inner = [node < inner for _, node in nodes]
-    attributes = {
-        "nodes_treeids": [tree for tree, _ in nodes],
-        "nodes_nodeids": [node for _, node in nodes],
-        "nodes_featureids": rng.integers(0, features, len(nodes)).tolist(),
-        "nodes_values": rng.normal(0, 0.7, len(nodes)).tolist(),
-        "nodes_modes": ["BRANCH_LEQ" if inner else "LEAF" for inner in is_inner],
-        "nodes_truenodeids": [2 * node + 1 if node < inner else 0 for _, node in nodes],
-        "nodes_falsenodeids": [2 * node + 2 if node < inner else 0 for _, node in nodes],
-    }
-    leaves = [place for place, inner in zip(nodes, is_inner, strict=True) if not inner]
-    return attributes, leaves, rng.normal(size=len(leaves))
-
-
-def _leaves(kind, leaves, weights, ids):
-    return {
-        f"{kind}_treeids": [tree for tree, _ in leaves],
-        f"{kind}_nodeids": [node for _, node in leaves],
-        f"{kind}_ids": ids,
-        f"{kind}_weights": weights.tolist(),
-    }
-
-
-def _tree_classifier(g, x):
-    attributes, leaves, weights = _trees(21)
-    leaves = _leaves("class", leaves, np.abs(weights), [tree % 3 for tree, _ in leaves])
-    return g(
-        "TreeEnsembleClassifier",
-        x,
-        domain="ai.onnx.ml",
-        outputs=2,
-        classlabels_int64s=[10, 20, 30],
-        post_transform="SOFTMAX",
-        **attributes,
-        **leaves,
-    )
-
-
 COLOURS = ["red", "green", "blue", "grün", "🙂"]
 
 
@@ -543,13 +474,6 @@ def _encoded_texts(g, x):
         default_string="?",
     )
     return [_dense(g, flags, 12, 3), words]
-
-
-def _integer_product(g, x):
-    pair = (0.04, np.uint8(128))
-    weight = (_weights(16, 4) * 100).astype(np.int8)
-    whole = g("QuantizeLinear", x, *pair)
-    return g("QLinearMatMul", whole, *pair, weight, 0.01, np.int8(0), 0.05, np.uint8(128))
 
 
 def _batch_major(g, x):
@@ -612,24 +536,11 @@ SEPARATE = (
         note="on the CPU the last bits depend on a row's place in the batch",
     ),
     _model(
-        "tree_classifier",
-        _tree_classifier,
-        takes={"x": _rows(6)},
-        gives={"label": _rows(of=I64), "probabilities": _rows(3)},
-    ),
-    _model(
         "encoded_texts",
         _encoded_texts,
         takes={"x": _rows(2, of=TEXT)},
         gives={"y": _rows(3), "words": _rows(2, of=TEXT)},
         inputs=lambda rng, rows: {"x": rng.choice(np.array([*COLOURS, "other", ""], TEXT), (rows, 2))},
-    ),
-    _model(
-        "integer_product",
-        _integer_product,
-        takes={"x": _rows(16)},
-        gives={"y": _rows(4, of=np.uint8)},
-        note="whole numbers as answers",
     ),
     _model("batch_major_lstm", _batch_major, takes={"x": _rows(7, 4)}),
     _model(

@@ -20,14 +20,13 @@ from inference.doors.grpc.generated import predictor_pb2
 from inference.doors.grpc.server import Address, PortTaken
 from inference.engine.combiner import Priority
 from inference.engine.errors import Cancelled, WrongRank
-from inference.engine.signature import DTYPES
 from inference.serving import runtime, services
 from registry.access.keys import admit, ring
 from roundhouse.problems import status_of
 from tests.rows.inference.doors.fake_serving import FakeServing
 from tests.support.errors import told_errors
 from tests.support.factories import a_key
-from tests.support.wire import packed, unpacked
+from tests.support.wire import unpacked
 
 pytestmark = pytest.mark.django_db
 OIP = "inference.GRPCInferenceService"
@@ -132,22 +131,6 @@ def test_describing_calls(call):
     assert call("ModelReady", pb.ModelReadyRequest(name="scores", version="1"), pb.ModelReadyResponse).ready
 
 
-@pytest.mark.parametrize("datatype", DTYPES)
-def test_every_datatype_travels_raw_both_ways(call, datatype):
-    array = np.array([["a", "ÿ"]], object) if datatype == "BYTES" else np.array([[0, 1]], DTYPES[datatype])
-    tensor = pb.ModelInferRequest.InferInputTensor(name=f"in_{datatype}", datatype=datatype, shape=[1, 2])
-    request = pb.ModelInferRequest(
-        model_name="echo", inputs=[tensor], raw_input_contents=[packed(array, datatype)]
-    )
-
-    answer = call("ModelInfer", request, pb.ModelInferResponse)
-
-    (output,), (raw,) = answer.outputs, answer.raw_output_contents
-    assert (output.name, output.datatype, list(output.shape)) == (f"out_{datatype}", datatype, [1, 2])
-    assert not output.HasField("contents")
-    assert unpacked(raw, datatype).tolist() == array.ravel().tolist()
-
-
 CONTENTS = {
     "BOOL": ("bool_contents", [True, False]), "INT8": ("int_contents", [-1, 2]), "INT16": ("int_contents", [-300, 2]),
     "INT32": ("int_contents", [-1, 2**31 - 1]), "INT64": ("int64_contents", [-(2**63), 2]),
@@ -198,17 +181,6 @@ def test_deadline_is_the_calls_own(call, serving):
 
     assert 2.0 < near.within_s < 3.1  # gRPC rounds up what is left
     assert (near.alias, none.within_s) == ("canary", 5.0)
-
-
-def test_classification(call):
-    output = pb.ModelInferRequest.InferRequestedOutputTensor(
-        name="y", parameters={"classification": _parameter(int64_param=2)}
-    )
-
-    answer = call("ModelInfer", _infer(outputs=[output]), pb.ModelInferResponse)
-
-    assert unpacked(answer.raw_output_contents[0], "BYTES").tolist() == ["3.0:2:c", "2.0:1:b"]
-    assert (answer.outputs[0].datatype, list(answer.outputs[0].shape)) == ("BYTES", [1, 2])
 
 
 def test_a_tensor_beyond_grpcs_usual_limit(call):
@@ -364,12 +336,6 @@ def test_keys_do_what_their_scopes_say(call, serving):
     call(*infer, key=predictor)
     call(*load, key=writer)
     assert [(verb, model) for verb, model, _ in serving.control] == [("load", "scores")]
-
-
-def test_calls_that_are_not_served_say_so(call):
-    refused = _refusal(call, "SystemSharedMemoryStatus", pb.ServerLiveRequest(), pb.ServerLiveResponse)
-
-    assert refused.code() is StatusCode.UNIMPLEMENTED
 
 
 def _stream(call):

@@ -12,7 +12,7 @@ from registry.access.keys import ring
 from tests.support.factories import a_key
 from tests.support.importing import import_live
 from tests.support.processes import ROOT
-from tests.support.wire import in_binary, received
+from tests.support.wire import in_binary
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]
 EXAMPLE = ROOT / "examples" / "ripeness"
@@ -44,20 +44,6 @@ def _binary(**more):
     text, binary = in_binary({"features": ("FP32", SAMPLE)}, **more)
     header = json.dumps(text).encode()
     return header + binary, {"Inference-Header-Content-Length": str(len(header))}
-
-
-def test_both_forms_give_the_same_numbers(ask):
-    entry = {"name": "features", "datatype": "FP32", "shape": list(SAMPLE.shape), "data": SAMPLE.tolist()}
-    body, length = _binary(parameters={"binary_data_output": True})
-
-    _, in_json = received({}, ask("POST", f"{MODEL}/infer", json.dumps({"inputs": [entry]})).content)
-    answer = ask("POST", f"{MODEL}/infer", body, **length)
-    told, in_bytes = received(answer.headers, answer.content)
-
-    assert in_json["probabilities"].tobytes() == in_bytes["probabilities"].tobytes()
-    assert in_bytes["probabilities"].argmax(axis=1).tolist() == [0, 2]
-    assert told["parameters"]["request_id"] == answer["X-Request-ID"]
-    assert told["model_version"] == "1"
 
 
 def test_second_call_makes_no_query(ask, django_assert_num_queries):

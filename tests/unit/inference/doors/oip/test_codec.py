@@ -17,7 +17,7 @@ from inference.engine.combiner import Priority
 from inference.engine.errors import EngineError
 from inference.engine.signature import DTYPES
 from registry.errors import RoundhouseError
-from tests.support.wire import NUMBERS, in_binary, packed, prediction, received, sent
+from tests.support.wire import NUMBERS, in_binary, prediction, received, sent
 
 LIMITS = Limits()
 PATIENT = settings(deadline=None)  # the machine may have other things to do
@@ -99,15 +99,6 @@ def test_answers_are_read_back(encoding, named, whole):
     assert (told["model_name"], told["model_version"], told["id"]) == ("m", "3", "abc")
     assert told["parameters"] == {"request_id": "r-1", "arm": "A", "split": 7}
     assert all(_same(arrays[name], array) for name, array in outputs.items())
-
-
-def test_binary_and_json_tensors_mix():
-    text, binary = in_binary({"a": ("INT64", np.array([1, 2])), "c": ("FP16", np.array([0.5], np.float16))})
-    text["inputs"].insert(1, {"name": "b", "datatype": "BYTES", "shape": [2], "data": ["x", "ÿ"]})
-
-    inputs = read_infer(*sent(text=text, binary=binary), LIMITS).inputs
-
-    assert [inputs[name].tolist() for name in "abc"] == [[1, 2], ["x", "ÿ"], [0.5]]
 
 
 @pytest.mark.parametrize("datatype", NUMBERS)
@@ -330,21 +321,6 @@ def test_hostile_requests_end_in_a_named_error_or_in_tensors(body, binary, shift
         assert str(error).endswith(".")
     else:
         assert sum(array.size for array in request.inputs.values()) <= len(text) + len(binary)
-
-
-@settings(PATIENT, max_examples=200)
-@given(tensors(), st.integers(0, 60), st.integers(0, 255))
-def test_flipped_bytes_end_in_a_named_error_or_in_tensors(tensor, at, value):
-    datatype, array = tensor
-    raw = bytearray(packed(array, datatype))
-    if at < len(raw):
-        raw[at] = value
-    text, _ = in_binary({"x": (datatype, array)})
-
-    try:
-        read_infer(*sent(text=text, binary=bytes(raw)), LIMITS)
-    except (RoundhouseError, EngineError) as error:
-        assert "'x'" in str(error)
 
 
 WISHES = {
