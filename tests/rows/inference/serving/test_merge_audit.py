@@ -156,6 +156,7 @@ def test_a_request_that_is_too_large_to_keep_is_not_sampled():
     assert not Sampler().is_due(64 << 20)
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 class TestEnding:
     def end(self, version):
@@ -217,6 +218,7 @@ class TestEnding:
         assert current_serving(version.pk).merging == "never"
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_process_ends_it_for_all_and_merges_no_more():
     model = FakeModel()

@@ -136,6 +136,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_every_change_that_routing_depends_on_moves_the_revision_and_the_route(change):
     model, other = a_live_model(90, 10), a_live_model(100)
@@ -170,6 +171,7 @@ def test_a_reload_after_one_change_reads_the_same_however_many_models_there_are(
         read_table(table)
 
 
+@pytest.mark.both
 def test_a_model_that_changes_while_it_is_read_is_left_as_it_was(monkeypatch):
     model = a_live_model(90, 10)
     before = read_table()
@@ -190,6 +192,7 @@ def test_a_model_that_changes_while_it_is_read_is_left_as_it_was(monkeypatch):
     assert (settled.split, settled.stopped) == (2, "just now")
 
 
+@pytest.mark.both
 def test_a_database_that_was_put_back_is_read_from_the_start():
     model = a_live_model(100)
     ahead = routes.RouteTable(revision=10**6, routes={"ghost": read_table().find(model.slug)})
@@ -204,6 +207,7 @@ def test_an_empty_database_has_an_empty_table():
     assert read_table() == routes.RouteTable(0, {})
 
 
+@pytest.mark.both
 def test_targets_are_those_on_current_splits_shadows_included():
     model = a_live_model(90, 10)
     a_version(model)
@@ -224,6 +228,7 @@ def test_choosing_asks_no_database_and_takes_microseconds(django_assert_num_quer
     assert (time.thread_time() - began) / 10_000 < 0.001
 
 
+@pytest.mark.both
 def test_split_that_is_set_between_two_looks_is_found_by_the_next_reading(monkeypatch):
     model = a_live_model(50, 50)
     splits = routes.Split
@@ -260,6 +265,7 @@ each_odd_row = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.both
 @each_odd_row
 def test_rows_that_make_no_sense_keep_only_their_own_model_as_it_was(spoil):
     models = [a_live_model(50, 50) for _ in range(5)]
@@ -280,6 +286,7 @@ def test_rows_that_make_no_sense_keep_only_their_own_model_as_it_was(spoil):
         after.check_readable()
 
 
+@pytest.mark.both
 @each_odd_row
 def test_a_process_that_starts_has_all_other_routes(spoil):
     odd, other = a_live_model(100), a_live_model(100)
@@ -291,6 +298,7 @@ def test_a_process_that_starts_has_all_other_routes(spoil):
     assert table.unreadable == {odd.pk}
 
 
+@pytest.mark.both
 def test_rows_that_were_put_right_are_read_without_another_change():
     model = a_live_model(100)
     _odd_config(model)
@@ -303,6 +311,7 @@ def test_rows_that_were_put_right_are_read_without_another_change():
     table.check_readable()
 
 
+@pytest.mark.both
 @each_odd_row
 def test_a_stop_reaches_a_model_whose_rows_make_no_sense(spoil):
     model = a_live_model(100)
@@ -328,6 +337,7 @@ def test_where_all_are_read_at_once_one_odd_row_keeps_all_from_being_read(spoil,
         read_table()
 
 
+@pytest.mark.both
 def test_a_route_read_by_itself_says_that_its_rows_make_no_sense():
     model = a_live_model(100)
     _odd_buckets(model)

@@ -30,7 +30,7 @@ from tests.support.importing import import_live
 from tests.support.processes import ROOT, wait_until
 from tests.support.proofs import record_proof
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 EXAMPLE = ROOT / "examples" / "ripeness" / "model.onnx"
 ROW = {"features": [[0.2, 0.8, 0.3]]}
 

@@ -13,7 +13,9 @@ from tests.support.private import PrivateRedis
 from tests.support.together import in_threads
 
 STORES = [
-    pytest.param(DatabaseStore, marks=pytest.mark.django_db(transaction=True), id="database"),
+    pytest.param(
+        DatabaseStore, marks=[pytest.mark.django_db(transaction=True), pytest.mark.both], id="database"
+    ),
     pytest.param(
         lambda: RedisStore(SERVICE_REDIS_URL, patience_s=WAIT_S), marks=pytest.mark.service, id="redis"
     ),
@@ -79,6 +81,7 @@ def test_processes_that_take_blocks_at_once_share_the_whole_limit(store, subject
     assert sorted(granted)[-14:] == [7] * 14
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_old_minutes_are_swept_from_the_database(subject):
     store = DatabaseStore()

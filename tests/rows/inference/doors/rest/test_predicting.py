@@ -161,6 +161,7 @@ def test_routing_key_is_in_the_request_id_as_a_hash(client, key, live):
     assert request_id.hash_of("anna") != request_id.hash_of("bert")
 
 
+@pytest.mark.both
 def test_every_answer_is_counted_for_its_arm(client, key, live):
     for _ in range(3):
         _post(client, key, SAMPLE)

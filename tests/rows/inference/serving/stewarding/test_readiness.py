@@ -13,7 +13,7 @@ from registry.traffic.warmth import warm_among
 from tests.support.engines import an_engine, holding, silence, station_of
 from tests.support.factories import a_model, a_split, a_version, an_actor, seconds
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 @pytest.fixture

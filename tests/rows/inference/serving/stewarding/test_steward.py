@@ -18,7 +18,7 @@ from tests.support.factories import a_model, a_version, an_actor
 from tests.support.processes import ROOT, wait_until
 from tests.support.proofs import record_proof
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 MIB = 2**20
 
 
