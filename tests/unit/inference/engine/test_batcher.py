@@ -134,9 +134,20 @@ def stage():
         made.join()
 
 
-def test_a_lone_caller_runs_its_own_request(stage):
-    s = stage()
+def held(s):
+    """A stage whose slot is occupied until `release`."""
+    s.hold()
+    return s
+
+
+def free(s):
+    """A stage whose runs end at once."""
     s.entered.set()
+    return s
+
+
+def test_a_lone_caller_runs_its_own_request(stage):
+    s = free(stage())
 
     answer = s.infer(3.0)
 
@@ -146,8 +157,7 @@ def test_a_lone_caller_runs_its_own_request(stage):
 
 
 def test_callers_that_arrive_during_a_run_share_the_next_one_and_get_their_own_rows(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     names = [s.call(float(i), rows=i) for i in (1, 2, 3)]
     s.finish()
 
@@ -159,8 +169,7 @@ def test_callers_that_arrive_during_a_run_share_the_next_one_and_get_their_own_r
 
 @pytest.mark.parametrize(("hold_s", "runners"), [(1e9, [0, 0]), (0.0, [0, 1])], ids=["may hold", "may not"])
 def test_a_holder_runs_the_next_batches_itself_while_they_are_short(stage, hold_s, runners):
-    s = stage(hold_s=hold_s)
-    s.hold()
+    s = held(stage(hold_s=hold_s))
     s.call(1.0)
     s.finish()
 
@@ -168,8 +177,7 @@ def test_a_holder_runs_the_next_batches_itself_while_they_are_short(stage, hold_
 
 
 def test_a_batch_never_exceeds_its_rows_but_a_bigger_request_runs_alone(stage):
-    s = stage(max_batch_rows=4)
-    s.hold()
+    s = held(stage(max_batch_rows=4))
     for rows in (3, 2, 9, 1):
         s.call(1.0, rows=rows)
     s.finish()
@@ -178,8 +186,7 @@ def test_a_batch_never_exceeds_its_rows_but_a_bigger_request_runs_alone(stage):
 
 
 def test_requests_of_other_shapes_or_outputs_do_not_merge(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     s.call(1.0)
     s.call(1.0, outputs=("y",))
     s.finish()
@@ -209,8 +216,7 @@ def signature(outputs, first=None):
 
 def test_outputs_without_the_batch_axis_are_copied_to_each(stage):
     outputs = (TensorSpec("y", "FP32", (None, 4)), TensorSpec("classes", "FP32", (3,)))
-    s = stage(FakeModel(signature(outputs)))
-    s.hold()
+    s = held(stage(FakeModel(signature(outputs))))
     first, second = s.call(1.0), s.call(2.0)
     s.finish()
 
@@ -231,8 +237,7 @@ def test_outputs_of_undeclared_shape_are_taken_apart_like_others(stage):
 
 
 def test_a_model_with_a_fixed_batch_axis_runs_singly(stage):
-    s = stage(FakeModel(signature(ROWS.outputs, first=1)))
-    s.hold()
+    s = held(stage(FakeModel(signature(ROWS.outputs, first=1))))
     s.call(1.0)
     s.call(2.0)
     s.finish()
@@ -250,8 +255,7 @@ class Selecting(FakeSession):
 
 def test_a_result_of_another_length_is_run_again_singly_and_nothing_merges_after_that(stage):
     model = FakeModel()
-    s = stage(model, session=Selecting(model))
-    s.hold()
+    s = held(stage(model, session=Selecting(model)))
     names = [s.call(float(i)) for i in (1, 2)]
     s.finish()
     s.infer(3.0)
@@ -261,8 +265,7 @@ def test_a_result_of_another_length_is_run_again_singly_and_nothing_merges_after
 
 
 def test_answers_share_no_memory_with_each_other_or_with_a_batch(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     first, second = s.call(1.0), s.call(2.0)
     s.finish()
     kept = s.value(second)
@@ -274,8 +277,7 @@ def test_answers_share_no_memory_with_each_other_or_with_a_batch(stage):
 
 
 def test_only_the_request_whose_output_is_not_finite_is_flagged(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     flagged, clean = s.call(NOT_A_NUMBER), s.call(1.0)
     s.finish()
 
@@ -303,8 +305,7 @@ def test_a_failed_run_of_unequal_rows_says_how_many_there_were(stage):
 
 
 def test_a_request_without_rows_is_answered_without_rows(stage):
-    s = stage()
-    s.entered.set()
+    s = free(stage())
 
     assert s.infer(1.0, rows=0).outputs["y"].shape == (0, 4)
 
@@ -342,8 +343,7 @@ def test_without_splitting_one_poison_fails_its_neighbours(stage, monkeypatch):
 
 
 def test_a_request_that_hangs_costs_its_neighbours_no_answer(stage):
-    s = stage(soft_limit_s=0.01)
-    s.hold()
+    s = held(stage(soft_limit_s=0.01))
     hanging, beside = s.call(HANG), s.call(1.0)
     s.finish()
 
@@ -401,8 +401,7 @@ def test_without_the_guard_a_dead_holder_leaves_its_batch_waiting(stage, monkeyp
 
 
 def test_a_holder_that_dies_while_it_serves_others_loses_no_answer_of_its_own(stage):
-    s = stage(FakeModel(death=SystemExit), hold_s=1e9)
-    s.hold()
+    s = held(stage(FakeModel(death=SystemExit), hold_s=1e9))
     dead = s.call(DEATH)
     waiting = s.call(1.0, outputs=("y",))
     s.finish()
@@ -426,16 +425,14 @@ def waiters_take_over(s):
 
 
 def test_when_a_lease_ends_those_who_wait_take_the_slot(stage):
-    s = stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05))
-    s.entered.set()
+    s = free(stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05)))
 
     waiters_take_over(s)
 
 
 def test_without_leases_a_hanging_run_blocks_everybody_until_their_deadline(stage, monkeypatch):
     monkeypatch.setattr(Combiner, "expire", lambda self, now: [])
-    s = stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05))
-    s.entered.set()
+    s = free(stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05)))
     s.call(HANG)
     waiting = s.call(1.0, patience_s=0.2)
     s.join(waiting)
@@ -453,8 +450,7 @@ def runs_at_once(s):
 
 
 def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage):
-    s = stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9)
-    s.entered.set()
+    s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
 
     assert runs_at_once(s) == 2
 
@@ -465,16 +461,14 @@ def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage
 
 def test_without_the_choke_every_caller_would_start_another_run(stage, monkeypatch):
     monkeypatch.setattr(Batcher, "_choke", lambda self: None)
-    s = stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9)
-    s.entered.set()
+    s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
 
     assert runs_at_once(s) > 2  # negative control of the test above
 
 
 def test_waiters_in_the_hanging_batch_itself_end_with_the_lease(stage):
     clock = Clock()
-    s = stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5))
-    s.hold()
+    s = held(stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5)))
     inside = [s.call(HANG), s.call(1.0)]
     second_run = threading.Event()
     s.model.on_run = lambda rows: second_run.set()
@@ -491,8 +485,9 @@ def test_waiters_in_the_hanging_batch_itself_end_with_the_lease(stage):
 
 def test_a_run_past_its_hard_limit_breaks_the_version_once(stage):
     clock = Clock()
-    s = stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5), hard_limit_s=10.0)
-    s.entered.set()
+    s = free(
+        stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5), hard_limit_s=10.0)
+    )
     s.call(HANG)
 
     clock.now = 9.9
@@ -511,8 +506,7 @@ def test_a_run_past_its_hard_limit_breaks_the_version_once(stage):
 
 
 def test_a_caller_leaves_at_its_deadline_and_its_work_is_not_run(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     waiting = s.call(1.0, patience_s=0.05)
     s.join(waiting)
     s.finish()
@@ -533,8 +527,7 @@ def test_a_result_that_comes_late_is_still_given_to_the_one_who_ran_it(stage):
 
 
 def test_a_cancelled_request_ends_at_once_and_is_not_run(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     cancellation = Cancellation()
     waiting = s.call(1.0, cancellation=cancellation)
     cancellation.cancel()
@@ -546,8 +539,7 @@ def test_a_cancelled_request_ends_at_once_and_is_not_run(stage):
 
 
 def test_a_request_cancelled_before_it_came_is_not_answered(stage):
-    s = stage()
-    s.entered.set()
+    s = free(stage())
     cancellation = Cancellation()
     cancellation.cancel()
 
@@ -558,8 +550,7 @@ def test_a_request_cancelled_before_it_came_is_not_answered(stage):
 
 
 def test_overload_is_refused_at_once_and_what_was_accepted_is_answered(stage):
-    s = stage(limits=Limits(max_waiting_rows=4), max_batch_rows=4)
-    s.hold()
+    s = held(stage(limits=Limits(max_waiting_rows=4), max_batch_rows=4))
     accepted = [s.call(float(i)) for i in range(4)]
 
     for _ in range(100):  # on this thread, while the run goes on: a refusal waits for nothing
@@ -573,8 +564,7 @@ def test_overload_is_refused_at_once_and_what_was_accepted_is_answered(stage):
 
 
 def test_without_admission_the_same_load_would_all_be_waiting(stage):
-    s = stage(max_batch_rows=4)
-    s.hold()
+    s = held(stage(max_batch_rows=4))
     for i in range(20):
         s.call(float(i))
 
@@ -582,8 +572,7 @@ def test_without_admission_the_same_load_would_all_be_waiting(stage):
 
 
 def test_shadows_wait_for_live_requests(stage):
-    s = stage(max_batch_rows=1)
-    s.hold()
+    s = held(stage(max_batch_rows=1))
     shadow, live = s.call(1.0, priority=Priority.SHADOW), s.call(2.0)
     order = []
     s.model.on_run = lambda rows: order.append(dict(s.endings))
@@ -594,8 +583,7 @@ def test_shadows_wait_for_live_requests(stage):
 
 
 def test_draining_answers_what_was_accepted_and_refuses_the_rest(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     waiting = s.call(1.0)
 
     assert s.batcher.drain(0.0) is False
@@ -609,8 +597,7 @@ def test_draining_answers_what_was_accepted_and_refuses_the_rest(stage):
 
 
 def test_closing_ends_what_waits_at_once(stage):
-    s = stage()
-    s.hold()
+    s = held(stage())
     waiting = s.call(1.0)
 
     s.batcher.close()
@@ -622,8 +609,7 @@ def test_closing_ends_what_waits_at_once(stage):
 
 
 def test_a_short_wait_lets_a_batch_fill_and_its_last_arrival_runs_it(stage):
-    s = stage(max_batch_rows=2, wait_s=60.0)
-    s.entered.set()
+    s = free(stage(max_batch_rows=2, wait_s=60.0))
     first = s.call(1.0)
 
     answer = s.infer(2.0)
@@ -635,15 +621,13 @@ def test_a_short_wait_lets_a_batch_fill_and_its_last_arrival_runs_it(stage):
 
 
 def test_a_short_wait_ends_by_itself(stage):
-    s = stage(wait_s=0.01)
-    s.entered.set()
+    s = free(stage(wait_s=0.01))
 
     assert s.infer(1.0).batch_rows == 1
 
 
 def test_many_callers_each_get_their_own_rows(stage):
-    s = stage()
-    s.entered.set()
+    s = free(stage())
     wrong = []
 
     def body(seed):
@@ -692,8 +676,7 @@ class Unreachable(FakeSession):
 def test_retryable_error_ends_a_batch_as_a_whole(stage):
     """What is wrong with the way to a worker is not made better by sending every request for itself."""
     model = FakeModel()
-    s = stage(model, session=Unreachable(model), hold_s=0.0)
-    s.hold()
+    s = held(stage(model, session=Unreachable(model), hold_s=0.0))
     for value in (1.0, 2.0, 3.0):
         s.call(value)
     s.finish()

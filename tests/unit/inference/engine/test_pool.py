@@ -96,6 +96,13 @@ class House:
         return sum(path.name == name for path in self.backend.loads)
 
 
+def house_with(*names, **more):
+    house = House(**more)
+    for name in names:
+        house.serve(name)
+    return house
+
+
 def test_what_is_loaded_is_leased_with_what_was_made_of_it():
     house = House()
     house.serve("a", max_batch=4)
@@ -133,8 +140,7 @@ def test_session_may_use_every_core_though_who_asked_for_it_stays_on_one():
 
 
 def test_a_lease_may_be_released_twice():
-    house = House()
-    house.serve("a")
+    house = house_with("a")
     lease = house.pool.acquire("a")
 
     lease.release()
@@ -276,9 +282,7 @@ class TestSingleFlight:
 
 class TestEviction:
     def test_the_least_worth_goes(self):
-        house = House(room=2)
-        house.serve("hot")
-        house.serve("cold")
+        house = house_with("hot", "cold", room=2)
         for _ in range(1000):
             house.pool.acquire("hot").release()
 
@@ -302,8 +306,7 @@ class TestEviction:
         pytest.fail("An unused version was never evicted.")
 
     def test_never_under_a_lease_the_load_waits(self):
-        house = House(room=1)
-        house.serve("a")
+        house = house_with("a", room=1)
         lease = house.pool.acquire("a")
         item = lease.item
         item.inside = 1
@@ -322,8 +325,7 @@ class TestEviction:
 
     def test_without_the_lease_it_would_have_gone(self):
         """Negative control: the check `retired_while_inside` sees an eviction under a call that holds no lease."""
-        house = House(room=1)
-        house.serve("a")
+        house = house_with("a", room=1)
         item = house.made[0]
         item.inside = 1
 
@@ -358,8 +360,7 @@ class TestOverBudget:
         assert house.names() == {"a"} and house.pool.used_bytes == MIB
 
     def test_what_stands_in_use_is_waited_for_only_as_long_as_a_caller_waits(self):
-        house = House(room=1)
-        house.serve("a")
+        house = house_with("a", room=1)
 
         with house.pool.acquire("a"), pytest.raises((OverBudget, StillLoading)):
             house.pool.load("b", order_for("b"), timeout_s=0.05)
@@ -385,8 +386,7 @@ class TestOverBudget:
         assert pool.share_bytes == 2 * MIB
 
     def test_a_swap_needs_room_for_both_and_the_old_one_serves_on(self):
-        house = House(room=1)
-        house.serve("a")
+        house = house_with("a", room=1)
 
         with pytest.raises(OverBudget):
             house.swap("a")
@@ -397,8 +397,7 @@ class TestOverBudget:
 
 class TestSwap:
     def test_publishes_only_what_is_warm_and_keeps_the_old_until_then(self):
-        house = House(room=2)
-        house.serve("a")
+        house = house_with("a", room=2)
         house.models["a"] = FakeModel(max_rows=1)
         other = SessionOptions(intra_op_threads=2)
 
@@ -413,8 +412,7 @@ class TestSwap:
             assert item is house.made[1] and item.session.runs[:1] == [1]
 
     def test_the_old_one_is_closed_when_its_last_call_has_left(self):
-        house = House(room=2)
-        house.serve("a")
+        house = house_with("a", room=2)
         lease = house.pool.acquire("a")
 
         house.swap("a")
@@ -424,8 +422,7 @@ class TestSwap:
         assert lease.item.is_retired and lease.item.session.is_closed and house.pool.used_bytes == MIB
 
     def test_the_same_order_again_does_nothing(self):
-        house = House()
-        house.serve("a")
+        house = house_with("a")
 
         house.serve("a")
 
@@ -461,9 +458,7 @@ class TestSwap:
 
 class TestClose:
     def test_waits_for_calls_inside_then_closes_everything(self):
-        house = House()
-        house.serve("a")
-        house.serve("b")
+        house = house_with("a", "b")
         lease = house.pool.acquire("a")
 
         assert not house.pool.close(timeout_s=0.01)
@@ -505,8 +500,7 @@ class TestClose:
         assert all(item.session.is_closed for item in house.made) and house.pool.used_bytes == 0
 
     def test_unloading_closes_when_idle_and_tells_whether_there_was_something(self):
-        house = House()
-        house.serve("a")
+        house = house_with("a")
 
         assert house.pool.unload("a") and not house.pool.unload("a")
         assert house.made[0].session.is_closed and house.pool.used_bytes == 0
