@@ -44,16 +44,6 @@ EVIL = "<img src=x onerror=window.__ran=1>"
 
 
 @pytest.fixture
-def live(transactional_db):
-    """A version that answers, in a process that holds it."""
-    path = ROOT / "examples" / "ripeness" / "model.onnx"
-    version = import_live(slug="ripeness", path=path, options=session_options())
-    runtime.start()
-    yield version
-    runtime.stop()
-
-
-@pytest.fixture
 def sign_in(client):
     def sign_in(*roles, **more):
         client.force_login(a_person(*roles, **more))

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from inference.serving import runtime
-from inference.serving.plans import session_options
 from registry.access.keys import ring
 from tests.support.factories import a_key
-from tests.support.importing import import_live
 from tests.support.processes import ROOT
 from tests.support.wire import in_binary
 
@@ -21,12 +19,8 @@ MODEL = "/v2/models/ripeness"
 
 
 @pytest.fixture(autouse=True)
-def live(transactional_db, settings):
+def roomy(settings, live):
     settings.PREDICT_BINARY_BYTES = 64 << 20
-    import_live(slug="ripeness", path=EXAMPLE / "model.onnx", options=session_options())
-    runtime.start()
-    yield
-    runtime.stop()
 
 
 @pytest.fixture
