@@ -1,8 +1,18 @@
 """Models with files that answer, brought in through the product's own import."""
 
+from hashlib import sha256
+from pathlib import Path
+
+from inference.checks.models import ProbePass
 from inference.checks.services import import_version
+from inference.engine.batch_proof import prove_batches
+from inference.engine.onnx_backend import OnnxBackend
+from inference.engine.onnx_file import operators
+from inference.engine.probed import ProbeFact
+from inference.serving.plans import session_options
+from registry.catalogue import artifacts, services
 from registry.catalogue.models import Model, Task, Version
-from tests.support.factories import a_model, an_actor
+from tests.support.factories import a_model, a_split, an_actor
 
 
 def import_live(*, slug: str, title: str = "", task: str = Task.TENSOR, **more) -> Version:
@@ -10,3 +20,18 @@ def import_live(*, slug: str, title: str = "", task: str = Task.TENSOR, **more) 
     if not Model.objects.filter(slug=slug).exists():
         a_model(slug, title=title, task=task)
     return import_version(slug=slug, task=task, by=an_actor(), **more)
+
+
+def put_live(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Version:
+    """The same without a child that checks the file: for tests of what comes after, and quicker."""
+    by, data, options, backend = an_actor(), path.read_bytes(), session_options(), OnnxBackend()
+    session = backend.load(path, options)
+    fact = ProbeFact(sha256(data).hexdigest(), backend.runtime_version(), session.provider, options.digest)
+    ProbePass.objects.record(fact, prove_batches(session, operators(data), max_rows=64))
+    model = Model.objects.filter(slug=slug).first() or a_model(slug, task=task)
+    version = services.register_version(model=model, file=artifacts.store([data]), by=by, **more)
+    version = services.start_check(version=version, by=by)
+    version = services.pass_check(version=version, signature=session.signature.to_json(), by=by)
+    if not model.splits.exists():
+        a_split(model, 100)
+    return version

@@ -18,19 +18,18 @@ from inference.doors import asking
 from inference.doors.limits.admission import Gate
 from inference.doors.limits.minutes import Minutes
 from inference.serving import request_id, runtime
-from inference.serving.plans import session_options
 from registry.access.key_ring import Principal
 from registry.access.keys import ring
 from registry.access.limits import Limits
 from registry.access.models import ApiKey
 from registry.access.services import revoke_key
-from registry.catalogue.models import Model, Version
+from registry.catalogue.models import Model
 from registry.traffic.services import stop_model
 from roundhouse import request_ids
 from roundhouse.front_door import FrontDoor
 from roundhouse.handler import Handler
 from tests.support.factories import a_key, a_model, an_actor
-from tests.support.importing import import_live
+from tests.support.importing import put_live
 from tests.support.processes import ROOT
 from tests.support.wire import in_binary
 
@@ -141,15 +140,11 @@ def held_still(monkeypatch):
 @pytest.fixture
 def live(transactional_db, settings):
     settings.PREDICT_BINARY_BYTES = 64 << 20
-    version = _import()
-    _import()  # ready, and not live
+    version = put_live("ripeness", EXAMPLE / "model.onnx")
+    put_live("ripeness", EXAMPLE / "model.onnx")  # ready, and not live
     runtime.start()
     yield version
     runtime.stop()
-
-
-def _import() -> Version:
-    return import_live(slug="ripeness", path=EXAMPLE / "model.onnx", options=session_options())
 
 
 @pytest.fixture
