@@ -135,20 +135,6 @@ def _along_rows(g, kind, x, *weights, **attributes):
     return g("Transpose", g("Squeeze", g(kind, signal, *weights, **attributes), [0]))
 
 
-def _recurrent(g, kind, x, inputs=8, hidden=8, outputs=2, **attributes):
-    """Add an RNN, GRU or LSTM over the first axis of `x`."""
-    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[kind] * hidden
-    directions = 2 if attributes.get("direction") == "bidirectional" else 1
-    weights = [np.swapaxes(_weights(directions, size, gates), 1, 2) for size in (inputs, hidden)]
-    return g(kind, x, *weights, hidden_size=hidden, outputs=outputs, **attributes)
-
-
-def _time_major(g, x, kind, inputs=8, **attributes):
-    """Give every step's output, with directions side by side."""
-    steps = g("Transpose", _recurrent(g, kind, x, inputs, **attributes)[0], perm=[0, 2, 1, 3])
-    return g("Reshape", steps, [0, 0, -1])
-
-
 # Models whose rows always mix
 
 
@@ -188,17 +174,6 @@ def _dynamic_int8(g, x):
     return g("Mul", product, g("Mul", scale, 0.01))
 
 
-def _loop(g, x):
-    def body(inside, step, go_on, state):
-        state = inside("Add", inside("Mul", state, 0.5), inside("Gather", x, step))
-        return [go_on, state, state]
-
-    takes = ((I64, ()), (BOOL, ()), (F, (8,)))
-    body = g.subgraph(body, takes, (BOOL, F, F))
-    steps = g("Squeeze", _count(g, x), [0])
-    return g("Loop", steps, np.array(True), np.zeros(8, F), body=body, outputs=2)[1]
-
-
 def _by_sum_of_batch(g, x):
     is_positive = g("Greater", g("ReduceSum", x, keepdims=0), 0.0)
     return g.choose(is_positive, lambda b: b("Mul", x, 2.0), lambda b: b("Mul", x, 0.5))
@@ -233,24 +208,11 @@ ALWAYS = (
     ),
     _model("rank_in_batch", _rank, gives={"y": _rows(of=I64)}),
     _model(
-        "time_major_lstm",
-        partial(_time_major, kind="LSTM", inputs=4),
-        takes={"x": _rows(2, 4)},
-        gives={"y": _rows(2, 8)},
-    ),
-    _model(
-        "time_major_gru_last_state",
-        lambda g, x: g("Squeeze", _recurrent(g, "GRU", g("Unsqueeze", x, [1]))[1], [0]),
-        gives={"y": (F, (1, 8))},
-        note="one row whatever N is",
-    ),
-    _model(
         "convolution_over_rows",
         lambda g, x: _along_rows(g, "Conv", x, _weights(8, 8, 3), pads=[1, 1]),
         note="only the nearest rows matter",
     ),
     _model("dynamic_int8", _dynamic_int8, note="one scale for the whole batch"),
-    _model("loop_with_state", _loop),
     _model("if_on_sum_of_batch", _by_sum_of_batch, note="which way a row goes is decided by all"),
 )
 
@@ -476,13 +438,6 @@ def _encoded_texts(g, x):
     return [_dense(g, flags, 12, 3), words]
 
 
-def _batch_major(g, x):
-    """Run an LSTM and a GRU over the second axis, and give the last state of each row."""
-    time_first = g("Transpose", x, perm=[1, 0, 2])
-    steps = g("Squeeze", _recurrent(g, "LSTM", time_first, inputs=4)[0], [1])
-    return g("Squeeze", _recurrent(g, "GRU", steps)[1], [0])
-
-
 def _transformer(g, x, mask, kinds):
     """Add one block of BERT: two heads, 16 channels, softmax over the tokens of the same row."""
     tokens = g("Shape", x, start=1, end=2)
@@ -542,7 +497,6 @@ SEPARATE = (
         gives={"y": _rows(3), "words": _rows(2, of=TEXT)},
         inputs=lambda rng, rows: {"x": rng.choice(np.array([*COLOURS, "other", ""], TEXT), (rows, 2))},
     ),
-    _model("batch_major_lstm", _batch_major, takes={"x": _rows(7, 4)}),
     _model(
         "transformer",
         _transformer,
