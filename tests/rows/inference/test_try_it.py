@@ -87,14 +87,11 @@ class TestAsking:
         assert body["request_id"] == response["X-Request-ID"]
         assert len(body["outputs"]["probabilities"]) == len(SAMPLE["inputs"]["features"])
 
-    def test_the_version_answers_by_its_number(self, client, live):
+    def test_the_version_answers_by_its_number_and_the_routing_key_decides_as_for_callers(self, client, live):
         body = _ask(client, live).json()
-
-        assert (body["version"], body["arm"]) == (1, "")
-
-    def test_the_routing_key_decides_as_it_does_for_callers(self, client, live):
         told = _ask(client, live.model, **{"X-Routing-Key": "anna"}).json()
 
+        assert (body["version"], body["arm"]) == (1, "")
         assert request_id.read(told["request_id"]).key_hash == request_id.hash_of("anna")
 
     def test_a_check_runs_nothing(self, client, live):

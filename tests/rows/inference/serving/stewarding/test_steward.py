@@ -72,6 +72,12 @@ def put(model, version, **more):
     return set_split(model=model, arms={version: WHOLE}, reason="x", by=an_actor(), **more)
 
 
+def begin(model, version, runtime):
+    """A process that starts with this version live."""
+    put(model, version)
+    return runtime()
+
+
 def flip(model, version, runtime):
     """Set the version live, and wait until the process serves it."""
     split = put(model, version)
@@ -100,8 +106,7 @@ def serves(runtime, number):
 
 def test_a_version_answers_only_after_it_is_warm(fruit, runtime, backend):
     model, (first, second, _third) = fruit
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     backend.gate.clear()
 
     split = put(model, second)
@@ -115,8 +120,7 @@ def test_a_version_answers_only_after_it_is_warm(fruit, runtime, backend):
 
 def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
     model, (first, second, _third) = fruit
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     flip(model, second, started)
     wait_for("the first one kept", version=first, use="kept")
     loads = len(backend.loaded)
@@ -135,8 +139,7 @@ def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
 def test_what_has_baked_goes_and_the_rollback_target_stays(fruit, runtime, backend):
     model, (first, second, third) = fruit
     edit_model(model=model, changes={"bake_minutes": 0}, by=an_actor())
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     for version in (second, third):
         flip(model, version, started)
 
@@ -146,8 +149,7 @@ def test_what_has_baked_goes_and_the_rollback_target_stays(fruit, runtime, backe
 def test_within_the_bake_all_that_was_replaced_stays(fruit, runtime):
     """The control of the test above."""
     model, (first, second, third) = fruit
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     for version in (second, third):
         flip(model, version, started)
 
@@ -168,8 +170,7 @@ def test_what_is_only_kept_makes_room_for_what_answers(fruit, runtime, settings,
     model, (first, second, third) = fruit
     monkeypatch.setattr("inference.engine.fake.FakeSession.footprint_bytes", lambda self: 4 * MIB)
     settings.SESSION_MEMORY_BYTES = 3 * 10 * MIB  # for three engines: two versions each
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     for version in (second, third):
         flip(model, version, started)
 
@@ -180,8 +181,7 @@ def test_what_the_memory_cannot_hold_is_given_up_with_the_sum(fruit, runtime, se
     model, (first, second, _third) = fruit
     monkeypatch.setattr("inference.engine.fake.FakeSession.footprint_bytes", lambda self: 4 * MIB)
     settings.SESSION_MEMORY_BYTES = 3 * 6 * MIB  # for three engines: one version each
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
 
     split = put(model, second)
     wait_until(lambda: status(split) == "expired", within_s=10, what="the end of the split")
@@ -192,8 +192,7 @@ def test_what_the_memory_cannot_hold_is_given_up_with_the_sum(fruit, runtime, se
 
 def test_what_a_given_up_split_needed_is_let_go(fruit, runtime, settings):
     model, (first, second, _third) = fruit
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     other = EngineReport.objects.create(
         id="other", kind="web", role="serves", state="ready", host="there", pid=1, pid_started=1
     )

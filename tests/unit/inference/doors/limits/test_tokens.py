@@ -169,17 +169,6 @@ def test_an_answer_for_the_last_minute_is_not_taken_for_this_one():
     assert process.spend(one, 100) == 10
 
 
-def test_a_clock_that_is_put_back_gives_no_fresh_minute():
-    clock = Clock()
-    process, one = Process(MemoryStore(), clock=clock), a_key(1)
-    clock.tick(61)
-    process.spend_and_fetch(one)
-
-    clock.wall_s -= 60
-
-    assert process.spend(one) == 0
-
-
 def test_without_the_counter_a_process_spends_its_part():
     process, one = Process(MemoryStore(), processes=3), a_key(100)
     process.tokens.go_alone()
