@@ -134,7 +134,7 @@ class TestSoftLimit:
         thread = threading.Thread(target=run)
         thread.start()
 
-        assert not ended.wait(0.5)
+        assert not ended.wait(0.2)
         limits[0].run_options.terminate = True
         assert ended.wait(10)
         thread.join()
