@@ -9,7 +9,7 @@ from inference.doors.limits.limited import Limited
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.routes import Route
 from registry.access.limits import Limits
-from tests.rows.inference.doors.limits.test_stores import STORES
+from tests.rows.inference.doors.limits.test_stores import STORES, closed_at_the_end
 from tests.support.callers import NOON, WAIT_S, Clock, MemoryStore, a_caller, a_gate, passes
 from tests.support.together import in_threads
 
@@ -56,9 +56,13 @@ def test_a_counter_that_fails_half_way_refuses():
         take_all(FailsFor("Model:1"), [KEY, TENANT, MODEL], NOON, 30)
 
 
-@pytest.mark.parametrize("make_store", STORES)
-def test_threads_at_once_pass_exactly_as_often_as_the_limit_says(make_store):
-    store, clock, passed = make_store(), Clock(), []
+@pytest.fixture(params=STORES)
+def store(request):
+    yield from closed_at_the_end(request.param)
+
+
+def test_threads_at_once_pass_exactly_as_often_as_the_limit_says(store):
+    clock, passed = Clock(), []
     gates = [a_gate(clock, processes=4) for _ in range(4)]
     for gate in gates:
         gate.start(store)

@@ -22,9 +22,17 @@ STORES = [
 ]
 
 
+def closed_at_the_end(make_store):
+    """A store whose connections end with the test, not when somebody collects them."""
+    store = make_store()
+    yield store
+    if isinstance(store, RedisStore):
+        store._client.connection_pool.disconnect()
+
+
 @pytest.fixture(params=STORES)
 def store(request):
-    return request.param()
+    yield from closed_at_the_end(request.param)
 
 
 @pytest.fixture
@@ -94,8 +102,8 @@ def test_old_minutes_are_swept_from_the_database(subject):
 
 
 @pytest.mark.service
-def test_redis_forgets_by_itself(subject):
-    store = RedisStore(SERVICE_REDIS_URL)
+@pytest.mark.parametrize("store", STORES[1:], indirect=True)
+def test_redis_forgets_by_itself(store, subject):
     store.take(subject, NOON, 1, 100)
     store.give_back(f"{subject}-2", NOON, 1)
     store.sweep(NOON)
