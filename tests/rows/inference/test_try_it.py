@@ -22,8 +22,6 @@ from tests.support.browser import chromium, log_in, open_page
 from tests.support.factories import (
     PASSWORD,
     SIGNATURE,
-    a_file,
-    a_key,
     a_live_model,
     a_model,
     a_person,
@@ -46,24 +44,16 @@ EVIL = "<img src=x onerror=window.__ran=1>"
 
 
 @pytest.fixture
-def live(transactional_db):
-    """A version that answers, in a process that holds it."""
-    version = import_live(
-        slug="ripeness",
-        path=ROOT / "examples" / "ripeness" / "model.onnx",
-        options=session_options(),
-    )
-    runtime.start()
-    yield version
-    runtime.stop()
-
-
-@pytest.fixture
 def sign_in(client):
     def sign_in(*roles, **more):
         client.force_login(a_person(*roles, **more))
 
     return sign_in
+
+
+@pytest.fixture
+def operator(sign_in):
+    sign_in(Role.OPERATOR)
 
 
 def _ask(client, row, body=SAMPLE, *, query="", content_type="application/json", **headers):
@@ -86,10 +76,9 @@ def _panel(client, row):
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", panel)).split())
 
 
+@pytest.mark.usefixtures("operator")
 class TestAsking:
-    def test_the_model_answers_by_its_split(self, client, live, sign_in):
-        sign_in(Role.OPERATOR)
-
+    def test_the_model_answers_by_its_split(self, client, live):
         response = _ask(client, live.model)
 
         body = response.json()
@@ -98,30 +87,20 @@ class TestAsking:
         assert body["request_id"] == response["X-Request-ID"]
         assert len(body["outputs"]["probabilities"]) == len(SAMPLE["inputs"]["features"])
 
-    def test_the_version_answers_by_its_number(self, client, live, sign_in):
-        sign_in(Role.OPERATOR)
-
+    def test_the_version_answers_by_its_number_and_the_routing_key_decides_as_for_callers(self, client, live):
         body = _ask(client, live).json()
-
-        assert (body["version"], body["arm"]) == (1, "")
-
-    def test_the_routing_key_decides_as_it_does_for_callers(self, client, live, sign_in):
-        sign_in(Role.OPERATOR)
-
         told = _ask(client, live.model, **{"X-Routing-Key": "anna"}).json()
 
+        assert (body["version"], body["arm"]) == (1, "")
         assert request_id.read(told["request_id"]).key_hash == request_id.hash_of("anna")
 
-    def test_a_check_runs_nothing(self, client, live, sign_in):
-        sign_in(Role.OPERATOR)
-
+    def test_a_check_runs_nothing(self, client, live):
         told = [_ask(client, row, query="?dry_run=1").json() for row in (live.model, live)]
 
         assert [(one["valid"], one["version"]) for one in told] == [(True, 1), (True, 1)]
         assert not any(meters.batches for meters in runtime.started().meters().values())
 
-    def test_what_is_sent_is_counted_and_what_is_checked_is_not(self, client, live, sign_in):
-        sign_in(Role.OPERATOR)
+    def test_what_is_sent_is_counted_and_what_is_checked_is_not(self, client, live):
         for row in (live.model, live.model, live):
             _ask(client, row)
         _ask(client, live.model, {"inputs": {}})
@@ -135,55 +114,35 @@ class TestAsking:
 
         assert [(arm.arm, arm.ok, arm.errors, arm.refused) for arm in arms] == [("", 1, 0, 0), ("a", 2, 0, 1)]
 
-    def test_every_example_of_the_panel_is_answered(self, client, live, sign_in):
-        sign_in(Role.OPERATOR)
-
+    def test_every_example_of_the_panel_is_answered(self, client, live):
         for row in (live.model, live):
             bodies = re.findall(r'data-body="([^"]*)"', _page(client, row))
             statuses = [_ask(client, row, html.unescape(body).encode()).status_code for body in bodies]
             assert statuses == [200] * 4
 
 
+@pytest.mark.usefixtures("operator")
 class TestRefusals:
-    @pytest.mark.parametrize(
-        ("body", "status", "code"),
-        [
-            (b"{", 400, "bad_body"),
-            ({"rows": []}, 422, "not_a_prediction"),
-            ({"inputs": {"features": [[1, 2]]}}, 422, "wrong_dimension"),
-            (b" " * (MAX_BYTES + 1), 413, "body_too_large"),
-        ],
-        ids=["not-json", "no-form", "shape", "too-large"],
-    )
-    def test_a_wrong_request_is_refused_as_the_api_does(self, client, live, sign_in, body, status, code):
-        sign_in(Role.OPERATOR)
+    def test_a_wrong_request_is_refused_as_the_api_does(self, client, live):
+        wrong, large = (
+            _ask(client, live.model, body)
+            for body in ({"inputs": {"features": [[1, 2]]}}, b" " * (MAX_BYTES + 1))
+        )
 
-        response = _ask(client, live.model, body)
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "wrong_dimension")
+        assert wrong["Content-Type"] == "application/problem+json"
+        assert wrong.json()["detail"].endswith(".")
+        (error,) = wrong.json()["errors"]
+        assert error["pointer"] == "#/inputs/features" and error["expected"]
+        assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
 
-        assert (response.status_code, response.json()["code"]) == (status, code)
-        assert response["Content-Type"] == "application/problem+json"
-        assert response.json()["detail"].endswith(".")
+    def test_only_json_is_read(self, client, live):
+        kinds = ("", "text/plain", "application/octet-stream", "multipart/form-data")
 
-    def test_the_wrong_field_is_named(self, client, live, sign_in):
-        sign_in(Role.OPERATOR)
+        assert [_ask(client, live.model, content_type=kind).status_code for kind in kinds] == [415] * 4
 
-        (error,) = _ask(client, live.model, {"inputs": {"features": [[1, 2]]}}).json()["errors"]
-
-        assert error["pointer"] == "#/inputs/features"
-        assert error["expected"]
-
-    @pytest.mark.parametrize(
-        "content_type", ["", "text/plain", "application/octet-stream", "multipart/form-data"]
-    )
-    def test_only_json_is_read(self, client, live, sign_in, content_type):
-        sign_in(Role.OPERATOR)
-
-        assert _ask(client, live.model, content_type=content_type).status_code == 415
-
-    def test_a_process_without_a_runtime_says_so(self, client, sign_in):
+    def test_a_process_without_a_runtime_says_so(self, client):
         model = a_live_model(100)
-        sign_in(Role.OPERATOR)
-
         response = _ask(client, model)
 
         assert (response.status_code, response.json()["code"]) == (503, "stopping")
@@ -191,24 +150,6 @@ class TestRefusals:
 
 
 class TestWhoMayAsk:
-    @pytest.mark.parametrize(
-        ("role", "status"),
-        [(Role.VIEWER, 403), (Role.OPERATOR, 200), (Role.APPROVER, 200), (Role.ADMIN, 200)],
-    )
-    def test_roles(self, client, live, sign_in, role, status):
-        sign_in(role)
-
-        assert [_ask(client, row).status_code for row in (live.model, live)] == [status, status]
-
-    @pytest.mark.parametrize("headers", [False, True], ids=["nobody", "key"])
-    def test_only_people_who_are_logged_in(self, client, live, headers):
-        given = {"Authorization": f"Bearer {a_key()[1]}"} if headers else {}
-
-        response = _ask(client, live.model, **given)
-
-        assert response.status_code == 302
-        assert response["Location"].startswith("/admin/login/")
-
     def test_who_reaches_other_models_finds_nothing_here(self, client, live, sign_in):
         sign_in(Role.OPERATOR, models=[a_model().pk])
 
@@ -216,10 +157,7 @@ class TestWhoMayAsk:
 
         assert [answer.status_code for answer in answers] == [404, 404]
         assert not any("ripeness" in answer.content.decode() for answer in answers)
-
-    def test_who_reaches_this_model_is_answered(self, client, live, sign_in):
         sign_in(Role.OPERATOR, models=[live.model_id])
-
         assert [_ask(client, row).status_code for row in (live.model, live)] == [200, 200]
 
     def test_a_page_elsewhere_cannot_make_a_browser_ask(self, live):
@@ -244,9 +182,8 @@ class TestPanel:
             assert "ask an administrator for the role operator" in _panel(client, row)
             assert "data-check" not in _page(client, row)
 
-    def test_the_example_is_of_the_version_with_the_largest_share(self, client, sign_in):
+    def test_the_example_is_of_the_version_with_the_largest_share(self, client, operator):
         model = a_live_model(30, 70)
-        sign_in(Role.OPERATOR)
 
         assert "The example is version 2’s" in _panel(client, model)
         assert "Asks version 1 by its number" in _panel(client, model.versions.get(number=1))
@@ -260,37 +197,33 @@ class TestPanel:
         ],
         ids=["random", "field", "tenant"],
     )
-    def test_the_routing_key_is_explained(self, client, sign_in, settings, said):
+    def test_the_routing_key_is_explained(self, client, operator, settings, said):
         model = a_live_model(100)
         catalogue.edit_model(model=model, changes=settings, by=an_actor())
-        sign_in(Role.OPERATOR)
 
         assert EVIL not in _page(client, model)
         assert said in html.unescape(_page(client, model))
         assert "Routing key" not in _panel(client, model.versions.get())
 
-    def test_a_stopped_model_says_what_callers_are_told(self, client, sign_in):
+    def test_a_stopped_model_says_what_callers_are_told(self, client, operator):
         model = a_live_model(100)
         stop_model(model=model, text=EVIL, by=an_actor())
-        sign_in(Role.OPERATOR)
 
         for row in (model, model.versions.get()):
             assert f"Callers are told: {EVIL}" in html.unescape(_page(client, row)).replace("<b>", "")
             assert EVIL not in _page(client, row)
             assert "Send" not in _panel(client, row)
 
-    def test_without_a_live_version_there_is_nobody_to_ask(self, client, sign_in):
+    def test_without_a_live_version_there_is_nobody_to_ask(self, client, operator):
         model = a_model()
-        sign_in(Role.OPERATOR)
 
         assert "has no version that is ready" in _panel(client, model)
         version = a_version(model)
         assert "No version of" in _panel(client, model)
         assert reverse("admin:registry_version_change", args=[version.pk]) in _page(client, model)
 
-    def test_a_version_that_is_not_ready_says_what_to_do(self, client, sign_in):
+    def test_a_version_that_is_not_ready_says_what_to_do(self, client, operator):
         by = an_actor()
-        sign_in(Role.OPERATOR)
         waiting, ready = an_uploaded_version(), a_version()
         checking = catalogue.start_check(version=an_uploaded_version(), by=by)
         failing = catalogue.start_check(version=an_uploaded_version(), by=by)
@@ -302,13 +235,11 @@ class TestPanel:
         assert "an operator is missing" in _panel(client, failed)
         assert "Bring it back" in _panel(client, archived)
 
-    def test_what_nobody_can_type_shows_the_signature(self, client, sign_in):
+    def test_what_nobody_can_type_shows_the_signature(self, client, operator):
         by, model = an_actor(), a_model()
-        version = catalogue.register_version(model=model, file=a_file(), by=by)
-        version = catalogue.start_check(version=version, by=by)
+        version = catalogue.start_check(version=an_uploaded_version(model), by=by)
         version = catalogue.pass_check(version=version, signature=TOO_LARGE, by=by)
         a_split(model, 100)
-        sign_in(Role.OPERATOR)
 
         for row in (version, Model.objects.get(pk=model.pk)):
             assert "too large to type" in _panel(client, row)

@@ -18,19 +18,18 @@ from inference.doors import asking
 from inference.doors.limits.admission import Gate
 from inference.doors.limits.minutes import Minutes
 from inference.serving import request_id, runtime
-from inference.serving.plans import session_options
 from registry.access.key_ring import Principal
 from registry.access.keys import ring
 from registry.access.limits import Limits
 from registry.access.models import ApiKey
 from registry.access.services import revoke_key
-from registry.catalogue.models import Model, Version
+from registry.catalogue.models import Model
 from registry.traffic.services import stop_model
 from roundhouse import request_ids
 from roundhouse.front_door import FrontDoor
 from roundhouse.handler import Handler
 from tests.support.factories import a_key, a_model, an_actor
-from tests.support.importing import import_live
+from tests.support.importing import put_live
 from tests.support.processes import ROOT
 from tests.support.wire import in_binary
 
@@ -141,15 +140,11 @@ def held_still(monkeypatch):
 @pytest.fixture
 def live(transactional_db, settings):
     settings.PREDICT_BINARY_BYTES = 64 << 20
-    version = _import()
-    _import()  # ready, and not live
+    version = put_live("ripeness", EXAMPLE / "model.onnx")
+    put_live("ripeness", EXAMPLE / "model.onnx")  # ready, and not live
     runtime.start()
     yield version
     runtime.stop()
-
-
-def _import() -> Version:
-    return import_live(slug="ripeness", path=EXAMPLE / "model.onnx", options=session_options())
 
 
 @pytest.fixture
@@ -319,7 +314,7 @@ def _told(answered):
     return {name: (int(answer.status[:3]), by) for name, (answer, by) in answered.items()}
 
 
-# What the process, the Model or the key is like meanwhile; the answer, and who gives it.
+# What the process, the Model or the key is like meanwhile.
 def _stopped(patch, doors):
     stop_model(model=Model.objects.get(slug="ripeness"), text="Wrong labels.", by=an_actor())
     runtime.started().refresh()
@@ -332,21 +327,13 @@ def _never_live(patch, doors):
 
 def _not_loaded(patch, doors):
     target = runtime.started().find("ripeness", None).choose()
-    patch.setitem(
-        runtime.started()._executor._failed, target.version_id, "Version 1 cannot be loaded: no room."
-    )
+    failed = runtime.started()._executor._failed
+    patch.setitem(failed, target.version_id, "Version 1 cannot be loaded: no room.")
 
 
-def _leaving(patch, doors):
-    patch.setattr(runtime.started(), "_state", "draining")
-
-
-def _without_runtime(patch, doors):
-    patch.setattr(runtime, "_runtime", None)
-
-
-def _stale_routes(patch, doors):
+def _both_stale(patch, doors):
     patch.setattr(runtime, "stale_s", lambda: 120)
+    _stale_key(patch, doors)
 
 
 def _stale_key(patch, doors):
@@ -354,22 +341,13 @@ def _stale_key(patch, doors):
     patch.setattr(ring, "admit", lambda text: admit(text)._replace(stale_s=77))
 
 
-def _both_stale(patch, doors):
-    _stale_routes(patch, doors)
-    _stale_key(patch, doors)
-
-
-def _routes_too_old(patch, doors):
-    patch.setattr(runtime.started(), "stale_s", lambda: 301)
-
-
 def _database_away(patch, doors):
     ring.clear()
     patch.setattr("registry.access.keys.KeyTable.find", _gone)
 
 
-def _database_away_on_demand(patch, doors):
-    patch.setattr("inference.serving.executors.inprocess.current_serving", _gone)
+def _gone(*_):
+    raise DatabaseError("gone")
 
 
 def _revoked(patch, doors):
@@ -377,8 +355,13 @@ def _revoked(patch, doors):
     ring.clear()
 
 
-def _for_reading(patch, doors):
-    doors.key = a_key("registry.read")[1]
+def _another_key(*scopes, is_inside=False, **more):
+    def change(patch, doors):
+        doors.key = a_key(*scopes, **more)[1]
+        if is_inside:
+            _enter(doors, ring.admit(doors.key).principal)
+
+    return change
 
 
 def _for_another_model(patch, doors):
@@ -388,13 +371,7 @@ def _for_another_model(patch, doors):
 def _rate_spent(patch, doors):
     patch.setattr(Minutes, "left_s", lambda self: 30)
     patch.setattr(Minutes, "now", lambda self: 1)
-    doors.key = a_key(limits=Limits(rate_per_minute=1))[1]
-    _enter(doors, ring.admit(doors.key).principal)
-
-
-def _one_at_once(patch, doors):
-    doors.key = a_key(limits=Limits(concurrency=1))[1]
-    _enter(doors, ring.admit(doors.key).principal)
+    _another_key(is_inside=True, limits=Limits(rate_per_minute=1))(patch, doors)
 
 
 def _crowded(patch, doors):
@@ -409,42 +386,43 @@ def _enter(doors, by: Principal):
     doors.clean_up.callback(asking.gate.leave, by, route)
 
 
-def _broken(patch, doors):
-    patch.setattr("inference.serving.services.predict", lambda call: 1 / 0)
-
-
 def _not_finite(patch, doors):
-    patch.setattr("inference.engine.batcher.is_finite", lambda array: False)
-    patch.setattr("inference.doors.oip.codec.is_finite", lambda array: False)
+    for module in ("inference.engine.batcher", "inference.doors.oip.codec"):
+        patch.setattr(f"{module}.is_finite", lambda array: False)
     patch.setattr("inference.engine.batcher.suspects", lambda outputs: tuple(outputs))
 
 
-def _gone(*_):
-    raise DatabaseError("gone")
+def _patched(*arguments):
+    """What is found by a call, or named by its path, is another meanwhile."""
+    return lambda patch, doors: patch.setattr(
+        *(one() if callable(one) else one for one in arguments[:-1]), arguments[-1]
+    )
 
 
+# What happens, what is asked; the answer, and who gives it.
 SITUATIONS = {
     "stopped": (_stopped, {}, 503, "stopped", "front"),
     "never-live": (_never_live, {"model": "nobody"}, 503, "no_live_version", "front"),
     "not-loaded": (_not_loaded, {}, 503, "loading", "front"),
-    "leaving": (_leaving, {}, 503, "stopping", "front"),
-    "without-runtime": (_without_runtime, {}, 503, "stopping", "front"),
-    "routes-too-old": (_routes_too_old, {}, 503, "routes_too_old", "front"),
-    "stale-routes": (_stale_routes, {}, 200, None, "front"),
+    "leaving": (_patched(runtime.started, "_state", "draining"), {}, 503, "stopping", "front"),
+    "without-runtime": (_patched("inference.serving.runtime._runtime", None), {}, 503, "stopping", "front"),
+    "routes-too-old": (_patched(runtime.started, "stale_s", lambda: 301), {}, 503, "routes_too_old", "front"),
+    "stale-routes": (_patched("inference.serving.runtime.stale_s", lambda: 120), {}, 200, None, "front"),
     "stale-key": (_stale_key, {}, 200, None, "front"),
     "both-stale": (_both_stale, {}, 200, None, "front"),
     "stale-and-refused": (_both_stale, {"model": "nobody"}, 404, "unknown_model", "front"),
     "database-away": (_database_away, {}, 503, "database_unavailable", "django"),
     "database-away-on-demand": (
-        _database_away_on_demand, {"model": "ripeness/versions/2"}, 503, "database_unavailable", "front",
+        _patched("inference.serving.executors.inprocess.current_serving", _gone),
+        {"model": "ripeness/versions/2"}, 503, "database_unavailable", "front",
     ),
     "revoked": (_revoked, {}, 401, "not_authenticated", "django"),
-    "for-reading": (_for_reading, {}, 403, "not_allowed", "django"),
+    "for-reading": (_another_key("registry.read"), {}, 403, "not_allowed", "django"),
     "for-another-model": (_for_another_model, {}, 404, "unknown_model", "front"),
     "rate-spent": (_rate_spent, {}, 429, "too_many_requests", "front"),
-    "one-at-once": (_one_at_once, {}, 429, "too_many_requests", "front"),
+    "one-at-once": (_another_key(is_inside=True, limits=Limits(concurrency=1)), {}, 429, "too_many_requests", "front"),
     "crowded": (_crowded, {}, 503, "overloaded", "front"),
-    "broken": (_broken, {}, 500, "internal_error", "front"),
+    "broken": (_patched("inference.serving.services.predict", lambda call: 1 / 0), {}, 500, "internal_error", "front"),
     "not-finite": (_not_finite, {}, 422, "invalid_output", "front"),
 }  # fmt: skip
 DOORS = {

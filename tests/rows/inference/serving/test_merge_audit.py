@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -55,22 +56,13 @@ def hold_first(model):
 
 def ask_together(ask, waiting, firsts, entered, release):
     """Ask once, and while that runs so many times more."""
-    answers = {}
-
-    def one(first):
-        answers[first] = ask(first)
-
-    callers = [threading.Thread(target=one, args=(0.0,))]
-    callers[0].start()
-    assert entered.wait(PATIENCE_S)
-    callers += [threading.Thread(target=one, args=(first,)) for first in firsts]
-    for caller in callers[1:]:
-        caller.start()
-    wait_until(lambda: waiting() == len(firsts), within_s=PATIENCE_S, what="all wait")
-    release.set()
-    for caller in callers:
-        caller.join(PATIENCE_S)
-    return answers
+    with ThreadPoolExecutor(1 + len(firsts)) as callers:
+        callers.submit(ask, 0.0)
+        assert entered.wait(PATIENCE_S)
+        asked = {first: callers.submit(ask, first) for first in firsts}
+        wait_until(lambda: waiting() == len(firsts), within_s=PATIENCE_S, what="all wait")
+        release.set()
+        return {first: one.result(PATIENCE_S) for first, one in asked.items()}
 
 
 def row(first):
@@ -78,14 +70,13 @@ def row(first):
 
 
 class TestBatcher:
-    def ask_together(self, firsts, **config):
+    def ask_together(self, firsts, *, has_auditor=True):
         model = FakeModel()
         entered, release = hold_first(model)
         self.session = Mixing(model)
         self.sampled = threading.Event()
-        self.batcher = Batcher(
-            self.session, BatchConfig(merges=True, **config), pace=FixedPace(8), on_sample=self.sampled.set
-        )
+        more = {"on_sample": self.sampled.set} if has_auditor else {}
+        self.batcher = Batcher(self.session, BatchConfig(merges=True), pace=FixedPace(8), **more)
         return ask_together(
             lambda first: self.batcher.infer(row(first), deadline=time.monotonic() + PATIENCE_S).outputs["y"],
             lambda: self.batcher.stats().depth,
@@ -133,19 +124,9 @@ class TestBatcher:
         assert self.batcher._rules.merges
 
     def test_nothing_is_sampled_where_nobody_audits(self):
-        model = FakeModel()
-        entered, release = hold_first(model)
-        batcher = Batcher(Mixing(model), BatchConfig(merges=True), pace=FixedPace(8))
+        self.ask_together([1.0, 2.0], has_auditor=False)
 
-        ask_together(
-            lambda first: batcher.infer(row(first), deadline=time.monotonic() + PATIENCE_S),
-            lambda: batcher.stats().depth,
-            [1.0, 2.0],
-            entered,
-            release,
-        )
-
-        assert not batcher.has_samples
+        assert not self.batcher.has_samples
 
 
 def test_samples_are_dense_at_first_and_rare_later():
@@ -175,6 +156,7 @@ def test_a_request_that_is_too_large_to_keep_is_not_sampled():
     assert not Sampler().is_due(64 << 20)
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 class TestEnding:
     def end(self, version):
@@ -197,8 +179,8 @@ class TestEnding:
     def test_several_processes_end_it_once(self):
         version = a_version()
 
-        self.end(version)
-        self.end(version)
+        for _ in range(2):
+            self.end(version)
 
         assert version.serving_settings.count() == 2
         assert Event.objects.filter(kind="merging_ended").count() == 1
@@ -236,6 +218,7 @@ class TestEnding:
         assert current_serving(version.pk).merging == "never"
 
 
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_process_ends_it_for_all_and_merges_no_more():
     model = FakeModel()

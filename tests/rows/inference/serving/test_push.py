@@ -46,6 +46,7 @@ def test_a_committed_change_is_heard(listener, heard, settings):
 
 
 @pytest.mark.service
+@pytest.mark.both
 @pytest.mark.django_db(transaction=True)
 def test_a_change_that_is_rolled_back_is_not_announced(settings, monkeypatch):
     settings.REDIS_URL = SERVICE_REDIS_URL

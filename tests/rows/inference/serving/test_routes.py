@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from inference.errors import UnknownModel
 from inference.serving import routes
 from inference.serving.routes import EMPTY, RoutesUnreadable, read_revision, read_table
-from registry.catalogue.models import Model, RouteClock
+from registry.catalogue.models import RouteClock
 from registry.catalogue.services import archive_version, edit_model, move_alias, retire_alias
 from registry.errors import NoLiveVersion, NotFound, Stopped
 from registry.traffic.assignment import bucket_of
@@ -26,14 +26,8 @@ def test_the_table_sends_every_key_where_the_split_says():
 
     for key in map(str, range(2_000)):
         assert table.choose(model.slug, key).version_id == owners[bucket_of(split.salt, key)]
-
-
-def test_without_a_key_every_request_draws_for_itself():
-    model = a_live_model(70, 30)
-    table = read_table()
-
+    # Without a key every request draws for itself.
     counts = Counter(table.choose(model.slug).number for _ in range(4_000))
-
     assert 0.25 < counts[2] / 4_000 < 0.35
 
 
@@ -48,18 +42,17 @@ def test_a_version_may_be_asked_for_whatever_the_split_says(asked):
     assert (target.number, target.sha256) == (2, second.artifact.sha256)
 
 
-@pytest.mark.parametrize(
-    ("asked", "error"),
-    [
-        ({"version": 9}, NotFound),
-        ({"version": 2}, NotFound),
-        ({"version": 3}, NotFound),
-        ({"alias": "nobody"}, NotFound),
-        ({"alias": "retired"}, NotFound),
-    ],
-    ids=["no such version", "not ready", "archived", "no such alias", "retired alias"],
-)
-def test_what_cannot_answer_is_not_found(asked, error):
+CANNOT_ANSWER = {
+    "no such version": {"version": 9},
+    "not ready": {"version": 2},
+    "archived": {"version": 3},
+    "no such alias": {"alias": "nobody"},
+    "retired alias": {"alias": "retired"},
+}
+
+
+@pytest.mark.parametrize("asked", CANNOT_ANSWER.values(), ids=CANNOT_ANSWER)
+def test_what_cannot_answer_is_not_found(asked):
     model = a_live_model(100)
     an_uploaded_version(model)
     third = a_version(model)
@@ -67,7 +60,7 @@ def test_what_cannot_answer_is_not_found(asked, error):
     retire_alias(alias=alias, reason="x", by=an_actor())
     archive_version(version=third, reason="x", by=an_actor())
 
-    with pytest.raises(error):
+    with pytest.raises(NotFound):
         read_table().choose(model.slug, **asked)
 
 
@@ -81,18 +74,17 @@ def test_an_unknown_model_and_one_without_a_split_have_their_errors():
         table.choose(model.slug)
 
 
-@pytest.mark.parametrize(
-    "asked", [{}, {"version": 1}, {"alias": "champion"}], ids=["split", "number", "alias"]
-)
-def test_a_stopped_model_refuses_everybody_with_the_operators_text(asked):
+def test_a_stopped_model_refuses_everybody_with_the_operators_text():
     model = a_live_model(100)
     stop_model(model=model, text="wrong prices", by=an_actor())
-
-    with pytest.raises(Stopped, match="wrong prices"):
-        read_table().choose(model.slug, **asked)
+    stopped = read_table()
 
     start_model(model=model, reason="x", by=an_actor())
-    assert read_table().choose(model.slug, **asked).number == 1
+
+    for asked in ({}, {"version": 1}, {"alias": "champion"}):
+        with pytest.raises(Stopped, match="wrong prices"):
+            stopped.choose(model.slug, **asked)
+        assert read_table().choose(model.slug, **asked).number == 1
 
 
 def test_a_frozen_model_still_answers():
@@ -108,31 +100,21 @@ def _fields(model, **changes):
     return edit_model(model=model, changes=changes, by=an_actor())
 
 
-@pytest.mark.parametrize(
-    ("setting", "request_", "key"),
-    [
-        ({}, {"header": "h"}, "h"),
-        ({}, {"fields": {"customer": "c"}, "tenant": "t"}, None),
-        ({"key_source": "field", "key_field": "customer"}, {"fields": {"customer": "c"}}, "c"),
-        ({"key_source": "field", "key_field": "customer"}, {"fields": {"customer": 7}}, "7"),
-        ({"key_source": "field", "key_field": "customer"}, {"fields": {}}, None),
-        ({"key_source": "field", "key_field": "customer"}, {"header": "h", "fields": {"customer": "c"}}, "h"),
-        ({"key_source": "tenant"}, {"tenant": "t"}, "t"),
-        ({"key_source": "tenant"}, {"header": "", "tenant": "t"}, "t"),
-        ({"key_source": "tenant"}, {}, None),
-    ],
-    ids=[
-        "header",
-        "random",
-        "field",
-        "number",
-        "missing",
-        "header first",
-        "tenant",
-        "empty header",
-        "nobody",
-    ],
-)
+FIELD, TENANT = {"key_source": "field", "key_field": "customer"}, {"key_source": "tenant"}
+KEYS = {
+    "header": ({}, {"header": "h"}, "h"),
+    "random": ({}, {"fields": {"customer": "c"}, "tenant": "t"}, None),
+    "field": (FIELD, {"fields": {"customer": "c"}}, "c"),
+    "number": (FIELD, {"fields": {"customer": 7}}, "7"),
+    "missing": (FIELD, {"fields": {}}, None),
+    "header first": (FIELD, {"header": "h", "fields": {"customer": "c"}}, "h"),
+    "tenant": (TENANT, {"tenant": "t"}, "t"),
+    "empty header": (TENANT, {"header": "", "tenant": "t"}, "t"),
+    "nobody": (TENANT, {}, None),
+}
+
+
+@pytest.mark.parametrize(("setting", "request_", "key"), KEYS.values(), ids=KEYS)
 def test_where_the_key_comes_from(setting, request_, key):
     model = a_live_model(100)
     if setting:
@@ -154,6 +136,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_every_change_that_routing_depends_on_moves_the_revision_and_the_route(change):
     model, other = a_live_model(90, 10), a_live_model(100)
@@ -176,11 +159,11 @@ def test_nothing_changed_is_one_look_at_the_clock_and_one_for_models(django_asse
         assert read_table(table).routes == table.routes
 
 
-@pytest.mark.parametrize("others", [5, 40])
+@pytest.mark.parametrize("count", [2, 9])
 def test_a_reload_after_one_change_reads_the_same_however_many_models_there_are(
-    others, django_assert_num_queries
+    count, django_assert_num_queries
 ):
-    models = [a_live_model(90, 10) for _ in range(others)]
+    models = [a_live_model(90, 10) for _ in range(count)]
     table = read_table()
     a_split(models[0], 50, 50)
 
@@ -188,6 +171,7 @@ def test_a_reload_after_one_change_reads_the_same_however_many_models_there_are(
         read_table(table)
 
 
+@pytest.mark.both
 def test_a_model_that_changes_while_it_is_read_is_left_as_it_was(monkeypatch):
     model = a_live_model(90, 10)
     before = read_table()
@@ -208,6 +192,7 @@ def test_a_model_that_changes_while_it_is_read_is_left_as_it_was(monkeypatch):
     assert (settled.split, settled.stopped) == (2, "just now")
 
 
+@pytest.mark.both
 def test_a_database_that_was_put_back_is_read_from_the_start():
     model = a_live_model(100)
     ahead = routes.RouteTable(revision=10**6, routes={"ghost": read_table().find(model.slug)})
@@ -222,6 +207,7 @@ def test_an_empty_database_has_an_empty_table():
     assert read_table() == routes.RouteTable(0, {})
 
 
+@pytest.mark.both
 def test_targets_are_those_on_current_splits_shadows_included():
     model = a_live_model(90, 10)
     a_version(model)
@@ -235,15 +221,14 @@ def test_choosing_asks_no_database_and_takes_microseconds(django_assert_num_quer
     table = read_table()
 
     with django_assert_num_queries(0):
-        started = time.perf_counter()
+        began = time.thread_time()
         for key in range(10_000):
             table.choose(model.slug, str(key))
-        spent = time.perf_counter() - started
 
-    assert spent / 10_000 < 0.001
-    assert Model.objects.count() == 1
+    assert (time.thread_time() - began) / 10_000 < 0.001
 
 
+@pytest.mark.both
 def test_split_that_is_set_between_two_looks_is_found_by_the_next_reading(monkeypatch):
     model = a_live_model(50, 50)
     splits = routes.Split
@@ -275,11 +260,13 @@ def _odd_buckets(model):
     model.splits.update(buckets="z" * 10_000)
 
 
-@pytest.fixture(params=[_odd_config, _odd_labels, _odd_buckets], ids=["config", "labels", "buckets"])
-def spoil(request):
-    return request.param
+each_odd_row = pytest.mark.parametrize(
+    "spoil", [_odd_config, _odd_labels, _odd_buckets], ids=["config", "labels", "buckets"]
+)
 
 
+@pytest.mark.both
+@each_odd_row
 def test_rows_that_make_no_sense_keep_only_their_own_model_as_it_was(spoil):
     models = [a_live_model(50, 50) for _ in range(5)]
     before = read_table()
@@ -299,6 +286,8 @@ def test_rows_that_make_no_sense_keep_only_their_own_model_as_it_was(spoil):
         after.check_readable()
 
 
+@pytest.mark.both
+@each_odd_row
 def test_a_process_that_starts_has_all_other_routes(spoil):
     odd, other = a_live_model(100), a_live_model(100)
     spoil(odd)
@@ -309,6 +298,7 @@ def test_a_process_that_starts_has_all_other_routes(spoil):
     assert table.unreadable == {odd.pk}
 
 
+@pytest.mark.both
 def test_rows_that_were_put_right_are_read_without_another_change():
     model = a_live_model(100)
     _odd_config(model)
@@ -321,6 +311,8 @@ def test_rows_that_were_put_right_are_read_without_another_change():
     table.check_readable()
 
 
+@pytest.mark.both
+@each_odd_row
 def test_a_stop_reaches_a_model_whose_rows_make_no_sense(spoil):
     model = a_live_model(100)
     before = read_table()
@@ -331,6 +323,7 @@ def test_a_stop_reaches_a_model_whose_rows_make_no_sense(spoil):
         read_table(before).choose(model.slug)
 
 
+@each_odd_row
 def test_where_all_are_read_at_once_one_odd_row_keeps_all_from_being_read(spoil, monkeypatch):
     """The control: without the search for the one that cannot be read."""
     monkeypatch.setattr(routes, "_read_readable", routes._read_routes)
@@ -344,6 +337,7 @@ def test_where_all_are_read_at_once_one_odd_row_keeps_all_from_being_read(spoil,
         read_table()
 
 
+@pytest.mark.both
 def test_a_route_read_by_itself_says_that_its_rows_make_no_sense():
     model = a_live_model(100)
     _odd_buckets(model)

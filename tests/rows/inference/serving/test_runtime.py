@@ -30,7 +30,7 @@ from tests.support.importing import import_live
 from tests.support.processes import ROOT, wait_until
 from tests.support.proofs import record_proof
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 EXAMPLE = ROOT / "examples" / "ripeness" / "model.onnx"
 ROW = {"features": [[0.2, 0.8, 0.3]]}
 
@@ -102,11 +102,8 @@ def test_runtime_upgrade_probes_again(runtime):
 
 def test_changed_file_is_not_served_and_others_are(runtime):
     version = _import()
-    import_live(
-        slug="other",
-        path=ROOT / "examples" / "demand" / "model.onnx",
-        options=session_options(),
-    )
+    demand = ROOT / "examples" / "demand" / "model.onnx"
+    import_live(slug="other", path=demand, options=session_options())
     path = artifacts.path_of(version.artifact.sha256)
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
 
@@ -115,25 +112,24 @@ def test_changed_file_is_not_served_and_others_are(runtime):
     with pytest.raises(Loading, match="cannot be loaded"):
         _ask(started)
     assert started.report().warm_versions == 1
-    assert started.infer(
-        started.find("other", None).choose(),
-        {"hour": [[0.5]], "warmth": [[0.5]]},
-        deadline=time.monotonic() + 5,
-    )
+    other, row = started.find("other", None).choose(), {"hour": [[0.5]], "warmth": [[0.5]]}
+    assert started.infer(other, row, deadline=time.monotonic() + 5)
 
 
-def _limit_runs_to(version, *, soft_limit_s):
-    change_serving(version=version, changes={"soft_limit_s": soft_limit_s}, reason="test", by=an_actor())
-
-
-def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, monkeypatch):
+@pytest.fixture
+def limited():
+    """A live version whose runs may last 20 ms."""
     version = _import()
     record_proof(version.artifact.sha256)
-    _limit_runs_to(version, soft_limit_s=0.02)
+    change_serving(version=version, changes={"soft_limit_s": 0.02}, reason="test", by=an_actor())
+    return version
+
+
+def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, limited, monkeypatch):
     monkeypatch.setattr(runtime_module, "_DRAIN_S", 0.05)
     model = FakeModel(honours_soft_limit=False)
     replaced = threading.Event()
-    started = runtime(FakeBackend({version.artifact.sha256: model}), replace_process=replaced.set)
+    started = runtime(FakeBackend({limited.artifact.sha256: model}), replace_process=replaced.set)
     caller = threading.Thread(target=_ask_quietly, args=(started, {"x": [[HANG, 0, 0, 0]]}))
     caller.start()
 
@@ -153,13 +149,10 @@ def _ask_quietly(runtime, row):
         _ask(runtime, row)
 
 
-def test_run_that_ends_at_its_soft_limit_replaces_nothing(runtime, monkeypatch):
+def test_run_that_ends_at_its_soft_limit_replaces_nothing(runtime, limited):
     """Negative control of the test above."""
-    version = _import()
-    record_proof(version.artifact.sha256)
-    _limit_runs_to(version, soft_limit_s=0.02)
     replaced = threading.Event()
-    started = runtime(FakeBackend({version.artifact.sha256: FakeModel()}), replace_process=replaced.set)
+    started = runtime(FakeBackend({limited.artifact.sha256: FakeModel()}), replace_process=replaced.set)
 
     with pytest.raises(engine.RunTimedOut):
         _ask(started, {"x": [[HANG, 0, 0, 0]]})
@@ -182,6 +175,10 @@ def odd_settings(monkeypatch):
     return versions, backend
 
 
+def is_told(loop):
+    return loop in {one.name for one in loops.failing()}
+
+
 def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(runtime, odd_settings):
     versions, backend = odd_settings
 
@@ -189,7 +186,7 @@ def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(run
 
     assert started.report().can_predict
     assert [started.is_warm(started.target(version.pk)) for version in versions] == [False, True, True]
-    wait_until(lambda: "steward" in {one.name for one in loops.failing()}, within_s=20, what="its report")
+    wait_until(lambda: is_told("steward"), within_s=20, what="its report")
 
     new = a_version(versions[1].model)
     record_proof(new.artifact.sha256)
@@ -211,9 +208,7 @@ def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime
     wait_until(lambda: started.find("good", None).key_source == "tenant", within_s=20, what="the change")
     assert started.find("bad", None).key_source == "random"
     assert started.find("bad", None).split == 1
-    wait_until(
-        lambda: "unreadable routes" in {one.name for one in loops.failing()}, within_s=20, what="its report"
-    )
+    wait_until(lambda: is_told("unreadable routes"), within_s=20, what="its report")
     assert started.stale_s() == 0
     Version.objects.filter(pk=bad.pk).update(task_config={})
     wait_until(lambda: started.find("bad", None).key_source == "tenant", within_s=20, what="its recovery")

@@ -7,19 +7,17 @@ import pytest
 from inference.engine import threads
 from inference.engine.threads import available_cores, threads_per_session
 
+SHARES = {  # cores, engines, sessions at once, threads asked for; threads given
+    "all": (8, 1, 1, 0, 8),
+    "shared": (8, 2, 2, 0, 2),
+    "asks for less": (8, 2, 2, 1, 1),
+    "asks for more": (8, 2, 2, 8, 2),
+    "fewer cores than engines": (2, 4, 1, 0, 1),
+    "no engines told": (8, 0, 0, 0, 8),
+}
 
-@pytest.mark.parametrize(
-    ("cores", "engines", "at_once", "asked", "given"),
-    [
-        (8, 1, 1, 0, 8),
-        (8, 2, 2, 0, 2),
-        (8, 2, 2, 1, 1),
-        (8, 2, 2, 8, 2),
-        (2, 4, 1, 0, 1),
-        (8, 0, 0, 0, 8),
-    ],
-    ids=["all", "shared", "asks for less", "asks for more", "fewer cores than engines", "no engines told"],
-)
+
+@pytest.mark.parametrize(("cores", "engines", "at_once", "asked", "given"), SHARES.values(), ids=SHARES)
 def test_sessions_that_run_at_once_never_ask_for_more_cores_than_there_are(
     cores, engines, at_once, asked, given
 ):

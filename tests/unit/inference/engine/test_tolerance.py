@@ -7,17 +7,16 @@ ONES = np.ones(4, np.float32)
 NAN = np.array([1, np.nan, np.inf, -np.inf], np.float32)
 
 
-@pytest.mark.parametrize(
-    ("other", "close"),
-    [
-        (ONES, True),
-        (ONES * np.float32(1.00009), True),
-        (ONES * np.float32(1.0002), False),
-        (ONES.astype(np.float64), False),
-        (ONES[:3], False),
-    ],
-    ids=["equal", "within", "beyond", "another type", "another shape"],
-)
+OTHERS = {
+    "equal": (ONES, True),
+    "within": (ONES * np.float32(1.00009), True),
+    "beyond": (ONES * np.float32(1.0002), False),
+    "another type": (ONES.astype(np.float64), False),
+    "another shape": (ONES[:3], False),
+}
+
+
+@pytest.mark.parametrize(("other", "close"), OTHERS.values(), ids=OTHERS)
 def test_decimals_are_close_within_a_share_of_the_largest(other, close):
     assert is_close(ONES, other) is close
 

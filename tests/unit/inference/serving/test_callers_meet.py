@@ -6,12 +6,10 @@ The corpus is `batch_models`. With the proof off (every free first axis taken fo
 import hashlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from onnx import helper
 
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import prove_batches
@@ -22,12 +20,11 @@ from inference.engine.leases import LoadOrder
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
 from inference.engine.probed import ProbeFact
-from inference.engine.tolerance import is_close, largest
-from tests.support.batch_models import MIXING, SEPARATE, BatchModel
-from tests.support.onnx_models import value
+from tests.support.batch_models import MIXING, SEPARATE, BatchModel, Graph, as_file
+from tests.support.meeting import CALLERS, requests, wrong_answers
 from tests.support.processes import wait_until
 
-CALLERS, REQUESTS = 24, 400
+REQUESTS = 200
 PATIENCE_S = 60
 MOST_ROWS = 64
 OPTIONS = SessionOptions()
@@ -36,30 +33,18 @@ MISSED = {"new_items"}  # the proof does not see that these mix, so the audit mu
 
 
 def _queries_and_documents():
-    model = helper.make_model(
-        helper.make_graph(
-            [
-                helper.make_node("Transpose", ["document"], ["turned"], perm=[1, 0]),
-                helper.make_node("MatMul", ["query", "turned"], ["score"]),
-            ],
-            "graph",
-            [value("query", ("queries", 4)), value("document", ("documents", 4))],
-            [value("score", ("queries", "documents"))],
-        ),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-    )
-    return model.SerializeToString()
+    graph = Graph()
+    takes = {"query": (np.float32, ("queries", 4)), "document": (np.float32, ("documents", 4))}
+    score = graph("MatMul", "query", graph("Transpose", "document", perm=[1, 0]))
+    return as_file(graph.finish(takes, {"score": (np.float32, ("queries", "documents"))}, [score]))
 
 
-QUERIES_AND_DOCUMENTS = BatchModel(
-    "queries_and_documents",
-    _queries_and_documents,
-    lambda rng, rows: {
-        "query": rng.random((rows, 4), np.float32),
-        "document": rng.random((int(rng.integers(1, 6)), 4), np.float32),
-    },
-)
+def _some_of_each(rng, rows):
+    query, document = rng.random((rows, 4), np.float32), rng.random((int(rng.integers(1, 6)), 4), np.float32)
+    return {"query": query, "document": document}
+
+
+QUERIES_AND_DOCUMENTS = BatchModel("queries_and_documents", _queries_and_documents, _some_of_each)
 
 
 @dataclass
@@ -81,38 +66,20 @@ class Meeting:
         merged = MOST_ROWS
         if self.proof_is_on:
             merged = prove_batches(self.bare, operators(data), max_rows=MOST_ROWS).rows
-        fact = ProbeFact(
-            hashlib.sha256(data).hexdigest(),
-            self.backend.runtime_version(),
-            self.bare.provider,
-            OPTIONS.digest,
-        )
+        runtime, sha256 = self.backend.runtime_version(), hashlib.sha256(data).hexdigest()
+        order = LoadOrder(self.path, OPTIONS, ProbeFact(sha256, runtime, self.bare.provider, OPTIONS.digest))
         self.merged_rows = merged
         self.engine = Engine(self.backend, budget_bytes=8 << 30, on_sample=self.sampled.set)
-        self.engine.load(
-            "m", Plan(LoadOrder(self.path, OPTIONS, fact), merged, batching=PATIENT), timeout_s=PATIENCE_S
-        )
+        self.engine.load("m", Plan(order, merged, batching=PATIENT), timeout_s=PATIENCE_S)
 
     def requests(self, count, seed=0):
-        """Requests of one row mostly, and of a few; each with the bare runtime's answer to it alone."""
-        rng = np.random.default_rng(seed)
-        for _ in range(count):
-            inputs = self.model.inputs(rng, int(rng.choice([1, 1, 1, 2, 3])))
-            yield inputs, self.bare.run(inputs)
+        return list(requests(self.model, self.bare, count, seed))
 
     def ask(self, asked):
-        scales = {
-            name: max(largest(answer[name]) for _, answer in asked) for name in asked[0][1]
-        }  # of all answers: a single number near zero has no size of its own
-
-        def one(request):
-            inputs, expected = request
-            got = self.engine.infer("m", inputs, deadline=time.monotonic() + PATIENCE_S).outputs
-            return all(is_close(expected[name], got[name], scale=scales[name], times=2) for name in expected)
-
-        with ThreadPoolExecutor(CALLERS) as callers:
-            right = list(callers.map(one, asked))
-        self.wrong += right.count(False)
+        self.wrong += wrong_answers(
+            asked,
+            lambda inputs: self.engine.infer("m", inputs, deadline=time.monotonic() + PATIENCE_S).outputs,
+        )
         self.rows += sum(len(next(iter(inputs.values()))) for inputs, _ in asked)
 
     def hold_next_run(self, *, until_waiting):
@@ -147,7 +114,7 @@ def meet(tmp_path):
 def test_models_whose_rows_mix_answer_everybody_rightly(meet, model):
     meeting = meet(model)
 
-    meeting.ask(list(meeting.requests(REQUESTS)))
+    meeting.ask(meeting.requests(REQUESTS))
 
     assert meeting.wrong == 0
 
@@ -170,13 +137,13 @@ def test_what_the_proof_misses_the_audit_ends(meet, model):
         seed = 0
         while auditor.is_alive() and meeting.rows < 50_000:
             seed += 1
-            meeting.ask(list(meeting.requests(REQUESTS, seed)))
+            meeting.ask(meeting.requests(REQUESTS, seed))
         assert meeting.rows < 50_000
     finally:
         over.set()
         auditor.join(PATIENCE_S)
     wrong = meeting.wrong
-    meeting.ask(list(meeting.requests(REQUESTS, seed + 1)))
+    meeting.ask(meeting.requests(REQUESTS, seed + 1))
     assert meeting.wrong == wrong
 
 
@@ -188,7 +155,7 @@ def test_with_the_proof_off_callers_get_wrong_answers(meet):
             meetings.append(meet(model, proof_is_on=False))
         except Exception:  # noqa: BLE001  some do not even warm up with several rows
             continue
-        meetings[-1].ask(list(meetings[-1].requests(100)))
+        meetings[-1].ask(meetings[-1].requests(100))
 
     assert sum(meeting.wrong > 0 for meeting in meetings) > len(MIXING) / 2
 
@@ -199,19 +166,19 @@ def test_models_whose_rows_do_not_mix_share_runs(meet, model):
     meeting = meet(model)
     meeting.hold_next_run(until_waiting=CALLERS - 1)
 
-    meeting.ask(list(meeting.requests(CALLERS)))
+    meeting.ask(meeting.requests(CALLERS))
 
     meters = meeting.engine.stats()["m"]
     assert meeting.merged_rows == MOST_ROWS
     assert meters.rows / meters.batches >= 4
-    meeting.ask(list(meeting.requests(REQUESTS)))
+    meeting.ask(meeting.requests(REQUESTS))
     assert meeting.wrong == 0
 
 
 def test_inputs_whose_first_axes_count_different_things_run_as_sent(meet):
     """Two queries beside five documents; others ask with other numbers meanwhile."""
     meeting = meet(QUERIES_AND_DOCUMENTS)
-    asked = list(meeting.requests(REQUESTS))
+    asked = meeting.requests(REQUESTS)
     shapes = {(len(inputs["query"]), len(inputs["document"])) for inputs, _ in asked}
 
     meeting.ask(asked)

@@ -24,6 +24,7 @@ from tests.support.sending import SUBMIT, raw, signed
 # Celery itself calls it.
 pytestmark = [pytest.mark.django_db, pytest.mark.filterwarnings("ignore:Call to deprecated setex")]
 QUESTION = {"model": "scores", "instances": [[1.0, 2.0]]}
+LARGE = {"model": "scores", "instances": [[1.0, 2.0]] * 8_000}
 
 
 @pytest.fixture(scope="module")
@@ -103,25 +104,25 @@ def test_what_is_asked_for_reaches_serving(ask, key, serving):
     assert 15 < call.within_s <= 20
 
 
-@pytest.mark.parametrize(
-    ("question", "code"),
-    [
-        ({"model": "nobody", "instances": [[1, 2]]}, "unknown_model"),
-        ({"model": 1, "instances": [[1, 2]]}, "bad_body"),
-        ({"instances": [[1, 2]]}, "bad_body"),
-        ({"model": "scores", "instances": [[1, 2]], "version": "1"}, "bad_body"),
-        ({"model": "scores", "instances": [[1, 2]], "version": True}, "bad_body"),
-        ({"model": "scores", "instances": [[1, 2]], "within_s": 61}, "bad_deadline"),
-        ({"model": "scores", "instances": [[1, 2]], "within_s": 0}, "bad_deadline"),
-        ({"model": "scores", "instances": [[1, 2]], "within_s": "1"}, "bad_deadline"),
-        ({"model": "scores", "instances": [[1, 2]], "routing_key": ""}, "bad_routing_key"),
-        ({"model": "scores", "instances": [[1, 2]], "routing_key": ["a"]}, "bad_routing_key"),
-        ({"model": "scores", "instances": [[1, 2]], "verison": 1}, "unknown_field"),
-        ({"model": "scores", "instances": [[1, 2]], "outputs": ["y"]}, "unknown_field"),
-    ],
-)
-def test_what_cannot_be_answered(ask, key, serving, question, code):
-    assert refusal(ask(key, question)) == code
+REFUSED = [
+    ({"model": "nobody"}, "unknown_model"),
+    ({"model": 1}, "bad_body"),
+    ({"model": None}, "bad_body"),
+    ({"version": "1"}, "bad_body"),
+    ({"version": True}, "bad_body"),
+    ({"within_s": 61}, "bad_deadline"),
+    ({"within_s": 0}, "bad_deadline"),
+    ({"within_s": "1"}, "bad_deadline"),
+    ({"routing_key": ""}, "bad_routing_key"),
+    ({"routing_key": ["a"]}, "bad_routing_key"),
+    ({"verison": 1}, "unknown_field"),
+    ({"outputs": ["y"]}, "unknown_field"),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), REFUSED, ids=str)
+def test_what_cannot_be_answered(ask, key, serving, change, code):
+    assert refusal(ask(key, {**QUESTION, **change})) == code
     assert not serving.calls
 
 
@@ -161,32 +162,29 @@ class TestWhoMay:
         assert not serving.calls
 
 
-class TestStrangers:
-    """They get no answer: who may choose the id would choose whose answer it overwrites."""
+STRANGERS = {
+    "changed question": ({}, {"model": "echo"}),
+    "order": ({"task": SUBMIT}, {}),
+    "large question": ({"question": LARGE}, {}),
+}
 
-    def told_nothing(self, results, task_id):
-        with pytest.raises(NoAnswer):
-            results.AsyncResult(str(task_id)).get(timeout=0.2)
-        assert RefusedOrder.objects.get().code
-        assert not Job.objects.exists()
 
-    def test_a_changed_question(self, results, serving, key):
-        task_id = uuid.uuid4()
-        envelope = signed(key, task_id, QUESTION, task=PREDICT) | {"model": "echo"}
-        receive(raw(envelope, task_id, task=PREDICT))
-        self.told_nothing(results, task_id)
+@pytest.mark.parametrize(("sent", "change"), STRANGERS.values(), ids=STRANGERS)
+def test_strangers_get_no_answer(results, serving, key, sent, change):
+    """Who may choose the id would choose whose answer it overwrites."""
+    task_id, how = uuid.uuid4(), {"question": QUESTION, "task": PREDICT, **sent}
+    envelope = signed(key, task_id, how["question"], task=how["task"]) | change
 
-    def test_an_order(self, results, serving, key):
-        task_id = uuid.uuid4()
-        receive(raw(signed(key, task_id, QUESTION, task=SUBMIT), task_id, task=PREDICT))
-        self.told_nothing(results, task_id)
+    receive(raw(envelope, task_id, task=PREDICT))
 
-    def test_a_large_question(self, results, serving, key):
-        task_id = uuid.uuid4()
-        question = {"model": "scores", "instances": [[1.0, 2.0]] * 8_000}
-        assert len(json.dumps(question)) > predicting.MAX_BYTES
-        receive(raw(signed(key, task_id, question, task=PREDICT), task_id, task=PREDICT))
-        self.told_nothing(results, task_id)
+    with pytest.raises(NoAnswer):
+        results.AsyncResult(str(task_id)).get(timeout=0.2)
+    assert RefusedOrder.objects.get().code
+    assert not Job.objects.exists()
+
+
+def test_the_large_question_is_too_large():
+    assert len(json.dumps(LARGE)) > predicting.MAX_BYTES
 
 
 def test_an_answer_that_is_there_stays(ask, key, serving, results):

@@ -9,10 +9,11 @@ from inference.doors.limits.limited import Limited
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.routes import Route
 from registry.access.limits import Limits
-from tests.rows.inference.doors.limits.test_stores import STORES
+from tests.rows.inference.doors.limits.test_stores import STORES, closed_at_the_end
 from tests.support.callers import NOON, WAIT_S, Clock, MemoryStore, a_caller, a_gate, passes
+from tests.support.together import in_threads
 
-REQUESTS, MINUTES, LIMIT = 200, 20, 100
+REQUESTS, MINUTES, LIMIT = 200, 5, 100
 
 KEY, TENANT, MODEL = (
     Limited(kind, 1, "one", Limits(rate_per_minute=5, is_exact=True)) for kind in ("key", "tenant", "Model")
@@ -55,9 +56,13 @@ def test_a_counter_that_fails_half_way_refuses():
         take_all(FailsFor("Model:1"), [KEY, TENANT, MODEL], NOON, 30)
 
 
-@pytest.mark.parametrize("make_store", STORES)
-def test_threads_at_once_pass_exactly_as_often_as_the_limit_says(make_store):
-    store, clock, passed = make_store(), Clock(), []
+@pytest.fixture(params=STORES)
+def store(request):
+    yield from closed_at_the_end(request.param)
+
+
+def test_threads_at_once_pass_exactly_as_often_as_the_limit_says(store):
+    clock, passed = Clock(), []
     gates = [a_gate(clock, processes=4) for _ in range(4)]
     for gate in gates:
         gate.start(store)
@@ -66,18 +71,15 @@ def test_threads_at_once_pass_exactly_as_often_as_the_limit_says(make_store):
     threads = 40 if connection.vendor == "postgresql" else REQUESTS
     next_minute = threading.Barrier(threads, action=lambda: (clock.tick(60), passed.append([])))
 
-    def ask(gate):
+    def ask(number):
+        gate = gates[number % 4]
         for _ in range(MINUTES):
             next_minute.wait(WAIT_S)
             for _ in range(REQUESTS // threads):
                 passed[-1].append(passes(gate, by, route, 1))
         connection.close()
 
-    askers = [threading.Thread(target=ask, args=[gates[number % 4]]) for number in range(threads)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
+    assert in_threads(threads, ask) == []
     for gate in gates:
         gate.stop()
 

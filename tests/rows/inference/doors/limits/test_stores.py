@@ -1,4 +1,3 @@
-import threading
 import uuid
 
 import pytest
@@ -11,18 +10,29 @@ from inference.errors import LimitsUnavailable
 from tests.support.callers import NOON, WAIT_S
 from tests.support.private import PrivateRedis
 from tests.support.services import SERVICE_REDIS_URL
+from tests.support.together import in_threads
 
 STORES = [
-    pytest.param(DatabaseStore, marks=pytest.mark.django_db(transaction=True), id="database"),
+    pytest.param(
+        DatabaseStore, marks=[pytest.mark.django_db(transaction=True), pytest.mark.both], id="database"
+    ),
     pytest.param(
         lambda: RedisStore(SERVICE_REDIS_URL, patience_s=WAIT_S), marks=pytest.mark.service, id="redis"
     ),
 ]
 
 
+def closed_at_the_end(make_store):
+    """A store whose connections end with the test, not when somebody collects them."""
+    store = make_store()
+    yield store
+    if isinstance(store, RedisStore):
+        store._client.connection_pool.disconnect()
+
+
 @pytest.fixture(params=STORES)
 def store(request):
-    return request.param()
+    yield from closed_at_the_end(request.param)
 
 
 @pytest.fixture
@@ -66,24 +76,20 @@ def test_who_wants_nothing_gets_nothing(store, subject, amount):
 
 
 def test_processes_that_take_blocks_at_once_share_the_whole_limit(store, subject):
-    granted, together = [], threading.Barrier(8)
+    granted = []
 
-    def take_blocks():
-        together.wait(WAIT_S)
+    def take_blocks(_):
         for _ in range(5):
             granted.append(store.take(subject, NOON, 7, 100))
         connection.close()
 
-    takers = [threading.Thread(target=take_blocks) for _ in range(8)]
-    for taker in takers:
-        taker.start()
-    for taker in takers:
-        taker.join(WAIT_S)
+    assert in_threads(8, take_blocks) == []
 
     assert sum(granted) == 100
     assert sorted(granted)[-14:] == [7] * 14
 
 
+@pytest.mark.both
 @pytest.mark.django_db
 def test_old_minutes_are_swept_from_the_database(subject):
     store = DatabaseStore()
@@ -96,8 +102,8 @@ def test_old_minutes_are_swept_from_the_database(subject):
 
 
 @pytest.mark.service
-def test_redis_forgets_by_itself(subject):
-    store = RedisStore(SERVICE_REDIS_URL)
+@pytest.mark.parametrize("store", STORES[1:], indirect=True)
+def test_redis_forgets_by_itself(store, subject):
     store.take(subject, NOON, 1, 100)
     store.give_back(f"{subject}-2", NOON, 1)
     store.sweep(NOON)
@@ -106,27 +112,26 @@ def test_redis_forgets_by_itself(subject):
         assert 0 < store._client.ttl(f"roundhouse:limits:{name}:{NOON}") <= 300
 
 
+CALLS = {"take": ("key:1", NOON, 1, 100), "give_back": ("key:1", NOON, 1), "sweep": (NOON,)}
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("call", ["take", "give_back", "sweep"])
+@pytest.mark.parametrize("call", CALLS)
 def test_a_database_that_fails_is_said_to_be_away(monkeypatch, call):
     def fail(*_, **__):
         raise DatabaseError("gone")
 
     monkeypatch.setattr(QuerySet, "update", fail)
     monkeypatch.setattr(QuerySet, "delete", fail)
-    arguments = {"take": ("key:1", NOON, 1, 100), "give_back": ("key:1", NOON, 1), "sweep": (NOON,)}[call]
 
     with pytest.raises(LimitsUnavailable):
-        getattr(DatabaseStore(), call)(*arguments)
+        getattr(DatabaseStore(), call)(*CALLS[call])
 
 
 @pytest.mark.parametrize("call", ["take", "give_back"])
 def test_a_redis_that_is_gone_is_said_to_be_away(call):
-    store = RedisStore("redis://127.0.0.1:1/0")
-    arguments = {"take": ("key:1", NOON, 1, 100), "give_back": ("key:1", NOON, 1)}[call]
-
     with pytest.raises(LimitsUnavailable):
-        getattr(store, call)(*arguments)
+        getattr(RedisStore("redis://127.0.0.1:1/0"), call)(*CALLS[call])
 
 
 @pytest.mark.service

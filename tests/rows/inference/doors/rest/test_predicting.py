@@ -10,40 +10,24 @@ from django.utils import timezone
 
 from inference.measure.selectors import arms_between
 from inference.serving import request_id, runtime
-from inference.serving.plans import session_options
 from registry.access.keys import ring
-from registry.access.models import ApiKey
-from registry.access.services import revoke_key
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import edit_model
 from registry.traffic.services import stop_model
 from tests.support.factories import a_key, an_actor
-from tests.support.importing import import_live
 from tests.support.processes import ROOT
+from tests.support.wire import in_binary, received
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/models/ripeness/predict"
 SAMPLE = json.loads((ROOT / "examples" / "ripeness" / "sample.json").read_text())
+ROWS = SAMPLE["inputs"]["features"]
 
 
 @pytest.fixture
 def key():
     ring.clear()
     return a_key()[1]
-
-
-@pytest.fixture
-def live(transactional_db):
-    import_live(
-        slug="ripeness",
-        path=ROOT / "examples" / "ripeness" / "model.onnx",
-        task="classification",
-        task_config={"labels": ["unripe", "ripe", "overripe"], "scores": "probabilities"},
-        options=session_options(),
-    )
-    runtime.start()
-    yield
-    runtime.stop()
 
 
 def _post(client, key, body, url=URL, content_type="application/json", **headers):
@@ -73,62 +57,55 @@ def test_second_call_makes_no_query(client, key, live, django_assert_num_queries
         assert _post(client, key, SAMPLE).status_code == 200
 
 
+TENSOR = {"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}
+OCTETS = {"content_type": "application/octet-stream"}
+NOBODYS = (
+    "Field 'verison' is not read from the body: only `instances` is. Remove or rename it. Nothing was run."
+)
+# What is sent, and how; status and code; what the answer says.
 REFUSED = {
-    "not-json": (b"{", 400, "bad_body"),
-    "not-an-object": (b"[1]", 422, "not_a_prediction"),
-    "no-form": ({"rows": [1]}, 422, "not_a_prediction"),
-    "two-forms": ({"features": [1], **SAMPLE}, 422, "not_a_prediction"),
-    "misspelt": ({**SAMPLE, "verison": 1}, 422, "unknown_field"),
-    "version": ({**SAMPLE, "version": 1}, 422, "unknown_field"),
-    "outputs": ({**SAMPLE, "outputs": ["probabilities"]}, 422, "unknown_field"),
-    "missing": ({"inputs": {}}, 422, "missing_tensor"),
-    "unknown": ({"inputs": {**SAMPLE["inputs"], "weight2": [[1]]}}, 422, "unknown_tensor"),
-    "rank": ({"inputs": {"features": [1, 2, 3]}}, 422, "wrong_rank"),
-    "dimension": ({"inputs": {"features": [[1, 2]]}}, 422, "wrong_dimension"),
-    "words": ({"inputs": {"features": [["a", "b", "c"]]}}, 422, "wrong_dtype"),
-    "deep": (b'{"inputs": {"features": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", 400, "bad_body"),
-}
+    "not-json": (b"{", {}, 400, "bad_body", ""),
+    "deep": (b'{"inputs": {"features": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", {}, 400, "bad_body", ""),
+    "no-form": ({"rows": [1]}, {}, 422, "not_a_prediction", ""),
+    "missing": ({"inputs": {}}, {}, 422, "missing_tensor", ""),
+    "unknown": ({"inputs": {**SAMPLE["inputs"], "weight2": [[1]]}}, {}, 422, "unknown_tensor", ""),
+    "rank": ({"inputs": {"features": [1, 2, 3]}}, {}, 422, "wrong_rank", ""),
+    "words": ({"inputs": {"features": [["a", "b", "c"]]}}, {}, 422, "wrong_dtype", ""),
+    "dimension-of-inputs": ({"inputs": {"features": [[1, 2]]}}, {}, 422, "wrong_dimension", "#/inputs/features"),
+    "dimension-of-instances": ({"instances": [[1, 2]]}, {}, 422, "wrong_dimension", "#/instances"),
+    "dimension-of-data": ({"data": [1, 2]}, {}, 422, "wrong_dimension", "#/data"),
+    "dry-run": ({"features": [1, 2]}, {"url": f"{URL}?dry_run=true"}, 422, "wrong_dimension", "#/features"),
+    "outputs": ({**SAMPLE, "outputs": ["probabilities"]}, {}, 422, "unknown_field", ""),
+    **{f"field-of-nobody-{who}{query}": (
+        {"instances": ROWS, "verison": 3}, {"url": f"/api/v1/models/{who}/predict{query}"}, 422, "unknown_field", NOBODYS,
+    ) for who in ("ripeness", "ripeness/versions/1", "ripeness@champion") for query in ("", "?dry_run=1")},
+    "pointer-to-a-field-of-nobody": ({**SAMPLE, "verison": 3}, {}, 422, "unknown_field", '"#/verison"'),
+    **{f"{name}-elsewhere": ({**SAMPLE, name: value}, {}, 422, "unknown_field", where) for name, value, where in (
+        ("version", 3, "/api/v1/models/ripeness/versions/NUMBER/predict"),
+        ("alias", "champion", "/api/v1/models/ripeness@ALIAS/predict"),
+        ("model", "ripeness", "the address names the Model"),
+        ("routing_key", "anna", "X-Routing-Key"),
+        ("within_s", 5, "X-Deadline-Ms"),
+        ("dry_run", True, "?dry_run=1"),
+    )},
+    "elsewhere-in-octets": ({"inputs": [TENSOR], "version": 3}, OCTETS, 422, "unknown_field", "/versions/NUMBER/predict"),
+    **{f"unknown-output{query}": (
+        {"inputs": [TENSOR], "outputs": [{"name": "nobody"}]}, {"url": URL + query, **OCTETS}, 422, "unknown_output", said,
+    ) for query, said in (("", "it gives 'probabilities'"), ("?dry_run=1", "it gives 'probabilities'"), ("?", "#/outputs"))},
+    **{f"deadline-{given}": (SAMPLE, {"X-Deadline-Ms": given.encode().decode("latin-1")}, 422, "bad_deadline", "")
+       for given in ("0", "-1", "60001", "soon", "1e3", "\u0663")},
+    # The web server hands on a header that is not ASCII as an empty one.
+    "empty-routing-key": (SAMPLE, {"X-Routing-Key": ""}, 422, "bad_routing_key", ""),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("body", "status", "code"), REFUSED.values(), ids=REFUSED.keys())
-def test_bad_body_is_refused_with_its_reason(client, key, live, body, status, code):
-    response = _post(client, key, body)
+def test_what_does_not_fit_is_refused_with_its_reason(client, key, live):
+    answers = {name: _post(client, key, body, **more) for name, (body, more, *_) in REFUSED.items()}
 
-    assert (response.status_code, response.json()["code"]) == (status, code)
-    assert response.json()["detail"].endswith(".")
-
-
-@pytest.mark.parametrize("query", ["", "?dry_run=1"], ids=["run", "dry-run"])
-@pytest.mark.parametrize("who", ["ripeness", "ripeness/versions/1", "ripeness@champion"])
-def test_a_field_that_nobody_reads_is_refused_at_every_address(client, key, live, who, query):
-    url = f"/api/v1/models/{who}/predict{query}"
-
-    response = _post(client, key, {"instances": ROWS, "verison": 3}, url=url)
-
-    assert (response.status_code, response.json()["code"]) == (422, "unknown_field")
-    assert response.json()["detail"] == (
-        "Field 'verison' is not read from the body: only `instances` is. Remove or rename it. Nothing was run."
-    )
-    assert [error["pointer"] for error in response.json()["errors"]] == ["#/verison"]
-
-
-ELSEWHERE = {
-    "version": (3, "/api/v1/models/ripeness/versions/NUMBER/predict"),
-    "alias": ("champion", "/api/v1/models/ripeness@ALIAS/predict"),
-    "model": ("ripeness", "the address names the Model"),
-    "routing_key": ("anna", "X-Routing-Key"),
-    "within_s": (5, "X-Deadline-Ms"),
-    "dry_run": (True, "?dry_run=1"),
-}
-
-
-@pytest.mark.parametrize(("field", "value", "where"), [(name, *rest) for name, rest in ELSEWHERE.items()])
-def test_a_field_that_belongs_elsewhere_says_where(client, key, live, field, value, where):
-    response = _post(client, key, {**SAMPLE, field: value})
-
-    assert (response.status_code, response.json()["code"]) == (422, "unknown_field")
-    assert f"Field '{field}'" in response.json()["detail"]
-    assert where in response.json()["detail"]
+    told = {name: (answer.status_code, answer.json()["code"]) for name, answer in answers.items()}
+    assert told == {name: (status, code) for name, (_, _, status, code, _) in REFUSED.items()}
+    assert [name for name, answer in answers.items() if not answer.json()["detail"].endswith(".")] == []
+    assert [name for name, (*_, said) in REFUSED.items() if said not in answers[name].content.decode()] == []
 
 
 def test_the_field_that_holds_the_routing_key_is_read(client, key, live):
@@ -136,7 +113,6 @@ def test_the_field_that_holds_the_routing_key_is_read(client, key, live):
         model=Model.objects.get(), changes={"key_source": "field", "key_field": "customer"}, by=an_actor()
     )
     runtime.started().refresh()
-    in_octets = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}]}
 
     answered = _post(client, key, {**SAMPLE, "customer": "anna"})
     refused = _post(client, key, {**SAMPLE, "costumer": "anna"})
@@ -145,51 +121,8 @@ def test_the_field_that_holds_the_routing_key_is_read(client, key, live):
     assert (answered.status_code, said.key_hash) == (200, request_id.hash_of("anna"))
     assert refused.json()["code"] == "unknown_field"
     assert "only `inputs` and `customer` are" in refused.json()["detail"]
-    beside = _post(client, key, {**in_octets, "customer": "anna"}, content_type="application/octet-stream")
+    beside = _post(client, key, {"inputs": [TENSOR], "customer": "anna"}, **OCTETS)
     assert (beside.status_code, "put it into `parameters`" in beside.json()["detail"]) == (422, True)
-
-
-def test_too_large_body_is_not_read(client, key, live, settings):
-    settings.PREDICT_JSON_BYTES = 10
-
-    response = _post(client, key, SAMPLE)
-
-    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
-
-
-@pytest.mark.parametrize("length", ["", "-1", "\u00b2", "9" * 5_000], ids=ascii)
-def test_length_that_is_no_number_is_refused(client, key, live, length):
-    response = client.generic(
-        "POST",
-        URL,
-        b"{}",
-        "application/json",
-        headers={"Authorization": f"Bearer {key}"},
-        CONTENT_LENGTH=length,
-    )
-
-    assert (response.status_code, response.json()["code"]) == (411, "length_required")
-
-
-def test_unknown_model(client, key, live):
-    response = _post(client, key, SAMPLE, url="/api/v1/models/nobody/predict")
-
-    assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
-
-
-@pytest.mark.parametrize("given", ["", "rh_abcdefgh_guess", "nonsense", "rh_"], ids=ascii)
-def test_wrong_key_is_refused(client, key, live, given):
-    response = _post(client, given, SAMPLE)
-
-    assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
-    assert response["WWW-Authenticate"] == "Bearer"
-
-
-def test_revoked_key_is_refused(client, key, live):
-    revoke_key(key=ApiKey.objects.get(), reason="test", by=an_actor())
-    ring.clear()
-
-    assert _post(client, key, SAMPLE).status_code == 401
 
 
 def test_process_without_runtime_says_so(client, key):
@@ -198,56 +131,21 @@ def test_process_without_runtime_says_so(client, key):
     assert (response.status_code, response.json()["code"], response["Retry-After"]) == (503, "stopping", "1")
 
 
-@pytest.mark.parametrize("address", ["ripeness/versions/1", "ripeness@champion"], ids=["number", "alias"])
-def test_version_asked_for_is_no_arm(client, key, live, address):
-    response = _post(client, key, SAMPLE, url=f"/api/v1/models/{address}/predict")
+def test_version_asked_for_is_no_arm(client, key, live):
+    for address in ("ripeness/versions/1", "ripeness@champion"):
+        body = _post(client, key, SAMPLE, url=f"/api/v1/models/{address}/predict").json()
 
-    body = orjson.loads(response.content)
-    assert (response.status_code, body["version"], body["arm"]) == (200, 1, "")
-
-
-@pytest.mark.parametrize("address", ["ripeness/versions/2", "ripeness@nobody"], ids=["number", "alias"])
-def test_unknown_version_is_not_found(client, key, live, address):
-    response = _post(client, key, SAMPLE, url=f"/api/v1/models/{address}/predict")
-
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+        assert (body["version"], body["arm"]) == (1, "")
 
 
 def test_routing_key_is_in_the_request_id_as_a_hash(client, key, live):
-    first, again, other = (
-        request_id.read(
-            orjson.loads(_post(client, key, SAMPLE, **{"X-Routing-Key": name}).content)["request_id"]
-        )
-        for name in ("anna", "anna", "bert")
-    )
+    said = _post(client, key, SAMPLE, **{"X-Routing-Key": "anna"}).json()
 
-    assert first.key_hash == again.key_hash == request_id.hash_of("anna")
-    assert first.key_hash != other.key_hash
+    assert request_id.read(said["request_id"]).key_hash == request_id.hash_of("anna")
+    assert request_id.hash_of("anna") != request_id.hash_of("bert")
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "60001", "soon", "1e3", "٣"], ids=ascii)
-def test_unusable_deadline_is_refused(client, key, live, given):
-    response = _post(client, key, SAMPLE, **{"X-Deadline-Ms": given.encode().decode("latin-1")})
-
-    assert (response.status_code, response.json()["code"]) == (422, "bad_deadline")
-
-
-def test_routing_key_that_came_empty_is_refused(client, key, live):
-    """The web server hands on a header that is not ASCII as an empty one."""
-    response = _post(client, key, SAMPLE, **{"X-Routing-Key": ""})
-
-    assert (response.status_code, response.json()["code"]) == (422, "bad_routing_key")
-
-
-def test_numbers_that_json_cannot_carry_are_an_error(client, key, live, monkeypatch):
-    monkeypatch.setattr("inference.engine.batcher.is_finite", lambda array: False)
-    monkeypatch.setattr("inference.engine.batcher.suspects", lambda outputs: tuple(outputs))
-
-    response = _post(client, key, SAMPLE)
-
-    assert (response.status_code, response.json()["code"]) == (422, "invalid_output")
-
-
+@pytest.mark.both
 def test_every_answer_is_counted_for_its_arm(client, key, live):
     for _ in range(3):
         _post(client, key, SAMPLE)
@@ -273,10 +171,8 @@ class TestWithoutTheDatabase:
         here._watching.stop()  # a round under way could confirm the routes once more
         monkeypatch.setattr(here, "_confirmed_at", here._confirmed_at - seconds)
 
-    def test_fresh_routes_carry_no_warning(self, client, key, live):
-        assert "X-Roundhouse-Stale" not in _post(client, key, SAMPLE)
-
     def test_old_routes_answer_and_say_how_old(self, client, key, live, monkeypatch):
+        assert "X-Roundhouse-Stale" not in _post(client, key, SAMPLE)
         self._confirmed_ago(monkeypatch, 120)
 
         response = _post(client, key, SAMPLE)
@@ -293,9 +189,6 @@ class TestWithoutTheDatabase:
         assert response["Retry-After"]
 
 
-ROWS = SAMPLE["inputs"]["features"]
-
-
 def test_instances(client, key, live):
     by_name = orjson.loads(_post(client, key, SAMPLE).content)["outputs"]["probabilities"]
 
@@ -305,139 +198,55 @@ def test_instances(client, key, live):
     assert (said["model"], said["version"], said["arm"], said["split"]) == ("ripeness", 1, "a", 1)
 
 
-@pytest.mark.parametrize("form", ["features", "data"])
-def test_original_forms(client, key, live, form):
+def test_original_forms(client, key, live):
     (first, *_) = orjson.loads(_post(client, key, SAMPLE).content)["outputs"]["probabilities"]
 
-    said = orjson.loads(_post(client, key, {form: ROWS[0]}).content)
+    told = [orjson.loads(_post(client, key, {form: ROWS[0]}).content) for form in ("features", "data")]
 
-    assert said["prediction"] == pytest.approx(first)
-    assert said.get("confidence") == (pytest.approx(max(first)) if form == "data" else None)
-    assert request_id.read(said["request_id"])
+    assert [said["prediction"] for said in told] == [pytest.approx(first)] * 2
+    assert [said.get("confidence") for said in told] == [None, pytest.approx(max(first))]
+    assert all(request_id.read(said["request_id"]) for said in told)
 
 
 def test_binary_body_is_answered_in_binary(client, key, live):
-    rows = np.array(ROWS, "<f4")
-    tensor = {
-        "name": "features", "datatype": "FP32", "shape": rows.shape,
-        "parameters": {"binary_data_size": rows.nbytes},
-    }  # fmt: skip
-    head = orjson.dumps({"inputs": [tensor]})
+    text, binary = in_binary({"features": ("FP32", np.array(ROWS, "<f4"))})
+    head = orjson.dumps(text)
 
-    response = _post(
-        client, key, head + rows.tobytes(), content_type="application/octet-stream",
-        **{"Inference-Header-Content-Length": str(len(head))},
-    )  # fmt: skip
+    length = {"Inference-Header-Content-Length": str(len(head))}
+    response = _post(client, key, head + binary, content_type="application/octet-stream", **length)
 
-    at = int(response["Inference-Header-Content-Length"])
-    said = orjson.loads(response.content[:at])
+    said, tensors = received(response.headers, response.content)
     assert response["Content-Type"] == "application/octet-stream"
-    assert np.frombuffer(response.content[at:], "<f4").reshape(said["outputs"][0]["shape"]).shape == (
-        len(ROWS),
-        3,
-    )
+    assert tensors["probabilities"].shape == (len(ROWS), 3)
     assert (said["model_name"], said["model_version"], said["parameters"]["arm"]) == ("ripeness", "1", "a")
-
-
-def test_a_field_that_nobody_reads_is_refused_in_a_binary_body(client, key, live):
-    head = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}], "version": 3}
-
-    response = _post(client, key, head, content_type="application/octet-stream")
-
-    assert (response.status_code, response.json()["code"]) == (422, "unknown_field")
-    assert "/versions/NUMBER/predict" in response.json()["detail"]
-
-
-@pytest.mark.parametrize("query", ["", "?dry_run=1"], ids=["run", "dry-run"])
-def test_an_unknown_output_of_a_binary_body_is_named(client, key, live, query):
-    tensor = {"name": "features", "datatype": "FP32", "shape": [2, 3], "data": ROWS}
-    head = {"inputs": [tensor], "outputs": [{"name": "nobody"}]}
-
-    response = _post(client, key, head, url=URL + query, content_type="application/octet-stream")
-
-    assert (response.status_code, response.json()["code"]) == (422, "unknown_output")
-    assert "it gives 'probabilities'" in response.json()["detail"]
-    assert response.json()["errors"][0]["pointer"] == "#/outputs"
-
-
-@pytest.mark.parametrize(
-    ("content_type", "status"),
-    [
-        ("application/json", 200),
-        ("application/json; charset=utf-8", 200),
-        ("application/x-www-form-urlencoded", 200),
-        ("", 200),
-        ("text/plain", 415),
-        ("multipart/form-data; boundary=x", 415),
-    ],
-    ids=["json", "charset", "curl", "none", "text", "multipart"],
-)
-def test_media_types(client, key, live, content_type, status):
-    assert _post(client, key, SAMPLE, content_type=content_type).status_code == status
-
-
-def test_compressed_body_is_not_read(client, key, live):
-    response = _post(client, key, b"x", **{"Content-Encoding": "gzip"})
-
-    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
 
 def test_dry_run_checks_and_runs_nothing(client, key, live):
     response = _post(client, key, SAMPLE, url=f"{URL}?dry_run=1")
 
-    assert response.json() == {
-        "valid": True,
-        "inputs": {"features": {"datatype": "FP32", "shape": [len(ROWS), 3]}},
-        "model": "ripeness",
-        "version": 1,
-        "arm": "a",
-        "split": 1,
-    }
+    inputs = {"features": {"datatype": "FP32", "shape": [len(ROWS), 3]}}
+    who = {"model": "ripeness", "version": 1, "arm": "a", "split": 1}
+    assert response.json() == {"valid": True, "inputs": inputs, **who}
     assert not any(meters.batches for meters in runtime.started().meters().values())
-
-
-def test_dry_run_refuses_what_a_prediction_would(client, key, live):
-    response = _post(client, key, {"features": [1, 2]}, url=f"{URL}?dry_run=true")
-
-    assert (response.status_code, response.json()["code"]) == (422, "wrong_dimension")
-    assert response.json()["errors"][0]["pointer"] == "#/features"
-
-
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({"inputs": {"features": [[1, 2]]}}, "#/inputs/features"),
-        ({"instances": [[1, 2]]}, "#/instances"),
-        ({"data": [1, 2]}, "#/data"),
-    ],
-    ids=["inputs", "instances", "data"],
-)
-def test_errors_point_into_the_body_that_was_sent(client, key, live, body, pointer):
-    assert _post(client, key, body).json()["errors"][0]["pointer"] == pointer
 
 
 def test_a_missing_key_is_told_how_to_be_sent(client, live):
     response = client.generic("POST", URL, b"{}", "application/json")
 
-    assert (response.status_code, "Authorization: Bearer" in response.json()["detail"]) == (401, True)
+    assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
+    assert "Authorization: Bearer" in response.json()["detail"]
 
 
-@pytest.mark.parametrize("whose", ["ripeness", "ripeness/versions/1", "ripeness@champion"])
-def test_schema_has_examples_that_are_answered(client, key, live, whose):
-    url = f"/api/v1/models/{whose}"
+def test_schema_has_examples_that_are_answered(client, key, live):
+    features = {"name": "features", "datatype": "FP32", "shape": [None, 3], "optional": False}
+    for whose in ("ripeness", "ripeness/versions/1", "ripeness@champion"):
+        url = f"/api/v1/models/{whose}"
 
-    said = client.get(f"{url}/schema", headers={"Authorization": f"Bearer {key}"}).json()
+        said = client.get(f"{url}/schema", headers={"Authorization": f"Bearer {key}"}).json()
 
-    assert (said["model"], said["version"]) == ("ripeness", 1)
-    assert said["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [None, 3], "optional": False}]
-    for form in said["examples"].keys() - {"binary"}:
-        assert _post(client, key, said["examples"][form], url=f"{url}/predict").status_code == 200
-
-
-def test_schema_of_what_is_not_there(client, key, live):
-    response = client.get("/api/v1/models/nobody/schema", headers={"Authorization": f"Bearer {key}"})
-
-    assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
+        assert (said["model"], said["version"], said["inputs"]) == ("ripeness", 1, [features])
+        for form in said["examples"].keys() - {"binary"}:
+            assert _post(client, key, said["examples"][form], url=f"{url}/predict").status_code == 200
 
 
 def test_stopped_model_is_refused_before_its_body_is_read(client, key, live, monkeypatch):

@@ -89,13 +89,6 @@ def test_who_is_limited_to_some_models_learns_no_names_of_others(client):
     assert "1 of other Models" in shown
 
 
-def test_nobody_without_the_right_to_read_sees_it(client):
-    client.force_login(a_person())
-
-    assert client.get(PAGE).status_code in {302, 403}
-    assert client.get(f"{PAGE}moving/").status_code in {302, 403}
-
-
 def test_the_api_tells_the_same(client):
     mine, other = a_version(a_model("mine")), a_version(a_model("secret"))
     engine = an_engine(mine, other)

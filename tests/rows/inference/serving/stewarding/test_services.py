@@ -19,7 +19,7 @@ from tests.support.engines import (
 )
 from tests.support.factories import a_version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 def told(kind="worker_lost") -> list[str]:

@@ -18,7 +18,7 @@ from tests.support.factories import a_model, a_version, an_actor
 from tests.support.processes import ROOT, wait_until
 from tests.support.proofs import record_proof
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 MIB = 2**20
 
 
@@ -72,6 +72,30 @@ def put(model, version, **more):
     return set_split(model=model, arms={version: WHOLE}, reason="x", by=an_actor(), **more)
 
 
+def begin(model, version, runtime):
+    """A process that starts with this version live."""
+    put(model, version)
+    return runtime()
+
+
+def flip(model, version, runtime):
+    """Set the version live, and wait until the process serves it."""
+    split = put(model, version)
+    wait_until(serves(runtime, version.number), within_s=10, what="the flip")
+    return split
+
+
+def wait_for(what, **held):
+    """Wait until an engine holds a version so."""
+    wait_until(lambda: HeldVersion.objects.filter(**held).exists(), within_s=10, what=what)
+
+
+def wait_for_uses(*uses):
+    """Wait until exactly these are held, each for its reason."""
+    found = HeldVersion.objects.values_list("version__number", "use")
+    wait_until(lambda: set(found.all()) == set(uses), within_s=10, what=str(uses))
+
+
 def status(split):
     return Split.objects.get(pk=split.pk).status
 
@@ -82,16 +106,11 @@ def serves(runtime, number):
 
 def test_a_version_answers_only_after_it_is_warm(fruit, runtime, backend):
     model, (first, second, _third) = fruit
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     backend.gate.clear()
 
     split = put(model, second)
-    wait_until(
-        lambda: HeldVersion.objects.filter(version=second, state="loading").exists(),
-        within_s=10,
-        what="its load",
-    )
+    wait_for("its load", version=second, state="loading")
     assert (status(split), started.find("fruit", None).choose().number) == ("waiting", 1)
     backend.gate.set()
 
@@ -101,25 +120,15 @@ def test_a_version_answers_only_after_it_is_warm(fruit, runtime, backend):
 
 def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
     model, (first, second, _third) = fruit
-    put(model, first)
-    started = runtime()
-    put(model, second)
-    wait_until(serves(started, 2), within_s=10, what="the flip")
-    wait_until(
-        lambda: HeldVersion.objects.filter(version=first, use="kept").exists(),
-        within_s=10,
-        what="the first one kept",
-    )
+    started = begin(model, first, runtime)
+    flip(model, second, started)
+    wait_for("the first one kept", version=first, use="kept")
     loads = len(backend.loaded)
 
     for number in (1, 2, 1, 2):
         assert roll_back(model=model, reason="x", by=an_actor()).status == "current"
         wait_until(serves(started, number), within_s=10, what=f"version {number}")
-        wait_until(
-            lambda: HeldVersion.objects.filter(version__model=model, use="kept").exists(),
-            within_s=10,
-            what="the other kept",
-        )
+        wait_for("the other kept", version__model=model, use="kept")
 
     assert len(backend.loaded) == loads
     assert started.infer(
@@ -130,41 +139,21 @@ def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
 def test_what_has_baked_goes_and_the_rollback_target_stays(fruit, runtime, backend):
     model, (first, second, third) = fruit
     edit_model(model=model, changes={"bake_minutes": 0}, by=an_actor())
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     for version in (second, third):
-        put(model, version)
-        wait_until(serves(started, version.number), within_s=10, what="the flip")
+        flip(model, version, started)
 
-    wait_until(
-        lambda: uses() == {(2, "kept"), (3, "held")},
-        within_s=10,
-        what="the third held and the second kept",
-    )
+    wait_for_uses((2, "kept"), (3, "held"))
 
 
 def test_within_the_bake_all_that_was_replaced_stays(fruit, runtime):
     """The control of the test above."""
     model, (first, second, third) = fruit
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     for version in (second, third):
-        put(model, version)
-        wait_until(serves(started, version.number), within_s=10, what="the flip")
+        flip(model, version, started)
 
-    wait_until(
-        lambda: (
-            set(HeldVersion.objects.values_list("version__number", "use"))
-            == {(1, "kept"), (2, "kept"), (3, "held")}
-        ),
-        within_s=10,
-        what="all three",
-    )
-
-
-def uses() -> set[tuple[int, str]]:
-    """Why each version is held."""
-    return set(HeldVersion.objects.values_list("version__number", "use"))
+    wait_for_uses((1, "kept"), (2, "kept"), (3, "held"))
 
 
 def test_a_process_that_starts_again_has_the_rollback_target_too(fruit, runtime):
@@ -174,36 +163,25 @@ def test_a_process_that_starts_again_has_the_rollback_target_too(fruit, runtime)
 
     runtime()
 
-    wait_until(
-        lambda: uses() == {(1, "kept"), (2, "held")},
-        within_s=10,
-        what="both",
-    )
+    wait_for_uses((1, "kept"), (2, "held"))
 
 
 def test_what_is_only_kept_makes_room_for_what_answers(fruit, runtime, settings, monkeypatch):
     model, (first, second, third) = fruit
     monkeypatch.setattr("inference.engine.fake.FakeSession.footprint_bytes", lambda self: 4 * MIB)
     settings.SESSION_MEMORY_BYTES = 3 * 10 * MIB  # for three engines: two versions each
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     for version in (second, third):
-        put(model, version)
-        wait_until(serves(started, version.number), within_s=10, what="the flip")
+        flip(model, version, started)
 
-    wait_until(
-        lambda: uses() == {(2, "kept"), (3, "held")},
-        within_s=10,
-        what="the first one gone",
-    )
+    wait_for_uses((2, "kept"), (3, "held"))
 
 
 def test_what_the_memory_cannot_hold_is_given_up_with_the_sum(fruit, runtime, settings, monkeypatch):
     model, (first, second, _third) = fruit
     monkeypatch.setattr("inference.engine.fake.FakeSession.footprint_bytes", lambda self: 4 * MIB)
     settings.SESSION_MEMORY_BYTES = 3 * 6 * MIB  # for three engines: one version each
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
 
     split = put(model, second)
     wait_until(lambda: status(split) == "expired", within_s=10, what="the end of the split")
@@ -214,17 +192,12 @@ def test_what_the_memory_cannot_hold_is_given_up_with_the_sum(fruit, runtime, se
 
 def test_what_a_given_up_split_needed_is_let_go(fruit, runtime, settings):
     model, (first, second, _third) = fruit
-    put(model, first)
-    started = runtime()
+    started = begin(model, first, runtime)
     other = EngineReport.objects.create(
         id="other", kind="web", role="serves", state="ready", host="there", pid=1, pid_started=1
     )
     split = put(model, second)
-    wait_until(
-        lambda: HeldVersion.objects.filter(version=second, state="warm").exists(),
-        within_s=10,
-        what="its load",
-    )
+    wait_for("its load", version=second, state="warm")
     assert status(split) == "waiting"
 
     expire_split(split=Split.objects.get(pk=split.pk), reason="x", by=an_actor())

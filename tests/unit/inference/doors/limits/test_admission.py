@@ -1,22 +1,11 @@
-import threading
-
 import pytest
 
 from inference.doors.limits import gate as this_process
 from inference.engine.errors import Overloaded
 from inference.errors import LimitsUnavailable, TooManyRequests
 from registry.access.limits import Limits
-from tests.support.callers import (
-    NOON,
-    WAIT_S,
-    Clock,
-    MemoryStore,
-    a_caller,
-    a_gate,
-    a_route,
-    is_let_in,
-    passes,
-)
+from tests.support.callers import NOON, Clock, MemoryStore, a_caller, a_gate, a_route, is_let_in, passes
+from tests.support.together import in_threads
 
 ROUTE = a_route()
 
@@ -52,15 +41,17 @@ def test_a_gate_can_be_stopped_before_its_start():
     a_gate().stop()
 
 
-@pytest.mark.parametrize(
-    ("by", "route", "whose"),
-    [
-        (a_caller(rate_per_minute=3), ROUTE, "The key 'key-"),
-        (a_caller(tenant_limits=Limits(rate_per_minute=3)), ROUTE, "The tenant 'night-shift'"),
-        (a_caller(), a_route(rate_per_minute=3), "The Model 'model-"),
-    ],
-    ids=["key", "tenant", "model"],
-)
+def each_of_three(**limits):
+    """A key, a tenant or a Model with these limits."""
+    table = {
+        "key": (a_caller(**limits), ROUTE, "The key 'key-"),
+        "tenant": (a_caller(tenant_limits=Limits(**limits)), ROUTE, "The tenant 'night-shift'"),
+        "model": (a_caller(), a_route(**limits), "The Model 'model-"),
+    }
+    return pytest.mark.parametrize(("by", "route", "whose"), table.values(), ids=table)
+
+
+@each_of_three(rate_per_minute=3)
 def test_each_of_three_may_have_a_rate(by, route, whose):
     gate = a_gate()
 
@@ -69,15 +60,7 @@ def test_each_of_three_may_have_a_rate(by, route, whose):
         gate.enter(by, route)
 
 
-@pytest.mark.parametrize(
-    ("by", "route", "whose"),
-    [
-        (a_caller(concurrency=5), ROUTE, "The key 'key-"),
-        (a_caller(tenant_limits=Limits(concurrency=5)), ROUTE, "The tenant 'night-shift'"),
-        (a_caller(), a_route(concurrency=5), "The Model 'model-"),
-    ],
-    ids=["key", "tenant", "model"],
-)
+@each_of_three(concurrency=5)
 def test_each_of_three_may_have_a_number_in_flight_divided_over_processes(by, route, whose):
     gate = a_gate(processes=2)
     for _ in range(3):
@@ -157,14 +140,7 @@ def test_threads_leave_nothing_behind():
     gate = a_gate(room=1000)
     route = a_route(concurrency=1000)
 
-    def come_and_go(by):
-        passes(gate, by, route, 500)
-
-    visitors = [threading.Thread(target=come_and_go, args=[a_caller(concurrency=9)]) for _ in range(8)]
-    for visitor in visitors:
-        visitor.start()
-    for visitor in visitors:
-        visitor.join(WAIT_S)
+    assert in_threads(8, lambda _: passes(gate, a_caller(concurrency=9), route, 500)) == []
 
     assert gate._flights._count == 0
     assert not gate._flights._by_key

@@ -39,15 +39,6 @@ def test_a_key_that_was_silent_finds_a_place_beside_one_that_has_all(clock):
     enter(flights, silent, ROOM // 8)
 
 
-def test_a_place_that_is_left_is_free(clock):
-    flights, by = flights_of(clock), a_caller()
-    enter(flights, by, ROOM * 7 // 8)
-
-    flights.drop(by)
-
-    enter(flights, by)
-
-
 def test_below_half_nobody_is_held_to_a_share(clock):
     flights, greedy, *others = flights_of(clock), *(a_caller() for _ in range(4))
     for by in others:

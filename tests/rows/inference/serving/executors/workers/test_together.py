@@ -14,7 +14,7 @@ from inference.engine import errors as engine
 from inference.engine.combiner import Priority
 from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
 from inference.serving import runtime as runtime_module
-from inference.serving.executors.workers import broker, pools
+from inference.serving.executors.workers import broker, lane, pools
 from inference.serving.executors.workers.answering import Answering
 from inference.serving.executors.workers.consumer import BatchConsumer
 from inference.serving.executors.workers.executor import ThroughWorkers
@@ -62,8 +62,9 @@ def worker(redis_server, version, model, monkeypatch):
 
 
 @pytest.fixture
-def executors(redis_server):
+def executors(redis_server, monkeypatch):
     """Two processes that ask."""
+    monkeypatch.setattr(lane, "_BLOCK_S", 0.1)  # they look more often whether to stop
     posts = [Post(redis_server.url) for _ in range(2)]
     for post in posts:
         wait_until(lambda post=post: post.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
@@ -79,6 +80,19 @@ def ask(executor, runtime, inputs=ROW, within_s=PATIENCE_S, **more):
         return executor.infer(target, inputs, deadline=time.monotonic() + within_s, **more)
     finally:
         connection.close()  # most callers are threads of the test's own
+
+
+def hold_the_first(model):
+    """Keep the first run in the session until the second event."""
+    held, release = threading.Event(), threading.Event()
+
+    def on_run(rows):
+        if not held.is_set():
+            held.set()
+            assert release.wait(PATIENCE_S)
+
+    model.on_run = on_run
+    return held, release
 
 
 def told_to_merge(executors, version, rows=64):
@@ -126,18 +140,12 @@ def test_flag_of_numbers_that_are_not_finite_is_kept(worker, executors):
 
 def test_requests_of_several_processes_run_as_one(worker, executors, model, version):
     """While a run is held, what each process may send waits together, and all else goes in few messages."""
-    held, release = threading.Event(), threading.Event()
-
-    def hold_the_first(rows):
-        if not held.is_set():
-            held.set()
-            assert release.wait(PATIENCE_S)
 
     def at_worker():
         return worker.meters()[version.pk].depth
 
     told_to_merge(executors, version)
-    model.on_run = hold_the_first
+    held, release = hold_the_first(model)
     with ThreadPoolExecutor(17) as callers:
         asked = [callers.submit(ask, executors[0], worker)]
         assert held.wait(PATIENCE_S)
@@ -164,14 +172,7 @@ def _waiting(executors):
 
 
 def test_bad_request_fails_alone(worker, executors, model):
-    held, release = threading.Event(), threading.Event()
-
-    def hold_the_first(rows):
-        if not held.is_set():
-            held.set()
-            assert release.wait(PATIENCE_S)
-
-    model.on_run = hold_the_first
+    held, release = hold_the_first(model)
     with ThreadPoolExecutor(5) as callers:
         first = callers.submit(ask, executors[0], worker)
         assert held.wait(PATIENCE_S)
@@ -190,20 +191,6 @@ def test_wrong_input_is_refused_before_anything_is_sent(worker, executors):
         ask(executors[0], worker, {"x": [[1.0]]})
 
 
-def _a_batch(version_id, *, within_s, clock):
-    return Ask(
-        batch=uuid4(),
-        attempt=1,
-        lane=f"lane:{uuid4().hex}",
-        version_id=version_id,
-        deadline=clock + within_s,
-        priority=Priority.LIVE,
-        outputs=None,
-        tensors=pack({"x": np.ones((1, 4), np.float32)}),
-        data_key=None,
-    )
-
-
 @pytest.fixture
 def client(redis_server):
     with broker.redis_client(redis_server.url) as client:
@@ -211,61 +198,63 @@ def client(redis_server):
 
 
 @pytest.fixture
+def batch(client, version):
+    """A batch for the worker, with five seconds left by Redis's clock."""
+    seconds, microseconds = client.time()
+    return Ask(
+        batch=uuid4(), attempt=1, lane=f"lane:{uuid4().hex}", version_id=version.pk,
+        deadline=seconds + microseconds / 1e6 + 5, priority=Priority.LIVE, outputs=None,
+        tensors=pack({"x": np.ones((1, 4), np.float32)}), data_key=None,
+    )  # fmt: skip
+
+
+@pytest.fixture
 def answering(redis_server, worker):
     return Answering(redis_server.url)
 
 
-def _redis_time(client):
-    seconds, microseconds = client.time()
-    return seconds + microseconds / 1e6
-
-
-def test_expired_batch_is_not_run(answering, client, version, model):
+def test_expired_batch_is_not_run(answering, client, batch, model):
     runs = []
     model.on_run = runs.append
-    late = _a_batch(version.pk, within_s=-0.001, clock=_redis_time(client))
 
-    answering.answer(late.to_kwargs())
+    answering.answer(replace(batch, deadline=batch.deadline - 5.001).to_kwargs())
 
-    assert (runs, client.llen(late.lane), answering.expired) == ([], 0, 1)
+    assert (runs, client.llen(batch.lane), answering.expired) == ([], 0, 1)
 
 
-def test_deadline_is_redis_time_whatever_the_hosts_clocks_say(answering, client, version, monkeypatch):
-    ask = _a_batch(version.pk, within_s=5, clock=_redis_time(client))
+def test_deadline_is_redis_time_whatever_the_hosts_clocks_say(answering, client, batch, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 4e9)
 
-    answering.answer(ask.to_kwargs())
+    answering.answer(batch.to_kwargs())
 
-    assert client.llen(ask.lane) == 1
-
-
-def test_batch_whose_tensors_have_gone_is_not_run(answering, client, version):
-    gone = replace(
-        _a_batch(version.pk, within_s=5, clock=_redis_time(client)), tensors=None, data_key="batch:gone"
-    )
-
-    answering.answer(gone.to_kwargs())
-
-    assert (client.llen(gone.lane), answering.expired) == (0, 1)
+    assert client.llen(batch.lane) == 1
 
 
-def test_reply_goes_by_itself_and_takes_the_tensors_along(answering, client, version):
-    ask = _a_batch(version.pk, within_s=5, clock=_redis_time(client))
-    client.set("batch:here", ask.tensors)
+def test_batch_whose_tensors_have_gone_is_not_run(answering, client, batch):
+    answering.answer(replace(batch, tensors=None, data_key="batch:gone").to_kwargs())
 
-    answering.answer(replace(ask, tensors=None, data_key="batch:here").to_kwargs())
+    assert (client.llen(batch.lane), answering.expired) == (0, 1)
 
-    assert read_reply(client.lindex(ask.lane, 0)).error is None
-    assert 0 < client.ttl(ask.lane) <= 60
+
+def test_reply_goes_by_itself_and_takes_the_tensors_along(answering, client, batch):
+    client.set("batch:here", batch.tensors)
+
+    answering.answer(replace(batch, tensors=None, data_key="batch:here").to_kwargs())
+
+    assert read_reply(client.lindex(batch.lane, 0)).error is None
+    assert 0 < client.ttl(batch.lane) <= 60
     assert not client.exists("batch:here")
 
 
-def test_version_that_the_worker_does_not_know_is_said_so(answering, client, version):
-    ask = _a_batch(version.pk + 99, within_s=5, clock=_redis_time(client))
+@pytest.mark.parametrize(
+    ("odd", "error"),
+    [({"version_id": 2**31 - 1}, engine.NotLoaded), ({"tensors": b"RHT1" + b"\xff" * 50}, engine.RunFailed)],
+    ids=["unknown version", "hostile tensors"],
+)
+def test_what_the_worker_cannot_answer_is_an_error_and_not_the_end(answering, client, batch, odd, error):
+    answering.answer(replace(batch, **odd).to_kwargs())
 
-    answering.answer(ask.to_kwargs())
-
-    assert isinstance(read_reply(client.lindex(ask.lane, 0)).error, engine.NotLoaded)
+    assert isinstance(read_reply(client.lindex(batch.lane, 0)).error, error)
 
 
 UNREADABLE = {
@@ -279,20 +268,10 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("odd", UNREADABLE.values(), ids=UNREADABLE)
-def test_message_that_is_no_batch_is_dropped(answering, client, version, odd):
-    told = {**_a_batch(version.pk, within_s=5, clock=_redis_time(client)).to_kwargs(), **odd} if odd else {}
-
-    answering.answer(told)
+def test_message_that_is_no_batch_is_dropped(answering, client, batch, odd):
+    answering.answer({**batch.to_kwargs(), **odd} if odd else {})
 
     assert not client.keys("lane:*")
-
-
-def test_hostile_tensors_are_an_error_and_not_the_end(answering, client, version):
-    ask = replace(_a_batch(version.pk, within_s=5, clock=_redis_time(client)), tensors=b"RHT1" + b"\xff" * 50)
-
-    answering.answer(ask.to_kwargs())
-
-    assert isinstance(read_reply(client.lindex(ask.lane, 0)).error, engine.RunFailed)
 
 
 def test_what_workers_report_says_who_can_answer(version):

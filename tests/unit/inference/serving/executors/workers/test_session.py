@@ -106,31 +106,25 @@ class Worker:
         self.client.rpush(ask.lane, refusal_bytes(ask, "worker-1", error))
 
 
-def test_batch_goes_to_the_pool_and_its_answer_comes_back(open_post, client):
+@pytest.fixture
+def worker(client):
+    return Worker(client)
+
+
+def test_batch_goes_to_the_pool_and_its_answer_comes_back(open_post, worker):
     asking = Asking(session_on(open_post()), outputs=["y"])
-    worker = Worker(client)
 
     ask = worker.take()
     worker.reply(ask)
 
     np.testing.assert_array_equal(asking.end().outputs["y"], ROWS["x"] * 2)
+    assert len(worker.raw) < 2048  # small tensors travel in a small message
     assert (ask.attempt, ask.version_id, ask.outputs, ask.data_key) == (1, 7, ("y",), None)
 
 
-def test_small_tensors_travel_in_a_small_message(open_post, client):
-    asking = Asking(session_on(open_post()))
-    worker = Worker(client)
-
-    worker.reply(worker.take())
-    asking.end()
-
-    assert len(worker.raw) < 2048
-
-
-def test_large_tensors_travel_beside_the_message_and_go_by_themselves(open_post, client):
+def test_large_tensors_travel_beside_the_message_and_go_by_themselves(open_post, worker, client):
     image = {"x": np.ones((1, KEPT_ASIDE), np.float32)}
     asking = Asking(session_on(open_post()), image, within_s=5)
-    worker = Worker(client)
 
     ask = worker.take()
     left_ms = client.pttl(ask.data_key)
@@ -143,11 +137,10 @@ def test_large_tensors_travel_beside_the_message_and_go_by_themselves(open_post,
     np.testing.assert_array_equal(kept, image["x"])
 
 
-def test_message_stays_small_whatever_is_asked(open_post, client):
+def test_message_stays_small_whatever_is_asked(open_post, worker):
     """Base64 in base64: 1.8 times what is not kept aside, and the names."""
     most = {"x": np.ones((1, (KEPT_ASIDE - 200) // 4), np.float32)}
     asking = Asking(session_on(open_post()), most)
-    worker = Worker(client)
 
     ask = worker.take()
     worker.reply(ask, {"y": ROWS["x"]})
@@ -157,10 +150,9 @@ def test_message_stays_small_whatever_is_asked(open_post, client):
     assert len(worker.raw) < 2 * KEPT_ASIDE
 
 
-def test_lost_batch_is_sent_once_more_and_answered(open_post, client):
+def test_lost_batch_is_sent_once_more_and_answered(open_post, worker):
     post = open_post()
     asking = Asking(session_on(post), within_s=6)
-    worker = Worker(client)
 
     lost, again = worker.take(), worker.take()
     worker.reply(again)
@@ -169,9 +161,8 @@ def test_lost_batch_is_sent_once_more_and_answered(open_post, client):
     assert (lost.batch, lost.attempt, again.attempt, post.resent) == (again.batch, 1, 2, 1)
 
 
-def test_without_a_second_try_the_lost_batch_is_an_error(open_post, client):
+def test_without_a_second_try_the_lost_batch_is_an_error(open_post, worker, client):
     asking = Asking(session_on(open_post(ResendBudget(share=0, each_s=0, most=0))), within_s=3)
-    worker = Worker(client)
 
     worker.take()
 
@@ -179,10 +170,9 @@ def test_without_a_second_try_the_lost_batch_is_an_error(open_post, client):
     assert client.llen(worker.queue) == 0
 
 
-def test_first_answer_wins_and_the_late_one_is_dropped(open_post, client):
+def test_first_answer_wins_and_the_late_one_is_dropped(open_post, worker):
     post = open_post()
     asking = Asking(session_on(post), within_s=6)
-    worker = Worker(client)
     slow, again = worker.take(), worker.take()
 
     worker.reply(slow, {"y": ROWS["x"] * 10})
@@ -193,10 +183,9 @@ def test_first_answer_wins_and_the_late_one_is_dropped(open_post, client):
     np.testing.assert_array_equal(outputs["y"], ROWS["x"] * 10)
 
 
-def test_answer_to_another_batch_and_noise_are_dropped(open_post, client):
+def test_answer_to_another_batch_and_noise_are_dropped(open_post, worker, client):
     post = open_post()
     asking = Asking(session_on(post))
-    worker = Worker(client)
     ask = worker.take()
 
     worker.reply(replace(ask, batch=type(ask.batch)(int=1)), {"y": ROWS["x"] * 9})
@@ -207,9 +196,8 @@ def test_answer_to_another_batch_and_noise_are_dropped(open_post, client):
     np.testing.assert_array_equal(asking.end().outputs["y"], ROWS["x"] * 2)
 
 
-def test_answer_that_cannot_be_read_is_an_error(open_post, client):
+def test_answer_that_cannot_be_read_is_an_error(open_post, worker, client):
     asking = Asking(session_on(open_post()))
-    worker = Worker(client)
 
     ask = worker.take()
     client.rpush(ask.lane, ask.batch.bytes + b"no tensors")
@@ -228,9 +216,8 @@ RAISED = {
 
 
 @pytest.mark.parametrize(("error", "kind"), RAISED.values(), ids=RAISED)
-def test_errors_come_back_as_what_they_were(open_post, client, error, kind):
+def test_errors_come_back_as_what_they_were(open_post, worker, error, kind):
     asking = Asking(session_on(open_post()))
-    worker = Worker(client)
 
     worker.refuse(worker.take(), error)
 
@@ -238,9 +225,8 @@ def test_errors_come_back_as_what_they_were(open_post, client, error, kind):
     assert "/etc" not in str(asking.error)
 
 
-def test_invalid_input_keeps_its_fields(open_post, client):
+def test_invalid_input_keeps_its_fields(open_post, worker):
     asking = Asking(session_on(open_post()))
-    worker = Worker(client)
 
     worker.refuse(worker.take(), engine.WrongRank("no", field="x", expected="2", got="3"))
 
@@ -248,9 +234,8 @@ def test_invalid_input_keeps_its_fields(open_post, client):
     assert (type(error), error.field, error.expected, error.got) == (engine.WrongRank, "x", "2", "3")
 
 
-def test_worker_that_is_leaving_hands_the_batch_to_another(open_post, client):
+def test_worker_that_is_leaving_hands_the_batch_to_another(open_post, worker):
     asking = Asking(session_on(open_post()), within_s=60)
-    worker = Worker(client)
 
     worker.refuse(worker.take(), engine.EngineStopped())
     worker.reply(worker.take())
@@ -275,7 +260,7 @@ def test_without_redis_it_is_refused_at_once_and_goes_on_when_redis_is_back(open
 
     began = time.monotonic()
     with pytest.raises(WorkersUnreachable):
-        session_on(post).run(ROWS, soft_limit_s=5)
+        session_on(post).run(ROWS, soft_limit_s=20)
     took_s = time.monotonic() - began
 
     redis_server.start()
@@ -284,7 +269,7 @@ def test_without_redis_it_is_refused_at_once_and_goes_on_when_redis_is_back(open
     worker = Worker(client)
     worker.reply(worker.take())
     assert asking.end().outputs is not None
-    assert took_s < 2.5  # of the five that it might have waited
+    assert took_s < 10  # of the twenty that it might have waited
 
 
 def test_redis_that_lost_everything_in_between_costs_one_more_try(open_post, redis_server, client):
