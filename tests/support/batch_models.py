@@ -1,4 +1,4 @@
-"""Small ONNX files, built on the spot: some whose rows influence each other, and some whose rows do not."""
+"""Small ONNX files, built on the spot: 40 whose rows influence each other, and 20 whose rows do not."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -86,10 +86,7 @@ def _listed(result):
 
 def _file(body, takes: Ends, gives: Ends) -> bytes:
     graph = Graph()
-    return as_file(graph.finish(takes, gives, _listed(body(graph, *takes))))
-
-
-def as_file(made: GraphProto) -> bytes:
+    made = graph.finish(takes, gives, _listed(body(graph, *takes)))
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(made, opset_imports=opsets, ir_version=9).SerializeToString()
 
@@ -135,6 +132,20 @@ def _along_rows(g, kind, x, *weights, **attributes):
     return g("Transpose", g("Squeeze", g(kind, signal, *weights, **attributes), [0]))
 
 
+def _recurrent(g, kind, x, inputs=8, hidden=8, outputs=2, **attributes):
+    """Add an RNN, GRU or LSTM over the first axis of `x`."""
+    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[kind] * hidden
+    directions = 2 if attributes.get("direction") == "bidirectional" else 1
+    weights = [np.swapaxes(_weights(directions, size, gates), 1, 2) for size in (inputs, hidden)]
+    return g(kind, x, *weights, hidden_size=hidden, outputs=outputs, **attributes)
+
+
+def _time_major(g, x, kind, inputs=8, **attributes):
+    """Give every step's output, with directions side by side."""
+    steps = g("Transpose", _recurrent(g, kind, x, inputs, **attributes)[0], perm=[0, 2, 1, 3])
+    return g("Reshape", steps, [0, 0, -1])
+
+
 # Models whose rows always mix
 
 
@@ -148,6 +159,11 @@ def _batch_statistics(g, x):
     return g("Div", centred, g("Sqrt", g("Add", variance, 1e-5)))
 
 
+def _min_max_scaled(g, x):
+    low, high = g("ReduceMin", x, [0]), g("ReduceMax", x, [0])
+    return g("Div", g("Sub", x, low), g("Add", g("Sub", high, low), 1e-3))
+
+
 def _rolled(g, x):
     return g("Concat", g("Slice", x, [1], [1 << 31], [0]), g("Slice", x, [0], [1], [0]), axis=0)
 
@@ -156,15 +172,48 @@ def _gram(g, x):
     return g("MatMul", x, g("Transpose", x))
 
 
+def _attention_across_rows(g, x):
+    return g("MatMul", g("Softmax", g("Mul", _gram(g, x), 0.35)), x)
+
+
 def _rank(g, x):
     score = g("MatMul", x, _weights(8, 1))
     is_better = g("Greater", g("Transpose", score), score)  # the row's own place in the second axis
     return g("ReduceSum", g("Cast", is_better, to=7), [1], keepdims=0)
 
 
+def _previous_subtracted(g, x):
+    before = g("Pad", g("Slice", x, [0], [-1], [0]), [1, 0, 0, 0])
+    return g("Sub", x, before)
+
+
 def _distances(g, x):
     apart = g("Sub", g("Unsqueeze", x, [1]), g("Unsqueeze", x, [0]))
     return g("ReduceSum", g("Mul", apart, apart), [2], keepdims=0)
+
+
+def _nearest_other(g, x):
+    distances = _distances(g, x)
+    others = g("Add", distances, g("Mul", g("EyeLike", distances), 1e9))
+    return g("Gather", x, g("ArgMin", others, axis=1, keepdims=0))
+
+
+def _kept_boxes(g, boxes, scores):
+    chosen = g(
+        "NonMaxSuppression",
+        g("Unsqueeze", boxes, [0]),
+        g("Unsqueeze", scores, [0, 1]),
+        np.array([12]),
+        np.array([0.3], F),
+    )
+    places = g("Slice", chosen, [2], [3], [1])
+    none = g("ConstantOfShape", g("Shape", scores), value=numpy_helper.from_array(np.zeros(1, I64)))
+    return g("ScatterND", none, places, g("Add", g("Squeeze", g("Mul", places, [0]), [1]), [1]))
+
+
+def _some_boxes(rng, rows):
+    corner, size = rng.uniform(0, 60, (rows, 2)), rng.uniform(20, 40, (rows, 2))
+    return {"x": np.hstack([corner, corner + size]).astype(F), "scores": rng.uniform(0, 1, rows).astype(F)}
 
 
 def _dynamic_int8(g, x):
@@ -174,6 +223,32 @@ def _dynamic_int8(g, x):
     return g("Mul", product, g("Mul", scale, 0.01))
 
 
+def _int8_by_hand(g, x):
+    scale = g("Div", _largest(g, x), 127.0)
+    whole = g("Cast", g("Round", g("Div", x, scale)), to=3)
+    return g("MatMul", g("Mul", g("Cast", whole, to=1), scale), _weights(8, 8))
+
+
+def _loop(g, x):
+    def body(inside, step, go_on, state):
+        state = inside("Add", inside("Mul", state, 0.5), inside("Gather", x, step))
+        return [go_on, state, state]
+
+    takes = ((I64, ()), (BOOL, ()), (F, (8,)))
+    body = g.subgraph(body, takes, (BOOL, F, F))
+    steps = g("Squeeze", _count(g, x), [0])
+    return g("Loop", steps, np.array(True), np.zeros(8, F), body=body, outputs=2)[1]
+
+
+def _scan(g, x):
+    def body(inside, state, row):
+        state = inside("Tanh", inside("Add", state, row))
+        return [state, inside("Add", state, row)]
+
+    body = g.subgraph(body, ((F, (8,)), (F, (8,))), (F, F))
+    return g("Scan", np.zeros(8, F), x, body=body, num_scan_inputs=1, outputs=2)[1]
+
+
 def _by_sum_of_batch(g, x):
     is_positive = g("Greater", g("ReduceSum", x, keepdims=0), 0.0)
     return g.choose(is_positive, lambda b: b("Mul", x, 2.0), lambda b: b("Mul", x, 0.5))
@@ -181,7 +256,11 @@ def _by_sum_of_batch(g, x):
 
 ALWAYS = (
     _model("softmax_over_rows", lambda g, x: g("Softmax", x, axis=0)),
+    _model("log_softmax_over_rows", lambda g, x: g("LogSoftmax", x, axis=0)),
+    _model("mean_of_rows_subtracted", _centred),
     _model("batch_statistics", _batch_statistics, note="batch norm that was exported in training mode"),
+    _model("divided_by_max_of_rows", lambda g, x: g("Div", x, g("ReduceMax", g("Abs", x), [0]))),
+    _model("min_max_scaled", _min_max_scaled),
     _model("cumulative_sum", lambda g, x: g("CumSum", x, 0), note="a row sees only the rows before it"),
     _model(
         "cumulative_sum_reverse",
@@ -195,11 +274,13 @@ ALWAYS = (
     ),
     _model("rolled", _rolled),
     _model("gram_matrix", _gram, gives={"y": _rows("rows")}, note="N×N answers"),
+    _model("attention_across_rows", _attention_across_rows),
     _model(
         "divided_by_count",
         lambda g, x: g("Div", x, g("Cast", _count(g, x), to=1)),
         note="what the neighbours hold does not matter, only how many there are",
     ),
+    _model("sorted_columns", lambda g, x: g("TopK", x, _count(g, x), axis=0, outputs=2)[0]),
     _model(
         "argmax_over_rows",
         lambda g, x: g("ArgMax", x, axis=0, keepdims=0),
@@ -208,11 +289,49 @@ ALWAYS = (
     ),
     _model("rank_in_batch", _rank, gives={"y": _rows(of=I64)}),
     _model(
+        "time_major_rnn",
+        partial(_time_major, kind="RNN", inputs=4),
+        takes={"x": _rows(2, 4)},
+        gives={"y": _rows(2, 8)},
+    ),
+    _model(
+        "time_major_lstm",
+        partial(_time_major, kind="LSTM", inputs=4),
+        takes={"x": _rows(2, 4)},
+        gives={"y": _rows(2, 8)},
+    ),
+    _model(
+        "time_major_gru_last_state",
+        lambda g, x: g("Squeeze", _recurrent(g, "GRU", g("Unsqueeze", x, [1]))[1], [0]),
+        gives={"y": (F, (1, 8))},
+        note="one row whatever N is",
+    ),
+    _model(
+        "time_major_bidirectional_lstm",
+        partial(_time_major, kind="LSTM", inputs=4, direction="bidirectional"),
+        takes={"x": _rows(2, 4)},
+        gives={"y": _rows(2, 16)},
+    ),
+    _model(
         "convolution_over_rows",
         lambda g, x: _along_rows(g, "Conv", x, _weights(8, 8, 3), pads=[1, 1]),
         note="only the nearest rows matter",
     ),
+    _model("previous_row_subtracted", _previous_subtracted),
+    _model("nearest_other_row", _nearest_other),
+    _model(
+        "non_max_suppression",
+        _kept_boxes,
+        takes={"x": _rows(4), "scores": _rows()},
+        gives={"y": _rows(of=I64)},
+        inputs=_some_boxes,
+        note="boxes of the whole batch suppress each other, and 12 stay at most",
+    ),
     _model("dynamic_int8", _dynamic_int8, note="one scale for the whole batch"),
+    _model("int8_by_hand", _int8_by_hand, note="one scale for the whole batch"),
+    _model("einsum_across_rows", lambda g, x: g("Einsum", x, x, x, equation="nd,md,me->ne")),
+    _model("loop_with_state", _loop),
+    _model("scan_with_state", _scan),
     _model("if_on_sum_of_batch", _by_sum_of_batch, note="which way a row goes is decided by all"),
 )
 
@@ -397,12 +516,23 @@ def _dense(g, x, *sizes, activation="Relu", dtype=F):
     return x
 
 
+def _wide(g, x):
+    return g("Tanh", _dense(g, g("Tanh", _dense(g, x, 64, 256)), 256, 128, 10, activation="Gelu"))
+
+
 def _convolution(g, x):
     x = g("Conv", x, _weights(8, 3, 3, 3), _weights(8), pads=[1, 1, 1, 1])
     scale, bias, mean, variance = (_weights(8, seed=seed) for seed in range(1, 5))
     x = g("BatchNormalization", x, scale, bias, mean, np.abs(variance) + 0.5)
     x = g("Conv", g("Relu", x), _weights(16, 8, 3, 3), strides=[2, 2])
     return _dense(g, g("Flatten", g("Relu", x)), 400, 5)
+
+
+def _depthwise(g, x):
+    x = g("Conv", x, _weights(8, 1, 3, 3), group=8, pads=[1, 1, 1, 1])
+    x = g("MaxPool", g("Clip", x, 0.0, 6.0), kernel_shape=[2, 2], strides=[2, 2])
+    x = g("Conv", x, _weights(12, 8, 1, 1))
+    return g("Flatten", g("GlobalAveragePool", x))
 
 
 def _layer_norm(g, x, size=32):
@@ -412,6 +542,75 @@ def _layer_norm(g, x, size=32):
 
 def _normed_score(g, x):
     return g("Einsum", _layer_norm(g, x), 0.2 * _weights(32), equation="nd,d->n")
+
+
+def _trees(count, features=6, depth=3):
+    """Give the attributes of full binary trees, with each leaf's tree and place."""
+    rng = np.random.default_rng(count)
+    inner, size = 2**depth - 1, 2 ** (depth + 1) - 1
+    nodes = [(tree, node) for tree in range(count) for node in range(size)]
+    is_inner = [node < inner for _, node in nodes]
+    attributes = {
+        "nodes_treeids": [tree for tree, _ in nodes],
+        "nodes_nodeids": [node for _, node in nodes],
+        "nodes_featureids": rng.integers(0, features, len(nodes)).tolist(),
+        "nodes_values": rng.normal(0, 0.7, len(nodes)).tolist(),
+        "nodes_modes": ["BRANCH_LEQ" if inner else "LEAF" for inner in is_inner],
+        "nodes_truenodeids": [2 * node + 1 if node < inner else 0 for _, node in nodes],
+        "nodes_falsenodeids": [2 * node + 2 if node < inner else 0 for _, node in nodes],
+    }
+    leaves = [place for place, inner in zip(nodes, is_inner, strict=True) if not inner]
+    return attributes, leaves, rng.normal(size=len(leaves))
+
+
+def _leaves(kind, leaves, weights, ids):
+    return {
+        f"{kind}_treeids": [tree for tree, _ in leaves],
+        f"{kind}_nodeids": [node for _, node in leaves],
+        f"{kind}_ids": ids,
+        f"{kind}_weights": weights.tolist(),
+    }
+
+
+def _tree_classifier(g, x):
+    attributes, leaves, weights = _trees(21)
+    leaves = _leaves("class", leaves, np.abs(weights), [tree % 3 for tree, _ in leaves])
+    return g(
+        "TreeEnsembleClassifier",
+        x,
+        domain="ai.onnx.ml",
+        outputs=2,
+        classlabels_int64s=[10, 20, 30],
+        post_transform="SOFTMAX",
+        **attributes,
+        **leaves,
+    )
+
+
+def _tree_regressor(g, x):
+    attributes, leaves, weights = _trees(100)
+    leaves = _leaves("target", leaves, weights, [0] * len(leaves))
+    return g("TreeEnsembleRegressor", x, domain="ai.onnx.ml", n_targets=1, **attributes, **leaves)
+
+
+def _linear_classifier(g, x):
+    return g(
+        "LinearClassifier",
+        x,
+        domain="ai.onnx.ml",
+        outputs=2,
+        coefficients=_weights(3, 8).flatten().tolist(),
+        intercepts=[0.1, -0.2, 0.05],
+        classlabels_strings=["apple", "pear", "plum"],
+        post_transform="SOFTMAX",
+    )
+
+
+def _scaled(g, x):
+    offset, scale = [20.0, 1000.0, 0.0, 3.0], [0.1, 0.01, 1.0, 0.5]
+    scaled = g("Scaler", x, domain="ai.onnx.ml", offset=offset, scale=scale)
+    coefficients, intercepts = [0.8, -0.4, 1.5, 0.3], [12.0]
+    return g("LinearRegressor", scaled, domain="ai.onnx.ml", coefficients=coefficients, intercepts=intercepts)
 
 
 COLOURS = ["red", "green", "blue", "grün", "🙂"]
@@ -436,6 +635,34 @@ def _encoded_texts(g, x):
         default_string="?",
     )
     return [_dense(g, flags, 12, 3), words]
+
+
+def _static_int8(g, x):
+    """Quantise and dequantise around each step, as tools for static quantisation write it."""
+
+    def through_int8(value, scale):
+        pair = (scale, np.uint8(128))
+        return g("DequantizeLinear", g("QuantizeLinear", value, *pair), *pair)
+
+    for seed, scale in enumerate((0.04, 0.05)):
+        weight = (_weights(16, 16, seed=seed) * 100).astype(np.int8)
+        product = g("MatMul", through_int8(x, scale), g("DequantizeLinear", weight, 0.01, np.int8(0)))
+        x = through_int8(product, 0.05)
+    return x
+
+
+def _integer_product(g, x):
+    pair = (0.04, np.uint8(128))
+    weight = (_weights(16, 4) * 100).astype(np.int8)
+    whole = g("QuantizeLinear", x, *pair)
+    return g("QLinearMatMul", whole, *pair, weight, 0.01, np.int8(0), 0.05, np.uint8(128))
+
+
+def _batch_major(g, x):
+    """Run an LSTM and a GRU over the second axis, and give the last state of each row."""
+    time_first = g("Transpose", x, perm=[1, 0, 2])
+    steps = g("Squeeze", _recurrent(g, "LSTM", time_first, inputs=4)[0], [1])
+    return g("Squeeze", _recurrent(g, "GRU", steps)[1], [0])
 
 
 def _transformer(g, x, mask, kinds):
@@ -482,7 +709,9 @@ def _two_vectors(rng, rows):
 
 SEPARATE = (
     _model("dense_softmax", lambda g, x: g("Softmax", _dense(g, x, 8, 16, 4)), gives={"y": _rows(4)}),
+    _model("dense_wide", _wide, takes={"x": _rows(64)}, gives={"y": _rows(10)}),
     _model("convolution", _convolution, takes={"x": _rows(3, 12, 12)}, gives={"y": _rows(5)}),
+    _model("depthwise_pooled", _depthwise, takes={"x": _rows(8, 10, 10)}, gives={"y": _rows(12)}),
     _model(
         "layer_norm",
         _normed_score,
@@ -491,12 +720,47 @@ SEPARATE = (
         note="on the CPU the last bits depend on a row's place in the batch",
     ),
     _model(
+        "embedding_mean",
+        lambda g, x: _dense(g, g("ReduceMean", g("Gather", _weights(50, 12), x), [1], keepdims=0), 12, 4),
+        takes={"x": _rows(9, of=I64)},
+        gives={"y": _rows(4)},
+        inputs=lambda rng, rows: {"x": rng.integers(0, 50, (rows, 9))},
+    ),
+    _model(
+        "tree_classifier",
+        _tree_classifier,
+        takes={"x": _rows(6)},
+        gives={"label": _rows(of=I64), "probabilities": _rows(3)},
+    ),
+    _model("tree_regressor", _tree_regressor, takes={"x": _rows(6)}, gives={"y": _rows(1)}),
+    _model(
+        "linear_classifier",
+        _linear_classifier,
+        gives={"label": _rows(of=TEXT), "probabilities": _rows(3)},
+    ),
+    _model(
+        "scaler",
+        _scaled,
+        takes={"x": _rows(4)},
+        gives={"y": _rows(1)},
+        inputs=lambda rng, rows: {"x": rng.normal([20, 1000, 0, 3], [10, 80, 1, 2], (rows, 4)).astype(F)},
+    ),
+    _model(
         "encoded_texts",
         _encoded_texts,
         takes={"x": _rows(2, of=TEXT)},
         gives={"y": _rows(3), "words": _rows(2, of=TEXT)},
         inputs=lambda rng, rows: {"x": rng.choice(np.array([*COLOURS, "other", ""], TEXT), (rows, 2))},
     ),
+    _model("static_int8", _static_int8, takes={"x": _rows(16)}, gives={"y": _rows(16)}),
+    _model(
+        "integer_product",
+        _integer_product,
+        takes={"x": _rows(16)},
+        gives={"y": _rows(4, of=np.uint8)},
+        note="whole numbers as answers",
+    ),
+    _model("batch_major_lstm", _batch_major, takes={"x": _rows(7, 4)}),
     _model(
         "transformer",
         _transformer,
@@ -515,6 +779,11 @@ SEPARATE = (
         "several_outputs",
         _several_outputs,
         gives={"probabilities": _rows(4), "best": _rows(of=I64), "is_sure": _rows(1, of=BOOL)},
+    ),
+    _model(
+        "boolean_output",
+        lambda g, x: g("Less", _dense(g, x, 8, 3), 0.0),
+        gives={"y": _rows(3, of=BOOL)},
     ),
     _model(
         "float16_dense",

@@ -1,7 +1,5 @@
 """The models of `batch_models` are what they claim to be, by ONNX Runtime alone."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
@@ -15,7 +13,8 @@ MIXING_SIZES = (2, 3, 8, 24, 48)
 TRIES = 20  # the rarest trigger is in one of 100 rows
 
 
-each_of = partial(pytest.mark.parametrize, "model", ids=lambda model: model.name)
+def named(models):
+    return [pytest.param(model, id=model.name) for model in models]
 
 
 @pytest.fixture
@@ -59,26 +58,35 @@ def same_apart_as_together(session, inputs):
     return all(is_same(apart[name], together[name]) for name in apart)
 
 
-@each_of([model for model in MIXING if model.sometimes])
-def test_rows_mix_in_some_batches(model, load):
+def test_names_and_counts():
+    names = [model.name for model in (*MIXING, *SEPARATE)]
+
+    assert (len(MIXING), len(SEPARATE)) == (40, 20)
+    assert len(set(names)) == len(names)
+    assert sum(model.sometimes for model in MIXING) == 10
+    assert all(model.note for model in MIXING if model.sometimes)
+    assert not any(model.sometimes for model in SEPARATE)
+
+
+@pytest.mark.parametrize("model", named(MIXING))
+def test_rows_mix(model, load):
     session = load(model)
     rng = np.random.default_rng(1)
     tries = (same_apart_as_together(session, model.inputs(rng, rows)) for rows in MIXING_SIZES * TRIES)
 
-    assert model.note and session.signature.has_row_axis
+    assert session.signature.has_row_axis
     assert not all(tries)
 
 
-@each_of([model for model in MIXING if not model.sometimes])
+@pytest.mark.parametrize("model", named(model for model in MIXING if not model.sometimes))
 def test_rows_mix_in_every_batch(model, load):
     session = load(model)
     rng = np.random.default_rng(2)
 
-    assert session.signature.has_row_axis
     assert not any(same_apart_as_together(session, model.inputs(rng, rows)) for rows in (24, 48))
 
 
-@each_of(SEPARATE)
+@pytest.mark.parametrize("model", named(SEPARATE))
 def test_rows_do_not_mix(model, load):
     session = load(model)
     rng = np.random.default_rng(3)
@@ -86,3 +94,9 @@ def test_rows_do_not_mix(model, load):
     assert session.signature.has_row_axis
     for rows in SIZES:
         assert same_apart_as_together(session, model.inputs(rng, rows)), rows
+
+
+@pytest.mark.parametrize("model", named((*MIXING, *SEPARATE)))
+def test_every_build_gives_the_same_small_file(model):
+    assert model.build() == model.build()
+    assert len(model.build()) < 256 << 10
