@@ -136,7 +136,7 @@ class _MadeUp:
             if not is_whole or is_mask(spec):
                 continue
             for below in _BELOW:
-                self.below[spec.name] = below
+                self.below[spec.name] = min(below, _highest(spec.dtype))
                 if _runs(self, run, highest=spec.name):
                     break
                 self.below[spec.name] = 1
@@ -154,8 +154,12 @@ class _MadeUp:
         if kind == "b":
             return rng.random(shape) < 0.5
         if kind in "iu":
-            return rng.integers(0, min(below, int(np.iinfo(spec.dtype).max)), shape).astype(spec.dtype)
+            return rng.integers(0, below, shape).astype(spec.dtype)
         return np.asarray(self.style.draw(rng, shape, below)).astype(spec.dtype)
+
+
+def _highest(dtype: np.dtype[Any]) -> int:
+    return int(np.iinfo(dtype).max) if dtype.kind in "iu" else max(_BELOW)
 
 
 def _runs(maker: _MadeUp, run: Run, highest: str = "") -> bool:

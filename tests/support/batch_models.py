@@ -86,7 +86,10 @@ def _listed(result):
 
 def _file(body, takes: Ends, gives: Ends) -> bytes:
     graph = Graph()
-    made = graph.finish(takes, gives, _listed(body(graph, *takes)))
+    return as_file(graph.finish(takes, gives, _listed(body(graph, *takes))))
+
+
+def as_file(made: GraphProto) -> bytes:
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(made, opset_imports=opsets, ir_version=9).SerializeToString()
 

@@ -39,6 +39,13 @@ def test_models_whose_rows_do_not_mix_are_merged(model, tmp_path):
     )
 
 
+@pytest.mark.parametrize("datatype", ["INT8", "UINT8", "INT16", "UINT64"])
+def test_whole_numbers_stay_within_their_datatype(datatype, tmp_path):
+    path = onnx_models.identity(tmp_path / "echo.onnx", datatype)
+
+    assert prove(path.read_bytes(), tmp_path).rows == 64
+
+
 def test_a_proof_survives_json():
     proof = BatchProof(8, "proven", "Good.", 64)
 
