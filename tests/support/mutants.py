@@ -181,20 +181,23 @@ def make_map() -> None:
     FOLDER.mkdir()
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(SLOTS), "-p", "tests.support.mutants", *LAYERS]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
-    lines: dict[str, dict[int, list[str]]] = {}
+    lines: dict[str, dict[int, list[int]]] = {}
     took: dict[str, float] = {}
+    numbers: dict[str, int] = {}  # of the tests: their names are long, and come many times
     for data_file in FOLDER.glob("coverage.*"):
         data = coverage.CoverageData(str(data_file))
         data.read()
         for path in data.measured_files():
             here = lines.setdefault(str(Path(path).relative_to(ROOT)), {})
             for line, tests in data.contexts_by_lineno(path).items():
-                here.setdefault(line, []).extend(test for test in tests if test)
+                here.setdefault(line, []).extend(
+                    numbers.setdefault(test, len(numbers)) for test in tests if test
+                )
         data_file.unlink()
     for part in FOLDER.glob("took.*.json"):
         took |= json.loads(part.read_text())
         part.unlink()
-    MAP.write_text(json.dumps({"lines": lines, "took": took}))
+    MAP.write_text(json.dumps({"tests": list(numbers), "lines": lines, "took": took}))
 
 
 class Slot:
@@ -263,9 +266,8 @@ def run(mutants: list[Mutant]) -> dict[Mutant, str]:
 def tests_for(mutant: Mutant, known: dict) -> tuple[list[str], float]:
     """The tests that ran the line, the quickest first, as many as run in two minutes."""
     took = known["took"]
-    tests = sorted(
-        set(known["lines"].get(mutant.path, {}).get(str(mutant.line), ())), key=lambda t: took.get(t, 0)
-    )
+    numbers = set(known["lines"].get(mutant.path, {}).get(str(mutant.line), ()))
+    tests = sorted((known["tests"][number] for number in numbers), key=lambda test: took.get(test, 0))
     chosen, so_far = [], 0.0
     for test in tests:
         so_far += took.get(test, 0)

@@ -33,7 +33,7 @@ PAGES = {
     "/admin/registry/upload/add/": "Upload",
     "/admin/registry/version/?q=demand": "demand 1",
     "/admin/registry/version/1/change/": "Where it stands",
-    "/admin/registry/version/1/compare/": "beside another",
+    "/admin/registry/version/1/compare/": "beside",
     "/api/docs": "predict",
     "/api/redoc": "predict",
 }

@@ -1,16 +1,15 @@
 """Each constraint with a row that passes and one that fails; past the services, as a shell would write them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.utils import timezone
 
 from registry.catalogue import models
 from tests.support.constraints import passes
 from tests.support.factories import a_model, a_version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
-NOW = timezone.now()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BEFORE = NOW - timedelta(seconds=1)
 
 
