@@ -237,10 +237,8 @@ class Slot:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         if done.returncode == 0:
             return "lives"
-        failed = [
-            line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))
-        ]
-        return f"killed: {failed[0] if failed else done.stdout[-200:]}"
+        ends = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        return f"killed: {ends[0].partition(' ')[2] if ends else done.stdout[-200:]}"
 
 
 def run(mutants: list[Mutant]) -> dict[Mutant, str]:
