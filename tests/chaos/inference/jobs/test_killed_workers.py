@@ -104,9 +104,8 @@ def stop_a_worker_past_its_lease(house, *changes, at_least_s=0):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("at_least_s", [0, pytest.param(120, marks=pytest.mark.long)])
-def test_late_write_of_a_stopped_worker_is_refused_and_logged(small_house, at_least_s):
-    stop_a_worker_past_its_lease(small_house, at_least_s=at_least_s)
+def test_late_write_of_a_stopped_worker_is_refused_and_logged(small_house):
+    stop_a_worker_past_its_lease(small_house, at_least_s=120)
 
     wait_until(lambda: small_house.said("late write refused"), within_s=30, what="the zombie's refusal")
     assert small_house.problems() == []
@@ -125,10 +124,8 @@ def test_late_write_without_fencing_is_only_stopped_by_the_tables_own_rules(smal
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("jobs", "killers"), [(200, 2), pytest.param(5_000, 5, marks=pytest.mark.long)], ids=["few", "many"]
-)
-def test_jobs_that_kill_every_worker_are_buried_and_drag_nobody_down(tmp_path, jobs, killers):
+def test_jobs_that_kill_every_worker_are_buried_and_drag_nobody_down(tmp_path):
+    jobs, killers = 5_000, 5
     with installed(tmp_path, JOB_LEASE_S=1) as house:
         house.start_worker("deadly")
         client = house.start_client(jobs, deaths=killers)

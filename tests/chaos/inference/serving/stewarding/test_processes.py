@@ -201,10 +201,9 @@ def asked(house, callers=3):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
-def test_processes_are_renewed_one_by_one_without_a_failed_call(tmp_path, rounds):
+def test_processes_are_renewed_one_by_one_without_a_failed_call(tmp_path):
     with housed(tmp_path) as house, asked(house) as failures:
-        for _ in range(rounds):
+        for _ in range(10):
             for kind, old in [
                 *(("web", pid) for pid in house.engines("web")),
                 ("worker", house.engines("worker")[0]),
