@@ -46,5 +46,5 @@ def log_in(page, url, user, password):
     page.goto(f"{url}/admin/")
     page.fill("[name=username]", user)
     page.fill("[name=password]", password)
-    page.press("[name=password]", "Enter")
-    page.wait_for_load_state("networkidle")
+    with page.expect_navigation():
+        page.press("[name=password]", "Enter")

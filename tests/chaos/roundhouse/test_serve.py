@@ -87,7 +87,13 @@ def test_killed_child_is_back_within_5_s(demo, victim):
         assert "killed by SIGKILL" in demo.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGINT, id="Ctrl-C", marks=pytest.mark.long),
+    ],
+)
 def test_ends_whole_within_25_s(tmp_path, number):
     with serving(tmp_path, "--demo") as served:
         served.wait_ready()

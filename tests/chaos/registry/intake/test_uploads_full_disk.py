@@ -75,7 +75,14 @@ def filling(tmp_path):
         yield served
 
 
-@pytest.mark.parametrize("left", [0, 64 << 10, MAX_PART_BYTES // 2], ids=["nothing", "little", "half a part"])
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param(0, id="nothing", marks=pytest.mark.long),
+        pytest.param(64 << 10, id="little", marks=pytest.mark.long),
+        pytest.param(MAX_PART_BYTES // 2, id="half a part"),
+    ],
+)
 def test_a_disk_that_fills_up_while_parts_come(filling, left):
     """The database lies on the same disk."""
     caller, file = caller_of(filling), Bytes(FILE, seed=left)
