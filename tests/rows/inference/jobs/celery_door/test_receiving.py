@@ -124,8 +124,10 @@ class TestRefusals:
         assert (order.task_id, order.on_done) == (str(task_id), ON_DONE)
         ((task, queue, told, _),) = calls
         assert (task, queue) == ("shop.scored", "shop")
-        assert (told["job"], told["status"], told["code"]) == (str(task_id), "refused", order.code)
-        assert told["failure"] == order.why
+        assert told == {
+            "job": str(task_id), "status": "refused", "model": order.model_slug, "version": None, "rows_done": 0,
+            "rows_bad": 0, "failure": order.why, "code": order.code, "results_url": None,
+        }  # fmt: skip
         assert order.told_at is not None
 
     def test_a_model_out_of_reach(self, model, calls):

@@ -34,6 +34,7 @@ def test_a_contract_survives_its_json():
         ({"columns": {"x": 1}}, "columns.x"),
         ({"columns": {"x": []}}, "columns.x"),
         ({"columns": {"x": ""}}, "columns.x"),
+        ({"columns": {"": "a"}}, "columns"),
         ({"columns": {"x": ["a", 2]}}, "columns.x[1]"),
         ({"columns": {"x": ["a", "a"]}}, "columns.x"),
         ({"columns": {"x": ["a"] * 10_001}}, "columns.x"),

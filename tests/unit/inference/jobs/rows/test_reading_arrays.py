@@ -40,11 +40,12 @@ def parquet(columns, **more):
     return out.getvalue()
 
 
-def raw_npz(header, data=b"", name="x.npy"):
+def raw_npz(header, data=b"", name="x.npy", version=1):
     text = (header + "\n").encode()
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(name, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data)
+        length = struct.pack("<H" if version == 1 else "<I", len(text))
+        archive.writestr(name, b"\x93NUMPY" + bytes([version, 0]) + length + text + data)
     return out.getvalue()
 
 
@@ -117,6 +118,13 @@ def test_npz_texts_that_are_no_characters_are_replaced():
     found = values_of(read_all(data, FileFormat.NPZ, signature=signature_of("BYTES", None)))
 
     assert found == ["a", "\ufffdb", "\ufffd"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_npz_is_read_in_both_versions_of_its_headers(version):
+    data = raw_npz(header("<f8", "(2,)"), struct.pack("<2d", 1, 2), version=version)
+
+    assert values_of(read_all(data, FileFormat.NPZ)) == [1, 2]
 
 
 def test_npz_chunks_are_bounded_by_bytes():
@@ -198,6 +206,16 @@ def test_parquet_with_a_spoilt_page_is_told():
 def test_parquet_with_too_many_rows_is_refused():
     with pytest.raises(FileTooLarge):
         list(plan(io.BytesIO(parquet({"x": range(11)})), FileFormat.PARQUET, 5, limits=Limits(rows=10)))
+
+
+def test_parquet_has_ten_times_as_many_columns_as_npz_has_arrays():
+    data = parquet({f"x{place}": [1] for place in range(21)})
+    contract = Contract(columns={"x": "x0"})
+
+    with pytest.raises(BadFile, match="21 columns; 20 is the most"):
+        list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=Limits(members=2)))
+    assert list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=Limits(members=3)))
+    assert check(io.BytesIO(data), FileFormat.PARQUET, contract, ONE).inputs
 
 
 def test_parquet_needs_its_extra(monkeypatch):
