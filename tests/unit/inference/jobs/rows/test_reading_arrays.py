@@ -232,6 +232,14 @@ def test_lists_do_not_go_together_with_other_columns():
         check(io.BytesIO(data), FileFormat.NPZ, Contract(columns={"features": ("a", "b")}), WIDE)
 
 
+def test_arrays_of_numbers_are_taken_for_the_one_input():
+    data = npz(a=np.zeros(2), note=np.array(["x", "y"]), b=np.ones(2, np.int8), c=np.ones(2, np.uint8))
+
+    (read,) = check(io.BytesIO(data), FileFormat.NPZ, Contract(), WIDE).inputs
+
+    assert read.columns == ("a", "b", "c")
+
+
 def test_check_says_what_is_read_for_what():
     layout = check(io.BytesIO(npz(x=np.zeros(2))), FileFormat.NPZ, Contract(), ONE)
 

@@ -167,3 +167,8 @@ def test_text_columns_are_left_out_when_none_is_named():
 def test_a_file_that_shrank_is_told():
     with pytest.raises(BadFile, match="shorter"):
         list(read_chunk(io.BytesIO(b"x\n1\n"), FileFormat.CSV, ChunkPlan(0, 1, 5, 2, 12), Contract(), ONE, 5))
+
+
+def test_a_column_that_is_named_twice_is_refused_by_its_name():
+    with pytest.raises(BadFile, match="names 'b' twice"):
+        read_all(b"a,b,c,b\n1,2,3,4\n", FileFormat.CSV)
