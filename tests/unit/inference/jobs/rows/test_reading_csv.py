@@ -172,3 +172,11 @@ def test_a_file_that_shrank_is_told():
 def test_a_column_that_is_named_twice_is_refused_by_its_name():
     with pytest.raises(BadFile, match="names 'b' twice"):
         read_all(b"a,b,c,b\n1,2,3,4\n", FileFormat.CSV)
+
+
+def test_every_row_bad_gives_no_tensors_and_all_reasons():
+    batches = read_all(b"a,b,c\nx,1,1\ny,1,1\n", FileFormat.CSV, signature=WIDE)
+
+    assert rows_of(batches) == []
+    assert [row for row, _ in bad_of(batches)] == [1, 2]
+    assert batches[0].first_row == 1
