@@ -63,6 +63,16 @@ def test_integers_are_cast_exactly_when_they_fit(data, datatype, source):
                 given_x(sent, datatype)
 
 
+@pytest.mark.parametrize("datatype", ["INT8", "UINT16", "INT32"])
+def test_floats_reach_an_integer_model_up_to_its_largest(datatype):
+    limits = np.iinfo(DTYPES[datatype])
+
+    assert given_x([[float(limits.min), float(limits.max)]], datatype).tolist() == [[limits.min, limits.max]]
+    for beyond in (limits.min - 1.0, limits.max + 1.0):
+        with pytest.raises(WrongDtype):
+            given_x([[beyond, 0.0]], datatype)
+
+
 @given(value=st.integers(-(2**70), 2**70), datatype=st.sampled_from(FLOATS))
 def test_an_integer_reaches_a_float_model_only_unrounded(value, datatype):
     with np.errstate(over="ignore"):
