@@ -116,6 +116,19 @@ class TestPage:
         assert "left out, 1,000 at most" in page
         assert 'data-open="no"' in page
 
+    def test_of_one_that_has_no_results_to_show_yet(self, operator, job):
+        Job.objects.update(rows_done=1)  # of a part that goes on
+
+        page = read(operator, page_of(job))
+
+        assert "They are shown here once there are some." in page
+        assert '<progress max="1000" value="500"' in page
+
+    def test_of_one_without_rows(self, operator, job):
+        Job.objects.update(is_planned=True, rows_total=0)
+
+        assert '<progress max="1000" value="1000"' in read(operator, page_of(job))
+
     def test_of_one_with_a_dead_part(self, operator, job):
         for _ in range(ledger.LOST_AT_MOST):
             claim = a_claim(job)

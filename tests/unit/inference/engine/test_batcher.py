@@ -643,6 +643,7 @@ def test_many_callers_each_get_their_own_rows(stage):
     assert not wrong
     stats = s.batcher.stats()
     assert stats.ended == {"ok": 1600} and sum(stats.queue_us) == 1600
+    assert 0 <= stats.queue_s < PATIENCE_S
     assert (stats.depth, stats.running) == (0, 0)
 
 

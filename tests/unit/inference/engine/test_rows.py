@@ -29,3 +29,13 @@ def test_request_that_overrides_an_optional_input_runs_alone(shape):
     assert key != other
     assert rows == 3
     assert nbytes == ROWS.nbytes + given["threshold"].nbytes
+
+
+def test_a_query_beside_its_documents_runs_alone():
+    rules = RowRules(WITH_THRESHOLD, merges=True)
+    given = {"x": ROWS, "query": ROWS[:1]}
+
+    (key, rows, _), (other, _, _) = rules.shape_of(given, None), rules.shape_of(given, None)
+
+    assert key != other
+    assert rows == 3

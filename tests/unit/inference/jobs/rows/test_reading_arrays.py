@@ -203,6 +203,14 @@ def test_parquet_with_a_spoilt_page_is_told():
         read_all(bytes(data), FileFormat.PARQUET, rows_per_chunk=10_000, batch_rows=1_000)
 
 
+def test_parquet_flags_are_read():
+    batches = read_all(
+        parquet({"x": [True, False]}), FileFormat.PARQUET, signature=signature_of("BOOL", None)
+    )
+
+    assert values_of(batches) == [True, False]
+
+
 def test_parquet_with_too_many_rows_is_refused():
     with pytest.raises(FileTooLarge):
         list(plan(io.BytesIO(parquet({"x": range(11)})), FileFormat.PARQUET, 5, limits=Limits(rows=10)))

@@ -181,6 +181,19 @@ def test_an_output_without_rows_is_repeated_and_a_single_run_loses_its_axis(tmp_
     assert json.loads((tmp_path / "b").read_bytes()) == {"row": 1, "y": [1, 2], "z": [3, 4]}
 
 
+def test_an_output_without_columns_leaves_none(tmp_path):
+    signature = Signature(
+        (TensorSpec("x", "FP32", (None,)),),
+        (TensorSpec("y", "FP32", (None,)), TensorSpec("none", "FP32", (None, 0))),
+    )
+    (batch,) = read_all(b"x\n1\n2\n", FileFormat.CSV)
+
+    with ResultWriter(tmp_path / "part", CSV, Contract(), signature) as writer:
+        writer.write(batch, {"y": np.ones(2, np.float32), "none": np.zeros((2, 0), np.float32)})
+
+    assert joined([tmp_path / "part"], CSV).split() == [b"row,y", b"1,1.0", b"2,1.0"]
+
+
 def uneven(folder, kind):
     signature = Signature((TensorSpec("x", "FP32", (None,)),), (TensorSpec("y", "FP32", (None, None)),))
     parts = []
