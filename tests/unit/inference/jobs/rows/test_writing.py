@@ -5,6 +5,7 @@ import json
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -179,6 +180,18 @@ def test_an_output_without_rows_is_repeated_and_a_single_run_loses_its_axis(tmp_
         [5, 6],
     ]
     assert json.loads((tmp_path / "b").read_bytes()) == {"row": 1, "y": [1, 2], "z": [3, 4]}
+
+
+def test_bytes_of_a_file_are_written_as_text(tmp_path):
+    table = io.BytesIO()
+    pq.write_table(pa.table({"x": [1.0], "raw": pa.array([b"caf\xc3\xa9\xff"], pa.binary())}), table)
+    contract = Contract(columns={"x": "x"}, passthrough=("raw",))
+    (batch,) = read_all(table.getvalue(), FileFormat.PARQUET, contract)
+
+    with ResultWriter(tmp_path / "part", JSONL, contract, SIGNATURE) as writer:
+        writer.write(batch, answers(batch))
+
+    assert json.loads((tmp_path / "part").read_bytes())["raw"] == "caf\u00e9\ufffd"
 
 
 def test_an_output_without_columns_leaves_none(tmp_path):
