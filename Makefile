@@ -10,7 +10,7 @@ help:
 	@echo "make serve      install, prepare and serve, without examples"
 	@echo "make test       all tests but those of chaos, with the 30 slowest named"
 	@echo "make test-both  what depends on the database's make, on SQLite"
-	@echo "make test-chaos killed processes and full disks, a few minutes; make test-long takes an hour"
+	@echo "make test-chaos killed processes and full disks, a few minutes; make test-long runs all of it"
 	@echo "make mutants    change the product in 200 small ways, and see which the tests notice"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
 	@echo "make bench      print the engine's figures on this machine"
