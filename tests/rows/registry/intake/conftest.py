@@ -9,9 +9,10 @@ from tests.support.clients import client_with
 @pytest.fixture(autouse=True)
 def fresh(settings, tmp_path):
     """A data folder and a key ring of its own; gives the folder."""
-    settings.DATA_DIR = tmp_path
+    settings.DATA_DIR = tmp_path / "data"
+    settings.DATA_DIR.mkdir()
     ring.clear()
-    yield tmp_path
+    yield settings.DATA_DIR
     ring.clear()
 
 
