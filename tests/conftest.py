@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.browser import EXECUTABLE, chromium
 from tests.support.emptying import Beginning
+from tests.support.missing import missing
 from tests.support.private import PrivateRedis
 from tests.support.processes import ROOT
 from tests.support.services import DATABASE_URL, SERVICE_REDIS_URL
@@ -117,7 +118,7 @@ def no_network() -> Iterator[None]:
 def redis_server():
     """A Redis that nobody else uses."""
     if not PrivateRedis.is_installed():
-        (pytest.fail if IN_CI else pytest.skip)("no redis-server is installed")
+        missing("no redis-server is installed")
     server = PrivateRedis().start()
     yield server
     server.stop()

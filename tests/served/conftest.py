@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.browser import log_in, open_page
+from tests.support.missing import missing
 from tests.support.private import PrivateRedis, a_database
 from tests.support.processes import Served, free_port, serving
 from tests.support.services import DATABASE_URL
@@ -29,7 +31,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The demo in two web processes that load nothing and one worker that runs everything."""
     if DATABASE_URL is None or not PrivateRedis.is_installed():
-        pytest.skip("no PostgreSQL, or no redis-server to start")
+        missing("no PostgreSQL, or no redis-server to start")
     redis = PrivateRedis().start()
     try:
         with (
@@ -43,3 +45,13 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             yield served
     finally:
         redis.stop()
+
+
+@pytest.fixture
+def page(embedded, browser):
+    """A page of the embedded server, as the administrator; nothing may complain."""
+    page, complaints = open_page(browser)
+    log_in(page, embedded.url, embedded.credentials["admin_user"], embedded.credentials["admin_password"])
+    yield page
+    assert complaints == []
+    page.context.close()

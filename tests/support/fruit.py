@@ -11,7 +11,7 @@ from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
 from registry.intake.examples.services import add_examples, put_golden_set
 from tests.support.factories import a_model, an_actor
-from tests.support.importing import import_live
+from tests.support.live_models import import_live
 from tests.support.onnx_models import value
 
 LABELS = ["unripe", "ripe", "overripe"]

@@ -1,7 +1,7 @@
 import pytest
 
 from inference.serving import runtime
-from tests.support.importing import put_live
+from tests.support.live_models import put_live
 from tests.support.processes import ROOT
 
 

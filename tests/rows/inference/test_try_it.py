@@ -30,7 +30,7 @@ from tests.support.factories import (
     an_actor,
     an_uploaded_version,
 )
-from tests.support.importing import import_live
+from tests.support.live_models import import_live
 from tests.support.onnx_models import identity
 from tests.support.processes import ROOT
 

@@ -13,10 +13,10 @@ from registry.api_base.idempotency import read_key
 from registry.api_base.models import IdempotencyRecord
 from registry.api_base.tasks import sweep_idempotency
 from registry.errors import BadIdempotencyKey
-from tests.support.at_once import at_once
 from tests.support.cases import cases
 from tests.support.clients import client_for, signed_in
 from tests.support.factories import a_person, a_tenant
+from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db
 TENANTS, KEYS = "/api/v1/tenants", "/api/v1/keys"

@@ -5,13 +5,14 @@ import redis
 
 from roundhouse import system_checks
 from roundhouse.system_checks import check_redis
+from tests.support.missing import missing
 from tests.support.private import PrivateRedis
 
 
 @pytest.fixture
 def server(settings):
     if not PrivateRedis.is_installed():
-        pytest.skip("no redis-server")
+        missing("no redis-server is installed")
     server = PrivateRedis().start()
     settings.REDIS_URL = server.url
     yield server

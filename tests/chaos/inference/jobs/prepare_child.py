@@ -12,7 +12,7 @@ from django.core.management import call_command  # noqa: E402 (needs the apps lo
 from inference.serving.plans import session_options  # noqa: E402
 from registry.access.models import KeyScope  # noqa: E402
 from tests.support.factories import a_key  # noqa: E402
-from tests.support.importing import import_live  # noqa: E402
+from tests.support.live_models import import_live  # noqa: E402
 
 call_command("migrate", verbosity=0)
 for path in sys.argv[1:]:

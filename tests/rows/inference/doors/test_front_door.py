@@ -29,7 +29,7 @@ from roundhouse import request_ids
 from roundhouse.front_door import FrontDoor
 from roundhouse.handler import Handler
 from tests.support.factories import a_key, a_model, an_actor
-from tests.support.importing import put_live
+from tests.support.live_models import put_live
 from tests.support.processes import ROOT
 from tests.support.wire import in_binary
 

@@ -31,7 +31,7 @@ from inference.serving.plans import session_options
 from registry.access.keys import ring
 from roundhouse.problems import answer_to, status_of
 from tests.support.factories import a_key
-from tests.support.importing import import_live
+from tests.support.live_models import import_live
 from tests.support.onnx_models import identity, save, value
 from tests.support.processes import ROOT
 from tests.support.wire import packed

@@ -25,8 +25,8 @@ from registry.catalogue.models import Version
 from tests.support.batch_models import MIXING, SEPARATE
 from tests.support.factories import a_model, a_split, an_actor, an_uploaded_version
 from tests.support.house import answers, order, work_off
-from tests.support.meeting import requests, wrong_answers
 from tests.support.processes import wait_until
+from tests.support.wrong_answers import requests, wrong_answers
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
 REQUESTS = 200

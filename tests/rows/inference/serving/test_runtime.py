@@ -26,7 +26,7 @@ from registry.loops import Backoff
 from registry.traffic.models import WHOLE
 from registry.traffic.services import set_split
 from tests.support.factories import a_model, a_split, a_version, an_actor
-from tests.support.importing import import_live
+from tests.support.live_models import import_live
 from tests.support.processes import ROOT, wait_until
 from tests.support.proofs import record_proof
 

@@ -11,9 +11,9 @@ from registry.access.client_address import client_address
 from registry.access.policies import Right
 from registry.errors import NotAllowed
 from registry.record.models import AuditRecord
-from tests.support.at_once import at_once
 from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_person, an_actor
+from tests.support.together import at_once
 
 LOGIN = "/admin/login/"
 pytestmark = pytest.mark.django_db

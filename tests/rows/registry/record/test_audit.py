@@ -11,8 +11,8 @@ from registry.record.audit import Subject, record_change
 from registry.record.chain import GENESIS
 from registry.record.models import AuditCheckpoint, AuditRecord, Lease
 from registry.record.verification import verify
-from tests.support.at_once import at_once
 from tests.support.cases import cases
+from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db
 WRITERS, EACH = 8, 10

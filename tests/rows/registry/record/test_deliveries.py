@@ -16,8 +16,8 @@ from registry.record.deliveries import BACK_OFF, deliver, resend, sweep
 from registry.record.events import emit
 from registry.record.models import Delivery, Subscription
 from registry.record.signing import secret_of, signed_headers
-from tests.support.at_once import at_once
 from tests.support.cases import cases
+from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db
 Status = Delivery.Status

@@ -8,11 +8,11 @@ from registry.traffic.readiness import Readiness, Verdict
 
 @pytest.fixture
 def verdict():
-    """Lets a test say how ready splits are."""
+    """Sets how ready splits are."""
 
-    def say(word: Verdict, sentence: str = ""):
+    def set_verdict(word: Verdict, sentence: str = ""):
         readiness.register_readiness(lambda _split: Readiness(word, sentence))
 
     before = readiness.register_readiness(readiness.always_ready)
-    yield say
+    yield set_verdict
     readiness.register_readiness(before)

@@ -4,10 +4,10 @@ import pytest
 from django.utils import timezone
 
 from registry.traffic.models import Split
-from tests.support.at_once import at_once
 from tests.support.cases import cases
 from tests.support.clients import by_key, client_with
 from tests.support.factories import a_key, a_live_model, a_model, a_split, seconds
+from tests.support.together import at_once
 
 V1 = "/api/v1/models"
 

@@ -13,9 +13,9 @@ from registry.record.verification import verify
 from registry.traffic.services import approve_request, reject_request, withdraw_request
 from registry.traffic.transitions import Status
 from tests.rows.registry.traffic.two_people import a_guarded_model, ask, live_percents
-from tests.support.at_once import at_once
 from tests.support.clients import signed_in
 from tests.support.factories import a_person, an_actor
+from tests.support.together import at_once
 
 CALLERS = 20
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]

@@ -9,8 +9,8 @@ from registry.traffic.models import Split
 from registry.traffic.services import set_split
 from registry.traffic.transitions import Status
 from tests.rows.registry.traffic.two_people import shares_of
-from tests.support.at_once import at_once
 from tests.support.factories import a_live_model, an_actor
+from tests.support.together import at_once
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 CALLERS = 20

@@ -3,22 +3,12 @@
 import pytest
 
 from tests.support import walk
-from tests.support.browser import log_in, open_page
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.browser
 STATES = (
     "[...document.querySelectorAll('.rh-step-state')].map((one) => one.innerText.trim().split('\\n').pop())"
 )
-
-
-@pytest.fixture
-def page(embedded, browser):
-    page, complaints = open_page(browser)
-    log_in(page, embedded.url, embedded.credentials["admin_user"], embedded.credentials["admin_password"])
-    yield page
-    assert complaints == []
-    page.context.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,10 @@ import signal
 
 import pytest
 
-from tests.support.browser import log_in, open_page
 from tests.support.processes import post
 
 pytestmark = pytest.mark.browser
 ROWS = 60_000
-
-
-@pytest.fixture
-def page(embedded, browser):
-    page, complaints = open_page(browser)
-    log_in(page, embedded.url, embedded.credentials["admin_user"], embedded.credentials["admin_password"])
-    yield page
-    assert complaints == []
-    page.context.close()
 
 
 @pytest.fixture

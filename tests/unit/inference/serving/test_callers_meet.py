@@ -21,8 +21,8 @@ from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
 from inference.engine.probed import ProbeFact
 from tests.support.batch_models import MIXING, SEPARATE, BatchModel, Graph, as_file
-from tests.support.meeting import CALLERS, requests, wrong_answers
 from tests.support.processes import wait_until
+from tests.support.wrong_answers import CALLERS, requests, wrong_answers
 
 REQUESTS = 200
 PATIENCE_S = 60

@@ -4,7 +4,7 @@ from django.db import DatabaseError
 from registry.access.key_ring import DOWN_S, REFRESH_S, REFUSE_S, TRUST_S, USED_S, KeyRing, Principal
 from registry.access.key_text import digest_of, new_key_text
 from registry.errors import NotAuthenticated
-from tests.support.at_once import at_once
+from tests.support.together import at_once
 
 
 class Clock:

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from inference.serving.stewarding.watchdog import EXIT_STATUS
-from tests.support.private import PrivateRedis
 from tests.support.processes import ROOT, clean_environment, manage, wait_until
-from tests.support.services import SERVICE_REDIS_URL
 
 DEAF = Path(__file__).with_name("deaf_worker.py")
 LIMIT_S = 2
@@ -21,11 +19,7 @@ LIMIT_S = 2
 def variables(request, tmp_path):
     given = {"DATA": tmp_path / "data", "GRPC_PORT": 0}
     if request.param == "redis":
-        if not PrivateRedis.is_installed():
-            pytest.skip(f"no redis-server to start beside {SERVICE_REDIS_URL}")
-        redis = PrivateRedis().start()
-        request.addfinalizer(redis.stop)
-        given["REDIS_URL"] = redis.url
+        given["REDIS_URL"] = request.getfixturevalue("redis_server").url
     assert manage("migrate", **given).returncode == 0
     return given
 

@@ -18,7 +18,6 @@ from registry.access.models import ApiKey
 from tests.rows.inference.doors.fake_serving import FakeServing
 from tests.support.errors import told_errors
 from tests.support.factories import a_key, an_actor
-from tests.support.private import PrivateRedis
 from tests.support.sending import SUBMIT, raw, signed
 
 # Celery itself calls it.
@@ -28,12 +27,8 @@ LARGE = {"model": "scores", "instances": [[1.0, 2.0]] * 8_000}
 
 
 @pytest.fixture(scope="module")
-def redis_url():
-    if not PrivateRedis.is_installed():
-        pytest.skip("no redis-server")
-    server = PrivateRedis().start()
-    yield server.url
-    server.stop()
+def redis_url(redis_server):
+    return redis_server.url
 
 
 @pytest.fixture(autouse=True)

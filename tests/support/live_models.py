@@ -5,6 +5,7 @@ from pathlib import Path
 
 from inference.checks.models import ProbePass
 from inference.checks.services import import_version
+from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof, prove_batches
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
@@ -25,7 +26,7 @@ def import_live(*, slug: str, title: str = "", task: str = Task.TENSOR, **more) 
 def put_live(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Version:
     """The same without a child that checks the file: for tests of what comes after, and quicker."""
     by, data = an_actor(), path.read_bytes()
-    signature, fact, proof = _known_of(path, sha256(data).hexdigest())
+    signature, fact, proof = _checked(path, sha256(data).hexdigest(), session_options())
     ProbePass.objects.record(fact, proof)
     model = Model.objects.filter(slug=slug).first() or a_model(slug, task=task)
     version = services.register_version(model=model, file=artifacts.store([data]), by=by, **more)
@@ -36,15 +37,19 @@ def put_live(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Versi
     return version
 
 
-_known: dict[str, tuple[dict, ProbeFact, BatchProof]] = {}
+_found: dict[tuple[str, str], tuple[dict, ProbeFact, BatchProof]] = {}  # by bytes and options
 
 
-def _known_of(path: Path, digest: str) -> tuple[dict, ProbeFact, BatchProof]:
-    """What a check would find of a file; each is run once."""
-    if digest not in _known:
-        options, backend = session_options(), OnnxBackend()
+def _checked(path: Path, digest: str, options: SessionOptions) -> tuple[dict, ProbeFact, BatchProof]:
+    """What a check would find of these bytes; they are run once."""
+    key = (digest, options.digest)
+    if key not in _found:
+        backend = OnnxBackend()
         session = backend.load(path, options)
-        fact = ProbeFact(digest, backend.runtime_version(), session.provider, options.digest)
-        proof = prove_batches(session, operators(path.read_bytes()), max_rows=64)
-        _known[digest] = session.signature.to_json(), fact, proof
-    return _known[digest]
+        try:
+            fact = ProbeFact(digest, backend.runtime_version(), session.provider, options.digest)
+            proof = prove_batches(session, operators(path.read_bytes()), max_rows=64)
+            _found[key] = session.signature.to_json(), fact, proof
+        finally:
+            session.close()
+    return _found[key]
