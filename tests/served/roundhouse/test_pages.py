@@ -9,18 +9,19 @@ from tests.support.browser import log_in, open_page
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.browser
+# Each text shows however much the neighbours have added: lists are long, so they are searched.
 PAGES = {
     "/admin/": "Models",
     "/admin/auth/group/": "operator",
     "/admin/auth/user/": "approver",
     "/admin/auth/user/add/": "Password",
-    "/admin/inference/enginereport/": "ripeness",
+    "/admin/inference/enginereport/": "alive",
     "/admin/inference/job/": "Jobs",
     "/admin/inference/job/add/": "File",
     "/admin/registry/apikey/": "first key",
     "/admin/registry/apikey/add/": "Tenant",
-    "/admin/registry/auditrecord/": "ripeness",
-    "/admin/registry/model/": "ripeness",
+    "/admin/registry/auditrecord/?q=ripeness": "ripeness",
+    "/admin/registry/model/?q=ripeness": "ripeness",
     "/admin/registry/model/1/a-b/": "A/B",
     "/admin/registry/model/1/change/": "What was live at",
     "/admin/registry/model/1/roll-back/": "Roll back",
