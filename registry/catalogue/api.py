@@ -81,14 +81,21 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     sha256 = Text(source="artifact.sha256", read_only=True)
     size_bytes = serializers.IntegerField(source="artifact.size_bytes", read_only=True)
     task_config = serializers.DictField(read_only=True)
+    input_shapes = serializers.DictField(
+        read_only=True, help_text="Sizes of inputs that came with the file, by name."
+    )
+    origin = serializers.DictField(
+        read_only=True,
+        help_text="`files` that were sent and `changes` made to them; empty: the artifact is the file that was sent.",
+    )
     signature = serializers.DictField(read_only=True, allow_null=True)
     derived_from = serializers.SerializerMethodField()
 
     class Meta:
         model = Version
         fields = [
-            "model", "number", "status", "failure", "sha256", "size_bytes", "task_config", "signature",
-            "derived_from", "notes", "made_by", "created_at",
+            "model", "number", "status", "failure", "sha256", "size_bytes", "task_config", "input_shapes",
+            "origin", "signature", "derived_from", "notes", "made_by", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 

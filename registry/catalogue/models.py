@@ -174,6 +174,10 @@ class Version(WrittenOnce):
     number = models.PositiveIntegerField(editable=False)
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="versions")
     task_config = models.JSONField(default=dict, editable=False)
+    # Sizes of inputs that its makers gave, by name: what checks and warm-ups run it on.
+    input_shapes = models.JSONField(default=dict, editable=False)
+    # Where the artifact is not the very file that was sent: `files` that came, and `changes` made to them, in sentences.
+    origin = models.JSONField(default=dict, editable=False)
     derived_from = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived", editable=False
     )

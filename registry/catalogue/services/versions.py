@@ -9,6 +9,7 @@ from django.db.models import Max
 from registry.access.policies import Right
 from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.artifacts import StoredFile
+from registry.catalogue.input_shapes import checked_shapes
 from registry.catalogue.models import MAX_REASON, Artifact, Model, ServingSettings, Version
 from registry.catalogue.serving_settings import DEFAULTS
 from registry.catalogue.task_config import checked_config
@@ -27,6 +28,8 @@ def register_version(
     model: Model,
     file: StoredFile,
     task_config: Mapping[str, Any] | None = None,
+    input_shapes: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
     derived_from: Version | None = None,
     notes: str = "",
     by: Actor,
@@ -34,6 +37,7 @@ def register_version(
     """Record a stored file as the Model's next version, with default serving settings; it still must be checked."""
     by.check(Right.WRITE, model_id=model.pk)
     config = checked_config(model.task, task_config or {})
+    shapes = checked_shapes(input_shapes or {})
     if derived_from is not None and not by.may(Right.READ, model_id=derived_from.model_id):
         raise Invalid("The version it derives from does not exist, or you may not see it.")
     present = lock_model(model)
@@ -44,6 +48,8 @@ def register_version(
         number=last + 1,
         artifact=artifact,
         task_config=config,
+        input_shapes=shapes,
+        origin=dict(origin or {}),
         derived_from=derived_from,
         notes=notes,
         created_by_id=by.user_id,
@@ -136,6 +142,8 @@ def _told(version: Version) -> dict[str, Any]:
         "sha256": version.artifact.sha256,
         "size_bytes": version.artifact.size_bytes,
         "task_config": version.task_config,
+        **({"input_shapes": version.input_shapes} if version.input_shapes else {}),
+        **({"origin": version.origin} if version.origin else {}),
         "derived_from": str(parent) if parent is not None else None,
         "status": version.status,
     }
