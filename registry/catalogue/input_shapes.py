@@ -12,7 +12,7 @@ Shapes = dict[str, list[int]]
 
 
 def checked_shapes(shapes: Mapping[str, Any]) -> Shapes:
-    """Return the shapes as they are stored; raise Invalid naming the input that is wrong. The file itself may refuse them later."""
+    """Return the shapes as they are stored; raise Invalid naming the input that is wrong. The file may still refuse them."""
     if len(shapes) > MAX_INPUTS:
         raise Invalid(f"Give the shapes of {MAX_INPUTS} inputs at most; got {len(shapes):,}.")
     return {_checked_name(name): _checked_shape(name, shape) for name, shape in shapes.items()}
