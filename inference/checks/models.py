@@ -5,44 +5,51 @@ from django.db import models
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import Sample
+from inference.engine.warmup import MemoryUse
 
 
 class ProbePassQuerySet(models.QuerySet["ProbePass"]):
-    def record(self, fact: ProbeFact, batches: BatchProof | None = None) -> None:
-        """Keep a passed probe, and the batch proof of the same way of loading where there is a new one."""
-        proof = {"batches": batches.to_json()} if batches is not None else {}
+    def record(
+        self,
+        fact: ProbeFact,
+        *,
+        sample: Sample | None = None,
+        memory: MemoryUse | None = None,
+        batches: BatchProof | None = None,
+    ) -> None:
+        """Keep a passed probe, and what else was found for the same way of loading; what is not given stays."""
+        found = {"sample": sample, "memory": memory, "batches": batches}
         self.update_or_create(
             sha256=fact.sha256,
             runtime_version=fact.runtime_version,
             options_digest=fact.options_digest,
-            defaults={"provider": fact.provider, **proof},
+            defaults={
+                "provider": fact.provider,
+                **{name: value.to_json() for name, value in found.items() if value is not None},
+            },
         )
 
-    def batch_proof_for(self, fact: ProbeFact) -> BatchProof | None:
-        """How many rows of different requests may share a run, if that has been looked at."""
-        told = self._of(fact.sha256, fact.runtime_version, fact.options_digest).values_list("batches").first()
-        return BatchProof.from_json(told[0]) if told is not None and told[0] is not None else None
-
-    def fact_for(self, *, sha256: str, runtime_version: str, options: SessionOptions) -> ProbeFact | None:
-        """The proof that these bytes load so, if there is one."""
-        row = self._of(sha256, runtime_version, options.digest).first()
-        return row.fact if row is not None else None
-
-    def _of(self, sha256: str, runtime_version: str, options_digest: str) -> "ProbePassQuerySet":
-        return self.filter(sha256=sha256, runtime_version=runtime_version, options_digest=options_digest)
+    def found_for(self, *, sha256: str, runtime_version: str, options: SessionOptions) -> "ProbePass | None":
+        """What is known of these bytes, loaded so."""
+        return self.filter(
+            sha256=sha256, runtime_version=runtime_version, options_digest=options.digest
+        ).first()
 
 
 class ProbePass(models.Model):
     """A file that a disposable child has loaded and run: these bytes, this runtime, this provider, these options.
 
-    `batches`: its batch proof for this way of loading; null where nobody has looked yet.
+    What else was found for this way of loading is null where nobody has looked yet.
     """
 
     sha256 = models.CharField("SHA-256", max_length=64)
     runtime_version = models.CharField(max_length=32)
     provider = models.CharField(max_length=64)
     options_digest = models.CharField(max_length=64)
-    batches = models.JSONField(null=True)
+    sample = models.JSONField(null=True)  # on which it ran
+    memory = models.JSONField(null=True)  # what it takes with batches of each size
+    batches = models.JSONField(null=True)  # its batch proof
     at = models.DateTimeField(auto_now_add=True)
 
     objects = ProbePassQuerySet.as_manager()
@@ -61,3 +68,15 @@ class ProbePass(models.Model):
     @property
     def fact(self) -> ProbeFact:
         return ProbeFact(self.sha256, self.runtime_version, self.provider, self.options_digest)
+
+    @property
+    def found_sample(self) -> Sample | None:
+        return Sample.from_json(self.sample) if self.sample is not None else None
+
+    @property
+    def found_memory(self) -> MemoryUse | None:
+        return MemoryUse.from_json(self.memory) if self.memory is not None else None
+
+    @property
+    def found_batches(self) -> BatchProof | None:
+        return BatchProof.from_json(self.batches) if self.batches is not None else None

@@ -11,22 +11,26 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from inference.engine.backends import SessionOptions
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import NOTHING_SAID, Sample
 from inference.engine.signature import Signature
 
 ONNX = "inference.engine.onnx_backend:OnnxBackend"
 CPU_ONLY = {"CPUExecutionProvider"}
 _ROOT = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from inference.checks.{} import main; main()"
-# where the runtime and CUDA find their libraries and devices; everything else (secrets!) stays here
+# where the runtime and CUDA find their libraries, devices and locales; everything else (secrets!) stays here
 _PASSED_ON = (
     "PATH",
     "LD_LIBRARY_PATH",
+    "LOCPATH",
     "CUDA_VISIBLE_DEVICES",
     "CUDA_HOME",
     "CUDA_PATH",
@@ -38,18 +42,58 @@ _LINGER_S = 0.002
 _DEATH_S = 5.0
 _HAS_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _MIB = 1 << 20
-_REPORTED = ("code", "message", "provider", "runtime_version", "load_s", "run_s", "peak_rss_bytes")
+_REPORTED = (
+    "code",
+    "message",
+    "provider",
+    "runtime_version",
+    "load_s",
+    "run_s",
+    "peak_rss_bytes",
+    "source",
+    "tries",
+)
+_MOST_EXAMPLES, _MOST_EXAMPLE_BYTES = 3, 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInputs:
+    """What is known of a file's inputs before it is run: examples as people wrote them, and shapes by name."""
+
+    examples: Sequence[Mapping[str, Any]] = ()
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """For the child to read; examples beyond a size are left out."""
+        path.write_bytes(orjson.dumps({"examples": self._small_examples(), "shapes": dict(self.shapes)}))
+
+    def _small_examples(self) -> list[Mapping[str, Any]]:
+        small, left = [], _MOST_EXAMPLE_BYTES
+        for example in self.examples[:_MOST_EXAMPLES]:
+            left -= len(orjson.dumps(example))
+            if left < 0:
+                break
+            small.append(example)
+        return small
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What the child found. `code` is passed, load_failed, run_failed, memory, timed_out, crashed_signal or not_started."""
+    """What the child found.
+
+    `code` is passed, load_failed, cannot_carry, locale_missing, run_failed, memory, timed_out, crashed_signal or
+    not_started.
+    """
 
     code: str
     message: str
     provider_asked: str
     signature: Signature | None = None
     fact: ProbeFact | None = None
+    sample: Sample = NOTHING_SAID  # on which it ran
+    source: str = ""  # what the sample was made of
+    tries: int = 0
+    left_out: tuple[str, ...] = ()  # outputs that cannot be carried
     provider: str = ""
     runtime_version: str = ""
     load_s: float = 0.0
@@ -65,14 +109,13 @@ class ProbeResult:
 def probe(
     path: Path,
     options: SessionOptions,
+    known: KnownInputs | None = None,
     *,
     time_limit_s: float = 30.0,
     memory_limit_bytes: int = 4 << 30,
-    rows: int = 1,
-    dynamic: int = 1,
     backend: str = ONNX,
 ) -> ProbeResult:
-    """Load `path` as it would be served and run it once on example input, within limits, in a child.
+    """Load `path` as it would be served and run it on what is known of its inputs or made up for it, in a child.
 
     1. The file is hashed, and the child loads only bytes of that hash.
     2. The child limits itself, leaves the network where the kernel lets it, shares nothing of our environment and
@@ -95,12 +138,11 @@ def probe(
         "is_cpu_only": set(options.providers) <= CPU_ONLY,
         "time_limit_s": time_limit_s,
         "memory_limit_bytes": memory_limit_bytes,
-        "rows": rows,
-        "dynamic": dynamic,
+        "known": "known.json",
         "backend": backend,
     }
     try:
-        watch, status = _followed(order, time_limit_s, memory_limit_bytes)
+        watch, status = _followed(order, known or KnownInputs(), time_limit_s, memory_limit_bytes)
     except OSError as error:
         return ProbeResult("not_started", f"The probe could not be started ({error.strerror}).", asked)
     last, confined = watch.last, watch.network_confined
@@ -117,13 +159,18 @@ def probe(
         fact=ProbeFact(sha256, last["runtime_version"], last["provider"], options.digest),
         provider_asked=asked,
         network_confined=confined,
+        sample=Sample.from_json(last["sample"]),
+        left_out=tuple(map(str, last["left_out"])),
         **{name: last[name] for name in _REPORTED},
     )
 
 
-def _followed(order: dict[str, Any], time_limit_s: float, memory_limit_bytes: int) -> "tuple[_Watch, int]":
+def _followed(
+    order: dict[str, Any], known: KnownInputs, time_limit_s: float, memory_limit_bytes: int
+) -> "tuple[_Watch, int]":
     """Start the child, follow it to its end or a limit, leave nothing of it."""
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        known.write(Path(folder, order["known"]))
         child = start_child("probe_child", order, folder)
         watch = _Watch(child, time_limit_s, memory_limit_bytes)
         try:

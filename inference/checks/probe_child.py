@@ -1,4 +1,4 @@
-"""The disposable child of the probe: limits itself, loads one file, runs it once, reports lines of JSON."""
+"""The disposable child of the probe: limits itself, loads one file, runs it until something works, reports lines of JSON."""
 
 import ctypes
 import importlib
@@ -9,14 +9,17 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from inference.checks.answers.examples import read_example
 from inference.checks.network import leave_network
-from inference.engine.backends import Backend, SessionOptions
-from inference.engine.errors import EngineError, LoadFailed
-from inference.engine.tensors import example_for
+from inference.engine.backends import Backend, LoadedSession, SessionOptions
+from inference.engine.errors import CannotCarry, EngineError, InvalidInput, LoadFailed, LocaleMissing
+from inference.engine.sample_search import find_sample
+from inference.engine.tensors import Array
 
 _PR_SET_PDEATHSIG = 1
 _PAGE = resource.getpagesize()
@@ -28,13 +31,14 @@ def main() -> NoReturn:
     report = take_stdout()
     is_confined = leave_network()  # before the death signal, which new rights could take back
     die_with(order["parent"])
+    known = _taken(Path(order["known"]))
     module, _, name = order["backend"].partition(":")
     backend: Backend = getattr(importlib.import_module(module), name)()
     runtime_version = backend.runtime_version()
     limit(order)
     os.write(report, _line(phase="loading", resident_bytes=_statm()[1], network_confined=is_confined))
     try:
-        result = _probe(backend, order, report)
+        result = _probe(backend, order, known, report)
     except (EngineError, MemoryError) as error:
         result = {"code": code_of(error), "message": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -42,21 +46,40 @@ def main() -> NoReturn:
     os._exit(0)  # tearing a hostile model down could still crash
 
 
-def _probe(backend: Backend, order: dict[str, Any], report: int) -> dict[str, Any]:
+def _probe(backend: Backend, order: dict[str, Any], known: dict[str, Any], report: int) -> dict[str, Any]:
     options = SessionOptions(**{**order["options"], "providers": tuple(order["options"]["providers"])})
     started = time.monotonic()
     session = backend.load(Path(order["path"]), options)
     loaded = time.monotonic()
     os.write(report, _line(phase="running", resident_bytes=_statm()[1]))
-    session.run(example_for(session.signature, rows=order["rows"], other=order["dynamic"]))
+    examples = list(_tensors(session, known["examples"]))
+    found = find_sample(session, examples=examples, shapes=known["shapes"])
     return {
         "code": "passed",
         "message": "The file loads and runs.",
+        "sample": found.sample.to_json(),
+        "source": found.source,
+        "tries": found.tries,
+        "left_out": list(session.left_out),
         "signature": session.signature.to_json(),
         "provider": session.provider,
         "load_s": loaded - started,
         "run_s": time.monotonic() - loaded,
     }
+
+
+def _taken(path: Path) -> dict[str, Any]:
+    """What is known of the inputs; the file finds the folder empty."""
+    known: dict[str, Any] = json.loads(path.read_bytes())
+    path.unlink()
+    return known
+
+
+def _tensors(session: LoadedSession, examples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Array]]:
+    """Examples as the file takes them; the step that runs them says what is wrong with the others."""
+    for inputs in examples:
+        with suppress(InvalidInput):
+            yield read_example(session.signature, inputs)[0]
 
 
 def take_stdout() -> int:
@@ -105,6 +128,8 @@ def code_of(error: Exception) -> str:
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(word in text for word in _OUT_OF_MEMORY):
         return "memory"
+    if isinstance(error, (CannotCarry, LocaleMissing)):
+        return error.code
     return "load_failed" if isinstance(error, LoadFailed) else "run_failed"
 
 

@@ -1,25 +1,29 @@
 """What is known of a file and a way of loading it: that it loads, and how many rows of different requests share a run."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from inference.checks.answers.examples import example_rows
+from inference.checks.memory import batch_memory_bytes
 from inference.checks.models import ProbePass
-from inference.checks.probe import probe
+from inference.checks.probe import KnownInputs, probe
 from inference.checks.trial import Trial, TrialFailed
 from inference.engine.backends import SessionOptions, Tensors
 from inference.engine.batch_proof import NO_ROW_AXIS, BatchProof
 from inference.engine.errors import NotProbed, StillLoading
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import NOTHING_SAID, Sample
 from inference.engine.signature import Signature
+from inference.engine.warmup import MemoryUse
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import ServingValues
@@ -28,29 +32,59 @@ from registry.intake.examples.selectors import current_golden_set, examples_of, 
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _NOT_STARTED = "not_started"
+WARM_UP_S = 120.0  # for the whole ladder
+_UNMEASURED = MemoryUse(0, {1: 0}, asked_rows=0)  # the process that loads it measures it then
 _GOLDEN_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A file's passed probe and its batch proof, for one way of loading it."""
+    """What a child has found of a file, for one way of loading it."""
 
     fact: ProbeFact
+    sample: Sample
+    memory: MemoryUse
     batches: BatchProof
 
 
-def merged_rows(values: ServingValues, proof: BatchProof) -> int:
+def most_rows(values: ServingValues, memory: MemoryUse) -> int:
+    """The largest batch that these settings and the memory here allow."""
+    return memory.most_rows(values.max_batch_rows, batch_memory_bytes(values))
+
+
+def merged_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse | None = None) -> int:
     """How many rows of different requests may share a run: as proven, unless a person has decided otherwise."""
-    if values.merging == "never" or proof.code == NO_ROW_AXIS:
+    if values.merging == "never" or batches.code == NO_ROW_AXIS:
         return 1
-    return values.max_batch_rows if values.merging == "always" else min(values.max_batch_rows, proof.rows)
+    most = most_rows(values, memory) if memory is not None else values.max_batch_rows
+    return most if values.merging == "always" else min(most, batches.rows)
 
 
 def known_merged_rows(values: ServingValues, *, sha256: str, options: SessionOptions) -> int:
-    """The same from what has been proven with the installed runtime; 1 where nothing has."""
-    fact = ProbePass.objects.fact_for(sha256=sha256, runtime_version=runtime_version(), options=options)
-    proof = ProbePass.objects.batch_proof_for(fact) if fact is not None else None
-    return merged_rows(values, proof or BatchProof(1, "", ""))
+    """The same from what has been found with the installed runtime; 1 where nothing has."""
+    found = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version(), options=options)
+    if found is None or found.found_batches is None:
+        return 1
+    return merged_rows(values, found.found_batches, found.found_memory)
+
+
+def known_footprint_bytes(values: ServingValues, *, sha256: str, options: SessionOptions) -> int | None:
+    """What the version takes in memory as it is set; None where nobody has measured it with the installed runtime."""
+    found = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version(), options=options)
+    if found is None or found.found_memory is None or found.found_batches is None:
+        return None
+    return found.found_memory.footprint_bytes(warmed_rows(values, found.found_batches, found.found_memory))
+
+
+def known_sample(sha256: str) -> Sample:
+    """On what a file last ran, however it was loaded."""
+    row = ProbePass.objects.filter(sha256=sha256, sample__isnull=False).order_by("-at", "-pk").first()
+    return (row.found_sample if row is not None else None) or NOTHING_SAID
+
+
+def warmed_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse) -> int:
+    """The largest batch that is warmed: what may be merged again when a person says so, for to end merging costs no load."""
+    return max(merged_rows(values, batches, memory), min(most_rows(values, memory), batches.rows))
 
 
 def runtime_version() -> str:
@@ -69,19 +103,25 @@ def batch_proof_of(trial: Trial, *, max_rows: int, examples: Tensors | None) -> 
         return BatchProof(1, error.code, str(error), max_rows)
 
 
-def rows_to_try(version: Version, signature: Signature) -> dict[str, np.ndarray] | None:
-    """Rows that the version's owner has given, which a model tells apart better than made-up ones."""
-    if not signature.has_row_axis:
-        return None
-    rows = example_rows(signature, [example.inputs for example in examples_of(version)])
-    golden_set = None if rows is not None else current_golden_set(version.model)
+def known_inputs(version: Version) -> KnownInputs:
+    """What the version's owner has given: the sizes of its inputs, and examples of its own or the Model's golden set."""
+    return KnownInputs(given_examples(version), version.input_shapes)
+
+
+def given_examples(version: Version) -> list[Mapping[str, Any]]:
+    """Inputs as people wrote them; a damaged golden set is told where it is measured."""
+    examples = [example.inputs for example in examples_of(version)]
+    golden_set = None if examples else current_golden_set(version.model)
     if golden_set is None:
-        return rows
-    with suppress(OSError, RoundhouseError):  # a damaged golden set is told where it is measured
-        rows = example_rows(
-            signature, [row.inputs for row in islice(read_golden_rows(golden_set), _GOLDEN_ROWS)]
-        )
-    return rows
+        return examples
+    with suppress(OSError, RoundhouseError):
+        return [row.inputs for row in islice(read_golden_rows(golden_set), _GOLDEN_ROWS)]
+    return []
+
+
+def rows_to_try(signature: Signature, examples: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray] | None:
+    """Rows of the examples, which a model tells apart better than made-up ones."""
+    return example_rows(signature, examples) if signature.has_row_axis else None
 
 
 class Proofs:
@@ -101,24 +141,32 @@ class Proofs:
         sha256: str,
         options: SessionOptions,
         runtime_version: str,
-        max_rows: int,
+        values: ServingValues,
         timeout_s: float,
     ) -> Proof:
         """The proof, waited for until `timeout_s`; raises NotProbed where the file is refused, or StillLoading."""
-        fact = ProbePass.objects.fact_for(sha256=sha256, runtime_version=runtime_version, options=options)
-        batches = ProbePass.objects.batch_proof_for(fact) if fact is not None else None
-        if fact is not None and batches is not None and batches.asked_rows >= max_rows:
-            return Proof(fact, batches)
+        row = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version, options=options)
+        limit_bytes = batch_memory_bytes(values)
+        found = _Found.of(row, values.max_batch_rows, limit_bytes)
+        if (proof := found.proof) is not None:
+            return proof
         version = Version.objects.select_related("model").get(pk=version_id)
-        known = Signature.from_json(version.signature) if version.signature else None
-        rows = rows_to_try(version, known) if known is not None else None
+        order = _Order(
+            artifacts.path_of(sha256),
+            options,
+            known_inputs(version),
+            values.max_batch_rows,
+            limit_bytes,
+            values.soft_limit_s,
+        )
         key = (sha256, runtime_version, options.digest)
         with self._lock:
             making = self._making.get(key)
             if making is None:
                 making = self._making[key] = Future()
-                order = (making, artifacts.path_of(sha256), options, fact, max_rows, rows)
-                threading.Thread(target=self._make, args=order, name="proof", daemon=True).start()
+                threading.Thread(
+                    target=self._make, args=(making, order, found), name="proof", daemon=True
+                ).start()
         try:
             proof = making.result(max(0.0, timeout_s))
         except TimeoutError:
@@ -130,47 +178,95 @@ class Proofs:
         keep(proof)
         return proof
 
-    def outdated(self, proofs: Iterable[Proof]) -> set[Proof]:
-        """Of these, the ones that a later check has found otherwise: examples came, or the machine was quieter."""
+    def outdated(self, proofs: Iterable[Proof]) -> set[ProbeFact]:
+        """Of these, what a later check has found otherwise: examples came, or the machine was quieter."""
         given = {proof.fact: proof for proof in proofs}
         rows = ProbePass.objects.filter(sha256__in={fact.sha256 for fact in given}, batches__isnull=False)
-        found = {row.fact: BatchProof.from_json(row.batches) for row in rows if row.batches}
-        return {proof for fact, proof in given.items() if found.get(fact, proof.batches) != proof.batches}
+        return {row.fact for row in rows if row.fact in given and _is_other(row, given[row.fact])}
 
-    def _make(
-        self,
-        making: "Future[Proof]",
-        path: Path,
-        options: SessionOptions,
-        fact: ProbeFact | None,
-        max_rows: int,
-        rows: Tensors | None,
-    ) -> None:
+    def _make(self, making: "Future[Proof]", order: "_Order", found: "_Found") -> None:
         """In a thread that asks no database: whoever waits for it keeps what it found."""
         try:
-            making.set_result(_proof_of(path, options, fact, max_rows, rows))
+            making.set_result(_proof_of(order, found))
         except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
             making.set_exception(error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be found out, of which file."""
+
+    path: Path
+    options: SessionOptions
+    known: KnownInputs
+    max_rows: int
+    limit_bytes: int
+    soft_limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known already and still holds for this largest batch and this much memory."""
+
+    fact: ProbeFact | None = None
+    sample: Sample | None = None
+    memory: MemoryUse | None = None
+    batches: BatchProof | None = None
+
+    @classmethod
+    def of(cls, row: ProbePass | None, max_rows: int, limit_bytes: int) -> "_Found":
+        if row is None or row.found_sample is None:
+            return cls()
+        memory, batches = row.found_memory, row.found_batches
+        if memory is None or not memory.covers(max_rows, limit_bytes):
+            return cls(row.fact, row.found_sample)
+        if batches is not None and batches.asked_rows < memory.most_rows(max_rows, limit_bytes):
+            batches = None
+        return cls(row.fact, row.found_sample, memory, batches)
+
+    @property
+    def proof(self) -> Proof | None:
+        if self.fact is None or self.sample is None or self.memory is None or self.batches is None:
+            return None
+        return Proof(self.fact, self.sample, self.memory, self.batches)
+
+
 def keep(proof: Proof) -> None:
     """Write a proof down; that a child could not be started says nothing of the file."""
-    is_known = proof.batches.code != _NOT_STARTED
-    ProbePass.objects.record(proof.fact, proof.batches if is_known else None)
+    if proof.batches.code == _NOT_STARTED:
+        ProbePass.objects.record(proof.fact, sample=proof.sample)
+    else:
+        ProbePass.objects.record(proof.fact, sample=proof.sample, memory=proof.memory, batches=proof.batches)
 
 
-def _proof_of(
-    path: Path, options: SessionOptions, fact: ProbeFact | None, max_rows: int, rows: Tensors | None
-) -> Proof:
-    if fact is None:
-        result = probe(path, options)
+def _is_other(row: ProbePass, proof: Proof) -> bool:
+    found = (row.found_sample, row.found_memory, row.found_batches)
+    return any(one is not None for one in found) and found != (proof.sample, proof.memory, proof.batches)
+
+
+def _proof_of(order: _Order, found: _Found) -> Proof:
+    fact, sample = found.fact, found.sample
+    if fact is None or sample is None:
+        result = probe(order.path, order.options, order.known)
         if result.fact is None:
             raise NotProbed(f"The version was refused by the load probe: {result.message}")
-        fact = result.fact
+        fact, sample = result.fact, result.sample
     try:
-        with Trial(path, replace(options, expected_sha256=fact.sha256)) as trial:
-            return Proof(fact, batch_proof_of(trial, max_rows=max_rows, examples=rows))
+        with Trial(order.path, replace(order.options, expected_sha256=fact.sha256), sample=sample) as trial:
+            memory = (
+                found.memory
+                or trial.warm_up(
+                    max_batch=order.max_rows,
+                    limit_bytes=order.limit_bytes,
+                    soft_limit_s=order.soft_limit_s,
+                    time_limit_s=WARM_UP_S,
+                ).memory
+            )
+            rows = memory.most_rows(order.max_rows, order.limit_bytes)
+            examples = rows_to_try(trial.signature, order.known.examples)
+            return Proof(fact, sample, memory, batch_proof_of(trial, max_rows=rows, examples=examples))
     except TrialFailed as error:
-        return Proof(fact, BatchProof(1, error.code, str(error), max_rows))
+        raise NotProbed(f"The version was refused by its warm-up: {error}") from None
     except OSError as error:
-        return Proof(fact, BatchProof(1, _NOT_STARTED, f"Its child could not be started ({error.strerror})."))
+        reason = f"Its child could not be started ({error.strerror})."
+        return Proof(fact, sample, _UNMEASURED, BatchProof(1, _NOT_STARTED, reason))

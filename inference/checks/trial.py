@@ -21,8 +21,9 @@ from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, w
 from inference.checks.probe import CPU_ONLY, ONNX, memory_message, resident_of, start_child
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
 from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
+from inference.engine.samples import NOTHING_SAID, Sample
 from inference.engine.signature import Signature
-from inference.engine.warmup import Profile
+from inference.engine.warmup import MemoryUse, Profile
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class WarmedUp:
     """What the warm-up ladder found."""
 
     profile: Profile
-    footprint_bytes: int
+    memory: MemoryUse
 
 
 class TrialFailed(Exception):
@@ -63,10 +64,12 @@ class Trial:
         path: Path,
         options: SessionOptions,
         *,
+        sample: Sample = NOTHING_SAID,
         memory_limit_bytes: int = 4 << 30,
         backend: str = ONNX,
     ) -> None:
         self._path, self._options, self._backend = path, options, backend
+        self._sample = sample
         self._memory_limit_bytes = memory_limit_bytes
         self._own_bytes = 0  # what the child held before the file
         self._ends_at = 0.0
@@ -112,9 +115,17 @@ class Trial:
         """The child has been ended, or has ended by itself: every further question would fail as the last one did."""
         return self._end is not None
 
-    def warm_up(self, *, max_batch: int, soft_limit_s: float, time_limit_s: float) -> WarmedUp:
-        """Run the ladder of batch sizes as a serving process would."""
-        asked = {"do": "warm up", "max_batch": max_batch, "soft_limit_s": soft_limit_s}
+    def warm_up(
+        self, *, max_batch: int, limit_bytes: int, soft_limit_s: float, time_limit_s: float
+    ) -> WarmedUp:
+        """Run the ladder of batch sizes as far as a serving process may."""
+        asked = {
+            "do": "warm up",
+            "max_batch": max_batch,
+            "limit_bytes": limit_bytes,
+            "soft_limit_s": soft_limit_s,
+            "sample": self._sample.to_json(),
+        }
         return self._ask(asked, {}, time_limit_s, "in its warm-up", _warmed_up)
 
     def prove_batches(
@@ -125,6 +136,7 @@ class Trial:
             "do": "prove batches",
             "path": str(self._path.resolve()),
             "max_rows": max_rows,
+            "sample": self._sample.to_json(),
             "time_limit_s": time_limit_s,
         }
         return self._ask(asked, examples or {}, time_limit_s + _GRACE_S, "in its batch proof", _proven)
@@ -235,4 +247,4 @@ def _proven(frame: Frame) -> BatchProof:
 def _warmed_up(frame: Frame) -> WarmedUp:
     told = frame[0]
     profile = {int(rows): float(seconds) for rows, seconds in told["profile"]}
-    return WarmedUp(profile, int(told["footprint_bytes"]))
+    return WarmedUp(profile, MemoryUse.from_json(told["memory"]))

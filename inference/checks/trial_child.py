@@ -11,12 +11,13 @@ from typing import Any, NoReturn
 from inference.checks.frames import Frame, read_frame, write_frame
 from inference.checks.network import leave_network
 from inference.checks.probe_child import code_of, die_with, limit, take_stdout
-from inference.engine.backends import Backend, Session, SessionOptions, Tensors
+from inference.engine.backends import Backend, LoadedSession, SessionOptions, Tensors
 from inference.engine.batch_proof import prove_batches
 from inference.engine.errors import EngineError
 from inference.engine.memory import resident_bytes
 from inference.engine.onnx_file import operators
-from inference.engine.warmup import warm_up
+from inference.engine.samples import Sample
+from inference.engine.warmup import measured_warm_up
 
 
 def main() -> NoReturn:
@@ -38,7 +39,7 @@ def main() -> NoReturn:
         os._exit(0)  # tearing a hostile model down could still crash
 
 
-def _load(backend: Backend, order: dict[str, Any], channel: "_Channel") -> Session:
+def _load(backend: Backend, order: dict[str, Any], channel: "_Channel") -> LoadedSession:
     options = SessionOptions(**{**order["options"], "providers": tuple(order["options"]["providers"])})
     started = time.monotonic()
     try:
@@ -51,7 +52,7 @@ def _load(backend: Backend, order: dict[str, Any], channel: "_Channel") -> Sessi
     return session
 
 
-def _answer(session: Session, channel: "_Channel") -> None:
+def _answer(session: LoadedSession, channel: "_Channel") -> None:
     asked, tensors = channel.receive()
     try:
         if asked["do"] == "warm up":
@@ -64,22 +65,27 @@ def _answer(session: Session, channel: "_Channel") -> None:
         channel.send({"code": code_of(error), "text": str(error)})
 
 
-def _prove_batches(session: Session, asked: dict[str, Any], examples: Tensors) -> dict[str, Any]:
+def _prove_batches(session: LoadedSession, asked: dict[str, Any], examples: Tensors) -> dict[str, Any]:
     proof = prove_batches(
         session,
         operators(Path(asked["path"]).read_bytes()),
         max_rows=asked["max_rows"],
         examples=examples or None,
+        sample=Sample.from_json(asked["sample"]),
         time_limit_s=asked["time_limit_s"],
     )
     return {"proof": proof.to_json()}  # a `code` beside it would be an error's
 
 
-def _warm_up(session: Session, asked: dict[str, Any]) -> dict[str, Any]:
-    before = resident_bytes()
-    profile = warm_up(session, max_batch=asked["max_batch"], soft_limit_s=asked["soft_limit_s"])
-    grown = max(0, resident_bytes() - before)
-    return {"profile": list(profile.items()), "footprint_bytes": session.footprint_bytes() + grown}
+def _warm_up(session: LoadedSession, asked: dict[str, Any]) -> dict[str, Any]:
+    profile, memory = measured_warm_up(
+        session,
+        max_batch=asked["max_batch"],
+        limit_bytes=asked["limit_bytes"],
+        sample=Sample.from_json(asked["sample"]),
+        soft_limit_s=asked["soft_limit_s"],
+    )
+    return {"profile": list(profile.items()), "memory": memory.to_json()}
 
 
 class _Channel:

@@ -58,6 +58,18 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
+class LoadedSession(Session, Protocol):
+    """A file in this process's memory."""
+
+    axis_names: Mapping[
+        str, Sequence[str]
+    ]  # of inputs' axes; free ones of one name have one size, "" stands for itself
+    left_out: Sequence[str]  # outputs of the file that cannot be carried, in words
+
+    def shrink(self, inputs: Tensors) -> None:
+        """Run once, and give back what other runs have left behind in the runtime's memory."""
+
+
 class Backend(Protocol):
     """A runtime that can load files."""
 
@@ -65,5 +77,5 @@ class Backend(Protocol):
 
     def runtime_version(self) -> str: ...
 
-    def load(self, path: Path, options: SessionOptions) -> Session:
+    def load(self, path: Path, options: SessionOptions) -> LoadedSession:
         """Load a file; raise LoadFailed with a sentence for people."""

@@ -14,6 +14,7 @@ import numpy as np
 from inference.engine.backends import Session, Tensors, type_ndarray
 from inference.engine.errors import EngineError, RunTimedOut
 from inference.engine.made_up_rows import Maker, makers, neighbours
+from inference.engine.samples import NOTHING_SAID, Sample, takes_rows
 from inference.engine.tolerance import distance, is_close, is_equal, largest
 from inference.engine.warmup import ladder
 
@@ -53,6 +54,7 @@ def prove_batches(
     *,
     max_rows: int,
     examples: Tensors | None = None,
+    sample: Sample = NOTHING_SAID,
     time_limit_s: float = TIME_LIMIT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> BatchProof:
@@ -66,11 +68,12 @@ def prove_batches(
     3. The rows' answers must differ from each other, or nothing of this would have been seen.
 
     `examples` (rows stacked on the first axis) are used instead of made-up rows, which some models cannot tell apart.
+    Made-up rows have the sizes of `sample`, on which the file is known to run.
     """
     operators = frozenset(operators)
     try:
-        _check_file(session, operators)
-        rows = _Proving(session, max_rows, clock() + time_limit_s, clock).run(examples)
+        _check_file(session, operators, sample)
+        rows = _Proving(session, max_rows, clock() + time_limit_s, clock).run(examples, sample)
     except _Against as found:
         reason = found.reason
         if found.code == "not_repeatable" and "Dropout" in operators:
@@ -95,7 +98,7 @@ class _Against(Exception):
         super().__init__(reason)
 
 
-def _check_file(session: Session, operators: frozenset[str]) -> None:
+def _check_file(session: Session, operators: frozenset[str], sample: Sample) -> None:
     signature = session.signature
     fixed = [
         spec
@@ -105,6 +108,8 @@ def _check_file(session: Session, operators: frozenset[str]) -> None:
     if fixed or not signature.has_row_axis:
         what = f"Input {fixed[0].name[:80]!r} has no first axis of any size" if fixed else "It takes no input"
         raise _Against(NO_ROW_AXIS, f"{what}, so a run holds one request.")
+    if not takes_rows(signature, sample):
+        raise _Against(NO_ROW_AXIS, "It does not run on a single row, so a run holds one request.")
     for name in sorted(operators):
         if name.startswith(_QUANTIZES):
             reason = (
@@ -145,11 +150,11 @@ class _Proving:
         self._row_s = 0.0  # what a row takes in the largest batch so far
         self._spread = 0.0  # between two equal runs: nothing on the CPU
 
-    def run(self, examples: Tensors | None) -> int:
+    def run(self, examples: Tensors | None, sample: Sample) -> int:
         """The largest number of rows for which all held."""
         if self._max_rows < 2:
             raise _Against("batches_of_one", "Its largest batch is set to one row.")
-        pool = self._pool(examples)
+        pool = self._pool(examples, sample)
         small = [rows for rows in (2, 3) if rows <= self._max_rows]
         for rows in small:
             self._check(pool, rows)
@@ -175,11 +180,11 @@ class _Proving:
                 order = self._order(pool, rows)
                 self._check_size(pool, order, self._answer(pool.batch(order)))
 
-    def _pool(self, examples: Tensors | None) -> _Pool:
+    def _pool(self, examples: Tensors | None, sample: Sample) -> _Pool:
         """Rows that the model runs on and tells apart."""
         error: EngineError | None = None
         runs = False
-        for maker in makers(self._session.signature, examples, self._answer):
+        for maker in makers(self._session.signature, examples, sample, self._answer):
             try:
                 pool = self._answered(maker, seed=0)
             except EngineError as refused:

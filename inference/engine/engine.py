@@ -86,6 +86,7 @@ class Engine:
         engines_on_device: int = 1,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
+        budget_name: str = "the memory budget",
     ) -> None:
         self._pool: SessionPool[_Version] = SessionPool(
             backend,
@@ -93,6 +94,7 @@ class Engine:
             budget_bytes=budget_bytes,
             engines_on_device=engines_on_device,
             retire=self._retire,
+            budget_name=budget_name,
         )
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
         self._publishing = threading.Lock()  # one change of what is published at a time

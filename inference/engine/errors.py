@@ -20,6 +20,8 @@ EngineError
 ├── NotLoaded               no session, and nobody said how to load one
 ├── StillLoading            the load goes on, the caller's time is over
 └── LoadFailed
+    ├── CannotCarry         inputs of a kind that no caller could send
+    ├── LocaleMissing       the machine lacks a locale that the file names
     ├── NotProbed           the file has not passed the probe for these options
     ├── WarmUpFailed
     └── OverBudget          the device's byte budget cannot hold it
@@ -165,6 +167,18 @@ class LoadFailed(EngineError):
     """The version could not be loaded."""
 
     code = "load_failed"
+
+
+class CannotCarry(LoadFailed):
+    """The file takes inputs of a kind that cannot be sent; export it with plain tensors."""
+
+    code = "cannot_carry"
+
+
+class LocaleMissing(LoadFailed):
+    """The machine lacks a locale that the file names; install it."""
+
+    code = "locale_missing"
 
 
 class NotProbed(LoadFailed):

@@ -42,6 +42,8 @@ class FakeSession:
     def __init__(self, model: FakeModel) -> None:
         self.model = model
         self.signature = model.signature
+        self.axis_names: dict[str, tuple[str, ...]] = {}
+        self.left_out: tuple[str, ...] = ()
         self.runs: list[int] = []
         self.is_closed = False
 
@@ -62,6 +64,9 @@ class FakeSession:
         self.model.spend(cost_s)
         wanted = [spec for spec in self.signature.outputs if outputs is None or spec.name in outputs]
         return {spec.name: self._answer(spec, arrays[0]) for spec in wanted}
+
+    def shrink(self, inputs: Tensors) -> None:
+        self.run(inputs)
 
     def footprint_bytes(self) -> int:
         return self.model.footprint

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from inference.engine.backends import Session, SessionOptions
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import NOTHING_SAID, Sample
 from inference.engine.warmup import Profile
 
 T = TypeVar("T")
@@ -21,8 +22,8 @@ class LoadOrder:
     options: SessionOptions
     probed: ProbeFact
     max_batch: int = 1  # the warm-up's highest rung
-    dynamic: int = 1  # the warm-up's size for dynamic axes other than the first
-    expected_bytes: int = 0  # what it took elsewhere, where known: it is counted as at least that
+    sample: Sample = NOTHING_SAID  # what the warm-up runs
+    expected_bytes: int = 0  # what it takes, where that was measured by itself: it is counted as that
     run_limit_s: float | None = None  # soft limit of a warm-up run
 
 

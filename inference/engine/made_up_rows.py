@@ -1,6 +1,6 @@
 """Rows for a model of which nobody has said what it takes: shapes, ranges and styles on which it runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.errors import EngineError, RunTimedOut
+from inference.engine.samples import Sample, required
 from inference.engine.signature import Signature, TensorSpec
 
 Run = Callable[[Tensors], Any]
@@ -26,18 +27,29 @@ class Maker(Protocol):
     def rows(self, rng: np.random.Generator, count: int) -> dict[str, type_ndarray]: ...
 
 
-def makers(signature: Signature, examples: Tensors | None, run: Run) -> Iterator[Maker]:
-    """Ways of making rows on which the model runs, the likeliest first; one on which it does not, if there is none."""
+def makers(signature: Signature, examples: Tensors | None, sample: Sample, run: Run) -> Iterator[Maker]:
+    """Ways of making rows on which the model runs, the likeliest first; one on which it does not, if there is none.
+
+    Rows have the sample's sizes where it says any but 1, which hardly any model can tell rows apart by.
+    """
     if examples is not None:
         yield _FromExamples(signature, examples)
-    required = [spec for spec in signature.inputs if not spec.optional]
-    has_free_axes = any(dim is None for spec in required for dim in spec.shape[1:])
-    has_floats = any(spec.dtype.kind == "f" for spec in required)
+    specs = required(signature)
+    has_free_axes = any(dim is None for spec in specs for dim in spec.shape[1:])
+    has_floats = any(spec.dtype.kind == "f" for spec in specs)
+    known = {name: shape[1:] for name, shape in sample.shapes.items()}
+    has_sizes = any(
+        dim is None and known[spec.name][place] > 1
+        for spec in specs
+        if spec.name in known and not spec.any_rank
+        for place, dim in enumerate(spec.shape[1:])
+    )
+    sizes = [known] if has_sizes else [_alike(specs, axis) for axis in (_AXES if has_free_axes else (1,))]
     maker = None
-    for axis in _AXES if has_free_axes else (1,):
+    for shapes in sizes:
         found = False
         for style in _STYLES if has_floats else _STYLES[:1]:
-            maker = _MadeUp(required, axis, style)
+            maker = _MadeUp(specs, shapes, style)
             if _runs(maker, run):
                 maker.widen(run)
                 found = True
@@ -46,6 +58,11 @@ def makers(signature: Signature, examples: Tensors | None, run: Run) -> Iterator
             return
     if maker is not None:
         yield maker
+
+
+def _alike(specs: Sequence[TensorSpec], axis: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of rows whose free axes all have one size."""
+    return {spec.name: tuple(axis if dim is None else dim for dim in spec.shape[1:]) for spec in specs}
 
 
 def is_mask(spec: TensorSpec) -> bool:
@@ -119,10 +136,10 @@ _STYLES = (
 
 @dataclass
 class _MadeUp:
-    """Random rows of the signature's shapes."""
+    """Random rows of these shapes."""
 
     specs: Sequence[TensorSpec]
-    axis: int
+    shapes: Mapping[str, tuple[int, ...]]
     style: _Style
     below: dict[str, int] = field(default_factory=dict)  # whole numbers per input; 1: zeros only
 
@@ -142,7 +159,7 @@ class _MadeUp:
                 self.below[spec.name] = 1
 
     def _drawn(self, spec: TensorSpec, rng: np.random.Generator, count: int) -> type_ndarray:
-        shape = (count, *(self.axis if dim is None else dim for dim in spec.shape[1:]))
+        shape = (count, *self.shapes[spec.name])
         below, kind = self.below.get(spec.name, 1), spec.dtype.kind
         if is_mask(spec):
             mask = np.ones(shape, spec.dtype)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.engine.backends import SessionOptions
-from inference.engine.errors import LoadFailed
+from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing
 from inference.engine.memory import device_used_bytes, resident_bytes
 from inference.engine.onnx_file import names_without_shape
 from inference.engine.onnx_session import OnnxSession, readable
@@ -28,6 +28,8 @@ _GRAPH_LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+_LOCALE = re.compile(r"locale with name:\s*([\w.@-]+)")
+_AXIS_NAME = re.compile(r"[\w.:/-]*\w[\w.:/-]*")  # not "?", which some exporters write on every free axis
 _TYPE = re.compile(r"(optional\()?tensor\((\w+)\)\)?")
 _FATAL_ONLY = 4
 _dlls = threading.Lock()
@@ -55,11 +57,14 @@ class OnnxBackend:
         host, device = resident_bytes(), _device_bytes(options)
         session = _create(_runtime(), model, options)
         is_cuda = session.get_providers()[0] == CUDA
+        signature, left_out = _signature(session, model)
         grown = _device_bytes(options) - device if is_cuda else resident_bytes() - host
         return OnnxSession(
             _runtime(),
             session,
-            _signature(session, model),
+            signature,
+            axis_names={arg.name: _axis_names(arg) for arg in session.get_inputs()},
+            left_out=left_out,
             asked=options.providers[0] if options.providers else CPU,
             device="cuda" if is_cuda else None,
             device_id=options.device_id,
@@ -110,6 +115,11 @@ def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
     except LoadFailed:
         raise
     except Exception as error:  # as in _run: no common base class
+        locale = _LOCALE.search(str(error))
+        if locale is not None:
+            raise LocaleMissing(
+                f"The file works on texts by the rules of {locale[1]}, and this machine lacks them."
+            ) from error
         raise LoadFailed(f"The file could not be loaded: {readable(error)}.") from error
     session.disable_fallback()
     session._model_bytes = None  # the wrapper would keep the whole file beside the weights
@@ -171,31 +181,50 @@ def _preload_dlls(onnxruntime: Any) -> None:
         _are_dlls_loaded = True
 
 
-def _signature(session: Any, model: bytes) -> Signature:
+def _signature(session: Any, model: bytes) -> tuple[Signature, tuple[str, ...]]:
+    """What the file takes and gives, and the outputs that no caller could be given: the others answer without them."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     own_values = session.get_overridable_initializers()
     is_unclear = any(not arg.shape for arg in (*inputs, *outputs))
     any_rank = names_without_shape(model) if is_unclear else frozenset()
-    return Signature(
+    signature = Signature(
         inputs=tuple(
-            [_spec(arg, any_rank) for arg in inputs]
-            + [_spec(arg, frozenset(), optional=True) for arg in own_values]
+            [_input(arg, any_rank) for arg in inputs]
+            + [_input(arg, frozenset(), optional=True) for arg in own_values if _datatype(arg) is not None]
         ),
-        outputs=tuple(_spec(arg, any_rank) for arg in outputs),
+        outputs=tuple(_spec(arg, any_rank) for arg in outputs if _datatype(arg) is not None),
     )
+    return signature, tuple(_described(arg) for arg in outputs if _datatype(arg) is None)
+
+
+def _input(arg: Any, any_rank: frozenset[str], *, optional: bool = False) -> TensorSpec:
+    if _datatype(arg) is None:
+        raise CannotCarry(
+            f"The model takes {_described(arg)}, which nobody could send;"
+            f" export it with plain tensors of {', '.join(DATATYPES.values())}."
+        )
+    return _spec(arg, any_rank, optional=optional)
 
 
 def _spec(arg: Any, any_rank: frozenset[str], *, optional: bool = False) -> TensorSpec:
-    match = _TYPE.fullmatch(arg.type)
-    if match is None or match[2] not in DATATYPES:
-        raise LoadFailed(
-            f"The model's {arg.name[:80]!r} is a {arg.type}, which cannot be carried;"
-            f" export it with plain tensors of {', '.join(DATATYPES.values())}."
-        )
     return TensorSpec(
         name=arg.name,
-        datatype=DATATYPES[match[2]],
+        datatype=_datatype(arg) or "",
         shape=tuple(dim if isinstance(dim, int) else None for dim in arg.shape),
-        optional=optional or match[1] is not None,
+        optional=optional or arg.type.startswith("optional("),
         any_rank=arg.name in any_rank,
     )
+
+
+def _datatype(arg: Any) -> str | None:
+    """The name of its elements' type; None where it is no plain tensor."""
+    match = _TYPE.fullmatch(arg.type)
+    return DATATYPES.get(match[2]) if match is not None else None
+
+
+def _described(arg: Any) -> str:
+    return f"{arg.name[:80]!r}, a {arg.type}"
+
+
+def _axis_names(arg: Any) -> tuple[str, ...]:
+    return tuple(dim if isinstance(dim, str) and _AXIS_NAME.fullmatch(dim) else "" for dim in arg.shape)

@@ -48,12 +48,13 @@ class SessionPool(Generic[T]):
        + uses x reload seconds / bytes; the level rises to the worth of whatever was evicted, so that what was
        dear once and is not used grows cheap). Pinned and leased entries stay; where only leases stand in
        the way the load waits for them, as long as a caller waits for the load.
-    4. A footprint is the session's own figure plus the growth of `measure()` over the warm-up with its largest
-       batch. Both are readings of the whole process or device, so one load runs at a time, and what
-       other work allocates meanwhile is counted in; what it frees may hide some, hence the session's figure
-       (at least the file's size) and the order's expectation as lower bounds, and the largest reading is kept.
-       Before a first load the size is only a guess, so the device may hold one version more than the
-       share for the time of the measurement.
+    4. A footprint is what the order expects, where that was measured in a process of its own. Otherwise it is the
+       session's own figure plus the growth of `measure()` over the warm-up with its largest batch. Both are readings of
+       the whole process or device, so one load runs at a time, and what other work allocates meanwhile is counted in;
+       what it frees may hide some, hence the session's figure (at least the file's size) as lower bound, and the largest
+       reading of the same file and batch is kept. Before such a first load the size is only a guess, so the device
+       may hold one version more than the share for the time of the measurement; after it the size is known, even if
+       it did not fit, and what does not fit is refused before it is loaded.
     5. `retire(item)` is called before the session is closed, when no lease is left; it must not raise.
     """
 
@@ -66,15 +67,19 @@ class SessionPool(Generic[T]):
         engines_on_device: int = 1,
         retire: Callable[[T], None] = lambda item: None,
         measure: Callable[[], int] = resident_bytes,
+        budget_name: str = "the memory budget",
     ) -> None:
         self.share_bytes = budget_bytes // max(1, engines_on_device)
         self._backend, self._make, self._retire, self._measure = backend, make, retire, measure
+        self._budget_name = budget_name  # as those know it who can raise it
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)  # bytes given back, a lease ended, a pin taken off
         self._one_at_a_time = threading.Lock()
         self._ready: dict[Hashable, Entry[T]] = {}
         self._loads: dict[Hashable, _Load[T]] = {}
-        self._measured: dict[ProbeFact, int] = {}  # the largest reading of all loads of these bytes
+        self._measured: dict[
+            tuple[ProbeFact, int], int
+        ] = {}  # the largest reading of these bytes and this batch
         self._pinned: set[Hashable] = set()
         self._used_bytes = 0
         self._seeking_room = 0
@@ -240,17 +245,17 @@ class SessionPool(Generic[T]):
                 check_provider(order.probed, session.provider)
                 before = self._measure()
                 profile = warm_up(
-                    session, max_batch=order.max_batch, dynamic=order.dynamic, soft_limit_s=order.run_limit_s
+                    session, max_batch=order.max_batch, sample=order.sample, soft_limit_s=order.run_limit_s
                 )
                 measured = session.footprint_bytes() + max(0, self._measure() - before)
-                footprint = max(measured, self._expected(order))
                 load_s = time.monotonic() - started
+            footprint = order.expected_bytes or max(measured, self._expected(order))
+            self._measured[order.probed, order.max_batch] = footprint
             if footprint > reserved:
                 self._reserve(key, load, footprint - reserved, already=reserved)
             else:
                 self._give_back(reserved - footprint)
             reserved = footprint
-            self._measured[order.probed] = footprint
             item = self._make(session, profile)
         except BaseException:
             if session is not None:
@@ -260,7 +265,7 @@ class SessionPool(Generic[T]):
         return Entry(key, order, session, item, profile, footprint, load_s)
 
     def _expected(self, order: LoadOrder) -> int:
-        return max(order.expected_bytes, self._measured.get(order.probed, 0))
+        return order.expected_bytes or self._measured.get((order.probed, order.max_batch), 0)
 
     def _reserve(self, key: Hashable, load: _Load[T], needed: int, *, already: int | None) -> None:
         """Take `needed` bytes of the share, evicting what may go; raise OverBudget where that cannot be."""
@@ -296,10 +301,13 @@ class SessionPool(Generic[T]):
             self._seeking_room -= 1
             return
         in_use_bytes = self._used_bytes - already - staying_bytes
+        rows = load.order.max_batch
+        batches = f" with batches of {rows:,}" if rows > 1 else ""
+        fewer = " lower its max_batch_rows," if rows > 1 else ""
         raise OverBudget(
-            f"This version needs {_mib(already + needed)}, but of the device's share of {_mib(self.share_bytes)}"
-            f" {_mib(staying_bytes)} are held by {len(staying)} that must stay and {_mib(in_use_bytes)} are in use;"
-            " unpin or stop another version, or raise the budget."
+            f"This version takes {_mib(already + needed)}{batches}. Of {_mib(self.share_bytes)} that this process may use,"
+            f" {_mib(staying_bytes)} are held by {len(staying)} that must stay and {_mib(in_use_bytes)} are in use:"
+            f"{fewer} give another version no share, or raise {self._budget_name}."
         )
 
     def _retires_idle(self, entry: Entry[T]) -> bool:

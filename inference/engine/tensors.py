@@ -71,23 +71,6 @@ def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
             )
 
 
-def example_for(signature: Signature, *, rows: int = 1, other: int = 1) -> dict[str, Array]:
-    """Fill every required input: zeros (valid as index, id and mask) or short texts.
-
-    A dynamic first axis gets `rows`, any other dynamic axis `other`; an input of any rank gets one axis.
-    """
-    example = {}
-    for spec in signature.inputs:
-        if spec.optional:
-            continue
-        dims = (None,) if spec.any_rank else spec.shape
-        shape = tuple((other if axis else rows) if dim is None else dim for axis, dim in enumerate(dims))
-        example[spec.name] = (
-            np.full(shape, "text", dtype=object) if spec.datatype == "BYTES" else np.zeros(shape, spec.dtype)
-        )
-    return example
-
-
 def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool) -> Array:
     dtype = spec.dtype
     if isinstance(value, _NUMPY) and value.dtype == dtype and dtype.kind != "O":

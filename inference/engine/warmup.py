@@ -1,12 +1,16 @@
 """Runs every batch size once before a session is called ready, and tells what each costs."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
-from inference.engine.backends import Session
+from inference.engine.backends import LoadedSession
 from inference.engine.errors import EngineError, WarmUpFailed
-from inference.engine.tensors import Array, example_for
+from inference.engine.memory import resident_bytes
+from inference.engine.samples import NOTHING_SAID, Sample, sample_inputs, takes_rows
+from inference.engine.tensors import Array
 
 Profile = Mapping[int, float]  # rows in one run -> seconds
 
@@ -22,27 +26,22 @@ def ladder(max_batch: int) -> tuple[int, ...]:
 
 
 def warm_up(
-    session: Session,
+    session: LoadedSession,
     *,
     max_batch: int = 1,
-    dynamic: int = 1,
+    sample: Sample = NOTHING_SAID,
     repeats: int = 5,
     soft_limit_s: float | None = None,
-    example: Mapping[str, Array] | None = None,
 ) -> Profile:
     """Run each rung of the ladder and give the median seconds by rows; raise WarmUpFailed if one fails.
 
-    A session that cannot batch is run as it is, and its only rung is 1. `dynamic` is the size of dynamic
-    axes other than the first; `example` (one row of each input) replaces the zeros of the signature.
+    A session that takes no rows is run as it is, and its only rung is 1. In the end the runtime's memory holds what
+    the largest batch needs, and not what each smaller one has left behind.
     """
-    has_row_axis = session.signature.has_row_axis
+    rungs = ladder(max_batch) if takes_rows(session.signature, sample) else (1,)
     profile = {}
-    for rows in ladder(max_batch) if has_row_axis else (1,):
-        inputs = example_for(session.signature, rows=rows, other=dynamic)
-        if example is not None:
-            inputs = {
-                name: one.repeat(rows, axis=0) if has_row_axis else one for name, one in example.items()
-            }
+    for rows in rungs:
+        inputs = sample_inputs(session.signature, sample, rows=rows)
         try:
             profile[rows] = _cost(session, inputs, repeats, soft_limit_s)
         except EngineError as error:
@@ -50,10 +49,100 @@ def warm_up(
                 f"The version loaded, but a warm-up run of {rows} rows failed: {error}"
                 " Check the file, or lower the version's largest batch."
             ) from error
+    if len(rungs) > 1:
+        session.shrink(sample_inputs(session.signature, sample))
+        session.run(inputs, soft_limit_s=soft_limit_s)
     return profile
 
 
-def _cost(session: Session, inputs: Mapping[str, Array], repeats: int, soft_limit_s: float | None) -> float:
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What a loaded file takes, and what runs of so many rows add to that; measured in a process of its own."""
+
+    loaded_bytes: int
+    by_rows: Mapping[int, int]  # of every rung that ran and fitted, the first among them always
+    asked_rows: int  # the largest rung that was to be run
+    beyond: tuple[int, int] | None = None  # the first rung that took too much, and what it took
+    failure: str = ""  # why the rung after the last did not run
+
+    def most_rows(self, rows: int, limit_bytes: int) -> int:
+        """The largest batch up to `rows` whose runs add no more than `limit_bytes`; one row, whatever it takes."""
+        fitting = [rung for rung, needed in self.by_rows.items() if needed <= limit_bytes]
+        return max(1, min(rows, max(fitting, default=1)))
+
+    def footprint_bytes(self, rows: int) -> int:
+        """What the file takes with batches of up to so many rows."""
+        return self.loaded_bytes + next(
+            (needed for rung, needed in sorted(self.by_rows.items()) if rung >= rows),
+            max(self.by_rows.values()),
+        )
+
+    def covers(self, rows: int, limit_bytes: int) -> bool:
+        """Whether nothing more has to be measured to know `most_rows`."""
+        was_stopped = bool(self.failure) or (self.beyond is not None and self.beyond[1] > limit_bytes)
+        return was_stopped or self.asked_rows >= rows
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "loaded_bytes": self.loaded_bytes,
+            "by_rows": [[rows, needed] for rows, needed in self.by_rows.items()],
+            "asked_rows": self.asked_rows,
+            "beyond": list(self.beyond) if self.beyond is not None else None,
+            "failure": self.failure,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "MemoryUse":
+        beyond = data["beyond"]
+        return cls(
+            int(data["loaded_bytes"]),
+            {int(rows): int(needed) for rows, needed in data["by_rows"]},
+            int(data["asked_rows"]),
+            (int(beyond[0]), int(beyond[1])) if beyond is not None else None,
+            str(data["failure"]),
+        )
+
+
+def measured_warm_up(
+    session: LoadedSession,
+    *,
+    max_batch: int,
+    limit_bytes: int,
+    sample: Sample = NOTHING_SAID,
+    repeats: int = 5,
+    soft_limit_s: float | None = None,
+    measure: Callable[[], int] = resident_bytes,
+) -> tuple[Profile, MemoryUse]:
+    """Climb the ladder up to the largest batch that runs and whose memory stays within the limit; the first rung must run.
+
+    Each rung begins with a shrunk arena, so that it shows what it takes by itself. For a process that does nothing else.
+    """
+    profile: dict[int, float] = {}
+    by_rows: dict[int, int] = {}
+    loaded, beyond, failure = measure(), None, ""
+    single = sample_inputs(session.signature, sample)
+    for rows in ladder(max_batch) if takes_rows(session.signature, sample) else (1,):
+        try:
+            inputs = sample_inputs(session.signature, sample, rows=rows)
+            seconds = _cost(session, inputs, repeats, soft_limit_s)
+        except (EngineError, MemoryError) as error:
+            if rows == 1:
+                raise
+            failure = f"{rows:,} rows in one run: {error}"
+            break
+        needed = max(0, measure() - loaded)
+        if rows > 1 and needed > limit_bytes:
+            beyond = rows, needed
+            break
+        profile[rows], by_rows[rows] = seconds, needed
+        if rows < max_batch:
+            session.shrink(single)
+    return profile, MemoryUse(session.footprint_bytes(), by_rows, max_batch, beyond, failure)
+
+
+def _cost(
+    session: LoadedSession, inputs: Mapping[str, Array], repeats: int, soft_limit_s: float | None
+) -> float:
     """Time repeated runs; the first, which fills arenas and caches, counts only when it is the only one."""
     spent: list[float] = []
     while len(spent) <= repeats and sum(spent) < _ENOUGH_S:

@@ -73,6 +73,7 @@ class Description:
     model: str
     versions: tuple[int, ...]  # ready to answer
     version: int
+    sha256: str
     signature: Signature
     is_ready: bool
     platform: str

@@ -4,7 +4,8 @@ from typing import TypedDict
 
 from django.conf import settings
 
-from inference.checks.proofs import Proof, merged_rows
+from inference.checks.memory import engines_here
+from inference.checks.proofs import Proof, merged_rows, warmed_rows
 from inference.engine.backends import SessionOptions
 from inference.engine.batcher import BatchConfig
 from inference.engine.combiner import Limits
@@ -20,12 +21,15 @@ _HARD_LIMIT_FACTOR = 3.0  # a run this many soft limits old will not end by itse
 class EngineLimits(TypedDict):
     budget_bytes: int
     engines_on_device: int
+    budget_name: str
 
 
 def engine_limits() -> EngineLimits:
-    """The engines of a host share its memory: those of the web processes, if these run versions, and the worker's."""
-    engines = 1 if settings.EXECUTOR == "workers" else settings.WEB_PROCESSES + 1
-    return EngineLimits(budget_bytes=settings.SESSION_MEMORY_BYTES, engines_on_device=engines)
+    return EngineLimits(
+        budget_bytes=settings.SESSION_MEMORY_BYTES,
+        engines_on_device=engines_here(),
+        budget_name="ROUNDHOUSE_SESSION_MEMORY_MB",
+    )
 
 
 def _online_engines() -> int:
@@ -50,14 +54,15 @@ def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
 
 
 def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: ServingValues) -> Plan:
-    merged = merged_rows(values, proof.batches)
-    # Warm what may be merged again when a person says so: to end merging must not cost a load.
-    warmed = max(merged, min(values.max_batch_rows, proof.batches.rows))
+    merged = merged_rows(values, proof.batches, proof.memory)
+    warmed = warmed_rows(values, proof.batches, proof.memory)
     order = LoadOrder(
         path=artifacts.path_of(sha256),
         options=options,
         probed=proof.fact,
         max_batch=warmed,
+        sample=proof.sample,
+        expected_bytes=proof.memory.footprint_bytes(warmed),
         run_limit_s=values.soft_limit_s,
     )
     limits = Limits(

@@ -88,6 +88,7 @@ def describe(by: Principal, model: str, version: int | None = None, alias: str |
         model=route.slug,
         versions=tuple(sorted(route.versions)),
         version=target.number,
+        sha256=target.sha256,
         signature=runtime.started().signature(target),
         is_ready=runtime.started().is_warm(target),
         platform=PLATFORM,

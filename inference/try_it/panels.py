@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from inference.checks.proofs import known_sample
 from inference.doors.rest.signature import examples_for
 from inference.engine.signature import Signature
 from registry.access.policies import Right
@@ -69,5 +70,6 @@ def _examples(version: Version | None) -> dict[str, str]:
     """Bodies by form, as JSON; the binary one is left out, because nobody types that."""
     if version is None or version.signature is None:
         return {}
-    examples = examples_for(Signature.from_json(version.signature))
+    sample = known_sample(version.artifact.sha256)
+    examples = examples_for(Signature.from_json(version.signature), sample)
     return {name: orjson.dumps(body).decode() for name, body in examples.items() if name != "binary"}

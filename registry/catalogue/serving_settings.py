@@ -17,6 +17,7 @@ class ServingValues:
 
     target_p99_ms: float | None = None
     max_batch_rows: int = 64
+    batch_memory_bytes: int | None = None
     merging: str = "proven"
     max_wait_ms: float = 0.0
     max_queue_rows: int = 1024
@@ -98,6 +99,7 @@ def _one_of(names: Sequence[str]) -> Rule:
 _RULES: Mapping[str, Rule] = {
     "target_p99_ms": _number(0.1, 600_000, optional=True),
     "max_batch_rows": _whole(1, 65_536),
+    "batch_memory_bytes": _whole(2**20, 2**40, optional=True),
     "merging": _one_of(MERGING),
     "max_wait_ms": _number(0, 10_000),
     "max_queue_rows": _whole(1, 1_048_576),

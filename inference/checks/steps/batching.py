@@ -1,7 +1,7 @@
 """The step that shows up to how many rows of different requests may share a run."""
 
 from inference.checks.models import ProbePass
-from inference.checks.proofs import batch_proof_of, rows_to_try
+from inference.checks.proofs import batch_proof_of, given_examples, most_rows, rows_to_try
 from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import TrialFailed
@@ -23,17 +23,17 @@ _ANY_ADVICE = (
 
 def prove_batches(subject: Subject) -> Found:
     """Prove it anew, with the version's examples where it has some, and keep the proof; it never fails a version."""
-    if subject.signature is None or subject.fact is None:
-        raise AssertionError("the probe passes only with a signature")
-    asked = subject.serving.max_batch_rows
+    if subject.signature is None or subject.fact is None or subject.memory is None:
+        raise AssertionError("the steps before this one pass only with these")
+    asked = most_rows(subject.serving, subject.memory)
     try:
-        rows = rows_to_try(subject.version, subject.signature)
+        rows = rows_to_try(subject.signature, given_examples(subject.version))
         proof = batch_proof_of(subject.trial(), max_rows=asked, examples=rows)
     except TrialFailed as error:  # it does not load any more: what was proven says nothing
         raise StepFailed(
             error.code, f"{subject.version} could not be loaded again: {error}", "Check it again."
         ) from None
-    ProbePass.objects.record(subject.fact, proof)
+    ProbePass.objects.record(subject.fact, batches=proof)
     facts = {"rows": proof.rows, "asked_rows": proof.asked_rows, "merging": subject.serving.merging}
     if proof.code in _AS_IT_SHOULD_BE:
         return Found(facts, reason=proof.reason)

@@ -4,19 +4,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inference.checks.answers.scores import labels_of, score_output
+from inference.checks.memory import batch_memory_bytes
 from inference.checks.models import ProbePass
 from inference.checks.probe import ProbeResult, probe
+from inference.checks.proofs import WARM_UP_S, known_inputs, most_rows
 from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import TrialFailed
 from inference.engine.signature import Signature, TensorSpec
+from inference.engine.warmup import MemoryUse
 
-WARM_UP_S = 120.0  # for the whole ladder
 _PROBE_ADVICE: Mapping[str, str] = {
     "load_failed": "Load the file with the same ONNX Runtime where it was exported; mend it, and bring it in as"
     " the next version. If only a newer runtime loads it, install that for the worker and check the version again.",
-    "run_failed": "Run the file on zeros of its own shapes where it was exported; mend it, and bring it in as the"
-    " next version.",
+    "cannot_carry": "Export the model so that it takes plain tensors, and bring it in as the next version.",
+    "locale_missing": "On Debian: apt-get install locales, then localedef -i en_US -f UTF-8 en_US.UTF-8 (or the one it names), on"
+    " every machine that loads models; without root, build it into a folder and set LOCPATH. Then check this one again."
+    " Or export the model with the locale C.",
+    "run_failed": "Bring it in as the next version with the sizes that it takes, or with examples. If it fails on those where it"
+    " was exported too, mend it first.",
     "memory": "Export a smaller model, or one with smaller fixed shapes, and bring it in as the next version. If memory was"
     " short on that machine, give the worker more and check this one again.",
     "timed_out": "Look for a loop that does not end, or export a smaller model, and bring it in as the next version. If the"
@@ -25,9 +31,12 @@ _PROBE_ADVICE: Mapping[str, str] = {
     " this file is never loaded.",
 }
 _WARM_UP_ADVICE = (
-    "Run the file with up to {rows} rows at once where it was exported. If it takes only one, export it with a"
-    " fixed first axis of 1; then bring it in as the next version. If the machine was busy or short of memory, check this"
-    " one again."
+    "Run the file again and again where it was exported; mend it, and bring it in as the next version. If the machine was busy"
+    " or short of memory, check this one again."
+)
+_ZIP_MAP_ADVICE = (
+    "If callers need it, bring the file in again and have its ZipMap dropped (drop_zipmap), or export it without"
+    " (zipmap=False): then the scores are a tensor."
 )
 
 
@@ -37,7 +46,7 @@ class ProbeNotStarted(Exception):
 
 def run_probe(subject: Subject) -> Found:
     """Load and run the file once in a disposable child, and keep the proof where it passes."""
-    result = probe(subject.path(), subject.options)
+    result = probe(subject.path(), subject.options, known_inputs(subject.version))
     if result.code == "not_started":
         raise ProbeNotStarted(result.message)
     facts = _probe_facts(subject, result)
@@ -48,8 +57,9 @@ def run_probe(subject: Subject) -> Found:
             _PROBE_ADVICE.get(result.code, _PROBE_ADVICE["load_failed"]),
             facts,
         )
-    ProbePass.objects.record(result.fact)
-    subject.signature, subject.fact = result.signature, result.fact
+    ProbePass.objects.record(result.fact, sample=result.sample)
+    subject.signature, subject.fact, subject.sample = result.signature, result.fact, result.sample
+    subject.left_out = result.left_out
     if result.provider != result.provider_asked:
         return Found(
             facts,
@@ -57,55 +67,116 @@ def run_probe(subject: Subject) -> Found:
             f"{subject.version} asks for {result.provider_asked}, and {result.provider} runs it here.",
             "Install the provider's libraries, or set the provider that is meant to serve.",
         )
-    return Found(facts)
+    return Found(facts, reason=_ran_on(result))
 
 
 def read_signature(subject: Subject) -> Found:
     """Tell what the file takes and gives, and whether the task's labels fit it."""
     signature = _known(subject)
-    facts = signature.to_json()
+    facts = {**signature.to_json(), "left_out": list(subject.left_out)}
     if not signature.outputs:
+        only = f" that can be carried, only {', '.join(subject.left_out)}" if subject.left_out else ""
         raise StepFailed(
             "no_outputs",
-            f"{subject.version} has no outputs, so it cannot answer.",
-            "Export the model with the outputs that callers read, and bring it in as the next version.",
+            f"{subject.version} has no outputs{only}, so it cannot answer.",
+            "Export the model with plain tensors as the outputs that callers read, and bring it in as the next version.",
             facts,
         )
     labels = labels_of(subject.version.task_config)
     if labels is None:
-        return Found(facts)
+        return _signature_found(subject, facts)
     output = score_output(signature, labels)
     if output is None:
         outputs = ", ".join(_told(spec) for spec in signature.outputs)
         raise StepFailed(
             "labels_do_not_fit",
-            f"{subject.version} has {len(labels)} labels, and no output with as many scores: {outputs}.",
-            "Give as many labels as the model has scores, in their order, and bring it in as the next version.",
+            f"{subject.version} has {len(labels)} labels, and no output with as many scores: {outputs}.{_left_out(subject)}",
+            _ZIP_MAP_ADVICE
+            if subject.left_out
+            else "Give as many labels as the model has scores, in their order, and bring it in as the next version.",
             facts,
         )
-    return Found({**facts, "scores": output.name})
+    return _signature_found(subject, {**facts, "scores": output.name})
 
 
 def warm_up(subject: Subject) -> Found:
     """Run every batch size up to the largest that may be served, as a serving process does before it answers.
 
     In the trial's child, not in an engine of this process: a batch of 64 can hang, grow or crash where a probe's
-    single row did not, and a worker that hangs checks nothing any more.
+    single row did not, and a worker that hangs checks nothing any more. A batch that fails or takes too much memory
+    bounds the version's batches; only the first row must run.
     """
-    largest = subject.serving.max_batch_rows
+    serving, limit_bytes = subject.serving, batch_memory_bytes(subject.serving)
     try:
         found = subject.trial().warm_up(
-            max_batch=largest, soft_limit_s=subject.serving.soft_limit_s, time_limit_s=WARM_UP_S
+            max_batch=serving.max_batch_rows,
+            limit_bytes=limit_bytes,
+            soft_limit_s=serving.soft_limit_s,
+            time_limit_s=WARM_UP_S,
         )
     except TrialFailed as error:
         raise StepFailed(
             "warm_up_failed" if error.code in {"run_failed", "load_failed"} else error.code,
             f"{subject.version} did not pass its warm-up: {error}",
-            _WARM_UP_ADVICE.format(rows=largest),
-            {"max_batch_rows": largest},
+            _WARM_UP_ADVICE,
+            {"max_batch_rows": serving.max_batch_rows},
         ) from None
-    profile = [[rows, round(seconds * 1000, 3)] for rows, seconds in sorted(found.profile.items())]
-    return Found({"profile": profile, "footprint_bytes": found.footprint_bytes, "max_batch_rows": largest})
+    if subject.fact is None:
+        raise AssertionError("the probe passes only with a fact")
+    ProbePass.objects.record(subject.fact, memory=found.memory)
+    subject.memory = found.memory
+    rows = most_rows(serving, found.memory)
+    facts = {
+        "profile": [[rows, round(seconds * 1000, 3)] for rows, seconds in sorted(found.profile.items())],
+        "footprint_bytes": found.memory.footprint_bytes(rows),
+        "max_batch_rows": serving.max_batch_rows,
+        "largest_batch": rows,
+        "batch_memory_bytes": limit_bytes,
+    }
+    return Found(facts, reason=_why_no_more(found.memory, rows, limit_bytes))
+
+
+def _why_no_more(memory: MemoryUse, rows: int, limit_bytes: int) -> str:
+    if memory.beyond is not None:
+        more, needed = memory.beyond
+        return (
+            f"Batches of at most {rows:,}: {more:,} rows would take {_size(needed)} beside the loaded file, and"
+            f" {_size(limit_bytes)} are the most. The serving setting batch_memory_bytes allows more, or"
+            " ROUNDHOUSE_SESSION_MEMORY_MB, of which it is an eighth."
+        )
+    if memory.failure:
+        return f"Batches of at most {rows:,}. It failed with {memory.failure}"
+    return ""
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"
+
+
+def _signature_found(subject: Subject, facts: Mapping[str, Any]) -> Found:
+    if not subject.left_out:
+        return Found(facts)
+    return Found(facts, "outputs_left_out", _left_out(subject).strip(), _ZIP_MAP_ADVICE)
+
+
+def _left_out(subject: Subject) -> str:
+    if not subject.left_out:
+        return ""
+    return f" Answers come without {', '.join(subject.left_out)}: it cannot be sent as a tensor."
+
+
+def _ran_on(result: ProbeResult) -> str:
+    """On what, where somebody could want to give something else."""
+    free = [name for name, shape in result.sample.shapes.items() if any(size > 1 for size in shape)]
+    if result.source != "made up" or result.tries < 2 or not free:
+        return ""
+    shapes = ", ".join(
+        f"{name[:80]!r} of {' x '.join(map(str, result.sample.shapes[name]))}" for name in free[:4]
+    )
+    return (
+        f"It ran on {shapes}, found by trying. Memory and speed below are of that size: give the sizes that it gets in use"
+        " with the next version, or examples."
+    )
 
 
 def _probe_facts(subject: Subject, result: ProbeResult) -> dict[str, Any]:
@@ -117,6 +188,9 @@ def _probe_facts(subject: Subject, result: ProbeResult) -> dict[str, Any]:
         "load_s": round(result.load_s, 6),
         "run_s": round(result.run_s, 6),
         "peak_rss_bytes": result.peak_rss_bytes,
+        "ran_on": {"made_of": result.source, "tries": result.tries, **result.sample.to_json()["shapes"]}
+        if result.tries
+        else {},
         "network_confined": result.network_confined,
     }
 

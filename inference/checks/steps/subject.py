@@ -11,7 +11,9 @@ from inference.checks.steps.findings import Facts
 from inference.checks.trial import Trial
 from inference.engine.backends import SessionOptions
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import NOTHING_SAID
 from inference.engine.signature import Signature
+from inference.engine.warmup import MemoryUse
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
@@ -39,7 +41,11 @@ class Subject:
         self.serving = current_serving(self.version.pk)
         # the file is hashed at every load, so that all steps see the same bytes
         self.options = replace(self.options_for(self.version.pk), expected_sha256=self.sha256)
-        self.fact: ProbeFact | None = None  # from the probe on
+        # from the probe on
+        self.fact: ProbeFact | None = None
+        self.sample = NOTHING_SAID
+        self.left_out: tuple[str, ...] = ()
+        self.memory: MemoryUse | None = None  # from the warm-up on
 
     def __enter__(self) -> "Subject":
         return self
@@ -59,5 +65,5 @@ class Subject:
     def trial(self) -> Trial:
         """The file, loaded in a child; raises TrialFailed. One that has died is replaced."""
         if self._trial is None or self._trial.is_over:
-            self._trial = self._open.enter_context(Trial(self.path(), self.options))
+            self._trial = self._open.enter_context(Trial(self.path(), self.options, sample=self.sample))
         return self._trial

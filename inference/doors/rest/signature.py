@@ -7,16 +7,17 @@ import numpy as np
 import orjson
 from django.conf import settings
 
+from inference.engine.samples import NOTHING_SAID, Sample, sample_inputs
 from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import Array, example_for
+from inference.engine.tensors import Array
 from inference.serving.calls import Description
 
 _WRITTEN_OUT = 4096  # values; longer examples nobody reads
 
 
-def signature_of(description: Description) -> dict[str, Any]:
+def signature_of(description: Description, sample: Sample = NOTHING_SAID) -> dict[str, Any]:
     signature = description.signature
-    examples = examples_for(signature)
+    examples = examples_for(signature, sample)
     return {
         "model": description.model,
         "version": description.version,
@@ -29,9 +30,9 @@ def signature_of(description: Description) -> dict[str, Any]:
     }
 
 
-def examples_for(signature: Signature) -> dict[str, Any]:
-    """A request in each form that fits; JSON is left out where it would fill the page."""
-    tensors = {name: _filled(tensor) for name, tensor in example_for(signature).items()}
+def examples_for(signature: Signature, sample: Sample = NOTHING_SAID) -> dict[str, Any]:
+    """A request in each form that fits, of the sample's sizes; JSON is left out where it would fill the page."""
+    tensors = {name: _filled(tensor) for name, tensor in sample_inputs(signature, sample).items()}
     examples: dict[str, Any] = {}
     if sum(tensor.size for tensor in tensors.values()) <= _WRITTEN_OUT:
         named = {name: tensor.tolist() for name, tensor in tensors.items()}
@@ -54,7 +55,7 @@ def _first_rows(named: dict[str, Any]) -> Any:
 
 def _filled(tensor: Array) -> Array:
     """Zeros are right for indices, ids and masks; a half shows that decimals are welcome."""
-    return np.full_like(tensor, 0.5) if tensor.dtype.kind == "f" else tensor
+    return np.full_like(tensor, 0.5) if tensor.dtype.kind == "f" and not tensor.any() else tensor
 
 
 def _binary(signature: Signature, name: str, tensor: Array) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import structlog
 
 from inference.checks.proofs import Proof, Proofs
-from inference.engine.backends import Backend, Session, SessionOptions
+from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.batcher import Answer, Cancellation
 from inference.engine.combiner import Priority
 from inference.engine.engine import Engine, Plan
@@ -38,7 +38,7 @@ class _Telling:
     def runtime_version(self) -> str:
         return self._backend.runtime_version()
 
-    def load(self, path: Path, options: SessionOptions) -> Session:
+    def load(self, path: Path, options: SessionOptions) -> LoadedSession:
         started = time.monotonic()
         session = self._backend.load(path, options)
         took_s = round(time.monotonic() - started, 3)
@@ -249,7 +249,7 @@ class InProcess:
                 sha256=target.sha256,
                 options=options,
                 runtime_version=self._backend.runtime_version(),
-                max_rows=values.max_batch_rows,
+                values=values,
                 timeout_s=timeout_s,
             )
             planned = plans.plan_for(target.sha256, options, proof, values), proof
@@ -260,5 +260,5 @@ class InProcess:
         """A check may have proven more, or less, since they were made."""
         outdated = self._proofs.outdated(proof for _, proof in list(self._plans.values()))
         for target, (_, proof) in list(self._plans.items()):
-            if proof in outdated:
+            if proof.fact in outdated:
                 self._plans.pop(target, None)

@@ -2,11 +2,13 @@
 
 from django.template.defaultfilters import filesizeformat
 
+from inference.checks.proofs import known_footprint_bytes
+from inference.serving.plans import session_options
 from inference.serving.stewarding.models import EngineReport, HeldState, Use
 from inference.serving.stewarding.readiness import engines_for
 from registry.catalogue.models import Version
+from registry.catalogue.selectors import current_serving
 from registry.errors import GateFailed
-from registry.intake.checklist.selectors import last_facts
 from registry.traffic.gates import Gate, Outcome, Plan
 
 NAME = "memory"
@@ -19,7 +21,7 @@ def has_room(plan: Plan) -> list[Gate]:
         return []
     if not engines:
         return [Gate(NAME, Outcome.UNKNOWN, "No engine is running that answers for this Model.")]
-    sizes = {version: int(last_facts(version, "warmup").get("footprint_bytes") or 0) for version in plan.arms}
+    sizes = {version: _footprint_bytes(version) for version in plan.arms}
     unknown = sorted(version.number for version, size in sizes.items() if not size)
     found = [gate for engine in engines if (gate := _missing(engine, sizes)) is not None]
     if found or not unknown:
@@ -28,6 +30,13 @@ def has_room(plan: Plan) -> list[Gate]:
     return [
         Gate(NAME, Outcome.UNKNOWN, f"It was not measured how much memory {named} takes; check it again.")
     ]
+
+
+def _footprint_bytes(version: Version) -> int:
+    """What it takes as it is set now; 0 where nobody has measured it."""
+    values = current_serving(version.pk)
+    found = known_footprint_bytes(values, sha256=version.artifact.sha256, options=session_options(values))
+    return found or 0
 
 
 def _missing(engine: EngineReport, sizes: dict[Version, int]) -> Gate | None:
@@ -45,7 +54,8 @@ def _missing(engine: EngineReport, sizes: dict[Version, int]) -> Gate | None:
         Outcome.FAILED,
         f"{engine} has {_size(engine.memory_budget_bytes)}. Live versions of other splits hold {_size(others)} of it, and"
         f" this split takes {_size(needed)}: {_size(others + needed - engine.memory_budget_bytes)} too much."
-        " Lower another version to nothing, raise the budget, or move the Model to another pool.",
+        " Lower another version to nothing, lower max_batch_rows of one, raise ROUNDHOUSE_SESSION_MEMORY_MB, or move the"
+        " Model to another pool.",
         GateFailed,
     )
 

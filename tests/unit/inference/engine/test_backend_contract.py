@@ -11,7 +11,8 @@ from inference.engine.backends import Backend, SessionOptions
 from inference.engine.errors import LoadFailed, RunTimedOut
 from inference.engine.fake import HANG, ROWS, FakeBackend, FakeModel
 from inference.engine.onnx_backend import OnnxBackend
-from inference.engine.tensors import example_for, prepare
+from inference.engine.samples import sample_inputs
+from inference.engine.tensors import prepare
 from tests.support import onnx_models
 from tests.support.together import in_threads
 
@@ -84,7 +85,7 @@ def test_outputs_can_be_chosen(session):
 
 
 def test_runs_its_own_example_and_prepared_lists(session):
-    session.run(example_for(session.signature, rows=3))
+    session.run(sample_inputs(session.signature, rows=3))
 
     assert session.run(prepare(session.signature, {"x": [[1, 2, 3, 4]]}))["y"].tolist() == [[2, 4, 6, 8]]
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from inference.engine import onnx_session
 from inference.engine.backends import SessionOptions
-from inference.engine.errors import LoadFailed, RunFailed, RunTimedOut
+from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing, RunFailed, RunTimedOut
 from inference.engine.onnx_backend import CPU, CUDA, OnnxBackend
 from inference.engine.signature import DTYPES, TensorSpec
 from inference.engine.tensors import prepare
@@ -208,7 +208,7 @@ def test_a_missing_file_is_told_without_its_path(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [TensorProto.BFLOAT16, TensorProto.COMPLEX64])
-def test_a_datatype_that_python_cannot_carry_is_refused_at_load(tmp_path, kind):
+def test_an_input_that_nobody_could_send_is_refused_at_load(tmp_path, kind):
     identity = [helper.make_node("Identity", ["x"], ["y"])]
     ends = [[onnx_models.value(name, (1,), kind)] for name in "xy"]
     path = onnx_models.save(tmp_path / "m.onnx", identity, *ends)
@@ -217,16 +217,58 @@ def test_a_datatype_that_python_cannot_carry_is_refused_at_load(tmp_path, kind):
         load(path)
 
 
-def test_a_sequence_output_is_refused_at_load(tmp_path):
+def test_a_sequence_input_is_refused_and_named(tmp_path):
     path = onnx_models.save(
         tmp_path / "m.onnx",
-        [helper.make_node("SequenceConstruct", ["x"], ["all"])],
-        [onnx_models.value("x", ("rows", 4))],
+        [helper.make_node("SequenceLength", ["all"], ["y"])],
         [helper.make_tensor_sequence_value_info("all", TensorProto.FLOAT, None)],
+        [onnx_models.value("y", (), TensorProto.INT64)],
     )
 
-    with pytest.raises(LoadFailed, match=r"'all' is a seq\(tensor\(float\)\), which cannot be carried"):
+    with pytest.raises(CannotCarry, match=r"takes 'all', a seq\(tensor\(float\)\), which nobody could send"):
         load(path)
+
+
+def test_an_output_that_cannot_be_carried_is_left_out_and_the_others_answer(tmp_path):
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("SequenceConstruct", ["x"], ["all"]), helper.make_node("Neg", ["x"], ["y"])],
+        [onnx_models.value("x", ("rows", 4))],
+        [helper.make_tensor_sequence_value_info("all", TensorProto.FLOAT, None), onnx_models.value("y", ("rows", 4))],
+    )  # fmt: skip
+
+    session = load(path)
+
+    assert session.left_out == ("'all', a seq(tensor(float))",)
+    assert [spec.name for spec in session.signature.outputs] == ["y"]
+    assert session.run({"x": np.ones((1, 4), np.float32)})["y"].tolist() == [[-1] * 4]
+
+
+def test_a_missing_locale_is_named(tmp_path):
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [
+            helper.make_node(
+                "StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale="xx_YY.UTF-8"
+            )
+        ],
+        [onnx_models.value("x", ("words",), TensorProto.STRING)],
+        [onnx_models.value("y", ("words",), TensorProto.STRING)],
+    )
+
+    with pytest.raises(LocaleMissing, match=r"by the rules of xx_YY\.UTF-8, and this machine lacks them"):
+        load(path)
+
+
+def test_axes_of_one_name_are_known_and_question_marks_are_no_name(tmp_path):
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [onnx_models.value("x", ("batch", 3, "?", "p2o.DynamicDimension.1", None))],
+        [onnx_models.value("y", None)],
+    )
+
+    assert load(path).axis_names["x"] == ("batch", "", "", "p2o.DynamicDimension.1", "")
 
 
 class TestHash:

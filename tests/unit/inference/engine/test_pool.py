@@ -353,7 +353,8 @@ class TestOverBudget:
         house.serve("a")
 
         with pytest.raises(
-            OverBudget, match=r"needs 2\.0 MiB.+share of 2\.0 MiB 1\.0 MiB are held by 1 that must stay"
+            OverBudget,
+            match=r"takes 2\.0 MiB\. Of 2\.0 MiB .+ 1\.0 MiB are held by 1 that must stay .+ raise the memory budget",
         ):
             house.serve("big")
 
@@ -377,6 +378,46 @@ class TestOverBudget:
 
         assert house.names() == {"b"}
         assert house.pool.used_bytes == 3 * MIB
+
+    def test_what_did_not_fit_is_refused_before_it_is_loaded_again(self):
+        house = House(room=2, models={"big": FakeModel(footprint=2 * MIB)})
+        house.pool.pin("a")
+        house.serve("a")
+
+        for _ in range(3):
+            with pytest.raises(OverBudget):
+                house.serve("big")
+
+        assert [path.name for path in house.backend.loads] == ["a", "big"]
+
+    def test_what_is_known_not_to_fit_is_never_loaded(self):
+        house = House(room=2)
+
+        with pytest.raises(OverBudget, match=r"takes 3\.0 MiB with batches of 8.+lower its max_batch_rows"):
+            house.pool.load("b", order_for("b", expected_bytes=3 * MIB, max_batch=8), timeout_s=LONG_S)
+
+        assert house.backend.loads == []
+
+    def test_another_largest_batch_is_measured_anew(self):
+        """What 64 rows took says nothing of 8."""
+        house = House(room=8)
+        growth = iter([0, 6 * MIB, 0, MIB])
+        house.pool._measure = lambda: next(growth)
+        house.pool.load("a", order_for("a", max_batch=64), timeout_s=LONG_S)
+
+        house.pool.unload("a")
+        house.pool.load("a", order_for("a", max_batch=8), timeout_s=LONG_S)
+
+        assert house.pool.used_bytes == 2 * MIB
+
+    def test_what_was_measured_by_itself_counts_and_not_the_growth_of_a_busy_process(self):
+        house = House(room=8)
+        growth = iter([0, 6 * MIB])
+        house.pool._measure = lambda: next(growth)
+
+        house.pool.load("a", order_for("a", expected_bytes=2 * MIB), timeout_s=LONG_S)
+
+        assert house.pool.used_bytes == 2 * MIB
 
     def test_the_budget_is_shared_by_the_engines_of_a_device(self):
         pool = SessionPool(

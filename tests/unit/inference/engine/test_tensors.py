@@ -16,7 +16,7 @@ from inference.engine.errors import (
     WrongRank,
 )
 from inference.engine.signature import DTYPES, Signature, TensorSpec
-from inference.engine.tensors import check_outputs, example_for, prepare
+from inference.engine.tensors import check_outputs, prepare
 
 INTEGERS = [name for name, dtype in DTYPES.items() if dtype.kind in "iu"]
 FLOATS = [name for name, dtype in DTYPES.items() if dtype.kind == "f"]
@@ -298,18 +298,6 @@ class TestSeveralInputs:
 
 
 SHAPES = st.lists(st.none() | st.integers(0, 3), max_size=4).map(tuple)
-
-
-@given(shape=SHAPES, datatype=st.sampled_from(list(DTYPES)), rows=st.integers(1, 3))
-def test_the_example_fits_its_own_signature(shape, datatype, rows):
-    signature = one(datatype, shape)
-    example = example_for(signature, rows=rows, other=2)
-
-    prepared = prepare(signature, example)
-
-    assert prepared["x"].shape == example["x"].shape
-    if signature.has_row_axis:
-        assert len(prepared["x"]) == rows
 
 
 JSON = st.recursive(

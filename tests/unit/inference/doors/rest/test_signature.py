@@ -60,8 +60,8 @@ def test_large_examples_are_not_written_out():
 
 def test_description_names_shapes_and_labels():
     description = Description(
-        model="m", versions=(1,), version=1, signature=SIGNATURES["floats"], is_ready=True, platform="onnx_onnxv1",
-        merged_rows=8, labels=("a", "b"), scores="logits",
+        model="m", versions=(1,), version=1, sha256="0" * 64, signature=SIGNATURES["floats"], is_ready=True,
+        platform="onnx_onnxv1", merged_rows=8, labels=("a", "b"), scores="logits",
     )  # fmt: skip
 
     said = signature_of(description)
