@@ -65,6 +65,7 @@ class LoadedSession(Session, Protocol):
         str, Sequence[str]
     ]  # of inputs' axes; free ones of one name have one size, "" stands for itself
     left_out: Sequence[str]  # outputs of the file that cannot be carried, in words
+    texts: Sequence[str]  # some that the file knows, where it takes texts: many refuse all others
 
     def shrink(self, inputs: Tensors) -> None:
         """Run once, and give back what other runs have left behind in the runtime's memory."""

@@ -44,6 +44,7 @@ class FakeSession:
         self.signature = model.signature
         self.axis_names: dict[str, tuple[str, ...]] = {}
         self.left_out: tuple[str, ...] = ()
+        self.texts: tuple[str, ...] = ()
         self.runs: list[int] = []
         self.is_closed = False
 

@@ -11,7 +11,7 @@ from typing import Any
 from inference.engine.backends import SessionOptions
 from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing
 from inference.engine.memory import device_used_bytes, resident_bytes
-from inference.engine.onnx_file import names_without_shape
+from inference.engine.onnx_file import known_texts, names_without_shape
 from inference.engine.onnx_session import OnnxSession, readable
 from inference.engine.signature import Signature, TensorSpec
 
@@ -65,6 +65,7 @@ class OnnxBackend:
             signature,
             axis_names={arg.name: _axis_names(arg) for arg in session.get_inputs()},
             left_out=left_out,
+            texts=known_texts(model) if any(spec.datatype == "BYTES" for spec in signature.inputs) else (),
             asked=options.providers[0] if options.providers else CPU,
             device="cuda" if is_cuda else None,
             device_id=options.device_id,

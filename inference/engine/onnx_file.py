@@ -1,11 +1,12 @@
-"""What ONNX Runtime does not tell of a file: inputs and outputs that declare no shape, and the operators in it."""
+"""What ONNX Runtime does not tell of a file: inputs and outputs that declare no shape, its operators, the texts it knows."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 GRAPH, FUNCTION = 7, 25  # ModelProto
 NODE, FUNCTION_NODE = 1, 7  # GraphProto, FunctionProto
 OPERATOR, ATTRIBUTE = 4, 5  # NodeProto
-SUBGRAPHS = (6, 11)  # AttributeProto
+SUBGRAPHS, TEXTS = (6, 11), 9  # AttributeProto
 INPUTS_AND_OUTPUTS = (11, 12)  # GraphProto
 NAME, TYPE = 1, 2  # ValueInfoProto
 TENSOR = 1  # TypeProto
@@ -31,6 +32,19 @@ def names_without_shape(model: bytes) -> frozenset[str]:
                 if not shapes:
                     names.update(bytes(name).decode(errors="replace") for name in _messages(value, NAME))
     return frozenset(names)
+
+
+def known_texts(model: bytes, most: int = 8) -> tuple[str, ...]:
+    """The first of every list of texts in the main graph's attributes, such as an encoder's categories."""
+    firsts: dict[str, None] = {}
+    for graph in _messages(memoryview(model), GRAPH):
+        for node in _messages(graph, NODE):
+            for attribute in _messages(node, ATTRIBUTE):
+                for text in islice(_messages(attribute, TEXTS), 1):
+                    firsts[bytes(text).decode(errors="replace")] = None
+                if len(firsts) == most:
+                    return tuple(firsts)
+    return tuple(firsts)
 
 
 def operators(model: bytes) -> frozenset[str]:

@@ -27,6 +27,7 @@ class OnnxSession:
         *,
         axis_names: Mapping[str, Sequence[str]],
         left_out: Sequence[str],
+        texts: Sequence[str],
         asked: str,
         device: str | None,
         device_id: int,
@@ -39,7 +40,7 @@ class OnnxSession:
         self._device_id = device_id
         self._footprint = footprint
         self.signature = signature
-        self.axis_names, self.left_out = axis_names, left_out
+        self.axis_names, self.left_out, self.texts = axis_names, left_out, texts
         self.provider: str = session.get_providers()[0]
         self.provider_asked = asked
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, product
+from dataclasses import dataclass
+from itertools import chain, islice, product
 from math import prod
+from typing import Any
 
 from inference.engine.backends import LoadedSession
 from inference.engine.errors import EngineError, RunFailed, RunTimedOut
@@ -16,6 +17,7 @@ SIZES = (1, 2, 8, 32, 64, 224, 256, 320, 640)
 TIME_LIMIT_S = 10.0
 _MOST_ELEMENTS = 1 << 26  # of one input
 _MOST_MIXED = 3  # free sizes that are tried in all combinations
+_MOST_VALUES, _MOST_TEXTS = 4096, 512
 _SHOWN = 4
 _Axis = str | tuple[str, int]  # free axes of one name have one size; the others stand for themselves
 _Sizes = Mapping[_Axis, int]
@@ -42,8 +44,8 @@ def find_sample(
 
     1. The examples, as they are in sizes and small values.
     2. The shapes that were given, with 1 on every other free axis.
-    3. Plausible sizes for the free axes that nobody has given: all alike first, then each for itself, first with
-       zeros, then with ones in inputs of whole numbers.
+    3. Plausible sizes for the free axes that nobody has given: all alike first, then each for itself; first with
+       zeros, then with ones in inputs of whole numbers, and with texts that the file knows.
 
     The time limit is for the search alone: a first run is as slow as the model.
     """
@@ -90,11 +92,14 @@ class _Search:
 
     def made_up(self) -> Iterator[Sample]:
         """What to try, the likeliest first."""
-        numbers = (0, 1) if any(spec.dtype.kind in "iu" for spec in self._specs) else (0,)
+        zeros: dict[str, Any] = {}
+        ones = {spec.name: 1 for spec in self._specs if spec.dtype.kind in "iu"}
         for ways in (self._alike, self._mixed, self._with_rows):
-            for number in numbers:
+            if ways == self._mixed:
+                yield from (self._sample({}, texts) for texts in self._texts())
+            for values in (zeros, ones) if ones else (zeros,):
                 for sizes in ways():
-                    sample = self._sample(sizes, number)
+                    sample = self._sample(sizes, values)
                     if all(prod(shape) <= _MOST_ELEMENTS for shape in sample.shapes.values()):
                         yield sample
 
@@ -125,7 +130,8 @@ class _Search:
     def _hint(self) -> str:
         name = next(name for name, axes in self._axes.items() if axes)
         spec = next(spec for spec in self._specs if spec.name == name)
-        sizes = [1 if dim is None and place == 0 else dim or 320 for place, dim in enumerate(spec.shape)]
+        dims = (1, 3, None, None) if spec.any_rank else spec.shape
+        sizes = [1 if dim is None and place == 0 else dim or 320 for place, dim in enumerate(dims)]
         return f"{name[:80]}={','.join(map(str, sizes))}"
 
     def _free(self) -> list[_Axis]:
@@ -170,7 +176,15 @@ class _Search:
         for size in SIZES[1:]:
             yield dict.fromkeys([*rows, *free], size)
 
-    def _sample(self, sizes: _Sizes, number: int) -> Sample:
+    def _texts(self) -> Iterator[dict[str, Any]]:
+        """What the file knows, for each input of texts; most encoders refuse all others."""
+        names = [spec.name for spec in self._specs if spec.datatype == "BYTES"]
+        ways = product(self._session.texts, repeat=len(names)) if names else ()
+        for texts in islice(ways, _MOST_TEXTS):
+            yield dict(zip(names, texts, strict=True))
+
+    def _sample(self, sizes: _Sizes, values: Mapping[str, Any]) -> Sample:
+        """Of these sizes, with one value everywhere in the small inputs that are named."""
         known = {
             axis: self._given[name][place]
             for name, axes in self._axes.items()
@@ -179,12 +193,8 @@ class _Search:
             if place or axis not in self._row_axes()
         }
         shapes = {spec.name: self._shape(spec, {**known, **sizes}) for spec in self._specs}
-        sample = Sample(shapes)
-        if not number:
-            return sample
-        whole = {spec.name: spec for spec in self._specs if spec.dtype.kind in "iu"}
-        small = {name: shapes[name] for name in whole if prod(shapes[name]) <= 4096}
-        return replace(sample, values={name: _nested(number, shape) for name, shape in small.items()})
+        small = {name: value for name, value in values.items() if prod(shapes[name]) <= _MOST_VALUES}
+        return Sample(shapes, {name: _nested(value, shapes[name]) for name, value in small.items()})
 
     def _shape(self, spec: TensorSpec, sizes: _Sizes) -> tuple[int, ...]:
         if spec.any_rank and spec.name in self._given:
@@ -227,8 +237,8 @@ def _elements(sample: Sample) -> int:
     return sum(map(prod, sample.shapes.values()))
 
 
-def _nested(number: int, shape: Sequence[int]) -> object:
-    nested: object = number
+def _nested(value: Any, shape: Sequence[int]) -> Any:
+    nested = value
     for size in reversed(shape):
         nested = [nested] * size
     return nested

@@ -10,10 +10,12 @@ from inference.engine.batch_proof import BatchProof, prove_batches
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import NOTHING_SAID
 from inference.serving.plans import session_options
 from registry.catalogue import artifacts, services
 from registry.catalogue.models import Model, Task, Version
 from tests.support.factories import a_model, a_split, an_actor
+from tests.support.proofs import NO_MEMORY
 
 
 def import_live(*, slug: str, title: str = "", task: str = Task.TENSOR, **more) -> Version:
@@ -27,7 +29,7 @@ def put_live(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Versi
     """The same without a child that checks the file: for tests of what comes after, and quicker."""
     by, data = an_actor(), path.read_bytes()
     signature, fact, proof = _checked(path, sha256(data).hexdigest(), session_options())
-    ProbePass.objects.record(fact, proof)
+    ProbePass.objects.record(fact, sample=NOTHING_SAID, memory=NO_MEMORY, batches=proof)
     model = Model.objects.filter(slug=slug).first() or a_model(slug, task=task)
     version = services.register_version(model=model, file=artifacts.store([data]), by=by, **more)
     version = services.start_check(version=version, by=by)

@@ -14,6 +14,8 @@ from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import NO_ROW_AXIS, BatchProof
 from inference.engine.errors import NotProbed, StillLoading
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import NOTHING_SAID, Sample
+from inference.engine.warmup import MemoryUse
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
@@ -131,6 +133,10 @@ def test_a_person_may_decide_otherwise_but_not_what_cannot_be(merging, code, row
     assert merged_rows(ServingValues(merging=merging), proof) == rows
 
 
+GIB = 1 << 30
+MEASURED = MemoryUse(1 << 20, {64: 1 << 20}, asked_rows=64)
+
+
 class TestProofsOfAProcess:
     """A process asks for what it needs; what nobody has proven is proven once, and waited for no longer than one may."""
 
@@ -138,13 +144,13 @@ class TestProofsOfAProcess:
     def version(self, tmp_path):
         return bring_in(onnx_models.identity(tmp_path / "m.onnx").read_bytes())
 
-    def get(self, proofs, version, timeout_s=PATIENCE_S, max_rows=64):
+    def get(self, proofs, version, timeout_s=PATIENCE_S, max_rows=64, limit_bytes=GIB):
         return proofs.get(
             version.pk,
             sha256=version.artifact.sha256,
             options=OPTIONS,
             runtime_version=runtime_version(),
-            max_rows=max_rows,
+            values=ServingValues(max_batch_rows=max_rows, batch_memory_bytes=limit_bytes),
             timeout_s=timeout_s,
         )
 
@@ -173,6 +179,26 @@ class TestProofsOfAProcess:
         assert self.get(Proofs(), version, max_rows=16).batches.rows == 16
         assert self.get(Proofs(), version, max_rows=32).batches.rows == 32
 
+    def test_memory_is_measured_again_when_settings_ask_for_more_than_was_looked_at(self, version):
+        """And a smaller largest batch is known to take less, without another child."""
+        small = self.get(Proofs(), version, max_rows=16).memory
+        large = self.get(Proofs(), version, max_rows=64).memory
+        known = self.get(Proofs(), version, max_rows=8)
+
+        assert (small.asked_rows, large.asked_rows, known.memory) == (16, 64, large)
+        assert known.memory.footprint_bytes(8) <= large.footprint_bytes(64)
+
+    def test_batches_stay_within_their_part_of_memory(self, tmp_path):
+        """16 MiB a row: the largest batch is the one that fits, and no more of them are proven or merged."""
+        wide = bring_in(onnx_models.identity(tmp_path / "m.onnx", shape=("rows", 1 << 22)).read_bytes())
+
+        proof = self.get(Proofs(), wide, limit_bytes=80 << 20)
+
+        assert proof.memory.beyond is not None
+        assert 1 <= proof.batches.rows == proof.memory.most_rows(64, 80 << 20) < 64
+        assert merged_rows(ServingValues(batch_memory_bytes=80 << 20), proof.batches, proof.memory) < 64
+        assert merged_rows(ServingValues(batch_memory_bytes=1 << 20), proof.batches, proof.memory) == 1
+
     def test_a_file_that_is_refused_is_refused_to_all(self, version, monkeypatch):
         path = artifacts.path_of(version.artifact.sha256)
         monkeypatch.setattr(artifacts, "path_of", lambda _: path.with_name("gone"))
@@ -183,7 +209,7 @@ class TestProofsOfAProcess:
     def test_nobody_waits_longer_than_they_may_and_the_proof_is_there_later(self, version, monkeypatch):
         go_on, made = threading.Event(), []
         fact = ProbeFact(version.artifact.sha256, runtime_version(), "CPUExecutionProvider", OPTIONS.digest)
-        proof = Proof(fact, BatchProof(64, "proven", "x", 64))
+        proof = Proof(fact, NOTHING_SAID, MEASURED, BatchProof(64, "proven", "x", 64))
 
         def make(*_):
             made.append(go_on.wait(PATIENCE_S))
@@ -200,11 +226,20 @@ class TestProofsOfAProcess:
         assert self.get(here, version) == proof
         assert made == [True]
 
-    def test_a_later_check_that_finds_otherwise_is_noticed(self, version):
+    @pytest.mark.parametrize(
+        "found",
+        [
+            {"batches": BatchProof(1, "neighbours", "x", 64)},
+            {"memory": MEASURED},
+            {"sample": Sample({"x": (1, 4)}, {"x": [[1, 2, 3, 4]]})},
+        ],
+        ids=["batches", "memory", "sample"],
+    )
+    def test_a_later_check_that_finds_otherwise_is_noticed(self, version, found):
         here = Proofs()
         proof = self.get(here, version)
         assert here.outdated([proof]) == set()
 
-        ProbePass.objects.record(proof.fact, BatchProof(1, "neighbours", "x", 64))
+        ProbePass.objects.record(proof.fact, **found)
 
-        assert here.outdated([proof]) == {proof}
+        assert here.outdated([proof]) == {proof.fact}

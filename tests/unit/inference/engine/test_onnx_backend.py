@@ -13,6 +13,7 @@ from inference.engine import onnx_session
 from inference.engine.backends import SessionOptions
 from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing, RunFailed, RunTimedOut
 from inference.engine.onnx_backend import CPU, CUDA, OnnxBackend
+from inference.engine.onnx_file import known_texts
 from inference.engine.signature import DTYPES, TensorSpec
 from inference.engine.tensors import prepare
 from tests.support import onnx_models
@@ -389,3 +390,14 @@ def test_importing_the_engine_imports_no_runtime():
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_texts_that_a_file_knows_are_those_its_attributes_list(tmp_path):
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("LabelEncoder", ["x"], ["y"], keys_strings=["Graz", "Linz"], values_int64s=[1, 2])],
+        [onnx_models.value("x", ("rows", 1), TensorProto.STRING)],
+        [onnx_models.value("y", ("rows", 1), TensorProto.INT64)],
+    )  # fmt: skip
+
+    assert known_texts(path.read_bytes()) == ("Graz",)

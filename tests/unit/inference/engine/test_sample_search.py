@@ -12,10 +12,10 @@ from inference.engine.signature import Signature, TensorSpec
 class Picky:
     """A session that runs on the shapes, or values, that a test says."""
 
-    def __init__(self, *inputs, runs, axis_names=None):
+    def __init__(self, *inputs, runs, axis_names=None, texts=()):
         self.signature = Signature(inputs=tuple(inputs), outputs=())
         self.axis_names = axis_names or {}
-        self.left_out = ()
+        self.left_out, self.texts = (), texts
         self.tried = []
         self._runs = runs
 
@@ -73,6 +73,14 @@ def test_inputs_of_whole_numbers_may_want_ones():
     session = Picky(TOKENS, runs=lambda tokens: tokens.all())
 
     assert find_sample(session).sample == Sample({"tokens": (1, 1)}, {"tokens": [[1]]})
+
+
+def test_texts_that_the_file_knows_are_tried_in_each_input():
+    city, colour = TensorSpec("city", "BYTES", (None, 1)), TensorSpec("colour", "BYTES", (None, 1))
+    known = lambda city, colour: (city[0, 0], colour[0, 0]) == ("Graz", "red")  # noqa: E731
+    session = Picky(city, colour, runs=known, texts=("red", "Graz"))
+
+    assert find_sample(session).sample.values == {"city": [["Graz"]], "colour": [["red"]]}
 
 
 def test_a_model_that_needs_many_rows_gets_them_last():
