@@ -88,6 +88,10 @@ class OnnxSession:
         session = self._session
         if session is None:
             raise RunFailed("This session is closed; load the version again.")
+        if (
+            not names
+        ):  # the file gives nothing that could be carried, and the runtime refuses to run for nothing
+            return {}
         try:
             if self._device is None:
                 results = session.run(names, inputs, run_options)

@@ -42,7 +42,7 @@ def find_sample(
 ) -> FoundSample:
     """Run the file until something works; raise RunFailed with the smallest run that failed, and what to give.
 
-    1. The examples, as they are in sizes and small values.
+    1. The examples: their sizes, and their whole numbers and texts.
     2. The shapes that were given, with 1 on every other free axis.
     3. Plausible sizes for the free axes that nobody has given: all alike first, then each for itself; first with
        zeros, then with ones in inputs of whole numbers, and with texts that the file knows.

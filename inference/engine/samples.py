@@ -14,7 +14,10 @@ _MOST_VALUES = 4096  # of one row of an input; what is larger is zeros
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row. An input that is not named has 1 on every free axis, and zeros or short texts."""
+    """One row. An input that is not named has 1 on every free axis, and zeros or short texts.
+
+    Values matter for what works as a parameter, an index or a category: for whole numbers and texts.
+    """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)  # nested lists, of the shapes above
@@ -32,14 +35,18 @@ class Sample:
 
     @classmethod
     def of(cls, signature: Signature, tensors: Mapping[str, Array]) -> "Sample":
-        """The first row of these tensors, or all of them where the model takes no rows."""
+        """The first row of these tensors, or all of them where the model takes no rows; decimals become zeros."""
         rows = {
             spec.name: tensors[spec.name][:1] if signature.has_row_axis else tensors[spec.name]
             for spec in required(signature)
         }
         return cls(
             {name: tensor.shape for name, tensor in rows.items()},
-            {name: tensor.tolist() for name, tensor in rows.items() if tensor.size <= _MOST_VALUES},
+            {
+                name: tensor.tolist()
+                for name, tensor in rows.items()
+                if tensor.dtype.kind != "f" and tensor.size <= _MOST_VALUES
+            },
         )
 
 

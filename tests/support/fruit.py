@@ -97,12 +97,12 @@ def put_golden(model, lines, *, metric="accuracy", floor=0.9, margin=None):
     )
 
 
-def bring_in(path: Path, model, *, labels=LABELS, with_examples=()):
+def bring_in(path: Path, model, *, labels=LABELS, with_examples=(), **more):
     """Store and register a file as an upload does; nothing has checked it yet."""
     with path.open("rb") as source:
         file = artifacts.store(artifacts.read_chunks(source))
     config = {"labels": labels, "scores": "logits"} if labels else {}
-    version = catalogue.register_version(model=model, file=file, task_config=config, by=an_actor())
+    version = catalogue.register_version(model=model, file=file, task_config=config, by=an_actor(), **more)
     if with_examples:
         add_examples(version=version, examples=with_examples, by=an_actor())
     return version

@@ -47,6 +47,7 @@ class Writing(FakeBackend):
             "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
             "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "secret": os.environ.get("ROUNDHOUSE_SECRET_KEY"),
+            "locales": os.environ.get("LOCPATH"),
             "own_group": os.getpgrp() == os.getpid(),
             "stdin": os.read(0, 1).decode(),
             "django": "django" in sys.modules,

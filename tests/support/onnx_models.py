@@ -46,6 +46,17 @@ def scaled(path: Path, factor: float, columns: int = 4) -> Path:
     )
 
 
+def seventh(path: Path) -> Path:
+    """The seventh number of each row, which shorter rows lack."""
+    return save(
+        path,
+        [helper.make_node("Gather", ["x", "place"], ["y"], axis=1)],
+        [value("x", ("rows", "length"))],
+        [value("y", ("rows", 1))],
+        [numpy_helper.from_array(np.array([7], np.int64), "place")],
+    )
+
+
 def sum_and_difference(path: Path) -> Path:
     return save(
         path,

@@ -76,9 +76,11 @@ class TestAgainstTheLiveVersion:
         live = Version.objects.get(model=version.model, number=1)
         real = subject.Trial
 
-        def only_the_new(path, options):
+        def only_the_new(path, options, **more):
             is_live = options.expected_sha256 == live.artifact.sha256
-            return real(path, options, **({"backend": "tests.support.hostile:Crashing"} if is_live else {}))
+            return real(
+                path, options, **more, **({"backend": "tests.support.hostile:Crashing"} if is_live else {})
+            )
 
         monkeypatch.setattr(subject, "Trial", only_the_new)
 

@@ -9,11 +9,12 @@ from django.utils import timezone
 from onnx import helper
 
 from inference.checks.models import ProbePass
-from inference.checks.proofs import runtime_version
+from inference.checks.proofs import known_sample, runtime_version
 from inference.checks.runner import check_version, run_checks
 from inference.checks.steps import conformance, loading, subject
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
+from inference.engine.samples import Sample
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
@@ -95,7 +96,7 @@ def test_facts_of_a_good_file_are_what_the_page_shows(best):
     assert facts["probe"]["peak_rss_bytes"] > 2**20 and facts["probe"]["load_s"] > 0
     assert facts["signature"]["scores"] == "scores"
     assert [rows for rows, _ in facts["warmup"]["profile"]] == [1, 2, 4, 6]
-    assert facts["warmup"]["footprint_bytes"] > 0
+    assert facts["warmup"]["footprint_bytes"] > 0 and facts["warmup"]["largest_batch"] == 6
     assert facts["batching"] == {"rows": 6, "asked_rows": 6, "merging": "proven"}
     assert facts["conformance"] == {"examples": 1, "wrong": []}
     assert (facts["golden"]["done"], facts["golden"]["of"], facts["golden"]["value"]) == (60, 60, 0.95)
@@ -150,6 +151,82 @@ def one_row_at_a_time(folder):
     )
 
 
+def test_a_batch_that_fails_bounds_the_batches_and_refuses_nothing(tmp_path):
+    version = plain(one_row_at_a_time(tmp_path))
+
+    run = check(version)
+
+    found = lines(run)
+    assert (run.state, found["warmup"].code, found["warmup"].facts["largest_batch"]) == ("passed", "", 1)
+    assert found["warmup"].reason.startswith("Batches of at most 1. It failed with 2 rows in one run: ")
+    assert found["batching"].facts["rows"] == 1
+
+
+class TestWhatItRunsOn:
+    def check(self, tmp_path, **given):
+        run = check(plain(onnx_models.seventh(tmp_path / "m.onnx"), **given))
+        return run, lines(run)["probe"]
+
+    def test_sizes_that_were_found_by_trying_are_told_and_kept(self, tmp_path):
+        run, line = self.check(tmp_path)
+
+        assert line.reason.startswith("It ran on 'x' of 1 x 8, found by trying.")
+        assert line.facts["ran_on"] == {"made_of": "made up", "tries": 3, "x": [1, 8]}
+        assert ProbePass.objects.get().found_sample == Sample({"x": (1, 8)})
+        assert known_sample(run.version.artifact.sha256) == Sample({"x": (1, 8)})
+
+    def test_every_later_step_runs_on_the_sizes_that_came_with_the_file(self, tmp_path):
+        run, line = self.check(tmp_path, input_shapes={"x": [1, 50]})
+
+        assert (run.state, line.reason, line.facts["ran_on"]["x"]) == ("passed", "", [1, 50])
+        assert lines(run)["batching"].facts["rows"] == 64
+
+    def test_its_examples_are_run_where_it_has_some(self, tmp_path):
+        example = {"inputs": {"x": [[0.5] * 20]}, "expected": {"y": [[0.5]]}}
+
+        _, line = self.check(tmp_path, with_examples=[example])
+
+        assert line.facts["ran_on"] == {"made_of": "examples", "tries": 1, "x": [1, 20]}
+
+    def test_a_shape_that_it_does_not_take_is_refused(self, tmp_path):
+        run, line = self.check(tmp_path, input_shapes={"picture": [1, 50]})
+
+        assert (run.state, line.code) == ("failed", "run_failed")
+        assert "'picture', which is no input of the file; it takes 'x'" in line.reason
+
+    def test_an_output_that_cannot_be_carried_is_a_warning(self, tmp_path):
+        run = check(plain(with_a_sequence(tmp_path)))
+
+        line = lines(run)["signature"]
+        assert (run.state, line.state, line.code) == ("passed", "passed", "outputs_left_out")
+        assert "without 'all', a seq(tensor(float))" in line.reason and "drop_zipmap" in line.advice
+        assert [spec["name"] for spec in Version.objects.get(pk=run.version_id).signature["outputs"]] == ["y"]
+
+    def test_a_batch_that_takes_too_much_is_told_with_the_setting(self, tmp_path):
+        version = plain(onnx_models.identity(tmp_path / "m.onnx", shape=("rows", 1 << 20)))
+        changes = {"batch_memory_bytes": 20 << 20}
+        change_serving(version=version, changes=changes, reason="test", by=an_actor())
+
+        line = lines(check(version))["warmup"]
+
+        rows = line.facts["largest_batch"]
+        assert 1 <= rows < 64 and line.reason.startswith(f"Batches of at most {rows}: ")
+        assert "20 MiB are the most. The serving setting batch_memory_bytes" in line.reason
+        assert line.code == ""
+
+
+def with_a_sequence(folder):
+    return onnx_models.save(
+        folder / "m.onnx",
+        [helper.make_node("SequenceConstruct", ["x"], ["all"]), helper.make_node("Neg", ["x"], ["y"])],
+        [onnx_models.value("x", ("rows", 4))],
+        [
+            helper.make_tensor_sequence_value_info("all", onnx_models.FLOAT, None),
+            onnx_models.value("y", ("rows", 4)),
+        ],
+    )
+
+
 class TestFailures:
     """Each step's failure ends the run, and says what is wrong and what to do."""
 
@@ -181,6 +258,36 @@ class TestFailures:
 
         assert line.code == "load_failed" and line.facts["provider_asked"] == "CPUExecutionProvider"
 
+    def test_nothing_but_what_cannot_be_carried(self, tmp_path):
+        path = onnx_models.save(
+            tmp_path / "m.onnx",
+            [helper.make_node("SequenceConstruct", ["x"], ["all"])],
+            [onnx_models.value("x", ("rows", 4))],
+            [helper.make_tensor_sequence_value_info("all", onnx_models.FLOAT, None)],
+        )
+
+        line = self.failed(plain(path), "signature")
+
+        assert line.code == "no_outputs" and "only 'all', a seq(tensor(float))" in line.reason
+
+    def test_a_locale_that_the_machine_lacks(self, tmp_path):
+        kind = onnx_models.ELEMENT_TYPES["BYTES"]
+        path = onnx_models.save(
+            tmp_path / "m.onnx",
+            [
+                helper.make_node(
+                    "StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale="xx_YY.UTF-8"
+                )
+            ],
+            [onnx_models.value("x", ("words",), kind)],
+            [onnx_models.value("y", ("words",), kind)],
+        )
+
+        line = self.failed(plain(path), "probe")
+
+        assert line.code == "locale_missing"
+        assert "xx_YY.UTF-8" in line.reason and "apt-get install locales" in line.advice
+
     def test_a_crash_in_the_probe(self, identity, monkeypatch):
         hostile(monkeypatch, "Crashing", where="probe")
 
@@ -193,12 +300,6 @@ class TestFailures:
 
         assert line.code == "labels_do_not_fit"
         assert "2 labels" in line.reason and "'scores' (any x 3)" in line.reason
-
-    def test_warm_up(self, tmp_path):
-        line = self.failed(plain(one_row_at_a_time(tmp_path)), "warmup")
-
-        assert (line.code, line.facts) == ("warm_up_failed", {"max_batch_rows": 64})
-        assert "2 rows" in line.reason and "64 rows" in line.advice
 
     def test_a_crash_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "DyingOnRows")
@@ -350,10 +451,10 @@ class TestWorkerThatDies:
         """It was slow, not dead: what it finds is nobody's any more."""
         real = loading.probe
 
-        def slow(path, options):
+        def slow(path, options, known):
             CheckRun.objects.update(touched_at=timezone.now() - timedelta(hours=1))
             sweep()
-            return real(path, options)
+            return real(path, options, known)
 
         monkeypatch.setattr(loading, "probe", slow)
 
@@ -363,7 +464,7 @@ class TestWorkerThatDies:
 
     def test_a_fault_of_ours_is_not_held_against_the_version(self, identity, monkeypatch):
         fault = loading.ProbeResult("not_started", "No processes left.", "CPU")
-        monkeypatch.setattr(loading, "probe", lambda path, options: fault)
+        monkeypatch.setattr(loading, "probe", lambda *_: fault)
 
         with pytest.raises(loading.ProbeNotStarted, match="No processes left"):
             check(identity)

@@ -61,8 +61,9 @@ class FakeServing:
     def describe(self, by, model, version=None, alias=None):
         signature = self._signature(model)
         return Description(
-            model=model, versions=(1, 2), version=version or 2, signature=signature, is_ready=self.is_ready,
-            platform="onnx_onnxv1", merged_rows=32 if signature.has_row_axis else 1, labels=None, scores=None,
+            model=model, versions=(1, 2), version=version or 2, sha256="0" * 64, signature=signature,
+            is_ready=self.is_ready, platform="onnx_onnxv1", merged_rows=32 if signature.has_row_axis else 1,
+            labels=None, scores=None,
         )  # fmt: skip
 
     def statistics(self, by, model=None, version=None):

@@ -12,6 +12,7 @@ from inference.checks.proofs import Proof
 from inference.engine import errors as engine
 from inference.engine.batch_proof import BatchProof
 from inference.engine.fake import HANG, FakeBackend, FakeModel
+from inference.engine.samples import NOTHING_SAID
 from inference.errors import Loading, Stopping
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
@@ -28,7 +29,7 @@ from registry.traffic.services import set_split
 from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.live_models import import_live
 from tests.support.processes import ROOT, wait_until
-from tests.support.proofs import record_proof
+from tests.support.proofs import NO_MEMORY, record_proof
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 EXAMPLE = ROOT / "examples" / "ripeness" / "model.onnx"
@@ -259,7 +260,12 @@ class TestDeadlinesOfColdVersions:
     def test_a_proof_is_waited_for_no_longer(self, cold, monkeypatch):
         started, version, gate = cold
         gate.set()
-        proven = Proof(record_proof(version.artifact.sha256), BatchProof(8, "proven", "x", 65_536))
+        proven = Proof(
+            record_proof(version.artifact.sha256),
+            NOTHING_SAID,
+            NO_MEMORY,
+            BatchProof(8, "proven", "x", 65_536),
+        )
         ProbePass.objects.all().delete()
         made = threading.Event()
         monkeypatch.setattr(proofs, "_proof_of", lambda *_: made.wait(20) and proven)

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from inference.checks import probe as probing
-from inference.checks.probe import probe
+from inference.checks.probe import KnownInputs, probe
 from inference.engine.backends import SessionOptions
 from inference.engine.probed import ProbeFact
+from inference.engine.samples import Sample
 from tests.support import onnx_models
 from tests.support.processes import ROOT
 
@@ -50,6 +51,45 @@ def test_a_good_file_passes_with_its_signature_and_fact(tmp_path):
         OPTIONS.digest,
     )
     assert result.load_s > 0 and result.run_s > 0 and result.peak_rss_bytes > MIB
+
+
+class TestWhatItRunsOn:
+    """A file that takes the seventh number of a row: it runs on 8 numbers or more."""
+
+    @pytest.fixture
+    def long_rows(self, tmp_path):
+        return onnx_models.seventh(tmp_path / "m.onnx")
+
+    def test_sizes_are_found_by_trying_and_told(self, long_rows):
+        result = probe(long_rows, OPTIONS)
+
+        assert (result.code, result.source, result.tries) == ("passed", "made up", 3)
+        assert result.sample == Sample({"x": (1, 8)})
+
+    def test_given_shapes_are_used(self, long_rows):
+        result = probe(long_rows, OPTIONS, KnownInputs(shapes={"x": [1, 30]}))
+
+        assert (result.source, result.sample.shapes) == ("given shapes", {"x": (1, 30)})
+
+    def test_given_shapes_that_fail_are_refused_with_their_run(self, long_rows):
+        result = probe(long_rows, OPTIONS, KnownInputs(shapes={"x": [1, 3]}))
+
+        assert result.code == "run_failed"
+        assert "on the sizes that were given. With 'x' of 1 x 3: The model could not be run" in result.message
+
+    def test_examples_are_used_first_and_those_that_do_not_fit_are_left_out(self, long_rows):
+        known = KnownInputs([{"y": [1]}, {"x": [[0.5] * 12]}], {"x": [1, 30]})
+
+        result = probe(long_rows, OPTIONS, known)
+
+        assert (result.source, result.sample.shapes) == ("examples", {"x": (1, 12)})
+
+    def test_examples_too_large_to_hand_over_are_left_out(self, long_rows, monkeypatch):
+        monkeypatch.setattr(probing, "_MOST_EXAMPLE_BYTES", 20)
+
+        result = probe(long_rows, OPTIONS, KnownInputs([{"x": [[0.5] * 12]}]))
+
+        assert result.source == "made up"
 
 
 def test_a_silent_fall_back_to_the_cpu_is_told(tmp_path):
@@ -130,12 +170,13 @@ class TestMemory:
 
 def test_the_child_has_no_secrets_no_django_and_may_not_write(any_file, monkeypatch):
     monkeypatch.setenv("ROUNDHOUSE_SECRET_KEY", "secret")
+    monkeypatch.setenv("LOCPATH", "/locales")
 
     result = probe_with("Writing", any_file)
 
     assert literal_eval(result.message) == {
-        "fsize": 0, "core": 0, "files": 64, "secret": None, "own_group": True, "stdin": "", "django": False,
-        "folder_is_empty": True, "written": False,
+        "fsize": 0, "core": 0, "files": 64, "secret": None, "locales": "/locales", "own_group": True, "stdin": "",
+        "django": False, "folder_is_empty": True, "written": False,
     }  # fmt: skip
 
 
