@@ -165,6 +165,9 @@ class ServingValuesSerializer(serializers.Serializer[Any]):
     intra_op_threads = serializers.IntegerField(allow_null=True)
     graph_level = serializers.ChoiceField(choices=GRAPH_LEVELS)
     arena_limit_bytes = serializers.IntegerField(allow_null=True)
+    allow_non_finite = serializers.BooleanField(
+        help_text="Whether inputs of decimal numbers may hold NaN and infinities; in JSON, `null` is then NaN.",
+    )
 
 
 class SomeServingValues(ServingValuesSerializer):
