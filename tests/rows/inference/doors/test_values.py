@@ -8,14 +8,14 @@ import pytest
 from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.generated import open_inference_pb2 as oip_pb
 from inference.doors.grpc.generated import predictor_pb2
-from inference.engine.errors import WrongDtype
+from inference.engine.errors import OutputNotText, WrongDtype
 from inference.serving import runtime
 from registry.access.keys import admit, ring
 from registry.catalogue.services import change_serving
 from tests.support.factories import a_key, an_actor
 from tests.support.live_models import put_live
-from tests.support.onnx_models import missing_as_zero
-from tests.support.wire import in_binary
+from tests.support.onnx_models import missing_as_zero, text_codes
+from tests.support.wire import in_binary, packed, received
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]
 NAN, INF = float("nan"), float("inf")
@@ -190,6 +190,72 @@ def test_grpc_carries_the_bits(key, allow, call, message, read):
     allow()
 
     assert read(call(message, caller)) == [1, 0, 2, 0]
+
+
+RAW = np.array([[b"\xff\xfe"], [b"a\xff"], ["é".encode()], [b""]], object)
+CODES = {b"\xff\xfe": 1, b"a\xff": 2, "é".encode(): 3, b"": 4}
+
+
+@pytest.fixture
+def codes(served, tmp_path):
+    put_live("codes", text_codes(tmp_path / "codes.onnx", CODES))
+    runtime.started().refresh()
+
+
+def _texts_over_grpc(is_raw, output):
+    tensor = oip_pb.ModelInferRequest.InferInputTensor(name="x", datatype="BYTES", shape=RAW.shape)
+    message = oip_pb.ModelInferRequest(
+        model_name="codes",
+        inputs=[tensor],
+        outputs=[oip_pb.ModelInferRequest.InferRequestedOutputTensor(name=output)],
+    )
+    if is_raw:
+        message.raw_input_contents.append(packed(RAW, "BYTES"))
+    else:
+        message.inputs[0].contents.bytes_contents.extend(RAW.ravel().tolist())
+    return message
+
+
+@pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "typed"])
+def test_bytes_that_are_no_text_reach_the_model_over_grpc(key, codes, is_raw):
+    caller = _Caller(key)
+
+    answer = inference_service.model_infer(_texts_over_grpc(is_raw, "code"), caller)
+
+    assert np.frombuffer(answer.raw_output_contents[0], np.int64).tolist() == [1, 2, 3, 4]
+    with pytest.raises(OutputNotText):
+        inference_service.model_infer(_texts_over_grpc(is_raw, "text"), caller)
+
+
+@pytest.mark.parametrize(
+    ("output", "is_binary", "wanted"),
+    [("code", True, None), ("code", False, None), ("text", True, "output_not_text"), ("text", False, "output_not_text")],
+)
+def test_bytes_that_are_no_text_reach_the_model_in_binary(post, codes, output, is_binary, wanted):
+    outputs = [{"name": output, "parameters": {"binary_data": is_binary}}]
+    text, binary = in_binary({"x": ("BYTES", RAW)}, outputs=outputs)
+    header = json.dumps(text).encode()
+
+    for url in ("/v2/models/codes/infer", "/api/v1/models/codes/predict"):
+        answer = post(
+            url,
+            header + binary,
+            "application/octet-stream",
+            **{"Inference-Header-Content-Length": str(len(header))},
+        )
+        if wanted is None:
+            _, tensors = received(answer.headers, answer.content)
+            assert tensors["code"].ravel().tolist() == [1, 2, 3, 4]
+        else:
+            assert (answer.status_code in {400, 422}, answer.json()["code"]) == (True, wanted)
+
+
+def test_json_is_text(post, codes):
+    body = b'{"inputs": {"x": [["\xff"]]}}'
+
+    refused = post("/api/v1/models/codes/predict", body)
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_body")
 
 
 def test_the_settings_are_looked_up_no_more_often_than_before(post, allow, django_assert_num_queries):

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ from onnx import TensorProto, helper
 
 from inference.engine import onnx_session
 from inference.engine.backends import SessionOptions
+from inference.engine.batcher import BatchConfig, Batcher
 from inference.engine.errors import LoadFailed, OutputNotText, RunFailed, RunTimedOut
+from inference.engine.latency import FixedPace
 from inference.engine.onnx_backend import CPU, CUDA, OnnxBackend
 from inference.engine.signature import DTYPES, TensorSpec
 from inference.engine.tensors import prepare
 from tests.support import onnx_models
+from tests.support.together import in_threads
 
 SAMPLES = {"BOOL": [[True, False, True, True]], "BYTES": [["a", "é", "", "nul\0"]]}
 ROW = {"x": np.ones((1, 4), np.float32)}
@@ -65,6 +69,30 @@ def test_an_output_that_is_not_utf8_is_an_error_of_its_own(tmp_path, texts):
         session.run(inputs)
 
     assert session.run(prepare(session.signature, {"x": [["a"]]}))["text"].tolist() == [["a"]]
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"\xff\0x", b"a\xff"])
+def test_bytes_that_cannot_come_out_fail_nobody_else(tmp_path, raw):
+    session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
+    batcher = Batcher(session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=5.0))  # all six arrive first
+    sent = [("a", None), (raw, None), (b"", None), (raw, ["code"]), ("é", None), (b"\xfe" * 9, ["code"])]
+    answers = {}
+
+    def ask(number):
+        text, outputs = sent[number]
+        inputs = prepare(session.signature, {"x": [[text]]}, online=True)
+        deadline = time.monotonic() + 20
+        try:
+            answers[number] = batcher.infer(inputs, deadline=deadline, outputs=outputs).outputs
+        except OutputNotText as error:
+            answers[number] = error
+
+    assert in_threads(len(sent), ask) == []
+    assert isinstance(answers.pop(1), OutputNotText)
+    assert {number: found["code"].item() for number, found in answers.items()} == {
+        0: 2, 2: 4, 3: CODES[raw], 4: -1, 5: -1,
+    }  # fmt: skip
+    assert [answers[number]["text"].item() for number in (0, 2, 4)] == ["a", "", "é"]
 
 
 def test_the_runtimes_own_reading_of_bytes_would_let_wrong_texts_through(tmp_path):
