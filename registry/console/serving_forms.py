@@ -45,7 +45,8 @@ class ServingForm(ReasonForm):
     max_queue_bytes = _whole("Queue (bytes)")
     soft_limit_s = _number("Longest run (seconds)", "A run that takes longer is ended.")
     providers = _choice(
-        "Runs on", [(names, ", then ".join(_WORDS[name] for name in names.split(","))) for names in _PROVIDERS]
+        "Runs on",
+        [(names, ", then ".join(_WORDS[name] for name in names.split(","))) for names in _PROVIDERS],
     )
     device_id = _whole("Device", "Number of the GPU; 0 is the first.")
     intra_op_threads = _whole("Threads of a run", "Empty: as the installation says.", required=False)

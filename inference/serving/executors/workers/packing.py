@@ -42,10 +42,9 @@ def pack(tensors: Mapping[str, Array], facts: Mapping[str, Any] | None = None) -
     lines: list[tuple[str, str, tuple[int, ...], int]] = []
     buffers: list[bytes | memoryview] = []
     for name, tensor in tensors.items():
-        if tensor.dtype.kind in _TEXTS:
-            datatype, buffer = "BYTES", _texts(tensor)
-        else:
-            datatype, buffer = _NAMES[tensor.dtype], _values(tensor)
+        is_text = tensor.dtype.kind in _TEXTS
+        datatype = "BYTES" if is_text else _NAMES[tensor.dtype]
+        buffer = _texts(tensor) if is_text else _values(tensor)
         lines.append((name, datatype, tensor.shape, len(buffer)))
         buffers += (buffer, bytes(-len(buffer) % _ALIGNED))
     header = orjson.dumps((facts or {}, lines))

@@ -229,7 +229,12 @@ def test_bytes_that_are_no_text_reach_the_model_over_grpc(key, codes, is_raw):
 
 @pytest.mark.parametrize(
     ("output", "is_binary", "wanted"),
-    [("code", True, None), ("code", False, None), ("text", True, "output_not_text"), ("text", False, "output_not_text")],
+    [
+        ("code", True, None),
+        ("code", False, None),
+        ("text", True, "output_not_text"),
+        ("text", False, "output_not_text"),
+    ],
 )
 def test_bytes_that_are_no_text_reach_the_model_in_binary(post, codes, output, is_binary, wanted):
     outputs = [{"name": output, "parameters": {"binary_data": is_binary}}]

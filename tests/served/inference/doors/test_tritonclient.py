@@ -88,7 +88,9 @@ def called(production, tmp_path_factory):
     changed = production.manage("shell", "--no-imports", "-c", _ALLOW)
     assert changed.returncode == 0, changed.stderr
     for slug in files:
-        wait_until(lambda slug=slug: _is_ready(production, slug), within_s=20, what=f"{slug}:\n{production.output}")
+        wait_until(
+            lambda slug=slug: _is_ready(production, slug), within_s=20, what=f"{slug}:\n{production.output}"
+        )
     wait_until(lambda: _takes_gaps(production), within_s=20, what=f"NaN:\n{production.output}")
     calls = Path(__file__).with_name("triton_calls.py")
     addresses = [production.url.removeprefix("http://"), f"127.0.0.1:{production.grpc_port}"]

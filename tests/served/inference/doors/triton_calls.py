@@ -163,7 +163,12 @@ def values(prefix, module, client, headers, wrong):
     yield (
         f"{prefix}-raw-bytes-back",
         refused(
-            wrong, client.infer, "codes", one_input(module, texts, "BYTES"), outputs=outputs("text"), headers={**headers}
+            wrong,
+            client.infer,
+            "codes",
+            one_input(module, texts, "BYTES"),
+            outputs=outputs("text"),
+            headers={**headers},
         ),
     )
     plain = np.array([["ÿ€\0"], [""]], object)

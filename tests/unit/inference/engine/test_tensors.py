@@ -168,6 +168,7 @@ def test_non_finite_numbers_pass_only_where_allowed(datatype, value):
             given_x(sent, datatype)
         assert not np.isfinite(given_x(sent, datatype, allow_non_finite=True)[0, 0])
 
+
 @pytest.mark.parametrize("datatype", FLOATS)
 @pytest.mark.parametrize(
     "row", [[None, None], [None, 1], [0.5, None], [1, None]], ids=["only", "integer", "decimal", "last"]
@@ -227,7 +228,9 @@ def test_texts_of_a_request_may_be_any_bytes(texts, dtype):
 
     assert once.dtype == np.dtype(dtype)
     assert once.tolist() == texts
-    again = given_x(once, "BYTES", (None, None), online=True)  # a worker prepares what its web process has prepared
+    again = given_x(
+        once, "BYTES", (None, None), online=True
+    )  # a worker prepares what its web process has prepared
     assert (again.dtype, again.tolist()) == (once.dtype, texts)
     with pytest.raises(WrongDtype, match="not valid UTF-8"):
         given_x(texts, "BYTES", (None, None))
