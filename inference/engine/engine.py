@@ -34,6 +34,7 @@ class Plan:
     batching: BatchConfig = field(default_factory=BatchConfig)
     target_p99_s: float | None = None
     wait_s: float = 0.0
+    allow_non_finite: bool = False  # NaN and infinities as inputs
 
     def batching_on(self, profile: Profile) -> BatchConfig:
         """The batching with a lease that the version's own longest run, as warmed up, cannot lose by itself."""
@@ -73,6 +74,7 @@ class _Published:
 
     lease: Lease[_Version]
     batcher: Batcher
+    allow_non_finite: bool
 
 
 class Engine:
@@ -120,7 +122,7 @@ class Engine:
                 if key not in self._published:
                     self._pool.unpin(key)
                 raise
-            new = _Published(lease, self._batcher(key, lease.item, plan))
+            new = _Published(lease, self._batcher(key, lease.item, plan), plan.allow_non_finite)
             old = self._published.get(key)
             self._published = {**self._published, key: new}
         if old is not None:
@@ -165,17 +167,24 @@ class Engine:
         priority: Priority = Priority.LIVE,
         outputs: Sequence[str] | None = None,
         cancellation: Cancellation | None = None,
+        allow_non_finite: bool = False,
     ) -> Answer:
         """Answer one request until `deadline` (time.monotonic), or raise an EngineError.
 
         A version that is not published is loaded by `plan`, within the deadline; without one, NotLoaded.
+        `allow_non_finite`: the caller has a rule of its own for NaN and infinities, so the plan's is not asked.
         """
 
         while (published := self._published.get(key)) is not None:
             batcher = published.batcher
             try:
                 return batcher.infer(
-                    prepare(batcher.session.signature, inputs),
+                    prepare(
+                        batcher.session.signature,
+                        inputs,
+                        allow_non_finite=allow_non_finite or published.allow_non_finite,
+                        online=True,
+                    ),
                     deadline=deadline,
                     priority=priority,
                     outputs=outputs,
@@ -191,7 +200,12 @@ class Engine:
         with self._pool.acquire(key, plan.order, timeout_s=deadline - time.monotonic()) as version:
             batcher = self._batcher(key, version, plan)
             return batcher.infer(
-                prepare(batcher.session.signature, inputs),
+                prepare(
+                    batcher.session.signature,
+                    inputs,
+                    allow_non_finite=allow_non_finite or plan.allow_non_finite,
+                    online=True,
+                ),
                 deadline=deadline,
                 priority=priority,
                 outputs=outputs,

@@ -13,7 +13,8 @@ EngineError
 ├── DeadlineExceeded        not run, or not run in time
 ├── Cancelled               the caller went away
 ├── RunFailed               the runtime refused this input
-│   └── RunTimedOut         ended at the soft limit
+│   ├── RunTimedOut         ended at the soft limit
+│   └── OutputNotText       an output that the runtime cannot hand out
 ├── SlotLost                the holder of the slot died or its lease ended
 ├── EngineStopped           draining or closed
 ├── VersionBroken           a run passed its hard limit; the process is to be replaced
@@ -126,6 +127,12 @@ class RunTimedOut(RunFailed):
     """The model ran longer than its soft limit and was ended."""
 
     code = "run_timed_out"
+
+
+class OutputNotText(RunFailed):
+    """An output holds text that is not valid UTF-8, which the runtime cannot hand out; ask for other outputs."""
+
+    code = "output_not_text"
 
 
 class SlotLost(EngineError):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
-from inference.engine.errors import RunFailed, RunTimedOut
+from inference.engine.errors import OutputNotText, RunFailed, RunTimedOut
 from inference.engine.signature import Signature
 from inference.engine.watchdog import SoftLimit, Watchdog
 
@@ -97,6 +97,9 @@ class OnnxSession:
                 results = session.run(names, inputs, run_options)
             else:
                 results = self._run_bound(session, names, inputs, run_options)
+        except UnicodeDecodeError as error:
+            # What went in as bytes comes out as str or not at all.
+            raise OutputNotText from error
         except Exception as error:  # the binding raises its own classes, ValueError and RuntimeError alike
             raise RunFailed(f"The model could not be run on this input: {readable(error)}.") from error
         return dict(zip(names, results, strict=True))

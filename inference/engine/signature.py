@@ -8,7 +8,8 @@ import numpy as np
 
 Dim = int | None  # None: any size
 
-# BYTES travels as an object array of str: ONNX strings are UTF-8, and the runtime hands str back.
+# BYTES travels as an object array of str: ONNX strings are UTF-8, and the runtime hands str back. What is no UTF-8 goes in
+# as an array of `S` or `V`, see `prepare`, and does not come out.
 DTYPES: Mapping[str, "np.dtype[Any]"] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),

@@ -22,7 +22,12 @@ from inference.engine.signature import Signature, TensorSpec
 Array = NDArray[Any]
 
 MAX_DEPTH = 64  # numpy's own limit; a deeper list is an attack or a mistake
+_MOST_RAW_BYTES = 64 << 20  # an array makes all texts as long as the longest
 _ABSENT = object()
+_NULL = type(None)
+_ONLINE_ADVICE = (
+    "send finite numbers, and no null in JSON, or switch on the version's serving setting `allow_non_finite`"
+)
 _NESTED = {list, tuple}
 _NUMPY = (np.ndarray, np.generic)
 _PLAIN = {"b": "true/false values", "i": "integers", "u": "integers", "f": "numbers", "O": "texts"}
@@ -32,18 +37,23 @@ _KINDS = {
     float: "a decimal number",
     str: "text",
     bytes: "bytes",
-    type(None): "null",
+    _NULL: "null",
 }
 
 
 def prepare(
-    signature: Signature, raw: Mapping[str, Any], *, allow_non_finite: bool = False
+    signature: Signature,
+    raw: Mapping[str, Any],
+    *,
+    allow_non_finite: bool = False,
+    online: bool = False,
 ) -> dict[str, Array]:
     """Turn nested lists, scalars and arrays into the tensors of `signature`, in the file's order.
 
     Values are never changed in meaning: integers are cast where they fit, decimals are rounded to the model's
     float as JSON numbers must be, anything else raises an InvalidInput. An array that already fits is passed
-    on as it is, without a copy.
+    on as it is, without a copy. `allow_non_finite`: floats may be NaN and infinite, and None is NaN. `online`: these
+    are tensors of a request, whose texts may be any bytes, and who is refused NaN is told of the setting.
     """
     tensors: dict[str, Array] = {}
     for spec in signature.inputs:
@@ -52,7 +62,7 @@ def prepare(
             if not spec.optional:
                 raise _missing(spec)
             continue
-        tensors[spec.name] = _tensor(spec, value, allow_non_finite)
+        tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
     if len(tensors) != len(raw):
         raise _unknown(signature, raw)
     return tensors
@@ -71,24 +81,25 @@ def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
             )
 
 
-def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool) -> Array:
+def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
     dtype = spec.dtype
     if isinstance(value, _NUMPY) and value.dtype == dtype and dtype.kind != "O":
         tensor = np.asarray(value)
     elif isinstance(value, _NUMPY) and value.dtype.kind in "biuf" and dtype.kind != "O":
         tensor = _cast(spec, np.asarray(value))
     else:
-        tensor = _from_python(spec, value)
+        tensor = _from_python(spec, value, allow_non_finite, online)
     _check_shape(spec, tensor)
     if dtype.kind == "f" and not allow_non_finite and not _is_finite(tensor):
         raise _refusal(
-            WrongDtype, spec, "holds NaN or an infinite number", "send finite numbers only",
+            WrongDtype, spec, "holds NaN or an infinite number",
+            _ONLINE_ADVICE if online else "send finite numbers only",
             expected=f"finite {spec.datatype}", got="NaN or infinity",
         )  # fmt: skip
     return tensor
 
 
-def _from_python(spec: TensorSpec, value: Any) -> Array:
+def _from_python(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
     """Build from nested lists and scalars, looking at each leaf's own type.
 
     numpy's own reading would take True for 1, turn numbers beside a text into texts, and blow up one long
@@ -100,7 +111,7 @@ def _from_python(spec: TensorSpec, value: Any) -> Array:
         return np.empty(known, spec.dtype)
     wanted = spec.dtype.kind
     if wanted == "O":
-        flat = _texts(spec, leaves, kinds)
+        flat = _texts(spec, leaves, kinds, online)
     elif wanted == "b":
         if kinds != {bool}:
             raise _wrong_kind(spec, kinds - {bool})
@@ -109,6 +120,10 @@ def _from_python(spec: TensorSpec, value: Any) -> Array:
         flat = _decimals(spec, leaves)
     elif kinds <= {int, float}:
         flat = _cast(spec, _numbers(spec, leaves, kinds))
+    elif wanted == "f" and kinds <= {int, float, _NULL}:
+        if not allow_non_finite:
+            raise _wrong_kind(spec, {_NULL}, _ONLINE_ADVICE if online else "")
+        flat = _with_missing(spec, leaves)
     else:
         raise _wrong_kind(spec, kinds - {int, float})
     return flat.reshape(shape)
@@ -147,7 +162,7 @@ def _flatten(spec: TensorSpec, value: Any) -> tuple[list[int], Sequence[Any], se
 
 def _plain(spec: TensorSpec, item: Any) -> Any:
     """Turn a numpy value into Python's; `tolist` alone would make integers of dates and keep long doubles."""
-    if item.dtype.kind not in "biufOUS":
+    if item.dtype.kind not in "biufOUSV" or item.dtype.names:
         raise _wrong_kind(spec, {item.dtype.type})
     return np.asarray(item, np.float64 if item.dtype.kind == "f" else None).tolist()
 
@@ -158,19 +173,56 @@ def _completed(spec: TensorSpec, shape: list[int]) -> tuple[int, ...]:
     return (*shape, *(dim or 0 for dim in rest))
 
 
-def _texts(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type]) -> Array:
+def _texts(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type], online: bool) -> Array:
     if not kinds <= {str, bytes}:
         raise _wrong_kind(spec, kinds - {str, bytes})
     try:
         texts = [leaf.decode() if isinstance(leaf, bytes) else leaf for leaf in leaves]
         "".join(texts).encode()  # a lone surrogate would fail inside the runtime, for the whole batch
     except UnicodeError:
+        if online and kinds == {bytes}:
+            return _raw_texts(spec, leaves)
         raise _refusal(
             WrongDtype, spec, "holds text that is not valid UTF-8", "send valid Unicode",
             expected="BYTES in UTF-8", got="text that is not UTF-8",
         ) from None  # fmt: skip
     flat = np.empty(len(texts), object)
     flat[:] = texts
+    return flat
+
+
+def _raw_texts(spec: TensorSpec, texts: Sequence[bytes]) -> Array:
+    """Hold texts that are no UTF-8 in one of the two arrays from which the runtime takes bytes as they are.
+
+    Of a `V` array it takes every byte, so all texts have one length there; of an `S` array it reads each text up
+    to a zero byte, past the text's own room if need be, so there is room for one. From objects it would take
+    their `str()`, which for bytes is "b'…'".
+    """
+    sizes = set(map(len, texts))
+    if len(sizes) == 1:
+        return np.frombuffer(b"".join(texts), f"V{sizes.pop()}")
+    room = max(sizes) + 1
+    if room * len(texts) > _MOST_RAW_BYTES:
+        raise _refusal(
+            WrongDtype, spec, "holds bytes that are not UTF-8, in texts of very unlike length",
+            "send them in several requests", expected="BYTES in UTF-8, or of one length", got="bytes",
+        )  # fmt: skip
+    if any(b"\0" in text for text in texts):
+        raise _refusal(
+            WrongDtype, spec, "holds bytes that are not UTF-8 and zero bytes, in texts of unlike length",
+            "send texts of one length, or each in a request of its own",
+            expected="BYTES in UTF-8, or of one length, or without zero bytes", got="bytes",
+        )  # fmt: skip
+    return np.array(texts, f"S{room}")
+
+
+def _with_missing(spec: TensorSpec, leaves: Sequence[Any]) -> Array:
+    """Read numbers among which None stands for NaN; the others are read as if it were not there."""
+    is_there = np.array([leaf is not None for leaf in leaves], np.bool_)
+    flat = np.full(len(leaves), np.nan, spec.dtype)
+    given = [leaf for leaf in leaves if leaf is not None]
+    if given:
+        flat[is_there] = _cast(spec, _numbers(spec, given, set(map(type, given))))
     return flat
 
 
@@ -269,9 +321,10 @@ def _unknown(signature: Signature, raw: Mapping[str, Any]) -> InvalidInput:
     return UnknownTensor(message, field=name, expected=inputs, got=_quoted(name))
 
 
-def _wrong_kind(spec: TensorSpec, kinds: set[type]) -> InvalidInput:
+def _wrong_kind(spec: TensorSpec, kinds: set[type], advice: str = "") -> InvalidInput:
     got = ", ".join(sorted(_KINDS.get(kind, f"a {kind.__name__}") for kind in kinds))
-    fact, advice = f"holds {got}, the model takes {spec.datatype}", f"send {_PLAIN[spec.dtype.kind]} only"
+    fact = f"holds {got}, the model takes {spec.datatype}"
+    advice = advice or f"send {_PLAIN[spec.dtype.kind]} only"
     return _refusal(WrongDtype, spec, fact, advice, expected=spec.datatype, got=got)
 
 

@@ -81,4 +81,5 @@ def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: Serving
         batching=batching,
         target_p99_s=target_s,
         wait_s=values.max_wait_ms / 1000,
+        allow_non_finite=values.allow_non_finite,
     )

@@ -153,8 +153,9 @@ class Runtime:
         priority: Priority = Priority.LIVE,
         outputs: Sequence[str] | None = None,
         cancellation: Cancellation | None = None,
+        allow_non_finite: bool = False,
     ) -> Answer:
-        """Answer until `deadline`, a time of the monotonic clock."""
+        """Answer until `deadline`, a time of the monotonic clock; see Executor."""
         return self._executor.infer(
             target,
             inputs,
@@ -162,6 +163,7 @@ class Runtime:
             priority=priority,
             outputs=outputs,
             cancellation=cancellation,
+            allow_non_finite=allow_non_finite,
         )
 
     def check_answers(self, target: Target | None) -> None:
@@ -190,6 +192,10 @@ class Runtime:
     def merged_rows(self, target: Target) -> int:
         """How many rows of several requests share a run of this version; 1: each request runs by itself."""
         return self._executor.merged_rows(target)
+
+    def allows_non_finite(self, target: Target) -> bool:
+        """Whether this version's inputs may hold NaN and infinities, by its serving settings."""
+        return self._executor.allows_non_finite(target)
 
     def target(self, version_id: int) -> Target | None:
         """A version by its id in the database, as the routes know it."""

@@ -68,14 +68,20 @@ def predict(call: Call) -> Prediction:
 def check(call: Call) -> Checked:
     """Do all that `predict` does, up to running the version; loads it if it is not in memory."""
     target, arm, _ = _choose(call)
-    signature = runtime.started().signature(target, timeout_s=call.within_s)
+    here = runtime.started()
+    signature = here.signature(target, timeout_s=call.within_s)
     check_outputs(signature, call.outputs)
     return Checked(
         model=call.route.slug,
         version=target.number,
         arm=arm,
         split=call.route.split,
-        tensors=prepare(signature, _inputs(call, target)),
+        tensors=prepare(
+            signature,
+            _inputs(call, target),
+            allow_non_finite=here.allows_non_finite(target),
+            online=True,
+        ),
         signature=signature,
     )
 

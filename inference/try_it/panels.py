@@ -14,6 +14,7 @@ from inference.doors.rest.signature import examples_for
 from inference.engine.signature import Signature
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
+from registry.catalogue.selectors import current_serving
 from registry.catalogue.transitions import Status
 from registry.theme import actor
 from registry.traffic.models import Hold
@@ -59,6 +60,7 @@ def _draw(
         "version": version,
         "stopped": open_holds(model).get(Hold.Kind.STOPPED),
         "examples": _examples(version),
+        "takes_null": version is not None and current_serving(version.pk).allow_non_finite,
         "may_send": actor(request).may(Right.PREDICT, model_id=model.pk),
         "public_url": f"{settings.PUBLIC_URL}/api/v1/{public_path}",
         **more,

@@ -152,6 +152,10 @@ class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
 class ServingValuesSerializer(serializers.Serializer[Any]):
     target_p99_ms = serializers.FloatField(allow_null=True)
     max_batch_rows = serializers.IntegerField()
+    batch_memory_bytes = serializers.IntegerField(
+        allow_null=True,
+        help_text="What runs of the largest batch may take; null: an eighth of what an engine may hold.",
+    )
     merging = serializers.ChoiceField(
         choices=MERGING,
         help_text="Whether requests share a run: `proven` as the batch proof says, or a person's word for it.",
@@ -165,6 +169,9 @@ class ServingValuesSerializer(serializers.Serializer[Any]):
     intra_op_threads = serializers.IntegerField(allow_null=True)
     graph_level = serializers.ChoiceField(choices=GRAPH_LEVELS)
     arena_limit_bytes = serializers.IntegerField(allow_null=True)
+    allow_non_finite = serializers.BooleanField(
+        help_text="Whether inputs of decimal numbers may hold NaN and infinities; in JSON, `null` is then NaN.",
+    )
 
 
 class SomeServingValues(ServingValuesSerializer):

@@ -28,6 +28,7 @@ class ServingValues:
     intra_op_threads: int | None = None
     graph_level: str = "all"
     arena_limit_bytes: int | None = None
+    allow_non_finite: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "providers": list(self.providers)}
@@ -92,6 +93,10 @@ def _providers(value: Any) -> str | None:
     )
 
 
+def _yes_or_no(value: Any) -> str | None:
+    return None if type(value) is bool else "true or false"
+
+
 def _one_of(names: Sequence[str]) -> Rule:
     return lambda value: None if value in names else f"one of {', '.join(names)}"
 
@@ -110,4 +115,5 @@ _RULES: Mapping[str, Rule] = {
     "intra_op_threads": _whole(1, 256, optional=True),
     "graph_level": _one_of(GRAPH_LEVELS),
     "arena_limit_bytes": _whole(2**20, 2**40, optional=True),
+    "allow_non_finite": _yes_or_no,
 }

@@ -9,8 +9,9 @@ from django.template.loader import render_to_string
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
-from registry.catalogue.models import MAX_REASON, Model, Version
+from registry.catalogue.models import MAX_REASON, Model, ServingSettings, Version
 from registry.catalogue.pages import CardPage
+from registry.catalogue.serving_settings import ServingValues
 from registry.console.checks import CheckPages, draw_checklist
 from registry.console.comparing import ComparePages
 from registry.console.downloads import DownloadPages, draw_file
@@ -138,6 +139,11 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model
         }
 
 
+def _settings(serving: ServingSettings) -> list[tuple[str, str]]:
+    """As they hold: a revision that an older release wrote lacks names that have their defaults now."""
+    return settings_in_words(ServingValues.from_json(serving.values).to_json())
+
+
 @admin.register(Version)
 class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, ModelAdmin[Version]):
     empty_text = "Upload an ONNX file; when its checks have passed, it can answer."
@@ -168,7 +174,7 @@ class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, 
             "row": version,
             "buttons": self.buttons(request, version),
             "serving": serving,
-            "settings": settings_in_words(serving.values) if serving is not None else [],
+            "settings": _settings(serving) if serving is not None else [],
             "panels": panels_for(Place.VERSION, request, version),
         }
 

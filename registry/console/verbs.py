@@ -25,6 +25,7 @@ from registry.console.forms import (
     UnfreezeForm,
     newcomer,
 )
+from registry.console.serving_forms import ServingForm
 from registry.record.actors import Actor
 from registry.traffic import services as traffic
 from registry.traffic.models import Hold, Split, SplitRequest
@@ -115,6 +116,17 @@ def _unarchive(version: Version, form: ReasonForm, by: Actor) -> str:
     return f"{version} is back."
 
 
+def _change_serving(version: Version, form: ServingForm, by: Actor) -> str:
+    changed = catalogue.change_serving(
+        version=version,
+        changes=form.changes,
+        reason=form.cleaned_data["reason"],
+        expected_revision=form.cleaned_data["seen"],
+        by=by,
+    )
+    return f"{version} is served by revision {changed.revision} of its settings."
+
+
 def _is_held(kind: Hold.Kind) -> Callable[[Model], bool]:
     return lambda model: kind in open_holds(model)
 
@@ -151,6 +163,7 @@ MODEL_VERBS = (
 )  # fmt: skip
 VERSION_VERBS = (
     Verb("a-b", "A/B with live", Right.LOWER, AgainstLiveForm, _set_split, _can_challenge),
+    Verb("serving", "Change serving", Right.WRITE, ServingForm, _change_serving, lambda _: True),
     Verb("archive", "Archive", Right.WRITE, ArchiveForm, _archive, _may_become(Status.ARCHIVED)),
     Verb("unarchive", "Bring back", Right.WRITE, UnarchiveForm, _unarchive,
          lambda version: version.status == Status.ARCHIVED),

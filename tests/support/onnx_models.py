@@ -57,6 +57,41 @@ def seventh(path: Path) -> Path:
     )
 
 
+def missing_as_zero(path: Path, columns: int = 4) -> Path:
+    """y = x, with 0 where x is NaN, as models that take missing values fill them in."""
+    return save(
+        path,
+        [
+            helper.make_node("IsNaN", ["x"], ["is_missing"]),
+            helper.make_node("Where", ["is_missing", "zero", "x"], ["y"]),
+        ],
+        [value("x", ("rows", columns))],
+        [value("y", ("rows", columns))],
+        [numpy_helper.from_array(np.float32(0), "zero")],
+    )
+
+
+def text_codes(path: Path, codes: dict[bytes, int]) -> Path:
+    """The number of each text, -1 for one that has none, and how the text looks."""
+    encoder = helper.make_node(
+        "LabelEncoder", ["x"], ["code"], domain="ai.onnx.ml",
+        keys_strings=list(codes), values_int64s=list(codes.values()), default_int64=-1,
+    )  # fmt: skip
+    shape = ("rows", 1)
+    model = helper.make_model(
+        helper.make_graph(
+            [encoder, helper.make_node("Identity", ["x"], ["text"])],
+            "graph",
+            [value("x", shape, TensorProto.STRING)],
+            [value("code", shape, TensorProto.INT64), value("text", shape, TensorProto.STRING)],
+        ),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)],
+        ir_version=8,
+    )
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 def sum_and_difference(path: Path) -> Path:
     return save(
         path,

@@ -93,9 +93,10 @@ def read_values(name: str, datatype: str, shape: tuple[int, ...], data: Any, lim
         raise _refusal(name, f"has {math.prod(shape):,} texts", f"send at most {limits.texts:,} at once")
     if not isinstance(data, list | np.ndarray):
         raise _refusal(name, "has no data", "send `data` as a list")
-    # The engine's own reading: strict about each value's type, and it names the field.
+    # The engine's own reading: strict about each value's type, and it names the field. Whether NaN and null pass is the
+    # version's to say, when it is known which one answers.
     spec = TensorSpec(name, datatype, (), any_rank=True)
-    tensor = prepare(Signature((spec,), ()), {name: data})[name]
+    tensor = prepare(Signature((spec,), ()), {name: data}, allow_non_finite=True, online=True)[name]
     if tensor.shape == shape:
         return tensor
     if tensor.size != math.prod(shape) or (tensor.ndim != 1 and tensor.size):

@@ -60,8 +60,12 @@ class Executor(Protocol):
         priority: Priority = Priority.LIVE,
         outputs: Sequence[str] | None = None,
         cancellation: Cancellation | None = None,
+        allow_non_finite: bool = False,
     ) -> Answer:
-        """Answer until `deadline`, a time of the monotonic clock; a version that is not held is loaded on demand."""
+        """Answer until `deadline`, a time of the monotonic clock; a version that is not held is loaded on demand.
+
+        `allow_non_finite`: the caller has a rule of its own for NaN and infinities, so the setting is not asked.
+        """
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
         """What a version takes and gives; it may be loaded for that, within the time."""
@@ -79,6 +83,9 @@ class Executor(Protocol):
 
     def merged_rows(self, target: Target) -> int:
         """How many rows of several requests share a run of this version; 1: each request runs by itself."""
+
+    def allows_non_finite(self, target: Target) -> bool:
+        """Whether this version's inputs may hold NaN and infinities, by its serving settings."""
 
     def audit_merging(self, *, timeout_s: float) -> Iterable[tuple[int, str]]:
         """Run some merged requests again by themselves; give the versions that must not merge any more, and why."""

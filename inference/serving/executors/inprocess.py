@@ -133,11 +133,18 @@ class InProcess:
         priority: Priority = Priority.LIVE,
         outputs: Sequence[str] | None = None,
         cancellation: Cancellation | None = None,
+        allow_non_finite: bool = False,
     ) -> Answer:
         key = target.version_id
         try:
             return self._engine.infer(
-                key, inputs, deadline=deadline, priority=priority, outputs=outputs, cancellation=cancellation
+                key,
+                inputs,
+                deadline=deadline,
+                priority=priority,
+                outputs=outputs,
+                cancellation=cancellation,
+                allow_non_finite=allow_non_finite,
             )
         except NotLoaded:
             pass
@@ -149,6 +156,7 @@ class InProcess:
             outputs=outputs,
             cancellation=cancellation,
             plan=self._plan_on_demand(target, deadline - time.monotonic()),
+            allow_non_finite=allow_non_finite,
         )
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
@@ -176,6 +184,9 @@ class InProcess:
 
     def merged_rows(self, target: Target) -> int:
         return self._plan(target).merged_rows
+
+    def allows_non_finite(self, target: Target) -> bool:
+        return self._plan(target).allow_non_finite
 
     def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
         return ((cast("int", key), found) for key, found in self._engine.audit_merging(timeout_s=timeout_s))

@@ -94,6 +94,22 @@ class TestAsking:
         assert (body["version"], body["arm"]) == (1, "")
         assert request_id.read(told["request_id"]).key_hash == request_id.hash_of("anna")
 
+    def test_null_is_a_missing_value_where_the_settings_say_so(self, client, live):
+        gap = {"features": [0.2, None, 0.3]}
+        before = _panel(client, live)
+        refused = _ask(client, live, gap)
+        catalogue.change_serving(
+            version=live, changes={"allow_non_finite": True}, reason="gaps", by=an_actor()
+        )
+        runtime.started().refresh()
+
+        assert "is a missing value" not in before
+        assert "null among decimal numbers is a missing value" in _panel(client, live)
+        assert "allow_non_finite" in refused.json()["detail"]
+        # The model makes NaN of NaN: it got there.
+        assert _ask(client, live, gap).json()["code"] == "invalid_output"
+        assert _ask(client, live, gap, query="?dry_run=1").json()["valid"] is True
+
     def test_a_check_runs_nothing(self, client, live):
         told = [_ask(client, row, query="?dry_run=1").json() for row in (live.model, live)]
 

@@ -61,6 +61,7 @@ class Answering:
                 deadline=deadline,
                 priority=ask.priority,
                 outputs=ask.outputs,
+                allow_non_finite=True,  # who asks has looked, by settings that may be newer than ours
             )
         except (EngineError, RoundhouseError) as error:
             return refusal_bytes(ask, self._name, error)

@@ -98,13 +98,19 @@ class ThroughWorkers:
         priority: Priority = Priority.LIVE,
         outputs: Sequence[str] | None = None,
         cancellation: Cancellation | None = None,
+        allow_non_finite: bool = False,
     ) -> Answer:
         if not self._is_open:
             raise EngineStopped
         version = self._version(target)
         batcher = version.batchers.get(priority) or self._batcher(version, priority)
         return batcher.infer(
-            prepare(version.signature, inputs),
+            prepare(
+                version.signature,
+                inputs,
+                allow_non_finite=allow_non_finite or version.values.allow_non_finite,
+                online=True,
+            ),
             deadline=deadline,
             priority=priority,
             outputs=outputs,
@@ -128,6 +134,9 @@ class ThroughWorkers:
 
     def merged_rows(self, target: Target) -> int:
         return self._pools.merged_rows(target)
+
+    def allows_non_finite(self, target: Target) -> bool:
+        return self._version(target).values.allow_non_finite
 
     def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
         for version_id, version in self._versions.items():

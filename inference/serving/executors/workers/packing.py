@@ -1,11 +1,13 @@
 """Named tensors and a few facts as bytes: a small JSON header, then each tensor's values as they lie in memory.
 
 Reading copies nothing: arrays look into the given bytes and cannot be written to. A text tensor is its lengths
-and its UTF-8. Whatever the bytes are, reading ends with tensors or with BadPacket.
+and its UTF-8; texts that are none are read as bytes, all of their tensor. Whatever the bytes are, reading ends with
+tensors or with BadPacket.
 """
 
 import struct
 from collections.abc import Mapping
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,6 +26,7 @@ _LONGEST_HEADER = 1 << 20
 _MOST_TENSORS = 4096
 _MOST_AXES = 32  # numpy's own limit in its second half is higher; no model needs more
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_TEXTS = "OSV"  # kinds of arrays that hold texts: `S` and `V` those that are not UTF-8
 
 
 class BadPacket(ValueError):
@@ -39,8 +42,10 @@ def pack(tensors: Mapping[str, Array], facts: Mapping[str, Any] | None = None) -
     lines: list[tuple[str, str, tuple[int, ...], int]] = []
     buffers: list[bytes | memoryview] = []
     for name, tensor in tensors.items():
-        buffer = _texts(tensor) if tensor.dtype.kind == "O" else _values(tensor)
-        lines.append((name, _NAMES[tensor.dtype], tensor.shape, len(buffer)))
+        is_text = tensor.dtype.kind in _TEXTS
+        datatype = "BYTES" if is_text else _NAMES[tensor.dtype]
+        buffer = _texts(tensor) if is_text else _values(tensor)
+        lines.append((name, datatype, tensor.shape, len(buffer)))
         buffers += (buffer, bytes(-len(buffer) % _ALIGNED))
     header = orjson.dumps((facts or {}, lines))
     header += b" " * (-(len(header) + _START.size) % _ALIGNED)
@@ -79,7 +84,9 @@ def _values(tensor: Array) -> bytes | memoryview:
 
 
 def _texts(tensor: Array) -> bytes:
-    texts = [text.encode() for text in tensor.ravel().tolist()]
+    texts = tensor.ravel().tolist()
+    if tensor.dtype.kind == "O":
+        texts = [text.encode() for text in texts]
     return b"".join((np.array([len(text) for text in texts], "<u4").tobytes(), *texts))
 
 
@@ -96,11 +103,13 @@ def _read_texts(buffer: memoryview, shape: list[int]) -> Array:
     _insist(4 * count <= len(buffer), "cut short")
     lengths = np.frombuffer(buffer[: 4 * count], "<u4").tolist()
     _insist(sum(lengths) == len(buffer) - 4 * count, "size and shape differ")
+    ends = np.cumsum([4 * count, *lengths]).tolist()
+    pieces = [buffer[at:end] for at, end in pairwise(ends)]
     texts = np.empty(count, object)
-    at = 4 * count
-    for index, length in enumerate(lengths):
-        texts[index] = str(buffer[at : at + length], "utf-8")
-        at += length
+    try:
+        texts[:] = [str(piece, "utf-8") for piece in pieces]
+    except UnicodeDecodeError:
+        texts[:] = list(map(bytes, pieces))
     return texts.reshape(shape)
 
 

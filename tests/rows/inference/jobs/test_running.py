@@ -107,6 +107,18 @@ def test_bad_rows_are_left_out_where_the_contract_allows(engine, proven_rows):
     assert [error["row"] for error in errors(job)] == [2, 4]
 
 
+def test_missing_values_reach_the_model_where_the_contract_says_so_whatever_the_setting(engine):
+    version = engine.a_live_version()
+    rows = [*rows_of(1.0), {"x": [None, 0.0, 0.0, 0.0]}]
+    asked = {"on_row_error": "skip", "missing": "nan"}
+
+    job = work_off(order(version, rows=rows, contract=asked))
+
+    assert (job.rows_done, job.rows_bad) == (1, 1)
+    # The fake answers twice its input, so it is the answer that JSON cannot say.
+    assert "The model answered NaN" in errors(job)[0]["reason"]
+
+
 def test_too_many_bad_rows_end_the_job_over_all_its_chunks(engine, monkeypatch):
     monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 2)
     skip = {"on_row_error": "skip", "error_limit": 1}

@@ -38,6 +38,9 @@ def test_values_of_another_release_are_read_as_far_as_they_are_known():
         {"soft_limit_s": 0},
         {"device_id": -1},
         {"intra_op_threads": 0},
+        {"allow_non_finite": 1},
+        {"allow_non_finite": None},
+        {"allow_non_finite": "yes"},
         {"colour": "red"},
     ],
     ids=str,
@@ -55,6 +58,7 @@ def test_what_cannot_be_is_refused_by_name(changes):
         {"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"], "device_id": 1},
         {"intra_op_threads": 4, "graph_level": "basic", "soft_limit_s": 0.5},
         {"arena_limit_bytes": 2**30, "max_queue_bytes": 2**20},
+        {"allow_non_finite": True},
     ],
     ids=str,
 )

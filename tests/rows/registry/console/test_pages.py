@@ -205,6 +205,25 @@ def test_a_version_is_archived_and_brought_back_from_its_page(client, operator):
     assert Version.objects.get(pk=version.pk).status == "ready"
 
 
+def test_serving_settings_are_changed_from_the_versions_page(client, operator):
+    version = a_version()
+    page = client.get(verb_page(version, "serving"))
+    shown = page.context["form"].initial
+    as_they_are = {name: value for name, value in shown.items() if value is not None and value is not False}
+
+    assert "In JSON, null is then NaN" in page.text
+    wrong = client.post(verb_page(version, "serving"), {**as_they_are, "device_id": "-1", "reason": "x"})
+    assert "`device_id` must be a whole number" in unescape(wrong.text)
+    change = {**as_they_are, "allow_non_finite": "on", "max_batch_rows": "8", "reason": "trees"}
+    client.post(verb_page(version, "serving"), change)
+
+    record = AuditRecord.objects.filter(action="change_serving").get()
+    assert record.after == {"revision": 2, "allow_non_finite": True, "max_batch_rows": 8}
+    assert "allow non finite</dt><dd>yes" in client.get(change_page(version)).text
+    again = client.post(verb_page(version, "serving"), change)
+    assert "were changed since you read them" in again.text
+
+
 @pytest.mark.both
 def test_a_list_page_asks_at_most_fifteen_queries_and_no_full_count(client, viewer):
     for _ in range(12):

@@ -111,6 +111,7 @@ def http():
             "log": client.get_log_settings,
         }.items():
             yield f"http-{name}", refused("501", call, headers={**BEARER})
+        yield from values("http", module, client, BEARER, "400")
         yield "http-no-key", refused("401", client.infer, "echo", inputs(module))
         yield "http-unknown-model", refused("404", client.infer, "nobody", inputs(module), headers={**BEARER})
         yield (
@@ -135,6 +136,45 @@ async def http_aio():
         metadata = await client.get_model_metadata("echo", headers={**BEARER})
         found["http-aio-metadata"] = "" if metadata["name"] == "echo" else str(metadata)
     return found
+
+
+def one_input(module, array, datatype):
+    return [module.InferInput("x", array.shape, datatype).set_data_from_numpy(array)]
+
+
+def values(prefix, module, client, headers, wrong):
+    """NaN to a version that takes it, and bytes that are no text; `wrong` is how this door refuses a request."""
+
+    def outputs(*names):
+        return [module.InferRequestedOutput(name) for name in names]
+
+    gaps = np.array([[1, np.nan, 2, -0.0]], np.float32)
+    filled = client.infer("gappy", one_input(module, gaps, "FP32"), headers={**headers}).as_numpy("y")
+    yield f"{prefix}-nan", "" if filled.tolist() == [[1, 0, 2, 0]] else str(filled)
+    row = module.InferInput("features", [1, 3], "FP32").set_data_from_numpy(gaps[:, :3])
+    yield f"{prefix}-nan-refused", refused(wrong, client.infer, "ripeness", [row], headers={**headers})
+
+    texts = np.array([[b"\xff\xfe"], [b"a\xff"], [b""], [b"other"]], object)
+    codes = client.infer(
+        "codes", one_input(module, texts, "BYTES"), outputs=outputs("code"), headers={**headers}
+    )
+    found = codes.as_numpy("code").ravel().tolist()
+    yield f"{prefix}-raw-bytes", "" if found == [1, 2, 3, -1] else str(found)
+    yield (
+        f"{prefix}-raw-bytes-back",
+        refused(
+            wrong,
+            client.infer,
+            "codes",
+            one_input(module, texts, "BYTES"),
+            outputs=outputs("text"),
+            headers={**headers},
+        ),
+    )
+    plain = np.array([["ÿ€\0"], [""]], object)
+    answer = client.infer("codes", one_input(module, plain, "BYTES"), headers={**headers}).as_numpy("text")
+    same = [text.decode() for text in answer.ravel()] == plain.ravel().tolist()
+    yield f"{prefix}-text-back", "" if same else str(answer)
 
 
 def described(prefix, client, headers, plain):
@@ -203,6 +243,7 @@ def grpc():
             outputs=[module.InferRequestedOutput("probabilities", class_count=2)],
         ).as_numpy("probabilities")
         yield "grpc-classification", "" if classes.shape == (1, 2) and b":" in classes[0, 0] else str(classes)
+        yield from values("grpc", module, client, LOWER, "StatusCode.INVALID_ARGUMENT")
         yield "grpc-no-key", refused("StatusCode.UNAUTHENTICATED", client.infer, "echo", inputs(module))
         yield (
             "grpc-unknown-model",

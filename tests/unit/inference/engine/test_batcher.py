@@ -286,6 +286,16 @@ def test_only_the_request_whose_output_is_not_finite_is_flagged(stage):
     assert s.batcher.stats().non_finite == 1
 
 
+def test_nan_shares_a_run_like_any_other_number(stage):
+    s = held(stage())
+    gap, neighbour = s.call(float("nan")), s.call(1.0)
+    s.finish()
+
+    assert s.session.runs == [1, 2]
+    assert s.value(neighbour) == [[2.0] * 4]
+    assert [s.endings[name].non_finite for name in (gap, neighbour)] == [True, False]
+
+
 def test_inputs_of_unequal_rows_run_as_they_were_sent_and_alone(stage):
     s = stage()
     s.released.set()

@@ -11,7 +11,7 @@ import pytest
 from inference.engine.backends import SessionOptions
 from inference.engine.batcher import BatchConfig
 from inference.engine.engine import Engine, Plan
-from inference.engine.errors import EngineStopped, NotLoaded, WarmUpFailed, WrongDimension
+from inference.engine.errors import EngineStopped, NotLoaded, WarmUpFailed, WrongDimension, WrongDtype
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 from inference.engine.leases import LoadOrder
 from inference.engine.probed import ProbeFact
@@ -121,6 +121,36 @@ def test_new_serving_settings_need_no_reload_and_lose_no_count(engine):
     assert len(engine._pool._backend.loads) == 1
     assert engine.stats()["m"].ended == {"ok": 2}
     assert engine.stats()["m"].footprint_bytes == 1 << 20
+
+
+NAN = float("nan")
+
+
+def test_nan_is_taken_as_the_newest_settings_say(engine):
+    strict = plan("3")
+    engine.load("m", strict, timeout_s=PATIENCE_S)
+    with pytest.raises(WrongDtype, match="allow_non_finite"):
+        ask(engine, value=NAN)
+
+    engine.load("m", replace(strict, allow_non_finite=True), timeout_s=PATIENCE_S)
+    assert np.isnan(ask(engine, value=NAN))
+
+    engine.load("m", strict, timeout_s=PATIENCE_S)
+    with pytest.raises(WrongDtype):
+        ask(engine, value=NAN)
+    assert len(engine._pool._backend.loads) == 1
+
+
+def test_nan_is_taken_by_a_version_that_is_loaded_on_demand(engine):
+    strict = plan("3")
+
+    assert np.isnan(ask(engine, value=NAN, plan=replace(strict, allow_non_finite=True)))
+    with pytest.raises(WrongDtype):
+        ask(engine, value=NAN, plan=strict)
+
+
+def test_a_caller_with_a_rule_of_its_own_is_not_asked_for_the_settings(loaded):
+    assert np.isnan(ask(loaded, value=NAN, allow_non_finite=True))
 
 
 def test_a_slow_version_gets_a_lease_that_its_own_runs_cannot_lose():

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,12 +12,22 @@ from onnx import TensorProto, helper
 
 from inference.engine import onnx_session
 from inference.engine.backends import SessionOptions
-from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing, RunFailed, RunTimedOut
+from inference.engine.batcher import BatchConfig, Batcher
+from inference.engine.errors import (
+    CannotCarry,
+    LoadFailed,
+    LocaleMissing,
+    OutputNotText,
+    RunFailed,
+    RunTimedOut,
+)
+from inference.engine.latency import FixedPace
 from inference.engine.onnx_backend import CPU, CUDA, OnnxBackend
 from inference.engine.onnx_file import known_texts
 from inference.engine.signature import DTYPES, TensorSpec
 from inference.engine.tensors import prepare
 from tests.support import onnx_models
+from tests.support.together import in_threads
 
 SAMPLES = {"BOOL": [[True, False, True, True]], "BYTES": [["a", "é", "", "nul\0"]]}
 ROW = {"x": np.ones((1, 4), np.float32)}
@@ -37,6 +48,72 @@ def test_every_datatype_goes_in_and_comes_out(tmp_path, datatype):
     assert answer["y"].dtype == DTYPES[datatype]
     assert answer["y"].tolist() == sample
     assert session.run({"x": np.empty((0, 4), DTYPES[datatype])})["y"].shape == (0, 4)
+
+
+CODES = {b"\xff\xfe": 1, b"a": 2, b"\xff\0x": 3, b"": 4, b"a\xff": 5}
+RAW_TEXTS = {
+    "of one length": [b"\xff\xfe", b"ab"],
+    "alone, with a zero byte": [b"\xff\0x"],
+    "of unlike length": [b"a", b"\xff\xfe", b"", b"a\xff"],
+}
+
+
+@pytest.mark.parametrize("texts", RAW_TEXTS.values(), ids=RAW_TEXTS)
+def test_texts_that_are_not_utf8_reach_the_model_byte_by_byte(tmp_path, texts):
+    session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
+    inputs = prepare(session.signature, {"x": [[text] for text in texts]}, online=True)
+
+    answer = session.run(inputs, ["code"])
+
+    assert answer["code"].ravel().tolist() == [CODES.get(text, -1) for text in texts]
+
+
+@pytest.mark.parametrize("texts", RAW_TEXTS.values(), ids=RAW_TEXTS)
+def test_an_output_that_is_not_utf8_is_an_error_of_its_own(tmp_path, texts):
+    session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
+    inputs = prepare(session.signature, {"x": [[text] for text in texts]}, online=True)
+
+    with pytest.raises(OutputNotText):
+        session.run(inputs)
+
+    assert session.run(prepare(session.signature, {"x": [["a"]]}))["text"].tolist() == [["a"]]
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"\xff\0x", b"a\xff"])
+def test_bytes_that_cannot_come_out_fail_nobody_else(tmp_path, raw):
+    session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
+    batcher = Batcher(
+        session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=5.0)
+    )  # all six arrive first
+    sent = [("a", None), (raw, None), (b"", None), (raw, ["code"]), ("é", None), (b"\xfe" * 9, ["code"])]
+    answers = {}
+
+    def ask(number):
+        text, outputs = sent[number]
+        inputs = prepare(session.signature, {"x": [[text]]}, online=True)
+        deadline = time.monotonic() + 20
+        try:
+            answers[number] = batcher.infer(inputs, deadline=deadline, outputs=outputs).outputs
+        except OutputNotText as error:
+            answers[number] = error
+
+    assert in_threads(len(sent), ask) == []
+    assert isinstance(answers.pop(1), OutputNotText)
+    assert {number: found["code"].item() for number, found in answers.items()} == {
+        0: 2, 2: 4, 3: CODES[raw], 4: -1, 5: -1,
+    }  # fmt: skip
+    assert [answers[number]["text"].item() for number in (0, 2, 4)] == ["a", "", "é"]
+
+
+def test_the_runtimes_own_reading_of_bytes_would_let_wrong_texts_through(tmp_path):
+    """The negative control of the two arrays that carry bytes: objects become their `str()`, an `S` array runs on."""
+    session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
+
+    objects = session.run({"x": np.array([[b"a"]], object)})
+    without_room = session.run({"x": np.frombuffer(b"abcd\0\0\0\0", "S2", count=2).reshape(2, 1)})
+
+    assert objects["text"].tolist() == [["b'a'"]]
+    assert without_room["text"].tolist() == [["abcd"], ["cd"]]
 
 
 def test_bound_runs_give_the_same_answers(tmp_path):

@@ -169,6 +169,92 @@ def test_non_finite_numbers_pass_only_where_allowed(datatype, value):
         assert not np.isfinite(given_x(sent, datatype, allow_non_finite=True)[0, 0])
 
 
+@pytest.mark.parametrize("datatype", FLOATS)
+@pytest.mark.parametrize(
+    "row", [[None, None], [None, 1], [0.5, None], [1, None]], ids=["only", "integer", "decimal", "last"]
+)
+def test_null_is_nan_where_nan_is_allowed(datatype, row):
+    wanted = np.array([[np.nan if value is None else value for value in row]], DTYPES[datatype])
+
+    got = given_x([row], datatype, allow_non_finite=True)
+
+    assert got.dtype == wanted.dtype
+    np.testing.assert_array_equal(got, wanted)
+    with pytest.raises(WrongDtype, match="holds null, the model takes"):
+        given_x([row], datatype)
+
+
+NULL_WHERE_IT_IS_NO_NUMBER = {
+    **{datatype: (datatype, [[None, 1]]) for datatype in INTEGERS},
+    "bool": ("BOOL", [[None, True]]),
+    "text": ("BYTES", [[None, "a"]]),
+    "beside a text": ("FP32", [[None, "a"]]),
+    "beside true": ("FP32", [[None, True]]),
+    "beside what fp16 cannot hold": ("FP16", [[None, 70000.0]]),
+    "beside an integer that fp32 rounds": ("FP32", [[None, 2**24 + 1]]),
+    "NaN array for integers": ("INT64", np.array([[np.nan, 1.0]])),
+}
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value"), NULL_WHERE_IT_IS_NO_NUMBER.values(), ids=NULL_WHERE_IT_IS_NO_NUMBER
+)
+def test_what_allows_nan_allows_nothing_else(datatype, value):
+    with pytest.raises(WrongDtype):
+        given_x(value, datatype, allow_non_finite=True, online=True)
+
+
+@pytest.mark.parametrize("row", [[None, 1.0], [float("inf"), 1.0]], ids=["null", "infinity"])
+def test_a_caller_who_is_refused_nan_is_told_of_the_setting_and_a_job_is_not(row):
+    with pytest.raises(WrongDtype, match="serving setting `allow_non_finite`"):
+        given_x([row], online=True)
+    with pytest.raises(WrongDtype) as caught:
+        given_x([row])
+
+    assert "allow_non_finite" not in str(caught.value)
+
+
+RAW = {
+    "of one length": ([[b"\xff\xfe", b"\0\0"]], "V2"),
+    "alone": ([[b"\xff\0"]], "V2"),
+    "of unlike length": ([[b"\xff", b"abc"]], "S4"),
+    "and an empty one": ([[b"\xff", b""]], "S2"),
+}
+
+
+@pytest.mark.parametrize(("texts", "dtype"), RAW.values(), ids=RAW)
+def test_texts_of_a_request_may_be_any_bytes(texts, dtype):
+    once = given_x(texts, "BYTES", (None, None), online=True)
+
+    assert once.dtype == np.dtype(dtype)
+    assert once.tolist() == texts
+    again = given_x(
+        once, "BYTES", (None, None), online=True
+    )  # a worker prepares what its web process has prepared
+    assert (again.dtype, again.tolist()) == (once.dtype, texts)
+    with pytest.raises(WrongDtype, match="not valid UTF-8"):
+        given_x(texts, "BYTES", (None, None))
+
+
+def test_bytes_that_are_utf8_stay_texts():
+    got = given_x([["é\0".encode(), b""]], "BYTES", online=True)
+
+    assert (got.dtype, got.tolist()) == (np.dtype(object), [["é\0", ""]])
+
+
+UNFIT_BYTES = {
+    "zero bytes in texts of unlike length": [[b"\xff\0", b"a"]],
+    "texts that an array would blow up": [[b"\xff" * (1 << 20)], *([b"a"] for _ in range(64))],
+    "beside a text with a lone surrogate": [[b"\xff", "\ud800"]],
+}
+
+
+@pytest.mark.parametrize("texts", UNFIT_BYTES.values(), ids=UNFIT_BYTES)
+def test_bytes_that_the_runtime_would_not_get_as_they_are_are_refused(texts):
+    with pytest.raises(WrongDtype, match=r"Input 'x' .+; .+\.$"):
+        given_x(texts, "BYTES", (None, None), online=True)
+
+
 MISSHAPEN = {
     "scalar for matrix": (1.0, WrongRank),
     "vector for matrix": ([1.0, 2.0], WrongRank),

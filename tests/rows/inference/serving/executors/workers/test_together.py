@@ -24,8 +24,9 @@ from inference.serving.executors.workers.session import Post
 from inference.serving.routes import read_table
 from inference.serving.runtime import Runtime
 from registry.catalogue import artifacts
+from registry.catalogue.services import change_serving
 from tests.support.engines import an_engine, holding, silence
-from tests.support.factories import a_model, a_split, a_version
+from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.processes import wait_until
 from tests.support.proofs import record_proof
 
@@ -108,6 +109,25 @@ def test_answer_is_the_one_that_the_engine_gives(worker, executors):
 
     np.testing.assert_array_equal(there.outputs["y"], here.outputs["y"])
     assert there.outputs["y"].dtype == here.outputs["y"].dtype
+
+
+def test_nan_goes_to_the_workers_as_soon_as_the_settings_say_so(worker, executors, version):
+    row = {"x": [[float("nan"), 1.0, None, 0.0]]}
+    with pytest.raises(engine.WrongDtype, match="allow_non_finite"):
+        ask(executors[0], worker, row)
+
+    change_serving(version=version, changes={"allow_non_finite": True}, reason="x", by=an_actor())
+    worker.refresh()
+
+    assert ask(executors[0], worker, row).outputs["y"][0, 1] == 2.0
+
+
+def test_a_worker_believes_who_asks_it_about_nan(worker, executors, version):
+    """Its own settings may be a moment older, and then it would refuse what the web process has taken."""
+    answer = ask(executors[0], worker, {"x": [[float("nan"), 1.0, 1.0, 0.0]]}, allow_non_finite=True)
+
+    assert answer.outputs["y"][0, 1] == 2.0
+    assert answer.non_finite
 
 
 def test_nothing_shares_a_message_that_no_worker_says_it_may_merge(worker, executors, version):
