@@ -36,6 +36,10 @@ class ProbePassQuerySet(models.QuerySet["ProbePass"]):
             sha256=sha256, runtime_version=runtime_version, options_digest=options.digest
         ).first()
 
+    def newest(self, sha256: str) -> "ProbePass | None":
+        """What was found last of these bytes."""
+        return self.filter(sha256=sha256, sample__isnull=False).order_by("-at", "-pk").first()
+
 
 class ProbePass(models.Model):
     """A file that a disposable child has loaded and run: these bytes, this runtime, this provider, these options.

@@ -33,6 +33,7 @@ from registry.intake.examples.selectors import current_golden_set, examples_of, 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _NOT_STARTED = "not_started"
 WARM_UP_S = 120.0  # for the whole ladder
+_SMALL_BATCH = 1 << 20
 _UNMEASURED = MemoryUse(0, {1: 0}, asked_rows=0)  # the process that loads it measures it then
 _GOLDEN_ROWS = 16
 
@@ -78,8 +79,22 @@ def known_footprint_bytes(values: ServingValues, *, sha256: str, options: Sessio
 
 def known_sample(sha256: str) -> Sample:
     """On what a file last ran, however it was loaded."""
-    row = ProbePass.objects.filter(sha256=sha256, sample__isnull=False).order_by("-at", "-pk").first()
+    row = ProbePass.objects.newest(sha256)
     return (row.found_sample if row is not None else None) or NOTHING_SAID
+
+
+def known_memory(sha256: str) -> MemoryUse:
+    """What a file last took, however it was loaded."""
+    row = ProbePass.objects.newest(sha256)
+    return (row.found_memory if row is not None else None) or _UNMEASURED
+
+
+def batch_bytes(memory: MemoryUse, rows: int) -> int:
+    """How large the inputs of a merged run may be: as large as those that were measured, for free axes may be longer in use.
+
+    Small ones may always merge: what they take is not in their size.
+    """
+    return max(_SMALL_BATCH, memory.row_bytes * rows)
 
 
 def warmed_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse) -> int:

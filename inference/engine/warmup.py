@@ -64,6 +64,7 @@ class MemoryUse:
     asked_rows: int  # the largest rung that was to be run
     beyond: tuple[int, int] | None = None  # the first rung that took too much, and what it took
     failure: str = ""  # why the rung after the last did not run
+    row_bytes: int = 0  # of the inputs of one row, by which all this was measured
 
     def most_rows(self, rows: int, limit_bytes: int) -> int:
         """The largest batch up to `rows` whose runs add no more than `limit_bytes`; one row, whatever it takes."""
@@ -89,6 +90,7 @@ class MemoryUse:
             "asked_rows": self.asked_rows,
             "beyond": list(self.beyond) if self.beyond is not None else None,
             "failure": self.failure,
+            "row_bytes": self.row_bytes,
         }
 
     @classmethod
@@ -100,6 +102,7 @@ class MemoryUse:
             int(data["asked_rows"]),
             (int(beyond[0]), int(beyond[1])) if beyond is not None else None,
             str(data["failure"]),
+            int(data["row_bytes"]),
         )
 
 
@@ -137,7 +140,8 @@ def measured_warm_up(
         profile[rows], by_rows[rows] = seconds, needed
         if rows < max_batch:
             session.shrink(single)
-    return profile, MemoryUse(session.footprint_bytes(), by_rows, max_batch, beyond, failure)
+    row_bytes = sum(tensor.nbytes for tensor in single.values())
+    return profile, MemoryUse(session.footprint_bytes(), by_rows, max_batch, beyond, failure, row_bytes)
 
 
 def _cost(

@@ -5,7 +5,7 @@ from typing import TypedDict
 from django.conf import settings
 
 from inference.checks.memory import engines_here
-from inference.checks.proofs import Proof, merged_rows, warmed_rows
+from inference.checks.proofs import Proof, batch_bytes, merged_rows, warmed_rows
 from inference.engine.backends import SessionOptions
 from inference.engine.batcher import BatchConfig
 from inference.engine.combiner import Limits
@@ -66,6 +66,7 @@ def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: Serving
         run_limit_s=values.soft_limit_s,
     )
     limits = Limits(
+        max_batch_bytes=min(Limits().max_batch_bytes, batch_bytes(proof.memory, warmed)),
         max_request_rows=max(Limits().max_request_rows, values.max_batch_rows),
         max_waiting_rows=values.max_queue_rows,
         max_waiting_bytes=values.max_queue_bytes,

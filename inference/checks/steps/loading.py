@@ -11,6 +11,7 @@ from inference.checks.proofs import WARM_UP_S, known_inputs, most_rows
 from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import TrialFailed
+from inference.engine.samples import required
 from inference.engine.signature import Signature, TensorSpec
 from inference.engine.warmup import MemoryUse
 
@@ -166,16 +167,18 @@ def _left_out(subject: Subject) -> str:
 
 
 def _ran_on(result: ProbeResult) -> str:
-    """On what, where somebody could want to give something else."""
-    free = [name for name, shape in result.sample.shapes.items() if any(size > 1 for size in shape)]
-    if result.source != "made up" or result.tries < 2 or not free:
+    """On what, where its callers may send other sizes and nobody has said which."""
+    if result.source != "made up" or result.signature is None:
+        return ""
+    free = [spec.name for spec in required(result.signature) if None in spec.shape[1:]]
+    if not free:
         return ""
     shapes = ", ".join(
         f"{name[:80]!r} of {' x '.join(map(str, result.sample.shapes[name]))}" for name in free[:4]
     )
     return (
-        f"It ran on {shapes}, found by trying. Memory and speed below are of that size: give the sizes that it gets in use"
-        " with the next version, or examples."
+        f"It ran on {shapes}, the first sizes that worked. Memory and speed below are of these: to measure what it gets in use, give"
+        " examples and check it again, or give the sizes with the next version."
     )
 
 

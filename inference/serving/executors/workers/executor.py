@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
+from inference.checks.proofs import batch_bytes, known_memory, most_rows
 from inference.engine.batcher import Answer, BatchConfig, Batcher, Cancellation
 from inference.engine.combiner import Limits, Priority
 from inference.engine.errors import EngineStopped, NotLoaded
@@ -17,6 +18,7 @@ from inference.engine.latency import FixedPace
 from inference.engine.meters import Meters
 from inference.engine.signature import Signature
 from inference.engine.tensors import prepare
+from inference.engine.warmup import MemoryUse
 from inference.serving.calls import LONGEST_DEADLINE_S
 from inference.serving.executors.executor import Holding, Memory
 from inference.serving.executors.workers import pools
@@ -39,8 +41,10 @@ _LEASE_S = LONGEST_DEADLINE_S + 5  # a run ends by itself at its callers' deadli
 class _Version:
     """A version as this process knows it: what it takes and gives, how it is served, and its queues."""
 
-    def __init__(self, target: Target, signature: Signature, values: ServingValues) -> None:
-        self.target, self.signature, self.values = target, signature, values
+    def __init__(
+        self, target: Target, signature: Signature, values: ServingValues, memory: MemoryUse
+    ) -> None:
+        self.target, self.signature, self.values, self.memory = target, signature, values, memory
         self.batchers: dict[Priority, Batcher] = {}
 
     def stats(self) -> Meters:
@@ -204,7 +208,8 @@ class ThroughWorkers:
             raise NotLoaded(
                 f"Version {target.number} has not passed its checks, so nobody knows what it takes."
             )
-        fresh = _Version(target, Signature.from_json(told), current_serving(target.version_id))
+        values, memory = current_serving(target.version_id), known_memory(target.sha256)
+        fresh = _Version(target, Signature.from_json(told), values, memory)
         with self._changing:
             known = self._versions.get(target.version_id)
             if known is not None and known.target == target:
@@ -231,7 +236,11 @@ class ThroughWorkers:
         target, values = version.target, version.values
         limits = Limits(
             slots=1,
-            max_batch_bytes=min(Limits().max_batch_bytes, values.max_queue_bytes),
+            max_batch_bytes=min(
+                Limits().max_batch_bytes,
+                values.max_queue_bytes,
+                batch_bytes(version.memory, most_rows(values, version.memory)),
+            ),
             max_request_rows=max(Limits().max_request_rows, values.max_batch_rows),
             max_waiting_rows=values.max_queue_rows,
             max_waiting_bytes=values.max_queue_bytes,

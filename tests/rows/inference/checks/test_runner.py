@@ -170,7 +170,7 @@ class TestWhatItRunsOn:
     def test_sizes_that_were_found_by_trying_are_told_and_kept(self, tmp_path):
         run, line = self.check(tmp_path)
 
-        assert line.reason.startswith("It ran on 'x' of 1 x 8, found by trying.")
+        assert line.reason.startswith("It ran on 'x' of 1 x 8, the first sizes that worked.")
         assert line.facts["ran_on"] == {"made_of": "made up", "tries": 3, "x": [1, 8]}
         assert ProbePass.objects.get().found_sample == Sample({"x": (1, 8)})
         assert known_sample(run.version.artifact.sha256) == Sample({"x": (1, 8)})

@@ -97,7 +97,9 @@ class TestMeasured:
         profile, memory = self.measured(lambda rows: rows, limit=8)
 
         assert list(profile) == [1, 2, 4, 8]
-        assert memory == MemoryUse(100, {1: 1, 2: 2, 4: 4, 8: 8}, asked_rows=16, beyond=(16, 16))
+        assert memory == MemoryUse(
+            100, {1: 1, 2: 2, 4: 4, 8: 8}, asked_rows=16, beyond=(16, 16), row_bytes=16
+        )
         assert memory.footprint_bytes(8) == 108
 
     def test_one_row_runs_whatever_it_takes(self):
@@ -147,7 +149,7 @@ class TestMeasured:
         assert resident_bytes() < unshrunk - (16 << 20)
 
 
-MEASURED = MemoryUse(100, {1: 1, 2: 2, 4: 4, 8: 8}, asked_rows=16, beyond=(16, 20))
+MEASURED = MemoryUse(100, {1: 1, 2: 2, 4: 4, 8: 8}, asked_rows=16, beyond=(16, 20), row_bytes=16)
 
 
 @pytest.mark.parametrize(
