@@ -177,8 +177,8 @@ def _ran_on(result: ProbeResult) -> str:
         f"{name[:80]!r} of {' x '.join(map(str, result.sample.shapes[name]))}" for name in free[:4]
     )
     return (
-        f"It ran on {shapes}, the first sizes that worked. Memory and speed below are of these: to measure what it gets in use, give"
-        " examples and check it again, or give the sizes with the next version."
+        f"It ran on {shapes}, the first sizes that worked. Memory and speed below are of these: to measure what it gets in"
+        " use, give examples and check it again, or give the sizes with the next version."
     )
 
 
