@@ -11,7 +11,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,17 +51,23 @@ def is_archive(file: SentFile) -> bool:
 
 
 @contextmanager
-def unpacked(archive: SentFile, folder: Path, limits: GateLimits = DEFAULT) -> Iterator[Unpacked]:
-    """Unpack one model and what came with it into scratch files in the folder; raise GateRefused."""
+def unpacked(
+    archive: SentFile, folder: Path, limits: GateLimits = DEFAULT, check_space: Callable[[int], object] = int
+) -> Iterator[Unpacked]:
+    """Unpack one model and what came with it into scratch files in the folder; raise GateRefused.
+
+    Before anything is written, `check_space` is told how much will be, and may raise.
+    """
     with tempfile.TemporaryFile(dir=folder) as model, tempfile.TemporaryFile(dir=folder) as data:
         try:
             with zipfile.ZipFile(_Source(archive)) as source:
                 chosen = _chosen(source, archive, limits)
-                files = {name: _copy(source, entry, model if _is_model(name) else data, archive)
+                check_space(sum(entry.file_size for entry in chosen.values()))
+                files = {name: _copy(source, entry, model if _is_model(name) else data)
                          for name, entry in chosen.items()}  # fmt: skip
         except _KNOWN_ERRORS:
             raise ArchiveRefused(
-                f"{shown(archive.label)} is damaged, or was made to confuse its readers; make the archive again and send that."
+                "The archive is damaged, or was made to confuse its readers; make the archive again and send that."
             ) from None
         name = next(filter(_is_model, files))
         yield Unpacked(files.pop(name), tuple(files.values()))
@@ -102,56 +108,57 @@ class _Source(io.RawIOBase):
 def _chosen(source: zipfile.ZipFile, archive: SentFile, limits: GateLimits) -> dict[str, zipfile.ZipInfo]:
     """Give the entries that count, by their names without folders."""
     entries = source.infolist()
-    told = shown(archive.label)
     if len(entries) > _MOST_ENTRIES:
-        _refuse(f"{told} holds more than {_MOST_ENTRIES:,} entries; put only the model and its weights in")
+        _refuse(
+            f"The archive holds more than {_MOST_ENTRIES:,} entries; put only the model and its weights in"
+        )
     if any(_base(entry.filename) == "data.pkl" for entry in entries):
         raise NotOnnx(f"The file {TORCH}.")
     chosen: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         if entry.is_dir() or entry.filename.startswith("__MACOSX/"):
             continue
-        name = _checked(entry, told)
+        name = _checked(entry)
         if name in chosen:
-            _refuse(f"{told} holds two files called {shown(name)}; send each once")
+            _refuse(f"The archive holds two files called {shown(name)}; send each once")
         chosen[name] = entry
     models = sum(map(_is_model, chosen))
     if models != 1:
         _refuse(
-            f"{told} holds {models or 'no'} files whose name ends with .onnx; put one model and its weights in"
+            f"The archive holds {models or 'no'} files whose name ends with .onnx; put one model and its weights in"
         )
     if len(chosen) > limits.max_data_files:
-        _refuse(f"{told} holds more than {limits.max_data_files} files; export the model as one file")
+        _refuse(f"The archive holds more than {limits.max_data_files} files; export the model as one file")
     claimed = sum(entry.file_size for entry in chosen.values())
     if claimed > limits.max_file_bytes:
         _refuse(
-            f"{told} unpacks to {claimed:,} bytes, of which an ONNX file may have {limits.max_file_bytes:,}; send a smaller"
+            f"The archive unpacks to {claimed:,} bytes, of which an ONNX file may have {limits.max_file_bytes:,}; send a smaller"
             " model"
         )
     if claimed > max(_RATIO_FROM, _RATIO * archive.size):
         _refuse(
-            f"{told} unpacks to {claimed:,} bytes, more than {_RATIO} times its own size; send the files themselves"
+            f"The archive unpacks to {claimed:,} bytes, more than {_RATIO} times its own size; send the files themselves"
         )
     return chosen
 
 
-def _checked(entry: zipfile.ZipInfo, told: str) -> str:
+def _checked(entry: zipfile.ZipInfo) -> str:
     """Give the entry's name without folders; raise ArchiveRefused for what is no plain file."""
     name = entry.orig_filename.replace("\\", "/")
     parts = name.split("/")
     if name.startswith("/") or ".." in parts or name[1:2] == ":" or not name.isprintable() or not parts[-1]:
-        _refuse(f"{told} holds {shown(entry.orig_filename)}, which is not a plain file name; rename it")
+        _refuse(f"The archive holds {shown(entry.orig_filename)}, which is not a plain file name; rename it")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in {0, stat.S_IFREG}:
-        _refuse(f"{told} holds {shown(name)}, which is a link or a device; put the file itself in")
+        _refuse(f"The archive holds {shown(name)}, which is a link or a device; put the file itself in")
     if entry.flag_bits & _ENCRYPTED:
-        _refuse(f"{told} is encrypted; send it without a password")
+        _refuse("The archive is encrypted; send it without a password")
     if entry.compress_type not in _METHODS:
-        _refuse(f"{told} is compressed in an unusual way; make it with the ordinary one (deflate)")
+        _refuse("The archive is compressed in an unusual way; make it with the ordinary one (deflate)")
     return parts[-1]
 
 
-def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes], archive: SentFile) -> SentFile:
+def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes]) -> SentFile:
     """Append an entry to a scratch file, and no byte more than it claims."""
     start = target.seek(0, os.SEEK_END)
     with source.open(entry) as content:
@@ -162,9 +169,7 @@ def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes], ar
     size = target.tell() - start
     if size != entry.file_size:
         name = shown(_base(entry.filename))
-        _refuse(
-            f"{name} in {shown(archive.label)} has another size than the archive says; make the archive again"
-        )
+        _refuse(f"{name} in the archive has another size than the archive says; make the archive again")
     target.flush()
     return SentFile(_base(entry.filename), target.fileno(), size, start)
 

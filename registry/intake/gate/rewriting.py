@@ -34,6 +34,7 @@ from registry.intake.gate.wording import shown
 from registry.intake.gate.zipmaps import ZipMap, find_zipmaps, scores_value, value_name
 
 _RAW_DATA = 9
+_TOLD = 10  # files that are named one by one
 
 
 class Rewriting:
@@ -55,12 +56,11 @@ class Rewriting:
     @property
     def changes(self) -> list[str]:
         """Say in sentences what is different; empty where the file stays as it is."""
-        inside = [f"The weights of {name} were put inside the file." for name in self.locations]
-        return inside + [zipmap.change for zipmap in self._zipmaps]
+        return _inside(self.locations) + [zipmap.change for zipmap in self._zipmaps]
 
     def use(self, data: Sequence[SentFile]) -> None:
         """Say which files came along; raise GateRefused unless they are the ones that the model names, and long enough."""
-        self._data = _matched(self.locations, data, self._model)
+        self._data = _matched(self.locations, data)
         for part in self._draft.parts if self._draft is not None else ():
             if isinstance(part, Outside):
                 _check_inside(part, self._data[part.location])
@@ -234,7 +234,7 @@ class _Planner:
         return GONE if is_stale else None
 
 
-def _matched(locations: Sequence[str], data: Sequence[SentFile], model: SentFile) -> dict[str, SentFile]:
+def _matched(locations: Sequence[str], data: Sequence[SentFile]) -> dict[str, SentFile]:
     """Find each file that the model names among those that came along, by its name and by nothing else."""
     if len(locations) == 1 and len(data) == 1:  # whatever it was called when it was sent
         return {locations[0]: data[0]}
@@ -244,7 +244,7 @@ def _matched(locations: Sequence[str], data: Sequence[SentFile], model: SentFile
             raise DataNotNamed(f"Two files called {shown(file.label)} came with the model; send each once.")
         by_label[file.label] = file
     if missing := [name for name in locations if name not in by_label]:
-        raise DataMissing(missing_sentence(model.label, missing))
+        raise DataMissing(missing_sentence(missing))
     if others := [label for label in by_label if label not in locations]:
         named = f"names {_listed(locations)}" if locations else "has its weights inside"
         raise DataNotNamed(
@@ -253,13 +253,19 @@ def _matched(locations: Sequence[str], data: Sequence[SentFile], model: SentFile
     return by_label
 
 
-def missing_sentence(model: str, names: Sequence[str]) -> str:
+def missing_sentence(names: Sequence[str]) -> str:
     """Say which files a model lacks, and what to do about it."""
     files = "that file" if len(names) == 1 else "those files"
     return (
-        f"{shown(model)} has weights in {_listed(names)}, which did not come with it; send {files} along, or export the"
+        f"The model has weights in {_listed(names)}, which did not come with it; send {files} along, or export the"
         " model with external_data=False."
     )
+
+
+def _inside(names: Sequence[str]) -> list[str]:
+    if len(names) > _TOLD:
+        return [f"The weights of {len(names):,} files were put inside the file."]
+    return [f"The weights of {name} were put inside the file." for name in names]
 
 
 def _listed(names: Sequence[str]) -> str:

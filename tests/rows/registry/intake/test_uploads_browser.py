@@ -8,6 +8,7 @@ from django.urls import reverse
 from registry.catalogue.models import Version
 from registry.intake.models import Upload
 from tests.support.factories import a_model
+from tests.support.model_files import head_of
 from tests.support.processes import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -37,7 +38,7 @@ def test_a_chosen_file_becomes_a_version(page):
 
 def test_what_stopped_half_way_goes_on_after_the_page_is_loaded_again(page, tmp_path):
     file = tmp_path / "large.onnx"
-    file.write_bytes(b"x" * (20 << 20))
+    file.write_bytes(head_of(20 << 20).ljust(20 << 20, b"x"))
     page.route("**/uploads/*?offset=8388608", lambda route: route.abort())
     _send(page, file)
     page.wait_for_function("document.querySelector('.rh-progress progress').value >= 400")
