@@ -1,13 +1,16 @@
 """Makes one artifact of what somebody sent: a model, a model with its weights in other files, or a zip of both."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import StoredFile
+from registry.catalogue.models import Task
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
@@ -16,7 +19,7 @@ from registry.intake.gate.archives import is_archive, unpacked
 from registry.intake.gate.errors import DataMissing, DataNotNamed, GateRefused
 from registry.intake.gate.first_look import look_at
 from registry.intake.gate.rewriting import Rewriting, missing_sentence, plan_rewriting
-from registry.intake.gate.sent_files import SentFile
+from registry.intake.gate.sent_files import SentFile, opened
 from registry.intake.gate.wording import printable
 
 MOST_DATA_FILES = 32  # beside a model; more come in a zip
@@ -70,7 +73,29 @@ def assemble(
             return Assembled(keep())
         _check_space(plan.size)
         origin = {"files": [each.describe() for each in (model, *data)], "changes": changes}
-        return Assembled(artifacts.current_store().store(plan.chunks()), origin, plan.labels)
+        return Assembled(artifacts.store(plan.chunks()), origin, plan.labels)
+
+
+def assemble_files(*, model: Path, data: Sequence[Path] = (), drop_zipmap: bool = False) -> Assembled:
+    """Store files of this machine as one file; raise GateRefused. Links are followed: somebody named them here."""
+    check_count(len(data))
+    with ExitStack() as stack:
+        first, *others = [
+            Sent(stack.enter_context(opened(Path(os.path.realpath(path)), path.name)))
+            for path in (model, *data)
+        ]
+        return assemble(first, others, drop_zipmap=drop_zipmap, keep=lambda: _copied(first.file))
+
+
+def with_labels(task: str, config: Mapping[str, Any], labels: Sequence[str]) -> Mapping[str, Any]:
+    """Give a classification the labels that its file brought, unless somebody gave others."""
+    if task != Task.CLASSIFICATION or not labels or config.get("labels"):
+        return config
+    return {"scores": "probabilities", **config, "labels": list(labels)}
+
+
+def _copied(file: SentFile) -> StoredFile:
+    return artifacts.store(file.read(0, file.size))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from registry.catalogue.task_config import checked_config
 from registry.catalogue.validation import checked_name
 from registry.errors import Invalid, NameTaken, StaleState
 from registry.intake import parts
-from registry.intake.assembly import Assembled, Sent, assemble, check_count
+from registry.intake.assembly import Assembled, Sent, assemble, check_count, with_labels
 from registry.intake.checklist.services import ask_check
 from registry.intake.digests import drop_digest
 from registry.intake.gate.archives import is_archive
@@ -86,7 +86,7 @@ def complete_upload(
     task = _check_target(wish, by)
     with parts.room(_COMPLETE_AGAIN):
         made = _assembled(upload, data, drop_zipmap)
-        version = _registered(upload, data, made, wish, _config_of(task, wish, made), by)
+        version = _registered(upload, data, made, wish, with_labels(task, wish.task_config, made.labels), by)
     parts.remove(upload.pk)  # there when the store knew the file, or lies elsewhere
     drop_digest(upload.pk)
     return version
@@ -131,12 +131,6 @@ def _checked_new(slug: str, new_model: NewModel) -> str:
 def _takes_labels(task: str, wish: _Wish) -> bool:
     """Whether the file may bring the labels itself."""
     return wish.drop_zipmap and task == Task.CLASSIFICATION and not wish.task_config.get("labels")
-
-
-def _config_of(task: str, wish: _Wish, made: Assembled) -> Mapping[str, Any]:
-    if not _takes_labels(task, wish) or not made.labels:
-        return wish.task_config
-    return {"scores": "probabilities", **wish.task_config, "labels": list(made.labels)}
 
 
 def _assembled(upload: Upload, data: Sequence[Upload], drop_zipmap: bool) -> Assembled:

@@ -17,7 +17,10 @@ ADD = reverse("admin:registry_upload_add")
 LIST = reverse("admin:registry_upload_changelist")
 
 
-def an_upload(person=None, content=looks_like_a_model(b"abc"), **more):
+CONTENT = looks_like_a_model(b"abc")
+
+
+def an_upload(person=None, content=CONTENT, **more):
     by = an_actor(user=person)
     upload = begin_upload(size_bytes=len(content), by=by, **more)
     return write_part(upload=upload, offset=0, length=len(content), read=io.BytesIO(content).read, by=by)
