@@ -4,11 +4,20 @@ from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from registry.errors import ArtifactMissing
 from registry.intake.gate import GateLimits, check_file
-from registry.intake.gate.errors import GateRefused
+from registry.intake.gate.errors import ExternalData, GateRefused
 
 _ADVICE = (
-    "Export the model as one ONNX file with its weights inside, and bring it in as the next version. To check this file"
-    " again helps only after a release that reads it differently."
+    "Mend the model where it is exported, and bring it in as the next version. To check this file again helps only after a"
+    " release that reads it differently."
+)
+_DATA_ADVICE = (
+    "Bring the model in again together with the files that hold its weights, or as a zip of all of them; they are put"
+    " inside the file. Or export it with external_data=False."
+)
+_ZIPMAP = "The file ends in a ZipMap, which gives a classifier's scores out as a list of maps; no answer can carry that."
+_ZIPMAP_ADVICE = (
+    "To have the scores in the answers, bring the file in again and remove its ZipMap: “Remove the ZipMap” on the upload"
+    " page, `drop_zipmap` in the API, `import_model --drop-zipmap`. Or export it with zipmap=False."
 )
 
 
@@ -20,10 +29,11 @@ def pass_gate(subject: Subject) -> Found:
         advice = "Mend the artifact store and check the version again, or bring the file in as the next one."
         raise StepFailed(error.code, f"{subject.version} cannot be read: {error}", advice) from None
     except GateRefused as refusal:
+        advice = _DATA_ADVICE if isinstance(refusal, ExternalData) else _ADVICE
         raise StepFailed(
-            refusal.code, f"{subject.version} was refused by the file gate: {refusal}", _ADVICE
+            refusal.code, f"{subject.version} was refused by the file gate: {refusal}", advice
         ) from None
-    return Found({
+    told = {
         "ir_version": facts.ir_version,
         "opsets": dict(facts.opsets),
         "producer": facts.producer,
@@ -31,4 +41,7 @@ def pass_gate(subject: Subject) -> Found:
         "initializers": facts.initializers,
         "initializer_bytes": facts.initializer_bytes,
         "domains": list(facts.domains),
-    })  # fmt: skip
+    }
+    if facts.zipmaps:
+        return Found(told, code="zipmap", reason=_ZIPMAP, advice=_ZIPMAP_ADVICE)
+    return Found(told)

@@ -8,12 +8,14 @@ from pathlib import Path
 from registry.intake.gate.entries import check_settings
 from registry.intake.gate.errors import Malformed, NotOnnx, TooMuch, UnsupportedVersion
 from registry.intake.gate.first_look import NO_GRAPH, check_kind
-from registry.intake.gate.functions import check_operators
+from registry.intake.gate.functions import Operator, check_operators
 from registry.intake.gate.graphs import Ends, GraphWalk
 from registry.intake.gate.limits import DEFAULT, GateLimits, Tally
 from registry.intake.gate.schema import MODEL
 from registry.intake.gate.wire import WireFile
 from registry.intake.gate.wording import shown
+
+ZIPMAP = Operator(b"ai.onnx.ml", b"ZipMap", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class GateFacts:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     domains: tuple[str, ...]  # of the operators that it uses
+    zipmaps: int = 0  # nodes that turn a classifier's scores into maps
 
 
 def check_file(path: Path, limits: GateLimits = DEFAULT) -> GateFacts:
@@ -85,6 +88,7 @@ class _Walk:
             inputs=tuple(map(_text, self._ends.inputs)),
             outputs=tuple(map(_text, self._ends.outputs)),
             domains=tuple(sorted({_text(asked.domain) for body in bodies for asked in body.operators})),
+            zipmaps=graphs.main.operators[ZIPMAP],
         )
 
     def _model(self) -> None:
