@@ -19,7 +19,7 @@ from typing import IO, NoReturn
 
 from registry.intake.gate.errors import ArchiveRefused, NotOnnx
 from registry.intake.gate.limits import DEFAULT, GateLimits
-from registry.intake.gate.looks import TORCH
+from registry.intake.gate.looks import HEAD_BYTES, TORCH, other_format
 from registry.intake.gate.sent_files import SentFile
 from registry.intake.gate.wording import shown
 
@@ -58,6 +58,8 @@ def unpacked(
 
     Before anything is written, `check_space` is told how much will be, and may raise.
     """
+    if other_format(os.pread(archive.descriptor, HEAD_BYTES, archive.start)) == TORCH:
+        raise NotOnnx(f"The file {TORCH}.")
     with tempfile.TemporaryFile(dir=folder) as model, tempfile.TemporaryFile(dir=folder) as data:
         try:
             with zipfile.ZipFile(_Source(archive)) as source:

@@ -20,7 +20,7 @@ from registry.intake.transitions import Status
 from registry.record.models import AuditRecord
 from tests.support.clients import V1
 from tests.support.factories import a_model, a_person, an_actor
-from tests.support.model_files import put_outside
+from tests.support.model_files import put_outside, tensors_in
 from tests.support.zipmap_models import a_classifier
 
 pytestmark = pytest.mark.django_db
@@ -310,6 +310,16 @@ class TestEarly:
         assert (upload.status, upload.failure) == (Status.FAILED, str(caught.value))
         assert not Model.objects.exists() and not Version.objects.exists()
         assert list(parts.folder().iterdir()) == []
+
+    def test_what_takes_a_look_at_everything_is_left_to_the_check(self):
+        model = onnx.ModelProto.FromString(MODEL)
+        for tensor in tensors_in(model):
+            tensor.external_data[0].value = "../model.onnx.data"
+
+        version = complete(send(model.SerializeToString()))
+
+        with pytest.raises(GateRefused, match=r"\.\./model"):
+            check_file(file_of(version))
 
     def test_a_model_that_is_not_there_is_told_before_a_byte_is_sent(self):
         mine, hidden = a_model("mine"), a_model("hidden")

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.urls import reverse
+from onnx import TensorProto, helper
 
 from registry.catalogue.models import Version
 from registry.intake.models import Upload
@@ -136,3 +137,39 @@ def test_a_file_that_is_no_model_ends_and_another_may_be_chosen(page, tmp_path):
     _send(page, FILE)
 
     page.wait_for_url(VERSION_PAGE)
+
+
+@pytest.fixture
+def stopped(page, tmp_path):
+    """A pair of which the weights stopped half-way, and its files."""
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [5 << 20], bytes(20 << 20), raw=True)
+    model = a_classifier(["no", "yes"])
+    model.graph.initializer.append(weight)
+    files = [tmp_path / "model.onnx", tmp_path / "model.onnx.data"]
+    for file, content in zip(files, put_outside(model), strict=True):
+        file.write_bytes(content)
+    page.route("**/uploads/*?offset=8388608", lambda route: route.abort())
+    _send(page, files)
+    page.wait_for_function("document.querySelector('.rh-progress progress').value >= 400")
+    return files
+
+
+def test_a_pair_that_stopped_half_way_goes_on_after_the_page_is_loaded_again(page, stopped):
+    page.reload()
+    page.unroute_all(behavior="ignoreErrors")
+    page.wait_for_selector("#rh-waiting", state="visible")
+    assert page.locator("#rh-waiting li").count() == 2
+
+    page.set_input_files("#rh-file", stopped)
+
+    page.wait_for_url(VERSION_PAGE)
+    assert (Upload.objects.count(), len(Version.objects.get().origin["files"])) == (2, 2)
+
+
+def test_cancelling_a_pair_gives_both_up(page, stopped):
+    assert "2 of 2 files" in page.inner_text(".rh-figures")
+
+    page.get_by_role("button", name="Cancel", exact=True).click()
+
+    page.get_by_text("Nothing of it is left on the server").wait_for()
+    assert set(Upload.objects.values_list("status", flat=True)) == {"abandoned"}

@@ -136,6 +136,7 @@ HOSTILE = {
     "two models": (lambda: archive_of(("a.onnx", MODEL), ("b.ONNX", MODEL)), "archive_refused", "2 files"),
     "no model": (lambda: archive_of(("w.bin", DATA)), "archive_refused", "no files"),
     "torch": (lambda: archive_of(("model.onnx", MODEL), ("m/data.pkl", DATA)), "not_onnx", "PyTorch"),
+    "torch, broken off": (lambda: archive_of(("m/data.pkl", DATA))[:-30], "not_onnx", "PyTorch"),
     "lzma": (lambda: archive_of(("model.onnx", MODEL), method=zipfile.ZIP_LZMA), "archive_refused", "unusual"),
     "bzip2": (lambda: archive_of(("model.onnx", MODEL), method=zipfile.ZIP_BZIP2), "archive_refused", "unusual"),
     "bomb": (lambda: archive_of(("model.onnx", MODEL), ("w.bin", bytes(80 * MIB))), "archive_refused", "200 times"),
