@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from inference.checks.runner import check_version, run_checks
 from inference.checks.steps.subject import OptionsFor
 from inference.engine.backends import SessionOptions
 from inference.errors import ProbeFailed
-from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
 from registry.catalogue.announce import lock_model
+from registry.catalogue.input_shapes import checked_shapes
 from registry.catalogue.models import Model, Task, Version
 from registry.catalogue.transitions import Status
+from registry.catalogue.validation import checked_name
 from registry.errors import Invalid
+from registry.intake.assembly import assemble_files, with_labels
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
 from registry.record.actors import Actor
@@ -38,11 +40,14 @@ def import_version(
     *,
     slug: str,
     path: Path,
+    data: Sequence[Path] = (),
     options: SessionOptions,
     title: str = "",
     notes: str = "",
     task: str | None = None,
     task_config: Mapping[str, Any] | None = None,
+    input_shapes: Mapping[str, Any] | None = None,
+    drop_zipmap: bool = False,
     go_live: bool = False,
     by: Actor,
 ) -> Version:
@@ -50,19 +55,25 @@ def import_version(
 
     The Model is made if there is none, for the task, which is plain tensors unless said. The first version that passes
     goes live where none ever was; a later one only with `go_live`. Where the Model asks for two people, that is asked for,
-    not done. One that is refused stays listed, with the reason.
+    not done. What is no ONNX model, or lacks its data files, is refused before anything is made of it; one that its check
+    refuses stays listed, with the reason.
     """
-    with path.open("rb") as source:
-        file = artifacts.store(artifacts.read_chunks(source))
+    _check_target(slug, task, input_shapes)
+    made = assemble_files(model=path, data=data, drop_zipmap=drop_zipmap)
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
             model = catalogue.create_model(
                 slug=slug, title=title, notes=notes, task=task or Task.TENSOR, by=by
             )
-        elif task not in {None, model.task}:
-            raise Invalid(f"{slug} is for the task {model.task}, which never changes; leave {task} out.")
-        version = catalogue.register_version(model=model, file=file, task_config=task_config, by=by)
+        version = catalogue.register_version(
+            model=model,
+            file=made.file,
+            task_config=with_labels(model.task, task_config or {}, made.labels),
+            input_shapes=input_shapes,
+            origin=made.origin,
+            by=by,
+        )
     # the live version is measured with these options too, where it must be: they do not change its answers
     run = run_checks(version_id=version.pk, options_for=lambda _: options, by=by)
     checked = Version.objects.select_related("model", "artifact").get(pk=version.pk)
@@ -72,6 +83,14 @@ def import_version(
         if go_live or not has_been_split(lock_model(model)):
             set_or_ask(model=model, arms={checked: WHOLE}, reason="imported", by=by)
     return checked
+
+
+def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] | None) -> None:
+    """Refuse what would be refused anyway, before a file is read."""
+    checked_shapes(input_shapes or {})
+    model = Model.objects.filter(slug=checked_name(slug)).first()
+    if model is not None and task not in {None, model.task}:
+        raise Invalid(f"{slug} is for the task {model.task}, which never changes; leave {task} out.")
 
 
 def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:

@@ -13,7 +13,6 @@ from django.conf import settings
 from inference.jobs.rows.durable import flush_folder
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
-from registry.intake.services.beginning import RESERVE_BYTES
 
 _AGAIN = "Free some space, then send the job again."
 _STRAY_S = 3600
@@ -26,7 +25,7 @@ def path_of(ref: str) -> Path:
 
 def keep(pieces: Iterable[bytes]) -> str:
     """Write a file as it comes; return its reference once it is safe on the disk."""
-    if parts.free_bytes() < RESERVE_BYTES:
+    if parts.free_bytes() < parts.RESERVE_BYTES:
         raise InsufficientStorage
     with _new() as path, path.open("xb") as file:
         for piece in pieces:

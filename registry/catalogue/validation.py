@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from registry.catalogue.models import MAX_REASON, MAX_TAG
+from registry.catalogue.models import MAX_REASON, MAX_TAG, SLUG
 from registry.errors import Invalid
 
 MAX_TAGS = 50
@@ -26,6 +26,15 @@ def check_row(row: models.Model) -> None:
 def is_plain(text: str) -> bool:
     """Whether the text is one line that every database stores and every page shows."""
     return not any(unicodedata.category(letter) in _UNWANTED for letter in text)
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a Model that is to be made; raise Invalid where it is none."""
+    try:
+        SLUG(name)
+    except ValidationError as error:
+        raise Invalid(f"slug: {error.message}") from None
+    return name
 
 
 def checked_reason(reason: str) -> str:

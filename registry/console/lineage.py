@@ -27,6 +27,9 @@ def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
     ]
     shown = {
         "version": version,
+        "shapes": [
+            (name, " × ".join(map(str, shape)) or "one value") for name, shape in version.input_shapes.items()
+        ],
         "aliases": version.aliases.order_by("name")[:_SHOWN],
         "splits": [(split, arm) for split, arm in splits if arm is not None],
         "parent": relatives.filter(derived=version).first() if version.derived_from_id else None,

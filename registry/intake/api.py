@@ -15,13 +15,15 @@ from rest_framework.response import Response
 from registry.access.policies import Right
 from registry.api_base import RegistryViewSet, idempotent
 from registry.catalogue.api import VersionSerializer
+from registry.catalogue.input_shapes import MAX_AXES
 from registry.catalogue.models import MAX_NOTES, MAX_TITLE, Task
 from registry.errors import NotFound
 from registry.intake import services
+from registry.intake.assembly import MOST_DATA_FILES
 from registry.intake.errors import LengthMissing, PartTooLarge
 from registry.intake.models import MAX_NAME, Upload
 from registry.intake.reading import reading_place
-from registry.intake.selectors import uploads_of
+from registry.intake.selectors import uploads_of, uploads_with_ids
 from registry.intake.services import MAX_PART_BYTES, NewModel
 from registry.intake.transitions import Status
 
@@ -51,6 +53,8 @@ class NewUploadSerializer(serializers.Serializer[Any]):
                      help_text=f"Shown to people, up to {MAX_NAME} characters of it; it never becomes a path.")  # fmt: skip
     sha256 = Text(max_length=64, allow_blank=True, default="",
                   help_text="Of the whole file, if you know it; other bytes are then refused.")  # fmt: skip
+    model = Text(max_length=64, allow_blank=True, default="",
+                 help_text="A Model that exists: 404 now where it does not, and not once the file is there.")  # fmt: skip
 
 
 class ModelToMakeSerializer(serializers.Serializer[Any]):
@@ -63,7 +67,22 @@ class CompleteSerializer(serializers.Serializer[Any]):
     new_model = ModelToMakeSerializer(
         allow_null=True, default=None, help_text="Given: the Model is made, and must not exist yet."
     )
-    task_config = serializers.DictField(default=dict, help_text="`labels` and `scores` of a classification.")
+    data_uploads = serializers.ListField(
+        child=serializers.UUIDField(), max_length=MOST_DATA_FILES, default=list,
+        help_text="Your whole uploads of the files that the model names for its weights. They are put inside the file,"
+        " and end as taken.",
+    )  # fmt: skip
+    drop_zipmap = serializers.BooleanField(
+        default=False, help_text="Remove the ZipMap of a classifier, and give out its scores as a tensor."
+    )
+    task_config = serializers.DictField(
+        default=dict,
+        help_text="`labels` and `scores` of a classification; with `drop_zipmap`, labels come from the file.",
+    )
+    input_shapes = serializers.DictField(
+        child=serializers.ListField(child=serializers.IntegerField(min_value=1), max_length=MAX_AXES), default=dict,
+        help_text='Sizes of inputs by name, such as `{"images": [1, 3, 320, 320]}`: what checks and warm-ups run it on.',
+    )  # fmt: skip
     notes = Text(max_length=MAX_NOTES, allow_blank=True, default="", trim_whitespace=False)
 
 
@@ -146,16 +165,20 @@ class UploadsView(RegistryViewSet[Upload]):
 
     @extend_schema(
         summary="Make a version of a whole upload", operation_id="complete_upload",
-        description="Completing it again answers with the same version.",
+        description="Completing it again answers with the same version. A file that is no ONNX model is refused, and its"
+        " upload ends as failed; whatever else is refused may be completed again. A zip of one model and the files with"
+        " its weights is unpacked.",
         request=CompleteSerializer, responses={201: VersionSerializer},
     )  # fmt: skip
     def complete(self, request: Request, pk: str) -> Response:
         upload, given = self.get_object(), self.read(CompleteSerializer)
         new_model = given.pop("new_model")
+        data_uploads = uploads_with_ids(given.pop("data_uploads"), self.actor)
         version = services.complete_upload(
             upload=upload,
             slug=given.pop("model"),
             new_model=NewModel(**new_model) if new_model is not None else None,
+            data_uploads=data_uploads,
             **given,
             by=self.actor,
         )

@@ -18,6 +18,7 @@ from registry.catalogue import artifacts
 from registry.catalogue.artifacts import FolderStore, StoredFile, read_chunks
 from registry.intake.errors import InsufficientStorage, UploadInUse
 
+RESERVE_BYTES = 256 * 2**20  # left for the database and everything else on this disk
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL = "The disk became full."
 
@@ -26,21 +27,25 @@ def folder() -> Path:
     return Path(settings.DATA_DIR) / "uploads"
 
 
+def made_folder() -> Path:
+    """The folder, made if it is not there yet."""
+    folder().mkdir(parents=True, exist_ok=True)
+    return folder()
+
+
 def path_of(upload_id: UUID) -> Path:
     return folder() / f"{upload_id}.part"
 
 
 def free_bytes() -> int:
     """What the disk that holds uploads has left for us."""
-    place = folder()
-    place.mkdir(parents=True, exist_ok=True)
-    return shutil.disk_usage(place).free
+    return shutil.disk_usage(made_folder()).free
 
 
 @contextmanager
 def opened(upload_id: UUID, *, is_new: bool = False) -> Iterator[int]:
     """Open the file for writing; raise FileNotFoundError when there is none and it is not new."""
-    folder().mkdir(parents=True, exist_ok=True)
+    made_folder()
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
     descriptor = os.open(path_of(upload_id), flags, 0o600)
     try:

@@ -1,8 +1,15 @@
 """Reads of the intake: whose uploads are whose."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from django.db.models import F, Q, QuerySet, Sum
 
 from registry.access.policies import Right
+from registry.catalogue.models import Model
+from registry.catalogue.selectors import model_named
+from registry.catalogue.validation import is_plain
+from registry.errors import NotFound
 from registry.intake.models import Upload
 from registry.intake.transitions import Status
 from registry.record.actors import Actor
@@ -13,11 +20,26 @@ def uploads_of(by: Actor) -> QuerySet[Upload]:
     return Upload.objects.select_related("version__model").filter(_owned(by))
 
 
+def uploads_with_ids(ids: Sequence[UUID], by: Actor) -> list[Upload]:
+    """The actor's own uploads, in this order; raise NotFound naming one that is not theirs."""
+    found = uploads_of(by).in_bulk(ids)
+    if others := [each for each in ids if each not in found]:
+        raise NotFound(f"There is no upload {others[0]} of yours.")
+    return [found[each] for each in ids]
+
+
 def uploads_for(by: Actor) -> QuerySet[Upload]:
     """What the actor may look at: everything for those who may write everywhere, else their own."""
     if by.may(Right.WRITE):
         return Upload.objects.select_related("version__model")
     return uploads_of(by)
+
+
+def known_model(slug: str, by: Actor) -> Model:
+    """Find a Model that the actor may see; raise NotFound, also for what no database takes as a name."""
+    if not is_plain(slug):
+        raise NotFound("There is no Model of that name.")
+    return model_named(slug, by)
 
 
 def bytes_on_the_way() -> int:

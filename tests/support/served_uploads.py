@@ -14,18 +14,27 @@ from itertools import pairwise
 from math import ceil
 
 from registry.intake.services import MAX_PART_BYTES
+from tests.support.model_files import head_of
 
 MIB = 2**20
 _ABORT = struct.pack("ii", 1, 0)  # linger for no time: the connection ends with a reset
 
 
 class Bytes:
-    """A file of any size that lies nowhere: the same block again and again, each time with its number in front."""
+    """A file of any size that lies nowhere: the same block again and again, each time with its number in front.
+
+    It begins like a model of which the rest is one long text.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
-        self.size, self._block = size, random.Random(seed).randbytes(MIB)
+        self.size, self._block, self._head = size, random.Random(seed).randbytes(MIB), head_of(size)
 
     def __getitem__(self, span: slice) -> bytes:
+        if span.start < len(self._head):
+            return (self._head + self._blocks(slice(0, span.stop))[len(self._head) :])[span.start : span.stop]
+        return self._blocks(span)
+
+    def _blocks(self, span: slice) -> bytes:
         begin, end = span.start, min(span.stop, self.size)
         first = begin // MIB
         blocks = b"".join(

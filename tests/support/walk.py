@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from tests.support.processes import ROOT
 
@@ -38,6 +38,15 @@ def write_newer_model(path):
     model = onnx.load(ROOT / "examples" / OF_TWO / "model.onnx")
     weight = model.graph.initializer[0]
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.01), weight.name))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return path
+
+
+def write_foreign_model(path):
+    """The example with an operator of somebody's own, which only its check finds."""
+    model = onnx.load(ROOT / "examples" / MODEL / "model.onnx")
+    model.graph.node[0].domain = "our.own"
+    model.opset_import.append(helper.make_opsetid("our.own", 1))
     path.write_bytes(model.SerializeToString(deterministic=True))
     return path
 

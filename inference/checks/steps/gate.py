@@ -4,11 +4,15 @@ from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from registry.errors import ArtifactMissing
 from registry.intake.gate import GateLimits, check_file
-from registry.intake.gate.errors import GateRefused
+from registry.intake.gate.errors import ExternalData, GateRefused
 
 _ADVICE = (
-    "Export the model as one ONNX file with its weights inside, and bring it in as the next version. To check this file"
-    " again helps only after a release that reads it differently."
+    "Mend the model where it is exported, and bring it in as the next version. To check this file again helps only after a"
+    " release that reads it differently."
+)
+_DATA_ADVICE = (
+    "Bring the model in again together with the files that hold its weights, or as a zip of all of them; they are put"
+    " inside the file. Or export it with external_data=False."
 )
 
 
@@ -20,8 +24,9 @@ def pass_gate(subject: Subject) -> Found:
         advice = "Mend the artifact store and check the version again, or bring the file in as the next one."
         raise StepFailed(error.code, f"{subject.version} cannot be read: {error}", advice) from None
     except GateRefused as refusal:
+        advice = _DATA_ADVICE if isinstance(refusal, ExternalData) else _ADVICE
         raise StepFailed(
-            refusal.code, f"{subject.version} was refused by the file gate: {refusal}", _ADVICE
+            refusal.code, f"{subject.version} was refused by the file gate: {refusal}", advice
         ) from None
     return Found({
         "ir_version": facts.ir_version,

@@ -35,9 +35,12 @@ _WARM_UP_ADVICE = (
     "Run the file again and again where it was exported; mend it, and bring it in as the next version. If the machine was busy"
     " or short of memory, check this one again."
 )
-_ZIP_MAP_ADVICE = (
-    "If callers need it, bring the file in again and have its ZipMap dropped (drop_zipmap), or export it without"
-    " (zipmap=False): then the scores are a tensor."
+_ZIPMAP_ADVICE = (
+    "To have the scores in the answers, bring the file in again and remove its ZipMap: “Remove the ZipMap” on the upload"
+    " page, `drop_zipmap` in the API, `import_model --drop-zipmap`. Or export it with zipmap=False."
+)
+_LEFT_OUT_ADVICE = (
+    "If callers need it, export the model with a plain tensor for it, and bring that in as the next version."
 )
 
 
@@ -92,7 +95,7 @@ def read_signature(subject: Subject) -> Found:
         raise StepFailed(
             "labels_do_not_fit",
             f"{subject.version} has {len(labels)} labels, and no output with as many scores: {outputs}.{_left_out(subject)}",
-            _ZIP_MAP_ADVICE
+            _left_out_advice(subject)
             if subject.left_out
             else "Give as many labels as the model has scores, in their order, and bring it in as the next version.",
             facts,
@@ -157,13 +160,18 @@ def _size(count: int) -> str:
 def _signature_found(subject: Subject, facts: Mapping[str, Any]) -> Found:
     if not subject.left_out:
         return Found(facts)
-    return Found(facts, "outputs_left_out", _left_out(subject).strip(), _ZIP_MAP_ADVICE)
+    return Found(facts, "outputs_left_out", _left_out(subject).strip(), _left_out_advice(subject))
 
 
 def _left_out(subject: Subject) -> str:
     if not subject.left_out:
         return ""
     return f" Answers come without {', '.join(subject.left_out)}: it cannot be sent as a tensor."
+
+
+def _left_out_advice(subject: Subject) -> str:
+    is_zipmap = any("seq(map(" in output for output in subject.left_out)
+    return _ZIPMAP_ADVICE if is_zipmap else _LEFT_OUT_ADVICE
 
 
 def _ran_on(result: ProbeResult) -> str:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -6,10 +7,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
 from registry.access.policies import command_actor
+from registry.catalogue.input_shapes import read_shapes
 from registry.catalogue.models import Task, Version
 from registry.catalogue.task_config import SCORES
 from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
+from registry.intake.gate.errors import DataMissing
 from registry.management.waiting import outcome, wait_until_settled
 from registry.record.actors import Actor
 from registry.traffic.selectors import address_of, live_arms, open_requests, waiting_split
@@ -24,31 +27,54 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="The Model's name, made if there is none: a-z, 0-9 and hyphens.")
-        parser.add_argument("file", type=Path, help="The ONNX file.")
+        parser.add_argument(
+            "file", type=Path, help="The ONNX file, or a zip of it and the files with its weights."
+        )
+        parser.add_argument(
+            "data", type=Path, nargs="*", help="The files with its weights, such as model.onnx.data."
+        )
         parser.add_argument("--title", default="", help="A title for people, used when the Model is made.")
         parser.add_argument(
             "--labels", help="Names of a classification's scores, in order, separated by commas: cat,dog."
         )
         parser.add_argument(
-            "--scores", choices=SCORES, help="What a classification gives out; needs --labels."
+            "--scores",
+            choices=SCORES,
+            help="What a classification gives out; needs --labels, or --drop-zipmap and labels in the file.",
         )
+        parser.add_argument(
+            "--drop-zipmap",
+            action="store_true",
+            help="Remove the ZipMap at the end of a classifier, and give out its scores as a tensor.",
+        )
+        parser.add_argument(
+            "--shape", action="append", default=[], metavar="NAME=SIZES",
+            help="Sizes to check and warm up an input with, as in images=1,3,320,320; may be repeated.",
+        )  # fmt: skip
         parser.add_argument(
             "--live", action="store_true", help="Give this version all traffic, or ask for that."
         )
 
-    def handle(self, *_: Any, name: str, file: Path, title: str, live: bool, **options: Any) -> None:
+    def handle(
+        self, *_: Any, name: str, file: Path, data: list[Path], title: str, live: bool, **options: Any
+    ) -> None:
         try:
             version = import_version(
                 slug=name,
                 path=file,
+                data=data,
                 title=title,
                 options=session_options(),
-                **_task_of(options["labels"], options["scores"]),
+                **_task_of(options["labels"], options["scores"], options["drop_zipmap"]),
+                input_shapes=read_shapes(options["shape"]),
+                drop_zipmap=options["drop_zipmap"],
                 go_live=live,
                 by=command_actor("import_model"),
             )
         except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+            raise CommandError(f"{error.filename or file} cannot be read: {error.strerror}.") from None
+        except DataMissing as error:
+            raise CommandError(f"{error} {_what_lies_beside(name, file, data)}".strip()) from None
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
         for line in the_newest_run(version).lines.all():
@@ -78,10 +104,19 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _task_of(labels: str | None, scores: str | None) -> dict[str, Any]:
+def _task_of(labels: str | None, scores: str | None, drop_zipmap: bool) -> dict[str, Any]:
+    if labels is None and scores is not None and drop_zipmap:
+        return {"task": Task.CLASSIFICATION, "task_config": {"scores": scores}}
     if (labels is None) != (scores is None):
         raise CommandError("A classification needs both --labels and --scores.")
     if labels is None:
         return {}
     names = [label.strip() for label in labels.split(",")]
     return {"task": Task.CLASSIFICATION, "task_config": {"labels": names, "scores": scores}}
+
+
+def _what_lies_beside(name: str, file: Path, data: Sequence[Path]) -> str:
+    """Say the command that would work, where the usual file lies beside the model. It is not taken unasked."""
+    beside = [file.with_name(file.name + end) for end in (".data", "_data")]
+    found = next((path for path in beside if path.is_file() and path not in data), None)
+    return f"It lies beside the model: manage.py import_model {name} {file} {found}" if found else ""

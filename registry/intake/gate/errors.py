@@ -11,6 +11,11 @@ Invalid
     │   ├── TooDeep
     │   └── NameTooLong
     ├── ExternalData        weights in other files
+    │   ├── DataMissing     a file that the model names did not come with it
+    │   ├── DataNotNamed    a file that came with the model, which does not name it
+    │   └── BadDataPlace    the model does not say plainly where its weights are
+    ├── ArchiveRefused      a zip that is more, or less, than one model with its weights
+    ├── ZipMapRefused       no ZipMap to remove, or one that the model needs
     ├── MemoryMarker        weights at an address in this process
     ├── RuntimeConfig       settings of the runtime
     ├── CompiledModel       a compiled engine, or a path to one
@@ -83,6 +88,36 @@ class ExternalData(GateRefused):
     """Weights lie outside the file; export the model as one file."""
 
     code = "external_data"
+
+
+class DataMissing(ExternalData):
+    """The model names a file with its weights that did not come with it; send that file along."""
+
+    code = "data_missing"
+
+
+class DataNotNamed(ExternalData):
+    """A file came with the model that the model does not name; leave it out."""
+
+    code = "data_not_named"
+
+
+class BadDataPlace(ExternalData):
+    """The model does not say plainly where its weights are; export it again."""
+
+    code = "bad_data_place"
+
+
+class ArchiveRefused(GateRefused):
+    """The zip archive must hold one ONNX file and the files with its weights, and nothing else."""
+
+    code = "archive_refused"
+
+
+class ZipMapRefused(GateRefused):
+    """The ZipMap cannot be removed; bring the file in as it is."""
+
+    code = "zipmap_refused"
 
 
 class MemoryMarker(GateRefused):

@@ -33,6 +33,8 @@ class GateLimits:
     max_ends: int = 10_000  # inputs and outputs of the model
     max_name_bytes: int = 4_096
     max_text_bytes: int = 16 << 20  # one value of the metadata
+    max_data_files: int = 500  # that one model may name
+    max_outside_tensors: int = 100_000  # whose weights lie in those files
     min_ir_version: int = 3  # the first whose files say which operators they mean
     max_ir_version: int = 13
     opsets: Mapping[str, int] = field(default_factory=lambda: _OPSETS)

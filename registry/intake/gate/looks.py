@@ -3,7 +3,7 @@
 import re
 
 HEAD_BYTES = 512
-_TORCH = "is a PyTorch file, which is a program; export the model with torch.onnx.export and send that"
+TORCH = "is a PyTorch file, which is a program; export the model with torch.onnx.export and send that"
 _PICKLE = "is a pickle, which is a program and is never opened here; export the model as ONNX and send that"
 _TFLITE = "is a TensorFlow Lite model; convert it with tf2onnx and send that"
 _SAVED_MODEL = "is a TensorFlow SavedModel; convert it with tf2onnx and send that"
@@ -12,9 +12,9 @@ _PROGRAM = "is a program ({}), not a model; export the model as ONNX and send th
 
 # The first that fits is told. Those with an offset are looked for there.
 _LOOKS: tuple[tuple[int, bytes, str], ...] = (
-    (0, rb"PK\x03\x04.{26,200}?data\.pkl", _TORCH),
+    (0, rb"PK\x03\x04.{26,200}?data\.pkl", TORCH),
     (0, rb"PK(?:\x03\x04|\x05\x06|\x01\x02)", _ARCHIVE.format("a zip archive")),
-    (0, rb"\x80[\x02-\x05]\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", _TORCH),
+    (0, rb"\x80[\x02-\x05]\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", TORCH),
     (0, rb"\x80[\x02-\x05].", _PICKLE),
     (0, rb"\(?c[\w.]+\n[\w.]+\n", _PICKLE),
     (0, rb"\x1f\x8b", _ARCHIVE.format("a gzip archive")),

@@ -1,17 +1,16 @@
 """The gate: an uploaded file is an ONNX model that keeps to itself and to limits, or it is refused."""
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from registry.intake.gate.entries import check_settings
-from registry.intake.gate.errors import EmptyFile, Malformed, NotOnnx, TooMuch, UnsupportedVersion
+from registry.intake.gate.errors import Malformed, NotOnnx, TooMuch, UnsupportedVersion
+from registry.intake.gate.first_look import NO_GRAPH, check_kind
 from registry.intake.gate.functions import check_operators
 from registry.intake.gate.graphs import Ends, GraphWalk
 from registry.intake.gate.limits import DEFAULT, GateLimits, Tally
-from registry.intake.gate.looks import HEAD_BYTES, other_format
 from registry.intake.gate.schema import MODEL
 from registry.intake.gate.wire import WireFile
 from registry.intake.gate.wording import shown
@@ -45,29 +44,10 @@ def check_file(path: Path, limits: GateLimits = DEFAULT) -> GateFacts:
         path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     )  # a pipe would wait for its other end
     try:
-        size = _check_kind(descriptor, limits)
+        size = check_kind(descriptor, limits)
         return _Walk(WireFile(descriptor, size, limits), size, limits).facts()
     finally:
         os.close(descriptor)
-
-
-def _check_kind(descriptor: int, limits: GateLimits) -> int:
-    status = os.fstat(descriptor)
-    if stat.S_ISDIR(status.st_mode):
-        raise NotOnnx("This is a folder, not an ONNX file; send the file itself.")
-    if not stat.S_ISREG(status.st_mode):
-        raise NotOnnx("This is a device or a pipe, not an ONNX file; send the file itself.")
-    if status.st_size == 0:
-        raise EmptyFile
-    if status.st_size > limits.max_file_bytes:
-        raise TooMuch(
-            f"The file has {status.st_size:,} bytes, of which an ONNX file may have {limits.max_file_bytes:,};"
-            " send a smaller model."
-        )
-    told = other_format(os.pread(descriptor, HEAD_BYTES, 0))
-    if told is not None:
-        raise NotOnnx(f"The file {told}.")
-    return status.st_size
 
 
 class _Walk:
@@ -89,9 +69,7 @@ class _Walk:
                 raise NotOnnx from None
             raise
         if self._ends is None:
-            raise NotOnnx(
-                "The file holds no graph, so it is no ONNX model; export the model as ONNX and send that."
-            )
+            raise NotOnnx(NO_GRAPH)
         self._check_plain_bytes()
         self._check_versions()
         graphs = self._graphs

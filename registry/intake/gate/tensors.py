@@ -7,7 +7,7 @@ from typing import NamedTuple
 from registry.intake.gate.entries import check_entry
 from registry.intake.gate.errors import ExternalData, Malformed, TensorMismatch, TensorOverflow
 from registry.intake.gate.limits import GateLimits, Tally
-from registry.intake.gate.schema import PACKED, SPARSE, TENSOR
+from registry.intake.gate.schema import ENTRY, PACKED, SPARSE, TENSOR
 from registry.intake.gate.wire import WireFile
 from registry.intake.gate.wording import shown
 
@@ -59,6 +59,7 @@ class Tensor:
     raw_bytes: int | None = None
     numbers: dict[str, int] = field(default_factory=dict)
     is_external: bool = False
+    location: bytes = b""  # the file that it names, or the beginning of a name that is too long for one
 
     def __str__(self) -> str:
         return f"the tensor {shown(self.name)}"
@@ -78,10 +79,10 @@ class TensorCheck:
     def check(self, start: int, end: int, where: Where) -> Tensor:
         """Check the tensor between two offsets."""
         self._tally.add("tensors")
-        tensor = self._read(start, end)
+        tensor = self.read(start, end)
         told = where(tensor.name)
         if tensor.is_external:
-            raise ExternalData(f"{told} has its data outside the file; export the model as one file.")
+            raise ExternalData(_outside(tensor, told))
         elements = self._elements(tensor.dims, told)
         self._check_bytes(tensor, elements, told)
         return tensor
@@ -100,7 +101,17 @@ class TensorCheck:
                 self._take_dims(dims, what, begin, stop)
         self._tally.add("bytes in sparse tensors", self._elements(dims, where(name)) * bits // 8)
 
-    def _read(self, start: int, end: int) -> Tensor:
+    def raw_bytes(self, tensor: Tensor, told: str) -> int:
+        """Say how many bytes the tensor's shape and type need; raise TensorRefused where no memory holds them."""
+        kind = tensor.element_type
+        if kind is None or tensor.data_type == STRING:
+            raise TensorMismatch(
+                f"{told} has the data type {tensor.data_type}, whose data cannot lie outside the file; export the file again."
+            )
+        return -(-self._elements(tensor.dims, told) * kind.bits // 8)
+
+    def read(self, start: int, end: int) -> Tensor:
+        """Read what a tensor says of itself."""
         tensor = Tensor()
         for what, begin, stop in self._file.fields(TENSOR, start, end):
             if what == "raw_data":
@@ -115,8 +126,10 @@ class TensorCheck:
             elif what == "data_location":
                 tensor.is_external |= self._file.number(begin) & 0xFFFF_FFFF != 0
             elif what == "external_data":
-                check_entry(self._file, self._limits, begin, stop, tensor)
+                key = check_entry(self._file, self._limits, begin, stop, tensor)
                 tensor.is_external = True
+                if key == b"location":
+                    tensor.location = self._value(begin, stop)
             elif what == "metadata_props":
                 check_entry(self._file, self._limits, begin, stop, tensor)
             elif what.startswith("dims"):
@@ -124,6 +137,11 @@ class TensorCheck:
             else:
                 self._count_numbers(tensor, what, begin, stop)
         return tensor
+
+    def _value(self, start: int, end: int) -> bytes:
+        spans = {what: (begin, stop) for what, begin, stop in self._file.fields(ENTRY, start, end)}
+        begin, stop = spans.get("value", (start, start))
+        return self._file.text(begin, min(stop, begin + self._limits.max_name_bytes))
 
     def _take_dims(self, dims: list[int], what: str, start: int, end: int) -> None:
         if what == "dims":
@@ -186,3 +204,12 @@ class TensorCheck:
                 f"{told} has a shape of {elements:,} elements, for which its type needs {expected:,} {unit}, and"
                 f" holds {got:,} {unit} of its own; export the file again."
             )
+
+
+def _outside(tensor: Tensor, told: str) -> str:
+    if not tensor.location:
+        return f"{told} has its data outside the file; export the model as one file."
+    return (
+        f"{told} has its data in another file, {shown(tensor.location)}; send that file along, or export the model with"
+        " external_data=False."
+    )

@@ -9,28 +9,36 @@ from django.db import transaction
 from django.db.models import Count, Sum
 
 from registry.access.models import ApiKey
+from registry.access.policies import Right
 from registry.catalogue.validation import check_row
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import FileTooLarge, InsufficientStorage, TooManyUploads
 from registry.intake.models import MAX_NAME, Upload
 from registry.intake.policies import check_may_upload
-from registry.intake.selectors import bytes_on_the_way, uploads_of
+from registry.intake.selectors import bytes_on_the_way, known_model, uploads_of
 from registry.intake.transitions import Status
 from registry.record.actors import Actor
 
 MOST_OPEN = 8  # uploads of one person or key
 MOST_OPEN_FILES = 4  # times the largest file, which their bytes together may be
-RESERVE_BYTES = 256 * 2**20  # left for the database and everything else on this disk
 _MIB = 2**20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNSHOWN = {"Cc", "Cf", "Cs"}  # control characters, what turns text around, halves of surrogate pairs
 
 
 @transaction.atomic
-def begin_upload(*, size_bytes: int, file_name: str = "", sha256: str = "", by: Actor) -> Upload:
-    """Announce a file of this size; its parts may follow. The name is shown to people and means nothing else."""
+def begin_upload(
+    *, size_bytes: int, file_name: str = "", sha256: str = "", model: str = "", by: Actor
+) -> Upload:
+    """Announce a file of this size; its parts may follow.
+
+    The name is shown to people, and says which of a model's data files it is; it is never a path. A Model that is
+    named must be there for the caller; completing names it again.
+    """
     check_may_upload(by)
+    if model:
+        by.check(Right.WRITE, model_id=known_model(model, by).pk)
     if sha256 and not _SHA256.fullmatch(sha256):
         raise Invalid("A SHA-256 is 64 hexadecimal digits in lower case.")
     _check_size(size_bytes)
@@ -84,11 +92,11 @@ def _check_quota(size_bytes: int, by: Actor) -> None:
 
 
 def _check_space(size_bytes: int) -> None:
-    needed = size_bytes + bytes_on_the_way() + RESERVE_BYTES
+    needed = size_bytes + bytes_on_the_way() + parts.RESERVE_BYTES
     if parts.free_bytes() < needed:
         raise InsufficientStorage(
             f"The disk has no room for this file of {_mib(size_bytes)} MiB beside what is on its way and a reserve of "
-            f"{_mib(RESERVE_BYTES)} MiB. Free some space, then begin again."
+            f"{_mib(parts.RESERVE_BYTES)} MiB. Free some space, then begin again."
         )
 
 

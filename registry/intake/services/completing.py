@@ -1,6 +1,7 @@
 """Completing an upload: the file goes into the store, and a version is made of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,26 +9,30 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from registry.access.policies import Right
-from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.models import Model, Task, Version
-from registry.catalogue.selectors import model_named
+from registry.catalogue.input_shapes import checked_shapes
+from registry.catalogue.models import MAX_REASON, Model, Task, Version
 from registry.catalogue.task_config import checked_config
+from registry.catalogue.validation import checked_name
 from registry.errors import Invalid, NameTaken, StaleState
 from registry.intake import parts
+from registry.intake.assembly import Assembled, Sent, assemble, check_count, with_labels
 from registry.intake.checklist.services import ask_check
 from registry.intake.digests import drop_digest
-from registry.intake.errors import HashDiffers, UploadEnded, UploadIncomplete
+from registry.intake.gate.archives import is_archive
+from registry.intake.gate.errors import ExternalData, GateRefused, ZipMapRefused
 from registry.intake.models import Upload
 from registry.intake.policies import check_own
+from registry.intake.selectors import known_model
 from registry.intake.services.ending import end_upload
+from registry.intake.services.taking import take_upload
+from registry.intake.services.whole import check_whole, held, lost
 from registry.intake.transitions import Status
 from registry.record.actors import Actor
 from registry.record.audit import Subject, record_change
 
 _COMPLETE_AGAIN = "Free some space, then complete the upload again."
-_LOST = "Its bytes are no longer on this machine; begin another upload."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,104 +43,124 @@ class NewModel:
     task: str = Task.TENSOR
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the version is to be."""
+
+    slug: str
+    new_model: NewModel | None
+    task_config: Mapping[str, Any]
+    input_shapes: Mapping[str, Any]
+    notes: str
+    drop_zipmap: bool
+
+
 def complete_upload(
     *,
     upload: Upload,
     slug: str,
     new_model: NewModel | None = None,
+    data_uploads: Sequence[Upload] = (),
+    drop_zipmap: bool = False,
     task_config: Mapping[str, Any] | None = None,
+    input_shapes: Mapping[str, Any] | None = None,
     notes: str = "",
     by: Actor,
 ) -> Version:
     """Make a whole upload the next version of a Model; completing it again gives the same version.
 
     1. What can be refused is refused before the file is read.
-    2. The file is hashed, unless it was while it came in, and stored: no transaction is open meanwhile.
-    3. Model, version and upload are written in one transaction, which asks for the check. Whoever dies before that
-       leaves the upload open: it can be completed again, even when the file lies in the store already.
+    2. The file is hashed, unless it was while it came in, looked at and stored, with the weights of the data uploads
+       inside: no transaction is open meanwhile. One that is no ONNX model ends as failed; whatever else is refused may
+       be completed again.
+    3. Model, version and uploads are written in one transaction, which asks for the check. Whoever dies before that
+       leaves the uploads open: they can be completed again, even when the file lies in the store already.
     """
     check_own(upload, by)
     upload = Upload.objects.select_related("version__model").get(pk=upload.pk)
     if upload.version is not None and upload.model_slug == slug:
         return upload.version
     check_whole(upload)
-    _check_target(slug, new_model, task_config or {}, by)
+    data = _checked_data(upload, data_uploads, by)
+    wish = _Wish(slug, new_model, task_config or {}, input_shapes or {}, notes, drop_zipmap)
+    task = _check_target(wish, by)
     with parts.room(_COMPLETE_AGAIN):
-        file = _stored(upload)
-        version = _registered(upload, file, slug, new_model, task_config, notes, by)
+        made = _assembled(upload, data, drop_zipmap)
+        version = _registered(upload, data, made, wish, with_labels(task, wish.task_config, made.labels), by)
     parts.remove(upload.pk)  # there when the store knew the file, or lies elsewhere
     drop_digest(upload.pk)
     return version
 
 
-def check_whole(upload: Upload) -> None:
-    if not upload.is_open:
-        raise UploadEnded(f"This upload is {upload.status}; begin another.")
-    if not upload.is_whole:
-        raise UploadIncomplete(
-            f"{upload.received_bytes:,} of {upload.size_bytes:,} bytes have come; send the others, then complete it.",
-            offset=upload.received_bytes,
-        )
+def _checked_data(upload: Upload, data_uploads: Sequence[Upload], by: Actor) -> list[Upload]:
+    check_count(len(data_uploads))
+    if len({upload.pk, *(each.pk for each in data_uploads)}) <= len(data_uploads):
+        raise Invalid("Name each upload once: the model's own, and others for its data files.")
+    for each in data_uploads:
+        check_own(each, by)
+    data = [Upload.objects.get(pk=each.pk) for each in data_uploads]
+    for each in data:
+        check_whole(each)
+    return data
 
 
-def _check_target(slug: str, new_model: NewModel | None, config: Mapping[str, Any], by: Actor) -> None:
-    if new_model is None:
-        model = model_named(slug, by)
+def _check_target(wish: _Wish, by: Actor) -> str:
+    """Refuse what would be refused anyway, and give the Model's task."""
+    checked_shapes(wish.input_shapes)
+    if wish.new_model is None:
+        model = known_model(wish.slug, by)
         by.check(Right.WRITE, model_id=model.pk)
-        checked_config(model.task, config)
-        return
-    by.check(Right.WRITE)
+        task = model.task
+    else:
+        by.check(Right.WRITE)
+        task = _checked_new(wish.slug, wish.new_model)
+    if not _takes_labels(task, wish):
+        checked_config(task, wish.task_config)
+    return task
+
+
+def _checked_new(slug: str, new_model: NewModel) -> str:
+    checked_name(slug)
     if new_model.task not in Task.values:
         raise Invalid(f"{new_model.task!r} is no task; there are {', '.join(Task.values)}.")
-    checked_config(new_model.task, config)
     if Model.objects.filter(slug=slug).exists():
         raise NameTaken(f"A Model named {slug} exists already; add a version to it, or choose another name.")
+    return new_model.task
 
 
-def checked_file(upload: Upload, keep: Callable[[StoredFile], None] = lambda _: None) -> StoredFile:
-    """Hash the whole file, and `keep` it while nobody else can touch it; raise HashDiffers where it is another one."""
-    with parts.opened(upload.pk) as descriptor, parts.locked(descriptor, at_once=True):
-        file = StoredFile(upload.sha256 or parts.hash_of(upload.pk), upload.size_bytes)
-        _check_hash(upload, file)
-        # Known before the file moves: who comes after a crash finds it in the store.
-        Upload.objects.filter(pk=upload.pk, status=Status.OPEN).update(sha256=file.sha256, touched_at=Now())
-        keep(file)
-    return file
+def _takes_labels(task: str, wish: _Wish) -> bool:
+    """Whether the file may bring the labels itself."""
+    return wish.drop_zipmap and task == Task.CLASSIFICATION and not wish.task_config.get("labels")
 
 
-def lost(upload: Upload) -> UploadEnded:
-    """End an upload whose bytes are not where they should be."""
-    end_upload(upload, Status.FAILED, failure=_LOST)
-    return UploadEnded(f"This upload failed: {_LOST}")
+def _assembled(upload: Upload, data: Sequence[Upload], drop_zipmap: bool) -> Assembled:
+    with ExitStack() as stack:
+        model, *others = [stack.enter_context(held(each)) for each in (upload, *data)]
+        try:
+            return assemble(model, others, drop_zipmap=drop_zipmap, keep=lambda: _kept(upload, model))
+        except GateRefused as refusal:
+            may_go_on = isinstance(refusal, ExternalData | ZipMapRefused) and not is_archive(model.file)
+            if not may_go_on:
+                end_upload(upload, Status.FAILED, failure=str(refusal)[:MAX_REASON])
+            raise
 
 
-def _stored(upload: Upload) -> StoredFile:
+def _kept(upload: Upload, sent: Sent) -> StoredFile:
+    file = StoredFile(sent.sha256, upload.size_bytes)
     try:
-        return checked_file(upload, lambda file: parts.store(upload.pk, file))
+        parts.store(upload.pk, file)
     except FileNotFoundError:
-        if not upload.sha256 or not artifacts.current_store().has(upload.sha256):
-            raise lost(upload) from None
-        return StoredFile(upload.sha256, upload.size_bytes)
-
-
-def _check_hash(upload: Upload, file: StoredFile) -> None:
-    if upload.announced_sha256 in {"", file.sha256}:
-        return
-    failure = (
-        f"The file has the SHA-256 {file.sha256}, but {upload.announced_sha256} was announced; begin again."
-    )
-    end_upload(upload, Status.FAILED, failure=failure)
-    raise HashDiffers(failure)
+        raise lost(upload) from None
+    return file
 
 
 @transaction.atomic
 def _registered(
     upload: Upload,
-    file: StoredFile,
-    slug: str,
-    new_model: NewModel | None,
-    task_config: Mapping[str, Any] | None,
-    notes: str,
+    data: Sequence[Upload],
+    made: Assembled,
+    wish: _Wish,
+    task_config: Mapping[str, Any],
     by: Actor,
 ) -> Version:
     mine = Upload.objects.filter(pk=upload.pk, status=Status.OPEN)
@@ -143,17 +168,33 @@ def _registered(
         touched_at=Now()
     ):  # holds the row from here on: of two that complete it, one waits here
         raise StaleState("This upload was completed or ended at the same moment; look again.")
+    slug, new_model = wish.slug, wish.new_model
     if new_model is None:
-        model = model_named(slug, by)
+        model = known_model(slug, by)
     else:
         model = catalogue.create_model(slug=slug, title=new_model.title, task=new_model.task, by=by)
-    version = catalogue.register_version(model=model, file=file, task_config=task_config, notes=notes, by=by)
-    mine.update(status=Status.COMPLETE, sha256=file.sha256, version=version, model_slug=slug)
+    version = catalogue.register_version(
+        model=model,
+        file=made.file,
+        task_config=task_config,
+        input_shapes=wish.input_shapes,
+        origin=made.origin,
+        notes=wish.notes,
+        by=by,
+    )
+    mine.update(status=Status.COMPLETE, version=version, model_slug=slug)
+    for each in data:
+        take_upload(upload=each, by=by)
     record_change(
         action="complete_upload",
         subject=Subject("upload", str(upload.pk), str(upload), slug),
         before=None,
-        after={"version": version.number, "sha256": file.sha256, "size_bytes": file.size_bytes},
+        after={
+            "version": version.number,
+            "sha256": made.file.sha256,
+            "size_bytes": made.file.size_bytes,
+            **({"data_uploads": [str(each.pk) for each in data]} if data else {}),
+        },
         by=by,
     )
     ask_check(version=version, by=by)

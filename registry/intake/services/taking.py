@@ -10,7 +10,7 @@ from registry.intake import parts
 from registry.intake.digests import drop_digest
 from registry.intake.models import Upload
 from registry.intake.policies import check_own
-from registry.intake.services.completing import check_whole, checked_file, lost
+from registry.intake.services.whole import check_whole, held, lost
 from registry.intake.transitions import Status
 from registry.record.actors import Actor
 
@@ -20,11 +20,11 @@ def whole_file(*, upload: Upload, by: Actor) -> Path:
     check_own(upload, by)
     upload = Upload.objects.get(pk=upload.pk)
     check_whole(upload)
-    try:
-        checked_file(upload)
-    except FileNotFoundError:
-        raise lost(upload) from None
-    return parts.path_of(upload.pk)
+    with held(upload):
+        path = parts.path_of(upload.pk)
+        if not path.exists():
+            raise lost(upload)
+    return path
 
 
 def take_upload(*, upload: Upload, by: Actor) -> None:

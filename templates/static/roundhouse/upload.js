@@ -1,5 +1,5 @@
-// Uploads a file by parts and goes on where it stopped: after a pause, a lost connection or a reload.
-// The server's offset is the truth; this page keeps only which upload belongs to which file.
+// Uploads a model, and the files with its weights, by parts; goes on where it stopped: after a pause, a lost
+// connection or a reload. The server's offset is the truth; this page keeps only which upload belongs to which file.
 "use strict";
 
 (() => {
@@ -7,6 +7,8 @@
   const TRIES = 12; // without any progress, then it pauses
   const SPEED_OVER_MS = 8000;
   const LABELS_SHOWN = 2000;
+  const MOST_FILES = 8; // as many uploads as a person may have open
+  const CHOOSE = "Choose an ONNX file, or drop it here";
 
   const page = document.getElementById("rh-upload");
   const form = document.getElementById("rh-upload-form");
@@ -18,6 +20,7 @@
   const chooser = document.getElementById("rh-file");
   const drop = document.getElementById("rh-drop");
   const labelFields = form.querySelector("[data-labels]");
+  const more = form.querySelector(".rh-more");
   const progress = form.querySelector(".rh-progress");
   const said = form.querySelector(".rh-said");
   const problem = form.querySelector("[role=alert]");
@@ -25,8 +28,9 @@
   const pause = form.querySelector("[data-pause]");
   const cancel = form.querySelector("[data-cancel]");
 
-  let file = null;
-  let current = null; // {id, offset} of the upload under way
+  let items = []; // {file, id, offset}: the model first; an id says that its upload has begun
+  let current = null; // the one that is being sent
+  let lacksData = false; // the server has the model, and asks for the files that it names
   let state = "idle"; // idle, sending, paused, refused
   let request = null; // the part in flight
   let wake = null; // ends a wait between two tries
@@ -36,6 +40,11 @@
 
   // What went wrong in the server's words; trying again would not help.
   class Refusal extends Error {}
+
+  const total = () => items.reduce((sum, one) => sum + one.file.size, 0);
+  const sent = () => items.reduce((sum, one) => sum + one.offset, 0);
+  const isSent = (one) => one.id && one.offset === one.file.size;
+  const hasBegun = () => items.some((one) => one.id);
 
   // --- what is kept between reloads
 
@@ -105,7 +114,7 @@
       for (const [name, value] of Object.entries(headers({ "Content-Type": "application/octet-stream" }))) {
         xhr.setRequestHeader(name, value);
       }
-      xhr.upload.onprogress = (event) => show(offset + event.loaded);
+      xhr.upload.onprogress = (event) => show(sent() + event.loaded);
       xhr.onload = xhr.onerror = xhr.onabort = end;
       request = xhr;
       xhr.send(part);
@@ -144,19 +153,21 @@
   let samples = [];
   let quarter = 0;
 
-  function show(offset) {
+  function show(bytes) {
     const now = performance.now();
-    samples.push([now, offset]);
+    const all = total();
+    samples.push([now, bytes]);
     while (samples.length > 2 && samples[1][0] < now - SPEED_OVER_MS) samples.shift();
     const [since, from] = samples[0];
-    const speed = now - since > 400 ? ((offset - from) / (now - since)) * 1000 : 0;
-    const figures = [`${size(offset)} of ${size(file.size)}`];
-    if (state === "sending" && speed > 0 && offset < file.size) figures.push(`${size(speed)}/s`, `${time((file.size - offset) / speed)} left`);
+    const speed = now - since > 400 ? ((bytes - from) / (now - since)) * 1000 : 0;
+    const figures = [`${size(bytes)} of ${size(all)}`];
+    if (items.length > 1) figures.unshift(`${items.indexOf(current) + 1} of ${items.length} files`);
+    if (state === "sending" && speed > 0 && bytes < all) figures.push(`${size(speed)}/s`, `${time((all - bytes) / speed)} left`);
     progress.hidden = false;
-    progress.querySelector("progress").value = Math.floor((offset / file.size) * 1000);
+    progress.querySelector("progress").value = Math.floor((bytes / all) * 1000);
     progress.querySelector(".rh-figures").textContent = figures.join(" · ");
     // Read aloud: quarters only.
-    const reached = Math.floor((offset / file.size) * 4);
+    const reached = Math.floor((bytes / all) * 4);
     if (state === "sending" && reached > quarter && reached < 4) tell(`${reached * 25} % has been sent.`);
     quarter = Math.max(quarter, reached);
   }
@@ -165,35 +176,54 @@
     state = next;
     const isBusy = state === "sending";
     send.hidden = isBusy || state === "paused";
-    send.textContent = current && current.offset === file?.size ? "Make the version" : "Upload";
+    send.textContent = items.length && items.every(isSent) ? "Make the version" : "Upload";
     pause.hidden = !(isBusy || state === "paused");
     pause.textContent = state === "paused" ? "Go on" : "Pause";
-    cancel.hidden = !current;
-    chooser.disabled = isBusy || state === "paused" || Boolean(current);
+    cancel.hidden = !hasBegun();
+    chooser.disabled = isBusy || state === "paused" || (hasBegun() && !lacksData);
     drop.classList.toggle("rh-fixed", chooser.disabled);
   }
 
-  // --- the file
+  // --- the files
 
   function choose(chosen) {
-    if (!chosen || chooser.disabled) return;
+    if (!chosen.length || chooser.disabled) return;
     refuse("");
-    file = null;
-    drop.querySelector("[data-chosen]").textContent = "Choose an ONNX file, or drop it here";
-    if (!chosen.name.toLowerCase().endsWith(".onnx")) {
-      return refuse(`${chosen.name} is no ONNX file. Export the model as ONNX; its name then ends with .onnx.`);
+    const files = lacksData ? [...items.map((one) => one.file), ...chosen] : [...chosen];
+    const wrong = whatIsWrong(files);
+    if (wrong) {
+      if (!lacksData) setFiles([]);
+      return refuse(wrong);
     }
-    if (chosen.size === 0) return refuse(`${chosen.name} is empty.`);
-    if (chosen.size > LARGEST) {
-      return refuse(`${chosen.name} has ${size(chosen.size)}; this installation accepts ${size(LARGEST)}.`);
+    setFiles([...files.filter(isMain), ...files.filter((one) => !isMain(one))]);
+    const known = kept.get(mark(items[0].file));
+    if (known && !lacksData) fill(known.fields);
+    if (known) start();
+  }
+
+  const isArchive = (one) => one.name.toLowerCase().endsWith(".zip");
+  const isMain = (one) => one.name.toLowerCase().endsWith(".onnx") || isArchive(one);
+
+  function whatIsWrong(files) {
+    const mains = files.filter(isMain);
+    if (!mains.length && files.length === 1) {
+      return `${files[0].name} is no ONNX file. Export the model as ONNX; its name then ends with .onnx. A file with its weights is chosen together with the model.`;
     }
-    file = chosen;
-    drop.querySelector("[data-chosen]").textContent = `${file.name}, ${size(file.size)}`;
-    const known = kept.get(mark(file));
-    if (known) {
-      fill(known.fields);
-      start();
+    if (!mains.length) return "None of these is an ONNX file. Choose the model as well; its name ends with .onnx.";
+    if (mains.length > 1) return "A version is made of one model. Choose one .onnx file and the files with its weights, or one zip.";
+    if (isArchive(mains[0]) && files.length > 1) return "A zip holds the model with its weights. Choose it alone.";
+    if (files.length > MOST_FILES) return `These are ${files.length} files; ${MOST_FILES} are sent at most. Put them into one zip.`;
+    for (const one of files) {
+      if (one.size === 0) return `${one.name} is empty.`;
+      if (one.size > LARGEST) return `${one.name} has ${size(one.size)}; this installation accepts ${size(LARGEST)}.`;
     }
+    return "";
+  }
+
+  // Files that are here already keep their uploads.
+  function setFiles(files) {
+    items = files.map((file) => items.find((one) => one.file === file) || { file, id: null, offset: 0 });
+    drop.querySelector("[data-chosen]").textContent = files.map((one) => `${one.name}, ${size(one.size)}`).join(" + ") || CHOOSE;
   }
 
   // --- the Model
@@ -236,36 +266,58 @@
     }
   }
 
-  const KEPT_FIELDS = ["model", "title", "task", "labels", "scores", "notes"];
+  const KEPT_FIELDS = ["model", "title", "task", "labels", "scores", "notes", "shapes"];
 
-  const written = () => ({ where: where(), ...Object.fromEntries(KEPT_FIELDS.map((name) => [name, field[name].value])) });
+  const written = () => ({ where: where(), zipmap: field.zipmap.checked, ...Object.fromEntries(KEPT_FIELDS.map((name) => [name, field[name].value])) });
 
   function fill(fields) {
     for (const name of KEPT_FIELDS) field[name].value = fields[name] ?? "";
+    field.zipmap.checked = Boolean(fields.zipmap);
+    more.open = field.zipmap.checked || Boolean(field.shapes.value);
     const choice = form.querySelector(`[name=where][value=${fields.where === "new" ? "new" : "known"}]`);
     if (choice) choice.checked = true;
     lookUp();
   }
 
+  const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter(Boolean);
+
+  // The sizes by name; null where a line is none. The server looks at the rest.
+  function shapes() {
+    const found = {};
+    for (const line of lines(field.shapes)) {
+      const [, name, sizes] = /^(.+?)\s*=\s*([\d,\s]*)$/.exec(line) || [];
+      if (!name || name in found) return null;
+      found[name] = sizes.split(",").filter((one) => one.trim()).map(Number);
+    }
+    return found;
+  }
+
   function wish() {
     const isNew = where() === "new";
     const task = isNew ? field.task.value : knownTask;
-    const labels = field.labels.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    const labels = lines(field.labels);
     return {
       model: field.model.value.trim(),
       notes: field.notes.value,
+      data_uploads: items.slice(1).map((one) => one.id),
+      drop_zipmap: field.zipmap.checked,
+      input_shapes: shapes(),
       ...(isNew ? { new_model: { title: field.title.value.trim(), task } } : {}),
-      ...(task === "classification" ? { task_config: { labels, scores: field.scores.value } } : {}),
+      ...(task === "classification" ? { task_config: labels.length ? { labels, scores: field.scores.value } : {} } : {}),
     };
   }
 
   function missing() {
-    if (!file) return [chooser, "Choose a file first."];
+    if (!items.length) return [chooser, "Choose a file first."];
     if (!field.model.value.trim()) return [field.model, "Name the Model."];
     if (where() === "new" && !/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/.test(field.model.value.trim())) {
       return [field.model, "A name is 1 to 64 lower-case letters, digits and inner hyphens, such as fraud-score."];
     }
-    if (!labelFields.hidden && !field.labels.value.trim()) return [field.labels, "Name the labels of the classification."];
+    if (!labelFields.hidden && !field.labels.value.trim() && !field.zipmap.checked) return [field.labels, "Name the labels of the classification."];
+    if (shapes() === null) {
+      more.open = true;
+      return [field.shapes, "Write each input size as name=1,3,320,320, one in each line."];
+    }
     return null;
   }
 
@@ -280,6 +332,7 @@
     }
     refuse("");
     if (!navigator.locks) return run(); // plain http: two tabs with one file then get in each other's way, harmlessly
+    const { file } = items[0];
     await navigator.locks.request(mark(file), { ifAvailable: true }, async (lock) => {
       if (lock) return run();
       refuse(`${file.name} is being uploaded in another tab of this browser.`);
@@ -289,11 +342,15 @@
   async function run() {
     become("sending");
     try {
-      if (!current) await begin();
-      keep();
+      if (!hasBegun()) await checkName();
       for (;;) {
-        await sendParts();
-        if (state !== "sending") return;
+        for (const one of items) {
+          current = one;
+          if (!one.id && (await begin(one))) return;
+          kept.set(mark(one.file), { id: one.id, fields: written() });
+          await sendParts(one);
+          if (state !== "sending") return;
+        }
         if (await complete()) return;
       }
     } catch (error) {
@@ -305,97 +362,132 @@
     }
   }
 
-  const keep = () => kept.set(mark(file), { id: current.id, fields: written() });
+  // Before a byte is sent: nobody should wait for a gigabyte to hear that a name is wrong.
+  async function checkName() {
+    const slug = field.model.value.trim();
+    const { status } = await repeated(() => ask("GET", `${MODELS}/${encodeURIComponent(slug)}`));
+    const isNew = where() === "new";
+    if (isNew && status === 200) throw nameRefusal(`A Model named ${slug} exists already. Choose “the next version of a Model”, or another name.`);
+    if (!isNew && status === 404) throw nameRefusal(`There is no Model named ${slug}, or you may not see it.`);
+  }
 
-  async function begin() {
-    const known = kept.get(mark(file));
+  function nameRefusal(sentence) {
+    field.model.focus();
+    return new Refusal(sentence);
+  }
+
+  // True: it became a version already, and that comes up.
+  async function begin(one) {
+    const known = kept.get(mark(one.file));
     if (known) {
       const answer = await repeated(() => ask("GET", `${UPLOADS}/${known.id}`));
-      if (answer.status === 200 && answer.data.status === "complete") return leave(known.id);
-      if (answer.status === 200 && answer.data.status === "open") {
-        current = { id: answer.data.id, offset: answer.data.offset };
-        tell("Going on where it stopped.");
-        return ready();
+      if (answer.status === 200 && answer.data.status === "complete") {
+        leave(known.id);
+        return true;
       }
-      kept.forget(mark(file));
+      if (answer.status === 200 && answer.data.status === "open") {
+        Object.assign(one, { id: answer.data.id, offset: answer.data.offset });
+        tell("Going on where it stopped.");
+        ready();
+        return false;
+      }
+      kept.forget(mark(one.file));
     }
     tell("Uploading.");
     const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    const answer = await repeated(() =>
-      ask("POST", UPLOADS, { size_bytes: file.size, file_name: file.name }, { "Idempotency-Key": key }),
-    );
+    const about = { size_bytes: one.file.size, file_name: one.file.name, model: where() === "known" ? field.model.value.trim() : "" };
+    const answer = await repeated(() => ask("POST", UPLOADS, about, { "Idempotency-Key": key }));
     if (answer.status !== 201) throw new Refusal(words(answer));
-    current = { id: answer.data.id, offset: answer.data.offset };
+    Object.assign(one, { id: answer.data.id, offset: answer.data.offset });
     ready();
+    return false;
   }
 
   function ready() {
     samples = [];
-    quarter = Math.floor((current.offset / file.size) * 4);
+    quarter = Math.floor((sent() / total()) * 4);
     become(state);
-    show(current.offset);
+    show(sent());
     document.getElementById("rh-waiting").hidden = true;
   }
 
-  async function sendParts() {
+  async function sendParts(one) {
     let failures = 0;
-    while (state === "sending" && current.offset < file.size) {
-      const part = file.slice(current.offset, current.offset + PART);
-      const answer = await putPart(part, current.offset);
+    while (state === "sending" && one.offset < one.file.size) {
+      const part = one.file.slice(one.offset, one.offset + PART);
+      const answer = await putPart(part, one.offset);
       if (state !== "sending") return;
-      const before = current.offset;
-      if (answer.status === 200 || Number.isInteger(answer.data.offset)) current.offset = answer.data.offset;
-      else if (!mayHelpToRepeat(answer)) throw await refusalOf(answer);
-      else await checkReadable(part);
-      failures = current.offset > before ? 0 : failures + 1;
-      show(current.offset);
+      const before = one.offset;
+      if (answer.status === 200 || Number.isInteger(answer.data.offset)) one.offset = answer.data.offset;
+      else if (!mayHelpToRepeat(answer)) throw await refusalOf(answer, one);
+      else await checkReadable(part, one);
+      failures = one.offset > before ? 0 : failures + 1;
+      show(sent());
       if (failures) {
         await wait(failures, answer);
-        await askOffset();
+        await askOffset(one);
       } else if (!said.textContent.endsWith("sent.")) tell("Uploading.");
     }
   }
 
   // An upload that ended meanwhile (swept, cancelled elsewhere) is begun anew by the next press of the button.
-  async function refusalOf(answer) {
-    if (answer.status === 404 || answer.data.code === "upload_ended" || answer.status === 507) forget();
+  async function refusalOf(answer, one) {
+    if (answer.status === 404 || answer.data.code === "upload_ended" || answer.status === 507) forget(one);
     return new Refusal(words(answer));
   }
 
-  async function checkReadable(part) {
+  async function checkReadable(part, one) {
     try {
       await part.slice(0, 1).arrayBuffer();
     } catch {
-      const name = file.name;
       become("refused");
-      throw new Refusal(`${name} can no longer be read: it was changed, moved or deleted. Reload this page and choose it again.`);
+      throw new Refusal(`${one.file.name} can no longer be read: it was changed, moved or deleted. Reload this page and choose it again.`);
     }
   }
 
-  async function askOffset() {
+  async function askOffset(one) {
     if (state !== "sending") return;
-    const { status, data } = await ask("GET", `${UPLOADS}/${current.id}`);
-    if (status === 200 && data.status === "open") current.offset = data.offset;
-    else if (status === 200 && data.status !== "complete") throw await refusalOf({ status: 404, data: { detail: data.failure || `This upload is ${data.status}; begin again.` } });
+    const { status, data } = await ask("GET", `${UPLOADS}/${one.id}`);
+    if (status === 200 && data.status === "open") one.offset = data.offset;
+    else if (status === 200 && data.status !== "complete") throw await refusalOf({ status: 404, data: { detail: data.failure || `This upload is ${data.status}; begin again.` } }, one);
   }
 
+  // False: bytes are missing after all, so it goes on sending.
   async function complete() {
-    tell("All of it is there. The file is being stored.");
-    const answer = await repeated(() => ask("POST", `${UPLOADS}/${current.id}/complete`, wish()));
+    tell("All of it is there. It is being stored.");
+    const main = items[0];
+    const answer = await repeated(() => ask("POST", `${UPLOADS}/${main.id}/complete`, wish()));
     if (state !== "sending") return true;
     if (answer.status === 201) {
-      leave(current.id);
+      leave(main.id);
       return true;
     }
     if (Number.isInteger(answer.data.offset)) {
-      current.offset = answer.data.offset;
-      return false;
+      for (const one of items) await askOffset(one);
+      if (!items.every(isSent)) return false;
     }
-    throw await refusalOf(answer);
+    await dropEnded();
+    lacksData = Boolean(main.id) && !isArchive(main.file) && answer.data.code === "data_missing";
+    if (lacksData) drop.querySelector("[data-chosen]").textContent = `${drop.querySelector("[data-chosen]").textContent}. Choose the missing files, or drop them here`;
+    throw new Refusal(words(answer));
+  }
+
+  // A file that is no model has ended, and with it what came along.
+  async function dropEnded() {
+    for (const one of items) {
+      const { status, data } = await ask("GET", `${UPLOADS}/${one.id}`);
+      if (status === 404 || (status === 200 && data.status !== "open")) forget(one);
+    }
+    if (items[0].id) return;
+    for (const one of items.filter((each) => each.id)) {
+      await ask("DELETE", `${UPLOADS}/${one.id}`);
+      forget(one);
+    }
+    progress.hidden = true;
   }
 
   function leave(id) {
-    kept.forget(mark(file));
+    for (const one of items) kept.forget(mark(one.file));
     tell("It is stored. Its version comes up.");
     state = "idle";
     location.assign(MADE.replace("ID", id));
@@ -431,13 +523,13 @@
     request?.abort();
     wake?.();
     tell(sentence);
-    if (current) show(current.offset);
+    if (hasBegun()) show(sent());
   }
 
-  function forget() {
-    if (file) kept.forget(mark(file));
-    current = null;
-    progress.hidden = true;
+  function forget(one) {
+    kept.forget(mark(one.file));
+    Object.assign(one, { id: null, offset: 0 });
+    if (!hasBegun()) progress.hidden = true;
   }
 
   // --- what a person does
@@ -459,21 +551,25 @@
   });
 
   async function learnOffset() {
-    if (!current) return;
-    const { status, data } = await ask("GET", `${UPLOADS}/${current.id}`);
-    if (status !== 200 || !current) return;
-    current.offset = data.offset;
-    show(current.offset);
+    const one = current;
+    if (!one?.id) return;
+    const { status, data } = await ask("GET", `${UPLOADS}/${one.id}`);
+    if (status !== 200 || !one.id) return;
+    one.offset = data.offset;
+    show(sent());
   }
 
   cancel.addEventListener("click", async () => {
-    const { id } = current;
     stop("");
-    const answer = await ask("DELETE", `${UPLOADS}/${id}`);
-    if (answer.status !== 204 && answer.status !== 404) {
-      return refuse(`It could not be cancelled: ${words(answer)}`);
+    for (const one of items.filter((each) => each.id)) {
+      const answer = await ask("DELETE", `${UPLOADS}/${one.id}`);
+      if (answer.status !== 204 && answer.status !== 404) {
+        return refuse(`It could not be cancelled: ${words(answer)}`);
+      }
+      forget(one);
     }
-    forget();
+    lacksData = false;
+    setFiles(items.map((one) => one.file));
     refuse("");
     become("idle");
     tell("Cancelled. Nothing of it is left on the server.");
@@ -481,12 +577,12 @@
   });
 
   window.addEventListener("online", () => wake?.());
-  chooser.addEventListener("change", () => choose(chooser.files[0]));
+  chooser.addEventListener("change", () => choose(chooser.files));
   for (const name of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(name, (event) => {
       event.preventDefault();
       drop.classList.toggle("rh-over", name === "dragover" && !chooser.disabled);
-      if (name === "drop") choose(event.dataTransfer.files[0]);
+      if (name === "drop") choose(event.dataTransfer.files);
     });
   }
   for (const name of ["dragover", "drop"]) {
@@ -523,7 +619,7 @@
       item.append(name, figures, away);
       list.append(item);
     }
-    document.getElementById("rh-waiting").hidden = !list.children.length || Boolean(current);
+    document.getElementById("rh-waiting").hidden = !list.children.length || hasBegun();
   }
 
   lookUp();

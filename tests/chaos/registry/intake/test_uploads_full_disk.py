@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from registry.intake.parts import RESERVE_BYTES
 from registry.intake.services import MAX_PART_BYTES
-from registry.intake.services.beginning import RESERVE_BYTES
 from tests.support.processes import serving
 from tests.support.served_uploads import MIB, Bytes, caller_of, files_in, versions_in
 

@@ -1,5 +1,8 @@
 """`manage.py import_model`, with real files and the real probe."""
 
+import re
+import zipfile
+
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -9,7 +12,9 @@ from registry.traffic.models import Arm, Split, SplitRequest
 from registry.traffic.readiness import Readiness, Verdict, always_ready, register_readiness
 from registry.traffic.services import approve_request, expire_split, set_split
 from tests.support.factories import a_model, a_person, a_version, an_actor
+from tests.support.model_files import looks_like_a_model, put_outside
 from tests.support.processes import ROOT
+from tests.support.zipmap_models import a_classifier
 
 pytestmark = pytest.mark.django_db
 FILE = str(ROOT / "examples" / "ripeness" / "model.onnx")
@@ -126,8 +131,9 @@ def test_a_split_that_never_came_to_be_is_none(not_warm):
 class TestRefused:
     @pytest.fixture
     def bad(self, tmp_path):
+        """That it is no model, only its check finds out."""
         path = tmp_path / "bad.onnx"
-        path.write_bytes(b"no model")
+        path.write_bytes(looks_like_a_model(b"no model"))
         return str(path)
 
     def test_nothing_is_live_and_the_reason_is_listed(self, bad):
@@ -157,6 +163,82 @@ class TestRefused:
         assert capsys.readouterr().out.endswith("fruit version 2 is registered and live.\n")
         (arm,) = Arm.objects.filter(split__status="current")
         assert arm.version.number == 2
+
+
+class TestAtOnce:
+    """Refused before a Model is made or a number is taken."""
+
+    def test_a_file_that_is_no_model(self, tmp_path):
+        path = tmp_path / "bad.onnx"
+        path.write_bytes(b"no model")
+
+        with pytest.raises(CommandError, match="not an ONNX model"):
+            call_command("import_model", "fruit", str(path))
+        assert not Model.objects.exists()
+
+    def test_a_name_that_is_none_before_the_file_is_read(self):
+        with pytest.raises(CommandError, match="lower-case letters"):
+            call_command("import_model", "No_Name", "/no/such/file")
+
+    def test_a_file_that_is_not_there(self):
+        with pytest.raises(CommandError, match="/no/such/file cannot be read: No such file"):
+            call_command("import_model", "fruit", "/no/such/file")
+
+    @pytest.mark.parametrize("shape", ["x", "x=a,b", "x=0", "=1"])
+    def test_sizes_that_are_none(self, shape):
+        with pytest.raises(CommandError):
+            call_command("import_model", "fruit", FILE, "--shape", shape)
+        assert not Model.objects.exists()
+
+
+class TestSeveralFiles:
+    @pytest.fixture
+    def files(self, tmp_path):
+        model, data = put_outside(a_classifier(["no", "yes"]))
+        (tmp_path / "model.onnx").write_bytes(model)
+        (tmp_path / "model.onnx.data").write_bytes(data)
+        return [str(tmp_path / name) for name in ("model.onnx", "model.onnx.data")]
+
+    def test_the_weights_come_inside_and_the_zipmap_goes(self, files):
+        call_command(
+            "import_model", "fruit", *files, "--drop-zipmap", "--scores", "probabilities", "--shape", "x=1,2"
+        )
+
+        version = Version.objects.select_related("model").get()
+        assert (version.status, version.model.task) == ("ready", "classification")
+        assert version.task_config == {"labels": ["no", "yes"], "scores": "probabilities"}
+        assert version.input_shapes == {"x": [1, 2]}
+        assert [file["name"] for file in version.origin["files"]] == ["model.onnx", "model.onnx.data"]
+        assert len(version.origin["changes"]) == 2
+
+    def test_a_file_beside_the_model_is_named_and_not_taken(self, files):
+        with pytest.raises(CommandError, match=rf"It lies beside the model: .*{re.escape(files[1])}"):
+            call_command("import_model", "fruit", files[0])
+        assert not Model.objects.exists()
+
+    def test_a_link_that_somebody_names_is_followed(self, files, tmp_path):
+        (tmp_path / "links").mkdir()
+        links = [tmp_path / "links" / name for name in ("model.onnx", "model.onnx.data")]
+        for link, file in zip(links, files, strict=True):
+            link.symlink_to(file)
+
+        call_command("import_model", "fruit", *map(str, links), "--drop-zipmap")
+
+        assert Version.objects.get().status == "ready"
+
+    def test_a_zip_alone(self, files, tmp_path):
+        archive = tmp_path / "demo.zip"
+        with zipfile.ZipFile(archive, "w") as target:
+            for file in files:
+                target.write(file)
+
+        call_command("import_model", "fruit", str(archive), "--drop-zipmap")
+
+        assert Version.objects.get().origin["files"][0]["name"] == "demo.zip"
+
+    def test_scores_alone_need_labels_in_the_file(self, files):
+        with pytest.raises(CommandError, match="both"):
+            call_command("import_model", "fruit", *files, "--scores", "logits")
 
 
 def test_an_import_goes_through_the_same_checklist_as_an_upload_and_tells_each_step(capsys):

@@ -24,6 +24,8 @@ from registry.intake.examples.selectors import golden_gate
 from registry.traffic.models import Split
 from tests.support import fruit, onnx_models
 from tests.support.factories import a_model, a_split, an_actor, an_uploaded_version
+from tests.support.model_files import put_outside
+from tests.support.zipmap_models import a_classifier
 
 pytestmark = pytest.mark.django_db
 
@@ -199,7 +201,7 @@ class TestWhatItRunsOn:
 
         line = lines(run)["signature"]
         assert (run.state, line.state, line.code) == ("passed", "passed", "outputs_left_out")
-        assert "without 'all', a seq(tensor(float))" in line.reason and "drop_zipmap" in line.advice
+        assert "without 'all', a seq(tensor(float))" in line.reason and "plain tensor" in line.advice
         assert [spec["name"] for spec in Version.objects.get(pk=run.version_id).signature["outputs"]] == ["y"]
 
     def test_a_batch_that_takes_too_much_is_told_with_the_setting(self, tmp_path):
@@ -227,6 +229,15 @@ def with_a_sequence(folder):
     )
 
 
+def test_a_zipmap_is_told_with_the_ways_out(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(a_classifier(["a", "b"]).SerializeToString())
+
+    found = lines(check(plain(tmp_path / "model.onnx")))
+
+    assert (found["gate"].code, found["signature"].code) == ("", "outputs_left_out")
+    assert "seq(map(" in found["signature"].reason and "drop_zipmap" in found["signature"].advice
+
+
 class TestFailures:
     """Each step's failure ends the run, and says what is wrong and what to do."""
 
@@ -249,6 +260,14 @@ class TestFailures:
         line = self.failed(plain(garbage(tmp_path)), "gate")
 
         assert line.code == "not_onnx" and not ProbePass.objects.exists()
+
+    def test_weights_that_did_not_come(self, tmp_path):
+        (tmp_path / "model.onnx").write_bytes(put_outside(a_classifier(["a", "b"]))[0])
+
+        line = self.failed(plain(tmp_path / "model.onnx"), "gate")
+
+        assert line.code == "external_data" and "'model.onnx.data'; send that file along" in line.reason
+        assert "together with the files" in line.advice
 
     def test_a_file_that_is_not_in_the_store(self):
         assert self.failed(an_uploaded_version(), "gate").code == "artifact_missing"

@@ -25,6 +25,7 @@ from tests.support.factories import (
     a_split,
     a_version,
     an_actor,
+    an_uploaded_version,
 )
 
 pytestmark = pytest.mark.django_db
@@ -179,6 +180,23 @@ def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
     assert "engine 1" in of_child.partition("derived from")[2].partition("</div>")[0]
     assert str(twin) in of_child.partition("the same file")[2].partition("</div>")[0]
     assert "never been live" in of_child
+
+
+def test_a_version_tells_the_sizes_that_were_given_and_what_was_done_to_its_files(client, viewer):
+    origin = {
+        "files": [{"name": "<b>.zip", "sha256": "0" * 64, "size_bytes": 2048}],
+        "changes": ["<b>.onnx was taken out of <b>.zip."],
+    }
+    version = an_uploaded_version(input_shapes={"images": [1, 3, 320, 320], "scale": []}, origin=origin)
+    plain = an_uploaded_version()
+
+    told, nothing = (_page(client, one).text for one in (version, plain))
+
+    assert "images: 1 × 3 × 320 × 320" in told and "scale: one value" in told
+    assert "&lt;b&gt;.zip</span>, 2.0" in told
+    assert "&lt;b&gt;.onnx was taken out of &lt;b&gt;.zip." in told
+    for words in ("input sizes given", "files that were sent", "changed when they came in"):
+        assert words in told and words not in nothing
 
 
 def test_relatives_out_of_reach_are_not_named(client, signed_in):

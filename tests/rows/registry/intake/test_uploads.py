@@ -32,9 +32,10 @@ from registry.intake.services.beginning import MOST_OPEN
 from registry.intake.transitions import Status
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model, a_person, an_actor
+from tests.support.model_files import head_of, looks_like_a_model
 
 pytestmark = pytest.mark.django_db
-CONTENT = bytes(range(256)) * 4096 * 3  # 3 MiB
+CONTENT = (head_of(3 * 2**20) + bytes(range(256)) * 4096 * 3)[: 3 * 2**20]
 
 
 def begin(content=CONTENT, by=None, **more):
@@ -443,13 +444,14 @@ def test_names_are_shown_and_never_opened(fresh):
     a_model("known")
     assert len(HOSTILE) >= 60
     before = {path for path in fresh.parent.rglob("*") if fresh not in path.parents and path != fresh}
-    content = b"0123456789"
+    content = looks_like_a_model(b"0123456789")
 
     for name in HOSTILE:
         upload = whole(content, file_name=name)
-        if not set(name) & {"\x00", "\ud83d"}:  # the API takes no name of a Model with these
-            with pytest.raises(Invalid):
-                complete(upload, f"{name}/")
+        with pytest.raises(Invalid):
+            complete(upload, f"{name}/")
+        with pytest.raises(NotFound):
+            complete(upload, f"{name}/", None)
         complete(upload, "known", None)
 
     after = {path for path in fresh.parent.rglob("*") if fresh not in path.parents and path != fresh}

@@ -14,9 +14,10 @@ from registry.intake.models import Upload
 from registry.intake.services import MAX_PART_BYTES
 from tests.support.clients import V1, client_with
 from tests.support.factories import a_person
+from tests.support.model_files import looks_like_a_model
 
 pytestmark = pytest.mark.django_db
-CONTENT = b"not much of a model" * 1000
+CONTENT = looks_like_a_model(b"not much of a model" * 1000)
 RAW = "application/octet-stream"
 
 

@@ -4,11 +4,14 @@ import re
 
 import pytest
 from django.urls import reverse
+from onnx import TensorProto, helper
 
 from registry.catalogue.models import Version
 from registry.intake.models import Upload
 from tests.support.factories import a_model
+from tests.support.model_files import head_of, put_outside
 from tests.support.processes import ROOT
+from tests.support.zipmap_models import a_classifier
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 FILE = ROOT / "examples" / "ripeness" / "model.onnx"
@@ -19,7 +22,7 @@ VERSION_PAGE = re.compile(r"/admin/registry/version/\d+/change/")
 def page(visit):
     a_model("fruit")
     address = f"{reverse('admin:registry_upload_add')}?model=fruit"
-    return visit(address, expected=["status of 404"])  # what the tests below do to it
+    return visit(address, expected=["status of 404", "status of 422"])  # what the tests below do to it
 
 
 def _send(page, file):
@@ -37,7 +40,7 @@ def test_a_chosen_file_becomes_a_version(page):
 
 def test_what_stopped_half_way_goes_on_after_the_page_is_loaded_again(page, tmp_path):
     file = tmp_path / "large.onnx"
-    file.write_bytes(b"x" * (20 << 20))
+    file.write_bytes(head_of(20 << 20).ljust(20 << 20, b"x"))
     page.route("**/uploads/*?offset=8388608", lambda route: route.abort())
     _send(page, file)
     page.wait_for_function("document.querySelector('.rh-progress progress').value >= 400")
@@ -59,3 +62,114 @@ def test_a_file_for_no_model_is_refused_in_words(page):
     page.wait_for_selector("[role=alert]:visible")
     assert "nobody" in page.locator("[role=alert]:visible").inner_text()
     assert not Version.objects.exists()
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A model and its weights in two files."""
+    contents = put_outside(a_classifier(["no", "yes"]))
+    files = [tmp_path / "model.onnx", tmp_path / "model.onnx.data"]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    return files
+
+
+def test_a_model_and_its_weights_become_one_version(page, pair):
+    page.get_by_text("More", exact=True).click()
+    page.fill("#rh-shapes", "x=1,2")
+    page.check("[name=zipmap]")
+    _send(page, pair[::-1])
+
+    page.wait_for_url(VERSION_PAGE)
+    version = Version.objects.get()
+    assert [file["name"] for file in version.origin["files"]] == ["model.onnx", "model.onnx.data"]
+    assert (len(version.origin["changes"]), version.input_shapes) == (2, {"x": [1, 2]})
+    assert sorted(Upload.objects.values_list("status", flat=True)) == ["complete", "taken"]
+
+
+def test_weights_that_were_forgotten_are_asked_for_and_added(page, pair):
+    _send(page, pair[0])
+    page.wait_for_selector("[role=alert]:visible")
+    assert "model.onnx.data" in page.locator("[role=alert]:visible").inner_text()
+
+    page.set_input_files("#rh-file", pair[1])
+
+    page.wait_for_url(VERSION_PAGE)
+    assert len(Version.objects.get().origin["files"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["weights.bin"], "no ONNX file"),
+        (["a.bin", "b.bin"], "Choose the model as well"),
+        (["a.onnx", "b.onnx"], "one model"),
+        (["a.zip", "b.bin"], "alone"),
+        ([*(f"{number}.bin" for number in range(8)), "a.onnx"], "one zip"),
+    ],
+)
+def test_files_that_make_no_version_are_refused_before_they_are_sent(page, tmp_path, names, says):
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+
+    page.set_input_files("#rh-file", [tmp_path / name for name in names])
+
+    assert says in page.locator("[role=alert]:visible").inner_text()
+    assert not Upload.objects.exists()
+
+
+def test_a_name_is_looked_up_before_a_byte_is_sent(page):
+    page.get_by_text("the first version of a new Model").click()
+    _send(page, FILE)
+
+    page.wait_for_selector("[role=alert]:visible")
+    assert "exists already" in page.locator("[role=alert]:visible").inner_text()
+    assert not Upload.objects.exists()
+
+
+def test_a_file_that_is_no_model_ends_and_another_may_be_chosen(page, tmp_path):
+    file = tmp_path / "bad.onnx"
+    file.write_bytes(b"no model at all")
+    _send(page, file)
+    page.wait_for_selector("[role=alert]:visible")
+    assert Upload.objects.get().status == "failed"
+
+    _send(page, FILE)
+
+    page.wait_for_url(VERSION_PAGE)
+
+
+@pytest.fixture
+def stopped(page, tmp_path):
+    """A pair of which the weights stopped half-way, and its files."""
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [5 << 20], bytes(20 << 20), raw=True)
+    model = a_classifier(["no", "yes"])
+    model.graph.initializer.append(weight)
+    files = [tmp_path / "model.onnx", tmp_path / "model.onnx.data"]
+    for file, content in zip(files, put_outside(model), strict=True):
+        file.write_bytes(content)
+    page.route("**/uploads/*?offset=8388608", lambda route: route.abort())
+    _send(page, files)
+    page.wait_for_function("document.querySelector('.rh-progress progress').value >= 400")
+    return files
+
+
+def test_a_pair_that_stopped_half_way_goes_on_after_the_page_is_loaded_again(page, stopped):
+    page.reload()
+    page.unroute_all(behavior="ignoreErrors")
+    page.wait_for_selector("#rh-waiting", state="visible")
+    assert page.locator("#rh-waiting li").count() == 2
+
+    page.set_input_files("#rh-file", stopped)
+
+    page.wait_for_url(VERSION_PAGE)
+    assert (Upload.objects.count(), len(Version.objects.get().origin["files"])) == (2, 2)
+
+
+def test_cancelling_a_pair_gives_both_up(page, stopped):
+    assert "2 of 2 files" in page.inner_text(".rh-figures")
+
+    page.get_by_role("button", name="Cancel", exact=True).click()
+
+    page.get_by_text("Nothing of it is left on the server").wait_for()
+    assert set(Upload.objects.values_list("status", flat=True)) == {"abandoned"}

@@ -13,8 +13,9 @@ from registry.catalogue.models import Version
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
 from registry.intake.models import Upload
+from registry.intake.parts import RESERVE_BYTES
 from registry.intake.services import MAX_PART_BYTES, begin_upload, write_part
-from registry.intake.services.beginning import MOST_OPEN, RESERVE_BYTES
+from registry.intake.services.beginning import MOST_OPEN
 from registry.intake.transitions import Status
 from tests.support.factories import an_actor
 

@@ -10,13 +10,17 @@ from registry.intake import parts
 from registry.intake.models import Upload
 from registry.intake.services import NewModel, begin_upload, complete_upload, write_part
 from tests.support.factories import a_model, an_actor
+from tests.support.model_files import looks_like_a_model
 
 pytestmark = pytest.mark.django_db
 ADD = reverse("admin:registry_upload_add")
 LIST = reverse("admin:registry_upload_changelist")
 
 
-def an_upload(person=None, content=b"abc", **more):
+CONTENT = looks_like_a_model(b"abc")
+
+
+def an_upload(person=None, content=CONTENT, **more):
     by = an_actor(user=person)
     upload = begin_upload(size_bytes=len(content), by=by, **more)
     return write_part(upload=upload, offset=0, length=len(content), read=io.BytesIO(content).read, by=by)

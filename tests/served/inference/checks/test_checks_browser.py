@@ -3,7 +3,6 @@
 import pytest
 
 from tests.support import walk
-from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.browser
 STATES = (
@@ -14,8 +13,7 @@ STATES = (
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    good = (ROOT / "examples" / walk.MODEL / "model.onnx").read_bytes()
-    (folder / "torn.onnx").write_bytes(good[:-40])
+    walk.write_foreign_model(folder / "foreign.onnx")
     walk.write_worse_model(folder / "worse.onnx")
     walk.write_golden_rows(folder / "golden.jsonl")
     return folder
@@ -43,7 +41,7 @@ def test_a_good_file_fills_its_list_and_is_set_beside_the_live_version(page, emb
 
 
 def test_a_bad_file_says_what_is_wrong_with_it_and_can_be_checked_again(page, embedded, files):
-    said, states = bring_in(page, embedded, files / "torn.onnx")
+    said, states = bring_in(page, embedded, files / "foreign.onnx")
     assert "was refused by the file gate" in said
     assert states == ["failed"] + ["skipped"] * 7
 

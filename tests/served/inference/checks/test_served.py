@@ -5,6 +5,7 @@ import urllib.request
 
 from registry.intake.checklist.models import STEPS
 from tests.support import fruit
+from tests.support.model_files import looks_like_a_model
 from tests.support.processes import get, post, wait_until
 
 
@@ -61,14 +62,14 @@ def test_a_file_that_comes_in_is_checked_by_the_worker(embedded, tmp_path):
     assert all(line["ended_at"] for line in run["lines"])
 
 
-def test_a_file_that_is_none_is_refused_with_the_reason(embedded, tmp_path):
-    (tmp_path / "m.onnx").write_bytes(b"PK no model")
+def test_a_file_that_its_check_finds_to_be_none_is_refused_with_the_reason(embedded, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(looks_like_a_model(b"no model"))
     client = Client(embedded)
 
     run = client.ended(client.upload(tmp_path / "m.onnx", model="paper", new_model=NEW, task_config=LABELLED))
 
     assert run["state"] == "failed" and "file gate" in run["reason"]
-    assert run["lines"][0]["code"] == "not_onnx" and run["lines"][0]["advice"]
+    assert run["lines"][0]["code"] == "unsupported_version" and run["lines"][0]["advice"]
     assert get(f"{embedded.url}/readyz")[0] == 200
 
 

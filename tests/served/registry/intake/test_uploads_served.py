@@ -30,7 +30,7 @@ def _cut(caller, upload, file, cut_at):
     begin = cut_at - cut_at % MAX_PART_BYTES
     part = file[begin : begin + MAX_PART_BYTES]
     if begin:
-        caller.send(upload, Bytes(begin, seed=cut_at))
+        caller.put(upload, 0, file[0:begin])
     caller.break_off(upload, begin, part, cut_at - begin, is_abrupt=bool(cut_at % 2))
 
 
