@@ -29,21 +29,21 @@ class Imported:
         return re.sub(r"^CommandError: ", "", lines[-1]) if lines else "said nothing"
 
 
+@dataclass(frozen=True)
 class Checkout:
     """A working tree with a virtual environment, whose commands are run."""
 
-    def __init__(self, folder: Path = ROOT) -> None:
-        self.folder = folder
+    folder: Path = ROOT
 
     def manage(self, *arguments, **variables) -> subprocess.CompletedProcess:
-        environment = clean_environment(GRPC_PORT=0, **variables)
+        environment = clean_environment(**{**variables, "GRPC_PORT": 0})
         environment.pop("PYTHONPATH", None)  # it may name another checkout
         return subprocess.run(
             [self.folder / ".venv" / "bin" / "python", self.folder / "manage.py", *arguments],
             env=environment, cwd=self.folder, capture_output=True, text=True, timeout=_LIMIT_S, check=False,
         )  # fmt: skip
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019 - few, and as long as the run
     def knows(self, option: str) -> bool:
         return option in self.manage("import_model", "--help").stdout
 

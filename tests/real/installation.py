@@ -16,7 +16,10 @@ CALLERS = 24
 class Installation:
     def __init__(self, served: Served) -> None:
         self.served = served
-        printed = self._shell("from tests.support.factories import a_key, a_tenant; print(a_key()[1])")
+        tenant = f"real-{served.port}"  # another for each start on the same data
+        printed = self._shell(
+            f"from tests.support.factories import a_key, a_tenant; print(a_key(tenant=a_tenant({tenant!r}))[1])"
+        )
         self.caller = Caller(served.url, printed.split()[-1])
 
     def let_one_person_decide(self, files: list[RealFile]) -> None:
@@ -25,7 +28,7 @@ class Installation:
         self._shell(f"from tests.support.factories import a_model\nfor name in {names!r}: a_model(name)")
 
     def bring(self, file: RealFile) -> Imported:
-        return Checkout().import_file(file, **self._variables)
+        return Checkout().import_file(file, **self.served.variables)
 
     def facts(self, file: RealFile) -> dict[str, dict]:
         """What the checks found, by step."""
@@ -36,10 +39,6 @@ class Installation:
         """Those that hold live versions."""
         engines = self.caller.read("/api/v1/engines")["results"]
         return [engine for engine in engines if engine["role"] == "serves" and engine["is_alive"]]
-
-    @property
-    def _variables(self) -> dict:
-        return {**self.served.variables, "GRPC_PORT": 0}
 
     def _shell(self, code: str) -> str:
         done = self.served.manage("shell", "--no-imports", "-c", code)

@@ -6,13 +6,12 @@ from functools import cache, partial
 import pytest
 
 from tests.real.bare import Bare, differences
-from tests.real.conftest import Line
 from tests.real.corpus import CORPUS, RealFile
 from tests.real.installation import CALLERS, at_once
+from tests.real.report import Line
 
 LEAST_SHARE = 0.96
 EXPECTED_REFUSALS = {"sk-text": r"locale"}  # where en_US.UTF-8 cannot be built
-BY_NAME = {file.name: file for file in CORPUS}
 
 
 @pytest.fixture(params=CORPUS, ids=lambda file: file.name)
@@ -58,9 +57,9 @@ def test_answers_are_those_of_the_bare_runtime(file, line, installation, executo
     line.answers[executor] = f"{len(alone)} + {CALLERS} equal"
 
 
-def _check(caller, file: RealFile, pair, *, is_exact: bool, version: int | None = 1) -> None:
+def _check(caller, file: RealFile, pair, *, is_exact: bool) -> None:
     inputs, expected = pair
-    found = differences(caller.ask(file.name, inputs, version=version), expected, is_exact=is_exact)
+    found = differences(caller.ask(file.name, inputs, version=1), expected, is_exact=is_exact)
     assert found == []
 
 
