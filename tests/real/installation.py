@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.real.asking import Caller
 from tests.real.corpus import RealFile
 from tests.real.importing import Checkout, Imported
-from tests.support.processes import Served, serving
+from tests.support.processes import Served, serving, wait_until
 
 CALLERS = 24
 
@@ -20,7 +20,7 @@ class Installation:
         printed = self._shell(
             f"from tests.support.factories import a_key, a_tenant; print(a_key(tenant=a_tenant({tenant!r}))[1])"
         )
-        self.caller = Caller(served.url, printed.split()[-1])
+        self.caller = Caller(f"127.0.0.1:{served.port}", printed.split()[-1])
 
     def let_one_person_decide(self, files: list[RealFile]) -> None:
         """Make the Models beforehand, so that their first versions go live at once."""
@@ -28,7 +28,11 @@ class Installation:
         self._shell(f"from tests.support.factories import a_model\nfor name in {names!r}: a_model(name)")
 
     def bring(self, file: RealFile) -> Imported:
-        return Checkout().import_file(file, **self.served.variables)
+        """Import a file, and wait until those who answer know it."""
+        imported = Checkout().import_file(file, **self.served.variables)
+        if imported.is_accepted:
+            wait_until(lambda: self.caller.finds(file.name, 1), within_s=60, what=f"{file.name} is known")
+        return imported
 
     def facts(self, file: RealFile) -> dict[str, dict]:
         """What the checks found, by step."""
