@@ -45,7 +45,8 @@ class Checkout:
 
     @cache  # noqa: B019 - few, and as long as the run
     def knows(self, option: str) -> bool:
-        return option in self.manage("import_model", "--help").stdout
+        """Whether the help of import_model names it."""
+        return option in self.manage("import_model", "--help").stdout.lower()
 
     def import_file(self, file: RealFile, **variables) -> Imported:
         started = time.monotonic()
@@ -56,7 +57,7 @@ class Checkout:
     def _arguments(self, file: RealFile) -> list[str]:
         """What a checkout that is older than an option does not know is left out, and it refuses the file."""
         arguments = [os.fspath(file.path)]
-        if file.data and self.knows("[DATA"):
+        if file.data and self.knows("[data"):
             arguments += map(os.fspath, file.data_paths)
         if not file.flags or self.knows(file.flags[0]):
             arguments += file.flags
