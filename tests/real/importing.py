@@ -49,8 +49,9 @@ class Checkout:
         return option in self.manage("import_model", "--help").stdout.lower()
 
     def import_file(self, file: RealFile, **variables) -> Imported:
+        arguments = self._arguments(file)
         started = time.monotonic()
-        done = self.manage("import_model", file.name, *self._arguments(file), **variables)
+        done = self.manage("import_model", file.name, *arguments, **variables)
         seconds = time.monotonic() - started
         return Imported(done.returncode == 0, seconds, done.stdout + done.stderr)
 
