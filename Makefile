@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo serve lint test test-both test-chaos test-long mutants bench bench-serving bench-jobs lock docs pictures clean
+.PHONY: help demo serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs lock docs pictures clean
 
 help:
 	@echo "make demo       install, prepare and serve with example models (Ctrl-C stops it)"
@@ -11,6 +11,7 @@ help:
 	@echo "make test       all tests but those of chaos, with the 30 slowest named"
 	@echo "make test-both  what depends on the database's make, on SQLite"
 	@echo "make test-chaos killed processes and full disks, a few minutes; make test-long runs all of it"
+	@echo "make test-real  files that nobody here made, from packages; see docs/real-files.md"
 	@echo "make mutants    change the product in 200 small ways, and see which the tests notice"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
 	@echo "make bench      print the engine's figures on this machine"
@@ -35,6 +36,9 @@ test-chaos: $(BIN)/.installed-dev
 
 test-long: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest -m long
+
+test-real: $(BIN)/.installed-dev
+	$(BIN)/python -m pytest -p no:randomly tests/real $(ARGS)
 
 mutants: $(BIN)/.installed-dev
 	test -f .mutants/map.json || $(BIN)/python -m tests.support.mutants map
