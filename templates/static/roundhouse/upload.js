@@ -30,7 +30,7 @@
 
   let items = []; // {file, id, offset}: the model first; an id says that its upload has begun
   let current = null; // the one that is being sent
-  let lacksData = false; // the server has the model, and asks for the files that it names
+  let mayChange = ""; // the server has the model, and wants more ("add") or other ("replace") files of weights
   let state = "idle"; // idle, sending, paused, refused
   let request = null; // the part in flight
   let wake = null; // ends a wait between two tries
@@ -180,7 +180,7 @@
     pause.hidden = !(isBusy || state === "paused");
     pause.textContent = state === "paused" ? "Go on" : "Pause";
     cancel.hidden = !hasBegun();
-    chooser.disabled = isBusy || state === "paused" || (hasBegun() && !lacksData);
+    chooser.disabled = isBusy || state === "paused" || (hasBegun() && !mayChange);
     drop.classList.toggle("rh-fixed", chooser.disabled);
   }
 
@@ -189,15 +189,18 @@
   function choose(chosen) {
     if (!chosen.length || chooser.disabled) return;
     refuse("");
-    const files = lacksData ? [...items.map((one) => one.file), ...chosen] : [...chosen];
+    const files = [...chosen];
+    if (mayChange && !files.some(isMain)) {
+      files.unshift(...items.map((one) => one.file).filter((one) => isMain(one) || mayChange === "add"));
+    }
     const wrong = whatIsWrong(files);
     if (wrong) {
-      if (!lacksData) setFiles([]);
+      if (!mayChange) setFiles([]);
       return refuse(wrong);
     }
     setFiles([...files.filter(isMain), ...files.filter((one) => !isMain(one))]);
     const known = kept.get(mark(items[0].file));
-    if (known && !lacksData) fill(known.fields);
+    if (known && !mayChange) fill(known.fields);
     if (known) start();
   }
 
@@ -220,10 +223,23 @@
     return "";
   }
 
-  // Files that are here already keep their uploads.
+  // Files that are here already keep their uploads; those of others are given up.
   function setFiles(files) {
-    items = files.map((file) => items.find((one) => one.file === file) || { file, id: null, offset: 0 });
-    drop.querySelector("[data-chosen]").textContent = files.map((one) => `${one.name}, ${size(one.size)}`).join(" + ") || CHOOSE;
+    const before = items;
+    items = files.map((file) => before.find((one) => mark(one.file) === mark(file)) || { file, id: null, offset: 0 });
+    before.filter((one) => one.id && !items.includes(one)).forEach(giveUp);
+    showChosen();
+  }
+
+  function showChosen(advice = "") {
+    const names = items.map((one) => `${one.file.name}, ${size(one.file.size)}`).join(" + ") || CHOOSE;
+    drop.querySelector("[data-chosen]").textContent = advice ? `${names}. ${advice}` : names;
+  }
+
+  async function giveUp(one) {
+    const answer = await ask("DELETE", `${UPLOADS}/${one.id}`);
+    if (answer.status === 204 || answer.status === 404) forget(one);
+    return answer;
   }
 
   // --- the Model
@@ -467,8 +483,8 @@
       if (!items.every(isSent)) return false;
     }
     await dropEnded();
-    lacksData = Boolean(main.id) && !isArchive(main.file) && answer.data.code === "data_missing";
-    if (lacksData) drop.querySelector("[data-chosen]").textContent = `${drop.querySelector("[data-chosen]").textContent}. Choose the missing files, or drop them here`;
+    mayChange = main.id && !isArchive(main.file) ? { data_missing: "add", data_not_named: "replace", bad_data_place: "replace" }[answer.data.code] || "" : "";
+    if (mayChange) showChosen(`Choose ${mayChange === "add" ? "the missing" : "other"} files, or drop them here`);
     throw new Refusal(words(answer));
   }
 
@@ -479,10 +495,7 @@
       if (status === 404 || (status === 200 && data.status !== "open")) forget(one);
     }
     if (items[0].id) return;
-    for (const one of items.filter((each) => each.id)) {
-      await ask("DELETE", `${UPLOADS}/${one.id}`);
-      forget(one);
-    }
+    for (const one of items.filter((each) => each.id)) await giveUp(one);
     progress.hidden = true;
   }
 
@@ -562,14 +575,11 @@
   cancel.addEventListener("click", async () => {
     stop("");
     for (const one of items.filter((each) => each.id)) {
-      const answer = await ask("DELETE", `${UPLOADS}/${one.id}`);
-      if (answer.status !== 204 && answer.status !== 404) {
-        return refuse(`It could not be cancelled: ${words(answer)}`);
-      }
-      forget(one);
+      const answer = await giveUp(one);
+      if (one.id) return refuse(`It could not be cancelled: ${words(answer)}`);
     }
-    lacksData = false;
-    setFiles(items.map((one) => one.file));
+    mayChange = "";
+    showChosen();
     refuse("");
     become("idle");
     tell("Cancelled. Nothing of it is left on the server.");

@@ -98,6 +98,19 @@ def test_weights_that_were_forgotten_are_asked_for_and_added(page, pair):
     assert len(Version.objects.get().origin["files"]) == 2
 
 
+def test_weights_that_do_not_fit_are_replaced_and_the_model_stays(page, pair, tmp_path):
+    wrong = tmp_path / "wrong.data"
+    wrong.write_bytes(b"x")
+    _send(page, [pair[0], wrong])
+    page.wait_for_selector("[role=alert]:visible")
+    assert "Choose other files" in page.inner_text("[data-chosen]")
+
+    page.set_input_files("#rh-file", pair[1])
+
+    page.wait_for_url(VERSION_PAGE)
+    assert sorted(Upload.objects.values_list("status", flat=True)) == ["abandoned", "complete", "taken"]
+
+
 @pytest.mark.parametrize(
     ("names", "says"),
     [
