@@ -27,7 +27,7 @@ def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
     version = None
     if arms:
         widest = max(arms, key=lambda arm: arm.share)
-        version = model.versions.get(number=widest.version)
+        version = model.versions.select_related("artifact").get(number=widest.version)
     return _draw(
         request,
         model,

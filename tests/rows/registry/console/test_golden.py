@@ -83,5 +83,5 @@ def test_the_page_asks_the_same_however_many_results(client, operator, django_as
         a_golden_result(a_version(model), golden_set, 0.9)
     client.get(page_of(model))
 
-    with django_assert_max_num_queries(39):
+    with django_assert_max_num_queries(40):
         client.get(page_of(model))
