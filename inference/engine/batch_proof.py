@@ -153,7 +153,7 @@ class _Proving:
     def run(self, examples: Tensors | None, sample: Sample) -> int:
         """The largest number of rows for which all held."""
         if self._max_rows < 2:
-            raise _Against("batches_of_one", "Its largest batch is set to one row.")
+            raise _Against("batches_of_one", "Its largest batch is one row.")
         pool = self._pool(examples, sample)
         small = [rows for rows in (2, 3) if rows <= self._max_rows]
         for rows in small:

@@ -37,7 +37,7 @@ _WARM_UP_ADVICE = (
 )
 _ZIPMAP_ADVICE = (
     "To have the scores in the answers, bring the file in again and remove its ZipMap: “Remove the ZipMap” on the upload"
-    " page, `drop_zipmap` in the API, `import_model --drop-zipmap`. Or export it with zipmap=False."
+    " page, drop_zipmap in the API, import_model --drop-zipmap. Or export it with zipmap=False."
 )
 _LEFT_OUT_ADVICE = (
     "If callers need it, export the model with a plain tensor for it, and bring that in as the next version."
@@ -145,8 +145,8 @@ def _why_no_more(memory: MemoryUse, rows: int, limit_bytes: int) -> str:
         more, needed = memory.beyond
         return (
             f"Batches of at most {rows:,}: {more:,} rows would take {_size(needed)} beside the loaded file, and"
-            f" {_size(limit_bytes)} are the most. The serving setting batch_memory_bytes allows more, or"
-            " ROUNDHOUSE_SESSION_MEMORY_MB, of which it is an eighth."
+            f" {_size(limit_bytes)} are the most. The serving setting batch_memory_bytes allows more; unset, it is an eighth of"
+            " this engine's share of ROUNDHOUSE_SESSION_MEMORY_MB."
         )
     if memory.failure:
         return f"Batches of at most {rows:,}. It failed with {memory.failure}"
