@@ -185,23 +185,27 @@ class _Search:
 
     def _sample(self, sizes: _Sizes, values: Mapping[str, Any]) -> Sample:
         """Of these sizes, with one value everywhere in the small inputs that are named."""
+        rows = self._row_axes()
         known = {
             axis: self._given[name][place]
             for name, axes in self._axes.items()
             if name in self._given
             for place, axis in axes.items()
-            if place or axis not in self._row_axes()
+            if axis not in rows
         }
-        shapes = {spec.name: self._shape(spec, {**known, **sizes}) for spec in self._specs}
+        shapes = {spec.name: self._shape(spec, {**known, **sizes}, rows) for spec in self._specs}
         small = {name: value for name, value in values.items() if prod(shapes[name]) <= _MOST_VALUES}
         return Sample(shapes, {name: _nested(value, shapes[name]) for name, value in small.items()})
 
-    def _shape(self, spec: TensorSpec, sizes: _Sizes) -> tuple[int, ...]:
-        if spec.any_rank and spec.name in self._given:
-            return self._given[spec.name]
-        axes = self._axes[spec.name]
-        dims = (None,) if spec.any_rank else spec.shape
-        return tuple(sizes.get(axes[place], 1) if dim is None else dim for place, dim in enumerate(dims))
+    def _shape(self, spec: TensorSpec, sizes: _Sizes, rows: set[_Axis]) -> tuple[int, ...]:
+        """As it was given, but for the axis of rows; else of these sizes."""
+        given = self._given.get(spec.name)
+        if spec.any_rank and given is not None:
+            return given
+        shape = [1] if spec.any_rank else [dim or 0 for dim in spec.shape]
+        for place, axis in self._axes[spec.name].items():
+            shape[place] = sizes.get(axis, 1) if given is None or axis in rows else given[place]
+        return tuple(shape)
 
 
 def check_shapes(signature: Signature, shapes: Mapping[str, Sequence[int]]) -> None:

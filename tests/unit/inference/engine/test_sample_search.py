@@ -104,6 +104,28 @@ class TestGiven:
 
         assert found.sample.shapes == {"image": (4, 3, 8, 8)}
 
+    def test_what_was_given_is_kept_where_axes_of_one_name_were_given_two_sizes(self):
+        session = Picky(
+            TOKENS,
+            TensorSpec("mask", "INT64", (None, None)),
+            axis_names={"tokens": ("batch", "length"), "mask": ("batch", "length")},
+            runs=lambda tokens, mask: True,
+        )
+
+        found = find_sample(session, shapes={"tokens": [1, 16], "mask": [1, 8]})
+
+        assert found.sample.shapes == {"tokens": (1, 16), "mask": (1, 8)}
+
+    def test_an_input_that_shares_an_axis_with_a_given_one_has_its_size(self):
+        session = Picky(
+            TOKENS,
+            TensorSpec("mask", "INT64", (None, None)),
+            axis_names={"tokens": ("batch", "length"), "mask": ("batch", "length")},
+            runs=lambda tokens, mask: True,
+        )
+
+        assert find_sample(session, shapes={"tokens": [1, 16]}).sample.shapes["mask"] == (1, 16)
+
     def test_only_the_other_axes_are_searched(self):
         session = Picky(
             IMAGE, TOKENS, runs=lambda image, tokens: image.shape[2] == 50 and tokens.shape[1] == 64
