@@ -82,9 +82,7 @@ def test_an_output_that_is_not_utf8_is_an_error_of_its_own(tmp_path, texts):
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"\xff\0x", b"a\xff"])
 def test_bytes_that_cannot_come_out_fail_nobody_else(tmp_path, raw):
     session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
-    batcher = Batcher(
-        session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=5.0)
-    )  # all six arrive first
+    batcher = Batcher(session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=0.3))
     sent = [("a", None), (raw, None), (b"", None), (raw, ["code"]), ("é", None), (b"\xfe" * 9, ["code"])]
     answers = {}
 
