@@ -1,18 +1,27 @@
 """OpenAPI, in the version that tools of today read and in the one that older generators need."""
 
+import hashlib
+import threading
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.templatetags.static import static
+from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
+from django.utils.http import quote_etag
 from django.views import View
 from django.views.decorators.cache import cache_control
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.plumbing import get_lib_doc_excludes
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 _PROBLEM = {
     "type": "object",
@@ -49,7 +58,48 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": "An API key, `rh_…`."}
 
 
-class NewSchemaView(SpectacularAPIView):
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A description as it is sent."""
+
+    content: bytes
+    headers: dict[str, str]
+
+
+_kept: dict[tuple[type, type], _Kept] = {}  # by view and format
+_making = threading.Lock()
+
+
+class KeptSchemaView(SpectacularAPIView):
+    """Makes the description once and sends the same bytes from then on.
+
+    The generator is not made for several threads, takes half a second, and gives the same for everybody.
+    """
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase | None:
+        key = type(self), type(request.accepted_renderer)
+        kept = _kept.get(key)
+        if kept is None:
+            with _making:
+                kept = _kept[key] = _kept.get(key) or self._made(request)
+        return get_conditional_response(
+            request._request,
+            etag=kept.headers["ETag"],
+            response=HttpResponse(kept.content, headers=kept.headers),
+        )
+
+    def _made(self, request: Request) -> _Kept:
+        made: Response = super().get(request)  # type: ignore[no-untyped-call]
+        made.accepted_renderer = request.accepted_renderer
+        made.accepted_media_type = request.accepted_media_type
+        made.renderer_context = self.get_renderer_context()  # type: ignore[attr-defined]
+        content = made.render().content
+        etag = quote_etag(hashlib.sha256(content).hexdigest()[:32])
+        return _Kept(content, {**made.headers, "ETag": etag, "Cache-Control": "no-cache"})
+
+
+class NewSchemaView(KeptSchemaView):
     """OpenAPI 3.1."""
 
     custom_settings = {"OAS_VERSION": "3.1.1"}
@@ -71,7 +121,7 @@ def _redoc_script() -> str:
     return source.replace("https://cdn.redoc.ly/redoc/logo-mini.svg", static("roundhouse/mark.svg"))
 
 
-class OldSchemaView(SpectacularAPIView):
+class OldSchemaView(KeptSchemaView):
     """OpenAPI 3.0.3."""
 
     custom_settings = {"OAS_VERSION": "3.0.3"}

@@ -4,10 +4,13 @@ import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import Any
+
+from django.db import OperationalError
+from django.db.models import QuerySet
 
 from registry.record.audit import audit_key
 from registry.record.chain import GENESIS, Checkpoint, Sealed, hash_of, signature_of
-from registry.record.checkpoints import as_checkpoint
 from registry.record.models import AuditCheckpoint, AuditRecord
 
 
@@ -45,15 +48,19 @@ class Report:
     fault: Fault | None
 
 
+# What is raised where something cannot be sealed, compared or even read.
+_GARBAGE = (TypeError, ValueError, AttributeError, OverflowError)
+
+
 def verify(outside: Sequence[Checkpoint] = ()) -> Report:
     """Verify the whole chain against its own checkpoints and against copies kept outside the database."""
     key = audit_key()
     # Checkpoints first: records that come in meanwhile only lengthen the chain.
-    inside = [as_checkpoint(row) for row in AuditCheckpoint.objects.order_by("number").iterator()]
+    inside, unreadable = _checkpoints()
     signed = [checkpoint for checkpoint in (*inside, *outside) if _is_signed(checkpoint, key)]
     marks = {checkpoint.seq: checkpoint.record_hash for checkpoint in signed}
-    records, fault = walk(_rows(), marks, key)
-    return Report(records, len(inside), fault or checkpoint_fault(inside, outside, key))
+    records, fault = walk(_records(), marks, key)
+    return Report(records, len(inside), fault or checkpoint_fault(inside, outside, key) or unreadable)
 
 
 def checkpoint_fault(inside: Sequence[Checkpoint], outside: Sequence[Checkpoint], key: bytes) -> Fault | None:
@@ -75,12 +82,15 @@ def checkpoint_fault(inside: Sequence[Checkpoint], outside: Sequence[Checkpoint]
 def walk(rows: Iterable[tuple[Sealed, str]], marks: dict[int, str], key: bytes) -> tuple[int, Fault | None]:
     """Follow the chain; `marks` says which hash a record must have. Return how many were good, and the fault."""
     seq, previous = 0, GENESIS
-    for record, stored_hash in rows:
-        if finding := _finding(record, stored_hash, seq + 1, previous, key):
-            return seq, Fault(finding, min(record.seq, seq + 1))
-        if marks.get(record.seq, stored_hash) != stored_hash:
-            return seq, Fault(Finding.REPLACED, record.seq)
-        seq, previous = record.seq, stored_hash
+    try:
+        for record, stored_hash in rows:
+            if finding := _finding(record, stored_hash, seq + 1, previous, key):
+                return seq, Fault(finding, min(record.seq, seq + 1))
+            if marks.get(record.seq, stored_hash) != stored_hash:
+                return seq, Fault(Finding.REPLACED, record.seq)
+            seq, previous = record.seq, stored_hash
+    except _GARBAGE:  # no number, no time, no text: nothing that was ever written here
+        return seq, Fault(Finding.ALTERED, seq + 1)
     if any(mark > seq for mark in marks):
         return seq, Fault(Finding.CUT, seq + 1)
     return seq, None
@@ -97,10 +107,55 @@ def _finding(record: Sealed, stored_hash: str, expected: int, previous: str, key
 
 
 def _is_signed(checkpoint: Checkpoint, key: bytes) -> bool:
-    return hmac.compare_digest(signature_of(checkpoint, key), checkpoint.signature)
+    try:
+        return hmac.compare_digest(signature_of(checkpoint, key), checkpoint.signature)
+    except _GARBAGE:
+        return False
 
 
-def _rows() -> Iterator[tuple[Sealed, str]]:
-    rows = AuditRecord.objects.order_by("seq").values_list(*Sealed._fields, "hash")
-    for *columns, stored_hash in rows.iterator(chunk_size=2_000):
+def _checkpoints() -> tuple[list[Checkpoint], Fault | None]:
+    """The checkpoints up to the first that cannot be read."""
+    found: list[Checkpoint] = []
+    try:
+        for row in _one_after_another(AuditCheckpoint.objects.values_list(*Checkpoint._fields), "number"):
+            found.append(Checkpoint._make(row))
+    except _GARBAGE:
+        return found, Fault(Finding.CHECKPOINT_ALTERED, len(found) + 1)
+    return found, None
+
+
+def _records() -> Iterator[tuple[Sealed, str]]:
+    for *columns, stored_hash in _one_after_another(
+        AuditRecord.objects.values_list(*Sealed._fields, "hash"), "seq"
+    ):
         yield Sealed._make(columns), stored_hash
+
+
+def _one_after_another(rows: QuerySet[Any, tuple[Any, ...]], number: str) -> Iterator[tuple[Any, ...]]:
+    """Read rows by their number, which comes first in each; where one cannot be read, all before it are given."""
+    ordered, last = rows.order_by(number), None
+    try:
+        for row in ordered.iterator(chunk_size=2_000):
+            yield row
+            last = row[0]
+        return
+    except (*_GARBAGE, OperationalError) as error:
+        _raise_unless_garbage(error)
+    # Somewhere in a chunk: one by one from where it stopped.
+    while found := _first(ordered if last is None else ordered.filter(**{f"{number}__gt": last})):
+        yield found
+        last = found[0]
+
+
+def _first(rows: QuerySet[Any, tuple[Any, ...]]) -> tuple[Any, ...] | None:
+    try:
+        return rows.first()
+    except OperationalError as error:
+        _raise_unless_garbage(error)
+        raise ValueError("This is no text.") from error
+
+
+def _raise_unless_garbage(error: Exception) -> None:
+    """SQLite tells a text that is none like a database that does not answer."""
+    if isinstance(error, OperationalError) and "decode" not in str(error):
+        raise error

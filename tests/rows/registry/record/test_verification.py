@@ -4,14 +4,14 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from registry.record import checkpoints, verification
 from registry.record.audit import audit_key
-from registry.record.chain import Sealed, hash_of
+from registry.record.chain import Checkpoint, Sealed, hash_of
 from registry.record.checkpoints import as_checkpoint, exported, imported, write_checkpoint
 from registry.record.models import AuditCheckpoint, AuditRecord
-from registry.record.verification import Fault, Finding, verify
+from registry.record.verification import Fault, Finding, verify, walk
 
 pytestmark = pytest.mark.django_db
 
@@ -98,6 +98,22 @@ def _delete_checkpoint() -> None:
     _sql("DELETE FROM registry_auditcheckpoint WHERE number = 1")
 
 
+GARBAGE = {
+    "a word for a number": ("seq", "four"),
+    "no number": ("seq", None),
+    "a word for a time": ("at", "yesterday"),
+    "an impossible time": ("at", "2026-13-45 99:00:00"),
+    "no time": ("at", None),
+    "a number for a time": ("at", 12),
+    "bytes for a name": ("actor_name", b"\x00\x01"),
+    "bytes for what it was": ("before_json", b"\xff\xfe"),
+    "bytes for a hash": ("hash", b"\xff" * 32),
+    "another alphabet for a hash": ("hash", "\u00e9" * 64),
+    "no hash": ("hash", None),
+    "bytes for a link": ("previous_hash", b"\xff" * 32),
+}
+
+
 TAMPERINGS = {
     "edit": (lambda: _sql(f"UPDATE {TABLE} SET actor_name = 'eve' WHERE seq = 4"), Finding.ALTERED, 4),
     "delete": (lambda: _sql(f"DELETE FROM {TABLE} WHERE seq = 4"), Finding.MISSING, 4),
@@ -155,6 +171,44 @@ def test_an_edit_of_any_column_is_found(chain, field):
     _sql(f"UPDATE {TABLE} SET {field} = %s WHERE seq = 3", OTHER.get(field, "eve"))
 
     assert verify().fault == Fault(Finding.ALTERED, 3)
+
+
+@pytest.mark.both
+def test_garbage_in_the_table_is_named_and_no_traceback(chain):
+    """SQLite takes anything in a column that has lost its type; PostgreSQL at least nothing."""
+    kinds = [kind for kind in GARBAGE.values() if connection.vendor == "sqlite" or kind[1] is None]
+    assert len(kinds) >= 3
+
+    for column, value in kinds:
+        with transaction.atomic():
+            _drop_constraints()
+            _sql(f"UPDATE {TABLE} SET {column} = %s WHERE seq = 4", value)
+            fault = verify().fault
+            transaction.set_rollback(True)
+        # a row without its number stands where the database sorts it: first, or last, and then the fourth is missing
+        assert fault is not None and fault.number in ({1, 4} if column == "seq" else {4}), (column, value)
+
+    assert verify().fault is None
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_whatever_stands_in_a_record_it_is_named(chain, kind):
+    column, value = GARBAGE[kind]
+    rows = list(verification._records())
+    record, stored_hash = rows[3]
+    rows[3] = (record, value) if column == "hash" else (record._replace(**{column: value}), stored_hash)
+
+    assert walk(rows, {}, audit_key()) == (3, Fault(Finding.ALTERED, 4))
+
+
+@pytest.mark.parametrize("column", Checkpoint._fields)
+def test_a_checkpoint_of_garbage_is_named(chain, column, monkeypatch):
+    inside, _ = verification._checkpoints()
+    garbage = [inside[0]._replace(**{column: b"\xff"}), *inside[1:]]
+
+    fault = verification.checkpoint_fault(garbage, [], audit_key())
+
+    assert fault is not None and fault.is_of_checkpoint and fault.number in {1, b"\xff"}
 
 
 def test_every_column_but_the_hash_is_sealed():

@@ -1,0 +1,63 @@
+"""The description of the API: made once, sent as it is to everybody."""
+
+import pytest
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+
+from roundhouse import schema
+from tests.support.together import in_threads
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def made(monkeypatch):
+    """Nothing is kept from other tests; how often it is made is counted."""
+    monkeypatch.setattr(schema, "_kept", {})
+    calls = []
+    real = SchemaGenerator.get_schema
+    monkeypatch.setattr(
+        SchemaGenerator, "get_schema", lambda *args, **more: calls.append(1) or real(*args, **more)
+    )
+    return calls
+
+
+def test_many_who_ask_at_once_get_one_that_was_made_once(made):
+    answers = []
+
+    def ask(_number):
+        answers.append(Client().get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}))
+
+    assert in_threads(24, ask) == []
+
+    assert [answer.status_code for answer in answers] == [200] * 24
+    assert len({answer.content for answer in answers}) == 1
+    assert made == [1]
+
+
+@pytest.mark.parametrize("path", ["/api/schema", "/api/schema-3.0"])
+@pytest.mark.parametrize(
+    ("accept", "begins"),
+    [
+        ("application/vnd.oai.openapi", b"openapi: "),
+        ("application/vnd.oai.openapi+json", b'{\n    "openapi": '),
+    ],
+    ids=["yaml", "json"],
+)
+def test_each_format_is_itself_and_keeps_its_headers(client, made, path, accept, begins):
+    first, again = (client.get(path, headers={"Accept": accept}) for _ in range(2))
+
+    assert first.content.startswith(begins)
+    assert first["Content-Type"].startswith(accept)
+    assert (first.content, first["Content-Type"]) == (again.content, again["Content-Type"])
+    assert made == [1]
+
+
+def test_who_has_it_is_told_so(client):
+    etag = client.get("/api/schema")["ETag"]
+
+    same = client.get("/api/schema", headers={"If-None-Match": etag})
+    other = client.get("/api/schema-3.0", headers={"If-None-Match": etag})
+
+    assert (same.status_code, same.content) == (304, b"")
+    assert other.status_code == 200
