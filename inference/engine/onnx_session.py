@@ -88,9 +88,8 @@ class OnnxSession:
         session = self._session
         if session is None:
             raise RunFailed("This session is closed; load the version again.")
-        if (
-            not names
-        ):  # the file gives nothing that could be carried, and the runtime refuses to run for nothing
+        # The file gives nothing that could be carried, and the runtime refuses to run for nothing.
+        if not names:
             return {}
         try:
             if self._device is None:
