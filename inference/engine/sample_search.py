@@ -104,20 +104,16 @@ class _Search:
                         yield sample
 
     def refusal(self) -> RunFailed:
+        """What to give comes first: the runtime's own words are long, and may be cut."""
         sample, error = self._smallest or (Sample(), RunFailed())
         shown = [f"{name[:80]!r} of {_written(shape)}" for name, shape in sample.shapes.items()]
         on = ", ".join(shown[:_SHOWN]) + (" and others" if len(shown) > _SHOWN else "")
-        tried = (
-            "the sizes that were given"
-            if self._is_all_given
-            else f"any of {self.tries:,} inputs made up for it"
-        )
-        advice = (
-            ""
-            if self._is_fixed
-            else f" Say which sizes it takes, as in {self._hint()}, or give it an example."
-        )
-        return RunFailed(f"It does not run on {tried}. With {on or 'no input'}: {error}{advice}")
+        tried = f"any of {self.tries:,} inputs made up for it"
+        if self._is_all_given:
+            tried = "the sizes that were given"
+        if not self._is_fixed:
+            tried += f"; say which sizes it takes, as in {self._hint()}, or give it an example"
+        return RunFailed(f"It does not run on {tried}. With {on or 'no input'}: {error}")
 
     @property
     def _is_fixed(self) -> bool:

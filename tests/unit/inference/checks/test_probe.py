@@ -75,7 +75,8 @@ class TestWhatItRunsOn:
         result = probe(long_rows, OPTIONS, KnownInputs(shapes={"x": [1, 3]}))
 
         assert result.code == "run_failed"
-        assert "on the sizes that were given. With 'x' of 1 x 3: The model could not be run" in result.message
+        assert "on the sizes that were given; say which" in result.message
+        assert "With 'x' of 1 x 3: The model could not be run" in result.message
 
     def test_examples_are_used_first_and_those_that_do_not_fit_are_left_out(self, long_rows):
         known = KnownInputs([{"y": [1]}, {"x": [[0.5] * 12]}], {"x": [1, 30]})

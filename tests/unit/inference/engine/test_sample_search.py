@@ -156,7 +156,7 @@ class TestGiven:
         session = Picky(IMAGE, runs=lambda image: False)
 
         with pytest.raises(
-            RunFailed, match=r"on the sizes that were given\. With 'image' of 1 x 3 x 8 x 8: not on"
+            RunFailed, match=r"on the sizes that were given; say .+ With 'image' of 1 x 3 x 8 x 8: not on"
         ):
             find_sample(session, shapes={"image": [1, 3, 8, 8]})
 
@@ -179,7 +179,9 @@ class TestRefused:
 
         assert str(refused.value).startswith("It does not run on any of ")
         assert "With 'image' of 1 x 3 x 1 x 1: not on" in str(refused.value)
-        assert "as in image=1,3,320,320, or give it an example." in str(refused.value)
+        assert "; say which sizes it takes, as in image=1,3,320,320, or give it an example. With" in str(
+            refused.value
+        )
 
     def test_a_model_without_free_axes_is_tried_as_it_is(self):
         session = Picky(TensorSpec("x", "FP32", (1, 4)), runs=lambda x: False)
@@ -188,7 +190,7 @@ class TestRefused:
             find_sample(session)
 
         assert len(session.tried) == 1
-        assert "Say which sizes" not in str(refused.value)
+        assert "say which sizes" not in str(refused.value)
 
     def test_when_the_time_is_over(self):
         """Each run takes a second; the first does not count."""
