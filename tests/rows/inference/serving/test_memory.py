@@ -16,6 +16,7 @@ from registry.catalogue import artifacts
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
 from tests.support.factories import a_model, a_split, a_version, an_actor
+from tests.support.processes import wait_until
 from tests.support.proofs import record_proof
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,9 +29,9 @@ MEASURED = MemoryUse(
 def live_version(slug="wide", memory=MEASURED):
     model = a_model(slug)
     version = a_version(model, file=artifacts.store([slug.encode()]))
-    a_split(model, 100)
     fact = record_proof(version.artifact.sha256)
     ProbePass.objects.record(fact, sample=NOTHING_SAID, memory=memory)
+    a_split(model, 100)  # last: a runtime that has been started loads it at once
     return version
 
 
@@ -50,9 +51,14 @@ def room(settings):
     settings.EXECUTOR, settings.WEB_PROCESSES = "inprocess", 2
 
 
-def held(runtime):
-    (one,) = runtime._executor.holdings()
-    return one.merged_rows, one.footprint_bytes // MIB
+def wait_for(runtime, rows, mebibytes):
+    """Its own threads follow as well, and one of them may just be at it."""
+
+    def held():
+        return [(one.merged_rows, one.footprint_bytes // MIB) for one in runtime._executor.holdings()]
+
+    runtime.refresh()
+    wait_until(lambda: held() == [(rows, mebibytes)], within_s=10, what=f"batches of {rows}")
 
 
 def change(version, **changes):
@@ -62,16 +68,13 @@ def change(version, **changes):
 def test_batches_are_as_large_as_fits_and_follow_the_settings_without_a_restart(room, started):
     version = live_version()
     runtime, _ = started
-    runtime.refresh()
-    assert held(runtime) == (8, 10)
+    wait_for(runtime, 8, 10)
 
     change(version, max_batch_rows=4)
-    runtime.refresh()
-    assert held(runtime) == (4, 6)
+    wait_for(runtime, 4, 6)
 
     change(version, batch_memory_bytes=2 * MIB)
-    runtime.refresh()
-    assert held(runtime) == (2, 4)
+    wait_for(runtime, 2, 4)
 
 
 def test_what_it_takes_is_known_as_it_is_set(room, monkeypatch):
