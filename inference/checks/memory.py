@@ -4,9 +4,8 @@ from django.conf import settings
 
 from registry.catalogue.serving_settings import ServingValues
 
-BATCH_PART = (
-    8  # of an engine's share, what the batches of one version may take unless its settings say otherwise
-)
+# The batches of one version may take an eighth of an engine's share, unless its settings say otherwise.
+BATCH_PART = 8
 
 
 def engines_here() -> int:

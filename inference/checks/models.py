@@ -44,7 +44,7 @@ class ProbePassQuerySet(models.QuerySet["ProbePass"]):
 class ProbePass(models.Model):
     """A file that a disposable child has loaded and run: these bytes, this runtime, this provider, these options.
 
-    What else was found for this way of loading is null where nobody has looked yet.
+    The JSON fields are null until a check has measured them for this way of loading.
     """
 
     sha256 = models.CharField("SHA-256", max_length=64)

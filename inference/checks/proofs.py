@@ -70,7 +70,7 @@ def known_merged_rows(values: ServingValues, *, sha256: str, options: SessionOpt
 
 
 def known_footprint_bytes(values: ServingValues, *, sha256: str, options: SessionOptions) -> int | None:
-    """What the version takes in memory as it is set; None where nobody has measured it with the installed runtime."""
+    """The memory that the version takes with its current settings; None if the installed runtime has not measured it."""
     found = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version(), options=options)
     if found is None or found.found_memory is None or found.found_batches is None:
         return None

@@ -61,9 +61,8 @@ class Session(Protocol):
 class LoadedSession(Session, Protocol):
     """A file in this process's memory."""
 
-    axis_names: Mapping[
-        str, Sequence[str]
-    ]  # of inputs' axes; free ones of one name have one size, "" stands for itself
+    # Names of the inputs' axes: free axes with the same name have the same size; "" is no name.
+    axis_names: Mapping[str, Sequence[str]]
     left_out: Sequence[str]  # outputs of the file that cannot be carried, in words
     texts: Sequence[str]  # some that the file knows, where it takes texts: many refuse all others
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from inference.engine.backends import LoadedSession
 from inference.engine.errors import EngineError, RunFailed, RunTimedOut
-from inference.engine.samples import Sample, required, sample_inputs
+from inference.engine.samples import MOST_VALUES, Sample, required, sample_inputs
 from inference.engine.signature import Signature, TensorSpec
 from inference.engine.tensors import Array
 
@@ -17,7 +17,7 @@ SIZES = (1, 2, 8, 32, 64, 224, 256, 320, 640)
 TIME_LIMIT_S = 10.0
 _MOST_ELEMENTS = 1 << 26  # of one input
 _MOST_MIXED = 3  # free sizes that are tried in all combinations
-_MOST_VALUES, _MOST_TEXTS = 4096, 512
+_MOST_TEXTS = 512
 _SHOWN = 4
 _Axis = str | tuple[str, int]  # free axes of one name have one size; the others stand for themselves
 _Sizes = Mapping[_Axis, int]
@@ -190,7 +190,7 @@ class _Search:
             if axis not in rows
         }
         shapes = {spec.name: self._shape(spec, {**known, **sizes}, rows) for spec in self._specs}
-        small = {name: value for name, value in values.items() if prod(shapes[name]) <= _MOST_VALUES}
+        small = {name: value for name, value in values.items() if prod(shapes[name]) <= MOST_VALUES}
         return Sample(shapes, {name: _nested(value, shapes[name]) for name, value in small.items()})
 
     def _shape(self, spec: TensorSpec, sizes: _Sizes, rows: set[_Axis]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from inference.engine.signature import Signature, TensorSpec
 from inference.engine.tensors import Array
 
-_MOST_VALUES = 4096  # of one row of an input; what is larger is zeros
+MOST_VALUES = 4096  # of one row of an input; what is larger is zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Sample:
             {
                 name: tensor.tolist()
                 for name, tensor in rows.items()
-                if tensor.dtype.kind != "f" and tensor.size <= _MOST_VALUES
+                if tensor.dtype.kind != "f" and tensor.size <= MOST_VALUES
             },
         )
 

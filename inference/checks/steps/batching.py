@@ -1,7 +1,7 @@
 """The step that shows up to how many rows of different requests may share a run."""
 
 from inference.checks.models import ProbePass
-from inference.checks.proofs import batch_proof_of, given_examples, most_rows, rows_to_try
+from inference.checks.proofs import batch_proof_of, most_rows, rows_to_try
 from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import TrialFailed
@@ -27,7 +27,7 @@ def prove_batches(subject: Subject) -> Found:
         raise AssertionError("the steps before this one pass only with these")
     asked = most_rows(subject.serving, subject.memory)
     try:
-        rows = rows_to_try(subject.signature, given_examples(subject.version))
+        rows = rows_to_try(subject.signature, subject.known.examples)
         proof = batch_proof_of(subject.trial(), max_rows=asked, examples=rows)
     except TrialFailed as error:  # it does not load any more: what was proven says nothing
         raise StepFailed(

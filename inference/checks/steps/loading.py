@@ -7,7 +7,7 @@ from inference.checks.answers.scores import labels_of, score_output
 from inference.checks.memory import batch_memory_bytes
 from inference.checks.models import ProbePass
 from inference.checks.probe import ProbeResult, probe
-from inference.checks.proofs import WARM_UP_S, known_inputs, most_rows
+from inference.checks.proofs import WARM_UP_S, most_rows
 from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import TrialFailed
@@ -50,7 +50,7 @@ class ProbeNotStarted(Exception):
 
 def run_probe(subject: Subject) -> Found:
     """Load and run the file once in a disposable child, and keep the proof where it passes."""
-    result = probe(subject.path(), subject.options, known_inputs(subject.version))
+    result = probe(subject.path(), subject.options, subject.known)
     if result.code == "not_started":
         raise ProbeNotStarted(result.message)
     facts = _probe_facts(subject, result)
@@ -175,7 +175,7 @@ def _left_out_advice(subject: Subject) -> str:
 
 
 def _ran_on(result: ProbeResult) -> str:
-    """On what, where its callers may send other sizes and nobody has said which."""
+    """Say which sizes it ran on, if they were found by trying and callers may send others."""
     if result.source != "made up" or result.signature is None:
         return ""
     free = [spec.name for spec in required(result.signature) if None in spec.shape[1:]]

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from inference.checks.proofs import known_merged_rows
+from inference.checks.probe import KnownInputs
+from inference.checks.proofs import known_inputs, known_merged_rows
 from inference.checks.steps.findings import Facts
 from inference.checks.trial import Trial
 from inference.engine.backends import SessionOptions
@@ -54,6 +56,11 @@ class Subject:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+    @cached_property
+    def known(self) -> KnownInputs:
+        """What its owner has given; read once for all steps."""
+        return known_inputs(self.version)
 
     def path(self) -> Path:
         return artifacts.path_of(self.sha256)

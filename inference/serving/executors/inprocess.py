@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -135,29 +136,21 @@ class InProcess:
         cancellation: Cancellation | None = None,
         allow_non_finite: bool = False,
     ) -> Answer:
-        key = target.version_id
-        try:
-            return self._engine.infer(
-                key,
-                inputs,
-                deadline=deadline,
-                priority=priority,
-                outputs=outputs,
-                cancellation=cancellation,
-                allow_non_finite=allow_non_finite,
-            )
-        except NotLoaded:
-            pass
-        return self._engine.infer(
-            key,
+        ask = partial(
+            self._engine.infer,
+            target.version_id,
             inputs,
             deadline=deadline,
             priority=priority,
             outputs=outputs,
             cancellation=cancellation,
-            plan=self._plan_on_demand(target, deadline - time.monotonic()),
             allow_non_finite=allow_non_finite,
         )
+        try:
+            return ask()
+        except NotLoaded:
+            pass
+        return ask(plan=self._plan_on_demand(target, deadline - time.monotonic()))
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
         try:

@@ -27,10 +27,8 @@ _MAGIC = b"PK\x03\x04"
 _PIECE = 1 << 20
 _MOST_READ = 4 << 20  # at once, the list of entries included
 _MOST_ENTRIES = 2_000
-_RATIO, _RATIO_FROM = (
-    200,
-    64 << 20,
-)  # weights hardly shrink; above this size an archive may not unpack to more
+# Weights hardly shrink: above this size an archive may not unpack to more than so many times its own.
+_RATIO, _RATIO_FROM = 200, 64 << 20
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # the others unpack without a bound
 _ENCRYPTED = 0x1 | 0x40
 _KNOWN_ERRORS = (
