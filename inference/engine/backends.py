@@ -46,6 +46,8 @@ class Session(Protocol):
 
     signature: Signature
     provider: str  # what really runs it, e.g. CPUExecutionProvider
+    # Runs on this machine's processor, and its graph has no loop or branch: a run takes about what others of its size took.
+    is_steady: bool
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None

@@ -1,13 +1,15 @@
-"""Runs the combiner over a session in this process: a caller that finds a free slot runs the batch itself."""
+"""The queue of one version and who runs it: lives on the engine's loop, and hands longer runs to threads."""
 
+import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
 
-from inference.engine.backends import Session, Tensors, type_ndarray
+from inference.engine.backends import Session, Tensors
 from inference.engine.combiner import WAITING, Batch, Combiner, Limits, Priority, Ticket
 from inference.engine.errors import (
     Cancelled,
@@ -15,37 +17,34 @@ from inference.engine.errors import (
     EngineError,
     EngineStopped,
     RunFailed,
+    RunTimedOut,
     SlotLost,
     VersionBroken,
 )
-from inference.engine.latency import FixedPace, Pace
+from inference.engine.latency import CostCurve, FixedPace, Pace
+from inference.engine.loop import EngineLoop
 from inference.engine.merge_audit import Sample, Sampler
 from inference.engine.meters import Meters
+from inference.engine.requests import Answer, Cancellation, EngineRequest
 from inference.engine.rows import NotSplittable, Outcome, RowRules, is_finite, stack, suspects
+from inference.engine.runners import Runners
 from inference.engine.tolerance import distance, is_close, largest
 
-
-class Answer(NamedTuple):
-    """A request's result. The arrays are the caller's own: no later batch writes to them."""
-
-    outputs: dict[str, type_ndarray]
-    batch_rows: int
-    queue_s: float
-    compute_s: float
-    non_finite: bool
+# A run on the loop keeps every other version's requests waiting, so it must be short, and known to be.
+_LOOP_RUN_S = 0.001  # expected of it
+_LOOP_P99_S = 0.002
+_LOOP_LIMIT_S = 0.020  # then it is ended between two nodes, and begun again on a thread
+_LOOP_BAN_S = 0.010  # of processor time; a version that took it once runs on threads from then on
+_LOOP_GROWTH = 2  # bytes of a run on the loop, against the largest that was short before
+_LATE_S = 0.5  # after its deadline, a thread leaves although the loop has not told it
 
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
-    """How one version is batched. `hold_s`: how long a caller whose own answer is ready goes on running batches.
-
-    Zero hands the slot over after every batch, which costs a thread switch while the slot stands idle: nothing
-    beside a long run, most of the time beside a short one. See docs/adr/0002-combiner-shape.md.
-    """
+    """How one version is batched."""
 
     limits: Limits = field(default_factory=Limits)
     merges: bool = False  # rows of several requests may share a run: only where a batch proof says so
-    hold_s: float = 0.002
     soft_limit_s: float | None = None
     hard_limit_s: float = 30.0
     ends_with_callers: bool = False  # a run is over when the most patient of its callers is
@@ -66,86 +65,91 @@ class Health:
         return self.is_moving and not self.is_broken and not self.lost_runs
 
 
-class Cancellation:
-    """Lets another thread withdraw a request: give it to `infer`, call `cancel` from anywhere, at any time."""
-
-    def __init__(self) -> None:
-        self._is_cancelled = False
-        self._withdraw: Callable[[], None] | None = None
-
-    def cancel(self) -> None:
-        self._is_cancelled = True
-        if self._withdraw is not None:
-            self._withdraw()
-
-    def bind(self, withdraw: Callable[[], None]) -> None:
-        # Each side writes its own fact before it reads the other's, so one of them always sees both.
-        self._withdraw = withdraw
-        if self._is_cancelled:
-            withdraw()
-
-
 class _Call(Ticket):
-    """A request and the thread that waits for it, asleep on `gate` unless it runs a batch itself."""
+    """A request, what it came to, and how whoever waits for it is told: `wake` is called on the loop, once."""
 
-    __slots__ = ("chain", "gate", "is_audit", "outputs", "result", "start", "tensors")
+    __slots__ = ("is_audit", "outputs", "result", "start", "tensors")
 
     def __init__(
-        self,
-        shape: tuple[object, int, int],
-        deadline: float,
-        priority: Priority,
-        tensors: Tensors,
-        outputs: Sequence[str] | None,
-        is_audit: bool,
+        self, shape: tuple[object, int, int], tensors: Tensors, request: EngineRequest, is_audit: bool
     ) -> None:
         self.key, self.rows, self.nbytes = shape  # all set here: a second __init__ is dear on this path
-        self.deadline, self.priority = deadline, priority
+        self.deadline, self.priority = request.deadline, request.priority
         self.offered_at, self.standing = 0.0, WAITING
         self.tensors = tensors
-        self.outputs = outputs
+        self.outputs = request.outputs
         self.is_audit = is_audit  # nobody asked for it, so it counts nowhere
-        self.gate: threading.Lock | None = None
         self.start = 0
-        self.result: Answer | Outcome | EngineError | None = None  # written once
-        self.chain: list[_Call] | None = None
+        self.result: Outcome | EngineError | None = None  # written once
 
     def wake(self) -> None:
-        if self.gate is not None:
-            try:  # noqa: SIM105 - contextlib.suppress costs as much as the wake-up
-                self.gate.release()
-            except RuntimeError:
-                pass  # woken before and not yet looked: once is enough
+        raise NotImplementedError
 
 
-def _wake_last(chain: list[_Call]) -> None:
-    try:  # noqa: SIM105 - as above
-        chain.pop().wake()
-    except IndexError:
-        pass  # another one of the chain was faster
+class _TaskCall(_Call):
+    """A task of the loop waits for it."""
+
+    __slots__ = ("future",)
+    future: "asyncio.Future[None]"
+
+    def wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class _ThreadCall(_Call):
+    """A thread waits for it. Those of one batch wake each other, one by one: threads that are woken all at once only
+    queue for the interpreter's lock, and the loop would be among them.
+    """
+
+    __slots__ = ("gate", "next")
+
+    def __init__(
+        self, shape: tuple[object, int, int], tensors: Tensors, request: EngineRequest, is_audit: bool
+    ) -> None:
+        super().__init__(shape, tensors, request, is_audit)
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.next: _ThreadCall | None = None
+
+    def wake(self) -> None:
+        try:  # noqa: SIM105 - contextlib.suppress costs as much as the wake-up
+            self.gate.release()
+        except RuntimeError:
+            pass  # it was woken before and has left
 
 
 class Batcher:
-    """Batches the calls of any number of threads over one session; it has no thread of its own."""
+    """Batches the requests of one version. All that waits and runs is known on the loop only; `_run` alone is elsewhere.
+
+    What has arrived by the end of a turn of the loop is one batch. It runs on the loop where that is short beyond
+    doubt, otherwise on a thread, while the next one gathers. Batches that bulk leads run on threads of their own.
+    """
 
     def __init__(
         self,
         session: Session,
         config: BatchConfig | None = None,
         *,
+        loop: EngineLoop,
+        runners: Runners,
+        bulk_runners: Runners | None = None,
+        curve: CostCurve | None = None,
         pace: Pace | None = None,
         on_hard_limit: Callable[[], None] | None = None,
         on_sample: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Without a curve nothing is known of what a run takes, and none is on the loop."""
         self.session = session
         self.config = config or BatchConfig()
+        self.curve = curve
+        self._loop, self._runners, self._bulk_runners = loop, runners, bulk_runners or runners
         self._pace = pace or FixedPace()
         self._rules = RowRules(session.signature, merges=self.config.merges)
         self._on_hard_limit = on_hard_limit
         self._on_sample, self._sampler = on_sample, Sampler()
         self._clock = clock
-        self._lock = threading.Lock()  # held for microseconds, never during a run
         self._combiner: Combiner[_Call] = Combiner(
             self.config.limits,
             self._settle_error,
@@ -154,51 +158,46 @@ class Batcher:
         )
         self._slots = self.config.limits.slots
         self._lost: list[Batch[_Call]] = []
+        self._runs: dict[Batch[_Call], float] = {}  # since when; read by the thread that watches from outside
         self._is_broken = False
         self._was_stopped = False
+        self._may_use_loop = curve is not None and session.is_steady
+        self._short_bytes = 0  # the largest run that was short
+        self._is_flush_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = math.inf
         self._idle = threading.Event()
         self._meters = Meters(footprint_bytes=session.footprint_bytes())
+        self._counting = threading.Lock()
 
-    def infer(
-        self,
-        tensors: Tensors,
-        *,
-        deadline: float,
-        priority: Priority = Priority.LIVE,
-        outputs: Sequence[str] | None = None,
-        cancellation: Cancellation | None = None,
-        is_audit: bool = False,
-    ) -> Answer:
-        """Answer one request, or raise an EngineError. `deadline` is a time of the batcher's clock.
-
-        The tensors fit the signature. An audit runs by itself, and is counted nowhere.
-        """
-        shape = self._rules.shape_of(tensors, outputs)
-        if is_audit:
-            shape = (object(), *shape[1:])
-        call = _Call(shape, deadline, priority, tensors, outputs, is_audit)
-        now = self._clock()
-        if self._combiner.running and self._combiner.lease_ends_at() <= now:
-            self._sweep(now)
-        wake_at = now
-        with self._lock:
-            batch = self._enter(call, now)
-            if batch is None:
-                wake_at = min(deadline, self._combiner.wakes_at())
+    async def infer(self, tensors: Tensors, request: EngineRequest) -> Answer:
+        """Answer one request from a task of the loop, or raise an EngineError. The tensors fit the signature."""
+        call = _TaskCall(self._rules.shape_of(tensors, request.outputs), tensors, request, False)
+        call.future = self._loop.asyncio.create_future()
+        self._offer(call, request.cancellation)
         try:
-            if cancellation is not None:
-                cancellation.bind(lambda: self._withdraw(call))
-            while True:
-                if batch is not None:
-                    self._serve(batch, call)
-                if call.result is not None:
-                    break
-                batch, wake_at = self._wait(call, wake_at)
-        except BaseException:
-            self._withdraw(call)  # this thread is going: nobody may wait for it to take a slot
-            self._wake_next(call)
+            await call.future
+        except asyncio.CancelledError:
+            self._withdraw(call)
             raise
-        self._wake_next(call)  # it may have been answered while it was awake already, to take a slot
+        return self._answer(call)
+
+    def infer_from_thread(
+        self, tensors: Tensors, request: EngineRequest, *, is_audit: bool = False
+    ) -> Answer:
+        """The same for a thread, which sleeps until it is answered. An audit runs by itself, and is counted nowhere."""
+        shape = self._rules.shape_of(tensors, request.outputs)
+        call = _ThreadCall((object(), *shape[1:]) if is_audit else shape, tensors, request, is_audit)
+        self._loop.post(partial(self._offer_for_thread, call, request.cancellation))
+        try:
+            if not call.gate.acquire(timeout=self._patience_s(request.deadline)):
+                raise DeadlineExceeded
+        except BaseException:
+            with suppress(EngineStopped):
+                self._loop.post(partial(self._leave, call))
+            raise
+        if call.next is not None:
+            call.next.wake()
         return self._answer(call)
 
     def audit(self, *, timeout_s: float) -> str | None:
@@ -209,15 +208,11 @@ class Batcher:
         sample = self._sampler.take()
         if sample is None:
             return None
-        deadline = self._clock() + timeout_s
+        request = EngineRequest(
+            sample.tensors, self._clock() + timeout_s, Priority.BULK, outputs=sample.outputs
+        )
         try:
-            alone = self.infer(
-                sample.tensors,
-                deadline=deadline,
-                priority=Priority.BULK,
-                outputs=sample.outputs,
-                is_audit=True,
-            ).outputs
+            alone = self.infer_from_thread(sample.tensors, request, is_audit=True).outputs
         except EngineError:
             return None
         for name, output in alone.items():
@@ -235,152 +230,154 @@ class Batcher:
 
     def merge_up_to(self, rows: int) -> None:
         """Let requests share runs of so many rows from the next run on, unless merging was stopped; 1: none share one."""
-        with self._lock:
-            rows = 1 if self._was_stopped else rows
-            self._rules.allow(rows > 1)
-            self._pace = FixedPace(rows, self._pace.wait_s if rows > 1 else 0.0)
-            self._combiner.max_batch_rows, self._combiner.wait_s = rows, self._pace.wait_s
+        rows = 1 if self._was_stopped else rows
+        self._rules.allow(rows > 1)
+        self._pace = FixedPace(rows, self._pace.wait_s if rows > 1 else 0.0)
+        self._combiner.max_batch_rows, self._combiner.wait_s = rows, self._pace.wait_s
 
     def stop_merging(self) -> None:
         """Each request runs by itself from the next run on, and nothing changes that any more."""
         self._was_stopped = True
         self.merge_up_to(1)
 
-    def health(self) -> Health:
-        """Ask the queue itself. Also ends overdue leases, so that a version without callers is noticed too."""
-        now = self._clock()
-        self._sweep(now)
-        with self._lock:
-            first = self._combiner.next_waiting()
-            oldest_wait_s = now - first.offered_at if first else 0.0
-            return Health(
-                is_broken=self._is_broken,
-                lost_runs=len(self._lost),
-                waiting=self._combiner.waiting,
-                oldest_wait_s=oldest_wait_s,
-                is_moving=oldest_wait_s <= 2 * self.config.limits.lease_s,
-            )
+    def health(self, timeout_s: float = 1.0) -> Health:
+        """Ask the queue itself; a loop that does not come to it in time moves nothing."""
+        try:
+            return self._loop.ask(self._health, timeout_s)
+        except EngineStopped:
+            return Health(self._is_broken, len(self._lost), 0, 0.0, is_moving=False)
+
+    def check_hard_limit(self) -> None:
+        """Break the version where a run does not end; from a thread that needs neither the loop nor the queue."""
+        oldest = min(list(self._runs.values()), default=math.inf)
+        if self._is_broken or self._clock() - oldest < self.config.hard_limit_s:
+            return
+        self._is_broken = True
+        self._loop.post(partial(self._close, VersionBroken))
+        if self._on_hard_limit is not None:
+            self._on_hard_limit()
 
     def resize(self, slots: int) -> None:
         """Run so many batches at once from now on."""
-        with self._lock:
-            self._slots = slots
-            self._choke()
-            self._nudge()
+        self._slots = slots
+        self._choke()
+        self._loop.post(self._flush)
 
     def stats(self) -> Meters:
         """A copy of the meters, in constant time."""
-        with self._lock:
+        with self._counting:
             self._meters.depth = self._combiner.waiting
             self._meters.running = len(self._combiner.running)
             return self._meters.copy()
 
     def drain(self, timeout_s: float) -> bool:
         """Refuse new requests and let the accepted ones end; False if some have not after so long."""
-        with self._lock:
-            self._combiner.close()
-            self._nudge()
+        self._loop.post(partial(self._close, None))
         return self._idle.wait(timeout_s)
 
     def close(self) -> None:
         """Refuse new requests and end the waiting ones with EngineStopped. Running ones end by themselves."""
-        with self._lock:
-            self._combiner.close(EngineStopped)
-            self._nudge()
+        self._loop.post(partial(self._close, EngineStopped))
 
-    def _enter(self, call: _Call, now: float) -> Batch[_Call] | None:
+    # On the loop.
+
+    def _offer(self, call: _Call, cancellation: Cancellation | None) -> None:
+        """Accept a request, or raise why not. It may run from the end of this turn on."""
+        now = self._clock()
         try:
             if self._is_broken:
                 raise VersionBroken
-            batch = self._combiner.offer_and_take(call, now)
+            if cancellation is not None and cancellation.is_cancelled:
+                raise Cancelled
+            self._combiner.offer(call, now)
         except EngineError as error:
-            if not call.is_audit:
-                self._meters.count_end(error.code)
+            self._count_end(call, error)
             raise
-        if batch is None or call not in batch.tickets:
-            call.gate = threading.Lock()
-            call.gate.acquire()
-        return batch
+        if cancellation is not None:
+            cancellation.bind(partial(self._withdraw_from_outside, call))
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.asyncio.call_soon(self._flush)
+        if call.deadline < self._wakes_at:
+            self._wake_by(call.deadline, now)
 
-    def _wait(self, call: _Call, wake_at: float) -> tuple[Batch[_Call] | None, float]:
-        """Sleep until settled, asked to take the slot, or something is due; return a batch to run, if any."""
-        assert call.gate is not None  # noqa: S101 - for mypy: a call without a gate runs its own batch
+    def _offer_for_thread(self, call: _Call, cancellation: Cancellation | None) -> None:
         try:
-            call.gate.acquire(timeout=max(0.0, min(wake_at - self._clock(), threading.TIMEOUT_MAX)))
-        finally:
-            self._wake_next(call)
-        if call.result is not None:
-            if self._slots > 1:
-                # It may have been woken to take a slot, while another caller ran it: pass the errand on.
-                with self._lock:
-                    self._nudge()
-            return None, wake_at
+            self._offer(call, cancellation)
+        except EngineError as error:
+            call.result = error
+            call.wake()
+
+    def _flush(self) -> None:
+        """Run what is due; after a run on the loop the other versions have their turn first."""
+        self._is_flush_due = False
         now = self._clock()
-        if self._combiner.lease_ends_at() <= now:
-            self._sweep(now)
-        with self._lock:
-            if call.deadline <= now and self._combiner.cancel(call, DeadlineExceeded()):
-                self._nudge()
-            batch = None
-            if call.standing is WAITING:
-                batch = self._combiner.take(now)
-            else:  # somebody runs it already; to run the others' meanwhile would keep its answer from its caller
-                self._nudge()
-            return batch, min(call.deadline, self._combiner.wakes_at())
+        while (batch := self._combiner.take(now)) is not None:
+            self._runs[batch] = now
+            if self._runs_on_loop(batch) and (outcome := self._run_on_loop(batch)) is not None:
+                self._finish(batch, outcome)
+                return
+            self._run_on_thread(batch)
+        self._wake_by(self._combiner.wakes_at(), now)
+        self._note_idle()
 
-    def _serve(self, batch: Batch[_Call] | None, mine: _Call) -> None:
-        """Run batches until this call is settled and has held the slot long enough, then hand the slot on."""
-        hold_until = math.inf
+    def _runs_on_loop(self, batch: Batch[_Call]) -> bool:
+        curve = self.curve
+        return (
+            self._may_use_loop
+            and curve is not None
+            and batch.tickets[0].priority is not Priority.BULK
+            and curve.mean_s(batch.rows) < _LOOP_RUN_S
+            and curve.p99_s(batch.rows) < _LOOP_P99_S
+            and _bytes_of(batch) <= _LOOP_GROWTH * self._short_bytes
+        )
+
+    def _run_on_loop(self, batch: Batch[_Call]) -> Outcome | EngineError | None:
+        """None: it took longer than anybody could know, and goes on on a thread."""
+        cpu_before_s = time.thread_time()
+        outcome = self._run(batch, limit_s=_LOOP_LIMIT_S)
+        took_s = self._clock() - batch.taken_at
+        if took_s > _LOOP_BAN_S and time.thread_time() - cpu_before_s > _LOOP_BAN_S:
+            self._may_use_loop = False
+        if isinstance(outcome, RunTimedOut) and took_s < (self.config.soft_limit_s or math.inf):
+            return None
+        return outcome
+
+    def _run_on_thread(self, batch: Batch[_Call]) -> None:
+        is_bulk = batch.tickets[0].priority is Priority.BULK
         try:
-            while batch is not None:
-                outcome = self._run(batch)
-                now = self._clock()
-                with self._lock:
-                    chain = self._settle(batch, outcome, mine, now)
-                    if self._lost:
-                        self._forget(batch)
-                    batch = None
-                    if self._combiner.waiting:
-                        if hold_until == math.inf and mine.result is not None:
-                            hold_until = now + self.config.hold_s
-                        if now < hold_until:
-                            batch = self._combiner.take(now)
-                    if batch is None:
-                        self._nudge()
-                if chain:
-                    _wake_last(chain)
-        except BaseException:
-            if batch is not None:
-                with self._lock:
-                    self._combiner.lose(batch, SlotLost, self._clock())
-                    self._forget(batch)
-                    self._nudge()
-            raise
+            (self._bulk_runners if is_bulk else self._runners).run(partial(self._run_and_post, batch))
+        except RuntimeError:  # no further thread is to be had
+            self._finish(batch, SlotLost())
 
-    def _run(self, batch: Batch[_Call]) -> Answer | Outcome | EngineError:
-        """One run of the session. It takes longer than all the rest, and needs no lock."""
+    def _run_and_post(self, batch: Batch[_Call]) -> None:
+        outcome = self._run(batch)
+        with suppress(EngineStopped):  # nobody waits for it any more
+            self._loop.post(partial(self._finish, batch, outcome))
+
+    def _run(self, batch: Batch[_Call], limit_s: float = math.inf) -> Outcome | EngineError:
+        """One run of the session. It takes longer than all the rest, and needs nothing of the loop's."""
         calls = batch.tickets
         first = calls[0]
         try:
-            if len(calls) == 1:
-                feed = first.tensors
-            else:
+            feed = first.tensors
+            if len(calls) > 1:
                 feed = stack([call.tensors for call in calls])
                 start = 0
                 for call in calls:
                     call.start = start
                     start += call.rows
             started_at = self._clock()
-            limit_s = self.config.soft_limit_s
+            soft_limit_s = self.config.soft_limit_s
             if self.config.ends_with_callers:
-                limit_s = max(call.deadline for call in calls) - started_at
-            outputs = self.session.run(feed, first.outputs, soft_limit_s=limit_s)
+                soft_limit_s = max(call.deadline for call in calls) - started_at
+            if limit_s != math.inf:
+                soft_limit_s = limit_s if soft_limit_s is None else min(limit_s, soft_limit_s)
+            outputs = self.session.run(feed, first.outputs, soft_limit_s=soft_limit_s)
             compute_s = self._clock() - started_at
-            if len(calls) == 1:
-                queue_s = batch.taken_at - first.offered_at
-                return Answer(outputs, batch.rows, queue_s, compute_s, bool(suspects(outputs)))
-            self._rules.check(outputs, batch.rows)
-            return Outcome(outputs, batch.rows, batch.taken_at, compute_s, suspects(outputs))
+            if len(calls) > 1:
+                self._rules.check(outputs, batch.rows)
+            return Outcome(outputs, batch.rows, batch.taken_at, compute_s, suspects(outputs), len(calls) > 1)
         except NotSplittable as error:
             self.stop_merging()  # the proof promised what the model does not keep
             return error
@@ -390,50 +387,155 @@ class Batcher:
             failure = RunFailed()
             failure.__cause__ = cause
             return failure
+        except BaseException as cause:  # noqa: BLE001 - neither the loop nor a runner ends because a run would
+            lost = SlotLost()
+            lost.__cause__ = cause
+            return lost
 
-    def _settle(
-        self, batch: Batch[_Call], outcome: Answer | Outcome | EngineError, mine: _Call, now: float
-    ) -> list[_Call] | None:
-        """End the calls of a batch, or send them back to run singly; return those that sleep, the first one last."""
+    def _finish(self, batch: Batch[_Call], outcome: Outcome | EngineError) -> None:
+        """End a batch that has come back, and begin the next."""
+        now = self._clock()
+        self._runs.pop(batch, None)
+        try:
+            self._settle(batch, outcome, now)
+        finally:
+            self._combiner.lose(batch, SlotLost, now)  # does nothing to a batch that was settled
+            if batch in self._lost:  # its lease had ended meanwhile
+                self._lost.remove(batch)
+                self._choke()
+            if self._combiner.waiting and not self._is_flush_due:
+                self._is_flush_due = True
+                self._loop.asyncio.call_soon(self._flush)
+            self._note_idle()
+
+    def _settle(self, batch: Batch[_Call], outcome: Outcome | EngineError, now: float) -> None:
+        """End the calls of a batch, or send them back to run singly."""
         if isinstance(outcome, EngineError):
             if outcome.retryable:  # not the fault of any one request: none would do better alone
                 self._combiner.lose(batch, lambda: type(outcome)(str(outcome)), now)
             else:
                 self._combiner.fail(batch, outcome, now)
-            return None
+            return
         wanted = self._combiner.complete(batch, now)
         if not wanted:
-            return None
-        chain = [call for call in reversed(wanted) if call is not mine]
-        for call in chain:
-            call.chain = chain
-        for call in wanted:  # last: whoever sees its result leaves, and must know whom to wake
+            return
+        try:
+            if not wanted[0].is_audit:
+                self._learn(batch, outcome, wanted, now)
+        finally:
+            self._give(outcome, wanted)
+
+    def _give(self, outcome: Outcome, wanted: list[_Call]) -> None:
+        sleeping = None
+        for call in reversed(wanted):
             call.result = outcome
-        took_s = now - batch.taken_at
+            if isinstance(call, _ThreadCall):
+                call.next, sleeping = sleeping, call
+            else:
+                call.wake()
+        if sleeping is not None:
+            sleeping.wake()
+
+    def _learn(self, batch: Batch[_Call], outcome: Outcome, wanted: list[_Call], now: float) -> None:
+        with self._counting:
+            queue_s = [batch.taken_at - call.offered_at for call in wanted]
+            self._meters.count_batch(batch.rows, queue_s, now - batch.taken_at, outcome.compute_s)
+        if self.curve is not None:
+            self.curve.observe(batch.rows, outcome.compute_s)
+            if outcome.compute_s < _LOOP_RUN_S:
+                self._short_bytes = max(self._short_bytes, _bytes_of(batch))
         if self._pace.learns:
-            self._pace.observe(batch.rows, outcome.compute_s, now - wanted[0].offered_at, now)
+            slowest_s = now - wanted[0].offered_at
+            self._pace.observe(batch.rows, outcome.compute_s, slowest_s, now)
             self._combiner.max_batch_rows = self._pace.max_batch_rows
             self._combiner.wait_s = self._pace.wait_s
-        if wanted[0].is_audit:
-            return chain
-        if mine is wanted[0] and len(wanted) == 1:
-            self._meters.count_batch(
-                batch.rows, (batch.taken_at - mine.offered_at,), took_s, outcome.compute_s
-            )
-            return None
-        queue_s = [batch.taken_at - call.offered_at for call in wanted]
-        self._meters.count_batch(batch.rows, queue_s, took_s, outcome.compute_s)
-        return chain
+
+    def _settle_error(self, call: _Call, error: EngineError) -> None:
+        call.result = error
+        self._count_end(call, error)
+        call.wake()
+
+    def _count_end(self, call: _Call, error: EngineError) -> None:
+        if not call.is_audit:
+            with self._counting:
+                self._meters.count_end(error.code)
+
+    def _withdraw(self, call: _Call) -> None:
+        self._combiner.cancel(call, Cancelled())
+        self._note_idle()
+
+    def _withdraw_from_outside(self, call: _Call) -> None:
+        with suppress(EngineStopped):  # then it has ended
+            self._loop.post(partial(self._withdraw, call))
+
+    def _leave(self, call: _ThreadCall) -> None:
+        """Its thread has gone: whom it would have woken is woken here."""
+        self._withdraw(call)
+        if call.next is not None:
+            call.next.wake()
+
+    def _wake_by(self, at: float, now: float) -> None:
+        """Look again at this time at the latest, even if nothing happens before."""
+        if at >= self._wakes_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wakes_at = at
+        self._timer = self._loop.asyncio.call_later(max(0.0, at - now), self._wake)
+
+    def _wake(self) -> None:
+        self._timer, self._wakes_at = None, math.inf
+        self._sweep()
+        self._flush()
+        self._wake_by(self._combiner.next_deadline(), self._clock())
+
+    def _sweep(self) -> None:
+        """End what is overdue: leases, and requests past their deadline."""
+        self._lost += self._combiner.expire(self._clock())
+        self._choke()
+
+    def _health(self) -> Health:
+        self._sweep()
+        self._flush()
+        first = self._combiner.next_waiting()
+        oldest_wait_s = self._clock() - first.offered_at if first else 0.0
+        return Health(
+            is_broken=self._is_broken,
+            lost_runs=len(self._lost),
+            waiting=self._combiner.waiting,
+            oldest_wait_s=oldest_wait_s,
+            is_moving=oldest_wait_s <= 2 * self.config.limits.lease_s,
+        )
+
+    def _close(self, error: Callable[[], EngineError] | None) -> None:
+        self._combiner.close(error)
+        self._flush()
+
+    def _note_idle(self) -> None:
+        combiner = self._combiner
+        if not combiner.is_open and not combiner.waiting and not combiner.running and not self._lost:
+            self._idle.set()
+
+    def _choke(self) -> None:
+        """Start no run while more of them have lost their lease, and go on, than there are slots.
+
+        One takeover finds out whether only that run hangs. Where all are slow, because the machine is, every
+        further one would slow the others down and be lost in its turn; so the queue waits for one to come
+        back, and its callers for that or their deadline.
+        """
+        self._combiner.slots = self._slots if len(self._lost) <= self._slots else 0
+
+    # Wherever the caller is.
 
     def _answer(self, call: _Call) -> Answer:
         """This call's share of what its batch came to."""
         result = call.result
-        if isinstance(result, Outcome):
+        if not isinstance(result, Outcome):
+            raise result or SlotLost()
+        outputs, non_finite = result.outputs, bool(result.suspects)
+        if result.is_merged:
             outputs = self._rules.part(result, call.start, call.rows)
-            non_finite = bool(result.suspects) and not all(
-                is_finite(outputs[name]) for name in result.suspects
-            )
-            queue_s = result.taken_at - call.offered_at
+            non_finite = non_finite and not all(is_finite(outputs[name]) for name in result.suspects)
             if self._on_sample is not None and self._sampler.is_due(call.nbytes):
                 self._sampler.add(
                     Sample(
@@ -444,68 +546,14 @@ class Batcher:
                     )
                 )
                 self._on_sample()
-            result = Answer(outputs, result.rows, queue_s, result.compute_s, non_finite)
-        if not isinstance(result, Answer):
-            raise result or SlotLost()
-        if result.non_finite:
-            with self._lock:
+        if non_finite:
+            with self._counting:
                 self._meters.non_finite += 1
-        return result
+        return Answer(outputs, result.rows, result.taken_at - call.offered_at, result.compute_s, non_finite)
 
-    def _sweep(self, now: float) -> None:
-        """End overdue leases and hopeless requests; break the version when a run has passed its hard limit."""
-        with self._lock:
-            self._lost += self._combiner.expire(now)
-            self._choke()
-            oldest = min((batch.taken_at for batch in (*self._lost, *self._combiner.running)), default=now)
-            breaks = not self._is_broken and now - oldest >= self.config.hard_limit_s
-            if breaks:
-                self._is_broken = True
-                self._combiner.close(VersionBroken)
-            self._nudge()
-        if breaks and self._on_hard_limit is not None:
-            self._on_hard_limit()
+    def _patience_s(self, deadline: float) -> float:
+        return max(0.0, min(deadline - self._clock() + _LATE_S, threading.TIMEOUT_MAX))
 
-    def _withdraw(self, call: _Call) -> None:
-        with self._lock:
-            self._combiner.cancel(call, Cancelled())
-            self._nudge()
 
-    def _settle_error(self, call: _Call, error: EngineError) -> None:
-        call.result = error
-        if not call.is_audit:
-            self._meters.count_end(error.code)
-        call.wake()
-
-    def _wake_next(self, call: _Call) -> None:
-        """Wake the next call of the batch that answered this one.
-
-        In a chain, because the batch's runner is in the next run already, and because threads woken all at once
-        only queue for the interpreter's lock.
-        """
-        if call.chain:
-            _wake_last(call.chain)
-
-    def _nudge(self) -> None:
-        """Wake the caller at the front if a slot is free for it; note the end of a drain."""
-        combiner = self._combiner
-        if combiner.waiting:
-            if len(combiner.running) < combiner.slots and (front := combiner.next_waiting()):
-                front.wake()
-        elif not combiner.is_open and not combiner.running and not self._lost:
-            self._idle.set()
-
-    def _forget(self, batch: Batch[_Call]) -> None:
-        """A run has come back: its lease may have ended meanwhile."""
-        if batch in self._lost:
-            self._lost.remove(batch)
-            self._choke()
-
-    def _choke(self) -> None:
-        """Start no run while more of them have lost their lease, and go on, than there are slots.
-
-        One takeover finds out whether only that run hangs. Where all are slow, because the machine is, every
-        further one would slow the others down and be lost in its turn; so the queue waits for one to come
-        back, and its callers for that or their deadline.
-        """
-        self._combiner.slots = self._slots if len(self._lost) <= self._slots else 0
+def _bytes_of(batch: Batch[_Call]) -> int:
+    return sum(call.nbytes for call in batch.tickets)

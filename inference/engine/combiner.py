@@ -2,8 +2,7 @@
 
 offer -> WAITING -> take -> RUNNING -> complete | fail | lose -> ENDED. `cancel` and `expire` end a request from
 either state. Every accepted ticket ends once: it comes back from `complete`, or goes to `on_end` with its error.
-The caller serialises the calls and passes the time, so a lock and session.run make one driver, and messages in
-flight another.
+The caller serialises the calls and passes the time.
 """
 
 import math
@@ -146,16 +145,6 @@ class Combiner(Generic[T]):
                 return self._start(tickets, rows, now)
         return None
 
-    def offer_and_take(self, ticket: T, now: float) -> Batch[T] | None:
-        """Both at once; the same, but a ticket that finds the place empty does not pass through the lines."""
-        self._admit(ticket, now)
-        if not self.waiting and not self.wait_s and len(self.running) < self.slots:
-            ticket.offered_at = now
-            ticket.standing = RUNNING
-            return self._start([ticket], ticket.rows, now)
-        self._append(ticket, now)
-        return self.take(now)
-
     def complete(self, batch: Batch[T], now: float) -> list[T]:
         """Free the slot; return the tickets that still want their result (none when the lease has ended)."""
         if not self._free(batch, now):
@@ -196,11 +185,12 @@ class Combiner(Generic[T]):
                     self._end(ticket, error())
 
     def expire(self, now: float) -> list[Batch[T]]:
-        """End overdue leases and waiting tickets past their deadline; return the batches whose lease ended."""
+        """End overdue leases and tickets past their deadline; return the batches whose lease ended."""
         overdue = [batch for batch in self.running if batch.lease_until <= now]
         for batch in overdue:
             self.lose(batch, SlotLost, now)
-        for ticket in [ticket for ticket in self._all_waiting() if ticket.deadline <= now]:
+        running = (ticket for batch in self.running for ticket in batch.tickets)
+        for ticket in [ticket for ticket in (*self._all_waiting(), *running) if ticket.deadline <= now]:
             self.cancel(ticket, DeadlineExceeded())
         return overdue
 
@@ -234,8 +224,13 @@ class Combiner(Generic[T]):
             return -math.inf
         return self._gathering_since + self.wait_s
 
+    def next_deadline(self) -> float:
+        """When the first request that has not ended wants to be gone."""
+        running = (ticket for batch in self.running for ticket in batch.tickets if ticket.standing is RUNNING)
+        return min((ticket.deadline for ticket in (*self._all_waiting(), *running)), default=math.inf)
+
     def lease_ends_at(self) -> float:
-        """When the next lease runs out; infinite when no slot is held. Safe to read without the driver's lock."""
+        """When the next lease runs out; infinite when no slot is held."""
         for batch in self.running:  # in order of their leases, which are equally long
             return batch.lease_until
         return math.inf

@@ -1,23 +1,26 @@
 """The engine of a process: loads versions into a pool, batches the calls of each, swaps them without a gap."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
-from inference.engine.backends import Backend, Session
-from inference.engine.batcher import Answer, BatchConfig, Batcher, Cancellation, Health
-from inference.engine.combiner import Priority
+from inference.engine.backends import Backend, Session, Tensors
+from inference.engine.batcher import BatchConfig, Batcher, Health
 from inference.engine.errors import EngineStopped, NotLoaded
-from inference.engine.latency import FixedPace, Pace, TargetPace
+from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace
 from inference.engine.leases import Held, Lease, LoadOrder
+from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
 from inference.engine.pool import SessionPool
+from inference.engine.requests import Answer, EngineRequest
+from inference.engine.runners import Runners
 from inference.engine.signature import Signature
 from inference.engine.tensors import prepare
 from inference.engine.warmup import Profile
+from inference.engine.watchdog import StallWatch
 
 LEASE_IN_RUNS = 5
 
@@ -46,19 +49,17 @@ class Plan:
             hard_limit_s=max(self.batching.hard_limit_s, 2 * lease_s),
         )
 
-    def pace(self, profile: Profile) -> Pace:
+    def pace(self, curve: CostCurve) -> Pace:
         if self.target_p99_s is None or self.merged_rows < 2:
             return FixedPace(self.merged_rows, self.wait_s)
-        return TargetPace(
-            self.target_p99_s, {rows: s for rows, s in profile.items() if rows <= self.merged_rows}
-        )
+        return TargetPace(self.target_p99_s, curve, most_rows=self.merged_rows)
 
 
 class _Version:
-    """What the pool holds: a session, its warm-up's profile, and its batchers; the last is the present plan's."""
+    """What the pool holds: a session, what its runs cost, and its batchers; the last is the present plan's."""
 
     def __init__(self, session: Session, profile: Profile) -> None:
-        self.session, self.profile = session, profile
+        self.session, self.profile, self.curve = session, profile, CostCurve(profile)
         self.key: Hashable = None
         self.plan: Plan | None = None
         self.batchers: list[Batcher] = []
@@ -74,11 +75,11 @@ class _Published:
 
     lease: Lease[_Version]
     batcher: Batcher
-    allow_non_finite: bool
+    plan: Plan
 
 
 class Engine:
-    """Answers by version key. A call to a published version takes no lock that versions share."""
+    """Answers by version key. The queues of all its versions live on one loop, which is the engine's own."""
 
     def __init__(
         self,
@@ -88,8 +89,11 @@ class Engine:
         engines_on_device: int = 1,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
+        on_bulk_thread: Callable[[], None] | None = None,
         budget_name: str = "the memory budget",
     ) -> None:
+        """`on_hard_limit` is called with None where the loop itself stands still. `on_bulk_thread` is called in each
+        thread that runs batches for bulk, before it does."""
         self._pool: SessionPool[_Version] = SessionPool(
             backend,
             _Version,
@@ -99,6 +103,12 @@ class Engine:
             budget_name=budget_name,
         )
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
+        self.loop = EngineLoop()
+        self._runners = Runners("engine-run")
+        self._bulk_runners = Runners("engine-bulk", on_start=on_bulk_thread)
+        self._stall_watch = StallWatch(
+            self.loop, self._check_hard_limits, on_stall=partial(on_hard_limit, None)
+        )
         self._publishing = threading.Lock()  # one change of what is published at a time
         self._building = (
             threading.Lock()
@@ -122,7 +132,7 @@ class Engine:
                 if key not in self._published:
                     self._pool.unpin(key)
                 raise
-            new = _Published(lease, self._batcher(key, lease.item, plan), plan.allow_non_finite)
+            new = _Published(lease, self._batcher(key, lease.item, plan), plan)
             old = self._published.get(key)
             self._published = {**self._published, key: new}
         if old is not None:
@@ -157,60 +167,37 @@ class Engine:
         self._forget(old.batcher, old.lease.item)
         old.lease.release()
 
-    def infer(
-        self,
-        key: Hashable,
-        inputs: Mapping[str, Any],
-        *,
-        deadline: float,
-        plan: Plan | None = None,
-        priority: Priority = Priority.LIVE,
-        outputs: Sequence[str] | None = None,
-        cancellation: Cancellation | None = None,
-        allow_non_finite: bool = False,
-    ) -> Answer:
-        """Answer one request until `deadline` (time.monotonic), or raise an EngineError.
+    async def infer(self, key: Hashable, request: EngineRequest, *, plan: Plan | None = None) -> Answer:
+        """Answer one request from a task of the engine's loop, or raise an EngineError.
 
         A version that is not published is loaded by `plan`, within the deadline; without one, NotLoaded.
-        `allow_non_finite`: the caller has a rule of its own for NaN and infinities, so the plan's is not asked.
         """
-
         while (published := self._published.get(key)) is not None:
             batcher = published.batcher
             try:
-                return batcher.infer(
-                    prepare(
-                        batcher.session.signature,
-                        inputs,
-                        allow_non_finite=allow_non_finite or published.allow_non_finite,
-                        online=True,
-                    ),
-                    deadline=deadline,
-                    priority=priority,
-                    outputs=outputs,
-                    cancellation=cancellation,
-                )
+                return await batcher.infer(_prepared(batcher, published.plan, request), request)
             except EngineStopped:
                 if self._published.get(key) is published:  # otherwise it was swapped under our hands
                     raise
-        if not self._is_open:
-            raise EngineStopped
-        if plan is None:
-            raise NotLoaded
-        with self._pool.acquire(key, plan.order, timeout_s=deadline - time.monotonic()) as version:
+        plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
+        acquire = partial(self._pool.acquire, key, plan.order, timeout_s=time_left_s)
+        with await asyncio.to_thread(acquire) as version:
             batcher = self._batcher(key, version, plan)
-            return batcher.infer(
-                prepare(
-                    batcher.session.signature,
-                    inputs,
-                    allow_non_finite=allow_non_finite or plan.allow_non_finite,
-                    online=True,
-                ),
-                deadline=deadline,
-                priority=priority,
-                outputs=outputs,
-                cancellation=cancellation,
-            )
+            return await batcher.infer(_prepared(batcher, plan, request), request)
+
+    def infer_from_thread(self, key: Hashable, request: EngineRequest, *, plan: Plan | None = None) -> Answer:
+        """The same for a thread, which sleeps until it is answered."""
+        while (published := self._published.get(key)) is not None:
+            batcher = published.batcher
+            try:
+                return batcher.infer_from_thread(_prepared(batcher, published.plan, request), request)
+            except EngineStopped:
+                if self._published.get(key) is published:
+                    raise
+        plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
+        with self._pool.acquire(key, plan.order, timeout_s=time_left_s) as version:
+            batcher = self._batcher(key, version, plan)
+            return batcher.infer_from_thread(_prepared(batcher, plan, request), request)
 
     def signature(self, key: Hashable, *, plan: Plan | None = None, timeout_s: float = 5.0) -> Signature:
         """What a version takes and gives; one that is not published is loaded by `plan`, without one NotLoaded."""
@@ -284,7 +271,25 @@ class Engine:
         for published in old.values():
             published.batcher.close()
             published.lease.release()
-        return self._pool.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_drained
+        is_over = self._pool.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_drained
+        self._stall_watch.stop()
+        if is_over:  # otherwise runs may still come back, and somebody waits for them
+            self.loop.close()
+        return is_over
+
+    def _needed(self, plan: Plan | None) -> Plan:
+        """How a version that is not published is loaded, if it may be."""
+        if not self._is_open:
+            raise EngineStopped
+        if plan is None:
+            raise NotLoaded
+        return plan
+
+    def _check_hard_limits(self) -> None:
+        with self._building:
+            batchers = [batcher for version in self._versions for batcher in version.batchers]
+        for batcher in batchers:
+            batcher.check_hard_limit()
 
     def _batcher(self, key: Hashable, version: _Version, plan: Plan) -> Batcher:
         """The batcher of this plan. Another plan for the same file gets one of its own over the same session."""
@@ -297,7 +302,11 @@ class Engine:
                     Batcher(
                         version.session,
                         plan.batching_on(version.profile),
-                        pace=plan.pace(version.profile),
+                        loop=self.loop,
+                        runners=self._runners,
+                        bulk_runners=self._bulk_runners,
+                        curve=version.curve,
+                        pace=plan.pace(version.curve),
                         on_hard_limit=partial(self._on_hard_limit, key),
                         on_sample=self._on_sample if plan.is_audited else None,
                     )
@@ -325,3 +334,12 @@ class Engine:
                 self._versions.remove(version)
                 counted = version.stats().without_gauges()
                 self._past[version.key] = self._past.get(version.key, Meters()) + counted
+
+
+def _prepared(batcher: Batcher, plan: Plan, request: EngineRequest) -> Tensors:
+    return prepare(
+        batcher.session.signature,
+        request.inputs,
+        allow_non_finite=request.allow_non_finite or plan.allow_non_finite,
+        online=True,
+    )

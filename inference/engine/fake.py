@@ -28,6 +28,7 @@ class FakeModel:
     honours_soft_limit: bool = True
     footprint: int = 1 << 20
     fails_to_load: bool = False
+    is_steady: bool = False
     death: type[BaseException] = SystemExit
     spend: Callable[[float], None] = lambda seconds: None  # time.sleep where cost must be real
     on_run: Callable[[int], None] = lambda rows: None  # called inside each run: tests hold a run here
@@ -42,6 +43,7 @@ class FakeSession:
     def __init__(self, model: FakeModel) -> None:
         self.model = model
         self.signature = model.signature
+        self.is_steady = model.is_steady
         self.axis_names: dict[str, tuple[str, ...]] = {}
         self.left_out: tuple[str, ...] = ()
         self.texts: tuple[str, ...] = ()

@@ -13,7 +13,8 @@ class Pace(Protocol):
     wait_s: float
 
     def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
-        """Learn from one batch; `slowest_s`: from the offer of its first request to its answers."""
+        """Learn from one batch, which the version's cost curve has seen already; `slowest_s`: from the offer of its
+        first request to its answers."""
 
 
 @dataclass(slots=True)
@@ -88,9 +89,11 @@ class TargetPace:
     LOOK = 32  # batches between two looks at the size
     SHARES = (0.45, 0.9)  # of the target, at least and at most
 
-    def __init__(self, target_p99_s: float, ladder_s: Mapping[int, float]) -> None:
+    def __init__(self, target_p99_s: float, curve: CostCurve, *, most_rows: int | None = None) -> None:
+        """`most_rows`: of several requests in one run, whatever the curve knows of larger ones."""
         self.target_p99_s = target_p99_s
-        self.curve = CostCurve(ladder_s)
+        self.curve = curve
+        self._sizes = [size for size in curve.sizes if most_rows is None or size <= most_rows]
         self.wait_s = 0.0
         self._share = self.SHARES[1]
         self._added = 0
@@ -101,11 +104,10 @@ class TargetPace:
     @property
     def is_feasible(self) -> bool:
         """Whether a single row can be answered in time behind another one."""
-        return 2 * self.curve.p99_s(self.curve.sizes[0]) <= self.target_p99_s
+        return 2 * self.curve.p99_s(self._sizes[0]) <= self.target_p99_s
 
     def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
         is_full = rows >= self.max_batch_rows
-        self.curve.observe(rows, compute_s)
         self._batches += 1
         self._late += slowest_s > self.target_p99_s
         self._lately_full += is_full
@@ -129,7 +131,7 @@ class TargetPace:
         self.max_batch_rows = self._largest()
 
     def _largest(self) -> int:
-        sizes, budget_s = self.curve.sizes, self._share * self.target_p99_s
+        sizes, budget_s = self._sizes, self._share * self.target_p99_s
         behind_another = sum(2 * self.curve.p99_s(size) <= budget_s for size in sizes)
         by_itself = sum(self.curve.p99_s(size) <= budget_s for size in sizes) or len(
             sizes

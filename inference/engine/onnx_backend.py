@@ -11,7 +11,7 @@ from typing import Any
 from inference.engine.backends import SessionOptions
 from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing
 from inference.engine.memory import device_used_bytes, resident_bytes
-from inference.engine.onnx_file import known_texts, names_without_shape
+from inference.engine.onnx_file import LOOPS_AND_BRANCHES, known_texts, names_without_shape, operators
 from inference.engine.onnx_session import OnnxSession, readable
 from inference.engine.signature import Signature, TensorSpec
 
@@ -70,6 +70,7 @@ class OnnxBackend:
             device="cuda" if is_cuda else None,
             device_id=options.device_id,
             footprint=max(len(model), grown),
+            has_loops=not LOOPS_AND_BRANCHES.isdisjoint(operators(model)),
         )
 
 

@@ -10,6 +10,7 @@ SUBGRAPHS, TEXTS = (6, 11), 9  # AttributeProto
 INPUTS_AND_OUTPUTS = (11, 12)  # GraphProto
 NAME, TYPE = 1, 2  # ValueInfoProto
 TENSOR = 1  # TypeProto
+LOOPS_AND_BRANCHES = frozenset({"If", "Loop", "Scan"})
 SHAPE = 2  # TypeProto.Tensor
 
 

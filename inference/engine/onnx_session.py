@@ -12,7 +12,7 @@ from inference.engine.signature import Signature
 from inference.engine.watchdog import SoftLimit, Watchdog
 
 _MESSAGE_LENGTH = 300
-_CUDA = "CUDAExecutionProvider"
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _watchdog = Watchdog()  # shared by every session of the process: one thread, however many runs
 
 
@@ -32,6 +32,7 @@ class OnnxSession:
         device: str | None,
         device_id: int,
         footprint: int,
+        has_loops: bool,
     ) -> None:
         self._onnxruntime, self._session = onnxruntime, session
         self._names = [spec.name for spec in signature.outputs]
@@ -43,6 +44,7 @@ class OnnxSession:
         self.axis_names, self.left_out, self.texts = axis_names, left_out, texts
         self.provider: str = session.get_providers()[0]
         self.provider_asked = asked
+        self.is_steady = self.provider == _CPU and not has_loops
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None

@@ -23,6 +23,7 @@ class Outcome(NamedTuple):
     taken_at: float
     compute_s: float
     suspects: tuple[str, ...]
+    is_merged: bool  # rows of several requests
 
 
 class RowRules:

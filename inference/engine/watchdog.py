@@ -1,10 +1,19 @@
-"""Ends runs at their soft limit: one thread for all runs, asleep while none is near its limit."""
+"""What is watched from outside the loop: runs past their limits, and the loop itself."""
 
+import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+
+from inference.engine.errors import EngineStopped
+from inference.engine.loop import EngineLoop
+
+_log = logging.getLogger("roundhouse.engine")
+_LOOK_EVERY_S = 0.25
+_STALLED_LOOKS = 60  # looks and not seconds: a process that was stopped, or got no core, did not look either
 
 
 class SoftLimit:
@@ -28,7 +37,8 @@ class SoftLimit:
 
 
 class Watchdog:
-    """Sets `terminate` on run options whose deadline has passed.
+    """Ends runs at their soft limit: sets `terminate` on run options whose deadline has passed. One thread does it for
+    all runs.
 
     A run that ends in time costs a set entry and no wake-up: limits are mostly equal, so a new deadline is
     later than the one the thread already sleeps towards, and only an earlier one has to wake it.
@@ -64,3 +74,30 @@ class Watchdog:
                     self._watched.discard(limit)
                 self._wakes_at = min((limit.deadline for limit in self._watched), default=math.inf)
                 self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+
+
+class StallWatch:
+    """A thread of its own that looks several times a second whether runs and the loop end what they began."""
+
+    def __init__(
+        self, loop: EngineLoop, check_runs: Callable[[], None], *, on_stall: Callable[[], None]
+    ) -> None:
+        self._loop, self._check_runs, self._on_stall = loop, check_runs, on_stall
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, name="engine-watch", daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _watch(self) -> None:
+        in_vain = 0
+        while not self._over.wait(_LOOK_EVERY_S):
+            try:
+                self._check_runs()
+                in_vain = 0 if self._loop.has_turned() else in_vain + 1
+                if in_vain == _STALLED_LOOKS:
+                    self._on_stall()
+            except EngineStopped:
+                return
+            except Exception:  # noqa: BLE001 (logged; this thread goes on)
+                _log.exception("runs and the loop are not watched for a moment")

@@ -7,8 +7,8 @@ from typing import Any
 from numpy import generic
 from numpy.typing import NDArray
 
-from inference.engine.batcher import Cancellation
 from inference.engine.combiner import Priority
+from inference.engine.requests import Cancellation
 from inference.engine.signature import Signature
 from inference.serving.routes import Route
 from registry.access.key_ring import Principal

@@ -3,20 +3,19 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
 from inference.engine.backends import Backend
-from inference.engine.batcher import Answer, Cancellation
-from inference.engine.combiner import Priority
+from inference.engine.low_priority import LowPriority
 from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
+from inference.engine.requests import Answer, EngineRequest
 from inference.engine.signature import Signature
 from inference.errors import Loading, RoutesTooOld, Stopping
 from inference.measure.services import flush
@@ -59,8 +58,14 @@ OnHardLimit = Callable[[Hashable], None]
 OnSample = Callable[[], None]
 
 
-def _in_process(backend: Backend | None, on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
-    return InProcess(backend, on_hard_limit=on_hard_limit, on_sample=on_sample)
+def _in_process(
+    backend: Backend | None,
+    on_hard_limit: OnHardLimit,
+    on_sample: OnSample,
+    *,
+    bulk_threads: LowPriority | None = None,
+) -> Executor:
+    return InProcess(backend, on_hard_limit=on_hard_limit, on_sample=on_sample, bulk_threads=bulk_threads)
 
 
 def _through_workers(on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
@@ -144,27 +149,9 @@ class Runtime:
             raise RoutesTooOld
         return self._table.find(slug, within=within)
 
-    def infer(
-        self,
-        target: Target,
-        inputs: Mapping[str, Any],
-        *,
-        deadline: float,
-        priority: Priority = Priority.LIVE,
-        outputs: Sequence[str] | None = None,
-        cancellation: Cancellation | None = None,
-        allow_non_finite: bool = False,
-    ) -> Answer:
-        """Answer until `deadline`, a time of the monotonic clock; see Executor."""
-        return self._executor.infer(
-            target,
-            inputs,
-            deadline=deadline,
-            priority=priority,
-            outputs=outputs,
-            cancellation=cancellation,
-            allow_non_finite=allow_non_finite,
-        )
+    def infer(self, target: Target, request: EngineRequest) -> Answer:
+        """Answer a thread's request; see Executor."""
+        return self._executor.infer(target, request)
 
     def check_answers(self, target: Target | None) -> None:
         """Raise what can be known before a request is read: this process is leaving, or the version did not load."""
@@ -249,7 +236,9 @@ class Runtime:
                 "Models whose rows make no sense are kept as they were",
                 expected=(DatabaseError, RoutesUnreadable),
             ),
-            Loop("engine", self._executor.look_after, _POLL_S, "overdue runs may not be ended", _BACKOFF),
+            Loop(
+                "engine", self._executor.look_after, _POLL_S, "slots and threads stay as they are", _BACKOFF
+            ),
             Loop(
                 "measurements",
                 self._write_measurements,
@@ -317,7 +306,10 @@ def start_in_worker() -> None:
     is_asked_online = settings.EXECUTOR == "workers"
     role = Role.SERVES if is_asked_online else Role.ON_DEMAND
     post = Post(Kind.WORKER, role, settings.POOL, settings.WORKER_THREADS)
-    _start(Runtime(wanted=of_pool(settings.POOL) if is_asked_online else nothing, post=post))
+    # A worker that answers online must not answer slowly because the same version does a job.
+    executor = partial(_in_process, None, bulk_threads=None if is_asked_online else LowPriority())
+    wanted = of_pool(settings.POOL) if is_asked_online else nothing
+    _start(Runtime(wanted=wanted, post=post, executor=executor))
 
 
 def _start(made: Runtime) -> None:

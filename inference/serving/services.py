@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 
 from inference.engine.errors import EngineError, InvalidInput, RunFailed, RunTimedOut
 from inference.engine.meters import Meters
+from inference.engine.requests import EngineRequest
 from inference.engine.tensors import check_outputs, prepare
 from inference.errors import Pinned
 from inference.measure.windows import ArmKey
@@ -39,14 +40,14 @@ def predict(call: Call) -> Prediction:
     started = time.monotonic()
     try:
         _check_outputs(call, target)
-        answer = here.infer(
-            target,
+        request = EngineRequest(
             _inputs(call, target),
-            deadline=started + call.within_s,
-            priority=call.priority,
+            started + call.within_s,
+            call.priority,
             outputs=call.outputs,
             cancellation=call.cancellation,
         )
+        answer = here.infer(target, request)
     except (EngineError, RoundhouseError) as error:
         here.windows.count(counted_as, seconds=time.monotonic() - started, outcome=_outcome_of(error))
         raise

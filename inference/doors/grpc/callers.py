@@ -8,7 +8,7 @@ from django.db import close_old_connections
 from grpc import ServicerContext
 
 from inference.doors.grpc.codes import refusal_for
-from inference.engine.batcher import Cancellation
+from inference.engine.requests import Cancellation
 from inference.serving import runtime
 from registry.access.key_ring import Principal
 from registry.access.keys import admit

@@ -16,6 +16,7 @@ from inference.engine.errors import (
     SlotLost,
     StillLoading,
 )
+from inference.engine.requests import EngineRequest
 from inference.errors import Loading
 from inference.jobs.rows import Batch
 from inference.jobs.running.failures import ChunkFailed
@@ -70,14 +71,13 @@ class Evaluator:
         while True:
             self._held.note_progress(next_within_s=self._quiet_s)
             try:
-                deadline = time.monotonic() + _DEADLINE_S
-                return self._here.infer(
-                    self._target,
+                request = EngineRequest(
                     batch.tensors,
-                    deadline=deadline,
-                    priority=Priority.BULK,
+                    time.monotonic() + _DEADLINE_S,
+                    Priority.BULK,
                     allow_non_finite=True,  # the job's row contract has decided about its rows
-                ).outputs
+                )
+                return self._here.infer(self._target, request).outputs
             except _LATER as error:
                 if time.monotonic() > give_up_at:
                     raise ChunkFailed(

@@ -13,13 +13,12 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from inference.engine.errors import EngineStopped, VersionBroken
+from inference.engine.low_priority import LowPriority
 from inference.errors import Stopping
 from inference.jobs import ledger
 from inference.jobs.running import answering, planning
-from inference.jobs.running.cores import Cores
 from inference.jobs.running.failures import ChunkFailed, WorkOver
 from inference.jobs.running.holding import Held, Holdings
-from inference.jobs.running.low_priority import step_back
 from inference.serving.stewarding.watchdog import Seen
 from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
@@ -37,8 +36,7 @@ class JobRunner:
     def __init__(self, *, pool: str | None, threads: int, steps_back: bool) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"[:200]
         self._pool = pool
-        self._steps_back = steps_back
-        self._cores = Cores()
+        self._low_priority = LowPriority() if steps_back else None
         self._holdings = Holdings()
         self._looking = threading.Lock()  # one at a time, or two could both find that a chunk may run alone
         self._thread_count = threads
@@ -46,7 +44,7 @@ class JobRunner:
             "jobs",
             Loop("jobs", self._work, _LOOK_EVERY_S, "jobs wait", _BACKOFF),
             threads=threads,
-            on_start=self._step_back,
+            on_start=self._begin_thread,
         )
         self._leases = ThreadGroup(
             "job-leases",
@@ -54,7 +52,7 @@ class JobRunner:
                 "job leases", self._renew, _a_third_of_a_lease, "chunks may be done by others too", _BACKOFF
             ),
             Loop("ended job leases", self._free_expired, _a_third_of_a_lease, "lost chunks wait", _BACKOFF),
-            Loop("cores of jobs", self._cores.look_after, _a_third_of_a_lease, "jobs may be slow"),
+            Loop("cores of jobs", self._look_after_cores, _a_third_of_a_lease, "jobs may be slow"),
         )
 
     def start(self) -> None:
@@ -85,10 +83,13 @@ class JobRunner:
         close_old_connections()
         return not left
 
-    def _step_back(self) -> None:
-        if self._steps_back:
-            step_back()
-            self._cores.settle()
+    def _begin_thread(self) -> None:
+        if self._low_priority is not None:
+            self._low_priority.enter()
+
+    def _look_after_cores(self) -> None:
+        if self._low_priority is not None:
+            self._low_priority.look_after()
 
     def _work(self) -> bool:
         """Do one chunk, if there is one; whether there was."""

@@ -1,12 +1,11 @@
 """What serving asks of whatever runs versions."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from inference.engine.batcher import Answer, Cancellation
-from inference.engine.combiner import Priority
 from inference.engine.meters import Meters
+from inference.engine.requests import Answer, EngineRequest
 from inference.engine.signature import Signature
 from inference.serving.routes import Target
 
@@ -51,21 +50,8 @@ class Executor(Protocol):
 
     def memory(self) -> Memory: ...
 
-    def infer(
-        self,
-        target: Target,
-        inputs: Mapping[str, Any],
-        *,
-        deadline: float,
-        priority: Priority = Priority.LIVE,
-        outputs: Sequence[str] | None = None,
-        cancellation: Cancellation | None = None,
-        allow_non_finite: bool = False,
-    ) -> Answer:
-        """Answer until `deadline`, a time of the monotonic clock; a version that is not held is loaded on demand.
-
-        `allow_non_finite`: the caller has a rule of its own for NaN and infinities, so the setting is not asked.
-        """
+    def infer(self, target: Target, request: EngineRequest) -> Answer:
+        """Answer a thread's request; a version that is not held is loaded on demand."""
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
         """What a version takes and gives; it may be loaded for that, within the time."""
@@ -97,7 +83,7 @@ class Executor(Protocol):
     def meters(self) -> dict[Hashable, Meters]: ...
 
     def look_after(self) -> None:
-        """End what is overdue, even where nobody calls; asked about once a second."""
+        """What is to be done about once a second, even where nobody calls."""
 
     def drain(self, *, timeout_s: float) -> bool: ...
 

@@ -1,21 +1,20 @@
 """Versions in this process's own engine."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import structlog
 
 from inference.checks.proofs import Proof, Proofs
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
-from inference.engine.batcher import Answer, Cancellation
-from inference.engine.combiner import Priority
 from inference.engine.engine import Engine, Plan
 from inference.engine.errors import EngineError, NotLoaded
+from inference.engine.low_priority import LowPriority
 from inference.engine.meters import Meters
 from inference.engine.onnx_backend import OnnxBackend
+from inference.engine.requests import Answer, EngineRequest
 from inference.engine.signature import Signature
 from inference.errors import Loading
 from inference.serving import plans
@@ -56,11 +55,17 @@ class InProcess:
         *,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
+        bulk_threads: LowPriority | None = None,
     ) -> None:
         self._backend = backend or OnnxBackend()
         self._engine = Engine(
-            _Telling(self._backend), on_hard_limit=on_hard_limit, on_sample=on_sample, **plans.engine_limits()
+            _Telling(self._backend),
+            on_hard_limit=on_hard_limit,
+            on_sample=on_sample,
+            on_bulk_thread=bulk_threads.enter if bulk_threads is not None else None,
+            **plans.engine_limits(),
         )
+        self._bulk_threads = bulk_threads
         self._held: dict[Hashable, Target] = {}
         self._kept: dict[Hashable, Target] = {}
         self._on_demand: dict[Hashable, Target] = {}
@@ -125,32 +130,13 @@ class InProcess:
     def memory(self) -> Memory:
         return Memory(self._engine.used_bytes, self._engine.share_bytes)
 
-    def infer(
-        self,
-        target: Target,
-        inputs: Mapping[str, Any],
-        *,
-        deadline: float,
-        priority: Priority = Priority.LIVE,
-        outputs: Sequence[str] | None = None,
-        cancellation: Cancellation | None = None,
-        allow_non_finite: bool = False,
-    ) -> Answer:
-        ask = partial(
-            self._engine.infer,
-            target.version_id,
-            inputs,
-            deadline=deadline,
-            priority=priority,
-            outputs=outputs,
-            cancellation=cancellation,
-            allow_non_finite=allow_non_finite,
-        )
+    def infer(self, target: Target, request: EngineRequest) -> Answer:
         try:
-            return ask()
+            return self._engine.infer_from_thread(target.version_id, request)
         except NotLoaded:
             pass
-        return ask(plan=self._plan_on_demand(target, deadline - time.monotonic()))
+        plan = self._plan_on_demand(target, request.deadline - time.monotonic())
+        return self._engine.infer_from_thread(target.version_id, request, plan=plan)
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
         try:
@@ -192,7 +178,8 @@ class InProcess:
         return self._engine.stats()
 
     def look_after(self) -> None:
-        self._engine.health()
+        if self._bulk_threads is not None:
+            self._bulk_threads.look_after()
 
     def drain(self, *, timeout_s: float) -> bool:
         return self._engine.drain(timeout_s=timeout_s)

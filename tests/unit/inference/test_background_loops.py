@@ -138,11 +138,11 @@ def grpc_health(monkeypatch, odd):
     return grpc_server._Health()._thread
 
 
-def a_job_runner(monkeypatch, **ledger):
+def a_job_runner(monkeypatch, *, steps_back=False, **ledger):
     calm = {"waiting_in_turn": lambda _: [], "renew": lambda _: [], "free_expired": lambda: 0}
     for name, call in {**calm, **ledger}.items():
         monkeypatch.setattr(jobs.ledger, name, call)
-    return jobs.JobRunner(pool=None, threads=1, steps_back=False)
+    return jobs.JobRunner(pool=None, threads=1, steps_back=steps_back)
 
 
 def taking_jobs(monkeypatch, odd):
@@ -160,8 +160,8 @@ def ended_job_leases(monkeypatch, odd):
 
 
 def cores_of_jobs(monkeypatch, odd):
-    monkeypatch.setattr(jobs.Cores, "look_after", odd)
-    return a_job_runner(monkeypatch)._leases
+    monkeypatch.setattr(jobs.LowPriority, "look_after", odd)
+    return a_job_runner(monkeypatch, steps_back=True)._leases
 
 
 def orders(monkeypatch, odd):

@@ -294,8 +294,10 @@ class TestAttempts:
 # A thread of its own is for what is done once. Whatever is done over and over is a Loop.
 ONCE = {
     "inference/checks/proofs.py": "one proof, made in a child that has a limit",
+    "inference/engine/loop.py": "one event loop, which survives what is called on it",
     "inference/engine/pool.py": "one load, waited for with a limit; the engine imports no Django",
-    "inference/engine/watchdog.py": "the engine imports no Django; it calls nothing that raises",
+    "inference/engine/runners.py": "the engine imports no Django; what it runs raises nothing",
+    "inference/engine/watchdog.py": "the engine imports no Django; what raises is logged, and it goes on",
     "inference/serving/runtime.py": "drains once, then ends the process",
     "inference/serving/stewarding/stopping.py": "one call of each stop hook",
     "platform/roundhouse/leaving.py": "reads one pipe until a signal comes",

@@ -10,6 +10,7 @@ import redis
 import structlog
 
 from inference.engine.errors import EngineError, NotLoaded
+from inference.engine.requests import EngineRequest
 from inference.serving import runtime
 from inference.serving.executors.workers import broker
 from inference.serving.executors.workers.clock import RedisClock
@@ -55,14 +56,14 @@ class Answering:
             target = here.target(ask.version_id)
             if target is None:
                 raise NotLoaded("This worker does not know the version yet; try again.")
-            answer = here.infer(
-                target,
+            request = EngineRequest(
                 unpack(packed).tensors,
-                deadline=deadline,
-                priority=ask.priority,
+                deadline,
+                ask.priority,
                 outputs=ask.outputs,
                 allow_non_finite=True,  # who asks has looked, by settings that may be newer than ours
             )
+            answer = here.infer(target, request)
         except (EngineError, RoundhouseError) as error:
             return refusal_bytes(ask, self._name, error)
         except Exception as error:

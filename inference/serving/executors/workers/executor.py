@@ -4,21 +4,24 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
 from inference.checks.proofs import batch_bytes, known_memory, most_rows
-from inference.engine.batcher import Answer, BatchConfig, Batcher, Cancellation
+from inference.engine.batcher import BatchConfig, Batcher
 from inference.engine.combiner import Limits, Priority
 from inference.engine.errors import EngineStopped, NotLoaded
 from inference.engine.latency import FixedPace
+from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
+from inference.engine.requests import Answer, EngineRequest
+from inference.engine.runners import Runners
 from inference.engine.signature import Signature
 from inference.engine.tensors import prepare
 from inference.engine.warmup import MemoryUse
+from inference.engine.watchdog import StallWatch
 from inference.serving.calls import LONGEST_DEADLINE_S
 from inference.serving.executors.executor import Holding, Memory
 from inference.serving.executors.workers import pools
@@ -68,6 +71,11 @@ class ThroughWorkers:
         self._changing = threading.Lock()
         self._pools = Pools()
         self._is_open = True
+        self._loop = EngineLoop()
+        self._runners = Runners("batch-run")
+        self._stall_watch = StallWatch(
+            self._loop, self._check_hard_limits, on_stall=partial(on_hard_limit, None)
+        )
 
     def hold(self, wanted: frozenset[Target]) -> None:
         for target in wanted:
@@ -93,33 +101,18 @@ class ThroughWorkers:
     def memory(self) -> Memory:
         return Memory(0, 0)
 
-    def infer(
-        self,
-        target: Target,
-        inputs: Mapping[str, Any],
-        *,
-        deadline: float,
-        priority: Priority = Priority.LIVE,
-        outputs: Sequence[str] | None = None,
-        cancellation: Cancellation | None = None,
-        allow_non_finite: bool = False,
-    ) -> Answer:
+    def infer(self, target: Target, request: EngineRequest) -> Answer:
         if not self._is_open:
             raise EngineStopped
         version = self._version(target)
-        batcher = version.batchers.get(priority) or self._batcher(version, priority)
-        return batcher.infer(
-            prepare(
-                version.signature,
-                inputs,
-                allow_non_finite=allow_non_finite or version.values.allow_non_finite,
-                online=True,
-            ),
-            deadline=deadline,
-            priority=priority,
-            outputs=outputs,
-            cancellation=cancellation,
+        batcher = version.batchers.get(request.priority) or self._batcher(version, request.priority)
+        tensors = prepare(
+            version.signature,
+            request.inputs,
+            allow_non_finite=request.allow_non_finite or version.values.allow_non_finite,
+            online=True,
         )
+        return batcher.infer_from_thread(tensors, request)
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
         return self._version(target).signature
@@ -166,7 +159,6 @@ class ThroughWorkers:
             for batcher in list(version.batchers.values()):
                 batcher.resize(self._slots(version, batcher))
                 batcher.merge_up_to(self._pools.merged_rows(version.target))
-                batcher.health()
 
     def _look(self) -> None:
         try:
@@ -193,7 +185,14 @@ class ThroughWorkers:
         for batcher in self._batchers():
             batcher.close()
         self._post.close()
+        self._stall_watch.stop()
+        if has_drained:
+            self._loop.close()
         return has_drained
+
+    def _check_hard_limits(self) -> None:
+        for batcher in self._batchers():
+            batcher.check_hard_limit()
 
     def _batchers(self) -> list[Batcher]:
         return [batcher for version in self._versions.values() for batcher in list(version.batchers.values())]
@@ -256,9 +255,9 @@ class ThroughWorkers:
         merged = self._pools.merged_rows(target)
         return Batcher(
             session,
-            BatchConfig(
-                limits, merges=merged > 1, hold_s=0.0, ends_with_callers=True, hard_limit_s=2 * _LEASE_S
-            ),
+            BatchConfig(limits, merges=merged > 1, ends_with_callers=True, hard_limit_s=2 * _LEASE_S),
+            loop=self._loop,
+            runners=self._runners,
             pace=FixedPace(merged),
             on_hard_limit=partial(self._on_hard_limit, target.version_id),
             on_sample=self._on_sample if values.merging == "proven" else None,

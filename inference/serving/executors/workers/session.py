@@ -44,6 +44,7 @@ class RemoteSession:
     """Runs a batch in whichever worker of the pool takes it; several may be under way at once."""
 
     provider = "workers"
+    is_steady = False
 
     def __init__(
         self, post: Post, signature: Signature, *, version_id: int, pool: str, priority: Priority

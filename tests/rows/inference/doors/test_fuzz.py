@@ -23,8 +23,8 @@ from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.oip import http as oip
 from inference.doors.rest.predicting import Asked, predict
-from inference.engine.batcher import Cancellation
 from inference.engine.errors import InvalidInput
+from inference.engine.requests import Cancellation
 from inference.engine.signature import DTYPES, Signature
 from inference.serving import runtime, services
 from inference.serving.plans import session_options

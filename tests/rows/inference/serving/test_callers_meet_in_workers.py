@@ -1,7 +1,5 @@
 """The same through workers, and as a job: real files, a real Redis, and whoever else is asking."""
 
-import time
-
 import numpy as np
 import pytest
 from django.db import connection
@@ -23,6 +21,7 @@ from inference.serving.stewarding.reporter import Post
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from tests.support.batch_models import MIXING, SEPARATE
+from tests.support.batchers import a_request
 from tests.support.factories import a_model, a_split, an_actor, an_uploaded_version
 from tests.support.house import answers, order, work_off
 from tests.support.processes import wait_until
@@ -76,8 +75,7 @@ class House:
     def wrong_answers(self, count=REQUESTS):
         def ask(inputs):
             try:
-                deadline = time.monotonic() + PATIENCE_S
-                return self.executor.infer(self.target, inputs, deadline=deadline).outputs
+                return self.executor.infer(self.target, a_request(inputs, within_s=PATIENCE_S)).outputs
             finally:
                 connection.close()
 

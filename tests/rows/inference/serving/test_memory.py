@@ -1,7 +1,5 @@
 """What versions take in memory: known from the check, as they are set now, and refused before a load where it does not fit."""
 
-import time
-
 import pytest
 
 from inference.checks.models import ProbePass
@@ -15,6 +13,7 @@ from inference.serving.runtime import Runtime
 from registry.catalogue import artifacts
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
+from tests.support.batchers import a_request
 from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.processes import wait_until
 from tests.support.proofs import record_proof
@@ -103,10 +102,9 @@ def test_what_cannot_fit_is_never_loaded_however_often_it_is_asked_for(room, sta
 
     for _ in range(3):
         with pytest.raises(OverBudget, match="ROUNDHOUSE_SESSION_MEMORY_MB"):
-            runtime._executor._engine.infer(
+            runtime._executor._engine.infer_from_thread(
                 version.pk,
-                {"x": [[1.0, 2, 3, 4]]},
-                deadline=time.monotonic() + 1,
+                a_request({"x": [[1.0, 2, 3, 4]]}, within_s=1),
                 plan=runtime._executor._plan(target),
             )
 

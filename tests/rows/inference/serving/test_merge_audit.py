@@ -1,13 +1,12 @@
 """What a proof misses, an audit ends: everywhere, on the record, and told."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from inference.engine.batcher import BatchConfig, Batcher
+from inference.engine.batcher import BatchConfig
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 from inference.engine.latency import FixedPace
 from inference.engine.merge_audit import RARELY, Sample, Sampler
@@ -17,6 +16,7 @@ from registry.catalogue import artifacts
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
 from registry.record.models import AuditRecord, Event
+from tests.support.batchers import a_batcher, a_request
 from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.processes import wait_until
 from tests.support.proofs import record_proof
@@ -76,9 +76,9 @@ class TestBatcher:
         self.session = Mixing(model)
         self.sampled = threading.Event()
         more = {"on_sample": self.sampled.set} if has_auditor else {}
-        self.batcher = Batcher(self.session, BatchConfig(merges=True), pace=FixedPace(8), **more)
+        self.batcher = a_batcher(self.session, BatchConfig(merges=True), pace=FixedPace(8), **more)
         return ask_together(
-            lambda first: self.batcher.infer(row(first), deadline=time.monotonic() + PATIENCE_S).outputs["y"],
+            lambda first: self.batcher.infer_from_thread(row(first), a_request(row(first))).outputs["y"],
             lambda: self.batcher.stats().depth,
             firsts,
             entered,
@@ -234,7 +234,7 @@ def test_a_process_ends_it_for_all_and_merges_no_more():
         assert started.merged_rows(target) == other.merged_rows(target) == 8
 
         ask_together(
-            lambda first: started.infer(target, row(first), deadline=time.monotonic() + PATIENCE_S),
+            lambda first: started.infer(target, a_request(row(first))),
             lambda: started.meters()[version.pk].depth,
             [1.0, ODD],
             entered,

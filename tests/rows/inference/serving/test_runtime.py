@@ -1,7 +1,6 @@
 """The runtime of a process: what it loads, what it answers, when it wants to be replaced."""
 
 import threading
-import time
 from contextlib import suppress
 
 import pytest
@@ -26,6 +25,7 @@ from registry.errors import NoLiveVersion
 from registry.loops import Backoff
 from registry.traffic.models import WHOLE
 from registry.traffic.services import set_split
+from tests.support.batchers import a_request
 from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.live_models import import_live
 from tests.support.processes import ROOT, wait_until
@@ -56,7 +56,7 @@ def runtime():
 
 def _ask(runtime, row=ROW):
     target = runtime.find("ripeness", None).choose()
-    return target.number, runtime.infer(target, row, deadline=time.monotonic() + 5)
+    return target.number, runtime.infer(target, a_request(row))
 
 
 def test_live_version_is_warm_before_it_is_ready(runtime):
@@ -114,7 +114,7 @@ def test_changed_file_is_not_served_and_others_are(runtime):
         _ask(started)
     assert started.report().warm_versions == 1
     other, row = started.find("other", None).choose(), {"hour": [[0.5]], "warmth": [[0.5]]}
-    assert started.infer(other, row, deadline=time.monotonic() + 5)
+    assert started.infer(other, a_request(row))
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ class TestDeadlinesOfColdVersions:
 
     def ask(self, started, version, within_s):
         target = started.find("cold", None).choose(version=version.number)
-        return started.infer(target, {"x": [[1, 2, 3, 4]]}, deadline=time.monotonic() + within_s)
+        return started.infer(target, a_request({"x": [[1, 2, 3, 4]]}, within_s=within_s))
 
     def test_a_load_is_waited_for_no_longer(self, cold):
         started, version, gate = cold

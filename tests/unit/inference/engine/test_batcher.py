@@ -1,12 +1,13 @@
 """Every accepted request ends exactly once, whatever happens to whoever runs it."""
 
+import asyncio
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from inference.engine.batcher import BatchConfig, Batcher, Cancellation
+from inference.engine.batcher import BatchConfig, Batcher
 from inference.engine.combiner import Combiner, Limits, Priority
 from inference.engine.errors import (
     Cancelled,
@@ -20,8 +21,13 @@ from inference.engine.errors import (
     VersionBroken,
 )
 from inference.engine.fake import DEATH, HANG, NOT_A_NUMBER, POISON, ROWS, FakeModel, FakeSession
-from inference.engine.latency import FixedPace
+from inference.engine.latency import CostCurve, FixedPace
+from inference.engine.loop import EngineLoop
+from inference.engine.requests import Cancellation, EngineRequest
+from inference.engine.runners import Runners
 from inference.engine.signature import Signature, TensorSpec
+from tests.support.batchers import a_batcher, a_request, shared_loop
+from tests.support.processes import wait_until
 from tests.support.together import in_threads
 
 PATIENCE_S = 20  # how long a test waits for what must happen; reached only by a fault
@@ -39,19 +45,30 @@ class Stage:
     """A batcher over a fake session, callers in threads, and a first run that lasts until `release`."""
 
     def __init__(
-        self, model=None, *, clock=time.monotonic, max_batch_rows=32, wait_s=0.0, session=None, **config
+        self,
+        model=None,
+        *,
+        clock=time.monotonic,
+        max_batch_rows=32,
+        wait_s=0.0,
+        session=None,
+        curve=None,
+        threads=None,
+        **config,
     ):
         self.model = model or FakeModel()
         self.model.on_run = self.on_run
         self.session = session or FakeSession(self.model)
         self.clock = clock
         self.hard_limits = 0
-        self.batcher = Batcher(
+        self.batcher = a_batcher(
             self.session,
             BatchConfig(**{"merges": True, **config}),
             pace=FixedPace(max_batch_rows, wait_s),
+            curve=curve,
             on_hard_limit=self.count_hard_limit,
             clock=clock,
+            **(threads or {}),
         )
         self.threads = []
         self.endings = {}
@@ -59,27 +76,27 @@ class Stage:
         self.entered = threading.Event()
         self.released = threading.Event()
         self.offered = threading.Semaphore(0)
-        offer = self.batcher._combiner.offer_and_take
+        offer = self.batcher._combiner.offer
 
         def offer_and_tell(ticket, now):
-            batch = offer(ticket, now)
+            offer(ticket, now)
             self.offered.release()
-            return batch
 
-        self.batcher._combiner.offer_and_take = offer_and_tell
+        self.batcher._combiner.offer = offer_and_tell
 
     def count_hard_limit(self):
         self.hard_limits += 1
 
     def on_run(self, rows):
-        self.runners.append(threading.current_thread())
+        self.runners.append(threading.current_thread().name)
         if not self.entered.is_set():
             self.entered.set()
             assert self.released.wait(PATIENCE_S)
 
     def infer(self, value, rows=1, patience_s=60.0, **kwargs):
         tensors = {"x": np.full((rows, 4), value, np.float32)}
-        return self.batcher.infer(tensors, deadline=self.clock() + patience_s, **kwargs)
+        request = EngineRequest(tensors, self.clock() + patience_s, **kwargs)
+        return self.batcher.infer_from_thread(tensors, request)
 
     def call(self, value, **kwargs):
         """Call in a thread, and come back when the request has been accepted."""
@@ -146,14 +163,13 @@ def free(s):
     return s
 
 
-def test_a_lone_caller_runs_its_own_request(stage):
+def test_a_lone_caller_is_answered(stage):
     s = free(stage())
 
     answer = s.infer(3.0)
 
     assert answer.outputs["y"].tolist() == [[6.0] * 4]
     assert (answer.batch_rows, answer.non_finite) == (1, False)
-    assert s.runners == [threading.current_thread()]
 
 
 def test_callers_that_arrive_during_a_run_share_the_next_one_and_get_their_own_rows(stage):
@@ -165,15 +181,6 @@ def test_callers_that_arrive_during_a_run_share_the_next_one_and_get_their_own_r
     for name, i in zip(names, (1, 2, 3), strict=True):
         assert s.value(name) == [[2.0 * i] * 4] * i
         assert s.endings[name].batch_rows == 6
-
-
-@pytest.mark.parametrize(("hold_s", "runners"), [(1e9, [0, 0]), (0.0, [0, 1])], ids=["may hold", "may not"])
-def test_a_holder_runs_the_next_batches_itself_while_they_are_short(stage, hold_s, runners):
-    s = held(stage(hold_s=hold_s))
-    s.call(1.0)
-    s.finish()
-
-    assert [s.threads.index(runner) for runner in s.runners] == runners
 
 
 def test_a_batch_never_exceeds_its_rows_but_a_bigger_request_runs_alone(stage):
@@ -301,7 +308,7 @@ def test_inputs_of_unequal_rows_run_as_they_were_sent_and_alone(stage):
     s.released.set()
     query_and_documents = {"x": np.zeros((2, 4)), "z": np.zeros((3, 4))}
 
-    answer = s.batcher.infer(query_and_documents, deadline=time.monotonic() + 9)
+    answer = s.batcher.infer_from_thread(query_and_documents, a_request(query_and_documents))
 
     assert (answer.outputs["y"].shape, s.session.runs) == ((2, 4), [2])
 
@@ -310,8 +317,10 @@ def test_a_failed_run_of_unequal_rows_says_how_many_there_were(stage):
     s = stage()
     s.released.set()
 
+    unlike = {"x": np.full((2, 4), POISON), "z": np.zeros((3, 4))}
+
     with pytest.raises(RunFailed, match="unlike numbers of rows: 'x' 2, 'z' 3"):
-        s.batcher.infer({"x": np.full((2, 4), POISON), "z": np.zeros((3, 4))}, deadline=time.monotonic() + 9)
+        s.batcher.infer_from_thread(unlike, a_request(unlike))
 
 
 def test_a_request_without_rows_is_answered_without_rows(stage):
@@ -375,7 +384,7 @@ def test_whatever_a_runtime_raises_ends_as_a_typed_error_without_its_text(stage)
     assert "secret" not in str(caught.value)
 
 
-# The holder of the slot is lost.
+# The run is lost.
 
 
 def everybody_ends_with_slot_lost(s):
@@ -383,46 +392,57 @@ def everybody_ends_with_slot_lost(s):
     victims = [s.call(DEATH), s.call(1.0), s.call(2.0)]
     later = [s.call(5.0, outputs=("y",)) for _ in range(3)]
     s.finish()
-    assert all(isinstance(s.endings[name], SlotLost) for name in victims if s.threads[name] != s.runners[1])
+    assert all(isinstance(s.endings[name], SlotLost) for name in victims)
     assert all(s.value(name) == [[10.0] * 4] for name in later)
 
 
 @pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_when_the_holder_dies_its_batch_ends_and_the_next_caller_takes_over(stage, death):
-    s = stage(FakeModel(death=death), hold_s=0.0)
+def test_when_a_run_would_end_its_thread_its_batch_ends_and_the_next_one_runs(stage, death):
+    s = stage(FakeModel(death=death))
 
     everybody_ends_with_slot_lost(s)
 
-    assert [type(ending) for ending in s.endings.values()].count(death) == 1
     assert s.batcher.health().is_ok
 
 
-def test_without_the_guard_a_dead_holder_leaves_its_batch_waiting(stage, monkeypatch):
+def test_without_the_guard_a_dead_run_leaves_its_batch_waiting(stage, monkeypatch):
     monkeypatch.setattr(Combiner, "lose", lambda self, batch, error, now: None)
     monkeypatch.setattr("tests.unit.inference.engine.test_batcher.PATIENCE_S", 0.2)
-    s = stage(FakeModel(death=SystemExit), hold_s=0.0)
+    s = stage(FakeModel(death=SystemExit))
 
     with pytest.raises(AssertionError, match="never ended"):  # negative control of the test above
         everybody_ends_with_slot_lost(s)
 
     monkeypatch.undo()
-    s.batcher._combiner.lose(s.batcher._combiner.running[0], SlotLost, 0.0)
+    shared_loop().ask(lambda: s.batcher._combiner.lose(s.batcher._combiner.running[0], SlotLost, 0.0), 9)
     s.batcher.health()
 
 
-def test_a_holder_that_dies_while_it_serves_others_loses_no_answer_of_its_own(stage):
-    s = held(stage(FakeModel(death=SystemExit), hold_s=1e9))
-    dead = s.call(DEATH)
-    waiting = s.call(1.0, outputs=("y",))
-    s.finish()
+def test_an_error_of_ours_after_a_run_keeps_no_answer_from_its_caller(stage, monkeypatch):
+    s = free(stage())
+    monkeypatch.setattr(s.batcher, "_learn", lambda *_: 1 / 0)
 
-    assert isinstance(s.endings[0], SystemExit)  # the thread is asked to end, and does
-    assert isinstance(s.endings[dead], SlotLost)
-    assert s.value(waiting) == [[2.0] * 4]
+    for _ in range(2):
+        assert s.infer(1.0).outputs["y"].tolist() == [[2.0] * 4]
+
+
+def test_where_no_thread_is_to_be_had_requests_end_at_once(stage):
+    class NoThreads:
+        def run(self, work):
+            raise RuntimeError("can't start new thread")
+
+    s = stage(threads={"runners": NoThreads()})
+
+    with pytest.raises(SlotLost):
+        s.infer(1.0)
+
+
+def is_over(s):
+    wait_until(lambda: s.batcher.health().is_ok, within_s=PATIENCE_S, what="the lost run comes back")
 
 
 def waiters_take_over(s):
-    """The run that hangs was begun by the first caller; nobody but those who wait can notice."""
+    """The run that hangs keeps its thread; the next batch gets another one."""
     hanging = s.call(HANG)
     waiting = [s.call(1.0, patience_s=2.0), s.call(2.0, patience_s=2.0)]
     s.join(*waiting)
@@ -431,7 +451,7 @@ def waiters_take_over(s):
     s.model.released.set()
     s.join()
     assert isinstance(s.endings[hanging], SlotLost)
-    assert s.batcher.health().is_ok
+    is_over(s)
 
 
 def test_when_a_lease_ends_those_who_wait_take_the_slot(stage):
@@ -454,9 +474,10 @@ def runs_at_once(s):
     """Ten callers of a session that hangs, each noticing that the lease before has ended."""
     for _ in range(10):
         s.call(HANG)
+        s.batcher.health()
         s.clock.now += 2.0
         s.batcher.health()
-    return len(s.session.runs)
+    return len(s.batcher._runs)
 
 
 def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage):
@@ -466,7 +487,7 @@ def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage
 
     s.model.released.set()
     s.join()
-    assert s.batcher.health().is_ok
+    is_over(s)
 
 
 def test_without_the_choke_every_caller_would_start_another_run(stage, monkeypatch):
@@ -499,12 +520,15 @@ def test_a_run_past_its_hard_limit_breaks_the_version_once(stage):
         stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5), hard_limit_s=10.0)
     )
     s.call(HANG)
+    s.batcher.health()
 
     clock.now = 9.9
+    s.batcher.check_hard_limit()
     assert not s.batcher.health().is_broken
     clock.now = 10.0
+    s.batcher.check_hard_limit()
     assert s.batcher.health().is_broken
-    s.batcher.health()
+    s.batcher.check_hard_limit()
 
     assert s.hard_limits == 1
     with pytest.raises(VersionBroken):
@@ -525,15 +549,13 @@ def test_a_caller_leaves_at_its_deadline_and_its_work_is_not_run(stage):
     assert s.session.runs == [1]
 
 
-def test_a_result_that_comes_late_is_still_given_to_the_one_who_ran_it(stage):
-    clock = Clock()
-    s = stage(clock=clock, limits=Limits(lease_s=100.0))
-    name = s.call(1.0, patience_s=1.0)
-    assert s.entered.wait(PATIENCE_S)
-    clock.now = 5.0
-    s.finish()
+def test_a_caller_leaves_at_its_deadline_although_its_run_goes_on(stage):
+    s = stage()
+    name = s.call(1.0, patience_s=0.05)
+    s.join(name)
 
-    assert s.value(name) == [[2.0] * 4]
+    assert isinstance(s.endings[name], DeadlineExceeded)
+    assert s.batcher.stats().ended == {"deadline_exceeded": 1}
 
 
 def test_a_cancelled_request_ends_at_once_and_is_not_run(stage):
@@ -618,7 +640,7 @@ def test_closing_ends_what_waits_at_once(stage):
     assert s.batcher.drain(PATIENCE_S) is True
 
 
-def test_a_short_wait_lets_a_batch_fill_and_its_last_arrival_runs_it(stage):
+def test_a_short_wait_lets_a_batch_fill(stage):
     s = free(stage(max_batch_rows=2, wait_s=60.0))
     first = s.call(1.0)
 
@@ -627,7 +649,6 @@ def test_a_short_wait_lets_a_batch_fill_and_its_last_arrival_runs_it(stage):
 
     assert answer.batch_rows == 2
     assert s.value(first) == [[2.0] * 4]
-    assert s.runners == [threading.current_thread()]
 
 
 def test_a_short_wait_ends_by_itself(stage):
@@ -644,7 +665,7 @@ def test_many_callers_each_get_their_own_rows(stage):
         values = np.random.default_rng(seed)
         for _ in range(200):
             x = values.random((int(values.integers(1, 4)), 4), np.float32)
-            answer = s.batcher.infer({"x": x}, deadline=time.monotonic() + PATIENCE_S)
+            answer = s.batcher.infer_from_thread({"x": x}, a_request({"x": x}, within_s=PATIENCE_S))
             if not np.array_equal(answer.outputs["y"], 2 * x):
                 wrong.append(x)
 
@@ -658,18 +679,18 @@ def test_many_callers_each_get_their_own_rows(stage):
 
 
 def test_nobody_is_forgotten_where_several_batches_run_at_once():
-    """A caller that is woken to take a slot, and answered at that moment, still wakes who is behind it."""
     model = FakeModel()
     model.on_run = lambda *_: time.sleep(0.0005)
-    limits = Limits(slots=2, lease_s=60)
-    batcher = Batcher(FakeSession(model), BatchConfig(limits, merges=True, hold_s=0.0), pace=FixedPace(32))
+    batcher = a_batcher(
+        FakeSession(model), BatchConfig(Limits(slots=2, lease_s=60), merges=True), pace=FixedPace(32)
+    )
     slowest = []
 
     def call_often(_):
-        waits = []
+        waits, tensors = [], {"x": np.ones((1, 2), np.float32)}
         for _ in range(100):
             began = time.monotonic()
-            batcher.infer({"x": np.ones((1, 2), np.float32)}, deadline=began + PATIENCE_S)
+            batcher.infer_from_thread(tensors, EngineRequest(tensors, began + PATIENCE_S))
             waits.append(time.monotonic() - began)
         slowest.append(max(waits))
 
@@ -687,10 +708,204 @@ class Unreachable(FakeSession):
 def test_retryable_error_ends_a_batch_as_a_whole(stage):
     """What is wrong with the way to a worker is not made better by sending every request for itself."""
     model = FakeModel()
-    s = held(stage(model, session=Unreachable(model), hold_s=0.0))
+    s = held(stage(model, session=Unreachable(model)))
     for value in (1.0, 2.0, 3.0):
         s.call(value)
     s.finish()
 
     assert [str(ending) for ending in s.endings.values()] == ["away"] * 4
     assert s.session.runs == [1, 3]
+
+
+# Tasks of the loop.
+
+
+def together(s, values, **more):
+    """One request for each value from tasks of one turn of the loop."""
+
+    async def ask(value):
+        tensors = {"x": np.full((1, 4), value, np.float32)}
+        return await s.batcher.infer(tensors, a_request(tensors, **more))
+
+    async def ask_all():
+        return await asyncio.gather(*map(ask, values), return_exceptions=True)
+
+    return asyncio.run_coroutine_threadsafe(ask_all(), shared_loop().asyncio).result(PATIENCE_S)
+
+
+def test_what_arrives_in_one_turn_of_the_loop_is_one_batch(stage):
+    s = free(stage())
+
+    answers = together(s, [1.0, 2.0, 3.0])
+
+    assert s.session.runs == [3]
+    assert [answer.outputs["y"][0, 0] for answer in answers] == [2.0, 4.0, 6.0]
+
+
+def test_a_refusal_reaches_the_task_that_asked(stage):
+    s = held(stage(limits=Limits(max_waiting_rows=1)))
+    s.call(1.0)
+
+    assert [type(answer) for answer in together(s, [1.0, 2.0])] == [Overloaded, Overloaded]
+
+
+def test_a_task_that_is_cancelled_withdraws_its_request(stage):
+    s = held(stage())
+
+    async def ask_and_leave():
+        tensors = {"x": np.ones((1, 4), np.float32)}
+        task = asyncio.ensure_future(s.batcher.infer(tensors, a_request(tensors)))
+        while not s.batcher.stats().depth:
+            await asyncio.sleep(0)
+        task.cancel()
+        return await asyncio.gather(task, return_exceptions=True)
+
+    ending = asyncio.run_coroutine_threadsafe(ask_and_leave(), shared_loop().asyncio).result(PATIENCE_S)
+    s.finish()
+
+    assert isinstance(ending[0], asyncio.CancelledError)
+    assert s.session.runs == [1]
+
+
+# Where a batch runs.
+
+QUICK = {1: 1e-5, 32: 2e-5}
+
+
+def quick(stage, *, is_steady=True, ladder=QUICK, **more):
+    """A model whose runs are short by its curve; one has shown that already."""
+    s = free(stage(FakeModel(is_steady=is_steady), curve=CostCurve(ladder), **more))
+    s.infer(1.0)
+    s.runners.clear()
+    return s
+
+
+def test_a_run_that_is_short_beyond_doubt_is_on_the_loop(stage):
+    s = quick(stage)
+
+    s.infer(1.0)
+
+    assert s.runners == ["engine-loop"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"is_steady": False},
+        {"ladder": {1: 0.0015, 32: 0.01}},
+        {"priority": Priority.BULK},
+        {"rows": 5},
+    ],
+    ids=["loops or another device", "too long", "bulk", "larger than any before"],
+)
+def test_other_runs_are_on_threads(stage, setting):
+    asked = {name: setting.pop(name) for name in ("priority", "rows") if name in setting}
+    s = quick(stage, **setting)
+
+    s.infer(1.0, **asked)
+
+    assert s.runners == ["test-run"]
+
+
+def test_batches_that_bulk_leads_have_threads_of_their_own(stage):
+    s = free(stage(threads={"bulk_runners": Runners("bulk")}))
+
+    s.infer(1.0, priority=Priority.BULK)
+    s.infer(1.0)
+
+    assert s.runners == ["bulk", "test-run"]
+
+
+def spin(seconds):
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_a_version_that_kept_the_loop_for_long_runs_on_threads_from_then_on(stage):
+    s = quick(stage)
+    s.model.on_run = lambda rows: (s.on_run(rows), spin(0.011))
+
+    for _ in range(3):
+        s.infer(1.0)
+
+    assert s.runners[0] == "engine-loop"
+    assert s.runners[-2:] == ["test-run"] * 2
+
+
+def test_a_run_that_takes_too_long_on_the_loop_goes_on_on_a_thread_and_is_answered(stage):
+    s = quick(stage, soft_limit_s=PATIENCE_S)
+    s.model.on_run = lambda rows: (s.on_run(rows), s.model.released.set() if len(s.runners) > 1 else None)
+
+    answer = s.infer(HANG)
+
+    assert answer.outputs["y"].tolist() == [[2 * HANG] * 4]
+    assert s.runners == ["engine-loop", "test-run"]
+    assert s.batcher.stats().ended == {"ok": 2}
+
+
+def test_a_poisoned_run_on_the_loop_fails_only_itself(stage):
+    s = quick(stage)
+
+    answers = together(s, [1.0, POISON])
+
+    assert answers[0].outputs["y"][0, 0] == 2.0
+    assert isinstance(answers[1], RunFailed)
+
+
+# The loop stands still.
+
+
+class Stuck:
+    """A loop of its own, kept by something that does not end."""
+
+    def __enter__(self):
+        self.loop = EngineLoop()
+        self.over, entered = threading.Event(), threading.Event()
+        self.loop.post(lambda: (entered.set(), self.over.wait(PATIENCE_S)))
+        assert entered.wait(PATIENCE_S)
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.loop.close()
+
+
+def test_threads_leave_a_loop_that_stands_still_soon_after_their_deadline(stage):
+    with Stuck() as stuck:
+        s = stage(threads={"loop": stuck.loop})
+
+        with pytest.raises(DeadlineExceeded):
+            s.infer(1.0, patience_s=0.0)
+
+        assert not s.batcher.health(timeout_s=0.01).is_moving
+
+
+def test_the_next_thread_of_a_batch_is_woken_although_the_one_before_it_has_left(stage):
+    s = held(stage())
+    first, second = s.call(1.0), s.call(2.0)
+    calls = list(s.batcher._combiner._all_waiting())
+    real = calls[0].gate
+    calls[0].gate = threading.Lock()  # it is never told
+    calls[0].gate.acquire()
+    s.release()
+    wait_until(lambda: calls[0].result is not None, within_s=PATIENCE_S, what="the batch has ended")
+    shared_loop().post(lambda: s.batcher._leave(calls[0]))
+
+    s.join(second)
+
+    real.release()
+    s.join(first)
+    assert s.value(second) == [[4.0] * 4]
+
+
+def test_a_run_that_never_ends_is_seen_although_the_loop_stands_still(stage):
+    clock = Clock()
+    with Stuck() as stuck:
+        s = stage(threads={"loop": stuck.loop}, clock=clock, hard_limit_s=10.0)
+        s.batcher._runs["one"] = 0.0  # as a run on the loop itself would be noted
+        clock.now = 10.0
+
+        s.batcher.check_hard_limit()
+
+        assert s.hard_limits == 1

@@ -353,17 +353,6 @@ class CombinerMachine(RuleBasedStateMachine):
         except EngineError:
             del self.accepted[ticket]
 
-    @rule(**tickets)
-    def offer_and_take(self, **fields):
-        ticket = self.ticket(**fields)
-        self.accepted[ticket] = None
-        try:
-            batch = self.combiner.offer_and_take(ticket, self.now)
-        except EngineError:
-            del self.accepted[ticket]
-        else:
-            self.check_batch(batch)
-
     @rule()
     def take(self):
         self.check_batch(self.combiner.take(self.now))

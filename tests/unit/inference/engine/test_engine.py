@@ -1,7 +1,6 @@
 """The facade: publish, swap, on demand, count, stop."""
 
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from inference.engine.errors import EngineStopped, NotLoaded, WarmUpFailed, Wron
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 from inference.engine.leases import LoadOrder
 from inference.engine.probed import ProbeFact
+from tests.support.batchers import a_request
 from tests.support.together import in_threads
 
 OPTIONS = SessionOptions()
@@ -58,11 +58,9 @@ def plan(name, **batching):
     return Plan(LoadOrder(Path(name), OPTIONS, fact, max_batch=4), 4, BatchConfig(**batching))
 
 
-def ask(engine, key="m", value=1.0, **kwargs):
-    answer = engine.infer(
-        key, {"x": np.full((1, 4), value, np.float32)}, deadline=time.monotonic() + PATIENCE_S, **kwargs
-    )
-    return answer.outputs["y"][0, 0]
+def ask(engine, key="m", value=1.0, plan=None, **more):
+    request = a_request({"x": np.full((1, 4), value, np.float32)}, **more)
+    return engine.infer_from_thread(key, request, plan=plan).outputs["y"][0, 0]
 
 
 def test_a_published_version_answers(loaded):
@@ -74,7 +72,7 @@ def test_a_published_version_answers(loaded):
 
 def test_inputs_are_checked_before_they_meet_others(loaded):
     with pytest.raises(WrongDimension):
-        loaded.infer("m", {"x": np.zeros((1, 5), np.float32)}, deadline=time.monotonic() + 9)
+        loaded.infer_from_thread("m", a_request({"x": np.zeros((1, 5), np.float32)}))
 
 
 def test_a_missing_version_is_loaded_on_demand_or_refused(engine):

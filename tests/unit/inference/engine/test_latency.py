@@ -65,21 +65,31 @@ def test_a_noisy_run_time_raises_the_p99_above_the_mean():
     ids=["roomy", "middling", "tight", "barely", "impossible"],
 )
 def test_the_largest_batch_leaves_time_for_the_run_before_it(target_s, rows):
-    assert TargetPace(target_s, LADDER).max_batch_rows == rows
+    assert TargetPace(target_s, CostCurve(LADDER)).max_batch_rows == rows
+
+
+def test_no_batch_is_larger_than_may_share_a_run():
+    assert TargetPace(0.200, CostCurve(LADDER), most_rows=4).max_batch_rows == 4
 
 
 @pytest.mark.parametrize(("target_s", "is_feasible"), [(0.025, True), (0.015, False)])
 def test_an_impossible_target_is_told(target_s, is_feasible):
-    assert TargetPace(target_s, LADDER).is_feasible is is_feasible
+    assert TargetPace(target_s, CostCurve(LADDER)).is_feasible is is_feasible
 
 
 def run(pace, batches, slowness=1.0, slowest_s=0.0, rows=2):
     for index in range(batches):
-        pace.observe(rows, linear(rows, slowness), slowest_s, index * 0.01)
+        learn(pace, rows, linear(rows, slowness), slowest_s, index * 0.01)
+
+
+def learn(pace, rows, compute_s, slowest_s, now):
+    """As the batcher does: the version's curve first, then its pace."""
+    pace.curve.observe(rows, compute_s)
+    pace.observe(rows, compute_s, slowest_s, now)
 
 
 def test_batches_shrink_when_the_machine_slows_and_grow_back():
-    pace = TargetPace(0.060, LADDER)
+    pace = TargetPace(0.060, CostCurve(LADDER))
 
     run(pace, 512, slowness=1.6)
     slow = pace.max_batch_rows
@@ -90,7 +100,7 @@ def test_batches_shrink_when_the_machine_slows_and_grow_back():
 
 
 def test_late_answers_shrink_the_batch_and_timely_ones_let_it_grow_back():
-    pace = TargetPace(0.060, LADDER)
+    pace = TargetPace(0.060, CostCurve(LADDER))
 
     run(pace, 2048, slowest_s=0.070)
     late = pace.max_batch_rows
@@ -101,11 +111,11 @@ def test_late_answers_shrink_the_batch_and_timely_ones_let_it_grow_back():
 
 
 def test_a_queue_that_fills_every_batch_gets_larger_ones_as_long_as_one_run_is_in_time():
-    pace = TargetPace(0.030, LADDER)
+    pace = TargetPace(0.030, CostCurve(LADDER))
     assert pace.max_batch_rows == 2
 
     for index in range(512):
-        pace.observe(pace.max_batch_rows, linear(pace.max_batch_rows), 0.070, index * 0.01)
+        learn(pace, pace.max_batch_rows, linear(pace.max_batch_rows), 0.070, index * 0.01)
     loaded = pace.max_batch_rows
     run(pace, 512)
 
@@ -114,10 +124,10 @@ def test_a_queue_that_fills_every_batch_gets_larger_ones_as_long_as_one_run_is_i
 
 
 def test_where_no_size_is_in_time_the_load_decides():
-    pace = TargetPace(0.001, LADDER)
+    pace = TargetPace(0.001, CostCurve(LADDER))
 
     for index in range(512):
-        pace.observe(pace.max_batch_rows, linear(pace.max_batch_rows), 0.070, index * 0.01)
+        learn(pace, pace.max_batch_rows, linear(pace.max_batch_rows), 0.070, index * 0.01)
 
     assert pace.max_batch_rows == 16
 

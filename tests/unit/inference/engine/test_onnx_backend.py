@@ -4,7 +4,6 @@ import hashlib
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from onnx import TensorProto, helper
 
 from inference.engine import onnx_session
 from inference.engine.backends import SessionOptions
-from inference.engine.batcher import BatchConfig, Batcher
+from inference.engine.batcher import BatchConfig
 from inference.engine.errors import (
     CannotCarry,
     LoadFailed,
@@ -27,6 +26,7 @@ from inference.engine.onnx_file import known_texts
 from inference.engine.signature import DTYPES, TensorSpec
 from inference.engine.tensors import prepare
 from tests.support import onnx_models
+from tests.support.batchers import a_batcher, a_request
 from tests.support.together import in_threads
 
 SAMPLES = {"BOOL": [[True, False, True, True]], "BYTES": [["a", "é", "", "nul\0"]]}
@@ -82,16 +82,15 @@ def test_an_output_that_is_not_utf8_is_an_error_of_its_own(tmp_path, texts):
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"\xff\0x", b"a\xff"])
 def test_bytes_that_cannot_come_out_fail_nobody_else(tmp_path, raw):
     session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
-    batcher = Batcher(session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=0.3))
+    batcher = a_batcher(session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=0.3))
     sent = [("a", None), (raw, None), (b"", None), (raw, ["code"]), ("é", None), (b"\xfe" * 9, ["code"])]
     answers = {}
 
     def ask(number):
         text, outputs = sent[number]
         inputs = prepare(session.signature, {"x": [[text]]}, online=True)
-        deadline = time.monotonic() + 20
         try:
-            answers[number] = batcher.infer(inputs, deadline=deadline, outputs=outputs).outputs
+            answers[number] = batcher.infer_from_thread(inputs, a_request(inputs, outputs=outputs)).outputs
         except OutputNotText as error:
             answers[number] = error
 

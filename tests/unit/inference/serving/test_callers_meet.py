@@ -5,7 +5,6 @@ The corpus is `batch_models`. With the proof off (every free first axis taken fo
 
 import hashlib
 import threading
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +20,7 @@ from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
 from inference.engine.probed import ProbeFact
 from tests.support.batch_models import MIXING, SEPARATE, BatchModel, Graph, as_file
+from tests.support.batchers import a_request
 from tests.support.processes import wait_until
 from tests.support.wrong_answers import CALLERS, requests, wrong_answers
 
@@ -78,19 +78,23 @@ class Meeting:
     def ask(self, asked):
         self.wrong += wrong_answers(
             asked,
-            lambda inputs: self.engine.infer("m", inputs, deadline=time.monotonic() + PATIENCE_S).outputs,
+            lambda inputs: self.engine.infer_from_thread("m", a_request(inputs, within_s=PATIENCE_S)).outputs,
         )
         self.rows += sum(len(next(iter(inputs.values()))) for inputs, _ in asked)
 
-    def hold_next_run(self, *, until_waiting):
-        """Let the next run begin only when so many requests wait behind it."""
-        session = self.engine._published["m"].batcher.session
+    def hold_next_run(self, *, until_known):
+        """Let the next run begin only when so many requests are in it or wait behind it."""
+        batcher = self.engine._published["m"].batcher
+        batcher._may_use_loop = False  # which has to take in those who wait
+        session = batcher.session
         run = session.run
 
         def held(*arguments, **options):
             session.run = run
             wait_until(
-                lambda: self.engine.stats()["m"].depth >= until_waiting, within_s=PATIENCE_S, what="all wait"
+                lambda: len(batcher._combiner.running[0].tickets) + batcher._combiner.waiting >= until_known,
+                within_s=PATIENCE_S,
+                what="all have asked",
             )
             return run(*arguments, **options)
 
@@ -164,7 +168,7 @@ def test_with_the_proof_off_callers_get_wrong_answers(meet):
 def test_models_whose_rows_do_not_mix_share_runs(meet, model):
     """All callers ask while the first run is held, so that they meet however fast the model is."""
     meeting = meet(model)
-    meeting.hold_next_run(until_waiting=CALLERS - 1)
+    meeting.hold_next_run(until_known=CALLERS)
 
     meeting.ask(meeting.requests(CALLERS))
 

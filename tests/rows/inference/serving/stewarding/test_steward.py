@@ -1,7 +1,6 @@
 """What a process has in memory while splits come and go: counted in loads."""
 
 import threading
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ from registry.record.models import Event
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Split
 from registry.traffic.services import expire_split, roll_back, set_split
+from tests.support.batchers import a_request
 from tests.support.factories import a_model, a_version, an_actor
 from tests.support.processes import ROOT, wait_until
 from tests.support.proofs import record_proof
@@ -131,9 +131,7 @@ def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
         wait_for("the other kept", version__model=model, use="kept")
 
     assert len(backend.loaded) == loads
-    assert started.infer(
-        started.find("fruit", None).choose(), {"x": [[1.0, 2.0, 3.0, 4.0]]}, deadline=time.monotonic() + 5
-    )
+    assert started.infer(started.find("fruit", None).choose(), a_request({"x": [[1.0, 2.0, 3.0, 4.0]]}))
 
 
 def test_what_has_baked_goes_and_the_rollback_target_stays(fruit, runtime, backend):

@@ -25,6 +25,7 @@ from inference.serving.routes import read_table
 from inference.serving.runtime import Runtime
 from registry.catalogue import artifacts
 from registry.catalogue.services import change_serving
+from tests.support.batchers import a_request
 from tests.support.engines import an_engine, holding, silence
 from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.processes import wait_until
@@ -78,7 +79,7 @@ def executors(redis_server, monkeypatch):
 def ask(executor, runtime, inputs=ROW, within_s=PATIENCE_S, **more):
     target = runtime.find("twice", None).choose()
     try:
-        return executor.infer(target, inputs, deadline=time.monotonic() + within_s, **more)
+        return executor.infer(target, a_request(inputs, within_s=within_s, **more))
     finally:
         connection.close()  # most callers are threads of the test's own
 
@@ -105,7 +106,7 @@ def told_to_merge(executors, version, rows=64):
 
 def test_answer_is_the_one_that_the_engine_gives(worker, executors):
     there = ask(executors[0], worker)
-    here = worker.infer(worker.find("twice", None).choose(), ROW, deadline=time.monotonic() + 5)
+    here = worker.infer(worker.find("twice", None).choose(), a_request(ROW))
 
     np.testing.assert_array_equal(there.outputs["y"], here.outputs["y"])
     assert there.outputs["y"].dtype == here.outputs["y"].dtype

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.jobs.running.cores import Cores
+from inference.engine.cores import Cores
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -102,7 +102,7 @@ def test_thread_leaves_a_core_that_has_no_time_for_it():
 )
 def test_thread_leaves_for_less_than_a_quarter_of_the_time(monkeypatch, ran_ms, waited_ms, leaves):
     told = {"ran": 0, "waited": 0}
-    monkeypatch.setattr("inference.jobs.running.cores._so_far", lambda thread: tuple(told.values()))
+    monkeypatch.setattr("inference.engine.cores._so_far", lambda thread: tuple(told.values()))
     cores = Cores()
     with busy(cores) as [thread]:
         first = thread.where()

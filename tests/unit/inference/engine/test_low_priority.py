@@ -16,7 +16,7 @@ SCHED = Path("/proc/self/sched")
 
 CHILD = """
 import os, sys, threading
-from inference.jobs.running.low_priority import step_back
+from inference.engine.low_priority import step_back
 
 def niceness():
     return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

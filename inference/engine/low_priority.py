@@ -1,4 +1,4 @@
-"""Letting other processes of this machine go first."""
+"""Threads that let everything else on this machine go first."""
 
 import ctypes
 import os
@@ -7,10 +7,28 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from inference.engine.cores import Cores
+
 _LOWEST = 19
 # Linux lets even the least important thread end its turn, of a millisecond or more, before one that wakes up gets the core.
 _TURN_NS = 100_000
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the C library has no function for it
+
+
+class LowPriority:
+    """Threads of one kind, each kept on one core, apart from the others of its kind while there are enough."""
+
+    def __init__(self) -> None:
+        self._cores = Cores()
+
+    def enter(self) -> None:
+        """Make the calling thread one of these."""
+        step_back()
+        self._cores.settle()
+
+    def look_after(self) -> None:
+        """Move those that hardly get to run; from time to time, from anywhere."""
+        self._cores.look_after()
 
 
 def step_back() -> None:

@@ -1,0 +1,50 @@
+"""One request as the engine takes it, its answer, and how it is withdrawn."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from inference.engine.backends import type_ndarray
+from inference.engine.combiner import Priority
+
+
+class Cancellation:
+    """Lets another thread withdraw a request: give it to the engine, call `cancel` from anywhere, at any time."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self._withdraw: Callable[[], None] | None = None
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        if self._withdraw is not None:
+            self._withdraw()
+
+    def bind(self, withdraw: Callable[[], None]) -> None:
+        # Each side writes its own fact before it reads the other's, so one of them always sees both.
+        self._withdraw = withdraw
+        if self.is_cancelled:
+            withdraw()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What one caller wants of one version. `deadline`: a time of the monotonic clock."""
+
+    inputs: Mapping[str, Any]
+    deadline: float
+    priority: Priority = Priority.LIVE
+    outputs: Sequence[str] | None = None  # None: all
+    cancellation: Cancellation | None = None
+    # The caller has a rule of its own for NaN and infinities, so the version's setting is not asked.
+    allow_non_finite: bool = False
+
+
+class Answer(NamedTuple):
+    """A request's result. The arrays are the caller's own: no later batch writes to them."""
+
+    outputs: dict[str, type_ndarray]
+    batch_rows: int
+    queue_s: float
+    compute_s: float
+    non_finite: bool
