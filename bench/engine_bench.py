@@ -1,18 +1,19 @@
 """What the engine costs and gains, against bare ONNX Runtime on the same machine in the same minutes.
 
-    python bench/engine_bench.py [alone threads resnet latency memory overload shape ...] [--intra-op 1] [--repeats 5]
+    python bench/engine_bench.py [alone loop threads resnet latency memory overload beside ...] [--intra-op 1] [--repeats 5]
 
 Ratios are medians over repeats in which the compared settings take turns. Exits with 1 if a mark is missed.
 """
 
 import argparse
+import asyncio
 import hashlib
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -23,16 +24,20 @@ sys.path.insert(0, str(ROOT))
 
 from bench import models  # noqa: E402
 from inference.engine.backends import SessionOptions  # noqa: E402
-from inference.engine.batcher import BatchConfig, Batcher, _Call  # noqa: E402
+from inference.engine.batcher import BatchConfig, Batcher  # noqa: E402
 from inference.engine.combiner import Limits, Priority  # noqa: E402
 from inference.engine.engine import Engine, Plan  # noqa: E402
 from inference.engine.errors import EngineError, Overloaded  # noqa: E402
 from inference.engine.fake import FakeModel, FakeSession  # noqa: E402
-from inference.engine.latency import FixedPace, Pace, TargetPace  # noqa: E402
+from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace  # noqa: E402
 from inference.engine.leases import LoadOrder  # noqa: E402
+from inference.engine.loop import EngineLoop  # noqa: E402
+from inference.engine.low_priority import LowPriority  # noqa: E402
 from inference.engine.memory import resident_bytes  # noqa: E402
 from inference.engine.onnx_backend import OnnxBackend  # noqa: E402
 from inference.engine.probed import ProbeFact  # noqa: E402
+from inference.engine.requests import EngineRequest  # noqa: E402
+from inference.engine.runners import Runners  # noqa: E402
 
 now = time.perf_counter
 PATIENCE_S = 60.0
@@ -49,6 +54,27 @@ def mark(
         missed.append(name)
 
 
+def request_for(
+    rows: dict, priority: Priority = Priority.LIVE, within_s: float = PATIENCE_S
+) -> EngineRequest:
+    return EngineRequest(rows, time.monotonic() + within_s, priority)
+
+
+def plan_for(path: Path, *, max_batch: int, intra_op: int, soft_limit_s: float = PATIENCE_S) -> Plan:
+    backend, options = OnnxBackend(), SessionOptions(intra_op_threads=intra_op)
+    fact = ProbeFact(
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        backend.runtime_version(),
+        "CPUExecutionProvider",
+        options.digest,
+    )
+    return Plan(
+        LoadOrder(path, options, fact, max_batch=max_batch),
+        max_batch,
+        batching=BatchConfig(soft_limit_s=soft_limit_s),
+    )
+
+
 @dataclass
 class Loaded:
     """An engine that serves one file, and the bare session inside it."""
@@ -57,19 +83,9 @@ class Loaded:
     columns: tuple[int, ...]
 
     @classmethod
-    def file(
-        cls, path: Path, columns: tuple[int, ...], *, max_batch: int, intra_op: int, **batching
-    ) -> "Loaded":
-        backend, options = OnnxBackend(), SessionOptions(intra_op_threads=intra_op)
-        fact = ProbeFact(
-            hashlib.sha256(path.read_bytes()).hexdigest(),
-            backend.runtime_version(),
-            "CPUExecutionProvider",
-            options.digest,
-        )
-        engine = Engine(backend, budget_bytes=8 << 30)
-        plan = Plan(LoadOrder(path, options, fact, max_batch=max_batch), max_batch, BatchConfig(**batching))
-        engine.load("m", plan, timeout_s=PATIENCE_S)
+    def file(cls, path: Path, columns: tuple[int, ...], *, max_batch: int, intra_op: int) -> "Loaded":
+        engine = Engine(OnnxBackend(), budget_bytes=8 << 30)
+        engine.load("m", plan_for(path, max_batch=max_batch, intra_op=intra_op), timeout_s=PATIENCE_S)
         return cls(engine, columns)
 
     @property
@@ -83,13 +99,12 @@ class Loaded:
     def batcher(self) -> Batcher:
         return self.engine._published["m"].batcher
 
-    def answer(self, rows: dict):
-        """From what a caller sent to an answer."""
-        return self.engine.infer("m", rows, deadline=time.monotonic() + PATIENCE_S)
+    def on_loop(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.engine.loop.asyncio).result()
 
     def infer(self, rows: dict):
-        """From tensors, which session.run starts from too, to an answer."""
-        return self.batcher.infer(rows, deadline=time.monotonic() + PATIENCE_S)
+        """From tensors, which session.run starts from too, to an answer, for a thread."""
+        return self.batcher.infer_from_thread(rows, request_for(rows))
 
     def bare(self, rows: dict):
         return self.session.run(None, rows)
@@ -132,121 +147,102 @@ def alone(args: argparse.Namespace) -> None:
     """One caller: what the engine adds to session.run."""
     loaded = Loaded.file(models.mlp(), (256,), max_batch=32, intra_op=args.intra_op)
     row = loaded.rows(1)
-    ways = {
-        "bare": loaded.bare,
-        "batcher": loaded.infer,
-        "engine": loaded.answer,
-    }
-    p50s: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(args.repeats):
-        spent: dict[str, list[float]] = {way: [] for way in ways}
+    p50s: dict[str, list[float]] = {"bare": [], "batcher": [], "engine": [], "thread": []}
+
+    async def measure() -> None:
+        spent: dict[str, list[float]] = {"bare": [], "batcher": [], "engine": []}
         for _ in range(2000):
-            for way, call in ways.items():
-                began = now()
-                call(row)
-                spent[way].append(now() - began)
-        for way in ways:
-            p50s[way].append(median(spent[way]) * 1e6)
+            began = now()
+            loaded.bare(row)
+            spent["bare"].append(now() - began)
+            began = now()
+            await loaded.batcher.infer(row, request_for(row))
+            spent["batcher"].append(now() - began)
+            began = now()
+            await loaded.engine.infer("m", request_for(row))
+            spent["engine"].append(now() - began)
+        for way, values in spent.items():
+            p50s[way].append(median(values) * 1e6)
+
+    for _ in range(args.repeats):
+        loaded.on_loop(measure())
+        spent = []
+        for _ in range(2000):
+            began = now()
+            loaded.infer(row)
+            spent.append(now() - began)
+        p50s["thread"].append(median(spent) * 1e6)
     print("  p50 in µs: " + ", ".join(f"{way} {median(values):.1f}" for way, values in p50s.items()))
     added = {
         way: median(mine - bare for mine, bare in zip(p50s[way], p50s["bare"], strict=True))
-        for way in ("batcher", "engine")
+        for way in ("batcher", "engine", "thread")
     }
-    print(
-        f"  with the check of what a caller sent (finite, right shape and type) {added['engine']:.1f} µs are added"
-    )
-    mark("from tensors to answer the engine adds at p50", added["batcher"], "µs", at_most=20)
+    print(f"  with the check of what a caller sent {added['engine']:.1f} µs are added on the loop")
+    print(f"  for a thread, which is woken on another core, {added['thread']:.1f} µs")
+    mark("from tensors to answer the engine adds on the loop at p50", added["batcher"], "µs", at_most=20)
+
+
+def tasks_rate(loaded: Loaded, count: int, seconds: float) -> float:
+    """Calls per second of so many tasks of the loop that call again as soon as they are answered."""
+    row, done = loaded.rows(1), 0
+
+    async def body(ends_at: float) -> None:
+        nonlocal done
+        while now() < ends_at:
+            await loaded.batcher.infer(row, request_for(row))
+            done += 1
+
+    async def all_of_them() -> float:
+        began = now()
+        await asyncio.gather(*(body(began + seconds) for _ in range(count)))
+        return done / (now() - began)
+
+    return loaded.on_loop(all_of_them())
 
 
 def throughput(
-    loaded: Loaded, args: argparse.Namespace, *, count: int, batch: int, seconds: float, with_each: bool
-) -> tuple[list[float], list[float], list[float]]:
-    loops, each, engine = [], [], []
-    row, rows = lambda: loaded.rows(1), loaded.rows(batch)
+    loaded: Loaded, args: argparse.Namespace, *, batch: int, seconds: float, rate: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """Rows per second of the best bare loop and of the engine, in turns."""
+    loops, engine = [], []
     for _ in range(args.repeats):
-        loops.append(loop_rate(seconds, loaded.bare, rows))
-        each.append(threads_rate(count, seconds, loaded.bare, row) if with_each else 1.0)
-        engine.append(threads_rate(count, seconds, loaded.infer, row))
+        loops.append(loop_rate(seconds, loaded.bare, loaded.rows(batch)))
+        engine.append(rate())
     stats = loaded.engine.stats()["m"]
     print(
-        f"  rows/s: best loop {median(loops):,.0f}, each {median(each):,.0f}, engine {median(engine):,.0f}"
+        f"  rows/s: best loop {median(loops):,.0f}, engine {median(engine):,.0f}"
         f" in batches of {stats.rows / stats.batches:.1f}"
     )
-    return loops, each, engine
+    return loops, engine
 
 
 def ratio(mine: list[float], theirs: list[float]) -> float:
     return median(a / b for a, b in zip(mine, theirs, strict=True))
 
 
-def threads(args: argparse.Namespace) -> None:
-    """32 threads of single rows, against one thread that runs batches of 32 and against a run each."""
+def loop(args: argparse.Namespace) -> None:
+    """32 tasks of the loop with single rows, against one loop that runs batches of 32."""
     loaded = Loaded.file(models.mlp(), (256,), max_batch=32, intra_op=args.intra_op)
-    loops, each, engine = throughput(loaded, args, count=32, batch=32, seconds=1.5, with_each=True)
-    mark("engine against the best loop", ratio(engine, loops), "x", at_least=0.45)
-    mark("engine against a run each", ratio(engine, each), "x", at_least=1.8)
+    loops, engine = throughput(loaded, args, batch=32, seconds=1.5, rate=lambda: tasks_rate(loaded, 32, 1.5))
+    mark("engine on the loop against the best loop", ratio(engine, loops), "x", at_least=0.7)
+
+
+def threads(args: argparse.Namespace) -> None:
+    """32 threads of single rows, against one thread that runs batches of 32."""
+    loaded = Loaded.file(models.mlp(), (256,), max_batch=32, intra_op=args.intra_op)
+
+    def rate() -> float:
+        return threads_rate(32, 1.5, loaded.infer, lambda: loaded.rows(1))
+
+    loops, engine = throughput(loaded, args, batch=32, seconds=1.5, rate=rate)
+    mark("engine for threads against the best loop", ratio(engine, loops), "x", at_least=0.5)
 
 
 def resnet(args: argparse.Namespace) -> None:
-    """ResNet-50: 16 threads of single images against bare batches of 8."""
+    """ResNet-50: 16 tasks of single images against bare batches of 8."""
     loaded = Loaded.file(models.resnet50(), (3, 224, 224), max_batch=8, intra_op=2)
-    loops, _, engine = throughput(loaded, args, count=16, batch=8, seconds=6.0, with_each=False)
+    loops, engine = throughput(loaded, args, batch=8, seconds=6.0, rate=lambda: tasks_rate(loaded, 16, 6.0))
     mark("engine against bare batches of 8", ratio(engine, loops), "x", at_least=0.95)
-
-
-class ThreadOfItsOwn(Batcher):
-    """The other shape, for comparison: callers only queue, one thread runs every batch."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.work = threading.Lock()
-        threading.Thread(target=self.run_batches, daemon=True).start()
-
-    def _enter(self, call, now):
-        self._combiner.offer(call, now)
-        call.gate = threading.Lock()
-        call.gate.acquire()
-        if self.work.locked():
-            self.work.release()
-        return None
-
-    def _nudge(self) -> None:
-        pass
-
-    def run_batches(self) -> None:
-        nobody = _Call((None, 1, 0), 0.0, Priority.LIVE, {}, None)
-        while True:
-            self.work.acquire()
-            with self._lock:
-                batch = self._combiner.take(time.monotonic())
-            self._serve(batch, nobody)
-
-
-HOLDS_S = (0.0, 0.0005, 0.002, 0.01, 0.1)
-
-
-def shape(args: argparse.Namespace) -> None:
-    """How long a caller goes on running batches for others, or a thread of its own: the choice of ADR 0002."""
-    loaded = Loaded.file(models.mlp(), (256,), max_batch=32, intra_op=args.intra_op)
-    session = loaded.batcher.session
-    shapes = {
-        f"hold {hold * 1e3:g} ms": Batcher(session, BatchConfig(merges=True, hold_s=hold)) for hold in HOLDS_S
-    }
-    shapes["a thread of its own"] = ThreadOfItsOwn(session)
-    for count in (1, 4, 32):
-        loops: list[float] = []
-        rates: dict[str, list[float]] = {name: [] for name in shapes}
-        for _ in range(args.repeats):
-            loops.append(loop_rate(0.5, loaded.bare, loaded.rows(32)))
-            for name, batcher in shapes.items():
-                call = partial(batcher.infer, deadline=time.monotonic() + PATIENCE_S)
-                rates[name].append(threads_rate(count, 0.7, call, partial(loaded.rows, 1)))
-        for name in shapes:
-            print(
-                f"  {count:2} callers, {name:20} {median(rates[name]):8,.0f} rows/s,"
-                f" {ratio(rates[name], loops):.2f} x the loop of 32",
-                flush=True,
-            )
 
 
 @dataclass
@@ -292,6 +288,13 @@ class Arrivals:
         return sorted(self.latencies)[int(0.99 * len(self.latencies))]
 
 
+LOOP, RUNNERS = EngineLoop(), Runners("bench-run")
+
+
+def a_batcher(session: FakeSession, config: BatchConfig, **more) -> Batcher:
+    return Batcher(session, config, loop=LOOP, runners=RUNNERS, **more)
+
+
 def costly(per_batch_s: float, per_row_s: float) -> FakeSession:
     return FakeSession(FakeModel(cost_s=lambda rows: per_batch_s + per_row_s * rows, spend=time.sleep))
 
@@ -320,18 +323,21 @@ def latency(args: argparse.Namespace) -> None:
 
     def play(kind: str, pace: Pace, seconds: float) -> tuple[float, float]:
         """The p99, and the answers per second that came in time."""
-        batcher, arrivals = Batcher(costly(0.003, 0.0006), BatchConfig(merges=True), pace=pace), Arrivals([])
+        batcher = a_batcher(
+            costly(0.003, 0.0006), BatchConfig(merges=True), pace=pace, curve=getattr(pace, "curve", None)
+        )
+        arrivals = Arrivals([])
 
         def call(_: dict) -> None:
             began = now()
-            batcher.infer(row, deadline=time.monotonic() + 5)
+            batcher.infer_from_thread(row, request_for(row, within_s=5))
             arrivals.latencies.append(now() - began)
 
         if kind == "closed":
             threads_rate(24, seconds, call, lambda: row)
         else:
             arrivals = Arrivals(load_of(kind, seconds))
-            seconds = arrivals.run(lambda: batcher.infer(row, deadline=time.monotonic() + 5))
+            seconds = arrivals.run(lambda: batcher.infer_from_thread(row, request_for(row, within_s=5)))
         in_time = sum(latency_s <= TARGET_S for latency_s in arrivals.latencies)
         return arrivals.p99(), in_time / seconds
 
@@ -344,7 +350,7 @@ def latency(args: argparse.Namespace) -> None:
         best = max(holding or sweep, key=lambda setting: sweep[setting][1])
         ours, theirs = [], []
         for _ in range(args.repeats):
-            ours.append(play(kind, TargetPace(TARGET_S, curve), 3.0))
+            ours.append(play(kind, TargetPace(TARGET_S, CostCurve(curve)), 3.0))
             theirs.append(play(kind, FixedPace(*best), 3.0))
         print(
             f"  {kind}: best fixed {best[0]} rows, wait {best[1] * 1e3:g} ms:"
@@ -367,13 +373,13 @@ def latency(args: argparse.Namespace) -> None:
 
 def memory(args: argparse.Namespace) -> None:
     """A million requests: does anything stay behind?"""
-    batcher = Batcher(FakeSession(FakeModel()), BatchConfig(merges=True))
+    batcher = a_batcher(FakeSession(FakeModel()), BatchConfig(merges=True))
     batcher.session.runs = Forgetful()
     row = {"x": np.ones((1, 4), np.float32)}
 
     def requests(count: int) -> None:
         for _ in range(count):
-            batcher.infer(row, deadline=time.monotonic() + PATIENCE_S)
+            batcher.infer_from_thread(row, request_for(row))
 
     def spread(count: int) -> None:
         workers = [threading.Thread(target=requests, args=(count // 8,)) for _ in range(8)]
@@ -401,14 +407,14 @@ def overload(args: argparse.Namespace) -> None:
     row = {"x": np.ones((1, 4), np.float32)}
     shares, refusals, grown = [], [], []
     for _ in range(args.repeats):
-        batcher = Batcher(
+        batcher = a_batcher(
             costly(0.020, 0.0),
             BatchConfig(limits=Limits(max_waiting_rows=16), merges=True),
             pace=FixedPace(4),
         )
 
         def call() -> None:
-            batcher.infer(row, deadline=time.monotonic() + 1.0)  # noqa: B023 - called in this turn only
+            batcher.infer_from_thread(row, request_for(row, within_s=1.0))  # noqa: B023 - called in this turn only
 
         peak = threads_rate(16, 2.0, lambda _: call(), lambda: row)
         before = resident_bytes()
@@ -425,14 +431,100 @@ def overload(args: argparse.Namespace) -> None:
     mark("memory", median(grown), "MiB", at_most=8)
 
 
+def spinning(path: Path) -> Path:
+    """A graph whose loop goes on until it is ended."""
+    from onnx import TensorProto, helper
+
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["s", "s"], ["t"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("s", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("t", TensorProto.FLOAT, None),
+        ],
+    )
+    turns = helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0)
+    graph = helper.make_graph(
+        [
+            turns,
+            helper.make_node("Cast", ["most"], ["turns"], to=TensorProto.INT64),
+            helper.make_node("Loop", ["turns", "", "x"], ["y"], body=body),
+        ],
+        "spinning",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def beside(args: argparse.Namespace) -> None:
+    """A tiny model's p99 beside an endless loop, a slow product of matrices and a job, against its p99 alone."""
+    engine = Engine(OnnxBackend(), budget_bytes=8 << 30, on_bulk_thread=LowPriority().enter)
+    for name, path, batch in (
+        ("tiny", models.tiny(), 32),
+        ("spinning", spinning(models.FOLDER / "spinning.onnx"), 1),
+        ("slow", models.mlp(), 32),
+    ):
+        engine.load(name, plan_for(path, max_batch=batch, intra_op=1, soft_limit_s=2.0), timeout_s=PATIENCE_S)
+    row = {"x": np.ones((1, 4), np.float32)}
+    endless = {"x": np.full((1, 4), 1e15, np.float32)}
+    wide = {"x": np.random.default_rng(0).random((256, 256), np.float32)}
+
+    async def p99_s(seconds: float) -> float:
+        spent, ends_at = [], now() + seconds
+        while now() < ends_at:
+            began = now()
+            await engine.infer("tiny", request_for(row))
+            spent.append(now() - began)
+            await asyncio.sleep(0.002)
+        return sorted(spent)[int(0.99 * len(spent))]
+
+    def measured() -> float:
+        return asyncio.run_coroutine_threadsafe(p99_s(2.0), engine.loop.asyncio).result()
+
+    def ask_on(name: str, rows: dict, priority: Priority, over: threading.Event) -> threading.Thread:
+        def body() -> None:
+            while not over.is_set():
+                with suppress(EngineError):
+                    engine.infer_from_thread(name, request_for(rows, priority, within_s=2.0))
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        return thread
+
+    neighbours = {
+        "an endless loop": ("spinning", endless, Priority.LIVE, 2.0),
+        "a slow product": ("slow", wide, Priority.LIVE, 2.0),
+        "a job": ("slow", wide, Priority.BULK, 1.1),
+    }
+    for what, (name, rows, priority, most) in neighbours.items():
+        ratios = []
+        for _ in range(args.repeats):
+            alone_s, over = measured(), threading.Event()
+            asking = ask_on(name, rows, priority, over)
+            ratios.append(measured() / alone_s)
+            over.set()
+            asking.join()
+        mark(f"tiny's p99 beside {what}", median(ratios), "x its p99 alone", at_most=most)
+
+
 ROWS = {
     "alone": alone,
+    "loop": loop,
     "threads": threads,
     "resnet": resnet,
     "latency": latency,
     "memory": memory,
     "overload": overload,
-    "shape": shape,
+    "beside": beside,
 }
 
 

@@ -56,6 +56,16 @@ class Graph:
         return path
 
 
+def tiny() -> Path:
+    """4 -> 4."""
+    path = FOLDER / "tiny.onnx"
+    if not path.exists():
+        graph = Graph()
+        graph.dense("x", 4, 4)
+        graph.save(path, [4], 4)
+    return path
+
+
 def mlp() -> Path:
     """256 -> 1024 -> 1024 -> 10, 5 MB."""
     path = FOLDER / "mlp.onnx"

@@ -29,6 +29,7 @@ _ONLINE_ADVICE = (
     "send finite numbers, and no null in JSON, or switch on the version's serving setting `allow_non_finite`"
 )
 _NESTED = {list, tuple}
+_LISTS, _NUMBERS = {list}, {int, float}
 _NUMPY = (np.ndarray, np.generic)
 _PLAIN = {"b": "true/false values", "i": "integers", "u": "integers", "f": "numbers", "O": "texts"}
 _KINDS = {
@@ -83,6 +84,9 @@ def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
 
 def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
     dtype = spec.dtype
+    if type(value) is list and dtype.kind == "f" and (rows := _finite_rows(spec, value)) is not None:
+        _check_shape(spec, rows)
+        return rows
     if isinstance(value, _NUMPY) and value.dtype == dtype and dtype.kind != "O":
         tensor = np.asarray(value)
     elif isinstance(value, _NUMPY) and value.dtype.kind in "biuf" and dtype.kind != "O":
@@ -97,6 +101,24 @@ def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) 
             expected=f"finite {spec.datatype}", got="NaN or infinity",
         )  # fmt: skip
     return tensor
+
+
+def _finite_rows(spec: TensorSpec, value: list[Any]) -> Array | None:
+    """Read what most callers send, lists of finite numbers with decimals among them, at the price of numpy's own reading.
+
+    None where it is anything else: then it is looked at closely.
+    """
+    if set(map(type, value)) != _LISTS:
+        return None
+    kinds = set(map(type, chain.from_iterable(value)))
+    if float not in kinds or not kinds <= _NUMBERS:
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            rows = np.array(value, spec.dtype)
+    except (ValueError, OverflowError):  # lists of unlike lengths, an integer beyond all floats
+        return None
+    return rows if _is_finite(rows) else None
 
 
 def _from_python(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
