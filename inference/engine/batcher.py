@@ -327,8 +327,7 @@ class Batcher:
             self._may_use_loop
             and curve is not None
             and batch.tickets[0].priority is not Priority.BULK
-            and curve.mean_s(batch.rows) < _LOOP_RUN_S
-            and curve.p99_s(batch.rows) < _LOOP_P99_S
+            and curve.is_within(batch.rows, mean_s=_LOOP_RUN_S, p99_s=_LOOP_P99_S)
             and _bytes_of(batch) <= _LOOP_GROWTH * self._short_bytes
         )
 

@@ -1,5 +1,6 @@
 """Chooses the largest batch, and a short wait where it pays, so that a stated p99 holds."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,6 +35,7 @@ class CostCurve:
 
     WEIGHT = 0.05
     SPREAD_OF_P99 = 3.0  # mean deviations above the mean; 2.9 for a normal distribution
+    FOLLOW = 8  # runs between two moves of the sizes that are not run
 
     def __init__(self, ladder_s: Mapping[int, float]) -> None:
         if not ladder_s or any(rows < 1 or seconds < 0 for rows, seconds in ladder_s.items()):
@@ -42,35 +44,39 @@ class CostCurve:
         self._ladder = [max(ladder_s[size], 1e-9) for size in self.sizes]
         self._costs = self._ladder.copy()
         self._deviation = 0.0  # relative to the mean, over all sizes
+        self._runs = 0
 
     def mean_s(self, rows: int) -> float:
         """Expected run time, between the ladder's sizes by a straight line."""
         sizes, costs = self.sizes, self._costs
-        above = self._bucket(rows)
-        if above == 0 or rows >= sizes[-1]:
-            return costs[above] * (rows / sizes[-1] if rows > sizes[-1] else 1.0)
+        if rows >= sizes[-1]:
+            return costs[-1] * rows / sizes[-1]
+        above = bisect_left(sizes, rows)
+        if above == 0:
+            return costs[0]
         share = (rows - sizes[above - 1]) / (sizes[above] - sizes[above - 1])
         return costs[above - 1] + share * (costs[above] - costs[above - 1])
 
     def p99_s(self, rows: int) -> float:
         return self.mean_s(rows) * (1 + self.SPREAD_OF_P99 * self._deviation)
 
+    def is_within(self, rows: int, *, mean_s: float, p99_s: float) -> bool:
+        """Whether a run is expected to take no longer than this, and at p99 no longer than that."""
+        mean = self.mean_s(rows)
+        return mean < mean_s and mean * (1 + self.SPREAD_OF_P99 * self._deviation) < p99_s
+
     def observe(self, rows: int, compute_s: float) -> None:
-        """Move the size's cost toward what was seen, and the other sizes slowly after it, in the ladder's
+        """Move the size's cost toward what was seen, and from time to time the other sizes after it, in the ladder's
         proportions: a machine slows down for all sizes, and those that are not run are not seen to recover."""
         surprise = compute_s / self.mean_s(rows) - 1
         self._deviation += self.WEIGHT * (min(abs(surprise), 1.0) - self._deviation)
-        own = self._bucket(rows)
+        own = min(bisect_left(self.sizes, rows), len(self.sizes) - 1)
         self._costs[own] *= 1 + self.WEIGHT * min(surprise, 1.0)  # one hiccup is no new price
-        slowness = self._costs[own] / self._ladder[own]
-        for other, measured in enumerate(self._ladder):
-            self._costs[other] += self.WEIGHT / 8 * (measured * slowness - self._costs[other])
-
-    def _bucket(self, rows: int) -> int:
-        for index, size in enumerate(self.sizes):
-            if rows <= size:
-                return index
-        return len(self.sizes) - 1
+        self._runs += 1
+        if self._runs % self.FOLLOW == 0:
+            slowness = self._costs[own] / self._ladder[own]
+            for other, measured in enumerate(self._ladder):
+                self._costs[other] += self.WEIGHT * (measured * slowness - self._costs[other])
 
 
 class TargetPace:

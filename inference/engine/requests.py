@@ -27,7 +27,7 @@ class Cancellation:
             withdraw()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs more than all else here, for each request
 class EngineRequest:
     """What one caller wants of one version. `deadline`: a time of the monotonic clock."""
 
