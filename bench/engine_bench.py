@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import uvloop
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -84,7 +85,7 @@ class Loaded:
 
     @classmethod
     def file(cls, path: Path, columns: tuple[int, ...], *, max_batch: int, intra_op: int) -> "Loaded":
-        engine = Engine(OnnxBackend(), budget_bytes=8 << 30)
+        engine = Engine(OnnxBackend(), budget_bytes=8 << 30, loop=EngineLoop(uvloop.new_event_loop))
         engine.load("m", plan_for(path, max_batch=max_batch, intra_op=intra_op), timeout_s=PATIENCE_S)
         return cls(engine, columns)
 
@@ -288,7 +289,7 @@ class Arrivals:
         return sorted(self.latencies)[int(0.99 * len(self.latencies))]
 
 
-LOOP, RUNNERS = EngineLoop(), Runners("bench-run")
+LOOP, RUNNERS = EngineLoop(uvloop.new_event_loop), Runners("bench-run")
 
 
 def a_batcher(session: FakeSession, config: BatchConfig, **more) -> Batcher:
@@ -467,7 +468,12 @@ def spinning(path: Path) -> Path:
 
 def beside(args: argparse.Namespace) -> None:
     """A tiny model's p99 beside an endless loop, a slow product of matrices and a job, against its p99 alone."""
-    engine = Engine(OnnxBackend(), budget_bytes=8 << 30, on_bulk_thread=LowPriority().enter)
+    engine = Engine(
+        OnnxBackend(),
+        budget_bytes=8 << 30,
+        on_bulk_thread=LowPriority().enter,
+        loop=EngineLoop(uvloop.new_event_loop),
+    )
     for name, path, batch in (
         ("tiny", models.tiny(), 32),
         ("spinning", spinning(models.FOLDER / "spinning.onnx"), 1),

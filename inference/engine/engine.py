@@ -90,10 +90,11 @@ class Engine:
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
         on_bulk_thread: Callable[[], None] | None = None,
+        loop: EngineLoop | None = None,
         budget_name: str = "the memory budget",
     ) -> None:
         """`on_hard_limit` is called with None where the loop itself stands still. `on_bulk_thread` is called in each
-        thread that runs batches for bulk, before it does."""
+        thread that runs batches for bulk, before it does. The loop is closed with the engine."""
         self._pool: SessionPool[_Version] = SessionPool(
             backend,
             _Version,
@@ -103,7 +104,7 @@ class Engine:
             budget_name=budget_name,
         )
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
-        self.loop = EngineLoop()
+        self.loop = loop or EngineLoop()
         self._runners = Runners("engine-run")
         self._bulk_runners = Runners("engine-bulk", on_start=on_bulk_thread)
         self._stall_watch = StallWatch(

@@ -21,12 +21,12 @@ class EngineLoop:
     so that many callers wake the loop once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop) -> None:
         self._posted: deque[Callable[[], None]] = deque()
         self._is_called = False  # the loop knows that something was posted
         self._is_closed = False
         self._turns_asked = self._turns_seen = 0
-        self.asyncio = asyncio.new_event_loop()
+        self.asyncio = new_loop()
         self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
         self._thread.start()
 

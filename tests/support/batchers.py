@@ -3,6 +3,8 @@
 import time
 from functools import cache
 
+import uvloop
+
 from inference.engine.batcher import Batcher
 from inference.engine.loop import EngineLoop
 from inference.engine.requests import EngineRequest
@@ -11,7 +13,7 @@ from inference.engine.runners import Runners
 
 @cache
 def shared_loop() -> EngineLoop:
-    return EngineLoop()
+    return EngineLoop(uvloop.new_event_loop)
 
 
 @cache

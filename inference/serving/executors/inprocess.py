@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import cast
 
 import structlog
+import uvloop
 
 from inference.checks.proofs import Proof, Proofs
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.engine import Engine, Plan
 from inference.engine.errors import EngineError, NotLoaded
+from inference.engine.loop import EngineLoop
 from inference.engine.low_priority import LowPriority
 from inference.engine.meters import Meters
 from inference.engine.onnx_backend import OnnxBackend
@@ -62,6 +64,7 @@ class InProcess:
             _Telling(self._backend),
             on_hard_limit=on_hard_limit,
             on_sample=on_sample,
+            loop=EngineLoop(uvloop.new_event_loop),
             on_bulk_thread=bulk_threads.enter if bulk_threads is not None else None,
             **plans.engine_limits(),
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import structlog
+import uvloop
 from django.conf import settings
 from django.db import DatabaseError
 
@@ -71,7 +72,7 @@ class ThroughWorkers:
         self._changing = threading.Lock()
         self._pools = Pools()
         self._is_open = True
-        self._loop = EngineLoop()
+        self._loop = EngineLoop(uvloop.new_event_loop)
         self._runners = Runners("batch-run")
         self._stall_watch = StallWatch(
             self._loop, self._check_hard_limits, on_stall=partial(on_hard_limit, None)
