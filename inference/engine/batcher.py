@@ -36,6 +36,7 @@ _LOOP_P99_S = 0.002
 _LOOP_LIMIT_S = 0.020  # then it is ended between two nodes, and begun again on a thread
 _LOOP_BAN_S = 0.010  # of processor time; a version that took it once runs on threads from then on
 _LOOP_GROWTH = 2  # bytes of a run on the loop, against the largest that was short before
+_LEARN_EVERY = 4  # runs between two that the cost curve sees, where nobody holds a target by it
 _LATE_S = 0.5  # after its deadline, a thread leaves although the loop has not told it
 
 
@@ -163,6 +164,7 @@ class Batcher:
         self._was_stopped = False
         self._may_use_loop = curve is not None and session.is_steady
         self._short_bytes = 0  # the largest run that was short
+        self._learned = 0
         self._is_flush_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = math.inf
@@ -328,12 +330,12 @@ class Batcher:
             and curve is not None
             and batch.tickets[0].priority is not Priority.BULK
             and curve.is_within(batch.rows, mean_s=_LOOP_RUN_S, p99_s=_LOOP_P99_S)
-            and _bytes_of(batch) <= _LOOP_GROWTH * self._short_bytes
+            and batch.nbytes <= _LOOP_GROWTH * self._short_bytes
         )
 
     def _run_on_loop(self, batch: Batch[_Call]) -> Outcome | EngineError | None:
         """None: it took longer than anybody could know, and goes on on a thread."""
-        cpu_before_s = time.thread_time()
+        cpu_before_s = time.thread_time()  # of the processor: on a busy machine any run may take long
         outcome = self._run(batch, limit_s=_LOOP_LIMIT_S)
         took_s = self._clock() - batch.taken_at
         if took_s > _LOOP_BAN_S and time.thread_time() - cpu_before_s > _LOOP_BAN_S:
@@ -397,15 +399,18 @@ class Batcher:
         self._runs.pop(batch, None)
         try:
             self._settle(batch, outcome, now)
+        except BaseException:
+            self._combiner.lose(batch, SlotLost, now)
+            raise
         finally:
-            self._combiner.lose(batch, SlotLost, now)  # does nothing to a batch that was settled
-            if batch in self._lost:  # its lease had ended meanwhile
+            if self._lost and batch in self._lost:  # its lease had ended meanwhile
                 self._lost.remove(batch)
                 self._choke()
             if self._combiner.waiting and not self._is_flush_due:
                 self._is_flush_due = True
                 self._loop.asyncio.call_soon(self._flush)
-            self._note_idle()
+            if not self._combiner.is_open:
+                self._note_idle()
 
     def _settle(self, batch: Batch[_Call], outcome: Outcome | EngineError, now: float) -> None:
         """End the calls of a batch, or send them back to run singly."""
@@ -440,9 +445,11 @@ class Batcher:
             queue_s = [batch.taken_at - call.offered_at for call in wanted]
             self._meters.count_batch(batch.rows, queue_s, now - batch.taken_at, outcome.compute_s)
         if self.curve is not None:
-            self.curve.observe(batch.rows, outcome.compute_s)
+            self._learned = (self._learned + 1) % _LEARN_EVERY
+            if not self._learned or self._pace.learns:
+                self.curve.observe(batch.rows, outcome.compute_s)
             if outcome.compute_s < _LOOP_RUN_S:
-                self._short_bytes = max(self._short_bytes, _bytes_of(batch))
+                self._short_bytes = max(self._short_bytes, batch.nbytes)
         if self._pace.learns:
             slowest_s = now - wanted[0].offered_at
             self._pace.observe(batch.rows, outcome.compute_s, slowest_s, now)
@@ -552,7 +559,3 @@ class Batcher:
 
     def _patience_s(self, deadline: float) -> float:
         return max(0.0, min(deadline - self._clock() + _LATE_S, threading.TIMEOUT_MAX))
-
-
-def _bytes_of(batch: Batch[_Call]) -> int:
-    return sum(call.nbytes for call in batch.tickets)

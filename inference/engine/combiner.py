@@ -86,11 +86,12 @@ T = TypeVar("T", bound=Ticket)
 class Batch(Generic[T]):
     """Tickets that run together, and the slot they hold until `lease_until`."""
 
-    __slots__ = ("is_leased", "lease_until", "rows", "taken_at", "tickets")
+    __slots__ = ("is_leased", "lease_until", "nbytes", "rows", "taken_at", "tickets")
 
-    def __init__(self, tickets: list[T], rows: int, taken_at: float, lease_until: float) -> None:
+    def __init__(self, tickets: list[T], rows: int, nbytes: int, taken_at: float, lease_until: float) -> None:
         self.tickets = tickets
         self.rows = rows
+        self.nbytes = nbytes
         self.taken_at = taken_at
         self.lease_until = lease_until
         self.is_leased = True
@@ -140,9 +141,11 @@ class Combiner(Generic[T]):
         if len(self.running) >= self.slots or (self.wait_s and now < self.ready_at()):
             return None
         while self.waiting:
-            tickets, rows = self._gather(now)
+            tickets, rows, nbytes = self._gather(now)
             if tickets:
-                return self._start(tickets, rows, now)
+                batch = Batch(tickets, rows, nbytes, now, now + self.limits.lease_s)
+                self.running.append(batch)
+                return batch
         return None
 
     def complete(self, batch: Batch[T], now: float) -> list[T]:
@@ -280,13 +283,9 @@ class Combiner(Generic[T]):
         group[ticket] = None
         self._count(ticket.priority, 1, ticket.rows, ticket.nbytes)
 
-    def _start(self, tickets: list[T], rows: int, now: float) -> Batch[T]:
-        batch = Batch(tickets, rows, now, now + self.limits.lease_s)
-        self.running.append(batch)
-        return batch
-
-    def _gather(self, now: float) -> tuple[list[T], int]:
-        """Take one batch's tickets off the lines, dropping what is past its deadline; perhaps nothing is left."""
+    def _gather(self, now: float) -> tuple[list[T], int, int]:
+        """Take one batch's tickets off the lines, with their rows and bytes, dropping what is past its deadline; perhaps
+        nothing is left."""
         lead = self._leading_class()
         key = next(iter(self._lines[lead]))
         max_rows, max_bytes = self.max_batch_rows, self.limits.max_batch_bytes
@@ -324,7 +323,7 @@ class Combiner(Generic[T]):
         if tickets:
             bulk_waits_on = bool(self._lines[Priority.BULK]) and lead is not Priority.BULK
             self._bulk_passed_over = self._bulk_passed_over + 1 if bulk_waits_on else 0
-        return tickets, rows
+        return tickets, rows, nbytes
 
     def _leading_class(self) -> Priority:
         live, bulk, _ = self._lines

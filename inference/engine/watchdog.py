@@ -40,40 +40,45 @@ class Watchdog:
     """Ends runs at their soft limit: sets `terminate` on run options whose deadline has passed. One thread does it for
     all runs.
 
-    A run that ends in time costs a set entry and no wake-up: limits are mostly equal, so a new deadline is
+    A run that ends in time costs a set entry, no lock and no wake-up: limits are mostly equal, so a new deadline is
     later than the one the thread already sleeps towards, and only an earlier one has to wake it.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._watched: set[SoftLimit] = set()
+        self._watched: set[SoftLimit] = set()  # single steps of the interpreter change it
         self._wakes_at = math.inf
         self._thread: threading.Thread | None = None
 
     def watch(self, limit: SoftLimit) -> None:
+        self._watched.add(limit)
+        if limit.deadline < self._wakes_at:
+            self._wake()
+
+    def forget(self, limit: SoftLimit) -> None:
+        self._watched.discard(limit)
+
+    def _wake(self) -> None:
         with self._changed:
-            self._watched.add(limit)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._loop, name="engine-soft-limits", daemon=True)
                 self._thread.start()
-            if limit.deadline < self._wakes_at:
-                self._wakes_at = limit.deadline
-                self._changed.notify()
-
-    def forget(self, limit: SoftLimit) -> None:
-        with self._changed:
-            self._watched.discard(limit)
+            self._changed.notify()
 
     def _loop(self) -> None:
         with self._changed:
             while True:
-                now = time.monotonic()
-                for limit in [limit for limit in self._watched if limit.deadline <= now]:
-                    limit.is_over = True
-                    limit.run_options.terminate = True
-                    self._watched.discard(limit)
-                self._wakes_at = min((limit.deadline for limit in self._watched), default=math.inf)
-                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+                # Before the look: whoever comes after it finds this and wakes us, or the time that we found.
+                self._wakes_at = math.inf
+                now, watched = time.monotonic(), list(self._watched)
+                for limit in watched:
+                    if limit.deadline <= now:
+                        limit.is_over = True
+                        limit.run_options.terminate = True
+                        self._watched.discard(limit)
+                wakes_at = min((limit.deadline for limit in watched if not limit.is_over), default=math.inf)
+                self._wakes_at = wakes_at
+                self._changed.wait(None if wakes_at == math.inf else wakes_at - now)
 
 
 class StallWatch:

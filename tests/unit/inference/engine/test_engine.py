@@ -1,5 +1,6 @@
 """The facade: publish, swap, on demand, count, stop."""
 
+import asyncio
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,17 @@ import pytest
 
 from inference.engine.backends import SessionOptions
 from inference.engine.batcher import BatchConfig
+from inference.engine.combiner import Limits
 from inference.engine.engine import Engine, Plan
-from inference.engine.errors import EngineStopped, NotLoaded, WarmUpFailed, WrongDimension, WrongDtype
-from inference.engine.fake import FakeBackend, FakeModel, FakeSession
+from inference.engine.errors import (
+    EngineStopped,
+    NotLoaded,
+    SlotLost,
+    WarmUpFailed,
+    WrongDimension,
+    WrongDtype,
+)
+from inference.engine.fake import HANG, FakeBackend, FakeModel, FakeSession
 from inference.engine.leases import LoadOrder
 from inference.engine.probed import ProbeFact
 from tests.support.batchers import a_request
@@ -168,6 +177,48 @@ def test_unloading_keeps_the_counts_and_frees_the_session(loaded):
     assert loaded.versions() == ()
     stats = loaded.stats()["m"]
     assert (stats.ended, stats.footprint_bytes) == ({"ok": 1}, 0)
+
+
+def on_loop(engine, coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, engine.loop.asyncio).result(PATIENCE_S)
+
+
+def test_tasks_of_the_loop_are_answered_too(loaded):
+    async def ask_all():
+        x = [{"x": np.full((1, 4), value, np.float32)} for value in (1.0, 2.0)]
+        published = [loaded.infer("m", a_request(one)) for one in x]
+        on_demand = loaded.infer("other", a_request(x[0]), plan=plan("5"))
+        return await asyncio.gather(*published, on_demand)
+
+    assert [answer.outputs["y"][0, 0] for answer in on_loop(loaded, ask_all())] == [3.0, 6.0, 5.0]
+    with pytest.raises(NotLoaded):
+        on_loop(loaded, loaded.infer("nobody", a_request({"x": [[1.0]]})))
+
+
+def test_a_run_that_never_ends_is_told_by_its_key(monkeypatch):
+    monkeypatch.setattr("inference.engine.watchdog._LOOK_EVERY_S", 0.005)
+    told, model, keys = threading.Event(), FakeModel(honours_soft_limit=False), []
+    engine = Engine(
+        FakeBackend({"slow": model}),
+        budget_bytes=1 << 40,
+        on_hard_limit=lambda key: (keys.append(key), told.set()),
+    )
+    hasty = BatchConfig(Limits(lease_s=0.01), hard_limit_s=0.05)
+    engine.load("m", replace(plan("slow"), batching=hasty), timeout_s=PATIENCE_S)
+    asking = threading.Thread(target=ask_and_lose, args=[engine], daemon=True)
+    asking.start()
+
+    assert told.wait(PATIENCE_S)
+
+    assert keys == ["m"]
+    model.released.set()
+    asking.join(PATIENCE_S)
+    engine.close(timeout_s=PATIENCE_S)
+
+
+def ask_and_lose(engine):
+    with pytest.raises(SlotLost):
+        ask(engine, value=HANG)
 
 
 def test_a_drained_engine_refuses_everything(loaded):

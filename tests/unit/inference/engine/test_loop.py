@@ -1,0 +1,201 @@
+"""The loop on which queues live, the threads that run batches, and what watches both from outside."""
+
+import threading
+import time
+
+import pytest
+
+from inference.engine import watchdog
+from inference.engine.errors import EngineStopped
+from inference.engine.loop import EngineLoop
+from inference.engine.runners import Runners
+from inference.engine.watchdog import StallWatch
+from tests.support.processes import wait_until
+
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def loop():
+    loop = EngineLoop()
+    yield loop
+    loop.close()
+
+
+def busy(loop):
+    """Keep the loop until the event that is given is set."""
+    over, entered = threading.Event(), threading.Event()
+    loop.post(lambda: (entered.set(), over.wait(PATIENCE_S)))
+    assert entered.wait(PATIENCE_S)
+    return over
+
+
+class TestLoop:
+    def test_what_is_posted_meanwhile_is_done_in_one_turn_and_in_order(self, loop, monkeypatch):
+        over, done, wakes = busy(loop), [], []
+        wake = loop.asyncio.call_soon_threadsafe
+        monkeypatch.setattr(loop.asyncio, "call_soon_threadsafe", lambda *a: (wakes.append(a), wake(*a)))
+
+        for number in range(100):
+            loop.post(lambda number=number: done.append(number))
+        over.set()
+        loop.ask(lambda: None, PATIENCE_S)
+
+        assert done == list(range(100))
+        assert len(wakes) <= 2  # one for the hundred, perhaps one for the question
+
+    def test_nothing_that_many_threads_post_is_lost(self, loop):
+        done = []
+
+        def post_often():
+            for _ in range(2000):
+                loop.post(lambda: done.append(1))
+
+        threads = [threading.Thread(target=post_often) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+
+        loop.ask(lambda: None, PATIENCE_S)
+        assert len(done) == 16_000
+
+    def test_an_error_in_what_was_posted_keeps_nothing_else(self, loop, caplog):
+        over, done = busy(loop), threading.Event()
+        loop.post(lambda: 1 / 0)
+        loop.post(done.set)
+        over.set()
+
+        assert done.wait(PATIENCE_S)
+        loop.ask(lambda: None, PATIENCE_S)
+        assert "a posted call failed" in caplog.text
+
+    def test_questions_are_answered_or_raise_what_was_raised(self, loop):
+        assert loop.ask(lambda: 7, PATIENCE_S) == 7
+        assert loop.ask(lambda: loop.ask(lambda: 8, 0.0), PATIENCE_S) == 8  # on the loop itself
+        with pytest.raises(ZeroDivisionError):
+            loop.ask(lambda: 1 / 0, PATIENCE_S)
+
+    def test_a_question_is_given_up_where_the_loop_stands_still(self, loop):
+        over = busy(loop)
+
+        with pytest.raises(EngineStopped):
+            loop.ask(lambda: 7, 0.01)
+        over.set()
+
+    def test_a_closed_loop_does_what_was_posted_before_and_refuses_the_rest(self):
+        loop, done = EngineLoop(), []
+        over = busy(loop)
+        loop.post(lambda: done.append(1))
+        over.set()
+        loop.close()
+        loop.close()
+
+        assert done == [1]
+        with pytest.raises(EngineStopped):
+            loop.post(lambda: None)
+
+
+class TestRunners:
+    def test_a_run_that_hangs_keeps_no_other_from_beginning(self):
+        runners, hangs, over = Runners("run"), threading.Event(), threading.Event()
+        runners.run(lambda: (hangs.set(), over.wait(PATIENCE_S)))
+        assert hangs.wait(PATIENCE_S)
+
+        done = threading.Event()
+        runners.run(done.set)
+
+        assert done.wait(PATIENCE_S)
+        over.set()
+
+    def test_idle_threads_are_used_again_and_prepared_once(self):
+        prepared, ran = [], []
+        runners = Runners("run", on_start=lambda: prepared.append(threading.get_ident()))
+        for _ in range(20):
+            done = threading.Event()
+            runners.run(lambda: (ran.append(threading.get_ident()), done.set()))  # noqa: B023
+            assert done.wait(PATIENCE_S)
+            wait_until(lambda: runners._idle == 1, within_s=PATIENCE_S, what="it is idle")
+
+        assert len(prepared) == 1 and set(ran) == set(prepared)
+
+    def test_threads_without_work_end(self, monkeypatch):
+        monkeypatch.setattr("inference.engine.runners._IDLE_S", 0.01)
+        runners, threads = Runners("short-lived"), []
+        runners.run(lambda: threads.append(threading.current_thread()))
+        wait_until(lambda: threads, within_s=PATIENCE_S, what="it ran")
+        threads[0].join(PATIENCE_S)
+        assert not threads[0].is_alive()
+
+        done = threading.Event()
+        runners.run(done.set)
+        assert done.wait(PATIENCE_S)
+
+
+class TestStallWatch:
+    @pytest.fixture
+    def watched(self, loop, monkeypatch):
+        monkeypatch.setattr(watchdog, "_LOOK_EVERY_S", 0.005)
+        stalls, looks = threading.Event(), threading.Semaphore(0)
+        watch = StallWatch(loop, looks.release, on_stall=stalls.set)
+        yield stalls, looks
+        watch.stop()
+
+    def test_a_loop_that_stands_still_is_told(self, loop, watched):
+        stalls, _ = watched
+        over = busy(loop)
+
+        assert stalls.wait(PATIENCE_S)
+        over.set()
+
+    def test_a_loop_that_goes_round_is_not(self, watched):
+        stalls, looks = watched
+        for _ in range(3 * watchdog._STALLED_LOOKS):
+            assert looks.acquire(timeout=PATIENCE_S)
+
+        assert not stalls.is_set()
+
+    def test_an_error_in_a_look_does_not_end_it(self, loop, monkeypatch, caplog):
+        monkeypatch.setattr(watchdog, "_LOOK_EVERY_S", 0.005)
+        looks = threading.Semaphore(0)
+
+        def fails():
+            looks.release()
+            raise ArithmeticError
+
+        watch = StallWatch(loop, fails, on_stall=pytest.fail)
+        for _ in range(3):
+            assert looks.acquire(timeout=PATIENCE_S)
+        watch.stop()
+
+        assert "not watched for a moment" in caplog.text
+
+
+def test_soft_limits_are_kept_for_runs_that_come_in_any_order():
+    """Each has a deadline before those that the thread sleeps towards."""
+    watch = watchdog.Watchdog()
+
+    class Options:
+        def __init__(self):
+            self.ended = threading.Event()
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "terminate":
+                self.ended.set()
+
+    def begin(seconds):
+        limit = watchdog.SoftLimit(watch, Options(), seconds)
+        watch.watch(limit)
+        return limit
+
+    late = begin(PATIENCE_S * 3)
+    soon = [begin(0.2 - number * 0.01) for number in range(20)]
+
+    assert all(limit.run_options.ended.wait(PATIENCE_S) for limit in soon)
+    assert not late.is_over
+    forgotten = begin(0.01)
+    watch.forget(forgotten)
+    time_is_over = begin(0.02)
+    assert time_is_over.run_options.ended.wait(PATIENCE_S)
+    assert not forgotten.is_over and time.monotonic() > forgotten.deadline
