@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+USUAL_UMASK = 0o022  # of people's shells; the tests' own is the product's
 
 
 def clean_environment(**variables) -> dict[str, str]:
@@ -31,6 +32,7 @@ def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
         text=True,
         timeout=timeout,
         check=False,
+        umask=USUAL_UMASK,
     )
 
 
@@ -190,6 +192,7 @@ def serving(folder, *arguments, **variables):
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            umask=USUAL_UMASK,
         )
     served = Served(process, f"http://127.0.0.1:{port}", variables, log)
     try:
