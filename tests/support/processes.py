@@ -24,6 +24,15 @@ def clean_environment(**variables) -> dict[str, str]:
     return {**kept, **{f"ROUNDHOUSE_{name}": str(value) for name, value in variables.items()}}
 
 
+def product_environment(**variables) -> dict[str, str]:
+    """The same for a Python of our own that imports the product."""
+    return {
+        **clean_environment(**variables),
+        "DJANGO_SETTINGS_MODULE": "roundhouse.settings",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform")]),
+    }
+
+
 def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, ROOT / "manage.py", *arguments],

@@ -31,6 +31,7 @@ def test_the_list_would_name_them(tmp_path):
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "folder" / "inner" / "file").touch()
     (tmp_path / "folder" / "inner" / "file").chmod(0o604)
+    (tmp_path / "folder" / "inner").chmod(0o700)
     (tmp_path / "folder").chmod(0o710)
 
     assert open_to_others(tmp_path / "folder") == {".": "0o710", "inner/file": "0o604"}
