@@ -244,7 +244,12 @@ def start_child(
 ) -> "subprocess.Popen[bytes]":
     """Start one of our programs with an order, and with nothing of ours but the descriptors that are named."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment |= {"HOME": str(folder), "TMPDIR": str(folder), "OPENBLAS_NUM_THREADS": "1", "CUDA_CACHE_DISABLE": "1"}
+    environment |= {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "OPENBLAS_NUM_THREADS": "1",
+        "CUDA_CACHE_DISABLE": "1",
+    }
     return subprocess.Popen(  # noqa: S603  our own interpreter and program
         [sys.executable, "-I", "-c", _START.format(program), str(_ROOT), json.dumps(order)],
         stdin=subprocess.DEVNULL,

@@ -44,9 +44,7 @@ def check_data_folder(**_: Any) -> list[CheckMessage]:
     mode = settings.DATA_DIR.stat().st_mode
     if not mode & OF_OTHERS:
         return []
-    hint = (
-        f"As its owner: chmod 700 {settings.DATA_DIR}. Or set ROUNDHOUSE_DATA to a folder of Roundhouse's own."
-    )
+    hint = f"As its owner: chmod 700 {settings.DATA_DIR}. Or set ROUNDHOUSE_DATA to a folder of Roundhouse's own."
     if mode & stat.S_IRWXO:
         return [
             Error(

@@ -84,9 +84,7 @@ def _check_result_names(contract: Contract, signature: Signature) -> None:
         raise BadContract(f"name an id: the result's {ROW!r} would be two things", field="id")
 
 
-def _columns_of(
-    spec: TensorSpec, contract: Contract, *, is_only: bool, have: FileColumns
-) -> tuple[str, ...]:
+def _columns_of(spec: TensorSpec, contract: Contract, *, is_only: bool, have: FileColumns) -> tuple[str, ...]:
     """Those that the contract names, else the one of the input's name; `instances` come under `features`."""
     named = contract.columns.get(spec.name)
     if named is not None:

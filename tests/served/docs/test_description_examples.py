@@ -39,7 +39,9 @@ class Sender:
 
     def job_ended(self, job):
         def ended():
-            told = json.loads(get(f"{self._served.url}{job['links']['self']}", **self._served.authorization)[1])
+            told = json.loads(
+                get(f"{self._served.url}{job['links']['self']}", **self._served.authorization)[1]
+            )
             return told if told["status"] not in {"queued", "running"} else None
 
         return wait_until(ended, within_s=60, what=f"the end of job {job['id']}")
@@ -90,7 +92,9 @@ def test_a_field_that_is_not_there_is_refused(send):
 
 def test_columns_that_match_nothing_fail_the_job_and_are_named(send):
     _, job = send(
-        "POST", "/api/v1/jobs", {"model": "ripeness", "format": "csv", "input": {"upload": send.upload(HARVEST)}}
+        "POST",
+        "/api/v1/jobs",
+        {"model": "ripeness", "format": "csv", "input": {"upload": send.upload(HARVEST)}},
     )
 
     ended = send.job_ended(job)

@@ -70,7 +70,9 @@ def test_quick_and_careful_reading_agree(cells):
 def test_lines_without_quotes_are_read_at_once(monkeypatch):
     monkeypatch.setattr(csv_file, "_Cells", None)  # only careful reading needs it
 
-    batches = read_all(b"id,a,b,c\r\nq,1,2,3\r\n\r\nr,4,5,6", contract=Contract(columns=ABC, id="id"), signature=WIDE)
+    batches = read_all(
+        b"id,a,b,c\r\nq,1,2,3\r\n\r\nr,4,5,6", contract=Contract(columns=ABC, id="id"), signature=WIDE
+    )
 
     assert values_of(batches, "features") == [[1, 2, 3], [4, 5, 6]]
     assert batches[0].ids == ["q", "r"]
@@ -80,7 +82,9 @@ def test_lines_without_quotes_are_read_at_once(monkeypatch):
 def test_bad_rows_are_told_and_their_neighbours_go_on_in_one_batch():
     text = b"id,a,b,c\n1,1,2,3\n2,1,x,3\n3,1,2\n4,1,,3\n5,1,2,3,4\n6,1,nan,3\n7,1,inf,3\n8,4,5,6\n9,1e39,2,3\n\xff,1,2,3\n"
 
-    (batch,) = read_all(text, contract=Contract(columns=ABC, id="id"), signature=WIDE, rows_per_chunk=20, batch_rows=20)
+    (batch,) = read_all(
+        text, contract=Contract(columns=ABC, id="id"), signature=WIDE, rows_per_chunk=20, batch_rows=20
+    )
 
     assert list(batch.rows) == [1, 8]
     assert batch.ids == ["1", "8"]
