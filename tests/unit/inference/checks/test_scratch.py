@@ -12,6 +12,7 @@ from inference.checks.scratch import ScratchFolder, sweep_scratch_folders
 from inference.checks.trial import Trial
 from inference.engine.backends import SessionOptions
 from inference.tasks import sweep_engines
+from roundhouse import worker
 from tests.support import onnx_models
 from tests.support.processes import product_environment
 
@@ -125,3 +126,21 @@ def test_the_chore_sweeps(monkeypatch):
     sweep_engines()
 
     assert swept == [1]
+
+
+def test_a_worker_sweeps_before_it_takes_work(monkeypatch, root):
+    class Loading(Exception):
+        pass
+
+    def load():
+        raise Loading(names(root))
+
+    root.mkdir(parents=True)
+    (root / "probe-dead").mkdir()
+    (root / "probe-dead.lock").touch()
+    monkeypatch.setattr(worker.runtime, "start_in_worker", load)
+
+    with pytest.raises(Loading) as begun:
+        worker.start()
+
+    assert begun.value.args == ([],)
