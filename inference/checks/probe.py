@@ -7,7 +7,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from inference.checks.scratch import ScratchFolder
 from inference.engine.backends import SessionOptions
 from inference.engine.probed import ProbeFact
 from inference.engine.samples import NOTHING_SAID, Sample
@@ -169,8 +169,8 @@ def _followed(
     order: dict[str, Any], known: KnownInputs, time_limit_s: float, memory_limit_bytes: int
 ) -> "tuple[_Watch, int]":
     """Start the child, follow it to its end or a limit, leave nothing of it."""
-    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
-        known.write(Path(folder, order["known"]))
+    with ScratchFolder("probe") as folder:
+        known.write(folder / order["known"])
         child = start_child("probe_child", order, folder)
         watch = _Watch(child, time_limit_s, memory_limit_bytes)
         try:
@@ -240,11 +240,16 @@ class _Watch:
 
 
 def start_child(
-    program: str, order: Mapping[str, Any], folder: str, pass_fds: Sequence[int] = ()
+    program: str, order: Mapping[str, Any], folder: Path, pass_fds: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
     """Start one of our programs with an order, and with nothing of ours but the descriptors that are named."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment |= {"HOME": folder, "TMPDIR": folder, "OPENBLAS_NUM_THREADS": "1", "CUDA_CACHE_DISABLE": "1"}
+    environment |= {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "OPENBLAS_NUM_THREADS": "1",
+        "CUDA_CACHE_DISABLE": "1",
+    }
     return subprocess.Popen(  # noqa: S603  our own interpreter and program
         [sys.executable, "-I", "-c", _START.format(program), str(_ROOT), json.dumps(order)],
         stdin=subprocess.DEVNULL,

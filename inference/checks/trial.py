@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, write_frame
 from inference.checks.probe import CPU_ONLY, ONNX, memory_message, resident_of, start_child
+from inference.checks.scratch import ScratchFolder
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
 from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
 from inference.engine.samples import NOTHING_SAID, Sample
@@ -76,7 +76,7 @@ class Trial:
         self._end: tuple[str, str] | None = None
 
     def __enter__(self) -> "Trial":
-        self._folder = tempfile.TemporaryDirectory(prefix="trial-")
+        self._folder = ScratchFolder("trial")
         self._socket, theirs = socket.socketpair()
         order = {
             "channel": theirs.fileno(),
@@ -90,10 +90,10 @@ class Trial:
         }
         try:
             with theirs:
-                self._child = start_child("trial_child", order, self._folder.name, [theirs.fileno()])
+                self._child = start_child("trial_child", order, self._folder.path, [theirs.fileno()])
         except OSError:
             self._socket.close()
-            self._folder.cleanup()
+            self._folder.remove()
             raise
         try:
             self._own_bytes = self._read(
@@ -233,7 +233,7 @@ class Trial:
         self._socket.close()
         if self._child.stdout is not None:
             self._child.stdout.close()
-        self._folder.cleanup()
+        self._folder.remove()
 
 
 def _loaded(frame: Frame) -> tuple[Signature, str]:

@@ -189,7 +189,7 @@ def columns_of(job: Job) -> list[tuple[str, str]]:
         for name, columns in contract.columns.items()
     ]
     if not told:
-        told.append(("inputs", "the columns of their names; an only input, all columns of numbers"))
+        told.append(("inputs", "the columns of their names"))
     told.append(("id", contract.id or "counted from 1"))
     if contract.passthrough:
         told.append(("copied", ", ".join(contract.passthrough)))

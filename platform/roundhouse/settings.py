@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 from roundhouse.env import ROOT, BadEnvironment, kept_secret, read_environment, why_unusable
 from roundhouse.logs import logging_config
+from roundhouse.private_files import make_private
 
 try:
     env = read_environment(os.environ)
-    env.data.mkdir(parents=True, exist_ok=True)
+    make_private(env.data)  # every process of ours comes by here before it writes anything
     SECRET_KEY = env.secret_key or kept_secret(env.data / "secret-key")
     AUDIT_KEY = env.audit_key or kept_secret(env.data / "audit-key")
 except BadEnvironment as bad:

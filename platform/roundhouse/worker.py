@@ -8,6 +8,7 @@ import structlog
 from celery.worker import state
 from django.conf import settings
 
+from inference.checks.scratch import sweep_scratch_folders
 from inference.doors.celery import here as questions
 from inference.jobs.celery_door import here as orders
 from inference.jobs.running import here as jobs
@@ -45,6 +46,7 @@ _has_ended = threading.Event()
 
 def start() -> None:
     """Load what this worker answers for, then take work."""
+    sweep_scratch_folders()  # a chore does it too, on whichever host it runs
     runtime.start_in_worker()
     register_stop("batches", online.stop)
     online.start()

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+USUAL_UMASK = 0o022  # of people's shells; the tests' own is the product's
 
 
 def clean_environment(**variables) -> dict[str, str]:
@@ -21,6 +22,15 @@ def clean_environment(**variables) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUNDHOUSE_")}
     kept.pop("DJANGO_SETTINGS_MODULE", None)
     return {**kept, **{f"ROUNDHOUSE_{name}": str(value) for name, value in variables.items()}}
+
+
+def product_environment(**variables) -> dict[str, str]:
+    """The same for a Python of our own that imports the product."""
+    return {
+        **clean_environment(**variables),
+        "DJANGO_SETTINGS_MODULE": "roundhouse.settings",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform")]),
+    }
 
 
 def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
@@ -31,6 +41,7 @@ def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
         text=True,
         timeout=timeout,
         check=False,
+        umask=USUAL_UMASK,
     )
 
 
@@ -190,6 +201,7 @@ def serving(folder, *arguments, **variables):
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            umask=USUAL_UMASK,
         )
     served = Served(process, f"http://127.0.0.1:{port}", variables, log)
     try:

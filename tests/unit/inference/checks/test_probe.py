@@ -19,7 +19,7 @@ from inference.engine.backends import SessionOptions
 from inference.engine.probed import ProbeFact
 from inference.engine.samples import Sample
 from tests.support import onnx_models
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, product_environment
 
 OPTIONS = SessionOptions()
 MIB = 1 << 20
@@ -221,7 +221,8 @@ from inference.engine.backends import SessionOptions
 def test_the_child_dies_with_its_parent(tmp_path, start):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    parent = subprocess.Popen([sys.executable, "-c", start, str(fifo)], cwd=ROOT)
+    environ = product_environment(DATA=tmp_path / "data")
+    parent = subprocess.Popen([sys.executable, "-c", start, str(fifo)], cwd=ROOT, env=environ)
     with fifo.open() as reader:
         child = int(reader.read())
     ended = os.pidfd_open(child)
