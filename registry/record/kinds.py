@@ -7,6 +7,7 @@ _kinds = {
     "split_changed": "Another split answers for a Model.",
     "check_failed": "A version did not pass its checks.",
     "worker_lost": "A worker stopped reporting.",
+    "worker_back": "A lost worker reports again, or another has taken its place.",
     "test": "Somebody tries whether a subscription reaches its receiver.",
 }
 KINDS: Mapping[str, str] = MappingProxyType(_kinds)

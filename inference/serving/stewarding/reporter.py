@@ -76,7 +76,7 @@ class Reporter:
 
     def start(self) -> None:
         """The row is there when this returns: from then on splits wait for this engine as well."""
-        services.bury_the_dead(self._station.identity)
+        services.tell_ended(self._station.identity)
         self._report()
         self._thread.start()
 

@@ -12,7 +12,9 @@ from inference.serving.stewarding.watchdog import EXIT_STATUS
 from tests.support.processes import ROOT, clean_environment, manage, wait_until
 
 DEAF = Path(__file__).with_name("deaf_worker.py")
+SLOW = Path(__file__).with_name("slow_worker.py")
 LIMIT_S = 2
+EXPIRED = 100  # for the slow worker the work of several times the limit
 
 
 @pytest.fixture(params=["files", pytest.param("redis", marks=pytest.mark.service)])
@@ -68,3 +70,47 @@ def test_a_worker_that_listens_is_left_alone(variables):
             process.wait(timeout=5 + 2 * LIMIT_S)
 
         assert "nothing moves" not in log.read_text()
+
+
+def send_expired(count, **variables):
+    """Chores whose time had passed before any worker saw them, as beat leaves them while no worker runs."""
+    code = (
+        "from roundhouse.celery import app\n"
+        f"for _ in range({count}): app.send_task('inference.record_pulse', expires=-1)\n"
+    )
+    assert manage("shell", "--no-imports", "-c", code, **variables).returncode == 0
+
+
+def messages(variables):
+    return list((variables["DATA"] / "broker" / "messages").glob("*.msg"))
+
+
+@pytest.fixture
+def files(tmp_path):
+    given = {"DATA": tmp_path / "data", "GRPC_PORT": 0, "WATCHDOG_S": LIMIT_S}
+    assert manage("migrate", **given).returncode == 0
+    return given
+
+
+def test_expired_messages_are_no_sign_of_deafness(files):
+    send_expired(EXPIRED // 2, **files)
+
+    with worker(SLOW, "chores", "delivered", **files) as (process, log):
+        wait_until(lambda: len(messages(files)) < EXPIRED // 2, within_s=60, what="the first delivery")
+        send_expired(EXPIRED // 2, **files)
+        wait_until(
+            lambda: process.poll() is not None or not messages(files), within_s=90, what="the backlog's end"
+        )
+
+        assert process.poll() is None, log.read_text()
+
+
+def test_a_worker_that_counts_only_what_is_received_takes_them_for_that(files):
+    """The negative control."""
+    send_expired(EXPIRED, **files)
+
+    with worker(SLOW, "chores", "received", **files) as (process, log):
+        wait_until(lambda: process.poll() is not None, within_s=60, what=f"its end; it said:\n{log.read_text()}")
+
+        assert process.returncode == EXIT_STATUS, log.read_text()
+        assert messages(files) != []
