@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from inference.engine.meters import BOUNDS
 
-
 STOPPED = 0  # as a version: the Model was stopped, so none was asked
 
 

@@ -220,7 +220,13 @@ def test_those_that_a_stop_turned_away_are_told_apart_and_take_no_share(page):
     text = page(model)
 
     arms = [row[:5] for row in cells(text, "rh-arms")]
-    assert arms[-1] == ["turned away while the Model was stopped", "–", "–", "67 0.019 a second", "100 % 67 failed"]
+    assert arms[-1] == [
+        "turned away while the Model was stopped",
+        "–",
+        "–",
+        "67 0.019 a second",
+        "100 % 67 failed",
+    ]
     assert [arm[2] for arm in arms[:2]] == ["75.0 %", "25.0 %"]
     assert "turned away by a stop" in text.partition("rh-legend")[2].partition("</p>")[0]
     assert [row[1:4] for row in cells(text, "rh-each")] == [

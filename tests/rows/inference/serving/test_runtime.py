@@ -183,7 +183,9 @@ def test_two_that_lack_one_version_each_both_stay(two_live, process):
     assert [one.report().can_predict for one in both] == [True, True]
 
 
-@pytest.mark.parametrize("peer", [{"kind": "grpc"}, {"state": "draining"}], ids=lambda about: next(iter(about)))
+@pytest.mark.parametrize(
+    "peer", [{"kind": "grpc"}, {"state": "draining"}], ids=lambda about: next(iter(about))
+)
 def test_who_would_not_answer_these_callers_is_no_peer(two_live, process, peer):
     an_engine(*two_live, **peer)
 

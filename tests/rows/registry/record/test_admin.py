@@ -200,7 +200,8 @@ def test_a_change_that_is_refused_keeps_what_was_filled_in_and_changes_nothing(a
     kept = Subscription.objects.get()
 
     page = admin.post(
-        f"/admin/registry/subscription/{kept.pk}/change/", FORM | {"name": "other", "url": "http://127.0.0.1/"}
+        f"/admin/registry/subscription/{kept.pk}/change/",
+        FORM | {"name": "other", "url": "http://127.0.0.1/"},
     ).content.decode()
 
     assert 'value="other"' in page

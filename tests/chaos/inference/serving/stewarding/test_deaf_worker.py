@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from inference.serving.stewarding.watchdog import EXIT_STATUS
-from tests.support.processes import ROOT, clean_environment, manage, wait_until
+from tests.support.processes import ROOT, clean_environment, manage, serving, wait_until
 
 DEAF = Path(__file__).with_name("deaf_worker.py")
 SLOW = Path(__file__).with_name("slow_worker.py")
 LIMIT_S = 2
+LOAD_MINUTES, BUSY_PROCESSES = 10, 20
 EXPIRED = 100  # for the slow worker the work of several times the limit
 
 
@@ -110,7 +111,32 @@ def test_a_worker_that_counts_only_what_is_received_takes_them_for_that(files):
     send_expired(EXPIRED, **files)
 
     with worker(SLOW, "chores", "received", **files) as (process, log):
-        wait_until(lambda: process.poll() is not None, within_s=60, what=f"its end; it said:\n{log.read_text()}")
+        wait_until(
+            lambda: process.poll() is not None, within_s=60, what=f"its end; it said:\n{log.read_text()}"
+        )
 
         assert process.returncode == EXIT_STATUS, log.read_text()
         assert messages(files) != []
+
+
+@contextmanager
+def busy_machine(processes):
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.long
+def test_on_a_busy_machine_no_healthy_worker_ends(tmp_path):
+    """With its own beat, whose chores expire before such a worker takes them, and the limit as it comes."""
+    with serving(tmp_path, "--demo") as served:
+        served.wait_ready()
+        with busy_machine(BUSY_PROCESSES), pytest.raises(subprocess.TimeoutExpired):
+            served.process.wait(timeout=LOAD_MINUTES * 60)
+
+        assert "nothing moves" not in served.output
+        assert "child ended" not in served.output

@@ -269,7 +269,11 @@ def test_whom_a_stop_turns_away_is_counted_once_per_model_whatever_they_ask(clie
     runtime.started().refresh()
     _, elsewhere = a_key(models=[a_model("other").pk])
 
-    for url in (URL, "/api/v1/models/ripeness/versions/1/predict", "/api/v1/models/ripeness/versions/999/predict"):
+    for url in (
+        URL,
+        "/api/v1/models/ripeness/versions/1/predict",
+        "/api/v1/models/ripeness/versions/999/predict",
+    ):
         assert _post(client, key, SAMPLE, url=url).json()["code"] == "stopped"
     assert _post(client, elsewhere, SAMPLE).status_code == 404  # outside its reach there is nothing to count
     counted = runtime.started().windows.take(all_of_it=True)

@@ -146,7 +146,9 @@ def test_it_is_told_too_when_the_successor_was_there_before_the_loss_was_noticed
 
 
 @pytest.mark.parametrize(
-    "other", [{"host": "there"}, {"pool": "second"}, {"kind": "web", "pool": ""}], ids=["host", "pool", "kind"]
+    "other",
+    [{"host": "there"}, {"pool": "second"}, {"kind": "web", "pool": ""}],
+    ids=["host", "pool", "kind"],
 )
 def test_another_place_is_not_that_of_the_lost_one(other):
     lost_worker()
