@@ -59,8 +59,10 @@ def is_outdone(station: Station, *, live: Collection[Target], lacking: Collectio
     held: dict[str, set[tuple[int, str, int]]] = {peer: set() for peer in peers}
     rows = HeldVersion.objects.filter(engine__in=peers, version__in=[target.version_id for target in live])
     warm = rows.filter(state=HeldState.WARM).exclude(use=Use.ON_DEMAND)
-    for engine, *what in warm.values_list("engine_id", "version_id", "sha256", "serving"):
-        held[engine].add(tuple(what))
+    for engine, version_id, sha256, serving in warm.values_list(
+        "engine_id", "version_id", "sha256", "serving"
+    ):
+        held[engine].add((version_id, sha256, serving))
     return any(
         {target for target in live if (target.version_id, target.sha256, target.serving) not in its}
         < set(lacking)

@@ -101,7 +101,6 @@ def test_first_chunk_starts_the_job_and_the_last_ends_it_and_each_counts_once():
     assert (state(job), job.rows_done, job.chunks_done) == ("done", 2, 2)
 
 
-@pytest.mark.parametrize("other", ["worker-2", "worker-1"], ids=["another worker", "the same once more"])
 def hours_pass(job, hours=1):
     """Shift all that the job's clock knows into the past."""
     past = timedelta(hours=hours)
@@ -178,6 +177,7 @@ def test_a_cancelled_job_stops_its_clock():
     assert (round(job.worked.total_seconds() / 3600), job.working_since) == (1, None)
 
 
+@pytest.mark.parametrize("other", ["worker-2", "worker-1"], ids=["another worker", "the same once more"])
 def test_lost_lease_goes_to_another_and_the_first_cannot_write_any_more(other):
     job = a_job()
     first = take("worker-1")
