@@ -17,8 +17,12 @@ RoundhouseError
     ├── InvalidOutput       the answer is not a number
     └── BadBody             what was sent cannot be read
         └── LengthRequired
+
+LoadFailed (inference.engine.errors)
+└── CannotLoad              a version that should be in memory cannot be loaded
 """
 
+from inference.engine.errors import LoadFailed
 from registry.errors import Conflict, Invalid, NotFound, RoundhouseError
 
 
@@ -33,6 +37,12 @@ class Loading(RoundhouseError):
 
     code = "loading"
     retryable = True
+
+
+class CannotLoad(LoadFailed):
+    """The version cannot be loaded; asking again does not help until an operator has mended it."""
+
+    code = "cannot_load"
 
 
 class RoutesTooOld(RoundhouseError):

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from inference.engine.combiner import Priority
 from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
 from inference.engine.signature import Signature
-from inference.errors import Loading, RoutesTooOld, Stopping
+from inference.errors import RoutesTooOld, Stopping
 from inference.measure.services import flush
 from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
 from inference.serving import routes
@@ -49,10 +50,13 @@ _BACKOFF = Backoff(longest_s=5.0)
 class Report:
     state: str  # starting | ready | draining | stopped
     warm_versions: int
+    lacking: int = 0  # live versions that this process should hold and that could not answer here
+    is_outdone: bool = False  # another process of its kind lacks fewer of them
 
     @property
     def can_predict(self) -> bool:
-        return self.state == "ready"
+        """Whether callers should be sent here. Who lacks a version and is as good as any other still serves the rest."""
+        return self.state == "ready" and not self.is_outdone
 
 
 OnHardLimit = Callable[[Hashable], None]
@@ -91,6 +95,7 @@ class Runtime:
         self._flushed_minute = minute_now()
         self._is_leaving = False
         self._confirmed_at = time.monotonic()  # when the database last said that the routes are these
+        self._lacking, self._is_outdone = 0, False
         self._following = threading.Lock()
         self._state = "starting"
         self._watching = self._made_watching()
@@ -105,6 +110,8 @@ class Runtime:
         if self._reporter is not None:
             self._reporter.start()
         self._follow()
+        with suppress(DatabaseError):  # the loop compares again
+            self._compare_with_peers()
         self._state = "ready"
         self._report_now()
         self._steward.start()
@@ -132,7 +139,7 @@ class Runtime:
         self._flush(all_of_it=True)
 
     def report(self) -> Report:
-        return Report(self._state, self._executor.warm_versions())
+        return Report(self._state, self._executor.warm_versions(), self._lacking, self._is_outdone)
 
     def stale_s(self) -> int:
         """How long the database has not confirmed the routes; 0 while that is no longer than a few polls."""
@@ -170,8 +177,8 @@ class Runtime:
         """Raise what can be known before a request is read: this process is leaving, or the version did not load."""
         if self._state != "ready":
             raise Stopping
-        if target is not None and (failed := self._executor.why_not(target)) is not None:
-            raise Loading(failed)
+        if target is not None and (obstacle := self._executor.why_not(target)) is not None:
+            raise obstacle.error()
 
     def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
         """What a version takes and gives; it is loaded if it is not in memory."""
@@ -181,7 +188,8 @@ class Runtime:
         return self._executor.is_warm(target)
 
     def why_not(self, target: Target) -> str:
-        return self._executor.why_not(target) or "Not in memory; it is loaded when it is asked for."
+        obstacle = self._executor.why_not(target)
+        return obstacle.reason if obstacle else "Not in memory; it is loaded when it is asked for."
 
     def let_go(self, target: Target) -> None:
         self._executor.unload(target)
@@ -224,6 +232,16 @@ class Runtime:
             self._table = table
         self._steward.wake()
 
+    def _compare_with_peers(self) -> None:
+        """Probes read the result, so that no number of them asks the database more often than this is done."""
+        live = self._wanted(self._table).live
+        lacking, is_outdone = self._executor.lacking(live), False
+        try:
+            if lacking and self._reporter is not None:
+                is_outdone = self._reporter.is_outdone(live, lacking)
+        finally:  # nobody who cannot ask about peers leaves because of them
+            self._lacking, self._is_outdone = len(lacking), is_outdone
+
     def _made_reporter(self, post: Post) -> Reporter:
         return Reporter(
             post,
@@ -248,6 +266,13 @@ class Runtime:
                 _POLL_S,
                 "Models whose rows make no sense are kept as they were",
                 expected=(DatabaseError, RoutesUnreadable),
+            ),
+            Loop(
+                "peers",
+                self._compare_with_peers,
+                _POLL_S,
+                "what is live and cannot answer here may not show in /readyz",
+                _BACKOFF,
             ),
             Loop("engine", self._executor.look_after, _POLL_S, "overdue runs may not be ended", _BACKOFF),
             Loop(

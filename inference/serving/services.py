@@ -9,22 +9,29 @@ from inference.engine.errors import EngineError, InvalidInput, RunFailed, RunTim
 from inference.engine.meters import Meters
 from inference.engine.tensors import check_outputs, prepare
 from inference.errors import Pinned
-from inference.measure.windows import ArmKey
+from inference.measure.windows import STOPPED, ArmKey
 from inference.serving import request_id, runtime
 from inference.serving.calls import Call, Checked, Description, Inputs, Prediction
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
-from registry.errors import Invalid, RoundhouseError
+from registry.errors import Invalid, RoundhouseError, Stopped
 
 PLATFORM = "onnx_onnxv1"
 
 
 def find(by: Principal, model: str, *, version: int | None = None, alias: str | None = None) -> Route:
-    """The Model's route for one call; raises all that can be said before the call's body is read."""
+    """The Model's route for one call; raises all that can be said before the call's body is read.
+
+    Who is turned away by a stop is counted, if the Model is in the caller's reach: one count per Model, whatever is asked.
+    """
     here = runtime.started()
     route = here.find(model, by.models)
-    here.check_answers(route.foregone(version=version, alias=alias))
+    try:
+        here.check_answers(route.foregone(version=version, alias=alias))
+    except Stopped:
+        here.windows.count(ArmKey(route.model_id, route.split, "", STOPPED), seconds=0.0, outcome="errors")
+        raise
     return route
 
 

@@ -46,6 +46,8 @@ STATUS: dict[type[Exception], int] = {
     intake.InsufficientStorage: 507,
     intake.LengthMissing: 411,
     serving.Loading: 503,
+    # What asks again by itself, a proxy or a library, does so at 503 and not at 500; nothing passes here by waiting.
+    serving.CannotLoad: 500,
     serving.RoutesTooOld: 503,
     serving.Stopping: 503,
     serving.TooManyRequests: 429,

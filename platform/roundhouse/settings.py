@@ -222,7 +222,11 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "roundhouse.theme.favicon"}],
     "STYLES": ["roundhouse.theme.stylesheet"],
-    "SCRIPTS": ["roundhouse.theme.zone_script", "roundhouse.theme.field_names_script"],
+    "SCRIPTS": [
+        "roundhouse.theme.zone_script",
+        "roundhouse.theme.field_names_script",
+        "roundhouse.theme.command_script",
+    ],
     "SIDEBAR": {"show_search": True, "navigation": "roundhouse.theme.navigation"},
     "COLORS": {
         "primary": {

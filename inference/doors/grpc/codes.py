@@ -32,6 +32,7 @@ CODES: dict[type[Exception], StatusCode] = {
     intake.UploadsBusy: StatusCode.UNAVAILABLE,
     intake.InsufficientStorage: StatusCode.RESOURCE_EXHAUSTED,
     serving.Loading: StatusCode.UNAVAILABLE,
+    serving.CannotLoad: StatusCode.FAILED_PRECONDITION,
     serving.RoutesTooOld: StatusCode.UNAVAILABLE,
     serving.Stopping: StatusCode.UNAVAILABLE,
     serving.TooManyRequests: StatusCode.RESOURCE_EXHAUSTED,

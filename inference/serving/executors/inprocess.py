@@ -1,7 +1,7 @@
 """Versions in this process's own engine."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +17,8 @@ from inference.engine.errors import EngineError, NotLoaded
 from inference.engine.meters import Meters
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.signature import Signature
-from inference.errors import Loading
 from inference.serving import plans
-from inference.serving.executors.executor import Holding, Memory
+from inference.serving.executors.executor import Holding, Memory, Obstacle
 from inference.serving.routes import Target
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
@@ -64,7 +63,7 @@ class InProcess:
         self._held: dict[Hashable, Target] = {}
         self._kept: dict[Hashable, Target] = {}
         self._on_demand: dict[Hashable, Target] = {}
-        self._failed: dict[Hashable, tuple[Target, str]] = {}
+        self._failed: dict[Hashable, tuple[Target, Obstacle]] = {}
         self._loading: Target | None = None
         self._tried_to_keep: frozenset[Target] = frozenset()
         self._plans: dict[Target, tuple[Plan, Proof]] = {}
@@ -116,8 +115,9 @@ class InProcess:
             for held in self._engine.versions()
             if held.key in known
         }
-        for key, (target, reason) in failed.items():
-            told[key] = Holding(target, "failed", "held", provider_asked=self._asked(target), reason=reason)
+        for key, (target, obstacle) in failed.items():
+            asked = self._asked(target)
+            told[key] = Holding(target, "failed", "held", provider_asked=asked, reason=obstacle.reason)
         if loading is not None:
             told[loading.version_id] = Holding(loading, "loading", "held")
         return list(told.values())
@@ -160,9 +160,13 @@ class InProcess:
             plan = self._plan_on_demand(target, timeout_s)
             return self._engine.signature(target.version_id, plan=plan, timeout_s=deadline - time.monotonic())
 
-    def why_not(self, target: Target) -> str | None:
+    def why_not(self, target: Target) -> Obstacle | None:
         failed = self._failed.get(target.version_id)
         return failed[1] if failed is not None else None
+
+    def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
+        able = {held.key for held in self._engine.versions()} - self._failed.keys()
+        return frozenset(target for target in wanted if target.version_id not in able)
 
     def is_warm(self, target: Target) -> bool:
         return any(held.key == target.version_id for held in self._engine.versions())
@@ -209,7 +213,8 @@ class InProcess:
             said = log.error if is_needed else log.info
             said("version cannot be loaded", version_id=key, code=error.code, reason=str(error))
             if is_needed:
-                self._failed[key] = (target, f"Version {target.number} cannot be loaded: {error}")
+                reason = f"Version {target.number} cannot be loaded: {error}"
+                self._failed[key] = (target, Obstacle(reason, may_pass=error.retryable))
             return False
         finally:
             self._loading = None
@@ -234,8 +239,8 @@ class InProcess:
         return planned[0].merged_rows if planned is not None else 1
 
     def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:
-        if (failed := self._failed.get(target.version_id)) is not None:
-            raise Loading(failed[1])
+        if (obstacle := self.why_not(target)) is not None:
+            raise obstacle.error()
         key = target.version_id
         if self._kept.get(key) != target:
             self._kept.pop(key, None)

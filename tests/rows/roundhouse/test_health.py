@@ -15,8 +15,8 @@ from tests.support.engines import an_engine
 
 @pytest.fixture
 def engine(monkeypatch):
-    def set_state(state):
-        monkeypatch.setattr(runtime, "report", lambda: Report(state, 2))
+    def set_state(state, **more):
+        monkeypatch.setattr(runtime, "report", lambda: Report(state, 2, **more))
 
     set_state("ready")
     return set_state
@@ -57,11 +57,24 @@ def test_readyz_refuses_when_process_cannot_predict(client, engine, pulse, state
     assert (response.status_code, response.json()["status"]) == (503, state)
 
 
-def checks(client, status, **more):
+def test_readyz_is_degraded_where_a_live_version_cannot_answer(client, engine, pulse):
+    engine("ready", lacking=1)
+
+    told = checks(client, "degraded")["engine"]
+    assert (told["ok"], told["cannot_answer"]) == (False, 1)
+
+
+def test_readyz_refuses_where_a_peer_can_answer_more(client, engine, pulse):
+    engine("ready", lacking=1, is_outdone=True)
+
+    assert "Another process" in checks(client, "degraded", http=503)["engine"]["reason"]
+
+
+def checks(client, status, http=200, **more):
     """What was checked, where all in all it is this."""
     response = client.get("/readyz?verbose", **more)
 
-    assert (response.status_code, response.json()["status"]) == (200, status)
+    assert (response.status_code, response.json()["status"]) == (http, status)
     return response.json()["checks"]
 
 

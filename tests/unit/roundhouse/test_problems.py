@@ -4,6 +4,7 @@ import pytest
 from django.test import RequestFactory
 
 from inference.engine.errors import NotLoaded, StillLoading, VersionBroken, WrongRank
+from inference.errors import CannotLoad
 from registry.errors import StaleState
 from roundhouse import problems
 from tests.support.errors import ROOTS, told_errors
@@ -50,6 +51,13 @@ def test_every_error_has_a_status_and_a_code_of_its_own():
     """Without a status it is told as an error of ours, 500; without a code as every other one."""
     assert [kind for kind in told_errors() if problems.status_of(kind()) is None] == []
     assert [kind for kind in told_errors() if kind.code in {root.code for root in ROOTS}] == []
+
+
+def test_what_does_not_pass_by_itself_invites_nobody_to_ask_again():
+    response, body = _handled(CannotLoad())
+
+    assert (response.status_code, body["code"], body["retryable"]) == (500, "cannot_load", False)
+    assert "Retry-After" not in response
 
 
 @pytest.mark.parametrize("kind", [NotLoaded, StillLoading, VersionBroken])
