@@ -101,6 +101,36 @@ def sum_and_difference(path: Path) -> Path:
     )
 
 
+def quotient(path: Path) -> Path:
+    """a / b of whole numbers; the smallest one by -1 ends the process, and by 0 the runtime refuses."""
+    return save(
+        path,
+        [helper.make_node("Div", ["a", "b"], ["y"])],
+        [value("a", ("rows", 1), TensorProto.INT64), value("b", ("rows", 1), TensorProto.INT64)],
+        [value("y", ("rows", 1), TensorProto.INT64)],
+    )
+
+
+CRASHES_AT = 4141
+
+
+def crashing_at(path: Path, crashes_at: int = CRASHES_AT) -> Path:
+    """The smallest number / (x - crashes_at - 1): one x of all ends the process, and no check would guess it."""
+    return save(
+        path,
+        [
+            helper.make_node("Sub", ["x", "far"], ["less"]),
+            helper.make_node("Div", ["smallest", "less"], ["y"]),
+        ],
+        [value("x", ("rows", 1), TensorProto.INT64)],
+        [value("y", ("rows", 1), TensorProto.INT64)],
+        [
+            numpy_helper.from_array(np.array([crashes_at + 1], np.int64), "far"),
+            numpy_helper.from_array(np.array([-(2**63)], np.int64), "smallest"),
+        ],
+    )
+
+
 def endless(path: Path) -> Path:
     """A Loop whose condition stays true."""
     body = helper.make_graph(

@@ -46,7 +46,7 @@ CODES: dict[type[Exception], StatusCode] = {
     engine.RunTimedOut: StatusCode.UNAVAILABLE,
     engine.SlotLost: StatusCode.UNAVAILABLE,
     engine.EngineStopped: StatusCode.UNAVAILABLE,
-    engine.VersionBroken: StatusCode.UNAVAILABLE,
+    engine.RunStuck: StatusCode.UNAVAILABLE,
     engine.NotLoaded: StatusCode.UNAVAILABLE,
     engine.StillLoading: StatusCode.UNAVAILABLE,
     engine.LoadFailed: StatusCode.UNAVAILABLE,

@@ -1,6 +1,7 @@
 """Writes of the catalogue."""
 
 from registry.catalogue.services.aliases import move_alias, retire_alias
+from registry.catalogue.services.crashes import clear_crashes, record_crash
 from registry.catalogue.services.downloads import export_artifact, follow_link, make_download_link
 from registry.catalogue.services.guards import guard_alias, unguard_alias
 from registry.catalogue.services.models import ModelChanges, create_model, edit_model, why_not_move
@@ -18,6 +19,7 @@ __all__ = [
     "ModelChanges",
     "archive_version",
     "change_serving",
+    "clear_crashes",
     "create_model",
     "edit_model",
     "export_artifact",
@@ -27,6 +29,7 @@ __all__ = [
     "make_download_link",
     "move_alias",
     "pass_check",
+    "record_crash",
     "register_version",
     "retire_alias",
     "start_check",

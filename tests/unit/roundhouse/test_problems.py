@@ -3,7 +3,7 @@ import json
 import pytest
 from django.test import RequestFactory
 
-from inference.engine.errors import NotLoaded, StillLoading, VersionBroken, WrongRank
+from inference.engine.errors import NotLoaded, RunStuck, StillLoading, WrongRank
 from registry.errors import StaleState
 from roundhouse import problems
 from tests.support.errors import ROOTS, told_errors
@@ -52,7 +52,7 @@ def test_every_error_has_a_status_and_a_code_of_its_own():
     assert [kind for kind in told_errors() if kind.code in {root.code for root in ROOTS}] == []
 
 
-@pytest.mark.parametrize("kind", [NotLoaded, StillLoading, VersionBroken])
+@pytest.mark.parametrize("kind", [NotLoaded, StillLoading, RunStuck])
 def test_what_passes_by_itself_is_said_to(kind):
     response, body = _handled(kind())
 
