@@ -1,7 +1,7 @@
 """Writes of the catalogue."""
 
 from registry.catalogue.services.aliases import move_alias, retire_alias
-from registry.catalogue.services.crashes import clear_crashes, record_crash
+from registry.catalogue.services.crashes import CRASHES_TO_BREAK, clear_crashes, record_crash
 from registry.catalogue.services.downloads import export_artifact, follow_link, make_download_link
 from registry.catalogue.services.guards import guard_alias, unguard_alias
 from registry.catalogue.services.models import ModelChanges, create_model, edit_model, why_not_move
@@ -16,6 +16,7 @@ from registry.catalogue.services.versions import (
 )
 
 __all__ = [
+    "CRASHES_TO_BREAK",
     "ModelChanges",
     "archive_version",
     "change_serving",
