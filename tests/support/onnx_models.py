@@ -57,6 +57,16 @@ def seventh(path: Path) -> Path:
     )
 
 
+def picked(path: Path) -> Path:
+    """The number of a row at a place that the caller names."""
+    return save(
+        path,
+        [helper.make_node("Gather", ["x", "place"], ["y"], axis=1)],
+        [value("x", ("rows", 4)), value("place", (1,), TensorProto.INT64)],
+        [value("y", ("rows", 1))],
+    )
+
+
 def missing_as_zero(path: Path, columns: int = 4) -> Path:
     """y = x, with 0 where x is NaN, as models that take missing values fill them in."""
     return save(

@@ -132,7 +132,7 @@ def test_who_crashes_is_refused_and_nobody_else(tmp_path, count):
             f"{count} of each: beside unapproved {answered(found.beside_untried):.2%} of {len(found.beside_untried)},"
             f" beside approved {answered(found.beside_crashing):.2%} of {len(found.beside_crashing)},"
             f" once refused {answered(found.since_broken):.2%} of {len(found.since_broken)};"
-            f" {attacker.deaths} web processes died, crashes {sorted(counted.values())}"
+            f" {attacker.deaths} requests broke off, crashes {sorted(counted.values())}"
         )
         assert broken == set(counted) == guilty
         assert min(counted.values()) == 2
