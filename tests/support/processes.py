@@ -219,15 +219,13 @@ def changed_web_process(folder, data, change, *, threads, before="", respawns=Fa
     ]  # fmt: skip
     environ = clean_environment(DATA=data, GRPC_PORT=0, WEB_THREADS=threads, **variables)
     environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), str(ROOT / "platform")])
-    process = subprocess.Popen(command, env=environ, cwd=folder)
+    process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)
     try:
         yield port
     finally:
-        family = [process.pid, *family_of(process.pid)]
         process.terminate()
         with suppress(subprocess.TimeoutExpired):  # a thread of it may still read
             process.wait(timeout=20)
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the group, because one of it may have been started again just now
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
