@@ -226,6 +226,6 @@ def changed_web_process(folder, data, change, *, threads, before="", respawns=Fa
         process.terminate()
         with suppress(subprocess.TimeoutExpired):  # a thread of it may still read
             process.wait(timeout=20)
-        with suppress(ProcessLookupError):  # the group, because one of it may have been started again just now
+        with suppress(ProcessLookupError):  # the group: one of it may have been started just now
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
