@@ -3,6 +3,8 @@
 RoundhouseError
 ├── NotFound
 │   └── UnknownModel
+├── NotAllowed
+│   └── NotApproved         a key asks for a version that nobody approved
 ├── Loading                 the version is not in memory yet
 ├── RoutesTooOld            the database is gone for longer than its last word is trusted
 ├── Stopping                this process is going away
@@ -23,13 +25,19 @@ LoadFailed (inference.engine.errors)
 """
 
 from inference.engine.errors import LoadFailed
-from registry.errors import Conflict, Invalid, NotFound, RoundhouseError
+from registry.errors import Conflict, Invalid, NotAllowed, NotFound, RoundhouseError
 
 
 class UnknownModel(NotFound):
     """There is no such Model."""
 
     code = "unknown_model"
+
+
+class NotApproved(NotAllowed):
+    """Nobody approved this version; have it approved, or use a key with the scope `predict.unapproved`."""
+
+    code = "not_approved"
 
 
 class Loading(RoundhouseError):

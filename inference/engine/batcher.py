@@ -15,8 +15,8 @@ from inference.engine.errors import (
     EngineError,
     EngineStopped,
     RunFailed,
+    RunStuck,
     SlotLost,
-    VersionBroken,
 )
 from inference.engine.latency import FixedPace, Pace
 from inference.engine.merge_audit import Sample, Sampler
@@ -291,7 +291,7 @@ class Batcher:
     def _enter(self, call: _Call, now: float) -> Batch[_Call] | None:
         try:
             if self._is_broken:
-                raise VersionBroken
+                raise RunStuck
             batch = self._combiner.offer_and_take(call, now)
         except EngineError as error:
             if not call.is_audit:
@@ -461,7 +461,7 @@ class Batcher:
             breaks = not self._is_broken and now - oldest >= self.config.hard_limit_s
             if breaks:
                 self._is_broken = True
-                self._combiner.close(VersionBroken)
+                self._combiner.close(RunStuck)
             self._nudge()
         if breaks and self._on_hard_limit is not None:
             self._on_hard_limit()

@@ -24,6 +24,7 @@ from inference.measure.services import flush
 from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
 from inference.serving import routes
 from inference.serving.calls import DEADLINE_S
+from inference.serving.crash_ledger import CrashLedger
 from inference.serving.executors.executor import Executor
 from inference.serving.executors.inprocess import InProcess
 from inference.serving.executors.workers.executor import ThroughWorkers
@@ -35,7 +36,7 @@ from inference.serving.stewarding.models import Kind, Role
 from inference.serving.stewarding.reporter import Post, Reporter
 from inference.serving.stewarding.steward import Steward
 from registry.access.key_ring import TRUST_S
-from registry.loops import Backoff, Loop, ThreadGroup
+from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.runtime")
 
@@ -63,8 +64,20 @@ OnHardLimit = Callable[[Hashable], None]
 OnSample = Callable[[], None]
 
 
-def _in_process(backend: Backend | None, on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
-    return InProcess(backend, on_hard_limit=on_hard_limit, on_sample=on_sample)
+def _in_process(
+    backend: Backend | None, ledger: CrashLedger | None, on_hard_limit: OnHardLimit, on_sample: OnSample
+) -> Executor:
+    """A backend that is given runs everything, also what would run in children."""
+    if ledger is None:
+        return InProcess(backend, sandbox=backend, on_hard_limit=on_hard_limit, on_sample=on_sample)
+    return InProcess(
+        backend,
+        sandbox=backend,
+        notes=ledger.notes,
+        on_death=ledger.note_death,
+        on_hard_limit=on_hard_limit,
+        on_sample=on_sample,
+    )
 
 
 def _through_workers(on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
@@ -82,9 +95,12 @@ class Runtime:
         replace_process: Callable[[], None] | None = None,
         executor: Callable[[OnHardLimit, OnSample], Executor] | None = None,
         post: Post | None = None,
+        ledger: CrashLedger | None = None,
     ) -> None:
-        """With a post, this process reports what it holds, and splits wait for it."""
-        make = executor or partial(_in_process, backend)
+        """With a post, this process reports what it holds, and splits wait for it. With a ledger, a native crash is laid
+        at the door of the version that was run."""
+        make = executor or partial(_in_process, backend, ledger)
+        self._ledger = ledger
         has_samples = threading.Event()
         self._executor: Executor = make(self._give_up, has_samples.set)
         self._audit = MergeAudit(self._executor, has_samples)
@@ -109,6 +125,7 @@ class Runtime:
         """Load and warm what is live, then watch for changes; a version that cannot load is reported, not fatal."""
         if self._reporter is not None:
             self._reporter.start()
+        self._collect_crashes()  # what ended the process before this one is not loaded again
         self._follow()
         with suppress(DatabaseError):  # the loop compares again
             self._compare_with_peers()
@@ -136,6 +153,8 @@ class Runtime:
         self._steward.stop()
         self._audit.stop()
         self._executor.close(timeout_s=within_s)
+        if self._ledger is not None:
+            self._ledger.close()
         self._flush(all_of_it=True)
 
     def report(self) -> Report:
@@ -163,6 +182,7 @@ class Runtime:
         allow_non_finite: bool = False,
     ) -> Answer:
         """Answer until `deadline`, a time of the monotonic clock; see Executor."""
+        routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
         return self._executor.infer(
             target,
             inputs,
@@ -211,6 +231,12 @@ class Runtime:
 
     def routes(self) -> list[Route]:
         return list(self._table.routes.values())
+
+    def broken_versions(self) -> list[Target]:
+        """Those that should answer by the current splits, and are refused because they ended processes."""
+        return sorted(
+            (target for target in self._table.targets() if target.is_broken), key=lambda one: one.version_id
+        )
 
     def refresh(self) -> None:
         """Follow the routes, and have in memory what they need before this returns."""
@@ -274,6 +300,7 @@ class Runtime:
                 "what is live and cannot answer here may not show in /readyz",
                 _BACKOFF,
             ),
+            *self._ledger_loops(),
             Loop("engine", self._executor.look_after, _POLL_S, "overdue runs may not be ended", _BACKOFF),
             Loop(
                 "measurements",
@@ -282,6 +309,28 @@ class Runtime:
                 "measurements are kept in memory",
             ),
         )
+
+    def _collect_crashes(self) -> None:
+        try:
+            if self._ledger is not None:
+                self._ledger.collect()
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:  # the loop tries again, and what it raises is reported
+            log.error("crashes could not be read", exc_info=error)
+
+    def _ledger_loops(self) -> list[Loop]:
+        if self._ledger is None:
+            return []
+        return [
+            Loop(
+                "crash ledger",
+                self._ledger.collect,
+                _POLL_S,
+                "a version that ends processes may go on",
+                _BACKOFF,
+            )
+        ]
 
     def _follow_changes(self) -> None:
         if routes.read_revision() != self._table.revision:
@@ -334,7 +383,8 @@ def start(kind: Kind | None = None) -> None:
     role = Role.FRONT if through_workers else Role.SERVES
     threads = settings.GRPC_THREADS if kind == Kind.GRPC else settings.WEB_THREADS
     post = Post(kind, role, "", threads) if kind is not None else None
-    _start(Runtime(executor=_through_workers if through_workers else None, post=post))
+    ledger = CrashLedger(kind) if kind is not None else None
+    _start(Runtime(executor=_through_workers if through_workers else None, post=post, ledger=ledger))
 
 
 def start_in_worker() -> None:
@@ -342,7 +392,8 @@ def start_in_worker() -> None:
     is_asked_online = settings.EXECUTOR == "workers"
     role = Role.SERVES if is_asked_online else Role.ON_DEMAND
     post = Post(Kind.WORKER, role, settings.POOL, settings.WORKER_THREADS)
-    _start(Runtime(wanted=of_pool(settings.POOL) if is_asked_online else nothing, post=post))
+    wanted = of_pool(settings.POOL) if is_asked_online else nothing
+    _start(Runtime(wanted=wanted, post=post, ledger=CrashLedger(Kind.WORKER)))
 
 
 def _start(made: Runtime) -> None:
@@ -376,6 +427,10 @@ def find(slug: str, within: frozenset[int] | None) -> Route:
 def routes_here() -> list[Route]:
     """Every Model's route, as this process knows it; none where it serves no predictions."""
     return _runtime.routes() if _runtime is not None else []
+
+
+def broken_versions() -> list[Target]:
+    return _runtime.broken_versions() if _runtime is not None else []
 
 
 def stale_s() -> int:

@@ -44,6 +44,7 @@ def readyz(*, verbose: bool) -> HttpResponse:
     report = runtime.report()
     engine = _engine(report)
     others = {"database": _database(), "broker": _broker(), "disk": _disk(), "loops": _loops()}
+    others["versions"] = _versions()
     if settings.EXECUTOR == "workers":
         others["workers"] = _workers()
     if report.state != "ready":
@@ -124,6 +125,13 @@ def _loops() -> Check:
         for one in loops.failing()
     ]
     return {"ok": False, "failing": failing} if failing else {"ok": True, "running": loops.running()}
+
+
+def _versions() -> Check:
+    """Whether all live versions may run. Anybody may read this, so it names none."""
+    if broken := len(runtime.broken_versions()):
+        return {"ok": False, "broken": broken, "reason": "Live versions ended processes and are refused."}
+    return {"ok": True}
 
 
 def _disk() -> Check:

@@ -67,6 +67,7 @@ STATUS: dict[type[Exception], int] = {
     engine.RunTimedOut: 503,
     engine.SlotLost: 503,
     engine.EngineStopped: 503,
+    engine.RunStuck: 503,
     engine.VersionBroken: 503,
     engine.NotLoaded: 503,
     engine.StillLoading: 503,

@@ -14,6 +14,7 @@ from registry.catalogue.transitions import ALLOWED, Status
 from registry.console.forms import (
     AgainstLiveForm,
     ArchiveForm,
+    ClearForm,
     FreezeForm,
     ReasonForm,
     ReshuffleForm,
@@ -120,6 +121,11 @@ def _unarchive(version: Version, form: ReasonForm, by: Actor) -> str:
     return f"{version} is back."
 
 
+def _clear(version: Version, form: ReasonForm, by: Actor) -> str:
+    catalogue.clear_crashes(version=version, reason=form.cleaned_data["reason"], by=by)
+    return f"{version} is cleared: it is no longer refused."
+
+
 def _change_serving(version: Version, form: ServingForm, by: Actor) -> str:
     changed = catalogue.change_serving(
         version=version,
@@ -179,6 +185,7 @@ VERSION_VERBS = (
     Verb("a-b", "A/B with live", Right.LOWER, AgainstLiveForm, _set_split,
          lambda version: not _why_no_challenge(version), why_not=_why_no_challenge),
     Verb("serving", "Change serving", Right.WRITE, ServingForm, _change_serving, lambda _: True),
+    Verb("clear", "Clear", Right.SET_SPLIT, ClearForm, _clear, lambda version: version.is_broken),
     Verb("archive", "Archive", Right.WRITE, ArchiveForm, _archive, _may_become(Status.ARCHIVED)),
     Verb("unarchive", "Bring back", Right.WRITE, UnarchiveForm, _unarchive,
          lambda version: version.status == Status.ARCHIVED),

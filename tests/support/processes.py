@@ -217,25 +217,27 @@ def serving(folder, *arguments, **variables):
 
 
 @contextmanager
-def changed_web_process(folder, data, change, *, threads, **variables):
-    """A web process beside those of a served Roundhouse, with lines of Python that take a guard away; gives its port."""
-    (folder / "changed.py").write_text(f"from roundhouse.wsgi import application\n{change}\n")
+def changed_web_process(folder, data, change, *, threads, before="", respawns=False, **variables):
+    """A web process beside those of a served Roundhouse, with lines of Python that take a guard away; gives its port.
+
+    Lines may come `before` anything of it is loaded. With `respawns` it is started again when it dies.
+    """
+    (folder / "changed.py").write_text(f"{before}\nfrom roundhouse.wsgi import application\n{change}\n")
     port = free_port()
     command = [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--workers", "1",
         "--blocking-threads", str(threads), "--http", "1", "--no-ws", "--log-level", "error", "changed:application",
+        *(["--respawn-failed-workers", "--respawn-interval", "0.2"] if respawns else []),
     ]  # fmt: skip
     environ = clean_environment(DATA=data, GRPC_PORT=0, WEB_THREADS=threads, **variables)
     environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), str(ROOT / "platform")])
-    process = subprocess.Popen(command, env=environ, cwd=folder)
+    process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)
     try:
         yield port
     finally:
-        family = [process.pid, *family_of(process.pid)]
         process.terminate()
         with suppress(subprocess.TimeoutExpired):  # a thread of it may still read
             process.wait(timeout=20)
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the group: one of it may have been started just now
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -47,6 +47,7 @@ CODES: dict[type[Exception], StatusCode] = {
     engine.RunTimedOut: StatusCode.UNAVAILABLE,
     engine.SlotLost: StatusCode.UNAVAILABLE,
     engine.EngineStopped: StatusCode.UNAVAILABLE,
+    engine.RunStuck: StatusCode.UNAVAILABLE,
     engine.VersionBroken: StatusCode.UNAVAILABLE,
     engine.NotLoaded: StatusCode.UNAVAILABLE,
     engine.StillLoading: StatusCode.UNAVAILABLE,

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import structlog
 
+from inference.checks.memory import share_bytes
 from inference.checks.proofs import Proof, Proofs
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.batcher import Answer, Cancellation
 from inference.engine.combiner import Priority
+from inference.engine.crash_notes import CrashNotes, NotedBackend
 from inference.engine.engine import Engine, Plan
 from inference.engine.errors import EngineError, NotLoaded
 from inference.engine.meters import Meters
@@ -19,6 +22,7 @@ from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.signature import Signature
 from inference.serving import plans
 from inference.serving.executors.executor import Holding, Memory, Obstacle
+from inference.serving.executors.sandbox import Death, SandboxBackend
 from inference.serving.routes import Target
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
@@ -27,6 +31,8 @@ log = structlog.get_logger("roundhouse.runtime")
 
 _LOAD_LIMIT_S = 120.0
 _DRAIN_S = 10.0
+_MOST_CHILDREN = 2  # beside those of shadows
+_CHILD_IDLE_S = 60.0
 
 
 class _Telling:
@@ -47,19 +53,36 @@ class _Telling:
 
 
 class InProcess:
-    """Holds versions warm, and loads others on demand, which go when room is needed."""
+    """Holds versions warm, and loads others on demand, which go when room is needed.
+
+    A version that nobody approved is never loaded here: another engine runs it, whose sessions live in children. Few of
+    these are there at once, and idle ones go.
+    """
 
     def __init__(
         self,
         backend: Backend | None = None,
         *,
+        sandbox: Backend | None = None,
+        notes: CrashNotes | None = None,
+        on_death: Callable[[Death], None] = lambda death: None,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
     ) -> None:
+        """`notes` are told what runs here, `on_death` of children that ended while they ran a version."""
         self._backend = backend or OnnxBackend()
+        noted = NotedBackend(self._backend, notes) if notes is not None else self._backend
         self._engine = Engine(
-            _Telling(self._backend), on_hard_limit=on_hard_limit, on_sample=on_sample, **plans.engine_limits()
+            _Telling(noted), on_hard_limit=on_hard_limit, on_sample=on_sample, **plans.engine_limits()
         )
+        self._on_death = on_death
+        self._children = Engine(
+            _Telling(sandbox or SandboxBackend(self._note_death)),
+            on_hard_limit=self._end_child,
+            on_sample=on_sample,
+            budget_bytes=_MOST_CHILDREN * share_bytes(),
+        )
+        self._asked_at: dict[Hashable, float] = {}  # when a version in a child was last asked
         self._held: dict[Hashable, Target] = {}
         self._kept: dict[Hashable, Target] = {}
         self._on_demand: dict[Hashable, Target] = {}
@@ -80,9 +103,8 @@ class InProcess:
         for key in (self._held.keys() & may_stay) - must_stay:
             self._relax(key)
         for key in (self._held.keys() | self._kept.keys()) - must_stay - may_stay:
-            self._held.pop(key, None)
-            self._kept.pop(key, None)
-            self._engine.unload(key, timeout_s=_DRAIN_S)
+            held = self._held.pop(key, None) or self._kept.pop(key)
+            self._engine_of(held).unload(key, timeout_s=_DRAIN_S)
         for key in self._failed.keys() - must_stay:
             del self._failed[key]
 
@@ -112,7 +134,7 @@ class InProcess:
                 footprint_bytes=held.footprint_bytes,
                 merged_rows=self._merged_rows(known[held.key]),
             )
-            for held in self._engine.versions()
+            for held in (*self._children.versions(), *self._engine.versions())
             if held.key in known
         }
         for key, (target, obstacle) in failed.items():
@@ -137,7 +159,7 @@ class InProcess:
         allow_non_finite: bool = False,
     ) -> Answer:
         ask = partial(
-            self._engine.infer,
+            self._engine_of(target).infer,
             target.version_id,
             inputs,
             deadline=deadline,
@@ -153,23 +175,25 @@ class InProcess:
         return ask(plan=self._plan_on_demand(target, deadline - time.monotonic()))
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
+        engine = self._engine_of(target)
         try:
-            return self._engine.signature(target.version_id)
+            return engine.signature(target.version_id)
         except NotLoaded:
             deadline = time.monotonic() + timeout_s
             plan = self._plan_on_demand(target, timeout_s)
-            return self._engine.signature(target.version_id, plan=plan, timeout_s=deadline - time.monotonic())
+            return engine.signature(target.version_id, plan=plan, timeout_s=deadline - time.monotonic())
 
     def why_not(self, target: Target) -> Obstacle | None:
         failed = self._failed.get(target.version_id)
         return failed[1] if failed is not None else None
 
     def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
-        able = {held.key for held in self._engine.versions()} - self._failed.keys()
+        held = (*self._children.versions(), *self._engine.versions())
+        able = {one.key for one in held} - self._failed.keys()
         return frozenset(target for target in wanted if target.version_id not in able)
 
     def is_warm(self, target: Target) -> bool:
-        return any(held.key == target.version_id for held in self._engine.versions())
+        return any(held.key == target.version_id for held in self._engine_of(target).versions())
 
     def warm_versions(self) -> int:
         return len(self._held)
@@ -177,7 +201,7 @@ class InProcess:
     def unload(self, target: Target) -> None:
         if target.version_id not in self._held:
             self._kept.pop(target.version_id, None)
-            self._engine.unload(target.version_id, timeout_s=_DRAIN_S)
+            self._engine_of(target).unload(target.version_id, timeout_s=_DRAIN_S)
 
     def merged_rows(self, target: Target) -> int:
         return self._plan(target).merged_rows
@@ -186,29 +210,65 @@ class InProcess:
         return self._plan(target).allow_non_finite
 
     def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
-        return ((cast("int", key), found) for key, found in self._engine.audit_merging(timeout_s=timeout_s))
+        for engine in (self._engine, self._children):
+            for key, found in engine.audit_merging(timeout_s=timeout_s):
+                yield cast("int", key), found
 
     @property
     def has_samples(self) -> bool:
-        return self._engine.has_samples
+        return self._engine.has_samples or self._children.has_samples
 
     def meters(self) -> dict[Hashable, Meters]:
-        return self._engine.stats()
+        counted = self._engine.stats()
+        for key, meters in self._children.stats().items():
+            counted[key] = counted.get(key, Meters()) + meters
+        return counted
 
     def look_after(self) -> None:
         self._engine.health()
+        self._children.health()
+        self._end_children(idle_since=time.monotonic() - _CHILD_IDLE_S)
 
     def drain(self, *, timeout_s: float) -> bool:
-        return self._engine.drain(timeout_s=timeout_s)
+        ends_at = time.monotonic() + timeout_s
+        self._children.drain(timeout_s=0.0)
+        has_drained = self._engine.drain(timeout_s=timeout_s)
+        return self._children.drain(timeout_s=max(0.0, ends_at - time.monotonic())) and has_drained
 
     def close(self, *, timeout_s: float) -> bool:
-        return self._engine.close(timeout_s=timeout_s)
+        ends_at = time.monotonic() + timeout_s
+        self._children.drain(timeout_s=0.0)
+        has_closed = self._engine.close(timeout_s=timeout_s)
+        return self._children.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_closed
+
+    def _engine_of(self, target: Target) -> Engine:
+        return self._engine if target.is_approved else self._children
+
+    def _end_children(self, *, idle_since: float, most: int = _MOST_CHILDREN) -> None:
+        """End those that were asked last before this, and the longest idle ones of more than so many."""
+        asked = sorted(
+            (self._asked_at.get(held.key, 0.0), held.key)
+            for held in self._children.versions()
+            if held.key not in self._held
+        )
+        for place, (at, key) in enumerate(asked):
+            if at < idle_since or place < len(asked) - most:
+                self._end_child(key)
+
+    def _end_child(self, key: Hashable) -> None:
+        """Whoever waits for it is told to try again; one that has just begun a run is let end it."""
+        self._children.unload(key, timeout_s=0.0)
+
+    def _note_death(self, death: Death) -> None:
+        log.warning("a version's child has ended", version_id=death.version_id, crash=death.crash)
+        self._end_child(death.version_id)
+        self._on_death(death)
 
     def _load(self, target: Target, *, is_needed: bool = True) -> bool:
         key = target.version_id
         self._loading = target
         try:
-            self._engine.load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
+            self._engine_of(target).load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
         except (EngineError, ArtifactMissing) as error:
             said = log.error if is_needed else log.info
             said("version cannot be loaded", version_id=key, code=error.code, reason=str(error))
@@ -220,12 +280,14 @@ class InProcess:
             self._loading = None
         self._failed.pop(key, None)
         self._kept.pop(key, None)
+        if target.is_approved:
+            self._end_child(key)  # that it may have answered in before
         self._held[key] = target
         return True
 
     def _relax(self, key: Hashable) -> None:
         self._kept[key] = self._held.pop(key)
-        self._engine.relax(key, timeout_s=_DRAIN_S)
+        self._engine_of(self._kept[key]).relax(key, timeout_s=_DRAIN_S)
 
     def _use_of(self, key: Hashable) -> str:
         return "held" if key in self._held else "kept" if key in self._kept else "on_demand"
@@ -245,6 +307,9 @@ class InProcess:
         if self._kept.get(key) != target:
             self._kept.pop(key, None)
         self._on_demand[key] = target
+        if not target.is_approved:
+            self._asked_at[key] = time.monotonic()
+            self._end_children(idle_since=0.0, most=_MOST_CHILDREN - (not self.is_warm(target)))
         return self._plan(target, timeout_s)
 
     def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> Plan:
@@ -261,6 +326,7 @@ class InProcess:
                 values=values,
                 timeout_s=timeout_s,
             )
+            options = replace(options, label=target.version_id)
             planned = plans.plan_for(target.sha256, options, proof, values), proof
             planned = self._plans.setdefault(target, planned)
         return planned[0]

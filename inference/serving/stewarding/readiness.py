@@ -23,6 +23,9 @@ def engines_are_warm(split: Split) -> Readiness:
     if not engines:
         return _READY
     numbers = dict(split.arms.values_list("version_id", "version__number"))
+    broken = split.arms.exclude(version__broken_at=None).values_list("version__number", flat=True).first()
+    if broken is not None:
+        return Readiness(Verdict.NEVER, f"Version {broken} is broken: it ended processes that ran it.")
     warm: dict[str, set[int]] = defaultdict(set)
     for row in _held_as_served(engines, numbers):
         has_tried = row.engine.followed >= split.model.route_revision

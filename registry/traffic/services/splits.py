@@ -335,6 +335,14 @@ def check_ready(model: Model, versions: list[Version]) -> None:
             raise VersionNotReady(
                 f"{present} is {present.status}; only a ready version can be put on a split."
             )
+        check_not_broken(present)
+
+
+def check_not_broken(version: Version) -> None:
+    if version.is_broken:
+        raise VersionNotReady(
+            f"{version} is broken: it ended processes that ran it. Look at its crashes; a person may clear it."
+        )
 
 
 def check_frozen(model: Model) -> None:

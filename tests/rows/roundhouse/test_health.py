@@ -44,7 +44,7 @@ def test_livez_needs_neither_database_nor_known_host(client):
 def test_readyz_is_ready_and_short_unless_asked(client, engine, pulse):
     told = checks(client, "ready", headers={"host": "10.1.2.3"})
 
-    assert set(told) == {"engine", "database", "broker", "disk", "loops"}
+    assert set(told) == {"engine", "database", "broker", "disk", "loops", "versions"}
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
@@ -113,6 +113,13 @@ def test_full_disk_degrades_only(client, engine, pulse, monkeypatch):
     monkeypatch.setattr(health, "_LEAST_FREE_BYTES", 2**62)
 
     assert checks(client, "degraded")["disk"]["ok"] is False
+
+
+def test_a_live_version_that_is_refused_degrades_only_and_is_not_named(client, engine, pulse, monkeypatch):
+    monkeypatch.setattr(runtime, "broken_versions", lambda: [Target(1, 1, "0", is_broken=True)])
+
+    told = {"ok": False, "broken": 1, "reason": "Live versions ended processes and are refused."}
+    assert checks(client, "degraded")["versions"] == told
 
 
 def test_api_health(client):

@@ -3,7 +3,7 @@ import json
 import pytest
 from django.test import RequestFactory
 
-from inference.engine.errors import NotLoaded, StillLoading, VersionBroken, WrongRank
+from inference.engine.errors import NotLoaded, RunStuck, StillLoading, WrongRank
 from inference.errors import CannotLoad
 from registry.errors import StaleState
 from roundhouse import problems
@@ -60,7 +60,7 @@ def test_what_does_not_pass_by_itself_invites_nobody_to_ask_again():
     assert "Retry-After" not in response
 
 
-@pytest.mark.parametrize("kind", [NotLoaded, StillLoading, VersionBroken])
+@pytest.mark.parametrize("kind", [NotLoaded, StillLoading, RunStuck])
 def test_what_passes_by_itself_is_said_to(kind):
     response, body = _handled(kind())
 
