@@ -6,9 +6,10 @@ Reloading reads only the Models that changed since the snapshot's own revision.
 import bisect
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,6 +28,7 @@ from registry.catalogue.models import (
     RouteClock,
     ServingSettings,
     Version,
+    VersionCrash,
 )
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.errors import NoLiveVersion, NotFound, Stopped
@@ -50,10 +52,15 @@ class Target:
     sha256: str
     serving: int = 0  # the revision of its serving settings; 0: defaults
     pool: str = DEFAULT_POOL
-    # Whether people have let it answer: it had share in a split, or in a request that was approved. The others run in
-    # children of their own, never in the process that answers.
+    # Whether people have let it answer: it had share in a split, or in a request that was approved.
     is_approved: bool = False
-    is_broken: bool = False  # it ended processes that ran it, and nobody has cleared that
+    has_crashed: bool = False  # it ended a process that ran it, and nobody has cleared that
+    is_broken: bool = False  # it ended more than one
+
+    @property
+    def runs_apart(self) -> bool:
+        """Whether it runs in a child of its own, so that it ends no process that answers others."""
+        return self.has_crashed or not self.is_approved
 
 
 Kept = tuple[
@@ -287,15 +294,13 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
         )
     )
     ready = Version.objects.filter(model__in=ids, status=VersionStatus.READY)
-    approved = _read_approved(ids)
+    make_target = partial(_target, serving=serving, approved=_read_approved(ids), crashed=_read_crashed(ids))
     labels: dict[int, dict[int, tuple[str, ...]]] = defaultdict(dict)
     scores: dict[int, dict[int, str]] = defaultdict(dict)
     for model_id, pool, pk, number, sha256, broken_at, config in ready.values_list(
         "model_id", "model__pool", "pk", "number", "artifact__sha256", "broken_at", "task_config"
     ):
-        versions[model_id][number] = Target(
-            pk, number, sha256, serving.get(pk, 0), pool, pk in approved, broken_at is not None
-        )
+        versions[model_id][number] = make_target(pk, number, sha256, pool, broken_at)
         if config.get("labels"):
             labels[model_id][pk] = tuple(config["labels"])
             scores[model_id][pk] = config["scores"]
@@ -306,7 +311,7 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
     holds = _read_holds(ids)
     models = list(Model.objects.filter(pk__in=ids).defer("notes").annotate(rollback_id=_rollback_id()))
     targets = {target.version_id: target for known in versions.values() for target in known.values()}
-    splits = _read_splits(ids, serving, approved)
+    splits = _read_splits(ids, make_target)
     waiting = _read_waiting(ids, targets)
     kept = _read_kept(models, targets)
     return [
@@ -378,8 +383,29 @@ def _read_approved(ids: list[int]) -> frozenset[int]:
     return frozenset(answering.filter(decided).order_by().values_list("version_id", flat=True).distinct())
 
 
+def _read_crashed(ids: list[int]) -> frozenset[int]:
+    """The versions that ended a process, and that nobody has cleared."""
+    crashes = VersionCrash.objects.filter(version__model__in=ids, cleared_at=None)
+    return frozenset(crashes.order_by().values_list("version_id", flat=True).distinct())
+
+
+def _target(
+    pk: int,
+    number: int,
+    sha256: str,
+    pool: str,
+    broken_at: datetime | None,
+    *,
+    serving: Mapping[int, int],
+    approved: frozenset[int],
+    crashed: frozenset[int],
+) -> Target:
+    is_broken = broken_at is not None
+    return Target(pk, number, sha256, serving.get(pk, 0), pool, pk in approved, pk in crashed, is_broken)
+
+
 def _read_splits(
-    ids: list[int], serving: Mapping[int, int], approved: frozenset[int]
+    ids: list[int], make_target: Callable[[int, int, str, str, datetime | None], Target]
 ) -> dict[int, dict[str, Any] | None]:
     """The part of each route that comes from the current split, by Model; None where a letter has no arm."""
     lines: dict[int, list[tuple[str, int | None, Target]]] = defaultdict(list)
@@ -388,7 +414,7 @@ def _read_splits(
         "split_id", "split__model__pool", "letter", "mirrored", "version_id", "version__number",
         "version__artifact__sha256", "version__broken_at",
     ):  # fmt: skip
-        target = Target(pk, number, sha256, serving.get(pk, 0), pool, pk in approved, broken_at is not None)
+        target = make_target(pk, number, sha256, pool, broken_at)
         lines[split_id].append((letter, mirrored, target))
     found: dict[int, dict[str, Any] | None] = {}
     current = Split.objects.filter(model__in=ids, status=SplitStatus.CURRENT)

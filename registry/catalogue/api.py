@@ -295,7 +295,7 @@ class VersionsView(RegistryViewSet[Version]):
         return self.shown(services.unarchive_version(version=self.get_object(), **given, by=self.actor))
 
     @extend_schema(
-        summary="Let a version that was refused for its crashes run again", operation_id="clear_version",
+        summary="Let a version that ended processes run like any other again", operation_id="clear_version",
         description="Only a person can, with a session: no key, whatever its scopes.",
         request=ChangeReasonSerializer, responses=VersionSerializer,
     )  # fmt: skip

@@ -222,6 +222,11 @@ class Version(WrittenOnce):
     def is_broken(self) -> bool:
         return self.broken_at is not None
 
+    @property
+    def has_crashed(self) -> bool:
+        """Whether it ended a process, and nobody has cleared that."""
+        return self.crashes.filter(cleared_at=None).exists()
+
 
 class VersionCrash(WrittenOnce):
     """A process that ended by a native crash while it ran the version."""

@@ -147,8 +147,8 @@ def of_bringing_back(version: Version) -> list[str]:
 def of_clearing(version: Version) -> list[str]:
     crashes = version.crashes.filter(cleared_at=None).count()
     return [
-        f"It has ended {crashes} processes since it was last cleared. Every process may run it again, within 2 seconds; after"
-        f" {CRASHES_TO_BREAK} more crashes it is refused again."
+        f"Its {crashes} crashes count no more, and every process may run it within 2 seconds. After the next crash it runs in a"
+        f" process of its own again, after {CRASHES_TO_BREAK} it is refused."
     ]
 
 

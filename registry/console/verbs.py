@@ -123,7 +123,7 @@ def _unarchive(version: Version, form: ReasonForm, by: Actor) -> str:
 
 def _clear(version: Version, form: ReasonForm, by: Actor) -> str:
     catalogue.clear_crashes(version=version, reason=form.cleaned_data["reason"], by=by)
-    return f"{version} is cleared: it is no longer refused."
+    return f"{version} is cleared: it runs like any other."
 
 
 def _change_serving(version: Version, form: ServingForm, by: Actor) -> str:
@@ -185,7 +185,7 @@ VERSION_VERBS = (
     Verb("a-b", "A/B with live", Right.LOWER, AgainstLiveForm, _set_split,
          lambda version: not _why_no_challenge(version), why_not=_why_no_challenge),
     Verb("serving", "Change serving", Right.WRITE, ServingForm, _change_serving, lambda _: True),
-    Verb("clear", "Clear", Right.SET_SPLIT, ClearForm, _clear, lambda version: version.is_broken),
+    Verb("clear", "Clear", Right.SET_SPLIT, ClearForm, _clear, lambda version: version.has_crashed),
     Verb("archive", "Archive", Right.WRITE, ArchiveForm, _archive, _may_become(Status.ARCHIVED)),
     Verb("unarchive", "Bring back", Right.WRITE, UnarchiveForm, _unarchive,
          lambda version: version.status == Status.ARCHIVED),

@@ -225,7 +225,7 @@ def changed_web_process(folder, data, change, *, threads, before="", respawns=Fa
     (folder / "changed.py").write_text(f"{before}\nfrom roundhouse.wsgi import application\n{change}\n")
     port = free_port()
     command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--workers", "1",
+        sys.executable, "-m", "roundhouse.granian_server", "--interface", "wsgi", "--port", str(port), "--workers", "1",
         "--blocking-threads", str(threads), "--http", "1", "--no-ws", "--log-level", "error", "changed:application",
         *(["--respawn-failed-workers", "--respawn-interval", "0.2"] if respawns else []),
     ]  # fmt: skip

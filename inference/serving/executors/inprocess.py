@@ -242,7 +242,7 @@ class InProcess:
         return self._children.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_closed
 
     def _engine_of(self, target: Target) -> Engine:
-        return self._engine if target.is_approved else self._children
+        return self._children if target.runs_apart else self._engine
 
     def _end_children(self, *, idle_since: float, most: int = _MOST_CHILDREN) -> None:
         """End those that were asked last before this, and the longest idle ones of more than so many."""
@@ -280,8 +280,10 @@ class InProcess:
             self._loading = None
         self._failed.pop(key, None)
         self._kept.pop(key, None)
-        if target.is_approved:
-            self._end_child(key)  # that it may have answered in before
+        if target.runs_apart:  # where it answered before, it answers no more
+            self._engine.unload(key, timeout_s=_DRAIN_S)
+        else:
+            self._end_child(key)
         self._held[key] = target
         return True
 
@@ -307,7 +309,7 @@ class InProcess:
         if self._kept.get(key) != target:
             self._kept.pop(key, None)
         self._on_demand[key] = target
-        if not target.is_approved:
+        if target.runs_apart:
             self._asked_at[key] = time.monotonic()
             self._end_children(idle_since=0.0, most=_MOST_CHILDREN - (not self.is_warm(target)))
         return self._plan(target, timeout_s)

@@ -226,7 +226,7 @@ def test_a_reload_after_one_change_reads_the_same_however_many_models_there_are(
     table = read_table()
     a_split(models[0], 50, 50)
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         read_table(table)
 
 

@@ -46,11 +46,26 @@ def test_the_second_crash_breaks_it(version):
     routed = read_revision()
     twice = crash(version, "web-2-b")
 
-    assert (once.is_broken, routed, Event.objects.filter(kind="version_broken").count()) == (False, before, 1)
-    assert (twice.is_broken, read_revision()) == (True, before + 1)
+    assert (once.is_broken, routed) == (False, before + 1)
+    assert (twice.is_broken, read_revision()) == (True, before + 2)
+    assert [Event.objects.filter(kind=f"version_{what}").count() for what in ("crashed", "broken")] == [1, 1]
     record = AuditRecord.objects.first()
     assert (record.action, record.model_slug) == ("break_version", "demand")
     assert "2 processes" in Event.objects.get(kind="version_broken").summary
+
+
+def test_after_the_first_it_runs_apart_until_it_is_cleared(version):
+    def runs_apart():
+        route = read_table().find("demand")
+        return [target.runs_apart for target in (*route.owners, route.versions[1], route.versions[2])]
+
+    assert runs_apart() == [False] * 4
+    crash(version, "a")
+    assert runs_apart() == [True, False] * 2
+
+    clear_crashes(version=version, reason="a bad memory bar", by=an_actor(Right.SET_SPLIT))
+
+    assert runs_apart() == [False] * 4
 
 
 def test_one_process_counts_once(version):
@@ -133,7 +148,7 @@ class TestClearing:
         again = crash(version, "c")
 
         assert (cleared.is_broken, again.is_broken) == (False, False)
-        assert read_revision() == before + 1
+        assert read_revision() == before + 2
         assert read_table().find("demand").choose(version=1).number == 1
         record = AuditRecord.objects.first()
         assert (record.action, record.reason) == ("clear_crashes", "a bad memory bar")
@@ -185,6 +200,6 @@ class TestClearing:
 
         assert "Crashes" not in without
         assert "demand 1 is broken and answers nobody" in broken
-        assert "ended 2 processes" in foretold
+        assert "Its 2 crashes count no more" in foretold
         assert not Version.objects.get(pk=version.pk).is_broken
         assert "is broken" not in client.get(page).content.decode()
