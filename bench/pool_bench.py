@@ -8,6 +8,7 @@ Exits with 1 if a mark is missed.
 import argparse
 import gc
 import itertools
+import os
 import random
 import sys
 import threading
@@ -20,7 +21,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")  # the probe works in the data folder
 
 from inference.checks.probe import probe  # noqa: E402
 from inference.engine.backends import SessionOptions  # noqa: E402

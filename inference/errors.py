@@ -3,6 +3,8 @@
 RoundhouseError
 ├── NotFound
 │   └── UnknownModel
+├── NotAllowed
+│   └── NotApproved         a key asks for a version that nobody approved
 ├── Loading                 the version is not in memory yet
 ├── RoutesTooOld            the database is gone for longer than its last word is trusted
 ├── Stopping                this process is going away
@@ -17,9 +19,13 @@ RoundhouseError
     ├── InvalidOutput       the answer is not a number
     └── BadBody             what was sent cannot be read
         └── LengthRequired
+
+LoadFailed (inference.engine.errors)
+└── CannotLoad              a version that should be in memory cannot be loaded
 """
 
-from registry.errors import Conflict, Invalid, NotFound, RoundhouseError
+from inference.engine.errors import LoadFailed
+from registry.errors import Conflict, Invalid, NotAllowed, NotFound, RoundhouseError
 
 
 class UnknownModel(NotFound):
@@ -28,11 +34,23 @@ class UnknownModel(NotFound):
     code = "unknown_model"
 
 
+class NotApproved(NotAllowed):
+    """Nobody approved this version; have it approved, or use a key with the scope `predict.unapproved`."""
+
+    code = "not_approved"
+
+
 class Loading(RoundhouseError):
     """The version is being loaded; try again in a moment."""
 
     code = "loading"
     retryable = True
+
+
+class CannotLoad(LoadFailed):
+    """The version cannot be loaded; asking again does not help until an operator has mended it."""
+
+    code = "cannot_load"
 
 
 class RoutesTooOld(RoundhouseError):

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from inference.checks import services as checks
 from inference.checks.runner import check_version as check
+from inference.checks.scratch import sweep_scratch_folders
 from inference.checks.turns import Turns
 from inference.engine.backends import SessionOptions
 from inference.measure import merging
@@ -28,6 +29,7 @@ _turns: Turns[tuple[int, str, bool]] = Turns(max(1, settings.WORKER_THREADS // 2
 @shared_task(name="inference.sweep_engines")
 def sweep_engines() -> None:
     stewarding.sweep_engines()
+    sweep_scratch_folders()
 
 
 @shared_task(name="inference.settle_splits")

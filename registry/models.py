@@ -12,6 +12,7 @@ from registry.catalogue.models import (
     ServingSettings,
     Tag,
     Version,
+    VersionCrash,
 )
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
@@ -56,4 +57,5 @@ __all__ = [
     "Tenant",
     "Upload",
     "Version",
+    "VersionCrash",
 ]

@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest
 
 from registry.errors import RoundhouseError
 from registry.record.actors import Actor
@@ -53,12 +52,29 @@ else:
 
     class ModelAdmin(_Generic, _unfold.ModelAdmin):
         def changeform_view(self, request, *args, **kwargs):
-            """Say what a service refuses on the page where it was asked for; its transaction is undone by then."""
+            """Say what a service refuses in the form, with all that was filled in; its transaction is undone by then."""
             try:
                 return super().changeform_view(request, *args, **kwargs)
             except RoundhouseError as error:
-                messages.error(request, str(error))
-                return HttpResponseRedirect(request.get_full_path())
+                if request.method != "POST":
+                    raise
+                request.refusal = str(error)
+                return super().changeform_view(request, *args, **kwargs)
+
+        def get_form(self, request, *args, **kwargs):
+            """The form; the second time in a request, with what the service refused as its error."""
+            form = super().get_form(request, *args, **kwargs)
+            refusal = getattr(request, "refusal", None)
+            if refusal is None:
+                return form
+
+            class RefusedForm(form):
+                def clean(self):
+                    cleaned = super().clean()
+                    self.add_error(None, refusal)
+                    return cleaned
+
+            return RefusedForm
 
     class PeriodFilter(_RangeDateTimeFilter):
         """From and to, each a day and, if given, a time of it. The theme's own compares with times without a zone."""

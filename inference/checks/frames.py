@@ -1,6 +1,7 @@
 """What a trial and its child send each other: a line of JSON and the tensors after it, nothing that could be code."""
 
 import json
+import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from inference.engine.signature import DTYPES
 MAX_BYTES = 1 << 30
 _SIZES = struct.Struct("!QQ")  # of the JSON, and of all that follows it
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_RAW_TEXTS = re.compile(r"\|[SV][1-9]\d{0,8}")  # the arrays in which texts travel that are no UTF-8
 
 Message = Mapping[str, Any]
 
@@ -36,7 +38,8 @@ def write_frame(message: Message, tensors: Tensors | None = None) -> bytes:
     for name, tensor in (tensors or {}).items():
         data.append(_bytes_of(tensor))
         shape = [int(size) for size in tensor.shape]
-        told.append({"name": name, "datatype": _NAMES[tensor.dtype], "shape": shape, "bytes": len(data[-1])})
+        datatype = _NAMES.get(tensor.dtype, tensor.dtype.str)
+        told.append({"name": name, "datatype": datatype, "shape": shape, "bytes": len(data[-1])})
     head = json.dumps({"message": message, "tensors": told}).encode()
     return b"".join([_SIZES.pack(len(head), sum(map(len, data))), head, *data])
 
@@ -69,7 +72,9 @@ def _bytes_of(tensor: type_ndarray) -> bytes:
 
 
 def _tensor(told: Message, data: memoryview) -> type_ndarray:
-    dtype, shape = DTYPES[told["datatype"]], [int(size) for size in told["shape"]]
+    is_raw = _RAW_TEXTS.fullmatch(told["datatype"]) is not None
+    dtype = np.dtype(told["datatype"]) if is_raw else DTYPES[told["datatype"]]
+    shape = [int(size) for size in told["shape"]]
     if min(shape, default=0) < 0:
         raise ValueError("The frame holds a negative size.")
     if dtype.kind != "O":

@@ -7,7 +7,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +16,10 @@ from typing import Any
 
 import orjson
 
+from inference.checks.scratch import ScratchFolder
 from inference.engine.backends import SessionOptions
+from inference.engine.crash_notes import NATIVE_CRASHES
+from inference.engine.extremes import TIME_LIMIT_S
 from inference.engine.probed import ProbeFact
 from inference.engine.samples import NOTHING_SAID, Sample
 from inference.engine.signature import Signature
@@ -40,6 +42,11 @@ _MAX_REPORT_BYTES = 4 << 20
 _LOOK_EVERY_S = 0.05
 _LINGER_S = 0.002
 _DEATH_S = 5.0
+_EXTREMES_S = TIME_LIMIT_S + 2.0  # after it is known that the file runs
+# What a child has said last counts for nothing where it is no longer ours, or never ends.
+_TAKEN_OVER = {"crashed_signal", "load_failed"}
+# An abort may be our own limit of memory.
+_CRASHES = {int(number) for number in NATIVE_CRASHES - {signal.SIGABRT}}
 _HAS_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _MIB = 1 << 20
 _REPORTED = (
@@ -120,7 +127,8 @@ def probe(
     1. The file is hashed, and the child loads only bytes of that hash.
     2. The child limits itself, leaves the network where the kernel lets it, shares nothing of our environment and
        dies when the calling thread dies.
-    3. Whatever it does, this returns within `time_limit_s` and a moment, and nothing of the child is left.
+    3. A file that runs is run on extreme whole numbers as well; of these only a crash speaks against it.
+    4. Whatever it does, this returns within `time_limit_s` and a moment, and nothing of the child is left.
 
     Memory counts beyond what interpreter and runtime take themselves: as address space on the CPU, as
     resident memory with CUDA, whose own mappings would exceed any sensible address limit.
@@ -145,10 +153,16 @@ def probe(
         watch, status = _followed(order, known or KnownInputs(), time_limit_s, memory_limit_bytes)
     except OSError as error:
         return ProbeResult("not_started", f"The probe could not be started ({error.strerror}).", asked)
-    last, confined = watch.last, watch.network_confined
-    if last.get("phase") != "done" or watch.cause:
+    last, confined = watch.done, watch.network_confined
+    if last is None or watch.cause in _TAKEN_OVER:
         code, message = _explain(watch, status, time_limit_s, memory_limit_bytes)
         return ProbeResult(code, message, asked, network_confined=confined)
+    if not watch.cause and -status in _CRASHES:
+        message = (
+            f"The runtime crashed ({signal.Signals(-status).name}) with {watch.last.get('values', 'what it ran on')},"
+            " which any caller may send; bound these inputs inside the file and export it again."
+        )
+        return ProbeResult("crashed_signal", message, asked, network_confined=confined)
     if last["code"] != "passed":
         message = memory_message(memory_limit_bytes) if last["code"] == "memory" else last["message"]
         return ProbeResult(
@@ -169,8 +183,8 @@ def _followed(
     order: dict[str, Any], known: KnownInputs, time_limit_s: float, memory_limit_bytes: int
 ) -> "tuple[_Watch, int]":
     """Start the child, follow it to its end or a limit, leave nothing of it."""
-    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
-        known.write(Path(folder, order["known"]))
+    with ScratchFolder("probe") as folder:
+        known.write(folder / order["known"])
         child = start_child("probe_child", order, folder)
         watch = _Watch(child, time_limit_s, memory_limit_bytes)
         try:
@@ -198,6 +212,7 @@ class _Watch:
         self._unread = b""
         self._size = 0
         self.last: dict[str, Any] = {}
+        self.done: dict[str, Any] | None = None
         self.cause = ""
         self.network_confined = False
 
@@ -229,6 +244,9 @@ class _Watch:
             except (ValueError, LookupError, TypeError):  # only a child that is no longer ours writes this
                 self.cause = "crashed_signal"
                 return
+            if self.done is None and self.last.get("phase") == "done":
+                self.done = self.last
+                self._ends_at = min(self._ends_at, time.monotonic() + _EXTREMES_S)
 
     def _look(self) -> None:
         if self._size > _MAX_REPORT_BYTES:
@@ -240,11 +258,16 @@ class _Watch:
 
 
 def start_child(
-    program: str, order: Mapping[str, Any], folder: str, pass_fds: Sequence[int] = ()
+    program: str, order: Mapping[str, Any], folder: Path, pass_fds: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
     """Start one of our programs with an order, and with nothing of ours but the descriptors that are named."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment |= {"HOME": folder, "TMPDIR": folder, "OPENBLAS_NUM_THREADS": "1", "CUDA_CACHE_DISABLE": "1"}
+    environment |= {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "OPENBLAS_NUM_THREADS": "1",
+        "CUDA_CACHE_DISABLE": "1",
+    }
     return subprocess.Popen(  # noqa: S603  our own interpreter and program
         [sys.executable, "-I", "-c", _START.format(program), str(_ROOT), json.dumps(order)],
         stdin=subprocess.DEVNULL,

@@ -18,7 +18,9 @@ from inference.checks.answers.examples import read_example
 from inference.checks.network import leave_network
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.errors import CannotCarry, EngineError, InvalidInput, LoadFailed, LocaleMissing
+from inference.engine.extremes import try_extremes
 from inference.engine.sample_search import find_sample
+from inference.engine.samples import Sample
 from inference.engine.tensors import Array
 
 _PR_SET_PDEATHSIG = 1
@@ -37,16 +39,23 @@ def main() -> NoReturn:
     runtime_version = backend.runtime_version()
     limit(order)
     os.write(report, _line(phase="loading", resident_bytes=_statm()[1], network_confined=is_confined))
+    session = None
     try:
-        result = _probe(backend, order, known, report)
+        session, sample, result = _probe(backend, order, known, report)
     except (EngineError, MemoryError) as error:
         result = {"code": code_of(error), "message": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     os.write(report, _line(phase="done", runtime_version=runtime_version, peak_rss_bytes=peak, **result))
+    if session is not None:  # from here on only a crash speaks against the file
+        try_extremes(
+            session, sample, tell=lambda values: os.write(report, _line(phase="extremes", values=values))
+        )
     os._exit(0)  # tearing a hostile model down could still crash
 
 
-def _probe(backend: Backend, order: dict[str, Any], known: dict[str, Any], report: int) -> dict[str, Any]:
+def _probe(
+    backend: Backend, order: dict[str, Any], known: dict[str, Any], report: int
+) -> tuple[LoadedSession, Sample, dict[str, Any]]:
     options = SessionOptions(**{**order["options"], "providers": tuple(order["options"]["providers"])})
     started = time.monotonic()
     session = backend.load(Path(order["path"]), options)
@@ -54,18 +63,22 @@ def _probe(backend: Backend, order: dict[str, Any], known: dict[str, Any], repor
     os.write(report, _line(phase="running", resident_bytes=_statm()[1]))
     examples = list(_tensors(session, known["examples"]))
     found = find_sample(session, examples=examples, shapes=known["shapes"])
-    return {
-        "code": "passed",
-        "message": "The file loads and runs.",
-        "sample": found.sample.to_json(),
-        "source": found.source,
-        "tries": found.tries,
-        "left_out": list(session.left_out),
-        "signature": session.signature.to_json(),
-        "provider": session.provider,
-        "load_s": loaded - started,
-        "run_s": time.monotonic() - loaded,
-    }
+    return (
+        session,
+        found.sample,
+        {
+            "code": "passed",
+            "message": "The file loads and runs.",
+            "sample": found.sample.to_json(),
+            "source": found.source,
+            "tries": found.tries,
+            "left_out": list(session.left_out),
+            "signature": session.signature.to_json(),
+            "provider": session.provider,
+            "load_s": loaded - started,
+            "run_s": time.monotonic() - loaded,
+        },
+    )
 
 
 def _taken(path: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, write_frame
 from inference.checks.probe import CPU_ONLY, ONNX, memory_message, resident_of, start_child
+from inference.checks.scratch import ScratchFolder
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
 from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
 from inference.engine.samples import NOTHING_SAID, Sample
@@ -43,10 +43,15 @@ class WarmedUp:
 
 
 class TrialFailed(Exception):
-    """The file did not do what was asked. `code` is one of the probe's."""
+    """The file did not do what was asked. `code` is one of the probe's.
 
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
+    `engine_code` is what the engine calls a run that was refused; `signal` is what ended a child that died by itself.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, engine_code: str = "", signal: signal.Signals | None = None
+    ) -> None:
+        self.code, self.engine_code, self.signal = code, engine_code, signal
         super().__init__(message)
 
 
@@ -76,7 +81,7 @@ class Trial:
         self._end: tuple[str, str] | None = None
 
     def __enter__(self) -> "Trial":
-        self._folder = tempfile.TemporaryDirectory(prefix="trial-")
+        self._folder = ScratchFolder("trial")
         self._socket, theirs = socket.socketpair()
         order = {
             "channel": theirs.fileno(),
@@ -90,10 +95,10 @@ class Trial:
         }
         try:
             with theirs:
-                self._child = start_child("trial_child", order, self._folder.name, [theirs.fileno()])
+                self._child = start_child("trial_child", order, self._folder.path, [theirs.fileno()])
         except OSError:
             self._socket.close()
-            self._folder.cleanup()
+            self._folder.remove()
             raise
         try:
             self._own_bytes = self._read(
@@ -101,14 +106,22 @@ class Trial:
             )
             self.signature, self.provider = self._read(_LOAD_S, "while loading", _loaded)
         except BaseException:
-            self._close()
+            self.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
+        self.close()
+
+    def close(self) -> None:
+        """End the child; nothing of it is left."""
+        self._kill()
+        self._socket.close()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
+        self._folder.remove()
 
     @property
     def is_over(self) -> bool:
@@ -181,6 +194,7 @@ class Trial:
             if "code" not in frame[0]:
                 return take(frame)
             code, text = str(frame[0]["code"]), str(frame[0]["text"])
+            engine_code = str(frame[0].get("engine_code", ""))
         except TimeoutError:
             raise self._killed(
                 "timed_out", f"The file took longer than {limit_s:g} s {doing} and was ended."
@@ -193,7 +207,8 @@ class Trial:
             raise self._killed(
                 "crashed_signal", f"The file took over the process that ran it {doing}."
             ) from None
-        raise TrialFailed(code, memory_message(self._memory_limit_bytes) if code == "memory" else text)
+        text = memory_message(self._memory_limit_bytes) if code == "memory" else text
+        raise TrialFailed(code, text, engine_code=engine_code)
 
     def _receive(self, count: int) -> bytes:
         got = bytearray()
@@ -212,13 +227,14 @@ class Trial:
     def _died(self, doing: str) -> TrialFailed:
         self._kill()  # it is dead, or lives on without us; its status, if it has one, stays what it was
         status = self._child.returncode or 0
-        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        return self._killed("crashed_signal", f"The runtime crashed {doing} ({name}).")
+        ended_by = signal.Signals(-status) if status < 0 else None
+        name = ended_by.name if ended_by is not None else f"exit status {status}"
+        return self._killed("crashed_signal", f"The runtime crashed {doing} ({name}).", ended_by)
 
-    def _killed(self, code: str, message: str) -> TrialFailed:
+    def _killed(self, code: str, message: str, ended_by: signal.Signals | None = None) -> TrialFailed:
         self._end = (code, message)
         self._kill()
-        return TrialFailed(code, message)
+        return TrialFailed(code, message, signal=ended_by)
 
     def _kill(self) -> None:
         if self._child.returncode is not None:  # reaped: its number may be somebody else's by now
@@ -227,13 +243,6 @@ class Trial:
             os.killpg(self._child.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):  # stuck in a driver: the kernel ends it when it can
             self._child.wait(_DEATH_S)
-
-    def _close(self) -> None:
-        self._kill()
-        self._socket.close()
-        if self._child.stdout is not None:
-            self._child.stdout.close()
-        self._folder.cleanup()
 
 
 def _loaded(frame: Frame) -> tuple[Signature, str]:

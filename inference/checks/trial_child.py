@@ -62,7 +62,8 @@ def _answer(session: LoadedSession, channel: "_Channel") -> None:
         else:
             channel.send({}, session.run(tensors, asked["outputs"], soft_limit_s=asked["soft_limit_s"]))
     except (EngineError, MemoryError) as error:
-        channel.send({"code": code_of(error), "text": str(error)})
+        engine_code = error.code if isinstance(error, EngineError) else ""
+        channel.send({"code": code_of(error), "text": str(error), "engine_code": engine_code})
 
 
 def _prove_batches(session: LoadedSession, asked: dict[str, Any], examples: Tensors) -> dict[str, Any]:

@@ -20,8 +20,8 @@ Tensors = Mapping[str, NDArray[np.generic]]
 class SessionOptions:
     """How a version is loaded. `digest` goes into the probe's fact: other options are another load.
 
-    `expected_sha256` is checked against the very bytes that are loaded; it names the file, not the way of
-    loading it, so it stays out of the digest.
+    `expected_sha256` is checked against the very bytes that are loaded, and `label` is what crash notes call the
+    version: neither is a way of loading the file, so both stay out of the digest.
     """
 
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
@@ -32,12 +32,13 @@ class SessionOptions:
     fp16: bool = False
     extra: Mapping[str, str] = field(default_factory=dict)
     expected_sha256: str | None = None
+    label: int = 0
 
     @property
     def digest(self) -> str:
         """Name this way of loading by a hash that is the same in every process."""
         settings = {**asdict(self), "extra": dict(sorted(self.extra.items()))}
-        del settings["expected_sha256"]
+        del settings["expected_sha256"], settings["label"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

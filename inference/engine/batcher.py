@@ -17,9 +17,9 @@ from inference.engine.errors import (
     EngineError,
     EngineStopped,
     RunFailed,
+    RunStuck,
     RunTimedOut,
     SlotLost,
-    VersionBroken,
 )
 from inference.engine.latency import CostCurve, FixedPace, Pace
 from inference.engine.loop import EngineLoop
@@ -255,7 +255,7 @@ class Batcher:
         if self._is_broken or self._clock() - oldest < self.config.hard_limit_s:
             return
         self._is_broken = True
-        self._loop.post(partial(self._close, VersionBroken))
+        self._loop.post(partial(self._close, RunStuck))
         if self._on_hard_limit is not None:
             self._on_hard_limit()
 
@@ -288,7 +288,7 @@ class Batcher:
         now = self._clock()
         try:
             if self._is_broken:
-                raise VersionBroken
+                raise RunStuck
             if cancellation is not None and cancellation.is_cancelled:
                 raise Cancelled
             self._combiner.offer(call, now)

@@ -94,7 +94,7 @@ class Engine:
         budget_name: str = "the memory budget",
     ) -> None:
         """`on_hard_limit` is called with None where the loop itself stands still. `on_bulk_thread` is called in each
-        thread that runs batches for bulk, before it does. The loop is closed with the engine."""
+        thread that runs batches for bulk, before it does. Engines may share a `loop`; whoever made it closes it."""
         self._pool: SessionPool[_Version] = SessionPool(
             backend,
             _Version,
@@ -105,6 +105,7 @@ class Engine:
         )
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
         self.loop = loop or EngineLoop()
+        self._owns_loop = loop is None
         self._runners = Runners("engine-run")
         self._bulk_runners = Runners("engine-bulk", on_start=on_bulk_thread)
         self._stall_watch = StallWatch(
@@ -274,7 +275,9 @@ class Engine:
             published.lease.release()
         is_over = self._pool.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_drained
         self._stall_watch.stop()
-        if is_over:  # otherwise runs may still come back, and somebody waits for them
+        if (
+            is_over and self._owns_loop
+        ):  # runs may still come back where it is not over, and somebody waits for them
             self.loop.close()
         return is_over
 

@@ -14,10 +14,12 @@ EngineError
 ├── Cancelled               the caller went away
 ├── RunFailed               the runtime refused this input
 │   ├── RunTimedOut         ended at the soft limit
+│   ├── RunCrashed          the version ended the process of its own that ran it
 │   └── OutputNotText       an output that the runtime cannot hand out
 ├── SlotLost                the holder of the slot died or its lease ended
 ├── EngineStopped           draining or closed
-├── VersionBroken           a run passed its hard limit; the process is to be replaced
+├── RunStuck                a run passed its hard limit; the process is to be replaced
+├── VersionBroken           it ended processes that ran it; a person has to clear it
 ├── NotLoaded               no session, and nobody said how to load one
 ├── StillLoading            the load goes on, the caller's time is over
 └── LoadFailed
@@ -129,6 +131,12 @@ class RunTimedOut(RunFailed):
     code = "run_timed_out"
 
 
+class RunCrashed(RunFailed):
+    """The version ended the process that ran it."""
+
+    code = "run_crashed"
+
+
 class OutputNotText(RunFailed):
     """An output holds text that is not valid UTF-8, which the runtime cannot hand out; ask for other outputs."""
 
@@ -149,11 +157,17 @@ class EngineStopped(EngineError):
     retryable = True
 
 
-class VersionBroken(EngineError):
+class RunStuck(EngineError):
     """A run of this version cannot be ended, so this process is being replaced; try again."""
 
-    code = "version_broken"
+    code = "run_stuck"
     retryable = True
+
+
+class VersionBroken(EngineError):
+    """This version has ended processes that ran it; it answers again when a person has cleared it."""
+
+    code = "version_broken"
 
 
 class NotLoaded(EngineError):

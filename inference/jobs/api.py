@@ -51,7 +51,7 @@ _EXAMPLES = [
             "model": "ripeness", "input": {"upload": "4b7c0a8e-6c0f-4a7e-9a55-1f0e4c7f2a10"}, "format": "csv",
             "gzip": True,
             "contract": {
-                "inputs": {"features": ["redness", "firmness", "hue"]}, "id": "fruit", "keep": ["orchard"],
+                "columns": {"features": ["weight", "firmness", "hue"]}, "id": "fruit", "passthrough": ["orchard"],
                 "on_row_error": "skip",
             },
             "on_done": {"task": "shop.harvest_scored", "queue": "shop"},

@@ -5,12 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from inference.jobs import dispatch
 from inference.jobs.models import Chunk, Job
-from inference.jobs.transitions import OPEN, STUCK, Status
+from inference.jobs.transitions import OPEN, STUCK, ChunkStatus, Status
 from registry.catalogue.models import MAX_REASON
 from registry.record.audit import Subject
 from registry.record.events import emit
@@ -25,6 +26,17 @@ KINDS = {
 def lock(job_id: UUID) -> Job:
     """The job's row, held until the transaction ends."""
     return Job.objects.select_for_update(of=("self",)).select_related("model", "version").get(pk=job_id)
+
+
+def note_rest(job: Job) -> None:
+    """Stop the clock of a job none of whose chunks is leased any more."""
+    leased = Exists(Chunk.objects.filter(job=OuterRef("pk"), status=ChunkStatus.LEASED))
+    _stop_clock(Job.objects.filter(~leased, pk=job.pk))
+
+
+def _stop_clock(jobs: "QuerySet[Job]") -> None:
+    worked = F("worked") + (Now() - F("working_since"))
+    jobs.exclude(working_since=None).update(worked=worked, working_since=None)
 
 
 def end_if_over(job: Job) -> None:
@@ -76,6 +88,7 @@ def _end(job: Job, status: Status, failure: str = "") -> None:
     changes = {"status": status, "failure": failure, "ended_at": Now(), "expires_at": kept_until()}
     if not Job.objects.filter(pk=job.pk, status__in=OPEN).update(**changes):
         return
+    _stop_clock(Job.objects.filter(pk=job.pk))
     job.refresh_from_db(fields=["status", "failure", "rows_total", "rows_done", "rows_bad", "on_done"])
     emit(
         JOB_DONE,

@@ -73,8 +73,7 @@ class NewJobForm(forms.Form):
         label="Inputs and their columns",
         required=False,
         widget=forms.Textarea(attrs={**_MONO, "rows": 2}),
-        help_text='Such as {"features": ["width", "height"]}. Empty: inputs take the columns of their names, and an '
-        "only input takes all columns of numbers.",
+        help_text='Such as {"features": ["width", "height"]}. Empty: inputs take the columns of their names.',
     )
     on_row_error = forms.ChoiceField(
         label="A row that cannot be used",

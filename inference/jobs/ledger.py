@@ -70,7 +70,10 @@ def claim(chunk: Chunk, *, holder: str) -> Claim | None:
     """Lease a chunk that waits; None where somebody else was faster, or its job has ended."""
     with transaction.atomic():
         is_open = Job.objects.filter(pk=chunk.job_id, status__in=OPEN).update(
-            status=Status.RUNNING, served_at=Now(), started_at=Coalesce("started_at", Now())
+            status=Status.RUNNING,
+            served_at=Now(),
+            started_at=Coalesce("started_at", Now()),
+            working_since=Coalesce("working_since", Now()),
         )
         waits = Chunk.objects.filter(pk=chunk.pk, status=ChunkStatus.WAITING, attempt=chunk.attempt)
         if not is_open or not waits.update(
@@ -119,6 +122,7 @@ def finish(claim: Claim, results: Results) -> bool:
             rows_done=F("rows_done") + results.rows_done,
             rows_bad=F("rows_bad") + results.rows_bad,
         )
+        ending.note_rest(job)
         ending.end_if_over(job)
     _log_claim("chunk done", claim)
     return True
@@ -132,6 +136,7 @@ def finish_plan(claim: Claim, chunks: Iterable[Chunk], *, rows: int) -> bool:
             return _refuse(claim)
         made = Chunk.objects.bulk_create(chunks, batch_size=500)
         Job.objects.filter(pk=job.pk).update(is_planned=True, rows_total=rows, chunks_total=len(made))
+        ending.note_rest(job)
         ending.end_if_over(job)
     _log_claim("plan done", claim)
     return True
@@ -144,6 +149,7 @@ def fail(claim: Claim, why: str, *, ends_job: bool = False) -> bool:
         if not _held(claim).update(**_let_go(ChunkStatus.FAILED), failure=ending.sentence(why)):
             return _refuse(claim)
         _count_stuck(job, claim.is_plan)
+        ending.note_rest(job)
         if ends_job or claim.is_plan:
             ending.fail(job, why)
         else:
@@ -154,7 +160,10 @@ def fail(claim: Claim, why: str, *, ends_job: bool = False) -> bool:
 
 def give_back(claim: Claim) -> bool:
     """Leave a chunk to somebody else, at no blame of its own."""
-    given = _held(claim).update(status=ChunkStatus.WAITING, holder="", lease_until=None)
+    with transaction.atomic():
+        job = ending.lock(claim.job_id)
+        given = _held(claim).update(status=ChunkStatus.WAITING, holder="", lease_until=None)
+        ending.note_rest(job)
     _log_claim("chunk given back", claim)
     return bool(given)
 
@@ -189,6 +198,7 @@ def _free(chunk: Chunk, among: "QuerySet[Chunk] | None" = None) -> bool:
             if freed:
                 _count_stuck(job, chunk.is_plan)
                 ending.bury(job, chunk, why)
+        ending.note_rest(job)
     if freed:
         log.warning("lease lost", job=str(chunk.job_id), chunk=chunk.pk, attempt=chunk.attempt, lost=lost)
     return bool(freed)

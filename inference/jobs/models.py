@@ -1,6 +1,7 @@
 """Rows of jobs."""
 
 import uuid
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import models
@@ -78,6 +79,9 @@ class Job(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
+    # How long somebody had a part of it, up to when the last one was let go; and since when somebody has one now.
+    worked = models.DurationField(default=timedelta(0), editable=False)
+    working_since = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(editable=False)  # inputs and results are kept until then
     # When its results were written to `output_ref`, or it was given up; `failure` says why.
     delivered_at = models.DateTimeField(null=True, editable=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from functools import partial
 
 from django.db.models import QuerySet
@@ -20,7 +20,7 @@ _PIECE = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. Rates are of the whole job so far; None while nothing is known."""
+    """How far a job is. Rates are of the time that somebody worked on it so far; None while nothing is known."""
 
     rows_total: int | None  # None: its file has not been looked through yet
     rows_done: int
@@ -31,6 +31,8 @@ class Progress:
     chunks_total: int
     chunks_done: int
     chunks_stuck: int
+    worked_s: float  # that somebody had a part of it
+    waited_s: float  # the rest of the time since it was made, until it ended
 
 
 def jobs_in_reach(by: Actor) -> "QuerySet[Job]":
@@ -51,7 +53,9 @@ def open_jobs_use(version: Version) -> str | None:
 def progress_of(job: Job) -> Progress:
     answered = job.rows_done + job.rows_bad
     is_known = job.is_planned and job.rows_total > 0
-    rate = _rate(job, answered)
+    worked_s = _worked_s(job)
+    until = job.ended_at or timezone.now()
+    rate = answered / worked_s if answered and worked_s else None
     return Progress(
         rows_total=job.rows_total if job.is_planned else None,
         rows_done=job.rows_done,
@@ -62,6 +66,8 @@ def progress_of(job: Job) -> Progress:
         chunks_total=job.chunks_total,
         chunks_done=job.chunks_done,
         chunks_stuck=job.chunks_stuck,
+        worked_s=worked_s,
+        waited_s=max(0.0, (until - job.created_at).total_seconds() - worked_s),
     )
 
 
@@ -108,8 +114,6 @@ def _done(job: Job) -> "QuerySet[Chunk]":
     return job.chunks.filter(is_plan=False, status=ChunkStatus.DONE).defer("inputs").order_by("index")
 
 
-def _rate(job: Job, answered: int) -> float | None:
-    if job.started_at is None or not answered:
-        return None
-    until: datetime = job.ended_at or timezone.now()
-    return answered / max((until - job.started_at).total_seconds(), 0.001)
+def _worked_s(job: Job) -> float:
+    now = timezone.now() - job.working_since if job.working_since is not None else timedelta()
+    return max(0.0, (job.worked + now).total_seconds())

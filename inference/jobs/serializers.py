@@ -131,11 +131,13 @@ class ProgressSerializer(Base):
     rows_done = serializers.IntegerField()
     rows_bad = serializers.IntegerField(help_text="Left out; each has a line among the errors.")
     fraction = serializers.FloatField(help_text="From 0 to 1.")
-    rows_per_s = serializers.FloatField(allow_null=True)
+    rows_per_s = serializers.FloatField(allow_null=True, help_text="Of the time in `worked_s`.")
     eta_s = serializers.FloatField(allow_null=True, help_text="null: nobody can tell.")
     chunks_total = serializers.IntegerField()
     chunks_done = serializers.IntegerField()
     chunks_stuck = serializers.IntegerField(help_text="Failed or dead; a retry takes them up again.")
+    worked_s = serializers.FloatField(help_text="How long workers had a part of it.")
+    waited_s = serializers.FloatField(help_text="The rest of the time since it was made, until it ended.")
 
 
 class LinksSerializer(Base):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, Sum
-from django.utils import timezone
 
 from inference.jobs.models import Chunk, Job
 from inference.jobs.rows import Contract, OnRowError
@@ -53,11 +52,13 @@ class ShownJob:
         return int(self.progress.fraction * 100)
 
     @property
-    def took(self) -> str:
-        job = self.job
-        if job.started_at is None:
-            return ""
-        return duration(((job.ended_at or timezone.now()) - job.started_at).total_seconds())
+    def times(self) -> str:
+        """How long somebody worked on it, and how long it was at rest."""
+        told = self.progress
+        said = [f"took {duration(told.worked_s)}"] if told.worked_s else []
+        if told.waited_s >= 1:
+            said.append(f"waited {duration(told.waited_s)}")
+        return ", ".join(said)
 
     @property
     def figures(self) -> str:
@@ -189,7 +190,7 @@ def columns_of(job: Job) -> list[tuple[str, str]]:
         for name, columns in contract.columns.items()
     ]
     if not told:
-        told.append(("inputs", "the columns of their names; an only input, all columns of numbers"))
+        told.append(("inputs", "the columns of their names"))
     told.append(("id", contract.id or "counted from 1"))
     if contract.passthrough:
         told.append(("copied", ", ".join(contract.passthrough)))

@@ -9,6 +9,7 @@ from django.utils import timezone
 from inference.measure.counts import Counts
 from inference.measure.merging import start_of_hour
 from inference.measure.selectors import MINUTE, ArmSummary, Series, written_until
+from inference.measure.windows import STOPPED
 from inference.measure.words import latency, per_second, percent
 from registry.console.time_plots import LOOKS, TimePlot, time_plot
 
@@ -91,11 +92,15 @@ class ShownArm:
     """One line of the table of arms."""
 
     version_id: int
-    version: int | None  # None: no such version is there any more
+    version: int | None  # None: no such version is there any more, or the Model was stopped
     split: int | None  # None: callers named the version, whatever the split
     share_set: str
     share_got: str
     told: Told
+
+    @property
+    def was_stopped(self) -> bool:
+        return self.version_id == STOPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class ShownStep:
     """One version in one step."""
 
     at: str
-    version: int | None
+    version: str
     share: str
     told: Told
 
@@ -136,7 +141,7 @@ def figures_of_model(
     busiest = sorted(asked, key=lambda one: (numbers.get(one) not in live, -asked[one]))[:LOOKS]
     order = [*live, *sorted({numbers.get(one, 0) for one in busiest} - {*live})]
     lines = [
-        (_version(numbers.get(one)), order.index(numbers.get(one, 0)), series.by_version(one))
+        (_version(one, numbers), order.index(numbers.get(one, 0)), series.by_version(one))
         for one in sorted(busiest, key=lambda one: numbers.get(one, 0))
     ]
     plots = [
@@ -157,7 +162,7 @@ def figures_of_version(
         (name, look, [counts.latency_s(share) if counts else None for counts in own])
         for look, (name, share) in enumerate(zip(names, SHARES, strict=True))
     ]
-    lines = [(_version(numbers.get(version_id)), 0, own)]
+    lines = [(_version(version_id, numbers), 0, own)]
     plots = [
         _plot("Requests a second", lines, series, period, _rate_of(series), per_second, unasked=0.0),
         _plot("Errors", lines, series, period, lambda _, counts: counts.error_rate, percent, _LEAST_RATE),
@@ -251,14 +256,14 @@ def _steps(series: Series, period: Period, numbers: Numbers) -> list[tuple[int, 
     rate, found = _rate_of(series), []
     for moment in sorted(series.steps, reverse=True):
         of_step = series.versions_at(moment)
-        total = sum(counts.asked for counts in of_step.values())
+        total = sum(counts.asked for version_id, counts in of_step.items() if version_id != STOPPED)
         at = timezone.localtime(moment).strftime(period.form)
         for version_id in sorted(of_step, key=lambda one: numbers.get(one, 0)):
             counts = of_step[version_id]
             told = Told(counts, per_second(rate(moment, counts)))
-            found.append(
-                (version_id, ShownStep(at, numbers.get(version_id), percent(counts.asked / total), told))
-            )
+            share = "" if version_id == STOPPED else percent(counts.asked / total)
+            number = "stopped" if version_id == STOPPED else str(numbers.get(version_id, "gone"))
+            found.append((version_id, ShownStep(at, number, share, told)))
     return found
 
 
@@ -267,5 +272,8 @@ def _rate_of(series: Series) -> Callable[[datetime, Counts], float]:
     return lambda at, counts: counts.asked / (min(at + series.step, series.end) - at).total_seconds()
 
 
-def _version(number: int | None) -> str:
+def _version(version_id: int, numbers: Numbers) -> str:
+    if version_id == STOPPED:
+        return "turned away by a stop"
+    number = numbers.get(version_id)
     return f"version {number}" if number is not None else "a version that is gone"

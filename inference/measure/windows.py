@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from inference.engine.meters import BOUNDS
 
+STOPPED = 0  # as a version: the Model was stopped, so none was asked
+
 
 class ArmKey(NamedTuple):
-    """What is told apart. `arm` is empty where the caller named the version itself."""
+    """What is told apart. `arm` is empty where the caller named the version itself, and where the Model was stopped."""
 
     model_id: int
     split: int

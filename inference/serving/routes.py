@@ -6,9 +6,10 @@ Reloading reads only the Models that changed since the snapshot's own revision.
 import bisect
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from django.db import DatabaseError
 from django.db.models import Max, OuterRef, Q, Subquery
 from django.utils import timezone
 
+from inference.engine.errors import VersionBroken
 from inference.errors import UnknownModel
 from registry.access.limits import NO_LIMITS, Limits
 from registry.catalogue.models import (
@@ -26,6 +28,7 @@ from registry.catalogue.models import (
     RouteClock,
     ServingSettings,
     Version,
+    VersionCrash,
 )
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.errors import NoLiveVersion, NotFound, Stopped
@@ -49,6 +52,15 @@ class Target:
     sha256: str
     serving: int = 0  # the revision of its serving settings; 0: defaults
     pool: str = DEFAULT_POOL
+    # Whether people have let it answer: it had share in a split, or in a request that was approved.
+    is_approved: bool = False
+    has_crashed: bool = False  # it ended a process that ran it, and nobody has cleared that
+    is_broken: bool = False  # it ended more than one
+
+    @property
+    def runs_apart(self) -> bool:
+        """Whether it runs in a child of its own, so that it ends no process that answers others."""
+        return self.has_crashed or not self.is_approved
 
 
 Kept = tuple[
@@ -111,7 +123,7 @@ class Route:
         if known is not None:
             return known
         bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (no secret)
-        return self.owners[bisect.bisect_right(self.bounds, bucket)]
+        return _unbroken(self.owners[bisect.bisect_right(self.bounds, bucket)])
 
     def foregone(self, *, version: int | None = None, alias: str | None = None) -> Target | None:
         """Who answers, where no routing key has a say in it; raises where nobody can."""
@@ -120,10 +132,10 @@ class Route:
         if alias is not None:
             version = self._named(alias)
         if version is not None:
-            return self._numbered(version)
+            return _unbroken(self._numbered(version))
         if not self.owners:
             raise NoLiveVersion(f"{self.slug} has no live version; promote one first.")
-        return self.owners[0] if len(self.owners) == 1 else None
+        return _unbroken(self.owners[0]) if len(self.owners) == 1 else None
 
     def _named(self, alias: str) -> int:
         try:
@@ -136,6 +148,18 @@ class Route:
             return self.versions[number]
         except KeyError:
             raise NotFound(f"{self.slug} has no version {number} that is ready to answer.") from None
+
+
+def _unbroken(target: Target) -> Target:
+    check_not_broken(target)
+    return target
+
+
+def check_not_broken(target: Target) -> None:
+    if target.is_broken:
+        raise VersionBroken(
+            f"Version {target.number} is broken: it ended processes that ran it. It answers again when a person has cleared it."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,12 +294,13 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
         )
     )
     ready = Version.objects.filter(model__in=ids, status=VersionStatus.READY)
+    make_target = partial(_target, serving=serving, approved=_read_approved(ids), crashed=_read_crashed(ids))
     labels: dict[int, dict[int, tuple[str, ...]]] = defaultdict(dict)
     scores: dict[int, dict[int, str]] = defaultdict(dict)
-    for model_id, pool, pk, number, sha256, config in ready.values_list(
-        "model_id", "model__pool", "pk", "number", "artifact__sha256", "task_config"
+    for model_id, pool, pk, number, sha256, broken_at, config in ready.values_list(
+        "model_id", "model__pool", "pk", "number", "artifact__sha256", "broken_at", "task_config"
     ):
-        versions[model_id][number] = Target(pk, number, sha256, serving.get(pk, 0), pool)
+        versions[model_id][number] = make_target(pk, number, sha256, pool, broken_at)
         if config.get("labels"):
             labels[model_id][pk] = tuple(config["labels"])
             scores[model_id][pk] = config["scores"]
@@ -286,7 +311,7 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
     holds = _read_holds(ids)
     models = list(Model.objects.filter(pk__in=ids).defer("notes").annotate(rollback_id=_rollback_id()))
     targets = {target.version_id: target for known in versions.values() for target in known.values()}
-    splits = _read_splits(ids, serving)
+    splits = _read_splits(ids, make_target)
     waiting = _read_waiting(ids, targets)
     kept = _read_kept(models, targets)
     return [
@@ -351,15 +376,45 @@ def _read_kept(models: Iterable[Any], targets: Mapping[int, Target]) -> dict[int
     return kept
 
 
-def _read_splits(ids: list[int], serving: Mapping[int, int]) -> dict[int, dict[str, Any] | None]:
+def _read_approved(ids: list[int]) -> frozenset[int]:
+    """The versions that people have let answer. A shadow answers nobody, and needs nobody's consent."""
+    answering = Arm.objects.filter(split__model__in=ids).exclude(letter="")
+    decided = ~Q(split__status=SplitStatus.EXPIRED) | Q(split__request__isnull=False)
+    return frozenset(answering.filter(decided).order_by().values_list("version_id", flat=True).distinct())
+
+
+def _read_crashed(ids: list[int]) -> frozenset[int]:
+    """The versions that ended a process, and that nobody has cleared."""
+    crashes = VersionCrash.objects.filter(version__model__in=ids, cleared_at=None)
+    return frozenset(crashes.order_by().values_list("version_id", flat=True).distinct())
+
+
+def _target(
+    pk: int,
+    number: int,
+    sha256: str,
+    pool: str,
+    broken_at: datetime | None,
+    *,
+    serving: Mapping[int, int],
+    approved: frozenset[int],
+    crashed: frozenset[int],
+) -> Target:
+    is_broken = broken_at is not None
+    return Target(pk, number, sha256, serving.get(pk, 0), pool, pk in approved, pk in crashed, is_broken)
+
+
+def _read_splits(
+    ids: list[int], make_target: Callable[[int, int, str, str, datetime | None], Target]
+) -> dict[int, dict[str, Any] | None]:
     """The part of each route that comes from the current split, by Model; None where a letter has no arm."""
     lines: dict[int, list[tuple[str, int | None, Target]]] = defaultdict(list)
     arms = Arm.objects.filter(split__model__in=ids, split__status=SplitStatus.CURRENT)
-    for split_id, pool, letter, mirrored, pk, number, sha256 in arms.values_list(
+    for split_id, pool, letter, mirrored, pk, number, sha256, broken_at in arms.values_list(
         "split_id", "split__model__pool", "letter", "mirrored", "version_id", "version__number",
-        "version__artifact__sha256",
+        "version__artifact__sha256", "version__broken_at",
     ):  # fmt: skip
-        target = Target(pk, number, sha256, serving.get(pk, 0), pool)
+        target = make_target(pk, number, sha256, pool, broken_at)
         lines[split_id].append((letter, mirrored, target))
     found: dict[int, dict[str, Any] | None] = {}
     current = Split.objects.filter(model__in=ids, status=SplitStatus.CURRENT)

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,11 +18,12 @@ from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.signature import Signature
-from inference.errors import Loading, RoutesTooOld, Stopping
+from inference.errors import RoutesTooOld, Stopping
 from inference.measure.services import flush
 from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
 from inference.serving import routes
 from inference.serving.calls import DEADLINE_S
+from inference.serving.crash_ledger import CrashLedger
 from inference.serving.executors.executor import Executor
 from inference.serving.executors.inprocess import InProcess
 from inference.serving.executors.workers.executor import ThroughWorkers
@@ -33,7 +35,7 @@ from inference.serving.stewarding.models import Kind, Role
 from inference.serving.stewarding.reporter import Post, Reporter
 from inference.serving.stewarding.steward import Steward
 from registry.access.key_ring import TRUST_S
-from registry.loops import Backoff, Loop, ThreadGroup
+from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.runtime")
 
@@ -48,10 +50,13 @@ _BACKOFF = Backoff(longest_s=5.0)
 class Report:
     state: str  # starting | ready | draining | stopped
     warm_versions: int
+    lacking: int = 0  # live versions that this process should hold and that could not answer here
+    is_outdone: bool = False  # another process of its kind lacks fewer of them
 
     @property
     def can_predict(self) -> bool:
-        return self.state == "ready"
+        """Whether callers should be sent here. Who lacks a version and is as good as any other still serves the rest."""
+        return self.state == "ready" and not self.is_outdone
 
 
 OnHardLimit = Callable[[Hashable], None]
@@ -60,12 +65,21 @@ OnSample = Callable[[], None]
 
 def _in_process(
     backend: Backend | None,
+    ledger: CrashLedger | None,
+    bulk_threads: LowPriority | None,
     on_hard_limit: OnHardLimit,
     on_sample: OnSample,
-    *,
-    bulk_threads: LowPriority | None = None,
 ) -> Executor:
-    return InProcess(backend, on_hard_limit=on_hard_limit, on_sample=on_sample, bulk_threads=bulk_threads)
+    """A backend that is given runs everything, also what would run in children."""
+    return InProcess(
+        backend,
+        sandbox=backend,
+        notes=ledger.notes if ledger is not None else None,
+        on_death=ledger.note_death if ledger is not None else None,
+        on_hard_limit=on_hard_limit,
+        on_sample=on_sample,
+        bulk_threads=bulk_threads,
+    )
 
 
 def _through_workers(on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
@@ -83,9 +97,13 @@ class Runtime:
         replace_process: Callable[[], None] | None = None,
         executor: Callable[[OnHardLimit, OnSample], Executor] | None = None,
         post: Post | None = None,
+        ledger: CrashLedger | None = None,
+        bulk_threads: LowPriority | None = None,
     ) -> None:
-        """With a post, this process reports what it holds, and splits wait for it."""
-        make = executor or partial(_in_process, backend)
+        """With a post, this process reports what it holds, and splits wait for it. With a ledger, a native crash is laid
+        at the door of the version that was run. `bulk_threads`: how the threads that run batches of jobs make room."""
+        make = executor or partial(_in_process, backend, ledger, bulk_threads)
+        self._ledger = ledger
         has_samples = threading.Event()
         self._executor: Executor = make(self._give_up, has_samples.set)
         self._audit = MergeAudit(self._executor, has_samples)
@@ -96,6 +114,7 @@ class Runtime:
         self._flushed_minute = minute_now()
         self._is_leaving = False
         self._confirmed_at = time.monotonic()  # when the database last said that the routes are these
+        self._lacking, self._is_outdone = 0, False
         self._following = threading.Lock()
         self._state = "starting"
         self._watching = self._made_watching()
@@ -109,7 +128,10 @@ class Runtime:
         """Load and warm what is live, then watch for changes; a version that cannot load is reported, not fatal."""
         if self._reporter is not None:
             self._reporter.start()
+        self._collect_crashes()  # what ended the process before this one is not loaded again
         self._follow()
+        with suppress(DatabaseError):  # the loop compares again
+            self._compare_with_peers()
         self._state = "ready"
         self._report_now()
         self._steward.start()
@@ -134,10 +156,12 @@ class Runtime:
         self._steward.stop()
         self._audit.stop()
         self._executor.close(timeout_s=within_s)
+        if self._ledger is not None:
+            self._ledger.close()
         self._flush(all_of_it=True)
 
     def report(self) -> Report:
-        return Report(self._state, self._executor.warm_versions())
+        return Report(self._state, self._executor.warm_versions(), self._lacking, self._is_outdone)
 
     def stale_s(self) -> int:
         """How long the database has not confirmed the routes; 0 while that is no longer than a few polls."""
@@ -151,14 +175,15 @@ class Runtime:
 
     def infer(self, target: Target, request: EngineRequest) -> Answer:
         """Answer a thread's request; see Executor."""
+        routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
         return self._executor.infer(target, request)
 
     def check_answers(self, target: Target | None) -> None:
         """Raise what can be known before a request is read: this process is leaving, or the version did not load."""
         if self._state != "ready":
             raise Stopping
-        if target is not None and (failed := self._executor.why_not(target)) is not None:
-            raise Loading(failed)
+        if target is not None and (obstacle := self._executor.why_not(target)) is not None:
+            raise obstacle.error()
 
     def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
         """What a version takes and gives; it is loaded if it is not in memory."""
@@ -168,7 +193,8 @@ class Runtime:
         return self._executor.is_warm(target)
 
     def why_not(self, target: Target) -> str:
-        return self._executor.why_not(target) or "Not in memory; it is loaded when it is asked for."
+        obstacle = self._executor.why_not(target)
+        return obstacle.reason if obstacle else "Not in memory; it is loaded when it is asked for."
 
     def let_go(self, target: Target) -> None:
         self._executor.unload(target)
@@ -191,6 +217,12 @@ class Runtime:
     def routes(self) -> list[Route]:
         return list(self._table.routes.values())
 
+    def broken_versions(self) -> list[Target]:
+        """Those that should answer by the current splits, and are refused because they ended processes."""
+        return sorted(
+            (target for target in self._table.targets() if target.is_broken), key=lambda one: one.version_id
+        )
+
     def refresh(self) -> None:
         """Follow the routes, and have in memory what they need before this returns."""
         self._follow()
@@ -210,6 +242,16 @@ class Runtime:
                 self._steward.hold(cold)
             self._table = table
         self._steward.wake()
+
+    def _compare_with_peers(self) -> None:
+        """Probes read the result, so that no number of them asks the database more often than this is done."""
+        live = self._wanted(self._table).live
+        lacking, is_outdone = self._executor.lacking(live), False
+        try:
+            if lacking and self._reporter is not None:
+                is_outdone = self._reporter.is_outdone(live, lacking)
+        finally:  # nobody who cannot ask about peers leaves because of them
+            self._lacking, self._is_outdone = len(lacking), is_outdone
 
     def _made_reporter(self, post: Post) -> Reporter:
         return Reporter(
@@ -237,6 +279,14 @@ class Runtime:
                 expected=(DatabaseError, RoutesUnreadable),
             ),
             Loop(
+                "peers",
+                self._compare_with_peers,
+                _POLL_S,
+                "what is live and cannot answer here may not show in /readyz",
+                _BACKOFF,
+            ),
+            *self._ledger_loops(),
+            Loop(
                 "engine", self._executor.look_after, _POLL_S, "slots and threads stay as they are", _BACKOFF
             ),
             Loop(
@@ -246,6 +296,28 @@ class Runtime:
                 "measurements are kept in memory",
             ),
         )
+
+    def _collect_crashes(self) -> None:
+        try:
+            if self._ledger is not None:
+                self._ledger.collect()
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:  # the loop tries again, and what it raises is reported
+            log.error("crashes could not be read", exc_info=error)
+
+    def _ledger_loops(self) -> list[Loop]:
+        if self._ledger is None:
+            return []
+        return [
+            Loop(
+                "crash ledger",
+                self._ledger.collect,
+                _POLL_S,
+                "a version that ends processes may go on",
+                _BACKOFF,
+            )
+        ]
 
     def _follow_changes(self) -> None:
         if routes.read_revision() != self._table.revision:
@@ -298,7 +370,8 @@ def start(kind: Kind | None = None) -> None:
     role = Role.FRONT if through_workers else Role.SERVES
     threads = settings.GRPC_THREADS if kind == Kind.GRPC else settings.WEB_THREADS
     post = Post(kind, role, "", threads) if kind is not None else None
-    _start(Runtime(executor=_through_workers if through_workers else None, post=post))
+    ledger = CrashLedger(kind) if kind is not None else None
+    _start(Runtime(executor=_through_workers if through_workers else None, post=post, ledger=ledger))
 
 
 def start_in_worker() -> None:
@@ -307,9 +380,9 @@ def start_in_worker() -> None:
     role = Role.SERVES if is_asked_online else Role.ON_DEMAND
     post = Post(Kind.WORKER, role, settings.POOL, settings.WORKER_THREADS)
     # A worker that answers online must not answer slowly because the same version does a job.
-    executor = partial(_in_process, None, bulk_threads=None if is_asked_online else LowPriority())
+    bulk_threads = None if is_asked_online else LowPriority()
     wanted = of_pool(settings.POOL) if is_asked_online else nothing
-    _start(Runtime(wanted=wanted, post=post, executor=executor))
+    _start(Runtime(wanted=wanted, post=post, ledger=CrashLedger(Kind.WORKER), bulk_threads=bulk_threads))
 
 
 def _start(made: Runtime) -> None:
@@ -343,6 +416,10 @@ def find(slug: str, within: frozenset[int] | None) -> Route:
 def routes_here() -> list[Route]:
     """Every Model's route, as this process knows it; none where it serves no predictions."""
     return _runtime.routes() if _runtime is not None else []
+
+
+def broken_versions() -> list[Target]:
+    return _runtime.broken_versions() if _runtime is not None else []
 
 
 def stale_s() -> int:

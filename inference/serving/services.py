@@ -5,28 +5,52 @@ from collections.abc import Iterator
 
 from django.db.models.functions import Now
 
-from inference.engine.errors import EngineError, InvalidInput, RunFailed, RunTimedOut
+from inference.engine.errors import EngineError, InvalidInput, RunCrashed, RunFailed, RunTimedOut
 from inference.engine.meters import Meters
 from inference.engine.requests import EngineRequest
 from inference.engine.tensors import check_outputs, prepare
-from inference.errors import Pinned
-from inference.measure.windows import ArmKey
+from inference.errors import NotApproved, Pinned
+from inference.measure.windows import STOPPED, ArmKey
 from inference.serving import request_id, runtime
 from inference.serving.calls import Call, Checked, Description, Inputs, Prediction
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
-from registry.errors import Invalid, RoundhouseError
+from registry.access.policies import Right, rights_of_scopes
+from registry.errors import Invalid, RoundhouseError, Stopped
 
 PLATFORM = "onnx_onnxv1"
 
 
 def find(by: Principal, model: str, *, version: int | None = None, alias: str | None = None) -> Route:
-    """The Model's route for one call; raises all that can be said before the call's body is read."""
+    """The Model's route for one call; raises all that can be said before the call's body is read.
+
+    Who is turned away by a stop is counted, if the Model is in the caller's reach: one count per Model, whatever is asked.
+    """
     here = runtime.started()
     route = here.find(model, by.models)
-    here.check_answers(route.foregone(version=version, alias=alias))
+    try:
+        target = route.foregone(version=version, alias=alias)
+        if target is not None:
+            check_approved(route.slug, target, may_ask_any=may_ask_unapproved(by))
+        here.check_answers(target)
+    except Stopped:
+        here.windows.count(ArmKey(route.model_id, route.split, "", STOPPED), seconds=0.0, outcome="errors")
+        raise
     return route
+
+
+def may_ask_unapproved(by: Principal) -> bool:
+    return Right.PREDICT_UNAPPROVED in rights_of_scopes(by.scopes)
+
+
+def check_approved(model: str, target: Target, *, may_ask_any: bool) -> None:
+    """Raise NotApproved where nobody approved the version and the caller has no right of their own to such ones."""
+    if not target.is_approved and not may_ask_any:
+        raise NotApproved(
+            f"Nobody approved version {target.number} of {model}. Ask for a split that holds it and have that approved,"
+            " or use a key with the scope `predict.unapproved`."
+        )
 
 
 def predict(call: Call) -> Prediction:
@@ -91,6 +115,7 @@ def describe(by: Principal, model: str, version: int | None = None, alias: str |
     """Say what a version takes and gives; loads it if it is not in memory."""
     route = runtime.find(model, by.models)
     target = route.choose(version=version, alias=alias)
+    check_approved(route.slug, target, may_ask_any=may_ask_unapproved(by) or _may_read(by))
     return Description(
         model=route.slug,
         versions=tuple(sorted(route.versions)),
@@ -123,7 +148,10 @@ def repository_index(by: Principal, only_ready: bool = False) -> list[tuple[str,
     found = []
     for route in _routes(by, None):
         for target in _versions(route, None):
-            if runtime.started().is_warm(target):
+            if not target.is_approved and not may_ask_unapproved(by):
+                if not only_ready:
+                    found.append((route.slug, target.number, "UNAVAILABLE", "Nobody approved it."))
+            elif runtime.started().is_warm(target):
                 found.append((route.slug, target.number, "READY", ""))
             elif not only_ready:
                 found.append((route.slug, target.number, "UNAVAILABLE", runtime.started().why_not(target)))
@@ -148,6 +176,10 @@ def unload(by: Principal, model: str) -> None:
 
 def record_pulse(*, worker: str) -> None:
     Pulse.objects.update_or_create(worker=worker, defaults={"at": Now()})
+
+
+def _may_read(by: Principal) -> bool:
+    return Right.READ in rights_of_scopes(by.scopes)
 
 
 def _choose(call: Call) -> tuple[Target, str, str | None]:
@@ -188,6 +220,6 @@ def _versions(route: Route, number: int | None) -> list[Target]:
 def _outcome_of(error: Exception) -> str:
     """Whose fault it was: a wrong request says nothing about the version."""
     is_callers = isinstance(error, (InvalidInput, Invalid)) or (
-        isinstance(error, RunFailed) and not isinstance(error, RunTimedOut)
+        isinstance(error, RunFailed) and not isinstance(error, (RunTimedOut, RunCrashed))
     )
     return "refused" if is_callers else "errors"

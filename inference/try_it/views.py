@@ -66,6 +66,8 @@ class TryVersionView(_TryView):
 
 def principal_of(by: Actor) -> Principal:
     """A person as the doors see a caller: with one scope, no key, no tenant, and the reach that is theirs."""
+    may_ask_any = Right.PREDICT_UNAPPROVED in by.rights
+    scope = KeyScope.PREDICT_UNAPPROVED if may_ask_any else KeyScope.PREDICT
     return Principal(
         key_id=-(
             by.user_id or 0
@@ -73,7 +75,7 @@ def principal_of(by: Actor) -> Principal:
         name=by.name,
         tenant_id=0,
         tenant="",
-        scopes=frozenset({KeyScope.PREDICT}),
+        scopes=frozenset({scope}),
         models=by.models,
         expires_at=None,
     )

@@ -7,7 +7,6 @@ from typing import Any
 from celery import Celery
 from celery.signals import (
     setup_logging,
-    task_received,
     worker_init,
     worker_ready,
     worker_shutdown,
@@ -73,6 +72,7 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
+    worker_consumer="roundhouse.consumer:WatchedConsumer",
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_soft_shutdown_timeout=15,
@@ -104,7 +104,6 @@ def start_worker(**_: object) -> None:
     """Imported here: beat and those who only send load no engine."""
     from roundhouse import worker
 
-    task_received.connect(worker.consumed.note, weak=False)
     worker.start()
 
 

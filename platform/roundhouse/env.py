@@ -186,7 +186,8 @@ VARIABLES = (
     Variable("PROFILE", _one_of("embedded", "production"), "embedded",
              "`embedded` runs on one machine with nothing else installed; "
              "`production` insists on PostgreSQL, Redis and given secrets."),
-    Variable("DATA", _folder, "var", "Folder for the database file, artifacts, broker files and generated keys."),
+    Variable("DATA", _folder, "var", "Folder for the database file, artifacts, broker files and generated keys. "
+             "Its mode is 0700: only the user that Roundhouse runs as can reach into it."),
     Variable("BIND", _text, "127.0.0.1", "Address the web server listens on."),
     Variable("PORT", _whole(1, 65_535), "8000", "Port the web server listens on."),
     Variable("PUBLIC_URL", _web_address, None,

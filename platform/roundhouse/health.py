@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from inference.serving import runtime
+from inference.serving.runtime import Report
 from inference.serving.selectors import last_pulse
 from inference.serving.stewarding.selectors import live_workers
 from registry import loops
@@ -38,26 +39,35 @@ class HealthMiddleware:
 
 
 def readyz(*, verbose: bool) -> HttpResponse:
-    """503 only when this process cannot predict; what else is broken makes it `degraded`, with 200."""
-    engine = _engine()
+    """503 only when this process cannot predict, or another can predict more; what else is broken makes it `degraded`,
+    with 200."""
+    report = runtime.report()
+    engine = _engine(report)
     others = {"database": _database(), "broker": _broker(), "disk": _disk(), "loops": _loops()}
+    others["versions"] = _versions()
     if settings.EXECUTOR == "workers":
         others["workers"] = _workers()
-    if not engine["ok"]:
-        status, http = engine["state"], 503
-    elif all(check["ok"] for check in others.values()):
-        status, http = "ready", 200
+    if report.state != "ready":
+        status = report.state
+    elif engine["ok"] and all(check["ok"] for check in others.values()):
+        status = "ready"
     else:
-        status, http = "degraded", 200
+        status = "degraded"
     body: dict[str, Any] = {"status": status}
     if verbose:
         body["checks"] = {"engine": engine, **others}
-    return JsonResponse(body, status=http)
+    return JsonResponse(body, status=200 if report.can_predict else 503)
 
 
-def _engine() -> Check:
-    report = runtime.report()
-    return {"ok": report.can_predict, "state": report.state, "versions": report.warm_versions}
+def _engine(report: Report) -> Check:
+    """Anybody may read this, so it says how many versions cannot answer, and not which."""
+    facts = {"state": report.state, "versions": report.warm_versions}
+    if not report.lacking:
+        return {"ok": report.can_predict, **facts}
+    reason = "Live versions cannot answer in this process; its log and the page Workers say which, and why."
+    if report.is_outdone:
+        reason += " Another process holds more of them, so callers should go there."
+    return {"ok": False, **facts, "cannot_answer": report.lacking, "reason": reason}
 
 
 def _database() -> Check:
@@ -115,6 +125,13 @@ def _loops() -> Check:
         for one in loops.failing()
     ]
     return {"ok": False, "failing": failing} if failing else {"ok": True, "running": loops.running()}
+
+
+def _versions() -> Check:
+    """Whether all live versions may run. Anybody may read this, so it names none."""
+    if broken := len(runtime.broken_versions()):
+        return {"ok": False, "broken": broken, "reason": "Live versions ended processes and are refused."}
+    return {"ok": True}
 
 
 def _disk() -> Check:

@@ -10,7 +10,7 @@ from inference.serving.stewarding.queues import taken_by
 
 def web() -> list[str]:
     return [
-        "granian", "--interface", "wsgi", "--host", settings.BIND, "--port", str(settings.PORT),
+        "roundhouse.granian_server", "--interface", "wsgi", "--host", settings.BIND, "--port", str(settings.PORT),
         "--workers", str(settings.WEB_PROCESSES), "--blocking-threads", str(settings.WEB_THREADS),
         # Counts connections, not requests: one beyond it would hang unanswered, and nobody could refuse it.
         "--backpressure", "1024", "--backlog", "1024",

@@ -46,6 +46,8 @@ STATUS: dict[type[Exception], int] = {
     intake.InsufficientStorage: 507,
     intake.LengthMissing: 411,
     serving.Loading: 503,
+    # What asks again by itself, a proxy or a library, does so at 503 and not at 500; nothing passes here by waiting.
+    serving.CannotLoad: 500,
     serving.RoutesTooOld: 503,
     serving.Stopping: 503,
     serving.TooManyRequests: 429,
@@ -65,6 +67,7 @@ STATUS: dict[type[Exception], int] = {
     engine.RunTimedOut: 503,
     engine.SlotLost: 503,
     engine.EngineStopped: 503,
+    engine.RunStuck: 503,
     engine.VersionBroken: 503,
     engine.NotLoaded: 503,
     engine.StillLoading: 503,

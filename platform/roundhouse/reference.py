@@ -37,8 +37,10 @@ def configuration() -> str:
         "| roundhouse.E005 | `ORT_LOAD_CONFIG_FROM_MODEL` is set |",
         "| roundhouse.E006 | Redis may evict keys |",
         "| roundhouse.E007 | Redis is older than 6.2 |",
+        "| roundhouse.E008 | every user of the machine can reach into the data folder |",
         "| roundhouse.W001 | Redis does not answer |",
         "| roundhouse.W002 | production without a trusted proxy |",
+        "| roundhouse.W003 | the group of the data folder can reach into it |",
         "",
     ])  # fmt: skip
 

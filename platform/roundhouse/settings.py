@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 from roundhouse.env import ROOT, BadEnvironment, kept_secret, read_environment, why_unusable
 from roundhouse.logs import logging_config
+from roundhouse.private_files import make_private
 
 try:
     env = read_environment(os.environ)
-    env.data.mkdir(parents=True, exist_ok=True)
+    make_private(env.data)  # every process of ours comes by here before it writes anything
     SECRET_KEY = env.secret_key or kept_secret(env.data / "secret-key")
     AUDIT_KEY = env.audit_key or kept_secret(env.data / "audit-key")
 except BadEnvironment as bad:
@@ -221,7 +222,11 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "roundhouse.theme.favicon"}],
     "STYLES": ["roundhouse.theme.stylesheet"],
-    "SCRIPTS": ["roundhouse.theme.zone_script", "roundhouse.theme.field_names_script"],
+    "SCRIPTS": [
+        "roundhouse.theme.zone_script",
+        "roundhouse.theme.field_names_script",
+        "roundhouse.theme.command_script",
+    ],
     "SIDEBAR": {"show_search": True, "navigation": "roundhouse.theme.navigation"},
     "COLORS": {
         "primary": {

@@ -1,12 +1,15 @@
 """Checks that refuse an unsafe or impossible start. Each has an id; docs/configuration.md lists them."""
 
 import os
+import stat
 from importlib import metadata
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connection
+
+from roundhouse.private_files import OF_OTHERS
 
 
 @register()
@@ -33,6 +36,31 @@ def check_public_url(**_: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def check_data_folder(**_: Any) -> list[CheckMessage]:
+    """Look at the mode that the start could not narrow: the folder is another user's, or holds other things as well."""
+    mode = settings.DATA_DIR.stat().st_mode
+    if not mode & OF_OTHERS:
+        return []
+    hint = f"As its owner: chmod 700 {settings.DATA_DIR}. Or set ROUNDHOUSE_DATA to a folder of Roundhouse's own."
+    if mode & stat.S_IRWXO:
+        return [
+            Error(
+                f"Every user of this machine can reach into the data folder {settings.DATA_DIR} (mode "
+                f"{stat.S_IMODE(mode):04o}), which holds sessions, keys and models.",
+                hint=hint,
+                id="roundhouse.E008",
+            )
+        ]
+    return [
+        Warning(
+            f"The group of the data folder {settings.DATA_DIR} can reach into it (mode {stat.S_IMODE(mode):04o}).",
+            hint=hint,
+            id="roundhouse.W003",
+        )
+    ]
 
 
 @register()

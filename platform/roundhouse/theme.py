@@ -19,6 +19,10 @@ def field_names_script(_request: HttpRequest) -> str:
     return static("roundhouse/field_names.js")
 
 
+def command_script(_request: HttpRequest) -> str:
+    return static("roundhouse/command.js")
+
+
 def favicon(_request: HttpRequest) -> str:
     return static("roundhouse/mark.svg")
 

@@ -2,42 +2,25 @@
 
 import os
 import threading
-from typing import Any
 
 import structlog
 from celery.worker import state
 from django.conf import settings
 
+from inference.checks.scratch import sweep_scratch_folders
 from inference.doors.celery import here as questions
 from inference.jobs.celery_door import here as orders
 from inference.jobs.running import here as jobs
 from inference.serving import runtime
 from inference.serving.executors.workers import online
-from inference.serving.stewarding import queues
 from inference.serving.stewarding.stopping import Farewell, register_stop
-from inference.serving.stewarding.watchdog import Seen, Watchdog, register_watch
-from roundhouse.launch import worker_queues
+from inference.serving.stewarding.watchdog import Watchdog, register_watch
+from roundhouse.consumer import deliveries
 
 log = structlog.get_logger("roundhouse.worker")
 
 _LAST_DRAIN_S = 1.0
 
-
-class Consumed:
-    """Whether Celery's own consumer still takes what waits for it. It need not while every thread is busy."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-
-    def note(self, **_: Any) -> None:
-        self.taken += 1
-
-    def seen(self) -> Seen:
-        has_room = len(state.reserved_requests) < settings.WORKER_THREADS
-        return Seen(has_room and sum(queues.depths(worker_queues()).values()) > 0, self.taken)
-
-
-consumed = Consumed()
 _watchdog = Watchdog(settings.WATCHDOG_S)
 _farewell: Farewell | None = None
 _has_ended = threading.Event()
@@ -45,13 +28,14 @@ _has_ended = threading.Event()
 
 def start() -> None:
     """Load what this worker answers for, then take work."""
+    sweep_scratch_folders()  # a chore does it too, on whichever host it runs
     runtime.start_in_worker()
     register_stop("batches", online.stop)
     online.start()
     jobs.start()
     orders.start()
     questions.start()
-    register_watch("queues", consumed.seen)
+    register_watch("queues", deliveries.seen)
     _watchdog.start()
 
 

@@ -84,6 +84,7 @@ class KeyScope(models.TextChoices):
     """What a key may be used for; doors that come later add theirs."""
 
     PREDICT = "predict", "predict"
+    PREDICT_UNAPPROVED = "predict.unapproved", "predict, also with versions that nobody approved"
     READ = "registry.read", "read the registry"
     WRITE = "registry.write", "read and change the registry"
     DOWNLOAD = "registry.download", "read the registry and download files"

@@ -17,6 +17,7 @@ class Right(StrEnum):
     """What a service may ask of its actor. A value is a verb and an object: refusals print it."""
 
     PREDICT = "predict"  # for people: from a page of the admin; for keys: through the doors
+    PREDICT_UNAPPROVED = "predict_unapproved"  # ask versions that nobody approved, by number or alias
     READ = "read_registry"
     DOWNLOAD = "download_artifact"  # take a version's file out of the house
     WRITE = "write_registry"  # upload, register, edit what is written about a Model
@@ -51,18 +52,22 @@ _OPERATE = frozenset({
     Right.ROLL_BACK, Right.FREEZE, Right.MANAGE_JOBS,
 })  # fmt: skip
 
+# People try a version before they decide about it, so whoever may predict may ask any version.
+_PREDICT_ANY = frozenset({Right.PREDICT, Right.PREDICT_UNAPPROVED})
+
 ROLE_RIGHTS: Mapping[str, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ}),
-    Role.OPERATOR: _OPERATE | {Right.PREDICT, Right.READ_RECORD, Right.DOWNLOAD},
-    Role.APPROVER: frozenset({Right.PREDICT, Right.READ, Right.READ_RECORD, Right.APPROVE}),
-    Role.ADMIN: frozenset({
-        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
+    Role.OPERATOR: _OPERATE | _PREDICT_ANY | {Right.READ_RECORD, Right.DOWNLOAD},
+    Role.APPROVER: _PREDICT_ANY | {Right.READ, Right.READ_RECORD, Right.APPROVE},
+    Role.ADMIN: _PREDICT_ANY | frozenset({
+        Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
         Right.MANAGE_KEYS, Right.MANAGE_SETTINGS,
     }),
 }  # fmt: skip
 
 SCOPE_RIGHTS: Mapping[str, frozenset[Right]] = {
     KeyScope.PREDICT: frozenset({Right.PREDICT}),
+    KeyScope.PREDICT_UNAPPROVED: _PREDICT_ANY,
     KeyScope.READ: frozenset({Right.READ}),
     KeyScope.WRITE: _OPERATE,
     KeyScope.DOWNLOAD: frozenset({Right.READ, Right.DOWNLOAD}),

@@ -94,7 +94,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     class Meta:
         model = Version
         fields = [
-            "model", "number", "status", "failure", "sha256", "size_bytes", "task_config", "input_shapes",
+            "model", "number", "status", "failure", "broken_at", "sha256", "size_bytes", "task_config", "input_shapes",
             "origin", "signature", "derived_from", "notes", "made_by", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
@@ -264,6 +264,7 @@ class ModelsView(RegistryViewSet[Model]):
 class VersionsView(RegistryViewSet[Version]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "archive": Right.WRITE, "unarchive": Right.WRITE,
+        "clear": Right.SET_SPLIT,
     }  # fmt: skip
     queryset = Version.objects.none()
     serializer_class = VersionSerializer
@@ -292,6 +293,16 @@ class VersionsView(RegistryViewSet[Version]):
     def unarchive(self, request: Request, slug: str, number: int) -> Response:
         given = self.read(ChangeReasonSerializer)
         return self.shown(services.unarchive_version(version=self.get_object(), **given, by=self.actor))
+
+    @extend_schema(
+        summary="Let a version that ended processes run like any other again", operation_id="clear_version",
+        description="Only a person can, with a session: no key, whatever its scopes.",
+        request=ChangeReasonSerializer, responses=VersionSerializer,
+    )  # fmt: skip
+    @idempotent()
+    def clear(self, request: Request, slug: str, number: int) -> Response:
+        given = self.read(ChangeReasonSerializer)
+        return self.shown(services.clear_crashes(version=self.get_object(), **given, by=self.actor))
 
 
 @extend_schema(tags=["versions"])

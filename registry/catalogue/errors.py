@@ -26,6 +26,13 @@ class ArtifactDamaged(RoundhouseError):
     code = "artifact_damaged"
 
 
+def other_bytes(artifact: object) -> ArtifactDamaged:
+    return ArtifactDamaged(
+        f"The stored file {artifact} has other bytes than were registered; "
+        "restore it from a backup, or upload the version again."
+    )
+
+
 class BadLink(NotAllowed):
     """This is not a download link of ours, or not all of one; ask for a new one."""
 

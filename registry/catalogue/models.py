@@ -184,6 +184,8 @@ class Version(WrittenOnce):
     notes = models.TextField(blank=True, max_length=MAX_NOTES, validators=NOTES, editable=False)
     status = models.CharField(max_length=8, choices=Status, default=Status.UPLOADED, editable=False)
     signature = models.JSONField(null=True, editable=False)
+    # Since when it is refused because it ended processes that ran it; a person may clear it.
+    broken_at = models.DateTimeField(null=True, editable=False)
     failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -215,6 +217,34 @@ class Version(WrittenOnce):
     @property
     def is_servable(self) -> bool:
         return self.status == Status.READY
+
+    @property
+    def is_broken(self) -> bool:
+        return self.broken_at is not None
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether it ended a process, and nobody has cleared that."""
+        return self.crashes.filter(cleared_at=None).exists()
+
+
+class VersionCrash(WrittenOnce):
+    """A process that ended by a native crash while it ran the version."""
+
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="crashes")
+    signal = models.CharField(max_length=16, editable=False)
+    process = models.CharField(max_length=16, editable=False)  # web, worker, grpc, or a child of theirs
+    source = models.CharField(max_length=100, unique=True, editable=False)  # which process it was
+    crashed_at = models.DateTimeField(editable=False)
+    cleared_at = models.DateTimeField(null=True, editable=False)  # it counts until then
+
+    class Meta:
+        verbose_name = "crash"
+        verbose_name_plural = "crashes"
+        ordering = ["-crashed_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.signal} in {self.process}"
 
 
 class ServingSettings(WrittenOnce):

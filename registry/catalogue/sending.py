@@ -9,14 +9,16 @@ import structlog
 from django.conf import settings
 
 from registry.catalogue import artifacts
-from registry.catalogue.errors import ArtifactDamaged, DownloadsBusy
+from registry.catalogue.errors import ArtifactDamaged, DownloadsBusy, other_bytes
 from registry.catalogue.models import Artifact
+from registry.catalogue.verified_files import VerifiedFiles
 from registry.errors import ArtifactMissing
 
 log = structlog.get_logger("roundhouse.downloads")
 
 _CHUNK = 2**18
 _places = threading.BoundedSemaphore(settings.DOWNLOAD_THREADS)
+_verified = VerifiedFiles()
 
 
 def take_place() -> None:
@@ -87,11 +89,16 @@ def _opened(artifact: Artifact) -> int:
         raise ArtifactMissing(
             f"The file {artifact} has just gone from the store; upload the version again."
         ) from None
-    size = os.fstat(descriptor).st_size
-    if size != artifact.size_bytes:
+    try:
+        size = os.fstat(descriptor).st_size
+        if size != artifact.size_bytes:
+            raise ArtifactDamaged(
+                f"The stored file {artifact} has {size:,} bytes instead of {artifact.size_bytes:,}; "
+                "restore it from a backup, or upload the version again."
+            )
+        if not _verified.has(descriptor, artifact.sha256):
+            raise other_bytes(artifact)
+    except BaseException:
         os.close(descriptor)
-        raise ArtifactDamaged(
-            f"The stored file {artifact} has {size:,} bytes instead of {artifact.size_bytes:,}; "
-            "restore it from a backup, or upload the version again."
-        )
+        raise
     return descriptor

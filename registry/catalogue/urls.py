@@ -26,6 +26,7 @@ urlpatterns = [
     path(_VERSION, VersionsView.as_view(SHOW)),
     path(f"{_VERSION}/archive", VersionsView.as_view({"post": "archive"})),
     path(f"{_VERSION}/unarchive", VersionsView.as_view({"post": "unarchive"})),
+    path(f"{_VERSION}/clear", VersionsView.as_view({"post": "clear"})),
     path(f"{_VERSION}/download", DownloadLinksView.as_view({"post": "create"})),
     path("downloads/<str:link>", DownloadsView.as_view(SHOW), name="download"),
     path(f"{_VERSION}/serving", ServingView.as_view({**SHOW, "patch": "partial_update"})),

@@ -14,6 +14,7 @@ from registry.catalogue.pages import CardPage
 from registry.catalogue.serving_settings import ServingValues
 from registry.console.checks import CheckPages, draw_checklist
 from registry.console.comparing import ComparePages
+from registry.console.crashes import draw_crashes
 from registry.console.downloads import DownloadPages, draw_file
 from registry.console.facts import settings_in_words
 from registry.console.failing import draw_failing
@@ -34,6 +35,7 @@ from registry.traffic.selectors import current_split, live_arms, open_holds, wit
 register_panel(name="failing checks", place=Place.HOME, render=draw_failing, order=10)
 register_panel(name="incidents", place=Place.HOME, render=draw_for_home, order=0)
 register_panel(name="file", place=Place.VERSION, render=draw_file, order=3)
+register_panel(name="crashes", place=Place.VERSION, render=draw_crashes, order=0)
 register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
 register_panel(name="lineage", place=Place.VERSION, render=draw_lineage, order=1)
 register_panel(name="waiting split", place=Place.MODEL, render=draw_waiting, order=1)

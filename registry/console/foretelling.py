@@ -9,6 +9,7 @@ from django.utils import timezone
 from registry.access.models import ApiKey
 from registry.access.policies import Right, rights_of_scopes
 from registry.catalogue.models import Model, Version
+from registry.catalogue.services import CRASHES_TO_BREAK
 from registry.templatetags.home import ago
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Hold
@@ -141,6 +142,14 @@ def of_archiving(version: Version) -> list[str]:
 def of_bringing_back(version: Version) -> list[str]:
     found = "failed, as its check found" if version.failure else "ready to answer"
     return [f"It is {found} again. Its file ({_size(version)}) never left; nothing goes live by this."]
+
+
+def of_clearing(version: Version) -> list[str]:
+    crashes = version.crashes.filter(cleared_at=None).count()
+    return [
+        f"Its {crashes} crashes count no more, and every process may run it within 2 seconds. After the next crash it runs in a"
+        f" process of its own again, after {CRASHES_TO_BREAK} it is refused."
+    ]
 
 
 def _size(version: Version) -> str:

@@ -93,6 +93,16 @@ class ArchiveForm(ReasonForm):
         return foretelling.of_archiving(self.row)
 
 
+class ClearForm(ReasonForm):
+    """Asks why a broken version may run again."""
+
+    is_destructive = True
+
+    @property
+    def foretold(self) -> list[str]:
+        return foretelling.of_clearing(self.row)
+
+
 class UnarchiveForm(ReasonForm):
     @property
     def foretold(self) -> list[str]:

@@ -38,18 +38,15 @@ def answer_verb(
             return redirect(back)
         except RoundhouseError as error:
             form.add_error(None, str(error))
-    return TemplateResponse(
-        request,
-        "admin/registry/verb.html",
-        {
-            **site.each_context(request),
-            "opts": opts,
-            "title": f"{name}: {of}",
-            "verb": {"title": name, "warning": warning},
-            "form": form,
-            "back": back,
-        },
-    )
+    verb = {"title": name, "warning": warning}
+    return _show_verb(request, site=site, opts=opts, of=of, back=back, verb=verb, form=form)
+
+
+def _show_verb(
+    request: HttpRequest, *, site: admin.AdminSite, opts: Any, of: str, verb: dict[str, str], **more: Any
+) -> HttpResponse:
+    context = {**site.each_context(request), "opts": opts, "title": f"{verb['title']}: {of}", "verb": verb}
+    return TemplateResponse(request, "admin/registry/verb.html", {**context, **more})
 
 
 class VerbPages(ScopedPage):
@@ -76,6 +73,11 @@ class VerbPages(ScopedPage):
             raise Http404
         if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
             raise PermissionDenied
+        if why_not := verb.why_not(row):
+            return _show_verb(
+                request, site=self.admin_site, opts=self.opts, of=str(row), back=self.address_of(row),
+                verb={"title": verb.title}, why_not=why_not,
+            )  # fmt: skip
         form = verb.form(request.POST or None, row=row)
         return answer_verb(
             request,

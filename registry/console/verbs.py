@@ -14,6 +14,7 @@ from registry.catalogue.transitions import ALLOWED, Status
 from registry.console.forms import (
     AgainstLiveForm,
     ArchiveForm,
+    ClearForm,
     FreezeForm,
     ReasonForm,
     ReshuffleForm,
@@ -34,7 +35,10 @@ from registry.traffic.selectors import current_split, open_holds, previous_split
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`fits` says whether the row's state allows it; the service decides again."""
+    """`fits` says whether the row's state allows it; the service decides again.
+
+    Where `why_not` has something to say, the verb's page says that and has no form.
+    """
 
     name: str
     title: str
@@ -43,6 +47,7 @@ class Verb:
     run: Callable[[Any, Any, Actor], str]  # row, valid form, actor -> what to tell
     fits: Callable[[Any], bool]
     warning: str = ""
+    why_not: Callable[[Any], str] = lambda _row: ""
 
 
 def _set_split(_row: Model | Version, form: SplitForm, by: Actor) -> str:
@@ -116,6 +121,11 @@ def _unarchive(version: Version, form: ReasonForm, by: Actor) -> str:
     return f"{version} is back."
 
 
+def _clear(version: Version, form: ReasonForm, by: Actor) -> str:
+    catalogue.clear_crashes(version=version, reason=form.cleaned_data["reason"], by=by)
+    return f"{version} is cleared: it runs like any other."
+
+
 def _change_serving(version: Version, form: ServingForm, by: Actor) -> str:
     changed = catalogue.change_serving(
         version=version,
@@ -139,20 +149,30 @@ def _may_become(status: Status) -> Callable[[Version], bool]:
     return lambda version: status in ALLOWED[Status(version.status)]
 
 
-def _has_newcomer(model: Model) -> bool:
-    return newcomer(model) is not None
+def _why_no_newcomer(model: Model) -> str:
+    if newcomer(model) is not None:
+        return ""
+    return f"No ready version of {model} is newer than those that answer; upload one, or set the split."
 
 
-def _can_challenge(version: Version) -> bool:
+def _why_no_challenge(version: Version) -> str:
     split = current_split(version.model)
-    return version.is_servable and split is not None and version.pk not in split.shares()
+    if not version.is_servable:
+        because = f": {version.failure}" if version.failure else "."
+        return f"{version} cannot get a share, because only a ready version can and it is {version.status}{because}"
+    if split is None:
+        return f"No version of {version.model} is live, so there is none to compare it with. Set the split first."
+    if version.pk in split.shares():
+        return f"{version} is live already. Set the split to change its share."
+    return ""
 
 
 _STOPPED, _FROZEN = Hold.Kind.STOPPED, Hold.Kind.FROZEN
 
 MODEL_VERBS = (
     Verb("split", "Set the split", Right.LOWER, SplitForm, _set_split, lambda _: True),
-    Verb("a-b", "A/B the newest", Right.LOWER, AgainstLiveForm, _set_split, _has_newcomer),
+    Verb("a-b", "A/B the newest", Right.LOWER, AgainstLiveForm, _set_split,
+         lambda model: not _why_no_newcomer(model), why_not=_why_no_newcomer),
     Verb("roll-back", "Roll back", Right.ROLL_BACK, RollBackForm, _roll_back,
          lambda model: previous_split(model) is not None),
     Verb("stop", "Stop", Right.STOP, StopForm, _stop, _is_free(_STOPPED)),
@@ -162,8 +182,10 @@ MODEL_VERBS = (
     Verb("reshuffle", "Reshuffle", Right.SET_SPLIT, ReshuffleForm, _reshuffle, _is_free(_FROZEN)),
 )  # fmt: skip
 VERSION_VERBS = (
-    Verb("a-b", "A/B with live", Right.LOWER, AgainstLiveForm, _set_split, _can_challenge),
+    Verb("a-b", "A/B with live", Right.LOWER, AgainstLiveForm, _set_split,
+         lambda version: not _why_no_challenge(version), why_not=_why_no_challenge),
     Verb("serving", "Change serving", Right.WRITE, ServingForm, _change_serving, lambda _: True),
+    Verb("clear", "Clear", Right.SET_SPLIT, ClearForm, _clear, lambda version: version.has_crashed),
     Verb("archive", "Archive", Right.WRITE, ArchiveForm, _archive, _may_become(Status.ARCHIVED)),
     Verb("unarchive", "Bring back", Right.WRITE, UnarchiveForm, _unarchive,
          lambda version: version.status == Status.ARCHIVED),

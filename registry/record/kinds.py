@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 _kinds = {
-    "split_changed": "Another split answers for a Model.",
+    "split_changed": "Another split of a Model is current.",
     "check_failed": "A version did not pass its checks.",
     "worker_lost": "A worker stopped reporting.",
+    "worker_back": "A lost worker reports again, or another has taken its place.",
     "test": "Somebody tries whether a subscription reaches its receiver.",
 }
 KINDS: Mapping[str, str] = MappingProxyType(_kinds)

@@ -12,6 +12,7 @@ import numpy as np
 
 from inference.engine.errors import LoadFailed
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
+from inference.engine.signature import Signature, TensorSpec
 
 
 class Crashing(FakeBackend):
@@ -89,6 +90,42 @@ class DyingOnRows(FakeBackend):
 
     def load(self, path, options):
         return FakeSession(FakeModel(on_run=lambda rows: rows > 1 and os.kill(os.getpid(), signal.SIGSEGV)))
+
+
+class _AtExtremes(FakeBackend):
+    """Runs on the sample, which is zeros, and does something else on any other whole number."""
+
+    def load(self, path, options):
+        ends = (TensorSpec("n", "INT64", (None, 1)),), (TensorSpec("y", "INT64", (None, 1)),)
+        session = FakeSession(FakeModel(signature=Signature(*ends)))
+
+        def run_or_misbehave(inputs, outputs=None, *, soft_limit_s=None):
+            if inputs["n"].any():
+                self.misbehave()
+            return {"y": inputs["n"]}
+
+        session.run = run_or_misbehave
+        return session
+
+
+class HungryAtExtremes(_AtExtremes):
+    def misbehave(self):
+        self.hoard = [np.ones(1 << 20) for _ in range(50)]  # 400 MiB
+
+
+class SlowAtExtremes(_AtExtremes):
+    def misbehave(self):
+        time.sleep(600)
+
+
+class KilledAtExtremes(_AtExtremes):
+    def misbehave(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ExitingAtExtremes(_AtExtremes):
+    def misbehave(self):
+        os._exit(70)
 
 
 class HangingInRun(FakeBackend):

@@ -25,17 +25,22 @@ def import_live(*, slug: str, title: str = "", task: str = Task.TENSOR, **more) 
     return import_version(slug=slug, task=task, by=an_actor(), **more)
 
 
-def put_live(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Version:
-    """The same without a child that checks the file: for tests of what comes after, and quicker."""
+def put_ready(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Version:
+    """A version that is ready, without a child that checks the file; it may crash on what a check would try."""
     by, data = an_actor(), path.read_bytes()
     signature, fact, proof = _checked(path, sha256(data).hexdigest(), session_options())
     ProbePass.objects.record(fact, sample=NOTHING_SAID, memory=NO_MEMORY, batches=proof)
     model = Model.objects.filter(slug=slug).first() or a_model(slug, task=task)
     version = services.register_version(model=model, file=artifacts.store([data]), by=by, **more)
     version = services.start_check(version=version, by=by)
-    version = services.pass_check(version=version, signature=signature, by=by)
-    if not model.splits.exists():
-        a_split(model, 100)
+    return services.pass_check(version=version, signature=signature, by=by)
+
+
+def put_live(slug: str, path: Path, **more) -> Version:
+    """The same, and live where it is the first: for tests of what comes after checks, and quicker."""
+    version = put_ready(slug, path, **more)
+    if not version.model.splits.exists():
+        a_split(version.model, 100)
     return version
 
 

@@ -57,6 +57,16 @@ def seventh(path: Path) -> Path:
     )
 
 
+def picked(path: Path) -> Path:
+    """The number of a row at a place that the caller names."""
+    return save(
+        path,
+        [helper.make_node("Gather", ["x", "place"], ["y"], axis=1)],
+        [value("x", ("rows", 4)), value("place", (1,), TensorProto.INT64)],
+        [value("y", ("rows", 1))],
+    )
+
+
 def missing_as_zero(path: Path, columns: int = 4) -> Path:
     """y = x, with 0 where x is NaN, as models that take missing values fill them in."""
     return save(
@@ -98,6 +108,36 @@ def sum_and_difference(path: Path) -> Path:
         [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Sub", ["a", "b"], ["difference"])],
         [value("a", ("rows", 2)), value("b", ("rows", 2))],
         [value("sum", ("rows", 2)), value("difference", ("rows", 2))],
+    )
+
+
+def quotient(path: Path) -> Path:
+    """a / b of whole numbers; the smallest one by -1 ends the process, and by 0 the runtime refuses."""
+    return save(
+        path,
+        [helper.make_node("Div", ["a", "b"], ["y"])],
+        [value("a", ("rows", 1), TensorProto.INT64), value("b", ("rows", 1), TensorProto.INT64)],
+        [value("y", ("rows", 1), TensorProto.INT64)],
+    )
+
+
+CRASHES_AT = 4141
+
+
+def crashing_at(path: Path, crashes_at: int = CRASHES_AT) -> Path:
+    """The smallest number / (x - crashes_at - 1): one x of all ends the process, and no check would guess it."""
+    return save(
+        path,
+        [
+            helper.make_node("Sub", ["x", "far"], ["less"]),
+            helper.make_node("Div", ["smallest", "less"], ["y"]),
+        ],
+        [value("x", ("rows", 1), TensorProto.INT64)],
+        [value("y", ("rows", 1), TensorProto.INT64)],
+        [
+            numpy_helper.from_array(np.array([crashes_at + 1], np.int64), "far"),
+            numpy_helper.from_array(np.array([-(2**63)], np.int64), "smallest"),
+        ],
     )
 
 

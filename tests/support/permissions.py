@@ -20,7 +20,7 @@ from typing import Any
 
 FILE = Path(__file__).with_name("permissions.toml")
 PEOPLE = ("viewer", "operator", "approver", "admin")
-KEYS = ("predict", "registry.read", "registry.write", "registry.download")
+KEYS = ("predict", "predict.unapproved", "registry.read", "registry.write", "registry.download")
 EVERY_SCOPE = "all of them"
 ROLES = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in KEYS))
 # Middleware answers these before the resolver is asked.

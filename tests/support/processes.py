@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+USUAL_UMASK = 0o022  # of people's shells; the tests' own is the product's
 
 
 def clean_environment(**variables) -> dict[str, str]:
@@ -21,6 +22,15 @@ def clean_environment(**variables) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUNDHOUSE_")}
     kept.pop("DJANGO_SETTINGS_MODULE", None)
     return {**kept, **{f"ROUNDHOUSE_{name}": str(value) for name, value in variables.items()}}
+
+
+def product_environment(**variables) -> dict[str, str]:
+    """The same for a Python of our own that imports the product."""
+    return {
+        **clean_environment(**variables),
+        "DJANGO_SETTINGS_MODULE": "roundhouse.settings",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform")]),
+    }
 
 
 def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
@@ -31,6 +41,7 @@ def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
         text=True,
         timeout=timeout,
         check=False,
+        umask=USUAL_UMASK,
     )
 
 
@@ -190,6 +201,7 @@ def serving(folder, *arguments, **variables):
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            umask=USUAL_UMASK,
         )
     served = Served(process, f"http://127.0.0.1:{port}", variables, log)
     try:
@@ -205,25 +217,27 @@ def serving(folder, *arguments, **variables):
 
 
 @contextmanager
-def changed_web_process(folder, data, change, *, threads, **variables):
-    """A web process beside those of a served Roundhouse, with lines of Python that take a guard away; gives its port."""
-    (folder / "changed.py").write_text(f"from roundhouse.wsgi import application\n{change}\n")
+def changed_web_process(folder, data, change, *, threads, before="", respawns=False, **variables):
+    """A web process beside those of a served Roundhouse, with lines of Python that take a guard away; gives its port.
+
+    Lines may come `before` anything of it is loaded. With `respawns` it is started again when it dies.
+    """
+    (folder / "changed.py").write_text(f"{before}\nfrom roundhouse.wsgi import application\n{change}\n")
     port = free_port()
     command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--workers", "1",
+        sys.executable, "-m", "roundhouse.granian_server", "--interface", "wsgi", "--port", str(port), "--workers", "1",
         "--blocking-threads", str(threads), "--http", "1", "--no-ws", "--log-level", "error", "changed:application",
+        *(["--respawn-failed-workers", "--respawn-interval", "0.2"] if respawns else []),
     ]  # fmt: skip
     environ = clean_environment(DATA=data, GRPC_PORT=0, WEB_THREADS=threads, **variables)
     environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), str(ROOT / "platform")])
-    process = subprocess.Popen(command, env=environ, cwd=folder)
+    process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)
     try:
         yield port
     finally:
-        family = [process.pid, *family_of(process.pid)]
         process.terminate()
         with suppress(subprocess.TimeoutExpired):  # a thread of it may still read
             process.wait(timeout=20)
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the group: one of it may have been started just now
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()

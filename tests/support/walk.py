@@ -67,7 +67,7 @@ def write_harvest(path, rows=900_000):
     random = np.random.default_rng(7)
     features = np.round(random.random((rows, 3)), 3)
     lines = (f"f{number},{a},{b},{c}" for number, (a, b, c) in enumerate(features.tolist(), start=1))
-    path.write_text("fruit,redness,firmness,hue\n" + "\n".join(lines) + "\n")
+    path.write_text("fruit,weight,firmness,hue\n" + "\n".join(lines) + "\n")
     return path
 
 
@@ -76,6 +76,7 @@ def order_job(page, url, file):
     page.goto(f"{url}/admin/inference/job/add/?model={MODEL}")
     page.set_input_files("[name=file]", file)
     page.fill("[name=id_column]", "fruit")
+    page.fill("[name=columns]", '{"features": ["weight", "firmness", "hue"]}')
     page.get_by_role("button", name="Order the job").click()
     page.wait_for_selector("#rh-job")
 

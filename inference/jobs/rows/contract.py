@@ -32,8 +32,8 @@ class Contract:
     """`from_json` reads it from a job's request, `to_json` gives what a row of the database keeps.
 
     `columns`: input → its column, or a tuple of columns with one number each. An input that is not named takes
-    the column of its own name; the only input of a model takes, where no column has its name, `features` (JSONL),
-    or all columns of numbers in order, without `id` and `passthrough`.
+    the column of its own name; the only input of a model takes, in JSON where nothing has its name, `features`.
+    Nothing is taken by its position: where no column is called as an input, they must be named.
     `id`: whose values name the rows in results and errors; without it the row's number does, counted from 1.
     `passthrough`: columns that are copied to the result.
     Infinite numbers are always bad rows.

@@ -47,7 +47,6 @@ class FileColumns:
     """What a file has. `open_ended`: each row names its own columns, and these are the first rows'."""
 
     names: tuple[str, ...]
-    numeric: tuple[str, ...]
     open_ended: bool = False
     lists: frozenset[str] = (
         frozenset()
@@ -61,11 +60,13 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
         if name not in specs:
             raise BadContract(f"the model has no input {name!r}; it has {_listed(specs)}", field="columns")
     _check_result_names(contract, signature)
+    is_only = sum(not spec.optional for spec in signature.inputs) == 1
     chosen = {
-        spec.name: _columns_of(spec, contract, signature, have)
+        spec.name: _columns_of(spec, contract, is_only=is_only, have=have)
         for spec in signature.inputs
         if not spec.optional or spec.name in contract.columns
     }
+    _check_match(contract, chosen, have)
     if not have.open_ended:
         _check_columns(contract, chosen, have)
     inputs = tuple(_input(specs[name], columns, have) for name, columns in chosen.items())
@@ -83,38 +84,14 @@ def _check_result_names(contract: Contract, signature: Signature) -> None:
         raise BadContract(f"name an id: the result's {ROW!r} would be two things", field="id")
 
 
-def _columns_of(
-    spec: TensorSpec, contract: Contract, signature: Signature, have: FileColumns
-) -> tuple[str, ...]:
+def _columns_of(spec: TensorSpec, contract: Contract, *, is_only: bool, have: FileColumns) -> tuple[str, ...]:
+    """Those that the contract names, else the one of the input's name; `instances` come under `features`."""
     named = contract.columns.get(spec.name)
     if named is not None:
         return (named,) if isinstance(named, str) else named
-    required = [other for other in signature.inputs if not other.optional]
-    if spec.name in have.names or len(required) > 1 or not have.names:
-        return (spec.name,)
-    if have.open_ended and "features" in have.names:
+    if is_only and have.open_ended and spec.name not in have.names and "features" in have.names:
         return ("features",)
-    kept = {contract.id, *contract.passthrough}
-    for other in contract.columns.values():  # optional inputs that have columns of their own
-        kept.update((other,) if isinstance(other, str) else other)
-    rest = tuple(name for name in have.names if name not in kept)
-    width = _width(spec)
-    numeric = tuple(name for name in rest if name in have.numeric)
-    if len(rest) == 1 or (len(rest) == width and not have.lists.intersection(rest)):
-        return rest
-    if not numeric or (width is not None and len(numeric) != width):
-        wanted = "columns of numbers" if width is None else f"{width:,} columns of numbers"
-        raise BadContract(
-            f"the input takes {wanted}, the file has {_listed(numeric)}; name them",
-            field=f"columns.{spec.name}",
-        )
-    return numeric
-
-
-def _width(spec: TensorSpec) -> int | None:
-    """How many numbers a row has; None: any."""
-    tail = spec.shape[1:] if _has_row_axis(spec) else spec.shape
-    return None if spec.any_rank or None in tail else prod(dim for dim in tail if dim is not None)
+    return (spec.name,)
 
 
 def _has_row_axis(spec: TensorSpec) -> bool:
@@ -145,6 +122,19 @@ def _tail(spec: TensorSpec, width: int, has_row_axis: bool) -> tuple[int, ...]:
             field=f"columns.{spec.name}",
         )
     return tuple(width // known if dim is None else dim for dim in dims)
+
+
+def _check_match(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:
+    """What has the name of no input could be anything: its place in the file does not say which input it is."""
+    unnamed = [name for name in chosen if name not in contract.columns]
+    names = set(have.names)
+    if not names or not unnamed or any(names.intersection(columns) for columns in chosen.values()):
+        return
+    raise BadContract(
+        f"the model's inputs are {_listed(unnamed)}, and no column has such a name; the file has {_listed(have.names)}. "
+        "Say in `columns` which column, or list of columns, each input takes",
+        field=f"columns.{unnamed[0]}",
+    )
 
 
 def _check_columns(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:

@@ -15,6 +15,7 @@ from inference.engine.errors import (
     RunFailed,
     SlotLost,
     StillLoading,
+    VersionBroken,
 )
 from inference.engine.requests import EngineRequest
 from inference.errors import Loading
@@ -83,6 +84,8 @@ class Evaluator:
                     raise ChunkFailed(
                         f"No engine had room for it for {_PATIENCE_S:.0f} s: {error}"
                     ) from error
+            except VersionBroken as error:
+                raise ChunkFailed(str(error), ends_job=True) from error
             except (LoadFailed, ArtifactMissing) as error:
                 raise ChunkFailed(str(error)) from error
             self._held.is_over.wait(_PAUSE_S)

@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from inference.engine.errors import EngineStopped, VersionBroken
+from inference.engine.errors import EngineStopped, RunStuck
 from inference.engine.low_priority import LowPriority
 from inference.errors import Stopping
 from inference.jobs import ledger
@@ -143,7 +143,7 @@ class JobRunner:
             self._in_database(lambda: ledger.fail(claim, str(failed), ends_job=failed.ends_job))
         except (EngineStopped, Stopping):
             self._in_database(lambda: ledger.give_back(claim))
-        except VersionBroken:
+        except RunStuck:
             # This process is being replaced because of a run that does not end, perhaps this one.
             self._in_database(lambda: ledger.lose(claim))
         except DatabaseError as error:

@@ -19,6 +19,7 @@ from inference.jobs.on_done import check_on_done
 from inference.jobs.rows.contract import Contract
 from inference.jobs.rows.errors import RowsError
 from inference.serving.routes import Route, read_route
+from inference.serving.services import check_approved
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 from registry.catalogue.models import Version
@@ -72,7 +73,7 @@ class Order:
 def accept(order: Order, *, by: Actor, principal: Principal | None) -> Job:
     """Write a job down; when this returns, it will be done or its row will say why not.
 
-    1. The actor must be allowed to ask this Model for predictions, and have room for another job.
+    1. The actor must be allowed to ask this Model for predictions, this version, and have room for another job.
     2. The version is who would answer now: the number asked for, the alias's, or the split's choice.
     3. Under an id of the sender's own the same order gives the same job, another one JobIdTaken.
     """
@@ -82,7 +83,7 @@ def accept(order: Order, *, by: Actor, principal: Principal | None) -> Job:
         return known
     contract = _checked_contract(order)
     check_on_done(order.on_done)
-    version = _version_for(order, route, principal)
+    version = _version_for(order, route, principal, by)
     rows_bytes = _checked_rows(order)
     try:
         with transaction.atomic():
@@ -138,9 +139,11 @@ def _checked_rows(order: Order) -> int:
     return size
 
 
-def _version_for(order: Order, route: Route, principal: Principal | None) -> Version:
+def _version_for(order: Order, route: Route, principal: Principal | None, by: Actor) -> Version:
     key = route.key_of(tenant=principal.tenant if principal is not None else None)
     target = route.choose(key, version=order.version, alias=order.alias)
+    may_ask_any = by.may(Right.PREDICT_UNAPPROVED, model_id=route.model_id)
+    check_approved(route.slug, target, may_ask_any=may_ask_any)
     return Version.objects.select_related("model").get(pk=target.version_id)
 
 

@@ -16,6 +16,8 @@ from inference.jobs.stores.errors import BadStore, BadStorePath, NotInStore, Sto
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not hold us
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# A store is there to be shared: our own files are for one user (the umask sees to it), these for the group as well.
+_GROUP_READS, _GROUP_ENTERS = stat.S_IRGRP, stat.S_IRGRP | stat.S_IXGRP
 _LED_AWAY = (errno.ELOOP, errno.ENOTDIR)
 
 
@@ -46,8 +48,9 @@ class FolderFiles:
         with _opened(self._allowed, [*self._way, *folders], make=len(folders)) as folder:
             scratch = f".writing-{secrets.token_hex(8)}"
             with _named(path):
-                descriptor = os.open(scratch, _NEW, 0o640, dir_fd=folder)
+                descriptor = os.open(scratch, _NEW, 0o600, dir_fd=folder)
             try:
+                _let_group(descriptor, _GROUP_READS)
                 with os.fdopen(descriptor, "wb") as file:
                     yield file
                     file.flush()
@@ -89,9 +92,10 @@ def _opened(start: Path, names: Sequence[str], *, make: int = 0) -> Iterator[int
         folder = os.open(start, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for place, name in enumerate(names):
-                if place >= len(names) - make:
-                    _make(name, folder)
+                is_new = place >= len(names) - make and _make(name, folder)
                 inner = os.open(name, _FOLDER, dir_fd=folder)
+                if is_new:
+                    _let_group(inner, _GROUP_ENTERS)
                 os.close(folder)
                 folder = inner
         except BaseException:
@@ -103,12 +107,20 @@ def _opened(start: Path, names: Sequence[str], *, make: int = 0) -> Iterator[int
         os.close(folder)
 
 
-def _make(name: str, folder: int) -> None:
+def _make(name: str, folder: int) -> bool:
+    """Make the folder for its owner; return whether it was missing."""
     try:
-        os.mkdir(name, 0o750, dir_fd=folder)
+        os.mkdir(name, 0o700, dir_fd=folder)
     except FileExistsError:
-        return
+        return False
     os.fsync(folder)
+    return True
+
+
+def _let_group(descriptor: int, bits: int) -> None:
+    """Add to the mode, which may have a bit that the folder above hands down."""
+    with suppress(PermissionError):  # a disk that keeps no modes
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | bits)
 
 
 @contextmanager

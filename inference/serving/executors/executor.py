@@ -1,12 +1,13 @@
 """What serving asks of whatever runs versions."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.signature import Signature
+from inference.errors import CannotLoad, Loading
 from inference.serving.routes import Target
 
 
@@ -28,6 +29,17 @@ class Holding:
 class Memory:
     used_bytes: int
     budget_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a version that should be held cannot answer, and whether that may pass by itself."""
+
+    reason: str
+    may_pass: bool
+
+    def error(self) -> Loading | CannotLoad:
+        return Loading(self.reason) if self.may_pass else CannotLoad(self.reason)
 
 
 class Executor(Protocol):
@@ -56,8 +68,11 @@ class Executor(Protocol):
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
         """What a version takes and gives; it may be loaded for that, within the time."""
 
-    def why_not(self, target: Target) -> str | None:
+    def why_not(self, target: Target) -> Obstacle | None:
         """Why a version that should be held cannot answer; None while nothing is known against it."""
+
+    def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
+        """Those of these that could not answer now."""
 
     def is_warm(self, target: Target) -> bool: ...
 

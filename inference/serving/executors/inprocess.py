@@ -1,15 +1,18 @@
 """Versions in this process's own engine."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import structlog
 import uvloop
 
+from inference.checks.memory import share_bytes
 from inference.checks.proofs import Proof, Proofs
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
+from inference.engine.crash_notes import CrashNotes, NotedBackend
 from inference.engine.engine import Engine, Plan
 from inference.engine.errors import EngineError, NotLoaded
 from inference.engine.loop import EngineLoop
@@ -18,9 +21,9 @@ from inference.engine.meters import Meters
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.signature import Signature
-from inference.errors import Loading
 from inference.serving import plans
-from inference.serving.executors.executor import Holding, Memory
+from inference.serving.executors.executor import Holding, Memory, Obstacle
+from inference.serving.executors.sandbox import Death, SandboxBackend
 from inference.serving.routes import Target
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
@@ -29,6 +32,8 @@ log = structlog.get_logger("roundhouse.runtime")
 
 _LOAD_LIMIT_S = 120.0
 _DRAIN_S = 10.0
+_MOST_CHILDREN = 2  # beside those of shadows
+_CHILD_IDLE_S = 60.0
 
 
 class _Telling:
@@ -49,30 +54,49 @@ class _Telling:
 
 
 class InProcess:
-    """Holds versions warm, and loads others on demand, which go when room is needed."""
+    """Holds versions warm, and loads others on demand, which go when room is needed.
+
+    A version that nobody approved is never loaded here: another engine runs it, whose sessions live in children. Few of
+    these are there at once, and idle ones go.
+    """
 
     def __init__(
         self,
         backend: Backend | None = None,
         *,
+        sandbox: Backend | None = None,
+        notes: CrashNotes | None = None,
+        on_death: Callable[[Death], None] | None = None,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
         bulk_threads: LowPriority | None = None,
     ) -> None:
+        """`notes` are told what runs here, `on_death` of children that ended while they ran a version."""
         self._backend = backend or OnnxBackend()
+        self._loop = EngineLoop(uvloop.new_event_loop)
+        noted = NotedBackend(self._backend, notes) if notes is not None else self._backend
         self._engine = Engine(
-            _Telling(self._backend),
+            _Telling(noted),
             on_hard_limit=on_hard_limit,
             on_sample=on_sample,
-            loop=EngineLoop(uvloop.new_event_loop),
             on_bulk_thread=bulk_threads.enter if bulk_threads is not None else None,
+            loop=self._loop,
             **plans.engine_limits(),
         )
         self._bulk_threads = bulk_threads
+        self._on_death = on_death
+        self._children = Engine(
+            _Telling(sandbox or SandboxBackend(self._note_death)),
+            on_hard_limit=self._end_child,
+            on_sample=on_sample,
+            loop=self._loop,
+            budget_bytes=_MOST_CHILDREN * share_bytes(),
+        )
+        self._asked_at: dict[Hashable, float] = {}  # when a version in a child was last asked
         self._held: dict[Hashable, Target] = {}
         self._kept: dict[Hashable, Target] = {}
         self._on_demand: dict[Hashable, Target] = {}
-        self._failed: dict[Hashable, tuple[Target, str]] = {}
+        self._failed: dict[Hashable, tuple[Target, Obstacle]] = {}
         self._loading: Target | None = None
         self._tried_to_keep: frozenset[Target] = frozenset()
         self._plans: dict[Target, tuple[Plan, Proof]] = {}
@@ -89,9 +113,8 @@ class InProcess:
         for key in (self._held.keys() & may_stay) - must_stay:
             self._relax(key)
         for key in (self._held.keys() | self._kept.keys()) - must_stay - may_stay:
-            self._held.pop(key, None)
-            self._kept.pop(key, None)
-            self._engine.unload(key, timeout_s=_DRAIN_S)
+            held = self._held.pop(key, None) or self._kept.pop(key)
+            self._engine_of(held).unload(key, timeout_s=_DRAIN_S)
         for key in self._failed.keys() - must_stay:
             del self._failed[key]
 
@@ -121,11 +144,12 @@ class InProcess:
                 footprint_bytes=held.footprint_bytes,
                 merged_rows=self._merged_rows(known[held.key]),
             )
-            for held in self._engine.versions()
+            for held in (*self._children.versions(), *self._engine.versions())
             if held.key in known
         }
-        for key, (target, reason) in failed.items():
-            told[key] = Holding(target, "failed", "held", provider_asked=self._asked(target), reason=reason)
+        for key, (target, obstacle) in failed.items():
+            asked = self._asked(target)
+            told[key] = Holding(target, "failed", "held", provider_asked=asked, reason=obstacle.reason)
         if loading is not None:
             told[loading.version_id] = Holding(loading, "loading", "held")
         return list(told.values())
@@ -134,27 +158,34 @@ class InProcess:
         return Memory(self._engine.used_bytes, self._engine.share_bytes)
 
     def infer(self, target: Target, request: EngineRequest) -> Answer:
+        engine = self._engine_of(target)
         try:
-            return self._engine.infer_from_thread(target.version_id, request)
+            return engine.infer_from_thread(target.version_id, request)
         except NotLoaded:
             pass
         plan = self._plan_on_demand(target, request.deadline - time.monotonic())
-        return self._engine.infer_from_thread(target.version_id, request, plan=plan)
+        return engine.infer_from_thread(target.version_id, request, plan=plan)
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
+        engine = self._engine_of(target)
         try:
-            return self._engine.signature(target.version_id)
+            return engine.signature(target.version_id)
         except NotLoaded:
             deadline = time.monotonic() + timeout_s
             plan = self._plan_on_demand(target, timeout_s)
-            return self._engine.signature(target.version_id, plan=plan, timeout_s=deadline - time.monotonic())
+            return engine.signature(target.version_id, plan=plan, timeout_s=deadline - time.monotonic())
 
-    def why_not(self, target: Target) -> str | None:
+    def why_not(self, target: Target) -> Obstacle | None:
         failed = self._failed.get(target.version_id)
         return failed[1] if failed is not None else None
 
+    def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
+        held = (*self._children.versions(), *self._engine.versions())
+        able = {one.key for one in held} - self._failed.keys()
+        return frozenset(target for target in wanted if target.version_id not in able)
+
     def is_warm(self, target: Target) -> bool:
-        return any(held.key == target.version_id for held in self._engine.versions())
+        return any(held.key == target.version_id for held in self._engine_of(target).versions())
 
     def warm_versions(self) -> int:
         return len(self._held)
@@ -162,7 +193,7 @@ class InProcess:
     def unload(self, target: Target) -> None:
         if target.version_id not in self._held:
             self._kept.pop(target.version_id, None)
-            self._engine.unload(target.version_id, timeout_s=_DRAIN_S)
+            self._engine_of(target).unload(target.version_id, timeout_s=_DRAIN_S)
 
     def merged_rows(self, target: Target) -> int:
         return self._plan(target).merged_rows
@@ -171,46 +202,90 @@ class InProcess:
         return self._plan(target).allow_non_finite
 
     def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
-        return ((cast("int", key), found) for key, found in self._engine.audit_merging(timeout_s=timeout_s))
+        for engine in (self._engine, self._children):
+            for key, found in engine.audit_merging(timeout_s=timeout_s):
+                yield cast("int", key), found
 
     @property
     def has_samples(self) -> bool:
-        return self._engine.has_samples
+        return self._engine.has_samples or self._children.has_samples
 
     def meters(self) -> dict[Hashable, Meters]:
-        return self._engine.stats()
+        counted = self._engine.stats()
+        for key, meters in self._children.stats().items():
+            counted[key] = counted.get(key, Meters()) + meters
+        return counted
 
     def look_after(self) -> None:
         if self._bulk_threads is not None:
             self._bulk_threads.look_after()
+        self._end_children(idle_since=time.monotonic() - _CHILD_IDLE_S)
 
     def drain(self, *, timeout_s: float) -> bool:
-        return self._engine.drain(timeout_s=timeout_s)
+        ends_at = time.monotonic() + timeout_s
+        self._children.drain(timeout_s=0.0)
+        has_drained = self._engine.drain(timeout_s=timeout_s)
+        return self._children.drain(timeout_s=max(0.0, ends_at - time.monotonic())) and has_drained
 
     def close(self, *, timeout_s: float) -> bool:
-        return self._engine.close(timeout_s=timeout_s)
+        ends_at = time.monotonic() + timeout_s
+        self._children.drain(timeout_s=0.0)
+        has_closed = self._engine.close(timeout_s=timeout_s)
+        is_over = self._children.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_closed
+        if is_over:  # otherwise runs may still come back, and somebody waits for them
+            self._loop.close()
+        return is_over
+
+    def _engine_of(self, target: Target) -> Engine:
+        return self._children if target.runs_apart else self._engine
+
+    def _end_children(self, *, idle_since: float, most: int = _MOST_CHILDREN) -> None:
+        """End those that were asked last before this, and the longest idle ones of more than so many."""
+        asked = sorted(
+            (self._asked_at.get(held.key, 0.0), held.key)
+            for held in self._children.versions()
+            if held.key not in self._held
+        )
+        for place, (at, key) in enumerate(asked):
+            if at < idle_since or place < len(asked) - most:
+                self._end_child(key)
+
+    def _end_child(self, key: Hashable) -> None:
+        """Whoever waits for it is told to try again; one that has just begun a run is let end it."""
+        self._children.unload(key, timeout_s=0.0)
+
+    def _note_death(self, death: Death) -> None:
+        log.warning("a version's child has ended", version_id=death.version_id, crash=death.crash)
+        self._end_child(death.version_id)
+        if self._on_death is not None:
+            self._on_death(death)
 
     def _load(self, target: Target, *, is_needed: bool = True) -> bool:
         key = target.version_id
         self._loading = target
         try:
-            self._engine.load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
+            self._engine_of(target).load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
         except (EngineError, ArtifactMissing) as error:
             said = log.error if is_needed else log.info
             said("version cannot be loaded", version_id=key, code=error.code, reason=str(error))
             if is_needed:
-                self._failed[key] = (target, f"Version {target.number} cannot be loaded: {error}")
+                reason = f"Version {target.number} cannot be loaded: {error}"
+                self._failed[key] = (target, Obstacle(reason, may_pass=error.retryable))
             return False
         finally:
             self._loading = None
         self._failed.pop(key, None)
         self._kept.pop(key, None)
+        if target.runs_apart:  # where it answered before, it answers no more
+            self._engine.unload(key, timeout_s=_DRAIN_S)
+        else:
+            self._end_child(key)
         self._held[key] = target
         return True
 
     def _relax(self, key: Hashable) -> None:
         self._kept[key] = self._held.pop(key)
-        self._engine.relax(key, timeout_s=_DRAIN_S)
+        self._engine_of(self._kept[key]).relax(key, timeout_s=_DRAIN_S)
 
     def _use_of(self, key: Hashable) -> str:
         return "held" if key in self._held else "kept" if key in self._kept else "on_demand"
@@ -224,12 +299,15 @@ class InProcess:
         return planned[0].merged_rows if planned is not None else 1
 
     def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:
-        if (failed := self._failed.get(target.version_id)) is not None:
-            raise Loading(failed[1])
+        if (obstacle := self.why_not(target)) is not None:
+            raise obstacle.error()
         key = target.version_id
         if self._kept.get(key) != target:
             self._kept.pop(key, None)
         self._on_demand[key] = target
+        if target.runs_apart:
+            self._asked_at[key] = time.monotonic()
+            self._end_children(idle_since=0.0, most=_MOST_CHILDREN - (not self.is_warm(target)))
         return self._plan(target, timeout_s)
 
     def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> Plan:
@@ -246,6 +324,7 @@ class InProcess:
                 values=values,
                 timeout_s=timeout_s,
             )
+            options = replace(options, label=target.version_id)
             planned = plans.plan_for(target.sha256, options, proof, values), proof
             planned = self._plans.setdefault(target, planned)
         return planned[0]

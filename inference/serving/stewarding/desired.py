@@ -38,13 +38,16 @@ def nothing(_table: RouteTable) -> Desired:
 
 def _desired(routes: list[Route]) -> Desired:
     now = timezone.now()
-    live = frozenset(target for route in routes for target in route.targets)
-    waiting = frozenset(target for route in routes for target in route.waiting) - live
+    live = frozenset(target for route in routes for target in route.targets if not target.is_broken)
+    waiting = frozenset(target for route in routes for target in route.waiting if not target.is_broken) - live
     kept = [
         (route, target, until)
         for route in routes
         for target, until in route.kept
-        if target not in live and target not in waiting and (until is None or until > now)
+        if not target.is_broken
+        and target not in live
+        and target not in waiting
+        and (until is None or until > now)
     ]
     kept.sort(key=lambda one: _rank(one[2]))
     return Desired(live, waiting, tuple(target for _route, target, _until in kept))

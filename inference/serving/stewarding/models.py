@@ -56,6 +56,7 @@ class EngineReport(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now(), db_index=True)
     lost_at = models.DateTimeField(null=True)
+    replaces = models.CharField(max_length=32, blank=True)  # the id of the lost process whose place it took
     # The newest change of routing that it has followed as far as it could; see readiness.
     followed = models.BigIntegerField(default=-1)
     provider_asked = models.CharField(max_length=64, blank=True)

@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
+from inference.serving.routes import Target
 from inference.serving.stewarding.models import EngineReport, EngineState, HeldState, HeldVersion, Role, Use
+from inference.serving.stewarding.services import Station
 from registry.catalogue.models import Model, ServingSettings, Version
 from registry.traffic.models import Split
 from registry.traffic.readiness import Readiness, Verdict
@@ -21,6 +23,9 @@ def engines_are_warm(split: Split) -> Readiness:
     if not engines:
         return _READY
     numbers = dict(split.arms.values_list("version_id", "version__number"))
+    broken = split.arms.exclude(version__broken_at=None).values_list("version__number", flat=True).first()
+    if broken is not None:
+        return Readiness(Verdict.NEVER, f"Version {broken} is broken: it ended processes that ran it.")
     warm: dict[str, set[int]] = defaultdict(set)
     for row in _held_as_served(engines, numbers):
         has_tried = row.engine.followed >= split.model.route_revision
@@ -43,6 +48,29 @@ def warm_everywhere(model: Model, version_ids: Collection[int]) -> frozenset[int
         if _is_warm(row):
             holders[row.version_id].add(row.engine_id)
     return frozenset(pk for pk in version_ids if len(holders[pk]) == len(engines))
+
+
+def is_outdone(station: Station, *, live: Collection[Target], lacking: Collection[Target]) -> bool:
+    """Whether another process of this kind and pool lacks only a part of what this one lacks.
+
+    Fewer is not enough: two that lack one version each would send callers to one another, and both be left by them.
+    """
+    like_me = EngineReport.objects.alive().filter(
+        kind=station.kind, role=station.role, pool=station.pool, state=EngineState.READY
+    )
+    peers = list(like_me.exclude(pk=station.identity.id).values_list("pk", flat=True))
+    held: dict[str, set[tuple[int, str, int]]] = {peer: set() for peer in peers}
+    rows = HeldVersion.objects.filter(engine__in=peers, version__in=[target.version_id for target in live])
+    warm = rows.filter(state=HeldState.WARM).exclude(use=Use.ON_DEMAND)
+    for engine, version_id, sha256, serving in warm.values_list(
+        "engine_id", "version_id", "sha256", "serving"
+    ):
+        held[engine].add((version_id, sha256, serving))
+    return any(
+        {target for target in live if (target.version_id, target.sha256, target.serving) not in its}
+        < set(lacking)
+        for its in held.values()
+    )
 
 
 def _held_as_served(engines: list[EngineReport], version_ids: Collection[int]) -> list[HeldVersion]:

@@ -8,7 +8,8 @@ import structlog
 from django.db import DatabaseError
 
 from inference.serving.executors.executor import Executor, Holding
-from inference.serving.stewarding import services
+from inference.serving.routes import Target
+from inference.serving.stewarding import readiness, services
 from inference.serving.stewarding.identity import own_identity
 from inference.serving.stewarding.services import Figures, Station
 from registry.access.policies import task_actor
@@ -76,7 +77,7 @@ class Reporter:
 
     def start(self) -> None:
         """The row is there when this returns: from then on splits wait for this engine as well."""
-        services.bury_the_dead(self._station.identity)
+        services.tell_ended(self._station.identity)
         self._report()
         self._thread.start()
 
@@ -87,6 +88,10 @@ class Reporter:
             services.sign_off(self.engine_id)
         except DatabaseError as error:
             log.warning("this process could not sign off", reason=str(error))
+
+    def is_outdone(self, live: frozenset[Target], lacking: frozenset[Target]) -> bool:
+        """Whether another process like this one lacks fewer of the live versions; asks the database."""
+        return readiness.is_outdone(self._station, live=live, lacking=lacking)
 
     def wake(self) -> None:
         self._thread.wake()

@@ -50,11 +50,16 @@ class Figures:
 
 def report(station: Station, figures: Figures, holdings: Sequence[Holding]) -> None:
     """Write the process's row, and of what it holds only what has changed: usually nothing, so one update and one read."""
-    values = {**asdict(figures), "state": _state(figures.state)}
+    values = {**asdict(figures), "state": _state(figures.state), "seen_at": Now()}
     me = station.identity
     found = EngineReport.objects.filter(pk=me.id)
     with transaction.atomic():
-        if not found.update(**values, seen_at=Now(), lost_at=None):
+        if found.filter(lost_at=None).update(**values):
+            pass
+        elif found.update(**values, lost_at=None):
+            engine = found.get()
+            _emit("worker_back", engine, f"{_name(engine)} is back.")
+        else:
             EngineReport.objects.create(
                 id=me.id, kind=station.kind, role=station.role, pool=station.pool, threads=station.threads,
                 host=me.host, place=me.place, pid=me.pid, pid_started=me.pid_started, **values,
@@ -67,22 +72,21 @@ def sign_off(engine_id: str) -> None:
     EngineReport.objects.filter(pk=engine_id).delete()
 
 
-def bury_the_dead(me: Identity) -> int:
-    """Remove at once what processes of this host left that are certainly gone; each is told of once."""
-    others = EngineReport.objects.filter(host=me.host).exclude(pk=me.id)
-    dead = [one for one in others if is_gone(one.place, one.pid, one.pid_started)]
-    for engine in dead:
-        with transaction.atomic():
-            _lose(engine, EngineReport.objects.all(), f"{_name(engine)} ended without signing off.")
-            EngineReport.objects.filter(pk=engine.pk).delete()
-    return len(dead)
+def tell_ended(me: Identity) -> None:
+    """Tell at once of the processes of this host that have certainly ended without signing off, each once."""
+    for engine in EngineReport.objects.filter(host=me.host, lost_at=None).exclude(pk=me.id):
+        if is_gone(engine.place, engine.pid, engine.pid_started):
+            with transaction.atomic():
+                _lose(engine, EngineReport.objects.all(), f"{_name(engine)} ended without signing off.")
 
 
 def tell_lost() -> None:
-    """Tell of each process that has fallen silent, once."""
+    """Tell of each process that has fallen silent, once, and of each that has taken the place of a lost one."""
     with Attempts() as attempt:
         for engine in EngineReport.objects.silent():
             attempt(_lose_silent, engine)
+        for engine in EngineReport.objects.exclude(lost_at=None).order_by("lost_at", "pk"):
+            attempt(_tell_replaced, engine)
 
 
 @transaction.atomic
@@ -96,12 +100,31 @@ def sweep_engines() -> None:
     EngineReport.objects.filter(lost_at__lt=Now() - _FORGET_AFTER).delete()
 
 
-def _lose(engine: EngineReport, among: QuerySet[EngineReport], summary: str) -> bool:
+@transaction.atomic
+def _tell_replaced(lost: EngineReport) -> None:
+    """Its successor is of the same kind, host and pool, has started since, and is the successor of no other."""
+    free = EngineReport.objects.filter(
+        kind=lost.kind, host=lost.host, pool=lost.pool, lost_at=None, replaces="", started_at__gt=lost.seen_at
+    )
+    successor = free.order_by("started_at", "pk").first()
+    if successor is None or not EngineReport.objects.filter(pk=lost.pk).exclude(lost_at=None).delete()[0]:
+        return
+    # Only who takes the lost one's row away comes here, so only another lost one can have got the successor meanwhile.
+    if free.filter(pk=successor.pk).update(replaces=lost.pk):
+        _emit("worker_back", successor, f"{_name(lost)} is back, as process {successor.pid}.")
+    else:
+        transaction.set_rollback(True)
+
+
+def _lose(engine: EngineReport, among: QuerySet[EngineReport], summary: str) -> None:
     """Only who moves the row tells; one that is no longer `among` those that are lost has reported again meanwhile."""
-    if not among.filter(pk=engine.pk, lost_at=None).update(lost_at=Now()):
-        return False
+    if among.filter(pk=engine.pk, lost_at=None).update(lost_at=Now()):
+        _emit("worker_lost", engine, summary)
+
+
+def _emit(kind: str, engine: EngineReport, summary: str) -> None:
     emit(
-        "worker_lost",
+        kind,
         subject=Subject("engine", engine.pk, str(engine)),
         data={
             "kind": engine.kind,
@@ -113,7 +136,6 @@ def _lose(engine: EngineReport, among: QuerySet[EngineReport], summary: str) -> 
         },
         summary=summary,
     )
-    return True
 
 
 def _name(engine: EngineReport) -> str:

@@ -1,6 +1,7 @@
 """Writes of the catalogue."""
 
 from registry.catalogue.services.aliases import move_alias, retire_alias
+from registry.catalogue.services.crashes import CRASHES_TO_BREAK, clear_crashes, record_crash
 from registry.catalogue.services.downloads import export_artifact, follow_link, make_download_link
 from registry.catalogue.services.guards import guard_alias, unguard_alias
 from registry.catalogue.services.models import ModelChanges, create_model, edit_model, why_not_move
@@ -15,9 +16,11 @@ from registry.catalogue.services.versions import (
 )
 
 __all__ = [
+    "CRASHES_TO_BREAK",
     "ModelChanges",
     "archive_version",
     "change_serving",
+    "clear_crashes",
     "create_model",
     "edit_model",
     "export_artifact",
@@ -27,6 +30,7 @@ __all__ = [
     "make_download_link",
     "move_alias",
     "pass_check",
+    "record_crash",
     "register_version",
     "retire_alias",
     "start_check",

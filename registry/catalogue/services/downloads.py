@@ -12,7 +12,7 @@ from registry.access.policies import Right
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import FolderStore, StoredFile, read_chunks
 from registry.catalogue.download_links import Link, file_name_of, read_link
-from registry.catalogue.errors import ArtifactDamaged
+from registry.catalogue.errors import other_bytes
 from registry.catalogue.models import Version
 from registry.errors import ArtifactMissing, Conflict, Invalid, NotAllowed
 from registry.record.actors import Actor
@@ -65,10 +65,7 @@ def export_artifact(*, version: Version, path: Path, by: Actor) -> Path:
         FolderStore(target.parent).incoming(read_chunks(source)) as (scratch, found),
     ):
         if found != known:
-            raise ArtifactDamaged(
-                f"The stored file {version.artifact} has other bytes than were registered; "
-                "restore it from a backup, or upload the version again."
-            )
+            raise other_bytes(version.artifact)
         with transaction.atomic():
             record_change(
                 action="export_artifact",

@@ -15,7 +15,7 @@ from registry.record.actors import Actor
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Split
 from registry.traffic.selectors import previous_split
-from registry.traffic.services.splits import check_expected, write_split
+from registry.traffic.services.splits import check_expected, check_not_broken, write_split
 from registry.traffic.transitions import Status
 
 
@@ -89,3 +89,4 @@ def _check_may_return(versions: Iterable[Version]) -> None:
             raise VersionNotReady(
                 f"{version} is {version.status}, so it cannot answer again. {version.failure}".strip()
             )
+        check_not_broken(version)

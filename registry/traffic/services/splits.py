@@ -276,6 +276,8 @@ def _tell(split: Split, before: dict[str, Any] | None, reason: str, action: str,
     record_change(action=action, subject=written, before=before, after=after, reason=reason, by=by)
     if written.status == Status.CURRENT:
         told = ", ".join(f"version {number} {share / 100:g} %" for number, share in after["arms"].items())
+        is_stopped = written.model.holds.filter(kind=Hold.Kind.STOPPED, to_at=None).exists()
+        answers = "is stopped; once it is started, it answers" if is_stopped else "now answers"
         emit(
             "split_changed",
             subject=written,
@@ -286,7 +288,7 @@ def _tell(split: Split, before: dict[str, Any] | None, reason: str, action: str,
                 "reason": reason,
                 "by": by.name,
             },
-            summary=f"{written.model.slug} now answers with {told}.",
+            summary=f"{written.model.slug} {answers} with {told}.",
         )
     return written
 
@@ -333,6 +335,14 @@ def check_ready(model: Model, versions: list[Version]) -> None:
             raise VersionNotReady(
                 f"{present} is {present.status}; only a ready version can be put on a split."
             )
+        check_not_broken(present)
+
+
+def check_not_broken(version: Version) -> None:
+    if version.is_broken:
+        raise VersionNotReady(
+            f"{version} is broken: it ended processes that ran it. Look at its crashes; a person may clear it."
+        )
 
 
 def check_frozen(model: Model) -> None:

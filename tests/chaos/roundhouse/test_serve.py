@@ -70,7 +70,9 @@ def test_killed_child_is_back_within_5_s(demo, victim):
         lambda: len(demo.find("granian")) == 3, within_s=20, what="the web server and its two processes"
     )
     before = wait_until(
-        lambda: demo.find(rf"-m {name}|celery .* {name} "), within_s=10, what=f"a {name} process"
+        lambda: demo.find(rf"-m (roundhouse\.)?{name}|celery .* {name} "),
+        within_s=10,
+        what=f"a {name} process",
     )
     pid = before[0] if which != "worker" else before[-1]
 
@@ -78,7 +80,9 @@ def test_killed_child_is_back_within_5_s(demo, victim):
 
     wait_until(lambda: not is_running(pid), within_s=5, what="the victim's end")
     wait_until(
-        lambda: len(demo.find(rf"-m {name}|celery .* {name} ")) >= len(before) and demo.is_ready(),
+        lambda: (
+            len(demo.find(rf"-m (roundhouse\.)?{name}|celery .* {name} ")) >= len(before) and demo.is_ready()
+        ),
         within_s=5,
         what=f"{victim} again; it said:\n{demo.output}",
     )

@@ -15,8 +15,8 @@ from tests.support.engines import an_engine
 
 @pytest.fixture
 def engine(monkeypatch):
-    def set_state(state):
-        monkeypatch.setattr(runtime, "report", lambda: Report(state, 2))
+    def set_state(state, **more):
+        monkeypatch.setattr(runtime, "report", lambda: Report(state, 2, **more))
 
     set_state("ready")
     return set_state
@@ -44,7 +44,7 @@ def test_livez_needs_neither_database_nor_known_host(client):
 def test_readyz_is_ready_and_short_unless_asked(client, engine, pulse):
     told = checks(client, "ready", headers={"host": "10.1.2.3"})
 
-    assert set(told) == {"engine", "database", "broker", "disk", "loops"}
+    assert set(told) == {"engine", "database", "broker", "disk", "loops", "versions"}
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
@@ -57,11 +57,24 @@ def test_readyz_refuses_when_process_cannot_predict(client, engine, pulse, state
     assert (response.status_code, response.json()["status"]) == (503, state)
 
 
-def checks(client, status, **more):
+def test_readyz_is_degraded_where_a_live_version_cannot_answer(client, engine, pulse):
+    engine("ready", lacking=1)
+
+    told = checks(client, "degraded")["engine"]
+    assert (told["ok"], told["cannot_answer"]) == (False, 1)
+
+
+def test_readyz_refuses_where_a_peer_can_answer_more(client, engine, pulse):
+    engine("ready", lacking=1, is_outdone=True)
+
+    assert "Another process" in checks(client, "degraded", http=503)["engine"]["reason"]
+
+
+def checks(client, status, http=200, **more):
     """What was checked, where all in all it is this."""
     response = client.get("/readyz?verbose", **more)
 
-    assert (response.status_code, response.json()["status"]) == (200, status)
+    assert (response.status_code, response.json()["status"]) == (http, status)
     return response.json()["checks"]
 
 
@@ -100,6 +113,13 @@ def test_full_disk_degrades_only(client, engine, pulse, monkeypatch):
     monkeypatch.setattr(health, "_LEAST_FREE_BYTES", 2**62)
 
     assert checks(client, "degraded")["disk"]["ok"] is False
+
+
+def test_a_live_version_that_is_refused_degrades_only_and_is_not_named(client, engine, pulse, monkeypatch):
+    monkeypatch.setattr(runtime, "broken_versions", lambda: [Target(1, 1, "0", is_broken=True)])
+
+    told = {"ok": False, "broken": 1, "reason": "Live versions ended processes and are refused."}
+    assert checks(client, "degraded")["versions"] == told
 
 
 def test_api_health(client):

@@ -3,7 +3,8 @@ import json
 import pytest
 from django.test import RequestFactory
 
-from inference.engine.errors import NotLoaded, StillLoading, VersionBroken, WrongRank
+from inference.engine.errors import NotLoaded, RunStuck, StillLoading, WrongRank
+from inference.errors import CannotLoad
 from registry.errors import StaleState
 from roundhouse import problems
 from tests.support.errors import ROOTS, told_errors
@@ -52,7 +53,14 @@ def test_every_error_has_a_status_and_a_code_of_its_own():
     assert [kind for kind in told_errors() if kind.code in {root.code for root in ROOTS}] == []
 
 
-@pytest.mark.parametrize("kind", [NotLoaded, StillLoading, VersionBroken])
+def test_what_does_not_pass_by_itself_invites_nobody_to_ask_again():
+    response, body = _handled(CannotLoad())
+
+    assert (response.status_code, body["code"], body["retryable"]) == (500, "cannot_load", False)
+    assert "Retry-After" not in response
+
+
+@pytest.mark.parametrize("kind", [NotLoaded, StillLoading, RunStuck])
 def test_what_passes_by_itself_is_said_to(kind):
     response, body = _handled(kind())
 

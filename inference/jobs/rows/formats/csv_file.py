@@ -18,8 +18,7 @@ from inference.jobs.rows.lines import BOM, Ends, RowEnds, is_utf8, needs_reader
 from inference.jobs.rows.planning import ChunkPlan, chunks_of_lines
 from inference.jobs.rows.windows import BadRow, Window, is_id
 
-_SAMPLE = 100  # rows that tell which columns hold numbers
-_SAMPLE_BYTES = 2**20
+_EMPTY_LINES_BYTES = 2**20  # that may stand before the header
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _EXACT_AS_FLOAT = ("FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32")
 
@@ -42,24 +41,17 @@ class CsvFile:
         yield from chunks_of_lines(rest(), rows_per_chunk, self._limits, byte_from=int(first[0]))
 
     def columns(self) -> FileColumns:
-        names, sample = self._head()
-        known = [cells for cells in sample if len(cells) == len(names)]
-        numeric = [name for place, name in enumerate(names) if any(_is_number(row[place]) for row in known)]
-        return FileColumns(names, tuple(numeric))
+        return FileColumns(self._header())
 
-    def _head(self) -> tuple[tuple[str, ...], list[list[str]]]:
+    def _header(self) -> tuple[str, ...]:
         self._file.seek(0)
-        head = self._file.read(len(BOM) + self._limits.row_bytes + _SAMPLE_BYTES)
-        reader = _reader(head.removeprefix(BOM))
-        rows: list[list[str]] = []
-        try:
-            while len(rows) <= _SAMPLE and (row := next(reader, None)) is not None:
-                rows += [row] if row else []
-        except csv.Error:
-            pass  # planning says where
-        if not rows:
+        head = self._file.read(len(BOM) + self._limits.row_bytes + _EMPTY_LINES_BYTES)
+        first: list[str] = []
+        with suppress(csv.Error):  # planning says where
+            first = next(filter(None, _reader(head.removeprefix(BOM))), [])
+        if not first:
             raise BadFile("The file is empty; a CSV file begins with a line of column names.")
-        names = tuple(name.strip() for name in rows[0])
+        names = tuple(name.strip() for name in first)
         if len(names) > self._limits.members * 10:
             raise BadFile(
                 f"The header names {len(names):,} columns; {self._limits.members * 10:,} is the most."
@@ -69,11 +61,10 @@ class CsvFile:
         if len(set(names)) != len(names):
             twice = next(name for place, name in enumerate(names) if name in names[:place])
             raise BadFile(f"The header names {twice[:80]!r} twice; columns are told apart by their names.")
-        return names, rows[1:]
+        return names
 
     def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]:
-        names, _ = self._head()
-        table = _Table({name: place for place, name in enumerate(names)}, layout, contract.missing)
+        table = _Table({name: place for place, name in enumerate(self._header())}, layout, contract.missing)
         self._file.seek(plan.byte_from)
         data = self._file.read(plan.byte_to - plan.byte_from)
         if len(data) < plan.byte_to - plan.byte_from:
@@ -264,14 +255,6 @@ def _number(cell: str, column: str, *, allow_nan: bool) -> float:
 def _is_plain(text: str) -> bool:
     """Python would also read 1_000 and digits of other scripts as numbers."""
     return text.isascii() and "_" not in text
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        _number(cell, "", allow_nan=False)
-    except BadRow:
-        return False
-    return True
 
 
 def _shown(cell: str) -> str:

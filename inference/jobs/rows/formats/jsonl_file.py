@@ -88,9 +88,8 @@ class _Objects:
 def columns_of(rows: Sequence[dict[str, Any]]) -> FileColumns:
     """What the first rows have."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    numeric = [name for name in names if any(type(row.get(name)) in (int, float) for row in rows)]
     lists = frozenset(name for name in names if any(isinstance(row.get(name), list) for row in rows))
-    return FileColumns(tuple(names), tuple(numeric), open_ended=True, lists=lists)
+    return FileColumns(tuple(names), open_ended=True, lists=lists)
 
 
 def window_of(found: Sequence[Any], first_row: int, layout: Layout, contract: Contract) -> Window:

@@ -66,9 +66,8 @@ class NpzFile:
         yield from chunks_of_rows(rows, min(rows_per_chunk, fitting))
 
     def columns(self) -> FileColumns:
-        numeric = tuple(name for name, member in self.members.items() if member.dtype.kind in "iuf")
         lists = frozenset(name for name, member in self.members.items() if len(member.shape) > 1)
-        return FileColumns(tuple(self.members), numeric, lists=lists)
+        return FileColumns(tuple(self.members), lists=lists)
 
     def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]:
         self._rows()

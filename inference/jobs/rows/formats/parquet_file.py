@@ -57,15 +57,9 @@ class ParquetFile:
             first_row += size
 
     def columns(self) -> FileColumns:
-        types = self._arrow.types
         schema = self._file.schema_arrow
-        numeric = tuple(
-            column.name
-            for column in schema
-            if types.is_integer(column.type) or types.is_floating(column.type)
-        )
         lists = frozenset(column.name for column in schema if self._is_list(column.type))
-        return FileColumns(tuple(schema.names), numeric, lists=lists)
+        return FileColumns(tuple(schema.names), lists=lists)
 
     def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]:
         groups, skip = self._groups(plan)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -24,7 +24,7 @@ from inference.engine.tensors import prepare
 from inference.engine.warmup import MemoryUse
 from inference.engine.watchdog import StallWatch
 from inference.serving.calls import LONGEST_DEADLINE_S
-from inference.serving.executors.executor import Holding, Memory
+from inference.serving.executors.executor import Holding, Memory, Obstacle
 from inference.serving.executors.workers import pools
 from inference.serving.executors.workers.pools import Pools
 from inference.serving.executors.workers.session import Post, RemoteSession
@@ -118,8 +118,11 @@ class ThroughWorkers:
     def signature(self, target: Target, *, timeout_s: float) -> Signature:
         return self._version(target).signature
 
-    def why_not(self, target: Target) -> str | None:
+    def why_not(self, target: Target) -> Obstacle | None:
         return self._pools.why_not(target)
+
+    def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
+        return frozenset(target for target in wanted if not self.is_warm(target))
 
     def is_warm(self, target: Target) -> bool:
         return self._pools.is_warm(target)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from inference.serving.executors.executor import Obstacle
 from inference.serving.routes import Target
 from inference.serving.stewarding.models import EngineReport, EngineState, HeldState, HeldVersion, Role
 
@@ -26,11 +27,13 @@ class Pools:
         """How many rows of several requests every worker that may take them runs together; 1 where nobody has said."""
         return self.merged.get(_key(target), 1)
 
-    def why_not(self, target: Target) -> str | None:
+    def why_not(self, target: Target) -> Obstacle | None:
         """Why nobody can answer; None where somebody can, or may be able to after loading."""
         if not self.workers.get(target.pool):
-            return f"No worker of the pool {target.pool} is running; start one, or wait until it is warm."
-        return None if self.is_warm(target) else self.failed.get(_key(target))
+            said = f"No worker of the pool {target.pool} is running; start one, or wait until it is warm."
+            return Obstacle(said, may_pass=True)
+        failed = None if self.is_warm(target) else self.failed.get(_key(target))
+        return Obstacle(failed, may_pass=False) if failed is not None else None
 
 
 def look() -> Pools:

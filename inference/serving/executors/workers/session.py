@@ -9,7 +9,7 @@ import structlog
 
 from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.combiner import Priority
-from inference.engine.errors import DeadlineExceeded, EngineStopped, RunFailed, SlotLost, VersionBroken
+from inference.engine.errors import DeadlineExceeded, EngineStopped, RunFailed, RunStuck, SlotLost
 from inference.engine.signature import Signature
 from inference.serving.executors.workers import broker
 from inference.serving.executors.workers.broker import Publisher
@@ -134,7 +134,7 @@ class RemoteSession:
             reply = read_reply(waiter.reply)
         except BadPacket as odd:
             raise RunFailed("A worker's answer could not be read.") from odd
-        is_given_back = isinstance(reply.error, (EngineStopped, VersionBroken))
+        is_given_back = isinstance(reply.error, (EngineStopped, RunStuck))
         return None if is_given_back else reply
 
     def _lease_s(self, left_s: float) -> float:

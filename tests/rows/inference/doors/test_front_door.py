@@ -18,6 +18,7 @@ from inference.doors import asking
 from inference.doors.limits.admission import Gate
 from inference.doors.limits.minutes import Minutes
 from inference.serving import request_id, runtime
+from inference.serving.executors.executor import Obstacle
 from registry.access.key_ring import Principal
 from registry.access.keys import ring
 from registry.access.limits import Limits
@@ -325,10 +326,13 @@ def _never_live(patch, doors):
     runtime.started().refresh()
 
 
-def _not_loaded(patch, doors):
-    target = runtime.started().find("ripeness", None).choose()
-    failed = runtime.started()._executor._failed
-    patch.setitem(failed, target.version_id, "Version 1 cannot be loaded: no room.")
+def _not_loaded(*, may_pass):
+    def situation(patch, doors):
+        target = runtime.started().find("ripeness", None).choose()
+        obstacle = Obstacle("Version 1 cannot be loaded.", may_pass=may_pass)
+        patch.setitem(runtime.started()._executor._failed, target.version_id, (target, obstacle))
+
+    return situation
 
 
 def _both_stale(patch, doors):
@@ -403,7 +407,8 @@ def _patched(*arguments):
 SITUATIONS = {
     "stopped": (_stopped, {}, 503, "stopped", "front"),
     "never-live": (_never_live, {"model": "nobody"}, 503, "no_live_version", "front"),
-    "not-loaded": (_not_loaded, {}, 503, "loading", "front"),
+    "no-room": (_not_loaded(may_pass=True), {}, 503, "loading", "front"),
+    "damaged": (_not_loaded(may_pass=False), {}, 500, "cannot_load", "front"),
     "leaving": (_patched(runtime.started, "_state", "draining"), {}, 503, "stopping", "front"),
     "without-runtime": (_patched("inference.serving.runtime._runtime", None), {}, 503, "stopping", "front"),
     "routes-too-old": (_patched(runtime.started, "stale_s", lambda: 301), {}, 503, "routes_too_old", "front"),

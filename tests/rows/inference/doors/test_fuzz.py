@@ -23,7 +23,7 @@ from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.oip import http as oip
 from inference.doors.rest.predicting import Asked, predict
-from inference.engine.errors import InvalidInput
+from inference.engine.errors import InvalidInput, UnknownOutput
 from inference.engine.requests import Cancellation
 from inference.engine.signature import DTYPES, Signature
 from inference.serving import runtime, services
@@ -332,7 +332,9 @@ def _check(error, door):
     assert status < 500 or status == 503, repr(error)
     assert code_of(type(error)) is not None
     assert str(error).endswith(".") and len(str(error)) < 2_000
-    if isinstance(error, InvalidInput):
+    if isinstance(error, UnknownOutput):
+        assert error.got in str(error)
+    elif isinstance(error, InvalidInput):
         assert repr(error.field) in str(error) or f"Instance {error.field} " in str(error), repr(error)
         if door == "rest":
             request = SimpleNamespace(META={}, path="/")

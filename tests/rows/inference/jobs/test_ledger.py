@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 
 from inference.jobs import ledger, services
 from inference.jobs.errors import JobEnded
 from inference.jobs.ledger import Results
 from inference.jobs.models import Chunk, Job
+from inference.jobs.selectors import progress_of
 from inference.jobs.services.sweeping import sweep_jobs
 from inference.jobs.transitions import ALLOWED, CHUNK_ALLOWED, CHUNK_MEANING, MEANING, ChunkStatus, Status
 from registry.record.models import AuditRecord, Event
@@ -97,6 +99,82 @@ def test_first_chunk_starts_the_job_and_the_last_ends_it_and_each_counts_once():
     assert ledger.finish(second, Results(1))
 
     assert (state(job), job.rows_done, job.chunks_done) == ("done", 2, 2)
+
+
+def hours_pass(job, hours=1):
+    """Shift all that the job's clock knows into the past."""
+    past = timedelta(hours=hours)
+    Job.objects.filter(pk=job.pk).update(created_at=F("created_at") - past)
+    Job.objects.filter(pk=job.pk).update(working_since=F("working_since") - past)
+
+
+def hours_of(job):
+    """Worked and waited, in whole hours."""
+    job.refresh_from_db()
+    told = progress_of(job)
+    return round(told.worked_s / 3600), round(told.waited_s / 3600)
+
+
+def test_a_job_counts_the_time_that_somebody_works_on_it():
+    job = a_job(1.0, 2.0)
+    hours_pass(job, 5)
+    first, second = take(), take()
+    hours_pass(job)
+    ledger.finish(first, Results(rows_done=1))
+    hours_pass(job)  # the other goes on
+    assert hours_of(job) == (2, 5)
+    ledger.finish(second, Results(rows_done=1))
+
+    assert state(job) == "done"
+    assert hours_of(job) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    "let_go",
+    [ledger.give_back, lose, lambda claim: ledger.fail(claim, "odd")],
+    ids=["given back", "lost", "failed"],
+)
+def test_what_nobody_has_is_at_rest(let_go):
+    job = a_job(1.0, 2.0)
+    claim = take()
+    hours_pass(job)
+    let_go(claim)
+
+    hours_pass(job, 7)
+
+    assert hours_of(job) == (1, 7)
+    assert take() is not None
+    hours_pass(job)
+    assert hours_of(job) == (2, 7)
+
+
+def test_the_time_until_a_retry_is_no_work():
+    job = a_job(1.0)
+    claim = take()
+    hours_pass(job)
+    ledger.fail(claim, "odd")
+    Job.objects.filter(pk=job.pk).update(ended_at=F("ended_at") - timedelta(hours=9))
+    hours_pass(job, 9)
+    assert hours_of(job) == (1, 0)
+
+    job.refresh_from_db()
+    services.retry(job=job, by=an_actor(), reason="mended")
+    ledger.finish(take(), Results(rows_done=1))
+
+    assert (state(job), hours_of(job)) == ("done", (1, 9))
+
+
+def test_a_cancelled_job_stops_its_clock():
+    job = a_job(1.0)
+    late = take()
+    hours_pass(job)
+    services.cancel(job=job, by=an_actor())
+
+    assert not ledger.finish(late, Results(rows_done=1))
+    hours_pass(job)
+
+    job.refresh_from_db()
+    assert (round(job.worked.total_seconds() / 3600), job.working_since) == (1, None)
 
 
 @pytest.mark.parametrize("other", ["worker-2", "worker-1"], ids=["another worker", "the same once more"])

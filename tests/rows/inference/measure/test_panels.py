@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from inference.measure import merging, selectors
 from inference.measure.models import ArmMinute
+from inference.measure.windows import STOPPED
 from inference.measure.words import latency, per_second, percent
 from registry.access.policies import Role
 from registry.record.audit import Subject
@@ -200,6 +201,40 @@ def test_a_measurement_outlives_its_version_on_the_page(page):
     ArmMinute.objects.update(version_id=10**9)
 
     assert cells(page(model), "rh-arms")[0][0] == "a version that is gone split 1"
+
+
+def turned_away(model, *, ago, count):
+    ArmMinute.objects.create(
+        minute=END - timedelta(minutes=ago), process="one", model_id=model.pk, split=1, arm="", version_id=STOPPED,
+        ok=0, errors=count, refused=0, seconds=0.0, buckets={},
+    )  # fmt: skip
+
+
+def test_those_that_a_stop_turned_away_are_told_apart_and_take_no_share(page):
+    model = a_live_model(80, 20)
+    measured(model, 1, ago=3, ok=30)
+    measured(model, 2, ago=3, ok=10)
+    turned_away(model, ago=3, count=60)
+    turned_away(model, ago=2, count=7)
+
+    text = page(model)
+
+    arms = [row[:5] for row in cells(text, "rh-arms")]
+    assert arms[-1] == [
+        "turned away while the Model was stopped",
+        "–",
+        "–",
+        "67 0.019 a second",
+        "100 % 67 failed",
+    ]
+    assert [arm[2] for arm in arms[:2]] == ["75.0 %", "25.0 %"]
+    assert "turned away by a stop" in text.partition("rh-legend")[2].partition("</p>")[0]
+    assert [row[1:4] for row in cells(text, "rh-each")] == [
+        ["stopped", "–", "7"],
+        ["stopped", "–", "60"],
+        ["1", "75.0 %", "30"],
+        ["2", "25.0 %", "10"],
+    ]
 
 
 def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):

@@ -11,8 +11,26 @@ from registry.catalogue.models import RouteClock
 from registry.catalogue.services import archive_version, edit_model, move_alias, retire_alias
 from registry.errors import NoLiveVersion, NotFound, Stopped
 from registry.traffic.assignment import bucket_of
-from registry.traffic.services import freeze_model, reshuffle, start_model, stop_model
-from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor, an_uploaded_version
+from registry.traffic.services import (
+    approve_request,
+    ask_for_split,
+    expire_split,
+    freeze_model,
+    reshuffle,
+    set_approval_rule,
+    start_model,
+    stop_model,
+)
+from tests.support.engines import an_engine
+from tests.support.factories import (
+    a_live_model,
+    a_model,
+    a_person,
+    a_split,
+    a_version,
+    an_actor,
+    an_uploaded_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -151,6 +169,47 @@ def test_every_change_that_routing_depends_on_moves_the_revision_and_the_route(c
     assert after.routes == read_table(EMPTY).routes
 
 
+def _approved(model):
+    route = read_table().find(model.slug)
+    return [number for number, target in sorted(route.versions.items()) if target.is_approved]
+
+
+@pytest.mark.both
+def test_a_version_is_approved_once_it_had_share():
+    model = a_live_model(100)
+    second, _third = a_version(model), a_version(model)
+
+    before = _approved(model)
+    a_split(model, 100, versions=[second])
+
+    assert before == [1]
+    assert _approved(model) == [1, 2]
+    assert {target.is_approved for target in read_table().targets()} == {True}
+
+
+def test_a_shadow_is_approved_by_nobody():
+    """Whoever may set splits may set one without asking, so it must not open the way into the process that answers."""
+    model = a_live_model(100)
+    a_split(model, 100, versions=[model.versions.get()], shadows={a_version(model): 500})
+
+    assert _approved(model) == [1]
+
+
+def test_a_split_that_was_given_up_approves_only_what_was_asked_for():
+    model = a_live_model(100)
+    held = an_engine()  # it holds nothing, so every further split waits for it
+    second, third = a_version(model), a_version(model)
+    expire_split(split=a_split(model, 100, versions=[second]), reason="cold", by=an_actor())
+    set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
+    request = ask_for_split(model=model, arms={third: 10_000}, comment="x", by=an_actor())
+    judge = an_actor(user=a_person("approver"))
+    split = approve_request(request=request, reason="x", by=judge)
+    expire_split(split=split, reason="cold", by=an_actor())
+
+    assert (held.kind, split.status) == ("web", "waiting")
+    assert _approved(model) == [1, 3]
+
+
 def test_nothing_changed_is_one_look_at_the_clock_and_one_for_models(django_assert_num_queries):
     a_live_model(100)
     table = read_table()
@@ -167,7 +226,7 @@ def test_a_reload_after_one_change_reads_the_same_however_many_models_there_are(
     table = read_table()
     a_split(models[0], 50, 50)
 
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(15):
         read_table(table)
 
 
@@ -178,8 +237,8 @@ def test_a_model_that_changes_while_it_is_read_is_left_as_it_was(monkeypatch):
     a_split(model, 50, 50)
     real = routes._read_splits
 
-    def read_late(ids, serving):
-        found = real(ids, serving)
+    def read_late(*asked):
+        found = real(*asked)
         stop_model(model=model, text="just now", by=an_actor())
         return found
 

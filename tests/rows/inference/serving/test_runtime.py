@@ -4,6 +4,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from django.db import OperationalError
 
 from inference.checks import proofs
 from inference.checks.models import ProbePass
@@ -12,10 +13,11 @@ from inference.engine import errors as engine
 from inference.engine.batch_proof import BatchProof
 from inference.engine.fake import HANG, FakeBackend, FakeModel
 from inference.engine.samples import NOTHING_SAID
-from inference.errors import Loading, Stopping
+from inference.errors import CannotLoad, Loading, Stopping
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime, nothing
+from inference.serving.stewarding.reporter import Post
 from inference.serving.stewarding.steward import Steward
 from registry import loops
 from registry.catalogue import artifacts
@@ -26,6 +28,7 @@ from registry.loops import Backoff
 from registry.traffic.models import WHOLE
 from registry.traffic.services import set_split
 from tests.support.batchers import a_request
+from tests.support.engines import an_engine
 from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.live_models import import_live
 from tests.support.processes import ROOT, wait_until
@@ -110,11 +113,105 @@ def test_changed_file_is_not_served_and_others_are(runtime):
 
     started = runtime()
 
-    with pytest.raises(Loading, match="cannot be loaded"):
+    with pytest.raises(CannotLoad, match="cannot be loaded"):
         _ask(started)
+    with pytest.raises(CannotLoad, match="cannot be loaded"):
+        started.check_answers(started.find("ripeness", None).choose())
     assert started.report().warm_versions == 1
     other, row = started.find("other", None).choose(), {"hour": [[0.5]], "warmth": [[0.5]]}
     assert started.infer(other, a_request(row))
+
+
+WEB = Post("web", "serves", "", 4)
+
+
+@pytest.fixture
+def two_live():
+    versions = [a_version(a_model(slug)) for slug in ("ripeness", "other")]
+    for version in versions:
+        record_proof(version.artifact.sha256)
+        a_split(version.model, 100)
+    return versions
+
+
+@pytest.fixture
+def process(two_live, runtime, monkeypatch, tmp_path):
+    """Starts a process that can load these versions; its copies of other files are damaged."""
+    for version in two_live:
+        (tmp_path / version.artifact.sha256).touch()
+    monkeypatch.setattr("registry.catalogue.artifacts.path_of", lambda sha256: tmp_path / sha256)
+
+    def start(*able):
+        models = {one.artifact.sha256: FakeModel(fails_to_load=one not in able) for one in two_live}
+        return runtime(FakeBackend(models), post=WEB)
+
+    return start
+
+
+def test_a_process_that_lacks_a_live_version_says_so_and_stays_when_it_is_alone(two_live, process):
+    report = process(two_live[0]).report()
+
+    assert (report.lacking, report.is_outdone, report.can_predict) == (1, False, True)
+
+
+def test_nobody_lacks_anything_where_all_is_warm(two_live, process):
+    """The control of the test above."""
+    assert process(*two_live).report().lacking == 0
+
+
+def test_callers_are_sent_to_a_peer_that_holds_what_a_process_lacks(two_live, process):
+    whole = process(*two_live)
+    damaged = process(two_live[0])
+
+    assert (damaged.report().is_outdone, damaged.report().can_predict) == (True, False)
+    assert whole.report().can_predict
+
+
+def test_they_come_back_when_the_peer_is_gone(two_live, process):
+    whole = process(*two_live)
+    damaged = process(two_live[0])
+
+    whole.stop()
+
+    wait_until(lambda: damaged.report().can_predict, within_s=20, what="it looks for peers again")
+
+
+def test_two_that_lack_one_version_each_both_stay(two_live, process):
+    both = process(two_live[0]), process(two_live[1])
+
+    assert [one.report().lacking for one in both] == [1, 1]
+    assert [one.report().can_predict for one in both] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "peer", [{"kind": "grpc"}, {"state": "draining"}], ids=lambda about: next(iter(about))
+)
+def test_who_would_not_answer_these_callers_is_no_peer(two_live, process, peer):
+    an_engine(*two_live, **peer)
+
+    assert process(two_live[0]).report().can_predict
+
+
+def test_a_database_that_is_away_sends_nobody_off(two_live, process, monkeypatch):
+    def is_away(*_, **__):
+        raise OperationalError("gone")
+
+    process(*two_live)
+    monkeypatch.setattr("inference.serving.stewarding.readiness.is_outdone", is_away)
+    report = process(two_live[0]).report()
+
+    assert (report.lacking, report.can_predict) == (1, True)
+
+
+def test_what_may_fit_by_and_by_is_still_loading(two_live, process, monkeypatch):
+    def has_no_room(self, path, options):
+        raise engine.OverBudget
+
+    monkeypatch.setattr(FakeBackend, "load", has_no_room)
+    started = process(*two_live)
+
+    with pytest.raises(Loading):
+        started.check_answers(started.find("ripeness", None).choose())
 
 
 @pytest.fixture

@@ -81,8 +81,8 @@ class TestPeople:
 
         answer = change_person(admin, boss, roles=[])
 
-        assert answer.status_code == 302
-        assert "Somebody must be left" in admin.get(answer.url).content.decode()
+        assert answer.status_code == 200
+        assert "Somebody must be left" in answer.content.decode()
         assert boss.groups.filter(name="admin").exists()
 
     def test_nobody_posts_their_way_to_more_than_roles(self, admin):
@@ -165,8 +165,8 @@ class TestKeys:
     def test_what_only_the_service_refuses_is_said_on_the_page(self, admin):
         answer = self.add_key(admin, name="evil\u202egnp")
 
-        assert answer.status_code == 302
-        assert "nobody can see" in admin.get(answer.url).content.decode()
+        assert answer.status_code == 200
+        assert "nobody can see" in answer.content.decode()
         assert not ApiKey.objects.exists()
 
     def test_a_key_is_changed_and_revoked(self, admin, django_capture_on_commit_callbacks):

@@ -22,15 +22,16 @@ from registry.record.actors import Source
 from tests.support.factories import a_model, a_person, a_version, an_actor
 
 pytestmark = pytest.mark.django_db
+_ANY = {Right.PREDICT, Right.PREDICT_UNAPPROVED}
 MAY = {
     Role.VIEWER: {Right.READ},
-    Role.OPERATOR: {
-        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT,
+    Role.OPERATOR: _ANY | {
+        Right.READ, Right.READ_RECORD, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT,
         Right.MOVE_ALIAS, Right.LOWER, Right.STOP, Right.ROLL_BACK, Right.FREEZE, Right.DOWNLOAD, Right.MANAGE_JOBS,
     },
-    Role.APPROVER: {Right.PREDICT, Right.READ, Right.READ_RECORD, Right.APPROVE},
-    Role.ADMIN: {
-        Right.PREDICT, Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
+    Role.APPROVER: _ANY | {Right.READ, Right.READ_RECORD, Right.APPROVE},
+    Role.ADMIN: _ANY | {
+        Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
         Right.MANAGE_KEYS, Right.MANAGE_SETTINGS,
     },
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """What carries a download: links, ranges, places, and the copy to a path."""
 
 import io
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from registry.access.askers import actor_marked, mark_of
 from registry.access.policies import Right
-from registry.catalogue import artifacts, errors, sending
+from registry.catalogue import artifacts, errors, sending, verified_files
 from registry.catalogue.byte_ranges import wanted_range
 from registry.catalogue.download_links import Link, read_link, signed
 from registry.catalogue.sending import OpenArtifact
@@ -186,8 +187,9 @@ class TestSending:
             (lambda path: path.unlink(), ArtifactMissing),
             (lambda path: path.write_bytes(CONTENT[:-1]), errors.ArtifactDamaged),
             (lambda path: path.write_bytes(CONTENT + b"x"), errors.ArtifactDamaged),
+            (lambda path: path.write_bytes(b"x" + CONTENT[1:]), errors.ArtifactDamaged),
         ],
-        ids=["missing", "short", "long"],
+        ids=["missing", "short", "long", "other-bytes"],
     )
     def test_what_is_not_whole_is_not_begun_is_logged_and_keeps_no_place(
         self, version, damage, error, caplog
@@ -199,6 +201,29 @@ class TestSending:
                 opened(version)
 
         assert [record.msg["event"] for record in caplog.records] == ["artifact cannot be sent"] * 5
+
+    def test_damage_is_found_after_the_file_was_sent_once(self, version):
+        path = artifacts.path_of(version.artifact.sha256)
+        opened(version).close()
+        path.write_bytes(b"x" + CONTENT[1:])
+        os.utime(path, (1, 1))
+
+        with pytest.raises(errors.ArtifactDamaged, match="other bytes"):
+            opened(version)
+
+        path.write_bytes(CONTENT)
+        file = opened(version)
+        assert b"".join(file) == CONTENT
+        file.close()
+
+    def test_ranges_do_not_hash_again(self, version, monkeypatch):
+        hashed, real = [], verified_files._sha256_of
+        monkeypatch.setattr(verified_files, "_sha256_of", lambda file: hashed.append(1) or real(file))
+
+        for _ in range(3):
+            opened(version).close()
+
+        assert hashed == [1]
 
     def test_what_becomes_shorter_breaks_off(self, version):
         file = opened(version)

@@ -160,8 +160,9 @@ class TestTaking:
         [
             (lambda path: path.unlink(), 404, "artifact_missing"),
             (lambda path: path.write_bytes(b"half"), 500, "artifact_damaged"),
+            (lambda path: path.write_bytes(b"x" + CONTENT[1:]), 500, "artifact_damaged"),
         ],
-        ids=["missing", "short"],
+        ids=["missing", "short", "other-bytes"],
     )
     def test_what_is_not_whole_is_a_problem_and_no_half_file(self, url, version, damage, status, code):
         damage(artifacts.path_of(version.artifact.sha256))

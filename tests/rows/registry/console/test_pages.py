@@ -48,6 +48,38 @@ def a_full_house():
     return model
 
 
+def a_failed_version(model):
+    version = a_version(model)
+    Version.objects.filter(pk=version.pk).update(status="failed", failure="It has no outputs.")
+    return Version.objects.get(pk=version.pk)
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_failed_version_is_offered_no_share(client, operator, method):
+    model = a_live_model(100)
+
+    response = getattr(client, method)(verb_page(a_failed_version(model), "a-b"))
+
+    page = unescape(response.content.decode())
+    assert "only a ready version can and it is failed: It has no outputs." in page
+    assert 'name="reason"' not in page
+    assert model.splits.count() == 1
+
+
+def test_a_ready_version_is_offered_one(client, operator):
+    """The control."""
+    page = client.get(verb_page(a_version(a_live_model(100)), "a-b")).content.decode()
+
+    assert 'name="reason"' in page
+
+
+def test_a_version_that_is_live_already_and_a_model_without_a_newcomer_say_so(client, operator):
+    model = a_live_model(100)
+
+    assert "is live already" in client.get(verb_page(model.versions.get(), "a-b")).content.decode()
+    assert "No ready version of" in client.get(verb_page(model, "a-b")).content.decode()
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_every_list_opens_and_searches(client, viewer, name):
     a_full_house()

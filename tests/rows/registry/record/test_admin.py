@@ -178,10 +178,35 @@ def test_a_new_subscription_shows_its_secret_once(admin):
 
 
 def test_a_refused_subscription_says_why(admin):
-    response = admin.post(ADD, FORM | {"url": "http://127.0.0.1/"}, follow=True)
+    response = admin.post(ADD, FORM | {"url": "http://127.0.0.1/"})
 
-    assert "not on the public internet" in _messages(response)
+    form = response.context["adminform"].form
+    assert "not on the public internet" in str(form.non_field_errors())
     assert not Subscription.objects.exists()
+
+
+def test_a_refused_subscription_keeps_what_was_filled_in(admin):
+    asked = FORM | {"url": "http://127.0.0.1/", "kinds": ["worker_lost", "check_failed"]}
+
+    response = admin.post(ADD, asked)
+
+    assert 'value="hook"' in response.content.decode()
+    assert 'value="http://127.0.0.1/"' in response.content.decode()
+    assert response.context["adminform"].form["kinds"].value() == asked["kinds"]
+
+
+def test_a_change_that_is_refused_keeps_what_was_filled_in_and_changes_nothing(admin):
+    admin.post(ADD, FORM)
+    kept = Subscription.objects.get()
+
+    page = admin.post(
+        f"/admin/registry/subscription/{kept.pk}/change/",
+        FORM | {"name": "other", "url": "http://127.0.0.1/"},
+    ).content.decode()
+
+    assert 'value="other"' in page
+    assert "not on the public internet" in page
+    assert Subscription.objects.get().name == "hook"
 
 
 def test_a_subscription_is_changed_and_removed(admin):

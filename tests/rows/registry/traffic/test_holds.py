@@ -6,7 +6,7 @@ from registry.record.models import AuditRecord, Event
 from registry.traffic.models import Hold
 from registry.traffic.selectors import open_holds
 from registry.traffic.services import freeze_model, roll_back, start_model, stop_model, unfreeze_model
-from tests.support.factories import a_live_model, a_model, an_actor
+from tests.support.factories import a_live_model, a_model, a_split, an_actor
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +23,23 @@ def test_stopping_keeps_the_operators_text_and_tells_people(model):
     assert (hold.begun_by, hold.to_at) == ("tester", None)
     assert AuditRecord.objects.first().action == "stop_model"
     assert Event.objects.order_by("-id").first().kind == "model_stopped"
+
+
+def test_a_split_of_a_stopped_model_is_not_told_as_answering(model):
+    stop_model(model=model, text="wrong prices", by=an_actor())
+
+    a_split(model, 100)
+
+    told = Event.objects.filter(kind="split_changed").order_by("-id").first().summary
+    assert told == f"{model.slug} is stopped; once it is started, it answers with version 1 100 %."
+
+
+def test_of_one_that_runs_it_is(model):
+    """The control."""
+    a_split(model, 100)
+
+    told = Event.objects.filter(kind="split_changed").order_by("-id").first().summary
+    assert told == f"{model.slug} now answers with version 1 100 %."
 
 
 def test_stopping_again_replaces_the_text_without_a_gap(model):

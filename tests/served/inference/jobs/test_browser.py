@@ -31,10 +31,11 @@ def ask(embedded):
 
 def test_a_file_is_ordered_and_followed_to_its_end(page, embedded, worker, tmp_path):
     file = tmp_path / "harvest.csv"
-    file.write_text("fruit,redness,firmness,hue\n" + "".join(f"f{row},0.2,0.8,0.3\n" for row in range(ROWS)))
+    file.write_text("fruit,weight,firmness,hue\n" + "".join(f"f{row},0.2,0.8,0.3\n" for row in range(ROWS)))
     page.goto(f"{embedded.url}/admin/inference/job/add/?model=ripeness")
     page.set_input_files("[name=file]", file)
     page.fill("[name=id_column]", "fruit")
+    page.fill("[name=columns]", '{"features": ["weight", "firmness", "hue"]}')
     page.locator("[name=columns]").press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("#rh-job")

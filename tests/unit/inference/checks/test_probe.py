@@ -19,7 +19,7 @@ from inference.engine.backends import SessionOptions
 from inference.engine.probed import ProbeFact
 from inference.engine.samples import Sample
 from tests.support import onnx_models
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, product_environment
 
 OPTIONS = SessionOptions()
 MIB = 1 << 20
@@ -51,6 +51,39 @@ def test_a_good_file_passes_with_its_signature_and_fact(tmp_path):
         OPTIONS.digest,
     )
     assert result.load_s > 0 and result.run_s > 0 and result.peak_rss_bytes > MIB
+
+
+class TestExtremes:
+    """After it runs, a file is run on whole numbers at their ends: only a crash of the runtime counts."""
+
+    def test_a_division_that_ends_the_process_is_refused_with_the_values(self, tmp_path):
+        result = probe(onnx_models.quotient(tmp_path / "m.onnx"), OPTIONS)
+
+        assert (result.code, result.has_passed) == ("crashed_signal", False)
+        assert (
+            "(SIGFPE) with 'a' = -9223372036854775808, 'b' = -1, which any caller may send" in result.message
+        )
+
+    def test_without_them_it_would_pass(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(probing, "_CRASHES", set())
+
+        assert probe(onnx_models.quotient(tmp_path / "m.onnx"), OPTIONS).code == "passed"
+
+    @pytest.mark.parametrize(
+        "backend", ["HungryAtExtremes", "SlowAtExtremes", "KilledAtExtremes", "ExitingAtExtremes"]
+    )
+    def test_memory_time_and_other_ends_count_for_nothing(self, any_file, backend, monkeypatch):
+        monkeypatch.setattr(probing, "_EXTREMES_S", 1.0)
+
+        result = probe_with(backend, any_file, memory_limit_bytes=200 * MIB)
+
+        assert (result.code, result.has_passed) == ("passed", True)
+
+    def test_what_the_runtime_refuses_counts_for_nothing(self, tmp_path):
+        """A whole number that names a place, of which most are not there."""
+        result = probe(onnx_models.picked(tmp_path / "m.onnx"), OPTIONS)
+
+        assert result.code == "passed"
 
 
 class TestWhatItRunsOn:
@@ -221,7 +254,8 @@ from inference.engine.backends import SessionOptions
 def test_the_child_dies_with_its_parent(tmp_path, start):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    parent = subprocess.Popen([sys.executable, "-c", start, str(fifo)], cwd=ROOT)
+    environ = product_environment(DATA=tmp_path / "data")
+    parent = subprocess.Popen([sys.executable, "-c", start, str(fifo)], cwd=ROOT, env=environ)
     with fifo.open() as reader:
         child = int(reader.read())
     ended = os.pidfd_open(child)

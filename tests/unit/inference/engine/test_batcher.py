@@ -16,9 +16,9 @@ from inference.engine.errors import (
     EngineStopped,
     Overloaded,
     RunFailed,
+    RunStuck,
     RunTimedOut,
     SlotLost,
-    VersionBroken,
 )
 from inference.engine.fake import DEATH, HANG, NOT_A_NUMBER, POISON, ROWS, FakeModel, FakeSession
 from inference.engine.latency import CostCurve, FixedPace
@@ -531,7 +531,7 @@ def test_a_run_past_its_hard_limit_breaks_the_version_once(stage):
     s.batcher.check_hard_limit()
 
     assert s.hard_limits == 1
-    with pytest.raises(VersionBroken):
+    with pytest.raises(RunStuck):
         s.infer(1.0)
     assert s.batcher.drain(0.0) is False
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from inference.serving.stewarding.watchdog import EXIT_STATUS
-from tests.support.processes import ROOT, clean_environment, manage, wait_until
+from tests.support.processes import ROOT, clean_environment, manage, serving, wait_until
 
 DEAF = Path(__file__).with_name("deaf_worker.py")
+SLOW = Path(__file__).with_name("slow_worker.py")
 LIMIT_S = 2
+LOAD_MINUTES, BUSY_PROCESSES = 10, 20
+EXPIRED = 100  # for the slow worker the work of several times the limit
 
 
 @pytest.fixture(params=["files", pytest.param("redis", marks=pytest.mark.service)])
@@ -68,3 +71,72 @@ def test_a_worker_that_listens_is_left_alone(variables):
             process.wait(timeout=5 + 2 * LIMIT_S)
 
         assert "nothing moves" not in log.read_text()
+
+
+def send_expired(count, **variables):
+    """Chores whose time had passed before any worker saw them, as beat leaves them while no worker runs."""
+    code = (
+        "from roundhouse.celery import app\n"
+        f"for _ in range({count}): app.send_task('inference.record_pulse', expires=-1)\n"
+    )
+    assert manage("shell", "--no-imports", "-c", code, **variables).returncode == 0
+
+
+def messages(variables):
+    return list((variables["DATA"] / "broker" / "messages").glob("*.msg"))
+
+
+@pytest.fixture
+def files(tmp_path):
+    given = {"DATA": tmp_path / "data", "GRPC_PORT": 0, "WATCHDOG_S": LIMIT_S}
+    assert manage("migrate", **given).returncode == 0
+    return given
+
+
+def test_expired_messages_are_no_sign_of_deafness(files):
+    send_expired(EXPIRED // 2, **files)
+
+    with worker(SLOW, "chores", "delivered", **files) as (process, log):
+        wait_until(lambda: len(messages(files)) < EXPIRED // 2, within_s=60, what="the first delivery")
+        send_expired(EXPIRED // 2, **files)
+        wait_until(
+            lambda: process.poll() is not None or not messages(files), within_s=90, what="the backlog's end"
+        )
+
+        assert process.poll() is None, log.read_text()
+
+
+def test_a_worker_that_counts_only_what_is_received_takes_them_for_that(files):
+    """The negative control."""
+    send_expired(EXPIRED, **files)
+
+    with worker(SLOW, "chores", "received", **files) as (process, log):
+        wait_until(
+            lambda: process.poll() is not None, within_s=60, what=f"its end; it said:\n{log.read_text()}"
+        )
+
+        assert process.returncode == EXIT_STATUS, log.read_text()
+        assert messages(files) != []
+
+
+@contextmanager
+def busy_machine(processes):
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.long
+def test_on_a_busy_machine_no_healthy_worker_ends(tmp_path):
+    """With its own beat, whose chores expire before such a worker takes them, and the limit as it comes."""
+    with serving(tmp_path, "--demo") as served:
+        served.wait_ready()
+        with busy_machine(BUSY_PROCESSES), pytest.raises(subprocess.TimeoutExpired):
+            served.process.wait(timeout=LOAD_MINUTES * 60)
+
+        assert "nothing moves" not in served.output
+        assert "child ended" not in served.output

@@ -9,12 +9,13 @@ import pytest
 from django.utils import timezone
 
 from inference.measure.selectors import arms_between
+from inference.measure.windows import STOPPED
 from inference.serving import request_id, runtime
 from registry.access.keys import ring
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import edit_model
 from registry.traffic.services import stop_model
-from tests.support.factories import a_key, an_actor
+from tests.support.factories import a_key, a_model, an_actor
 from tests.support.processes import ROOT
 from tests.support.wire import in_binary, received
 
@@ -260,3 +261,23 @@ def test_stopped_model_is_refused_before_its_body_is_read(client, key, live, mon
 
     assert (response.status_code, response.json()["code"]) == (503, "stopped")
     assert "Wrong numbers since noon." in response.json()["detail"]
+
+
+def test_whom_a_stop_turns_away_is_counted_once_per_model_whatever_they_ask(client, key, live):
+    model = Model.objects.get()
+    stop_model(model=model, text="Wrong numbers.", by=an_actor())
+    runtime.started().refresh()
+    _, elsewhere = a_key(models=[a_model("other").pk])
+
+    for url in (
+        URL,
+        "/api/v1/models/ripeness/versions/1/predict",
+        "/api/v1/models/ripeness/versions/999/predict",
+    ):
+        assert _post(client, key, SAMPLE, url=url).json()["code"] == "stopped"
+    assert _post(client, elsewhere, SAMPLE).status_code == 404  # outside its reach there is nothing to count
+    counted = runtime.started().windows.take(all_of_it=True)
+
+    assert [(key.model_id, key.version_id, key.arm, window.errors) for key, window in counted] == [
+        (model.pk, STOPPED, "", 3)
+    ]

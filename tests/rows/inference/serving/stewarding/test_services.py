@@ -105,6 +105,82 @@ def test_who_was_only_slow_is_back_with_all_it_holds():
     assert EngineReport.objects.alive().count() == 1
 
 
+def test_that_it_is_back_is_told_of_once():
+    engine = an_engine(kind="worker", pool="infer")
+    silence(engine)
+    services.sweep_engines()
+
+    an_engine(station=station_of(engine))
+    an_engine(station=station_of(engine))
+
+    assert told("worker_back") == [f"The worker {engine.pid} on here is back."]
+
+
+def lost_worker(**about):
+    about = {"kind": "worker", "pool": "infer", **about}
+    silence(engine := an_engine(**about))
+    services.tell_lost()
+    return engine
+
+
+def test_another_process_is_back_in_the_place_of_a_lost_one():
+    lost = lost_worker()
+    successor = an_engine(kind="worker", pool="infer")
+
+    services.tell_lost()
+    services.tell_lost()
+
+    assert told("worker_back") == [f"The worker {lost.pid} on here is back, as process {successor.pid}."]
+    assert list(EngineReport.objects.all()) == [successor]
+
+
+def test_it_is_told_too_when_the_successor_was_there_before_the_loss_was_noticed():
+    """A container is started again in a second or two; that its old process is silent shows after fifteen."""
+    old = an_engine(kind="worker", pool="infer")
+    silence(old)
+    an_engine(kind="worker", pool="infer")
+
+    services.tell_lost()
+
+    assert len(told()) == len(told("worker_back")) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"host": "there"}, {"pool": "second"}, {"kind": "web", "pool": ""}],
+    ids=["host", "pool", "kind"],
+)
+def test_another_place_is_not_that_of_the_lost_one(other):
+    lost_worker()
+    an_engine(**{"kind": "worker", "pool": "infer", **other})
+
+    services.tell_lost()
+
+    assert told("worker_back") == []
+
+
+def test_who_was_there_all_along_takes_no_place():
+    an_engine(kind="worker", pool="infer")
+    silence(other := an_engine(kind="worker", pool="infer"), seconds=0)
+    EngineReport.objects.filter(pk=other.pk).update(lost_at=other.seen_at)
+
+    services.tell_lost()
+
+    assert told("worker_back") == []
+
+
+def test_one_process_takes_the_place_of_one():
+    lost_worker()
+    lost_worker()
+    an_engine(kind="worker", pool="infer")
+
+    services.tell_lost()
+
+    assert len(told()) == 2
+    assert len(told("worker_back")) == 1
+    assert EngineReport.objects.exclude(lost_at=None).count() == 1
+
+
 def test_who_was_forgotten_meanwhile_is_written_anew():
     version = a_version()
     engine = an_engine(version)
@@ -115,15 +191,16 @@ def test_who_was_forgotten_meanwhile_is_written_anew():
     assert warm_in(again) == {version.number}
 
 
-def test_a_dead_process_of_this_host_is_buried_at_once_and_a_living_one_is_not():
+def test_a_dead_process_of_this_host_is_missed_at_once_and_a_living_one_is_not():
     me = own_identity()
     dead = an_engine(host=me.host, place=me.place, pid=2**22 - 1, pid_started=1)
     parent = an_engine(host=me.host, place=me.place, pid=os.getpid(), pid_started=me.pid_started)
     elsewhere = an_engine(host="there", place="another/boot", pid=2**22 - 1)
 
-    services.bury_the_dead(own_identity())
+    services.tell_ended(own_identity())
+    services.tell_ended(own_identity())
 
-    assert set(EngineReport.objects.values_list("pk", flat=True)) == {parent.pk, elsewhere.pk}
+    assert set(EngineReport.objects.alive()) == {parent, elsewhere}
     assert told() == [f"The web process {dead.pid} on {me.host} ended without signing off."]
 
 

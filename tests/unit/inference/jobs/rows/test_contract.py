@@ -74,31 +74,16 @@ def test_errors_are_allowed_up_to_the_limit_where_rows_are_skipped():
         Contract(error_limit=2).check_errors(1)
 
 
-FILE = FileColumns(("key", "a", "b", "c", "note"), ("a", "b", "c"))
+FILE = FileColumns(("key", "a", "b", "c", "note"))
 
 
 LISTS = frozenset({"features"})
-REST = FileColumns(("features", "more"), ("more",), open_ended=True, lists=LISTS)
+REST = FileColumns(("features", "more"), open_ended=True, lists=LISTS)
 FOUND = {
-    "numbers": (Contract(), WIDE, FILE, ("a", "b", "c")),
-    "without id": (Contract(id="key"), WIDE, FILE, ("a", "b", "c")),
-    "without passthrough": (
-        Contract(id="key", passthrough=("a",)),
-        signature_of("FP32", None, None),
-        FILE,
-        ("b", "c"),
-    ),
     "in order": (Contract(columns={"x": ("c", "a")}), signature_of("FP32", None, 2), FILE, ("c", "a")),
     "one": (Contract(columns={"x": "b"}), ONE, FILE, ("b",)),
-    "by name": (Contract(), ONE, FileColumns(("x", "y"), ("x", "y")), ("x",)),
-    "the only": (Contract(), ONE, FileColumns(("y",), ()), ("y",)),
-    "by width": (
-        Contract(id="key", passthrough=("note",)),
-        WIDE,
-        FileColumns(FILE.names, ()),
-        ("a", "b", "c"),
-    ),
-    "list": (Contract(), WIDE, FileColumns(("features",), (), lists=LISTS), ("features",)),
+    "by name": (Contract(), ONE, FileColumns(("x", "y")), ("x",)),
+    "list": (Contract(), WIDE, FileColumns(("features",), lists=LISTS), ("features",)),
     "rest": (Contract(), ONE, REST, ("features",)),
 }
 
@@ -116,6 +101,7 @@ def test_columns_are_found(contract, signature, have, columns):
         (Contract(columns={"x": ("a", "b")}), ONE, "columns.x"),
         (Contract(columns={"features": ("a", "b")}), WIDE, "columns.features"),
         (Contract(passthrough=("c",)), WIDE, "columns.features"),
+        (Contract(), ONE, "columns.x"),
         (Contract(columns={"x": "a"}, id="z"), ONE, "id"),
         (Contract(columns={"x": "a"}, passthrough=("note", "z")), ONE, "passthrough"),
         (Contract(columns={"x": "a"}, passthrough=("row",)), ONE, "id"),
@@ -131,11 +117,29 @@ def test_what_does_not_fit_the_file_is_named(contract, signature, field):
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("signature", "have"),
+    [
+        (WIDE, FileColumns(("a", "b", "c"))),
+        (ONE, FileColumns(("a",))),
+        (WIDE, FileColumns(("a", "b", "c"), open_ended=True)),
+        (TWO, FileColumns(("a", "b"))),
+    ],
+    ids=["as many as a row has numbers", "one for one", "JSON", "two for two"],
+)
+def test_columns_that_match_nothing_are_not_taken_by_their_place(signature, have):
+    with pytest.raises(BadContract) as caught:
+        lay_out(Contract(), signature, have)
+
+    assert all(repr(name) in str(caught.value) for name in have.names)
+    assert all(repr(spec.name) in str(caught.value) for spec in signature.inputs)
+
+
 def test_optional_inputs_are_read_only_where_they_are_named():
     signature = Signature(
         (TensorSpec("x", "FP32", (None,)), TensorSpec("w", "FP32", (None,), optional=True)), (SCORE,)
     )
-    have = FileColumns(("x", "w"), ("x", "w"))
+    have = FileColumns(("x", "w"))
 
     assert [item.spec.name for item in lay_out(Contract(), signature, have).inputs] == ["x"]
     both = lay_out(Contract(columns={"w": "w"}), signature, have)

@@ -15,6 +15,7 @@ from inference.jobs.rows import Contract, FileFormat, Limits, Missing, check, pl
 from inference.jobs.rows import arrow as arrow_module
 from inference.jobs.rows.errors import BadContract, BadFile, FileTooLarge, FormatNotInstalled
 from tests.unit.inference.jobs.rows.tools import (
+    ABC,
     ONE,
     TWO,
     WIDE,
@@ -86,7 +87,7 @@ def test_npz_bad_rows_are_told_and_texts_pass_through():
 def test_npz_columns_of_numbers_fill_a_vector():
     data = npz(a=np.arange(4), b=np.arange(4) * 2, c=np.arange(4.0))
 
-    assert values_of(read_all(data, FileFormat.NPZ, signature=WIDE), "features")[2] == [2, 4, 2]
+    assert values_of(read_all(data, FileFormat.NPZ, Contract(columns=ABC), WIDE), "features")[2] == [2, 4, 2]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,8 @@ def test_npz_of_no_rows_has_no_chunks():
 def test_parquet_rows_come_in_order_whatever_the_groups(group, sizes):
     columns = {"a": range(10), "b": range(10), "c": [value / 4 for value in range(10)]}
 
-    batches = read_all(parquet(columns, row_group_size=group), FileFormat.PARQUET, signature=WIDE, **sizes)
+    data = parquet(columns, row_group_size=group)
+    batches = read_all(data, FileFormat.PARQUET, Contract(columns=ABC), WIDE, **sizes)
 
     assert values_of(batches, "features") == [[value, value, value / 4] for value in range(10)]
     assert rows_of(batches) == list(range(1, 11))
@@ -240,12 +242,21 @@ def test_lists_do_not_go_together_with_other_columns():
         check(io.BytesIO(data), FileFormat.NPZ, Contract(columns={"features": ("a", "b")}), WIDE)
 
 
-def test_arrays_of_numbers_are_taken_for_the_one_input():
-    data = npz(a=np.zeros(2), note=np.array(["x", "y"]), b=np.ones(2, np.int8), c=np.ones(2, np.uint8))
+@pytest.mark.parametrize(
+    ("data", "format"),
+    [
+        (npz(a=np.zeros(2), b=np.ones(2), c=np.ones(2)), FileFormat.NPZ),
+        (parquet({"a": [0.0], "b": [1.0], "c": [1.0]}), FileFormat.PARQUET),
+        (b"a,b,c\n0,1,1\n", FileFormat.CSV),
+        (b'{"a":0,"b":1,"c":1}\n', FileFormat.JSONL),
+    ],
+    ids=["npz", "parquet", "csv", "jsonl"],
+)
+def test_columns_are_not_taken_by_their_place(data, format):
+    with pytest.raises(BadContract, match=r"inputs are 'features'.*the file has 'a', 'b', 'c'"):
+        check(io.BytesIO(data), format, Contract(), WIDE)
 
-    (read,) = check(io.BytesIO(data), FileFormat.NPZ, Contract(), WIDE).inputs
-
-    assert read.columns == ("a", "b", "c")
+    assert check(io.BytesIO(data), format, Contract(columns=ABC), WIDE).inputs[0].columns == ABC["features"]
 
 
 def test_check_says_what_is_read_for_what():

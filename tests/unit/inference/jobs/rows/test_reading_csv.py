@@ -10,6 +10,7 @@ from inference.jobs.rows import ChunkPlan, Contract, FileFormat, read_chunk
 from inference.jobs.rows.errors import BadFile
 from inference.jobs.rows.formats import csv_file
 from tests.unit.inference.jobs.rows.tools import (
+    ABC,
     ONE,
     TWO,
     WIDE,
@@ -69,7 +70,9 @@ def test_quick_and_careful_reading_agree(cells):
 def test_lines_without_quotes_are_read_at_once(monkeypatch):
     monkeypatch.setattr(csv_file, "_Cells", None)  # only careful reading needs it
 
-    batches = read_all(b"id,a,b,c\r\nq,1,2,3\r\n\r\nr,4,5,6", contract=Contract(id="id"), signature=WIDE)
+    batches = read_all(
+        b"id,a,b,c\r\nq,1,2,3\r\n\r\nr,4,5,6", contract=Contract(columns=ABC, id="id"), signature=WIDE
+    )
 
     assert values_of(batches, "features") == [[1, 2, 3], [4, 5, 6]]
     assert batches[0].ids == ["q", "r"]
@@ -79,7 +82,9 @@ def test_lines_without_quotes_are_read_at_once(monkeypatch):
 def test_bad_rows_are_told_and_their_neighbours_go_on_in_one_batch():
     text = b"id,a,b,c\n1,1,2,3\n2,1,x,3\n3,1,2\n4,1,,3\n5,1,2,3,4\n6,1,nan,3\n7,1,inf,3\n8,4,5,6\n9,1e39,2,3\n\xff,1,2,3\n"
 
-    (batch,) = read_all(text, contract=Contract(id="id"), signature=WIDE, rows_per_chunk=20, batch_rows=20)
+    (batch,) = read_all(
+        text, contract=Contract(columns=ABC, id="id"), signature=WIDE, rows_per_chunk=20, batch_rows=20
+    )
 
     assert list(batch.rows) == [1, 8]
     assert batch.ids == ["1", "8"]
@@ -140,25 +145,27 @@ def test_columns_fold_into_the_shape_of_an_input():
     names = ",".join(f"p{place}" for place in range(12))
     text = f"{names}\n{','.join(map(str, range(12)))}\n".encode()
 
-    (batch,) = read_all(text, signature=signature_of("FP32", None, 3, 2, 2))
+    contract = Contract(columns={"x": tuple(names.split(","))})
+    (batch,) = read_all(text, contract=contract, signature=signature_of("FP32", None, 3, 2, 2))
 
     assert batch.tensors["x"].shape == (1, 3, 2, 2)
     assert batch.tensors["x"].ravel().tolist() == list(range(12))
 
 
 def test_a_model_without_a_row_axis_gets_one_row_at_a_time():
-    batches = read_all(b"a,b\n1,2\n3,4\nx,5\n", signature=signature_of("FP32", 1, 2))
-    whole = read_all(b"a,b\n1,2\n3,4\n", signature=signature_of("FP32", 2))
+    contract = Contract(columns={"x": ("a", "b")})
+    batches = read_all(b"a,b\n1,2\n3,4\nx,5\n", contract=contract, signature=signature_of("FP32", 1, 2))
+    whole = read_all(b"a,b\n1,2\n3,4\n", contract=contract, signature=signature_of("FP32", 2))
 
     assert [batch.tensors["x"].tolist() for batch in batches if batch.rows] == [[[1, 2]], [[3, 4]]]
     assert [batch.tensors["x"].tolist() for batch in whole] == [[1, 2], [3, 4]]
     assert [row for row, _ in bad_of(batches)] == [3]
 
 
-def test_text_columns_are_left_out_when_none_is_named():
+def test_columns_that_nobody_names_are_left_out():
     text = b"name,a,b,c,note\nq,1,2,3,z\n"
 
-    (batch,) = read_all(text, signature=WIDE)
+    (batch,) = read_all(text, contract=Contract(columns=ABC), signature=WIDE)
 
     assert batch.tensors["features"].tolist() == [[1, 2, 3]]
     assert list(batch.ids) == [1]
@@ -175,7 +182,7 @@ def test_a_column_that_is_named_twice_is_refused_by_its_name():
 
 
 def test_every_row_bad_gives_no_tensors_and_all_reasons():
-    batches = read_all(b"a,b,c\nx,1,1\ny,1,1\n", FileFormat.CSV, signature=WIDE)
+    batches = read_all(b"a,b,c\nx,1,1\ny,1,1\n", FileFormat.CSV, Contract(columns=ABC), WIDE)
 
     assert rows_of(batches) == []
     assert [row for row, _ in bad_of(batches)] == [1, 2]

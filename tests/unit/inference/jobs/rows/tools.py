@@ -12,6 +12,7 @@ TWO = Signature(
     (TensorSpec("ids", "INT64", (None, None)), TensorSpec("text", "BYTES", (None,))),
     (SCORE,),
 )
+ABC = {"features": ("a", "b", "c")}  # the columns of a contract for WIDE
 JSONL, CSV = Kind(FileFormat.JSONL, False), Kind(FileFormat.CSV, False)
 NPZ, PARQUET = Kind(FileFormat.NPZ, False), Kind(FileFormat.PARQUET, False)
 

@@ -1,4 +1,5 @@
 import os
+import stat
 
 import pytest
 
@@ -38,6 +39,17 @@ def test_files_are_read_and_written_with_their_folders(files, allowed):
     assert read(files, "in/rows.csv") == b"x\n1\n"
     assert read(files, "out/deep/result.csv") == b"data"
     assert [path.name for path in (allowed / "store/out/deep").iterdir()] == ["result.csv"]
+
+
+def test_the_group_reads_what_is_written(files, allowed):
+    """The store's owner shares it; the umask of our own files must not take that away."""
+    (allowed / "store").chmod(0o2750)
+
+    write(files, "out/deep/result.csv")
+
+    modes = [oct(stat.S_IMODE((allowed / "store" / path).stat().st_mode))
+             for path in ("out", "out/deep", "out/deep/result.csv")]  # fmt: skip
+    assert modes == ["0o2750", "0o2750", "0o640"]
 
 
 def test_a_prefix_is_part_of_the_way(allowed):

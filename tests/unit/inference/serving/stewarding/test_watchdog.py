@@ -12,43 +12,45 @@ def no_other_probes(monkeypatch):
     monkeypatch.setattr(watchdog, "_probes", {})
 
 
-def stuck_after(seen, *, at=(0.0, 15.0, 30.0)):
-    """What the dog says at each of these moments, of what the probe sees at each."""
-    dog, moments = Watchdog(30.0), iter(seen)
-    register_watch("queue", lambda: next(moments))
-    return [dog.stuck(now) for now in at]
+def stuck_after(*seen, every_s=1.0):
+    """What the dog says at last, when it looks so often and the probe sees this each time."""
+    dog, looks = Watchdog(30.0), iter(seen)
+
+    def probe():
+        if (look := next(looks)) is None:
+            raise ConnectionError("no broker")
+        return look
+
+    register_watch("queue", probe)
+    return [dog.stuck(number * every_s) for number in range(len(seen))][-1]
+
+
+STILL = Seen(True, 7)
 
 
 def test_what_waits_and_does_not_move_is_stuck():
-    assert stuck_after([Seen(True, 7)] * 3) == [None, None, "queue"]
+    assert stuck_after(*[STILL] * 30) is None
+    assert stuck_after(*[STILL] * 31) == "queue"
 
 
 @pytest.mark.parametrize(
-    "seen",
-    [
-        [Seen(True, 7), Seen(True, 8), Seen(True, 8)],
-        [Seen(True, 7), Seen(False, 7), Seen(True, 7)],
-        [Seen(False, 7)] * 3,
-    ],
-    ids=["something moved", "nothing waited in between", "nothing waits"],
+    "other",
+    [Seen(True, 6), Seen(False, 7), None],
+    ids=["something moved", "nothing waited in between", "the probe could not tell"],
 )
-def test_what_moves_or_has_nothing_to_do_is_not(seen):
-    assert stuck_after(seen) == [None] * 3
+def test_the_clock_starts_again(other):
+    assert stuck_after(*[STILL] * 20, other, *[STILL] * 29) is None
+    assert stuck_after(*[STILL] * 20, other, *[STILL] * 31) == "queue"
 
 
-def test_a_probe_that_cannot_tell_is_not_held_against_the_worker():
-    answers = iter([Seen(True, 7), None, Seen(True, 7), Seen(True, 7)])
+def test_what_has_nothing_to_do_is_not_stuck():
+    assert stuck_after(*[Seen(False, 7)] * 40) is None
 
-    def probe():
-        seen = next(answers)
-        if seen is None:
-            raise ConnectionError("no broker")
-        return seen
 
-    dog = Watchdog(30.0)
-    register_watch("queue", probe)
-
-    assert [dog.stuck(now) for now in (0.0, 20.0, 40.0, 60.0)] == [None] * 4
+def test_a_process_that_got_no_processor_is_not_blamed_for_the_time():
+    """Looks that should be a second apart come a minute apart: after half of them it had half its time."""
+    assert stuck_after(*[STILL] * 16, every_s=60.0) is None
+    assert stuck_after(*[STILL] * 31, every_s=60.0) == "queue"
 
 
 def test_the_worker_is_ended():

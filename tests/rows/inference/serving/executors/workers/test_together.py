@@ -302,7 +302,7 @@ def test_what_workers_report_says_who_can_answer(version):
 
     assert pools.look().is_warm(target)
     assert pools.look().why_not(target) is None
-    assert "No worker of the pool gpu" in pools.look().why_not(elsewhere)
+    assert "No worker of the pool gpu" in pools.look().why_not(elsewhere).reason
 
     silence(workers)
-    assert "No worker of the pool infer" in pools.look().why_not(target)
+    assert "No worker of the pool infer" in pools.look().why_not(target).reason

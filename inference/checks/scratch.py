@@ -1,0 +1,76 @@
+"""Folders in which the disposable children work. Those of owners that were killed are swept."""
+
+import fcntl
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from django.conf import settings
+
+_LOCK = ".lock"
+
+
+class ScratchFolder:
+    """An empty folder that is there until it is removed; a context manager.
+
+    Beside it lies a file that its owner keeps locked. The kernel gives the lock back however the owner ends, which a
+    process id in the name would not tell: containers that share the data folder count their processes apart.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.path, self._lock = _claimed(kind)
+        try:
+            self.path.mkdir()
+        except BaseException:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        _remove(self.path)
+        self._lock.close()
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+
+def sweep_scratch_folders() -> int:
+    """Remove the folders whose owners are dead; return how many."""
+    swept = 0
+    for lock_path in list(_root().glob(f"*{_LOCK}")):
+        with suppress(FileNotFoundError, BlockingIOError), lock_path.open("rb+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(lock_path.with_suffix(""))
+            swept += 1
+    return swept
+
+
+def _claimed(kind: str) -> tuple[Path, IO[bytes]]:
+    """A name for a folder, and the lock that is held on it."""
+    root = _root()
+    root.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = root / f"{kind}-{secrets.token_hex(8)}"
+        lock = path.with_suffix(_LOCK).open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.with_suffix(_LOCK).exists():
+            return path, lock
+        lock.close()  # a sweep came before the lock and took the file for a dead owner's
+
+
+def _remove(path: Path) -> None:
+    """The lock's file goes last, and only after the folder: what cannot be removed now is found by the next sweep."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        path.with_suffix(_LOCK).unlink(missing_ok=True)
+
+
+def _root() -> Path:
+    return Path(settings.DATA_DIR) / "tmp" / "checks"

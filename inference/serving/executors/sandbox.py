@@ -1,0 +1,132 @@
+"""Runs versions that nobody approved in children of their own: a file that ends its process ends no process that answers."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.checks.trial import Trial, TrialFailed
+from inference.engine.backends import SessionOptions, Tensors, type_ndarray
+from inference.engine.crash_notes import NATIVE_CRASHES
+from inference.engine.errors import (
+    LoadFailed,
+    OutputNotText,
+    Overloaded,
+    RunCrashed,
+    RunFailed,
+    RunTimedOut,
+    SlotLost,
+    StillLoading,
+    TooLarge,
+)
+from inference.engine.onnx_backend import OnnxBackend
+
+_LONGEST_RUN_S = 60.0  # of a run without a limit of its own
+_LONGEST_REST_S = 60.0
+_FORGIVEN_AFTER_S = 600.0  # without another death, the next rest is a short one again
+_REFUSALS = {kind.code: kind for kind in (RunFailed, RunTimedOut, OutputNotText)}
+# An abort may be our own limit's doing: there is no more memory for a child than it was given.
+_BLAMED = NATIVE_CRASHES - {signal.SIGABRT}
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a version's child ended. `crash`: the signal, where the version's own code is to blame for it."""
+
+    version_id: int
+    crash: str = ""
+
+
+OnDeath = Callable[[Death], None]
+
+
+class SandboxBackend:
+    """A backend whose sessions live in children. One whose child died rests before it is started again, longer each time."""
+
+    name = "sandbox"
+
+    def __init__(self, on_death: OnDeath, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._on_death, self._clock = on_death, clock
+        # A child dies with the thread that started it, and loads have threads that end with them.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
+        self._rests: dict[int, tuple[int, float]] = {}  # by version: deaths in a row, and until when
+
+    def runtime_version(self) -> str:
+        return OnnxBackend().runtime_version()
+
+    def load(self, path: Path, options: SessionOptions) -> "SandboxSession":
+        _, until = self._rests.get(options.label, (0, 0.0))
+        if (left_s := until - self._clock()) > 0:
+            raise StillLoading(
+                f"The process of its own that this version ran in has ended; it is started again in {left_s:.0f} s."
+            )
+        trial = Trial(path, options)
+        try:
+            self._starter.submit(trial.__enter__).result()
+        except TrialFailed as failed:
+            self._note_death(options.label, failed)
+            raise LoadFailed(str(failed)) from None
+        except OSError as error:
+            raise Overloaded(f"No child could be started for this version ({error.strerror}).") from None
+        return SandboxSession(trial, lambda failed: self._note_death(options.label, failed))
+
+    def _note_death(self, version_id: int, failed: TrialFailed) -> None:
+        deaths, until = self._rests.get(version_id, (0, 0.0))
+        deaths = deaths + 1 if self._clock() < until + _FORGIVEN_AFTER_S else 1
+        self._rests[version_id] = deaths, self._clock() + min(_LONGEST_REST_S, 2.0 ** (deaths - 1))
+        is_to_blame = failed.signal in _BLAMED
+        self._on_death(Death(version_id, failed.signal.name if failed.signal and is_to_blame else ""))
+
+
+class SandboxSession:
+    """A file loaded in a child, which answers one question at a time."""
+
+    def __init__(self, trial: Trial, on_end: Callable[[TrialFailed], None]) -> None:
+        self._trial, self._on_end = trial, on_end
+        self._asking = threading.Lock()
+        self.signature, self.provider = trial.signature, trial.provider
+        self.axis_names: Mapping[str, Sequence[str]] = {}
+        self.left_out: Sequence[str] = ()
+        self.is_steady = False  # a run waits for another process
+        self.texts: Sequence[str] = ()
+
+    def run(
+        self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
+    ) -> dict[str, type_ndarray]:
+        with self._asking:
+            if self._has_ended():  # with the request before: this one has done nothing wrong
+                raise SlotLost
+            try:
+                return self._trial.run(inputs, outputs, soft_limit_s=soft_limit_s or _LONGEST_RUN_S)
+            except TrialFailed as failed:
+                if self._has_ended():
+                    self._on_end(failed)
+                raise _refusal(failed) from None
+
+    def _has_ended(self) -> bool:
+        return self._trial.is_over
+
+    def shrink(self, inputs: Tensors) -> None:
+        self.run(inputs)
+
+    def footprint_bytes(self) -> int:
+        """Nothing of this process's memory."""
+        return 0
+
+    def close(self) -> None:
+        self._trial.close()
+
+
+def _refusal(failed: TrialFailed) -> Exception:
+    if failed.signal is not None and failed.signal not in NATIVE_CRASHES:
+        return SlotLost()  # somebody else ended the child: the kernel, where memory is short
+    if failed.signal is not None:
+        return RunCrashed(f"The version ended the process that ran it ({failed.signal.name}).")
+    if failed.code == "timed_out":
+        return RunTimedOut(str(failed))
+    if failed.code == "too_large":
+        return TooLarge(str(failed))
+    return _REFUSALS.get(failed.engine_code, RunFailed)(str(failed))
