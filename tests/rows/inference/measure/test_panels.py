@@ -282,7 +282,7 @@ def test_a_page_asks_the_same_however_many_arms_there_were(client, page, kind, d
     row = model if kind == "model" else model.versions.get(number=1)
     page(row)
 
-    with django_assert_max_num_queries(42 if kind == "model" else 32):
+    with django_assert_max_num_queries(42 if kind == "model" else 33):
         page(row)
 
 
