@@ -498,6 +498,8 @@ def beside(args: argparse.Namespace) -> None:
 
     def ask_on(name: str, rows: dict, priority: Priority, over: threading.Event) -> threading.Thread:
         def body() -> None:
+            if priority is Priority.BULK:
+                LowPriority().enter()  # as threads of jobs do
             while not over.is_set():
                 with suppress(EngineError):
                     engine.infer_from_thread(name, request_for(rows, priority, within_s=2.0))
