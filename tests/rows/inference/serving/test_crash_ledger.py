@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -18,6 +17,7 @@ from inference.serving.crash_ledger import CrashLedger
 from inference.serving.executors.sandbox import Death
 from inference.serving.runtime import Runtime
 from registry.catalogue.models import Version, VersionCrash
+from tests.support.batchers import a_request
 from tests.support.factories import a_split, an_actor
 from tests.support.house import a_runner, an_engine, ended
 from tests.support.live_models import put_live
@@ -159,7 +159,7 @@ def test_who_already_holds_a_target_is_refused_as_well(folder, version):
             here.refresh()
 
             with pytest.raises(VersionBroken):
-                here.infer(target, {"x": [[1, 2, 3, 4]]}, deadline=time.monotonic() + 5)
+                here.infer(target, a_request({"x": [[1, 2, 3, 4]]}))
             assert not here.is_warm(target)
         finally:
             runtime.stop()
