@@ -13,6 +13,7 @@ from inference.engine.errors import EngineStopped, NotLoaded
 from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace
 from inference.engine.leases import Held, Lease, LoadOrder
 from inference.engine.loop import EngineLoop
+from inference.engine.low_priority import let_loop_go_first
 from inference.engine.meters import Meters
 from inference.engine.pool import SessionPool
 from inference.engine.requests import Answer, EngineRequest
@@ -106,7 +107,7 @@ class Engine:
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
         self.loop = loop or EngineLoop()
         self._owns_loop = loop is None
-        self._runners = Runners("engine-run")
+        self._runners = Runners("engine-run", on_start=let_loop_go_first)
         self._bulk_runners = Runners("engine-bulk", on_start=on_bulk_thread)
         self._stall_watch = StallWatch(
             self.loop, self._check_hard_limits, on_stall=partial(on_hard_limit, None)

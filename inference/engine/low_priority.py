@@ -9,7 +9,7 @@ from pathlib import Path
 
 from inference.engine.cores import Cores
 
-_LOWEST = 19
+_LOWER, _LOWEST = 5, 19
 # Linux lets even the least important thread end its turn, of a millisecond or more, before one that wakes up gets the core.
 _TURN_NS = 100_000
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the C library has no function for it
@@ -29,6 +29,17 @@ class LowPriority:
     def look_after(self) -> None:
         """Move those that hardly get to run; from time to time, from anywhere."""
         self._cores.look_after()
+
+
+def let_loop_go_first() -> None:
+    """Have the calling thread wait for the loop and those who answer, where there are fewer cores than threads.
+
+    A long run and the loop would otherwise take turns of some milliseconds, and so would whoever waits for the
+    interpreter's lock while the one that holds it has no core.
+    """
+    if Path("/proc/self/task").exists():
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWER)
 
 
 def step_back() -> None:

@@ -1,6 +1,7 @@
 """The facade: publish, swap, on demand, count, stop."""
 
 import asyncio
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,23 @@ def test_tasks_of_the_loop_are_answered_too(loaded):
     assert [answer.outputs["y"][0, 0] for answer in on_loop(loaded, ask_all())] == [3.0, 6.0, 5.0]
     with pytest.raises(NotLoaded):
         on_loop(loaded, loaded.infer("nobody", a_request({"x": [[1.0]]})))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have no priority of their own here")
+def test_long_runs_let_the_loop_and_those_who_answer_go_first(engine, monkeypatch):
+    engine.load("m", plan("3"), timeout_s=PATIENCE_S)
+    own, seen = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), []
+    session = engine._published["m"].batcher.session
+    monkeypatch.setattr(
+        session.model,
+        "on_run",
+        lambda rows: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())),
+    )
+    monkeypatch.setattr(session, "run", lambda *a, **k: FakeSession.run(session, *a, **k))
+
+    ask(engine)
+
+    assert seen == [max(own, 5)]
 
 
 def test_a_run_that_never_ends_is_told_by_its_key(monkeypatch):
