@@ -148,7 +148,9 @@ def test_who_crashes_is_refused_and_nobody_else(tmp_path, count):
 
         # No process died of what nobody approved; what was approved could end each process once for each version.
         assert (found.before, found.untried_deaths) == (found.after, 0)
-        assert max(web_crashes_in(data).values()) <= 3  # each of two before it hears of it, and one that hears late
+        assert (
+            max(web_crashes_in(data).values()) <= 3
+        )  # each of two before it hears of it, and one that hears late
         assert answered(found.beside_untried) >= 0.99
         assert answered(found.since_broken) >= 0.99
 
