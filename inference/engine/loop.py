@@ -25,7 +25,6 @@ class EngineLoop:
         self._posted: deque[Callable[[], None]] = deque()
         self._is_called = False  # the loop knows that something was posted
         self._is_closed = False
-        self._turns_asked = self._turns_seen = 0
         self.asyncio = new_loop()
         self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
         self._thread.start()
@@ -61,14 +60,6 @@ class EngineLoop:
         except NoAnswer:
             raise EngineStopped("This process does not answer; try again.") from None
 
-    def has_turned(self) -> bool:
-        """Whether the loop has come round since this was asked before. Call it from one thread, at intervals."""
-        has_turned = self._turns_seen == self._turns_asked
-        if has_turned:
-            self._turns_asked += 1
-            self.post(self._note_turn)
-        return has_turned
-
     def close(self) -> None:
         """End the loop after what was posted before this."""
         if not self._is_closed:
@@ -89,6 +80,3 @@ class EngineLoop:
                 posted.popleft()()
             except Exception as error:  # noqa: BLE001 (it keeps nothing else that was posted from being done)
                 self.asyncio.call_exception_handler({"message": "a posted call failed", "exception": error})
-
-    def _note_turn(self) -> None:
-        self._turns_seen = self._turns_asked

@@ -82,24 +82,39 @@ class Watchdog:
 
 
 class StallWatch:
-    """A thread of its own that looks several times a second whether runs and the loop end what they began."""
+    """A thread of its own that looks several times a second whether runs and the loop end what they began.
+
+    Watches that share a loop count for themselves what they have asked it.
+    """
 
     def __init__(
         self, loop: EngineLoop, check_runs: Callable[[], None], *, on_stall: Callable[[], None]
     ) -> None:
         self._loop, self._check_runs, self._on_stall = loop, check_runs, on_stall
+        self._turns_asked = self._turns_seen = 0
         self._over = threading.Event()
         threading.Thread(target=self._watch, name="engine-watch", daemon=True).start()
 
     def stop(self) -> None:
         self._over.set()
 
+    def has_turned(self) -> bool:
+        """Whether the loop has come round since this was asked before."""
+        has_turned = self._turns_seen == self._turns_asked
+        if has_turned:
+            self._turns_asked += 1
+            self._loop.post(self._note_turn)
+        return has_turned
+
+    def _note_turn(self) -> None:
+        self._turns_seen = self._turns_asked
+
     def _watch(self) -> None:
         in_vain = 0
         while not self._over.wait(_LOOK_EVERY_S):
             try:
                 self._check_runs()
-                in_vain = 0 if self._loop.has_turned() else in_vain + 1
+                in_vain = 0 if self.has_turned() else in_vain + 1
                 if in_vain == _STALLED_LOOKS:
                     self._on_stall()
             except EngineStopped:

@@ -155,6 +155,20 @@ class TestStallWatch:
 
         assert not stalls.is_set()
 
+    def test_two_that_share_a_loop_do_not_take_each_others_questions_for_a_stall(self, loop, monkeypatch):
+        """One looks right after the other has asked, each time before the loop comes round."""
+        monkeypatch.setattr(watchdog, "_LOOK_EVERY_S", PATIENCE_S)
+        first, second = (StallWatch(loop, lambda: None, on_stall=pytest.fail) for _ in range(2))
+        for _ in range(2):
+            over = busy(loop)
+
+            assert [first.has_turned(), second.has_turned()] == [True, True]
+            assert [first.has_turned(), second.has_turned()] == [False, False]
+            over.set()
+            loop.ask(lambda: None, PATIENCE_S)
+        for watch in (first, second):
+            watch.stop()
+
     def test_an_error_in_a_look_does_not_end_it(self, loop, monkeypatch, caplog):
         monkeypatch.setattr(watchdog, "_LOOK_EVERY_S", 0.005)
         looks = threading.Semaphore(0)
