@@ -432,40 +432,6 @@ def overload(args: argparse.Namespace) -> None:
     mark("memory", median(grown), "MiB", at_most=8)
 
 
-def spinning(path: Path) -> Path:
-    """A graph whose loop goes on until it is ended."""
-    from onnx import TensorProto, helper
-
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["s", "s"], ["t"])],
-        "body",
-        [
-            helper.make_tensor_value_info("i", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("s", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("t", TensorProto.FLOAT, None),
-        ],
-    )
-    turns = helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0)
-    graph = helper.make_graph(
-        [
-            turns,
-            helper.make_node("Cast", ["most"], ["turns"], to=TensorProto.INT64),
-            helper.make_node("Loop", ["turns", "", "x"], ["y"], body=body),
-        ],
-        "spinning",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 4])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
 def beside(args: argparse.Namespace) -> None:
     """A tiny model's p99 beside an endless loop, a slow product of matrices and a job, against its p99 alone."""
     engine = Engine(
@@ -476,7 +442,7 @@ def beside(args: argparse.Namespace) -> None:
     )
     for name, path, batch in (
         ("tiny", models.tiny(), 32),
-        ("spinning", spinning(models.FOLDER / "spinning.onnx"), 1),
+        ("spinning", models.spinning(), 1),
         ("slow", models.mlp(), 32),
     ):
         engine.load(name, plan_for(path, max_batch=batch, intra_op=1, soft_limit_s=2.0), timeout_s=PATIENCE_S)

@@ -66,6 +66,39 @@ def tiny() -> Path:
     return path
 
 
+def spinning() -> Path:
+    """A graph whose loop goes on until it is ended."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["s", "s"], ["t"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("s", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("t", TensorProto.FLOAT, None),
+        ],
+    )
+    turns = helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0)
+    graph = helper.make_graph(
+        [
+            turns,
+            helper.make_node("Cast", ["most"], ["turns"], to=TensorProto.INT64),
+            helper.make_node("Loop", ["turns", "", "x"], ["y"], body=body),
+        ],
+        "spinning",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = FOLDER / "spinning.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 def mlp() -> Path:
     """256 -> 1024 -> 1024 -> 10, 5 MB."""
     path = FOLDER / "mlp.onnx"

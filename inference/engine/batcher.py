@@ -4,6 +4,7 @@ import asyncio
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ class Health:
         return self.is_moving and not self.is_broken and not self.lost_runs
 
 
-class _Call(Ticket):
+class _Call(Ticket, ABC):
     """A request, what it came to, and how whoever waits for it is told: `wake` is called on the loop, once."""
 
     __slots__ = ("is_audit", "outputs", "result", "start", "tensors")
@@ -83,8 +84,8 @@ class _Call(Ticket):
         self.start = 0
         self.result: Outcome | EngineError | None = None  # written once
 
-    def wake(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def wake(self) -> None: ...
 
 
 class _TaskCall(_Call):

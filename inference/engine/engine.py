@@ -19,7 +19,6 @@ from inference.engine.pool import SessionPool
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.runners import Runners
 from inference.engine.signature import Signature
-from inference.engine.tensors import prepare
 from inference.engine.warmup import Profile
 from inference.engine.watchdog import StallWatch
 
@@ -77,6 +76,9 @@ class _Published:
     lease: Lease[_Version]
     batcher: Batcher
     plan: Plan
+
+    def tensors(self, request: EngineRequest) -> Tensors:
+        return request.tensors(self.batcher.session.signature, allow_non_finite=self.plan.allow_non_finite)
 
 
 class Engine:
@@ -178,29 +180,29 @@ class Engine:
         while (published := self._published.get(key)) is not None:
             batcher = published.batcher
             try:
-                return await batcher.infer(_prepared(batcher, published.plan, request), request)
+                return await batcher.infer(published.tensors(request), request)
             except EngineStopped:
                 if self._published.get(key) is published:  # otherwise it was swapped under our hands
                     raise
         plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
         acquire = partial(self._pool.acquire, key, plan.order, timeout_s=time_left_s)
         with await asyncio.to_thread(acquire) as version:
-            batcher = self._batcher(key, version, plan)
-            return await batcher.infer(_prepared(batcher, plan, request), request)
+            tensors = request.tensors(version.session.signature, allow_non_finite=plan.allow_non_finite)
+            return await self._batcher(key, version, plan).infer(tensors, request)
 
     def infer_from_thread(self, key: Hashable, request: EngineRequest, *, plan: Plan | None = None) -> Answer:
         """The same for a thread, which sleeps until it is answered."""
         while (published := self._published.get(key)) is not None:
             batcher = published.batcher
             try:
-                return batcher.infer_from_thread(_prepared(batcher, published.plan, request), request)
+                return batcher.infer_from_thread(published.tensors(request), request)
             except EngineStopped:
                 if self._published.get(key) is published:
                     raise
         plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
         with self._pool.acquire(key, plan.order, timeout_s=time_left_s) as version:
-            batcher = self._batcher(key, version, plan)
-            return batcher.infer_from_thread(_prepared(batcher, plan, request), request)
+            tensors = request.tensors(version.session.signature, allow_non_finite=plan.allow_non_finite)
+            return self._batcher(key, version, plan).infer_from_thread(tensors, request)
 
     def signature(self, key: Hashable, *, plan: Plan | None = None, timeout_s: float = 5.0) -> Signature:
         """What a version takes and gives; one that is not published is loaded by `plan`, without one NotLoaded."""
@@ -339,12 +341,3 @@ class Engine:
                 self._versions.remove(version)
                 counted = version.stats().without_gauges()
                 self._past[version.key] = self._past.get(version.key, Meters()) + counted
-
-
-def _prepared(batcher: Batcher, plan: Plan, request: EngineRequest) -> Tensors:
-    return prepare(
-        batcher.session.signature,
-        request.inputs,
-        allow_non_finite=request.allow_non_finite or plan.allow_non_finite,
-        online=True,
-    )

@@ -38,8 +38,7 @@ def let_loop_go_first() -> None:
     interpreter's lock while the one that holds it has no core.
     """
     if Path("/proc/self/task").exists():
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWER)
+        _set_niceness(_LOWER)
 
 
 def step_back() -> None:
@@ -51,12 +50,17 @@ def step_back() -> None:
     autogroup = Path("/proc/self/autogroup")
     if not autogroup.parent.exists():
         return
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
+    _set_niceness(_LOWEST)
     with suppress(OSError):
         if _is_grouped():
             autogroup.write_text(str(_LOWEST))
     _take_short_turns()
+
+
+def _set_niceness(niceness: int) -> None:
+    """Of this thread alone, which only Linux can."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _is_grouped() -> bool:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from inference.engine.backends import type_ndarray
+from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.combiner import Priority
+from inference.engine.signature import Signature
+from inference.engine.tensors import prepare
 
 
 class Cancellation:
@@ -38,6 +40,11 @@ class EngineRequest:
     cancellation: Cancellation | None = None
     # The caller has a rule of its own for NaN and infinities, so the version's setting is not asked.
     allow_non_finite: bool = False
+
+    def tensors(self, signature: Signature, *, allow_non_finite: bool) -> Tensors:
+        """The inputs as the version takes them. `allow_non_finite`: its own setting."""
+        allows = self.allow_non_finite or allow_non_finite
+        return prepare(signature, self.inputs, allow_non_finite=allows, online=True)
 
 
 class Answer(NamedTuple):

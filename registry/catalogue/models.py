@@ -225,7 +225,11 @@ class Version(WrittenOnce):
     @property
     def has_crashed(self) -> bool:
         """Whether it ended a process, and nobody has cleared that."""
-        return self.crashes.filter(cleared_at=None).exists()
+        return self.uncleared_crashes.exists()
+
+    @property
+    def uncleared_crashes(self) -> "models.QuerySet[VersionCrash]":
+        return self.crashes.filter(cleared_at=None)
 
 
 class VersionCrash(WrittenOnce):

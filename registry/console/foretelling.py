@@ -145,7 +145,7 @@ def of_bringing_back(version: Version) -> list[str]:
 
 
 def of_clearing(version: Version) -> list[str]:
-    crashes = version.crashes.filter(cleared_at=None).count()
+    crashes = version.uncleared_crashes.count()
     return [
         f"Its {crashes} crashes count no more, and every process may run it within 2 seconds. After the next crash it runs in a"
         f" process of its own again, after {CRASHES_TO_BREAK} it is refused."

@@ -39,7 +39,7 @@ def record_crash(
     crash = VersionCrash.objects.create(
         version=version, signal=signal, process=process, source=source, crashed_at=crashed_at
     )
-    crashes = version.crashes.filter(cleared_at=None).count()
+    crashes = version.uncleared_crashes.count()
     if crashes == 1:
         stamp(version.model)
         _tell("version_crashed", version, signal, crashes, "runs in a process of its own from now on")
@@ -61,7 +61,7 @@ def clear_crashes(*, version: Version, reason: str, by: Actor) -> Version:
         raise NotAllowed("Only a person can clear a version's crashes; log in.")
     why = checked_reason(reason)
     lock_model(version.model)
-    cleared = version.crashes.filter(cleared_at=None).update(cleared_at=Now())
+    cleared = version.uncleared_crashes.update(cleared_at=Now())
     if not cleared:
         raise StaleState(f"{version} has no crashes, or they were cleared already.")
     was_broken = _move(version, broken_at=None, broken=True)

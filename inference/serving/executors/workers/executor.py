@@ -20,7 +20,6 @@ from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.runners import Runners
 from inference.engine.signature import Signature
-from inference.engine.tensors import prepare
 from inference.engine.warmup import MemoryUse
 from inference.engine.watchdog import StallWatch
 from inference.serving.calls import LONGEST_DEADLINE_S
@@ -107,12 +106,7 @@ class ThroughWorkers:
             raise EngineStopped
         version = self._version(target)
         batcher = version.batchers.get(request.priority) or self._batcher(version, request.priority)
-        tensors = prepare(
-            version.signature,
-            request.inputs,
-            allow_non_finite=request.allow_non_finite or version.values.allow_non_finite,
-            online=True,
-        )
+        tensors = request.tensors(version.signature, allow_non_finite=version.values.allow_non_finite)
         return batcher.infer_from_thread(tensors, request)
 
     def signature(self, target: Target, *, timeout_s: float) -> Signature:

@@ -26,7 +26,9 @@ executor._engine_of = lambda target: executor._engine
 
 def prepare(data, crashing, untried, **variables):
     manage("migrate", DATA=data, **variables)
-    code = f"from tests.chaos.inference.serving.prepare_crashing import main\nmain({crashing}, {untried})"
+    code = (
+        f"from tests.chaos.inference.serving.crashing_installation import main\nmain({crashing}, {untried})"
+    )
     made = manage("shell", "--no-imports", "-c", code, DATA=data, timeout=240, **variables)
     assert made.returncode == 0, made.stderr
     return made.stdout.split("key ")[1].strip()
@@ -148,9 +150,8 @@ def test_who_crashes_is_refused_and_nobody_else(tmp_path, count):
 
         # No process died of what nobody approved; what was approved could end each process once for each version.
         assert (found.before, found.untried_deaths) == (found.after, 0)
-        assert (
-            max(web_crashes_in(data).values()) <= 3
-        )  # each of two before it hears of it, and one that hears late
+        # Each of two before it hears of it, and one that hears late.
+        assert max(web_crashes_in(data).values()) <= 3
         assert answered(found.beside_untried) >= 0.99
         assert answered(found.since_broken) >= 0.99
 
