@@ -11,6 +11,8 @@ from roundhouse.celery import app
 def stop_listening(sender, **_):
     sender.task_consumer.cancel()
     app.send_task("inference.record_pulse")  # waits for ever
+    sys.stdout.write("it is deaf\n")
+    sys.stdout.flush()
 
 
 app.worker_main(

@@ -46,6 +46,8 @@ def worker(*command, **variables):
 
 def test_a_deaf_worker_ends_itself(variables):
     with worker(DEAF, "chores", **variables, WATCHDOG_S=LIMIT_S) as (process, log):
+        # Its start, which beside ten busy processes takes most of the time that its end may take.
+        wait_until(lambda: "it is deaf" in log.read_text(), within_s=120, what="the worker's start")
         wait_until(
             lambda: process.poll() is not None, within_s=30, what=f"its end; it said:\n{log.read_text()}"
         )
