@@ -146,9 +146,10 @@ def of_bringing_back(version: Version) -> list[str]:
 
 def of_clearing(version: Version) -> list[str]:
     crashes = version.uncleared_crashes.count()
+    count_no_more = "crash counts no more" if crashes == 1 else "crashes count no more"
     return [
-        f"Its {crashes} crashes count no more, and every process may run it within 2 seconds. After the next crash it runs in a"
-        f" process of its own again, after {CRASHES_TO_BREAK} it is refused."
+        f"Its {crashes} {count_no_more}, and every process may run it within 2 seconds. After the next crash it runs in a"
+        f" process of its own again; after {CRASHES_TO_BREAK} crashes it is refused."
     ]
 
 
