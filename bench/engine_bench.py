@@ -85,7 +85,7 @@ class Loaded:
 
     @classmethod
     def file(cls, path: Path, columns: tuple[int, ...], *, max_batch: int, intra_op: int) -> "Loaded":
-        engine = Engine(OnnxBackend(), budget_bytes=8 << 30, loop=EngineLoop(uvloop.new_event_loop))
+        engine = Engine(OnnxBackend(), budget_bytes=8 << 30, loop=EngineLoop.in_thread(uvloop.new_event_loop))
         engine.load("m", plan_for(path, max_batch=max_batch, intra_op=intra_op), timeout_s=PATIENCE_S)
         return cls(engine, columns)
 
@@ -289,7 +289,7 @@ class Arrivals:
         return sorted(self.latencies)[int(0.99 * len(self.latencies))]
 
 
-LOOP, RUNNERS = EngineLoop(uvloop.new_event_loop), Runners("bench-run")
+LOOP, RUNNERS = EngineLoop.in_thread(uvloop.new_event_loop), Runners("bench-run")
 
 
 def a_batcher(session: FakeSession, config: BatchConfig, **more) -> Batcher:
@@ -438,7 +438,7 @@ def beside(args: argparse.Namespace) -> None:
         OnnxBackend(),
         budget_bytes=8 << 30,
         on_bulk_thread=LowPriority().enter,
-        loop=EngineLoop(uvloop.new_event_loop),
+        loop=EngineLoop.in_thread(uvloop.new_event_loop),
     )
     for name, path, batch in (
         ("tiny", models.tiny(), 32),

@@ -18,7 +18,8 @@ RoundhouseError
     ├── BadRoutingKey
     ├── InvalidOutput       the answer is not a number
     └── BadBody             what was sent cannot be read
-        └── LengthRequired
+        ├── LengthRequired
+        └── BodyTooSlow
 
 LoadFailed (inference.engine.errors)
 └── CannotLoad              a version that should be in memory cannot be loaded
@@ -107,6 +108,13 @@ class LengthRequired(BadBody):
     """Send a Content-Length header; chunked bodies are not accepted here."""
 
     code = "length_required"
+
+
+class BodyTooSlow(BadBody):
+    """The body came too slowly, and the connection is closed; send at least 32 KiB a second."""
+
+    code = "body_too_slow"
+    retryable = True
 
 
 class BadRoutingKey(Invalid):

@@ -11,7 +11,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from inference.doors.wire import Reply
+from inference.doors.asking import Asked
+from inference.doors.http_door import HttpDoor, predict
+from inference.doors.wire import read_exactly
+from inference.engine.loop import complete
 
 
 class ShortDispatch(APIView):
@@ -47,5 +50,12 @@ def _made(kinds: tuple[type, ...]) -> list[Any]:
     return [kind() for kind in kinds]
 
 
-def as_response(reply: Reply) -> HttpResponse:
+def answered(door: HttpDoor, request: Request, asked: Asked) -> HttpResponse:
+    """What the door answers, from the thread of a view."""
+    plain = request._request
+
+    async def receive(length: int) -> bytes:
+        return read_exactly(plain.read, length)
+
+    reply = complete(predict(door, plain.META, receive, asked))
     return HttpResponse(reply.body, headers=dict(reply.headers))

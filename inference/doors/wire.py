@@ -1,20 +1,26 @@
 """What every HTTP door reads alike: lengths, bodies, deadlines."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from inference.errors import BadBody, BadDeadline, BadRoutingKey, LengthRequired
 from inference.serving.calls import LONGEST_DEADLINE_S
 from registry.errors import BodyTooLarge
 
-Environ = Mapping[str, Any]  # WSGI's; Django's request.META is the same
 Read = Callable[[int], bytes]
+Receive = Callable[[int], Awaitable[bytes]]  # exactly so many bytes of the body, or BadBody
 Headers = list[tuple[str, str]]
 
 
+class Environ(Protocol):
+    """The headers of a request by the names that WSGI gives them; Django's `request.META` is one."""
+
+    def get(self, name: str, default: Any = None, /) -> Any: ...
+
+
 class Reply(NamedTuple):
-    """A successful answer, before it is Django's or WSGI's."""
+    """A successful answer, before it is Django's or the web server's."""
 
     headers: Headers
     body: bytes

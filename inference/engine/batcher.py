@@ -174,7 +174,10 @@ class Batcher:
         self._counting = threading.Lock()
 
     async def infer(self, tensors: Tensors, request: EngineRequest) -> Answer:
-        """Answer one request from a task of the loop, or raise an EngineError. The tensors fit the signature."""
+        """Answer one request, or raise an EngineError. The tensors fit the signature. A task of the loop waits; for a
+        thread, `complete` runs this, and the thread sleeps until it is answered."""
+        if not self._loop.is_here:
+            return self.infer_from_thread(tensors, request)
         call = _TaskCall(self._rules.shape_of(tensors, request.outputs), tensors, request, False)
         call.future = self._loop.asyncio.create_future()
         self._offer(call, request.cancellation)
@@ -188,7 +191,7 @@ class Batcher:
     def infer_from_thread(
         self, tensors: Tensors, request: EngineRequest, *, is_audit: bool = False
     ) -> Answer:
-        """The same for a thread, which sleeps until it is answered. An audit runs by itself, and is counted nowhere."""
+        """The same for a thread. An audit runs by itself, and is counted nowhere."""
         shape = self._rules.shape_of(tensors, request.outputs)
         call = _ThreadCall((object(), *shape[1:]) if is_audit else shape, tensors, request, is_audit)
         self._loop.post(partial(self._offer_for_thread, call, request.cancellation))

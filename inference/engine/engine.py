@@ -12,7 +12,7 @@ from inference.engine.batcher import BatchConfig, Batcher, Health
 from inference.engine.errors import EngineStopped, NotLoaded
 from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace
 from inference.engine.leases import Held, Lease, LoadOrder
-from inference.engine.loop import EngineLoop
+from inference.engine.loop import EngineLoop, complete
 from inference.engine.low_priority import let_loop_go_first
 from inference.engine.meters import Meters
 from inference.engine.pool import SessionPool
@@ -107,7 +107,7 @@ class Engine:
             budget_name=budget_name,
         )
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
-        self.loop = loop or EngineLoop()
+        self.loop = loop or EngineLoop.in_thread()
         self._owns_loop = loop is None
         self._runners = Runners("engine-run", on_start=let_loop_go_first)
         self._bulk_runners = Runners("engine-bulk", on_start=on_bulk_thread)
@@ -173,7 +173,7 @@ class Engine:
         old.lease.release()
 
     async def infer(self, key: Hashable, request: EngineRequest, *, plan: Plan | None = None) -> Answer:
-        """Answer one request from a task of the engine's loop, or raise an EngineError.
+        """Answer one request, or raise an EngineError. A task of the engine's loop waits for it; a thread `complete`s it.
 
         A version that is not published is loaded by `plan`, within the deadline; without one, NotLoaded.
         """
@@ -186,23 +186,16 @@ class Engine:
                     raise
         plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
         acquire = partial(self._pool.acquire, key, plan.order, timeout_s=time_left_s)
-        with await asyncio.to_thread(acquire) as version:
+        with await asyncio.to_thread(acquire) if self.loop.is_here else acquire() as version:
             tensors = request.tensors(version.session.signature, allow_non_finite=plan.allow_non_finite)
             return await self._batcher(key, version, plan).infer(tensors, request)
 
     def infer_from_thread(self, key: Hashable, request: EngineRequest, *, plan: Plan | None = None) -> Answer:
-        """The same for a thread, which sleeps until it is answered."""
-        while (published := self._published.get(key)) is not None:
-            batcher = published.batcher
-            try:
-                return batcher.infer_from_thread(published.tensors(request), request)
-            except EngineStopped:
-                if self._published.get(key) is published:
-                    raise
-        plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
-        with self._pool.acquire(key, plan.order, timeout_s=time_left_s) as version:
-            tensors = request.tensors(version.session.signature, allow_non_finite=plan.allow_non_finite)
-            return self._batcher(key, version, plan).infer_from_thread(tensors, request)
+        return complete(self.infer(key, request, plan=plan))
+
+    def is_published(self, key: Hashable) -> bool:
+        """Whether requests for it are answered without a load."""
+        return key in self._published
 
     def signature(self, key: Hashable, *, plan: Plan | None = None, timeout_s: float = 5.0) -> Signature:
         """What a version takes and gives; one that is not published is loaded by `plan`, without one NotLoaded."""

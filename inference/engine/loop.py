@@ -3,11 +3,11 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from inference.engine.errors import EngineStopped
 
@@ -15,19 +15,34 @@ T = TypeVar("T")
 
 
 class EngineLoop:
-    """A loop in a thread of its own.
+    """An event loop, and the way onto it from threads.
 
     Threads hand over by `post`. Whatever was posted since the loop last looked is taken in one turn, in its order,
     so that many callers wake the loop once.
     """
 
-    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use a loop that somebody else runs, perhaps only later: what is posted before waits for that."""
+        self.asyncio = loop
         self._posted: deque[Callable[[], None]] = deque()
         self._is_called = False  # the loop knows that something was posted
         self._is_closed = False
-        self.asyncio = new_loop()
-        self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def in_thread(
+        cls, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    ) -> "EngineLoop":
+        """A loop of its own, which runs in a thread of its own until it is closed."""
+        made = cls(new_loop())
+        made._thread = threading.Thread(target=made._run, name="engine-loop", daemon=True)
+        made._thread.start()
+        return made
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs on this loop, and must not wait."""
+        return asyncio._get_running_loop() is self.asyncio
 
     def post(self, callback: Callable[[], None]) -> None:
         """Have the loop call this soon; from any thread. EngineStopped where the loop has ended."""
@@ -44,7 +59,7 @@ class EngineLoop:
 
     def ask(self, question: Callable[[], T], timeout_s: float) -> T:
         """Call this on the loop and wait for what it returns; EngineStopped where the loop does not come to it."""
-        if threading.current_thread() is self._thread:
+        if self.is_here:
             return question()
         answer: Future[T] = Future()
 
@@ -61,11 +76,13 @@ class EngineLoop:
             raise EngineStopped("This process does not answer; try again.") from None
 
     def close(self) -> None:
-        """End the loop after what was posted before this."""
-        if not self._is_closed:
-            self._is_closed = True
+        """Take nothing more; what was posted before this is done. A loop of our own ends."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._thread is not None:
             self.asyncio.call_soon_threadsafe(self.asyncio.stop)
-        self._thread.join()
+            self._thread.join()
 
     def _run(self) -> None:
         self.asyncio.run_forever()
@@ -80,3 +97,13 @@ class EngineLoop:
                 posted.popleft()()
             except Exception as error:  # noqa: BLE001 (it keeps nothing else that was posted from being done)
                 self.asyncio.call_exception_handler({"message": "a posted call failed", "exception": error})
+
+
+def complete(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run to its end, in a thread, what is awaited on a loop elsewhere: there it waits, here the thread does."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return cast("T", end.value)
+    coroutine.close()
+    raise RuntimeError("It waited for a loop, and no loop runs in this thread.")

@@ -71,8 +71,10 @@ def prepare(
 
 def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
     """Raise UnknownOutput unless the model gives each of these; None stands for all. The runtime only says that a run failed."""
+    if names is None:
+        return
     known = [spec.name for spec in signature.outputs]
-    for name in names or ():
+    for name in names:
         if name not in known:
             outputs = ", ".join(map(_quoted, known)) or "no outputs"
             raise UnknownOutput(

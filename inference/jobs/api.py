@@ -16,7 +16,6 @@ from rest_framework.response import Response
 from inference.jobs import orders, selectors, services
 from inference.jobs.bodies import MEDIA_TYPE_OF, LeaveUnread, is_order
 from inference.jobs.models import Format, Job
-from inference.jobs.sending import Sent
 from inference.jobs.serializers import (
     CancelSerializer,
     ChunkSerializer,
@@ -32,7 +31,6 @@ from registry.access.policies import Right
 from registry.api_base import RegistryViewSet, idempotent
 from registry.api_base.schema import IDEMPOTENCY_KEY
 from registry.errors import NotFound
-from registry.intake.reading import reading_place
 
 COMPLETE_HEADER = "X-Job-Complete"
 _BYTES = "application/octet-stream"
@@ -131,12 +129,9 @@ class JobsView(RegistryViewSet[Job]):
     )  # fmt: skip
     def create(self, request: Request) -> HttpResponse:
         plain = request._request
-        with reading_place():
-            self.came = (
-                orders.from_json(plain, self.actor)
-                if is_order(plain)
-                else orders.from_body(plain, self.actor)
-            )
+        self.came = (
+            orders.from_json(plain, self.actor) if is_order(plain) else orders.from_body(plain, self.actor)
+        )
         with self.came:
             return self._accept(request)
 
@@ -229,7 +224,7 @@ def _wait_s(job: Job) -> int:
 
 
 def _sent(job: Job, what: str, pieces: Any, media_type: str, suffix: str) -> StreamingHttpResponse:
-    answer = StreamingHttpResponse(Sent(pieces), content_type=media_type)
+    answer = StreamingHttpResponse(pieces, content_type=media_type)
     answer["Content-Disposition"] = (
         f'attachment; filename="{job.model.slug}-{str(job.pk)[:8]}-{what}.{suffix}"'
     )

@@ -53,6 +53,10 @@ class Prediction:
     scores: str | None  # what the outputs of a classification are: logits or probabilities
     non_finite: bool
 
+    @property
+    def nbytes(self) -> int:
+        return sum(output.nbytes for output in self.outputs.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:

@@ -3,16 +3,18 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
 from inference.engine.backends import Backend
+from inference.engine.loop import EngineLoop
 from inference.engine.low_priority import LowPriority
 from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
@@ -67,6 +69,7 @@ def _in_process(
     backend: Backend | None,
     ledger: CrashLedger | None,
     bulk_threads: LowPriority | None,
+    loop: EngineLoop | None,
     on_hard_limit: OnHardLimit,
     on_sample: OnSample,
 ) -> Executor:
@@ -79,11 +82,12 @@ def _in_process(
         on_hard_limit=on_hard_limit,
         on_sample=on_sample,
         bulk_threads=bulk_threads,
+        loop=loop,
     )
 
 
-def _through_workers(on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
-    return ThroughWorkers(on_hard_limit=on_hard_limit, on_sample=on_sample)
+def _through_workers(loop: EngineLoop | None, on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
+    return ThroughWorkers(on_hard_limit=on_hard_limit, on_sample=on_sample, loop=loop)
 
 
 class Runtime:
@@ -99,10 +103,12 @@ class Runtime:
         post: Post | None = None,
         ledger: CrashLedger | None = None,
         bulk_threads: LowPriority | None = None,
+        loop: EngineLoop | None = None,
     ) -> None:
         """With a post, this process reports what it holds, and splits wait for it. With a ledger, a native crash is laid
-        at the door of the version that was run. `bulk_threads`: how the threads that run batches of jobs make room."""
-        make = executor or partial(_in_process, backend, ledger, bulk_threads)
+        at the door of the version that was run. `bulk_threads`: how the threads that run batches of jobs make room.
+        Without a `loop` the executor makes one of its own."""
+        make = executor or partial(_in_process, backend, ledger, bulk_threads, loop)
         self._ledger = ledger
         has_samples = threading.Event()
         self._executor: Executor = make(self._give_up, has_samples.set)
@@ -173,10 +179,14 @@ class Runtime:
             raise RoutesTooOld
         return self._table.find(slug, within=within)
 
-    def infer(self, target: Target, request: EngineRequest) -> Answer:
-        """Answer a thread's request; see Executor."""
+    def infer(self, target: Target, request: EngineRequest) -> Coroutine[Any, Any, Answer]:
+        """Answer a request; see Executor."""
         routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
         return self._executor.infer(target, request)
+
+    def are_at_hand(self, targets: Iterable[Target]) -> bool:
+        """Whether each of them can be asked without a load or a query: the loop may do it."""
+        return all(map(self._executor.is_at_hand, targets))
 
     def check_answers(self, target: Target | None) -> None:
         """Raise what can be known before a request is read: this process is leaving, or the version did not load."""
@@ -185,7 +195,7 @@ class Runtime:
         if target is not None and (obstacle := self._executor.why_not(target)) is not None:
             raise obstacle.error()
 
-    def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
+    def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Coroutine[Any, Any, Signature]:
         """What a version takes and gives; it is loaded if it is not in memory."""
         return self._executor.signature(target, timeout_s=timeout_s)
 
@@ -364,14 +374,18 @@ def _end_for_replacement() -> None:
 _runtime: Runtime | None = None
 
 
-def start(kind: Kind | None = None) -> None:
-    """Start the runtime of a process that answers callers; its entry point calls this once, and says what it is."""
+def start(kind: Kind | None = None, loop: EngineLoop | None = None) -> None:
+    """Start the runtime of a process that answers callers; its entry point calls this once, and says what it is.
+
+    `loop`: the one that the process runs, where its callers are answered on it.
+    """
     through_workers = settings.EXECUTOR == "workers"
     role = Role.FRONT if through_workers else Role.SERVES
     threads = settings.GRPC_THREADS if kind == Kind.GRPC else settings.WEB_THREADS
     post = Post(kind, role, "", threads) if kind is not None else None
     ledger = CrashLedger(kind) if kind is not None else None
-    _start(Runtime(executor=_through_workers if through_workers else None, post=post, ledger=ledger))
+    executor = partial(_through_workers, loop) if through_workers else None
+    _start(Runtime(executor=executor, post=post, ledger=ledger, loop=loop))
 
 
 def start_in_worker() -> None:

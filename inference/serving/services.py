@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from django.db.models.functions import Now
 
 from inference.engine.errors import EngineError, InvalidInput, RunCrashed, RunFailed, RunTimedOut
+from inference.engine.loop import complete
 from inference.engine.meters import Meters
 from inference.engine.requests import EngineRequest
+from inference.engine.signature import Signature
 from inference.engine.tensors import check_outputs, prepare
 from inference.errors import NotApproved, Pinned
 from inference.measure.windows import STOPPED, ArmKey
@@ -53,25 +55,26 @@ def check_approved(model: str, target: Target, *, may_ask_any: bool) -> None:
         )
 
 
-def predict(call: Call) -> Prediction:
+async def predict(call: Call) -> Prediction:
     """Answer with the version that is asked for, or else with the arm that the current split gives this caller.
 
-    Does no database query once the version is warm.
+    Does no database query once the version is warm. On a loop only for versions that are at hand; a thread `complete`s it.
     """
     here, route = runtime.started(), call.route
     target, arm, key = _choose(call)
     counted_as = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
     try:
-        _check_outputs(call, target)
+        signature = await here.signature(target, timeout_s=call.within_s)
+        check_outputs(signature, call.outputs)
         request = EngineRequest(
-            _inputs(call, target),
+            _inputs(call, signature),
             started + call.within_s,
             call.priority,
             outputs=call.outputs,
             cancellation=call.cancellation,
         )
-        answer = here.infer(target, request)
+        answer = await here.infer(target, request)
     except (EngineError, RoundhouseError) as error:
         here.windows.count(counted_as, seconds=time.monotonic() - started, outcome=_outcome_of(error))
         raise
@@ -83,7 +86,7 @@ def predict(call: Call) -> Prediction:
         arm=arm,
         split=route.split,
         outputs=answer.outputs,
-        signature=here.signature(target),
+        signature=signature,
         labels=route.labels.get(target.version_id),
         scores=route.scores.get(target.version_id),
         non_finite=answer.non_finite,
@@ -94,7 +97,7 @@ def check(call: Call) -> Checked:
     """Do all that `predict` does, up to running the version; loads it if it is not in memory."""
     target, arm, _ = _choose(call)
     here = runtime.started()
-    signature = here.signature(target, timeout_s=call.within_s)
+    signature = complete(here.signature(target, timeout_s=call.within_s))
     check_outputs(signature, call.outputs)
     return Checked(
         model=call.route.slug,
@@ -103,7 +106,7 @@ def check(call: Call) -> Checked:
         split=call.route.split,
         tensors=prepare(
             signature,
-            _inputs(call, target),
+            _inputs(call, signature),
             allow_non_finite=here.allows_non_finite(target),
             online=True,
         ),
@@ -121,7 +124,7 @@ def describe(by: Principal, model: str, version: int | None = None, alias: str |
         versions=tuple(sorted(route.versions)),
         version=target.number,
         sha256=target.sha256,
-        signature=runtime.started().signature(target),
+        signature=complete(runtime.started().signature(target)),
         is_ready=runtime.started().is_warm(target),
         platform=PLATFORM,
         merged_rows=runtime.started().merged_rows(target),
@@ -160,7 +163,7 @@ def repository_index(by: Principal, only_ready: bool = False) -> list[tuple[str,
 
 def load(by: Principal, model: str) -> None:
     """Bring the version that answers into memory, if it is not there yet."""
-    runtime.started().signature(runtime.find(model, by.models).choose())
+    complete(runtime.started().signature(runtime.find(model, by.models).choose()))
 
 
 def unload(by: Principal, model: str) -> None:
@@ -191,15 +194,8 @@ def _choose(call: Call) -> tuple[Target, str, str | None]:
     return target, route.arms.get(target.version_id, "") if is_chosen else "", key
 
 
-def _check_outputs(call: Call, target: Target) -> None:
-    if call.outputs is not None:
-        check_outputs(runtime.started().signature(target, timeout_s=call.within_s), call.outputs)
-
-
-def _inputs(call: Call, target: Target) -> Inputs:
-    if not callable(call.inputs):
-        return call.inputs
-    return call.inputs(runtime.started().signature(target, timeout_s=call.within_s))
+def _inputs(call: Call, signature: Signature) -> Inputs:
+    return call.inputs(signature) if callable(call.inputs) else call.inputs
 
 
 def _routes(by: Principal, model: str | None) -> Iterator[Route]:

@@ -4,9 +4,10 @@ from django.http import HttpResponse
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
+from inference.doors.asking import Asked
 from inference.doors.rest.errors import UnsupportedBody
-from inference.doors.rest.predicting import Asked, dry_run, predict
-from inference.doors.short_dispatch import ShortDispatch, as_response
+from inference.doors.rest.predicting import DRY_RUN, REST
+from inference.doors.short_dispatch import ShortDispatch, answered
 from inference.doors.wire import check_length
 from registry.access.key_ring import Principal
 from registry.access.models import KeyScope
@@ -43,7 +44,7 @@ class _TryView(ShortDispatch):
         check_length(plain.META.get("CONTENT_LENGTH") or "", MAX_BYTES)
         asked = Asked(principal_of(actor_of(request)), model.slug, version)
         is_dry = plain.GET.get("dry_run") in {"1", "true"}
-        return as_response((dry_run if is_dry else predict)(plain.META, plain.read, asked))
+        return answered(DRY_RUN if is_dry else REST, request, asked)
 
 
 class TryModelView(_TryView):

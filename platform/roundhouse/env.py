@@ -218,8 +218,8 @@ VARIABLES = (
     Variable("UPLOAD_MB", _whole(1, 1_048_576), "2048", "Largest model file that is accepted as an upload, in MiB."),
     Variable("DOWNLOAD_LINK_S", _whole(1, 3_600), "300", "How long a link to a version's file may be used, in seconds."),
     Variable("WEB_PROCESSES", _whole(1, 64), "2", "Web server processes; each holds its own warm sessions."),
-    Variable("WEB_THREADS", _whole(2, 512), "64",
-             "Threads in each web process; three quarters of them is the most requests it admits at once."),
+    Variable("WEB_THREADS", _whole(2, 512), "16",
+             "Threads of each web process for pages and the API; predictions need none of them."),
     Variable("WORKER_THREADS", _whole(1, 64), "4",
              "Threads of a worker for chores; with `EXECUTOR=workers` it has twice as many more, for online batches."),
     Variable("EXECUTOR", _one_of("inprocess", "workers"), "inprocess",
@@ -249,12 +249,6 @@ VARIABLES = (
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port of gRPC, which the web processes share; 0 leaves it out of them."),
     Variable("GRPC_THREADS", _whole(1, 512), "16", "gRPC threads in each process; at most half of them may be streams."),
-    Variable("WEB_PINNED", _flag, "true",
-             "Keep each web process on a core of its own where there are no more cores than web processes; "
-             "false where other services must share these cores evenly."),
-    Variable("FRONT_DOOR", _flag, "true",
-             "Answer ordinary predictions before Django's own handler. The answers are the same either way; "
-             "false takes every request through the DRF views."),
     Variable("DEFAULT_MODEL", _text, None, "The Model that answers where a message names none."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. For work on Roundhouse itself only; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",

@@ -2,13 +2,12 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from inference.serving import runtime
@@ -16,37 +15,59 @@ from inference.serving.runtime import Report
 from inference.serving.selectors import last_pulse
 from inference.serving.stewarding.selectors import live_workers
 from registry import loops
+from registry.loops import Loop, ThreadGroup
+from roundhouse.rsgi import Answer
 
 _LEAST_FREE_BYTES = 256 * 2**20
 _PULSE_OVERDUE = timedelta(seconds=45)
+_LOOK_S = 1.0
+_SILENT_S = 10.0
 
 Check = dict[str, Any]
 
 
-class HealthMiddleware:
-    """Answer the probes before any other middleware: they carry the pod's address as Host and no session."""
+class Probes:
+    """Answers probes from memory. What has to be asked for, a thread asks each second: a database that hangs, or a flood of
+    probes, changes nothing for predictions.
+    """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
+    def __init__(self) -> None:
+        self._others = _look()
+        self._looked_at = time.monotonic()
+        self._thread = ThreadGroup(
+            "health", Loop("health", self._look_again, _LOOK_S, "probes tell what was so before")
+        )
+        self._thread.start()
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.method in {"GET", "HEAD"}:
-            if request.path == "/livez":
-                return JsonResponse({"status": "alive"})
-            if request.path == "/readyz":
-                return readyz(verbose="verbose" in request.GET)
-        return self.get_response(request)
+    def answer(self, path: str, query: str) -> Answer | None:
+        """The answer, if that is the address of a probe."""
+        if path == "/livez":
+            return _ALIVE
+        if path == "/readyz":
+            return readyz(self._known(), verbose="verbose" in query)
+        return _FIXED.get(path) or (_ready_for_oip() if path in _OIP_READY else None)
+
+    def stop(self) -> None:
+        self._thread.stop()
+
+    def _look_again(self) -> None:
+        self._others = _look()
+        self._looked_at = time.monotonic()
+
+    def _known(self) -> dict[str, Check]:
+        silent_s = time.monotonic() - self._looked_at
+        if silent_s < _SILENT_S:
+            return self._others
+        reason = f"Nobody could ask for {silent_s:.0f} s; the database may hang."
+        return {name: {"ok": False, "reason": reason} for name in self._others}
 
 
-def readyz(*, verbose: bool) -> HttpResponse:
+def readyz(others: dict[str, Check], *, verbose: bool) -> Answer:
     """503 only when this process cannot predict, or another can predict more; what else is broken makes it `degraded`,
     with 200."""
     report = runtime.report()
     engine = _engine(report)
-    others = {"database": _database(), "broker": _broker(), "disk": _disk(), "loops": _loops()}
-    others["versions"] = _versions()
-    if settings.EXECUTOR == "workers":
-        others["workers"] = _workers()
+    others = {**others, "loops": _loops(), "versions": _versions()}
     if report.state != "ready":
         status = report.state
     elif engine["ok"] and all(check["ok"] for check in others.values()):
@@ -56,7 +77,31 @@ def readyz(*, verbose: bool) -> HttpResponse:
     body: dict[str, Any] = {"status": status}
     if verbose:
         body["checks"] = {"engine": engine, **others}
-    return JsonResponse(body, status=200 if report.can_predict else 503)
+    return _json(body, 200 if report.can_predict else 503)
+
+
+def _look() -> dict[str, Check]:
+    """What cannot be told from this process's memory."""
+    found = {"database": _database(), "broker": _broker(), "disk": _disk()}
+    return {**found, "workers": _workers()} if settings.EXECUTOR == "workers" else found
+
+
+def _ready_for_oip() -> Answer:
+    is_ready = runtime.report().can_predict
+    return _json({"ready": is_ready}, 200 if is_ready else 503)
+
+
+def _json(body: Any, status: int = 200) -> Answer:
+    return Answer(status, [("Content-Type", "application/json")], orjson.dumps(body))
+
+
+_ALIVE = _json({"status": "alive"})
+_FIXED = {
+    "/api/v1/health": _json({"status": "healthy"}),
+    "/v2/health/live": _json({"live": True}),
+    "/v2/health/live/": _json({"live": True}),
+}
+_OIP_READY = {"/v2/health/ready", "/v2/health/ready/"}
 
 
 def _engine(report: Report) -> Check:

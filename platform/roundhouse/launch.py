@@ -10,14 +10,14 @@ from inference.serving.stewarding.queues import taken_by
 
 def web() -> list[str]:
     return [
-        "roundhouse.granian_server", "--interface", "wsgi", "--host", settings.BIND, "--port", str(settings.PORT),
-        "--workers", str(settings.WEB_PROCESSES), "--blocking-threads", str(settings.WEB_THREADS),
+        "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop", "--task-impl", "asyncio",
+        "--host", settings.BIND, "--port", str(settings.PORT), "--workers", str(settings.WEB_PROCESSES),
         # Counts connections, not requests: one beyond it would hang unanswered, and nobody could refuse it.
-        "--backpressure", "1024", "--backlog", "1024",
+        "--backpressure", "16384", "--backlog", "4096",
         # Without respawn, kill -9 of one worker ends the whole server.
         "--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "15",
         "--no-ws", "--http", "1", "--log-level", "error",
-        "roundhouse.wsgi:application",
+        "roundhouse.web:application",
     ]  # fmt: skip
 
 

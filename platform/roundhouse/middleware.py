@@ -8,22 +8,9 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from inference.doors import hot
 from roundhouse.request_ids import id_for
-from roundhouse.short_way import answer_shortly
 
 View = Callable[[HttpRequest], HttpResponse]
-
-
-class ShortWayMiddleware:
-    """Take predictions past what only pages need, also where they come by another handler than ours."""
-
-    def __init__(self, get_response: View) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        found = hot.resolve(request.path_info) if request.method == "POST" else None
-        return self.get_response(request) if found is None else answer_shortly(found, request)
 
 
 class RequestIdMiddleware:

@@ -36,15 +36,9 @@ SESSION_MEMORY_BYTES = env.session_memory_mb * 2**20
 PREDICT_JSON_BYTES = env.predict_json_mb * 2**20
 PREDICT_BINARY_BYTES = env.predict_binary_mb * 2**20
 UPLOAD_BYTES = env.upload_mb * 2**20
-# For the bodies of uploads: a slow sender holds one, and the others are left to predictions.
-UPLOAD_THREADS = max(1, WEB_THREADS // 4)
-# A slow reader holds one as well.
-DOWNLOAD_THREADS = max(1, WEB_THREADS // 8)
 DOWNLOAD_LINK_S = env.download_link_s
 GRPC_PORT, GRPC_THREADS = env.grpc_port, env.grpc_threads
 DEFAULT_MODEL = env.default_model
-FRONT_DOOR = env.front_door
-WEB_PINNED = env.web_pinned
 REDIS_URL = env.redis_url
 REDIS_KEY_PREFIX = "roundhouse:"  # before every key, Celery's included
 ARTIFACT_STORE_URL = env.artifact_store_url
@@ -89,8 +83,6 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "roundhouse.health.HealthMiddleware",  # first: a probe carries any Host and needs no session
-    "roundhouse.middleware.ShortWayMiddleware",
     "roundhouse.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "roundhouse.middleware.ContentSecurityMiddleware",
@@ -107,7 +99,6 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "roundhouse.urls"
-WSGI_APPLICATION = "roundhouse.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -124,12 +115,12 @@ TEMPLATES = [
 ]
 
 if env.database_url:
-    # The pool keeps connections; as many as threads, or a request waits 30 s for one and fails.
+    # The pool keeps connections; as many as threads, or a request waits for one and fails.
     DATABASES = {
         "default": {
             **env.database_url,
             "CONN_MAX_AGE": 0,
-            "OPTIONS": {"pool": {"min_size": 1, "max_size": WEB_THREADS, "timeout": 5}},
+            "OPTIONS": {"pool": {"min_size": 1, "max_size": WEB_THREADS + 32, "timeout": 5}},
         }
     }
 else:

@@ -1,5 +1,4 @@
 from django.contrib import admin
-from django.http import HttpRequest, JsonResponse
 from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -10,11 +9,6 @@ from registry.access.own_password import OwnPasswordView
 from roundhouse import problems
 from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 
-
-def health(_request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"status": "healthy"})
-
-
 admin.site.index_title = "Home"
 
 urlpatterns = [
@@ -24,7 +18,6 @@ urlpatterns = [
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
     path("admin/", include("inference.try_it.urls")),
     path("admin/", admin.site.urls),
-    path("api/v1/health", health, name="health"),
     path("api/v1/", include("registry.urls")),
     path("api/v1/", include("inference.serving.stewarding.urls")),
     path("", include("inference.doors.oip.urls")),

@@ -4,7 +4,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from registry.access.key_ring import Principal
-from registry.access.keys import admit
+from registry.access.keys import admit, sent_text
 from registry.access.policies import actor_from_key
 
 
@@ -13,11 +13,10 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         plain = request._request
-        # Not request.headers: that reads every header there is, for each request anew.
-        scheme, _, text = plain.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer":
+        text = sent_text(plain.META)
+        if text is None:
             return None
-        principal, stale_s = admit(text.strip())
+        principal, stale_s = admit(text)
         request_id = getattr(plain, "request_id", "")
         plain.actor = actor_from_key(principal, request_id=request_id)  # type: ignore[attr-defined]
         plain.stale_s = max(stale_s, getattr(plain, "stale_s", 0))  # type: ignore[attr-defined]

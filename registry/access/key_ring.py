@@ -82,15 +82,22 @@ class KeyRing:
 
     def admit(self, text: str) -> Admitted:
         """Return whose key this is; raise NotAuthenticated, or DatabaseError when nobody can tell."""
-        prefix = prefix_of(text)
-        if prefix is None:
+        if (known := self.recall(text)) is not None:
+            return known
+        with self._asking:
+            return self._ask(prefix_of(text) or "", digest_of(text))
+
+    def recall(self, text: str) -> Admitted | None:
+        """The same from memory; None where the store would have to be asked."""
+        if prefix_of(text) is None:
             raise refusal()
         digest = digest_of(text)
         known = self._known.get(digest)
         if known is not None and self._is_usable(known):
             return self._use(known)
-        with self._asking:
-            return self._ask(prefix, digest)
+        if self._refused.get(digest, 0.0) > self._clock():
+            raise refusal()
+        return None
 
     def forget(self, key_id: int) -> None:
         """Ask about this key again at its next use."""

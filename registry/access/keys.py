@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.db.models import Q, QuerySet
@@ -49,6 +50,18 @@ ring = KeyRing(KeyTable())
 def admit(text: str) -> Admitted:
     """Return whom a key's full text stands for; raise NotAuthenticated. No query while it is remembered."""
     return ring.admit(text)
+
+
+def recall(text: str) -> Admitted | None:
+    """The same without a question to anybody; None where one would be needed."""
+    return ring.recall(text)
+
+
+def sent_text(headers: Any) -> str | None:
+    """The key's text, as `Authorization: Bearer rh_…` says it; None without one."""
+    # Not request.headers: that reads every header there is, for each request anew.
+    scheme, _, text = headers.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else None
 
 
 class Keeper:

@@ -109,6 +109,7 @@ class DownloadsView(RegistryViewSet[Version]):
             answer: HttpResponseBase = HttpResponse(content_type=_BYTES)
         else:
             answer = StreamingHttpResponse(file, content_type=_BYTES)
+            answer.file_part = file.path, file.part  # type: ignore[attr-defined]  # for a server that sends files by itself
         answer["Content-Disposition"] = f'attachment; filename="{file_name_of(version)}"'
         answer["Content-Length"] = str(len(part))
         answer["ETag"] = tag

@@ -1,7 +1,6 @@
 """What can go wrong while a file goes out.
 
 RoundhouseError
-├── DownloadsBusy           every thread that may send files sends one
 ├── ArtifactDamaged         the store's file is not the one that was registered
 ├── NotAllowed
 │   └── BadLink             the link is not one of ours, or is no longer whole
@@ -11,13 +10,6 @@ RoundhouseError
 """
 
 from registry.errors import Invalid, NotAllowed, RoundhouseError
-
-
-class DownloadsBusy(RoundhouseError):
-    """More work is waiting than this version may hold; try again shortly."""
-
-    code = "overloaded"
-    retryable = True
 
 
 class ArtifactDamaged(RoundhouseError):

@@ -1,15 +1,14 @@
-"""Files on their way out: few at once, because a slow reader holds its thread for as long as it likes."""
+"""Files on their way out: opened once their bytes are known to be the right ones."""
 
 import os
-import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
-from django.conf import settings
 
 from registry.catalogue import artifacts
-from registry.catalogue.errors import ArtifactDamaged, DownloadsBusy, other_bytes
+from registry.catalogue.errors import ArtifactDamaged, other_bytes
 from registry.catalogue.models import Artifact
 from registry.catalogue.verified_files import VerifiedFiles
 from registry.errors import ArtifactMissing
@@ -17,45 +16,31 @@ from registry.errors import ArtifactMissing
 log = structlog.get_logger("roundhouse.downloads")
 
 _CHUNK = 2**18
-_places = threading.BoundedSemaphore(settings.DOWNLOAD_THREADS)
 _verified = VerifiedFiles()
 
 
-def take_place() -> None:
-    """Take one of the places of this process, or raise DownloadsBusy; give it back with `free_place`."""
-    if not _places.acquire(blocking=False):
-        raise DownloadsBusy(
-            f"This process sends {settings.DOWNLOAD_THREADS} files at once, and does now. Ask again in a second."
-        )
-
-
-def free_place() -> None:
-    _places.release()
-
-
 class OpenArtifact:
-    """An open file that holds one of the places, until it is closed. Iterating gives the bytes of `part`.
+    """An open file. Iterating gives the bytes of `part`; a server that sends files by itself takes `path` and `part`.
 
-    `told` goes into the log line that says how much of it was taken.
+    `told` goes into the log line that says that somebody takes it.
     """
 
     def __init__(self, artifact: Artifact, part: range, told: Mapping[str, Any]) -> None:
-        self._artifact, self._part, self._told = artifact, part, told
+        self._artifact, self.part, self._told = artifact, part, told
+        self.path: Path = artifacts.path_of(artifact.sha256)
         self._position = part.start
-        take_place()
         try:
             self._descriptor: int | None = _opened(artifact)
-        except BaseException as error:
-            free_place()
-            if isinstance(error, (ArtifactMissing, ArtifactDamaged)):
-                log.error("artifact cannot be sent", sha256=artifact.sha256, reason=str(error), **told)
+        except (ArtifactMissing, ArtifactDamaged) as error:
+            log.error("artifact cannot be sent", sha256=artifact.sha256, reason=str(error), **told)
             raise
+        log.info("download begun", sha256=artifact.sha256, asked_bytes=len(part), **told)
 
     def __iter__(self) -> "OpenArtifact":
         return self
 
     def __next__(self) -> bytes:
-        left = self._part.stop - self._position
+        left = self.part.stop - self._position
         if not left or self._descriptor is None:
             raise StopIteration
         piece = os.pread(self._descriptor, min(_CHUNK, left), self._position)
@@ -67,18 +52,8 @@ class OpenArtifact:
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        os.close(descriptor)
-        free_place()
-        sent = self._position - self._part.start
-        log.info(
-            "download ended",
-            sha256=self._artifact.sha256,
-            sent_bytes=sent,
-            asked_bytes=len(self._part),
-            **self._told,
-        )
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _opened(artifact: Artifact) -> int:

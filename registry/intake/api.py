@@ -22,7 +22,6 @@ from registry.intake import services
 from registry.intake.assembly import MOST_DATA_FILES
 from registry.intake.errors import LengthMissing, PartTooLarge
 from registry.intake.models import MAX_NAME, Upload
-from registry.intake.reading import reading_place
 from registry.intake.selectors import uploads_of, uploads_with_ids
 from registry.intake.services import MAX_PART_BYTES, NewModel
 from registry.intake.transitions import Status
@@ -91,7 +90,7 @@ class OffsetSerializer(serializers.Serializer[Any]):
 
 
 class Body:
-    """The raw body of a part. What is left of it is read away, so that the sender comes to see the answer."""
+    """The raw body of a part."""
 
     def __init__(self, request: HttpRequest) -> None:
         length = request.META.get("CONTENT_LENGTH") or ""
@@ -108,10 +107,6 @@ class Body:
         piece = self._read(min(size, self._left))
         self._left = self._left - len(piece) if piece else 0
         return piece
-
-    def skip_rest(self) -> None:
-        while self._left:
-            self.read(2**16)
 
 
 @extend_schema_view(
@@ -156,12 +151,7 @@ class UploadsView(RegistryViewSet[Upload]):
         parameters=[OpenApiParameter("offset", int, required=True, description="Where the part begins."), _ANY_STATE],
     )  # fmt: skip
     def write(self, request: Request, pk: str) -> Response:
-        with reading_place():
-            body = Body(request._request)
-            try:
-                return self.shown(self._write(body))
-            finally:
-                body.skip_rest()
+        return self.shown(self._write(Body(request._request)))
 
     @extend_schema(
         summary="Make a version of a whole upload", operation_id="complete_upload",

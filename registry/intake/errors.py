@@ -1,7 +1,6 @@
 """What can go wrong while a file comes in.
 
 RoundhouseError
-├── UploadsBusy             every thread that may read uploads reads one
 ├── InsufficientStorage     the disk has no room for the file
 ├── Conflict
 │   ├── TooManyUploads      the caller's own open ones
@@ -19,13 +18,6 @@ RoundhouseError
 """
 
 from registry.errors import BodyTooLarge, Conflict, Invalid, RoundhouseError
-
-
-class UploadsBusy(RoundhouseError):
-    """More work is waiting than this version may hold; try again shortly."""
-
-    code = "overloaded"
-    retryable = True
 
 
 class InsufficientStorage(RoundhouseError):

@@ -13,7 +13,7 @@ from inference.engine.runners import Runners
 
 @cache
 def shared_loop() -> EngineLoop:
-    return EngineLoop(uvloop.new_event_loop)
+    return EngineLoop.in_thread(uvloop.new_event_loop)
 
 
 @cache

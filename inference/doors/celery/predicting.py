@@ -12,10 +12,11 @@ import structlog
 from celery import Celery
 from django.conf import settings
 
-from inference.doors.asking import ask
+from inference.doors.asking import Asked, ask, nothing_more
 from inference.doors.rest.fields import check_fields, routing_fields
 from inference.doors.rest.forms import form_of
 from inference.doors.rest.predicting import answer_in
+from inference.engine.loop import complete
 from inference.errors import BadBody, BadDeadline, BadRoutingKey
 from inference.jobs.celery_door.envelope import Envelope
 from inference.jobs.celery_door.receiving import handle
@@ -51,19 +52,19 @@ def _answer(envelope: Envelope) -> None:
         raise BadBody("`model` and `alias` are names.")
     if not isinstance(version, int | None) or isinstance(version, bool):
         raise BadBody("`version` is a number.")
-    body = ask(
-        by,
-        model,
-        lambda route: _predict(by, route, asked, version, alias, left_s),
-        version=version,
-        alias=alias,
+    body = complete(
+        ask(
+            Asked(by, model, version, alias),
+            nothing_more,
+            lambda route, _: _predict(by, route, asked, version, alias, left_s),
+        )
     )
     if len(body) > MAX_BYTES:
         raise BodyTooLarge(f"The answer has {len(body):,} bytes, and {MAX_BYTES:,} go this way; send a job.")
     _give(envelope, {"ok": True, **orjson.loads(body)})
 
 
-def _predict(
+async def _predict(
     by: Principal,
     route: Route,
     asked: dict[str, Any],
@@ -88,7 +89,7 @@ def _predict(
         fields=asked,
         within_s=within_s,
     )
-    return answer_in(form, services.predict(call))
+    return answer_in(form, await services.predict(call))
 
 
 def _refuse(envelope: Envelope, code: str, why: str) -> None:

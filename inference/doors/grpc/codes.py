@@ -28,8 +28,6 @@ CODES: dict[type[Exception], StatusCode] = {
     registry.Invalid: StatusCode.INVALID_ARGUMENT,
     registry.FetchFailed: StatusCode.FAILED_PRECONDITION,
     catalogue.ArtifactDamaged: StatusCode.DATA_LOSS,
-    catalogue.DownloadsBusy: StatusCode.UNAVAILABLE,
-    intake.UploadsBusy: StatusCode.UNAVAILABLE,
     intake.InsufficientStorage: StatusCode.RESOURCE_EXHAUSTED,
     serving.Loading: StatusCode.UNAVAILABLE,
     serving.CannotLoad: StatusCode.FAILED_PRECONDITION,

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import ParseDict
 
-from inference.doors.asking import ask
+from inference.doors.asking import Asked, ask, nothing_more
 from inference.doors.grpc.callers import Caller, answering, database_thread
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.generated import open_inference_pb2 as pb
@@ -15,6 +15,7 @@ from inference.doors.grpc.translating import read_infer, write_infer
 from inference.doors.oip import describing
 from inference.doors.oip.conf import limits
 from inference.doors.oip.messages import check_load, terms_of
+from inference.engine.loop import complete
 from inference.serving import runtime, services
 from inference.serving.calls import Call
 from inference.serving.routes import Route
@@ -80,10 +81,10 @@ def model_infer(message: pb.ModelInferRequest, caller: Caller) -> pb.ModelInferR
     by = caller.admitted(Right.PREDICT)
     name, version, alias = describing.parse_name(message.model_name, message.model_version)
 
-    def answer(route: Route) -> pb.ModelInferResponse:
+    async def answer(route: Route, _: None) -> pb.ModelInferResponse:
         request = read_infer(message, limits())
         terms = terms_of(request.parameters, within_s=caller.within_s)
-        prediction = services.predict(
+        prediction = await services.predict(
             Call(
                 by=by,
                 route=route,
@@ -101,7 +102,7 @@ def model_infer(message: pb.ModelInferRequest, caller: Caller) -> pb.ModelInferR
         caller.tell(prediction.request_id)
         return write_infer(request, prediction)
 
-    return ask(by, name, answer, version=version, alias=alias)
+    return complete(ask(Asked(by, name, version, alias), nothing_more, answer))
 
 
 def model_statistics(request: pb.ModelStatisticsRequest, caller: Caller) -> pb.ModelStatisticsResponse:

@@ -8,13 +8,14 @@ import grpc
 import numpy as np
 from django.conf import settings
 
-from inference.doors.asking import ask
+from inference.doors.asking import Asked, ask, nothing_more
 from inference.doors.grpc.callers import Caller, answering
 from inference.doors.grpc.generated import predictor_pb2 as pb
 from inference.doors.oip.describing import parse_name
 from inference.doors.oip.errors import BadRequest, BadTensor
 from inference.doors.oip.messages import Array, terms_of
 from inference.doors.oip.tensors import check_shape
+from inference.engine.loop import complete
 from inference.engine.signature import TensorSpec
 from inference.errors import UnknownModel
 from inference.serving import services
@@ -122,8 +123,8 @@ class _Asked:
     def run(self, tensor: Array) -> tuple[Prediction, Array]:
         terms = terms_of({}, within_s=self._caller.within_s)
 
-        def answer(route: Route) -> Prediction:
-            return services.predict(
+        async def answer(route: Route, _: None) -> Prediction:
+            return await services.predict(
                 Call(
                     by=self._by,
                     route=route,
@@ -136,7 +137,8 @@ class _Asked:
                 )
             )
 
-        prediction = ask(self._by, self._model, answer, version=self._version, alias=self._alias)
+        asked = Asked(self._by, self._model, self._version, self._alias)
+        prediction = complete(ask(asked, nothing_more, answer))
         self._caller.tell(prediction.request_id)
         output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
         return prediction, prediction.outputs[output.name]

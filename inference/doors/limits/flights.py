@@ -1,4 +1,4 @@
-"""Requests in flight in this process: the room they have, whose they are, and fair shares when it gets crowded."""
+"""Requests in flight in this process: the work that waits here, whose it is, and fair shares when it gets crowded."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,31 +12,65 @@ from registry.access.key_ring import Principal
 CROWDED_FROM = 0.5  # of the room; below that nobody is in anybody's way
 
 
+class Costs:
+    """How many seconds of this process a request for each Model takes.
+
+    Learned from how long its requests were here and how many of the same Model there were meanwhile: of thirty that
+    share a run of 60 ms, each takes 2. What is learned follows low values fast and high ones slowly: a request that came in
+    the middle of a crowd of others says too much, and none says too little for long. Not safe between threads.
+    """
+
+    FIRST_S = 0.001  # until one has been answered
+    LEAST_S = 0.0001
+    _UP, _DOWN = 0.02, 0.2
+    _MODELS = 10_000
+
+    def __init__(self) -> None:
+        self._known: dict[int, float] = {}
+
+    def of(self, model_id: int) -> float:
+        return self._known.get(model_id, self.FIRST_S)
+
+    def learn(self, model_id: int, here_s: float, at_once: int) -> None:
+        taken_s = max(self.LEAST_S, here_s / at_once)
+        known = self._known.get(model_id)
+        if known is None:
+            if len(self._known) >= self._MODELS:
+                self._known.clear()  # learned again in as many requests
+            self._known[model_id] = taken_s
+        else:
+            weight = self._UP if taken_s > known else self._DOWN
+            self._known[model_id] = known + weight * (taken_s - known)
+
+
 class Flights:
-    """Counts of what is in flight. Not safe between threads: its owner holds a lock."""
+    """The work in flight. Not safe between threads: its owner holds a lock."""
 
     def __init__(
         self,
         *,
-        room: int,
+        room: float,
         processes: int,
         crowded_from: float = CROWDED_FROM,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`room`: how many seconds of work may wait here."""
         self._room, self._processes = room, processes
-        self._crowded_at = ceil(room * crowded_from)
-        self._reserve = min(room - 1, ceil(room / 8))
-        self._count = 0
-        self._by_key: dict[int, int] = {}
+        self._crowded_at = room * crowded_from
+        self._reserve = room / 8
+        self.count = 0
+        self._work = 0.0
+        self._by_key: dict[int, tuple[int, float]] = {}  # how many are in flight, and their work
+        self._by_model: dict[int, int] = {}
         self._by_limited: dict[str, int] = {}
         self._asked = Asked(clock)
 
     def check(self, by: Principal) -> None:
         """Raise when there is no room for another request of this key; note that it asked."""
         self._asked.note(by.key_id)
-        if self._count >= self._crowded_at:
+        if self._work >= self._crowded_at:
             self._check_share(by)
-            if self._count >= self._room:
+            if self._work >= self._room:
                 raise self._full()
 
     def check_own(self, limited: Iterable[Limited]) -> None:
@@ -46,19 +80,26 @@ class Flights:
             if limit is not None and self._by_limited.get(one.subject, 0) >= ceil(limit / self._processes):
                 raise TooManyRequests(_too_many_at_once(one, limit, self._processes))
 
-    def add(self, by: Principal) -> None:
-        key_id, by_key = by.key_id, self._by_key
-        self._count += 1
-        by_key[key_id] = by_key.get(key_id, 0) + 1
+    def add(self, by: Principal, model_id: int, work: float) -> int:
+        """Count one; return how many of the Model are in flight now."""
+        self.count += 1
+        self._work += work
+        count, held = self._by_key.get(by.key_id, (0, 0.0))
+        self._by_key[by.key_id] = count + 1, held + work
+        at_once = self._by_model[model_id] = self._by_model.get(model_id, 0) + 1
+        return at_once
 
-    def drop(self, by: Principal) -> None:
-        key_id, by_key = by.key_id, self._by_key
-        self._count -= 1
-        left = by_key[key_id] - 1
-        if left:
-            by_key[key_id] = left
-        else:
-            del by_key[key_id]
+    def drop(self, by: Principal, model_id: int, work: float) -> int:
+        """Count one less; return how many of the Model there were."""
+        self.count -= 1
+        self._work = self._work - work if self.count else 0.0  # no rounding is kept
+        count, held = self._by_key.pop(by.key_id)
+        if count > 1:
+            self._by_key[by.key_id] = count - 1, held - work
+        at_once = self._by_model.pop(model_id)
+        if at_once > 1:
+            self._by_model[model_id] = at_once - 1
+        return at_once
 
     def add_own(self, limited: Iterable[Limited]) -> None:
         for one in limited:
@@ -73,26 +114,27 @@ class Flights:
                     self._by_limited[one.subject] = left
 
     def _check_share(self, by: Principal) -> None:
-        """Raise when a key has its share already, and asks more than others or would take the last places.
+        """Raise when a key has its share already, and asks more than others or would take the last of the room.
 
-        Alone, it may have all but a reserve: whoever comes next has a place before anything is divided.
+        Alone, it may have all but a reserve: whoever comes next finds room before anything is divided. A key that has
+        nothing in flight has room as long as there is any.
         """
         keys = self._asked.keys
-        held = self._by_key.get(by.key_id, 0)
+        count, held = self._by_key.get(by.key_id, (0, 0.0))
         room_but_reserve = self._room - self._reserve
         if keys == 1 and held >= room_but_reserve:
             raise self._full()
-        if keys == 1 or held < max(1, self._room // keys):
+        if keys == 1 or not count or held < self._room / keys:
             return
-        if self._count >= room_but_reserve or self._asked.asks_most(by.key_id):
+        if self._work >= room_but_reserve or self._asked.asks_most(by.key_id):
             raise TooManyRequests(
-                f"The key {by.name!r} has {held} requests in flight while {keys} keys are active, and no claim to more. "
+                f"The key {by.name!r} has {count} requests in flight while {keys} keys are active, and no claim to more. "
                 "Wait for an answer before you send the next."
             )
 
     def _full(self) -> Overloaded:
         return Overloaded(
-            f"This process answers {self._room} requests at once, and does now. Send again in a second."
+            f"{self.count} requests wait in this process, {self._work:.1f} s of work. Send again in a second."
         )
 
 

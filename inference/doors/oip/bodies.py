@@ -8,35 +8,32 @@ from typing import Any
 from inference.doors.oip.errors import BadEncoding, BadHeaderLength
 from inference.doors.oip.messages import Limits
 from inference.doors.oip.tensors import Buffer
-from inference.doors.wire import Environ, Read, check_length, read_exactly
+from inference.doors.wire import Environ
 from registry.errors import BodyTooLarge
 
 _WINDOW = {"gzip": 31, "deflate": 15}  # deflate on the web is zlib's format
 _WORTH_PACKING = 1024
 
 
-def read_body(environ: Environ, read: Read, limits: Limits) -> tuple[bytes, Buffer]:
-    """Return the JSON part and the bytes of the binary tensors behind it.
+def longest(environ: Environ, limits: Limits) -> int:
+    """How many bytes are read: tensors in JSON are larger here than on the wire."""
+    return (
+        limits.json_bytes
+        if environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH") is None
+        else limits.body_bytes
+    )
 
-    An unpacked body is read in these two parts, so that the tensors begin where an allocation begins: aligned.
-    """
-    header_length = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
-    limit = limits.json_bytes if header_length is None else limits.body_bytes
-    length = check_length(str(environ.get("CONTENT_LENGTH") or ""), limit)
+
+def parts_of(environ: Environ, body: bytes, limits: Limits) -> tuple[bytes, Buffer]:
+    """Unpack a body; return its JSON part and the bytes of the binary tensors behind it."""
     encoding = str(environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower()
     if encoding not in {"", "identity"}:
-        return split(inflate(read_exactly(read, length), encoding, limit), header_length, limits)
-    json_length = length if header_length is None else check_header_length(header_length, length, limits)
-    text = read_exactly(read, json_length)
-    return text, read_exactly(read, length - json_length)
-
-
-def split(body: bytes, header_length: str | None, limits: Limits) -> tuple[bytes, Buffer]:
-    """Cut a whole body in two."""
+        body = inflate(body, encoding, longest(environ, limits))
+    header_length = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
     if header_length is None:
         return body, b""
     at = check_header_length(header_length, len(body), limits)
-    return body[:at], memoryview(body)[at:]
+    return body[:at], body[at:]  # a copy: so the tensors begin where an allocation begins, aligned
 
 
 def check_header_length(given: str, body_length: int, limits: Limits) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from inference.doors.oip.bodies import deflate, read_body
+from inference.doors.oip.bodies import deflate, parts_of
 from inference.doors.oip.classification import classify
 from inference.doors.oip.errors import BadParameter, BadRequest, BadTensor
 from inference.doors.oip.messages import Array, AskedOutput, InferRequest, Limits, Parameters
@@ -18,7 +18,7 @@ from inference.doors.oip.tensors import (
     write_binary,
     write_values,
 )
-from inference.doors.wire import Environ, Headers, Read, Reply
+from inference.doors.wire import Environ, Headers, Reply
 from inference.engine.rows import is_finite
 from inference.errors import BadBody, InvalidOutput
 from inference.serving.calls import Prediction
@@ -28,9 +28,9 @@ _SCALARS = (bool, int, float, str)
 FIELDS = ("inputs", "outputs", "parameters", "id")
 
 
-def read_infer(environ: Environ, read: Read, limits: Limits) -> InferRequest:
-    """Read an inference request from a WSGI environment and its body."""
-    return parse_infer(*read_body(environ, read, limits), limits)
+def read_infer(environ: Environ, body: bytes, limits: Limits) -> InferRequest:
+    """Read an inference request from its headers and its body."""
+    return parse_infer(*parts_of(environ, body, limits), limits)
 
 
 def parse_infer(text: bytes, binary: Buffer, limits: Limits) -> InferRequest:

@@ -9,25 +9,15 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from inference.doors.asking import ask
-from inference.doors.oip import codec, describing
-from inference.doors.oip.conf import limits
+from inference.doors.oip import describing
 from inference.doors.oip.errors import BadParameter, BadRequest, NotServed
-from inference.doors.oip.messages import InferRequest, check_load, terms_of
-from inference.doors.short_dispatch import ShortDispatch, as_response
-from inference.doors.wire import (
-    Environ,
-    Read,
-    Reply,
-    check_length,
-    read_deadline_s,
-    read_exactly,
-    read_routing_key,
-)
+from inference.doors.oip.inferring import OIP
+from inference.doors.oip.messages import check_load
+from inference.doors.short_dispatch import ShortDispatch, answered
+from inference.doors.wire import check_length, read_exactly
 from inference.errors import BadBody
 from inference.serving import runtime, services
-from inference.serving.calls import Call, Description
-from inference.serving.routes import Route
+from inference.serving.calls import Description
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
@@ -36,55 +26,6 @@ from registry.errors import BodyTooLarge, NotFound
 
 _JSON = "application/json"
 _SMALL_BODY = 1 << 20
-
-
-def infer(environ: Environ, read: Read, *, by: Principal, model: str, version: str = "") -> Reply:
-    """Answer an inference request from a WSGI environment and its body; the view, and what may stand before it."""
-    name, number, alias = describing.parse_name(model, version)
-
-    def answer(route: Route) -> Reply:
-        request = codec.read_infer(environ, read, limits())
-        prediction = services.predict(
-            call_for(request, environ, by=by, route=route, version=number, alias=alias)
-        )
-        return codec.write_infer(request, prediction, accepted=environ.get("HTTP_ACCEPT_ENCODING", ""))
-
-    return ask(by, name, answer, version=number, alias=alias)
-
-
-def call_for(
-    request: InferRequest,
-    environ: Environ,
-    *,
-    by: Principal,
-    route: Route,
-    version: int | None,
-    alias: str | None,
-) -> Call:
-    terms = terms_of(request.parameters, within_s=read_deadline_s(environ))
-    return Call(
-        by=by,
-        route=route,
-        version=version,
-        alias=alias,
-        inputs=request.inputs,
-        outputs=request.output_names,
-        routing_key=read_routing_key(environ),
-        fields=request.parameters,
-        within_s=terms.within_s,
-        priority=terms.priority,
-    )
-
-
-def as_oip(problem: HttpResponse) -> HttpResponse:
-    """Say what an API problem says in the protocol's own form. It knows one status for what a caller did wrong."""
-    told = orjson.loads(problem.content)
-    body = {"error": told["detail"], "code": told["code"], "retryable": told["retryable"]}
-    response = _json(body, status=400 if problem.status_code == 422 else problem.status_code)
-    for header in ("Retry-After", "WWW-Authenticate"):
-        if header in problem:
-            response[header] = problem[header]
-    return response
 
 
 class OipView(APIView):
@@ -100,7 +41,7 @@ class OipView(APIView):
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
         """Answer as the one table of problems says, in the protocol's form."""
-        return as_oip(super().handle_exception(exc))
+        return OIP.say(super().handle_exception(exc))
 
 
 class LiveView(OipView):
@@ -146,9 +87,7 @@ class InferView(ShortDispatch, OipView):
     permission_classes = [HasRight(Right.PREDICT)]
 
     def post(self, request: Request, model: str, version: str = "") -> HttpResponse:
-        return as_response(
-            infer(request.META, request._request.read, by=_principal(request), model=model, version=version)
-        )
+        return answered(OIP, request, OIP.asked(_principal(request), model, version, ""))
 
 
 class StatisticsView(OipView):

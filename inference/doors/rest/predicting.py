@@ -1,32 +1,27 @@
-"""Predictions over REST, as functions of a WSGI environment and its body: the views', and the front door's."""
+"""Predictions over REST: what is read from a body, and how it is answered."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, TypeAlias
 
 import orjson
 from django.conf import settings
+from django.http import HttpResponse
 
-from inference.doors.asking import ask
-from inference.doors.oip import codec
+from inference.doors.asking import Asked
+from inference.doors.http_door import LOOP_BYTES
+from inference.doors.oip import bodies, codec
 from inference.doors.oip.conf import limits
-from inference.doors.oip.http import call_for
+from inference.doors.oip.inferring import call_for
 from inference.doors.oip.messages import InferRequest
 from inference.doors.rest.errors import UnsupportedBody
 from inference.doors.rest.fields import SAID_ELSEWHERE, check_fields, routing_fields
 from inference.doors.rest.forms import Form, form_of
-from inference.doors.wire import (
-    Environ,
-    Read,
-    Reply,
-    check_length,
-    read_deadline_s,
-    read_exactly,
-    read_routing_key,
-)
+from inference.doors.wire import Environ, Reply, read_deadline_s, read_routing_key
 from inference.engine.errors import InvalidInput
 from inference.errors import BadBody, InvalidOutput
 from inference.serving import services
 from inference.serving.calls import DEADLINE_S, Call, Checked, Prediction
+from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 
@@ -35,66 +30,72 @@ _BINARY = "application/octet-stream"
 _JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
 
 
-class Asked(NamedTuple):
-    """Whom a request asks."""
-
-    by: Principal
-    model: str
-    version: int | None = None
-    alias: str | None = None
-
-
-T = TypeVar("T")
 Body: TypeAlias = Form | InferRequest
 
 
-def predict(environ: Environ, read: Read, asked: Asked) -> Reply:
-    """Answer in the form that was asked in."""
+class RestDoor:
+    """JSON in four forms, or the binary form; the answer has the form that was asked in."""
 
-    def answer(route: Route) -> Reply:
-        body, call = _read_call(environ, read, asked, route)
-        prediction = _placing(body, services.predict, call)
-        return _write(body, prediction) if isinstance(body, Form) else codec.write_infer(body, prediction)
+    def asked(self, by: Principal, model: str, version: str, alias: str) -> Asked:
+        return Asked(by, model, int(version) if version else None, alias or None)
 
-    return ask(asked.by, asked.model, answer, version=asked.version, alias=asked.alias)
+    def longest_body(self, environ: Environ) -> int:
+        return bodies.longest(environ, limits()) if _is_binary(environ) else settings.PREDICT_JSON_BYTES
+
+    async def answer(self, environ: Environ, body: bytes, asked: Asked, route: Route) -> Reply:
+        form, call = _read_call(environ, body, asked, route)
+        with _placing(form):
+            prediction = await services.predict(call)
+        if prediction.nbytes > LOOP_BYTES:
+            return await off_loop(partial(_write, form, prediction))
+        return _write(form, prediction)
+
+    def say(self, problem: HttpResponse) -> HttpResponse:
+        return problem
 
 
-def dry_run(environ: Environ, read: Read, asked: Asked) -> Reply:
-    """Check what `predict` would have run, and say so; nothing runs and nothing is counted."""
+class DryRun(RestDoor):
+    """Checks what a prediction would have run, and says so; nothing runs and nothing is counted."""
 
-    def answer(route: Route) -> Reply:
-        body, call = _read_call(environ, read, asked, route)
-        checked = _placing(body, services.check, call)
+    async def answer(self, environ: Environ, body: bytes, asked: Asked, route: Route) -> Reply:
+        form, call = _read_call(environ, body, asked, route)
+        with _placing(form):
+            checked = await off_loop(partial(services.check, call))
         return Reply([("Content-Type", "application/json")], orjson.dumps(_told(checked)))
 
-    return ask(asked.by, asked.model, answer, version=asked.version, alias=asked.alias)
+
+REST, DRY_RUN = RestDoor(), DryRun()
 
 
-def _placing(body: Body, do: Callable[[Call], T], call: Call) -> T:
-    """Do it; an error of the tensors says where in the body it is."""
-    try:
-        return do(call)
-    except InvalidInput as error:
-        if isinstance(body, Form):
-            body.place(error)
-        raise
+class _placing:
+    """Errors of the tensors say where in the body they are."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, InvalidInput) and isinstance(self._body, Form):
+            self._body.place(error)
 
 
-def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tuple[Body, Call]:
+def _read_call(environ: Environ, body: bytes, asked: Asked, route: Route) -> tuple[Body, Call]:
     if _is_binary(environ):
-        request = codec.read_infer(environ, read, limits())
+        request = codec.read_infer(environ, body, limits())
         if request.unread:
             elsewhere = dict.fromkeys(routing_fields(route), "put it into `parameters`") | SAID_ELSEWHERE
             check_fields(request.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
         # Who sends binary gets binary, unless they ask for something else.
         request.parameters = {"binary_data_output": True, **request.parameters}
-        return request, call_for(
-            request, environ, by=asked.by, route=route, version=asked.version, alias=asked.alias
-        )
-    body = _read_json(environ, read)
-    form = form_of(body)
+        return request, call_for(request, environ, asked, route)
+    fields = _read_json(body)
+    form = form_of(fields)
     read_here = (form.name, *routing_fields(route))
-    check_fields(body, read_here, slug=route.slug, elsewhere=SAID_ELSEWHERE)
+    check_fields(fields, read_here, slug=route.slug, elsewhere=SAID_ELSEWHERE)
     return form, Call(
         by=asked.by,
         route=route,
@@ -102,16 +103,15 @@ def _read_call(environ: Environ, read: Read, asked: Asked, route: Route) -> tupl
         version=asked.version,
         alias=asked.alias,
         routing_key=read_routing_key(environ),
-        fields=body,
+        fields=fields,
         within_s=read_deadline_s(environ) or DEADLINE_S,
+        cancellation=asked.cancellation,
     )
 
 
-def _read_json(environ: Environ, read: Read) -> Any:
-    length = check_length(environ.get("CONTENT_LENGTH") or "", settings.PREDICT_JSON_BYTES)
+def _read_json(body: bytes) -> Any:
     try:
-        # Not request.body: Django refuses that beyond 2.5 MB with a page of HTML.
-        return orjson.loads(read_exactly(read, length))
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadBody(f"The body is not valid JSON: {error}.") from None
 
@@ -129,11 +129,11 @@ def _is_binary(environ: Environ) -> bool:
     raise UnsupportedBody(f"{media_type[:60]!r} is not read here; send application/json or {_BINARY}.")
 
 
-def _write(form: Form, prediction: Prediction) -> Reply:
-    return Reply(
-        [("Content-Type", "application/json"), ("X-Request-ID", prediction.request_id)],
-        answer_in(form, prediction),
-    )
+def _write(body: Body, prediction: Prediction) -> Reply:
+    if not isinstance(body, Form):
+        return codec.write_infer(body, prediction)
+    headers = [("Content-Type", "application/json"), ("X-Request-ID", prediction.request_id)]
+    return Reply(headers, answer_in(body, prediction))
 
 
 def answer_in(form: Form, prediction: Prediction) -> bytes:

@@ -11,10 +11,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from inference.checks.proofs import known_sample
+from inference.doors.asking import Asked
 from inference.doors.rest import serializers
-from inference.doors.rest.predicting import Asked, dry_run, predict
+from inference.doors.rest.predicting import DRY_RUN as DRY_RUN_DOOR
+from inference.doors.rest.predicting import REST
 from inference.doors.rest.signature import signature_of
-from inference.doors.short_dispatch import ShortDispatch, as_response
+from inference.doors.short_dispatch import ShortDispatch, answered
 from inference.serving import services
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
@@ -72,9 +74,9 @@ class _PredictView(ShortDispatch):
         self, request: Request, model: str, version: int | None = None, alias: str | None = None
     ) -> HttpResponse:
         plain = request._request
-        asked = Asked(cast("Principal", request.user), model, version, alias)
         is_dry = plain.META.get("QUERY_STRING") and plain.GET.get("dry_run") in {"1", "true"}
-        return as_response((dry_run if is_dry else predict)(plain.META, plain.read, asked))
+        asked = Asked(cast("Principal", request.user), model, version, alias)
+        return answered(DRY_RUN_DOOR if is_dry else REST, request, asked)
 
 
 class PredictView(_PredictView):

@@ -17,6 +17,7 @@ from inference.engine.errors import (
     StillLoading,
     VersionBroken,
 )
+from inference.engine.loop import complete
 from inference.engine.requests import EngineRequest
 from inference.errors import Loading
 from inference.jobs.rows import Batch
@@ -78,7 +79,7 @@ class Evaluator:
                     Priority.BULK,
                     allow_non_finite=True,  # the job's row contract has decided about its rows
                 )
-                return self._here.infer(self._target, request).outputs
+                return complete(self._here.infer(self._target, request)).outputs
             except _LATER as error:
                 if time.monotonic() > give_up_at:
                     raise ChunkFailed(

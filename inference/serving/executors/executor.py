@@ -62,11 +62,14 @@ class Executor(Protocol):
 
     def memory(self) -> Memory: ...
 
-    def infer(self, target: Target, request: EngineRequest) -> Answer:
-        """Answer a thread's request; a version that is not held is loaded on demand."""
+    async def infer(self, target: Target, request: EngineRequest) -> Answer:
+        """Answer a request; a version that is not held is loaded on demand. In a thread, `complete` runs this."""
 
-    def signature(self, target: Target, *, timeout_s: float) -> Signature:
-        """What a version takes and gives; it may be loaded for that, within the time."""
+    def is_at_hand(self, target: Target) -> bool:
+        """Whether `infer`, `signature` and the version's settings need no load and no query now."""
+
+    async def signature(self, target: Target, *, timeout_s: float) -> Signature:
+        """What a version takes and gives; it may be loaded for that, within the time. In a thread, as `infer`."""
 
     def why_not(self, target: Target) -> Obstacle | None:
         """Why a version that should be held cannot answer; None while nothing is known against it."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +25,7 @@ from inference.engine.signature import Signature
 from inference.serving import plans
 from inference.serving.executors.executor import Holding, Memory, Obstacle
 from inference.serving.executors.sandbox import Death, SandboxBackend
+from inference.serving.off_loop import off_loop
 from inference.serving.routes import Target
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
@@ -70,10 +72,12 @@ class InProcess:
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
         bulk_threads: LowPriority | None = None,
+        loop: EngineLoop | None = None,
     ) -> None:
-        """`notes` are told what runs here, `on_death` of children that ended while they ran a version."""
+        """`notes` are told what runs here, `on_death` of children that ended while they ran a version. Without a `loop`
+        there is one of its own."""
         self._backend = backend or OnnxBackend()
-        self._loop = EngineLoop(uvloop.new_event_loop)
+        self._loop = loop or EngineLoop.in_thread(uvloop.new_event_loop)
         noted = NotedBackend(self._backend, notes) if notes is not None else self._backend
         self._engine = Engine(
             _Telling(noted),
@@ -157,23 +161,24 @@ class InProcess:
     def memory(self) -> Memory:
         return Memory(self._engine.used_bytes, self._engine.share_bytes)
 
-    def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> Answer:
         engine = self._engine_of(target)
         try:
-            return engine.infer_from_thread(target.version_id, request)
+            return await engine.infer(target.version_id, request)
         except NotLoaded:
             pass
-        plan = self._plan_on_demand(target, request.deadline - time.monotonic())
-        return engine.infer_from_thread(target.version_id, request, plan=plan)
+        time_left_s = request.deadline - time.monotonic()
+        plan = await off_loop(partial(self._plan_on_demand, target, time_left_s))
+        return await engine.infer(target.version_id, request, plan=plan)
 
-    def signature(self, target: Target, *, timeout_s: float) -> Signature:
-        engine = self._engine_of(target)
+    def is_at_hand(self, target: Target) -> bool:
+        return target in self._plans and self._engine_of(target).is_published(target.version_id)
+
+    async def signature(self, target: Target, *, timeout_s: float) -> Signature:
         try:
-            return engine.signature(target.version_id)
+            return self._engine_of(target).signature(target.version_id)
         except NotLoaded:
-            deadline = time.monotonic() + timeout_s
-            plan = self._plan_on_demand(target, timeout_s)
-            return engine.signature(target.version_id, plan=plan, timeout_s=deadline - time.monotonic())
+            return await off_loop(partial(self._signature_on_demand, target, timeout_s))
 
     def why_not(self, target: Target) -> Obstacle | None:
         failed = self._failed.get(target.version_id)
@@ -297,6 +302,12 @@ class InProcess:
     def _merged_rows(self, target: Target) -> int:
         planned = self._plans.get(target)
         return planned[0].merged_rows if planned is not None else 1
+
+    def _signature_on_demand(self, target: Target, timeout_s: float) -> Signature:
+        deadline = time.monotonic() + timeout_s
+        plan = self._plan_on_demand(target, timeout_s)
+        left_s = deadline - time.monotonic()
+        return self._engine_of(target).signature(target.version_id, plan=plan, timeout_s=left_s)
 
     def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:
         if (obstacle := self.why_not(target)) is not None:

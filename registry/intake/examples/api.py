@@ -23,7 +23,6 @@ from registry.intake.examples import selectors, services
 from registry.intake.examples.bodies import lines_of, pieces_of
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet, Metric
 from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL
-from registry.intake.reading import reading_place
 
 
 class NewExampleSerializer(serializers.Serializer[Any]):
@@ -171,13 +170,12 @@ class GoldenSetView(RegistryViewSet[GoldenSet]):
             check_if_match(request, etag_of(present) if present is not None else '""')
         plain = request._request
         length = _length_of(plain)
-        with reading_place():
-            made = services.put_golden_set(
-                model=model,
-                lines=lines_of(pieces_of(plain.read, length)),
-                **query.validated_data,
-                by=self.actor,
-            )
+        made = services.put_golden_set(
+            model=model,
+            lines=lines_of(pieces_of(plain.read, length)),
+            **query.validated_data,
+            by=self.actor,
+        )
         return self.shown(made)
 
     def _model(self) -> Model:

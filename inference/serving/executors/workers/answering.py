@@ -10,6 +10,7 @@ import redis
 import structlog
 
 from inference.engine.errors import EngineError, NotLoaded
+from inference.engine.loop import complete
 from inference.engine.requests import EngineRequest
 from inference.serving import runtime
 from inference.serving.executors.workers import broker
@@ -63,7 +64,7 @@ class Answering:
                 outputs=ask.outputs,
                 allow_non_finite=True,  # who asks has looked, by settings that may be newer than ours
             )
-            answer = here.infer(target, request)
+            answer = complete(here.infer(target, request))
         except (EngineError, RoundhouseError) as error:
             return refusal_bytes(ask, self._name, error)
         except Exception as error:

@@ -27,6 +27,7 @@ from inference.serving.executors.executor import Holding, Memory, Obstacle
 from inference.serving.executors.workers import pools
 from inference.serving.executors.workers.pools import Pools
 from inference.serving.executors.workers.session import Post, RemoteSession
+from inference.serving.off_loop import off_loop
 from inference.serving.routes import Target
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
@@ -63,6 +64,7 @@ class ThroughWorkers:
         *,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
+        loop: EngineLoop | None = None,
     ) -> None:
         self._post = post or Post(settings.REDIS_URL)
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
@@ -71,7 +73,7 @@ class ThroughWorkers:
         self._changing = threading.Lock()
         self._pools = Pools()
         self._is_open = True
-        self._loop = EngineLoop(uvloop.new_event_loop)
+        self._loop = loop or EngineLoop.in_thread(uvloop.new_event_loop)
         self._runners = Runners("batch-run")
         self._stall_watch = StallWatch(
             self._loop, self._check_hard_limits, on_stall=partial(on_hard_limit, None)
@@ -101,16 +103,26 @@ class ThroughWorkers:
     def memory(self) -> Memory:
         return Memory(0, 0)
 
-    def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> Answer:
         if not self._is_open:
             raise EngineStopped
-        version = self._version(target)
-        batcher = version.batchers.get(request.priority) or self._batcher(version, request.priority)
+        version = self._known(target)
+        if version is None:
+            version = await off_loop(partial(self._read, target))
+        batcher = version.batchers.get(request.priority)
+        if batcher is None:
+            batcher = await off_loop(partial(self._batcher, version, request.priority))
         tensors = request.tensors(version.signature, allow_non_finite=version.values.allow_non_finite)
-        return batcher.infer_from_thread(tensors, request)
+        return await batcher.infer(tensors, request)
 
-    def signature(self, target: Target, *, timeout_s: float) -> Signature:
-        return self._version(target).signature
+    def is_at_hand(self, target: Target) -> bool:
+        return self._known(target) is not None
+
+    async def signature(self, target: Target, *, timeout_s: float) -> Signature:
+        version = self._known(target)
+        if version is None:
+            version = await off_loop(partial(self._read, target))
+        return version.signature
 
     def why_not(self, target: Target) -> Obstacle | None:
         return self._pools.why_not(target)
@@ -195,9 +207,12 @@ class ThroughWorkers:
     def _batchers(self) -> list[Batcher]:
         return [batcher for version in self._versions.values() for batcher in list(version.batchers.values())]
 
-    def _version(self, target: Target) -> _Version:
+    def _known(self, target: Target) -> _Version | None:
         version = self._versions.get(target.version_id)
-        return version if version is not None and version.target == target else self._read(target)
+        return version if version is not None and version.target == target else None
+
+    def _version(self, target: Target) -> _Version:
+        return self._known(target) or self._read(target)
 
     def _read(self, target: Target) -> _Version:
         told = Version.objects.values_list("signature", flat=True).get(pk=target.version_id)

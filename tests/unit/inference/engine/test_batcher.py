@@ -860,7 +860,7 @@ class Stuck:
     """A loop of its own, kept by something that does not end."""
 
     def __enter__(self):
-        self.loop = EngineLoop()
+        self.loop = EngineLoop.in_thread()
         self.over, entered = threading.Event(), threading.Event()
         self.loop.post(lambda: (entered.set(), self.over.wait(PATIENCE_S)))
         assert entered.wait(PATIENCE_S)

@@ -17,7 +17,7 @@ PATIENCE_S = 20
 
 @pytest.fixture
 def loop():
-    loop = EngineLoop()
+    loop = EngineLoop.in_thread()
     yield loop
     loop.close()
 
@@ -84,7 +84,7 @@ class TestLoop:
         over.set()
 
     def test_a_closed_loop_does_what_was_posted_before_and_refuses_the_rest(self):
-        loop, done = EngineLoop(), []
+        loop, done = EngineLoop.in_thread(), []
         over = busy(loop)
         loop.post(lambda: done.append(1))
         over.set()

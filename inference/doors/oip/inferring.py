@@ -1,0 +1,63 @@
+"""Inference requests over HTTP: what the protocol's clients send, and how they are told what went wrong."""
+
+import orjson
+from django.http import HttpResponse
+
+from inference.doors.asking import Asked
+from inference.doors.http_door import LOOP_BYTES
+from inference.doors.oip import bodies, codec, describing
+from inference.doors.oip.conf import limits
+from inference.doors.oip.messages import InferRequest, terms_of
+from inference.doors.wire import Environ, Reply, read_deadline_s, read_routing_key
+from inference.serving import services
+from inference.serving.calls import Call
+from inference.serving.off_loop import off_loop
+from inference.serving.routes import Route
+from registry.access.key_ring import Principal
+
+
+class OipDoor:
+    def asked(self, by: Principal, model: str, version: str, alias: str) -> Asked:
+        return Asked(by, *describing.parse_name(model, version))
+
+    def longest_body(self, environ: Environ) -> int:
+        return bodies.longest(environ, limits())
+
+    async def answer(self, environ: Environ, body: bytes, asked: Asked, route: Route) -> Reply:
+        request = codec.read_infer(environ, body, limits())
+        prediction = await services.predict(call_for(request, environ, asked, route))
+        accepted = environ.get("HTTP_ACCEPT_ENCODING", "")
+        if prediction.nbytes > LOOP_BYTES:
+            return await off_loop(lambda: codec.write_infer(request, prediction, accepted=accepted))
+        return codec.write_infer(request, prediction, accepted=accepted)
+
+    def say(self, problem: HttpResponse) -> HttpResponse:
+        """The protocol knows one status for what a caller did wrong."""
+        told = orjson.loads(problem.content)
+        body = {"error": told["detail"], "code": told["code"], "retryable": told["retryable"]}
+        status = 400 if problem.status_code == 422 else problem.status_code
+        response = HttpResponse(orjson.dumps(body), status=status, content_type="application/json")
+        for header in ("Retry-After", "WWW-Authenticate"):
+            if header in problem:
+                response[header] = problem[header]
+        return response
+
+
+OIP = OipDoor()
+
+
+def call_for(request: InferRequest, environ: Environ, asked: Asked, route: Route) -> Call:
+    terms = terms_of(request.parameters, within_s=read_deadline_s(environ))
+    return Call(
+        by=asked.by,
+        route=route,
+        version=asked.version,
+        alias=asked.alias,
+        inputs=request.inputs,
+        outputs=request.output_names,
+        routing_key=read_routing_key(environ),
+        fields=request.parameters,
+        within_s=terms.within_s,
+        priority=terms.priority,
+        cancellation=asked.cancellation,
+    )

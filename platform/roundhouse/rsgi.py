@@ -1,0 +1,257 @@
+"""Requests as the web server hands them over: their headers, their bodies within limits, and their answers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from inference.engine.errors import Overloaded
+from inference.engine.requests import Cancellation
+from inference.errors import BadBody, BodyTooSlow
+
+SMALL_BYTES = 256 << 10  # what is received and answered in one piece
+HELD_BYTES = 512 << 20  # of larger bodies in this process together; beyond it nothing more is taken from them
+REFUSED_BYTES = 64 << 10  # of a body that is not wanted: so much is taken, and the connection stays
+
+FIRST_S = 10.0  # a body may take so long, and then as long as this rate lets it
+LEAST_BYTES_PER_S = 32 << 10
+_LOOK_S = 0.02
+_LOOK_FOR_CALLER_S = 0.1  # an answer that takes longer is withdrawn when its caller has gone
+
+HeaderList = list[tuple[str, str]]
+
+
+class Scope(Protocol):
+    proto: str
+    http_version: str
+    server: str
+    client: str
+    scheme: str
+    method: str
+    path: str
+    query_string: str
+
+    @property
+    def headers(self) -> Any: ...
+
+
+class FilePart(NamedTuple):
+    """A part of a file as an answer's body."""
+
+    path: Path
+    part: range
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: HeaderList
+    body: bytes | FilePart
+
+
+@cache
+def _header_named(name: str) -> str:
+    return name.removeprefix("HTTP_").replace("_", "-").lower()
+
+
+class Headers:
+    """A request's headers by the names that WSGI gives them. One that is not ASCII is there, and empty.
+
+    Names with underscores are left out: under WSGI's names they would pass for others.
+    """
+
+    __slots__ = ("_given",)
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        header = _header_named(name)
+        value = self._given.get(header)
+        if value is None:
+            return "" if header in self._given else default
+        return value
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """All of them; those that came more than once are joined."""
+        found: dict[str, list[str]] = {name: [] for name in self._given.keys() if "_" not in name}  # noqa: SIM118
+        for name, value in self._given.items():
+            if name in found:
+                found[name].append(value)
+        for name, values in found.items():
+            wsgi_name = name.upper().replace("-", "_")
+            key = wsgi_name if wsgi_name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{wsgi_name}"
+            yield key, ("; " if name == "cookie" else ",").join(values)
+
+
+class Visit:
+    """One request while it is in this process: what it waits for, and what its caller is owed."""
+
+    __slots__ = (
+        "_is_begun", "_is_late", "_is_taken", "_lookout", "_underway", "cancellation", "due_at", "headers", "held",
+        "proto", "scope", "since", "task",
+    )  # fmt: skip
+
+    def __init__(self, underway: "Underway", scope: Scope, proto: Any) -> None:
+        self._underway = underway
+        self.scope, self.proto = scope, proto
+        self.headers = Headers(scope.headers)
+        self.cancellation: Cancellation | None = None  # given where leaving callers are looked for
+        self.since = underway.loop.time()
+        self.due_at = 0.0  # until when the body must be here; 0: nothing is awaited
+        self.held = 0  # bytes of a large body
+        self.task: asyncio.Task[Any] | None = None
+        self._is_begun = self._is_taken = self._is_late = False
+        self._lookout: asyncio.Task[None] | None = None
+
+    async def receive(self, length: int) -> bytes:
+        """Exactly so many bytes of the body, or BadBody, BodyTooSlow or Overloaded."""
+        if length > SMALL_BYTES:
+            return b"".join([part async for part in self.parts(length)])
+        self._is_begun = True
+        if not length:
+            self._is_taken = True
+            return b""
+        self._await_body(FIRST_S + length / LEAST_BYTES_PER_S)
+        try:
+            body: bytes = await self.proto()
+        except asyncio.CancelledError:
+            self._check_late()
+            raise
+        except RuntimeError:  # granian's way to say that the connection is gone
+            raise _lost() from None
+        finally:
+            self.due_at = 0.0
+        if len(body) != length:
+            raise _cut(length - len(body))
+        self._is_taken = True
+        return body
+
+    async def parts(self, length: int) -> AsyncIterator[bytes]:
+        """The same, part by part."""
+        self._is_begun = True
+        missing = length
+        started = self._underway.loop.time()
+        self._await_body(FIRST_S)
+        try:
+            async for part in self.proto:
+                if not part and missing:
+                    break
+                missing -= len(part)
+                if part:
+                    await self._underway.hold(self, len(part))
+                    yield part
+                taken_s = (length - missing) / LEAST_BYTES_PER_S
+                self.due_at = started + FIRST_S + taken_s
+        except asyncio.CancelledError:
+            self._check_late()
+            raise
+        except RuntimeError:
+            raise _lost() from None
+        finally:
+            self.due_at = 0.0
+        if missing:
+            raise _cut(missing)
+        self._is_taken = True
+
+    async def take_rest(self) -> bool:
+        """Take a body that was refused unread, where that is quickly done; False: the connection must end."""
+        if self._is_taken:
+            return True
+        given = self.headers.get("CONTENT_LENGTH") or "0"
+        is_known = given.isascii() and given.isdigit() and self.headers.get("HTTP_TRANSFER_ENCODING") is None
+        if self._is_begun or not is_known or int(given[:20]) > REFUSED_BYTES:
+            return False
+        try:
+            await self.receive(int(given))
+        except (BadBody, Overloaded):
+            return False
+        return True
+
+    def look_after(self, now: float) -> None:
+        """Called fifty times a second while the request is here."""
+        if self.due_at and now > self.due_at and self.task is not None:
+            self.due_at, self._is_late = 0.0, True
+            self.task.cancel()
+        elif (
+            self.cancellation is not None and self._lookout is None and now > self.since + _LOOK_FOR_CALLER_S
+        ):
+            self._lookout = self._underway.loop.create_task(self._withdraw_when_gone(self.cancellation))
+
+    def end(self) -> None:
+        if self._lookout is not None:
+            self._lookout.cancel()
+        self._underway.release(self)
+
+    def _await_body(self, within_s: float) -> None:
+        self.task = asyncio.current_task()
+        self.due_at = self._underway.loop.time() + within_s
+
+    def _check_late(self) -> None:
+        if self._is_late:
+            if self.task is not None:
+                self.task.uncancel()
+            raise BodyTooSlow from None
+
+    async def _withdraw_when_gone(self, cancellation: Cancellation) -> None:
+        await self.proto.client_disconnect()
+        cancellation.cancel()
+
+
+class Underway:
+    """The requests that are in this process now; those that wait are looked after. Lives on the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._visits: set[Visit] = set()
+        self._held = 0
+        self._freed = asyncio.Event()
+        self._is_looking = False
+
+    def enter(self, scope: Scope, proto: Any) -> Visit:
+        visit = Visit(self, scope, proto)
+        self._visits.add(visit)
+        if not self._is_looking:
+            self._is_looking = True
+            self.loop.call_later(_LOOK_S, self._look)
+        return visit
+
+    async def hold(self, visit: Visit, length: int) -> None:
+        """Count bytes that are held; while there are too many, wait: nothing more is taken from the connection."""
+        while self._held > HELD_BYTES:
+            self._freed.clear()
+            await self._freed.wait()
+        visit.held += length
+        self._held += length
+
+    def release(self, visit: Visit) -> None:
+        self._visits.discard(visit)
+        if visit.held:
+            self._held -= visit.held
+            visit.held = 0
+            self._freed.set()
+
+    def _look(self) -> None:
+        if not self._visits:
+            self._is_looking = False
+            return
+        self.loop.call_later(_LOOK_S, self._look)
+        now = self.loop.time()
+        for visit in list(self._visits):
+            visit.look_after(now)
+
+
+def send(proto: Any, answer: Answer) -> None:
+    if isinstance(answer.body, bytes):
+        proto.response_bytes(answer.status, answer.headers, answer.body)
+        return
+    path, part = answer.body
+    proto.response_file_range(answer.status, answer.headers, str(path), part.start, part.stop)
+
+
+def _cut(missing: int) -> BadBody:
+    return BadBody(f"The body ended {missing} bytes before its Content-Length.")
+
+
+def _lost() -> BadBody:
+    return BadBody("The connection was lost before the body had ended.")

@@ -1,0 +1,70 @@
+"""Entry point of a web process: the application is handed out only when the live versions are warm."""
+
+import asyncio
+import os
+from typing import Any
+
+import django
+
+from roundhouse.process import follow_main, spare_collector
+
+follow_main()
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402
+
+from inference.doors.grpc import server as grpc_server  # noqa: E402
+from inference.doors.limits import gate  # noqa: E402
+from inference.engine.loop import EngineLoop  # noqa: E402
+from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
+from inference.serving.stewarding.models import Kind  # noqa: E402
+from registry.access.keys import Keeper  # noqa: E402
+from roundhouse.django_threads import DjangoThreads  # noqa: E402
+from roundhouse.health import Probes  # noqa: E402
+from roundhouse.rsgi import Underway  # noqa: E402
+from roundhouse.web_loop import WebLoop  # noqa: E402
+
+
+class Application:
+    """What the server calls: at the start, for each request, and at the end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._key_keeper = Keeper()
+        gate.start()
+        self._probes = Probes()
+        spare_collector()
+        runtime.start(Kind.WEB, EngineLoop(loop))  # reports itself as ready: what takes its time comes before
+        self._grpc = None
+        if settings.GRPC_PORT:
+            address = grpc_server.Address(settings.BIND, settings.GRPC_PORT, is_shared=True)
+            self._grpc = grpc_server.start(address, threads=settings.GRPC_THREADS)
+        self._django = DjangoThreads(loop)
+        self._web_loop = WebLoop(Underway(loop), self._django, self._probes)
+        self.__rsgi__ = self._web_loop.__call__
+
+    def begin_end(self) -> None:
+        """A stop is asked for: the server takes no more connections, and waits for the requests that are under way."""
+        self._web_loop.is_leaving = True
+        runtime.begin_end()
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The server has left its loop; what gRPC's callers wait for still needs it."""
+        loop.run_until_complete(asyncio.to_thread(self._stop))
+
+    def _stop(self) -> None:
+        if self._grpc is not None:
+            self._grpc.stop()  # before the runtime, which it asks
+        self._django.close()
+        self._probes.stop()
+        gate.stop()
+        self._key_keeper.stop()
+        runtime.stop()
+
+
+def _made() -> Any:
+    # The server has made its loop and not yet begun to run it.
+    return Application(asyncio.get_event_loop())
+
+
+application = _made()
