@@ -1,10 +1,13 @@
 """Those who ask, a clock that tests turn, and a counter without a server."""
 
 import itertools
+from collections import defaultdict
 from contextlib import suppress
 
 from inference.doors.limits import Gate
+from inference.doors.limits.flights import Costs
 from inference.engine.errors import Overloaded
+from inference.engine.loop import complete
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.routes import Route
 from registry.access.key_ring import Principal
@@ -83,12 +86,33 @@ class MemoryStore:
 
 def a_gate(clock=None, *, room=400, processes=1, **more):
     clock = clock or Clock()
-    return Gate(room=room, processes=processes, wall=clock.wall, steady=clock.steady, **more)
+    return Gate(room=room, processes=processes, costs=OneEach(), wall=clock.wall, steady=clock.steady, **more)
+
+
+class OneEach(Costs):
+    """Every request is one of the places that a gate has room for."""
+
+    def of(self, model_id):
+        return 1.0
+
+
+_inside = defaultdict(list)
+
+
+def enter(gate, by, route):
+    """Let a request in, from whom all has been received; it stays until `leave`."""
+    flight = complete(gate.enter(by, route))
+    flight.begin()
+    _inside[gate, by.key_id, route.model_id].append(flight)
+
+
+def leave(gate, by, route):
+    _inside[gate, by.key_id, route.model_id].pop().end()
 
 
 def is_let_in(gate, by, route):
     with suppress(TooManyRequests, Overloaded):
-        gate.enter(by, route)
+        enter(gate, by, route)
         return True
     return False
 
@@ -101,5 +125,5 @@ def passes(gate, by, route, times):
 def _comes_and_goes(gate, by, route):
     if not is_let_in(gate, by, route):
         return False
-    gate.leave(by, route)
+    leave(gate, by, route)
     return True

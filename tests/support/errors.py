@@ -12,7 +12,7 @@ ROOTS = (RoundhouseError, EngineError)
 # Raised as they are nowhere, or caught where they are raised: what is made of them has a class of its own.
 NEVER_TOLD = {*ROOTS, FrameTooLarge}
 PACKAGES = ("registry", "inference", "moderation", "roundhouse")
-STARTS_A_PROCESS = {"roundhouse.wsgi"}
+STARTS_A_PROCESS = {"roundhouse.web"}
 
 
 @cache

@@ -222,11 +222,12 @@ def changed_web_process(folder, data, change, *, threads, before="", respawns=Fa
 
     Lines may come `before` anything of it is loaded. With `respawns` it is started again when it dies.
     """
-    (folder / "changed.py").write_text(f"{before}\nfrom roundhouse.wsgi import application\n{change}\n")
+    (folder / "changed.py").write_text(f"{before}\nfrom roundhouse.web import application\n{change}\n")
     port = free_port()
     command = [
-        sys.executable, "-m", "roundhouse.granian_server", "--interface", "wsgi", "--port", str(port), "--workers", "1",
-        "--blocking-threads", str(threads), "--http", "1", "--no-ws", "--log-level", "error", "changed:application",
+        sys.executable, "-m", "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop", "--task-impl", "asyncio",
+        "--port", str(port), "--workers", "1", "--backpressure", "16384", "--http", "1", "--no-ws", "--log-level", "error",
+        "changed:application",
         *(["--respawn-failed-workers", "--respawn-interval", "0.2"] if respawns else []),
     ]  # fmt: skip
     environ = clean_environment(DATA=data, GRPC_PORT=0, WEB_THREADS=threads, **variables)

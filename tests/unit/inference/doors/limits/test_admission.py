@@ -4,7 +4,18 @@ from inference.doors.limits import gate as this_process
 from inference.engine.errors import Overloaded
 from inference.errors import LimitsUnavailable, TooManyRequests
 from registry.access.limits import Limits
-from tests.support.callers import NOON, Clock, MemoryStore, a_caller, a_gate, a_route, is_let_in, passes
+from tests.support.callers import (
+    NOON,
+    Clock,
+    MemoryStore,
+    a_caller,
+    a_gate,
+    a_route,
+    enter,
+    is_let_in,
+    leave,
+    passes,
+)
 from tests.support.together import in_threads
 
 ROUTE = a_route()
@@ -33,8 +44,8 @@ def started():
 def test_this_process_has_a_gate_that_needs_no_start():
     by = a_caller()
 
-    this_process.enter(by, ROUTE)
-    this_process.leave(by, ROUTE)
+    enter(this_process, by, ROUTE)
+    leave(this_process, by, ROUTE)
 
 
 def test_a_gate_can_be_stopped_before_its_start():
@@ -57,21 +68,21 @@ def test_each_of_three_may_have_a_rate(by, route, whose):
 
     assert passes(gate, by, route, 3) == 3
     with pytest.raises(TooManyRequests, match=f"{whose}.* may send 3 requests a minute"):
-        gate.enter(by, route)
+        enter(gate, by, route)
 
 
 @each_of_three(concurrency=5)
 def test_each_of_three_may_have_a_number_in_flight_divided_over_processes(by, route, whose):
     gate = a_gate(processes=2)
     for _ in range(3):
-        gate.enter(by, route)
+        enter(gate, by, route)
 
     with pytest.raises(TooManyRequests, match=f"{whose}.* may have 5 requests in flight") as refused:
-        gate.enter(by, route)
+        enter(gate, by, route)
 
     assert refused.value.retry_after_s == 1
-    gate.leave(by, route)
-    gate.enter(by, route)
+    leave(gate, by, route)
+    enter(gate, by, route)
 
 
 def test_keys_of_a_tenant_share_its_limits():
@@ -79,7 +90,7 @@ def test_keys_of_a_tenant_share_its_limits():
     one, other = (a_caller(tenant_limits=limits) for _ in range(2))
 
     assert [is_let_in(gate, by, ROUTE) for by in (one, other, one)] == [True, True, False]
-    gate.leave(other, ROUTE)
+    leave(gate, other, ROUTE)
     assert is_let_in(gate, one, ROUTE)
 
 
@@ -94,11 +105,11 @@ def test_a_request_that_one_limit_refuses_costs_the_others_nothing():
 @pytest.mark.parametrize("limits", [{"concurrency": 1}, {}], ids=["own-limit", "full-process"])
 def test_a_request_that_finds_no_place_costs_no_token(limits):
     gate, by = a_gate(room=1), a_caller(rate_per_minute=2, **limits)
-    gate.enter(by, ROUTE)
+    enter(gate, by, ROUTE)
 
     assert [is_let_in(gate, by, ROUTE) for _ in range(5)] == [False] * 5
 
-    gate.leave(by, ROUTE)
+    leave(gate, by, ROUTE)
     assert passes(gate, by, ROUTE, 5) == 1
 
 
@@ -109,7 +120,7 @@ def flood(gate, rounds=50):
     while is_let_in(gate, many, ROUTE):
         in_flight += 1
     for _ in range(rounds):
-        gate.leave(many, ROUTE)
+        leave(gate, many, ROUTE)
         in_flight -= 1
         in_flight += is_let_in(gate, many, ROUTE)
         passed += passes(gate, few, ROUTE, 1)
@@ -127,13 +138,13 @@ def test_without_fair_shares_the_same_flood_keeps_the_other_key_out():
 def test_a_refusal_by_fair_share_is_the_callers_and_by_room_ours():
     gate, many, few = a_gate(room=4), a_caller(), a_caller()
     for _ in range(3):
-        gate.enter(many, ROUTE)
+        enter(gate, many, ROUTE)
 
     with pytest.raises(Overloaded):
-        gate.enter(many, ROUTE)
-    gate.enter(few, ROUTE)
+        enter(gate, many, ROUTE)
+    enter(gate, few, ROUTE)
     with pytest.raises(TooManyRequests):
-        gate.enter(many, ROUTE)
+        enter(gate, many, ROUTE)
 
 
 def test_threads_leave_nothing_behind():
@@ -142,9 +153,9 @@ def test_threads_leave_nothing_behind():
 
     assert in_threads(8, lambda _: passes(gate, a_caller(concurrency=9), route, 500)) == []
 
-    assert gate._flights._count == 0
-    assert not gate._flights._by_key
-    assert not gate._flights._by_limited
+    assert gate.flights.count == 0
+    assert not gate.flights._by_key
+    assert not gate.flights._by_limited
 
 
 def test_processes_share_a_rate(started, store):
@@ -171,7 +182,7 @@ def test_an_exact_rate_that_is_used_up_says_when_to_come_again(started, store):
 
     assert passes(gate, by, ROUTE, 9) == 3
     with pytest.raises(TooManyRequests, match="has used all 3 requests of this minute") as refused:
-        gate.enter(by, ROUTE)
+        enter(gate, by, ROUTE)
     assert refused.value.retry_after_s == 40
 
 
@@ -180,7 +191,7 @@ def test_an_exact_rate_without_its_counter_lets_nothing_pass(started, store):
     store.is_down = True
 
     with pytest.raises(LimitsUnavailable):
-        gate.enter(by, ROUTE)
+        enter(gate, by, ROUTE)
 
     assert is_let_in(gate, a_caller(), ROUTE)
 
@@ -200,12 +211,12 @@ def test_what_an_exact_rate_refuses_costs_the_others_nothing(started, store):
 
     assert store.used["tenant:1", NOON] == 1
     assert gate._tokens._allowances[f"key:{by.key_id}"].spent == 1
-    assert gate._flights._count == 0
+    assert gate.flights.count == 0
 
 
 def test_a_full_process_asks_the_counter_nothing(started, store):
     gate, by = started(a_gate(room=1), store), a_caller(rate_per_minute=3, is_exact=True)
-    gate.enter(by, ROUTE)
+    enter(gate, by, ROUTE)
 
     for _ in range(5):
         assert not is_let_in(gate, by, ROUTE)

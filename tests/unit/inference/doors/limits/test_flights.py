@@ -6,6 +6,7 @@ from inference.errors import TooManyRequests
 from tests.support.callers import Clock, a_caller
 
 ROOM = 32
+MODEL = 1
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def flights_of(clock, **more):
 def enter(flights, by, times=1):
     for _ in range(times):
         flights.check(by)
-        flights.add(by)
+        flights.add(by, MODEL, 1.0)
 
 
 def test_a_single_key_may_have_all_but_a_reserve(clock):
@@ -28,7 +29,7 @@ def test_a_single_key_may_have_all_but_a_reserve(clock):
 
     enter(flights, by, ROOM * 7 // 8)
 
-    with pytest.raises(Overloaded, match="32 requests at once"):
+    with pytest.raises(Overloaded, match="28 requests wait in this process"):
         flights.check(by)
 
 
@@ -67,7 +68,7 @@ def test_in_a_crowd_a_key_that_asks_less_than_others_may_have_more_than_its_shar
     flights, greedy, normal = flights_of(clock), a_caller(), a_caller()
     for by in [a_caller() for _ in range(6)]:  # so that a share is 4
         enter(flights, by)
-        flights.drop(by)
+        flights.drop(by, MODEL, 1.0)
     enter(flights, greedy, ROOM // 2)
     for _ in range(100):
         with pytest.raises(TooManyRequests):
@@ -95,7 +96,7 @@ def test_where_keys_outnumber_places_each_may_have_one(clock):
 def test_a_key_that_fell_silent_has_no_claim(clock):
     flights, many, few = flights_of(clock), a_caller(), a_caller()
     enter(flights, few)
-    flights.drop(few)
+    flights.drop(few, MODEL, 1.0)
     enter(flights, many, ROOM // 2)
 
     clock.tick(2 * Asked.WINDOW_S)
