@@ -1,16 +1,12 @@
 """The way in that all doors share: whether this caller may ask this Model now, before anything is read."""
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from inference.doors.limits import gate
+from inference.doors.limits import Flight, gate
 from inference.engine.requests import Cancellation
 from inference.serving import services
-from inference.serving.routes import Route
+from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
-
-Given = TypeVar("Given")
-T = TypeVar("T")
 
 
 class Asked(NamedTuple):
@@ -23,21 +19,10 @@ class Asked(NamedTuple):
     cancellation: Cancellation | None = None
 
 
-async def ask(
-    asked: Asked,
-    receive: Callable[[], Awaitable[Given]],
-    answer: Callable[[Route, Given], Awaitable[T]],
-) -> T:
-    """Find the Model, pass the gate, receive what is asked, and answer; whoever is refused has not been read."""
-    route = services.find(asked.by, asked.model, version=asked.version, alias=asked.alias)
-    flight = await gate.enter(asked.by, route)
-    try:
-        given = await receive()
-        flight.begin()
-        return await answer(route, given)
-    finally:
-        flight.end()
+async def let_in(asked: Asked) -> tuple[Route, Target | None, Flight]:
+    """Find the Model and pass the gate: its route, who will answer where that is known already, and a flight to `end`.
 
-
-async def nothing_more() -> None:
-    """Of a request that is here already."""
+    Whoever is refused has not been read. Once all of a request is here its flight begins.
+    """
+    route, target = services.find(asked.by, asked.model, version=asked.version, alias=asked.alias)
+    return route, target, await gate.enter(asked.by, route)

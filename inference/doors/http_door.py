@@ -5,12 +5,13 @@ from typing import Protocol
 
 from django.http import HttpResponse
 
-from inference.doors.asking import Asked, ask
+from inference.doors.asking import Asked, let_in
 from inference.doors.wire import Environ, Receive, Reply, check_length
 from inference.engine.loop import complete
+from inference.engine.requests import Cancellation
 from inference.serving import runtime
 from inference.serving.off_loop import off_loop
-from inference.serving.routes import Route
+from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
 
 # Reading a larger body, or writing a larger answer, would keep the loop from everybody else for too long.
@@ -20,13 +21,17 @@ LOOP_BYTES = 256 << 10
 class HttpDoor(Protocol):
     """One way of asking for predictions over HTTP."""
 
-    def asked(self, by: Principal, model: str, version: str, alias: str) -> Asked:
+    def asked(
+        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
+    ) -> Asked:
         """Whom the address names; version and alias are empty where it names none."""
 
     def longest_body(self, environ: Environ) -> int:
         """How many bytes are read; raises where this kind of body is not read at all."""
 
-    async def answer(self, environ: Environ, body: bytes, asked: Asked, route: Route) -> Reply: ...
+    async def answer(
+        self, environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+    ) -> Reply: ...
 
     def say(self, problem: HttpResponse) -> HttpResponse:
         """An API problem as this door's callers know it."""
@@ -34,19 +39,17 @@ class HttpDoor(Protocol):
 
 async def predict(door: HttpDoor, environ: Environ, receive: Receive, asked: Asked) -> Reply:
     """Answer one request: a task of the loop awaits it, a thread `complete`s it. Both give the same bytes."""
-
-    async def body() -> bytes:
-        return await receive(check_length(environ.get("CONTENT_LENGTH") or "", door.longest_body(environ)))
-
-    async def answer(route: Route, given: bytes) -> Reply:
-        answering = door.answer(environ, given, asked, route)
-        if len(given) > LOOP_BYTES or not _is_at_hand(asked, route):
+    route, target, flight = await let_in(asked)
+    try:
+        body = await receive(check_length(environ.get("CONTENT_LENGTH") or "", door.longest_body(environ)))
+        flight.begin()
+        answering = door.answer(environ, body, asked, route, target)
+        if len(body) > LOOP_BYTES or not _are_at_hand(route.owners if target is None else (target,)):
             return await off_loop(partial(complete, answering))
         return await answering
+    finally:
+        flight.end()
 
-    return await ask(asked, body, answer)
 
-
-def _is_at_hand(asked: Asked, route: Route) -> bool:
-    target = route.foregone(version=asked.version, alias=asked.alias)
-    return runtime.started().are_at_hand(route.owners if target is None else (target,))
+def _are_at_hand(targets: tuple[Target, ...]) -> bool:
+    return None not in map(runtime.started().at_hand, targets)

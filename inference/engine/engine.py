@@ -76,9 +76,10 @@ class _Published:
     lease: Lease[_Version]
     batcher: Batcher
     plan: Plan
+    signature: Signature
 
     def tensors(self, request: EngineRequest) -> Tensors:
-        return request.tensors(self.batcher.session.signature, allow_non_finite=self.plan.allow_non_finite)
+        return request.tensors(self.signature, allow_non_finite=self.plan.allow_non_finite)
 
 
 class Engine:
@@ -137,7 +138,8 @@ class Engine:
                 if key not in self._published:
                     self._pool.unpin(key)
                 raise
-            new = _Published(lease, self._batcher(key, lease.item, plan), plan)
+            batcher = self._batcher(key, lease.item, plan)
+            new = _Published(lease, batcher, plan, lease.item.session.signature)
             old = self._published.get(key)
             self._published = {**self._published, key: new}
         if old is not None:
@@ -193,15 +195,15 @@ class Engine:
     def infer_from_thread(self, key: Hashable, request: EngineRequest, *, plan: Plan | None = None) -> Answer:
         return complete(self.infer(key, request, plan=plan))
 
-    def is_published(self, key: Hashable) -> bool:
-        """Whether requests for it are answered without a load."""
-        return key in self._published
+    def published_signature(self, key: Hashable) -> Signature | None:
+        """What a version takes and gives; None where it is not published, and would have to be loaded."""
+        published = self._published.get(key)
+        return published.signature if published is not None else None
 
     def signature(self, key: Hashable, *, plan: Plan | None = None, timeout_s: float = 5.0) -> Signature:
         """What a version takes and gives; one that is not published is loaded by `plan`, without one NotLoaded."""
-        published = self._published.get(key)
-        if published is not None:
-            return published.batcher.session.signature
+        if (known := self.published_signature(key)) is not None:
+            return known
         if plan is None:
             raise NotLoaded
         with self._pool.acquire(key, plan.order, timeout_s=timeout_s) as version:

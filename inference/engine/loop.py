@@ -22,8 +22,9 @@ class EngineLoop:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Use a loop that somebody else runs, perhaps only later: what is posted before waits for that."""
+        """Use a loop that this thread will run, perhaps only later: what is posted before waits for that."""
         self.asyncio = loop
+        self._runs_in = threading.get_ident()
         self._posted: deque[Callable[[], None]] = deque()
         self._is_called = False  # the loop knows that something was posted
         self._is_closed = False
@@ -35,6 +36,7 @@ class EngineLoop:
     ) -> "EngineLoop":
         """A loop of its own, which runs in a thread of its own until it is closed."""
         made = cls(new_loop())
+        made._runs_in = 0
         made._thread = threading.Thread(target=made._run, name="engine-loop", daemon=True)
         made._thread.start()
         return made
@@ -42,7 +44,7 @@ class EngineLoop:
     @property
     def is_here(self) -> bool:
         """Whether the caller runs on this loop, and must not wait."""
-        return asyncio._get_running_loop() is self.asyncio
+        return threading.get_ident() == self._runs_in  # asyncio's own look-up asks the kernel for the process
 
     def post(self, callback: Callable[[], None]) -> None:
         """Have the loop call this soon; from any thread. EngineStopped where the loop has ended."""
@@ -85,6 +87,7 @@ class EngineLoop:
             self._thread.join()
 
     def _run(self) -> None:
+        self._runs_in = threading.get_ident()
         self.asyncio.run_forever()
         self._take_posted()
         self.asyncio.close()

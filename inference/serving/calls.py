@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inference.engine.combiner import Priority
 from inference.engine.requests import Cancellation
 from inference.engine.signature import Signature
-from inference.serving.routes import Route
+from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
 
 DEADLINE_S = 5.0
@@ -29,6 +29,7 @@ class Call:
     inputs: Inputs | Callable[[Signature], Inputs]
     version: int | None = None
     alias: str | None = None
+    foregone: Target | None = None  # who answers, where that was found before the body was read
     outputs: Sequence[str] | None = None  # None: all
     routing_key: str | None = None  # as the caller's header says
     # Where the Model takes its routing key from a field of the request.

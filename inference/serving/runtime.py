@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -184,9 +184,9 @@ class Runtime:
         routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
         return self._executor.infer(target, request)
 
-    def are_at_hand(self, targets: Iterable[Target]) -> bool:
-        """Whether each of them can be asked without a load or a query: the loop may do it."""
-        return all(map(self._executor.is_at_hand, targets))
+    def at_hand(self, target: Target) -> Signature | None:
+        """What a version takes and gives, where it can be asked without a load or a query: then the loop may do it."""
+        return self._executor.at_hand(target)
 
     def check_answers(self, target: Target | None) -> None:
         """Raise what can be known before a request is read: this process is leaving, or the version did not load."""

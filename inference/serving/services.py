@@ -24,8 +24,11 @@ from registry.errors import Invalid, RoundhouseError, Stopped
 PLATFORM = "onnx_onnxv1"
 
 
-def find(by: Principal, model: str, *, version: int | None = None, alias: str | None = None) -> Route:
-    """The Model's route for one call; raises all that can be said before the call's body is read.
+def find(
+    by: Principal, model: str, *, version: int | None = None, alias: str | None = None
+) -> tuple[Route, Target | None]:
+    """The Model's route for one call, and who will answer where no routing key has a say in it; raises all that can be
+    said before the call's body is read.
 
     Who is turned away by a stop is counted, if the Model is in the caller's reach: one count per Model, whatever is asked.
     """
@@ -39,7 +42,7 @@ def find(by: Principal, model: str, *, version: int | None = None, alias: str | 
     except Stopped:
         here.windows.count(ArmKey(route.model_id, route.split, "", STOPPED), seconds=0.0, outcome="errors")
         raise
-    return route
+    return route, target
 
 
 def may_ask_unapproved(by: Principal) -> bool:
@@ -65,7 +68,9 @@ async def predict(call: Call) -> Prediction:
     counted_as = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
     try:
-        signature = await here.signature(target, timeout_s=call.within_s)
+        signature = here.at_hand(target)
+        if signature is None:
+            signature = await here.signature(target, timeout_s=call.within_s)
         check_outputs(signature, call.outputs)
         request = EngineRequest(
             _inputs(call, signature),
@@ -189,7 +194,7 @@ def _choose(call: Call) -> tuple[Target, str, str | None]:
     """Who answers, for which arm, and by which routing key."""
     route = call.route
     key = route.key_of(header=call.routing_key, fields=call.fields, tenant=call.by.tenant)
-    target = route.choose(key, version=call.version, alias=call.alias)
+    target = call.foregone or route.choose(key, version=call.version, alias=call.alias)
     is_chosen = call.version is None and call.alias is None
     return target, route.arms.get(target.version_id, "") if is_chosen else "", key
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from granian import _signals, cli
-from granian.net import SocketSpec
+from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
 _SOON_S = 5.5
@@ -32,9 +32,9 @@ class WebServer(MPServer):
 
     def _init_shared_socket(self) -> None:
         """One socket for all processes: what waits to be accepted is lost with none of them, and goes to who is free."""
-        self._shd = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
-        self._sfd = self._shd.get_fd()
-        self._ssp, self._sso = None, socket.socket(fileno=self._sfd)
+        shared = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        self._ssp, self._shd, self._sfd = None, shared, shared.get_fd()  # type: ignore[assignment]
+        self._sso = socket.socket(fileno=self._sfd)
         self._sso.set_inheritable(True)
         if sys.platform == "linux":
             look_for_vanished_peers(self._sso)

@@ -84,23 +84,19 @@ class Headers:
             yield key, ("; " if name == "cookie" else ",").join(values)
 
 
-class Visit:
-    """One request while it is in this process: what it waits for, and what its caller is owed."""
-
-    __slots__ = (
-        "_is_begun", "_is_late", "_is_taken", "_lookout", "_underway", "cancellation", "due_at", "headers", "held",
-        "proto", "scope", "since", "task",
-    )  # fmt: skip
+class Visit(Cancellation):
+    """One request while it is in this process: what it waits for, and whether its caller still does."""
 
     def __init__(self, underway: "Underway", scope: Scope, proto: Any) -> None:
+        super().__init__()
         self._underway = underway
         self.scope, self.proto = scope, proto
         self.headers = Headers(scope.headers)
-        self.cancellation: Cancellation | None = None  # given where leaving callers are looked for
         self.since = underway.loop.time()
         self.due_at = 0.0  # until when the body must be here; 0: nothing is awaited
         self.held = 0  # bytes of a large body
         self.task: asyncio.Task[Any] | None = None
+        self.may_be_withdrawn = False  # once its answer is being made, for a caller who may leave
         self._is_begun = self._is_taken = self._is_late = False
         self._lookout: asyncio.Task[None] | None = None
 
@@ -173,10 +169,8 @@ class Visit:
         if self.due_at and now > self.due_at and self.task is not None:
             self.due_at, self._is_late = 0.0, True
             self.task.cancel()
-        elif (
-            self.cancellation is not None and self._lookout is None and now > self.since + _LOOK_FOR_CALLER_S
-        ):
-            self._lookout = self._underway.loop.create_task(self._withdraw_when_gone(self.cancellation))
+        elif self.may_be_withdrawn and self._lookout is None and now > self.since + _LOOK_FOR_CALLER_S:
+            self._lookout = self._underway.loop.create_task(self._withdraw_when_gone())
 
     def end(self) -> None:
         if self._lookout is not None:
@@ -193,9 +187,9 @@ class Visit:
                 self.task.uncancel()
             raise BodyTooSlow from None
 
-    async def _withdraw_when_gone(self, cancellation: Cancellation) -> None:
+    async def _withdraw_when_gone(self) -> None:
         await self.proto.client_disconnect()
-        cancellation.cancel()
+        self.cancel()
 
 
 class Underway:

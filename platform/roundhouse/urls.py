@@ -11,19 +11,19 @@ from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 
 admin.site.index_title = "Home"
 
-urlpatterns = [
+urlpatterns = [  # looked through from the top: programs ask more often than people
+    path("api/v1/", include("inference.doors.urls")),
+    path("", include("inference.doors.oip.urls")),
+    path("api/v1/", include("inference.jobs.urls")),
+    path("api/v1/", include("registry.urls")),
+    path("api/v1/", include("inference.serving.stewarding.urls")),
+    path("api/v1/", include("inference.doors.grpc.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("roundhouse/mark.svg"))),
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/login/", login, name="login"),
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
     path("admin/", include("inference.try_it.urls")),
     path("admin/", admin.site.urls),
-    path("api/v1/", include("registry.urls")),
-    path("api/v1/", include("inference.serving.stewarding.urls")),
-    path("", include("inference.doors.oip.urls")),
-    path("api/v1/", include("inference.doors.urls")),
-    path("api/v1/", include("inference.doors.grpc.urls")),
-    path("api/v1/", include("inference.jobs.urls")),
     path("api/schema", NewSchemaView.as_view(), name="schema"),
     path("api/schema-3.0", OldSchemaView.as_view(), name="schema-3.0"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="swagger"),

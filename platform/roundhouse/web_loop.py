@@ -10,7 +10,6 @@ from inference.doors import hot
 from inference.doors.hot import Address
 from inference.doors.http_door import predict
 from inference.doors.oip.inferring import OIP
-from inference.engine.requests import Cancellation
 from inference.errors import LengthRequired
 from inference.serving import runtime
 from inference.serving.off_loop import WorkThreads
@@ -76,9 +75,8 @@ class WebLoop:
             if visit.headers.get("HTTP_TRANSFER_ENCODING") is not None:
                 raise LengthRequired
             by, stale_s = await self._admitted(visit)
-            asked = address.door.asked(by, address.model, address.version, address.alias)
-            visit.cancellation = Cancellation()
-            asked = asked._replace(cancellation=visit.cancellation)
+            asked = address.door.asked(by, address.model, address.version, address.alias, visit)
+            visit.may_be_withdrawn = True
             reply = await predict(address.door, visit.headers, visit.receive, asked)
         except Exception as error:  # noqa: BLE001
             return await self._refusal(visit, error, address, stale_s)

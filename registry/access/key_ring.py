@@ -89,12 +89,12 @@ class KeyRing:
 
     def recall(self, text: str) -> Admitted | None:
         """The same from memory; None where the store would have to be asked."""
-        if prefix_of(text) is None:
-            raise refusal()
         digest = digest_of(text)
         known = self._known.get(digest)
         if known is not None and self._is_usable(known):
             return self._use(known)
+        if prefix_of(text) is None:
+            raise refusal()
         if self._refused.get(digest, 0.0) > self._clock():
             raise refusal()
         return None

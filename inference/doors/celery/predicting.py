@@ -12,7 +12,7 @@ import structlog
 from celery import Celery
 from django.conf import settings
 
-from inference.doors.asking import Asked, ask, nothing_more
+from inference.doors.asking import Asked, let_in
 from inference.doors.rest.fields import check_fields, routing_fields
 from inference.doors.rest.forms import form_of
 from inference.doors.rest.predicting import answer_in
@@ -22,8 +22,6 @@ from inference.jobs.celery_door.envelope import Envelope
 from inference.jobs.celery_door.receiving import handle
 from inference.serving import services
 from inference.serving.calls import DEADLINE_S, LONGEST_DEADLINE_S, Call
-from inference.serving.routes import Route
-from registry.access.key_ring import Principal
 from registry.access.policies import Right, rights_of_scopes
 from registry.errors import BodyTooLarge, NotAllowed
 
@@ -52,44 +50,37 @@ def _answer(envelope: Envelope) -> None:
         raise BadBody("`model` and `alias` are names.")
     if not isinstance(version, int | None) or isinstance(version, bool):
         raise BadBody("`version` is a number.")
-    body = complete(
-        ask(
-            Asked(by, model, version, alias),
-            nothing_more,
-            lambda route, _: _predict(by, route, asked, version, alias, left_s),
-        )
-    )
+    body = complete(_predict(Asked(by, model, version, alias), asked, left_s))
     if len(body) > MAX_BYTES:
         raise BodyTooLarge(f"The answer has {len(body):,} bytes, and {MAX_BYTES:,} go this way; send a job.")
     _give(envelope, {"ok": True, **orjson.loads(body)})
 
 
-async def _predict(
-    by: Principal,
-    route: Route,
-    asked: dict[str, Any],
-    version: int | None,
-    alias: str | None,
-    within_s: float,
-) -> bytes:
-    routing_key = asked.pop("routing_key", None)
-    if routing_key is not None and not (
-        isinstance(routing_key, str) and 0 < len(routing_key) <= _LONGEST_ROUTING_KEY
-    ):
-        raise BadRoutingKey(f"`routing_key` is a text of 1 to {_LONGEST_ROUTING_KEY} characters.")
-    form = form_of(asked)
-    check_fields(asked, (form.name, *_FIELDS, *routing_fields(route)))
-    call = Call(
-        by=by,
-        route=route,
-        inputs=form.inputs,
-        version=version,
-        alias=alias,
-        routing_key=routing_key,
-        fields=asked,
-        within_s=within_s,
-    )
-    return answer_in(form, await services.predict(call))
+async def _predict(who: Asked, asked: dict[str, Any], within_s: float) -> bytes:
+    route, target, flight = await let_in(who)
+    try:
+        flight.begin()
+        routing_key = asked.pop("routing_key", None)
+        if routing_key is not None and not (
+            isinstance(routing_key, str) and 0 < len(routing_key) <= _LONGEST_ROUTING_KEY
+        ):
+            raise BadRoutingKey(f"`routing_key` is a text of 1 to {_LONGEST_ROUTING_KEY} characters.")
+        form = form_of(asked)
+        check_fields(asked, (form.name, *_FIELDS, *routing_fields(route)))
+        call = Call(
+            by=who.by,
+            route=route,
+            inputs=form.inputs,
+            version=who.version,
+            alias=who.alias,
+            foregone=target,
+            routing_key=routing_key,
+            fields=asked,
+            within_s=within_s,
+        )
+        return answer_in(form, await services.predict(call))
+    finally:
+        flight.end()
 
 
 def _refuse(envelope: Envelope, code: str, why: str) -> None:

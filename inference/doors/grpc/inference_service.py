@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import ParseDict
 
-from inference.doors.asking import Asked, ask, nothing_more
+from inference.doors.asking import Asked, let_in
 from inference.doors.grpc.callers import Caller, answering, database_thread
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.generated import open_inference_pb2 as pb
@@ -18,7 +18,6 @@ from inference.doors.oip.messages import check_load, terms_of
 from inference.engine.loop import complete
 from inference.serving import runtime, services
 from inference.serving.calls import Call
-from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 
@@ -78,31 +77,40 @@ def model_config(request: pb.ModelConfigRequest, caller: Caller) -> pb.ModelConf
 
 
 def model_infer(message: pb.ModelInferRequest, caller: Caller) -> pb.ModelInferResponse:
-    by = caller.admitted(Right.PREDICT)
-    name, version, alias = describing.parse_name(message.model_name, message.model_version)
+    asked = Asked(
+        caller.admitted(Right.PREDICT),
+        *describing.parse_name(message.model_name, message.model_version),
+        caller.cancellation(),
+    )
+    return complete(_infer(message, caller, asked))
 
-    async def answer(route: Route, _: None) -> pb.ModelInferResponse:
+
+async def _infer(message: pb.ModelInferRequest, caller: Caller, asked: Asked) -> pb.ModelInferResponse:
+    route, target, flight = await let_in(asked)
+    try:
+        flight.begin()
         request = read_infer(message, limits())
         terms = terms_of(request.parameters, within_s=caller.within_s)
         prediction = await services.predict(
             Call(
-                by=by,
+                by=asked.by,
                 route=route,
-                version=version,
-                alias=alias,
+                version=asked.version,
+                alias=asked.alias,
+                foregone=target,
                 inputs=request.inputs,
                 outputs=request.output_names,
                 routing_key=caller.metadata.get("x-routing-key"),
                 fields=request.parameters,
                 within_s=terms.within_s,
                 priority=terms.priority,
-                cancellation=caller.cancellation(),
+                cancellation=asked.cancellation,
             )
         )
         caller.tell(prediction.request_id)
         return write_infer(request, prediction)
-
-    return complete(ask(Asked(by, name, version, alias), nothing_more, answer))
+    finally:
+        flight.end()
 
 
 def model_statistics(request: pb.ModelStatisticsRequest, caller: Caller) -> pb.ModelStatisticsResponse:

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 from django.conf import settings
 
-from inference.doors.asking import Asked, ask, nothing_more
+from inference.doors.asking import Asked, let_in
 from inference.doors.grpc.callers import Caller, answering
 from inference.doors.grpc.generated import predictor_pb2 as pb
 from inference.doors.oip.describing import parse_name
@@ -20,7 +20,6 @@ from inference.engine.signature import TensorSpec
 from inference.errors import UnknownModel
 from inference.serving import services
 from inference.serving.calls import Call, Description, Prediction
-from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 
@@ -121,27 +120,31 @@ class _Asked:
         return np.array(request.input, np.float32).reshape(shape)
 
     def run(self, tensor: Array) -> tuple[Prediction, Array]:
-        terms = terms_of({}, within_s=self._caller.within_s)
+        prediction = complete(self._predict(tensor))
+        self._caller.tell(prediction.request_id)
+        output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
+        return prediction, prediction.outputs[output.name]
 
-        async def answer(route: Route, _: None) -> Prediction:
+    async def _predict(self, tensor: Array) -> Prediction:
+        terms = terms_of({}, within_s=self._caller.within_s)
+        route, target, flight = await let_in(Asked(self._by, self._model, self._version, self._alias))
+        try:
+            flight.begin()
             return await services.predict(
                 Call(
                     by=self._by,
                     route=route,
                     version=self._version,
                     alias=self._alias,
+                    foregone=target,
                     inputs={self._input.name: tensor},
                     routing_key=self._caller.metadata.get("x-routing-key"),
                     within_s=terms.within_s,
                     cancellation=self._caller.cancellation(),
                 )
             )
-
-        asked = Asked(self._by, self._model, self._version, self._alias)
-        prediction = complete(ask(asked, nothing_more, answer))
-        self._caller.tell(prediction.request_id)
-        output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
-        return prediction, prediction.outputs[output.name]
+        finally:
+            flight.end()
 
     def groups(self, tensors: list[Array]) -> Iterator[list[Array]]:
         """Neighbours that may share a run: of one shape, and as many rows as the version's batch proof allows."""

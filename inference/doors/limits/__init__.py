@@ -1,5 +1,5 @@
 """Who may ask now: rates, requests in flight and fair shares, for every door."""
 
-from inference.doors.limits.admission import Gate, gate
+from inference.doors.limits.admission import Flight, Gate, gate
 
-__all__ = ["Gate", "gate"]
+__all__ = ["Flight", "Gate", "gate"]

@@ -9,23 +9,28 @@ from inference.doors.oip import bodies, codec, describing
 from inference.doors.oip.conf import limits
 from inference.doors.oip.messages import InferRequest, terms_of
 from inference.doors.wire import Environ, Reply, read_deadline_s, read_routing_key
+from inference.engine.requests import Cancellation
 from inference.serving import services
 from inference.serving.calls import Call
 from inference.serving.off_loop import off_loop
-from inference.serving.routes import Route
+from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
 
 
 class OipDoor:
-    def asked(self, by: Principal, model: str, version: str, alias: str) -> Asked:
-        return Asked(by, *describing.parse_name(model, version))
+    def asked(
+        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
+    ) -> Asked:
+        return Asked(by, *describing.parse_name(model, version), cancellation)
 
     def longest_body(self, environ: Environ) -> int:
         return bodies.longest(environ, limits())
 
-    async def answer(self, environ: Environ, body: bytes, asked: Asked, route: Route) -> Reply:
+    async def answer(
+        self, environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+    ) -> Reply:
         request = codec.read_infer(environ, body, limits())
-        prediction = await services.predict(call_for(request, environ, asked, route))
+        prediction = await services.predict(call_for(request, environ, asked, route, target))
         accepted = environ.get("HTTP_ACCEPT_ENCODING", "")
         if prediction.nbytes > LOOP_BYTES:
             return await off_loop(lambda: codec.write_infer(request, prediction, accepted=accepted))
@@ -46,13 +51,16 @@ class OipDoor:
 OIP = OipDoor()
 
 
-def call_for(request: InferRequest, environ: Environ, asked: Asked, route: Route) -> Call:
+def call_for(
+    request: InferRequest, environ: Environ, asked: Asked, route: Route, target: Target | None
+) -> Call:
     terms = terms_of(request.parameters, within_s=read_deadline_s(environ))
     return Call(
         by=asked.by,
         route=route,
         version=asked.version,
         alias=asked.alias,
+        foregone=target,
         inputs=request.inputs,
         outputs=request.output_names,
         routing_key=read_routing_key(environ),

@@ -18,11 +18,12 @@ from inference.doors.rest.fields import SAID_ELSEWHERE, check_fields, routing_fi
 from inference.doors.rest.forms import Form, form_of
 from inference.doors.wire import Environ, Reply, read_deadline_s, read_routing_key
 from inference.engine.errors import InvalidInput
+from inference.engine.requests import Cancellation
 from inference.errors import BadBody, InvalidOutput
 from inference.serving import services
 from inference.serving.calls import DEADLINE_S, Call, Checked, Prediction
 from inference.serving.off_loop import off_loop
-from inference.serving.routes import Route
+from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
 
 _BINARY = "application/octet-stream"
@@ -36,14 +37,18 @@ Body: TypeAlias = Form | InferRequest
 class RestDoor:
     """JSON in four forms, or the binary form; the answer has the form that was asked in."""
 
-    def asked(self, by: Principal, model: str, version: str, alias: str) -> Asked:
-        return Asked(by, model, int(version) if version else None, alias or None)
+    def asked(
+        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
+    ) -> Asked:
+        return Asked(by, model, int(version) if version else None, alias or None, cancellation)
 
     def longest_body(self, environ: Environ) -> int:
         return bodies.longest(environ, limits()) if _is_binary(environ) else settings.PREDICT_JSON_BYTES
 
-    async def answer(self, environ: Environ, body: bytes, asked: Asked, route: Route) -> Reply:
-        form, call = _read_call(environ, body, asked, route)
+    async def answer(
+        self, environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+    ) -> Reply:
+        form, call = _read_call(environ, body, asked, route, target)
         with _placing(form):
             prediction = await services.predict(call)
         if prediction.nbytes > LOOP_BYTES:
@@ -57,8 +62,10 @@ class RestDoor:
 class DryRun(RestDoor):
     """Checks what a prediction would have run, and says so; nothing runs and nothing is counted."""
 
-    async def answer(self, environ: Environ, body: bytes, asked: Asked, route: Route) -> Reply:
-        form, call = _read_call(environ, body, asked, route)
+    async def answer(
+        self, environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+    ) -> Reply:
+        form, call = _read_call(environ, body, asked, route, target)
         with _placing(form):
             checked = await off_loop(partial(services.check, call))
         return Reply([("Content-Type", "application/json")], orjson.dumps(_told(checked)))
@@ -83,7 +90,9 @@ class _placing:
             self._body.place(error)
 
 
-def _read_call(environ: Environ, body: bytes, asked: Asked, route: Route) -> tuple[Body, Call]:
+def _read_call(
+    environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+) -> tuple[Body, Call]:
     if _is_binary(environ):
         request = codec.read_infer(environ, body, limits())
         if request.unread:
@@ -91,7 +100,7 @@ def _read_call(environ: Environ, body: bytes, asked: Asked, route: Route) -> tup
             check_fields(request.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
         # Who sends binary gets binary, unless they ask for something else.
         request.parameters = {"binary_data_output": True, **request.parameters}
-        return request, call_for(request, environ, asked, route)
+        return request, call_for(request, environ, asked, route, target)
     fields = _read_json(body)
     form = form_of(fields)
     read_here = (form.name, *routing_fields(route))
@@ -102,6 +111,7 @@ def _read_call(environ: Environ, body: bytes, asked: Asked, route: Route) -> tup
         inputs=form.inputs,
         version=asked.version,
         alias=asked.alias,
+        foregone=target,
         routing_key=read_routing_key(environ),
         fields=fields,
         within_s=read_deadline_s(environ) or DEADLINE_S,

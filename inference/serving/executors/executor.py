@@ -65,8 +65,8 @@ class Executor(Protocol):
     async def infer(self, target: Target, request: EngineRequest) -> Answer:
         """Answer a request; a version that is not held is loaded on demand. In a thread, `complete` runs this."""
 
-    def is_at_hand(self, target: Target) -> bool:
-        """Whether `infer`, `signature` and the version's settings need no load and no query now."""
+    def at_hand(self, target: Target) -> Signature | None:
+        """What a version takes and gives, where asking it needs no load and no query now."""
 
     async def signature(self, target: Target, *, timeout_s: float) -> Signature:
         """What a version takes and gives; it may be loaded for that, within the time. In a thread, as `infer`."""

@@ -171,8 +171,8 @@ class InProcess:
         plan = await off_loop(partial(self._plan_on_demand, target, time_left_s))
         return await engine.infer(target.version_id, request, plan=plan)
 
-    def is_at_hand(self, target: Target) -> bool:
-        return target in self._plans and self._engine_of(target).is_published(target.version_id)
+    def at_hand(self, target: Target) -> Signature | None:
+        return self._engine_of(target).published_signature(target.version_id)
 
     async def signature(self, target: Target, *, timeout_s: float) -> Signature:
         try:

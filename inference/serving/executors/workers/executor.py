@@ -115,8 +115,9 @@ class ThroughWorkers:
         tensors = request.tensors(version.signature, allow_non_finite=version.values.allow_non_finite)
         return await batcher.infer(tensors, request)
 
-    def is_at_hand(self, target: Target) -> bool:
-        return self._known(target) is not None
+    def at_hand(self, target: Target) -> Signature | None:
+        version = self._known(target)
+        return version.signature if version is not None else None
 
     async def signature(self, target: Target, *, timeout_s: float) -> Signature:
         version = self._known(target)
