@@ -1,4 +1,4 @@
-"""How fast this server answers, beside its peers and beside a bare callable, on this machine in the same minutes.
+"""How fast this server answers, beside its peers and beside a bare application, on this machine in the same minutes.
 
     python -m bench.serving [--seconds 5] [--repeats 5] [--only tiny mosec ...] [--set NAME=VALUE]
 
