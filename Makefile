@@ -14,7 +14,7 @@ help:
 	@echo "make test-real  files that nobody here made, from packages; see docs/real-files.md"
 	@echo "make mutants    change the product in 200 small ways, and see which the tests notice"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
-	@echo "make bench      print the engine's figures on this machine"
+	@echo "make bench      print the engine's figures on this machine; make bench-serving the server's, beside its peers"
 	@echo "make docs       write the generated pages of docs/ again"
 	@echo "make pictures   take the docs' pictures again"
 	@echo "make lock       resolve the dependencies again"
@@ -56,6 +56,7 @@ lint: $(BIN)/.installed-dev
 bench-serving: $(BIN)/.installed-dev
 	-$(BIN)/python -m bench.serving
 	-$(BIN)/python -m bench.serving.overload
+	-$(BIN)/python -m bench.serving.pages
 
 bench-jobs: $(BIN)/.installed-dev
 	$(BIN)/python -m bench.jobs

@@ -1,1 +1,1 @@
-"""What a served request costs: this server, its peers and a bare callable, with the same files in the same minutes."""
+"""What a served request costs: this server, its peers and a bare application, with the same files in the same minutes."""

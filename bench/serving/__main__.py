@@ -1,10 +1,12 @@
-"""How fast this server answers, beside its peers and beside a bare callable, on this machine in the same minutes.
+"""How fast this server answers, beside its peers and beside a bare application, on this machine in the same minutes.
 
     python -m bench.serving [--seconds 5] [--repeats 5] [--only tiny mosec ...] [--set NAME=VALUE]
 
 Every round starts the servers one after the other, checks that they give the same numbers, and loads each with
-wrk -t1 over 1 and 32 connections. Figures are medians over the rounds, ratios medians of the rounds' ratios.
-Exits with 1 if a mark is short. `python -m bench.serving.overload` is the other half.
+wrk -t1 over 1 and 32 connections, and this server over 256 and 1,000 too. It has its own default settings. Its row
+"DRF view" asks the same address with a query, which the event loop leaves to Django; "bare RSGI" is the same server and
+the same runtime with nothing between them. Figures are medians over the rounds, ratios medians of the rounds' ratios.
+Exits with 1 if a mark is short. `python -m bench.serving.overload` and `python -m bench.serving.pages` are the other parts.
 """
 
 import argparse
@@ -19,18 +21,18 @@ from pathlib import Path
 from statistics import median
 
 from bench.serving import marks, peers, servers, workloads, wrk
-from bench.serving.installation import Installation, NotPrepared, has_setting
+from bench.serving.installation import Installation, NotPrepared
 from bench.serving.marks import Results
 from bench.serving.processes import NotServing
 from bench.serving.servers import Roundhouse, RoundhouseWithWorkers, Server, Target
 from bench.serving.wire import WrongAnswer
 from bench.serving.workloads import Workload
 
-CONNECTIONS = (1, 32)
+CONNECTIONS = servers.USUAL_CONNECTIONS + servers.MANY_CONNECTIONS
 AGAINST = (servers.MOSEC, servers.LITSERVE, servers.MLSERVER, servers.BARE)
 WORDS = {
+    "roundhouse": servers.ROUNDHOUSE,
     "view": servers.VIEW,
-    "front-door": servers.FRONT_DOOR,
     "workers": servers.THROUGH_WORKERS,
     "oip-json": servers.OIP_JSON_ROW,
     "oip-binary": servers.OIP_BINARY_ROW,
@@ -40,8 +42,8 @@ WORDS = {
     "mlserver": servers.MLSERVER,
 }
 OURS = {
+    servers.ROUNDHOUSE,
     servers.VIEW,
-    servers.FRONT_DOOR,
     servers.THROUGH_WORKERS,
     servers.OIP_JSON_ROW,
     servers.OIP_BINARY_ROW,
@@ -89,12 +91,14 @@ class Bench:
         try:
             target.check(url, workload)
             request = target.request(workload)
-            for connections in CONNECTIONS:
+            for connections in target.connections:
                 warm_s = max(1, self._seconds // 5)
                 wrk.run(url, request, self._folder, connections=connections, seconds=warm_s)
                 sample = wrk.run(url, request, self._folder, connections=connections, seconds=self._seconds)
                 self.results[workload.name, connections, target.name].append(sample)
-                print(f"  {workload.name:5} {connections:2}  {target.name:22} {_figures(sample)}", flush=True)
+                print(
+                    f"  {workload.name:5} {connections:4}  {target.name:22} {wrk.figures(sample)}", flush=True
+                )
             target.check(url, workload)
         except (WrongAnswer, wrk.NoFigures, OSError) as error:
             self._miss(target.name, f"{workload.name}: {error}")
@@ -102,13 +106,6 @@ class Bench:
     def _miss(self, name: str, why: str) -> None:
         self.absent[name] = why
         print(f"  {name}: left out from here on. {why}", flush=True)
-
-
-def _figures(sample: wrk.Sample) -> str:
-    trouble = ""
-    if sample.others or sample.broken:
-        trouble = f"   ({sample.others} answers not 200, {sample.broken} connections broken)"
-    return f"{sample.rate:9,.0f} /s {sample.p50_ms:9.3f} ms {sample.p99_ms:9.3f} ms{trouble}"
 
 
 def _middle(samples: list[wrk.Sample]) -> wrk.Sample:
@@ -127,11 +124,11 @@ def print_tables(results: Results, loads: list[Workload]) -> None:
             rows = [name for name in WORDS.values() if results.get((workload.name, connections, name))]
             if not rows:
                 continue
-            print(f"\n{workload.title}, {connections} connection{'s' if connections > 1 else ''}")
+            print(f"\n{workload.title}, {connections:,} connection{'s' if connections > 1 else ''}")
             print(f"  {'':22} {'req/s':>9}   {'p50':>10}   {'p99':>10}", end="   ")
             print("".join(f"{'x ' + name:>13}" for name in AGAINST))
             for name in rows:
-                figures = _figures(_middle(list(results[workload.name, connections, name])))
+                figures = wrk.figures(_middle(list(results[workload.name, connections, name])))
                 ratios = (marks.ratio(results, workload.name, connections, name, other) for other in AGAINST)
                 print(f"  {name:22} {figures}", end="")
                 print("".join(f"{'-' if value is None else f'{value:.2f}':>13}" for value in ratios))
@@ -157,13 +154,7 @@ def our_servers(folder: Path, loads: list[Workload], settings: dict[str, str]) -
     except NotPrepared as error:
         print(f"roundhouse: left out. {error}")
         return []
-    if not has_setting("FRONT_DOOR"):
-        print("roundhouse, front door: left out; there is no ROUNDHOUSE_FRONT_DOOR")
-        return [Roundhouse(installation, key, front_door=False)]
-    return [
-        *(Roundhouse(installation, key, front_door=is_on) for is_on in (False, True)),
-        RoundhouseWithWorkers(installation, key),
-    ]
+    return [Roundhouse(installation, key), RoundhouseWithWorkers(installation, key)]
 
 
 def wanted_rows(only: list[str]) -> set[str]:

@@ -7,6 +7,7 @@ Bounded in time and in connections, and it talks to the loopback only.
 import base64
 import json
 import random
+import resource
 import select
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 
 from tests.support.processes import ROOT
 
-_LONGEST_S, _MOST_CONNECTIONS = 300.0, 1024
+_LONGEST_S, _MOST_CONNECTIONS = 300.0, 4096
 _BACK_OFF_S = 0.05
 now = time.perf_counter
 
@@ -302,7 +303,14 @@ class _Run:
                 self._lose(connection)
 
 
+def _allow_many_connections() -> None:
+    """Each is an open file, of which the usual limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
+    _allow_many_connections()
     told = json.load(sys.stdin)
     order = Order(**{**told, "streams": [Stream(**stream) for stream in told["streams"]]})
     if order.seconds > _LONGEST_S or sum(stream.connections for stream in order.streams) > _MOST_CONNECTIONS:

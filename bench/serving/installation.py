@@ -13,28 +13,22 @@ sys.path.insert(0, str(ROOT / "platform"))
 
 from roundhouse.env import VARIABLES
 
-PROCESSES, THREADS = 2, 32
+PROCESSES = int(next(one.default for one in VARIABLES if one.name == "WEB_PROCESSES"))
 
 
 class NotPrepared(Exception):
     """A management command failed."""
 
 
-def has_setting(name: str) -> bool:
-    return any(variable.name == name for variable in VARIABLES)
-
-
 class Installation:
-    """`settings` are ROUNDHOUSE_ variables without the prefix, for every server started from here."""
+    """`settings` are ROUNDHOUSE_ variables without the prefix, for every server started from here.
+
+    What they do not name has the product's own default: the figures are of what people get.
+    """
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
-        self._settings = {
-            "DATA": str(folder / "data"),
-            "WEB_PROCESSES": str(PROCESSES),
-            "WEB_THREADS": str(THREADS),
-            **settings,
-        }
+        self._settings = {"DATA": str(folder / "data"), **settings}
         self._manage("migrate", "--verbosity", "0")
 
     def import_model(self, name: str, path: Path) -> None:
@@ -42,6 +36,10 @@ class Installation:
 
     def issue_key(self, tenant: str = "bench") -> str:
         return self._manage("issue_key", f"key of {tenant}", "--tenant", tenant).strip().splitlines()[-1]
+
+    def make_person(self, name: str) -> str:
+        """An administrator and operator; their password."""
+        return self._manage("first_admin", name).strip().rpartition(" / ")[2]
 
     @contextmanager
     def served(

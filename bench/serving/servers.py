@@ -1,5 +1,6 @@
 """The servers that are compared, and the rows that each gives to the table."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -11,18 +12,20 @@ from typing import Protocol as Seam
 import orjson
 
 from bench.serving import peers, wire
-from bench.serving.installation import PROCESSES, THREADS, Installation, has_setting
+from bench.serving.installation import PROCESSES, Installation
 from bench.serving.processes import NotServing, started
-from bench.serving.wire import NATIVE, OIP_BINARY, OIP_JSON, PLAIN, Protocol, Request
+from bench.serving.wire import NATIVE, OIP_BINARY, OIP_JSON, PLAIN, THROUGH_VIEW, Protocol, Request
 from bench.serving.workloads import Workload
 from tests.support.private import PrivateRedis
 from tests.support.processes import ROOT, free_port, wait_until
 
-VIEW, FRONT_DOOR = "roundhouse, DRF view", "roundhouse, front door"
+ROUNDHOUSE, VIEW = "roundhouse", "roundhouse, DRF view"
 THROUGH_WORKERS = "through Celery + Redis"
 OIP_JSON_ROW, OIP_BINARY_ROW = "roundhouse, OIP JSON", "roundhouse, OIP binary"
-BARE, MOSEC, LITSERVE, MLSERVER = "bare WSGI", "mosec", "LitServe", "MLServer"
+BARE, MOSEC, LITSERVE, MLSERVER = "bare RSGI", "mosec", "LitServe", "MLServer"
 PEERS = (MOSEC, LITSERVE, MLSERVER)
+
+USUAL_CONNECTIONS, MANY_CONNECTIONS = (1, 32), (256, 1000)
 
 _MLPS = frozenset({"tiny", "wide"})
 
@@ -35,6 +38,7 @@ class Target:
     protocol: Protocol
     workloads: frozenset[str] = _MLPS
     headers: Mapping[str, str] = field(default_factory=dict)
+    connections: tuple[int, ...] = USUAL_CONNECTIONS
 
     def request(self, workload: Workload) -> Request:
         plain = self.protocol.request(workload.name, workload.row)
@@ -61,25 +65,22 @@ class Server(Seam):
 
 
 class Roundhouse:
-    """`manage.py serve` as people run it. The OIP rows belong to the view, so that they compare with it."""
+    """`manage.py serve` as people run it."""
 
-    def __init__(self, installation: Installation, key: str, *, front_door: bool) -> None:
+    def __init__(self, installation: Installation, key: str) -> None:
         self._installation = installation
-        self._settings = {"FRONT_DOOR": str(front_door).lower()} if has_setting("FRONT_DOOR") else {}
         target = partial(Target, headers={"Authorization": f"Bearer {key}"})
-        if front_door:
-            self.targets = [target(FRONT_DOOR, NATIVE)]
-        else:
-            everything = _MLPS | {"image"}
-            self.targets = [
-                target(VIEW, NATIVE),
-                target(OIP_JSON_ROW, OIP_JSON, everything),
-                target(OIP_BINARY_ROW, OIP_BINARY, everything),
-            ]
+        everything = _MLPS | {"image"}
+        self.targets = [
+            target(ROUNDHOUSE, NATIVE, connections=USUAL_CONNECTIONS + MANY_CONNECTIONS),
+            target(VIEW, THROUGH_VIEW),
+            target(OIP_JSON_ROW, OIP_JSON, everything),
+            target(OIP_BINARY_ROW, OIP_BINARY, everything),
+        ]
 
     @contextmanager
     def running(self, workload: Workload) -> Iterator[str]:
-        with self._installation.served(**self._settings) as (url, _):
+        with self._installation.served() as (url, _):
             yield url
 
 
@@ -96,9 +97,7 @@ class RoundhouseWithWorkers:
             raise NotServing("redis-server is not installed")
         redis = PrivateRedis().start()
         try:
-            # The usual number of threads: an answer takes longer here, and 32 connections may meet in one process.
-            more = {"EXECUTOR": "workers", "REDIS_URL": redis.url, "WEB_THREADS": "64"}
-            with self._installation.served(**more) as (url, _):
+            with self._installation.served(EXECUTOR="workers", REDIS_URL=redis.url) as (url, _):
                 request = self.targets[0].request(workload)
                 wait_until(lambda: wire.post(url, request)[0] == 200, within_s=30, what="a worker's answer")
                 yield url
@@ -149,16 +148,16 @@ class Simple:
 
 class Bare(Simple):
     def command(self, port: int, workload: Workload) -> list[str | Path]:
-        # The flags of platform/roundhouse/launch.py.
+        # The server and the flags of platform/roundhouse/launch.py.
         return [
-            sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-            "--workers", str(PROCESSES), "--blocking-threads", str(THREADS), "--backpressure", str(THREADS * 2),
-            "--backlog", "1024", "--respawn-failed-workers", "--no-ws", "--http", "1", "--log-level", "error",
-            "bench.serving.bare_wsgi:application",
+            sys.executable, "-m", "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop",
+            "--task-impl", "asyncio", "--host", "127.0.0.1", "--port", str(port), "--workers", str(PROCESSES),
+            "--backpressure", "16384", "--backlog", "4096", "--respawn-failed-workers", "--no-ws", "--http", "1",
+            "--log-level", "error", "bench.serving.bare_rsgi:application",
         ]  # fmt: skip
 
     def environ(self) -> dict[str, str]:
-        return {"PYTHONPATH": str(ROOT)}
+        return {"PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
 
     def cwd(self) -> Path:
         return ROOT

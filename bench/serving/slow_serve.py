@@ -1,4 +1,4 @@
-"""`manage.py serve`, whose web processes run bench.serving.slow_wsgi."""
+"""`manage.py serve`, whose web processes run bench.serving.slow_web."""
 
 import os
 import sys
@@ -18,9 +18,9 @@ def main() -> None:
 
     def slow_web() -> list[str]:
         *flags, entry = web()
-        if entry != "roundhouse.wsgi:application":
+        if entry != "roundhouse.web:application":
             raise SystemExit(f"slow_serve does not know the entry point {entry}.")
-        return [*flags, "bench.serving.slow_wsgi:application"]
+        return [*flags, "bench.serving.slow_web:application"]
 
     launch.SERVICES["web"] = slow_web
     execute_from_command_line(["manage.py", "serve"])

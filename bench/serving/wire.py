@@ -78,6 +78,8 @@ def _oip_binary_output(headers: Headers, body: bytes) -> np.ndarray:
 
 
 NATIVE = Protocol(_named_tensors("/api/v1/models/{model}/predict"), _named_output)
+# The loop leaves whatever has a query to Django, and Django's view passes over a parameter that it does not know.
+THROUGH_VIEW = Protocol(_named_tensors("/api/v1/models/{model}/predict?through=view"), _named_output)
 PLAIN = Protocol(_named_tensors("/predict"), _named_output)
 OIP_JSON = Protocol(_oip_json_request, _oip_json_output)
 OIP_BINARY = Protocol(_oip_binary_request, _oip_binary_output)

@@ -49,6 +49,13 @@ class Sample:
     broken: int = 0  # connections refused, cut or too slow
 
 
+def figures(sample: Sample) -> str:
+    trouble = ""
+    if sample.others or sample.broken:
+        trouble = f"   ({sample.others} answers not 200, {sample.broken} connections broken)"
+    return f"{sample.rate:9,.0f} /s {sample.p50_ms:9.3f} ms {sample.p99_ms:9.3f} ms{trouble}"
+
+
 def script(request: Request, body_file: Path) -> str:
     headers = "\n".join(
         f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in request.headers.items()

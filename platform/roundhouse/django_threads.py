@@ -4,9 +4,10 @@ import asyncio
 import io
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
@@ -17,6 +18,8 @@ from inference.errors import BadBody, LengthRequired
 from inference.serving.off_loop import WorkThreads
 from registry.access import keys
 from registry.errors import BodyTooLarge, NotAuthenticated
+from registry.intake.errors import InsufficientStorage
+from registry.intake.parts import room
 from roundhouse.rsgi import SMALL_BYTES, Answer, FilePart, HeaderList, Visit
 
 LARGEST_BODY = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, 64 << 20)
@@ -24,6 +27,7 @@ LARGEST_PIECE = 1 << 20  # of an answer; what is larger is sent from a file, as 
 _WRITE_BYTES = 1 << 20
 _FILE_STAYS_S = 60.0  # the server opens it at once, and what is open can be sent to its end
 _MOST_WAITING, _WAIT_S = 256, 10.0
+_BEGIN_AGAIN = "Free some space, then begin again."
 
 Environ = dict[str, Any]
 
@@ -68,20 +72,19 @@ class DjangoThreads:
     async def _spooled(self, visit: Visit, length: int) -> IO[bytes]:
         """A body of some size, from somebody who is known here: nobody else fills our disk."""
         await self._threads.run(partial(_check_known, visit))
-        file: IO[bytes] = tempfile.TemporaryFile(dir=self._folder.path)  # noqa: SIM115 (closed by whoever asked)
+        spool = _Spool(self._folder.path)
         try:
             waiting: list[bytes] = []
             async for part in visit.parts(length):
                 waiting.append(part)
                 if sum(map(len, waiting)) >= _WRITE_BYTES:
-                    await self._threads.run(partial(_write, file, waiting))
+                    await self._threads.run(partial(spool.write, waiting))
                     waiting = []
-            await self._threads.run(partial(_write, file, waiting))
-            file.seek(0)
+            await self._threads.run(partial(spool.write, waiting))
         except BaseException:
-            file.close()
+            spool.close()
             raise
-        return file
+        return spool.body()
 
     def _answer(self, environ: Environ) -> Answer:
         """In a thread: Django's answer, so that nothing of it is left to be made while it is sent."""
@@ -115,14 +118,60 @@ class DjangoThreads:
 
     def _in_file(self, pieces: Any, start: bytes) -> FilePart:
         with tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False) as file:
-            file.write(start)
-            size = len(start)
-            for piece in pieces:
-                size += file.write(piece)
-        path = Path(file.name)
+            path = Path(file.name)
+            try:
+                with room(_BEGIN_AGAIN):
+                    size = file.write(start)
+                    for piece in pieces:
+                        size += file.write(piece)
+                    file.flush()
+            except BaseException:
+                path.unlink()
+                raise
         going = partial(path.unlink, missing_ok=True)
         self._loop.call_soon_threadsafe(self._loop.call_later, _FILE_STAYS_S, going)
         return FilePart(path, range(size))
+
+
+class _Spool:
+    """A body in a private file. What finds no room there is received all the same: the sender comes to see the answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by whoever asked)
+        self._refused: InsufficientStorage | None = None
+
+    def write(self, parts: list[bytes]) -> None:
+        if self._refused is None:
+            try:
+                with room(_BEGIN_AGAIN):
+                    self._file.writelines(parts)
+                    self._file.flush()
+            except InsufficientStorage as error:
+                self._refused = error
+                self.close()  # whoever answers may need the room
+
+    def body(self) -> IO[bytes]:
+        if self._refused is not None:
+            return cast("IO[bytes]", _Unkept(self._refused))
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        with suppress(OSError):  # of what could not be written before
+            self._file.close()
+
+
+class _Unkept(io.RawIOBase):
+    """A body that found no room on the disk: whoever reads it is told."""
+
+    def __init__(self, error: InsufficientStorage) -> None:
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: Any) -> int:
+        raise self._error
 
 
 def environ_of(visit: Visit, body: IO[bytes], length: int) -> Environ:
@@ -182,10 +231,6 @@ def _has_session(request: WSGIRequest) -> bool:
 
     SessionMiddleware(lambda _: None).process_request(request)  # type: ignore[arg-type]
     return bool(get_user(request).is_authenticated)
-
-
-def _write(file: IO[bytes], parts: list[bytes]) -> None:
-    file.writelines(parts)
 
 
 def _own_file(response: HttpResponseBase) -> FilePart | None:

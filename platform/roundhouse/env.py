@@ -258,6 +258,7 @@ VARIABLES = (
 
 # What docs/clients.md has callers set; somebody who tries things out has them in the same shell.
 _OF_CALLERS = frozenset({PREFIX + "URL", PREFIX + "GRPC", PREFIX + "KEY"})
+_GONE = frozenset({PREFIX + "FRONT_DOOR", PREFIX + "WEB_PINNED"})
 _BY_NAME = {PREFIX + variable.name: variable for variable in VARIABLES}
 
 
@@ -323,6 +324,9 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
             or name.startswith(PREFIX + "TEST_")
             or name in _OF_CALLERS
         ):
+            continue
+        if name in _GONE:
+            problems.append(f"{name}: there is no such setting any more; remove it.")
             continue
         close = difflib.get_close_matches(name, known, n=1)
         hint = (

@@ -34,6 +34,19 @@ def test_secret_given_twice_is_refused():
         read_environment({"ROUNDHOUSE_SECRET_KEY": "k" * 40, "ROUNDHOUSE_SECRET_KEY_FILE": "key"})
 
 
+@pytest.mark.parametrize("name", ["ROUNDHOUSE_FRONT_DOOR", "ROUNDHOUSE_WEB_PINNED"])
+def test_setting_that_is_gone_is_refused_without_a_guess(name):
+    with pytest.raises(BadEnvironment, match=f"{name}: there is no such setting any more; remove it"):
+        read_environment({name: "true"})
+
+
+def test_misspelt_setting_is_refused_with_a_guess():
+    with pytest.raises(
+        BadEnvironment, match="ROUNDHOUSE_WEB_THREDS: no such setting; did you mean ROUNDHOUSE_WEB_THREADS"
+    ):
+        read_environment({"ROUNDHOUSE_WEB_THREDS": "8"})
+
+
 def test_generated_secret_is_kept_and_private(tmp_path):
     path = tmp_path / "secret-key"
 

@@ -1,4 +1,4 @@
-"""The product's WSGI entry, with a model that takes its time: a pause for every four rows, then the real run.
+"""The product's web process, with a model that takes its time: a pause for every four rows, then the real run.
 
 A pause and not a computation: on a small machine the model would take the processor from the refusals and from
 the load, and the bench would measure that instead.
@@ -36,7 +36,7 @@ class SlowBackend(onnx_backend.OnnxBackend):
 
 
 onnx_backend.OnnxBackend = SlowBackend  # before the runtime takes its name from there
-django.setup()
+django.setup(set_prefix=False)
 
 from inference.serving import plans  # noqa: E402 - needs the apps loaded
 
@@ -50,4 +50,4 @@ def _small_batches(*arguments, **named):
 
 plans.plan_for = _small_batches
 
-from roundhouse.wsgi import application  # noqa: E402, F401 - loads the models, now slow
+from roundhouse.web import application  # noqa: E402, F401 - loads the models, now slow
