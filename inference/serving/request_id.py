@@ -9,7 +9,7 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -75,7 +75,7 @@ def _mac(body: bytes) -> bytes:
 
 
 @cache
-def _keyed() -> Any:
+def _keyed() -> "hashlib.blake2b":
     """A hash that has taken the key already, which is half of the work."""
     return hashlib.blake2b(key=_secret(), digest_size=_MAC_BYTES)
 

@@ -1,33 +1,26 @@
 """Django behind the event loop: requests that are here whole, answered in a few threads, each as one piece or a file."""
 
-import asyncio
 import io
 import sys
-import tempfile
-from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import FileResponse, HttpResponseBase
 
-from inference.checks.scratch import ScratchFolder
 from inference.errors import BadBody, LengthRequired
 from inference.serving.off_loop import WorkThreads
 from registry.access import keys
 from registry.errors import BodyTooLarge, NotAuthenticated
-from registry.intake.errors import InsufficientStorage
-from registry.intake.parts import room
-from roundhouse.rsgi import SMALL_BYTES, Answer, FilePart, HeaderList, Visit
+from roundhouse.rsgi import LARGEST_PIECE, SMALL_BYTES, Answer, FilePart, HeaderList, Visit
+from roundhouse.spool import Spool
 
 LARGEST_BODY = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, 64 << 20)
-LARGEST_PIECE = 1 << 20  # of an answer; what is larger is sent from a file, as fast as its reader takes it
 _WRITE_BYTES = 1 << 20
-_FILE_STAYS_S = 60.0  # the server opens it at once, and what is open can be sent to its end
 _MOST_WAITING, _WAIT_S = 256, 10.0
-_BEGIN_AGAIN = "Free some space, then begin again."
 
 Environ = dict[str, Any]
 
@@ -48,13 +41,12 @@ class Handler(WSGIHandler):
 class DjangoThreads:
     """Answers what is left to Django. A body that is not small waits for Django in a file."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, spool: Spool) -> None:
         self._handler = Handler()
         self._threads = WorkThreads(
             "django", settings.WEB_THREADS, most_waiting=_MOST_WAITING, wait_s=_WAIT_S
         )
-        self._loop = loop
-        self._folder = ScratchFolder("answers")
+        self._spool = spool
 
     async def answer(self, visit: Visit) -> Answer:
         length = _length(visit)
@@ -67,24 +59,23 @@ class DjangoThreads:
 
     def close(self) -> None:
         self._threads.close()
-        self._folder.remove()
 
     async def _spooled(self, visit: Visit, length: int) -> IO[bytes]:
         """A body of some size, from somebody who is known here: nobody else fills our disk."""
         await self._threads.run(partial(_check_known, visit))
-        spool = _Spool(self._folder.path)
+        spooled = self._spool.body()
         try:
             waiting: list[bytes] = []
             async for part in visit.parts(length):
                 waiting.append(part)
                 if sum(map(len, waiting)) >= _WRITE_BYTES:
-                    await self._threads.run(partial(spool.write, waiting))
+                    await self._threads.run(partial(spooled.write, waiting))
                     waiting = []
-            await self._threads.run(partial(spool.write, waiting))
+            await self._threads.run(partial(spooled.write, waiting))
         except BaseException:
-            spool.close()
+            spooled.close()
             raise
-        return spool.body()
+        return spooled.read_back()
 
     def _answer(self, environ: Environ) -> Answer:
         """In a thread: Django's answer, so that nothing of it is left to be made while it is sent."""
@@ -105,7 +96,7 @@ class DjangoThreads:
             return FilePart(*ready)
         if not response.streaming:
             content: bytes = response.content  # type: ignore[attr-defined]
-            return content if len(content) <= LARGEST_PIECE else self._in_file(iter([content]), b"")
+            return content if len(content) <= LARGEST_PIECE else self._spool.answer([content])
         if (whole := _own_file(response)) is not None:
             return whole
         pieces = iter(response)
@@ -113,65 +104,8 @@ class DjangoThreads:
         for piece in pieces:
             start += piece
             if len(start) > LARGEST_PIECE:
-                return self._in_file(pieces, start)
+                return self._spool.answer(chain([start], pieces))
         return start
-
-    def _in_file(self, pieces: Any, start: bytes) -> FilePart:
-        with tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False) as file:
-            path = Path(file.name)
-            try:
-                with room(_BEGIN_AGAIN):
-                    size = file.write(start)
-                    for piece in pieces:
-                        size += file.write(piece)
-                    file.flush()
-            except BaseException:
-                path.unlink()
-                raise
-        going = partial(path.unlink, missing_ok=True)
-        self._loop.call_soon_threadsafe(self._loop.call_later, _FILE_STAYS_S, going)
-        return FilePart(path, range(size))
-
-
-class _Spool:
-    """A body in a private file. What finds no room there is received all the same: the sender comes to see the answer."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by whoever asked)
-        self._refused: InsufficientStorage | None = None
-
-    def write(self, parts: list[bytes]) -> None:
-        if self._refused is None:
-            try:
-                with room(_BEGIN_AGAIN):
-                    self._file.writelines(parts)
-                    self._file.flush()
-            except InsufficientStorage as error:
-                self._refused = error
-                self.close()  # whoever answers may need the room
-
-    def body(self) -> IO[bytes]:
-        if self._refused is not None:
-            return cast("IO[bytes]", _Unkept(self._refused))
-        self._file.seek(0)
-        return self._file
-
-    def close(self) -> None:
-        with suppress(OSError):  # of what could not be written before
-            self._file.close()
-
-
-class _Unkept(io.RawIOBase):
-    """A body that found no room on the disk: whoever reads it is told."""
-
-    def __init__(self, error: InsufficientStorage) -> None:
-        self._error = error
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, _: Any) -> int:
-        raise self._error
 
 
 def environ_of(visit: Visit, body: IO[bytes], length: int) -> Environ:

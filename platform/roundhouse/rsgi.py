@@ -11,6 +11,9 @@ from inference.engine.requests import Cancellation
 from inference.errors import BadBody, BodyTooSlow
 
 SMALL_BYTES = 256 << 10  # what is received and answered in one piece
+LARGEST_PIECE = (
+    1 << 20
+)  # of an answer; the server would hold more for a reader who takes nothing, so it goes by a file
 HELD_BYTES = 512 << 20  # of larger bodies in this process together; beyond it nothing more is taken from them
 REFUSED_BYTES = 64 << 10  # of a body that is not wanted: so much is taken, and the connection stays
 

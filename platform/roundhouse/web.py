@@ -23,6 +23,7 @@ from registry.access.keys import Keeper  # noqa: E402
 from roundhouse.django_threads import DjangoThreads  # noqa: E402
 from roundhouse.health import Probes  # noqa: E402
 from roundhouse.rsgi import Underway  # noqa: E402
+from roundhouse.spool import Spool  # noqa: E402
 from roundhouse.web_loop import WebLoop  # noqa: E402
 
 
@@ -39,8 +40,9 @@ class Application:
         if settings.GRPC_PORT:
             address = grpc_server.Address(settings.BIND, settings.GRPC_PORT, is_shared=True)
             self._grpc = grpc_server.start(address, threads=settings.GRPC_THREADS)
-        self._django = DjangoThreads(loop)
-        self._web_loop = WebLoop(Underway(loop), self._django, self._probes)
+        self._spool = Spool(loop)
+        self._django = DjangoThreads(self._spool)
+        self._web_loop = WebLoop(Underway(loop), self._django, self._probes, self._spool)
         self.__rsgi__ = self._web_loop.__call__
 
     def begin_end(self) -> None:
@@ -56,6 +58,7 @@ class Application:
         if self._grpc is not None:
             self._grpc.stop()  # before the runtime, which it asks
         self._django.close()
+        self._spool.close()
         self._probes.stop()
         gate.stop()
         self._key_keeper.stop()

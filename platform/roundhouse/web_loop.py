@@ -12,7 +12,7 @@ from inference.doors.http_door import predict
 from inference.doors.oip.inferring import OIP
 from inference.errors import LengthRequired
 from inference.serving import runtime
-from inference.serving.off_loop import WorkThreads
+from inference.serving.off_loop import WorkThreads, off_loop
 from registry.access import keys
 from registry.access.key_ring import Admitted
 from registry.access.middleware import STALE_HEADER
@@ -21,7 +21,8 @@ from roundhouse import problems
 from roundhouse.django_threads import DjangoThreads
 from roundhouse.health import Probes
 from roundhouse.request_ids import id_for
-from roundhouse.rsgi import Answer, HeaderList, Underway, Visit, send
+from roundhouse.rsgi import LARGEST_PIECE, Answer, FilePart, HeaderList, Underway, Visit, send
+from roundhouse.spool import Spool
 
 log = structlog.get_logger("roundhouse.web")
 
@@ -39,8 +40,8 @@ class _Request:
 class WebLoop:
     """Answers each request, whoever does the work. All of it lives on the loop."""
 
-    def __init__(self, underway: Underway, django: DjangoThreads, probes: Probes) -> None:
-        self._underway, self._django, self._probes = underway, django, probes
+    def __init__(self, underway: Underway, django: DjangoThreads, probes: Probes, spool: Spool) -> None:
+        self._underway, self._django, self._probes, self._spool = underway, django, probes, spool
         self._key_threads = WorkThreads("keys", 2, most_waiting=256, wait_s=5.0)
         self.is_leaving = False  # answers are the last of their connections from then on
 
@@ -78,9 +79,12 @@ class WebLoop:
             asked = address.door.asked(by, address.model, address.version, address.alias, visit)
             visit.may_be_withdrawn = True
             reply = await predict(address.door, visit.headers, visit.receive, asked)
+            body: bytes | FilePart = reply.body
+            if len(reply.body) > LARGEST_PIECE:
+                body = await off_loop(partial(self._spool.answer, [reply.body]))
         except Exception as error:  # noqa: BLE001
             return await self._refusal(visit, error, address, stale_s)
-        return Answer(200, [*reply.headers, *_closing(stale_s)], reply.body)
+        return Answer(200, [*reply.headers, *_closing(stale_s)], body)
 
     async def _admitted(self, visit: Visit) -> Admitted:
         text = keys.sent_text(visit.headers)

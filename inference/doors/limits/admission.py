@@ -20,7 +20,7 @@ from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 
 # What waits here longer would be answered too late for callers who say nothing of a deadline.
-ROOM_S = 0.8 * DEADLINE_S
+ROOM_S = 0.5 * DEADLINE_S
 
 
 class Flight:
