@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.connections import KEEPALIVE, port_of, server_sides
 from tests.support.processes import ROOT, clean_environment, free_port, wait_until
 
 FILE_BYTES = 48 << 20  # more than the kernel takes for a reader
@@ -227,17 +228,23 @@ def test_a_reader_whose_window_stays_shut_is_ended(tmp_path_factory):
         for connection in (stays, ends):
             connection.sendall(f"GET /file?0-{FILE_BYTES} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         for connection in (stays, ends):
-            wait_until(lambda one=connection: server_side(one), within_s=10, what="a connection")
+            connection.recv(1, socket.MSG_PEEK)
 
-        wait_until(lambda: not server_side(ends), within_s=30, what="the end of who does not read")
+        wait_until(
+            lambda: port_of(ends) not in server_sides(shortened.port),
+            within_s=30,
+            what="the end of who does not read",
+        )
 
-        assert server_side(stays)
+        assert port_of(stays) in server_sides(usual.port)
 
 
 def test_what_is_accepted_inherits_that_peers_are_looked_for(small):
     with small.connect() as connection:
         wait_until(
-            lambda: (server_side(connection) or {}).get("timer") == "02", within_s=5, what="a keepalive timer"
+            lambda: server_sides(small.port).get(port_of(connection)) == KEEPALIVE,
+            within_s=5,
+            what="a keepalive timer",
         )
 
 
@@ -252,13 +259,3 @@ def test_headers_that_do_not_come_end_the_connection(tmp_path):
         ended, _, _ = select.select([begun], [], [], 20)
         assert ended == [begun]
         assert silent.fileno() > 0
-
-
-def server_side(connection) -> dict | None:
-    """The kernel's line about the server's side of it, in /proc/net/tcp; None when it has gone."""
-    ends = [f":{port:04X}" for port in (connection.getpeername()[1], connection.getsockname()[1])]
-    for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, state, _queues, timer, *_ = row.split()
-        if [local[-5:], remote[-5:]] == ends and state == "01":
-            return {"timer": timer[:2]}
-    return None
