@@ -106,14 +106,14 @@ class DjangoThreads:
         if (whole := _own_file(response)) is not None:
             return whole
         pieces = iter(response)
-        start = b""
+        start = bytearray()  # pieces may be lines: each added to bytes would copy all before it
         for piece in pieces:
             start += piece
             if len(start) > LARGEST_PIECE:
                 return self._in_file(pieces, start)
-        return start
+        return bytes(start)
 
-    def _in_file(self, pieces: Any, start: bytes) -> FilePart:
+    def _in_file(self, pieces: Any, start: bytes | bytearray) -> FilePart:
         with tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False) as file:
             file.write(start)
             size = len(start)
