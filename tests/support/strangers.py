@@ -6,13 +6,15 @@ import socket
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection
 from itertools import cycle, islice
 
 from tests.support.connections import port_of, server_sides
 from tests.support.processes import changed_web_process, get, post, wait_until
 
 EVERY_S = 0.2
+ANSWER_WITHIN_S = 10.0  # an answer that takes longer is none; alone they take milliseconds
 
 # For a changed web process: as if Django, or whatever answers, were called before the body is there.
 A_THREAD_EACH = """
@@ -208,3 +210,28 @@ class Addresses:
 
 def _head(method: str, path: str, *lines: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
+
+
+def answers_to_others(port, authorization, within_s=ANSWER_WITHIN_S) -> list[int]:
+    """The statuses of a probe, a prediction and a page of Django; 0 for none in time."""
+    return [
+        _status_of(port, within_s, "GET", "/livez"),
+        _status_of(
+            port,
+            within_s,
+            "POST",
+            "/api/v1/models/ripeness/predict",
+            b'{"data": [0.2, 0.8, 0.3]}',
+            authorization,
+        ),
+        _status_of(port, within_s, "GET", "/admin/login/"),
+    ]
+
+
+def _status_of(port, within_s, *request) -> int:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=within_s)) as connection:
+        try:
+            connection.request(*request)
+            return connection.getresponse().status
+        except OSError:
+            return 0

@@ -2,8 +2,7 @@
 
 import resource
 import socket
-from contextlib import ExitStack, closing
-from http.client import HTTPConnection
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,12 +12,12 @@ from tests.support.strangers import (
     Addresses,
     DeafReaders,
     SlowSenders,
+    answers_to_others,
     with_short_deadlines,
     without_deadlines,
 )
 
 THREADS, STRANGERS, FORMS = 16, 60, 130
-WITHIN_S = 10.0  # an answer that takes longer is none; alone they take milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_others_are_answered_meanwhile(embedded, patient, addresses, strangers, 
     with strangers(patient, beginnings(addresses, STRANGERS)) as staying:
         wait_until(lambda: staying.here == STRANGERS, within_s=30, what="all of them at once")
 
-        answers = [ask(patient, embedded.authorization) for _ in range(10)]
+        answers = [answers_to_others(patient, embedded.authorization) for _ in range(10)]
 
         assert staying.here == STRANGERS
     assert answers == [[200, 200, 200]] * 10
@@ -67,7 +66,7 @@ def test_others_are_answered_meanwhile(embedded, patient, addresses, strangers, 
 
 def test_pages_are_shown_behind_login_forms_that_come_byte_by_byte(embedded, patient, addresses):
     with SlowSenders(patient, [addresses.login] * FORMS) as forms:
-        answers = [ask(patient, embedded.authorization) for _ in range(10)]
+        answers = [answers_to_others(patient, embedded.authorization) for _ in range(10)]
 
         assert forms.here == FORMS
     assert answers == [[200, 200, 200]] * 10
@@ -76,11 +75,15 @@ def test_pages_are_shown_behind_login_forms_that_come_byte_by_byte(embedded, pat
 def test_where_each_form_has_a_thread_no_page_is_shown(embedded, addresses, tmp_path):
     """Negative control of both tests above."""
     with changed_web_process(tmp_path, embedded.data, A_THREAD_EACH, threads=THREADS) as port:
-        wait_until(lambda: ask(port, embedded.authorization) == [200] * 3, within_s=60, what="the control")
+        wait_until(
+            lambda: answers_to_others(port, embedded.authorization) == [200] * 3,
+            within_s=60,
+            what="the control",
+        )
 
         with SlowSenders(port, [addresses.login] * FORMS):
             wait_until(
-                lambda: ask(port, embedded.authorization, within_s=1.0) == [0] * 3,
+                lambda: answers_to_others(port, embedded.authorization, within_s=1.0) == [0] * 3,
                 within_s=20,
                 what="somebody who is not answered",
             )
@@ -100,28 +103,3 @@ def test_connections_that_ask_nothing_add_no_thread(embedded):
 
         assert answer == b"HTTP/1.1 200 OK"
         assert threads_of(pids) <= before
-
-
-def ask(port, authorization, within_s=WITHIN_S) -> list[int]:
-    """The statuses of a probe, a prediction and a page of Django; 0 for none in time."""
-    return [
-        _status(port, within_s, "GET", "/livez"),
-        _status(
-            port,
-            within_s,
-            "POST",
-            "/api/v1/models/ripeness/predict",
-            b'{"data": [0.2, 0.8, 0.3]}',
-            authorization,
-        ),
-        _status(port, within_s, "GET", "/admin/login/"),
-    ]
-
-
-def _status(port, within_s, *request) -> int:
-    with closing(HTTPConnection("127.0.0.1", port, timeout=within_s)) as connection:
-        try:
-            connection.request(*request)
-            return connection.getresponse().status
-        except OSError:
-            return 0
