@@ -100,12 +100,12 @@ class DjangoThreads:
         if (whole := _own_file(response)) is not None:
             return whole
         pieces = iter(response)
-        start = b""
+        start = bytearray()  # pieces may be lines: each added to bytes would copy all before it
         for piece in pieces:
             start += piece
             if len(start) > LARGEST_PIECE:
-                return self._spool.answer(chain([start], pieces))
-        return start
+                return self._spool.answer(chain([bytes(start)], pieces))
+        return bytes(start)
 
 
 def environ_of(visit: Visit, body: IO[bytes], length: int) -> Environ:

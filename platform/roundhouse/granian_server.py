@@ -12,6 +12,7 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -32,9 +33,9 @@ class WebServer(MPServer):
 
     def _init_shared_socket(self) -> None:
         """One socket for all processes: what waits to be accepted is lost with none of them, and goes to who is free."""
-        shared = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
-        self._ssp, self._shd, self._sfd = None, shared, shared.get_fd()  # type: ignore[assignment]
-        self._sso = socket.socket(fileno=self._sfd)
+        holder: Any = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        self._shd, self._sfd = holder, holder.get_fd()
+        self._ssp, self._sso = None, socket.socket(fileno=self._sfd)
         self._sso.set_inheritable(True)
         if sys.platform == "linux":
             look_for_vanished_peers(self._sso)
@@ -67,17 +68,16 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def tell_application_of_stops() -> None:
-    """granian tells its processes' applications of their end only when the loop has ended; ours wants to know before."""
+def tell_of_stops(begin_end: Callable[[], None]) -> None:
+    """Call this in a web process: granian tells applications of their end only when the loop has ended; ours wants to
+    know before."""
     set_loop_signals = _signals.set_loop_signals
 
     def set_and_tell(loop: Any) -> Any:
         event = set_loop_signals(loop)  # type: ignore[no-untyped-call]
 
         def stop() -> None:
-            module = sys.modules.get("roundhouse.web")
-            if module is not None:
-                module.application.begin_end()
+            begin_end()
             event.set()
 
         for number in _signals._get_signals():  # type: ignore[no-untyped-call]
@@ -87,8 +87,11 @@ def tell_application_of_stops() -> None:
     _signals.set_loop_signals = set_and_tell
 
 
-if __name__ == "__main__":
+def main() -> None:
     allow_many_connections()
-    tell_application_of_stops()
     cli.Server = WebServer  # type: ignore[attr-defined]
     cli.entrypoint()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
 from inference.serving.stewarding.models import Kind  # noqa: E402
 from registry.access.keys import Keeper  # noqa: E402
 from roundhouse.django_threads import DjangoThreads  # noqa: E402
+from roundhouse.granian_server import tell_of_stops  # noqa: E402
 from roundhouse.health import Probes  # noqa: E402
 from roundhouse.rsgi import Underway  # noqa: E402
 from roundhouse.spool import Spool  # noqa: E402
@@ -71,3 +72,4 @@ def _made() -> Any:
 
 
 application = _made()
+tell_of_stops(application.begin_end)

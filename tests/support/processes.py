@@ -129,6 +129,11 @@ def _memory(pids, field) -> float:
     return sum(int(state.partition(f"{field}:")[2].split()[0]) for state in states) / 1024
 
 
+def threads_of(pids) -> int:
+    """How many threads they have together."""
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
+
+
 def is_running(pid) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -217,18 +222,22 @@ def serving(folder, *arguments, **variables):
 
 
 @contextmanager
-def changed_web_process(folder, data, change, *, threads, before="", respawns=False, **variables):
+def changed_web_process(
+    folder, data, change, *, threads, before="", server="", options=(), respawns=False, **variables
+):
     """A web process beside those of a served Roundhouse, with lines of Python that take a guard away; gives its port.
 
-    Lines may come `before` anything of it is loaded. With `respawns` it is started again when it dies.
+    Lines may come `before` anything of it is loaded, and others change the `server` (`roundhouse.granian_server`), which
+    gets more `options`. With `respawns` it is started again when it dies.
     """
     (folder / "changed.py").write_text(f"{before}\nfrom roundhouse.web import application\n{change}\n")
     port = free_port()
     command = [
-        sys.executable, "-m", "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop", "--task-impl", "asyncio",
+        sys.executable, "-c", f"from roundhouse import granian_server as server\n{server}\nserver.main()",
+        "--interface", "rsgi", "--loop", "uvloop", "--task-impl", "asyncio",
         "--port", str(port), "--workers", "1", "--backpressure", "16384", "--http", "1", "--no-ws", "--log-level", "error",
-        "changed:application",
         *(["--respawn-failed-workers", "--respawn-interval", "0.2"] if respawns else []),
+        *options, "changed:application",
     ]  # fmt: skip
     environ = clean_environment(DATA=data, GRPC_PORT=0, WEB_THREADS=threads, **variables)
     environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), str(ROOT / "platform")])
