@@ -1,12 +1,11 @@
 """What the HTTP doors share: a body is received within limits, and answered where that holds nobody up."""
 
-from functools import partial
 from typing import Protocol
 
 from django.http import HttpResponse
 
 from inference.doors.asking import Asked, ask
-from inference.doors.wire import Environ, Receive, Reply, check_length
+from inference.doors.wire import Environ, Receive, Reply, check_length, packing_of
 from inference.engine.loop import complete
 from inference.serving import runtime
 from inference.serving.off_loop import off_loop
@@ -39,10 +38,10 @@ async def predict(door: HttpDoor, environ: Environ, receive: Receive, asked: Ask
         return await receive(check_length(environ.get("CONTENT_LENGTH") or "", door.longest_body(environ)))
 
     async def answer(route: Route, given: bytes) -> Reply:
-        answering = door.answer(environ, given, asked, route)
-        if len(given) > LOOP_BYTES or not _is_at_hand(asked, route):
-            return await off_loop(partial(complete, answering))
-        return await answering
+        # What is packed may be a thousand times as long.
+        if len(given) > LOOP_BYTES or packing_of(environ) or not _is_at_hand(asked, route):
+            return await off_loop(lambda: complete(door.answer(environ, given, asked, route)))
+        return await door.answer(environ, given, asked, route)
 
     return await ask(asked, body, answer)
 
