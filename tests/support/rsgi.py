@@ -70,6 +70,8 @@ class Proto:
                 part = self._parts.pop(0)
                 self.taken += len(part)
                 yield part
+                if part == CUT:
+                    return
             if self._is_whole:
                 return
             self._fed.clear()

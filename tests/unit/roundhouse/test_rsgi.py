@@ -201,7 +201,9 @@ class TestLargeBodies:
     async def test_a_sender_of_half_the_rate_may_not(self, here):
         proto, parts = Proto(is_whole=False), 60
         for second in range(1, parts + 1):
-            later(2 * second, lambda last=second == parts: proto.feed(b"x" * LEAST_BYTES_PER_S, is_whole=last))
+            later(
+                2 * second, lambda last=second == parts: proto.feed(b"x" * LEAST_BYTES_PER_S, is_whole=last)
+            )
 
         with pytest.raises(BodyTooSlow):
             await here.enter(proto).receive(parts * LEAST_BYTES_PER_S)
@@ -216,7 +218,10 @@ class TestLargeBodies:
 
             waiting = asyncio.ensure_future(taken(here.enter(second), 3000))
             await passing(1.0)
-            assert (waiting.done(), second.taken) == (False, 1000)  # that part is in memory, whoever counts it
+            assert (waiting.done(), second.taken) == (
+                False,
+                1000,
+            )  # that part is in memory, whoever counts it
 
             first.end()
             assert len(await waiting) == 3000
