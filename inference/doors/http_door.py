@@ -1,12 +1,11 @@
 """What the HTTP doors share: a body is received within limits, and answered where that holds nobody up."""
 
-from functools import partial
 from typing import Protocol
 
 from django.http import HttpResponse
 
 from inference.doors.asking import Asked, let_in
-from inference.doors.wire import Environ, Receive, Reply, check_length
+from inference.doors.wire import Environ, Receive, Reply, check_length, packing_of
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.serving import runtime
@@ -43,10 +42,11 @@ async def predict(door: HttpDoor, environ: Environ, receive: Receive, asked: Ask
     try:
         body = await receive(check_length(environ.get("CONTENT_LENGTH") or "", door.longest_body(environ)))
         flight.begin()
-        answering = door.answer(environ, body, asked, route, target)
-        if len(body) > LOOP_BYTES or not _are_at_hand(route.owners if target is None else (target,)):
-            return await off_loop(partial(complete, answering))
-        return await answering
+        is_at_hand = _are_at_hand(route.owners if target is None else (target,))
+        # What is packed may be a thousand times as long.
+        if len(body) > LOOP_BYTES or not is_at_hand or packing_of(environ):
+            return await off_loop(lambda: complete(door.answer(environ, body, asked, route, target)))
+        return await door.answer(environ, body, asked, route, target)
     finally:
         flight.end()
 

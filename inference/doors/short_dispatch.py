@@ -15,6 +15,7 @@ from inference.doors.asking import Asked
 from inference.doors.http_door import HttpDoor, predict
 from inference.doors.wire import read_exactly
 from inference.engine.loop import complete
+from inference.serving import runtime
 
 
 class ShortDispatch(APIView):
@@ -32,6 +33,8 @@ class ShortDispatch(APIView):
             response: HttpResponseBase = self.post(self.request, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 (DRF's own way: the handler knows what it does not know)
             response = self.handle_exception(error)
+        stale_s = max(runtime.stale_s(), getattr(request, "stale_s", 0))
+        request.stale_s = stale_s  # type: ignore[attr-defined]  # as the loop says it of its answers
         return response
 
     def get_authenticators(self) -> list[Any]:

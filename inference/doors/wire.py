@@ -49,6 +49,12 @@ def read_exactly(read: Read, length: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def packing_of(environ: Environ) -> str:
+    """How the body is packed, in lower case; empty where it is not."""
+    encoding = str(environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower()
+    return "" if encoding == "identity" else encoding
+
+
 def pointer_to(*names: str) -> str:
     """A place in a JSON body, as a URL fragment (RFC 6901): names of tensors hold slashes more often than not."""
     return "#" + "".join(f"/{quote(name.replace('~', '~0').replace('/', '~1'))}" for name in names)

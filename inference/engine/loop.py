@@ -46,6 +46,11 @@ class EngineLoop:
         """Whether the caller runs on this loop, and must not wait."""
         return threading.get_ident() == self._runs_in  # asyncio's own look-up asks the kernel for the process
 
+    @property
+    def is_running(self) -> bool:
+        """Whether somebody runs it: a loop that has not begun, or has ended, does not stand still."""
+        return self.asyncio.is_running()
+
     def post(self, callback: Callable[[], None]) -> None:
         """Have the loop call this soon; from any thread. EngineStopped where the loop has ended."""
         if self._is_closed:

@@ -92,7 +92,6 @@ class StallWatch:
     ) -> None:
         self._loop, self._check_runs, self._on_stall = loop, check_runs, on_stall
         self._turns_asked = self._turns_seen = 0
-        self._has_begun = False  # a loop that somebody else runs may begin late
         self._over = threading.Event()
         threading.Thread(target=self._watch, name="engine-watch", daemon=True).start()
 
@@ -105,10 +104,9 @@ class StallWatch:
         if has_turned:
             self._turns_asked += 1
             self._loop.post(self._note_turn)
-        return has_turned or not self._has_begun
+        return has_turned or not self._loop.is_running
 
     def _note_turn(self) -> None:
-        self._has_begun = True
         self._turns_seen = self._turns_asked
 
     def _watch(self) -> None:

@@ -58,7 +58,8 @@ def _header_named(name: str) -> str:
 
 
 class Headers:
-    """A request's headers by the names that WSGI gives them. One that is not ASCII is there, and empty.
+    """A request's headers by the names that WSGI gives them. One that is not ASCII is there, and empty; lines of one name
+    are joined.
 
     Names with underscores are left out: under WSGI's names they would pass for others.
     """
@@ -70,13 +71,13 @@ class Headers:
 
     def get(self, name: str, default: Any = None, /) -> Any:
         header = _header_named(name)
-        value = self._given.get(header)
-        if value is None:
+        values = self._given.get_all(header)
+        if not values:
             return "" if header in self._given else default
-        return value
+        return values[0] if len(values) == 1 else _joined(header, values)
 
     def items(self) -> Iterator[tuple[str, str]]:
-        """All of them; those that came more than once are joined."""
+        """All of them."""
         found: dict[str, list[str]] = {name: [] for name in self._given.keys() if "_" not in name}  # noqa: SIM118
         for name, value in self._given.items():
             if name in found:
@@ -84,7 +85,11 @@ class Headers:
         for name, values in found.items():
             wsgi_name = name.upper().replace("-", "_")
             key = wsgi_name if wsgi_name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{wsgi_name}"
-            yield key, ("; " if name == "cookie" else ",").join(values)
+            yield key, _joined(name, values)
+
+
+def _joined(name: str, values: list[str]) -> str:
+    return ("; " if name == "cookie" else ",").join(values)
 
 
 class Visit(Cancellation):

@@ -49,8 +49,10 @@ class WebLoop:
         visit = self._underway.enter(scope, proto)
         try:
             answer = await self._answer(visit)
-            if self.is_leaving:
-                answer.headers.append(_CLOSE)
+            if self.is_leaving and _CLOSE not in answer.headers:
+                answer = answer._replace(
+                    headers=[*answer.headers, _CLOSE]
+                )  # a probe's list is for all of them
             send(proto, answer)
         finally:
             visit.end()

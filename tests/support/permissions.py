@@ -23,8 +23,6 @@ PEOPLE = ("viewer", "operator", "approver", "admin")
 KEYS = ("predict", "predict.unapproved", "registry.read", "registry.write", "registry.download")
 EVERY_SCOPE = "all of them"
 ROLES = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in KEYS))
-# Middleware answers these before the resolver is asked.
-OUTSIDE_THE_RESOLVER = ("/livez", "/readyz")
 # What stands for a path's parameter, where the rows below do not say.
 WORDS = {
     "app_label": "registry",
@@ -58,7 +56,10 @@ class Route:
 
 
 def routes() -> Iterator[Route]:
-    """Every route there is, each address once: the first of several is the one that answers."""
+    """Every route there is, each address once: the first of several is the one that answers.
+
+    Probes are answered before Django, by their address alone.
+    """
     from django.urls import get_resolver
 
     seen: set[str] = set()
@@ -67,8 +68,6 @@ def routes() -> Iterator[Route]:
             seen.add(pattern)
             for method in _methods(view):
                 yield Route(method, pattern, view)
-    for pattern in OUTSIDE_THE_RESOLVER:
-        yield Route("GET", pattern, None)
 
 
 def actions() -> Iterator[tuple[str, Any, str]]:

@@ -4,5 +4,6 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("inference.doors.oip.urls")),
+    path("api/v1/", include("inference.doors.urls")),
     path("api/v1/", include("inference.doors.grpc.urls")),
 ]

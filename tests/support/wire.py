@@ -1,6 +1,5 @@
 """Requests and answers of the protocol, made and read here without the product's own codec."""
 
-import io
 import json
 import struct
 
@@ -21,13 +20,13 @@ def packed(array, datatype):
 
 
 def sent(environ_more=None, *, text, binary=b"", has_header=None):
-    """A WSGI environment and the reader of its body."""
+    """A request's headers by their names in WSGI, and its body."""
     text = text if isinstance(text, bytes) else json.dumps(text).encode()
     body = text + binary
     environ = {"CONTENT_LENGTH": str(len(body))}
     if binary if has_header is None else has_header:
         environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(text))
-    return {**environ, **(environ_more or {})}, io.BytesIO(body).read
+    return {**environ, **(environ_more or {})}, body
 
 
 def in_binary(tensors, **more):

@@ -8,7 +8,7 @@ from typing import Any
 from inference.doors.oip.errors import BadEncoding, BadHeaderLength
 from inference.doors.oip.messages import Limits
 from inference.doors.oip.tensors import Buffer
-from inference.doors.wire import Environ
+from inference.doors.wire import Environ, packing_of
 from registry.errors import BodyTooLarge
 
 _WINDOW = {"gzip": 31, "deflate": 15}  # deflate on the web is zlib's format
@@ -26,8 +26,7 @@ def longest(environ: Environ, limits: Limits) -> int:
 
 def parts_of(environ: Environ, body: bytes, limits: Limits) -> tuple[bytes, Buffer]:
     """Unpack a body; return its JSON part and the bytes of the binary tensors behind it."""
-    encoding = str(environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower()
-    if encoding not in {"", "identity"}:
+    if encoding := packing_of(environ):
         body = inflate(body, encoding, longest(environ, limits))
     header_length = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
     if header_length is None:

@@ -300,8 +300,6 @@ ONCE = {
     "inference/engine/watchdog.py": "the engine imports no Django; what raises is logged, and it goes on",
     "inference/serving/runtime.py": "drains once, then ends the process",
     "inference/serving/stewarding/stopping.py": "one call of each stop hook",
-    "platform/roundhouse/leaving.py": "reads one pipe until a signal comes",
-    "platform/roundhouse/vanished.py": "ends when the server listens, or after half a minute",
     "platform/roundhouse/worker.py": "waits once, then ends the process",
     "platform/roundhouse/management/commands/serve.py": "ends when the server is ready",
     "registry/loops.py": "the one that runs loops",

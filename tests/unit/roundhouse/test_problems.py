@@ -101,18 +101,18 @@ def test_framework_errors_under_api_are_problems(client, method, path, status, c
 
 
 def test_unknown_host_under_api_is_a_problem(client):
-    response = client.get("/api/v1/health", headers={"host": "evil.example"})
+    response = client.get("/api/v1/models", headers={"host": "evil.example"})
 
     assert (response.status_code, response.json()["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("offered", ["", "x" * 65, "a b", "a\nb", "<script>"], ids=ascii)
 def test_unusable_request_id_is_replaced(client, offered):
-    response = client.get("/api/v1/health", headers={"x-request-id": offered})
+    response = client.get("/api/v1/models", headers={"x-request-id": offered})
 
     assert response["X-Request-ID"] != offered
     assert len(response["X-Request-ID"]) == 32
 
 
 def test_usable_request_id_is_kept(client):
-    assert client.get("/api/v1/health", headers={"x-request-id": "job-7"})["X-Request-ID"] == "job-7"
+    assert client.get("/api/v1/models", headers={"x-request-id": "job-7"})["X-Request-ID"] == "job-7"

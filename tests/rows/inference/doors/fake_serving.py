@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from inference.doors import http_door
 from inference.engine.meters import Meters
 from inference.engine.signature import DTYPES, Signature, TensorSpec
 from inference.engine.tensors import check_outputs, prepare
@@ -36,13 +37,14 @@ class FakeServing:
     def install(self, monkeypatch):
         for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
+        monkeypatch.setattr(http_door, "_is_at_hand", lambda asked, route: True)
         monkeypatch.setattr(runtime, "report", lambda: Report("ready" if self.is_ready else "draining", 1))
 
     def find(self, by, model, *, version=None, alias=None):
         self._signature(model)
         return Route(slug=model, model_id=1)
 
-    def predict(self, call):
+    async def predict(self, call):
         self.calls.append(call)
         model = call.route.slug
         signature = self._signature(model)

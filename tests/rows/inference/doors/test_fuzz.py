@@ -21,9 +21,12 @@ from onnx import TensorProto, helper, numpy_helper
 from inference.doors.grpc import inference_service
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.oip import http as oip
-from inference.doors.rest.predicting import Asked, predict
+from inference.doors.http_door import predict
+from inference.doors.oip.inferring import OIP
+from inference.doors.rest.predicting import REST
+from inference.doors.wire import read_exactly
 from inference.engine.errors import InvalidInput, UnknownOutput
+from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.engine.signature import DTYPES, Signature
 from inference.serving import runtime, services
@@ -178,6 +181,13 @@ _parameters = st.dictionaries(
 )  # fmt: skip
 
 
+def _sent_to(door, by, model, environ, body):
+    async def receive(length):
+        return read_exactly(io.BytesIO(body).read, length)
+
+    return complete(predict(door, environ, receive, door.asked(by, model, "", "")))
+
+
 # The doors. Each puts an asking into its own words, and gives what is to be called.
 def _over_rest(by, model, asking):
     if asking.wish == "binary":
@@ -186,7 +196,7 @@ def _over_rest(by, model, asking):
     else:
         environ, body = {"CONTENT_TYPE": "application/json"}, _json(_rest_form(asking))
     environ["CONTENT_LENGTH"] = str(max(0, len(body) + asking.length_off))
-    return partial(predict, environ, io.BytesIO(body).read, Asked(by, model))
+    return partial(_sent_to, REST, by, model, environ, body)
 
 
 def _rest_form(asking):
@@ -208,7 +218,7 @@ def _over_oip(by, model, asking):
     else:
         environ, body = {}, _json(_oip_body(asking, lambda tensor: {"data": tensor.values}))
     environ["CONTENT_LENGTH"] = str(max(0, len(body) + asking.length_off))
-    return partial(oip.infer, environ, io.BytesIO(body).read, by=by, model=model)
+    return partial(_sent_to, OIP, by, model, environ, body)
 
 
 def _in_binary(asking):

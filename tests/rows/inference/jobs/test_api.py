@@ -12,7 +12,6 @@ from inference.jobs.ledger import Results
 from inference.jobs.models import Chunk, Job
 from registry.access.keys import ring
 from registry.access.policies import Role
-from registry.intake import reading
 from registry.intake.models import Upload
 from tests.support.factories import a_key, a_live_model, a_person, a_tenant
 
@@ -204,13 +203,6 @@ class TestFiles:
         assert other.status_code == 422
         assert len(inputs_in(fresh)) == 1
 
-    def test_a_busy_process_reads_no_more(self, api, monkeypatch):
-        monkeypatch.setattr(reading._places, "acquire", lambda blocking: False)
-
-        answer = send(api, CSV)
-
-        assert (answer.status_code, answer.json()["retryable"]) == (503, True)
-
     def test_a_page_of_ours_sends_with_its_token(self, model):
         person = a_person(Role.OPERATOR)
         client = APIClient(enforce_csrf_checks=True)
@@ -361,17 +353,6 @@ class TestResults:
         answer = api.get(self.done(api)["errors"])
 
         assert (answer.getvalue(), answer["Content-Type"]) == (b"", "application/x-ndjson")
-
-    def test_few_are_sent_at_once(self, api, settings):
-        links = self.done(api)
-        open_now = [api.get(links["results"]) for _ in range(settings.DOWNLOAD_THREADS)]
-
-        refused = api.get(links["results"])
-        for answer in open_now:
-            answer.getvalue()
-
-        assert (refused.status_code, refused.json()["retryable"]) == (503, True)
-        assert api.get(links["results"]).getvalue()
 
 
 class TestCancelAndRetry:

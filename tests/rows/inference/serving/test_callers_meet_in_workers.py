@@ -8,6 +8,7 @@ from inference.checks.models import ProbePass
 from inference.checks.runner import run_checks
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
+from inference.engine.loop import complete
 from inference.engine.onnx_backend import OnnxBackend
 from inference.serving import runtime as runtime_module
 from inference.serving.executors.workers import broker, lane
@@ -75,7 +76,9 @@ class House:
     def wrong_answers(self, count=REQUESTS):
         def ask(inputs):
             try:
-                return self.executor.infer(self.target, a_request(inputs, within_s=PATIENCE_S)).outputs
+                return complete(
+                    self.executor.infer(self.target, a_request(inputs, within_s=PATIENCE_S))
+                ).outputs
             finally:
                 connection.close()
 

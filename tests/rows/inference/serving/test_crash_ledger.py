@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from inference.engine.errors import VersionBroken
 from inference.engine.fake import FakeBackend
+from inference.engine.loop import complete
 from inference.jobs import services as jobs
 from inference.jobs.services import Order
 from inference.jobs.transitions import Status
@@ -159,7 +160,7 @@ def test_who_already_holds_a_target_is_refused_as_well(folder, version):
             here.refresh()
 
             with pytest.raises(VersionBroken):
-                here.infer(target, a_request({"x": [[1, 2, 3, 4]]}))
+                complete(here.infer(target, a_request({"x": [[1, 2, 3, 4]]})))
             assert not here.is_warm(target)
         finally:
             runtime.stop()

@@ -9,6 +9,7 @@ import pytest
 from inference.engine.batcher import BatchConfig
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 from inference.engine.latency import FixedPace
+from inference.engine.loop import complete
 from inference.engine.merge_audit import RARELY, Sample, Sampler
 from inference.serving.merge_audit import MergeAudit, end_merging
 from inference.serving.runtime import Runtime
@@ -234,7 +235,7 @@ def test_a_process_ends_it_for_all_and_merges_no_more():
         assert started.merged_rows(target) == other.merged_rows(target) == 8
 
         ask_together(
-            lambda first: started.infer(target, a_request(row(first))),
+            lambda first: complete(started.infer(target, a_request(row(first)))),
             lambda: started.meters()[version.pk].depth,
             [1.0, ODD],
             entered,

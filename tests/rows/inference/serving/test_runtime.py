@@ -12,6 +12,7 @@ from inference.checks.proofs import Proof
 from inference.engine import errors as engine
 from inference.engine.batch_proof import BatchProof
 from inference.engine.fake import HANG, FakeBackend, FakeModel
+from inference.engine.loop import complete
 from inference.engine.samples import NOTHING_SAID
 from inference.errors import CannotLoad, Loading, Stopping
 from inference.serving import runtime as runtime_module
@@ -59,7 +60,7 @@ def runtime():
 
 def _ask(runtime, row=ROW):
     target = runtime.find("ripeness", None).choose()
-    return target.number, runtime.infer(target, a_request(row))
+    return target.number, complete(runtime.infer(target, a_request(row)))
 
 
 def test_live_version_is_warm_before_it_is_ready(runtime):
@@ -119,7 +120,7 @@ def test_changed_file_is_not_served_and_others_are(runtime):
         started.check_answers(started.find("ripeness", None).choose())
     assert started.report().warm_versions == 1
     other, row = started.find("other", None).choose(), {"hour": [[0.5]], "warmth": [[0.5]]}
-    assert started.infer(other, a_request(row))
+    assert complete(started.infer(other, a_request(row)))
 
 
 WEB = Post("web", "serves", "", 4)
@@ -341,7 +342,7 @@ class TestDeadlinesOfColdVersions:
 
     def ask(self, started, version, within_s):
         target = started.find("cold", None).choose(version=version.number)
-        return started.infer(target, a_request({"x": [[1, 2, 3, 4]]}, within_s=within_s))
+        return complete(started.infer(target, a_request({"x": [[1, 2, 3, 4]]}, within_s=within_s)))
 
     def test_a_load_is_waited_for_no_longer(self, cold):
         started, version, gate = cold
@@ -349,7 +350,9 @@ class TestDeadlinesOfColdVersions:
         with pytest.raises(engine.StillLoading):
             self.ask(started, version, 0.05)
         with pytest.raises(engine.StillLoading):
-            started.signature(started.find("cold", None).choose(version=version.number), timeout_s=0.05)
+            complete(
+                started.signature(started.find("cold", None).choose(version=version.number), timeout_s=0.05)
+            )
 
         gate.set()
         assert self.ask(started, version, 20).outputs["y"].tolist() == [[2, 4, 6, 8]]

@@ -2,7 +2,6 @@
 
 import io
 import os
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from django.utils import timezone
 
 from registry.access.askers import actor_marked, mark_of
 from registry.access.policies import Right
-from registry.catalogue import artifacts, errors, sending, verified_files
+from registry.catalogue import artifacts, errors, verified_files
 from registry.catalogue.byte_ranges import wanted_range
 from registry.catalogue.download_links import Link, read_link, signed
 from registry.catalogue.sending import OpenArtifact
@@ -155,31 +154,12 @@ def opened(version, part=None):
 
 
 class TestSending:
-    @pytest.fixture(autouse=True)
-    def two_places(self, monkeypatch):
-        self.places = threading.BoundedSemaphore(2)
-        monkeypatch.setattr(sending, "_places", self.places)
+    def test_it_may_be_closed_twice(self, version):
+        file = opened(version)
 
-    def test_no_more_at_once_than_there_are_places(self, version):
-        first, second = opened(version), opened(version)
+        file.close(), file.close()
 
-        with pytest.raises(errors.DownloadsBusy) as refused:
-            opened(version)
-        assert refused.value.retryable
-        first.close(), first.close()  # twice is once
-        third = opened(version)
-        with pytest.raises(errors.DownloadsBusy):
-            opened(version)
-        second.close(), third.close()
-
-    def test_without_the_bound_there_are_more(self, version, monkeypatch):
-        """The control of the test above."""
-        monkeypatch.setattr(sending, "_places", threading.BoundedSemaphore(50))
-
-        files = [opened(version) for _ in range(10)]
-
-        for file in files:
-            file.close()
+        assert list(file) == []
 
     @pytest.mark.parametrize(
         ("damage", "error"),
@@ -191,9 +171,7 @@ class TestSending:
         ],
         ids=["missing", "short", "long", "other-bytes"],
     )
-    def test_what_is_not_whole_is_not_begun_is_logged_and_keeps_no_place(
-        self, version, damage, error, caplog
-    ):
+    def test_what_is_not_whole_is_not_begun_and_is_logged(self, version, damage, error, caplog):
         damage(artifacts.path_of(version.artifact.sha256))
 
         for _ in range(5):
@@ -234,7 +212,6 @@ class TestSending:
             b"".join(file)
 
         file.close()
-        assert self.places.acquire(blocking=False)
 
     def test_a_file_that_goes_is_still_sent_whole(self, version):
         file = opened(version)

@@ -1,6 +1,8 @@
 """Downloads over HTTP and from the version's page: who may, what is answered, what is kept."""
 
-import threading
+import os
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,9 +12,7 @@ from rest_framework.test import APIClient
 from registry.access.models import ApiKey
 from registry.access.policies import Role
 from registry.access.services import revoke_key
-from registry.catalogue import artifacts, sending
-from registry.catalogue.errors import DownloadsBusy
-from registry.catalogue.sending import OpenArtifact
+from registry.catalogue import artifacts
 from registry.record.models import AuditRecord
 from tests.support.clients import by_key, client_with, signed_in
 from tests.support.factories import a_key, a_model, a_person, a_version, an_actor
@@ -209,21 +209,17 @@ class TestRightsAtUse:
         assert take(url).json()["code"] == "not_allowed"
 
 
-class TestPlaces:
-    @pytest.fixture(autouse=True)
-    def one_place(self, monkeypatch):
-        monkeypatch.setattr(sending, "_places", threading.BoundedSemaphore(1))
+def held(version):
+    """How many open files of this process are the version's."""
+    path = os.fspath(artifacts.path_of(version.artifact.sha256))
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # one of them was for the listing
+            found += os.readlink(descriptor) == path
+    return found
 
-    def test_who_comes_while_all_are_taken_is_told_when_to_come_again(self, url, version):
-        slow = OpenArtifact(version.artifact, range(len(CONTENT)), {})
 
-        refused = take(url)
-        slow.close()
-
-        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
-        assert refused["Retry-After"] == "1"
-        assert take(url).getvalue() == CONTENT
-
+class TestOpenFiles:
     @pytest.mark.parametrize(
         "way",
         [
@@ -235,19 +231,31 @@ class TestPlaces:
         ],
         ids=["whole", "head", "broken off", "refused", "unchanged"],
     )
-    def test_every_way_to_end_gives_the_place_back(self, url, version, way):
-        for _ in range(3):
-            way(url, version.artifact.sha256)
+    def test_every_way_to_end_closes_the_file(self, url, version, way):
+        way(url, version.artifact.sha256)
 
-        OpenArtifact(version.artifact, range(1), {}).close()
+        assert held(version) == 0
 
-    def test_a_file_that_is_open_holds_it(self, url, version):
+    def test_an_answer_that_has_not_ended_holds_it(self, url, version):
         """The control of the test above."""
         answer = take(url)
 
-        with pytest.raises(DownloadsBusy):
-            OpenArtifact(version.artifact, range(1), {})
+        assert held(version) == 1
         hang_up(answer)
+        assert held(version) == 0
+
+    @pytest.mark.parametrize(
+        ("asked", "start", "stop"),
+        [({}, 0, len(CONTENT)), ({"Range": "bytes=3-6"}, 3, 7)],
+        ids=["whole", "a part"],
+    )
+    def test_a_server_that_sends_files_by_itself_is_told_which_part_of_which(
+        self, url, version, asked, start, stop
+    ):
+        answer = take(url, **asked)
+
+        path, part = answer.file_part
+        assert path.read_bytes()[part.start : part.stop] == answer.getvalue() == CONTENT[start:stop]
 
 
 class TestPage:

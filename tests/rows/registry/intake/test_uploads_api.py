@@ -2,14 +2,12 @@
 
 import hashlib
 import logging
-import threading
 
 import pytest
 from rest_framework.test import APIClient
 
 from registry.access.policies import Role
 from registry.catalogue.models import Model
-from registry.intake import reading
 from registry.intake.models import Upload
 from registry.intake.services import MAX_PART_BYTES
 from tests.support.clients import V1, client_with
@@ -130,18 +128,7 @@ def test_a_person_uploads_with_session_and_token():
     assert put(tokenless, path, CONTENT).status_code == 403
 
 
-def test_too_many_at_once_are_told_so_before_a_byte_is_read(api, monkeypatch):
-    path = begin(api)["Location"]
-    monkeypatch.setattr(reading._places, "acquire", lambda **_: False)
-
-    answer = put(api, path, CONTENT)
-
-    assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (503, "overloaded", "1")
-    assert api.get(path).json()["offset"] == 0
-
-
-def test_a_place_is_given_back_whatever_happens(api, monkeypatch):
-    monkeypatch.setattr(reading, "_places", threading.BoundedSemaphore(1))
+def test_a_part_that_was_refused_leaves_the_upload_as_it_was(api):
     path = begin(api)["Location"]
 
     answers = [put(api, path, CONTENT, offset).status_code for offset in (5, 5, 0, 0)]

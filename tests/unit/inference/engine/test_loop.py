@@ -1,13 +1,15 @@
 """The loop on which queues live, the threads that run batches, and what watches both from outside."""
 
+import asyncio
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from inference.engine import watchdog
 from inference.engine.errors import EngineStopped
-from inference.engine.loop import EngineLoop
+from inference.engine.loop import EngineLoop, complete
 from inference.engine.runners import Runners
 from inference.engine.watchdog import StallWatch
 from tests.support.processes import wait_until
@@ -94,6 +96,106 @@ class TestLoop:
         assert done == [1]
         with pytest.raises(EngineStopped):
             loop.post(lambda: None)
+
+
+class ATurn:
+    """Awaited, it waits until the loop comes round."""
+
+    def __await__(self):
+        yield
+
+
+async def turned():
+    await ATurn()
+    return "goes on"
+
+
+class TestLoopOfSomebodyElse:
+    """Of a web process: the server makes it, the engine is started, and only then does it run."""
+
+    @pytest.fixture
+    def late(self):
+        loop = asyncio.new_event_loop()
+        yield EngineLoop(loop)
+        loop.close()
+
+    def test_what_was_posted_before_it_began_is_done_in_its_order(self, late):
+        done = []
+        for number in range(3):
+            late.post(partial(done.append, number))
+        assert (done, late.is_running, late.is_here) == ([], False, False)
+
+        late.asyncio.run_until_complete(turned())
+
+        assert done == [0, 1, 2]
+
+    def test_a_question_that_was_asked_before_is_answered(self, late):
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(late.ask(lambda: 7, PATIENCE_S)))
+        asking.start()
+        wait_until(lambda: late._posted, within_s=PATIENCE_S, what="it was asked")
+
+        late.asyncio.run_until_complete(asyncio.to_thread(asking.join, PATIENCE_S))
+
+        assert answers == [7]
+
+    def test_on_it_questions_are_answered_at_once(self, late):
+        async def ask():
+            return late.is_here, late.is_running, late.ask(lambda: 7, 0.0)
+
+        assert late.asyncio.run_until_complete(ask()) == (True, True, 7)
+
+    def test_it_is_left_to_whoever_runs_it(self, late):
+        late.close()
+
+        assert not late.asyncio.is_closed()
+        assert late.asyncio.run_until_complete(turned()) == "goes on"
+        with pytest.raises(EngineStopped):
+            late.post(lambda: None)
+
+    def test_one_of_its_own_ends_with_it(self):
+        """Negative control."""
+        loop = EngineLoop.in_thread()
+
+        loop.close()
+
+        assert loop.asyncio.is_closed()
+
+    def test_before_it_begins_it_does_not_stand_still(self, late):
+        watch = StallWatch(late, lambda: None, on_stall=pytest.fail)
+        try:
+            assert [watch.has_turned() for _ in range(3)] == [True] * 3
+        finally:
+            watch.stop()
+
+
+class TestComplete:
+    def test_what_waits_for_no_loop_gives_what_it_returns_or_raises(self):
+        async def inner(value):
+            return value
+
+        async def outer():
+            return await inner(3) + await inner(4)
+
+        async def fails():
+            await inner(1 / 0)
+
+        assert complete(outer()) == 7
+        with pytest.raises(ZeroDivisionError):
+            complete(fails())
+
+    def test_what_would_wait_for_a_loop_is_an_error_of_ours_and_is_ended(self):
+        ended = []
+
+        async def waits():
+            try:
+                await ATurn()
+            finally:
+                ended.append(True)
+
+        with pytest.raises(RuntimeError, match="no loop runs in this thread"):
+            complete(waits())
+        assert ended == [True]
 
 
 class TestRunners:

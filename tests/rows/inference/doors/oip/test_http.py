@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.doors.oip.http import as_oip
+from inference.doors.oip.inferring import OIP
 from inference.engine.combiner import Priority
 from inference.serving import services
 from registry.access.keys import ring
@@ -212,7 +212,7 @@ def test_what_nobody_foresaw_is_not_told(client, key, serving):
 def test_every_error_is_said_in_the_protocols_form(rf):
     for kind in told_errors():
         problem = answer_to(kind(), rf.post(INFER))
-        said = as_oip(problem)
+        said = OIP.say(problem)
         body = json.loads(said.content)
 
         assert said.status_code == (400 if problem.status_code == 422 else problem.status_code) < 600, kind

@@ -19,6 +19,7 @@ from inference.engine.errors import (
     TooLarge,
     WrongDtype,
 )
+from inference.engine.loop import complete
 from inference.serving.executors import inprocess
 from inference.serving.executors.inprocess import InProcess
 from inference.serving.executors.sandbox import Death, SandboxBackend
@@ -58,7 +59,7 @@ def a_target(path, slug="untried"):
 
 
 def ask(executor, target, inputs=FINE, within_s=30.0, **more):
-    return executor.infer(target, a_request(inputs, within_s=within_s, **more))
+    return complete(executor.infer(target, a_request(inputs, within_s=within_s, **more)))
 
 
 def in_process(executor):
@@ -109,7 +110,7 @@ class TestAnswering:
         target = a_target(missing_as_zero(tmp_path / "m.onnx"))
         missing = {"x": [[float("nan"), 1, 2, 3]]}
 
-        signature = executor.signature(target, timeout_s=30)
+        signature = complete(executor.signature(target, timeout_s=30))
         with pytest.raises(WrongDtype, match="allow_non_finite"):
             ask(executor, target, missing)
         with pytest.raises(TooLarge):

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from inference.engine.fake import FakeBackend, FakeModel
+from inference.engine.loop import complete
 from inference.serving.runtime import Runtime
 from inference.serving.stewarding.models import EngineReport, HeldVersion
 from inference.serving.stewarding.reporter import Post
@@ -131,7 +132,9 @@ def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
         wait_for("the other kept", version__model=model, use="kept")
 
     assert len(backend.loaded) == loads
-    assert started.infer(started.find("fruit", None).choose(), a_request({"x": [[1.0, 2.0, 3.0, 4.0]]}))
+    assert complete(
+        started.infer(started.find("fruit", None).choose(), a_request({"x": [[1.0, 2.0, 3.0, 4.0]]}))
+    )
 
 
 def test_what_has_baked_goes_and_the_rollback_target_stays(fruit, runtime, backend):

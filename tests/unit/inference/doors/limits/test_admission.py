@@ -136,8 +136,8 @@ def test_without_fair_shares_the_same_flood_keeps_the_other_key_out():
 
 
 def test_a_refusal_by_fair_share_is_the_callers_and_by_room_ours():
-    gate, many, few = a_gate(room=4), a_caller(), a_caller()
-    for _ in range(3):
+    gate, many, few = a_gate(room=8), a_caller(), a_caller()
+    for _ in range(7):
         enter(gate, many, ROUTE)
 
     with pytest.raises(Overloaded):

@@ -1,21 +1,30 @@
 """Bytes in, tensors out, and back; whatever the bytes are."""
 
 import gzip
+import io
 import json
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from django.test import override_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from inference.doors import asking, http_door
+from inference.doors.asking import Asked
 from inference.doors.oip.bodies import chosen_encoding, inflate
 from inference.doors.oip.codec import read_infer, write_infer
+from inference.doors.oip.inferring import OIP
 from inference.doors.oip.messages import AskedOutput, InferRequest, Limits, terms_of
+from inference.doors.wire import read_exactly
 from inference.engine.combiner import Priority
 from inference.engine.errors import EngineError
+from inference.engine.loop import complete
 from inference.engine.signature import DTYPES
+from inference.errors import BadBody
 from registry.errors import RoundhouseError
 from tests.support.wire import NUMBERS, in_binary, prediction, received, sent
 
@@ -197,51 +206,108 @@ def test_what_does_not_fit_is_refused_with_its_reason(text, binary, code):
     assert refusal_of(read_infer, *sent(text=text, binary=binary), LIMITS) == code
 
 
-LENGTHS = {
-    "none": ({"CONTENT_LENGTH": ""}, "length_required"),
-    "words": ({"CONTENT_LENGTH": "ten"}, "length_required"),
-    "negative": ({"CONTENT_LENGTH": "-1"}, "length_required"),
-    "other-digits": ({"CONTENT_LENGTH": "¹²"}, "length_required"),
-    "beyond-the-body": ({"CONTENT_LENGTH": "99"}, "bad_body"),
-    "beyond-the-limit": ({"CONTENT_LENGTH": str(9 << 20)}, "body_too_large"),
-    "binary-beyond-its-limit": (
-        {"CONTENT_LENGTH": str(65 << 20), "HTTP_INFERENCE_HEADER_CONTENT_LENGTH": "14"}, "body_too_large"
-    ),
+HEADERS = {
     "header-beyond-the-body": ({"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": "15"}, "bad_header_length"),
     "header-within-the-json": ({"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": "5"}, "bad_body"),
     "header-negative": ({"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": "-1"}, "bad_header_length"),
     "header-in-words": ({"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": "ten"}, "bad_header_length"),
-    "json-behind-a-long-header": (
-        {"CONTENT_LENGTH": str(10 << 20), "HTTP_INFERENCE_HEADER_CONTENT_LENGTH": str(9 << 20)}, "body_too_large"
-    ),
     "br": ({"HTTP_CONTENT_ENCODING": "br"}, "bad_encoding"),
     "gzip-that-is-none": ({"HTTP_CONTENT_ENCODING": "gzip"}, "bad_encoding"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("environ", "code"), LENGTHS.values(), ids=LENGTHS.keys())
-def test_lengths_are_not_believed(environ, code):
+@pytest.mark.parametrize(("environ", "code"), HEADERS.values(), ids=HEADERS.keys())
+def test_headers_are_not_believed(environ, code):
     assert refusal_of(read_infer, *sent(environ, text=b'{"inputs": []}'), LIMITS) == code
+
+
+def test_a_json_part_has_the_limit_of_json():
+    body = b'{"inputs": []}' + b" " * LIMITS.json_bytes
+    environ, _ = sent({"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": str(len(body))}, text=body)
+
+    assert refusal_of(read_infer, environ, body, LIMITS) == "body_too_large"
 
 
 def test_the_same_body_with_true_lengths_is_read():
     assert read_infer(*sent(text=b'{"inputs": []}', has_header=True), LIMITS).inputs == {}
 
 
-def test_too_large_a_body_is_not_read_at_all():
-    environ, _ = sent({"CONTENT_LENGTH": str(1 << 40)}, text=b"{}")
+LENGTHS = {
+    "none": ({"CONTENT_LENGTH": ""}, "length_required"),
+    "words": ({"CONTENT_LENGTH": "ten"}, "length_required"),
+    "negative": ({"CONTENT_LENGTH": "-1"}, "length_required"),
+    "other-digits": ({"CONTENT_LENGTH": "¹²"}, "length_required"),
+    "beyond-the-limit": ({"CONTENT_LENGTH": str(9 << 20)}, "body_too_large"),
+    "endless": ({"CONTENT_LENGTH": str(1 << 40)}, "body_too_large"),
+    "binary-beyond-its-limit": (
+        {"CONTENT_LENGTH": str(65 << 20), "HTTP_INFERENCE_HEADER_CONTENT_LENGTH": "14"}, "body_too_large"
+    ),
+}  # fmt: skip
 
-    with pytest.raises(RoundhouseError, match="at most"):
-        read_infer(environ, pytest.fail, LIMITS)
+
+@pytest.fixture
+def nobody_answers(monkeypatch):
+    """A Model that is found and let in, and whose requests only show what was received."""
+    passing = SimpleNamespace(begin=lambda: None, end=lambda: None)
+
+    async def enter(by, route):
+        return passing
+
+    monkeypatch.setattr(asking, "gate", SimpleNamespace(enter=enter))
+    monkeypatch.setattr(asking.services, "find", lambda *_, **more: None)
+    monkeypatch.setattr(http_door, "_is_at_hand", lambda asked, route: True)
+    monkeypatch.setattr(OIP.__class__, "answer", _its_body)
 
 
-def test_a_body_that_comes_in_pieces_is_put_together():
-    text, binary = in_binary({"x": ("FP32", np.arange(4, dtype=np.float32))})
-    environ, read = sent(text=text, binary=binary)
+async def _its_body(door, environ, body, asked, route):
+    return body
 
-    request = read_infer(environ, lambda size: read(min(size, 7)), LIMITS)
 
-    assert request.inputs["x"].tolist() == [0, 1, 2, 3]
+def _send(environ, receive):
+    with override_settings(PREDICT_JSON_BYTES=8 << 20, PREDICT_BINARY_BYTES=64 << 20):
+        return complete(http_door.predict(OIP, environ, receive, Asked(None, "m")))
+
+
+@pytest.mark.parametrize(("environ", "code"), LENGTHS.values(), ids=LENGTHS.keys())
+def test_a_length_that_is_refused_is_not_received(nobody_answers, environ, code):
+    async def receive(length):
+        pytest.fail(f"{length} bytes were received")
+
+    assert refusal_of(_send, environ, receive) == code
+
+
+@pytest.mark.parametrize(
+    ("length", "more"),
+    [(0, {}), (8 << 20, {}), (64 << 20, {"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": "14"})],
+    ids=["none", "most-json", "most-binary"],
+)
+def test_a_length_within_the_limits_is_received(nobody_answers, length, more):
+    """Negative control: nothing else refuses those."""
+    asked = []
+
+    async def receive(length):
+        asked.append(length)
+        return b"all of it"
+
+    assert _send({"CONTENT_LENGTH": str(length), **more}, receive) == b"all of it"
+    assert asked == [length]
+
+
+PIECES = {
+    "whole": (io.BytesIO(b"abcdef").read, None),
+    "by-sevenths": (lambda size: b"x"[:size], None),
+    "cut": (io.BytesIO(b"abc").read, "ended 3 bytes before"),
+    "nothing": (lambda size: b"", "ended 6 bytes before"),
+}
+
+
+@pytest.mark.parametrize(("read", "why_not"), PIECES.values(), ids=PIECES)
+def test_a_body_is_read_to_its_length_in_whatever_pieces_it_comes(read, why_not):
+    if why_not is None:
+        assert len(read_exactly(read, 6)) == 6
+        return
+    with pytest.raises(BadBody, match=why_not):
+        read_exactly(read, 6)
 
 
 @pytest.mark.parametrize(
@@ -254,14 +320,14 @@ def test_packed_bodies(encoding, pack, damage):
     plain = bytes(65 << 20) if damage == "bomb" else header + binary
     body = pack(plain)
     body = {"cut": body[:-9], "behind": body + b"x"}.get(damage, body)
-    environ, read = sent({"HTTP_CONTENT_ENCODING": encoding}, text=body)
+    environ, packed = sent({"HTTP_CONTENT_ENCODING": encoding}, text=body)
     environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(header))
 
     if damage == "none":
-        assert read_infer(environ, read, LIMITS).inputs["x"].tolist() == list(range(300))
+        assert read_infer(environ, packed, LIMITS).inputs["x"].tolist() == list(range(300))
     else:
         code = "body_too_large" if damage == "bomb" else "bad_encoding"
-        assert refusal_of(read_infer, environ, read, LIMITS) == code
+        assert refusal_of(read_infer, environ, packed, LIMITS) == code
 
 
 ACCEPTED = {
@@ -304,12 +370,12 @@ BODIES = st.fixed_dictionaries({}, optional={
 @given(BODIES, st.binary(max_size=40), st.integers(-3, 400), st.booleans())
 def test_hostile_requests_end_in_a_named_error_or_in_tensors(body, binary, shift, has_header):
     text = json.dumps(body).encode()
-    environ, read = sent(text=text, binary=binary, has_header=has_header)
+    environ, whole = sent(text=text, binary=binary, has_header=has_header)
     if has_header and shift < 100:
         environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(text) + shift)
 
     try:
-        request = read_infer(environ, read, LIMITS)
+        request = read_infer(environ, whole, LIMITS)
         terms_of(request.parameters)
     except (RoundhouseError, EngineError) as error:
         assert str(error).endswith(".")

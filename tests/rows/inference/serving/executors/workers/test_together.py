@@ -13,6 +13,7 @@ from django.db import connection
 from inference.engine import errors as engine
 from inference.engine.combiner import Priority
 from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
+from inference.engine.loop import complete
 from inference.serving import runtime as runtime_module
 from inference.serving.executors.workers import broker, lane, pools
 from inference.serving.executors.workers.answering import Answering
@@ -79,7 +80,7 @@ def executors(redis_server, monkeypatch):
 def ask(executor, runtime, inputs=ROW, within_s=PATIENCE_S, **more):
     target = runtime.find("twice", None).choose()
     try:
-        return executor.infer(target, a_request(inputs, within_s=within_s, **more))
+        return complete(executor.infer(target, a_request(inputs, within_s=within_s, **more)))
     finally:
         connection.close()  # most callers are threads of the test's own
 
@@ -106,7 +107,7 @@ def told_to_merge(executors, version, rows=64):
 
 def test_answer_is_the_one_that_the_engine_gives(worker, executors):
     there = ask(executors[0], worker)
-    here = worker.infer(worker.find("twice", None).choose(), a_request(ROW))
+    here = complete(worker.infer(worker.find("twice", None).choose(), a_request(ROW)))
 
     np.testing.assert_array_equal(there.outputs["y"], here.outputs["y"])
     assert there.outputs["y"].dtype == here.outputs["y"].dtype

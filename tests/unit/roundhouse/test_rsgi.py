@@ -1,0 +1,338 @@
+"""One request as the loop sees it: headers, a body within limits of time and memory, and a caller who may go."""
+
+import asyncio
+
+import pytest
+
+from inference.engine.requests import Cancellation
+from inference.errors import BadBody, BodyTooSlow
+from roundhouse import rsgi
+from roundhouse.rsgi import (
+    FIRST_S,
+    LEAST_BYTES_PER_S,
+    REFUSED_BYTES,
+    SMALL_BYTES,
+    Answer,
+    FilePart,
+    Headers,
+    Underway,
+    send,
+)
+from tests.support.loops import run_hurried
+from tests.support.rsgi import CUT, Proto, a_scope
+from tests.support.rsgi import Headers as Lines
+
+LARGE = SMALL_BYTES + 1
+BODY = b"x" * LARGE
+
+
+class Here:
+    """Requests of one loop; they end with the block."""
+
+    def __init__(self):
+        self.underway = Underway(asyncio.get_running_loop())
+        self._visits = []
+
+    def enter(self, proto=None, *headers):
+        visit = self.underway.enter(a_scope("/", *headers, method="POST"), proto or Proto())
+        self._visits.append(visit)
+        return visit
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for visit in self._visits:
+            visit.end()
+
+
+def hurried(test):
+    """Run a test on a loop whose clock jumps; it gets that loop's requests."""
+
+    def run(self):
+        async def on_loop():
+            with Here() as here:
+                await test(self, here)
+
+        run_hurried(on_loop())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def later(seconds, call, *arguments):
+    asyncio.get_running_loop().call_later(seconds, call, *arguments)
+
+
+async def taken(visit, length):
+    return b"".join([part async for part in visit.parts(length)])
+
+
+class TestHeaders:
+    def test_they_have_the_names_of_wsgi(self):
+        headers = Headers(Lines(("Content-Type", "a/b"), ("Content-Length", "5"), ("X-Routing-Key", "anna")))
+
+        given = {"CONTENT_TYPE": "a/b", "CONTENT_LENGTH": "5", "HTTP_X_ROUTING_KEY": "anna"}
+        assert dict(headers.items()) == given
+        assert {name: headers.get(name) for name in given} == given
+
+    def test_one_that_is_not_there_is_told_from_one_that_is_empty(self):
+        headers = Headers(Lines(("X-Empty", "")))
+
+        assert (headers.get("HTTP_X_EMPTY"), headers.get("HTTP_X_EMPTY", "default")) == ("", "")
+        assert (headers.get("HTTP_X_NONE"), headers.get("HTTP_X_NONE", "default")) == (None, "default")
+
+    def test_one_that_is_not_ascii_is_there_and_empty(self):
+        headers = Headers(Lines(("X-Routing-Key", "\u00e9"), ("X-Other", "1")))
+
+        assert headers.get("HTTP_X_ROUTING_KEY", "default") == ""
+        assert dict(headers.items()) == {"HTTP_X_ROUTING_KEY": "", "HTTP_X_OTHER": "1"}
+
+    def test_names_with_underscores_pass_for_no_others(self):
+        headers = Headers(Lines(("X_Forwarded_Proto", "https"), ("X-Forwarded_For", "1.1.1.1"), ("X-A", "1")))
+
+        assert dict(headers.items()) == {"HTTP_X_A": "1"}
+        assert headers.get("HTTP_X_FORWARDED_PROTO") is None
+        assert headers.get("HTTP_X_FORWARDED_FOR") is None
+
+    @pytest.mark.parametrize(
+        ("name", "wsgi_name", "joined"),
+        [("X-Deadline-Ms", "HTTP_X_DEADLINE_MS", "5,6"), ("Cookie", "HTTP_COOKIE", "5; 6")],
+        ids=["others", "cookies"],
+    )
+    def test_one_that_came_twice_is_joined_however_it_is_asked_for(self, name, wsgi_name, joined):
+        headers = Headers(Lines((name, "5"), ("X-A", "1"), (name.lower(), "6")))
+
+        assert headers.get(wsgi_name) == joined
+        assert dict(headers.items())[wsgi_name] == joined
+
+
+class TestSmallBodies:
+    @hurried
+    async def test_they_come_in_one_piece(self, here):
+        visit = here.enter(Proto(b"ab", b"c"))
+
+        assert await visit.receive(3) == b"abc"
+        assert await visit.take_rest()
+
+    @hurried
+    async def test_an_empty_one_is_not_waited_for(self, here):
+        assert await here.enter(Proto(is_whole=False)).receive(0) == b""
+
+    @hurried
+    async def test_one_that_was_cut_is_the_callers(self, here):
+        visit = here.enter(Proto(b"ab", CUT))
+
+        with pytest.raises(BadBody, match="connection was lost"):
+            await visit.receive(3)
+        assert not await visit.take_rest()
+
+    @hurried
+    async def test_one_that_is_shorter_than_it_says_is_refused(self, here):
+        with pytest.raises(BadBody, match="ended 2 bytes before"):
+            await here.enter(Proto(b"a")).receive(3)
+
+    @hurried
+    async def test_one_that_does_not_come_is_given_up(self, here):
+        visit = here.enter(Proto(b"a", is_whole=False))
+
+        with pytest.raises(BodyTooSlow):
+            await visit.receive(LEAST_BYTES_PER_S)
+
+        assert FIRST_S + 1 <= now() < FIRST_S + 1.1
+        assert asyncio.current_task().cancelling() == 0  # an answer can still be made
+        assert not await visit.take_rest()
+
+    @hurried
+    async def test_one_that_comes_just_in_time_is_not(self, here):
+        proto = Proto(is_whole=False)
+        later(FIRST_S + 0.9, lambda: proto.feed(b"x" * LEAST_BYTES_PER_S, is_whole=True))
+
+        assert len(await here.enter(proto).receive(LEAST_BYTES_PER_S)) == LEAST_BYTES_PER_S
+
+    @hurried
+    async def test_whoever_else_cancels_the_task_is_not_taken_for_a_slow_caller(self, here):
+        waiting = asyncio.ensure_future(here.enter(Proto(is_whole=False)).receive(3))
+        later(1.0, waiting.cancel)
+
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert now() < FIRST_S
+
+
+class TestLargeBodies:
+    @hurried
+    async def test_they_come_by_parts_or_whole(self, here):
+        assert [part async for part in here.enter(Proto(b"ab", b"c")).parts(3)] == [b"ab", b"c"]
+        assert await here.enter(Proto(BODY[:9], BODY[9:])).receive(LARGE) == BODY
+
+    @hurried
+    async def test_one_that_was_cut_is_the_callers(self, here):
+        visit = here.enter(Proto(BODY[:-7], CUT, is_whole=False))
+
+        with pytest.raises(BadBody, match="ended 7 bytes before"):
+            await visit.receive(LARGE)
+        assert not await visit.take_rest()
+
+    @hurried
+    async def test_one_whose_sender_stops_is_given_up(self, here):
+        proto = Proto(BODY[: 3 * LEAST_BYTES_PER_S], is_whole=False)
+
+        with pytest.raises(BodyTooSlow):
+            await here.enter(proto).receive(LARGE)
+
+        assert FIRST_S + 3 <= now() < FIRST_S + 3.1
+        assert asyncio.current_task().cancelling() == 0
+
+    @hurried
+    async def test_a_sender_who_keeps_the_rate_may_take_as_long_as_it_takes(self, here):
+        proto, parts = Proto(is_whole=False), 60
+        for second in range(1, parts + 1):
+            later(second, lambda last=second == parts: proto.feed(b"x" * LEAST_BYTES_PER_S, is_whole=last))
+
+        assert len(await here.enter(proto).receive(parts * LEAST_BYTES_PER_S)) == parts * LEAST_BYTES_PER_S
+        assert now() >= parts
+
+    @hurried
+    async def test_a_sender_of_half_the_rate_may_not(self, here):
+        proto, parts = Proto(is_whole=False), 60
+        for second in range(1, parts + 1):
+            later(
+                2 * second, lambda last=second == parts: proto.feed(b"x" * LEAST_BYTES_PER_S, is_whole=last)
+            )
+
+        with pytest.raises(BodyTooSlow):
+            await here.enter(proto).receive(parts * LEAST_BYTES_PER_S)
+        assert now() < 2 * FIRST_S + 2
+
+    @hurried
+    async def test_beyond_the_budget_of_held_bytes_nothing_more_is_taken(self, here):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rsgi, "HELD_BYTES", LARGE - 1)
+            first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
+            await first.receive(LARGE)
+
+            waiting = asyncio.ensure_future(taken(here.enter(second), 3000))
+            await passing(1.0)
+            assert (waiting.done(), second.taken) == (
+                False,
+                1000,
+            )  # that part is in memory, whoever counts it
+
+            first.end()
+            assert len(await waiting) == 3000
+
+    @hurried
+    async def test_within_the_budget_all_is_taken(self, here):
+        """Negative control: nothing but the budget held it up."""
+        first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
+        await first.receive(LARGE)
+
+        assert len(await taken(here.enter(second), 3000)) == 3000
+
+    @hurried
+    async def test_what_waits_for_the_budget_too_long_gives_its_own_back(self, here):
+        """So bodies that all wait for each other do not do so for ever."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rsgi, "HELD_BYTES", 999)
+            first, second = (here.enter(Proto(*[BODY[:1000]] * 3)) for _ in range(2))
+            waiting = asyncio.ensure_future(taken(second, 3000))
+
+            with pytest.raises(BodyTooSlow):
+                await taken(first, 3000)
+            first.end()
+            with pytest.raises(BodyTooSlow):
+                await waiting
+            second.end()
+
+        assert here.underway._held == 0
+
+
+async def passing(seconds):
+    over = asyncio.Event()
+    later(seconds, over.set)
+    await over.wait()
+
+
+class TestRefusedBodies:
+    """A small one is taken, so that its connection can be used again."""
+
+    @hurried
+    async def test_a_small_one_is_taken(self, here):
+        proto = Proto(b"abc")
+
+        assert await here.enter(proto, ("Content-Length", "3")).take_rest()
+        assert proto.taken == 3
+
+    @hurried
+    async def test_without_a_body_there_is_nothing_to_take(self, here):
+        assert await here.enter().take_rest()
+
+    @hurried
+    async def test_one_that_cannot_be_taken_quickly_is_not(self, here):
+        lengths = (str(REFUSED_BYTES + 1), "9" * 5000, "-1", "many")
+        lines = [("Content-Length", length) for length in lengths] + [("Transfer-Encoding", "chunked")]
+        for line in lines:
+            proto = Proto(b"abc")
+
+            assert not await here.enter(proto, line).take_rest(), line
+            assert proto.taken == 0
+
+    @hurried
+    async def test_one_that_does_not_come_ends_the_connection(self, here):
+        for proto in (Proto(b"a", CUT), Proto(b"a", is_whole=False)):
+            assert not await here.enter(proto, ("Content-Length", "3")).take_rest()
+
+
+class TestCallersThatGo:
+    @hurried
+    async def test_what_is_waited_for_is_withdrawn(self, here):
+        visit = here.enter(proto := Proto(b""))
+        visit.cancellation, gone = Cancellation(), asyncio.Event()
+        visit.cancellation.bind(gone.set)
+
+        await proto.is_watched.wait()
+        assert (now() >= 0.1, gone.is_set()) == (True, False)
+        proto.hang_up()
+        await gone.wait()
+
+    @hurried
+    async def test_nobody_looks_for_the_caller_of_a_quick_answer(self, here):
+        visit = here.enter(proto := Proto(b""))
+        visit.cancellation = Cancellation()
+        later(0.09, visit.end)
+
+        await passing(1.0)
+        assert not proto.is_watched.is_set()
+
+    @hurried
+    async def test_nobody_looks_where_nothing_can_be_withdrawn(self, here):
+        here.enter(proto := Proto(b""))
+
+        await passing(1.0)
+        assert not proto.is_watched.is_set()
+
+    @hurried
+    async def test_with_the_last_request_the_looking_ends(self, here):
+        visit = here.enter(proto := Proto(b""))
+        visit.cancellation = Cancellation()
+        await proto.is_watched.wait()
+
+        visit.end()
+        await passing(1.0)
+
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert not here.underway._is_looking
+
+
+def test_answers_go_as_bytes_or_as_a_part_of_a_file(tmp_path):
+    proto = Proto()
+
+    send(proto, Answer(200, [("A", "1")], b"abc"))
+    send(proto, Answer(206, [], FilePart(tmp_path / "file", range(3, 9))))
+
+    assert proto.answers == [(200, [("A", "1")], b"abc"), (206, [], (str(tmp_path / "file"), 3, 9))]
