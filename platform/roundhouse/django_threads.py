@@ -68,20 +68,19 @@ class DjangoThreads:
     async def _spooled(self, visit: Visit, length: int) -> IO[bytes]:
         """A body of some size, from somebody who is known here: nobody else fills our disk."""
         await self._threads.run(partial(_check_known, visit))
-        file: IO[bytes] = tempfile.TemporaryFile(dir=self._folder.path)  # noqa: SIM115 (closed by whoever asked)
+        spool = _Spool(self._folder.path)
         try:
             waiting: list[bytes] = []
             async for part in visit.parts(length):
                 waiting.append(part)
                 if sum(map(len, waiting)) >= _WRITE_BYTES:
-                    await self._threads.run(partial(_write, file, waiting))
+                    await self._threads.run(partial(spool.write, waiting))
                     waiting = []
-            await self._threads.run(partial(_write, file, waiting))
-            file.seek(0)
+            await self._threads.run(partial(spool.write, waiting))
+            return spool.body()
         except BaseException:
-            file.close()
+            spool.close()
             raise
-        return file
 
     def _answer(self, environ: Environ) -> Answer:
         """In a thread: Django's answer, so that nothing of it is left to be made while it is sent."""
@@ -114,15 +113,64 @@ class DjangoThreads:
         return bytes(start)
 
     def _in_file(self, pieces: Any, start: bytes | bytearray) -> FilePart:
-        with tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False) as file:
-            file.write(start)
-            size = len(start)
-            for piece in pieces:
-                size += file.write(piece)
-        path = Path(file.name)
+        file = tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False)  # noqa: SIM115 (closed below)
+        path, size = Path(file.name), len(start)
+        try:
+            with file:
+                file.write(start)
+                for piece in pieces:
+                    size += file.write(piece)
+        except BaseException:
+            path.unlink()
+            raise
         going = partial(path.unlink, missing_ok=True)
         self._loop.call_soon_threadsafe(self._loop.call_later, _FILE_STAYS_S, going)
         return FilePart(path, range(size))
+
+
+class _Spool:
+    """A body on its way into a file that has no name. Where there is no room for it, it is taken all the same, else its
+    sender would not see the answer; whoever reads it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: io.FileIO | None = None
+        self._failure: OSError | None = None
+
+    def write(self, parts: list[bytes]) -> None:
+        """In a thread."""
+        if self._failure is not None:
+            return
+        rest = memoryview(b"".join(parts))
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._failure = error
+            self.close()  # others need the room
+
+    def body(self) -> IO[bytes]:
+        if self._failure is None and self._file is not None:
+            self._file.seek(0)
+            return io.BufferedReader(self._file)
+        return io.BufferedReader(_Unreadable(self._failure or OSError("Nothing was written.")))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class _Unreadable(io.RawIOBase):
+    def __init__(self, error: OSError) -> None:
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object, /) -> int:
+        raise self._error
 
 
 def environ_of(visit: Visit, body: IO[bytes], length: int) -> Environ:
@@ -182,10 +230,6 @@ def _has_session(request: WSGIRequest) -> bool:
 
     SessionMiddleware(lambda _: None).process_request(request)  # type: ignore[arg-type]
     return bool(get_user(request).is_authenticated)
-
-
-def _write(file: IO[bytes], parts: list[bytes]) -> None:
-    file.writelines(parts)
 
 
 def _own_file(response: HttpResponseBase) -> FilePart | None:
