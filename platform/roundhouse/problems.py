@@ -21,6 +21,7 @@ from inference.jobs.stores import errors as stores
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
+from registry.intake.parts import lacks_room
 from roundhouse.request_ids import id_for
 
 log = structlog.get_logger("roundhouse.problems")
@@ -165,6 +166,11 @@ def answer_to(error: Exception, request: HttpRequest) -> HttpResponse:
     if isinstance(error, DatabaseError):
         log.error("database unavailable", request_id=id_for(request), exc_info=error)
         return _from_framework(request, 503, retryable=True)
+    if isinstance(error, OSError) and lacks_room(error):
+        log.error("disk full", request_id=id_for(request), exc_info=error)
+        return _from_ours(
+            request, intake.InsufficientStorage("The disk has no room for this; free some space.")
+        )
     log.error("unhandled error", path=request.path, request_id=id_for(request), exc_info=error)
     return _from_framework(request, 500)
 

@@ -73,13 +73,17 @@ def room(advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if lacks_room(error):
             raise InsufficientStorage(f"{_FULL} {advice}") from None
         raise
     except OperationalError as error:
         if is_full(error):
             raise InsufficientStorage(f"{_FULL} {advice}") from None
         raise
+
+
+def lacks_room(error: OSError) -> bool:
+    return error.errno in _NO_ROOM
 
 
 def is_full(error: OperationalError) -> bool:

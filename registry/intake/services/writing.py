@@ -86,7 +86,9 @@ def _pieces(read: Callable[[int], bytes], length: int) -> Iterator[bytes]:
     while length:
         try:
             piece = read(min(_PIECE, length))
-        except OSError:
+        except OSError as error:
+            if parts.lacks_room(error):  # the web process found none for what came
+                raise
             return
         if not piece:
             return
