@@ -5,9 +5,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from inference.engine.errors import Overloaded
+from inference.serving.turns import turns
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ class WorkThreads:
         if self._inside >= self._most:
             raise self._busy()
         loop = asyncio.get_running_loop()
-        job = self._pool.submit(_with_own_connections, work)
+        job = self._pool.submit(_in_turns, work)
         giving_up = loop.call_later(self._wait_s, job.cancel)  # does nothing to what has begun
         self._inside += 1
         job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
@@ -50,10 +51,11 @@ class WorkThreads:
         )
 
 
-def _with_own_connections(work: Callable[[], T]) -> T:
+def _in_turns(work: Callable[[], T]) -> T:
     close_old_connections()
     try:
-        return work()
+        with turns.taken(), connection.execute_wrapper(turns.while_asked):
+            return work()
     finally:
         close_old_connections()
 

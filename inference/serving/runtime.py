@@ -3,11 +3,10 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -36,6 +35,7 @@ from inference.serving.stewarding.desired import Wanted, all_models, nothing, of
 from inference.serving.stewarding.models import Kind, Role
 from inference.serving.stewarding.reporter import Post, Reporter
 from inference.serving.stewarding.steward import Steward
+from inference.serving.turns import turns
 from registry.access.key_ring import TRUST_S
 from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
@@ -179,10 +179,13 @@ class Runtime:
             raise RoutesTooOld
         return self._table.find(slug, within=within)
 
-    def infer(self, target: Target, request: EngineRequest) -> Coroutine[Any, Any, Answer]:
+    async def infer(self, target: Target, request: EngineRequest) -> Answer:
         """Answer a request; see Executor."""
         routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
-        return self._executor.infer(target, request)
+        if not turns.is_mine:
+            return await self._executor.infer(target, request)
+        with turns.let_go():
+            return await self._executor.infer(target, request)
 
     def at_hand(self, target: Target) -> Signature | None:
         """What a version takes and gives, where it can be asked without a load or a query: then the loop may do it."""
@@ -195,9 +198,10 @@ class Runtime:
         if target is not None and (obstacle := self._executor.why_not(target)) is not None:
             raise obstacle.error()
 
-    def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Coroutine[Any, Any, Signature]:
+    async def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
         """What a version takes and gives; it is loaded if it is not in memory."""
-        return self._executor.signature(target, timeout_s=timeout_s)
+        with turns.let_go():
+            return await self._executor.signature(target, timeout_s=timeout_s)
 
     def is_warm(self, target: Target) -> bool:
         return self._executor.is_warm(target)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from typing import Any
 
 import django
@@ -35,6 +36,8 @@ class Application:
         self._key_keeper = Keeper()
         gate.start()
         self._probes = Probes()
+        # A thread that computes keeps the loop from going on for so long at most.
+        sys.setswitchinterval(0.001)
         spare_collector()
         runtime.start(Kind.WEB, EngineLoop(loop))  # reports itself as ready: what takes its time comes before
         self._grpc = None
