@@ -27,9 +27,9 @@ class OpenArtifact:
 
     def __init__(self, artifact: Artifact, part: range, told: Mapping[str, Any]) -> None:
         self._artifact, self.part, self._told = artifact, part, told
-        self.path: Path = artifacts.path_of(artifact.sha256)
         self._position = part.start
         try:
+            self.path: Path = artifacts.path_of(artifact.sha256)
             self._descriptor: int | None = _opened(artifact)
         except (ArtifactMissing, ArtifactDamaged) as error:
             log.error("artifact cannot be sent", sha256=artifact.sha256, reason=str(error), **told)
