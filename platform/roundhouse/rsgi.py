@@ -1,8 +1,8 @@
 """Requests as the web server hands them over: their headers, their bodies within limits, and their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from functools import cache
+from collections.abc import AsyncIterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -52,44 +52,32 @@ class Answer(NamedTuple):
     body: bytes | FilePart
 
 
-@cache
-def _header_named(name: str) -> str:
-    return name.removeprefix("HTTP_").replace("_", "-").lower()
+@lru_cache(maxsize=1024)
+def _wsgi_name(header: str) -> str:
+    name = header.upper().replace("-", "_")
+    return name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"
 
 
-class Headers:
+class Headers(dict[str, str]):
     """A request's headers by the names that WSGI gives them. One that is not ASCII is there, and empty; lines of one name
     are joined.
 
     Names with underscores are left out: under WSGI's names they would pass for others.
     """
 
-    __slots__ = ("_given",)
-
     def __init__(self, given: Any) -> None:
-        self._given = given
-
-    def get(self, name: str, default: Any = None, /) -> Any:
-        header = _header_named(name)
-        values = self._given.get_all(header)
-        if not values:
-            return "" if header in self._given else default
-        return values[0] if len(values) == 1 else _joined(header, values)
-
-    def items(self) -> Iterator[tuple[str, str]]:
-        """All of them."""
-        found: dict[str, list[str]] = {name: [] for name in self._given.keys() if "_" not in name}  # noqa: SIM118
-        for name, value in self._given.items():
-            if name in found:
-                found[name].append(value)
-        for name, values in found.items():
-            wsgi_name = name.upper().replace("-", "_")
-            key = wsgi_name if wsgi_name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{wsgi_name}"
-            yield key, _joined(name, values)
-
-
-def _joined(name: str, values: list[str]) -> str:
-    return ("; " if name == "cookie" else ",").join(values)
+        for header, value in given.items():
+            if "_" not in header:
+                name = _wsgi_name(header)
+                before = self.get(name)
+                if before is not None:
+                    value = f"{before}; {value}" if header == "cookie" else f"{before},{value}"
+                self[name] = value
+        headers = given.keys()
+        if len(headers) != len(self):
+            for header in headers:
+                if "_" not in header:
+                    self.setdefault(_wsgi_name(header), "")
 
 
 class Visit(Cancellation):
@@ -103,6 +91,7 @@ class Visit(Cancellation):
         self.since = underway.loop.time()
         self.due_at = 0.0  # until when the body must be here; 0: nothing is awaited
         self.held = 0  # bytes of a large body
+        self.waits_for_room = False  # for more of them
         self.task: asyncio.Task[Any] | None = None
         self.may_be_withdrawn = False  # once its answer is being made, for a caller who may leave
         self._is_begun = self._is_taken = self._is_late = False
@@ -193,6 +182,10 @@ class Visit(Cancellation):
         if self._is_late:
             if self.task is not None:
                 self.task.uncancel()
+            if self.waits_for_room:
+                raise Overloaded(
+                    "This process holds as many bytes of large bodies as it may. Send again in a second."
+                )
             raise BodyTooSlow from None
 
     async def _withdraw_when_gone(self) -> None:
@@ -221,8 +214,10 @@ class Underway:
     async def hold(self, visit: Visit, length: int) -> None:
         """Count bytes that are held; while there are too many, wait: nothing more is taken from the connection."""
         while self._held > HELD_BYTES:
+            visit.waits_for_room = True
             self._freed.clear()
             await self._freed.wait()
+        visit.waits_for_room = False
         visit.held += length
         self._held += length
 

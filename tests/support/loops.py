@@ -14,6 +14,7 @@ class _Hurried(selectors.DefaultSelector):
         if not ready:
             assert timeout is not None, "nothing will ever happen"
             self.waited_s += max(0.0, timeout)
+            assert self.waited_s < 3_600, "it waits for what does not happen"
         return ready
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from inference.engine.requests import Cancellation
+from inference.engine.errors import Overloaded
 from inference.errors import BadBody, BodyTooSlow
 from roundhouse import rsgi
 from roundhouse.rsgi import (
@@ -242,10 +242,10 @@ class TestLargeBodies:
             first, second = (here.enter(Proto(*[BODY[:1000]] * 3)) for _ in range(2))
             waiting = asyncio.ensure_future(taken(second, 3000))
 
-            with pytest.raises(BodyTooSlow):
+            with pytest.raises(Overloaded):
                 await taken(first, 3000)
             first.end()
-            with pytest.raises(BodyTooSlow):
+            with pytest.raises(Overloaded):
                 await waiting
             second.end()
 
@@ -292,8 +292,8 @@ class TestCallersThatGo:
     @hurried
     async def test_what_is_waited_for_is_withdrawn(self, here):
         visit = here.enter(proto := Proto(b""))
-        visit.cancellation, gone = Cancellation(), asyncio.Event()
-        visit.cancellation.bind(gone.set)
+        visit.may_be_withdrawn, gone = True, asyncio.Event()
+        visit.bind(gone.set)
 
         await proto.is_watched.wait()
         assert (now() >= 0.1, gone.is_set()) == (True, False)
@@ -303,7 +303,7 @@ class TestCallersThatGo:
     @hurried
     async def test_nobody_looks_for_the_caller_of_a_quick_answer(self, here):
         visit = here.enter(proto := Proto(b""))
-        visit.cancellation = Cancellation()
+        visit.may_be_withdrawn = True
         later(0.09, visit.end)
 
         await passing(1.0)
@@ -319,7 +319,7 @@ class TestCallersThatGo:
     @hurried
     async def test_with_the_last_request_the_looking_ends(self, here):
         visit = here.enter(proto := Proto(b""))
-        visit.cancellation = Cancellation()
+        visit.may_be_withdrawn = True
         await proto.is_watched.wait()
 
         visit.end()

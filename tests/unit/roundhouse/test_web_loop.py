@@ -34,7 +34,7 @@ def answered(scope, *, django=None, is_leaving=False, body=b""):
     async def ask():
         probes = SimpleNamespace(answer=lambda path, query: _ALIVE if path == "/livez" else None)
         underway = Underway(asyncio.get_running_loop())
-        web_loop = WebLoop(underway, django, probes)
+        web_loop = WebLoop(underway, django, probes, spool=None)
         web_loop.is_leaving = is_leaving
         await web_loop(scope, proto)
         assert not underway._visits
