@@ -44,7 +44,8 @@ class EngineLoop:
     @property
     def is_here(self) -> bool:
         """Whether the caller runs on this loop, and must not wait."""
-        return threading.get_ident() == self._runs_in  # asyncio's own look-up asks the kernel for the process
+        # asyncio's own look-up asks the kernel for the process.
+        return threading.get_ident() == self._runs_in and self.asyncio.is_running()
 
     @property
     def is_running(self) -> bool:

@@ -8,11 +8,16 @@ import pytest
 from django.http import StreamingHttpResponse
 
 from roundhouse.django_threads import LARGEST_PIECE, DjangoThreads
+from roundhouse.spool import Spool
 
 
 @pytest.fixture
 def threads():
-    with closing(asyncio.new_event_loop()) as loop, closing(DjangoThreads(loop)) as threads:
+    with (
+        closing(asyncio.new_event_loop()) as loop,
+        closing(Spool(loop)) as spool,
+        closing(DjangoThreads(spool)) as threads,
+    ):
         yield threads
 
 

@@ -142,12 +142,11 @@ import json, signal, sys
 from types import SimpleNamespace
 import uvloop
 from granian import _signals
-from roundhouse.granian_server import tell_application_of_stops
+from roundhouse.granian_server import tell_of_stops
 
 told = []
 if sys.argv[1] == "telling":
-    tell_application_of_stops()
-sys.modules["roundhouse.web"] = SimpleNamespace(application=SimpleNamespace(begin_end=lambda: told.append("leaving")))
+    tell_of_stops(lambda: told.append("leaving"))
 _signals.WorkerSignal = lambda: SimpleNamespace(set=lambda: told.append("the server stops"))
 loop = uvloop.new_event_loop()
 _signals.set_loop_signals(loop)

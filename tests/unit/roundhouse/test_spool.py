@@ -1,57 +1,85 @@
-"""Bodies that wait for Django in a file, and disks that have no room for them."""
+"""What is too large for memory lies in private files, and disks may have no room for them."""
 
+import asyncio
 import errno
 import io
 
 import pytest
 
-from roundhouse import django_threads
-from roundhouse.django_threads import _Spool
+from registry.intake.errors import InsufficientStorage
+from roundhouse import spool as spooling
+from roundhouse.spool import Spool, SpooledBody
 
 
-class Disk(io.BytesIO):
-    """A file on a disk with so much room, which takes no more than a few bytes at once."""
+class FullDisk(io.BytesIO):
+    """A file on a disk that has room for ten bytes."""
 
-    room = 10
-
-    def write(self, piece, /):
-        left = self.room - self.tell()
-        if not left:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(bytes(piece)[: min(left, 4)])
+    def writelines(self, pieces, /):
+        for piece in pieces:
+            if self.tell() + len(piece) > 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.write(piece)
 
 
 @pytest.fixture
 def disk(monkeypatch):
-    disk = Disk()
-    monkeypatch.setattr(django_threads.tempfile, "TemporaryFile", lambda **_: disk)
+    disk = FullDisk()
+    monkeypatch.setattr(spooling.tempfile, "TemporaryFile", lambda **_: disk)
     return disk
 
 
-def test_what_was_written_is_read_from_its_beginning(tmp_path):
-    spool = _Spool(tmp_path)
-    spool.write([b"12", b"3"])
-    spool.write([b"45"])
+@pytest.fixture
+def spool(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    loop = asyncio.new_event_loop()
+    spool = Spool(loop)
+    yield spool
+    spool.close()
+    loop.close()
 
-    with spool.body() as body:
-        assert body.read() == b"12345"
+
+def test_a_body_is_read_from_its_beginning(tmp_path):
+    body = SpooledBody(tmp_path)
+    body.write([b"12", b"3"])
+    body.write([b"45"])
+
+    with body.read_back() as file:
+        assert file.read() == b"12345"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_takes_a_little_at_a_time_gets_all(disk):
-    spool = _Spool(None)
-    spool.write([b"1234567890"])
-
-    assert disk.getvalue() == b"1234567890"
-
-
-def test_who_reads_what_found_no_room_is_told(disk):
+def test_who_reads_a_body_that_found_no_room_is_told(disk):
     """Parts go on being taken meanwhile, and the room is given back at once."""
-    spool = _Spool(None)
+    body = SpooledBody(None)
     for _ in range(3):
-        spool.write([b"123456"])
+        body.write([b"123456"])
 
     assert disk.closed
-    with pytest.raises(OSError) as told:
-        spool.body().read(1)
-    assert told.value.errno == errno.ENOSPC
+    with pytest.raises(InsufficientStorage):
+        body.read_back().read(1)
+
+
+def test_an_answer_is_written_down_whole(spool):
+    path, part = spool.answer([b"12", b"", b"345"])
+
+    assert (path.read_bytes(), part) == (b"12345", range(5))
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_of_an_answer_that_cannot_be_made_nothing_stays(spool):
+    def pieces():
+        yield b"12"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InsufficientStorage):
+        spool.answer(pieces())
+
+    assert [path for path in spool._folder.path.iterdir() if path.is_file()] == []
+
+
+def test_files_go_with_their_process(spool):
+    path, _ = spool.answer([b"12"])
+
+    spool.close()
+
+    assert not path.exists()

@@ -121,7 +121,7 @@ def test_probes_that_were_answered_by_one_who_leaves_close_no_later_connection()
 
     async def ask(proto, is_leaving):
         probes = SimpleNamespace(answer=lambda path, query: _ALIVE)
-        web_loop = WebLoop(Underway(asyncio.get_running_loop()), Django(), probes)
+        web_loop = WebLoop(Underway(asyncio.get_running_loop()), Django(), probes, spool=None)
         web_loop.is_leaving = is_leaving
         await web_loop(a_scope("/livez"), proto)
 

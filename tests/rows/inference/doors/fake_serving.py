@@ -37,12 +37,12 @@ class FakeServing:
     def install(self, monkeypatch):
         for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
-        monkeypatch.setattr(http_door, "_is_at_hand", lambda asked, route: True)
+        monkeypatch.setattr(http_door, "_are_at_hand", lambda targets: True)
         monkeypatch.setattr(runtime, "report", lambda: Report("ready" if self.is_ready else "draining", 1))
 
     def find(self, by, model, *, version=None, alias=None):
         self._signature(model)
-        return Route(slug=model, model_id=1)
+        return Route(slug=model, model_id=1), None
 
     async def predict(self, call):
         self.calls.append(call)

@@ -38,6 +38,7 @@ from registry.traffic.services import stop_model
 from roundhouse import request_ids
 from roundhouse.django_threads import DjangoThreads, Handler, environ_of
 from roundhouse.rsgi import Underway, Visit
+from roundhouse.spool import Spool
 from roundhouse.web_loop import WebLoop
 from tests.support.callers import MemoryStore, OneEach, enter, leave
 from tests.support.factories import a_key, a_model, an_actor
@@ -120,10 +121,12 @@ class BothWays:
         self.clean_up = ExitStack()
         self._loop = engine_loop.asyncio
         self._underway = Underway(self._loop)
-        self._django = DjangoThreads(self._loop)
+        spool = Spool(self._loop)
+        self.clean_up.callback(spool.close)
+        self._django = DjangoThreads(spool)
         self.clean_up.callback(self._django.close)
         probes: Any = SimpleNamespace(answer=lambda path, query: None)
-        self.web_loop = WebLoop(self._underway, self._django, probes)
+        self.web_loop = WebLoop(self._underway, self._django, probes, spool)
         self._views = Handler()
 
     def ask(self, sent: Sent, *, before=lambda: None, lost: bytes | None = None) -> tuple[Answer, str]:
@@ -190,7 +193,7 @@ class _Lost(io.BytesIO):
 @contextmanager
 def _noting_threads():
     """Note which threads did something for the loop."""
-    names, work_there = [], off_loop_module._with_own_connections
+    names, work_there = [], off_loop_module._in_turns
 
     def noting(work):
         assert asyncio._get_running_loop() is None
@@ -198,7 +201,7 @@ def _noting_threads():
         return work_there(work)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(off_loop_module, "_with_own_connections", noting)
+        patch.setattr(off_loop_module, "_in_turns", noting)
         yield names
 
 

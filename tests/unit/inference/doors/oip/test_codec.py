@@ -254,12 +254,12 @@ def nobody_answers(monkeypatch):
         return passing
 
     monkeypatch.setattr(asking, "gate", SimpleNamespace(enter=enter))
-    monkeypatch.setattr(asking.services, "find", lambda *_, **more: None)
-    monkeypatch.setattr(http_door, "_is_at_hand", lambda asked, route: True)
+    monkeypatch.setattr(asking.services, "find", lambda *_, **more: (None, object()))
+    monkeypatch.setattr(http_door, "_are_at_hand", lambda targets: True)
     monkeypatch.setattr(OIP.__class__, "answer", _its_body)
 
 
-async def _its_body(door, environ, body, asked, route):
+async def _its_body(door, environ, body, asked, route, target):
     return body
 
 
