@@ -37,7 +37,7 @@ class Application:
         gate.start()
         self._probes = Probes()
         # A thread that computes keeps the loop from going on for so long at most.
-        sys.setswitchinterval(float(os.environ.get("XSW", "0.001")))
+        sys.setswitchinterval(0.0005)
         spare_collector()
         runtime.start(Kind.WEB, EngineLoop(loop))  # reports itself as ready: what takes its time comes before
         self._grpc = None
