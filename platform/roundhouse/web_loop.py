@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-import structlog
 from rest_framework import exceptions as drf
 
 from inference.doors import hot
@@ -24,7 +23,6 @@ from roundhouse.request_ids import id_for
 from roundhouse.rsgi import LARGEST_PIECE, Answer, FilePart, HeaderList, Underway, Visit, send
 from roundhouse.spool import Spool
 
-log = structlog.get_logger("roundhouse.web")
 
 _CLOSE = ("Connection", "close")
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
