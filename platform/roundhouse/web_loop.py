@@ -23,7 +23,6 @@ from roundhouse.request_ids import id_for
 from roundhouse.rsgi import LARGEST_PIECE, Answer, FilePart, HeaderList, Underway, Visit, send
 from roundhouse.spool import Spool
 
-
 _CLOSE = ("Connection", "close")
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 
