@@ -19,7 +19,7 @@ from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 
-# What waits here longer would be answered too late for callers who say nothing of a deadline.
+# For each Model. What waits here longer would be answered too late for callers who say nothing of a deadline.
 ROOM_S = 0.5 * DEADLINE_S
 
 
@@ -98,7 +98,7 @@ class Gate:
         limited = limited_by(by, route)
         if not limited:
             with self.lock:
-                self.flights.check(by)
+                self.flights.check(by, route.model_id)
             return Flight(self, by, route, ())
         store = self._store
         exact = [one for one in limited if one.is_exact] if store else []
@@ -107,7 +107,7 @@ class Gate:
             for one in rated:
                 self._tokens.check(one)
             self.flights.check_own(limited)
-            self.flights.check(by)
+            self.flights.check(by, route.model_id)
             for one in rated:
                 self._tokens.spend(one)
             self.flights.add_own(limited)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import ceil
 
 from inference.doors.limits.limited import Limited
@@ -44,7 +45,13 @@ class Costs:
 
 
 class Flights:
-    """The work in flight. Not safe between threads: its owner holds a lock."""
+    """The work in flight, Model by Model: one that is slow has queues and threads of its own, and fills no other's room.
+
+    Where the processor is what they share, all of them get slower, and so does the work of each count for more. Not safe
+    between threads: its owner holds a lock.
+    """
+
+    _MODELS = 10_000
 
     def __init__(
         self,
@@ -54,24 +61,24 @@ class Flights:
         crowded_from: float = CROWDED_FROM,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`room`: how many seconds of work may wait here."""
-        self._room, self._processes = room, processes
-        self._crowded_at = room * crowded_from
-        self._reserve = room / 8
-        self.count = 0
-        self._work = 0.0
-        self._by_key: dict[int, tuple[int, float]] = {}  # how many are in flight, and their work
-        self._by_model: dict[int, int] = {}
+        """`room`: how many seconds of work may wait here for one Model."""
+        self._make_room = partial(_Room, room, crowded_from, clock)
+        self._processes = processes
+        self._rooms: dict[int, _Room] = {}
         self._by_limited: dict[str, int] = {}
-        self._asked = Asked(clock)
 
-    def check(self, by: Principal) -> None:
+    @property
+    def count(self) -> int:
+        return sum(room.count for room in self._rooms.values())
+
+    def check(self, by: Principal, model_id: int) -> None:
         """Raise when there is no room for another request of this key; note that it asked."""
-        self._asked.note(by.key_id)
-        if self._work >= self._crowded_at:
-            self._check_share(by)
-            if self._work >= self._room:
-                raise self._full()
+        room = self._rooms.get(model_id)
+        if room is None:
+            if len(self._rooms) >= self._MODELS:
+                self._rooms = {known: room for known, room in self._rooms.items() if room.count}
+            room = self._rooms[model_id] = self._make_room()
+        room.check(by)
 
     def check_own(self, limited: Iterable[Limited]) -> None:
         """Raise when one of them has as many requests in flight as this process may give it."""
@@ -82,23 +89,17 @@ class Flights:
 
     def add(self, by: Principal, model_id: int, work: float) -> int:
         """Count one; return how many of the Model are in flight now."""
-        self.count += 1
-        self._work += work
-        count, held = self._by_key.get(by.key_id, (0, 0.0))
-        self._by_key[by.key_id] = count + 1, held + work
-        at_once = self._by_model[model_id] = self._by_model.get(model_id, 0) + 1
-        return at_once
+        room = self._rooms.get(model_id)
+        if room is None:  # it was idle, and there are too many Models to remember
+            room = self._rooms[model_id] = self._make_room()
+        room.add(by, work)
+        return room.count
 
     def drop(self, by: Principal, model_id: int, work: float) -> int:
         """Count one less; return how many of the Model there were."""
-        self.count -= 1
-        self._work = self._work - work if self.count else 0.0  # no rounding is kept
-        count, held = self._by_key.pop(by.key_id)
-        if count > 1:
-            self._by_key[by.key_id] = count - 1, held - work
-        at_once = self._by_model.pop(model_id)
-        if at_once > 1:
-            self._by_model[model_id] = at_once - 1
+        room = self._rooms[model_id]
+        at_once = room.count
+        room.drop(by, work)
         return at_once
 
     def add_own(self, limited: Iterable[Limited]) -> None:
@@ -112,6 +113,37 @@ class Flights:
                 left = self._by_limited.pop(one.subject) - 1
                 if left:
                     self._by_limited[one.subject] = left
+
+
+class _Room:
+    """What is in flight for one Model, and whose it is."""
+
+    def __init__(self, room: float, crowded_from: float, clock: Callable[[], float]) -> None:
+        self._room, self._crowded_at, self._reserve = room, room * crowded_from, room / 8
+        self.count = 0
+        self._work = 0.0
+        self._by_key: dict[int, tuple[int, float]] = {}  # how many are in flight, and their work
+        self._asked = Asked(clock)
+
+    def check(self, by: Principal) -> None:
+        self._asked.note(by.key_id)
+        if self._work >= self._crowded_at:
+            self._check_share(by)
+            if self._work >= self._room:
+                raise self._full()
+
+    def add(self, by: Principal, work: float) -> None:
+        self.count += 1
+        self._work += work
+        count, held = self._by_key.get(by.key_id, (0, 0.0))
+        self._by_key[by.key_id] = count + 1, held + work
+
+    def drop(self, by: Principal, work: float) -> None:
+        self.count -= 1
+        self._work = self._work - work if self.count else 0.0  # no rounding is kept
+        count, held = self._by_key.pop(by.key_id)
+        if count > 1:
+            self._by_key[by.key_id] = count - 1, held - work
 
     def _check_share(self, by: Principal) -> None:
         """Raise when a key has its share already, and asks more than others or would take the last of the room.
@@ -134,7 +166,7 @@ class Flights:
 
     def _full(self) -> Overloaded:
         return Overloaded(
-            f"{self.count} requests wait in this process, {self._work:.1f} s of work. Send again in a second."
+            f"{self.count} requests for this Model wait in this process, {self._work:.1f} s of work. Send again in a second."
         )
 
 

@@ -20,7 +20,7 @@ def flights_of(clock, **more):
 
 def enter(flights, by, times=1):
     for _ in range(times):
-        flights.check(by)
+        flights.check(by, MODEL)
         flights.add(by, MODEL, 1.0)
 
 
@@ -29,8 +29,8 @@ def test_a_single_key_may_have_all_but_a_reserve(clock):
 
     enter(flights, by, ROOM * 7 // 8)
 
-    with pytest.raises(Overloaded, match="28 requests wait in this process"):
-        flights.check(by)
+    with pytest.raises(Overloaded, match="28 requests for this Model wait in this process"):
+        flights.check(by, MODEL)
 
 
 def test_a_key_that_was_silent_finds_a_place_beside_one_that_has_all(clock):
@@ -48,7 +48,7 @@ def test_below_half_nobody_is_held_to_a_share(clock):
     enter(flights, greedy, ROOM // 2 - 3)
 
     with pytest.raises(TooManyRequests, match="13 requests in flight while 4 keys are active") as refused:
-        flights.check(greedy)
+        flights.check(greedy, MODEL)
     assert refused.value.retry_after_s == 1
 
 
@@ -61,7 +61,7 @@ def test_every_active_key_finds_its_share(clock):
             enter(flights, by)
 
     with pytest.raises(TooManyRequests):
-        flights.check(callers[0])
+        flights.check(callers[0], MODEL)
 
 
 def test_in_a_crowd_a_key_that_asks_less_than_others_may_have_more_than_its_share(clock):
@@ -72,12 +72,12 @@ def test_in_a_crowd_a_key_that_asks_less_than_others_may_have_more_than_its_shar
     enter(flights, greedy, ROOM // 2)
     for _ in range(100):
         with pytest.raises(TooManyRequests):
-            flights.check(greedy)
+            flights.check(greedy, MODEL)
 
     enter(flights, normal, 12)  # up to the reserve, which is for those who have less than their share
 
     with pytest.raises(TooManyRequests):
-        flights.check(normal)
+        flights.check(normal, MODEL)
     enter(flights, a_caller(), 3)
 
 
@@ -88,9 +88,9 @@ def test_where_keys_outnumber_places_each_may_have_one(clock):
         enter(flights, by)
 
     with pytest.raises(TooManyRequests):
-        flights.check(callers[0])
+        flights.check(callers[0], MODEL)
     with pytest.raises(Overloaded):
-        flights.check(callers[ROOM])
+        flights.check(callers[ROOM], MODEL)
 
 
 def test_a_key_that_fell_silent_has_no_claim(clock):
@@ -123,3 +123,14 @@ def test_what_was_asked_counts_for_this_window_and_the_next(clock):
     clock.tick(3 * Asked.WINDOW_S)
     asked.note(1)
     assert (asked.keys, asked.asks_most(1)) == (1, True)
+
+
+def test_a_slow_model_fills_no_other_models_room(clock):
+    flights, by = flights_of(clock), a_caller()
+    for _ in range(ROOM * 7 // 8):
+        flights.check(by, MODEL)
+        flights.add(by, MODEL, 1.0)
+    with pytest.raises(Overloaded):
+        flights.check(by, MODEL)
+
+    flights.check(by, MODEL + 1)
