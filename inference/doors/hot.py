@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from inference.doors.http_door import HttpDoor
-from inference.doors.oip.inferring import OIP
+from inference.doors.oip.door import OIP
 from inference.doors.rest.predicting import REST
 
 _PREDICT = re.compile(r"/api/v1/models/([^/@]+)(?:/versions/([0-9]{1,18})|@([^/]+))?/predict")

@@ -35,6 +35,14 @@ def check_length(given: str, limit: int) -> int:
     return int(given)
 
 
+def connection_lost() -> BadBody:
+    return BadBody("The connection was lost before the body had ended.")
+
+
+def cut_short(missing: int) -> BadBody:
+    return BadBody(f"The body ended {missing} bytes before its Content-Length.")
+
+
 def read_exactly(read: Read, length: int) -> bytes:
     parts: list[bytes] = []
     missing = length
@@ -43,9 +51,9 @@ def read_exactly(read: Read, length: int) -> bytes:
             parts.append(part)
             missing -= len(part)
     except OSError:  # how some servers say that the caller has hung up
-        raise BadBody("The connection was lost before the body had ended.") from None
+        raise connection_lost() from None
     if missing:
-        raise BadBody(f"The body ended {missing} bytes before its Content-Length.")
+        raise cut_short(missing)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import FileResponse, HttpResponseBase
 
@@ -16,7 +18,7 @@ from inference.serving.off_loop import WorkThreads
 from registry.access import keys
 from registry.errors import BodyTooLarge, NotAuthenticated
 from roundhouse.rsgi import LARGEST_PIECE, SMALL_BYTES, Answer, FilePart, HeaderList, Visit
-from roundhouse.spool import Spool
+from roundhouse.spool import Spool, SpooledBody
 
 LARGEST_BODY = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, 64 << 20)
 _WRITE_BYTES = 1 << 20
@@ -62,8 +64,7 @@ class DjangoThreads:
 
     async def _spooled(self, visit: Visit, length: int) -> IO[bytes]:
         """A body of some size, from somebody who is known here: nobody else fills our disk."""
-        await self._threads.run(partial(_check_known, visit))
-        spooled = self._spool.body()
+        spooled = await self._threads.run(partial(self._place_for_body, visit))
         try:
             waiting: list[bytes] = []
             async for part in visit.parts(length):
@@ -76,6 +77,10 @@ class DjangoThreads:
             spooled.close()
             raise
         return spooled.read_back()
+
+    def _place_for_body(self, visit: Visit) -> SpooledBody:
+        _check_known(visit)
+        return self._spool.body()
 
     def _answer(self, environ: Environ) -> Answer:
         """In a thread: Django's answer, so that nothing of it is left to be made while it is sent."""
@@ -127,7 +132,7 @@ def environ_of(visit: Visit, body: IO[bytes], length: int) -> Environ:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        **dict(visit.headers.items()),
+        **visit.headers,
     }
     environ["CONTENT_LENGTH"] = str(length) if length or "CONTENT_LENGTH" in environ else ""
     return environ
@@ -160,9 +165,6 @@ def _check_known(visit: Visit) -> None:
 
 
 def _has_session(request: WSGIRequest) -> bool:
-    from django.contrib.auth import get_user
-    from django.contrib.sessions.middleware import SessionMiddleware
-
     SessionMiddleware(lambda _: None).process_request(request)  # type: ignore[arg-type]
     return bool(get_user(request).is_authenticated)
 

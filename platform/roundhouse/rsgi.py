@@ -6,14 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from inference.doors.wire import connection_lost, cut_short
 from inference.engine.errors import Overloaded
 from inference.engine.requests import Cancellation
 from inference.errors import BadBody, BodyTooSlow
 
 SMALL_BYTES = 256 << 10  # what is received and answered in one piece
-LARGEST_PIECE = (
-    1 << 20
-)  # of an answer; the server would hold more for a reader who takes nothing, so it goes by a file
+# Of an answer. The server would hold a larger one for a reader who takes nothing, so it goes by a file.
+LARGEST_PIECE = 1 << 20
 HELD_BYTES = 512 << 20  # of larger bodies in this process together; beyond it nothing more is taken from them
 REFUSED_BYTES = 64 << 10  # of a body that is not wanted: so much is taken, and the connection stays
 
@@ -112,11 +112,11 @@ class Visit(Cancellation):
             self._check_late()
             raise
         except RuntimeError:  # granian's way to say that the connection is gone
-            raise _lost() from None
+            raise connection_lost() from None
         finally:
             self.due_at = 0.0
         if len(body) != length:
-            raise _cut(length - len(body))
+            raise cut_short(length - len(body))
         self._is_taken = True
         return body
 
@@ -140,11 +140,11 @@ class Visit(Cancellation):
             self._check_late()
             raise
         except RuntimeError:
-            raise _lost() from None
+            raise connection_lost() from None
         finally:
             self.due_at = 0.0
         if missing:
-            raise _cut(missing)
+            raise cut_short(missing)
         self._is_taken = True
 
     async def take_rest(self) -> bool:
@@ -244,11 +244,3 @@ def send(proto: Any, answer: Answer) -> None:
         return
     path, part = answer.body
     proto.response_file_range(answer.status, answer.headers, str(path), part.start, part.stop)
-
-
-def _cut(missing: int) -> BadBody:
-    return BadBody(f"The body ended {missing} bytes before its Content-Length.")
-
-
-def _lost() -> BadBody:
-    return BadBody("The connection was lost before the body had ended.")

@@ -8,7 +8,7 @@ from rest_framework import exceptions as drf
 from inference.doors import hot
 from inference.doors.hot import Address
 from inference.doors.http_door import predict
-from inference.doors.oip.inferring import OIP
+from inference.doors.oip.door import OIP
 from inference.errors import LengthRequired
 from inference.serving import runtime
 from inference.serving.off_loop import WorkThreads, off_loop
@@ -47,9 +47,8 @@ class WebLoop:
         try:
             answer = await self._answer(visit)
             if self.is_leaving and _CLOSE not in answer.headers:
-                answer = answer._replace(
-                    headers=[*answer.headers, _CLOSE]
-                )  # a probe's list is for all of them
+                # Not added in place: a probe's answer is for all of them.
+                answer = answer._replace(headers=[*answer.headers, _CLOSE])
             send(proto, answer)
         finally:
             visit.end()

@@ -14,10 +14,10 @@ from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.translating import read_infer, write_infer
 from inference.doors.oip import describing
 from inference.doors.oip.conf import limits
+from inference.doors.oip.door import call_of
 from inference.doors.oip.messages import check_load, terms_of
 from inference.engine.loop import complete
 from inference.serving import runtime, services
-from inference.serving.calls import Call
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 
@@ -91,22 +91,9 @@ async def _infer(message: pb.ModelInferRequest, caller: Caller, asked: Asked) ->
         flight.begin()
         request = read_infer(message, limits())
         terms = terms_of(request.parameters, within_s=caller.within_s)
-        prediction = await services.predict(
-            Call(
-                by=asked.by,
-                route=route,
-                version=asked.version,
-                alias=asked.alias,
-                foregone=target,
-                inputs=request.inputs,
-                outputs=request.output_names,
-                routing_key=caller.metadata.get("x-routing-key"),
-                fields=request.parameters,
-                within_s=terms.within_s,
-                priority=terms.priority,
-                cancellation=asked.cancellation,
-            )
-        )
+        routing_key = caller.metadata.get("x-routing-key")
+        call = call_of(request, terms, asked, route, target, routing_key=routing_key)
+        prediction = await services.predict(call)
         caller.tell(prediction.request_id)
         return write_infer(request, prediction)
     finally:

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from inference.doors.oip import describing
+from inference.doors.oip.door import OIP
 from inference.doors.oip.errors import BadParameter, BadRequest, NotServed
-from inference.doors.oip.inferring import OIP
 from inference.doors.oip.messages import check_load
 from inference.doors.short_dispatch import ShortDispatch, answered
 from inference.doors.wire import check_length, read_exactly

@@ -11,7 +11,7 @@ from inference.doors.asking import Asked
 from inference.doors.http_door import LOOP_BYTES
 from inference.doors.oip import bodies, codec
 from inference.doors.oip.conf import limits
-from inference.doors.oip.inferring import call_for
+from inference.doors.oip.door import call_for
 from inference.doors.oip.messages import InferRequest
 from inference.doors.rest.errors import UnsupportedBody
 from inference.doors.rest.fields import SAID_ELSEWHERE, check_fields, routing_fields

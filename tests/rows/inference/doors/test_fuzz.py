@@ -22,7 +22,7 @@ from inference.doors.grpc import inference_service
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.http_door import predict
-from inference.doors.oip.inferring import OIP
+from inference.doors.oip.door import OIP
 from inference.doors.rest.predicting import REST
 from inference.doors.wire import read_exactly
 from inference.engine.errors import InvalidInput, UnknownOutput

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.doors.oip.inferring import OIP
+from inference.doors.oip.door import OIP
 from inference.engine.combiner import Priority
 from inference.serving import services
 from registry.access.keys import ring

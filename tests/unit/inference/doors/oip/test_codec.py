@@ -17,7 +17,7 @@ from inference.doors import asking, http_door
 from inference.doors.asking import Asked
 from inference.doors.oip.bodies import chosen_encoding, inflate
 from inference.doors.oip.codec import read_infer, write_infer
-from inference.doors.oip.inferring import OIP
+from inference.doors.oip.door import OIP
 from inference.doors.oip.messages import AskedOutput, InferRequest, Limits, terms_of
 from inference.doors.wire import read_exactly
 from inference.engine.combiner import Priority

@@ -7,7 +7,7 @@ from inference.doors.asking import Asked
 from inference.doors.http_door import LOOP_BYTES
 from inference.doors.oip import bodies, codec, describing
 from inference.doors.oip.conf import limits
-from inference.doors.oip.messages import InferRequest, terms_of
+from inference.doors.oip.messages import InferRequest, Terms, terms_of
 from inference.doors.wire import Environ, Reply, read_deadline_s, read_routing_key
 from inference.engine.requests import Cancellation
 from inference.serving import services
@@ -55,6 +55,19 @@ def call_for(
     request: InferRequest, environ: Environ, asked: Asked, route: Route, target: Target | None
 ) -> Call:
     terms = terms_of(request.parameters, within_s=read_deadline_s(environ))
+    return call_of(request, terms, asked, route, target, routing_key=read_routing_key(environ))
+
+
+def call_of(
+    request: InferRequest,
+    terms: Terms,
+    asked: Asked,
+    route: Route,
+    target: Target | None,
+    *,
+    routing_key: str | None,
+) -> Call:
+    """The request as serving takes it, whatever brought it."""
     return Call(
         by=asked.by,
         route=route,
@@ -63,7 +76,7 @@ def call_for(
         foregone=target,
         inputs=request.inputs,
         outputs=request.output_names,
-        routing_key=read_routing_key(environ),
+        routing_key=routing_key,
         fields=request.parameters,
         within_s=terms.within_s,
         priority=terms.priority,
