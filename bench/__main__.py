@@ -1,5 +1,6 @@
 """`make bench`: print the figures of this machine. Nothing here passes or fails."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ COMMANDS = (["engine_bench.py"], ["pool_bench.py"], ["registry_bench.py"])
 
 
 def main() -> None:
+    argparse.ArgumentParser("python -m bench", description=__doc__).parse_args()
     for program, *arguments in COMMANDS:
         print(f"\n== {program}", flush=True)
         subprocess.run([sys.executable, HERE / program, *arguments], check=False, cwd=HERE.parent)
