@@ -91,7 +91,9 @@ def test_every_command_runs(environment, tmp_path):
         # Its container gives it the usual port; on this machine the first web service has that.
         console = {**environment, **_own_settings("console"), "ROUNDHOUSE_PORT": str(free_port())}
         running.append(_start("console", console, log))
-        urls = [f"http://127.0.0.1:{each['ROUNDHOUSE_PORT']}/readyz?verbose" for each in (environment, console)]
+        urls = [
+            f"http://127.0.0.1:{each['ROUNDHOUSE_PORT']}/readyz?verbose" for each in (environment, console)
+        ]
         try:
             wait_until(
                 lambda: all(map(_is_whole, urls)) and "beat leads" in (tmp_path / "log").read_text(),
