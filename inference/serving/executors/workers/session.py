@@ -65,7 +65,7 @@ class RemoteSession:
         ask = self._message(packed, outputs, ends_at)
         post.budget.earn()
         reply = await self._attempt(ask, packed, started + self._lease_s(ends_at - started))
-        if reply is None:
+        if reply is None or _is_given_back(reply):
             reply = await self._once_more(ask, packed, ends_at)
         if reply.error is not None:
             raise reply.error
@@ -91,16 +91,14 @@ class RemoteSession:
         )
 
     async def _attempt(self, ask: Ask, packed: bytes, until: float) -> Reply | None:
-        """The reply; None where there is none in time, or where a worker that is leaving gave the batch back."""
+        """The reply; None where there is none in time."""
         found = await self._post.lane.exchange(ask, self._pool, until, packed=packed)
         if found is None:
             return None
         try:
-            reply = await off_loop_if_large(len(found), partial(read_reply, found))
+            return await off_loop_if_large(len(found), partial(read_reply, found))
         except BadPacket as odd:
             raise RunFailed("A worker's answer could not be read.") from odd
-        is_given_back = isinstance(reply.error, (EngineStopped, RunStuck))
-        return None if is_given_back else reply
 
     async def _once_more(self, ask: Ask, packed: bytes, ends_at: float) -> Reply:
         """The worker that took the batch is gone, or slow: whoever answers first is believed."""
@@ -111,9 +109,16 @@ class RemoteSession:
         log.warning("batch is sent once more", version_id=self._version_id, batch=ask.batch.hex)
         reply = await self._attempt(replace(ask, attempt=2), packed, ends_at)
         if reply is None:
-            raise DeadlineExceeded if time.monotonic() >= ends_at else SlotLost
+            raise DeadlineExceeded
+        if _is_given_back(reply):
+            raise SlotLost
         return reply
 
     def _lease_s(self, left_s: float) -> float:
         """How long an answer may take before it counts as lost: many usual ones, a third of the time at most."""
         return min(left_s / 3, max(_SHORTEST_LEASE_S, _LEASE_IN_RUNS * self._round_trip_s))
+
+
+def _is_given_back(reply: Reply) -> bool:
+    """Whether a worker that is leaving has left the batch to another."""
+    return isinstance(reply.error, (EngineStopped, RunStuck))

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import redis
 import uvloop
+from django.conf import settings
 
 from inference.engine import errors as engine
 from inference.engine.combiner import Priority
@@ -30,17 +33,18 @@ from inference.serving.executors.workers.messages import (
 from inference.serving.executors.workers.packing import unpack
 from inference.serving.executors.workers.session import Post, RemoteSession
 from tests.support.batchers import shared_loop
-from tests.support.processes import wait_until
+from tests.support.processes import ROOT, clean_environment, wait_until
 
 pytestmark = pytest.mark.service
 PATIENCE_S = 10
+STOCK_APP = "tests.unit.inference.serving.executors.workers.stock_celery"
 SIGNATURE = Signature((TensorSpec("x", "FP32", (None, 2)),), (TensorSpec("y", "FP32", (None, 2)),))
 ROWS = {"x": np.array([[1, 2], [3, 4]], np.float32)}
 
 
 @pytest.fixture
 def client(redis_server):
-    with redis.Redis.from_url(redis_server.url, socket_timeout=PATIENCE_S + 2) as client:
+    with redis.Redis.from_url(redis_server.url, socket_timeout=60) as client:
         client.flushall()
         yield client
 
@@ -119,6 +123,32 @@ def test_batch_goes_to_the_pool_and_its_answer_comes_back(open_post, worker):
     np.testing.assert_array_equal(asking.end().outputs["y"], ROWS["x"] * 2)
     assert len(worker.raw) < 2048  # small tensors travel in a small message
     assert (ask.attempt, ask.version_id, ask.outputs, ask.data_key) == (1, 7, ("y",), None)
+
+
+@pytest.fixture
+def stock_worker(redis_server, client):
+    """Celery's own worker with Celery's own consumer, and a task that hands on what it is called with."""
+    environ = clean_environment()
+    environ.update(STOCK_BROKER=redis_server.url, STOCK_PREFIX=settings.REDIS_KEY_PREFIX)
+    command = [sys.executable, "-m", "celery", "-A", STOCK_APP, "worker"]
+    process = subprocess.Popen(
+        [*command, "--pool=solo", "--queues=pool.infer", "--without-gossip", "--without-mingle"],
+        env=environ, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_stock_celery_worker_runs_the_message(open_post, worker, client, stock_worker):
+    asking = Asking(session_on(open_post()), outputs=["y"], within_s=90)
+
+    found = client.blpop(["heard"], timeout=40)
+    args, kwargs = json.loads(found[1])
+    worker.reply(Ask.from_kwargs(kwargs))
+
+    np.testing.assert_array_equal(asking.end().outputs["y"], ROWS["x"] * 2)
+    assert args == []
 
 
 def test_large_tensors_travel_beside_the_message_and_go_by_themselves(open_post, worker, client):
