@@ -30,7 +30,7 @@ def key(name: str) -> str:
 
 
 class LoopConnection(asyncio.Protocol):
-    """Commands and their answers, in order. What was sent in one turn of the loop (uvloop's) leaves in one write."""
+    """Commands and their answers, in order. What was sent in one turn of the loop leaves in one write."""
 
     def __init__(self, opened: AbstractConnection, blocks_s: float) -> None:
         """`blocks_s`: so long its commands may wait in Redis."""
@@ -40,6 +40,7 @@ class LoopConnection(asyncio.Protocol):
         self._transport = cast("asyncio.StreamWriter", opened._writer).transport
         self._transport.set_protocol(self)
         self._patience_s = blocks_s + _PATIENCE_S
+        self._to_write: list[bytes] = []
         self._asked: deque[tuple[Then, float]] = deque()  # and when
         self._bytes = bytearray()  # of answers that are not complete
         self._moved_at, self._unsent = 0.0, 0
@@ -56,7 +57,9 @@ class LoopConnection(asyncio.Protocol):
         self._asked.append((then, now))
         if self._timer is None:
             self._timer = self._loop.call_later(self._patience_s, self._look)
-        self._transport.writelines(_written(command))
+        if not self._to_write:
+            self._loop.call_soon(self._write)
+        self._to_write += _written(command)
 
     async def ask(self, *commands: tuple[Part, ...]) -> list[Any]:
         """Send commands together and wait for what Redis answers; raise one of BROKEN, also for the first that it refuses."""
@@ -93,6 +96,11 @@ class LoopConnection(asyncio.Protocol):
     async def close(self) -> None:
         self.end(redis.ConnectionError("This process has closed the connection to Redis."))
         await self._opened.disconnect(nowait=True)
+
+    def _write(self) -> None:
+        to_write, self._to_write = self._to_write, []
+        if self._error is None:
+            self._transport.writelines(to_write)
 
     # What the transport calls.
 
@@ -173,18 +181,18 @@ def _read(found: bytearray, at: int) -> tuple[Any, int]:
     end = found.find(b"\r\n", at)
     if end < 0:
         raise _Incomplete
-    kind, line, at = found[at], found[at + 1 : end], end + 2
-    if kind == ord("+"):
+    kind, line, at = found[at : at + 1], found[at + 1 : end], end + 2
+    if kind == b"+":
         return bytes(line), at
-    if kind == ord("-"):
+    if kind == b"-":
         return redis.ResponseError(line.decode(errors="replace")), at
     count = int(line)
-    if kind == ord(":"):
+    if kind == b":":
         return count, at
-    if kind == ord("$"):
+    if kind == b"$":
         return (None, at) if count < 0 else _read_bytes(found, at, at + count)
-    if kind != ord("*"):
-        raise ValueError(f"it begins with {chr(kind)!r}")
+    if kind != b"*":
+        raise ValueError(f"it begins with {kind!r}")
     items = []
     for _ in range(count):
         item, at = _read(found, at)

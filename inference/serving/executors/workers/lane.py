@@ -17,7 +17,6 @@ from registry.loops import Backoff, Loop, ThreadGroup, success_noter
 
 _BLOCK_S = 1  # so long one look at the list takes, and so long a stop may take
 _STOP_WITHIN_S = 5.0  # also where the loop does not run any more
-_MOST_AT_ONCE = 64
 _BACKOFF = Backoff(first_s=0.1, longest_s=2.0)
 
 Waiting = asyncio.Future[bytes | None]
@@ -99,7 +98,8 @@ class Lane:
                     self._sending, self.is_up = sending, True
                     self._has_tried.set()
                     note_success()
-                    for reply in await listening.take("L", self.key, most=_MOST_AT_ONCE, wait_s=_BLOCK_S):
+                    most = max(1, len(self._waiting))
+                    for reply in await listening.take("L", self.key, most=most, wait_s=_BLOCK_S):
                         self._hand_over(reply)
         finally:
             self._sending, self.is_up = None, False

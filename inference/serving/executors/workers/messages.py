@@ -6,7 +6,7 @@ from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import numpy as np
 import orjson
@@ -109,7 +109,7 @@ def message_bytes(ask: Ask, pool: str) -> bytes:
                 "delivery_info": {"exchange": "", "routing_key": queue},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": str(uuid4()),
+                "delivery_tag": f"{task_id}-{ask.attempt}",
             },
         }
     )
