@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -49,6 +50,21 @@ def test_large_value_comes_back_whole(on_loop):
         return await connection.ask(("SET", "large", value), ("GET", "large"), ("STRLEN", "large"))
 
     assert on_loop(steps) == [b"OK", value, len(value)]
+
+
+def test_what_is_sent_in_a_turn_leaves_in_one_write(on_loop):
+    async def steps(connection):
+        writes = []
+        write = connection._transport.writelines
+        connection._transport = SimpleNamespace(
+            writelines=lambda pieces: (writes.append(b"".join(pieces)), write(pieces)),
+            abort=connection._transport.abort,
+        )
+        await asyncio.gather(*(connection.ask(("SET", f"k{number}", number)) for number in range(9)))
+        return writes
+
+    [written] = on_loop(steps)
+    assert written.count(b"SET") == 9
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, len(ALL_KINDS)])
