@@ -129,8 +129,12 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("It waited for a loop, and no loop runs in this thread.")
 
 
+def is_large(nbytes: int) -> bool:
+    return nbytes > _LARGE_BYTES
+
+
 async def off_loop_if_large(nbytes: int, work: Callable[[], T]) -> T:
     """Do what goes over so many bytes, in a thread where they are many."""
-    if nbytes <= _LARGE_BYTES:
+    if not is_large(nbytes):
         return work()
     return await asyncio.get_running_loop().run_in_executor(None, work)

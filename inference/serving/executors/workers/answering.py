@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
+from inference.engine import loop
 from inference.engine.errors import EngineError, NotLoaded
-from inference.engine.loop import off_loop_if_large
 from inference.engine.requests import EngineRequest
 from inference.serving import runtime
 from inference.serving.executors.workers import broker
@@ -17,6 +17,7 @@ from inference.serving.executors.workers.broker import LoopConnection
 from inference.serving.executors.workers.clock import RedisClock
 from inference.serving.executors.workers.messages import Ask, BadPacket, refusal_bytes, reply_bytes
 from inference.serving.executors.workers.packing import unpack
+from inference.serving.off_loop import off_loop
 from registry.errors import RoundhouseError
 
 log = structlog.get_logger("roundhouse.lane")
@@ -52,18 +53,15 @@ class Answering:
             target = here.target(ask.version_id)
             if target is None:
                 raise NotLoaded("This worker does not know the version yet; try again.")
-            request = EngineRequest(
-                (await off_loop_if_large(len(packed), partial(unpack, packed))).tensors,
-                deadline,
-                ask.priority,
-                outputs=ask.outputs,
-                allow_non_finite=True,  # who asks has looked, by settings that may be newer than ours
-            )
-            answer = await here.infer(target, request)
+            if loop.is_large(len(packed)):  # texts are looked at one by one
+                answer = await off_loop(
+                    lambda: loop.complete(here.infer(target, _request(ask, packed, deadline)))
+                )
+            else:
+                answer = await here.infer(target, _request(ask, packed, deadline))
             nbytes = sum(output.nbytes for output in answer.outputs.values())
-            return await off_loop_if_large(
-                nbytes, partial(reply_bytes, ask, self._name, answer.outputs, answer.compute_s)
-            )
+            pack_reply = partial(reply_bytes, ask, self._name, answer.outputs, answer.compute_s)
+            return await loop.off_loop_if_large(nbytes, pack_reply)
         except (EngineError, RoundhouseError) as error:
             return refusal_bytes(ask, self._name, error)
         except Exception as error:
@@ -89,6 +87,16 @@ async def answer_one(url: str, told: dict[str, Any]) -> None:
         await answering.use(connection)
         await answering.answer(ask)
         await connection.ask(("PING",))  # the reply has been sent when this is answered
+
+
+def _request(ask: Ask, packed: bytes, deadline: float) -> EngineRequest:
+    return EngineRequest(
+        unpack(packed).tensors,
+        deadline,
+        ask.priority,
+        outputs=ask.outputs,
+        allow_non_finite=True,  # who asks has looked, by settings that may be newer than ours
+    )
 
 
 def _look_at_reply(answer: Any) -> None:

@@ -117,6 +117,8 @@ class LoopConnection(asyncio.Protocol):
         except ValueError as odd:
             self.end(redis.InvalidResponse(f"Redis's answer makes no sense: {odd}"))
         del self._bytes[:at]
+        if self._bytes and not self._asked:
+            self.end(redis.InvalidResponse("Redis answers what nobody asked."))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.end(error or redis.ConnectionError("Redis has closed the connection."))

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from inference.engine import errors as engine
+from inference.engine import loop as loop_module
 from inference.engine.combiner import Priority
 from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
 from inference.engine.loop import EngineLoop, complete
@@ -116,6 +117,19 @@ def test_answer_is_the_one_that_the_engine_gives(worker, executors):
 
     np.testing.assert_array_equal(there.outputs["y"], here.outputs["y"])
     assert there.outputs["y"].dtype == here.outputs["y"].dtype
+
+
+def test_large_tensors_are_packed_read_and_run_from_threads_and_answered_alike(
+    worker, executors, monkeypatch, version
+):
+    told_to_merge(executors, version)
+    monkeypatch.setattr(loop_module, "_LARGE_BYTES", 0)
+
+    with ThreadPoolExecutor(9) as callers:
+        asked = [callers.submit(ask, executors[0], worker, {"x": [[float(at)] * 4]}) for at in range(1, 10)]
+        answers = [caller.result(PATIENCE_S).outputs["y"][0, 0] for caller in asked]
+
+    assert answers == [2.0 * at for at in range(1, 10)]
 
 
 def test_nan_goes_to_the_workers_as_soon_as_the_settings_say_so(worker, executors, version):

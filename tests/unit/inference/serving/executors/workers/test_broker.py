@@ -93,6 +93,17 @@ def test_answer_that_makes_no_sense_ends_the_connection(on_loop, odd):
     assert isinstance(answer, redis.InvalidResponse)
 
 
+def test_answer_to_nothing_ends_the_connection(on_loop):
+    """Every later answer would be somebody else's."""
+
+    async def steps(connection):
+        connection.data_received(b"+OK\r\n")
+        with pytest.raises(redis.InvalidResponse):
+            await connection.ask(("PING",))
+
+    on_loop(steps)
+
+
 def test_command_that_redis_refuses_is_an_error_and_the_next_one_works(on_loop):
     async def steps(connection):
         with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
