@@ -178,9 +178,13 @@ _current = threading.local()
 
 def note_success() -> None:
     """For rounds that take long, because they read from a connection: say that this one has got somewhere."""
+    success_noter()()
+
+
+def success_noter() -> Callable[[], None]:
+    """`note_success` of this thread's round, for the event loop that does its work."""
     rounds: Rounds | None = getattr(_current, "rounds", None)
-    if rounds is not None:
-        rounds.note_success()
+    return rounds.note_success if rounds is not None else lambda: None
 
 
 def running() -> int:

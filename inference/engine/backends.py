@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,21 @@ class Session(Protocol):
         """What the session holds on its device, measured where the runtime lets us."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class RemoteSession(Protocol):
+    """A model that others run: its runs are awaited on the loop, any number at once, and no thread waits for them."""
+
+    signature: Signature
+    provider: str
+
+    async def ask(
+        self, inputs: Tensors, outputs: Sequence[str] | None, *, ends_at: float
+    ) -> dict[str, type_ndarray]:
+        """Have one batch run, until a time of the monotonic clock; raise an EngineError."""
+
+    def footprint_bytes(self) -> int: ...
 
 
 class LoadedSession(Session, Protocol):

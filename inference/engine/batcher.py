@@ -10,8 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
-from inference.engine.backends import Session, Tensors
+from inference.engine.backends import RemoteSession, Session, Tensors, type_ndarray
 from inference.engine.combiner import WAITING, Batch, Combiner, Limits, Priority, Ticket
 from inference.engine.errors import (
     Cancelled,
@@ -25,7 +26,7 @@ from inference.engine.errors import (
     SlotLost,
 )
 from inference.engine.latency import CostCurve, FixedPace, Pace
-from inference.engine.loop import EngineLoop
+from inference.engine.loop import EngineLoop, off_loop_if_large
 from inference.engine.merge_audit import Sample, Sampler
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, Cancellation, EngineRequest
@@ -54,7 +55,6 @@ class BatchConfig:
     merges: bool = False  # rows of several requests may share a run: only where a batch proof says so
     soft_limit_s: float | None = None
     hard_limit_s: float = 30.0
-    ends_with_callers: bool = False  # a run is over when the most patient of its callers is
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +130,17 @@ class Batcher:
     """Batches the requests of one version. All that waits and runs is known on the loop only; `_run` alone is elsewhere.
 
     What has arrived by the end of a turn of the loop is one batch. It runs on the loop where that is short beyond
-    doubt, otherwise on a thread, while the next one gathers. Batches that bulk leads run on threads of their own.
+    doubt, otherwise on a thread, while the next one gathers. Batches that bulk leads run on threads of their own. Those
+    of a remote session are awaited on the loop until the most patient of their callers is gone.
     """
 
     def __init__(
         self,
-        session: Session,
+        session: Session | RemoteSession,
         config: BatchConfig | None = None,
         *,
         loop: EngineLoop,
-        runners: Runners,
+        runners: Runners | None = None,
         bulk_runners: Runners | None = None,
         curve: CostCurve | None = None,
         pace: Pace | None = None,
@@ -148,12 +149,16 @@ class Batcher:
         on_sample: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without a curve nothing is known of what a run takes, and none is on the loop. `on_out_of_memory` is called in a
-        thread, once for runs that end so at the same time; no batch begins until it has returned."""
+        """Without a curve nothing is known of what a run takes, and none is on the loop. A remote session takes no runners.
+        `on_out_of_memory` is called in a thread, once for runs that end so at the same time; no batch begins until it has
+        returned."""
         self.session = session
+        self._remote = session if isinstance(session, RemoteSession) else None
         self.config = config or BatchConfig()
         self.curve = curve
-        self._loop, self._runners, self._bulk_runners = loop, runners, bulk_runners or runners
+        self._loop, self._runners = loop, runners or Runners("engine-run")
+        self._bulk_runners = bulk_runners or self._runners
+        self._asking: set[asyncio.Task[None]] = set()  # the loop itself holds on to no task
         self._pace = pace or FixedPace()
         self._rules = RowRules(session.signature, merges=self.config.merges)
         self._on_hard_limit, self._on_out_of_memory = on_hard_limit, on_out_of_memory
@@ -172,7 +177,9 @@ class Batcher:
         self._runs: dict[Batch[_Call], float] = {}  # since when; read by the thread that watches from outside
         self._is_broken = False
         self._was_stopped = False
-        self._may_use_loop = curve is not None and session.is_steady
+        self._may_use_loop = (
+            curve is not None and not isinstance(session, RemoteSession) and session.is_steady
+        )
         self._short_bytes = 0  # the largest run that was short
         self._learned = 0
         self._is_flush_due = False
@@ -329,6 +336,9 @@ class Batcher:
         now = self._clock()
         while (batch := self._combiner.take(now)) is not None:
             self._runs[batch] = now
+            if self._remote is not None:
+                self._ask(batch, self._remote)
+                continue
             if self._runs_on_loop(batch) and (outcome := self._run_on_loop(batch)) is not None:
                 self._finish(batch, outcome)
                 return
@@ -369,42 +379,55 @@ class Batcher:
         with suppress(EngineStopped):  # nobody waits for it any more
             self._loop.post(partial(self._finish, batch, outcome))
 
+    def _ask(self, batch: Batch[_Call], session: RemoteSession) -> None:
+        asking = self._loop.asyncio.create_task(self._ask_and_finish(batch, session))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+
+    async def _ask_and_finish(self, batch: Batch[_Call], session: RemoteSession) -> None:
+        calls = batch.tickets
+        try:
+            feed = await off_loop_if_large(batch.nbytes, partial(_feed, calls))
+            asked_at, ends_at = self._clock(), max(call.deadline for call in calls)
+            outputs = await session.ask(feed, calls[0].outputs, ends_at=ends_at)
+            nbytes = sum(output.nbytes for output in outputs.values())
+            outcome = await off_loop_if_large(nbytes, partial(self._outcome, batch, outputs, asked_at))
+        except BaseException as error:  # noqa: BLE001 - as in `_run`
+            self._finish(batch, self._failure(batch, error))
+        else:
+            self._finish(batch, outcome)
+
     def _run(self, batch: Batch[_Call], limit_s: float = math.inf) -> Outcome | EngineError:
         """One run of the session. It takes longer than all the rest, and needs nothing of the loop's."""
-        calls = batch.tickets
-        first = calls[0]
+        session, calls = cast("Session", self.session), batch.tickets
         try:
-            feed = first.tensors
-            if len(calls) > 1:
-                feed = stack([call.tensors for call in calls])
-                start = 0
-                for call in calls:
-                    call.start = start
-                    start += call.rows
+            feed = _feed(calls)
             started_at = self._clock()
             soft_limit_s = self.config.soft_limit_s
-            if self.config.ends_with_callers:
-                soft_limit_s = max(call.deadline for call in calls) - started_at
             if limit_s != math.inf:
                 soft_limit_s = limit_s if soft_limit_s is None else min(limit_s, soft_limit_s)
-            outputs = self.session.run(feed, first.outputs, soft_limit_s=soft_limit_s)
-            compute_s = self._clock() - started_at
-            if len(calls) > 1:
-                self._rules.check(outputs, batch.rows)
-            return Outcome(outputs, batch.rows, batch.taken_at, compute_s, suspects(outputs), len(calls) > 1)
-        except NotSplittable as error:
+            outputs = session.run(feed, calls[0].outputs, soft_limit_s=soft_limit_s)
+            return self._outcome(batch, outputs, started_at)
+        except BaseException as error:  # noqa: BLE001 - neither the loop nor a runner ends because a run would
+            return self._failure(batch, error)
+
+    def _outcome(self, batch: Batch[_Call], outputs: dict[str, type_ndarray], started_at: float) -> Outcome:
+        compute_s, is_merged = self._clock() - started_at, len(batch.tickets) > 1
+        if is_merged:
+            self._rules.check(outputs, batch.rows)
+        return Outcome(outputs, batch.rows, batch.taken_at, compute_s, suspects(outputs), is_merged)
+
+    def _failure(self, batch: Batch[_Call], error: BaseException) -> EngineError:
+        """Whatever a runtime raises, as a typed error."""
+        if isinstance(error, NotSplittable):
             self.stop_merging()  # the proof promised what the model does not keep
             return error
-        except EngineError as error:
-            return self._rules.explained(error, first.tensors) if len(calls) == 1 else error
-        except Exception as cause:  # noqa: BLE001 - whatever a runtime raises ends as a typed error
-            failure = RunFailed()
-            failure.__cause__ = cause
-            return failure
-        except BaseException as cause:  # noqa: BLE001 - neither the loop nor a runner ends because a run would
-            lost = SlotLost()
-            lost.__cause__ = cause
-            return lost
+        if isinstance(error, EngineError):
+            first, *others = batch.tickets
+            return error if others else self._rules.explained(error, first.tensors)
+        failure = RunFailed() if isinstance(error, Exception) else SlotLost()
+        failure.__cause__ = error
+        return failure
 
     def _finish(self, batch: Batch[_Call], outcome: Outcome | EngineError) -> None:
         """End a batch that has come back, and begin the next."""
@@ -615,3 +638,15 @@ class Batcher:
 
     def _patience_s(self, deadline: float) -> float:
         return max(0.0, min(deadline - self._clock() + _LATE_S, threading.TIMEOUT_MAX))
+
+
+def _feed(calls: list[_Call]) -> Tensors:
+    """The tensors of all these, and where each one's begin."""
+    first = calls[0]
+    if len(calls) == 1:
+        return first.tensors
+    start = 0
+    for call in calls:
+        call.start = start
+        start += call.rows
+    return stack([call.tensors for call in calls])

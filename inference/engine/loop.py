@@ -13,6 +13,8 @@ from inference.engine.errors import EngineStopped
 
 T = TypeVar("T")
 
+_LARGE_BYTES = 256 << 10  # copying or reading more than this would hold up everybody else on the loop
+
 
 class EngineLoop:
     """An event loop, and the way onto it from threads.
@@ -83,6 +85,15 @@ class EngineLoop:
         except NoAnswer:
             raise EngineStopped("This process does not answer; try again.") from None
 
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have the loop do this, and sleep until it has; for threads of which there are few."""
+        try:
+            done = asyncio.run_coroutine_threadsafe(work, self.asyncio)
+        except RuntimeError:
+            work.close()
+            raise EngineStopped from None
+        return done.result()
+
     def close(self) -> None:
         """Take nothing more; what was posted before this is done. A loop of our own ends."""
         if self._is_closed:
@@ -116,3 +127,14 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
         return cast("T", end.value)
     coroutine.close()
     raise RuntimeError("It waited for a loop, and no loop runs in this thread.")
+
+
+def is_large(nbytes: int) -> bool:
+    return nbytes > _LARGE_BYTES
+
+
+async def off_loop_if_large(nbytes: int, work: Callable[[], T]) -> T:
+    """Do what goes over so many bytes, in a thread where they are many."""
+    if not is_large(nbytes):
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -166,6 +166,11 @@ class Runtime:
             self._ledger.close()
         self._flush(all_of_it=True)
 
+    @property
+    def loop(self) -> EngineLoop:
+        """Who awaits `infer` there, instead of calling it in a thread, holds no thread."""
+        return self._executor.loop
+
     def report(self) -> Report:
         return Report(self._state, self._executor.warm_versions(), self._lacking, self._is_outdone)
 

@@ -221,7 +221,7 @@ VARIABLES = (
     Variable("WEB_THREADS", _whole(2, 512), "16",
              "Threads of each web process for pages and the API; predictions need none of them."),
     Variable("WORKER_THREADS", _whole(1, 64), "4",
-             "Threads of a worker for chores; with `EXECUTOR=workers` it has twice as many more, for online batches."),
+             "Threads of a worker for chores; with `EXECUTOR=workers` it has twice as many online batches at once."),
     Variable("EXECUTOR", _one_of("inprocess", "workers"), "inprocess",
              "Who runs versions for the web and gRPC processes: `inprocess`, each of them by itself; "
              "`workers`, the workers of each Model's pool, through Celery. Workers need Redis."),

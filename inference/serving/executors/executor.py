@@ -4,6 +4,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.signature import Signature
@@ -44,6 +45,8 @@ class Obstacle:
 
 class Executor(Protocol):
     """Runs versions. Several threads call it at once, but `hold`, `keep` and `let_go_of_all_but` only one at a time."""
+
+    loop: EngineLoop  # its queues live there
 
     def hold(self, wanted: frozenset[Target]) -> None:
         """Make these able to answer; what cannot be is remembered and said by `why_not`, and raises nothing."""

@@ -78,14 +78,14 @@ class InProcess:
         """`notes` are told what runs here, `on_death` of children that ended while they ran a version. Without a `loop`
         there is one of its own."""
         self._backend = backend or OnnxBackend()
-        self._loop = loop or EngineLoop.in_thread(uvloop.new_event_loop)
+        self.loop = loop or EngineLoop.in_thread(uvloop.new_event_loop)
         noted = NotedBackend(self._backend, notes) if notes is not None else self._backend
         self._engine = Engine(
             _Telling(noted),
             on_hard_limit=on_hard_limit,
             on_sample=on_sample,
             on_bulk_thread=bulk_threads.enter if bulk_threads is not None else None,
-            loop=self._loop,
+            loop=self.loop,
             **plans.engine_limits(),
         )
         self._bulk_threads = bulk_threads
@@ -94,7 +94,7 @@ class InProcess:
             _Telling(sandbox or SandboxBackend(self._note_death)),
             on_hard_limit=self._end_child,
             on_sample=on_sample,
-            loop=self._loop,
+            loop=self.loop,
             budget_bytes=_MOST_CHILDREN * share_bytes(),
         )
         self._asked_at: dict[Hashable, float] = {}  # when a version in a child was last asked
@@ -239,7 +239,7 @@ class InProcess:
         has_closed = self._engine.close(timeout_s=timeout_s)
         is_over = self._children.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_closed
         if is_over:  # otherwise runs may still come back, and somebody waits for them
-            self._loop.close()
+            self.loop.close()
         return is_over
 
     def _engine_of(self, target: Target) -> Engine:

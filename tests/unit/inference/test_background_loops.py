@@ -19,6 +19,7 @@ from inference.serving.stewarding import reporter, watchdog
 from inference.serving.stewarding.desired import nothing
 from inference.serving.stewarding.steward import Steward
 from registry import loops
+from tests.support.batchers import shared_loop
 
 WAIT_S = 20
 
@@ -171,14 +172,14 @@ def orders(monkeypatch, odd):
 
 def batches(monkeypatch, odd):
     odd._then = gone
-    monkeypatch.setattr(consumer.broker, "broker_connection", odd)
-    return consumer.BatchConsumer("redis://127.0.0.1:1/0", pool="infer", threads=1)._threads
+    monkeypatch.setattr(consumer.broker, "connections", odd)
+    return consumer.BatchConsumer("redis://127.0.0.1:1/0", shared_loop(), pool="infer", at_once=1)._thread
 
 
 def reply_lane(monkeypatch, odd):
     odd._then = gone
-    monkeypatch.setattr(lane.broker, "redis_client", odd)
-    return lane.Lane("redis://127.0.0.1:1/0")._thread
+    monkeypatch.setattr(lane.broker, "connections", odd)
+    return lane.Lane("redis://127.0.0.1:1/0", shared_loop())._thread
 
 
 LOOPS = [

@@ -18,7 +18,6 @@ from inference.engine.latency import FixedPace
 from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
-from inference.engine.runners import Runners
 from inference.engine.signature import Signature
 from inference.engine.warmup import MemoryUse
 from inference.engine.watchdog import StallWatch
@@ -66,17 +65,17 @@ class ThroughWorkers:
         on_sample: Callable[[], None] | None = None,
         loop: EngineLoop | None = None,
     ) -> None:
-        self._post = post or Post(settings.REDIS_URL)
+        """Without a post there is one of its own, on the `loop` or else on one of its own."""
+        self._post = post or Post(settings.REDIS_URL, loop or EngineLoop.in_thread(uvloop.new_event_loop))
+        self.loop = self._post.loop
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
         self._versions: Mapping[int, _Version] = {}  # replaced, never changed: calls read it unlocked
         self._past: dict[Hashable, Meters] = {}
         self._changing = threading.Lock()
         self._pools = Pools()
         self._is_open = True
-        self._loop = loop or EngineLoop.in_thread(uvloop.new_event_loop)
-        self._runners = Runners("batch-run")
         self._stall_watch = StallWatch(
-            self._loop, self._check_hard_limits, on_stall=partial(on_hard_limit, None)
+            self.loop, self._check_hard_limits, on_stall=partial(on_hard_limit, None)
         )
 
     def hold(self, wanted: frozenset[Target]) -> None:
@@ -198,7 +197,7 @@ class ThroughWorkers:
         self._post.close()
         self._stall_watch.stop()
         if has_drained:
-            self._loop.close()
+            self.loop.close()
         return has_drained
 
     def _check_hard_limits(self) -> None:
@@ -269,9 +268,8 @@ class ThroughWorkers:
         merged = self._pools.merged_rows(target)
         return Batcher(
             session,
-            BatchConfig(limits, merges=merged > 1, ends_with_callers=True, hard_limit_s=2 * _LEASE_S),
-            loop=self._loop,
-            runners=self._runners,
+            BatchConfig(limits, merges=merged > 1, hard_limit_s=2 * _LEASE_S),
+            loop=self.loop,
             pace=FixedPace(merged),
             on_hard_limit=partial(self._on_hard_limit, target.version_id),
             on_sample=self._on_sample if values.merging == "proven" else None,

@@ -1,5 +1,6 @@
-"""What is asked of a worker and what it answers: Celery keyword arguments one way, bytes the other."""
+"""What is asked of a worker and what it answers: a Celery message one way, bytes the other."""
 
+import socket
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import orjson
 
 from inference.engine.backends import Tensors
 from inference.engine.combiner import Priority
@@ -18,6 +20,9 @@ from inference.serving.executors.workers.packing import BadPacket, Packet, pack,
 RUN_BATCH = "inference.run_batch"
 KEPT_ASIDE = 32 << 10  # bytes of tensors; more travel beside the message, which would carry them 1.8 times
 _ID_BYTES = 16
+_ORIGIN = socket.gethostname()
+# The third part of a Celery message's body: what happens to its result. Nothing: it has none.
+_NO_FOLLOW_UP = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 def queue_of(pool: str) -> str:
@@ -70,6 +75,62 @@ class Ask:
             raise BadPacket(f"No batch: {type(error).__name__}.") from error
 
 
+def message_bytes(ask: Ask, pool: str) -> bytes:
+    """The message as Celery's senders write it into Redis: its second protocol, in kombu's envelope.
+
+    No `expires`: it would be measured by the worker's own clock.
+    """
+    task_id, queue = str(ask.batch), queue_of(pool)
+    return orjson.dumps(
+        {
+            "body": b64encode(orjson.dumps(((), ask.to_kwargs(), _NO_FOLLOW_UP))).decode(),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {
+                "lang": "py",
+                "task": RUN_BATCH,
+                "id": task_id,
+                "root_id": task_id,
+                "parent_id": None,
+                "group": None,
+                "shadow": None,
+                "eta": None,
+                "expires": None,
+                "retries": 0,
+                "timelimit": (None, None),
+                "argsrepr": "()",
+                "kwargsrepr": "{}",
+                "origin": _ORIGIN,
+                "ignore_result": True,
+            },
+            "properties": {
+                "correlation_id": task_id,
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": queue},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": f"{task_id}-{ask.attempt}",
+            },
+        }
+    )
+
+
+def read_message(raw: bytes) -> Mapping[str, Any]:
+    """The keyword arguments of a message of RUN_BATCH, from whichever sender of Celery's; raise BadPacket for anything else."""
+    try:
+        message = orjson.loads(raw)
+        task = message["headers"]["task"]
+        body: str | bytes = message["body"]
+        if message["properties"]["body_encoding"] == "base64":
+            body = b64decode(body, validate=True)
+        _, kwargs, _ = orjson.loads(body)
+    except (KeyError, TypeError, ValueError) as error:  # neither JSON nor base64 is a ValueError too
+        raise BadPacket(f"No Celery message in JSON: {type(error).__name__}.") from error
+    if task != RUN_BATCH or not isinstance(kwargs, dict):
+        raise BadPacket(f"No batch: task {str(task)[:100]!r}.")
+    return kwargs
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A worker's answer: outputs, or the error that was raised there."""
@@ -112,5 +173,5 @@ def read_reply(reply: bytes) -> Reply:
 
 __all__ = [
     "KEPT_ASIDE", "RUN_BATCH", "Ask", "BadPacket", "Packet", "Reply",
-    "batch_of", "queue_of", "read_reply", "refusal_bytes", "reply_bytes",
+    "batch_of", "message_bytes", "queue_of", "read_message", "read_reply", "refusal_bytes", "reply_bytes",
 ]  # fmt: skip

@@ -1,16 +1,15 @@
-"""This process's threads for online batches: a worker's entry point starts and stops them."""
+"""This process's consumer of online batches: a worker's entry point starts and stops it."""
 
-from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from django.conf import settings
 
-from inference.serving.executors.workers.answering import Answering
+from inference.serving import runtime
+from inference.serving.executors.workers.answering import answer_one
 from inference.serving.executors.workers.consumer import BatchConsumer
 
 _FINISH_WITHIN_S = 20.0
-_THREADS_PER_CHORE_THREAD = 2
+_BATCHES_PER_THREAD = 2
 
 _consumer: BatchConsumer | None = None
 
@@ -19,8 +18,9 @@ def start() -> None:
     """Take batches of this worker's pool, if web processes send any; call it when the runtime has started."""
     global _consumer
     if settings.EXECUTOR == "workers":
-        threads = _THREADS_PER_CHORE_THREAD * settings.WORKER_THREADS
-        _consumer = BatchConsumer(settings.REDIS_URL, pool=settings.POOL, threads=threads).start()
+        at_once = _BATCHES_PER_THREAD * settings.WORKER_THREADS
+        loop = runtime.started().loop
+        _consumer = BatchConsumer(settings.REDIS_URL, loop, pool=settings.POOL, at_once=at_once).start()
 
 
 def stop(within_s: float = _FINISH_WITHIN_S) -> None:
@@ -31,11 +31,6 @@ def stop(within_s: float = _FINISH_WITHIN_S) -> None:
     _consumer = None
 
 
-def answer(told: Mapping[str, Any]) -> None:
+def answer(told: dict[str, Any]) -> None:
     """Run one batch that came as an ordinary task, to a worker that was given the pool's queue as well."""
-    _answering().answer(told)
-
-
-@cache
-def _answering() -> Answering:
-    return Answering(settings.REDIS_URL)
+    runtime.started().loop.wait_for(answer_one(settings.REDIS_URL, told))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -10,12 +11,11 @@ import structlog
 from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.combiner import Priority
 from inference.engine.errors import DeadlineExceeded, EngineStopped, RunFailed, RunStuck, SlotLost
+from inference.engine.loop import EngineLoop, off_loop_if_large
 from inference.engine.signature import Signature
 from inference.serving.executors.workers import broker
-from inference.serving.executors.workers.broker import Publisher
 from inference.serving.executors.workers.budget import ResendBudget
-from inference.serving.executors.workers.errors import WorkersUnreachable
-from inference.serving.executors.workers.lane import Lane, Waiter
+from inference.serving.executors.workers.lane import Lane
 from inference.serving.executors.workers.messages import KEPT_ASIDE, Ask, BadPacket, Reply, read_reply
 from inference.serving.executors.workers.packing import pack
 
@@ -27,24 +27,22 @@ _WEIGHT = 0.05
 
 
 class Post:
-    """What all remote sessions of a process share: the way out, the way back, and how often to try again."""
+    """What all remote sessions of a process share: the way out and back, and how often to try again."""
 
-    def __init__(self, url: str, *, budget: ResendBudget | None = None) -> None:
-        self.publisher = Publisher(url)
-        self.lane = Lane(url).start()
+    def __init__(self, url: str, loop: EngineLoop, *, budget: ResendBudget | None = None) -> None:
+        self.loop = loop
+        self.lane = Lane(url, loop).start()
         self.budget = budget or ResendBudget()
         self.resent = 0
 
     def close(self) -> None:
         self.lane.stop()
-        self.publisher.close()
 
 
 class RemoteSession:
-    """Runs a batch in whichever worker of the pool takes it; several may be under way at once."""
+    """Asks whichever worker of the pool takes the batch; several may be under way at once. Lives on the loop."""
 
     provider = "workers"
-    is_steady = False
 
     def __init__(
         self, post: Post, signature: Signature, *, version_id: int, pool: str, priority: Priority
@@ -55,24 +53,20 @@ class RemoteSession:
         self._round_trip_s = 0.0  # moving means
         self.compute_s = 0.0  # in the worker
 
-    def run(
-        self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
+    async def ask(
+        self, inputs: Tensors, outputs: Sequence[str] | None, *, ends_at: float
     ) -> dict[str, type_ndarray]:
-        """Ask the workers and wait, for `soft_limit_s` at most; ask once more where the answer seems lost."""
-        if not self._post.lane.is_up:
-            raise WorkersUnreachable
+        """Ask the workers, and once more where the answer seems lost."""
+        post = self._post
+        await post.lane.check_up()
         started = time.monotonic()
-        ends = started + (soft_limit_s or 0.0)
-        ask = self._ask(inputs, outputs, ends)
-        waiter = self._post.lane.expect(ask.batch.bytes)
-        try:
-            self._post.budget.earn()
-            self._publish(ask)
-            reply = self._wait(waiter, started + self._lease_s(ends - started))
-            if reply is None:
-                reply = self._once_more(ask, waiter, ends)
-        finally:
-            self._post.lane.forget(ask.batch.bytes)
+        nbytes = sum(tensor.nbytes for tensor in inputs.values())
+        packed = await off_loop_if_large(nbytes, partial(pack, inputs))
+        ask = self._message(packed, outputs, ends_at)
+        post.budget.earn()
+        reply = await self._attempt(ask, packed, started + self._lease_s(ends_at - started))
+        if reply is None or _is_given_back(reply):
+            reply = await self._once_more(ask, packed, ends_at)
         if reply.error is not None:
             raise reply.error
         self._round_trip_s += _WEIGHT * (time.monotonic() - started - self._round_trip_s)
@@ -82,61 +76,49 @@ class RemoteSession:
     def footprint_bytes(self) -> int:
         return 0
 
-    def close(self) -> None: ...
-
-    def _ask(self, inputs: Tensors, outputs: Sequence[str] | None, ends: float) -> Ask:
-        packed, batch, data_key = pack(inputs), uuid4(), None
-        if len(packed) > KEPT_ASIDE:
-            data_key = broker.key(f"batch:{batch.hex}")
-            try:
-                self._post.publisher.keep(data_key, packed, ends - time.monotonic())
-            except broker.BROKEN as error:
-                raise WorkersUnreachable from error
+    def _message(self, packed: bytes, outputs: Sequence[str] | None, ends_at: float) -> Ask:
+        batch, travels_beside = uuid4(), len(packed) > KEPT_ASIDE
         return Ask(
             batch=batch,
             attempt=1,
             lane=self._post.lane.key,
             version_id=self._version_id,
-            deadline=self._post.lane.clock.at(ends),
+            deadline=self._post.lane.clock.at(ends_at),
             priority=self._priority,
             outputs=None if outputs is None else tuple(outputs),
-            tensors=None if data_key else packed,
-            data_key=data_key,
+            tensors=None if travels_beside else packed,
+            data_key=broker.key(f"batch:{batch.hex}") if travels_beside else None,
         )
 
-    def _publish(self, ask: Ask) -> None:
+    async def _attempt(self, ask: Ask, packed: bytes, until: float) -> Reply | None:
+        """The reply; None where there is none in time."""
+        found = await self._post.lane.exchange(ask, self._pool, until, packed=packed)
+        if found is None:
+            return None
         try:
-            self._post.publisher.publish(ask, self._pool)
-        except broker.BROKEN as error:
-            raise WorkersUnreachable from error
+            return await off_loop_if_large(len(found), partial(read_reply, found))
+        except BadPacket as odd:
+            raise RunFailed("A worker's answer could not be read.") from odd
 
-    def _once_more(self, ask: Ask, waiter: Waiter, ends: float) -> Reply:
+    async def _once_more(self, ask: Ask, packed: bytes, ends_at: float) -> Reply:
         """The worker that took the batch is gone, or slow: whoever answers first is believed."""
-        if not self._post.lane.is_up:
-            raise WorkersUnreachable
+        await self._post.lane.check_up()
         if not self._post.budget.spend():
             raise SlotLost
         self._post.resent += 1
         log.warning("batch is sent once more", version_id=self._version_id, batch=ask.batch.hex)
-        if waiter.reply is not None:  # a worker refused it, so nobody is listened for any more
-            waiter = self._post.lane.expect(ask.batch.bytes)
-        self._publish(replace(ask, attempt=2))
-        reply = self._wait(waiter, ends)
+        reply = await self._attempt(replace(ask, attempt=2), packed, ends_at)
         if reply is None:
-            raise DeadlineExceeded if time.monotonic() >= ends else SlotLost
+            raise DeadlineExceeded
+        if _is_given_back(reply):
+            raise SlotLost
         return reply
-
-    def _wait(self, waiter: Waiter, until: float) -> Reply | None:
-        """The reply; None where there is none in time, or where a worker that is leaving gave the batch back."""
-        if not waiter.wait(until - time.monotonic()) or waiter.reply is None:
-            return None
-        try:
-            reply = read_reply(waiter.reply)
-        except BadPacket as odd:
-            raise RunFailed("A worker's answer could not be read.") from odd
-        is_given_back = isinstance(reply.error, (EngineStopped, RunStuck))
-        return None if is_given_back else reply
 
     def _lease_s(self, left_s: float) -> float:
         """How long an answer may take before it counts as lost: many usual ones, a third of the time at most."""
         return min(left_s / 3, max(_SHORTEST_LEASE_S, _LEASE_IN_RUNS * self._round_trip_s))
+
+
+def _is_given_back(reply: Reply) -> bool:
+    """Whether a worker that is leaving has left the batch to another."""
+    return isinstance(reply.error, (EngineStopped, RunStuck))

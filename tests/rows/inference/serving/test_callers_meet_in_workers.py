@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+import redis
+import uvloop
 from django.db import connection
 
 from inference.checks.models import ProbePass
 from inference.checks.runner import run_checks
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
-from inference.engine.loop import complete
+from inference.engine.loop import EngineLoop, complete
 from inference.engine.onnx_backend import OnnxBackend
 from inference.serving import runtime as runtime_module
-from inference.serving.executors.workers import broker, lane
+from inference.serving.executors.workers import lane
 from inference.serving.executors.workers.consumer import BatchConsumer
 from inference.serving.executors.workers.executor import ThroughWorkers
 from inference.serving.executors.workers.session import Post as ReplyPost
@@ -59,8 +61,8 @@ class House:
         wait_until(
             lambda: HeldVersion.objects.filter(state="warm").exists(), within_s=PATIENCE_S, what="it is warm"
         )
-        self.consumer = BatchConsumer(redis_url, pool="infer", threads=8).start()
-        post = ReplyPost(redis_url)
+        self.consumer = BatchConsumer(redis_url, self.worker.loop, pool="infer", at_once=8).start()
+        post = ReplyPost(redis_url, EngineLoop.in_thread(uvloop.new_event_loop))
         wait_until(lambda: post.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
         self.executor = ThroughWorkers(post)
         self.executor.look_after()
@@ -92,7 +94,7 @@ class House:
 def house(redis_server, monkeypatch):
     built = []
     monkeypatch.setattr(lane, "_BLOCK_S", 0.1)  # it looks more often whether to stop
-    with broker.redis_client(redis_server.url) as client:
+    with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
 
     def build(model, **more):

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -54,6 +55,7 @@ class Stage:
         session=None,
         curve=None,
         threads=None,
+        is_elsewhere=False,
         **config,
     ):
         self.model = model or FakeModel()
@@ -62,7 +64,7 @@ class Stage:
         self.clock = clock
         self.hard_limits = 0
         self.batcher = a_batcher(
-            self.session,
+            Elsewhere(self.session) if is_elsewhere else self.session,
             BatchConfig(**{"merges": True, **config}),
             pace=FixedPace(max_batch_rows, wait_s),
             curve=curve,
@@ -136,12 +138,35 @@ class Stage:
         return self.endings[name].outputs["y"].tolist()
 
 
-@pytest.fixture
-def stage():
+class Elsewhere:
+    """The same session behind the other seam: awaited on the loop, while a thread of the test's plays whoever runs it."""
+
+    provider = "elsewhere"
+
+    def __init__(self, session):
+        self._session, self.signature = session, session.signature
+        self.most_patient = []
+
+    async def ask(self, inputs, outputs, *, ends_at):
+        self.most_patient.append(ends_at)
+        runner = ThreadPoolExecutor(1)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                runner, self._session.run, inputs, outputs
+            )
+        finally:
+            runner.shutdown(wait=False)
+
+    def footprint_bytes(self):
+        return self._session.footprint_bytes()
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def stage(request):
     stages = []
 
     def make(*args, **kwargs):
-        stages.append(Stage(*args, **kwargs))
+        stages.append(Stage(*args, is_elsewhere=request.param == "elsewhere", **kwargs))
         return stages[-1]
 
     yield make
@@ -149,6 +174,10 @@ def stage():
         made.release()
         made.model.released.set()
         made.join()
+
+
+here_only = pytest.mark.parametrize("stage", ["here"], indirect=True)
+elsewhere_only = pytest.mark.parametrize("stage", ["elsewhere"], indirect=True)
 
 
 def held(s):
@@ -361,6 +390,7 @@ def test_without_splitting_one_poison_fails_its_neighbours(stage, monkeypatch):
     assert right == []  # negative control of the test above
 
 
+@here_only
 def test_a_request_that_hangs_costs_its_neighbours_no_answer(stage):
     s = held(stage(soft_limit_s=0.01))
     hanging, beside = s.call(HANG), s.call(1.0)
@@ -426,6 +456,7 @@ def test_an_error_of_ours_after_a_run_keeps_no_answer_from_its_caller(stage, mon
         assert s.infer(1.0).outputs["y"].tolist() == [[2.0] * 4]
 
 
+@here_only
 def test_where_no_thread_is_to_be_had_requests_end_at_once(stage):
     class NoThreads:
         def run(self, work):
@@ -780,6 +811,7 @@ def quick(stage, *, is_steady=True, ladder=QUICK, **more):
     return s
 
 
+@here_only
 def test_a_run_that_is_short_beyond_doubt_is_on_the_loop(stage):
     s = quick(stage)
 
@@ -788,6 +820,7 @@ def test_a_run_that_is_short_beyond_doubt_is_on_the_loop(stage):
     assert s.runners == ["engine-loop"]
 
 
+@here_only
 @pytest.mark.parametrize(
     "setting",
     [
@@ -807,6 +840,7 @@ def test_other_runs_are_on_threads(stage, setting):
     assert s.runners == ["test-run"]
 
 
+@here_only
 def test_batches_that_bulk_leads_have_threads_of_their_own(stage):
     s = free(stage(threads={"bulk_runners": Runners("bulk")}))
 
@@ -822,6 +856,7 @@ def spin(seconds):
         pass
 
 
+@here_only
 def test_a_version_that_kept_the_loop_for_long_runs_on_threads_from_then_on(stage):
     s = quick(stage)
     s.model.on_run = lambda rows: (s.on_run(rows), spin(0.011))
@@ -833,6 +868,7 @@ def test_a_version_that_kept_the_loop_for_long_runs_on_threads_from_then_on(stag
     assert s.runners[-2:] == ["test-run"] * 2
 
 
+@here_only
 def test_a_run_that_takes_too_long_on_the_loop_goes_on_on_a_thread_and_is_answered(stage):
     s = quick(stage, soft_limit_s=PATIENCE_S)
     s.model.on_run = lambda rows: (s.on_run(rows), s.model.released.set() if len(s.runners) > 1 else None)
@@ -844,6 +880,7 @@ def test_a_run_that_takes_too_long_on_the_loop_goes_on_on_a_thread_and_is_answer
     assert s.batcher.stats().ended == {"ok": 2}
 
 
+@here_only
 def test_a_poisoned_run_on_the_loop_fails_only_itself(stage):
     s = quick(stage)
 
@@ -854,6 +891,16 @@ def test_a_poisoned_run_on_the_loop_fails_only_itself(stage):
 
 
 # The loop stands still.
+
+
+@elsewhere_only
+def test_a_batch_elsewhere_may_take_as_long_as_its_most_patient_caller_waits(stage):
+    s = held(stage(clock=Clock()))
+    for patience_s in (3.0, 9.0, 6.0):
+        s.call(1.0, patience_s=patience_s)
+    s.finish()
+
+    assert s.batcher.session.most_patient == [60.0, 9.0]
 
 
 class Stuck:

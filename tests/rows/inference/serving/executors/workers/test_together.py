@@ -8,18 +8,23 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import redis
+import uvloop
+from celery import Celery
+from django.conf import settings
 from django.db import connection
 
 from inference.engine import errors as engine
+from inference.engine import loop as loop_module
 from inference.engine.combiner import Priority
 from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
-from inference.engine.loop import complete
+from inference.engine.loop import EngineLoop, complete
 from inference.serving import runtime as runtime_module
 from inference.serving.executors.workers import broker, lane, pools
-from inference.serving.executors.workers.answering import Answering
+from inference.serving.executors.workers.answering import answer_one
 from inference.serving.executors.workers.consumer import BatchConsumer
 from inference.serving.executors.workers.executor import ThroughWorkers
-from inference.serving.executors.workers.messages import Ask, read_reply
+from inference.serving.executors.workers.messages import RUN_BATCH, Ask, message_bytes, read_reply
 from inference.serving.executors.workers.packing import pack
 from inference.serving.executors.workers.session import Post
 from inference.serving.routes import read_table
@@ -34,6 +39,7 @@ from tests.support.proofs import record_proof
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
 PATIENCE_S = 20
+AT_ONCE = 8
 ROW = {"x": [[1.0, 2.0, 3.0, 4.0]]}
 
 
@@ -53,12 +59,12 @@ def model():
 @pytest.fixture
 def worker(redis_server, version, model, monkeypatch):
     """A worker's runtime and its threads for batches, in this process."""
-    with broker.redis_client(redis_server.url) as client:
+    with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     runtime = Runtime(FakeBackend({version.artifact.sha256: model}))
     runtime.start()
     monkeypatch.setattr(runtime_module, "_runtime", runtime)
-    consumer = BatchConsumer(redis_server.url, pool="infer", threads=8).start()
+    consumer = BatchConsumer(redis_server.url, runtime.loop, pool="infer", at_once=AT_ONCE).start()
     yield runtime
     consumer.stop(PATIENCE_S)
     runtime.stop()
@@ -68,7 +74,7 @@ def worker(redis_server, version, model, monkeypatch):
 def executors(redis_server, monkeypatch):
     """Two processes that ask."""
     monkeypatch.setattr(lane, "_BLOCK_S", 0.1)  # they look more often whether to stop
-    posts = [Post(redis_server.url) for _ in range(2)]
+    posts = [Post(redis_server.url, EngineLoop.in_thread(uvloop.new_event_loop)) for _ in range(2)]
     for post in posts:
         wait_until(lambda post=post: post.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
     made = [ThroughWorkers(post) for post in posts]
@@ -111,6 +117,19 @@ def test_answer_is_the_one_that_the_engine_gives(worker, executors):
 
     np.testing.assert_array_equal(there.outputs["y"], here.outputs["y"])
     assert there.outputs["y"].dtype == here.outputs["y"].dtype
+
+
+def test_large_tensors_are_packed_read_and_run_from_threads_and_answered_alike(
+    worker, executors, monkeypatch, version
+):
+    told_to_merge(executors, version)
+    monkeypatch.setattr(loop_module, "_LARGE_BYTES", 0)
+
+    with ThreadPoolExecutor(9) as callers:
+        asked = [callers.submit(ask, executors[0], worker, {"x": [[float(at)] * 4]}) for at in range(1, 10)]
+        answers = [caller.result(PATIENCE_S).outputs["y"][0, 0] for caller in asked]
+
+    assert answers == [2.0 * at for at in range(1, 10)]
 
 
 def test_nan_goes_to_the_workers_as_soon_as_the_settings_say_so(worker, executors, version):
@@ -215,7 +234,7 @@ def test_wrong_input_is_refused_before_anything_is_sent(worker, executors):
 
 @pytest.fixture
 def client(redis_server):
-    with broker.redis_client(redis_server.url) as client:
+    with redis.Redis.from_url(redis_server.url) as client:
         yield client
 
 
@@ -231,37 +250,43 @@ def batch(client, version):
 
 
 @pytest.fixture
-def answering(redis_server, worker):
-    return Answering(redis_server.url)
+def answer(redis_server, worker):
+    """Run a batch as the task of a worker that was given the pool's queue as well."""
+    return lambda told: worker.loop.wait_for(answer_one(redis_server.url, told))
 
 
-def test_expired_batch_is_not_run(answering, client, batch, model):
+@pytest.fixture
+def runs(model):
+    """How many rows each run of the engine has had."""
     runs = []
     model.on_run = runs.append
-
-    answering.answer(replace(batch, deadline=batch.deadline - 5.001).to_kwargs())
-
-    assert (runs, client.llen(batch.lane), answering.expired) == ([], 0, 1)
+    return runs
 
 
-def test_deadline_is_redis_time_whatever_the_hosts_clocks_say(answering, client, batch, monkeypatch):
+def test_expired_batch_is_not_run(answer, client, batch, runs):
+    answer(replace(batch, deadline=batch.deadline - 5.001).to_kwargs())
+
+    assert (runs, client.llen(batch.lane)) == ([], 0)
+
+
+def test_deadline_is_redis_time_whatever_the_hosts_clocks_say(answer, client, batch, runs, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 4e9)
 
-    answering.answer(batch.to_kwargs())
+    answer(batch.to_kwargs())
 
-    assert client.llen(batch.lane) == 1
-
-
-def test_batch_whose_tensors_have_gone_is_not_run(answering, client, batch):
-    answering.answer(replace(batch, tensors=None, data_key="batch:gone").to_kwargs())
-
-    assert (client.llen(batch.lane), answering.expired) == (0, 1)
+    assert (runs, client.llen(batch.lane)) == ([1], 1)
 
 
-def test_reply_goes_by_itself_and_takes_the_tensors_along(answering, client, batch):
+def test_batch_whose_tensors_have_gone_is_not_run(answer, client, batch, runs):
+    answer(replace(batch, tensors=None, data_key="batch:gone").to_kwargs())
+
+    assert (runs, client.llen(batch.lane)) == ([], 0)
+
+
+def test_reply_goes_by_itself_and_takes_the_tensors_along(answer, client, batch):
     client.set("batch:here", batch.tensors)
 
-    answering.answer(replace(batch, tensors=None, data_key="batch:here").to_kwargs())
+    answer(replace(batch, tensors=None, data_key="batch:here").to_kwargs())
 
     assert read_reply(client.lindex(batch.lane, 0)).error is None
     assert 0 < client.ttl(batch.lane) <= 60
@@ -273,8 +298,8 @@ def test_reply_goes_by_itself_and_takes_the_tensors_along(answering, client, bat
     [({"version_id": 2**31 - 1}, engine.NotLoaded), ({"tensors": b"RHT1" + b"\xff" * 50}, engine.RunFailed)],
     ids=["unknown version", "hostile tensors"],
 )
-def test_what_the_worker_cannot_answer_is_an_error_and_not_the_end(answering, client, batch, odd, error):
-    answering.answer(replace(batch, **odd).to_kwargs())
+def test_what_the_worker_cannot_answer_is_an_error_and_not_the_end(answer, client, batch, odd, error):
+    answer(replace(batch, **odd).to_kwargs())
 
     assert isinstance(read_reply(client.lindex(batch.lane, 0)).error, error)
 
@@ -290,10 +315,110 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("odd", UNREADABLE.values(), ids=UNREADABLE)
-def test_message_that_is_no_batch_is_dropped(answering, client, batch, odd):
-    answering.answer({**batch.to_kwargs(), **odd} if odd else {})
+def test_message_that_is_no_batch_is_dropped(answer, client, batch, odd):
+    answer({**batch.to_kwargs(), **odd} if odd else {})
 
     assert not client.keys("lane:*")
+
+
+def put(client, *messages):
+    client.lpush(broker.key("pool.infer"), *messages)
+
+
+def another(batch):
+    return replace(batch, batch=uuid4())
+
+
+def test_message_of_a_stock_celery_producer_is_run(redis_server, client, batch, worker):
+    stock = Celery("another application", broker=redis_server.url, set_as_current=False)
+    stock.conf.broker_transport_options = {"global_keyprefix": settings.REDIS_KEY_PREFIX}
+
+    with stock.connection_for_write() as connection:
+        stock.send_task(RUN_BATCH, kwargs=batch.to_kwargs(), queue="pool.infer", connection=connection)
+
+    found = client.blpop([batch.lane], timeout=PATIENCE_S)
+    np.testing.assert_array_equal(read_reply(found[1]).outputs["y"], np.full((1, 4), 2, np.float32))
+
+
+NO_MESSAGES = {
+    "no JSON": b"\x80\x04?",
+    "a list": b"[1, 2]",
+    "nothing in it": b"{}",
+    "no body": b'{"headers": {"task": "inference.run_batch"}, "properties": {"body_encoding": "base64"}}',
+    "body is no base64": b'{"headers": {"task": "x"}, "body": "?", "properties": {"body_encoding": "base64"}}',
+    "body is no list": b'{"headers": {"task": "x"}, "body": "MQ==", "properties": {"body_encoding": "base64"}}',
+    "body is of another length": b'{"headers": {}, "body": "[1, 2]", "properties": {"body_encoding": ""}}',
+    "keyword arguments are a list": b'{"headers": {"task": "inference.run_batch"}, "body": "[[], [], {}]",'
+    b' "properties": {"body_encoding": ""}}',
+    "another task": b'{"headers": {"task": "x"}, "body": "[[], {}, {}]", "properties": {"body_encoding": ""}}',
+}
+
+
+@pytest.mark.parametrize("odd", NO_MESSAGES.values(), ids=NO_MESSAGES)
+def test_message_that_cannot_be_read_ends_nothing(client, batch, worker, odd):
+    put(client, *[odd] * (AT_ONCE + 1), message_bytes(batch, "infer"))
+
+    assert client.blpop([batch.lane], timeout=PATIENCE_S)
+
+
+class Consumer:
+    """One that a test stops by itself, with a run that the test holds."""
+
+    def __init__(self, url, runtime, model, at_once):
+        self.held, self.release = hold_the_first(model)
+        self.consumer = BatchConsumer(url, runtime.loop, pool="slow", at_once=at_once).start()
+
+
+@pytest.fixture
+def consuming(redis_server, worker, model):
+    made = []
+
+    def start(at_once=AT_ONCE):
+        made.append(Consumer(redis_server.url, worker, model, at_once))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.release.set()
+        one.consumer.stop(PATIENCE_S)
+
+
+def put_and_hold(client, batch, one, count):
+    """Send batches of which the first is held, so that none of them ends; return how many are left in the queue."""
+    queue = broker.key("pool.slow")
+    client.lpush(queue, message_bytes(batch, "slow"))
+    assert one.held.wait(PATIENCE_S)
+    client.lpush(queue, *(message_bytes(another(batch), "slow") for _ in range(count - 1)))
+    return lambda: client.llen(queue)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "left"), [(AT_ONCE, 12), (100, 0)], ids=["as many as it has room for", "control"]
+)
+def test_messages_are_taken_only_where_there_is_room(consuming, client, batch, at_once, left):
+    one = consuming(at_once)
+    queue_length = put_and_hold(client, batch, one, 20)
+
+    wait_until(lambda: queue_length() <= left, within_s=PATIENCE_S, what="the consumer is full")
+    wait_until(lambda: len(one.consumer._under_way) == 20 - left, within_s=PATIENCE_S, what="they are taken")
+    assert queue_length() == left
+
+    one.release.set()
+    wait_until(lambda: client.llen(batch.lane) == 20, within_s=PATIENCE_S, what="all are answered")
+
+
+def test_stop_finishes_what_was_taken_and_takes_nothing_more(consuming, client, batch):
+    one = consuming(at_once=5)
+    queue_length = put_and_hold(client, batch, one, 7)
+    wait_until(lambda: queue_length() == 2, within_s=PATIENCE_S, what="five are taken")
+
+    stopping = threading.Thread(target=one.consumer.stop, args=(PATIENCE_S,))
+    stopping.start()
+    assert one.consumer._thread.stopping.wait(PATIENCE_S)
+    one.release.set()
+    stopping.join(PATIENCE_S)
+
+    assert (client.llen(batch.lane), queue_length()) == (5, 2)
 
 
 def test_what_workers_report_says_who_can_answer(version):

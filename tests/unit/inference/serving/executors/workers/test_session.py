@@ -1,16 +1,23 @@
 """The way to the workers and back, with real messages and replies, and a worker that does what the test says."""
 
+import asyncio
 import base64
 import json
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import redis
+import uvloop
+from django.conf import settings
 
 from inference.engine import errors as engine
 from inference.engine.combiner import Priority
+from inference.engine.loop import EngineLoop
 from inference.engine.signature import Signature, TensorSpec
 from inference.errors import Loading
 from inference.serving.executors.workers import broker, lane
@@ -25,17 +32,19 @@ from inference.serving.executors.workers.messages import (
 )
 from inference.serving.executors.workers.packing import unpack
 from inference.serving.executors.workers.session import Post, RemoteSession
-from tests.support.processes import wait_until
+from tests.support.batchers import shared_loop
+from tests.support.processes import ROOT, clean_environment, wait_until
 
 pytestmark = pytest.mark.service
 PATIENCE_S = 10
+STOCK_APP = "tests.unit.inference.serving.executors.workers.stock_celery"
 SIGNATURE = Signature((TensorSpec("x", "FP32", (None, 2)),), (TensorSpec("y", "FP32", (None, 2)),))
 ROWS = {"x": np.array([[1, 2], [3, 4]], np.float32)}
 
 
 @pytest.fixture
 def client(redis_server):
-    with broker.redis_client(redis_server.url, patience_s=PATIENCE_S + 2) as client:
+    with redis.Redis.from_url(redis_server.url, socket_timeout=60) as client:
         client.flushall()
         yield client
 
@@ -46,7 +55,7 @@ def open_post(redis_server, client, monkeypatch):
     posts = []
 
     def build(budget=None):
-        posts.append(Post(redis_server.url, budget=budget))
+        posts.append(Post(redis_server.url, shared_loop(), budget=budget))
         wait_until(lambda: posts[-1].lane.is_up, within_s=PATIENCE_S, what="the lane is up")
         return posts[-1]
 
@@ -60,24 +69,18 @@ def session_on(post, pool="infer"):
 
 
 class Asking:
-    """One run of a session in a thread of its own."""
+    """One batch that a session asks for, on the loop."""
 
     def __init__(self, session, inputs=ROWS, *, within_s=PATIENCE_S, outputs=None):
         self.outputs = self.error = None
-        self._arguments = (session, inputs, outputs, within_s)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self):
-        session, inputs, outputs, within_s = self._arguments
-        try:
-            self.outputs = session.run(inputs, outputs, soft_limit_s=within_s)
-        except engine.EngineError as error:
-            self.error = error
+        asked = session.ask(inputs, outputs, ends_at=time.monotonic() + within_s)
+        self._asked = asyncio.run_coroutine_threadsafe(asked, shared_loop().asyncio)
 
     def end(self):
-        self._thread.join(PATIENCE_S)
-        assert not self._thread.is_alive()
+        try:
+            self.outputs = self._asked.result(PATIENCE_S)
+        except engine.EngineError as error:
+            self.error = error
         return self
 
 
@@ -120,6 +123,32 @@ def test_batch_goes_to_the_pool_and_its_answer_comes_back(open_post, worker):
     np.testing.assert_array_equal(asking.end().outputs["y"], ROWS["x"] * 2)
     assert len(worker.raw) < 2048  # small tensors travel in a small message
     assert (ask.attempt, ask.version_id, ask.outputs, ask.data_key) == (1, 7, ("y",), None)
+
+
+@pytest.fixture
+def stock_worker(redis_server, client):
+    """Celery's own worker with Celery's own consumer, and a task that hands on what it is called with."""
+    environ = clean_environment()
+    environ.update(STOCK_BROKER=redis_server.url, STOCK_PREFIX=settings.REDIS_KEY_PREFIX)
+    command = [sys.executable, "-m", "celery", "-A", STOCK_APP, "worker"]
+    process = subprocess.Popen(
+        [*command, "--pool=solo", "--queues=pool.infer", "--without-gossip", "--without-mingle"],
+        env=environ, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_stock_celery_worker_runs_the_message(open_post, worker, client, stock_worker):
+    asking = Asking(session_on(open_post()), outputs=["y"], within_s=90)
+
+    found = client.blpop(["heard"], timeout=40)
+    args, kwargs = json.loads(found[1])
+    worker.reply(Ask.from_kwargs(kwargs))
+
+    np.testing.assert_array_equal(asking.end().outputs["y"], ROWS["x"] * 2)
+    assert args == []
 
 
 def test_large_tensors_travel_beside_the_message_and_go_by_themselves(open_post, worker, client):
@@ -243,6 +272,62 @@ def test_worker_that_is_leaving_hands_the_batch_to_another(open_post, worker):
     assert asking.end().outputs is not None
 
 
+def test_large_tensors_that_a_leaving_worker_removed_are_there_for_the_next(open_post, worker, client):
+    asking = Asking(session_on(open_post()), {"x": np.ones((1, KEPT_ASIDE), np.float32)}, within_s=60)
+
+    ask = worker.take()
+    client.unlink(ask.data_key)
+    worker.refuse(ask, engine.EngineStopped())
+    again = worker.take()
+    kept = client.get(again.data_key)
+    worker.reply(again, {"y": ROWS["x"]})
+
+    assert asking.end().outputs is not None
+    assert kept is not None
+
+
+def test_process_that_has_just_begun_waits_for_its_first_connection(redis_server, client, worker):
+    """Its callers come as soon as its loop runs; the lane is connecting then."""
+    loop = EngineLoop(uvloop.new_event_loop())
+    post = Post(redis_server.url, loop)
+    asked = asyncio.run_coroutine_threadsafe(
+        session_on(post).ask(ROWS, None, ends_at=time.monotonic() + PATIENCE_S), loop.asyncio
+    )
+    running = threading.Thread(target=loop.asyncio.run_forever)
+
+    running.start()
+    worker.reply(worker.take())
+
+    np.testing.assert_array_equal(asked.result(PATIENCE_S)["y"], ROWS["x"] * 2)
+    post.close()
+    loop.asyncio.call_soon_threadsafe(loop.asyncio.stop)
+    running.join()
+    loop.asyncio.close()
+
+
+def test_batches_of_one_turn_leave_together(open_post, worker, client):
+    """And each reply finds its own."""
+    session = session_on(open_post())
+    inputs = [{"x": np.full((1, 2), number, np.float32)} for number in range(30)]
+
+    askings = [Asking(session, each) for each in inputs]
+    asks = [worker.take() for _ in askings]
+    client.rpush(
+        asks[0].lane,
+        *(reply_bytes(ask, "w", {"y": unpack(ask.tensors).tensors["x"]}, 0.0) for ask in asks[::-1]),
+    )
+
+    for asking, each in zip(askings, inputs, strict=True):
+        np.testing.assert_array_equal(asking.end().outputs["y"], each["x"])
+
+
+def test_redis_that_takes_no_message_refuses_the_batch(open_post, worker, client):
+    post = open_post()
+    client.set(worker.queue, "no list")
+
+    assert isinstance(Asking(session_on(post)).end().error, WorkersUnreachable)
+
+
 def test_workers_of_another_pool_never_get_it(open_post, client):
     asking = Asking(session_on(open_post(), pool="gpu"))
 
@@ -259,8 +344,7 @@ def test_without_redis_it_is_refused_at_once_and_goes_on_when_redis_is_back(open
     wait_until(lambda: not post.lane.is_up, within_s=PATIENCE_S, what="the lane is down")
 
     began = time.monotonic()
-    with pytest.raises(WorkersUnreachable):
-        session_on(post).run(ROWS, soft_limit_s=20)
+    refused = Asking(session_on(post), within_s=20).end().error
     took_s = time.monotonic() - began
 
     redis_server.start()
@@ -269,6 +353,7 @@ def test_without_redis_it_is_refused_at_once_and_goes_on_when_redis_is_back(open
     worker = Worker(client)
     worker.reply(worker.take())
     assert asking.end().outputs is not None
+    assert isinstance(refused, WorkersUnreachable)
     assert took_s < 10  # of the twenty that it might have waited
 
 
