@@ -83,6 +83,12 @@ class EngineLoop:
         except NoAnswer:
             raise EngineStopped("This process does not answer; try again.") from None
 
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Have the loop do this, and wait for its end: from another thread, or before this one runs the loop."""
+        if threading.get_ident() == self._runs_in and not self.asyncio.is_running():
+            return self.asyncio.run_until_complete(coroutine)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.asyncio).result()
+
     def close(self) -> None:
         """Take nothing more; what was posted before this is done. A loop of our own ends."""
         if self._is_closed:
