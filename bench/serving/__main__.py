@@ -3,9 +3,10 @@
     python -m bench.serving [--seconds 5] [--repeats 5] [--only tiny mosec ...] [--set NAME=VALUE]
 
 Every round starts the servers one after the other, checks that they give the same numbers, and loads each with
-wrk -t1 over 1 and 32 connections, and this server over 256 and 1,000 too. It has its own default settings. Its row
-"DRF view" asks the same address with a query, which the event loop leaves to Django; "bare RSGI" is the same server and
-the same runtime with nothing between them. Figures are medians over the rounds, ratios medians of the rounds' ratios.
+wrk -t1 over 1 and 32 connections, and this server over 256 and 1,000 too. It has its own default settings. Its row "gRPC"
+is loaded with h2load in the same way; "DRF view" asks the same address with a query, which the event loop leaves to Django;
+"bare RSGI" is the same server and the same runtime with nothing between them. Figures are medians over the rounds, ratios
+medians of the rounds' ratios.
 Exits with 1 if a mark is short. `python -m bench.serving.overload` and `python -m bench.serving.pages` are the other parts.
 """
 
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -36,6 +38,7 @@ WORDS = {
     "workers": servers.THROUGH_WORKERS,
     "oip-json": servers.OIP_JSON_ROW,
     "oip-binary": servers.OIP_BINARY_ROW,
+    "grpc": servers.GRPC_ROW,
     "bare": servers.BARE,
     "mosec": servers.MOSEC,
     "litserve": servers.LITSERVE,
@@ -47,6 +50,7 @@ OURS = {
     servers.THROUGH_WORKERS,
     servers.OIP_JSON_ROW,
     servers.OIP_BINARY_ROW,
+    servers.GRPC_ROW,
 }
 
 
@@ -90,11 +94,10 @@ class Bench:
     def _measure(self, target: Target, url: str, workload: Workload) -> None:
         try:
             target.check(url, workload)
-            request = target.request(workload)
+            load = partial(target.load, target.address(url), target.request(workload), self._folder)
             for connections in target.connections:
-                warm_s = max(1, self._seconds // 5)
-                wrk.run(url, request, self._folder, connections=connections, seconds=warm_s)
-                sample = wrk.run(url, request, self._folder, connections=connections, seconds=self._seconds)
+                load(connections=connections, seconds=max(1, self._seconds // 5))  # to warm up
+                sample = load(connections=connections, seconds=self._seconds)
                 self.results[workload.name, connections, target.name].append(sample)
                 print(
                     f"  {workload.name:5} {connections:4}  {target.name:22} {wrk.figures(sample)}", flush=True

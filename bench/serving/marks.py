@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.serving.servers import (
+    GRPC_ROW,
     LITSERVE,
     MANY_CONNECTIONS,
     MLSERVER,
@@ -113,6 +114,7 @@ def marks(results: Results) -> Iterator[Mark]:
             )
         share = p50_against_best(results, workload, ROUNDHOUSE, PEERS)
         yield Mark(f"{workload}, 1 connection: p50 of {ROUNDHOUSE} / best peer", share, at_most=0.25)
+    yield _At32(results, "tiny").mark(GRPC_ROW, ROUNDHOUSE, 0.8)
     yield _At32(results, "tiny").mark(THROUGH_WORKERS, LITSERVE, 1.25, 2)
     more_ms = p50_above(results, "tiny", THROUGH_WORKERS, ROUNDHOUSE)
     yield Mark(f"tiny, 1 connection: p50 of {THROUGH_WORKERS} - {ROUNDHOUSE}, ms", more_ms, at_most=2)

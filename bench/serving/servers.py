@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,10 +11,10 @@ from typing import Protocol as Seam
 
 import orjson
 
-from bench.serving import peers, wire
+from bench.serving import h2load, peers, wire, wrk
 from bench.serving.installation import PROCESSES, Installation
 from bench.serving.processes import NotServing, started
-from bench.serving.wire import NATIVE, OIP_BINARY, OIP_JSON, PLAIN, THROUGH_VIEW, Protocol, Request
+from bench.serving.wire import GRPC, NATIVE, OIP_BINARY, OIP_JSON, PLAIN, THROUGH_VIEW, Protocol, Request
 from bench.serving.workloads import Workload
 from tests.support.private import PrivateRedis
 from tests.support.processes import ROOT, free_port, wait_until
@@ -22,6 +22,7 @@ from tests.support.processes import ROOT, free_port, wait_until
 ROUNDHOUSE, VIEW = "roundhouse", "roundhouse, DRF view"
 THROUGH_WORKERS = "through Celery + Redis"
 OIP_JSON_ROW, OIP_BINARY_ROW = "roundhouse, OIP JSON", "roundhouse, OIP binary"
+GRPC_ROW = "roundhouse, gRPC"
 BARE, MOSEC, LITSERVE, MLSERVER = "bare RSGI", "mosec", "LitServe", "MLServer"
 PEERS = (MOSEC, LITSERVE, MLSERVER)
 
@@ -39,6 +40,11 @@ class Target:
     workloads: frozenset[str] = _MLPS
     headers: Mapping[str, str] = field(default_factory=dict)
     connections: tuple[int, ...] = USUAL_CONNECTIONS
+    load: Callable[..., wrk.Sample] = wrk.run
+    port: int | None = None  # where the protocol has one of its own
+
+    def address(self, url: str) -> str:
+        return url if self.port is None else f"http://127.0.0.1:{self.port}"
 
     def request(self, workload: Workload) -> Request:
         plain = self.protocol.request(workload.name, workload.row)
@@ -46,7 +52,7 @@ class Target:
 
     def check(self, url: str, workload: Workload) -> None:
         """Ask once; raise WrongAnswer unless the numbers are the model's."""
-        status, headers, body = wire.post(url, self.request(workload))
+        status, headers, body = self.protocol.ask(self.address(url), self.request(workload))
         if status != 200:
             raise wire.WrongAnswer(f"status {status}, {_first_line(body)}")
         wire.check(workload.expected, self.protocol.output(headers, body))
@@ -69,18 +75,21 @@ class Roundhouse:
 
     def __init__(self, installation: Installation, key: str) -> None:
         self._installation = installation
-        target = partial(Target, headers={"Authorization": f"Bearer {key}"})
+        self._grpc_port = free_port()
+        # In lower case, which gRPC insists on.
+        target = partial(Target, headers={"authorization": f"Bearer {key}"})
         everything = _MLPS | {"image"}
         self.targets = [
             target(ROUNDHOUSE, NATIVE, connections=USUAL_CONNECTIONS + MANY_CONNECTIONS),
             target(VIEW, THROUGH_VIEW),
             target(OIP_JSON_ROW, OIP_JSON, everything),
             target(OIP_BINARY_ROW, OIP_BINARY, everything),
+            target(GRPC_ROW, GRPC, load=h2load.run, port=self._grpc_port),
         ]
 
     @contextmanager
     def running(self, workload: Workload) -> Iterator[str]:
-        with self._installation.served() as (url, _):
+        with self._installation.served(GRPC_PORT=str(self._grpc_port)) as (url, _):
             yield url
 
 

@@ -1,12 +1,16 @@
 """What goes over the wire: the request of each protocol, and the numbers in its answer."""
 
 import http.client
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import grpc
 import numpy as np
 import orjson
+
+from inference.doors.grpc.generated import open_inference_pb2 as pb
 
 Headers = Mapping[str, str]
 
@@ -22,12 +26,39 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+Reply = tuple[int, Headers, bytes]
+
+
+def post(url: str, request: Request) -> Reply:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    try:
+        connection.request("POST", request.path, request.body, request.headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def call(url: str, request: Request) -> Reply:
+    """The same over gRPC, whose frames are part of the bodies; WrongAnswer says with which status a call failed."""
+    metadata = [(name, value) for name, value in request.headers.items() if name not in _GRPC_HEADERS]
+    with grpc.insecure_channel(urlsplit(url).netloc) as channel:
+        try:
+            ask = channel.unary_unary(request.path)
+            answer = ask(request.body[_FRAME.size :], metadata=metadata, timeout=30)
+        except grpc.RpcError as error:
+            raise WrongAnswer(f"{error.code().name}: {error.details()}") from None
+    return 200, {}, _framed(answer)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How to ask a Model for a row, and where its output stands in the answer."""
 
     request: Callable[[str, np.ndarray], Request]
     output: Callable[[Headers, bytes], np.ndarray]
+    ask: Callable[[str, Request], Reply] = post
 
 
 def _named_tensors(path: str) -> Callable[[str, np.ndarray], Request]:
@@ -77,28 +108,41 @@ def _oip_binary_output(headers: Headers, body: bytes) -> np.ndarray:
     return np.frombuffer(body[length:], "<f4").reshape(tensor["shape"])
 
 
+_FRAME = struct.Struct("!?I")  # is it packed, and the message's length
+_GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
+
+
+def _framed(message: bytes) -> bytes:
+    return _FRAME.pack(False, len(message)) + message
+
+
+def _grpc_request(model: str, row: np.ndarray) -> Request:
+    tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=row.shape)
+    message = pb.ModelInferRequest(
+        model_name=model, inputs=[tensor], raw_input_contents=[row.astype("<f4").tobytes()]
+    )
+    return Request(
+        "/inference.GRPCInferenceService/ModelInfer", _framed(message.SerializeToString()), _GRPC_HEADERS
+    )
+
+
+def _grpc_output(_: Headers, body: bytes) -> np.ndarray:
+    answer = pb.ModelInferResponse.FromString(body[_FRAME.size :])
+    return np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(answer.outputs[0].shape)
+
+
 NATIVE = Protocol(_named_tensors("/api/v1/models/{model}/predict"), _named_output)
 # The loop leaves whatever has a query to Django, and Django's view passes over a parameter that it does not know.
 THROUGH_VIEW = Protocol(_named_tensors("/api/v1/models/{model}/predict?through=view"), _named_output)
 PLAIN = Protocol(_named_tensors("/predict"), _named_output)
 OIP_JSON = Protocol(_oip_json_request, _oip_json_output)
 OIP_BINARY = Protocol(_oip_binary_request, _oip_binary_output)
+GRPC = Protocol(_grpc_request, _grpc_output, call)
 
 
 def _nested(array: np.ndarray) -> list:
     # By way of decimals, for a float32 widened to a float64 prints twice as many digits as were meant.
     return array.astype(np.float64).round(3).tolist()
-
-
-def post(url: str, request: Request) -> tuple[int, Headers, bytes]:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
-    try:
-        connection.request("POST", request.path, request.body, request.headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-    finally:
-        connection.close()
 
 
 def check(expected: np.ndarray, answered: np.ndarray) -> None:

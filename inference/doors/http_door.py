@@ -1,20 +1,15 @@
 """What the HTTP doors share: a body is received within limits, and answered where that holds nobody up."""
 
+from functools import partial
 from typing import Protocol
 
 from django.http import HttpResponse
 
-from inference.doors.asking import Asked, let_in
+from inference.doors.asking import LOOP_BYTES, Asked, answered, let_in
 from inference.doors.wire import Environ, Receive, Reply, check_length, packing_of
-from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
-from inference.serving import runtime
-from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
-
-# Reading a larger body, or writing a larger answer, would keep the loop from everybody else for too long.
-LOOP_BYTES = 256 << 10
 
 
 class HttpDoor(Protocol):
@@ -42,14 +37,9 @@ async def predict(door: HttpDoor, environ: Environ, receive: Receive, asked: Ask
     try:
         body = await receive(check_length(environ.get("CONTENT_LENGTH") or "", door.longest_body(environ)))
         flight.begin()
-        is_at_hand = _are_at_hand(route.owners if target is None else (target,))
         # What is packed may be a thousand times as long.
-        if len(body) > LOOP_BYTES or not is_at_hand or packing_of(environ):
-            return await off_loop(lambda: complete(door.answer(environ, body, asked, route, target)))
-        return await door.answer(environ, body, asked, route, target)
+        is_long = len(body) > LOOP_BYTES or bool(packing_of(environ))
+        answer = partial(door.answer, environ, body, asked, route, target)
+        return await answered(route, target, answer, is_long=is_long)
     finally:
         flight.end()
-
-
-def _are_at_hand(targets: tuple[Target, ...]) -> bool:
-    return None not in map(runtime.started().at_hand, targets)

@@ -390,7 +390,7 @@ def start(kind: Kind | None = None, loop: EngineLoop | None = None) -> None:
     """
     through_workers = settings.EXECUTOR == "workers"
     role = Role.FRONT if through_workers else Role.SERVES
-    threads = settings.GRPC_THREADS if kind == Kind.GRPC else settings.WEB_THREADS
+    threads = 1 if kind == Kind.GRPC else settings.WEB_THREADS
     post = Post(kind, role, "", threads) if kind is not None else None
     ledger = CrashLedger(kind) if kind is not None else None
     executor = partial(_through_workers, loop) if through_workers else None

@@ -248,7 +248,6 @@ VARIABLES = (
     Variable("PREDICT_BINARY_MB", _whole(1, 4_096), "64", "Largest binary body or gRPC message of a prediction, in MiB."),
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port of gRPC, which the web processes share; 0 leaves it out of them."),
-    Variable("GRPC_THREADS", _whole(1, 512), "16", "gRPC threads in each process; at most half of them may be streams."),
     Variable("DEFAULT_MODEL", _text, None, "The Model that answers where a message names none."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. For work on Roundhouse itself only; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",

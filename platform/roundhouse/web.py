@@ -39,11 +39,12 @@ class Application:
         # A thread that computes keeps the loop from going on for so long at most.
         sys.setswitchinterval(0.0005)
         spare_collector()
-        runtime.start(Kind.WEB, EngineLoop(loop))  # reports itself as ready: what takes its time comes before
+        engine_loop = EngineLoop(loop)
+        runtime.start(Kind.WEB, engine_loop)  # reports itself as ready: what takes its time comes before
         self._grpc = None
         if settings.GRPC_PORT:
             address = grpc_server.Address(settings.BIND, settings.GRPC_PORT, is_shared=True)
-            self._grpc = grpc_server.start(address, threads=settings.GRPC_THREADS)
+            self._grpc = grpc_server.start(address, engine_loop)
         self._spool = Spool(loop)
         self._django = DjangoThreads(self._spool)
         self._web_loop = WebLoop(Underway(loop), self._django, self._probes, self._spool)
@@ -55,7 +56,7 @@ class Application:
         runtime.begin_end()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The server has left its loop; what gRPC's callers wait for still needs it."""
+        """The server has left its loop; gRPC's calls still need it."""
         loop.run_until_complete(asyncio.to_thread(self._stop))
 
     def _stop(self) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 from rest_framework import exceptions as drf
 
-from inference.doors import hot
+from inference.doors import asking, hot
 from inference.doors.hot import Address
 from inference.doors.http_door import predict
 from inference.doors.oip.door import OIP
 from inference.errors import LengthRequired
 from inference.serving import runtime
-from inference.serving.off_loop import WorkThreads, off_loop
+from inference.serving.off_loop import off_loop
 from registry.access import keys
 from registry.access.key_ring import Admitted
 from registry.access.middleware import STALE_HEADER
@@ -39,7 +39,6 @@ class WebLoop:
 
     def __init__(self, underway: Underway, django: DjangoThreads, probes: Probes, spool: Spool) -> None:
         self._underway, self._django, self._probes, self._spool = underway, django, probes, spool
-        self._key_threads = WorkThreads("keys", 2, most_waiting=256, wait_s=5.0, takes_turns=False)
         self.is_leaving = False  # answers are the last of their connections from then on
 
     async def __call__(self, scope: Any, proto: Any) -> None:
@@ -88,9 +87,7 @@ class WebLoop:
         text = keys.sent_text(visit.headers)
         if text is None:
             raise drf.NotAuthenticated
-        admitted = keys.recall(text)
-        if admitted is None:
-            admitted = await self._key_threads.run(partial(keys.admit, text))
+        admitted = await asking.admitted(text)
         if Right.PREDICT not in rights_of_scopes(admitted.principal.scopes):
             raise drf.PermissionDenied
         return admitted

@@ -21,7 +21,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The demo in one web process, so that what it takes in memory and threads can be told."""
     with serving(
         tmp_path_factory.mktemp("embedded"), "--demo", WEB_PROCESSES=1, WEB_THREADS=WEB_THREADS,
-        GRPC_PORT=free_port(), GRPC_THREADS=32, PREDICT_BINARY_MB=16, FETCH_ALLOWED_HOSTS="127.0.0.1:9",
+        GRPC_PORT=free_port(), PREDICT_BINARY_MB=16, FETCH_ALLOWED_HOSTS="127.0.0.1:9",
     ) as served:  # fmt: skip
         served.wait_ready()
         yield served

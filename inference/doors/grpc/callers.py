@@ -1,59 +1,57 @@
-"""What a call says beside its message: who asks, until when, and for which Model."""
+"""How a call is received and answered on the loop, and what it says beside its message: who asks, and until when."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeVar
+import asyncio
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeAlias
 
-from django.db import close_old_connections
-from grpc import ServicerContext
+import grpc
+from google.protobuf.message import DecodeError
 
+from inference.doors.asking import LOOP_BYTES, admitted
 from inference.doors.grpc.codes import refusal_for
+from inference.doors.oip.errors import BadRequest
+from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.serving import runtime
+from inference.serving.off_loop import off_loop
 from registry.access.key_ring import Principal
-from registry.access.keys import admit
 from registry.access.middleware import STALE_HEADER
-from registry.access.policies import Right, actor_from_key
+from registry.access.policies import Right, rights_of_scopes
 from registry.errors import NotAllowed, NotAuthenticated
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-
-_A_CENTURY_S = 3e9
+Context: TypeAlias = "grpc.aio.ServicerContext"
 
 
 class Caller:
     """The context of one call."""
 
-    def __init__(self, context: ServicerContext) -> None:
+    by: Principal
+
+    def __init__(self, context: Context) -> None:
         self._context = context
         self._stale_s = 0
-        self.metadata: Mapping[str, str] = dict(context.invocation_metadata())
+        self.metadata: dict[str, Any] = dict(context.invocation_metadata())
+        self.cancellation = Cancellation()  # withdraws the request from the engine's queue
 
-    def admitted(self, *rights: Right) -> Principal:
-        """Return whose key this is, if it carries one of these rights."""
+    async def admit(self, *rights: Right) -> None:
+        """Find out whose key this is; it must carry one of these rights."""
         scheme, _, text = str(self.metadata.get("authorization", "")).partition(" ")
         if scheme.lower() != "bearer":
             raise NotAuthenticated(
                 "A valid API key is needed: metadata `authorization`, value `Bearer <key>`."
             )
-        principal, self._stale_s = admit(text.strip())
-        if actor_from_key(principal).rights.isdisjoint(rights):
-            raise NotAllowed(f"The key {principal.name!r} lacks the right to {rights[0].replace('_', ' ')}.")
-        return principal
+        self.by, self._stale_s = await admitted(text.strip())
+        if rights_of_scopes(self.by.scopes).isdisjoint(rights):
+            raise NotAllowed(f"The key {self.by.name!r} lacks the right to {rights[0].replace('_', ' ')}.")
 
     @property
     def within_s(self) -> float | None:
         """Until the call's deadline; None when it has none."""
         left_s: float | None = self._context.time_remaining()
-        return left_s if left_s is not None and left_s < _A_CENTURY_S else None
-
-    def cancellation(self) -> Cancellation:
-        """Withdraws the request from the engine's queue when the caller hangs up."""
-        cancellation = Cancellation()
-        if not self._context.add_callback(cancellation.cancel):
-            cancellation.cancel()  # the call has ended already
-        return cancellation
+        return left_s
 
     def tell(self, request_id: str) -> None:
         """Say which prediction this was, and how old the routes and rights are that it came from."""
@@ -64,32 +62,57 @@ class Caller:
         self._context.set_trailing_metadata(tuple(trailing))
 
 
-def answering(
-    answer: Callable[[Request, Caller], Response],
-) -> Callable[[Request, ServicerContext], Response]:
-    """Turn a function of message and caller into a handler that ends in an answer or a status."""
-
-    def handle(request: Request, context: ServicerContext) -> Response:
-        with database_thread():
-            try:
-                return answer(request, Caller(context))
-            except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed a status)
-                refused = refusal_for(error)
-        context.set_trailing_metadata((("x-error-code", refused.word),))
-        context.abort(refused.code, refused.text)
-        raise AssertionError("abort returned")
-
-    return handle
+Answer = Callable[[Any, Caller], Any]
 
 
-@contextmanager
-def database_thread() -> Iterator[None]:
-    """The pool's threads are not Django's: nobody else looks after their connections."""
-    close_old_connections()
+def unary(answer: Answer, message: Any, *rights: Right) -> grpc.RpcMethodHandler:
+    """Make a handler of a function of message and caller, which ends in an answer or a status.
+
+    A coroutine function is run on the loop, or in a thread where its message is long; a plain one may ask the database,
+    and is always run in a thread. Without rights a call needs no key.
+    """
+
+    async def handle(_: object, context: Context) -> bytes:
+        caller = Caller(context)
+        try:
+            if rights:
+                await caller.admit(*rights)
+            # Only now is it received: whoever is refused fills no memory.
+            raw = await context.read()
+            response = await run(answer, parse(message, raw), caller, is_long=len(raw) > LOOP_BYTES)
+            return bytes(response.SerializeToString())
+        except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed a status)
+            await refuse(context, error)
+            return b""
+
+    # To gRPC it is a stream of requests, which it leaves to us to read; on the wire there is no difference.
+    return grpc.stream_unary_rpc_method_handler(handle)
+
+
+async def run(answer: Answer, request: Any, caller: Caller, *, is_long: bool) -> Any:
+    """Answer where that holds nobody up. A caller who hangs up is withdrawn."""
     try:
-        yield
-    finally:
-        close_old_connections()
+        if not inspect.iscoroutinefunction(answer):
+            return await off_loop(partial(answer, request, caller))
+        if is_long:
+            return await off_loop(lambda: complete(answer(request, caller)))
+        return await answer(request, caller)
+    except asyncio.CancelledError:
+        caller.cancellation.cancel()
+        raise
 
 
-Handler = Callable[[Any, ServicerContext], Any]
+def parse(message: Any, raw: Any) -> Any:
+    if raw is grpc.aio.EOF:
+        raise BadRequest("The call has no message.")
+    try:
+        return message.FromString(raw)
+    except DecodeError:
+        raise BadRequest(f"The message is no {message.DESCRIPTOR.full_name}.") from None
+
+
+async def refuse(context: Context, error: Exception) -> None:
+    """End a call with an error's status. Returns only where its caller has hung up."""
+    refused = refusal_for(error)
+    with suppress(grpc.aio.InternalError):
+        await context.abort(refused.code, refused.text, (("x-error-code", refused.word),))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
@@ -18,3 +19,16 @@ def define(serialized: bytes, module: dict[str, Any]) -> FileDescriptor:
     for name, enum in file.enum_types_by_name.items():
         module[name] = EnumTypeWrapper(enum)
     return file
+
+
+def define_service(name: str, *, like: str) -> None:
+    """Describe a service under another full name, with the same calls and messages."""
+    service = POOL.FindServiceByName(like)
+    package, _, last = name.rpartition(".")
+    file = FileDescriptorProto(
+        name=f"{name}.proto", package=package, syntax="proto3", dependency=[service.file.name]
+    )
+    described = file.service.add()
+    service.CopyToProto(described)
+    described.name = last
+    POOL.Add(file)

@@ -1,6 +1,5 @@
-"""The gRPC server: started once by an entry point, after the last fork and after the runtime."""
+"""The gRPC server on the process's event loop: started once by an entry point, after the last fork."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
@@ -11,11 +10,14 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.messages import POOL
 from inference.doors.oip.conf import limits
+from inference.engine.loop import EngineLoop
 from inference.serving import runtime
 from registry.loops import Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.grpc")
 
+# More are refused by gRPC with RESOURCE_EXHAUSTED before anything of them is received.
+MOST_CALLS = 1024
 _MESSAGE_ROOM = 1 << 20  # names and shapes around the tensors
 _DRAIN_S = 5.0  # an open stream would use all of it, and the runtime drains after
 _LOOK_EVERY_S = 1.0
@@ -36,29 +38,31 @@ class PortTaken(Exception):
 
 
 class GrpcServer:
-    def __init__(self, address: Address, *, threads: int) -> None:
-        self._server = grpc.server(
-            ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            # What waits for a thread is refused by gRPC with RESOURCE_EXHAUSTED before its message is parsed.
-            maximum_concurrent_rpcs=threads * 2,
+    def __init__(self, address: Address, loop: EngineLoop, *, most_calls: int = MOST_CALLS) -> None:
+        """At most half of the calls may be streams, which live as long as their callers like."""
+        self._loop = loop
+        self._health = _Health(loop)
+        self.port = loop.wait_for(self._listen(address, most_calls))
+
+    async def _listen(self, address: Address, most_calls: int) -> int:
+        self._server = grpc.aio.server(
+            maximum_concurrent_rpcs=most_calls,
             options=[
                 ("grpc.so_reuseport", int(address.is_shared)),
                 ("grpc.max_receive_message_length", limits().body_bytes + _MESSAGE_ROOM),
                 ("grpc.max_send_message_length", -1),
             ],
         )
-        self._health = _Health()
         services = (inference_service.NAME, *predictor_service.NAMES)
         self._health.names = ("", *services)
-        self._server.add_generic_rpc_handlers(
-            (inference_service.handlers(streams=max(1, threads // 2)), *predictor_service.handlers())
-        )
+        oip = inference_service.handlers(most_streams=most_calls // 2)
+        self._server.add_generic_rpc_handlers([oip, *predictor_service.handlers()])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server, pool=_reflected_pool()
         )
         try:
-            self.port = self._server.add_insecure_port(str(address))
+            return int(self._server.add_insecure_port(str(address)))
         except RuntimeError:
             raise PortTaken(
                 f"gRPC cannot listen on {address}: another program does, or the address is not here."
@@ -66,23 +70,24 @@ class GrpcServer:
 
     def start(self) -> "GrpcServer":
         self._health.look()
+        self._loop.wait_for(self._server.start())
         self._health.start()
-        self._server.start()
         return self
 
     def stop(self) -> None:
         """Take no more calls, let those under way end."""
         self._health.end()
-        self._server.stop(_DRAIN_S).wait()
+        self._loop.wait_for(self._server.stop(_DRAIN_S))
 
 
-class _Health(health.HealthServicer):  # type: ignore[misc]  # comes without types
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # comes without types
     """grpc.health.v1, which says what /readyz says."""
 
     names: tuple[str, ...] = ("",)
 
-    def __init__(self) -> None:
+    def __init__(self, loop: EngineLoop) -> None:
         super().__init__()
+        self._loop = loop
         self._thread = ThreadGroup(
             "grpc-health",
             Loop("gRPC health", self.look, _LOOK_EVERY_S, "gRPC's health is told as it was"),
@@ -93,13 +98,15 @@ class _Health(health.HealthServicer):  # type: ignore[misc]  # comes without typ
 
     def end(self) -> None:
         self._thread.stop()
-        self.enter_graceful_shutdown()
+        self._loop.wait_for(self.enter_graceful_shutdown())
 
     def look(self) -> None:
         state = health_pb2.HealthCheckResponse
-        status = state.SERVING if runtime.report().can_predict else state.NOT_SERVING
+        self._loop.wait_for(self._tell(state.SERVING if runtime.report().can_predict else state.NOT_SERVING))
+
+    async def _tell(self, status: int) -> None:
         for name in self.names:
-            self.set(name, status)
+            await self.set(name, status)
 
 
 def _reflected_pool() -> object:
@@ -109,8 +116,8 @@ def _reflected_pool() -> object:
     return POOL
 
 
-def start(address: Address, *, threads: int) -> GrpcServer:
-    """Start serving; entry points call it once, when the runtime has started."""
-    server = GrpcServer(address, threads=threads).start()
+def start(address: Address, loop: EngineLoop) -> GrpcServer:
+    """Start serving; entry points call it once, when the runtime has started on the same loop."""
+    server = GrpcServer(address, loop).start()
     log.info("grpc listens", address=address.bind, port=server.port)
     return server

@@ -3,8 +3,7 @@
 import orjson
 from django.http import HttpResponse
 
-from inference.doors.asking import Asked
-from inference.doors.http_door import LOOP_BYTES
+from inference.doors.asking import LOOP_BYTES, Asked
 from inference.doors.oip import bodies, codec, describing
 from inference.doors.oip.conf import limits
 from inference.doors.oip.messages import InferRequest, Terms, terms_of

@@ -2,11 +2,13 @@ import signal
 import threading
 from typing import Any
 
+import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.doors.grpc.server import Address, PortTaken, start
 from inference.doors.limits import gate
+from inference.engine.loop import EngineLoop
 from inference.serving import runtime
 from inference.serving.stewarding.models import Kind
 from registry.access.keys import Keeper
@@ -19,11 +21,12 @@ class Command(BaseCommand):
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
-        runtime.start(Kind.GRPC)
+        loop = EngineLoop.in_thread(uvloop.new_event_loop)
+        runtime.start(Kind.GRPC, loop)
         keeper = Keeper()
         gate.start()
         try:
-            server = start(Address(settings.BIND, settings.GRPC_PORT), threads=settings.GRPC_THREADS)
+            server = start(Address(settings.BIND, settings.GRPC_PORT), loop)
             self.stdout.write(f"gRPC is served on {settings.BIND}:{server.port}.")
             self.stdout.flush()
             ended.wait()

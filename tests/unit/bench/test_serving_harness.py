@@ -1,16 +1,21 @@
 """The serving bench itself: what it reads, writes and concludes. Nothing here is timed."""
 
 import base64
+import itertools
+import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import grpc
 import numpy as np
 import pytest
 
-from bench.serving import marks, servers, wire, wrk
+from bench.serving import h2load, marks, servers, wire, wrk
 from bench.serving.generator import Order, Stream, generate
 from bench.serving.marks import Mark
 from bench.serving.wrk import Sample
+from inference.doors.grpc.generated import open_inference_pb2 as pb
 
 TOLD = """Running 5s test @ http://127.0.0.1:9
   1 threads and 32 connections
@@ -21,6 +26,8 @@ figures {"answers": 10000, "others": 500, "broken": 3, "duration_us": 5000000, "
 """
 HEAD = b'{"outputs": [{"name": "y", "shape": [1, 2], "parameters": {"binary_data_size": 8}}]}'
 ROW = np.array([[0.5, 0.25]], np.float32)
+OUTPUT = pb.ModelInferResponse.InferOutputTensor(name="y", datatype="FP32", shape=[1, 2])
+MESSAGE = pb.ModelInferResponse(outputs=[OUTPUT], raw_output_contents=[ROW.tobytes()]).SerializeToString()
 
 
 def test_only_answers_with_200_count():
@@ -32,6 +39,68 @@ def test_only_answers_with_200_count():
 def test_wrk_that_could_not_connect_is_told_in_its_own_words():
     with pytest.raises(wrk.NoFigures, match="unable to connect"):
         wrk.parse("unable to connect to 127.0.0.1:9 Connection refused\n")
+
+
+H2LOAD_TOLD = """starting benchmark...
+Main benchmark duration is over for thread #0. Stopping all clients.
+
+finished in 5.00s, 2000.00 req/s, 430.00KB/s
+requests: 10000 total, 10000 started, 10000 done, 10000 succeeded, 3 failed, 2 errored, 1 timeout
+status codes: 10000 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 2.15MB (2150000) total, 200.00KB (204800) headers (space savings 80.00%), 1.14MB (1187500) data
+                     min         max         mean         sd        +/- sd
+time for request:      150us     10.00ms      2.50ms       800us    70.00%
+"""
+TOOK_US = np.array([1000.0] * 98 + [9000.0] * 2)
+
+
+def test_calls_that_were_answered_without_a_message_do_not_count():
+    sample = h2load.parse(H2LOAD_TOLD, TOOK_US, answer_bytes=125)
+
+    assert sample == Sample(rate=1900.0, p50_ms=1.0, p99_ms=9.0, others=500, broken=6)
+
+
+def test_h2load_that_could_not_connect_is_told_in_its_own_words():
+    with pytest.raises(wrk.NoFigures, match="failed to connect"):
+        h2load.parse("failed to connect to 127.0.0.1:9\n", np.array([]), answer_bytes=125)
+
+
+def test_grpc_is_left_out_where_h2load_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(wrk.NoFigures, match="nghttp2-client"):
+        h2load.run("http://127.0.0.1:9", wire.Request("/", b""), tmp_path, connections=1, seconds=1)
+
+
+class _Answering(grpc.GenericRpcHandler):
+    """Answers every call with the same message, but each third with a status alone."""
+
+    def __init__(self, answer):
+        self._answer, self._calls = answer, itertools.count(1)
+
+    def service(self, _details):
+        return grpc.unary_unary_rpc_method_handler(self._handle)
+
+    def _handle(self, _message, context):
+        if next(self._calls) % 3 == 0:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "no")
+        return self._answer
+
+
+@pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load (Debian: nghttp2-client)")
+def test_h2load_counts_messages_and_not_statuses(tmp_path):
+    """With the real one: two thirds of what it takes for answers are some."""
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[_Answering(b"x" * 120)])
+    url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        sample = h2load.run(url, wire.GRPC.request("tiny", ROW), tmp_path, connections=2, seconds=1)
+    finally:
+        server.stop(None)
+
+    assert sample.rate > 0
+    assert sample.others == pytest.approx(sample.rate / 2, rel=0.1)
+    assert sample.p50_ms <= sample.p99_ms
 
 
 def test_script_quotes_what_it_is_given_and_refuses_a_line_break(tmp_path):
@@ -51,8 +120,9 @@ def test_script_quotes_what_it_is_given_and_refuses_a_line_break(tmp_path):
         (wire.NATIVE, {}, b'{"outputs": {"y": [[0.5, 0.25]]}, "model": "tiny"}'),
         (wire.OIP_JSON, {}, b'{"outputs": [{"name": "y", "shape": [1, 2], "data": [0.5, 0.25]}]}'),
         (wire.OIP_BINARY, {"Inference-Header-Content-Length": str(len(HEAD))}, HEAD + ROW.tobytes()),
+        (wire.GRPC, {}, b"\0" + len(MESSAGE).to_bytes(4, "big") + MESSAGE),
     ],
-    ids=["native", "oip json", "oip binary"],
+    ids=["native", "oip json", "oip binary", "grpc"],
 )
 def test_every_protocol_gives_the_numbers(protocol, headers, answer):
     wire.check(ROW, protocol.output(headers, answer))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inference.doors import http_door
+from inference.doors import asking
 from inference.engine.meters import Meters
 from inference.engine.signature import DTYPES, Signature, TensorSpec
 from inference.engine.tensors import check_outputs, prepare
@@ -37,7 +37,7 @@ class FakeServing:
     def install(self, monkeypatch):
         for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
-        monkeypatch.setattr(http_door, "_are_at_hand", lambda targets: True)
+        monkeypatch.setattr(asking, "_are_at_hand", lambda targets: True)
         monkeypatch.setattr(runtime, "report", lambda: Report("ready" if self.is_ready else "draining", 1))
 
     def find(self, by, model, *, version=None, alias=None):

@@ -20,7 +20,7 @@ import uvloop
 from django.db import DatabaseError
 
 from inference.doors import asking
-from inference.doors.http_door import LOOP_BYTES
+from inference.doors.asking import LOOP_BYTES
 from inference.doors.limits.admission import Gate
 from inference.doors.limits.minutes import Minutes
 from inference.engine.loop import EngineLoop

@@ -251,9 +251,9 @@ def _oip_body(asking, write):
 
 def _over_grpc(by, model, asking):
     """Only what protobuf lets a client write: what it refuses never reaches us."""
-    caller = SimpleNamespace(admitted=lambda *rights: by, within_s=None, metadata={})
-    caller.cancellation, caller.tell = Cancellation, lambda request_id: None
-    return partial(inference_service.model_infer, _message(model, asking), caller)
+    caller = SimpleNamespace(by=by, within_s=None, metadata={}, tell=lambda request_id: None)
+    caller.cancellation = Cancellation()
+    return lambda: complete(inference_service.model_infer(_message(model, asking), caller))
 
 
 def _message(model, asking):

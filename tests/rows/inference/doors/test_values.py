@@ -9,6 +9,7 @@ from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.generated import open_inference_pb2 as oip_pb
 from inference.doors.grpc.generated import predictor_pb2
 from inference.engine.errors import OutputNotText, WrongDtype
+from inference.engine.loop import complete
 from inference.serving import runtime
 from registry.access.keys import admit, ring
 from registry.catalogue.services import change_serving
@@ -129,17 +130,11 @@ def test_what_the_model_makes_of_infinity_is_told_as_ever(post, allow):
 class _Caller:
     """A caller of the gRPC services, without the connection."""
 
-    within_s = None
+    within_s = cancellation = None
 
     def __init__(self, key):
-        self._principal = admit(key).principal
+        self.by = admit(key).principal
         self.metadata = {"x-model": "gappy"}
-
-    def admitted(self, *_rights):
-        return self._principal
-
-    def cancellation(self):
-        return None
 
     def tell(self, request_id): ...
 
@@ -186,10 +181,10 @@ OVER_GRPC = {
 def test_grpc_carries_the_bits(key, allow, call, message, read):
     caller = _Caller(key)
     with pytest.raises(WrongDtype, match="serving setting `allow_non_finite`"):
-        call(message, caller)
+        complete(call(message, caller))
     allow()
 
-    assert read(call(message, caller)) == [1, 0, 2, 0]
+    assert read(complete(call(message, caller))) == [1, 0, 2, 0]
 
 
 RAW = np.array([[b"\xff\xfe"], [b"a\xff"], ["é".encode()], [b""]], object)
@@ -220,11 +215,11 @@ def _texts_over_grpc(is_raw, output):
 def test_bytes_that_are_no_text_reach_the_model_over_grpc(key, codes, is_raw):
     caller = _Caller(key)
 
-    answer = inference_service.model_infer(_texts_over_grpc(is_raw, "code"), caller)
+    answer = complete(inference_service.model_infer(_texts_over_grpc(is_raw, "code"), caller))
 
     assert np.frombuffer(answer.raw_output_contents[0], np.int64).tolist() == [1, 2, 3, 4]
     with pytest.raises(OutputNotText):
-        inference_service.model_infer(_texts_over_grpc(is_raw, "text"), caller)
+        complete(inference_service.model_infer(_texts_over_grpc(is_raw, "text"), caller))
 
 
 @pytest.mark.parametrize(

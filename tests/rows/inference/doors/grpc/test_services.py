@@ -1,26 +1,31 @@
 """The gRPC services over a real connection, and a serving that remembers what it was asked."""
 
+import asyncio
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 
 import grpc
 import numpy as np
 import pytest
+import uvloop
 from django.db import DatabaseError
 from django.test import override_settings
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from inference.doors.grpc import server as grpc_server
+from inference.doors import asking
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.generated import predictor_pb2
-from inference.doors.grpc.server import Address, PortTaken
+from inference.doors.grpc.server import Address, GrpcServer, PortTaken
 from inference.engine.combiner import Priority
-from inference.engine.errors import Cancelled, WrongRank
+from inference.engine.errors import WrongRank
+from inference.engine.loop import EngineLoop
 from inference.serving import runtime, services
+from registry.access import keys
 from registry.access.keys import admit, ring
 from roundhouse.problems import status_of
 from tests.rows.inference.doors.fake_serving import FakeServing
@@ -34,10 +39,12 @@ OIP = "inference.GRPCInferenceService"
 
 @pytest.fixture(scope="module")
 def served():
+    loop = EngineLoop.in_thread(uvloop.new_event_loop)
     with override_settings(PREDICT_BINARY_BYTES=64 << 20):
-        server = grpc_server.start(Address("127.0.0.1", 0), threads=4)
+        server = GrpcServer(Address("127.0.0.1", 0), loop, most_calls=4).start()
     yield server
     server.stop()
+    loop.close()
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +207,8 @@ def test_a_message_beyond_the_limit_is_refused_however_it_is_packed(call, servin
     infer = call.channel.unary_unary(f"/{OIP}/ModelInfer")
     message = _infer(raw=bytes(66 << 20)).SerializeToString()
 
-    refused = _refusal(infer, message, timeout=30, compression=packing)
+    metadata = (("authorization", f"Bearer {_known_key()}"),)
+    refused = _refusal(infer, message, metadata=metadata, timeout=30, compression=packing)
 
     assert refused.code() is StatusCode.RESOURCE_EXHAUSTED
     assert serving.calls == []
@@ -304,6 +312,9 @@ def test_strangers_learn_nothing(call, serving, key):
         "roundhouse.Predictor/Predict": predictor_pb2.FeaturesRequest(),
         "roundhouse.ModelService/Predict": predictor_pb2.PredictRequest(),
         "roundhouse.ModelService/BatchPredict": predictor_pb2.BatchPredictRequest(),
+        "Predictor/Predict": predictor_pb2.FeaturesRequest(),
+        "model.ModelService/Predict": predictor_pb2.PredictRequest(),
+        "model.ModelService/BatchPredict": predictor_pb2.BatchPredictRequest(),
     }  # fmt: skip
 
     for method, request in asked.items():
@@ -345,7 +356,7 @@ def test_a_stream_answers_each_request_and_survives_a_bad_one(call):
     assert [bool(answer.error_message) for answer in answers] == [False, True, False]
 
 
-def test_streams_leave_threads_for_others(call):
+def test_streams_leave_room_for_others(call):
     metadata = (("authorization", f"Bearer {_known_key()}"),)
     may_end = threading.Event()
 
@@ -465,7 +476,8 @@ def test_health(call, serving, served):
 
     served._health.look()
     serves = health_pb2.HealthCheckResponse.SERVING
-    assert [status(name) for name in ("", OIP, "roundhouse.Predictor")] == [serves] * 3
+    names = ("", OIP, "roundhouse.Predictor", "Predictor", "model.ModelService")
+    assert {name: status(name) for name in names} == dict.fromkeys(names, serves)
     serving.is_ready = False
     served._health.look()
     assert status(OIP) == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -476,8 +488,8 @@ def test_reflection_names_services_and_their_messages(call):
     database = ProtoReflectionDescriptorDatabase(call.channel)
 
     assert set(database.get_services()) == {
-        OIP, "roundhouse.Predictor", "roundhouse.ModelService", "grpc.health.v1.Health",
-        "grpc.reflection.v1alpha.ServerReflection",
+        OIP, "roundhouse.Predictor", "roundhouse.ModelService", "Predictor", "model.ModelService",
+        "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
     }  # fmt: skip
     file = database.FindFileContainingSymbol("inference.ModelInferRequest")
     assert file.package == "inference"
@@ -486,36 +498,190 @@ def test_reflection_names_services_and_their_messages(call):
 
 def test_a_taken_port_is_named(served):
     with pytest.raises(PortTaken, match=str(served.port)):
-        grpc_server.GrpcServer(Address("127.0.0.1", served.port), threads=1)
+        GrpcServer(Address("127.0.0.1", served.port), served._loop)
 
 
-def test_two_servers_share_a_port_where_both_say_so(serving, settings):
-    first = grpc_server.start(Address("127.0.0.1", 0, is_shared=True), threads=1)
-    second = grpc_server.start(Address("127.0.0.1", first.port, is_shared=True), threads=1)
+def test_two_servers_share_a_port_where_both_say_so(served, serving):
+    first = GrpcServer(Address("127.0.0.1", 0, is_shared=True), served._loop).start()
+    second = GrpcServer(Address("127.0.0.1", first.port, is_shared=True), served._loop).start()
 
     assert second.port == first.port
     first.stop()
     second.stop()
 
 
-def test_caller_that_hangs_up_is_withdrawn(call, served, serving, monkeypatch):
-    asked, withdrawn = threading.Event(), threading.Event()
+class Held:
+    """A fake `predict` that answers nobody before it is let go, and knows who was withdrawn."""
 
-    def predict(made):
-        made.cancellation.bind(withdrawn.set)
-        asked.set()
-        assert withdrawn.wait(10)
-        raise Cancelled
+    def __init__(self, serving):
+        self._predict, self._gate = serving.predict, Future()
+        self.asked, self.withdrawn = threading.Semaphore(0), threading.Event()
 
-    monkeypatch.setattr(services, "predict", predict)
-    with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
-        infer = channel.unary_unary(f"/{OIP}/ModelInfer")
-        message = _infer().SerializeToString()
-        future = infer.future(message, metadata=(("authorization", f"Bearer {_known_key()}"),), timeout=20)
-        assert asked.wait(10)
-        future.cancel()
+    async def __call__(self, made):
+        made.cancellation.bind(self.withdrawn.set)
+        self.asked.release()
+        await asyncio.shield(asyncio.wrap_future(self._gate))
+        return await self._predict(made)
 
-        assert withdrawn.wait(10)
+    def let_go(self):
+        if not self._gate.done():
+            self._gate.set_result(None)
+
+
+@pytest.fixture
+def held(serving, monkeypatch):
+    held = Held(serving)
+    monkeypatch.setattr(services, "predict", held)
+    yield held
+    held.let_go()
+
+
+def _begin(channel, timeout=20):
+    """A call that is under way."""
+    infer = channel.unary_unary(f"/{OIP}/ModelInfer", response_deserializer=pb.ModelInferResponse.FromString)
+    metadata = (("authorization", f"Bearer {_known_key()}"),)
+    return infer.future(_infer().SerializeToString(), metadata=metadata, timeout=timeout)
+
+
+@pytest.mark.parametrize("ends", ["hangs-up", "deadline"])
+def test_caller_that_does_not_wait_any_longer_is_withdrawn(call, held, ends):
+    begun = _begin(call.channel, timeout=0.5 if ends == "deadline" else 20)
+    assert held.asked.acquire(timeout=10)
+    if ends == "hangs-up":
+        begun.cancel()
+
+    assert held.withdrawn.wait(10)
+
+
+def test_calls_beyond_the_most_are_refused_before_they_are_received(call, held):
+    begun = [_begin(call.channel) for _ in range(4)]
+    assert all(held.asked.acquire(timeout=10) for _ in begun)
+
+    refused = _refusal(_begin(call.channel).result)
+    held.let_go()
+
+    assert refused.code() is StatusCode.RESOURCE_EXHAUSTED
+    assert [one.result().model_name for one in begun] == ["scores"] * 4
+    assert call("ModelInfer", _infer(), pb.ModelInferResponse).model_name == "scores"
+
+
+def test_a_stop_waits_for_calls_under_way_and_takes_no_others(served, held):
+    server = GrpcServer(Address("127.0.0.1", 0), served._loop).start()
+    stopping = threading.Thread(target=server.stop)
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        begun = _begin(channel)
+        assert held.asked.acquire(timeout=10)
+        stopping.start()
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as late:
+            refused = _refusal_once_stopping(late)
+        held.let_go()
+
+        assert begun.result().model_name == "scores"
+    stopping.join(10)
+    assert not stopping.is_alive()
+    # gRPC's core drops a call that came before it and that nobody has looked at yet.
+    assert refused in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
+
+
+def _refusal_once_stopping(channel):
+    """How new calls end when the server has begun to stop, which nothing tells from outside."""
+    live = channel.unary_unary(f"/{OIP}/ServerLive", response_deserializer=pb.ServerLiveResponse.FromString)
+    while True:
+        try:
+            live(b"", timeout=10)
+        except grpc.RpcError as error:
+            return error.code()
+
+
+def _sending(call, key, messages):
+    """A call whose messages are sent when the test wants it."""
+    infer = call.channel.stream_unary(f"/{OIP}/ModelInfer")
+    return infer.future(messages, metadata=(("authorization", f"Bearer {key}"),), timeout=10)
+
+
+def test_a_strangers_message_is_not_waited_for(call):
+    may_send = threading.Event()
+
+    def message():
+        if may_send.wait(30):
+            yield _infer().SerializeToString()
+
+    strange, known = _sending(call, "nonsense", message()), _sending(call, _known_key(), message())
+    try:
+        assert strange.exception().code() is StatusCode.UNAUTHENTICATED
+        assert not known.done()
+    finally:
+        may_send.set()
+    assert pb.ModelInferResponse.FromString(known.result()).model_name == "scores"
+
+
+@pytest.mark.parametrize("messages", [[], [b"\xff\xff"]], ids=["none", "unreadable"])
+def test_a_call_without_a_message_that_can_be_read(call, messages):
+    refused = _refusal(_sending(call, _known_key(), iter(messages)).result)
+
+    assert refused.code() is StatusCode.INVALID_ARGUMENT
+    assert dict(refused.trailing_metadata())["x-error-code"] == "bad_request"
+
+
+def test_what_a_refusal_says_need_not_be_ascii(call):
+    refused = _refusal(call, "ModelInfer", _infer("größe\n"), pb.ModelInferResponse)
+
+    assert repr("größe\n") in refused.details()
+
+
+def test_a_strangers_stream_ends_before_its_first_message(call):
+    never = threading.Event()
+
+    def messages():
+        never.wait(30)
+        yield _infer()
+
+    stream = _stream(call)(messages(), metadata=(("authorization", "Bearer nonsense"),), timeout=10)
+    try:
+        assert _refusal(next, stream).code() is StatusCode.UNAUTHENTICATED
+    finally:
+        never.set()
+
+
+@pytest.fixture
+def threads_of(serving, monkeypatch):
+    """Where each thing was done: names of threads."""
+    seen = {}
+
+    def noting(what, work):
+        def note(*arguments, **more):
+            seen[what] = threading.current_thread().name.partition("_")[0]
+            return work(*arguments, **more)
+
+        return note
+
+    for name in ("predict", "describe"):
+        monkeypatch.setattr(services, name, noting(name, getattr(services, name)))
+    monkeypatch.setattr(keys, "admit", noting("admit", keys.admit))
+    return seen
+
+
+def test_the_loop_answers_what_is_short_and_leaves_the_rest_to_threads(call, threads_of, monkeypatch):
+    long = np.ones((100_000, 2), np.float32)
+    tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=long.shape)
+
+    call("ModelInfer", _infer(), pb.ModelInferResponse)
+    short = threads_of.pop("predict")
+    call("ModelMetadata", pb.ModelMetadataRequest(name="scores"), pb.ModelMetadataResponse)
+    call("ModelInfer", _request(tensor, raw=[long.tobytes()]), pb.ModelInferResponse)
+    monkeypatch.setattr(asking, "_are_at_hand", lambda targets: False)
+    in_memory = threads_of.pop("predict")
+    call("ModelInfer", _infer(), pb.ModelInferResponse)
+
+    assert (short, in_memory, threads_of) == ("engine-loop", "work", {"describe": "work", "predict": "work"})
+
+
+def test_a_key_that_nobody_remembers_is_looked_up_in_a_thread(call, threads_of):
+    unknown = a_key()[1]
+
+    _refusal(call, "ModelInfer", _infer(), pb.ModelInferResponse, key=unknown)
+
+    assert threads_of == {"admit": "keys"}
 
 
 def test_old_routes_are_told(call, monkeypatch):

@@ -255,7 +255,7 @@ def nobody_answers(monkeypatch):
 
     monkeypatch.setattr(asking, "gate", SimpleNamespace(enter=enter))
     monkeypatch.setattr(asking.services, "find", lambda *_, **more: (None, object()))
-    monkeypatch.setattr(http_door, "_are_at_hand", lambda targets: True)
+    monkeypatch.setattr(asking, "_are_at_hand", lambda targets: True)
     monkeypatch.setattr(OIP.__class__, "answer", _its_body)
 
 
