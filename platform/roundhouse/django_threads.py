@@ -69,9 +69,10 @@ class DjangoThreads:
             waiting: list[bytes] = []
             async for part in visit.parts(length):
                 waiting.append(part)
-                if sum(map(len, waiting)) >= _WRITE_BYTES:
+                if (size := sum(map(len, waiting))) >= _WRITE_BYTES:
                     await self._threads.run(partial(spooled.write, waiting))
                     waiting = []
+                    visit.holding.give_back(size)
             await self._threads.run(partial(spooled.write, waiting))
         except BaseException:
             spooled.close()

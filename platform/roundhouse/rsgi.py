@@ -1,11 +1,12 @@
 """Requests as the web server hands them over: their headers, their bodies within limits, and their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from inference.doors.memory import Holding, memory, no_room
 from inference.doors.wire import connection_lost, cut_short
 from inference.engine.errors import Overloaded
 from inference.engine.requests import Cancellation
@@ -14,11 +15,11 @@ from inference.errors import BadBody, BodyTooSlow
 SMALL_BYTES = 256 << 10  # what is received and answered in one piece
 # Of an answer. The server would hold a larger one for a reader who takes nothing, so it goes by a file.
 LARGEST_PIECE = 1 << 20
-HELD_BYTES = 512 << 20  # of larger bodies in this process together; beyond it nothing more is taken from them
 REFUSED_BYTES = 64 << 10  # of a body that is not wanted: so much is taken, and the connection stays
 
 FIRST_S = 10.0  # a body may take so long, and then as long as this rate lets it
 LEAST_BYTES_PER_S = 32 << 10
+_ROOM_S = 5.0  # what has come waits so long for the memory to read it
 _LOOK_S = 0.02
 _LOOK_FOR_CALLER_S = 0.1  # an answer that takes longer is withdrawn when its caller has gone
 
@@ -90,8 +91,8 @@ class Visit(Cancellation):
         self.headers = Headers(scope.headers)
         self.since = underway.loop.time()
         self.due_at = 0.0  # until when the body must be here; 0: nothing is awaited
-        self.held = 0  # bytes of a large body
-        self.waits_for_room = False  # for more of them
+        self.holding = Holding(memory)
+        self.waits_for_room = False  # in that memory
         self.task: asyncio.Task[Any] | None = None
         self.may_be_withdrawn = False  # once its answer is being made, for a caller who may leave
         self._is_begun = self._is_taken = self._is_late = False
@@ -107,6 +108,7 @@ class Visit(Cancellation):
             return b""
         self._await_body(FIRST_S + length / LEAST_BYTES_PER_S)
         try:
+            await self._find_room(partial(self.holding.take, length))
             body: bytes = await self.proto()
         except asyncio.CancelledError:
             self._check_late()
@@ -132,7 +134,7 @@ class Visit(Cancellation):
                     break
                 missing -= len(part)
                 if part:
-                    await self._underway.hold(self, len(part))
+                    await self._find_room(partial(self.holding.take_of_body, len(part)))
                     yield part
                 taken_s = (length - missing) / LEAST_BYTES_PER_S
                 self.due_at = started + FIRST_S + taken_s
@@ -146,6 +148,26 @@ class Visit(Cancellation):
         if missing:
             raise cut_short(missing)
         self._is_taken = True
+
+    async def hold(self, nbytes: int) -> None:
+        """Wait until so many more bytes may be held; Overloaded where that takes too long."""
+        if self.holding.take(nbytes):
+            return
+        self._await_body(_ROOM_S)
+        try:
+            await self._find_room(partial(self.holding.take, nbytes))
+        except asyncio.CancelledError:
+            self._check_late()
+            raise
+        finally:
+            self.due_at = 0.0
+
+    async def _find_room(self, take: Callable[[], bool]) -> None:
+        """While there is none, wait: nothing more is taken from the connection."""
+        while not take():
+            self.waits_for_room = True
+            await self._underway.wait_for_room()
+        self.waits_for_room = False
 
     async def take_rest(self) -> bool:
         """Take a body that was refused unread, where that is quickly done; False: the connection must end."""
@@ -172,7 +194,8 @@ class Visit(Cancellation):
     def end(self) -> None:
         if self._lookout is not None:
             self._lookout.cancel()
-        self._underway.release(self)
+        self.holding.end()
+        self._underway.leave(self)
 
     def _await_body(self, within_s: float) -> None:
         self.task = asyncio.current_task()
@@ -183,9 +206,7 @@ class Visit(Cancellation):
             if self.task is not None:
                 self.task.uncancel()
             if self.waits_for_room:
-                raise Overloaded(
-                    "This process holds as many bytes of large bodies as it may. Send again in a second."
-                )
+                raise no_room(self.holding.memory)
             raise BodyTooSlow from None
 
     async def _withdraw_when_gone(self) -> None:
@@ -199,7 +220,6 @@ class Underway:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._visits: set[Visit] = set()
-        self._held = 0
         self._freed = asyncio.Event()
         self._is_looking = False
 
@@ -211,28 +231,21 @@ class Underway:
             self.loop.call_later(_LOOK_S, self._look)
         return visit
 
-    async def hold(self, visit: Visit, length: int) -> None:
-        """Count bytes that are held; while there are too many, wait: nothing more is taken from the connection."""
-        while self._held > HELD_BYTES:
-            visit.waits_for_room = True
-            self._freed.clear()
-            await self._freed.wait()
-        visit.waits_for_room = False
-        visit.held += length
-        self._held += length
+    async def wait_for_room(self) -> None:
+        """Until a request has left, or a moment later: threads give memory back as well."""
+        self._freed.clear()
+        await self._freed.wait()
 
-    def release(self, visit: Visit) -> None:
+    def leave(self, visit: Visit) -> None:
         self._visits.discard(visit)
-        if visit.held:
-            self._held -= visit.held
-            visit.held = 0
-            self._freed.set()
+        self._freed.set()
 
     def _look(self) -> None:
         if not self._visits:
             self._is_looking = False
             return
         self.loop.call_later(_LOOK_S, self._look)
+        self._freed.set()
         now = self.loop.time()
         for visit in list(self._visits):
             visit.look_after(now)

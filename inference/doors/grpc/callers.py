@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.db import close_old_connections
-from grpc import ServicerContext
+from google.protobuf.message import DecodeError
+from grpc import RpcMethodHandler, ServicerContext, unary_unary_rpc_method_handler
 
 from inference.doors.grpc.codes import refusal_for
+from inference.doors.grpc.weighing import NO_FIELDS, Fields, parsed_bytes
+from inference.doors.memory import Holding, memory
 from inference.engine.requests import Cancellation
+from inference.errors import BadBody
 from inference.serving import runtime
 from registry.access.key_ring import Principal
 from registry.access.keys import admit
@@ -25,8 +29,9 @@ _A_CENTURY_S = 3e9
 class Caller:
     """The context of one call."""
 
-    def __init__(self, context: ServicerContext) -> None:
+    def __init__(self, context: ServicerContext, holding: Holding) -> None:
         self._context = context
+        self.holding = holding
         self._stale_s = 0
         self.metadata: Mapping[str, str] = dict(context.invocation_metadata())
 
@@ -65,21 +70,41 @@ class Caller:
 
 
 def answering(
-    answer: Callable[[Request, Caller], Response],
-) -> Callable[[Request, ServicerContext], Response]:
+    answer: Callable[[Request, Caller], Response], message: type[Request], fields: Fields = NO_FIELDS
+) -> RpcMethodHandler:
     """Turn a function of message and caller into a handler that ends in an answer or a status."""
 
-    def handle(request: Request, context: ServicerContext) -> Response:
+    def handle(raw: bytes, context: ServicerContext) -> bytes:
+        holding = Holding(memory)
+        if not context.add_callback(holding.end):  # called when the answer has been sent
+            holding.end()
         with database_thread():
             try:
-                return answer(request, Caller(context))
+                return serialize(answer(read(raw, message, fields, holding), Caller(context, holding)))
             except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed a status)
                 refused = refusal_for(error)
         context.set_trailing_metadata((("x-error-code", refused.word),))
         context.abort(refused.code, refused.text)
         raise AssertionError("abort returned")
 
-    return handle
+    return unary_unary_rpc_method_handler(handle)
+
+
+def read(raw: bytes, message: type[Request], fields: Fields, holding: Holding) -> Request:
+    """Parse a message, once there is room for it."""
+    needed = parsed_bytes(raw, fields)
+    holding.memory.check_body(needed)
+    holding.add(len(raw) + needed)
+    try:
+        request: Request = message.FromString(raw)  # type: ignore[attr-defined]
+    except DecodeError:
+        raise BadBody("The message cannot be read: it is not what this call takes.") from None
+    return request
+
+
+def serialize(message: Any) -> bytes:
+    raw: bytes = message.SerializeToString()
+    return raw
 
 
 @contextmanager

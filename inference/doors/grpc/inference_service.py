@@ -8,10 +8,12 @@ import grpc
 from google.protobuf.json_format import ParseDict
 
 from inference.doors.asking import Asked, let_in
-from inference.doors.grpc.callers import Caller, answering, database_thread
+from inference.doors.grpc.callers import Caller, answering, database_thread, read, serialize
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.translating import read_infer, write_infer
+from inference.doors.grpc.weighing import INFER, NO_FIELDS
+from inference.doors.memory import Holding, hold_answer, memory
 from inference.doors.oip import describing
 from inference.doors.oip.conf import limits
 from inference.doors.oip.door import call_of
@@ -22,6 +24,7 @@ from registry.access.key_ring import Principal
 from registry.access.policies import Right
 
 NAME = "inference.GRPCInferenceService"
+_TIMES_WRITTEN = 2  # tensors lie in the message, and then in its bytes
 
 
 def handlers(*, streams: int) -> grpc.GenericRpcHandler:
@@ -40,12 +43,10 @@ def handlers(*, streams: int) -> grpc.GenericRpcHandler:
         "RepositoryModelUnload": (repository_unload, pb.RepositoryModelUnloadRequest),
     }
     unary = {
-        name: grpc.unary_unary_rpc_method_handler(answering(answer), message.FromString, _serialize)
+        name: answering(answer, message, INFER if message is pb.ModelInferRequest else NO_FIELDS)
         for name, (answer, message) in calls.items()
     }
-    stream = grpc.stream_stream_rpc_method_handler(
-        _streaming(threading.BoundedSemaphore(streams)), pb.ModelInferRequest.FromString, _serialize
-    )
+    stream = grpc.stream_stream_rpc_method_handler(_streaming(threading.BoundedSemaphore(streams)))
     return grpc.method_handlers_generic_handler(NAME, {**unary, "ModelStreamInfer": stream})
 
 
@@ -89,12 +90,13 @@ async def _infer(message: pb.ModelInferRequest, caller: Caller, asked: Asked) ->
     route, target, flight = await let_in(asked)
     try:
         flight.begin()
-        request = read_infer(message, limits())
+        request = read_infer(message, limits(), caller.holding)
         terms = terms_of(request.parameters, within_s=caller.within_s)
         routing_key = caller.metadata.get("x-routing-key")
         call = call_of(request, terms, asked, route, target, routing_key=routing_key)
         prediction = await services.predict(call)
         caller.tell(prediction.request_id)
+        hold_answer(caller.holding, prediction.nbytes, _TIMES_WRITTEN * prediction.nbytes)
         return write_infer(request, prediction)
     finally:
         flight.end()
@@ -128,28 +130,32 @@ def repository_unload(
     return pb.RepositoryModelUnloadResponse()
 
 
-def _streaming(room: threading.BoundedSemaphore) -> Callable[..., Iterator[pb.ModelStreamInferResponse]]:
-    def handle(
-        requests: Iterable[pb.ModelInferRequest], context: grpc.ServicerContext
-    ) -> Iterator[pb.ModelStreamInferResponse]:
+def _streaming(room: threading.BoundedSemaphore) -> Callable[..., Iterator[bytes]]:
+    def handle(requests: Iterable[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         if not room.acquire(blocking=False):
             context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many streams are open; close one or call ModelInfer."
             )
         try:
             for request in requests:
-                yield _streamed(request, context)
+                holding = Holding(memory)
+                try:
+                    yield serialize(_streamed(request, context, holding))
+                finally:
+                    holding.end()
         finally:
             room.release()
 
     return handle
 
 
-def _streamed(request: pb.ModelInferRequest, context: grpc.ServicerContext) -> pb.ModelStreamInferResponse:
+def _streamed(raw: bytes, context: grpc.ServicerContext, holding: Holding) -> pb.ModelStreamInferResponse:
     """One answer of a stream; an error belongs to its request and does not end the stream."""
+    request = pb.ModelInferRequest()
     with database_thread():
         try:
-            return pb.ModelStreamInferResponse(infer_response=model_infer(request, Caller(context)))
+            request = read(raw, pb.ModelInferRequest, INFER, holding)
+            return pb.ModelStreamInferResponse(infer_response=model_infer(request, Caller(context, holding)))
         except Exception as error:  # noqa: BLE001 (the stream's other requests are owed their answers)
             failed = pb.ModelInferResponse(id=request.id, model_name=request.model_name)
             return pb.ModelStreamInferResponse(error_message=refusal_for(error).text, infer_response=failed)
@@ -163,8 +169,3 @@ def _describe(name: str, version: str, caller: Caller) -> Any:
     by = _admitted(caller)
     model, number, alias = describing.parse_name(name, version)
     return services.describe(by, model, number, alias)
-
-
-def _serialize(message: Any) -> bytes:
-    raw: bytes = message.SerializeToString()
-    return raw

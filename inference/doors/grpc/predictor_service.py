@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import grpc
 import numpy as np
@@ -11,6 +10,8 @@ from django.conf import settings
 from inference.doors.asking import Asked, let_in
 from inference.doors.grpc.callers import Caller, answering
 from inference.doors.grpc.generated import predictor_pb2 as pb
+from inference.doors.grpc.weighing import ONE_TENSOR, TENSORS
+from inference.doors.memory import hold_answer
 from inference.doors.oip.describing import parse_name
 from inference.doors.oip.errors import BadRequest, BadTensor
 from inference.doors.oip.messages import Array, terms_of
@@ -26,24 +27,20 @@ from registry.access.policies import Right
 NAMES = ("roundhouse.Predictor", "roundhouse.ModelService")
 
 _MOST_REQUESTS = 1024
+_TIMES_WRITTEN = 3  # tensors lie in the message, perhaps wider, and then in its bytes
 
 
 def handlers() -> tuple[grpc.GenericRpcHandler, ...]:
-    def unary(answer: Any, message: Any) -> grpc.RpcMethodHandler:
-        return grpc.unary_unary_rpc_method_handler(
-            answering(answer), message.FromString, lambda response: response.SerializeToString()
-        )
-
     predictor, model_service = NAMES
     return (
         grpc.method_handlers_generic_handler(
-            predictor, {"Predict": unary(predict_features, pb.FeaturesRequest)}
+            predictor, {"Predict": answering(predict_features, pb.FeaturesRequest, ONE_TENSOR)}
         ),
         grpc.method_handlers_generic_handler(
             model_service,
             {
-                "Predict": unary(predict, pb.PredictRequest),
-                "BatchPredict": unary(batch_predict, pb.BatchPredictRequest),
+                "Predict": answering(predict, pb.PredictRequest, ONE_TENSOR),
+                "BatchPredict": answering(batch_predict, pb.BatchPredictRequest, TENSORS),
             },
         ),
     )
@@ -122,6 +119,7 @@ class _Asked:
     def run(self, tensor: Array) -> tuple[Prediction, Array]:
         prediction = complete(self._predict(tensor))
         self._caller.tell(prediction.request_id)
+        hold_answer(self._caller.holding, prediction.nbytes, _TIMES_WRITTEN * prediction.nbytes)
         output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
         return prediction, prediction.outputs[output.name]
 

@@ -1,9 +1,11 @@
 """One request as the loop sees it: headers, a body within limits of time and memory, and a caller who may go."""
 
 import asyncio
+from contextlib import contextmanager
 
 import pytest
 
+from inference.doors.memory import Holding, Memory
 from inference.engine.errors import Overloaded
 from inference.errors import BadBody, BodyTooSlow
 from roundhouse import rsgi
@@ -210,9 +212,8 @@ class TestLargeBodies:
         assert now() < 2 * FIRST_S + 2
 
     @hurried
-    async def test_beyond_the_budget_of_held_bytes_nothing_more_is_taken(self, here):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rsgi, "HELD_BYTES", LARGE - 1)
+    async def test_beyond_the_share_of_bodies_nothing_more_is_taken(self, here):
+        with a_memory(longest_body=LARGE):
             first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
             await first.receive(LARGE)
 
@@ -227,18 +228,17 @@ class TestLargeBodies:
             assert len(await waiting) == 3000
 
     @hurried
-    async def test_within_the_budget_all_is_taken(self, here):
-        """Negative control: nothing but the budget held it up."""
+    async def test_within_the_share_all_is_taken(self, here):
+        """Negative control: nothing but the memory held it up."""
         first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
         await first.receive(LARGE)
 
         assert len(await taken(here.enter(second), 3000)) == 3000
 
     @hurried
-    async def test_what_waits_for_the_budget_too_long_gives_its_own_back(self, here):
+    async def test_what_waits_for_room_too_long_gives_its_own_back(self, here):
         """So bodies that all wait for each other do not do so for ever."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rsgi, "HELD_BYTES", 999)
+        with a_memory(longest_body=999) as memory:
             first, second = (here.enter(Proto(*[BODY[:1000]] * 3)) for _ in range(2))
             waiting = asyncio.ensure_future(taken(second, 3000))
 
@@ -249,7 +249,70 @@ class TestLargeBodies:
                 await waiting
             second.end()
 
-        assert here.underway._held == 0
+        assert memory.held == 0
+
+
+@contextmanager
+def a_memory(*, longest_body):
+    """Requests that enter in the block share a memory in which bodies have so much room."""
+    memory = Memory(longest_body * 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rsgi, "memory", memory)
+        yield memory
+
+
+class TestRoomForWhatIsRead:
+    """What a body will take once it is parsed is waited for as bodies are."""
+
+    @hurried
+    async def test_it_is_waited_for_until_somebody_leaves(self, here):
+        with a_memory(longest_body=1000) as memory:
+            first, second = here.enter(), here.enter()
+            await first.hold(memory.limit)
+
+            waiting = asyncio.ensure_future(second.hold(1000))
+            await passing(1.0)
+            assert not waiting.done()
+
+            first.end()
+            await waiting
+            assert memory.held == 1000
+
+    @hurried
+    async def test_what_a_thread_gives_back_is_noticed(self, here):
+        with a_memory(longest_body=1000) as memory:
+            elsewhere = Holding(memory)
+            elsewhere.add(memory.limit)
+            waiting = asyncio.ensure_future(here.enter().hold(1000))
+            await passing(1.0)
+
+            elsewhere.end()  # nobody tells the loop
+            await waiting
+            assert memory.held == 1000
+
+    @hurried
+    async def test_it_is_given_up_after_some_seconds_and_the_connection_stays(self, here):
+        with a_memory(longest_body=1000) as memory:
+            first, second = here.enter(), here.enter(Proto(b"abc"))
+            await second.receive(3)
+            await first.hold(memory.limit - 3)
+
+            with pytest.raises(Overloaded, match="that they may take in this process"):
+                await second.hold(1000)
+
+            assert 5.0 <= now() < 5.1
+            assert await second.take_rest()
+
+    @hurried
+    async def test_a_small_body_is_counted_too(self, here):
+        with a_memory(longest_body=1000) as memory:
+            first = here.enter(Proto(BODY[:1000]))
+            await first.receive(1000)
+
+            assert memory.held == 1000
+            first.end()
+            first.end()
+            assert memory.held == 0
 
 
 async def passing(seconds):

@@ -269,7 +269,13 @@ class ThroughWorkers:
         merged = self._pools.merged_rows(target)
         return Batcher(
             session,
-            BatchConfig(limits, merges=merged > 1, ends_with_callers=True, hard_limit_s=2 * _LEASE_S),
+            BatchConfig(
+                limits,
+                merges=merged > 1,
+                ends_with_callers=True,
+                hard_limit_s=2 * _LEASE_S,
+                max_output_bytes=values.max_output_bytes,
+            ),
             loop=self._loop,
             runners=self._runners,
             pace=FixedPace(merged),
