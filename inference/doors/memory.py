@@ -3,7 +3,7 @@ all doors. What a request is about to hold is counted before it does, by an esti
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from inference.engine.errors import OutputTooLarge, Overloaded
 from registry.errors import BodyTooLarge
 
-# Of the budget. Who waits for room to be parsed holds a body, so there must be room beside all bodies for any one of them.
+# Of the budget. Who waits for room to be parsed holds a body, so there must be room beside all bodies for any one of them; and
+# the longest body must not wait for every small request to end.
+_LONGEST_BODY = 0.2
 _FOR_BODIES, _FOR_ONE = 0.25, 0.625
 _FOR_LARGE = 0.875  # the rest is for small requests, which large ones never keep waiting
 _SMALL = 1 << 20
@@ -53,11 +55,10 @@ class Memory:
 
     @property
     def longest_body(self) -> int:
-        return int(_FOR_BODIES * self.limit)
+        return int(_LONGEST_BODY * self.limit)
 
-    @property
-    def has_room_for_bodies(self) -> bool:
-        return self.held < _FOR_BODIES * self.limit
+    def room_for_body(self, nbytes: int) -> bool:
+        return self.held + nbytes <= _FOR_BODIES * self.limit
 
     def room(self, nbytes: int) -> bool:
         share = 1.0 if nbytes <= _SMALL else _FOR_LARGE
@@ -83,23 +84,11 @@ class Holding:
 
     def take(self, nbytes: int) -> bool:
         """Count so many more, if there is room."""
-        memory = self.memory
-        with memory.lock:
-            if self._is_over or not memory.room(nbytes):
-                return False
-            memory.held += nbytes
-            self._bytes += nbytes
-            return True
+        return self._take(nbytes, self.memory.room)
 
-    def take_of_body(self, nbytes: int) -> bool:
-        """The same for a part of a body that is here already, beyond the limit by that part at most."""
-        memory = self.memory
-        with memory.lock:
-            if self._is_over or not memory.has_room_for_bodies:
-                return False
-            memory.held += nbytes
-            self._bytes += nbytes
-            return True
+    def take_for_body(self, nbytes: int) -> bool:
+        """The same for a large body, or the part of it that is held at once, before any of it is taken."""
+        return self._take(nbytes, self.memory.room_for_body)
 
     def add(self, nbytes: int) -> None:
         """Count so many more; Overloaded where there is no room now."""
@@ -118,6 +107,14 @@ class Holding:
             self._is_over = True
             memory.held -= self._bytes
             self._bytes = 0
+
+    def _take(self, nbytes: int, has_room: Callable[[int], bool]) -> bool:
+        with self.memory.lock:
+            if self._is_over or not has_room(nbytes):
+                return False
+            self.memory.held += nbytes
+            self._bytes += nbytes
+            return True
 
 
 memory = Memory(settings.PREDICT_MEMORY_BYTES)

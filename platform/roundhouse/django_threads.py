@@ -67,12 +67,11 @@ class DjangoThreads:
         spooled = await self._threads.run(partial(self._place_for_body, visit))
         try:
             waiting: list[bytes] = []
-            async for part in visit.parts(length):
+            async for part in visit.parts(length, held=2 * _WRITE_BYTES):
                 waiting.append(part)
-                if (size := sum(map(len, waiting))) >= _WRITE_BYTES:
+                if sum(map(len, waiting)) >= _WRITE_BYTES:
                     await self._threads.run(partial(spooled.write, waiting))
                     waiting = []
-                    visit.holding.give_back(size)
             await self._threads.run(partial(spooled.write, waiting))
         except BaseException:
             spooled.close()

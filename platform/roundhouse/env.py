@@ -248,7 +248,7 @@ VARIABLES = (
     Variable("PREDICT_BINARY_MB", _whole(1, 4_096), "64", "Largest binary body or gRPC message of a prediction, in MiB."),
     Variable("PREDICT_MEMORY_MB", _whole(16, 1_048_576), None,
              "What predictions may hold in each process, in MiB: bodies, what they are parsed to, and answers; together "
-             "that times the web processes. Unset: four times the largest body, and 512 at least."),
+             "that times the web processes. Unset: five times the largest body, and 512 at least."),
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port of gRPC, which the web processes share; 0 leaves it out of them."),
     Variable("GRPC_THREADS", _whole(1, 512), "16", "gRPC threads in each process; at most half of them may be streams."),

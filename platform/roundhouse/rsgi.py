@@ -19,7 +19,9 @@ REFUSED_BYTES = 64 << 10  # of a body that is not wanted: so much is taken, and 
 
 FIRST_S = 10.0  # a body may take so long, and then as long as this rate lets it
 LEAST_BYTES_PER_S = 32 << 10
+HURRIED_BYTES_PER_S = 1 << 20  # the rate, while others wait for the memory that a body has
 _ROOM_S = 5.0  # what has come waits so long for the memory to read it
+_IN_THE_WAY = "Others wait for the memory that this body takes, and it comes more slowly than 1 MiB a second."
 _LOOK_S = 0.02
 _LOOK_FOR_CALLER_S = 0.1  # an answer that takes longer is withdrawn when its caller has gone
 
@@ -95,13 +97,14 @@ class Visit(Cancellation):
         self.waits_for_room = False  # in that memory
         self.task: asyncio.Task[Any] | None = None
         self.may_be_withdrawn = False  # once its answer is being made, for a caller who may leave
-        self._is_begun = self._is_taken = self._is_late = False
+        self._hurries_at = 0.0  # from when on a large body must make room for others who wait; 0: it need not
+        self._is_begun = self._is_taken = self._is_late = self._is_in_the_way = False
         self._lookout: asyncio.Task[None] | None = None
 
     async def receive(self, length: int) -> bytes:
         """Exactly so many bytes of the body, or BadBody, BodyTooSlow or Overloaded."""
         if length > SMALL_BYTES:
-            return b"".join([part async for part in self.parts(length)])
+            return b"".join([part async for part in self.parts(length, held=length)])
         self._is_begun = True
         if not length:
             self._is_taken = True
@@ -122,19 +125,22 @@ class Visit(Cancellation):
         self._is_taken = True
         return body
 
-    async def parts(self, length: int) -> AsyncIterator[bytes]:
-        """The same, part by part."""
-        self._is_begun = True
+    async def parts(self, length: int, *, held: int) -> AsyncIterator[bytes]:
+        """The same, part by part; so many bytes of them are in memory at once. None is taken before there is room for those:
+        of bodies that are half here, each might wait for another."""
         missing = length
-        started = self._underway.loop.time()
         self._await_body(FIRST_S)
         try:
+            await self._find_room(partial(self.holding.take_for_body, held))
+            self._is_begun = True
+            started = self._underway.loop.time()
+            self.due_at = started + FIRST_S
+            self._hurries_at = self.due_at + length / HURRIED_BYTES_PER_S
             async for part in self.proto:
                 if not part and missing:
                     break
                 missing -= len(part)
                 if part:
-                    await self._find_room(partial(self.holding.take_of_body, len(part)))
                     yield part
                 taken_s = (length - missing) / LEAST_BYTES_PER_S
                 self.due_at = started + FIRST_S + taken_s
@@ -144,7 +150,7 @@ class Visit(Cancellation):
         except RuntimeError:
             raise connection_lost() from None
         finally:
-            self.due_at = 0.0
+            self.due_at = self._hurries_at = 0.0
         if missing:
             raise cut_short(missing)
         self._is_taken = True
@@ -163,7 +169,7 @@ class Visit(Cancellation):
             self.due_at = 0.0
 
     async def _find_room(self, take: Callable[[], bool]) -> None:
-        """While there is none, wait: nothing more is taken from the connection."""
+        """While there is none, wait: nothing is taken from the connection."""
         while not take():
             self.waits_for_room = True
             await self._underway.wait_for_room()
@@ -185,7 +191,8 @@ class Visit(Cancellation):
 
     def look_after(self, now: float) -> None:
         """Called fifty times a second while the request is here."""
-        if self.due_at and now > self.due_at and self.task is not None:
+        self._is_in_the_way = self._underway.is_waited_in and 0.0 < self._hurries_at < now
+        if self.due_at and (now > self.due_at or self._is_in_the_way) and self.task is not None:
             self.due_at, self._is_late = 0.0, True
             self.task.cancel()
         elif self.may_be_withdrawn and self._lookout is None and now > self.since + _LOOK_FOR_CALLER_S:
@@ -194,6 +201,7 @@ class Visit(Cancellation):
     def end(self) -> None:
         if self._lookout is not None:
             self._lookout.cancel()
+            self._lookout = None  # its error keeps this visit, which has the answer in its hands
         self.holding.end()
         self._underway.leave(self)
 
@@ -207,7 +215,7 @@ class Visit(Cancellation):
                 self.task.uncancel()
             if self.waits_for_room:
                 raise no_room(self.holding.memory)
-            raise BodyTooSlow from None
+            raise (BodyTooSlow(_IN_THE_WAY) if self._is_in_the_way else BodyTooSlow()) from None
 
     async def _withdraw_when_gone(self) -> None:
         await self.proto.client_disconnect()
@@ -221,7 +229,13 @@ class Underway:
         self.loop = loop
         self._visits: set[Visit] = set()
         self._freed = asyncio.Event()
+        self._waiting = 0  # for memory
         self._is_looking = False
+
+    @property
+    def is_waited_in(self) -> bool:
+        """Whether somebody waits for memory that others have."""
+        return bool(self._waiting)
 
     def enter(self, scope: Scope, proto: Any) -> Visit:
         visit = Visit(self, scope, proto)
@@ -234,7 +248,11 @@ class Underway:
     async def wait_for_room(self) -> None:
         """Until a request has left, or a moment later: threads give memory back as well."""
         self._freed.clear()
-        await self._freed.wait()
+        self._waiting += 1
+        try:
+            await self._freed.wait()
+        finally:
+            self._waiting -= 1
 
     def leave(self, visit: Visit) -> None:
         self._visits.discard(visit)

@@ -37,7 +37,7 @@ from tests.support.factories import a_key
 from tests.support.live_models import import_live
 from tests.support.onnx_models import identity, save, value
 from tests.support.processes import ROOT
-from tests.support.wire import packed
+from tests.support.wire import a_holding, packed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BINARY = "application/octet-stream"
@@ -251,7 +251,7 @@ def _oip_body(asking, write):
 
 def _over_grpc(by, model, asking):
     """Only what protobuf lets a client write: what it refuses never reaches us."""
-    caller = SimpleNamespace(admitted=lambda *rights: by, within_s=None, metadata={})
+    caller = SimpleNamespace(admitted=lambda *rights: by, within_s=None, metadata={}, holding=a_holding())
     caller.cancellation, caller.tell = Cancellation, lambda request_id: None
     return partial(inference_service.model_infer, _message(model, asking), caller)
 

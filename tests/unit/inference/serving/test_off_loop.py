@@ -1,7 +1,9 @@
 """Work that would hold the loop up: in threads of a bounded number, refused where it would wait too long."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from functools import partial
 
 import pytest
@@ -63,6 +65,34 @@ def test_what_it_raises_comes_back(made):
 
     with pytest.raises(ZeroDivisionError):
         asyncio.run(ask())
+
+
+def test_an_error_keeps_nothing_once_it_is_dealt_with(made):
+    """It has a traceback, whose frames have what the work had in its hands: megabytes, until a collection comes by."""
+
+    class Much:
+        pass
+
+    kept = []
+
+    def fail():
+        much = Much()
+        kept.append(weakref.ref(much))
+        raise ZeroDivisionError
+
+    async def ask():
+        try:
+            await made().run(fail)
+        except ZeroDivisionError:
+            pass
+        await asyncio.sleep(0)
+
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_the_loop_goes_on_meanwhile(made, held):
