@@ -37,7 +37,7 @@ from tests.support.factories import a_key
 from tests.support.live_models import import_live
 from tests.support.onnx_models import identity, save, value
 from tests.support.processes import ROOT
-from tests.support.wire import a_holding, packed
+from tests.support.wire import Arrived, a_holding, packed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BINARY = "application/octet-stream"
@@ -185,7 +185,7 @@ def _sent_to(door, by, model, environ, body):
     async def receive(length):
         return read_exactly(io.BytesIO(body).read, length)
 
-    return complete(predict(door, environ, receive, door.asked(by, model, "", "")))
+    return complete(predict(door, environ, Arrived(receive), door.asked(by, model, "", "")))
 
 
 # The doors. Each puts an asking into its own words, and gives what is to be called.

@@ -19,7 +19,7 @@ from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.generated import predictor_pb2
 from inference.doors.grpc.server import Address, PortTaken
-from inference.doors.memory import Holding, Memory
+from inference.doors.memory import Memory
 from inference.engine.combiner import Priority
 from inference.engine.errors import Cancelled, WrongRank
 from inference.serving import runtime, services
@@ -381,7 +381,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("streams", [False, True], ids=["unary", "stream"])
     def test_a_call_without_room_is_refused_and_may_come_again(self, call, memory, serving, streams):
-        Holding(memory).add(memory.limit)
+        memory.held = memory.limit
 
         with pytest.raises((grpc.RpcError, AssertionError), match="Requests hold the 16 MiB"):
             self._ask(call, streams=streams)
