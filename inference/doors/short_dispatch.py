@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from inference.doors.asking import Asked
 from inference.doors.http_door import HttpDoor, predict
+from inference.doors.memory import Holding, memory
 from inference.doors.wire import read_exactly
 from inference.engine.loop import complete
 from inference.serving import runtime
@@ -55,10 +56,24 @@ def _made(kinds: tuple[type, ...]) -> list[Any]:
 
 def answered(door: HttpDoor, request: Request, asked: Asked) -> HttpResponse:
     """What the door answers, from the thread of a view."""
-    plain = request._request
+    incoming = _InThread(request._request)
+    try:
+        reply = complete(predict(door, request._request.META, incoming, asked))
+        return HttpResponse(reply.body, headers=dict(reply.headers))
+    finally:
+        incoming.holding.end()
 
-    async def receive(length: int) -> bytes:
-        return read_exactly(plain.read, length)
 
-    reply = complete(predict(door, plain.META, receive, asked))
-    return HttpResponse(reply.body, headers=dict(reply.headers))
+class _InThread:
+    """A request whose body is here already, in memory or in a file."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self.holding = Holding(memory)
+
+    async def receive(self, length: int) -> bytes:
+        self.holding.add(length)
+        return read_exactly(self._request.read, length)
+
+    async def hold(self, nbytes: int) -> None:
+        self.holding.add(nbytes)

@@ -1,15 +1,15 @@
 """What every HTTP door reads alike: lengths, bodies, deadlines."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
+from inference.doors.memory import Holding
 from inference.errors import BadBody, BadDeadline, BadRoutingKey, LengthRequired
 from inference.serving.calls import LONGEST_DEADLINE_S
 from registry.errors import BodyTooLarge
 
 Read = Callable[[int], bytes]
-Receive = Callable[[int], Awaitable[bytes]]  # exactly so many bytes of the body, or BadBody
 Headers = list[tuple[str, str]]
 
 
@@ -17,6 +17,19 @@ class Environ(Protocol):
     """The headers of a request by the names that WSGI gives them; Django's `request.META` is one."""
 
     def get(self, name: str, default: Any = None, /) -> Any: ...
+
+
+class Incoming(Protocol):
+    """A request on its way in, and what it holds of this process's memory. Its body is counted there as it comes."""
+
+    @property
+    def holding(self) -> Holding: ...
+
+    async def receive(self, length: int) -> bytes:
+        """Exactly so many bytes of the body, or BadBody."""
+
+    async def hold(self, nbytes: int) -> None:
+        """Count so many bytes more, or raise Overloaded; on a loop they are waited for."""
 
 
 class Reply(NamedTuple):

@@ -20,6 +20,7 @@ from inference.engine.errors import (
     EngineError,
     EngineStopped,
     OutOfMemory,
+    OutputTooLarge,
     RunFailed,
     RunStuck,
     RunTimedOut,
@@ -30,7 +31,7 @@ from inference.engine.loop import EngineLoop, off_loop_if_large
 from inference.engine.merge_audit import Sample, Sampler
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, Cancellation, EngineRequest
-from inference.engine.rows import NotSplittable, Outcome, RowRules, is_finite, stack, suspects
+from inference.engine.rows import NotSplittable, Outcome, RowRules, bytes_of, is_finite, stack, suspects
 from inference.engine.runners import Runners
 from inference.engine.tolerance import distance, is_close, largest
 
@@ -55,6 +56,7 @@ class BatchConfig:
     merges: bool = False  # rows of several requests may share a run: only where a batch proof says so
     soft_limit_s: float | None = None
     hard_limit_s: float = 30.0
+    max_output_bytes: int | None = None  # of one request's answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,10 +413,14 @@ class Batcher:
         except BaseException as error:  # noqa: BLE001 - neither the loop nor a runner ends because a run would
             return self._failure(batch, error)
 
-    def _outcome(self, batch: Batch[_Call], outputs: dict[str, type_ndarray], started_at: float) -> Outcome:
+    def _outcome(
+        self, batch: Batch[_Call], outputs: dict[str, type_ndarray], started_at: float
+    ) -> Outcome | OutputTooLarge:
         compute_s, is_merged = self._clock() - started_at, len(batch.tickets) > 1
         if is_merged:
             self._rules.check(outputs, batch.rows)
+        elif (too_large := self._too_large(outputs)) is not None:
+            return too_large  # not raised: its traceback would keep the outputs
         return Outcome(outputs, batch.rows, batch.taken_at, compute_s, suspects(outputs), is_merged)
 
     def _failure(self, batch: Batch[_Call], error: BaseException) -> EngineError:
@@ -620,6 +626,9 @@ class Batcher:
         outputs, non_finite = result.outputs, bool(result.suspects)
         if result.is_merged:
             outputs = self._rules.part(result, call.start, call.rows)
+            if (too_large := self._too_large(outputs)) is not None:
+                self._count_end(call, too_large)
+                raise too_large
             non_finite = non_finite and not all(is_finite(outputs[name]) for name in result.suspects)
             if self._on_sample is not None and self._sampler.is_due(call.nbytes):
                 self._sampler.add(
@@ -635,6 +644,16 @@ class Batcher:
             with self._counting:
                 self._meters.non_finite += 1
         return Answer(outputs, result.rows, result.taken_at - call.offered_at, result.compute_s, non_finite)
+
+    def _too_large(self, outputs: Tensors) -> OutputTooLarge | None:
+        """What one request is answered is measured before anybody copies it, looks through it or writes it."""
+        most = self.config.max_output_bytes
+        if most is None or (size := bytes_of(outputs)) <= most:
+            return None
+        return OutputTooLarge(
+            f"The answer has {size:,} bytes, and the version's serving setting `max_output_bytes` allows {most:,}."
+            " Ask for less at once, or for other outputs."
+        )
 
     def _patience_s(self, deadline: float) -> float:
         return max(0.0, min(deadline - self._clock() + _LATE_S, threading.TIMEOUT_MAX))

@@ -16,7 +16,8 @@ EngineError
 │   ├── RunTimedOut         ended at the soft limit
 │   ├── RunCrashed          the version ended the process of its own that ran it
 │   ├── OutOfMemory         the device had no room for the run
-│   └── OutputNotText       an output that the runtime cannot hand out
+│   ├── OutputNotText       an output that the runtime cannot hand out
+│   └── OutputTooLarge      more bytes than one answer of the version may have
 ├── SlotLost                the holder of the slot died or its lease ended
 ├── EngineStopped           draining or closed
 ├── RunStuck                a run passed its hard limit; the process is to be replaced
@@ -148,6 +149,12 @@ class OutputNotText(RunFailed):
     """An output holds text that is not valid UTF-8, which the runtime cannot hand out; ask for other outputs."""
 
     code = "output_not_text"
+
+
+class OutputTooLarge(RunFailed):
+    """The answer has more bytes than one answer may have; ask for less at once, or for other outputs."""
+
+    code = "output_too_large"
 
 
 class SlotLost(EngineError):

@@ -86,7 +86,7 @@ class EngineLoop:
             raise EngineStopped("This process does not answer; try again.") from None
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have the loop do this, and sleep until it has: for threads of which there are few, and before this one runs the loop."""
+        """Have the loop do this, and sleep until it has: for threads that are few, and before this one runs the loop."""
         if threading.get_ident() == self._runs_in and not self.asyncio.is_running():
             return self.asyncio.run_until_complete(work)
         try:

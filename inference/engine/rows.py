@@ -98,6 +98,16 @@ def stack(requests: Sequence[Tensors]) -> Tensors:
     return {name: np.concatenate([tensors[name] for tensors in requests]) for name in requests[0]}
 
 
+def bytes_of(outputs: Tensors) -> int:
+    """What the arrays hold. A text is an object of its own, beside the pointer to it."""
+    return sum(
+        output.nbytes + (sum(map(len, output.ravel().tolist())) + TEXT_BYTES * output.size)
+        if output.dtype.kind == "O"
+        else output.nbytes
+        for output in outputs.values()
+    )
+
+
 def suspects(outputs: dict[str, type_ndarray]) -> tuple[str, ...]:
     """Names of the floating-point outputs that are not finite throughout."""
     found: tuple[str, ...] = ()
@@ -119,3 +129,4 @@ def is_finite(output: type_ndarray) -> bool:
 
 
 SMALL = 64  # numbers
+TEXT_BYTES = 50  # of a text without its characters

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inference.engine.combiner import Priority
 from inference.engine.requests import Cancellation
+from inference.engine.rows import bytes_of
 from inference.engine.signature import Signature
 from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
@@ -56,7 +57,7 @@ class Prediction:
 
     @property
     def nbytes(self) -> int:
-        return sum(output.nbytes for output in self.outputs.values())
+        return bytes_of(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)

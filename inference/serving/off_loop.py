@@ -42,6 +42,8 @@ class WorkThreads:
             raise
         finally:
             giving_up.cancel()
+            # It keeps an error, whose traceback keeps this frame and all that the work had in its hands.
+            del job
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -72,7 +72,10 @@ def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: Serving
         max_waiting_bytes=values.max_queue_bytes,
     )
     batching = BatchConfig(
-        limits, soft_limit_s=values.soft_limit_s, hard_limit_s=_HARD_LIMIT_FACTOR * values.soft_limit_s
+        limits,
+        soft_limit_s=values.soft_limit_s,
+        hard_limit_s=_HARD_LIMIT_FACTOR * values.soft_limit_s,
+        max_output_bytes=values.max_output_bytes,
     )
     target_s = values.target_p99_ms / 1000 if values.target_p99_ms is not None else None
     return Plan(

@@ -67,7 +67,7 @@ class DjangoThreads:
         spooled = await self._threads.run(partial(self._place_for_body, visit))
         try:
             waiting: list[bytes] = []
-            async for part in visit.parts(length):
+            async for part in visit.parts(length, held=2 * _WRITE_BYTES):
                 waiting.append(part)
                 if sum(map(len, waiting)) >= _WRITE_BYTES:
                     await self._threads.run(partial(spooled.write, waiting))

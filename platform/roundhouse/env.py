@@ -246,6 +246,9 @@ VARIABLES = (
              "Memory that warm sessions on this host may hold together, shared between the processes that serve."),
     Variable("PREDICT_JSON_MB", _whole(1, 1_024), "8", "Largest JSON body of a prediction, in MiB."),
     Variable("PREDICT_BINARY_MB", _whole(1, 4_096), "64", "Largest binary body or gRPC message of a prediction, in MiB."),
+    Variable("PREDICT_MEMORY_MB", _whole(16, 1_048_576), None,
+             "What predictions may hold in each process, in MiB: bodies, what they are parsed to, and answers; together "
+             "that times the web processes. Unset: five times the largest body, and 512 at least."),
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port of gRPC, which the web processes share; 0 leaves it out of them."),
     Variable("DEFAULT_MODEL", _text, None, "The Model that answers where a message names none."),

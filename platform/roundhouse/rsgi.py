@@ -1,11 +1,12 @@
 """Requests as the web server hands them over: their headers, their bodies within limits, and their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from inference.doors.memory import Holding, memory, no_room
 from inference.doors.wire import connection_lost, cut_short
 from inference.engine.errors import Overloaded
 from inference.engine.requests import Cancellation
@@ -14,11 +15,13 @@ from inference.errors import BadBody, BodyTooSlow
 SMALL_BYTES = 256 << 10  # what is received and answered in one piece
 # Of an answer. The server would hold a larger one for a reader who takes nothing, so it goes by a file.
 LARGEST_PIECE = 1 << 20
-HELD_BYTES = 512 << 20  # of larger bodies in this process together; beyond it nothing more is taken from them
 REFUSED_BYTES = 64 << 10  # of a body that is not wanted: so much is taken, and the connection stays
 
 FIRST_S = 10.0  # a body may take so long, and then as long as this rate lets it
 LEAST_BYTES_PER_S = 32 << 10
+HURRIED_BYTES_PER_S = 1 << 20  # the rate, while others wait for the memory that a body has
+_ROOM_S = 5.0  # what has come waits so long for the memory to read it
+_IN_THE_WAY = "Others wait for the memory that this body takes, and it comes more slowly than 1 MiB a second."
 _LOOK_S = 0.02
 _LOOK_FOR_CALLER_S = 0.1  # an answer that takes longer is withdrawn when its caller has gone
 
@@ -90,23 +93,25 @@ class Visit(Cancellation):
         self.headers = Headers(scope.headers)
         self.since = underway.loop.time()
         self.due_at = 0.0  # until when the body must be here; 0: nothing is awaited
-        self.held = 0  # bytes of a large body
-        self.waits_for_room = False  # for more of them
+        self.holding = Holding(memory)
+        self.waits_for_room = False  # in that memory
         self.task: asyncio.Task[Any] | None = None
         self.may_be_withdrawn = False  # once its answer is being made, for a caller who may leave
-        self._is_begun = self._is_taken = self._is_late = False
+        self._hurries_at = 0.0  # from when on a large body must make room for others who wait; 0: it need not
+        self._is_begun = self._is_taken = self._is_late = self._is_in_the_way = False
         self._lookout: asyncio.Task[None] | None = None
 
     async def receive(self, length: int) -> bytes:
         """Exactly so many bytes of the body, or BadBody, BodyTooSlow or Overloaded."""
         if length > SMALL_BYTES:
-            return b"".join([part async for part in self.parts(length)])
+            return b"".join([part async for part in self.parts(length, held=length)])
         self._is_begun = True
         if not length:
             self._is_taken = True
             return b""
         self._await_body(FIRST_S + length / LEAST_BYTES_PER_S)
         try:
+            await self._find_room(partial(self.holding.take, length))
             body: bytes = await self.proto()
         except asyncio.CancelledError:
             self._check_late()
@@ -120,19 +125,22 @@ class Visit(Cancellation):
         self._is_taken = True
         return body
 
-    async def parts(self, length: int) -> AsyncIterator[bytes]:
-        """The same, part by part."""
-        self._is_begun = True
+    async def parts(self, length: int, *, held: int) -> AsyncIterator[bytes]:
+        """The same, part by part; so many bytes of them are in memory at once. None is taken before there is room for those:
+        of bodies that are half here, each might wait for another."""
         missing = length
-        started = self._underway.loop.time()
         self._await_body(FIRST_S)
         try:
+            await self._find_room(partial(self.holding.take_for_body, held))
+            self._is_begun = True
+            started = self._underway.loop.time()
+            self.due_at = started + FIRST_S
+            self._hurries_at = self.due_at + length / HURRIED_BYTES_PER_S
             async for part in self.proto:
                 if not part and missing:
                     break
                 missing -= len(part)
                 if part:
-                    await self._underway.hold(self, len(part))
                     yield part
                 taken_s = (length - missing) / LEAST_BYTES_PER_S
                 self.due_at = started + FIRST_S + taken_s
@@ -142,10 +150,30 @@ class Visit(Cancellation):
         except RuntimeError:
             raise connection_lost() from None
         finally:
-            self.due_at = 0.0
+            self.due_at = self._hurries_at = 0.0
         if missing:
             raise cut_short(missing)
         self._is_taken = True
+
+    async def hold(self, nbytes: int) -> None:
+        """Wait until so many more bytes may be held; Overloaded where that takes too long."""
+        if self.holding.take(nbytes):
+            return
+        self._await_body(_ROOM_S)
+        try:
+            await self._find_room(partial(self.holding.take, nbytes))
+        except asyncio.CancelledError:
+            self._check_late()
+            raise
+        finally:
+            self.due_at = 0.0
+
+    async def _find_room(self, take: Callable[[], bool]) -> None:
+        """While there is none, wait: nothing is taken from the connection."""
+        while not take():
+            self.waits_for_room = True
+            await self._underway.wait_for_room()
+        self.waits_for_room = False
 
     async def take_rest(self) -> bool:
         """Take a body that was refused unread, where that is quickly done; False: the connection must end."""
@@ -163,7 +191,8 @@ class Visit(Cancellation):
 
     def look_after(self, now: float) -> None:
         """Called fifty times a second while the request is here."""
-        if self.due_at and now > self.due_at and self.task is not None:
+        self._is_in_the_way = self._underway.is_waited_in and 0.0 < self._hurries_at < now
+        if self.due_at and (now > self.due_at or self._is_in_the_way) and self.task is not None:
             self.due_at, self._is_late = 0.0, True
             self.task.cancel()
         elif self.may_be_withdrawn and self._lookout is None and now > self.since + _LOOK_FOR_CALLER_S:
@@ -172,7 +201,9 @@ class Visit(Cancellation):
     def end(self) -> None:
         if self._lookout is not None:
             self._lookout.cancel()
-        self._underway.release(self)
+            self._lookout = None  # its error keeps this visit, which has the answer in its hands
+        self.holding.end()
+        self._underway.leave(self)
 
     def _await_body(self, within_s: float) -> None:
         self.task = asyncio.current_task()
@@ -183,10 +214,8 @@ class Visit(Cancellation):
             if self.task is not None:
                 self.task.uncancel()
             if self.waits_for_room:
-                raise Overloaded(
-                    "This process holds as many bytes of large bodies as it may. Send again in a second."
-                )
-            raise BodyTooSlow from None
+                raise no_room(self.holding.memory)
+            raise (BodyTooSlow(_IN_THE_WAY) if self._is_in_the_way else BodyTooSlow()) from None
 
     async def _withdraw_when_gone(self) -> None:
         await self.proto.client_disconnect()
@@ -199,9 +228,14 @@ class Underway:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._visits: set[Visit] = set()
-        self._held = 0
         self._freed = asyncio.Event()
+        self._waiting = 0  # for memory
         self._is_looking = False
+
+    @property
+    def is_waited_in(self) -> bool:
+        """Whether somebody waits for memory that others have."""
+        return bool(self._waiting)
 
     def enter(self, scope: Scope, proto: Any) -> Visit:
         visit = Visit(self, scope, proto)
@@ -211,28 +245,25 @@ class Underway:
             self.loop.call_later(_LOOK_S, self._look)
         return visit
 
-    async def hold(self, visit: Visit, length: int) -> None:
-        """Count bytes that are held; while there are too many, wait: nothing more is taken from the connection."""
-        while self._held > HELD_BYTES:
-            visit.waits_for_room = True
-            self._freed.clear()
+    async def wait_for_room(self) -> None:
+        """Until a request has left, or a moment later: threads give memory back as well."""
+        self._freed.clear()
+        self._waiting += 1
+        try:
             await self._freed.wait()
-        visit.waits_for_room = False
-        visit.held += length
-        self._held += length
+        finally:
+            self._waiting -= 1
 
-    def release(self, visit: Visit) -> None:
+    def leave(self, visit: Visit) -> None:
         self._visits.discard(visit)
-        if visit.held:
-            self._held -= visit.held
-            visit.held = 0
-            self._freed.set()
+        self._freed.set()
 
     def _look(self) -> None:
         if not self._visits:
             self._is_looking = False
             return
         self.loop.call_later(_LOOK_S, self._look)
+        self._freed.set()
         now = self.loop.time()
         for visit in list(self._visits):
             visit.look_after(now)

@@ -35,6 +35,9 @@ INTRA_OP_THREADS = env.intra_op_threads
 SESSION_MEMORY_BYTES = env.session_memory_mb * 2**20
 PREDICT_JSON_BYTES = env.predict_json_mb * 2**20
 PREDICT_BINARY_BYTES = env.predict_binary_mb * 2**20
+PREDICT_MEMORY_BYTES = (
+    env.predict_memory_mb or max(512, 5 * env.predict_json_mb, 5 * env.predict_binary_mb)
+) * 2**20
 UPLOAD_BYTES = env.upload_mb * 2**20
 DOWNLOAD_LINK_S = env.download_link_s
 GRPC_PORT = env.grpc_port

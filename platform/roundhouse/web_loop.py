@@ -75,7 +75,7 @@ class WebLoop:
             by, stale_s = await self._admitted(visit)
             asked = address.door.asked(by, address.model, address.version, address.alias, visit)
             visit.may_be_withdrawn = True
-            reply = await predict(address.door, visit.headers, visit.receive, asked)
+            reply = await predict(address.door, visit.headers, visit, asked)
             body: bytes | FilePart = reply.body
             if len(reply.body) > LARGEST_PIECE:
                 body = await off_loop(partial(self._spool.answer, [reply.body]))

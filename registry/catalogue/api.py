@@ -163,6 +163,9 @@ class ServingValuesSerializer(serializers.Serializer[Any]):
     max_wait_ms = serializers.FloatField()
     max_queue_rows = serializers.IntegerField()
     max_queue_bytes = serializers.IntegerField()
+    max_output_bytes = serializers.IntegerField(
+        help_text="Of one request's answer, as tensors; a larger one is refused with `output_too_large`."
+    )
     soft_limit_s = serializers.FloatField()
     providers = serializers.ListField(child=serializers.ChoiceField(choices=PROVIDERS))
     device_id = serializers.IntegerField()

@@ -22,6 +22,7 @@ class ServingValues:
     max_wait_ms: float = 0.0
     max_queue_rows: int = 1024
     max_queue_bytes: int = 64 * 2**20
+    max_output_bytes: int = 64 * 2**20
     soft_limit_s: float = 10.0
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     device_id: int = 0
@@ -109,6 +110,7 @@ _RULES: Mapping[str, Rule] = {
     "max_wait_ms": _number(0, 10_000),
     "max_queue_rows": _whole(1, 1_048_576),
     "max_queue_bytes": _whole(2**10, 2**40),
+    "max_output_bytes": _whole(2**10, 2**40),
     "soft_limit_s": _number(0.01, 600),
     "providers": _providers,
     "device_id": _whole(0, 63),

@@ -48,6 +48,7 @@ class ServingForm(ReasonForm):
     max_wait_ms = _number("Longest wait for company (ms)", "Must be below the target.")
     max_queue_rows = _whole("Queue (rows)", "What may wait; more is refused.")
     max_queue_bytes = _whole("Queue (bytes)")
+    max_output_bytes = _whole("Largest answer (bytes)", "Of one request. A larger one is refused.")
     soft_limit_s = _number("Longest run (seconds)", "A run that takes longer is ended.")
     providers = _choice(
         "Runs on",

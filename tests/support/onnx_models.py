@@ -121,6 +121,29 @@ def quotient(path: Path) -> Path:
     )
 
 
+def swelling(path: Path, most: int = 20_000_000) -> Path:
+    """As many thirds as a caller asks for."""
+    return save(
+        path,
+        [
+            helper.make_node("Min", ["count", "most"], ["few"]),
+            helper.make_node("Max", ["few", "none"], ["size"]),
+            helper.make_node(
+                "ConstantOfShape",
+                ["size"],
+                ["y"],
+                value=numpy_helper.from_array(np.array([1 / 3], np.float32)),
+            ),
+        ],
+        [value("count", (1,), TensorProto.INT64)],
+        [value("y", ("numbers",))],
+        [
+            numpy_helper.from_array(np.array([most], np.int64), "most"),
+            numpy_helper.from_array(np.array([0], np.int64), "none"),
+        ],
+    )
+
+
 CRASHES_AT = 4141
 
 

@@ -121,7 +121,8 @@ def growing_at_most(pids, mebibytes):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
     before = _memory(pids, "VmRSS")
     yield
-    assert _memory(pids, "VmHWM") - before <= mebibytes
+    grown = _memory(pids, "VmHWM") - before
+    assert grown <= mebibytes, f"they grew by {grown:.0f} MiB"
 
 
 def _memory(pids, field) -> float:

@@ -5,8 +5,27 @@ import struct
 
 import numpy as np
 
+from inference.doors.memory import Holding, Memory
 from inference.engine.signature import DTYPES, Signature, TensorSpec
 from inference.serving.calls import Prediction
+
+PLENTY = 1 << 40
+
+
+def a_holding(limit=PLENTY):
+    """What one request holds, of a memory that it has for itself."""
+    return Holding(Memory(limit))
+
+
+class Arrived:
+    """A request that is here; `receive` gives its body."""
+
+    def __init__(self, receive, limit=PLENTY):
+        self.receive, self.holding = receive, a_holding(limit)
+
+    async def hold(self, nbytes):
+        self.holding.add(nbytes)
+
 
 NUMBERS = [name for name in DTYPES if name != "BYTES"]
 

@@ -78,7 +78,10 @@ async def _predict(who: Asked, asked: dict[str, Any], within_s: float) -> bytes:
             fields=asked,
             within_s=within_s,
         )
-        return answer_in(form, await services.predict(call))
+        prediction = await services.predict(call)
+        if 2 * sum(output.size for output in prediction.outputs.values()) > MAX_BYTES:
+            raise BodyTooLarge("The answer has more values than go this way; send a job.")
+        return answer_in(form, prediction)
     finally:
         flight.end()
 

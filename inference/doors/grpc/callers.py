@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError
 
 from inference.doors.asking import LOOP_BYTES, admitted
 from inference.doors.grpc.codes import refusal_for
+from inference.doors.grpc.weighing import NO_FIELDS, Fields, parsed_bytes
+from inference.doors.memory import Holding, memory
 from inference.doors.oip.errors import BadRequest
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
@@ -31,6 +33,7 @@ class Caller:
     by: Principal
 
     def __init__(self, context: Context) -> None:
+        self.holding = Holding(memory)
         self._context = context
         self._stale_s = 0
         self.metadata: dict[str, Any] = dict(context.invocation_metadata())
@@ -65,7 +68,7 @@ class Caller:
 Answer = Callable[[Any, Caller], Any]
 
 
-def unary(answer: Answer, message: Any, *rights: Right) -> grpc.RpcMethodHandler:
+def unary(answer: Answer, message: Any, *rights: Right, fields: Fields = NO_FIELDS) -> grpc.RpcMethodHandler:
     """Make a handler of a function of message and caller, which ends in an answer or a status.
 
     A coroutine function is run on the loop, or in a thread where its message is long; a plain one may ask the database,
@@ -74,12 +77,14 @@ def unary(answer: Answer, message: Any, *rights: Right) -> grpc.RpcMethodHandler
 
     async def handle(_: object, context: Context) -> bytes:
         caller = Caller(context)
+        context.add_done_callback(lambda _: caller.holding.end())  # when the answer has been sent
         try:
             if rights:
                 await caller.admit(*rights)
             # Only now is it received: whoever is refused fills no memory.
             raw = await context.read()
-            response = await run(answer, parse(message, raw), caller, is_long=len(raw) > LOOP_BYTES)
+            request = parse(message, raw, fields, caller.holding)
+            response = await run(answer, request, caller, is_long=len(raw) > LOOP_BYTES)
             return bytes(response.SerializeToString())
         except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed a status)
             await refuse(context, error)
@@ -102,9 +107,13 @@ async def run(answer: Answer, request: Any, caller: Caller, *, is_long: bool) ->
         raise
 
 
-def parse(message: Any, raw: Any) -> Any:
+def parse(message: Any, raw: Any, fields: Fields, holding: Holding) -> Any:
+    """Parse a message, once there is room for it."""
     if raw is grpc.aio.EOF:
         raise BadRequest("The call has no message.")
+    needed = parsed_bytes(raw, fields)
+    holding.memory.check_body(needed)
+    holding.add(len(raw) + needed)
     try:
         return message.FromString(raw)
     except DecodeError:

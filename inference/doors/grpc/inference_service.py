@@ -11,6 +11,8 @@ from inference.doors.grpc.callers import Caller, Context, parse, refuse, run, un
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.translating import read_infer, write_infer
+from inference.doors.grpc.weighing import INFER
+from inference.doors.memory import hold_answer
 from inference.doors.oip import describing
 from inference.doors.oip.conf import limits
 from inference.doors.oip.door import call_of
@@ -22,6 +24,7 @@ from inference.serving.routes import Route, Target
 from registry.access.policies import Right
 
 NAME = "inference.GRPCInferenceService"
+_TIMES_WRITTEN = 2  # tensors lie in the message, and then in its bytes
 
 
 def handlers(*, most_streams: int) -> grpc.GenericRpcHandler:
@@ -32,7 +35,7 @@ def handlers(*, most_streams: int) -> grpc.GenericRpcHandler:
         "ModelReady": unary(model_ready, pb.ModelReadyRequest, *looks),
         "ServerMetadata": unary(server_metadata, pb.ServerMetadataRequest, *looks),
         "ModelMetadata": unary(model_metadata, pb.ModelMetadataRequest, *looks),
-        "ModelInfer": unary(model_infer, pb.ModelInferRequest, *asks),
+        "ModelInfer": unary(model_infer, pb.ModelInferRequest, *asks, fields=INFER),
         "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(_Streams(most_streams).handle),
         "ModelConfig": unary(model_config, pb.ModelConfigRequest, *looks),
         "ModelStatistics": unary(model_statistics, pb.ModelStatisticsRequest, *looks),
@@ -83,13 +86,14 @@ async def model_infer(message: pb.ModelInferRequest, caller: Caller) -> pb.Model
 async def _infer(
     message: pb.ModelInferRequest, caller: Caller, asked: Asked, route: Route, target: Target | None
 ) -> pb.ModelInferResponse:
-    request = read_infer(message, limits())
+    request = read_infer(message, limits(), caller.holding)
     terms = terms_of(request.parameters, within_s=caller.within_s)
     routing_key = caller.metadata.get("x-routing-key")
     prediction = await services.predict(
         call_of(request, terms, asked, route, target, routing_key=routing_key)
     )
     caller.tell(prediction.request_id)
+    hold_answer(caller.holding, prediction.nbytes, _TIMES_WRITTEN * prediction.nbytes)
     if prediction.nbytes > LOOP_BYTES:
         return await off_loop(partial(write_infer, request, prediction))
     return write_infer(request, prediction)
@@ -138,8 +142,12 @@ class _Streams:
         self._open += 1
         try:
             while (raw := await context.read()) is not grpc.aio.EOF:
-                response = await _streamed(raw, Caller(context))
-                await context.write(response.SerializeToString())
+                caller = Caller(context)
+                try:
+                    response = await _streamed(raw, caller)
+                    await context.write(response.SerializeToString())
+                finally:
+                    caller.holding.end()
         finally:
             self._open -= 1
 
@@ -148,7 +156,7 @@ async def _streamed(raw: bytes, caller: Caller) -> pb.ModelStreamInferResponse:
     """One answer of a stream; an error belongs to its request and does not end the stream."""
     request = pb.ModelInferRequest()
     try:
-        request = parse(pb.ModelInferRequest, raw)
+        request = parse(pb.ModelInferRequest, raw, INFER, caller.holding)
         await caller.admit(Right.PREDICT)  # once more: a stream may be older than the end of its key
         response = await run(model_infer, request, caller, is_long=len(raw) > LOOP_BYTES)
         return pb.ModelStreamInferResponse(infer_response=response)

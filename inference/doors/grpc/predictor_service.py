@@ -12,6 +12,8 @@ from inference.doors.asking import Asked, answered, let_in
 from inference.doors.grpc.callers import Caller, unary
 from inference.doors.grpc.generated import predictor_pb2 as pb
 from inference.doors.grpc.messages import define_service
+from inference.doors.grpc.weighing import ONE_TENSOR, TENSORS
+from inference.doors.memory import hold_answer
 from inference.doors.oip.describing import parse_name
 from inference.doors.oip.errors import BadRequest, BadTensor
 from inference.doors.oip.messages import Array, terms_of
@@ -31,13 +33,14 @@ for _own, _other in (_PREDICTOR, _MODEL_SERVICE):
     define_service(_other, like=_own)
 
 _MOST_REQUESTS = 1024
+_TIMES_WRITTEN = 3  # tensors lie in the message, perhaps wider, and then in its bytes
 
 
 def handlers() -> list[grpc.GenericRpcHandler]:
-    predictor = {"Predict": unary(predict_features, pb.FeaturesRequest, Right.PREDICT)}
+    predictor = {"Predict": unary(predict_features, pb.FeaturesRequest, Right.PREDICT, fields=ONE_TENSOR)}
     model_service = {
-        "Predict": unary(predict, pb.PredictRequest, Right.PREDICT),
-        "BatchPredict": unary(batch_predict, pb.BatchPredictRequest, Right.PREDICT),
+        "Predict": unary(predict, pb.PredictRequest, Right.PREDICT, fields=ONE_TENSOR),
+        "BatchPredict": unary(batch_predict, pb.BatchPredictRequest, Right.PREDICT, fields=TENSORS),
     }
     return [
         grpc.method_handlers_generic_handler(name, calls)
@@ -109,6 +112,7 @@ class _Asked:
     async def run(self, inputs: Inputs | Callable[[Signature], Inputs]) -> tuple[Prediction, Array]:
         prediction = await self._predict(inputs)
         self._caller.tell(prediction.request_id)
+        hold_answer(self._caller.holding, prediction.nbytes, _TIMES_WRITTEN * prediction.nbytes)
         output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
         return prediction, prediction.outputs[output.name]
 

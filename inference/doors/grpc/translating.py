@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.oip.codec import answered, asked_output, check_name, refuse_shared_memory, told
+from inference.doors.memory import Holding
+from inference.doors.oip.codec import (
+    answered,
+    asked_output,
+    check_name,
+    hold_texts,
+    refuse_shared_memory,
+    told,
+)
 from inference.doors.oip.errors import BadRequest, BadTensor
 from inference.doors.oip.messages import Array, AskedOutput, InferRequest, Limits, Parameters
 from inference.doors.oip.tensors import check_datatype, check_shape, read_binary, read_values, write_binary
@@ -18,11 +26,11 @@ _FIELD = {
 }  # fmt: skip
 
 
-def read_infer(message: pb.ModelInferRequest, limits: Limits) -> InferRequest:
+def read_infer(message: pb.ModelInferRequest, limits: Limits, holding: Holding) -> InferRequest:
     if len(message.inputs) > limits.tensors or len(message.outputs) > limits.tensors:
         raise BadRequest(f"The request has more than {limits.tensors} tensors.")
     return InferRequest(
-        inputs=_inputs(message, limits),
+        inputs=_inputs(message, limits, holding),
         outputs=_outputs(message.outputs),
         id=message.id or None,
         parameters=read_parameters(message.parameters),
@@ -58,7 +66,7 @@ def read_parameters(given: Mapping[str, Any]) -> Parameters:
     return parameters
 
 
-def _inputs(message: pb.ModelInferRequest, limits: Limits) -> dict[str, Array]:
+def _inputs(message: pb.ModelInferRequest, limits: Limits, holding: Holding) -> dict[str, Array]:
     raw = list(message.raw_input_contents)
     if raw and len(raw) != len(message.inputs):
         raise BadRequest(
@@ -76,6 +84,7 @@ def _inputs(message: pb.ModelInferRequest, limits: Limits) -> dict[str, Array]:
                 f"Input {name[:80]!r} has contents beside raw_input_contents; send one of them.", field=name
             )
         else:
+            hold_texts(holding, datatype, shape, limits)
             inputs[name] = read_binary(name, datatype, shape, raw[index], limits)
     return inputs
 

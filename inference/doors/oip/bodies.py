@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from inference.doors.memory import Holding
+from inference.doors.memory import parsed_bytes as parsed_bytes_of_json
 from inference.doors.oip.errors import BadEncoding, BadHeaderLength
 from inference.doors.oip.messages import Limits
 from inference.doors.oip.tensors import Buffer
@@ -13,6 +15,7 @@ from registry.errors import BodyTooLarge
 
 _WINDOW = {"gzip": 31, "deflate": 15}  # deflate on the web is zlib's format
 _WORTH_PACKING = 1024
+_PACKED_PIECE, _PIECE = 64 << 10, 1 << 20  # what is unpacked at a time, and what comes of it
 
 
 def longest(environ: Environ, limits: Limits) -> int:
@@ -24,15 +27,31 @@ def longest(environ: Environ, limits: Limits) -> int:
     )
 
 
-def parts_of(environ: Environ, body: bytes, limits: Limits) -> tuple[bytes, Buffer]:
+def parsed_bytes(environ: Environ, body: bytes) -> int:
+    """What the body takes once it is parsed, at most; 0 for a packed one, which `parts_of` counts when it is unpacked."""
+    return 0 if packing_of(environ) else _parsed_bytes(environ, body)
+
+
+def parts_of(environ: Environ, body: bytes, limits: Limits, holding: Holding) -> tuple[bytes, Buffer]:
     """Unpack a body; return its JSON part and the bytes of the binary tensors behind it."""
     if encoding := packing_of(environ):
-        body = inflate(body, encoding, longest(environ, limits))
+        body = inflate(body, encoding, longest(environ, limits), holding)
+        needed = _parsed_bytes(environ, body)
+        holding.memory.check_body(needed)
+        holding.add(needed)
     header_length = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
     if header_length is None:
         return body, b""
     at = check_header_length(header_length, len(body), limits)
     return body[:at], body[at:]  # a copy: so the tensors begin where an allocation begins, aligned
+
+
+def _parsed_bytes(environ: Environ, body: bytes) -> int:
+    told = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+    if told is None:
+        return parsed_bytes_of_json(body)
+    at = int(told) if told.isascii() and told.isdigit() and len(told) < 20 else 0  # refused where it is read
+    return len(body) + parsed_bytes_of_json(body[:at])
 
 
 def check_header_length(given: str, body_length: int, limits: Limits) -> int:
@@ -51,23 +70,36 @@ def check_header_length(given: str, body_length: int, limits: Limits) -> int:
     return length
 
 
-def inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    """Unpack at most `limit` bytes; a body that holds more is refused when that many are out."""
+def inflate(body: bytes, encoding: str, limit: int, holding: Holding) -> bytes:
+    """Unpack at most `limit` bytes; a body that holds more is refused when that many are out. Each piece is held twice, until
+    all are one."""
     if encoding not in _WINDOW:
         raise BadEncoding(
             f"The body's Content-Encoding {encoding[:40]!r} is not known here; send gzip, deflate or none."
         )
     unpacker = zlib.decompressobj(_WINDOW[encoding])
+    pieces: list[bytes] = []
+    size, at = 0, 0
     try:
-        plain = unpacker.decompress(body, limit + 1)
+        while at < len(body) and not unpacker.eof:
+            packed = body[at : at + _PACKED_PIECE]
+            at += len(packed)
+            while packed and size <= limit:
+                piece = unpacker.decompress(packed, _PIECE)
+                packed = unpacker.unconsumed_tail
+                size += len(piece)
+                holding.add(2 * len(piece))
+                pieces.append(piece)
     except zlib.error:
         raise BadEncoding(f"The body is not valid {encoding}.") from None
-    if len(plain) > limit:
+    if size > limit:
         raise BodyTooLarge(f"The body unpacks to more than {limit:,} bytes, the most that is accepted here.")
-    if not unpacker.eof or unpacker.unused_data:
+    if not unpacker.eof or unpacker.unused_data or at < len(body):
         raise BadEncoding(
             f"The body is {'longer than its' if unpacker.eof else 'cut off in its'} {encoding} stream."
         )
+    plain = b"".join(pieces)
+    holding.give_back(size)
     return plain
 
 

@@ -1,10 +1,12 @@
 """Inference requests and answers in HTTP bodies: pure functions, shared by the view and whatever stands before it."""
 
+import math
 from collections.abc import Container
 from typing import Any
 
 import orjson
 
+from inference.doors.memory import TEXT_BYTES, Holding, json_bytes
 from inference.doors.oip.bodies import deflate, parts_of
 from inference.doors.oip.classification import classify
 from inference.doors.oip.errors import BadParameter, BadRequest, BadTensor
@@ -19,21 +21,23 @@ from inference.doors.oip.tensors import (
     write_values,
 )
 from inference.doors.wire import Environ, Headers, Reply
-from inference.engine.rows import is_finite
+from inference.engine.rows import bytes_of, is_finite
 from inference.errors import BadBody, InvalidOutput
 from inference.serving.calls import Prediction
 
 _NAME_LENGTH = 1024
+_CLASSIFIED = 64  # bytes for each score that is put into order, at worst as a text
 _SCALARS = (bool, int, float, str)
 FIELDS = ("inputs", "outputs", "parameters", "id")
 
 
-def read_infer(environ: Environ, body: bytes, limits: Limits) -> InferRequest:
-    """Read an inference request from its headers and its body."""
-    return parse_infer(*parts_of(environ, body, limits), limits)
+def read_infer(environ: Environ, body: bytes, limits: Limits, holding: Holding) -> InferRequest:
+    """Read an inference request from its headers and its body. What shows only then is counted in `holding`: packed bodies,
+    and texts."""
+    return parse_infer(*parts_of(environ, body, limits, holding), limits, holding)
 
 
-def parse_infer(text: bytes, binary: Buffer, limits: Limits) -> InferRequest:
+def parse_infer(text: bytes, binary: Buffer, limits: Limits, holding: Holding) -> InferRequest:
     """Read the JSON part and take the binary tensors, in the order of their names, from the rest."""
     try:
         body = orjson.loads(text)
@@ -45,7 +49,7 @@ def parse_infer(text: bytes, binary: Buffer, limits: Limits) -> InferRequest:
     if request_id is not None and not isinstance(request_id, str):
         raise BadRequest("Field 'id' is not text.")
     return InferRequest(
-        inputs=_inputs(body.get("inputs"), binary, limits),
+        inputs=_inputs(body.get("inputs"), binary, limits, holding),
         outputs=_outputs(body.get("outputs"), limits),
         id=request_id,
         parameters=_parameters(body, "the request"),
@@ -90,6 +94,23 @@ def write_infer(request: InferRequest, prediction: Prediction, *, accepted: str 
     if encoding:
         headers += [("Content-Encoding", encoding), ("Vary", "Accept-Encoding")]
     return Reply(headers, packed)
+
+
+def written_bytes(request: InferRequest, prediction: Prediction) -> int:
+    """What the answer takes beside the tensors, at most."""
+    by_default = binary_by_default(request.parameters)
+    asked = {output.name: output for output in request.outputs or ()}
+    needed = 0
+    for name, tensor in prediction.outputs.items():
+        output = asked.get(name) or AskedOutput(name)
+        is_binary = by_default if output.is_binary is None else output.is_binary
+        if output.classes:
+            needed += _CLASSIFIED * tensor.size
+        elif is_binary:  # joined; texts are joined before that too
+            needed += 2 * bytes_of({name: tensor}) if tensor.dtype.kind == "O" else tensor.nbytes
+        else:
+            needed += json_bytes([tensor])
+    return needed
 
 
 def answered(request: InferRequest, prediction: Prediction) -> list[tuple[AskedOutput, Array, str]]:
@@ -145,7 +166,7 @@ def check_name(name: object, seen: Container[str], what: str) -> str:
     return name
 
 
-def _inputs(given: object, binary: Buffer, limits: Limits) -> dict[str, Array]:
+def _inputs(given: object, binary: Buffer, limits: Limits, holding: Holding) -> dict[str, Array]:
     if not isinstance(given, list):
         raise BadRequest("Field 'inputs' is missing; send a list of tensors.")
     if len(given) > limits.tensors:
@@ -167,6 +188,7 @@ def _inputs(given: object, binary: Buffer, limits: Limits) -> dict[str, Array]:
                 "send as many as it says.",
                 field=name[:80],
             )
+        hold_texts(holding, datatype, shape, limits)
         inputs[name] = read_binary(name, datatype, shape, rest[:size], limits)
         rest = rest[size:]
     if rest:
@@ -216,6 +238,12 @@ def _parameters(item: dict[str, Any], whose: str) -> Parameters:
                 f"Parameter {name[:80]!r} of {whose} is neither text, number nor true or false."
             )
     return parameters
+
+
+def hold_texts(holding: Holding, datatype: str, shape: tuple[int, ...], limits: Limits) -> None:
+    """Count what a binary tensor of texts takes, if it is one: four bytes may be a text."""
+    if datatype == "BYTES":
+        holding.add(TEXT_BYTES * min(math.prod(shape), limits.texts))
 
 
 def refuse_shared_memory(name: str, parameters: Container[str]) -> None:

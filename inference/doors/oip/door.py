@@ -4,6 +4,7 @@ import orjson
 from django.http import HttpResponse
 
 from inference.doors.asking import LOOP_BYTES, Asked
+from inference.doors.memory import Holding, hold_answer
 from inference.doors.oip import bodies, codec, describing
 from inference.doors.oip.conf import limits
 from inference.doors.oip.messages import InferRequest, Terms, terms_of
@@ -25,11 +26,21 @@ class OipDoor:
     def longest_body(self, environ: Environ) -> int:
         return bodies.longest(environ, limits())
 
+    def parsed_bytes(self, environ: Environ, body: bytes) -> int:
+        return bodies.parsed_bytes(environ, body)
+
     async def answer(
-        self, environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+        self,
+        environ: Environ,
+        body: bytes,
+        asked: Asked,
+        route: Route,
+        target: Target | None,
+        holding: Holding,
     ) -> Reply:
-        request = codec.read_infer(environ, body, limits())
+        request = codec.read_infer(environ, body, limits(), holding)
         prediction = await services.predict(call_for(request, environ, asked, route, target))
+        hold_answer(holding, prediction.nbytes, codec.written_bytes(request, prediction))
         accepted = environ.get("HTTP_ACCEPT_ENCODING", "")
         if prediction.nbytes > LOOP_BYTES:
             return await off_loop(lambda: codec.write_infer(request, prediction, accepted=accepted))

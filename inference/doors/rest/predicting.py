@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from inference.doors.asking import LOOP_BYTES, Asked
+from inference.doors.memory import Holding, hold_answer, json_bytes, parsed_bytes
 from inference.doors.oip import bodies, codec
 from inference.doors.oip.conf import limits
 from inference.doors.oip.door import call_for
@@ -44,12 +45,22 @@ class RestDoor:
     def longest_body(self, environ: Environ) -> int:
         return bodies.longest(environ, limits()) if _is_binary(environ) else settings.PREDICT_JSON_BYTES
 
+    def parsed_bytes(self, environ: Environ, body: bytes) -> int:
+        return bodies.parsed_bytes(environ, body) if _is_binary(environ) else parsed_bytes(body)
+
     async def answer(
-        self, environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+        self,
+        environ: Environ,
+        body: bytes,
+        asked: Asked,
+        route: Route,
+        target: Target | None,
+        holding: Holding,
     ) -> Reply:
-        form, call = _read_call(environ, body, asked, route, target)
+        form, call = _read_call(environ, body, asked, route, target, holding)
         with _placing(form):
             prediction = await services.predict(call)
+        hold_answer(holding, prediction.nbytes, _written_bytes(form, prediction))
         if prediction.nbytes > LOOP_BYTES:
             return await off_loop(partial(_write, form, prediction))
         return _write(form, prediction)
@@ -62,9 +73,15 @@ class DryRun(RestDoor):
     """Checks what a prediction would have run, and says so; nothing runs and nothing is counted."""
 
     async def answer(
-        self, environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+        self,
+        environ: Environ,
+        body: bytes,
+        asked: Asked,
+        route: Route,
+        target: Target | None,
+        holding: Holding,
     ) -> Reply:
-        form, call = _read_call(environ, body, asked, route, target)
+        form, call = _read_call(environ, body, asked, route, target, holding)
         with _placing(form):
             checked = await off_loop(partial(services.check, call))
         return Reply([("Content-Type", "application/json")], orjson.dumps(_told(checked)))
@@ -90,10 +107,10 @@ class _placing:
 
 
 def _read_call(
-    environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None
+    environ: Environ, body: bytes, asked: Asked, route: Route, target: Target | None, holding: Holding
 ) -> tuple[Body, Call]:
     if _is_binary(environ):
-        request = codec.read_infer(environ, body, limits())
+        request = codec.read_infer(environ, body, limits(), holding)
         if request.unread:
             elsewhere = dict.fromkeys(routing_fields(route), "put it into `parameters`") | SAID_ELSEWHERE
             check_fields(request.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
@@ -136,6 +153,12 @@ def _is_binary(environ: Environ) -> bool:
     if media_type == _BINARY:
         return True
     raise UnsupportedBody(f"{media_type[:60]!r} is not read here; send application/json or {_BINARY}.")
+
+
+def _written_bytes(body: Body, prediction: Prediction) -> int:
+    if not isinstance(body, Form):
+        return codec.written_bytes(body, prediction)
+    return json_bytes(list(prediction.outputs.values()))
 
 
 def _write(body: Body, prediction: Prediction) -> Reply:

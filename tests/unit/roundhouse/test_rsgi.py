@@ -1,9 +1,13 @@
 """One request as the loop sees it: headers, a body within limits of time and memory, and a caller who may go."""
 
 import asyncio
+import gc
+import weakref
+from contextlib import contextmanager
 
 import pytest
 
+from inference.doors.memory import Holding, Memory
 from inference.engine.errors import Overloaded
 from inference.errors import BadBody, BodyTooSlow
 from roundhouse import rsgi
@@ -69,7 +73,7 @@ def later(seconds, call, *arguments):
 
 
 async def taken(visit, length):
-    return b"".join([part async for part in visit.parts(length)])
+    return b"".join([part async for part in visit.parts(length, held=length)])
 
 
 class TestHeaders:
@@ -167,7 +171,7 @@ class TestSmallBodies:
 class TestLargeBodies:
     @hurried
     async def test_they_come_by_parts_or_whole(self, here):
-        assert [part async for part in here.enter(Proto(b"ab", b"c")).parts(3)] == [b"ab", b"c"]
+        assert [part async for part in here.enter(Proto(b"ab", b"c")).parts(3, held=3)] == [b"ab", b"c"]
         assert await here.enter(Proto(BODY[:9], BODY[9:])).receive(LARGE) == BODY
 
     @hurried
@@ -210,46 +214,143 @@ class TestLargeBodies:
         assert now() < 2 * FIRST_S + 2
 
     @hurried
-    async def test_beyond_the_budget_of_held_bytes_nothing_more_is_taken(self, here):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rsgi, "HELD_BYTES", LARGE - 1)
+    async def test_beyond_the_share_of_bodies_nothing_more_is_taken(self, here):
+        with a_memory(longest_body=LARGE):
             first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
             await first.receive(LARGE)
 
             waiting = asyncio.ensure_future(taken(here.enter(second), 3000))
             await passing(1.0)
-            assert (waiting.done(), second.taken) == (
-                False,
-                1000,
-            )  # that part is in memory, whoever counts it
+            assert (waiting.done(), second.taken) == (False, 0)
 
             first.end()
             assert len(await waiting) == 3000
 
     @hurried
-    async def test_within_the_budget_all_is_taken(self, here):
-        """Negative control: nothing but the budget held it up."""
+    async def test_within_the_share_all_is_taken(self, here):
+        """Negative control: nothing but the memory held it up."""
         first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
         await first.receive(LARGE)
 
         assert len(await taken(here.enter(second), 3000)) == 3000
 
     @hurried
-    async def test_what_waits_for_the_budget_too_long_gives_its_own_back(self, here):
-        """So bodies that all wait for each other do not do so for ever."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rsgi, "HELD_BYTES", 999)
-            first, second = (here.enter(Proto(*[BODY[:1000]] * 3)) for _ in range(2))
-            waiting = asyncio.ensure_future(taken(second, 3000))
+    async def test_what_waits_for_room_too_long_is_refused_untaken(self, here):
+        with a_memory(longest_body=3000) as memory:
+            first, second = here.enter(Proto(*[BODY[:1000]] * 3)), Proto(*[BODY[:1000]] * 3)
+            assert len(await taken(first, 3000)) == 3000
 
             with pytest.raises(Overloaded):
-                await taken(first, 3000)
+                await taken(here.enter(second), 3000)
+
+            assert FIRST_S <= now() < FIRST_S + 0.1
+            assert (second.taken, memory.held) == (0, 3000)
+
+    @hurried
+    async def test_of_many_large_ones_all_are_taken_in_the_end(self, here):
+        """None holds a part of its own while it waits: they would wait for each other."""
+        with a_memory(longest_body=3000) as memory:
+
+            async def take_and_leave():
+                visit = here.enter(Proto(*[BODY[:1000]] * 3))
+                assert len(await taken(visit, 3000)) == 3000
+                await passing(0.1)
+                visit.end()
+
+            await asyncio.gather(*[take_and_leave() for _ in range(20)])
+
+        assert memory.held == 0
+
+    @hurried
+    async def test_a_slow_one_goes_where_another_waits_for_its_memory(self, here):
+        with a_memory(longest_body=LARGE):
+            visit = here.enter(dripping(LARGE))
+            slow = asyncio.ensure_future(visit.receive(LARGE))
+            slow.add_done_callback(lambda _: visit.end())
+            await passing(FIRST_S)
+
+            assert len(await taken(here.enter(Proto(BODY)), LARGE)) == LARGE
+            assert FIRST_S < now() < FIRST_S + 1
+            with pytest.raises(BodyTooSlow, match="Others wait"):
+                await slow
+
+    @hurried
+    async def test_where_nobody_does_it_may_take_its_time(self, here):
+        """Negative control."""
+        with a_memory(longest_body=LARGE):
+            assert len(await here.enter(dripping(LARGE)).receive(LARGE)) == LARGE
+            assert now() > FIRST_S + 1
+
+
+def dripping(length, seconds=12):
+    """Sends its body in so many seconds."""
+    proto, sizes = Proto(is_whole=False), [length // seconds] * (seconds - 1)
+    for second, size in enumerate([*sizes, length - sum(sizes)], 1):
+        later(second, lambda size=size, last=second == seconds: proto.feed(b"x" * size, is_whole=last))
+    return proto
+
+
+@contextmanager
+def a_memory(*, longest_body):
+    """Requests that enter in the block share a memory in which bodies have so much room."""
+    memory = Memory(longest_body * 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rsgi, "memory", memory)
+        yield memory
+
+
+class TestRoomForWhatIsRead:
+    """What a body will take once it is parsed is waited for as bodies are."""
+
+    @hurried
+    async def test_it_is_waited_for_until_somebody_leaves(self, here):
+        with a_memory(longest_body=1000) as memory:
+            first, second = here.enter(), here.enter()
+            await first.hold(memory.limit)
+
+            waiting = asyncio.ensure_future(second.hold(1000))
+            await passing(1.0)
+            assert not waiting.done()
+
             first.end()
-            with pytest.raises(Overloaded):
-                await waiting
-            second.end()
+            await waiting
+            assert memory.held == 1000
 
-        assert here.underway._held == 0
+    @hurried
+    async def test_what_a_thread_gives_back_is_noticed(self, here):
+        with a_memory(longest_body=1000) as memory:
+            elsewhere = Holding(memory)
+            elsewhere.add(memory.limit)
+            waiting = asyncio.ensure_future(here.enter().hold(1000))
+            await passing(1.0)
+
+            elsewhere.end()  # nobody tells the loop
+            await waiting
+            assert memory.held == 1000
+
+    @hurried
+    async def test_it_is_given_up_after_some_seconds_and_the_connection_stays(self, here):
+        with a_memory(longest_body=1000) as memory:
+            first, second = here.enter(), here.enter(Proto(b"abc"))
+            await second.receive(3)
+            await first.hold(memory.limit - 3)
+
+            with pytest.raises(Overloaded, match="that they may take in this process"):
+                await second.hold(1000)
+
+            assert 5.0 <= now() < 5.1
+            assert await second.take_rest()
+
+    @hurried
+    async def test_a_small_body_is_counted_too(self, here):
+        with a_memory(longest_body=1000) as memory:
+            first = here.enter(Proto(BODY[:1000]))
+            await first.receive(1000)
+
+            assert memory.held == 1000
+            first.end()
+            first.end()
+            assert memory.held == 0
 
 
 async def passing(seconds):
@@ -299,6 +400,21 @@ class TestCallersThatGo:
         assert (now() >= 0.1, gone.is_set()) == (True, False)
         proto.hang_up()
         await gone.wait()
+
+    @hurried
+    async def test_a_request_that_was_looked_after_keeps_nothing(self, here):
+        gc.disable()
+        try:
+            visit = here.underway.enter(a_scope("/"), proto := Proto(b""))
+            visit.may_be_withdrawn, kept = True, weakref.ref(visit)
+            await proto.is_watched.wait()
+
+            visit.end()
+            del visit
+            await passing(1.0)
+            assert kept() is None
+        finally:
+            gc.enable()
 
     @hurried
     async def test_nobody_looks_for_the_caller_of_a_quick_answer(self, here):

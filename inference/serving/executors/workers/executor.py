@@ -268,7 +268,12 @@ class ThroughWorkers:
         merged = self._pools.merged_rows(target)
         return Batcher(
             session,
-            BatchConfig(limits, merges=merged > 1, hard_limit_s=2 * _LEASE_S),
+            BatchConfig(
+                limits,
+                merges=merged > 1,
+                hard_limit_s=2 * _LEASE_S,
+                max_output_bytes=values.max_output_bytes,
+            ),
             loop=self.loop,
             pace=FixedPace(merged),
             on_hard_limit=partial(self._on_hard_limit, target.version_id),

@@ -37,7 +37,7 @@ from tests.support.factories import a_key
 from tests.support.live_models import import_live
 from tests.support.onnx_models import identity, save, value
 from tests.support.processes import ROOT
-from tests.support.wire import packed
+from tests.support.wire import Arrived, a_holding, packed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BINARY = "application/octet-stream"
@@ -185,7 +185,7 @@ def _sent_to(door, by, model, environ, body):
     async def receive(length):
         return read_exactly(io.BytesIO(body).read, length)
 
-    return complete(predict(door, environ, receive, door.asked(by, model, "", "")))
+    return complete(predict(door, environ, Arrived(receive), door.asked(by, model, "", "")))
 
 
 # The doors. Each puts an asking into its own words, and gives what is to be called.
@@ -252,7 +252,7 @@ def _oip_body(asking, write):
 def _over_grpc(by, model, asking):
     """Only what protobuf lets a client write: what it refuses never reaches us."""
     caller = SimpleNamespace(by=by, within_s=None, metadata={}, tell=lambda request_id: None)
-    caller.cancellation = Cancellation()
+    caller.cancellation, caller.holding = Cancellation(), a_holding()
     return lambda: complete(inference_service.model_infer(_message(model, asking), caller))
 
 

@@ -16,7 +16,7 @@ from registry.catalogue.services import change_serving
 from tests.support.factories import a_key, an_actor
 from tests.support.live_models import put_live
 from tests.support.onnx_models import missing_as_zero, text_codes
-from tests.support.wire import in_binary, packed, received
+from tests.support.wire import a_holding, in_binary, packed, received
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]
 NAN, INF = float("nan"), float("inf")
@@ -135,6 +135,7 @@ class _Caller:
     def __init__(self, key):
         self.by = admit(key).principal
         self.metadata = {"x-model": "gappy"}
+        self.holding = a_holding()
 
     def tell(self, request_id): ...
 

@@ -1,8 +1,10 @@
 """Every accepted request ends exactly once, whatever happens to whoever runs it."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +17,7 @@ from inference.engine.errors import (
     DeadlineExceeded,
     EngineError,
     EngineStopped,
+    OutputTooLarge,
     Overloaded,
     RunFailed,
     RunStuck,
@@ -24,7 +27,8 @@ from inference.engine.errors import (
 from inference.engine.fake import DEATH, HANG, NOT_A_NUMBER, POISON, ROWS, FakeModel, FakeSession
 from inference.engine.latency import CostCurve, FixedPace
 from inference.engine.loop import EngineLoop
-from inference.engine.requests import Cancellation, EngineRequest
+from inference.engine.requests import Answer, Cancellation, EngineRequest
+from inference.engine.rows import bytes_of
 from inference.engine.runners import Runners
 from inference.engine.signature import Signature, TensorSpec
 from tests.support.batchers import a_batcher, a_request, shared_loop
@@ -330,6 +334,58 @@ def test_nan_shares_a_run_like_any_other_number(stage):
     assert s.session.runs == [1, 2]
     assert s.value(neighbour) == [[2.0] * 4]
     assert [s.endings[name].non_finite for name in (gap, neighbour)] == [True, False]
+
+
+ROW_BYTES = 16
+
+
+def test_an_answer_above_the_limit_is_refused_and_says_what_it_has_and_may_have(stage):
+    s = free(stage(max_output_bytes=3 * ROW_BYTES))
+    assert len(s.infer(1.0, rows=3).outputs["y"]) == 3
+
+    with pytest.raises(OutputTooLarge, match=r"has 64 bytes.*`max_output_bytes` allows 48"):
+        s.infer(1.0, rows=4)
+
+    assert s.batcher.stats().ended["output_too_large"] == 1
+
+
+def test_of_a_shared_run_only_the_answer_above_the_limit_is_refused(stage):
+    s = held(stage(max_output_bytes=3 * ROW_BYTES))
+    names = [s.call(1.0, rows=rows) for rows in (3, 4, 2)]
+    s.finish()
+
+    assert s.session.runs == [1, 9]
+    assert [type(s.endings[name]) for name in names] == [Answer, OutputTooLarge, Answer]
+    assert s.batcher.stats().ended["output_too_large"] == 1
+
+
+def test_what_was_refused_is_not_kept(stage):
+    """An error keeps the frames that it passed, and these what they hold, until a collection comes by."""
+    s = free(stage(max_output_bytes=ROW_BYTES))
+    answers = []
+    run = s.session.run
+
+    def noting(*args, **kwargs):
+        outputs = run(*args, **kwargs)
+        answers.append(weakref.ref(outputs["y"]))
+        return outputs
+
+    s.session.run = noting
+    gc.disable()
+    try:
+        with pytest.raises(OutputTooLarge) as refused:
+            s.infer(1.0, rows=9)
+        wait_until(lambda: answers[0]() is None, within_s=PATIENCE_S, what="the end of the answer")
+        assert refused.value.__traceback__ is not None
+    finally:
+        gc.enable()
+
+
+def test_texts_count_with_their_characters():
+    texts = np.array(["a" * 1000, ""], object)
+
+    assert 1000 < bytes_of({"y": texts}) < 1200
+    assert bytes_of({"y": np.zeros(5, np.float32), "z": np.zeros(5, np.int64)}) == 60
 
 
 def test_inputs_of_unequal_rows_run_as_they_were_sent_and_alone(stage):

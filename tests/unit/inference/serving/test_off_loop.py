@@ -1,7 +1,10 @@
 """Work that would hold the loop up: in threads of a bounded number, refused where it would wait too long."""
 
 import asyncio
+import gc
 import threading
+import weakref
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -63,6 +66,32 @@ def test_what_it_raises_comes_back(made):
 
     with pytest.raises(ZeroDivisionError):
         asyncio.run(ask())
+
+
+def test_an_error_keeps_nothing_once_it_is_dealt_with(made):
+    """It has a traceback, whose frames have what the work had in its hands: megabytes, until a collection comes by."""
+
+    class Much:
+        pass
+
+    kept = []
+
+    def fail():
+        much = Much()
+        kept.append(weakref.ref(much))
+        raise ZeroDivisionError
+
+    async def ask():
+        with suppress(ZeroDivisionError):
+            await made().run(fail)
+        await asyncio.sleep(0)
+
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_the_loop_goes_on_meanwhile(made, held):

@@ -17,10 +17,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from inference.doors import asking
+from inference.doors.grpc import callers
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.generated import predictor_pb2
 from inference.doors.grpc.server import Address, GrpcServer, PortTaken
+from inference.doors.memory import Memory
 from inference.engine.combiner import Priority
 from inference.engine.errors import WrongRank
 from inference.engine.loop import EngineLoop
@@ -31,6 +33,7 @@ from roundhouse.problems import status_of
 from tests.rows.inference.doors.fake_serving import FakeServing
 from tests.support.errors import told_errors
 from tests.support.factories import a_key
+from tests.support.processes import wait_until
 from tests.support.wire import unpacked
 
 pytestmark = pytest.mark.django_db
@@ -354,6 +357,68 @@ def test_a_stream_answers_each_request_and_survives_a_bad_one(call):
 
     assert [answer.infer_response.id for answer in answers] == ["1", "2", "3"]
     assert [bool(answer.error_message) for answer in answers] == [False, True, False]
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """A memory that only this test's calls are counted in."""
+    small = Memory(16 << 20)
+    monkeypatch.setattr(callers, "memory", small)
+    return small
+
+
+class TestMemory:
+    """What a call holds is counted before it is parsed, and given back when its answer is sent."""
+
+    TYPED = pb.InferTensorContents(int_contents=[300] * 200_000)  # half a mebibyte, and 16 once parsed
+
+    def _ask(self, call, *, streams, **more):
+        request = _infer(**more)
+        if not streams:
+            return call("ModelInfer", request, pb.ModelInferResponse)
+        metadata = (("authorization", f"Bearer {_known_key()}"),)
+        (answer,) = _stream(call)(iter([request]), metadata=metadata, timeout=10)
+        if answer.error_message:
+            raise AssertionError(answer.error_message)
+        return answer.infer_response
+
+    @pytest.mark.parametrize("streams", [False, True], ids=["unary", "stream"])
+    def test_it_is_given_back(self, call, memory, streams):
+        for _ in range(3):
+            assert self._ask(call, streams=streams).raw_output_contents
+
+        wait_until(lambda: memory.held == 0, within_s=10, what="the memory of calls that are over")
+
+    @pytest.mark.parametrize("streams", [False, True], ids=["unary", "stream"])
+    def test_a_call_without_room_is_refused_and_may_come_again(self, call, memory, serving, streams):
+        memory.held = memory.limit
+
+        with pytest.raises((grpc.RpcError, AssertionError), match="Requests hold the 16 MiB"):
+            self._ask(call, streams=streams)
+
+        assert serving.calls == []
+
+    def test_what_would_take_too_much_is_not_parsed(self, call, memory, serving):
+        message = pb.ModelInferRequest(model_name="scores", inputs=[_tensor(contents=self.TYPED)])
+
+        refused = _refusal(call, "ModelInfer", message, pb.ModelInferResponse)
+
+        assert (refused.code(), serving.calls) == (StatusCode.INVALID_ARGUMENT, [])
+        assert "Once read" in refused.details()
+
+    def test_where_there_is_plenty_it_is(self, call, serving):
+        """Negative control: the same message is only of the wrong type."""
+        message = pb.ModelInferRequest(model_name="scores", inputs=[_tensor(contents=self.TYPED)])
+
+        assert "int_contents" in _refusal(call, "ModelInfer", message, pb.ModelInferResponse).details()
+
+    def test_what_is_no_message_is_told(self, call):
+        metadata = (("authorization", f"Bearer {_known_key()}"),)
+        infer = call.channel.unary_unary(f"/{OIP}/ModelInfer")
+
+        refused = _refusal(infer, b"\xff" * 20, metadata=metadata, timeout=10)
+
+        assert refused.code() is StatusCode.INVALID_ARGUMENT
 
 
 def test_streams_leave_room_for_others(call):

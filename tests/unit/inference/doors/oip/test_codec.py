@@ -26,7 +26,7 @@ from inference.engine.loop import complete
 from inference.engine.signature import DTYPES
 from inference.errors import BadBody
 from registry.errors import RoundhouseError
-from tests.support.wire import NUMBERS, in_binary, prediction, received, sent
+from tests.support.wire import NUMBERS, Arrived, a_holding, in_binary, prediction, received, sent
 
 LIMITS = Limits()
 PATIENT = settings(deadline=None)  # the machine may have other things to do
@@ -67,7 +67,7 @@ def _same(mine, theirs):
 def test_binary_tensors_arrive_bit_for_bit(named):
     text, binary = in_binary(named)
 
-    request = read_infer(*sent(text=text, binary=binary, has_header=True), LIMITS)
+    request = read_infer(*sent(text=text, binary=binary, has_header=True), LIMITS, a_holding())
 
     assert list(request.inputs) == list(named)
     assert all(_same(request.inputs[name], array) for name, (_, array) in named.items())
@@ -83,7 +83,7 @@ def test_json_tensors_arrive_flat_or_nested(named, is_flat):
         for name, (datatype, array) in named.items()
     ]  # fmt: skip
 
-    request = read_infer(*sent(text={"inputs": entries}), LIMITS)
+    request = read_infer(*sent(text={"inputs": entries}), LIMITS, a_holding())
 
     assert all(_same(request.inputs[name], array) for name, (_, array) in named.items())
 
@@ -101,7 +101,7 @@ def test_answers_are_read_back(encoding, named, whole):
 
     headers, body = write_infer(InferRequest({}, asked, id="abc"), answer, accepted=encoding)
     packing = dict(headers).get("Content-Encoding")
-    plain = body if packing is None else inflate(body, packing, 1 << 20)
+    plain = body if packing is None else inflate(body, packing, 1 << 20, a_holding())
     told, arrays = received(headers, plain)
 
     assert packing in {None, encoding}
@@ -115,7 +115,7 @@ def test_numbers_are_not_copied(datatype):
     array = np.ones((4, 4), DTYPES[datatype])
     text, binary = in_binary({"x": (datatype, array)})
 
-    tensor = read_infer(*sent(text=text, binary=binary), LIMITS).inputs["x"]
+    tensor = read_infer(*sent(text=text, binary=binary), LIMITS, a_holding()).inputs["x"]
 
     assert not tensor.flags.owndata
     assert not tensor.flags.writeable
@@ -203,7 +203,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "binary", "code"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_does_not_fit_is_refused_with_its_reason(text, binary, code):
-    assert refusal_of(read_infer, *sent(text=text, binary=binary), LIMITS) == code
+    assert refusal_of(read_infer, *sent(text=text, binary=binary), LIMITS, a_holding()) == code
 
 
 HEADERS = {
@@ -218,18 +218,18 @@ HEADERS = {
 
 @pytest.mark.parametrize(("environ", "code"), HEADERS.values(), ids=HEADERS.keys())
 def test_headers_are_not_believed(environ, code):
-    assert refusal_of(read_infer, *sent(environ, text=b'{"inputs": []}'), LIMITS) == code
+    assert refusal_of(read_infer, *sent(environ, text=b'{"inputs": []}'), LIMITS, a_holding()) == code
 
 
 def test_a_json_part_has_the_limit_of_json():
     body = b'{"inputs": []}' + b" " * LIMITS.json_bytes
     environ, _ = sent({"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": str(len(body))}, text=body)
 
-    assert refusal_of(read_infer, environ, body, LIMITS) == "body_too_large"
+    assert refusal_of(read_infer, environ, body, LIMITS, a_holding()) == "body_too_large"
 
 
 def test_the_same_body_with_true_lengths_is_read():
-    assert read_infer(*sent(text=b'{"inputs": []}', has_header=True), LIMITS).inputs == {}
+    assert read_infer(*sent(text=b'{"inputs": []}', has_header=True), LIMITS, a_holding()).inputs == {}
 
 
 LENGTHS = {
@@ -259,13 +259,13 @@ def nobody_answers(monkeypatch):
     monkeypatch.setattr(OIP.__class__, "answer", _its_body)
 
 
-async def _its_body(door, environ, body, asked, route, target):
+async def _its_body(door, environ, body, asked, route, target, holding):
     return body
 
 
 def _send(environ, receive):
     with override_settings(PREDICT_JSON_BYTES=8 << 20, PREDICT_BINARY_BYTES=64 << 20):
-        return complete(http_door.predict(OIP, environ, receive, Asked(None, "m")))
+        return complete(http_door.predict(OIP, environ, Arrived(receive), Asked(None, "m")))
 
 
 @pytest.mark.parametrize(("environ", "code"), LENGTHS.values(), ids=LENGTHS.keys())
@@ -324,10 +324,10 @@ def test_packed_bodies(encoding, pack, damage):
     environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(header))
 
     if damage == "none":
-        assert read_infer(environ, packed, LIMITS).inputs["x"].tolist() == list(range(300))
+        assert read_infer(environ, packed, LIMITS, a_holding()).inputs["x"].tolist() == list(range(300))
     else:
         code = "body_too_large" if damage == "bomb" else "bad_encoding"
-        assert refusal_of(read_infer, environ, packed, LIMITS) == code
+        assert refusal_of(read_infer, environ, packed, LIMITS, a_holding()) == code
 
 
 ACCEPTED = {
@@ -375,7 +375,7 @@ def test_hostile_requests_end_in_a_named_error_or_in_tensors(body, binary, shift
         environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(text) + shift)
 
     try:
-        request = read_infer(environ, whole, LIMITS)
+        request = read_infer(environ, whole, LIMITS, a_holding())
         terms_of(request.parameters)
     except (RoundhouseError, EngineError) as error:
         assert str(error).endswith(".")

@@ -11,6 +11,7 @@ from inference.doors.rest.signature import examples_for, signature_of
 from inference.engine.signature import Signature, TensorSpec
 from inference.engine.tensors import prepare
 from inference.serving.calls import Description
+from tests.support.wire import a_holding
 
 Y = (TensorSpec("y", "FP32", (None, 2)),)
 SIGNATURES = {
@@ -45,7 +46,7 @@ def test_binary_example_names_the_right_sizes(signature):
         size = tensor["parameters"]["binary_data_size"]
         one = {"inputs": [tensor]}
         data = b"\4\0\0\0text" * (size // 8) if tensor["datatype"] == "BYTES" else bytes(size)
-        read = parse_infer(orjson.dumps(one), data, Limits())
+        read = parse_infer(orjson.dumps(one), data, Limits(), a_holding())
         assert read.inputs[tensor["name"]].shape == tuple(tensor["shape"])
 
 

@@ -1,0 +1,170 @@
+"""What requests for predictions hold of this process's memory: bodies, what they are parsed to, and answers. One budget for
+all doors. What a request is about to hold is counted before it does, by an estimate that is too high rather than too low.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from numpy.typing import NDArray
+
+from inference.engine.errors import OutputTooLarge, Overloaded
+from registry.errors import BodyTooLarge
+
+# Of the budget. Who waits for room to be parsed holds a body, so there must be room beside all bodies for any one of them; and
+# the longest body must not wait for every small request to end.
+_LONGEST_BODY = 0.2
+_FOR_BODIES, _FOR_ONE = 0.25, 0.625
+_FOR_LARGE = 0.875  # the rest is for small requests, which large ones never keep waiting
+_SMALL = 1 << 20
+
+# Python's objects, as measured with orjson's and what tensors are made of them: an object, a list, a value with its place
+# in one of them, a text or a name. They are counted by the bytes that begin or end them, wherever these stand.
+_OBJECT, _LIST, _VALUE, _TEXT = 112, 88, 72, 112
+# Characters of texts, which are joined and encoded to be looked at: four bytes each where one of them is beyond U+FFFF.
+_NARROW, _WIDE = 3, 9
+_WORST = 40  # times as much as its bytes, whatever JSON it is
+_NOT_COUNTED = 4 << 10  # bytes of JSON; for less the worst is assumed
+_COUNTED_AT_ONCE = 256 << 10  # what stays in the processor's cache
+
+TEXT_BYTES = 136  # of a text that came in binary, beside its characters
+_WIDEST = 20  # characters of a number in JSON, and a comma
+_WIDER = 26
+_CHARACTERS: Mapping[str, int] = {
+    "bool": 6, "int8": 5, "uint8": 4, "int16": 7, "uint16": 6, "int32": 12, "uint32": 11,
+    "float16": 64,  # by way of Python's numbers
+    "float32": _WIDEST,
+}  # fmt: skip
+_ESCAPED = 6  # characters in JSON of one of a text, at worst
+
+
+class Memory:
+    """The budget of a process; from any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self.lock = threading.Lock()
+
+    @property
+    def most_of_one(self) -> int:
+        """What a request may add to its body, or to all that it holds before its answer."""
+        return int(_FOR_ONE * self.limit)
+
+    @property
+    def longest_body(self) -> int:
+        return int(_LONGEST_BODY * self.limit)
+
+    def room_for_body(self, nbytes: int) -> bool:
+        return self.held + nbytes <= _FOR_BODIES * self.limit
+
+    def room(self, nbytes: int) -> bool:
+        share = 1.0 if nbytes <= _SMALL else _FOR_LARGE
+        return self.held + nbytes <= share * self.limit
+
+    def check_body(self, needed: int) -> None:
+        """Raise BodyTooLarge for what would never find room."""
+        if needed > self.most_of_one:
+            raise BodyTooLarge(
+                f"Once read, this body would take about {_mib(needed)}; one request may take {_mib(self.most_of_one)}."
+                " Send fewer values at once, or send tensors in binary."
+            )
+
+
+class Holding:
+    """What one request holds; from one thread at a time, but for `end`, which gives all of it back and is called at least
+    once."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self._bytes = 0
+        self._is_over = False
+
+    def take(self, nbytes: int) -> bool:
+        """Count so many more, if there is room."""
+        return self._take(nbytes, self.memory.room)
+
+    def take_for_body(self, nbytes: int) -> bool:
+        """The same for a large body, or the part of it that is held at once, before any of it is taken."""
+        return self._take(nbytes, self.memory.room_for_body)
+
+    def add(self, nbytes: int) -> None:
+        """Count so many more; Overloaded where there is no room now."""
+        if not self.take(nbytes):
+            raise no_room(self.memory)
+
+    def give_back(self, nbytes: int) -> None:
+        with self.memory.lock:
+            if not self._is_over:
+                self._bytes -= nbytes
+                self.memory.held -= nbytes
+
+    def end(self) -> None:
+        memory = self.memory
+        with memory.lock:
+            self._is_over = True
+            memory.held -= self._bytes
+            self._bytes = 0
+
+    def _take(self, nbytes: int, has_room: Callable[[int], bool]) -> bool:
+        with self.memory.lock:
+            if self._is_over or not has_room(nbytes):
+                return False
+            self.memory.held += nbytes
+            self._bytes += nbytes
+            return True
+
+
+memory = Memory(settings.PREDICT_MEMORY_BYTES)
+
+
+def no_room(memory: Memory) -> Overloaded:
+    return Overloaded(
+        f"Requests hold the {_mib(memory.limit)} that they may take in this process. Send again in a second."
+    )
+
+
+def hold_answer(holding: Holding, outputs: int, written: int) -> None:
+    """Count an answer, its tensors and what is about to be written; raise where it would never find room, or does not now."""
+    most = holding.memory.most_of_one
+    if outputs + written > most:
+        raise OutputTooLarge(
+            f"Written, the answer would take about {_mib(outputs + written)} with its tensors; one request may take"
+            f" {_mib(most)}. Ask for binary data, for less at once, or for other outputs."
+        )
+    holding.add(outputs + written)
+
+
+def parsed_bytes(text: bytes) -> int:
+    """What JSON takes once it is parsed and made into tensors, at most. Only looks at the bytes, for a fiftieth of the price."""
+    if len(text) <= _NOT_COUNTED:
+        return _WORST * len(text)
+    needed = _OBJECT * _count(text, b"{") + _LIST * _count(text, b"[") + _VALUE * (1 + _count(text, b","))
+    needed += len(text)  # a copy, while it is parsed
+    if quotes := _count(text, b'"'):
+        width = _NARROW if text.isascii() and b"\\" not in text else _WIDE
+        needed += _TEXT * (quotes // 2) + width * len(text)
+    return needed
+
+
+def json_bytes(outputs: Sequence[NDArray[Any]]) -> int:
+    """What tensors take as JSON, at most."""
+    return sum(
+        sum(_ESCAPED * len(text) + 4 for text in output.ravel().tolist())
+        if output.dtype.kind == "O"
+        else output.size * _CHARACTERS.get(output.dtype.name, _WIDER)
+        for output in outputs
+    )
+
+
+def _count(text: bytes, mark: bytes) -> int:
+    """As `text.count`, four times as fast. Most bodies have names at their beginning, and numbers from there on."""
+    marks = np.frombuffer(text, np.uint8, count=text.rfind(mark) + 1)
+    parts = (marks[at : at + _COUNTED_AT_ONCE] for at in range(0, len(marks), _COUNTED_AT_ONCE))
+    return sum(int(np.count_nonzero(part == mark[0])) for part in parts)
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"
