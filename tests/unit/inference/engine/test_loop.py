@@ -85,6 +85,13 @@ class TestLoop:
             loop.ask(lambda: 7, 0.01)
         over.set()
 
+    def test_it_runs_coroutines_of_other_threads(self, loop):
+        async def thread():
+            await asyncio.sleep(0)
+            return threading.current_thread().name
+
+        assert loop.run(thread()) == "engine-loop"
+
     def test_a_closed_loop_does_what_was_posted_before_and_refuses_the_rest(self):
         loop, done = EngineLoop.in_thread(), []
         over = busy(loop)
@@ -167,6 +174,13 @@ class TestLoopOfSomebodyElse:
             assert [watch.has_turned() for _ in range(3)] == [True] * 3
         finally:
             watch.stop()
+
+    def test_before_it_begins_its_own_thread_runs_coroutines(self, late):
+        async def thread():
+            await asyncio.sleep(0)
+            return threading.get_ident()
+
+        assert late.run(thread()) == threading.get_ident()
 
 
 class TestComplete:
