@@ -136,7 +136,7 @@ def limits_of_past_minutes(monkeypatch, odd):
 def grpc_health(monkeypatch, odd):
     odd._then = lambda: runtime.Report("ready", 1)
     monkeypatch.setattr(grpc_server.runtime, "report", odd)
-    return grpc_server._Health(SimpleNamespace(run=lambda told: told.close()))._thread
+    return grpc_server._Health(SimpleNamespace(wait_for=lambda told: told.close()))._thread
 
 
 def a_job_runner(monkeypatch, *, steps_back=False, **ledger):

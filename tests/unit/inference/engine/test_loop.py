@@ -90,7 +90,7 @@ class TestLoop:
             await asyncio.sleep(0)
             return threading.current_thread().name
 
-        assert loop.run(thread()) == "engine-loop"
+        assert loop.wait_for(thread()) == "engine-loop"
 
     def test_a_closed_loop_does_what_was_posted_before_and_refuses_the_rest(self):
         loop, done = EngineLoop.in_thread(), []
@@ -180,7 +180,7 @@ class TestLoopOfSomebodyElse:
             await asyncio.sleep(0)
             return threading.get_ident()
 
-        assert late.run(thread()) == threading.get_ident()
+        assert late.wait_for(thread()) == threading.get_ident()
 
 
 class TestComplete:
