@@ -17,15 +17,22 @@ from typing import Any, NoReturn
 from inference.checks.answers.examples import read_example
 from inference.checks.network import leave_network
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
-from inference.engine.errors import CannotCarry, EngineError, InvalidInput, LoadFailed, LocaleMissing
+from inference.engine.errors import (
+    CannotCarry,
+    EngineError,
+    InvalidInput,
+    LoadFailed,
+    LocaleMissing,
+    OutOfMemory,
+)
 from inference.engine.extremes import try_extremes
+from inference.engine.onnx_session import tells_of_memory
 from inference.engine.sample_search import find_sample
 from inference.engine.samples import Sample
 from inference.engine.tensors import Array
 
 _PR_SET_PDEATHSIG = 1
 _PAGE = resource.getpagesize()
-_OUT_OF_MEMORY = ("bad_alloc", "failed to allocate", "bad allocation", "out of memory")
 
 
 def main() -> NoReturn:
@@ -138,8 +145,7 @@ def _statm() -> tuple[int, int]:
 
 
 def code_of(error: Exception) -> str:
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or any(word in text for word in _OUT_OF_MEMORY):
+    if isinstance(error, (MemoryError, OutOfMemory)) or tells_of_memory(error):
         return "memory"
     if isinstance(error, (CannotCarry, LocaleMissing)):
         return error.code

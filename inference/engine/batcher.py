@@ -1,6 +1,7 @@
 """The queue of one version and who runs it: lives on the engine's loop, and hands longer runs to threads."""
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -18,6 +19,7 @@ from inference.engine.errors import (
     DeadlineExceeded,
     EngineError,
     EngineStopped,
+    OutOfMemory,
     RunFailed,
     RunStuck,
     RunTimedOut,
@@ -32,12 +34,15 @@ from inference.engine.rows import NotSplittable, Outcome, RowRules, is_finite, s
 from inference.engine.runners import Runners
 from inference.engine.tolerance import distance, is_close, largest
 
+_log = logging.getLogger("roundhouse.engine")
+
 # A run on the loop keeps every other version's requests waiting, so it must be short, and known to be.
 _LOOP_RUN_S = 0.001  # expected of it
 _LOOP_P99_S = 0.002
 _LOOP_LIMIT_S = 0.020  # then it is ended between two nodes, and begun again on a thread
 _LOOP_BAN_S = 0.010  # of processor time; a version that took it once runs on threads from then on
 _LOOP_GROWTH = 2  # bytes of a run on the loop, against the largest that was short before
+_CAREFUL_RUNS = 200  # of half the size, after a run that found no memory
 _LEARN_EVERY = 4  # runs between two that the cost curve sees, where nobody holds a target by it
 _LATE_S = 0.5  # after its deadline, a thread leaves although the loop has not told it
 
@@ -140,10 +145,13 @@ class Batcher:
         curve: CostCurve | None = None,
         pace: Pace | None = None,
         on_hard_limit: Callable[[], None] | None = None,
+        on_out_of_memory: Callable[[], None] | None = None,
         on_sample: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without a curve nothing is known of what a run takes, and none is on the loop. A remote session takes no runners."""
+        """Without a curve nothing is known of what a run takes, and none is on the loop. `on_out_of_memory` is called in a
+        thread, once for runs that end so at the same time; no batch begins until it has returned. A remote session takes
+        no runners."""
         self.session = session
         self._remote = session if isinstance(session, RemoteSession) else None
         self.config = config or BatchConfig()
@@ -153,7 +161,9 @@ class Batcher:
         self._asking: set[asyncio.Task[None]] = set()  # the loop itself holds on to no task
         self._pace = pace or FixedPace()
         self._rules = RowRules(session.signature, merges=self.config.merges)
-        self._on_hard_limit = on_hard_limit
+        self._on_hard_limit, self._on_out_of_memory = on_hard_limit, on_out_of_memory
+        self._is_mending = False
+        self._runs_until_larger = 0  # 0: batches are as large as they may be
         self._on_sample, self._sampler = on_sample, Sampler()
         self._clock = clock
         self._combiner: Combiner[_Call] = Combiner(
@@ -443,10 +453,15 @@ class Batcher:
         if isinstance(outcome, EngineError):
             if outcome.retryable:  # not the fault of any one request: none would do better alone
                 self._combiner.lose(batch, lambda: type(outcome)(str(outcome)), now)
+            elif isinstance(outcome, OutOfMemory):
+                self._combiner.fail(batch, outcome, now, parts=2)
+                self._mend(batch)
             else:
                 self._combiner.fail(batch, outcome, now)
             return
         wanted = self._combiner.complete(batch, now)
+        if self._runs_until_larger:
+            self._try_larger()
         if not wanted:
             return
         try:
@@ -454,6 +469,42 @@ class Batcher:
                 self._learn(batch, outcome, wanted, now)
         finally:
             self._give(outcome, wanted)
+
+    def _mend(self, batch: Batch[_Call]) -> None:
+        """Merge less from now on, and begin nothing until the device has been looked after."""
+        if len(batch.tickets) > 1:
+            self._combiner.max_batch_bytes = min(self._combiner.max_batch_bytes, batch.nbytes // 2)
+            self._runs_until_larger = _CAREFUL_RUNS
+        if self._on_out_of_memory is None or self._is_mending:
+            return
+        self._is_mending = True
+        self._choke()
+        try:
+            self._runners.run(partial(self._mend_and_post, self._on_out_of_memory))
+        except RuntimeError:  # no further thread is to be had
+            self._go_on()
+
+    def _try_larger(self) -> None:
+        """The memory may have been somebody else's for a while, or one odd request's fault."""
+        self._runs_until_larger -= 1
+        if not self._runs_until_larger:
+            most = self.config.limits.max_batch_bytes
+            self._combiner.max_batch_bytes = min(most, 2 * self._combiner.max_batch_bytes)
+            self._runs_until_larger = _CAREFUL_RUNS if self._combiner.max_batch_bytes < most else 0
+
+    def _mend_and_post(self, mend: Callable[[], None]) -> None:
+        try:
+            mend()
+        except Exception:  # noqa: BLE001 (logged; what waits is run or refused as it comes)
+            _log.exception("a version that ran out of memory could not be looked after")
+        finally:
+            with suppress(EngineStopped):
+                self._loop.post(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_mending = False
+        self._choke()
+        self._flush()
 
     def _give(self, outcome: Outcome, wanted: list[_Call]) -> None:
         sleeping = None
@@ -549,13 +600,15 @@ class Batcher:
             self._idle.set()
 
     def _choke(self) -> None:
-        """Start no run while more of them have lost their lease, and go on, than there are slots.
+        """Start no run while the device is looked after, nor while more of them have lost their lease, and go on, than
+        there are slots.
 
         One takeover finds out whether only that run hangs. Where all are slow, because the machine is, every
         further one would slow the others down and be lost in its turn; so the queue waits for one to come
         back, and its callers for that or their deadline.
         """
-        self._combiner.slots = self._slots if len(self._lost) <= self._slots else 0
+        has_slots = len(self._lost) <= self._slots and not self._is_mending
+        self._combiner.slots = self._slots if has_slots else 0
 
     # Wherever the caller is.
 

@@ -98,7 +98,7 @@ class Batch(Generic[T]):
 
 
 class Combiner(Generic[T]):
-    """The state machine of one version. `slots`, `max_batch_rows` and `wait_s` may change between calls."""
+    """The state machine of one version. `slots`, `max_batch_rows`, `max_batch_bytes` and `wait_s` may change between calls."""
 
     def __init__(
         self,
@@ -111,6 +111,7 @@ class Combiner(Generic[T]):
         self.limits = limits
         self.slots = limits.slots
         self.max_batch_rows = max_batch_rows
+        self.max_batch_bytes = limits.max_batch_bytes
         self.wait_s = wait_s
         self.is_open = True
         self.running: list[Batch[T]] = []
@@ -159,24 +160,29 @@ class Combiner(Generic[T]):
                 wanted.append(ticket)
         return wanted
 
-    def fail(self, batch: Batch[T], error: EngineError, now: float) -> None:
-        """Free the slot after an error: a batch of one ends with it, a larger one goes back to run singly.
+    def fail(self, batch: Batch[T], error: EngineError, now: float, *, parts: int | None = None) -> None:
+        """Free the slot after an error: a batch of one ends with it, a larger one goes back to run singly, or in so many
+        parts.
 
-        Singles go to the front and may exceed the waiting limits by the batch they came from: they are
+        They go to the front and may exceed the waiting limits by the batch they came from: they are
         accepted already, and turning them away would fail the neighbours of one bad input.
         """
         if not self._free(batch, now):
             return
-        is_alone = len(batch.tickets) == 1
-        for ticket in reversed(batch.tickets):
+        if len(batch.tickets) == 1:
+            if batch.tickets[0].standing is RUNNING:
+                self._end(batch.tickets[0], error)
+            return
+        size = 1 if parts is None else -(-len(batch.tickets) // parts)
+        keys = [object() for _ in batch.tickets[::size]]  # equal to no other: nobody else joins them
+        for place, ticket in reversed(list(enumerate(batch.tickets))):
             if ticket.standing is RUNNING:
-                if is_alone:
-                    self._end(ticket, error)
-                    return
                 ticket.standing = WAITING
-                ticket.key = object()  # equal to no other key: runs alone from now on
+                ticket.key = keys[place // size]
                 line = self._lines[ticket.priority]
-                line[ticket.key] = OrderedDict({ticket: None})
+                group = line.setdefault(ticket.key, OrderedDict())
+                group[ticket] = None
+                group.move_to_end(ticket, last=False)
                 line.move_to_end(ticket.key, last=False)
                 self._count(ticket.priority, 1, ticket.rows, ticket.nbytes)
 
@@ -288,7 +294,7 @@ class Combiner(Generic[T]):
         nothing is left."""
         lead = self._leading_class()
         key = next(iter(self._lines[lead]))
-        max_rows, max_bytes = self.max_batch_rows, self.limits.max_batch_bytes
+        max_rows, max_bytes = self.max_batch_rows, self.max_batch_bytes
         tickets: list[T] = []
         rows = nbytes = 0
         for priority in RIDERS[lead]:

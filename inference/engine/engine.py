@@ -1,15 +1,16 @@
 """The engine of a process: loads versions into a pool, batches the calls of each, swaps them without a gap."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from inference.engine.backends import Backend, Session, Tensors
+from inference.engine.backends import Backend, LoadedSession, Tensors
 from inference.engine.batcher import BatchConfig, Batcher, Health
-from inference.engine.errors import EngineStopped, NotLoaded
+from inference.engine.errors import EngineError, EngineStopped, NotLoaded
 from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace
 from inference.engine.leases import Held, Lease, LoadOrder
 from inference.engine.loop import EngineLoop, complete
@@ -18,11 +19,16 @@ from inference.engine.meters import Meters
 from inference.engine.pool import SessionPool
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.runners import Runners
+from inference.engine.samples import sample_inputs
 from inference.engine.signature import Signature
 from inference.engine.warmup import Profile
 from inference.engine.watchdog import StallWatch
 
 LEASE_IN_RUNS = 5
+
+_log = logging.getLogger("roundhouse.engine")
+_RELOAD_LIMIT_S = 120.0
+_RUNS_END_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,12 @@ class Plan:
 class _Version:
     """What the pool holds: a session, what its runs cost, and its batchers; the last is the present plan's."""
 
-    def __init__(self, session: Session, profile: Profile) -> None:
+    def __init__(self, session: LoadedSession, profile: Profile) -> None:
         self.session, self.profile, self.curve = session, profile, CostCurve(profile)
         self.key: Hashable = None
         self.plan: Plan | None = None
         self.batchers: list[Batcher] = []
+        self.is_broken = False  # its session is gone, and another takes its place
 
     def stats(self) -> Meters:
         *past, present = [batcher.stats() for batcher in self.batchers]
@@ -186,11 +193,16 @@ class Engine:
             except EngineStopped:
                 if self._published.get(key) is published:  # otherwise it was swapped under our hands
                     raise
-        plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
-        acquire = partial(self._pool.acquire, key, plan.order, timeout_s=time_left_s)
-        with await asyncio.to_thread(acquire) if self.loop.is_here else acquire() as version:
-            tensors = request.tensors(version.session.signature, allow_non_finite=plan.allow_non_finite)
-            return await self._batcher(key, version, plan).infer(tensors, request)
+        while True:
+            plan, time_left_s = self._needed(plan), request.deadline - time.monotonic()
+            acquire = partial(self._pool.acquire, key, plan.order, timeout_s=time_left_s)
+            with await asyncio.to_thread(acquire) if self.loop.is_here else acquire() as version:
+                tensors = request.tensors(version.session.signature, allow_non_finite=plan.allow_non_finite)
+                try:
+                    return await self._batcher(key, version, plan).infer(tensors, request)
+                except EngineStopped:
+                    if not version.is_broken:
+                        raise
 
     def infer_from_thread(self, key: Hashable, request: EngineRequest, *, plan: Plan | None = None) -> Answer:
         return complete(self.infer(key, request, plan=plan))
@@ -293,6 +305,35 @@ class Engine:
         for batcher in batchers:
             batcher.check_hard_limit()
 
+    def _mend(self, key: Hashable, version: _Version, plan: Plan) -> None:
+        """A run found no memory: give back what earlier ones left. A session that cannot run even its smallest sample
+        any more is loaded anew; where that fails, the process is to be replaced.
+        """
+        try:
+            version.session.shrink(sample_inputs(version.session.signature, plan.order.sample))
+        except EngineError as error:
+            _log.warning("version %s ran out of memory, and its session is broken: %s", key, error)
+            try:
+                self._reload(key, version)
+            except EngineError as failure:
+                _log.error("version %s could not be loaded anew: %s", key, failure)
+                self._on_hard_limit(key)
+
+    def _reload(self, key: Hashable, version: _Version) -> None:
+        """Close the session and load the file again. Whoever waits for the old session is asked to come again, and waits
+        for the new one."""
+        with self._publishing:
+            old = self._published.get(key)
+            if old is not None and old.lease.item is not version:  # somebody has swapped it meanwhile
+                return
+            self._published = {other: kept for other, kept in self._published.items() if other != key}
+            self._pool.unload(key, version)
+        version.is_broken = True
+        version.batchers[-1].close()
+        if old is not None:
+            self._let_go(old, _RUNS_END_S)
+            self.load(key, old.plan, timeout_s=_RELOAD_LIMIT_S)
+
     def _batcher(self, key: Hashable, version: _Version, plan: Plan) -> Batcher:
         """The batcher of this plan. Another plan for the same file gets one of its own over the same session."""
         with self._building:
@@ -310,6 +351,7 @@ class Engine:
                         curve=version.curve,
                         pace=plan.pace(version.curve),
                         on_hard_limit=partial(self._on_hard_limit, key),
+                        on_out_of_memory=partial(self._mend, key, version, plan),
                         on_sample=self._on_sample if plan.is_audited else None,
                     )
                 )

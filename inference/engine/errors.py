@@ -15,6 +15,7 @@ EngineError
 ├── RunFailed               the runtime refused this input
 │   ├── RunTimedOut         ended at the soft limit
 │   ├── RunCrashed          the version ended the process of its own that ran it
+│   ├── OutOfMemory         the device had no room for the run
 │   └── OutputNotText       an output that the runtime cannot hand out
 ├── SlotLost                the holder of the slot died or its lease ended
 ├── EngineStopped           draining or closed
@@ -135,6 +136,12 @@ class RunCrashed(RunFailed):
     """The version ended the process that ran it."""
 
     code = "run_crashed"
+
+
+class OutOfMemory(RunFailed):
+    """The device has no room for a run of this size; send less at once."""
+
+    code = "out_of_memory"
 
 
 class OutputNotText(RunFailed):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
-from inference.engine.errors import LoadFailed, RunFailed, RunTimedOut
+from inference.engine.errors import LoadFailed, OutOfMemory, RunFailed, RunTimedOut
 from inference.engine.signature import Signature, TensorSpec
 
 ROWS = Signature(inputs=(TensorSpec("x", "FP32", (None, 4)),), outputs=(TensorSpec("y", "FP32", (None, 4)),))
@@ -16,6 +16,7 @@ POISON = 666.0
 HANG = 777.0
 NOT_A_NUMBER = 888.0
 DEATH = 999.0
+HUNGER = 555.0
 
 
 @dataclass(slots=True)
@@ -25,6 +26,8 @@ class FakeModel:
     signature: Signature = ROWS
     cost_s: Callable[[int], float] = lambda rows: 0.0
     max_rows: int | None = None  # more rows in one run fail it, as a fixed or bounded batch axis would
+    memory_rows: int | None = None  # more rows in one run find no memory
+    breaks_by_hunger: bool = False  # a session that found no memory for one row finds none ever after
     honours_soft_limit: bool = True
     footprint: int = 1 << 20
     fails_to_load: bool = False
@@ -48,7 +51,7 @@ class FakeSession:
         self.left_out: tuple[str, ...] = ()
         self.texts: tuple[str, ...] = ()
         self.runs: list[int] = []
-        self.is_closed = False
+        self.is_closed = self.is_broken = False
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
@@ -59,6 +62,8 @@ class FakeSession:
         self.model.on_run(rows)
         if self.model.max_rows is not None and rows > self.model.max_rows:
             raise RunFailed(f"The fake takes {self.model.max_rows} rows at once, not {rows}.")
+        if self.is_broken or (self.model.memory_rows is not None and rows > self.model.memory_rows):
+            raise OutOfMemory
         self._misbehave(arrays[0], soft_limit_s)
         cost_s = self.model.cost_s(rows)
         if soft_limit_s is not None and cost_s > soft_limit_s and self.model.honours_soft_limit:
@@ -81,6 +86,9 @@ class FakeSession:
         marks = set(array.reshape(len(array), -1)[:, 0].tolist()) if array.size else set()
         if POISON in marks:
             raise RunFailed
+        if HUNGER in marks:
+            self.is_broken = self.model.breaks_by_hunger and len(array) == 1
+            raise OutOfMemory
         if DEATH in marks:
             raise self.model.death
         if HANG in marks and not self.model.released.wait(

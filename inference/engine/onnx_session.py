@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
-from inference.engine.errors import OutputNotText, RunFailed, RunTimedOut
+from inference.engine.errors import OutOfMemory, OutputNotText, RunFailed, RunTimedOut
 from inference.engine.signature import Signature
 from inference.engine.watchdog import SoftLimit, Watchdog
 
 _MESSAGE_LENGTH = 300
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_OUT_OF_MEMORY = (
+    "bad_alloc", "bad allocation", "failed to allocate", "out of memory", "alloc_failed",
+    "smaller than requested bytes",
+)  # fmt: skip
 _watchdog = Watchdog()  # shared by every session of the process: one thread, however many runs
 
 
@@ -102,6 +106,10 @@ class OnnxSession:
             # What went in as bytes comes out as str or not at all.
             raise OutputNotText from error
         except Exception as error:  # the binding raises its own classes, ValueError and RuntimeError alike
+            if isinstance(error, MemoryError) or tells_of_memory(error):
+                raise OutOfMemory(
+                    f"The device has no room for a run of this size; send less at once ({readable(error)})."
+                ) from error
             raise RunFailed(f"The model could not be run on this input: {readable(error)}.") from error
         return dict(zip(names, results, strict=True))
 
@@ -117,6 +125,12 @@ class OnnxSession:
         session.run_with_iobinding(binding, run_options)
         results: list[type_ndarray] = binding.copy_outputs_to_cpu()
         return results
+
+
+def tells_of_memory(error: BaseException) -> bool:
+    """Whether a runtime's message says that there was no memory; it has no class of its own for that."""
+    text = str(error).lower()
+    return any(words in text for words in _OUT_OF_MEMORY)
 
 
 def readable(error: BaseException) -> str:

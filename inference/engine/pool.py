@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Generic
 
-from inference.engine.backends import Backend, Session
+from inference.engine.backends import Backend, LoadedSession
 from inference.engine.errors import (
     EngineError,
     EngineStopped,
@@ -61,7 +61,7 @@ class SessionPool(Generic[T]):
     def __init__(
         self,
         backend: Backend,
-        make: Callable[[Session, Profile], T],
+        make: Callable[[LoadedSession, Profile], T],
         *,
         budget_bytes: int,
         engines_on_device: int = 1,
@@ -122,10 +122,14 @@ class SessionPool(Generic[T]):
             if entry.order == order:  # not so where we joined a load that another order had begun
                 return
 
-    def unload(self, key: Hashable) -> bool:
-        """Take `key` out of service; it is closed when its last lease ends. False: it was not loaded."""
+    def unload(self, key: Hashable, only: T | None = None) -> bool:
+        """Take `key` out of service, or this item of it; it is closed when its last lease ends. False: it was not loaded."""
         with self._lock:
-            entry = self._ready.pop(key, None)
+            entry = self._ready.get(key)
+            if entry is not None and only is not None and entry.item is not only:
+                entry = None
+            if entry is not None:
+                del self._ready[key]
             is_idle = entry is not None and self._retires_idle(entry)
         if entry is not None and is_idle:
             self._close(entry)

@@ -35,9 +35,9 @@ from inference.serving.stewarding.desired import Wanted, all_models, nothing, of
 from inference.serving.stewarding.models import Kind, Role
 from inference.serving.stewarding.reporter import Post, Reporter
 from inference.serving.stewarding.steward import Steward
-from inference.serving.turns import turns
 from registry.access.key_ring import TRUST_S
 from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
+from registry.turns import turns
 
 log = structlog.get_logger("roundhouse.runtime")
 

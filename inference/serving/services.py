@@ -5,7 +5,14 @@ from collections.abc import Iterator
 
 from django.db.models.functions import Now
 
-from inference.engine.errors import EngineError, InvalidInput, RunCrashed, RunFailed, RunTimedOut
+from inference.engine.errors import (
+    EngineError,
+    InvalidInput,
+    OutOfMemory,
+    RunCrashed,
+    RunFailed,
+    RunTimedOut,
+)
 from inference.engine.loop import complete
 from inference.engine.meters import Meters
 from inference.engine.requests import EngineRequest
@@ -221,6 +228,6 @@ def _versions(route: Route, number: int | None) -> list[Target]:
 def _outcome_of(error: Exception) -> str:
     """Whose fault it was: a wrong request says nothing about the version."""
     is_callers = isinstance(error, (InvalidInput, Invalid)) or (
-        isinstance(error, RunFailed) and not isinstance(error, (RunTimedOut, RunCrashed))
+        isinstance(error, RunFailed) and not isinstance(error, (RunTimedOut, RunCrashed, OutOfMemory))
     )
     return "refused" if is_callers else "errors"

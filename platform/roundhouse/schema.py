@@ -23,6 +23,8 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.turns import turns
+
 _PROBLEM = {
     "type": "object",
     "description": "An error (RFC 9457). `code` is stable; docs/errors.md lists them all.",
@@ -81,7 +83,7 @@ class KeptSchemaView(SpectacularAPIView):
         key = type(self), type(request.accepted_renderer)
         kept = _kept.get(key)
         if kept is None:
-            with _making:
+            with turns.locked(_making):
                 kept = _kept[key] = _kept.get(key) or self._made(request)
         return get_conditional_response(
             request._request,

@@ -39,7 +39,7 @@ class WebLoop:
 
     def __init__(self, underway: Underway, django: DjangoThreads, probes: Probes, spool: Spool) -> None:
         self._underway, self._django, self._probes, self._spool = underway, django, probes, spool
-        self._key_threads = WorkThreads("keys", 2, most_waiting=256, wait_s=5.0)
+        self._key_threads = WorkThreads("keys", 2, most_waiting=256, wait_s=5.0, takes_turns=False)
         self.is_leaving = False  # answers are the last of their connections from then on
 
     async def __call__(self, scope: Any, proto: Any) -> None:

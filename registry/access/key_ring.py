@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from registry.access.key_text import digest_of, prefix_of
 from registry.access.limits import NO_LIMITS, Limits
 from registry.errors import NotAuthenticated
+from registry.turns import turns
 
 REFRESH_S = 30.0
 TRUST_S = 300.0
@@ -84,7 +85,7 @@ class KeyRing:
         """Return whose key this is; raise NotAuthenticated, or DatabaseError when nobody can tell."""
         if (known := self.recall(text)) is not None:
             return known
-        with self._asking:
+        with turns.locked(self._asking):
             return self._ask(prefix_of(text) or "", digest_of(text))
 
     def recall(self, text: str) -> Admitted | None:
@@ -108,14 +109,14 @@ class KeyRing:
         self._forget(lambda principal: principal.tenant_id == tenant_id)
 
     def clear(self) -> None:
-        with self._asking:
+        with turns.locked(self._asking):
             self._known.clear()
             self._refused.clear()
             self._failed_at = self._clock() - DOWN_S
 
     def tend(self) -> None:
         """Confirm every remembered key and write down which were used."""
-        with self._asking:
+        with turns.locked(self._asking):
             try:
                 self._confirm_all()
                 self._write_used()
@@ -125,7 +126,7 @@ class KeyRing:
             self._failed_at = self._clock() - DOWN_S
 
     def _forget(self, is_meant: Callable[[Principal], bool]) -> None:
-        with self._asking:
+        with turns.locked(self._asking):
             for digest in [d for d, known in self._known.items() if is_meant(known.principal)]:
                 del self._known[digest]
 

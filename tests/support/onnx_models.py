@@ -174,3 +174,17 @@ def bomb(path: Path, mebibytes: int) -> Path:
         [value("y", ("rows", 4))],
         [numpy_helper.from_array(np.array([mebibytes, 1 << 16], np.int64), "times")],
     )
+
+
+def expanding(path: Path) -> Path:
+    """The sum of as many ones as it is told, all of them made first."""
+    return save(
+        path,
+        [
+            helper.make_node("Expand", ["one", "count"], ["ones"]),
+            helper.make_node("ReduceSum", ["ones"], ["y"], keepdims=0),
+        ],
+        [value("count", (1,), TensorProto.INT64)],
+        [value("y", ())],
+        [numpy_helper.from_array(np.ones(1, np.float32), "one")],
+    )

@@ -29,6 +29,7 @@ from inference.serving.off_loop import off_loop
 from inference.serving.routes import Target
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
+from registry.turns import turns
 
 log = structlog.get_logger("roundhouse.runtime")
 
@@ -307,7 +308,8 @@ class InProcess:
         deadline = time.monotonic() + timeout_s
         plan = self._plan_on_demand(target, timeout_s)
         left_s = deadline - time.monotonic()
-        return self._engine_of(target).signature(target.version_id, plan=plan, timeout_s=left_s)
+        with turns.let_go():
+            return self._engine_of(target).signature(target.version_id, plan=plan, timeout_s=left_s)
 
     def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:
         if (obstacle := self.why_not(target)) is not None:

@@ -232,6 +232,20 @@ def test_a_failed_batch_runs_again_singly_before_what_came_later():
     assert list(desk.endings) == [poison]
 
 
+def test_a_failed_batch_may_run_again_in_parts():
+    desk = Desk()
+    tickets = [desk.offer(priority=priority) for priority in (LIVE, LIVE, LIVE, BULK, BULK)]
+    desk.combiner.fail(desk.combiner.take(0.0), RunFailed(), 0.0, parts=2)
+
+    order = []
+    while part := desk.combiner.take(0.0):
+        order.append(part.tickets)
+        desk.combiner.complete(part, 0.0)
+
+    assert order == [tickets[:3], tickets[3:]]
+    assert desk.combiner.waiting == desk.combiner.waiting_rows == desk.combiner.waiting_bytes == 0
+
+
 def test_a_lease_that_ends_frees_the_slot_and_ends_its_tickets():
     desk = Desk(Limits(lease_s=2.0))
     lost = desk.offer()
@@ -395,7 +409,7 @@ class CombinerMachine(RuleBasedStateMachine):
         if is_lost:
             self.combiner.lose(batch, SlotLost, self.now)
         else:
-            self.combiner.fail(batch, RunFailed(), self.now)
+            self.combiner.fail(batch, RunFailed(), self.now, parts=data.draw(st.sampled_from([None, 2, 3])))
             self.returned.update(t for t in batch.tickets if t.standing is Standing.WAITING)
 
     @precondition(lambda self: self.accepted)

@@ -16,6 +16,7 @@ from inference.engine.errors import (
     CannotCarry,
     LoadFailed,
     LocaleMissing,
+    OutOfMemory,
     OutputNotText,
     RunFailed,
     RunTimedOut,
@@ -439,6 +440,29 @@ def test_errors_of_a_run_tell_no_path_and_keep_node_names():
 def test_a_missing_input_is_a_failed_run(tmp_path):
     with pytest.raises(RunFailed, match="could not be run"):
         load(onnx_models.identity(tmp_path / "m.onnx")).run({})
+
+
+def test_a_run_that_finds_no_memory_says_so_and_the_session_goes_on(tmp_path):
+    session = load(onnx_models.expanding(tmp_path / "m.onnx"))
+
+    with pytest.raises(OutOfMemory):
+        session.run({"count": np.array([1 << 44])})
+
+    assert session.run({"count": np.array([5])})["y"] == 5.0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Failed to allocate memory for requested buffer of size 70368744177664",
+        "CUDA failure 2: out of memory ; GPU=0 ; hostname=x ; expr=cudaMalloc((void**)&p, size);",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+        "Available memory of 1024 is smaller than requested bytes of 4096",
+        "std::bad_alloc",
+    ],
+)
+def test_what_the_runtime_says_when_there_is_no_memory_is_understood(message):
+    assert onnx_session.tells_of_memory(RuntimeError(message))
 
 
 def test_a_closed_session_says_so(tmp_path):

@@ -1,10 +1,16 @@
+import threading
+
 import pytest
 from django.db import DatabaseError
 
+from registry.access import key_ring
 from registry.access.key_ring import DOWN_S, REFRESH_S, REFUSE_S, TRUST_S, USED_S, KeyRing, Principal
 from registry.access.key_text import digest_of, new_key_text
 from registry.errors import NotAuthenticated
-from tests.support.together import at_once
+from registry.turns import Turns
+from tests.support.together import at_once, in_threads
+
+WAIT_S = 20
 
 
 class Clock:
@@ -297,3 +303,33 @@ def test_many_threads_with_one_new_key_ask_once(ring, shelf):
 
     assert seen == [1] * 16
     assert shelf.finds == 1
+
+
+def test_a_thread_that_waits_for_another_ones_question_gives_its_turn_away(ring, shelf, monkeypatch):
+    """The question lets its turn go and wants it back; whoever holds both the turn and the place in line would stop it."""
+    turns = Turns(patience_s=5)
+    monkeypatch.setattr(key_ring, "turns", turns)
+    strangers = [new_key_text()[1] for _ in range(2)]
+    is_asked, wants_turn, find, held = threading.Event(), threading.Event(), shelf.find, []
+
+    def find_slowly(prefix, digest):
+        with turns.let_go():
+            if not is_asked.is_set():
+                is_asked.set()
+                assert wants_turn.wait(WAIT_S)
+        held.append(turns.is_mine)
+        return find(prefix, digest)
+
+    shelf.find = find_slowly
+
+    def admit(number):
+        if number:
+            assert is_asked.wait(WAIT_S)
+        with turns.taken():
+            if number:
+                wants_turn.set()
+            with pytest.raises(NotAuthenticated):
+                ring.admit(strangers[number])
+
+    assert in_threads(2, admit) == []
+    assert held == [True, True]

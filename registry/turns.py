@@ -44,6 +44,18 @@ class Turns:
         finally:
             self._take()
 
+    @contextmanager
+    def locked(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold a lock whose holders let their turn go while they have it: whoever waits for it with the turn in hand
+        would keep the holder from going on.
+        """
+        with self.let_go():
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
     @property
     def is_mine(self) -> bool:
         return self._here.holds

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from inference.serving.turns import Turns
+from registry.turns import Turns
 from tests.support.together import in_threads
 
 WAIT_S = 20
