@@ -20,7 +20,7 @@ class WorkThreads:
         self, name: str, threads: int, *, most_waiting: int, wait_s: float, takes_turns: bool = True
     ) -> None:
         """Those that hardly compute take no turns: they would wait for pages."""
-        self._run = _in_turns if takes_turns else _with_fresh_connections
+        self._takes_turns = takes_turns
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads, self._most, self._wait_s = threads, threads + most_waiting, wait_s
         self._inside = 0  # known on the loop only
@@ -30,7 +30,7 @@ class WorkThreads:
         if self._inside >= self._most:
             raise self._busy()
         loop = asyncio.get_running_loop()
-        job = self._pool.submit(self._run, work)
+        job = self._pool.submit(_in_thread, work, self._takes_turns)
         giving_up = loop.call_later(self._wait_s, job.cancel)  # does nothing to what has begun
         self._inside += 1
         job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
@@ -57,17 +57,15 @@ class WorkThreads:
         )
 
 
-def _with_fresh_connections(work: Callable[[], T]) -> T:
+def _in_thread(work: Callable[[], T], takes_turns: bool) -> T:
     close_old_connections()
     try:
-        return work()
+        if not takes_turns:
+            return work()
+        with turns.taken(), connection.execute_wrapper(turns.while_asked):
+            return work()
     finally:
         close_old_connections()
-
-
-def _in_turns(work: Callable[[], T]) -> T:
-    with turns.taken(), connection.execute_wrapper(turns.while_asked):
-        return _with_fresh_connections(work)
 
 
 _threads = WorkThreads("work", 32, most_waiting=512, wait_s=5.0)

@@ -193,15 +193,15 @@ class _Lost(io.BytesIO):
 @contextmanager
 def _noting_threads():
     """Note which threads did something for the loop."""
-    names, work_there = [], off_loop_module._in_turns
+    names, work_there = [], off_loop_module._in_thread
 
-    def noting(work):
+    def noting(work, takes_turns):
         assert asyncio._get_running_loop() is None
         names.append(threading.current_thread().name.partition("_")[0])
-        return work_there(work)
+        return work_there(work, takes_turns)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(off_loop_module, "_in_turns", noting)
+        patch.setattr(off_loop_module, "_in_thread", noting)
         yield names
 
 
