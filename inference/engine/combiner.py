@@ -326,6 +326,8 @@ class Combiner(Generic[T]):
             self._count(priority, -passed, -passed_rows, -passed_bytes)
             for ticket in late:
                 self._end(ticket, DeadlineExceeded())
+            if not tickets:  # of the class that was to lead: who does is asked anew
+                break
         if tickets:
             bulk_waits_on = bool(self._lines[Priority.BULK]) and lead is not Priority.BULK
             self._bulk_passed_over = self._bulk_passed_over + 1 if bulk_waits_on else 0

@@ -179,6 +179,17 @@ def test_bulk_leads_one_batch_in_every_eight_however_much_is_live():
     assert bulk.standing is Standing.ENDED
 
 
+def test_late_bulk_gives_its_place_to_other_bulk_and_not_to_live():
+    desk = Desk(Limits(bulk_every=2), max_batch_rows=1)
+    waits = desk.offer("a", priority=BULK)
+    desk.offer("a")
+    desk.offer("b", priority=BULK, deadline=1.0)
+    desk.combiner.complete(desk.combiner.take(0.0), 0.0)
+    desk.offer("b", now=2.0)
+
+    assert desk.combiner.take(2.0).tickets == [waits]
+
+
 def test_without_the_floor_bulk_starves():
     desk = Desk(Limits(bulk_every=10**9), max_batch_rows=1)
     bulk = desk.offer("bulk", priority=BULK)
