@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from inference.engine.protobuf import varint
+
 GRAPH, FUNCTION = 7, 25  # ModelProto
 NODE, FUNCTION_NODE = 1, 7  # GraphProto, FunctionProto
 OPERATOR, ATTRIBUTE = 4, 5  # NodeProto
@@ -68,25 +70,14 @@ def _messages(data: memoryview, wanted: int) -> Iterator[memoryview]:
     """Yield the length-delimited fields of one number."""
     at = 0
     while at < len(data):
-        key, at = _varint(data, at)
+        key, at = varint(data, at)
         number, wire = key >> 3, key & 7
         if wire == 2:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
             if number == wanted:
                 yield data[at : at + size]
             at += size
         elif wire == 0:
-            _, at = _varint(data, at)
+            _, at = varint(data, at)
         else:
             at += 8 if wire == 1 else 4
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7

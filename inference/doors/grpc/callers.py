@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from inference.doors.asking import LOOP_BYTES, admitted
 from inference.doors.grpc.codes import refusal_for
-from inference.doors.grpc.weighing import NO_FIELDS, Fields, parsed_bytes
+from inference.doors.grpc.message_size import NO_FIELDS, Fields, parsed_bytes
 from inference.doors.memory import Holding, memory
 from inference.doors.oip.errors import BadRequest
 from inference.engine.loop import complete

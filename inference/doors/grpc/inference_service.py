@@ -10,8 +10,8 @@ from inference.doors.asking import LOOP_BYTES, Asked, answered, let_in
 from inference.doors.grpc.callers import Caller, Context, parse, refuse, run, unary
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.generated import open_inference_pb2 as pb
+from inference.doors.grpc.message_size import INFER
 from inference.doors.grpc.translating import read_infer, write_infer
-from inference.doors.grpc.weighing import INFER
 from inference.doors.memory import hold_answer
 from inference.doors.oip import describing
 from inference.doors.oip.conf import limits

@@ -11,8 +11,8 @@ from django.conf import settings
 from inference.doors.asking import Asked, answered, let_in
 from inference.doors.grpc.callers import Caller, unary
 from inference.doors.grpc.generated import predictor_pb2 as pb
+from inference.doors.grpc.message_size import ONE_TENSOR, TENSORS
 from inference.doors.grpc.messages import define_service
-from inference.doors.grpc.weighing import ONE_TENSOR, TENSORS
 from inference.doors.memory import hold_answer
 from inference.doors.oip.describing import parse_name
 from inference.doors.oip.errors import BadRequest, BadTensor

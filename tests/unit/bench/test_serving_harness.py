@@ -16,6 +16,7 @@ from bench.serving.generator import Order, Stream, generate
 from bench.serving.marks import Mark
 from bench.serving.wrk import Sample
 from inference.doors.grpc.generated import open_inference_pb2 as pb
+from tests.support.missing import missing
 
 TOLD = """Running 5s test @ http://127.0.0.1:9
   1 threads and 32 connections
@@ -87,9 +88,10 @@ class _Answering(grpc.GenericRpcHandler):
         return self._answer
 
 
-@pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load (Debian: nghttp2-client)")
 def test_h2load_counts_messages_and_not_statuses(tmp_path):
     """With the real one: two thirds of what it takes for answers are some."""
+    if shutil.which("h2load") is None:
+        missing("no h2load is installed (Debian: nghttp2-client)")
     server = grpc.server(ThreadPoolExecutor(2), handlers=[_Answering(b"x" * 120)])
     url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()

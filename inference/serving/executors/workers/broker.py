@@ -118,7 +118,7 @@ class LoopConnection(asyncio.Protocol):
             self.end(redis.InvalidResponse(f"Redis's answer makes no sense: {odd}"))
         del self._bytes[:at]
         if self._bytes and not self._asked:
-            self.end(redis.InvalidResponse("Redis answers what nobody asked."))
+            self.end(redis.InvalidResponse("Redis sent a reply that no command was waiting for."))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.end(error or redis.ConnectionError("Redis has closed the connection."))

@@ -644,7 +644,7 @@ def test_a_stop_waits_for_calls_under_way_and_takes_no_others(served, held):
         assert begun.result().model_name == "scores"
     stopping.join(10)
     assert not stopping.is_alive()
-    # gRPC's core drops a call that came before it and that nobody has looked at yet.
+    # A call that came just before the stop, and that no handler has taken yet, is cancelled by gRPC's core.
     assert refused in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from inference.engine.protobuf import varint
+
 # How many times as much as its bytes a field takes, or the same by field where it is a message. Lists of numbers become
 # Python's numbers before they are a tensor.
 _WORST = 40
@@ -31,32 +33,19 @@ def _message_bytes(raw: memoryview, fields: Fields) -> int:
         if at >= len(raw):
             return needed
         try:
-            key, at = _varint(raw, at)
+            key, at = varint(raw, at)
             kind = key & 7
             if kind == _BYTES:
-                size, at = _varint(raw, at)
+                size, at = varint(raw, at)
                 inner = fields.get(key >> 3, _WORST)
                 part = raw[at : at + size]
                 needed += _message_bytes(part, inner) if isinstance(inner, Mapping) else inner * len(part)
                 at += size
             elif kind == _VARINT:
-                _, at = _varint(raw, at)
+                _, at = varint(raw, at)
             else:
                 at += {_FIXED64: 8, _FIXED32: 4}[kind]
         except LookupError:  # it breaks off, or holds what nobody sends any more
             break
         needed += _FIELD
     return needed + _WORST * max(0, len(raw) - at)
-
-
-def _varint(raw: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise IndexError

@@ -4,7 +4,7 @@ import pytest
 
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.generated import predictor_pb2
-from inference.doors.grpc.weighing import INFER, ONE_TENSOR, TENSORS, parsed_bytes
+from inference.doors.grpc.message_size import INFER, ONE_TENSOR, TENSORS, parsed_bytes
 
 MIB = 1 << 20
 Tensor, Contents = pb.ModelInferRequest.InferInputTensor, pb.InferTensorContents
