@@ -28,7 +28,7 @@ from inference.engine.backends import SessionOptions  # noqa: E402
 from inference.engine.batcher import BatchConfig, Batcher  # noqa: E402
 from inference.engine.combiner import Limits, Priority  # noqa: E402
 from inference.engine.engine import Engine, Plan  # noqa: E402
-from inference.engine.errors import EngineError, Overloaded  # noqa: E402
+from inference.engine.errors import Overloaded  # noqa: E402
 from inference.engine.fake import FakeModel, FakeSession  # noqa: E402
 from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace  # noqa: E402
 from inference.engine.leases import LoadOrder  # noqa: E402
@@ -39,6 +39,7 @@ from inference.engine.onnx_backend import OnnxBackend  # noqa: E402
 from inference.engine.probed import ProbeFact  # noqa: E402
 from inference.engine.requests import EngineRequest  # noqa: E402
 from inference.engine.runners import Runners  # noqa: E402
+from inference.tensors.errors import InferenceError  # noqa: E402
 
 now = time.perf_counter
 PATIENCE_S = 60.0
@@ -273,7 +274,7 @@ class Arrivals:
                     call()
                 except Overloaded:
                     self.refusals.append(now() - called)
-                except EngineError:
+                except InferenceError:
                     self.failures += 1
                 else:
                     self.latencies.append(now() - began - planned)
@@ -467,7 +468,7 @@ def beside(args: argparse.Namespace) -> None:
             if priority is Priority.BULK:
                 LowPriority().enter()  # as threads of jobs do
             while not over.is_set():
-                with suppress(EngineError):
+                with suppress(InferenceError):
                     engine.infer_from_thread(name, request_for(rows, priority, within_s=2.0))
 
         thread = threading.Thread(target=body)

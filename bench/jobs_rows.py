@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.engine.signature import Signature, TensorSpec
-from inference.jobs.rows import Contract, FileFormat, Kind, OnRowError, ResultWriter, plan, read_chunk
+from inference.rows import Contract, FileFormat, Kind, OnRowError, ResultWriter, plan, read_chunk
+from inference.tensors.signature import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("features", "FP32", (None, 10)),), (TensorSpec("score", "FP32", (None,)),))
 CONTRACT = Contract(

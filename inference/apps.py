@@ -23,7 +23,7 @@ class InferenceConfig(AppConfig):
         from registry.access.roles import sync_roles
         from registry.catalogue.uses import register_use
         from registry.console import Place, register_columns, register_panel
-        from registry.console.foretelling import register_rate
+        from registry.console.previews import register_rate
         from registry.record.kinds import register_kind
         from registry.traffic.gates import register_gate
         from registry.traffic.readiness import register_readiness

@@ -1,7 +1,6 @@
 """Gathers the rooms' rows for Django."""
 
 from registry.access.models import ApiKey, ObjectScope, Tenant
-from registry.api_base.models import IdempotencyRecord
 from registry.catalogue.models import (
     Alias,
     AliasGuard,
@@ -17,6 +16,7 @@ from registry.catalogue.models import (
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
 from registry.intake.models import Upload
+from registry.kit.api.models import IdempotencyRecord
 from registry.record.models import (
     AuditCheckpoint,
     AuditRecord,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
-from inference.engine.errors import EngineError
-from inference.engine.signature import DTYPES
+from inference.tensors.errors import InferenceError
+from inference.tensors.signature import DTYPES
 
 MAX_BYTES = 1 << 30
 _SIZES = struct.Struct("!QQ")  # of the JSON, and of all that follows it
@@ -20,7 +20,7 @@ _RAW_TEXTS = re.compile(r"\|[SV][1-9]\d{0,8}")  # the arrays in which texts trav
 Message = Mapping[str, Any]
 
 
-class FrameTooLarge(EngineError):
+class FrameTooLarge(InferenceError):
     """The tensors are too large to be handed over at once."""
 
 

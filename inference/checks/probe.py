@@ -22,7 +22,7 @@ from inference.engine.crash_notes import NATIVE_CRASHES
 from inference.engine.extremes import TIME_LIMIT_S
 from inference.engine.probed import ProbeFact
 from inference.engine.samples import NOTHING_SAID, Sample
-from inference.engine.signature import Signature
+from inference.tensors.signature import Signature
 
 ONNX = "inference.engine.onnx_backend:OnnxBackend"
 CPU_ONLY = {"CPUExecutionProvider"}

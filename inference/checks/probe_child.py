@@ -17,19 +17,13 @@ from typing import Any, NoReturn
 from inference.checks.answers.examples import read_example
 from inference.checks.network import leave_network
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
-from inference.engine.errors import (
-    CannotCarry,
-    EngineError,
-    InvalidInput,
-    LoadFailed,
-    LocaleMissing,
-    OutOfMemory,
-)
+from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing, OutOfMemory
 from inference.engine.extremes import try_extremes
 from inference.engine.onnx_session import tells_of_memory
 from inference.engine.sample_search import find_sample
 from inference.engine.samples import Sample
-from inference.engine.tensors import Array
+from inference.tensors.errors import InferenceError, InvalidInput
+from inference.tensors.prepare import Array
 
 _PR_SET_PDEATHSIG = 1
 _PAGE = resource.getpagesize()
@@ -49,7 +43,7 @@ def main() -> NoReturn:
     session = None
     try:
         session, sample, result = _probe(backend, order, known, report)
-    except (EngineError, MemoryError) as error:
+    except (InferenceError, MemoryError) as error:
         result = {"code": code_of(error), "message": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     os.write(report, _line(phase="done", runtime_version=runtime_version, peak_rss_bytes=peak, **result))

@@ -22,14 +22,14 @@ from inference.engine.batch_proof import NO_ROW_AXIS, BatchProof
 from inference.engine.errors import NotProbed, StillLoading
 from inference.engine.probed import ProbeFact
 from inference.engine.samples import NOTHING_SAID, Sample
-from inference.engine.signature import Signature
 from inference.engine.warmup import MemoryUse
+from inference.tensors.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import ServingValues
 from registry.errors import RoundhouseError
 from registry.intake.examples.selectors import current_golden_set, examples_of, read_golden_rows
-from registry.turns import turns
+from registry.kit.turns import turns
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _NOT_STARTED = "not_started"

@@ -22,7 +22,7 @@ from registry.errors import Conflict
 from registry.intake.checklist import services as checklist
 from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun, Step
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 log = structlog.get_logger("roundhouse.checks")
 

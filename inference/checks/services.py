@@ -24,7 +24,7 @@ from registry.errors import Invalid
 from registry.intake.assembly import assemble_files, with_labels
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Arm

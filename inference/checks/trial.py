@@ -22,8 +22,8 @@ from inference.checks.scratch import ScratchFolder
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
 from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
 from inference.engine.samples import NOTHING_SAID, Sample
-from inference.engine.signature import Signature
 from inference.engine.warmup import MemoryUse, Profile
+from inference.tensors.signature import Signature
 
 T = TypeVar("T")
 

@@ -13,11 +13,11 @@ from inference.checks.network import leave_network
 from inference.checks.probe_child import code_of, die_with, limit, take_stdout
 from inference.engine.backends import Backend, LoadedSession, SessionOptions, Tensors
 from inference.engine.batch_proof import prove_batches
-from inference.engine.errors import EngineError
 from inference.engine.memory import resident_bytes
 from inference.engine.onnx_file import operators
 from inference.engine.samples import Sample
 from inference.engine.warmup import measured_warm_up
+from inference.tensors.errors import InferenceError
 
 
 def main() -> NoReturn:
@@ -44,7 +44,7 @@ def _load(backend: Backend, order: dict[str, Any], channel: "_Channel") -> Loade
     started = time.monotonic()
     try:
         session = backend.load(Path(order["path"]), options)
-    except (EngineError, MemoryError) as error:
+    except (InferenceError, MemoryError) as error:
         channel.send({"code": code_of(error), "text": str(error)})
         raise EOFError from error
     told = {"provider": session.provider, "load_s": time.monotonic() - started}
@@ -61,8 +61,8 @@ def _answer(session: LoadedSession, channel: "_Channel") -> None:
             channel.send(_prove_batches(session, asked, tensors))
         else:
             channel.send({}, session.run(tensors, asked["outputs"], soft_limit_s=asked["soft_limit_s"]))
-    except (EngineError, MemoryError) as error:
-        engine_code = error.code if isinstance(error, EngineError) else ""
+    except (InferenceError, MemoryError) as error:
+        engine_code = error.code if isinstance(error, InferenceError) else ""
         channel.send({"code": code_of(error), "text": str(error), "engine_code": engine_code})
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.signature import Signature
+from inference.tensors.signature import Signature
 
 type_ndarray = NDArray[np.generic]
 Tensors = Mapping[str, NDArray[np.generic]]

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from inference.engine.backends import Session, Tensors, type_ndarray
-from inference.engine.errors import EngineError, RunTimedOut
+from inference.engine.errors import RunTimedOut
 from inference.engine.made_up_rows import Maker, makers, neighbours
 from inference.engine.samples import NOTHING_SAID, Sample, takes_rows
 from inference.engine.tolerance import distance, is_close, is_equal, largest
 from inference.engine.warmup import ladder
+from inference.tensors.errors import InferenceError
 
 TIME_LIMIT_S = 10.0
 _POOL_ROWS = 12  # different rows that are run singly; larger batches repeat them
@@ -81,7 +82,7 @@ def prove_batches(
         return BatchProof(1, found.code, reason, max_rows)
     except RunTimedOut:
         return BatchProof(1, "out_of_time", f"It could not be shown within {time_limit_s:g} s.", max_rows)
-    except EngineError as error:
+    except InferenceError as error:
         text = f"It could not be run on rows made up for it: {error} Give it examples, and check it again."
         return BatchProof(1, "failed", text, max_rows)
     reason = f"Up to {rows:,} rows of different requests share a run."
@@ -165,7 +166,9 @@ class _Proving:
             if self._has_time_for(rows, _FULL_RUNS):
                 try:
                     self._check(pool, rows)
-                except EngineError:  # too large for the time or the memory: what holds for fewer rows stays
+                except (
+                    InferenceError
+                ):  # too large for the time or the memory: what holds for fewer rows stays
                     continue
                 proven = rows
                 break
@@ -182,12 +185,12 @@ class _Proving:
 
     def _pool(self, examples: Tensors | None, sample: Sample) -> _Pool:
         """Rows that the model runs on and tells apart."""
-        error: EngineError | None = None
+        error: InferenceError | None = None
         runs = False
         for maker in makers(self._session.signature, examples, sample, self._answer):
             try:
                 pool = self._answered(maker, seed=0)
-            except EngineError as refused:
+            except InferenceError as refused:
                 if isinstance(refused, RunTimedOut):
                     raise
                 error = refused
@@ -269,7 +272,7 @@ class _Proving:
                     answer = self._answer(mixed)
                 except RunTimedOut:
                     raise
-                except EngineError:  # such a neighbour fails the batch, and then each runs by itself
+                except InferenceError:  # such a neighbour fails the batch, and then each runs by itself
                     continue
                 for name, tensor in together.items():
                     if not self._is_kept(name, tensor, answer[name], stays):

@@ -17,7 +17,6 @@ from inference.engine.combiner import WAITING, Batch, Combiner, Limits, Priority
 from inference.engine.errors import (
     Cancelled,
     DeadlineExceeded,
-    EngineError,
     EngineStopped,
     OutOfMemory,
     OutputTooLarge,
@@ -34,6 +33,7 @@ from inference.engine.requests import Answer, Cancellation, EngineRequest
 from inference.engine.rows import NotSplittable, Outcome, RowRules, bytes_of, is_finite, stack, suspects
 from inference.engine.runners import Runners
 from inference.engine.tolerance import distance, is_close, largest
+from inference.tensors.errors import InferenceError
 
 _log = logging.getLogger("roundhouse.engine")
 
@@ -89,7 +89,7 @@ class _Call(Ticket, ABC):
         self.outputs = request.outputs
         self.is_audit = is_audit  # nobody asked for it, so it counts nowhere
         self.start = 0
-        self.result: Outcome | EngineError | None = None  # written once
+        self.result: Outcome | InferenceError | None = None  # written once
 
     @abstractmethod
     def wake(self) -> None: ...
@@ -237,7 +237,7 @@ class Batcher:
         )
         try:
             alone = self.infer_from_thread(sample.tensors, request, is_audit=True).outputs
-        except EngineError:
+        except InferenceError:
             return None
         for name, output in alone.items():
             if not is_close(output, sample.answer[name], scale=sample.scales[name]):
@@ -314,7 +314,7 @@ class Batcher:
             if cancellation is not None and cancellation.is_cancelled:
                 raise Cancelled
             self._combiner.offer(call, now)
-        except EngineError as error:
+        except InferenceError as error:
             self._count_end(call, error)
             raise
         if cancellation is not None:
@@ -328,7 +328,7 @@ class Batcher:
     def _offer_for_thread(self, call: _Call, cancellation: Cancellation | None) -> None:
         try:
             self._offer(call, cancellation)
-        except EngineError as error:
+        except InferenceError as error:
             call.result = error
             call.wake()
 
@@ -358,7 +358,7 @@ class Batcher:
             and batch.nbytes <= _LOOP_GROWTH * self._short_bytes
         )
 
-    def _run_on_loop(self, batch: Batch[_Call]) -> Outcome | EngineError | None:
+    def _run_on_loop(self, batch: Batch[_Call]) -> Outcome | InferenceError | None:
         """None: it took longer than anybody could know, and goes on on a thread."""
         cpu_before_s = time.thread_time()  # of the processor: on a busy machine any run may take long
         outcome = self._run(batch, limit_s=_LOOP_LIMIT_S)
@@ -399,7 +399,7 @@ class Batcher:
         else:
             self._finish(batch, outcome)
 
-    def _run(self, batch: Batch[_Call], limit_s: float = math.inf) -> Outcome | EngineError:
+    def _run(self, batch: Batch[_Call], limit_s: float = math.inf) -> Outcome | InferenceError:
         """One run of the session. It takes longer than all the rest, and needs nothing of the loop's."""
         session, calls = cast("Session", self.session), batch.tickets
         try:
@@ -423,19 +423,19 @@ class Batcher:
             return too_large  # not raised: its traceback would keep the outputs
         return Outcome(outputs, batch.rows, batch.taken_at, compute_s, suspects(outputs), is_merged)
 
-    def _failure(self, batch: Batch[_Call], error: BaseException) -> EngineError:
+    def _failure(self, batch: Batch[_Call], error: BaseException) -> InferenceError:
         """Whatever a runtime raises, as a typed error."""
         if isinstance(error, NotSplittable):
             self.stop_merging()  # the proof promised what the model does not keep
             return error
-        if isinstance(error, EngineError):
+        if isinstance(error, InferenceError):
             first, *others = batch.tickets
             return error if others else self._rules.explained(error, first.tensors)
         failure = RunFailed() if isinstance(error, Exception) else SlotLost()
         failure.__cause__ = error
         return failure
 
-    def _finish(self, batch: Batch[_Call], outcome: Outcome | EngineError) -> None:
+    def _finish(self, batch: Batch[_Call], outcome: Outcome | InferenceError) -> None:
         """End a batch that has come back, and begin the next."""
         now = self._clock()
         self._runs.pop(batch, None)
@@ -454,9 +454,9 @@ class Batcher:
             if not self._combiner.is_open:
                 self._note_idle()
 
-    def _settle(self, batch: Batch[_Call], outcome: Outcome | EngineError, now: float) -> None:
+    def _settle(self, batch: Batch[_Call], outcome: Outcome | InferenceError, now: float) -> None:
         """End the calls of a batch, or send them back to run singly."""
-        if isinstance(outcome, EngineError):
+        if isinstance(outcome, InferenceError):
             if outcome.retryable:  # not the fault of any one request: none would do better alone
                 self._combiner.lose(batch, lambda: type(outcome)(str(outcome)), now)
             elif isinstance(outcome, OutOfMemory):
@@ -539,12 +539,12 @@ class Batcher:
             self._combiner.max_batch_rows = self._pace.max_batch_rows
             self._combiner.wait_s = self._pace.wait_s
 
-    def _settle_error(self, call: _Call, error: EngineError) -> None:
+    def _settle_error(self, call: _Call, error: InferenceError) -> None:
         call.result = error
         self._count_end(call, error)
         call.wake()
 
-    def _count_end(self, call: _Call, error: EngineError) -> None:
+    def _count_end(self, call: _Call, error: InferenceError) -> None:
         if not call.is_audit:
             with self._counting:
                 self._meters.count_end(error.code)
@@ -596,7 +596,7 @@ class Batcher:
             is_moving=oldest_wait_s <= 2 * self.config.limits.lease_s,
         )
 
-    def _close(self, error: Callable[[], EngineError] | None) -> None:
+    def _close(self, error: Callable[[], InferenceError] | None) -> None:
         self._combiner.close(error)
         self._flush()
 

@@ -12,14 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Generic, TypeVar
 
-from inference.engine.errors import (
-    DeadlineExceeded,
-    EngineError,
-    EngineStopped,
-    Overloaded,
-    SlotLost,
-    TooLarge,
-)
+from inference.engine.errors import DeadlineExceeded, EngineStopped, Overloaded, SlotLost
+from inference.tensors.errors import InferenceError, TooLarge
 
 
 class Priority(IntEnum):
@@ -103,7 +97,7 @@ class Combiner(Generic[T]):
     def __init__(
         self,
         limits: Limits,
-        on_end: Callable[[T, EngineError], None],
+        on_end: Callable[[T, InferenceError], None],
         *,
         max_batch_rows: int = 32,
         wait_s: float = 0.0,
@@ -160,7 +154,7 @@ class Combiner(Generic[T]):
                 wanted.append(ticket)
         return wanted
 
-    def fail(self, batch: Batch[T], error: EngineError, now: float, *, parts: int | None = None) -> None:
+    def fail(self, batch: Batch[T], error: InferenceError, now: float, *, parts: int | None = None) -> None:
         """Free the slot after an error: a batch of one ends with it, a larger one goes back to run singly, or in so many
         parts.
 
@@ -186,7 +180,7 @@ class Combiner(Generic[T]):
                 line.move_to_end(ticket.key, last=False)
                 self._count(ticket.priority, 1, ticket.rows, ticket.nbytes)
 
-    def lose(self, batch: Batch[T], error: Callable[[], EngineError], now: float) -> None:
+    def lose(self, batch: Batch[T], error: Callable[[], InferenceError], now: float) -> None:
         """Free the slot of a holder that is gone, and end what it held, each with an error of its own."""
         if self._free(batch, now):
             for ticket in batch.tickets:
@@ -203,7 +197,7 @@ class Combiner(Generic[T]):
             self.cancel(ticket, DeadlineExceeded())
         return overdue
 
-    def cancel(self, ticket: T, error: EngineError) -> bool:
+    def cancel(self, ticket: T, error: InferenceError) -> bool:
         """End a ticket with this error; False if it has ended already. One that runs loses only its result."""
         if ticket.standing is ENDED:
             return False
@@ -216,7 +210,7 @@ class Combiner(Generic[T]):
         self._end(ticket, error)
         return True
 
-    def close(self, error: Callable[[], EngineError] | None = None) -> None:
+    def close(self, error: Callable[[], InferenceError] | None = None) -> None:
         """Refuse every further offer; with an error, end all that waits."""
         self.is_open = False
         if error is not None:
@@ -361,6 +355,6 @@ class Combiner(Generic[T]):
         self._gathering_since = now
         return True
 
-    def _end(self, ticket: T, error: EngineError) -> None:
+    def _end(self, ticket: T, error: InferenceError) -> None:
         ticket.standing = ENDED
         self._on_end(ticket, error)

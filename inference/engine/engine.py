@@ -10,7 +10,7 @@ from functools import partial
 
 from inference.engine.backends import Backend, LoadedSession, Tensors
 from inference.engine.batcher import BatchConfig, Batcher, Health
-from inference.engine.errors import EngineError, EngineStopped, NotLoaded
+from inference.engine.errors import EngineStopped, NotLoaded
 from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace
 from inference.engine.leases import Held, Lease, LoadOrder
 from inference.engine.loop import EngineLoop, complete
@@ -20,9 +20,10 @@ from inference.engine.pool import SessionPool
 from inference.engine.requests import Answer, EngineRequest
 from inference.engine.runners import Runners
 from inference.engine.samples import sample_inputs
-from inference.engine.signature import Signature
 from inference.engine.warmup import Profile
 from inference.engine.watchdog import StallWatch
+from inference.tensors.errors import InferenceError
+from inference.tensors.signature import Signature
 
 LEASE_IN_RUNS = 5
 
@@ -311,11 +312,11 @@ class Engine:
         """
         try:
             version.session.shrink(sample_inputs(version.session.signature, plan.order.sample))
-        except EngineError as error:
+        except InferenceError as error:
             _log.warning("version %s ran out of memory, and its session is broken: %s", key, error)
             try:
                 self._reload(key, version)
-            except EngineError as failure:
+            except InferenceError as failure:
                 _log.error("version %s could not be loaded anew: %s", key, failure)
                 self._on_hard_limit(key)
 

@@ -1,14 +1,6 @@
 """What can go wrong in the engine.
 
-EngineError
-├── InvalidInput            the caller's tensors do not fit the signature
-│   ├── UnknownTensor
-│   ├── UnknownOutput
-│   ├── MissingTensor
-│   ├── WrongDtype
-│   ├── WrongRank
-│   ├── WrongDimension
-│   └── TooLarge            more rows or bytes than one request may hold
+InferenceError (inference.tensors.errors)
 ├── Overloaded              refused at the door
 ├── DeadlineExceeded        not run, or not run in time
 ├── Cancelled               the caller went away
@@ -32,96 +24,30 @@ EngineError
     └── OverBudget          the device's byte budget cannot hold it
 """
 
-from typing import ClassVar
+from inference.tensors.errors import InferenceError
 
 
-class EngineError(Exception):
-    """The engine could not answer."""
-
-    code: ClassVar[str] = "engine_error"
-    retryable: ClassVar[bool] = False
-
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or type(self).__doc__ or self.code)
-
-
-class InvalidInput(EngineError):
-    """The input does not fit the model's signature."""
-
-    code = "invalid_input"
-    pointer = ""  # where in the caller's body; a door says it that calls its fields otherwise
-
-    def __init__(
-        self, message: str | None = None, *, field: str = "", expected: str = "", got: str = ""
-    ) -> None:
-        self.field, self.expected, self.got = field, expected, got
-        super().__init__(message)
-
-
-class UnknownTensor(InvalidInput):
-    """The model has no input of this name."""
-
-    code = "unknown_tensor"
-
-
-class UnknownOutput(InvalidInput):
-    """The model has no output of this name."""
-
-    code = "unknown_output"
-    pointer = "#/outputs"
-
-
-class MissingTensor(InvalidInput):
-    """A required input is missing."""
-
-    code = "missing_tensor"
-
-
-class WrongDtype(InvalidInput):
-    """The input's values cannot be held by the model's type without loss."""
-
-    code = "wrong_dtype"
-
-
-class WrongRank(InvalidInput):
-    """The input has another number of dimensions than the model expects."""
-
-    code = "wrong_rank"
-
-
-class WrongDimension(InvalidInput):
-    """One dimension of the input differs from the model's fixed size."""
-
-    code = "wrong_dimension"
-
-
-class TooLarge(InvalidInput):
-    """The request holds more rows or bytes than this version takes at once; send it in parts."""
-
-    code = "too_large"
-
-
-class Overloaded(EngineError):
+class Overloaded(InferenceError):
     """More work is waiting than this version may hold; try again shortly."""
 
     code = "overloaded"
     retryable = True
 
 
-class DeadlineExceeded(EngineError):
+class DeadlineExceeded(InferenceError):
     """The answer was not ready before the request's deadline."""
 
     code = "deadline_exceeded"
     retryable = True
 
 
-class Cancelled(EngineError):
+class Cancelled(InferenceError):
     """The caller withdrew the request before it ran."""
 
     code = "cancelled"
 
 
-class RunFailed(EngineError):
+class RunFailed(InferenceError):
     """The model could not be run on this input."""
 
     code = "run_failed"
@@ -157,48 +83,48 @@ class OutputTooLarge(RunFailed):
     code = "output_too_large"
 
 
-class SlotLost(EngineError):
+class SlotLost(InferenceError):
     """The batch this request was in was lost before it finished; try again."""
 
     code = "slot_lost"
     retryable = True
 
 
-class EngineStopped(EngineError):
+class EngineStopped(InferenceError):
     """This process is shutting down; try again."""
 
     code = "engine_stopped"
     retryable = True
 
 
-class RunStuck(EngineError):
+class RunStuck(InferenceError):
     """A run of this version cannot be ended, so this process is being replaced; try again."""
 
     code = "run_stuck"
     retryable = True
 
 
-class VersionBroken(EngineError):
+class VersionBroken(InferenceError):
     """This version has ended processes that ran it; it answers again when a person has cleared it."""
 
     code = "version_broken"
 
 
-class NotLoaded(EngineError):
+class NotLoaded(InferenceError):
     """This version is not in memory here; load it first."""
 
     code = "not_loaded"
     retryable = True
 
 
-class StillLoading(EngineError):
+class StillLoading(InferenceError):
     """This version is being loaded; try again shortly."""
 
     code = "loading"
     retryable = True
 
 
-class LoadFailed(EngineError):
+class LoadFailed(InferenceError):
     """The version could not be loaded."""
 
     code = "load_failed"

@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 
 from inference.engine.backends import LoadedSession
-from inference.engine.errors import EngineError
 from inference.engine.samples import Sample, required, sample_inputs
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import Array
+from inference.tensors.errors import InferenceError
+from inference.tensors.prepare import Array
+from inference.tensors.signature import Signature, TensorSpec
 
 TIME_LIMIT_S = 3.0
 MOST_RUNS = 100
@@ -42,7 +42,7 @@ def try_extremes(
             break
         tell(in_words(values))
         runs += 1
-        with suppress(EngineError, MemoryError):
+        with suppress(InferenceError, MemoryError):
             session.run({**given, **_filled(given, values)}, soft_limit_s=left_s)
     return runs
 

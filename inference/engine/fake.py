@@ -9,7 +9,7 @@ import numpy as np
 
 from inference.engine.backends import SessionOptions, Tensors, type_ndarray
 from inference.engine.errors import LoadFailed, OutOfMemory, RunFailed, RunTimedOut
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 
 ROWS = Signature(inputs=(TensorSpec("x", "FP32", (None, 4)),), outputs=(TensorSpec("y", "FP32", (None, 4)),))
 POISON = 666.0

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
-from inference.engine.errors import EngineError, RunTimedOut
+from inference.engine.errors import RunTimedOut
 from inference.engine.samples import Sample, required
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.errors import InferenceError
+from inference.tensors.signature import Signature, TensorSpec
 
 Run = Callable[[Tensors], Any]
 
@@ -189,7 +190,7 @@ def _runs(maker: _MadeUp, run: Run, highest: str = "") -> bool:
             run({name: tensor[at : at + 1] for name, tensor in rows.items()})
     except RunTimedOut:
         raise
-    except EngineError:
+    except InferenceError:
         return False
     return True
 

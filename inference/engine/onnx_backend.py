@@ -13,7 +13,7 @@ from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing
 from inference.engine.memory import device_used_bytes, resident_bytes
 from inference.engine.onnx_file import LOOPS_AND_BRANCHES, known_texts, names_without_shape, operators
 from inference.engine.onnx_session import OnnxSession, readable
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"

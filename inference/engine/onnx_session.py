@@ -8,8 +8,8 @@ import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.errors import OutOfMemory, OutputNotText, RunFailed, RunTimedOut
-from inference.engine.signature import Signature
 from inference.engine.watchdog import SoftLimit, Watchdog
+from inference.tensors.signature import Signature
 
 _MESSAGE_LENGTH = 300
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"

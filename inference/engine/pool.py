@@ -9,18 +9,12 @@ from dataclasses import replace
 from typing import Generic
 
 from inference.engine.backends import Backend, LoadedSession
-from inference.engine.errors import (
-    EngineError,
-    EngineStopped,
-    LoadFailed,
-    NotLoaded,
-    OverBudget,
-    StillLoading,
-)
+from inference.engine.errors import EngineStopped, LoadFailed, NotLoaded, OverBudget, StillLoading
 from inference.engine.leases import Entry, Held, Lease, LoadOrder, T
 from inference.engine.memory import resident_bytes
 from inference.engine.probed import ProbeFact, check_probed, check_provider
 from inference.engine.warmup import Profile, warm_up
+from inference.tensors.errors import InferenceError
 
 _MIB = 1 << 20
 
@@ -34,7 +28,7 @@ class _Load(Generic[T]):
         self.waiting = 0
         self.wanted_until = 0.0
         self.entry: Entry[T] | None = None
-        self.error: EngineError | None = None
+        self.error: InferenceError | None = None
 
 
 class SessionPool(Generic[T]):
@@ -211,7 +205,7 @@ class SessionPool(Generic[T]):
         entry = None
         try:
             entry = self._loaded(key, load)
-        except EngineError as error:
+        except InferenceError as error:
             load.error = error
         except BaseException as error:  # noqa: BLE001  a thread that died silently would leave its callers waiting
             load.error = LoadFailed(f"The version could not be loaded ({type(error).__name__}); see the log.")

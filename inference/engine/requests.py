@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.combiner import Priority
-from inference.engine.signature import Signature
-from inference.engine.tensors import prepare
+from inference.tensors.prepare import prepare
+from inference.tensors.signature import Signature
 
 
 class Cancellation:

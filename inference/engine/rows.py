@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from inference.engine.backends import Tensors, type_ndarray
-from inference.engine.errors import EngineError, RunFailed
-from inference.engine.signature import Signature
+from inference.engine.errors import RunFailed
+from inference.tensors.errors import InferenceError
+from inference.tensors.signature import Signature
 
 
 class NotSplittable(RunFailed):
@@ -74,7 +75,7 @@ class RowRules:
             if output.shape[:1] != expected:
                 raise NotSplittable(f"Output {name} has shape {output.shape} for {rows} rows.")
 
-    def explained(self, error: EngineError, tensors: Tensors) -> EngineError:
+    def explained(self, error: InferenceError, tensors: Tensors) -> InferenceError:
         """The error of a request that ran by itself; where its inputs have unlike numbers of rows, it says so."""
         rows = {name: tensor.shape[0] for name, tensor in tensors.items() if tensor.ndim}
         if type(error) is not RunFailed or not self._has_row_axis or len(set(rows.values())) < 2:

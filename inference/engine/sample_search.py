@@ -8,10 +8,11 @@ from math import prod
 from typing import Any
 
 from inference.engine.backends import LoadedSession
-from inference.engine.errors import EngineError, RunFailed, RunTimedOut
+from inference.engine.errors import RunFailed, RunTimedOut
 from inference.engine.samples import MOST_VALUES, Sample, required, sample_inputs
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import Array
+from inference.tensors.errors import InferenceError
+from inference.tensors.prepare import Array
+from inference.tensors.signature import Signature, TensorSpec
 
 SIZES = (1, 2, 8, 32, 64, 224, 256, 320, 640)
 TIME_LIMIT_S = 10.0
@@ -72,7 +73,7 @@ class _Search:
         self._specs = required(session.signature)
         self._given = {name: tuple(map(int, shape)) for name, shape in given.items()}
         self._axes = {spec.name: _axes(spec, session.axis_names.get(spec.name, ())) for spec in self._specs}
-        self._smallest: tuple[Sample, EngineError] | None = None  # run that failed
+        self._smallest: tuple[Sample, InferenceError] | None = None  # run that failed
         self.tries = 0
         check_shapes(session.signature, self._given)
 
@@ -80,7 +81,7 @@ class _Search:
         try:
             self.tries += 1
             self._session.run(sample_inputs(self._session.signature, sample), soft_limit_s=limit_s)
-        except EngineError as error:
+        except InferenceError as error:
             if self._smallest is None or _elements(sample) < _elements(self._smallest[0]):
                 self._smallest = sample, error
             if limit_s is None and isinstance(error, RunTimedOut):

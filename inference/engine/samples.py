@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import Array
+from inference.tensors.prepare import Array
+from inference.tensors.signature import Signature, TensorSpec
 
 MOST_VALUES = 4096  # of one row of an input; what is larger is zeros
 

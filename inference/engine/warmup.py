@@ -7,10 +7,11 @@ from statistics import median
 from typing import Any
 
 from inference.engine.backends import LoadedSession
-from inference.engine.errors import EngineError, WarmUpFailed
+from inference.engine.errors import WarmUpFailed
 from inference.engine.memory import resident_bytes
 from inference.engine.samples import NOTHING_SAID, Sample, sample_inputs, takes_rows
-from inference.engine.tensors import Array
+from inference.tensors.errors import InferenceError
+from inference.tensors.prepare import Array
 
 Profile = Mapping[int, float]  # rows in one run -> seconds
 
@@ -44,7 +45,7 @@ def warm_up(
         inputs = sample_inputs(session.signature, sample, rows=rows)
         try:
             profile[rows] = _cost(session, inputs, repeats, soft_limit_s)
-        except EngineError as error:
+        except InferenceError as error:
             raise WarmUpFailed(
                 f"The version loaded, but a warm-up run of {rows} rows failed: {error}"
                 " Check the file, or lower the version's largest batch."
@@ -128,7 +129,7 @@ def measured_warm_up(
         try:
             inputs = sample_inputs(session.signature, sample, rows=rows)
             seconds = _cost(session, inputs, repeats, soft_limit_s)
-        except (EngineError, MemoryError) as error:
+        except (InferenceError, MemoryError) as error:
             if rows == 1:
                 raise
             failure = f"{rows:,} rows in one run: {error}"

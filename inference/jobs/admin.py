@@ -27,13 +27,13 @@ from inference.jobs.shown import (
     what_retrying_does,
 )
 from registry.access.policies import Right
-from registry.catalogue.pages import OwnPage
 from registry.catalogue.selectors import models_for
-from registry.console.forms import ReasonForm
-from registry.console.verb_page import answer_verb
 from registry.errors import RoundhouseError
-from registry.record.actors import Actor
-from registry.theme import ModelAdmin, TextFilter, actor, display
+from registry.kit.actors import Actor
+from registry.kit.admin.pages import OwnPage
+from registry.kit.admin.theme import ModelAdmin, TextFilter, actor, display
+from registry.kit.admin.verb_pages import answer_verb
+from registry.kit.admin.verbs import ReasonForm
 
 _WATCHED_AT_ONCE = 200
 _OFFERED_MODELS = 500

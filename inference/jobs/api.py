@@ -28,9 +28,9 @@ from inference.jobs.serializers import (
 from inference.jobs.transitions import ENDED, ChunkStatus, Status
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet, idempotent
-from registry.api_base.schema import IDEMPOTENCY_KEY
 from registry.errors import NotFound
+from registry.kit.api import RegistryViewSet, idempotent
+from registry.kit.api.schema import IDEMPOTENCY_KEY
 
 COMPLETE_HEADER = "X-Job-Complete"
 _BYTES = "application/octet-stream"

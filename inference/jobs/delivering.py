@@ -9,10 +9,10 @@ from django.db.models.functions import Now
 from inference.jobs import dispatch, stores
 from inference.jobs.ending import sentence
 from inference.jobs.models import Job
-from inference.jobs.rows import RowsError
 from inference.jobs.selectors import results_of
 from inference.jobs.stores.errors import StoreUnavailable
 from inference.jobs.transitions import Status
+from inference.rows import RowsError
 from registry.errors import Invalid, NotAllowed, NotFound
 from registry.record.leases import from_now
 

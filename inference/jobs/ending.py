@@ -12,7 +12,7 @@ from django.utils import timezone
 from inference.jobs import dispatch
 from inference.jobs.models import Chunk, Job
 from inference.jobs.transitions import OPEN, STUCK, ChunkStatus, Status
-from registry.catalogue.models import MAX_REASON
+from registry.kit.text import MAX_REASON
 from registry.record.audit import Subject
 from registry.record.events import emit
 

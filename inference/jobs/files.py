@@ -10,12 +10,12 @@ from typing import IO
 
 from django.conf import settings
 
-from inference.engine.signature import Signature
 from inference.jobs import incoming, stores
 from inference.jobs.models import Chunk, Format, Job, Source
-from inference.jobs.rows import Contract, ErrorsWriter, FileFormat, Kind, ResultWriter, RowError, plain_file
-from inference.jobs.rows.durable import written_whole
-from inference.jobs.rows.errors import BadFile
+from inference.rows import Contract, ErrorsWriter, FileFormat, Kind, ResultWriter, RowError, plain_file
+from inference.rows.durable import written_whole
+from inference.rows.errors import BadFile
+from inference.tensors.signature import Signature
 from registry.errors import RoundhouseError
 
 INLINE_BYTES = 64 * 2**10

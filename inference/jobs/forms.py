@@ -8,10 +8,10 @@ from django.core.exceptions import ValidationError
 from inference.jobs import orders, services
 from inference.jobs.bodies import MAX_FILE_BYTES
 from inference.jobs.models import Format, Job
-from inference.jobs.rows import OnRowError, RowsError, kind_of
-from inference.jobs.rows.contract import ERROR_LIMIT, MAX_ERROR_LIMIT
-from registry.record.actors import Actor
-from registry.theme import FileInput, NumberInput, TextInput
+from inference.rows import OnRowError, RowsError, kind_of
+from inference.rows.contract import ERROR_LIMIT, MAX_ERROR_LIMIT
+from registry.kit.actors import Actor
+from registry.kit.admin.theme import FileInput, NumberInput, TextInput
 
 _MAX_PASTED = 2**20
 _INPUT, _MONO = {"class": "rh-input"}, {"class": "rh-input rh-mono", "spellcheck": "false"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from inference.jobs.rows.durable import flush_folder
+from inference.rows.durable import flush_folder
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
 

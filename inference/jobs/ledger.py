@@ -18,10 +18,10 @@ from django.db.models.functions import Coalesce, Now
 
 from inference.jobs import ending
 from inference.jobs.models import Chunk, Job
-from inference.jobs.rows import Contract
-from inference.jobs.rows.errors import TooManyBadRows
 from inference.jobs.transitions import OPEN, ChunkStatus, Status
-from registry.loops import Attempts
+from inference.rows import Contract
+from inference.rows.errors import TooManyBadRows
+from registry.kit.loops import Attempts
 from registry.record.leases import from_now
 
 log = structlog.get_logger("roundhouse.jobs")

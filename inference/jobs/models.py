@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 
 from inference.jobs.transitions import ChunkStatus, Status
 from registry.access.models import ApiKey, Tenant
-from registry.catalogue.models import MAX_REASON, Model, Version
+from registry.catalogue.models import Model, Version
+from registry.kit.text import MAX_REASON
 
 MAX_NAME = 200
 
@@ -60,7 +61,7 @@ class Job(models.Model):
     input_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     output_format = models.CharField(max_length=7, choices=Format, editable=False)
     output_ref = models.CharField(max_length=500, blank=True, editable=False)  # empty: the job's own folder
-    contract = models.JSONField(default=dict, editable=False)  # as inference.jobs.rows reads it
+    contract = models.JSONField(default=dict, editable=False)  # as inference.rows reads it
     on_done = models.JSONField(null=True, editable=False)  # {"task", "queue"} of the sender's own Celery
 
     chunk_rows = models.PositiveIntegerField(editable=False)

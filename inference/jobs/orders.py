@@ -23,7 +23,7 @@ from registry.intake.errors import UploadEnded
 from registry.intake.models import Upload
 from registry.intake.selectors import uploads_of
 from registry.intake.services import take_upload, whole_file
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from inference.jobs.selectors import jobs_in_reach
 from inference.jobs.shown import shown_job
 from registry.access.policies import Right
 from registry.catalogue.models import Model
-from registry.theme import actor
+from registry.kit.admin.theme import actor
 
 _SHOWN = 5
 

@@ -4,9 +4,9 @@ from django.db.models import QuerySet
 
 from inference.jobs.models import Job
 from registry.access.policies import Right
-from registry.access.selectors import in_scope
 from registry.errors import NotFound
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.scope import in_scope
 
 
 def own(by: Actor) -> "QuerySet[Job]":

@@ -6,7 +6,7 @@ from inference.jobs import files
 from inference.jobs.models import Format, Job
 from inference.jobs.selectors import chunks_of
 from inference.jobs.transitions import ENDED, ChunkStatus
-from registry.console.facts import short
+from registry.kit.admin.facts import short
 
 _LINES, _BYTES, _LONGEST = 5, 2**16, 240
 

@@ -6,7 +6,7 @@ from django.db.models import Count, F, Q, Sum
 from inference.jobs.errors import TooManyJobs
 from inference.jobs.policies import own
 from inference.jobs.transitions import OPEN
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 _RETRY_AFTER_S = 10
 

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from inference.jobs import files, policies
 from inference.jobs.models import Chunk, Job
-from inference.jobs.rows import TEXT, FileFormat, Kind, assemble, joined_text
 from inference.jobs.transitions import OPEN, ChunkStatus
+from inference.rows import TEXT, FileFormat, Kind, assemble, joined_text
 from registry.catalogue.models import Version
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 _PIECE = 64 * 2**10
 

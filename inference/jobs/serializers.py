@@ -7,7 +7,8 @@ from rest_framework import serializers
 
 from inference.jobs.models import Chunk, Format, Job
 from inference.jobs.selectors import progress_of
-from registry.catalogue.models import MAX_REASON, Model
+from registry.catalogue.models import Model
+from registry.kit.text import MAX_REASON
 
 Base = serializers.Serializer[Any]
 Text = serializers.CharField

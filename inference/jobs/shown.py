@@ -6,10 +6,10 @@ from typing import Any
 from django.db.models import Count, Sum
 
 from inference.jobs.models import Chunk, Job
-from inference.jobs.rows import Contract, OnRowError
 from inference.jobs.selectors import Progress, chunks_of, progress_of
 from inference.jobs.transitions import ENDED, OPEN, STUCK, ChunkStatus, Status
-from registry.console.facts import duration
+from inference.rows import Contract, OnRowError
+from registry.kit.admin.facts import duration
 
 # A person wants to see what needs them, what goes on, and a few of the others.
 _SHOWN = {ChunkStatus.DEAD: 25, ChunkStatus.FAILED: 25, ChunkStatus.LEASED: 25, ChunkStatus.DONE: 5}

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from inference.engine.combiner import Priority
 from inference.engine.requests import Cancellation
 from inference.engine.rows import bytes_of
-from inference.engine.signature import Signature
 from inference.serving.routes import Route, Target
+from inference.tensors.signature import Signature
 from registry.access.key_ring import Principal
 
 DEADLINE_S = 5.0

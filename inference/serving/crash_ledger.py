@@ -13,7 +13,7 @@ from inference.serving.executors.sandbox import Death
 from registry.access.policies import task_actor
 from registry.catalogue.models import Version
 from registry.catalogue.services import record_crash
-from registry.loops import Attempts
+from registry.kit.loops import Attempts
 
 log = structlog.get_logger("roundhouse.crashes")
 

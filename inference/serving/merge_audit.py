@@ -11,8 +11,8 @@ from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
-from registry.loops import Loop, ThreadGroup
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.loops import Loop, ThreadGroup
 from registry.record.events import emit
 from registry.record.kinds import register_kind
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.db import close_old_connections, connection
 
 from inference.engine.errors import Overloaded
-from registry.turns import turns
+from registry.kit.turns import turns
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from registry.catalogue.announce import CHANNEL
-from registry.loops import Backoff, Loop, ThreadGroup, note_success
+from registry.kit.loops import Backoff, Loop, ThreadGroup, note_success
 
 _LOOK_AT_STOP_EVERY_S = 0.5
 _BACKOFF = Backoff(first_s=0.2, longest_s=5.0)

@@ -18,7 +18,6 @@ from inference.engine.low_priority import LowPriority
 from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
-from inference.engine.signature import Signature
 from inference.errors import RoutesTooOld, Stopping
 from inference.measure.services import flush
 from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
@@ -35,9 +34,10 @@ from inference.serving.stewarding.desired import Wanted, all_models, nothing, of
 from inference.serving.stewarding.models import Kind, Role
 from inference.serving.stewarding.reporter import Post, Reporter
 from inference.serving.stewarding.steward import Steward
+from inference.tensors.signature import Signature
 from registry.access.key_ring import TRUST_S
-from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
-from registry.turns import turns
+from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
+from registry.kit.turns import turns
 
 log = structlog.get_logger("roundhouse.runtime")
 

@@ -5,25 +5,19 @@ from collections.abc import Iterator
 
 from django.db.models.functions import Now
 
-from inference.engine.errors import (
-    EngineError,
-    InvalidInput,
-    OutOfMemory,
-    RunCrashed,
-    RunFailed,
-    RunTimedOut,
-)
+from inference.engine.errors import OutOfMemory, RunCrashed, RunFailed, RunTimedOut
 from inference.engine.loop import complete
 from inference.engine.meters import Meters
 from inference.engine.requests import EngineRequest
-from inference.engine.signature import Signature
-from inference.engine.tensors import check_outputs, prepare
 from inference.errors import NotApproved, Pinned
 from inference.measure.windows import STOPPED, ArmKey
 from inference.serving import request_id, runtime
 from inference.serving.calls import Call, Checked, Description, Inputs, Prediction
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
+from inference.tensors.errors import InferenceError, InvalidInput
+from inference.tensors.prepare import check_outputs, prepare
+from inference.tensors.signature import Signature
 from registry.access.key_ring import Principal
 from registry.access.policies import Right, rights_of_scopes
 from registry.errors import Invalid, RoundhouseError, Stopped
@@ -87,7 +81,7 @@ async def predict(call: Call) -> Prediction:
             cancellation=call.cancellation,
         )
         answer = await here.infer(target, request)
-    except (EngineError, RoundhouseError) as error:
+    except (InferenceError, RoundhouseError) as error:
         here.windows.count(counted_as, seconds=time.monotonic() - started, outcome=_outcome_of(error))
         raise
     here.windows.count(counted_as, seconds=time.monotonic() - started)

@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString
 
 from inference.checks.proofs import known_sample
 from inference.doors.rest.signature import examples_for
-from inference.engine.signature import Signature
+from inference.tensors.signature import Signature
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.transitions import Status
-from registry.theme import actor
+from registry.kit.admin.theme import actor
 from registry.traffic.models import Hold
 from registry.traffic.selectors import live_arms, open_holds
 

@@ -12,12 +12,12 @@ from inference.doors.wire import check_length
 from registry.access.key_ring import Principal
 from registry.access.models import KeyScope
 from registry.access.policies import Right
-from registry.access.selectors import in_scope
-from registry.api_base import HasRight
-from registry.api_base.permissions import actor_of
 from registry.catalogue.models import Model, Version
 from registry.errors import NotFound
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.api import HasRight
+from registry.kit.api.permissions import actor_of
+from registry.kit.scope import in_scope
 
 MAX_BYTES = 2**20
 

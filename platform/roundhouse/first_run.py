@@ -26,7 +26,7 @@ from registry.access.services import (
 )
 from registry.catalogue.models import Model, Task
 from registry.catalogue.services import create_model
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.services import set_approval_rule
 from roundhouse.env import ROOT, why_unusable

@@ -14,8 +14,8 @@ from inference.serving import runtime
 from inference.serving.runtime import Report
 from inference.serving.selectors import last_pulse
 from inference.serving.stewarding.selectors import live_workers
-from registry import loops
-from registry.loops import Loop, ThreadGroup
+from registry.kit import loops
+from registry.kit.loops import Loop, ThreadGroup
 from roundhouse.rsgi import Answer
 
 _LEAST_FREE_BYTES = 256 * 2**20

@@ -18,6 +18,7 @@ from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs
 from inference.jobs.stores import errors as stores
+from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
@@ -59,7 +60,7 @@ STATUS: dict[type[Exception], int] = {
     rest.UnsupportedBody: 415,
     jobs.UnsupportedInput: 415,
     stores.StoreUnavailable: 503,
-    engine.InvalidInput: 422,
+    errors.InvalidInput: 422,
     engine.Overloaded: 503,
     engine.DeadlineExceeded: 503,
     engine.Cancelled: 503,
@@ -98,7 +99,7 @@ def status_of(error: Exception) -> int | None:
 def known_errors() -> Iterator[tuple[type[Exception], int]]:
     """Every error class of ours that can reach a client, with its status."""
     seen: set[type[Exception]] = set()
-    todo: list[type[Exception]] = [registry.RoundhouseError, engine.EngineError]
+    todo: list[type[Exception]] = [registry.RoundhouseError, errors.InferenceError]
     while todo:
         kind = todo.pop(0)
         todo += [child for child in kind.__subclasses__() if child not in seen]
@@ -146,7 +147,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 def answer_to(error: Exception, request: HttpRequest) -> HttpResponse:
     """Say what went wrong, and to the log what is ours to mend. Of the request its path and its id are used."""
-    if isinstance(error, (registry.RoundhouseError, engine.EngineError)):
+    if isinstance(error, (registry.RoundhouseError, errors.InferenceError)):
         return _from_ours(request, error)
     if isinstance(error, drf.ValidationError):
         return problem(
@@ -175,13 +176,13 @@ def answer_to(error: Exception, request: HttpRequest) -> HttpResponse:
     return _from_framework(request, 500)
 
 
-def _from_ours(request: HttpRequest, error: registry.RoundhouseError | engine.EngineError) -> HttpResponse:
+def _from_ours(request: HttpRequest, error: registry.RoundhouseError | errors.InferenceError) -> HttpResponse:
     status = status_of(error)
     if status is None:
         log.error("error without a status", error=type(error).__name__, exc_info=error)
         return _from_framework(request, 500)
     more: Problem = {**getattr(error, "members", {})}
-    if isinstance(error, engine.InvalidInput) and (error.pointer or error.field):
+    if isinstance(error, errors.InvalidInput) and (error.pointer or error.field):
         more["errors"] = [
             {
                 "pointer": error.pointer or pointer_to("inputs", error.field),

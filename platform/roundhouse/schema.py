@@ -23,7 +23,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.turns import turns
+from registry.kit.turns import turns
 
 _PROBLEM = {
     "type": "object",
@@ -132,7 +132,7 @@ class OldSchemaView(KeptSchemaView):
 def unpublished() -> list[type]:
     """Classes whose docstrings are for us: what our base views say of themselves is no description of an operation."""
     from inference.doors.short_dispatch import ShortDispatch
-    from registry.api_base import RegistryViewSet
+    from registry.kit.api import RegistryViewSet
 
     return [RegistryViewSet, ShortDispatch, *get_lib_doc_excludes()]  # type: ignore[no-untyped-call]
 

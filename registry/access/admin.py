@@ -18,7 +18,7 @@ from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, Tenant
 from registry.access.policies import ROLE_RIGHTS, Right
 from registry.errors import RoundhouseError
-from registry.theme import ModelAdmin, actor, display
+from registry.kit.admin.theme import ModelAdmin, actor, display
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -12,9 +12,9 @@ from rest_framework.views import APIView
 from registry.access import services
 from registry.access.models import ApiKey, KeyScope, Tenant
 from registry.access.policies import Right
-from registry.access.selectors import every_model
 from registry.access.serializers import LimitsSerializer
-from registry.api_base import RegistryViewSet, actor_of, idempotent
+from registry.kit.api import RegistryViewSet, actor_of, idempotent
+from registry.kit.scope import every_model
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):

@@ -5,7 +5,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from registry.access.keys import KeyTable
 from registry.access.policies import actor_from_key, actor_from_user
 from registry.errors import NotAllowed
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 
 _USER, _KEY = "user", "key"
 

@@ -9,16 +9,16 @@ from registry.access import services
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, KeyScope, ObjectScope
 from registry.access.policies import Role
-from registry.access.selectors import every_model
 from registry.access.services import Person
-from registry.record.actors import Actor
-from registry.theme import (
+from registry.kit.actors import Actor
+from registry.kit.admin.theme import (
     AdminPasswordChangeForm,
     CheckboxSelectMultiple,
     ModelForm,
     SelectMultiple,
     UserCreationForm,
 )
+from registry.kit.scope import every_model
 
 
 class PersonForm(ModelForm[User]):

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from registry.access.key_text import digest_of, prefix_of
 from registry.access.limits import NO_LIMITS, Limits
 from registry.errors import NotAuthenticated
-from registry.turns import turns
+from registry.kit.turns import turns
 
 REFRESH_S = 30.0
 TRUST_S = 300.0

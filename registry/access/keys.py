@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from registry.access.key_ring import Admitted, KeyRing, Principal
 from registry.access.models import ApiKey
-from registry.loops import Backoff, Loop, ThreadGroup
+from registry.kit.loops import Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.keys")
 

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
 from registry.access.policies import actor_from_user
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 
 View = Callable[[HttpRequest], HttpResponse]
 STALE_HEADER = "X-Roundhouse-Stale"

@@ -11,7 +11,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse_lazy
 
 from registry.access.services import set_password
-from registry.theme import actor
+from registry.kit.admin.theme import actor
 
 
 class OwnPasswordView(PasswordChangeView):

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 
 from registry.access.key_ring import Principal
 from registry.access.models import KeyScope, ObjectScope
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 
 
 class Right(StrEnum):

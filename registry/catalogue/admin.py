@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from registry.catalogue.models import Artifact, ServingSettings
-from registry.catalogue.pages import ScopedPage
-from registry.theme import ModelAdmin, display
+from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.theme import ModelAdmin, display
 
 
 @admin.register(ServingSettings)

@@ -14,13 +14,11 @@ from rest_framework.response import Response
 
 from registry.access.policies import Right
 from registry.access.serializers import LimitsSerializer
-from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.catalogue import selectors, services
 from registry.catalogue.guards_api import NamedSerializer
 from registry.catalogue.models import (
     MAX_BAKE_MINUTES,
     MAX_NOTES,
-    MAX_REASON,
     MAX_TAG,
     MAX_TITLE,
     Alias,
@@ -35,6 +33,8 @@ from registry.catalogue.models import (
 from registry.catalogue.serializers import ChangeReasonSerializer
 from registry.catalogue.serving_settings import GRAPH_LEVELS, MERGING, PROVIDERS
 from registry.catalogue.transitions import Status
+from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.kit.text import MAX_REASON
 
 Text = serializers.CharField
 

@@ -13,14 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet
-from registry.api_base.preconditions import is_unchanged
 from registry.catalogue import selectors, services
 from registry.catalogue.byte_ranges import wanted_range
 from registry.catalogue.download_links import file_name_of, signed
 from registry.catalogue.errors import RangeNotSatisfiable
 from registry.catalogue.models import Version
 from registry.catalogue.sending import OpenArtifact
+from registry.kit.api import RegistryViewSet
+from registry.kit.api.preconditions import is_unchanged
 
 _BYTES = "application/octet-stream"
 

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 
 from registry.access.models import ApiKey
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet, check_if_match, etag_of
 from registry.catalogue import selectors, services
-from registry.catalogue.models import MAX_REASON, AliasGuard, Model
+from registry.catalogue.models import AliasGuard, Model
 from registry.catalogue.services.guards import MAX_NAMED
 from registry.errors import NotFound
+from registry.kit.api import RegistryViewSet, check_if_match, etag_of
+from registry.kit.text import MAX_REASON
 
 
 class NamedKeySerializer(serializers.ModelSerializer[ApiKey]):

@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from registry.access.models import Limited
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict
+from registry.kit.text import MAX_REASON
 
 SLUG = RegexValidator(
     r"\A[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\Z",
@@ -24,7 +25,7 @@ SLUG = RegexValidator(
 CHAMPION = "champion"
 DEFAULT_POOL = "infer"
 MAX_BAKE_MINUTES = 24 * 60
-MAX_TITLE, MAX_NOTES, MAX_REASON, MAX_TAG = 200, 20_000, 500, 64
+MAX_TITLE, MAX_NOTES, MAX_TAG = 200, 20_000, 64
 NO_NUL = ProhibitNullCharactersValidator()  # PostgreSQL stores none
 NOTES: list[Any] = [MaxLengthValidator(MAX_NOTES), NO_NUL]  # a text column's own max_length binds forms only
 

@@ -8,7 +8,7 @@ from registry.access.models import ApiKey
 from registry.access.policies import Right, actor_from_user, rights_of_scopes
 from registry.catalogue.models import AliasGuard, Model
 from registry.errors import NotAllowed
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 
 
 class Mover(NamedTuple):

@@ -6,11 +6,11 @@ from django.db.models.functions import Now
 
 from registry.access.models import ApiKey
 from registry.access.policies import ROLE_RIGHTS, Right, rights_of_scopes
-from registry.access.selectors import in_scope, visible_models
 from registry.catalogue.models import Alias, AliasGuard, AliasMove, Artifact, Model, ServingSettings, Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 from registry.errors import NotFound
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.scope import in_scope, visible_models
 
 
 def models_for(by: Actor) -> QuerySet[Model]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from registry.catalogue.models import MAX_REASON
+from registry.kit.text import MAX_REASON
 
 
 class ChangeReasonSerializer(serializers.Serializer[Any]):

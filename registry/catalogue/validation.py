@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from registry.catalogue.models import MAX_REASON, MAX_TAG, SLUG
+from registry.catalogue.models import MAX_TAG, SLUG
 from registry.errors import Invalid
+from registry.kit.text import MAX_REASON
 
 MAX_TAGS = 50
 # Cc: control characters. Cs: halves of a surrogate pair, which no database takes.

@@ -1,5 +1,5 @@
 """The admin's pages that join rooms: home, Models, versions; and what apps above add to them."""
 
-from registry.console.panels import Place, register_columns, register_panel
+from registry.kit.admin.panels import Place, register_columns, register_panel
 
 __all__ = ["Place", "register_columns", "register_panel"]

@@ -9,27 +9,28 @@ from django.template.loader import render_to_string
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
-from registry.catalogue.models import MAX_REASON, Model, ServingSettings, Version
-from registry.catalogue.pages import CardPage
+from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.serving_settings import ServingValues
 from registry.console.checks import CheckPages, draw_checklist
 from registry.console.comparing import ComparePages
 from registry.console.crashes import draw_crashes
 from registry.console.downloads import DownloadPages, draw_file
-from registry.console.facts import settings_in_words
 from registry.console.failing import draw_failing
 from registry.console.golden import GoldenPages, draw_golden
 from registry.console.history import draw_history
 from registry.console.incidents import draw_for_home
 from registry.console.lineage import draw_lineage
-from registry.console.panels import Place, panels_for, register_panel
 from registry.console.request_verbs import RULE_VERBS
 from registry.console.split_requests import draw_open_requests, draw_requests
-from registry.console.verb_page import VerbPages
 from registry.console.verbs import MODEL_VERBS, VERSION_VERBS
 from registry.console.waiting import WaitingPages, draw_waiting
 from registry.console.who_may import draw_who_may
-from registry.theme import ModelAdmin, ModelForm, TextInput, actor, display
+from registry.kit.admin.facts import settings_in_words
+from registry.kit.admin.pages import CardPage
+from registry.kit.admin.panels import Place, panels_for, register_panel
+from registry.kit.admin.theme import ModelAdmin, ModelForm, TextInput, actor, display
+from registry.kit.admin.verb_pages import VerbPages
+from registry.kit.text import MAX_REASON
 from registry.traffic.selectors import current_split, live_arms, open_holds, with_live_arms
 
 register_panel(name="failing checks", place=Place.HOME, render=draw_failing, order=10)

@@ -10,8 +10,8 @@ from registry.catalogue.models import Alias, AliasGuard, Model, Version
 from registry.catalogue.policies import movers
 from registry.catalogue.selectors import guard_of, keys_that_may_move, people_who_may_move
 from registry.catalogue.transitions import Status
-from registry.console.forms import ReasonForm
-from registry.theme import TextInput
+from registry.kit.admin.theme import TextInput
+from registry.kit.admin.verbs import ReasonForm
 
 _NEWEST = 20
 

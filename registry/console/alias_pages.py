@@ -13,17 +13,16 @@ from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
 from registry.catalogue.models import CHAMPION, Alias, AliasGuard, AliasMove, Model
-from registry.catalogue.pages import CardPage
 from registry.catalogue.policies import lets_pass, movers
 from registry.catalogue.selectors import guard_of, guards_by_name, models_for
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.console.alias_forms import GuardForm, MoveForm, NewGuardForm, RetireForm, UnguardForm
-from registry.console.forms import ReasonForm
-from registry.console.panels import Place, register_panel
-from registry.console.verb_page import VerbPages, answer_verb
-from registry.console.verbs import Verb
-from registry.record.actors import Actor
-from registry.theme import ModelAdmin, TabularInline, actor, display
+from registry.kit.actors import Actor
+from registry.kit.admin.pages import CardPage
+from registry.kit.admin.panels import Place, register_panel
+from registry.kit.admin.theme import ModelAdmin, TabularInline, actor, display
+from registry.kit.admin.verb_pages import VerbPages, answer_verb
+from registry.kit.admin.verbs import ReasonForm, Verb
 
 _GUARDED = (
     "Only those whom you choose can move or retire it then. Everybody else is refused, superusers too; "

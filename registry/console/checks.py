@@ -16,15 +16,15 @@ from django.utils.safestring import SafeString
 from registry.access.policies import Right
 from registry.catalogue.models import Version
 from registry.catalogue.transitions import Status
-from registry.console.facts import duration, readable
-from registry.console.plots import Plot, profile_plot
 from registry.errors import RoundhouseError
 from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.checklist.selectors import Asked, newest_run, open_question
 from registry.intake.checklist.services import ask_check
 from registry.intake.checklist.transitions import RunState
-from registry.theme import actor
+from registry.kit.admin.facts import duration, readable
+from registry.kit.admin.profile_plots import Plot, profile_plot
+from registry.kit.admin.theme import actor
 
 _CHECKABLE = frozenset({Status.UPLOADED, Status.CHECKING, Status.READY, Status.FAILED})
 _UNFINISHED = frozenset({Status.UPLOADED, Status.CHECKING})

@@ -12,8 +12,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from registry.catalogue.models import Version
-from registry.console.facts import short
-from registry.console.plots import Plot, profile_plot
 from registry.errors import ArtifactMissing
 from registry.intake.checklist.selectors import last_facts
 from registry.intake.checklist.signature_diff import Change, signature_diff
@@ -27,6 +25,8 @@ from registry.intake.examples.selectors import (
     golden_rows_numbered,
     result_of,
 )
+from registry.kit.admin.facts import short
+from registry.kit.admin.profile_plots import Plot, profile_plot
 
 _PER_PAGE = 25
 _MOST_OTHERS = 100

@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from registry.access.policies import Right
 from registry.catalogue.models import Version
 from registry.catalogue.services import CRASHES_TO_BREAK
-from registry.theme import actor
+from registry.kit.admin.theme import actor
 
 _SHOWN = 10
 

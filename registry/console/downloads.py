@@ -13,7 +13,7 @@ from registry.catalogue.download_links import file_name_of, signed
 from registry.catalogue.models import Version
 from registry.catalogue.services import make_download_link
 from registry.errors import RoundhouseError
-from registry.theme import actor
+from registry.kit.admin.theme import actor
 
 
 def draw_file(request: HttpRequest, version: Version) -> SafeString:

@@ -8,12 +8,12 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from registry.access.selectors import in_scope
 from registry.catalogue.transitions import Status
 from registry.intake.checklist.models import CheckRun
 from registry.intake.checklist.transitions import RunState
-from registry.record.actors import Actor
-from registry.theme import actor
+from registry.kit.actors import Actor
+from registry.kit.admin.theme import actor
+from registry.kit.scope import in_scope
 from registry.traffic.models import Arm
 from registry.traffic.transitions import Status as SplitStatus
 

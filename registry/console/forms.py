@@ -8,10 +8,12 @@ from typing import Any
 
 from django import forms
 
-from registry.catalogue.models import MAX_REASON, Model, Version
-from registry.console import foretelling
+from registry.catalogue.models import Model, Version
+from registry.console import previews
 from registry.console.proportions import shared_out
-from registry.theme import NumberInput, TextInput
+from registry.kit.admin.theme import NumberInput, TextInput
+from registry.kit.admin.verbs import ReasonForm
+from registry.kit.text import MAX_REASON
 from registry.traffic.assignment import WHOLE, ranges
 from registry.traffic.models import Split
 from registry.traffic.selectors import (
@@ -28,23 +30,6 @@ _HUNDRED = Decimal(100)
 _NEWEST = 10
 
 
-class ReasonForm(forms.Form):
-    """Asks why. `foretold` says what the verb will do, in numbers."""
-
-    fields_template = "admin/registry/verb_fields.html"
-    is_destructive = False
-
-    reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
-
-    def __init__(self, *args: Any, row: Any, **kwargs: Any) -> None:
-        self.row = row
-        super().__init__(*args, **kwargs)
-
-    @property
-    def foretold(self) -> list[str]:
-        return []
-
-
 class StopForm(ReasonForm):
     """Asks what callers are told."""
 
@@ -58,25 +43,25 @@ class StopForm(ReasonForm):
 
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_stopping(self.row)
+        return previews.of_stopping(self.row)
 
 
 class StartForm(ReasonForm):
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_starting(self.row)
+        return previews.of_starting(self.row)
 
 
 class FreezeForm(ReasonForm):
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_freezing(self.row)
+        return previews.of_freezing(self.row)
 
 
 class UnfreezeForm(ReasonForm):
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_unfreezing(self.row)
+        return previews.of_unfreezing(self.row)
 
 
 class ReshuffleForm(ReasonForm):
@@ -84,13 +69,13 @@ class ReshuffleForm(ReasonForm):
 
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_reshuffling(self.row)
+        return previews.of_reshuffling(self.row)
 
 
 class ArchiveForm(ReasonForm):
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_archiving(self.row)
+        return previews.of_archiving(self.row)
 
 
 class ClearForm(ReasonForm):
@@ -100,13 +85,13 @@ class ClearForm(ReasonForm):
 
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_clearing(self.row)
+        return previews.of_clearing(self.row)
 
 
 class UnarchiveForm(ReasonForm):
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_bringing_back(self.row)
+        return previews.of_bringing_back(self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +134,7 @@ class RollBackForm(ReasonForm):
 
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_rolling_back(self.row)
+        return previews.of_rolling_back(self.row)
 
     @property
     def chosen(self) -> str:
@@ -257,7 +242,7 @@ class SplitForm(ReasonForm):
 
     @property
     def foretold(self) -> list[str]:
-        return foretelling.of_splitting(self.row)
+        return previews.of_splitting(self.row)
 
     @property
     def arms(self) -> dict[Version, int]:

@@ -14,14 +14,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
-from registry.catalogue.models import MAX_REASON, Model
+from registry.catalogue.models import Model
 from registry.errors import RoundhouseError
 from registry.intake.examples.bodies import lines_of
 from registry.intake.examples.gate import GoldenGate, judge
 from registry.intake.examples.models import GoldenResult, GoldenSet, Metric
 from registry.intake.examples.selectors import champion_of, current_golden_set
 from registry.intake.examples.services import put_golden_set
-from registry.theme import NumberInput, TextInput, actor
+from registry.kit.admin.theme import NumberInput, TextInput, actor
+from registry.kit.text import MAX_REASON
 
 MAX_PAGE_BYTES = 5 * 2**20
 _SHOWN_RESULTS = 20

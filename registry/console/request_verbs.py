@@ -2,9 +2,9 @@
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model
-from registry.console.forms import ReasonForm
-from registry.console.verbs import Verb, told_split
-from registry.record.actors import Actor
+from registry.console.verbs import told_split
+from registry.kit.actors import Actor
+from registry.kit.admin.verbs import ReasonForm, Verb
 from registry.traffic import services as traffic
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_transitions import Status

@@ -7,9 +7,9 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from registry.access.policies import Right
-from registry.access.selectors import visible_models
 from registry.catalogue.models import Model, Version
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.scope import visible_models
 from registry.record.models import AuditRecord
 from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 

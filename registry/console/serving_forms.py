@@ -6,8 +6,8 @@ from django import forms
 
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import GRAPH_LEVELS, MERGING, PROVIDERS, ServingValues
-from registry.console.forms import ReasonForm
-from registry.theme import NumberInput
+from registry.kit.admin.theme import NumberInput
+from registry.kit.admin.verbs import ReasonForm
 
 _CPU, _CUDA = PROVIDERS
 _PROVIDERS = (_CPU, f"{_CUDA},{_CPU}", f"{_CPU},{_CUDA}", _CUDA)

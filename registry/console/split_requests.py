@@ -11,11 +11,11 @@ from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
-from registry.catalogue.pages import OwnPage
 from registry.console.request_verbs import REQUEST_VERBS
-from registry.console.verb_page import VerbPages
-from registry.record.actors import Actor
-from registry.theme import ModelAdmin, actor, display
+from registry.kit.actors import Actor
+from registry.kit.admin.pages import OwnPage
+from registry.kit.admin.theme import ModelAdmin, actor, display
+from registry.kit.admin.verb_pages import VerbPages
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_gates import gates_of
 from registry.traffic.request_transitions import Status

@@ -1,8 +1,6 @@
 """What can be done from a Model's or version's page: each verb is a form and a service."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,7 +14,6 @@ from registry.console.forms import (
     ArchiveForm,
     ClearForm,
     FreezeForm,
-    ReasonForm,
     ReshuffleForm,
     RollBackForm,
     SplitForm,
@@ -27,27 +24,11 @@ from registry.console.forms import (
     newcomer,
 )
 from registry.console.serving_forms import ServingForm
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.admin.verbs import ReasonForm, Verb
 from registry.traffic import services as traffic
 from registry.traffic.models import Hold, Split, SplitRequest
 from registry.traffic.selectors import current_split, open_holds, previous_split, waiting_for
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """`fits` says whether the row's state allows it; the service decides again.
-
-    Where `why_not` has something to say, the verb's page says that and has no form.
-    """
-
-    name: str
-    title: str
-    right: Right
-    form: type[ReasonForm]
-    run: Callable[[Any, Any, Actor], str]  # row, valid form, actor -> what to tell
-    fits: Callable[[Any], bool]
-    warning: str = ""
-    why_not: Callable[[Any], str] = lambda _row: ""
 
 
 def _set_split(_row: Model | Version, form: SplitForm, by: Actor) -> str:

@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet, idempotent
 from registry.catalogue.api import VersionSerializer
 from registry.catalogue.input_shapes import MAX_AXES
 from registry.catalogue.models import MAX_NOTES, MAX_TITLE, Task
@@ -25,6 +24,7 @@ from registry.intake.models import MAX_NAME, Upload
 from registry.intake.selectors import uploads_of, uploads_with_ids
 from registry.intake.services import MAX_PART_BYTES, NewModel
 from registry.intake.transitions import Status
+from registry.kit.api import RegistryViewSet, idempotent
 
 Text = serializers.CharField
 _ANY_STATE = OpenApiParameter("If-Match", exclude=True, location=OpenApiParameter.HEADER)

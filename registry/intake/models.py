@@ -7,8 +7,9 @@ from django.db import models
 from django.db.models import F, Q
 
 from registry.access.models import ApiKey, Tenant
-from registry.catalogue.models import MAX_REASON, Version
+from registry.catalogue.models import Version
 from registry.intake.transitions import Status
+from registry.kit.text import MAX_REASON
 
 MAX_NAME = 255
 _SHA256 = r"\A([0-9a-f]{64})?\Z"

@@ -4,7 +4,7 @@ from registry.access.policies import Right
 from registry.errors import NotFound
 from registry.intake.models import Upload
 from registry.intake.selectors import is_owner
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 def check_may_upload(by: Actor) -> None:

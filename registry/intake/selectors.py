@@ -12,7 +12,7 @@ from registry.catalogue.validation import is_plain
 from registry.errors import NotFound
 from registry.intake.models import Upload
 from registry.intake.transitions import Status
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 def uploads_of(by: Actor) -> QuerySet[Upload]:

@@ -8,7 +8,7 @@ from registry.access.policies import command_actor
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import model_named
 from registry.errors import RoundhouseError
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 class ModelCommand(BaseCommand):

@@ -11,8 +11,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.http import HttpRequest
 
 from registry.access.policies import actor_from_user
+from registry.kit.actors import Actor, Source
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor, Source
 
 _HERE = "127.0.0.1"  # wrong passwords are counted by name and address, as at the login page
 

@@ -6,8 +6,8 @@ from django.core.management.base import CommandParser
 
 from registry.catalogue.models import Model
 from registry.errors import NotFound
+from registry.kit.actors import Actor
 from registry.management.person_command import PersonCommand
-from registry.record.actors import Actor
 from registry.traffic.models import SplitRequest
 from registry.traffic.selectors import requests_for
 

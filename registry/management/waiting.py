@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.selectors import waiting_for
 from registry.traffic.services import settle_waiting_splits

@@ -10,14 +10,14 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
-from registry.csv_export import csv_response
 from registry.errors import NotAllowed, RoundhouseError
-from registry.paging import NoCountPaginator
+from registry.kit.admin.csv_export import csv_response
+from registry.kit.admin.paging import NoCountPaginator
+from registry.kit.admin.theme import ModelAdmin, PeriodFilter, TextFilter, actor, display
 from registry.record import deliveries, subscriptions
 from registry.record.forms import SubscriptionForm
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
 from registry.record.selectors import READ, differences, visible
-from registry.theme import ModelAdmin, PeriodFilter, TextFilter, actor, display
 
 
 def _exactly(field: str, said: str) -> type[TextFilter]:

@@ -7,11 +7,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.api_base import RegistryViewSet, idempotent
-from registry.api_base.preconditions import check_if_match, etag_of
+from registry.kit.api import RegistryViewSet, idempotent
+from registry.kit.api.preconditions import check_if_match, etag_of
+from registry.kit.scope import every_model
 from registry.record import deliveries, subscriptions
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
-from registry.record.selectors import READ, every_model, visible
+from registry.record.selectors import READ, visible
 from registry.record.subscriptions import RIGHT, Wish
 
 

@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.chain import GENESIS, Sealed, hash_of
 from registry.record.models import AuditRecord
 

@@ -8,8 +8,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from registry.errors import Conflict
+from registry.kit.actors import Actor
 from registry.record import channels, dispatch
-from registry.record.actors import Actor
 from registry.record.channels import Outcome
 from registry.record.models import Delivery
 from registry.record.subscriptions import RIGHT

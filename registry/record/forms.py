@@ -4,10 +4,10 @@ from typing import Any
 
 from django import forms
 
+from registry.kit.admin.theme import CheckboxSelectMultiple, ModelForm
 from registry.record.kinds import KINDS
 from registry.record.models import Subscription
 from registry.record.subscriptions import Wish
-from registry.theme import CheckboxSelectMultiple, ModelForm
 
 
 class SubscriptionForm(ModelForm[Subscription]):

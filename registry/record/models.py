@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from registry.record.actors import Source
+from registry.kit.actors import Source
 
 
 class Lease(models.Model):

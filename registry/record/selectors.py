@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.apps import apps
 from django.db.models import Model as Row
 from django.db.models import QuerySet
 
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.scope import every_model
 from registry.record.models import AuditRecord
 
 R = TypeVar("R", bound=Row)
@@ -24,11 +24,6 @@ def visible(rows: QuerySet[R], by: Actor, *, model_slug: str = "model_slug") -> 
         return rows
     slugs = every_model().filter(pk__in=by.models).values("slug")
     return rows.filter(**{f"{model_slug}__in": slugs})
-
-
-def every_model() -> QuerySet[Any]:
-    """All Models: the catalogue stands above this room, which knows their table by name only."""
-    return apps.get_model("registry.Model")._default_manager.all()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from registry.errors import Invalid, NameTaken
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change, subject_of
 from registry.record.events import queue_delivery
 from registry.record.fetcher.urls import read_url

@@ -1,17 +1,15 @@
 """What the home page shows."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
-from django.utils import timezone
-from django.utils.timesince import timesince
 
 from registry.access.policies import Right
 from registry.console import Place
-from registry.console.panels import columns_for, panels_for
 from registry.console.selectors import changes_lately, live_rows
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.admin.facts import ago
+from registry.kit.admin.panels import columns_for, panels_for
 
 register = template.Library()
 
@@ -21,7 +19,7 @@ def home(context: dict[str, Any]) -> dict[str, Any]:
     request = context["request"]
     by: Actor = (
         request.actor
-    )  # not registry.theme's actor(): the theme loads this library while it loads itself
+    )  # not registry.kit.admin.theme's actor(): the theme loads this library while it loads itself
     rows, has_more = live_rows(by)
     columns = columns_for(request, [row["model"] for row in rows])
     return {
@@ -35,12 +33,7 @@ def home(context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@register.filter
-def ago(moment: datetime) -> str:
-    """How long it is since then, in the largest unit that fits."""
-    if timezone.now() - moment < timedelta(minutes=1):
-        return "just now"
-    return f"{timesince(moment, depth=1)} ago"
+register.filter(ago)
 
 
 @register.filter

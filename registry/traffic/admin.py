@@ -3,8 +3,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
-from registry.catalogue.pages import ScopedPage
-from registry.theme import ModelAdmin, display
+from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.theme import ModelAdmin, display
 from registry.traffic.models import Hold, Split
 from registry.traffic.selectors import arms_of, shadows_of, with_arms
 

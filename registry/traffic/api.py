@@ -19,12 +19,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.access.selectors import in_scope
-from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
-from registry.catalogue.models import MAX_REASON, Model
+from registry.catalogue.models import Model
 from registry.catalogue.selectors import model_named, models_for, version_numbered
 from registry.catalogue.serializers import ChangeReasonSerializer
 from registry.errors import ApprovalNeeded, Invalid, NotFound
+from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.kit.scope import in_scope
+from registry.kit.text import MAX_REASON
 from registry.traffic import selectors, services
 from registry.traffic.models import Hold, Split
 from registry.traffic.serializers import ArmSerializer, SharesSerializer, shares_of

@@ -9,7 +9,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 
-from registry.catalogue.models import MAX_REASON, Model, Version, WrittenOnce
+from registry.catalogue.models import Model, Version, WrittenOnce
+from registry.kit.text import MAX_REASON
 from registry.traffic.assignment import WHOLE
 from registry.traffic.request_transitions import Status as RequestStatus
 from registry.traffic.transitions import Status

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from registry.access.policies import Right
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 def gains_share(before: Mapping[int, int], after: Mapping[int, int], *, leader: int | None) -> bool:

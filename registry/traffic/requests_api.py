@@ -11,10 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet, check_if_match, etag_of, idempotent
-from registry.catalogue.models import MAX_REASON, Model
+from registry.catalogue.models import Model
 from registry.catalogue.selectors import model_named, models_for
 from registry.catalogue.serializers import ChangeReasonSerializer
+from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.kit.text import MAX_REASON
 from registry.traffic import services
 from registry.traffic.gates import Outcome
 from registry.traffic.models import SplitRequest

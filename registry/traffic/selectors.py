@@ -9,10 +9,10 @@ from django.db.models import Count, Max, Min, Prefetch, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from registry.access.selectors import in_scope
 from registry.catalogue.models import AliasMove, Model, Version
 from registry.errors import Invalid
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.scope import in_scope
 from registry.traffic.assignment import ranges
 from registry.traffic.models import Arm, Hold, Split, SplitRequest
 from registry.traffic.readiness import Verdict, readiness_of

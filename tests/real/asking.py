@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 
 import numpy as np
 
-from inference.engine.signature import DTYPES
+from inference.tensors.signature import DTYPES
 from tests.real.inputs import Inputs
 from tests.support.wire import in_binary, received
 

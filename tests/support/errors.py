@@ -5,10 +5,10 @@ import pkgutil
 from functools import cache
 
 from inference.checks.frames import FrameTooLarge
-from inference.engine.errors import EngineError
+from inference.tensors.errors import InferenceError
 from registry.errors import RoundhouseError
 
-ROOTS = (RoundhouseError, EngineError)
+ROOTS = (RoundhouseError, InferenceError)
 # Raised as they are nowhere, or caught where they are raised: what is made of them has a class of its own.
 NEVER_TOLD = {*ROOTS, FrameTooLarge}
 PACKAGES = ("registry", "inference", "moderation", "roundhouse")

@@ -15,7 +15,7 @@ from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
 from registry.intake.examples import services as examples
 from registry.intake.examples.models import GoldenResult, GoldenSet
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 from registry.traffic import services as traffic
 from registry.traffic.models import Split
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.engine.errors import LoadFailed
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 
 
 class Crashing(FakeBackend):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.engine.signature import DTYPES
+from inference.tensors.signature import DTYPES
 
 ELEMENT_TYPES = {name: helper.np_dtype_to_tensor_dtype(dtype) for name, dtype in DTYPES.items()}
 FLOAT = TensorProto.FLOAT

@@ -284,7 +284,7 @@ def _offers(page: Any, name: str, role: str, world: World) -> str:
     from django.test import RequestFactory
 
     from registry.access.policies import actor_from_user
-    from registry.record.actors import Source
+    from registry.kit.actors import Source
 
     if role not in world.people:
         return "no"  # neither strangers nor keys get past the admin's door: the routes say so

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 
 from inference.doors.memory import Holding, Memory
-from inference.engine.signature import DTYPES, Signature, TensorSpec
 from inference.serving.calls import Prediction
+from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
 PLENTY = 1 << 40
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from inference.engine.errors import InvalidInput
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import Array, prepare
+from inference.tensors.errors import InvalidInput
+from inference.tensors.prepare import Array, prepare
+from inference.tensors.signature import Signature, TensorSpec
 
 _MOST_ROWS = 16
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from inference.engine.backends import type_ndarray
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 
 
 def score_output(signature: Signature, labels: Sequence[str]) -> TensorSpec | None:

@@ -9,8 +9,8 @@ from inference.checks.answers.examples import read_example
 from inference.checks.steps.findings import Found, StepFailed, StepSkipped
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import TrialFailed
-from inference.engine.errors import InvalidInput
-from inference.engine.signature import Signature
+from inference.tensors.errors import InvalidInput
+from inference.tensors.signature import Signature
 from registry.intake.examples.models import ConformanceExample
 from registry.intake.examples.selectors import examples_of
 

@@ -14,7 +14,7 @@ from inference.checks.steps.findings import Facts, Found, StepFailed, StepSkippe
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import Trial, TrialFailed
 from inference.engine.backends import type_ndarray
-from inference.engine.errors import InvalidInput
+from inference.tensors.errors import InvalidInput
 from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenSet, Metric
 from registry.intake.examples.rows import GoldenRow
@@ -26,7 +26,7 @@ from registry.intake.examples.selectors import (
     result_of,
 )
 from registry.intake.examples.services import record_golden_result
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 BUDGET_S = 600.0  # below the time after which a silent run is given up
 _TOLD_WRONG = 10

@@ -12,8 +12,8 @@ from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from inference.checks.trial import TrialFailed
 from inference.engine.samples import required
-from inference.engine.signature import Signature, TensorSpec
 from inference.engine.warmup import MemoryUse
+from inference.tensors.signature import Signature, TensorSpec
 
 _PROBE_ADVICE: Mapping[str, str] = {
     "load_failed": "Load the file with the same ONNX Runtime where it was exported; mend it, and bring it in as"

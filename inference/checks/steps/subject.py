@@ -14,8 +14,8 @@ from inference.checks.trial import Trial
 from inference.engine.backends import SessionOptions
 from inference.engine.probed import ProbeFact
 from inference.engine.samples import NOTHING_SAID
-from inference.engine.signature import Signature
 from inference.engine.warmup import MemoryUse
+from inference.tensors.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving

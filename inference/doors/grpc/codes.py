@@ -10,6 +10,7 @@ from inference import errors as serving
 from inference.doors.oip import errors as oip
 from inference.engine import errors as engine
 from inference.jobs.stores import errors as stores
+from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
@@ -37,7 +38,7 @@ CODES: dict[type[Exception], StatusCode] = {
     serving.LimitsUnavailable: StatusCode.UNAVAILABLE,
     oip.NotServed: StatusCode.UNIMPLEMENTED,
     stores.StoreUnavailable: StatusCode.UNAVAILABLE,
-    engine.InvalidInput: StatusCode.INVALID_ARGUMENT,
+    errors.InvalidInput: StatusCode.INVALID_ARGUMENT,
     engine.Overloaded: StatusCode.UNAVAILABLE,
     engine.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
     engine.Cancelled: StatusCode.CANCELLED,
@@ -68,7 +69,7 @@ def refusal_for(error: Exception) -> Refusal:
         return Refusal(
             StatusCode.UNAVAILABLE, "The database does not answer; try again.", "database_unavailable"
         )
-    if code is None or not isinstance(error, registry.RoundhouseError | engine.EngineError):
+    if code is None or not isinstance(error, registry.RoundhouseError | errors.InferenceError):
         log.error("unhandled error", exc_info=error)
         return Refusal(
             StatusCode.INTERNAL, "Something broke on our side; it is in our log.", "internal_error"

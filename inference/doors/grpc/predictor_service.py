@@ -18,11 +18,11 @@ from inference.doors.oip.describing import parse_name
 from inference.doors.oip.errors import BadRequest, BadTensor
 from inference.doors.oip.messages import Array, terms_of
 from inference.doors.oip.tensors import check_shape
-from inference.engine.signature import Signature, TensorSpec
 from inference.errors import UnknownModel
 from inference.serving import services
 from inference.serving.calls import Call, Description, Inputs, Prediction
 from inference.serving.off_loop import off_loop
+from inference.tensors.signature import Signature, TensorSpec
 from registry.access.policies import Right
 
 # Each under a second name, which other servers' stubs ask for.

@@ -12,7 +12,7 @@ from inference.doors.grpc.messages import POOL
 from inference.doors.oip.conf import limits
 from inference.engine.loop import EngineLoop
 from inference.serving import runtime
-from registry.loops import Loop, ThreadGroup
+from registry.kit.loops import Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.grpc")
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from inference.doors.limits.stores import Store
 from inference.doors.limits.tokens import Ask, Tokens
 from inference.errors import LimitsUnavailable
-from registry.loops import Attempts, Backoff, Loop, ThreadGroup
+from registry.kit.loops import Attempts, Backoff, Loop, ThreadGroup
 
 _SWEEP_S = 60.0
 _BACKOFF = Backoff(longest_s=5.0)

@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 
 from inference.engine.meters import BOUNDS, OK, Meters
-from inference.engine.signature import TensorSpec
 from inference.errors import UnknownModel
 from inference.serving.calls import Description
+from inference.tensors.signature import TensorSpec
 from registry.errors import NotFound
 
 SERVER = "roundhouse"

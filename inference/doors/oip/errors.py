@@ -12,8 +12,8 @@ InvalidInput
 └── BadTensor               datatype, shape and data of one tensor contradict each other
 """
 
-from inference.engine.errors import InvalidInput
 from inference.errors import BadBody
+from inference.tensors.errors import InvalidInput
 from registry.errors import Invalid, RoundhouseError
 
 

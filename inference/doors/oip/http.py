@@ -21,8 +21,8 @@ from inference.serving.calls import Description
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
-from registry.api_base import HasRight
 from registry.errors import BodyTooLarge, NotFound
+from registry.kit.api import HasRight
 
 _JSON = "application/json"
 _SMALL_BODY = 1 << 20

@@ -9,8 +9,8 @@ import numpy as np
 
 from inference.doors.oip.errors import BadTensor
 from inference.doors.oip.messages import Array, Limits
-from inference.engine.signature import DTYPES, Signature, TensorSpec
-from inference.engine.tensors import prepare
+from inference.tensors.prepare import prepare
+from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
 Buffer = bytes | memoryview
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from inference.doors.rest.errors import NotAPrediction, UnfitForm
 from inference.doors.wire import pointer_to
-from inference.engine.errors import InvalidInput, MissingTensor, UnknownTensor
-from inference.engine.signature import Signature, TensorSpec
 from inference.serving.calls import Inputs, Prediction
+from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
+from inference.tensors.signature import Signature, TensorSpec
 
 Body = Mapping[str, Any]
 

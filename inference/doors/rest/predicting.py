@@ -17,13 +17,13 @@ from inference.doors.rest.errors import UnsupportedBody
 from inference.doors.rest.fields import SAID_ELSEWHERE, check_fields, routing_fields
 from inference.doors.rest.forms import Form, form_of
 from inference.doors.wire import Environ, Reply, read_deadline_s, read_routing_key
-from inference.engine.errors import InvalidInput
 from inference.engine.requests import Cancellation
 from inference.errors import BadBody, InvalidOutput
 from inference.serving import services
 from inference.serving.calls import DEADLINE_S, Call, Checked, Prediction
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route, Target
+from inference.tensors.errors import InvalidInput
 from registry.access.key_ring import Principal
 
 _BINARY = "application/octet-stream"

@@ -8,9 +8,9 @@ import orjson
 from django.conf import settings
 
 from inference.engine.samples import NOTHING_SAID, Sample, sample_inputs
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import Array
 from inference.serving.calls import Description
+from inference.tensors.prepare import Array
+from inference.tensors.signature import Signature, TensorSpec
 
 _WRITTEN_OUT = 4096  # values; longer examples nobody reads
 

@@ -21,7 +21,7 @@ from inference.serving import services
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
-from registry.api_base import HasRight
+from registry.kit.api import HasRight
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,9 +5,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from inference.jobs.celery_door.models import RefusedOrder
-from registry.paging import NoCountPaginator
+from registry.kit.admin.paging import NoCountPaginator
+from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.record.selectors import READ, visible
-from registry.theme import ModelAdmin, actor, display
 
 
 @admin.register(RefusedOrder)

@@ -3,7 +3,7 @@
 from django.db import models
 
 from registry.access.models import ApiKey
-from registry.catalogue.models import MAX_REASON
+from registry.kit.text import MAX_REASON
 
 MAX_SENDER = 200
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from inference.jobs.celery_door.boxes import Box, Taken
 from inference.jobs.celery_door.receiving import TryLater
-from registry.loops import Backoff, Loop, ThreadGroup, note_success
+from registry.kit.loops import Backoff, Loop, ThreadGroup, note_success
 
 log = structlog.get_logger("roundhouse.celery_door")
 

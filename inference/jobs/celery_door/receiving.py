@@ -8,7 +8,6 @@ import structlog
 from django.db import DataError, InterfaceError, OperationalError
 from rest_framework.exceptions import ValidationError
 
-from inference.engine.errors import EngineError
 from inference.jobs import orders, services
 from inference.jobs.celery_door import refusing
 from inference.jobs.celery_door.envelope import Envelope, opened
@@ -16,11 +15,12 @@ from inference.jobs.celery_door.errors import BadMessage
 from inference.jobs.celery_door.messages import Message, read, task_id_in
 from inference.jobs.errors import BadOrder
 from inference.jobs.models import Job
+from inference.tensors.errors import InferenceError
 from registry.access.key_ring import Principal
 from registry.access.policies import actor_from_key
 from registry.access.signers import note_use
 from registry.errors import RoundhouseError
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 
 log = structlog.get_logger("roundhouse.celery_door")
 
@@ -75,7 +75,7 @@ def _handle(
         note_use(envelope.signer.key_id)
     except (OperationalError, InterfaceError):
         raise
-    except (RoundhouseError, EngineError) as error:
+    except (RoundhouseError, InferenceError) as error:
         refuse(envelope, error.code, str(error))
     except ValidationError as error:
         refuse(envelope, BadOrder.code, _first_of(error.detail))

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from inference.engine.signature import Signature
-from inference.jobs import files, rows
+from inference import rows
+from inference.jobs import files
 from inference.jobs.ledger import Results
 from inference.jobs.models import Chunk
-from inference.jobs.rows import Batch, ChunkPlan, Contract, FileFormat, RowError, RowsError
-from inference.jobs.rows.errors import TooManyBadRows
 from inference.jobs.running.evaluating import Evaluator
 from inference.jobs.running.failures import ChunkFailed
 from inference.jobs.running.holding import Held
+from inference.rows import Batch, ChunkPlan, Contract, FileFormat, RowError, RowsError
+from inference.rows.errors import TooManyBadRows
+from inference.tensors.signature import Signature
 
 
 def answer(held: Held) -> Results:

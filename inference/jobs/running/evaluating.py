@@ -7,7 +7,6 @@ from typing import Any
 from inference.engine.combiner import Priority
 from inference.engine.errors import (
     DeadlineExceeded,
-    InvalidInput,
     LoadFailed,
     NotLoaded,
     OverBudget,
@@ -20,11 +19,12 @@ from inference.engine.errors import (
 from inference.engine.loop import complete
 from inference.engine.requests import EngineRequest
 from inference.errors import Loading
-from inference.jobs.rows import Batch
 from inference.jobs.running.failures import ChunkFailed
 from inference.jobs.running.holding import Held
+from inference.rows import Batch
 from inference.serving import runtime
 from inference.serving.runtime import Runtime
+from inference.tensors.errors import InvalidInput
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing

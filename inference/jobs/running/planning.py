@@ -6,13 +6,13 @@ from typing import IO
 
 from django.conf import settings
 
-from inference.engine.signature import Signature
-from inference.jobs import rows
+from inference import rows
 from inference.jobs.files import plain_input
 from inference.jobs.models import Chunk, Job
-from inference.jobs.rows import Contract, FileFormat, RowsError
 from inference.jobs.running.failures import ChunkFailed
 from inference.jobs.running.holding import Held
+from inference.rows import Contract, FileFormat, RowsError
+from inference.tensors.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from inference.jobs.running import answering, planning
 from inference.jobs.running.failures import ChunkFailed, WorkOver
 from inference.jobs.running.holding import Held, Holdings
 from inference.serving.stewarding.watchdog import Seen
-from registry.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
+from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.jobs")
 

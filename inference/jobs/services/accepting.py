@@ -16,14 +16,14 @@ from inference.jobs.ending import kept_until
 from inference.jobs.errors import BadOrder, JobIdTaken
 from inference.jobs.models import MAX_NAME, Chunk, Format, Job, Source
 from inference.jobs.on_done import check_on_done
-from inference.jobs.rows.contract import Contract
-from inference.jobs.rows.errors import RowsError
+from inference.rows.contract import Contract
+from inference.rows.errors import RowsError
 from inference.serving.routes import Route, read_route
 from inference.serving.services import check_approved
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 from registry.catalogue.models import Version
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import storable
 
 MAX_INLINE_ROWS, MAX_INLINE_BYTES = 10_000, 8 * 2**20

@@ -7,7 +7,7 @@ from inference.jobs import ending, policies
 from inference.jobs.errors import JobEnded
 from inference.jobs.models import Job
 from inference.jobs.transitions import OPEN, ChunkStatus
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

@@ -6,7 +6,7 @@ from inference.jobs import dispatch, ending, policies
 from inference.jobs.errors import JobEnded
 from inference.jobs.models import Job
 from inference.jobs.transitions import STUCK, ChunkStatus, Status
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

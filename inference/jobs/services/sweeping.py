@@ -8,7 +8,7 @@ from inference.jobs import dispatch, ending, files, incoming, ledger
 from inference.jobs.models import Chunk, Job
 from inference.jobs.transitions import ENDED, OPEN, ChunkStatus
 from registry.catalogue.models import Model
-from registry.loops import Attempts
+from registry.kit.loops import Attempts
 
 _EXPIRE_AT_MOST = 200
 

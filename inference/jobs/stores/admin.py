@@ -8,7 +8,7 @@ from inference.jobs.stores import services
 from inference.jobs.stores.forms import StoreForm
 from inference.jobs.stores.models import Store
 from registry.access.policies import Right
-from registry.theme import ModelAdmin, actor
+from registry.kit.admin.theme import ModelAdmin, actor
 
 
 @admin.register(Store)

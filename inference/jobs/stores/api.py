@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from inference.jobs.stores.models import Store
 from inference.jobs.stores.selectors import stores_for
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet
+from registry.kit.api import RegistryViewSet
 
 
 class StoreSerializer(serializers.ModelSerializer[Store]):

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import Storage
 
-from inference.jobs.rows.errors import FileTooLarge
-from inference.jobs.rows.limits import LIMITS
 from inference.jobs.stores.errors import BadStore, NotInStore, StoreUnavailable
+from inference.rows.errors import FileTooLarge
+from inference.rows.limits import LIMITS
 from registry.catalogue.remote_artifacts import s3_storage
 
 

@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from inference.jobs.rows.durable import written_whole
-from inference.jobs.rows.errors import FileTooLarge
-from inference.jobs.rows.limits import LIMITS
 from inference.jobs.stores.buckets import BucketFiles
 from inference.jobs.stores.folders import FolderFiles
 from inference.jobs.stores.models import Store, StoreKind
 from inference.jobs.stores.references import place_of
+from inference.rows.durable import written_whole
+from inference.rows.errors import FileTooLarge
+from inference.rows.limits import LIMITS
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from inference.jobs.stores.models import Store, StoreKind
 from inference.jobs.stores.services import StoreWish
-from registry.theme import ModelForm
+from registry.kit.admin.theme import ModelForm
 
 
 class StoreForm(ModelForm[Store]):

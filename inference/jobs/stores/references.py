@@ -6,7 +6,7 @@ from inference.jobs.stores.models import Store
 from inference.jobs.stores.paths import checked_path
 from inference.jobs.stores.selectors import stores_for
 from registry.errors import NotAllowed, NotFound
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 class Place(NamedTuple):

@@ -3,7 +3,7 @@
 from django.db.models import QuerySet
 
 from inference.jobs.stores.models import Store
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 def stores_for(by: Actor) -> "QuerySet[Store]":

@@ -15,7 +15,7 @@ from inference.jobs.stores.paths import checked_path
 from registry.access.models import TENANT_SLUG, Tenant
 from registry.access.policies import Right
 from registry.errors import NameTaken
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change, subject_of
 
 _MAX_ROOT = 300

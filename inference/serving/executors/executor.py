@@ -7,9 +7,9 @@ from typing import Protocol
 from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
-from inference.engine.signature import Signature
 from inference.errors import CannotLoad, Loading
 from inference.serving.routes import Target
+from inference.tensors.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,22 @@ from inference.checks.proofs import Proof, Proofs
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.crash_notes import CrashNotes, NotedBackend
 from inference.engine.engine import Engine, Plan
-from inference.engine.errors import EngineError, NotLoaded
+from inference.engine.errors import NotLoaded
 from inference.engine.loop import EngineLoop
 from inference.engine.low_priority import LowPriority
 from inference.engine.meters import Meters
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.requests import Answer, EngineRequest
-from inference.engine.signature import Signature
 from inference.serving import plans
 from inference.serving.executors.executor import Holding, Memory, Obstacle
 from inference.serving.executors.sandbox import Death, SandboxBackend
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Target
+from inference.tensors.errors import InferenceError
+from inference.tensors.signature import Signature
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
-from registry.turns import turns
+from registry.kit.turns import turns
 
 log = structlog.get_logger("roundhouse.runtime")
 
@@ -271,7 +272,7 @@ class InProcess:
         self._loading = target
         try:
             self._engine_of(target).load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
-        except (EngineError, ArtifactMissing) as error:
+        except (InferenceError, ArtifactMissing) as error:
             said = log.error if is_needed else log.info
             said("version cannot be loaded", version_id=key, code=error.code, reason=str(error))
             if is_needed:

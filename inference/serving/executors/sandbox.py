@@ -20,9 +20,9 @@ from inference.engine.errors import (
     RunTimedOut,
     SlotLost,
     StillLoading,
-    TooLarge,
 )
 from inference.engine.onnx_backend import OnnxBackend
+from inference.tensors.errors import TooLarge
 
 _LONGEST_RUN_S = 60.0  # of a run without a limit of its own
 _LONGEST_REST_S = 60.0

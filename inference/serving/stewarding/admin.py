@@ -13,8 +13,8 @@ from django.urls import URLPattern, path
 
 from inference.serving.stewarding.models import EngineReport
 from inference.serving.stewarding.selectors import shown_engines
-from registry.catalogue.pages import ScopedPage
-from registry.theme import ModelAdmin, actor
+from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.theme import ModelAdmin, actor
 
 
 @admin.register(EngineReport)

@@ -12,7 +12,7 @@ from inference.serving.stewarding import selectors
 from inference.serving.stewarding.models import EngineReport
 from inference.serving.stewarding.serializers import EngineSerializer
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet
+from registry.kit.api import RegistryViewSet
 
 
 @extend_schema(tags=["engines"])

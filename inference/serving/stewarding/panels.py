@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 
 from inference.serving.stewarding.models import EngineReport, EngineState, HeldState, HeldVersion, Kind
 from inference.serving.stewarding.selectors import SHOWN_ENGINES, engines_for, is_alive
-from registry.theme import actor
+from registry.kit.admin.theme import actor
 
 _SHOWN = 8
 

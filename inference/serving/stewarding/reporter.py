@@ -13,7 +13,7 @@ from inference.serving.stewarding import readiness, services
 from inference.serving.stewarding.identity import own_identity
 from inference.serving.stewarding.services import Figures, Station
 from registry.access.policies import task_actor
-from registry.loops import Backoff, Loop, ThreadGroup
+from registry.kit.loops import Backoff, Loop, ThreadGroup
 from registry.traffic.services import settle_waiting_splits
 
 log = structlog.get_logger("roundhouse.steward")

@@ -12,7 +12,7 @@ from inference.serving.executors.executor import Holding
 from inference.serving.stewarding.identity import Identity, is_gone
 from inference.serving.stewarding.models import MAX_REASON, EngineReport, EngineState, HeldState, HeldVersion
 from registry.catalogue.models import Version
-from registry.loops import Attempts
+from registry.kit.loops import Attempts
 from registry.record.audit import Subject
 from registry.record.events import emit
 from registry.record.kinds import register_kind

@@ -8,7 +8,7 @@ import structlog
 from inference.serving.executors.executor import Executor
 from inference.serving.routes import RouteTable, Target
 from inference.serving.stewarding.desired import Wanted
-from registry.loops import DATABASE_AWAY, Attempts, Loop, ThreadGroup
+from registry.kit.loops import DATABASE_AWAY, Attempts, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.steward")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from registry.loops import Loop, ThreadGroup
+from registry.kit.loops import Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.worker")
 

@@ -16,7 +16,7 @@ from registry.access.policies import Right
 from registry.access.selectors import models_by_id
 from registry.access.validation import checked_expiry, checked_limits, checked_line, checked_scopes
 from registry.errors import StaleState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

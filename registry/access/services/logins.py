@@ -4,7 +4,7 @@ from axes.models import AccessAttempt
 from django.db import transaction
 
 from registry.access.policies import Right
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import Subject, record_change
 
 

@@ -12,7 +12,7 @@ from registry.access.policies import Right, Role, check_manages
 from registry.access.selectors import active_admins, models_by_id
 from registry.access.validation import checked_line
 from registry.errors import Conflict, Invalid, NameTaken
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

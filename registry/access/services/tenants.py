@@ -11,7 +11,7 @@ from registry.access.models import Tenant
 from registry.access.policies import Right
 from registry.access.validation import checked_limits, checked_line, checked_tenant_slug
 from registry.errors import NameTaken
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

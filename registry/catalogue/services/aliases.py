@@ -9,7 +9,7 @@ from registry.catalogue.models import CHAMPION, Alias, AliasMove, Model, Version
 from registry.catalogue.policies import check_guard
 from registry.catalogue.validation import check_row, checked_reason
 from registry.errors import Invalid, NotFound, StaleState, VersionNotReady
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

@@ -15,7 +15,7 @@ from registry.catalogue.download_links import Link, file_name_of, read_link
 from registry.catalogue.errors import other_bytes
 from registry.catalogue.models import Version
 from registry.errors import ArtifactMissing, Conflict, Invalid, NotAllowed
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

@@ -16,7 +16,7 @@ from registry.catalogue.policies import key_may_move, person_may_move
 from registry.catalogue.selectors import guard_of
 from registry.catalogue.validation import check_row, checked_reason
 from registry.errors import Invalid, NotFound, StaleState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change, subject_of
 
 MAX_NAMED = 50

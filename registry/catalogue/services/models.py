@@ -14,7 +14,7 @@ from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import KeySource, Model, Tag, Task
 from registry.catalogue.validation import check_row, checked_reason, checked_tags
 from registry.errors import Conflict, Invalid, NameTaken, StaleState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

@@ -11,7 +11,7 @@ from registry.catalogue.models import ServingSettings, Version
 from registry.catalogue.serving_settings import ServingValues, checked_values
 from registry.catalogue.validation import checked_reason
 from registry.errors import StaleState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 

@@ -10,14 +10,15 @@ from registry.access.policies import Right
 from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.input_shapes import checked_shapes
-from registry.catalogue.models import MAX_REASON, Artifact, Model, ServingSettings, Version
+from registry.catalogue.models import Artifact, Model, ServingSettings, Version
 from registry.catalogue.serving_settings import DEFAULTS
 from registry.catalogue.task_config import checked_config
 from registry.catalogue.transitions import ALLOWED, Status
 from registry.catalogue.uses import uses_of
 from registry.catalogue.validation import check_row, checked_reason
 from registry.errors import Conflict, Invalid, StaleState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.text import MAX_REASON
 from registry.record.audit import record_change, storable
 from registry.record.events import emit
 

@@ -10,11 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.api_base import RegistryViewSet, idempotent
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import model_named, version_numbered
 from registry.intake.checklist import selectors, services
 from registry.intake.checklist.models import CheckLine, CheckRun
+from registry.kit.api import RegistryViewSet, idempotent
 
 
 class CheckLineSerializer(serializers.ModelSerializer[CheckLine]):

@@ -4,9 +4,10 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from registry.catalogue.models import MAX_REASON, Version, WrittenOnce
+from registry.catalogue.models import Version, WrittenOnce
 from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.transitions import RunState
+from registry.kit.text import MAX_REASON
 
 MAX_CODE, MAX_RUNTIME = 64, 64
 STEPS = ("gate", "probe", "signature", "warmup", "batching", "conformance", "golden", "diff")

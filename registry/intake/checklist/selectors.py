@@ -6,13 +6,13 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
-from registry.access.selectors import in_scope
 from registry.catalogue.models import Version
 from registry.errors import NotFound
 from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.checklist.transitions import RunState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.scope import in_scope
 from registry.record.models import AuditRecord
 
 LOST_AT_MOST = 3

@@ -12,7 +12,7 @@ from django.utils import timezone
 from registry.access.policies import Right, task_actor
 from registry.catalogue import services as catalogue
 from registry.catalogue.announce import lock_model
-from registry.catalogue.models import MAX_REASON, Version
+from registry.catalogue.models import Version
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch
@@ -27,7 +27,8 @@ from registry.intake.checklist.selectors import (
     running_run,
 )
 from registry.intake.checklist.transitions import RunState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.text import MAX_REASON
 from registry.record.audit import record_change, storable
 from registry.record.events import emit
 from registry.record.kinds import register_kind

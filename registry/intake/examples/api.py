@@ -13,9 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.access.selectors import in_scope
-from registry.api_base import CursorPages, RegistryViewSet, check_if_match, etag_of, idempotent
-from registry.catalogue.models import MAX_REASON, Model, Version
+from registry.catalogue.models import Model, Version
 from registry.catalogue.selectors import model_named, version_numbered
 from registry.errors import BodyTooLarge, Invalid
 from registry.intake.errors import LengthMissing
@@ -23,6 +21,9 @@ from registry.intake.examples import selectors, services
 from registry.intake.examples.bodies import lines_of, pieces_of
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet, Metric
 from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL
+from registry.kit.api import CursorPages, RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.kit.scope import in_scope
+from registry.kit.text import MAX_REASON
 
 
 class NewExampleSerializer(serializers.Serializer[Any]):

@@ -3,7 +3,8 @@
 from django.db import models
 from django.db.models import Q
 
-from registry.catalogue.models import MAX_REASON, Model, Version, WrittenOnce
+from registry.catalogue.models import Model, Version, WrittenOnce
+from registry.kit.text import MAX_REASON
 
 MAX_WRONG = 1_000
 

@@ -6,14 +6,14 @@ from itertools import islice
 
 from django.db.models import QuerySet
 
-from registry.access.selectors import in_scope
 from registry.catalogue import artifacts
 from registry.catalogue.models import CHAMPION, Alias, Model, Version
 from registry.errors import NotFound
 from registry.intake.examples.gate import GoldenGate, judge
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
 from registry.intake.examples.rows import GoldenRow, parse_row
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.scope import in_scope
 
 
 def examples_of(version: Version) -> list[ConformanceExample]:

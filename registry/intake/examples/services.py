@@ -31,7 +31,7 @@ from registry.intake.examples.rows import (
     size_of,
 )
 from registry.intake.examples.thresholds import checked_floor, checked_margin
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

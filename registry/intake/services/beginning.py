@@ -18,7 +18,7 @@ from registry.intake.models import MAX_NAME, Upload
 from registry.intake.policies import check_may_upload
 from registry.intake.selectors import bytes_on_the_way, known_model, uploads_of
 from registry.intake.transitions import Status
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 MOST_OPEN = 8  # uploads of one person or key
 MOST_OPEN_FILES = 4  # times the largest file, which their bytes together may be

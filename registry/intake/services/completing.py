@@ -12,7 +12,7 @@ from registry.access.policies import Right
 from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.input_shapes import checked_shapes
-from registry.catalogue.models import MAX_REASON, Model, Task, Version
+from registry.catalogue.models import Model, Task, Version
 from registry.catalogue.task_config import checked_config
 from registry.catalogue.validation import checked_name
 from registry.errors import Invalid, NameTaken, StaleState
@@ -29,7 +29,8 @@ from registry.intake.services.ending import end_upload
 from registry.intake.services.taking import take_upload
 from registry.intake.services.whole import check_whole, held, lost
 from registry.intake.transitions import Status
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.text import MAX_REASON
 from registry.record.audit import Subject, record_change
 
 _COMPLETE_AGAIN = "Free some space, then complete the upload again."

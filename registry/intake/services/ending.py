@@ -13,7 +13,7 @@ from registry.intake.errors import UploadEnded
 from registry.intake.models import Upload
 from registry.intake.policies import check_own
 from registry.intake.transitions import Status
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 SILENT_FOR = timedelta(hours=24)
 STRAY_FOR_S = 3600

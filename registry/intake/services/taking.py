@@ -12,7 +12,7 @@ from registry.intake.models import Upload
 from registry.intake.policies import check_own
 from registry.intake.services.whole import check_whole, held, lost
 from registry.intake.transitions import Status
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 
 def whole_file(*, upload: Upload, by: Actor) -> Path:

@@ -22,7 +22,7 @@ from registry.intake.models import Upload
 from registry.intake.policies import check_own
 from registry.intake.services.ending import end_upload
 from registry.intake.transitions import Status
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 
 MAX_PART_BYTES = 8 * 2**20
 _PIECE = 2**20

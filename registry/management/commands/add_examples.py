@@ -8,8 +8,8 @@ from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
 from registry.intake.examples.rows import MAX_EXAMPLE_BYTES
 from registry.intake.examples.services import add_examples
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 
 _MAX_FILE_BYTES = 4 * MAX_EXAMPLE_BYTES  # white space counts here, and not in what is kept
 

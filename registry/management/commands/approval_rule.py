@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from registry.catalogue.models import Model
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 from registry.traffic.services import set_approval_rule
 
 

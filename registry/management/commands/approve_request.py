@@ -1,6 +1,6 @@
+from registry.kit.actors import Actor
 from registry.management.request_command import RequestCommand
 from registry.management.waiting import outcome, wait_until_settled
-from registry.record.actors import Actor
 from registry.traffic.models import SplitRequest
 from registry.traffic.services import approve_request
 

@@ -3,9 +3,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from registry.catalogue.models import Model
+from registry.kit.actors import Actor
 from registry.management.person_command import PersonCommand
 from registry.management.share_words import add_share_words, shares_of
-from registry.record.actors import Actor
 from registry.traffic.selectors import address_of
 from registry.traffic.services import ask_for_split
 

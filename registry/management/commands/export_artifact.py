@@ -6,8 +6,8 @@ from django.core.management.base import CommandError, CommandParser
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
 from registry.catalogue.services import export_artifact
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 
 
 class Command(ModelCommand):

@@ -7,8 +7,8 @@ from registry.access.models import ApiKey
 from registry.catalogue.models import Model
 from registry.catalogue.services import guard_alias
 from registry.errors import NotFound
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 
 
 class Command(ModelCommand):

@@ -6,9 +6,9 @@ from django.utils import timezone
 
 from registry.access.models import KeyScope, Tenant
 from registry.access.policies import command_actor
-from registry.access.selectors import every_model
 from registry.access.services import create_tenant, issue_key
 from registry.errors import RoundhouseError
+from registry.kit.scope import every_model
 from registry.management.limit_flags import add_limit_flags, limits_of
 
 

@@ -6,8 +6,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from registry.catalogue.models import Model
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 from registry.traffic.selectors import LiveAt, live_at
 
 

@@ -5,8 +5,8 @@ from django.core.management.base import CommandParser
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
 from registry.catalogue.services import move_alias
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 
 
 class Command(ModelCommand):

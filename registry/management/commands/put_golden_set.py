@@ -8,8 +8,8 @@ from registry.catalogue.models import Model
 from registry.intake.examples.bodies import lines_of
 from registry.intake.examples.models import Metric
 from registry.intake.examples.services import put_golden_set
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 
 
 class Command(ModelCommand):

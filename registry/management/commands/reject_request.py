@@ -1,5 +1,5 @@
+from registry.kit.actors import Actor
 from registry.management.request_command import RequestCommand
-from registry.record.actors import Actor
 from registry.traffic.models import SplitRequest
 from registry.traffic.services import reject_request
 

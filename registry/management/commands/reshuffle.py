@@ -1,8 +1,8 @@
 from typing import Any
 
 from registry.catalogue.models import Model
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 from registry.traffic.services import reshuffle
 
 

@@ -5,9 +5,9 @@ from django.core.management.base import CommandParser
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
 from registry.errors import NotFound
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
 from registry.management.waiting import outcome, wait_until_settled
-from registry.record.actors import Actor
 from registry.traffic.services import roll_back
 
 

@@ -5,9 +5,9 @@ from django.core.management.base import CommandError, CommandParser
 from registry.access.limits import NO_LIMITS
 from registry.catalogue.models import Model
 from registry.catalogue.services import edit_model
+from registry.kit.actors import Actor
 from registry.management.limit_flags import add_limit_flags, limits_of
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 
 
 class Command(ModelCommand):

@@ -4,10 +4,10 @@ from django.core.management.base import CommandParser
 
 from registry.catalogue.models import Model
 from registry.errors import ApprovalNeeded
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
 from registry.management.share_words import add_share_words, shares_of
 from registry.management.waiting import outcome, wait_until_settled
-from registry.record.actors import Actor
 from registry.traffic.services import set_split
 
 

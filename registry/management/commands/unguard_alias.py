@@ -4,8 +4,8 @@ from django.core.management.base import CommandParser
 
 from registry.catalogue.models import Model
 from registry.catalogue.services import unguard_alias
+from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand
-from registry.record.actors import Actor
 
 
 class Command(ModelCommand):

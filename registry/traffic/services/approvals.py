@@ -11,7 +11,7 @@ from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import Model
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, NotAllowed, StaleState
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
 from registry.record.kinds import register_kind

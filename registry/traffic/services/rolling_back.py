@@ -11,7 +11,7 @@ from registry.catalogue.transitions import Status as VersionStatus
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, NotFound, VersionNotReady
 from registry.intake.examples.selectors import champion_of
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Split
 from registry.traffic.selectors import previous_split

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from registry.access.policies import Right
 from registry.catalogue.announce import Stamp, lock_model, stamp
-from registry.catalogue.models import CHAMPION, MAX_REASON, Model, Version, new_salt
+from registry.catalogue.models import CHAMPION, Model, Version, new_salt
 from registry.catalogue.services.aliases import follow_split
 from registry.catalogue.validation import checked_reason
 from registry.errors import (
@@ -23,8 +23,9 @@ from registry.errors import (
     VersionNotReady,
 )
 from registry.intake.examples.selectors import champion_of
-from registry.loops import Attempts
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
+from registry.kit.loops import Attempts
+from registry.kit.text import MAX_REASON
 from registry.record.audit import record_change
 from registry.record.events import emit
 from registry.record.kinds import register_kind

@@ -12,7 +12,7 @@ from inference.serving import runtime
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
 from inference.serving.runtime import Report
-from registry.loops import FailingLoop
+from registry.kit.loops import FailingLoop
 from roundhouse import health
 from roundhouse.health import Probes
 from tests.support.engines import an_engine

@@ -18,7 +18,7 @@ from inference.serving.routes import EMPTY
 from inference.serving.stewarding import reporter, watchdog
 from inference.serving.stewarding.desired import nothing
 from inference.serving.stewarding.steward import Steward
-from registry import loops
+from registry.kit import loops
 from tests.support.batchers import shared_loop
 
 WAIT_S = 20

@@ -3,8 +3,9 @@ import json
 import pytest
 from django.test import RequestFactory
 
-from inference.engine.errors import NotLoaded, RunStuck, StillLoading, WrongRank
+from inference.engine.errors import NotLoaded, RunStuck, StillLoading
 from inference.errors import CannotLoad
+from inference.tensors.errors import WrongRank
 from registry.errors import StaleState
 from roundhouse import problems
 from tests.support.errors import ROOTS, told_errors

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from inference.engine import loop
-from inference.engine.errors import EngineError, NotLoaded
+from inference.engine.errors import NotLoaded
 from inference.engine.requests import EngineRequest
 from inference.serving import runtime
 from inference.serving.executors.workers import broker
@@ -18,6 +18,7 @@ from inference.serving.executors.workers.clock import RedisClock
 from inference.serving.executors.workers.messages import Ask, BadPacket, refusal_bytes, reply_bytes
 from inference.serving.executors.workers.packing import unpack
 from inference.serving.off_loop import off_loop
+from inference.tensors.errors import InferenceError
 from registry.errors import RoundhouseError
 
 log = structlog.get_logger("roundhouse.lane")
@@ -62,7 +63,7 @@ class Answering:
             nbytes = sum(output.nbytes for output in answer.outputs.values())
             pack_reply = partial(reply_bytes, ask, self._name, answer.outputs, answer.compute_s)
             return await loop.off_loop_if_large(nbytes, pack_reply)
-        except (EngineError, RoundhouseError) as error:
+        except (InferenceError, RoundhouseError) as error:
             return refusal_bytes(ask, self._name, error)
         except Exception as error:
             log.error("batch ended in an error", version_id=ask.version_id, exc_info=error)

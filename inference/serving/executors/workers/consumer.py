@@ -13,7 +13,7 @@ from inference.engine.loop import EngineLoop
 from inference.serving.executors.workers import broker
 from inference.serving.executors.workers.answering import Answering
 from inference.serving.executors.workers.messages import Ask, BadPacket, queue_of, read_message
-from registry.loops import Backoff, Loop, ThreadGroup, success_noter
+from registry.kit.loops import Backoff, Loop, ThreadGroup, success_noter
 
 log = structlog.get_logger("roundhouse.lane")
 

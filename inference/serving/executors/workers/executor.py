@@ -18,7 +18,6 @@ from inference.engine.latency import FixedPace
 from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
-from inference.engine.signature import Signature
 from inference.engine.warmup import MemoryUse
 from inference.engine.watchdog import StallWatch
 from inference.serving.calls import LONGEST_DEADLINE_S
@@ -28,6 +27,7 @@ from inference.serving.executors.workers.pools import Pools
 from inference.serving.executors.workers.session import Post, RemoteSession
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Target
+from inference.tensors.signature import Signature
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.serving_settings import ServingValues

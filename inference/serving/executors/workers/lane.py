@@ -13,7 +13,7 @@ from inference.serving.executors.workers.broker import LoopConnection, Then
 from inference.serving.executors.workers.clock import RedisClock
 from inference.serving.executors.workers.errors import WorkersUnreachable
 from inference.serving.executors.workers.messages import Ask, batch_of, message_bytes, queue_of
-from registry.loops import Backoff, Loop, ThreadGroup, success_noter
+from registry.kit.loops import Backoff, Loop, ThreadGroup, success_noter
 
 _BLOCK_S = 1  # so long one look at the list takes, and so long a stop may take
 _STOP_WITHIN_S = 5.0  # also where the loop does not run any more

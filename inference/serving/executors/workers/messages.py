@@ -13,9 +13,9 @@ import orjson
 
 from inference.engine.backends import Tensors
 from inference.engine.combiner import Priority
-from inference.engine.errors import EngineError
 from inference.serving.executors.workers import errors
 from inference.serving.executors.workers.packing import BadPacket, Packet, pack, unpack
+from inference.tensors.errors import InferenceError
 
 RUN_BATCH = "inference.run_batch"
 KEPT_ASIDE = 32 << 10  # bytes of tensors; more travel beside the message, which would carry them 1.8 times
@@ -136,7 +136,7 @@ class Reply:
     """A worker's answer: outputs, or the error that was raised there."""
 
     outputs: dict[str, np.ndarray[Any, Any]]
-    error: EngineError | None
+    error: InferenceError | None
     attempt: int
     worker: str
     compute_s: float

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from inference.engine.signature import DTYPES
+from inference.tensors.signature import DTYPES
 
 Array = NDArray[Any]
 

@@ -12,12 +12,12 @@ from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.combiner import Priority
 from inference.engine.errors import DeadlineExceeded, EngineStopped, RunFailed, RunStuck, SlotLost
 from inference.engine.loop import EngineLoop, off_loop_if_large
-from inference.engine.signature import Signature
 from inference.serving.executors.workers import broker
 from inference.serving.executors.workers.budget import ResendBudget
 from inference.serving.executors.workers.lane import Lane
 from inference.serving.executors.workers.messages import KEPT_ASIDE, Ask, BadPacket, Reply, read_reply
 from inference.serving.executors.workers.packing import pack
+from inference.tensors.signature import Signature
 
 log = structlog.get_logger("roundhouse.lane")
 

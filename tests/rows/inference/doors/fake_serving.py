@@ -4,13 +4,13 @@ import numpy as np
 
 from inference.doors import asking
 from inference.engine.meters import Meters
-from inference.engine.signature import DTYPES, Signature, TensorSpec
-from inference.engine.tensors import check_outputs, prepare
 from inference.errors import UnknownModel
 from inference.serving import runtime, services
 from inference.serving.calls import Description, Prediction
 from inference.serving.routes import Route
 from inference.serving.runtime import Report
+from inference.tensors.prepare import check_outputs, prepare
+from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
 ECHO = Signature(
     tuple(TensorSpec(f"in_{name}", name, (None, None), optional=True) for name in DTYPES),

@@ -25,12 +25,12 @@ from inference.doors.http_door import predict
 from inference.doors.oip.door import OIP
 from inference.doors.rest.predicting import REST
 from inference.doors.wire import read_exactly
-from inference.engine.errors import InvalidInput, UnknownOutput
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
-from inference.engine.signature import DTYPES, Signature
 from inference.serving import runtime, services
 from inference.serving.plans import session_options
+from inference.tensors.errors import InvalidInput, UnknownOutput
+from inference.tensors.signature import DTYPES, Signature
 from registry.access.keys import ring
 from roundhouse.problems import answer_to, status_of
 from tests.support.factories import a_key

@@ -8,9 +8,10 @@ import pytest
 from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.generated import open_inference_pb2 as oip_pb
 from inference.doors.grpc.generated import predictor_pb2
-from inference.engine.errors import OutputNotText, WrongDtype
+from inference.engine.errors import OutputNotText
 from inference.engine.loop import complete
 from inference.serving import runtime
+from inference.tensors.errors import WrongDtype
 from registry.access.keys import admit, ring
 from registry.catalogue.services import change_serving
 from tests.support.factories import a_key, an_actor

@@ -13,7 +13,7 @@ from registry.access.models import KeyScope
 from registry.access.policies import Right, actor_from_key, actor_from_user
 from registry.catalogue.services import archive_version
 from registry.errors import Conflict, NoLiveVersion, NotAllowed, NotFound, Stopped
-from registry.record.actors import Source
+from registry.kit.actors import Source
 from registry.traffic.services import stop_model
 from tests.support.factories import a_key, a_live_model, a_person, a_split, a_tenant, a_version, an_actor
 from tests.support.house import rows_of

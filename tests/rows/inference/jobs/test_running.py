@@ -5,10 +5,10 @@ import pytest
 from inference.engine.fake import HANG, NOT_A_NUMBER, POISON, FakeModel
 from inference.jobs import files, ledger, services
 from inference.jobs.models import Chunk
-from registry import loops
 from registry.catalogue import uses
 from registry.catalogue.services import archive_version
-from registry.loops import Backoff
+from registry.kit import loops
+from registry.kit.loops import Backoff
 from registry.record.models import Event
 from tests.support.factories import a_split, an_actor
 from tests.support.house import (

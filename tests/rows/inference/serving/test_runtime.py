@@ -20,12 +20,13 @@ from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime, nothing
 from inference.serving.stewarding.reporter import Post
 from inference.serving.stewarding.steward import Steward
-from registry import loops
+from inference.tensors import errors
 from registry.catalogue import artifacts
 from registry.catalogue.models import ServingSettings, Version
 from registry.catalogue.services import change_serving, edit_model
 from registry.errors import NoLiveVersion
-from registry.loops import Backoff
+from registry.kit import loops
+from registry.kit.loops import Backoff
 from registry.traffic.models import WHOLE
 from registry.traffic.services import set_split
 from tests.support.batchers import a_request
@@ -244,7 +245,7 @@ def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, limited, mon
 
 
 def _ask_quietly(runtime, row):
-    with suppress(engine.EngineError, Stopping):
+    with suppress(errors.InferenceError, Stopping):
         _ask(runtime, row)
 
 

@@ -7,7 +7,7 @@ from registry.access import services
 from registry.access.policies import Right, actor_from_user
 from registry.access.services import Person
 from registry.errors import Conflict, Invalid, NameTaken, NotAllowed
-from registry.record.actors import Source
+from registry.kit.actors import Source
 from registry.record.models import AuditRecord
 from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_model, a_person, an_actor

@@ -15,10 +15,10 @@ from registry.access.policies import (
     command_actor,
 )
 from registry.access.roles import PAGES, sync_roles
-from registry.access.selectors import in_scope, visible_models
 from registry.catalogue.models import Model, Version
 from registry.errors import NotAllowed
-from registry.record.actors import Source
+from registry.kit.actors import Source
+from registry.kit.scope import in_scope, visible_models
 from tests.support.factories import a_model, a_person, a_version, an_actor
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from registry.access.services import Person, change_person, revoke_key
 from registry.catalogue.models import Alias, AliasGuard
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.errors import Invalid, NotAllowed, NotFound, StaleState
-from registry.record.actors import Source
+from registry.kit.actors import Source
 from registry.record.models import AuditRecord
 from tests.support.factories import a_key, a_model, a_person, a_tenant, a_version, an_actor
 

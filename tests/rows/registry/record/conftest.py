@@ -3,7 +3,7 @@
 import pytest
 from django.db import transaction
 
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 from registry.record.audit import Subject, record_change
 
 EVERY_RIGHT = frozenset({"manage_subscriptions", "read_record"})

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.record.actors import Source
+from registry.kit.actors import Source
 from registry.record.audit import Subject
 from registry.record.checkpoints import write_checkpoint
 from registry.record.events import emit
@@ -109,7 +109,7 @@ def test_the_list_links_to_the_export_with_its_filters(operator, lines):
 
 
 def test_the_export_is_longer_than_the_pages(operator, add_record, monkeypatch):
-    monkeypatch.setattr("registry.paging.COUNT_AT_MOST", 2)
+    monkeypatch.setattr("registry.kit.admin.paging.COUNT_AT_MOST", 2)
     for _ in range(4):
         add_record("long")
 

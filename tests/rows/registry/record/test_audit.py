@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from registry.kit.actors import Actor, Source
 from registry.record import audit
-from registry.record.actors import Actor, Source
 from registry.record.audit import Subject, record_change
 from registry.record.chain import GENESIS
 from registry.record.models import AuditCheckpoint, AuditRecord, Lease

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry.errors import Conflict, NotAllowed
+from registry.kit.actors import Actor, Source
 from registry.record import channels, deliveries, dispatch
-from registry.record.actors import Actor, Source
 from registry.record.audit import Subject
 from registry.record.channels import Outcome
 from registry.record.deliveries import BACK_OFF, deliver, resend, sweep

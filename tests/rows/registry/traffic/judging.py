@@ -5,7 +5,7 @@ from typing import Any
 
 from registry.access.policies import Right
 from registry.catalogue.models import Alias, Model
-from registry.record.actors import Actor
+from registry.kit.actors import Actor
 from registry.record.models import AuditRecord
 from registry.traffic.models import Arm, Split
 

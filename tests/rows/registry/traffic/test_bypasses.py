@@ -11,7 +11,7 @@ from registry.access.policies import Role, actor_from_key, actor_from_user, comm
 from registry.access.services import issue_key
 from registry.catalogue import services as catalogue
 from registry.errors import ApprovalNeeded, Conflict, Invalid, NotAllowed, StaleState
-from registry.record.actors import Source
+from registry.kit.actors import Source
 from registry.traffic import services as traffic
 from registry.traffic.models import SplitRequest
 from registry.traffic.readiness import Verdict

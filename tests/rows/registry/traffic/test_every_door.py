@@ -19,7 +19,7 @@ from inference.jobs.celery_door.receiving import receive
 from inference.jobs.running import here
 from registry.access.keys import ring
 from registry.access.policies import Role, actor_from_key, actor_from_user, command_actor, task_actor
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 from registry.traffic import services as traffic
 from registry.traffic.readiness import always_ready, register_readiness
 from registry.traffic.services import approvals, splits

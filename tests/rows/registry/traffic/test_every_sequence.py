@@ -15,7 +15,7 @@ from registry.access.policies import Right, Role, actor_from_key, actor_from_use
 from registry.access.services import issue_key
 from registry.catalogue import services as catalogue
 from registry.errors import RoundhouseError
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 from registry.traffic import services as traffic
 from registry.traffic.models import Split, SplitRequest
 from registry.traffic.readiness import Readiness, Verdict, register_readiness

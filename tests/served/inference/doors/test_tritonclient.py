@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from inference.engine.signature import DTYPES
+from inference.tensors.signature import DTYPES
 from tests.support.onnx_models import missing_as_zero, text_codes
 from tests.support.peers import tritonclient_python
 from tests.support.processes import get, import_live, post, wait_until

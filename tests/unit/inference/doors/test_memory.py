@@ -152,8 +152,8 @@ from pathlib import Path
 
 import orjson
 
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import prepare
+from inference.tensors.signature import Signature, TensorSpec
+from inference.tensors.prepare import prepare
 
 
 def resident(field):

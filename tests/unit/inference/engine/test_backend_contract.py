@@ -12,7 +12,7 @@ from inference.engine.errors import LoadFailed, RunTimedOut
 from inference.engine.fake import HANG, ROWS, FakeBackend, FakeModel
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.samples import sample_inputs
-from inference.engine.tensors import prepare
+from inference.tensors.prepare import prepare
 from tests.support import onnx_models
 from tests.support.together import in_threads
 

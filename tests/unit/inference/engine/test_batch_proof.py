@@ -9,7 +9,7 @@ from inference.engine.errors import RunFailed, RunTimedOut
 from inference.engine.fake import FakeModel, FakeSession
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 from tests.support import onnx_models
 from tests.support.batch_models import MIXING, SEPARATE
 

@@ -15,7 +15,6 @@ from inference.engine.combiner import Combiner, Limits, Priority
 from inference.engine.errors import (
     Cancelled,
     DeadlineExceeded,
-    EngineError,
     EngineStopped,
     OutputTooLarge,
     Overloaded,
@@ -30,7 +29,8 @@ from inference.engine.loop import EngineLoop
 from inference.engine.requests import Answer, Cancellation, EngineRequest
 from inference.engine.rows import bytes_of
 from inference.engine.runners import Runners
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.errors import InferenceError
+from inference.tensors.signature import Signature, TensorSpec
 from tests.support.batchers import a_batcher, a_request, shared_loop
 from tests.support.processes import wait_until
 from tests.support.together import in_threads
@@ -422,7 +422,7 @@ def isolates(s, position, callers=32):
     s.hold()
     names = [s.call(POISON if i == position else float(i)) for i in range(callers)]
     s.finish()
-    right = [i for i, name in enumerate(names) if not isinstance(s.endings[name], EngineError)]
+    right = [i for i, name in enumerate(names) if not isinstance(s.endings[name], InferenceError)]
     assert all(s.value(names[i]) == [[2.0 * i] * 4] for i in right)
     return right, s.endings[names[position]]
 

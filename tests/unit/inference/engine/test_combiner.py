@@ -11,13 +11,12 @@ from inference.engine.combiner import RIDERS, Batch, Combiner, Limits, Priority,
 from inference.engine.errors import (
     Cancelled,
     DeadlineExceeded,
-    EngineError,
     EngineStopped,
     Overloaded,
     RunFailed,
     SlotLost,
-    TooLarge,
 )
+from inference.tensors.errors import InferenceError, TooLarge
 
 LIVE, BULK, SHADOW = Priority
 
@@ -349,7 +348,7 @@ class CombinerMachine(RuleBasedStateMachine):
         )
         self.now = 0.0
         self.batches: list[Batch] = []
-        self.accepted: dict[Ticket, str | EngineError | None] = {}
+        self.accepted: dict[Ticket, str | InferenceError | None] = {}
         self.returned: set[Ticket] = set()
         self.without_bulk = 0
         self.combiner = Combiner(self.limits, self.end, max_batch_rows=max_rows, wait_s=wait_s)
@@ -375,7 +374,7 @@ class CombinerMachine(RuleBasedStateMachine):
         self.accepted[ticket] = None
         try:
             self.combiner.offer(ticket, self.now)
-        except EngineError:
+        except InferenceError:
             del self.accepted[ticket]
 
     @rule()

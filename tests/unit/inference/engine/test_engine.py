@@ -13,17 +13,11 @@ from inference.engine.backends import SessionOptions
 from inference.engine.batcher import BatchConfig
 from inference.engine.combiner import Limits
 from inference.engine.engine import Engine, Plan
-from inference.engine.errors import (
-    EngineStopped,
-    NotLoaded,
-    SlotLost,
-    WarmUpFailed,
-    WrongDimension,
-    WrongDtype,
-)
+from inference.engine.errors import EngineStopped, NotLoaded, SlotLost, WarmUpFailed
 from inference.engine.fake import HANG, FakeBackend, FakeModel, FakeSession
 from inference.engine.leases import LoadOrder
 from inference.engine.probed import ProbeFact
+from inference.tensors.errors import WrongDimension, WrongDtype
 from tests.support.batchers import a_request
 from tests.support.together import in_threads
 

@@ -9,7 +9,7 @@ from inference.engine.extremes import MOST_RUNS, combinations, try_extremes
 from inference.engine.fake import FakeModel, FakeSession
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.samples import NOTHING_SAID
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 from tests.support.onnx_models import sum_and_difference
 
 LEAST, MOST = -(2**63), 2**63 - 1

@@ -24,8 +24,8 @@ from inference.engine.errors import (
 from inference.engine.latency import FixedPace
 from inference.engine.onnx_backend import CPU, CUDA, OnnxBackend
 from inference.engine.onnx_file import known_texts
-from inference.engine.signature import DTYPES, TensorSpec
-from inference.engine.tensors import prepare
+from inference.tensors.prepare import prepare
+from inference.tensors.signature import DTYPES, TensorSpec
 from tests.support import onnx_models
 from tests.support.batchers import a_batcher, a_request
 from tests.support.together import in_threads

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from inference.engine.rows import RowRules
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 
 WITH_THRESHOLD = Signature(
     (TensorSpec("x", "FP32", (None, 4)), TensorSpec("threshold", "FP32", (), optional=True)),

@@ -6,7 +6,7 @@ import pytest
 from inference.engine.errors import RunFailed, RunTimedOut
 from inference.engine.sample_search import SIZES, find_sample
 from inference.engine.samples import Sample
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 
 
 class Picky:

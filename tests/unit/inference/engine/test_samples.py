@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine.samples import Sample, sample_inputs, takes_rows
-from inference.engine.signature import DTYPES, Signature, TensorSpec
-from inference.engine.tensors import prepare
+from inference.tensors.prepare import prepare
+from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
 SHAPES = st.lists(st.none() | st.integers(0, 3), max_size=4).map(tuple)
 

@@ -7,7 +7,7 @@ from registry.access import key_ring
 from registry.access.key_ring import DOWN_S, REFRESH_S, REFUSE_S, TRUST_S, USED_S, KeyRing, Principal
 from registry.access.key_text import digest_of, new_key_text
 from registry.errors import NotAuthenticated
-from registry.turns import Turns
+from registry.kit.turns import Turns
 from tests.support.together import at_once, in_threads
 
 WAIT_S = 20

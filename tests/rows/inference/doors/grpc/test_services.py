@@ -24,9 +24,9 @@ from inference.doors.grpc.generated import predictor_pb2
 from inference.doors.grpc.server import Address, GrpcServer, PortTaken
 from inference.doors.memory import Memory
 from inference.engine.combiner import Priority
-from inference.engine.errors import WrongRank
 from inference.engine.loop import EngineLoop
 from inference.serving import runtime, services
+from inference.tensors.errors import WrongRank
 from registry.access import keys
 from registry.access.keys import admit, ring
 from roundhouse.problems import status_of

@@ -1,8 +1,6 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from inference.jobs.rows.errors import FileTooLarge
-from inference.jobs.rows.limits import Limits
 from inference.jobs.stores import files as files_module
 from inference.jobs.stores.errors import BadStore, BadStorePath, NotInStore
 from inference.jobs.stores.files import fetch, put
@@ -10,9 +8,11 @@ from inference.jobs.stores.models import Store, StoreKind
 from inference.jobs.stores.references import reference
 from inference.jobs.stores.selectors import stores_for
 from inference.jobs.stores.services import StoreWish, add_store, change_store, remove_store
+from inference.rows.errors import FileTooLarge
+from inference.rows.limits import Limits
 from registry.access.policies import EVERY_RIGHT, Right
 from registry.errors import NameTaken, NotAllowed, NotFound
-from registry.record.actors import Actor, Source
+from registry.kit.actors import Actor, Source
 from registry.record.models import AuditRecord
 from tests.support.factories import a_tenant, an_actor
 

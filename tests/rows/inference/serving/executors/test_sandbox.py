@@ -16,14 +16,13 @@ from inference.engine.errors import (
     RunTimedOut,
     SlotLost,
     StillLoading,
-    TooLarge,
-    WrongDtype,
 )
 from inference.engine.loop import complete
 from inference.serving.executors import inprocess
 from inference.serving.executors.inprocess import InProcess
 from inference.serving.executors.sandbox import Death, SandboxBackend
 from inference.serving.routes import read_table
+from inference.tensors.errors import TooLarge, WrongDtype
 from registry.catalogue.services import change_serving
 from tests.support.batchers import a_request
 from tests.support.factories import an_actor

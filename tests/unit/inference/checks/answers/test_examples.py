@@ -3,8 +3,8 @@
 import pytest
 
 from inference.checks.answers.examples import read_example
-from inference.engine.errors import InvalidInput
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.errors import InvalidInput
+from inference.tensors.signature import Signature, TensorSpec
 
 
 def signature(*shape, **more):

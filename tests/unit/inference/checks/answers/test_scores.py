@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.checks.answers.scores import answer_of, label_of, score_output
-from inference.engine.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature, TensorSpec
 
 LABELS = ["a", "b", "c"]
 

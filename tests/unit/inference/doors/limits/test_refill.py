@@ -8,7 +8,7 @@ from inference.doors.limits.refill import Refiller
 from inference.doors.limits.tokens import Tokens
 from inference.errors import LimitsUnavailable
 from registry.access.limits import Limits
-from registry.loops import Backoff
+from registry.kit.loops import Backoff
 from tests.support.callers import NOON, WAIT_S, Clock, MemoryStore
 
 ONE = Limited("key", 1, "one", Limits(rate_per_minute=100))

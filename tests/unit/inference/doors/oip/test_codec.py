@@ -21,10 +21,10 @@ from inference.doors.oip.door import OIP
 from inference.doors.oip.messages import AskedOutput, InferRequest, Limits, terms_of
 from inference.doors.wire import read_exactly
 from inference.engine.combiner import Priority
-from inference.engine.errors import EngineError
 from inference.engine.loop import complete
-from inference.engine.signature import DTYPES
 from inference.errors import BadBody
+from inference.tensors.errors import InferenceError
+from inference.tensors.signature import DTYPES
 from registry.errors import RoundhouseError
 from tests.support.wire import NUMBERS, Arrived, a_holding, in_binary, prediction, received, sent
 
@@ -123,7 +123,7 @@ def test_numbers_are_not_copied(datatype):
 
 def refusal_of(call, *arguments, **more):
     """The code of the error that a call ends with."""
-    with pytest.raises((RoundhouseError, EngineError)) as caught:
+    with pytest.raises((RoundhouseError, InferenceError)) as caught:
         call(*arguments, **more)
     assert str(caught.value).endswith(".")
     return caught.value.code
@@ -377,7 +377,7 @@ def test_hostile_requests_end_in_a_named_error_or_in_tensors(body, binary, shift
     try:
         request = read_infer(environ, whole, LIMITS, a_holding())
         terms_of(request.parameters)
-    except (RoundhouseError, EngineError) as error:
+    except (RoundhouseError, InferenceError) as error:
         assert str(error).endswith(".")
     else:
         assert sum(array.size for array in request.inputs.values()) <= len(text) + len(binary)

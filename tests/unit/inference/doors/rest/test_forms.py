@@ -6,10 +6,10 @@ import pytest
 
 from inference.doors.rest.errors import NotAPrediction, UnfitForm
 from inference.doors.rest.forms import confidence, form_of
-from inference.engine.errors import InvalidInput
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import prepare
 from inference.serving.calls import Prediction
+from inference.tensors.errors import InvalidInput
+from inference.tensors.prepare import prepare
+from inference.tensors.signature import Signature, TensorSpec
 
 
 def _spec(name, shape, datatype="FP32", **more):

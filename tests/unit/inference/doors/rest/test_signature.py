@@ -8,9 +8,9 @@ from inference.doors.oip.codec import parse_infer
 from inference.doors.oip.messages import Limits
 from inference.doors.rest.forms import form_of
 from inference.doors.rest.signature import examples_for, signature_of
-from inference.engine.signature import Signature, TensorSpec
-from inference.engine.tensors import prepare
 from inference.serving.calls import Description
+from inference.tensors.prepare import prepare
+from inference.tensors.signature import Signature, TensorSpec
 from tests.support.wire import a_holding
 
 Y = (TensorSpec("y", "FP32", (None, 2)),)

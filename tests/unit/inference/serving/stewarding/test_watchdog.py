@@ -4,7 +4,7 @@ import pytest
 
 from inference.serving.stewarding import watchdog
 from inference.serving.stewarding.watchdog import Seen, Watchdog, register_watch
-from registry import loops
+from registry.kit import loops
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ from inference.serving.executors.workers.packing import pack
 from inference.serving.executors.workers.session import Post
 from inference.serving.routes import read_table
 from inference.serving.runtime import Runtime
+from inference.tensors import errors
 from registry.catalogue import artifacts
 from registry.catalogue.services import change_serving
 from tests.support.batchers import a_request
@@ -134,7 +135,7 @@ def test_large_tensors_are_packed_read_and_run_from_threads_and_answered_alike(
 
 def test_nan_goes_to_the_workers_as_soon_as_the_settings_say_so(worker, executors, version):
     row = {"x": [[float("nan"), 1.0, None, 0.0]]}
-    with pytest.raises(engine.WrongDtype, match="allow_non_finite"):
+    with pytest.raises(errors.WrongDtype, match="allow_non_finite"):
         ask(executors[0], worker, row)
 
     change_serving(version=version, changes={"allow_non_finite": True}, reason="x", by=an_actor())
@@ -228,7 +229,7 @@ def test_bad_request_fails_alone(worker, executors, model):
 
 
 def test_wrong_input_is_refused_before_anything_is_sent(worker, executors):
-    with pytest.raises(engine.WrongDimension):
+    with pytest.raises(errors.WrongDimension):
         ask(executors[0], worker, {"x": [[1.0]]})
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inference.engine.signature import DTYPES
 from inference.serving.executors.workers.packing import BadPacket, pack, unpack
+from inference.tensors.signature import DTYPES
 
 _NUMBERS = [dtype for dtype in DTYPES.values() if dtype.kind != "O"]
 

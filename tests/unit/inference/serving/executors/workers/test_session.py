@@ -18,7 +18,6 @@ from django.conf import settings
 from inference.engine import errors as engine
 from inference.engine.combiner import Priority
 from inference.engine.loop import EngineLoop
-from inference.engine.signature import Signature, TensorSpec
 from inference.errors import Loading
 from inference.serving.executors.workers import broker, lane
 from inference.serving.executors.workers.budget import ResendBudget
@@ -32,6 +31,8 @@ from inference.serving.executors.workers.messages import (
 )
 from inference.serving.executors.workers.packing import unpack
 from inference.serving.executors.workers.session import Post, RemoteSession
+from inference.tensors import errors
+from inference.tensors.signature import Signature, TensorSpec
 from tests.support.batchers import shared_loop
 from tests.support.processes import ROOT, clean_environment, wait_until
 
@@ -79,7 +80,7 @@ class Asking:
     def end(self):
         try:
             self.outputs = self._asked.result(PATIENCE_S)
-        except engine.EngineError as error:
+        except errors.InferenceError as error:
             self.error = error
         return self
 
@@ -257,10 +258,10 @@ def test_errors_come_back_as_what_they_were(open_post, worker, error, kind):
 def test_invalid_input_keeps_its_fields(open_post, worker):
     asking = Asking(session_on(open_post()))
 
-    worker.refuse(worker.take(), engine.WrongRank("no", field="x", expected="2", got="3"))
+    worker.refuse(worker.take(), errors.WrongRank("no", field="x", expected="2", got="3"))
 
     error = asking.end().error
-    assert (type(error), error.field, error.expected, error.got) == (engine.WrongRank, "x", "2", "3")
+    assert (type(error), error.field, error.expected, error.got) == (errors.WrongRank, "x", "2", "3")
 
 
 def test_worker_that_is_leaving_hands_the_batch_to_another(open_post, worker):

@@ -1,0 +1,164 @@
+"""How the columns of a file become a model's inputs, and what happens to rows that do not fit."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from inference.rows.batches import RowError
+from inference.rows.errors import BadContract, TooManyBadRows
+
+ERROR_LIMIT = 1_000
+MAX_ERROR_LIMIT = 100_000
+MAX_NAME = 200
+MAX_COLUMNS = 10_000  # of one input
+MAX_INPUTS = 100
+MAX_PASSTHROUGH = 100
+
+
+class OnRowError(StrEnum):
+    FAIL = "fail"  # the first bad row fails the job
+    SKIP = "skip"  # bad rows go to the errors file, up to the limit
+
+
+class Missing(StrEnum):
+    ERROR = "error"  # an empty cell, null or NaN makes a bad row
+    NAN = "nan"  # they are NaN for an input of decimal numbers; for any other input a bad row all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """`from_json` reads it from a job's request, `to_json` gives what a row of the database keeps.
+
+    `columns`: input → its column, or a tuple of columns with one number each. An input that is not named takes
+    the column of its own name; the only input of a model takes, in JSON where nothing has its name, `features`.
+    Nothing is taken by its position: where no column is called as an input, they must be named.
+    `id`: whose values name the rows in results and errors; without it the row's number does, counted from 1.
+    `passthrough`: columns that are copied to the result.
+    Infinite numbers are always bad rows.
+    """
+
+    columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    id: str | None = None
+    passthrough: tuple[str, ...] = ()
+    on_row_error: OnRowError = OnRowError.FAIL
+    error_limit: int = ERROR_LIMIT
+    missing: Missing = Missing.ERROR
+
+    @property
+    def errors_allowed(self) -> int:
+        return self.error_limit if self.on_row_error is OnRowError.SKIP else 0
+
+    def check_errors(self, count: int, last: RowError | None = None) -> None:
+        """Raise TooManyBadRows where a job has more bad rows than it may."""
+        if count <= self.errors_allowed:
+            return
+        example = f" Row {last.row}: {last.reason}" if last else ""
+        if self.on_row_error is OnRowError.FAIL:
+            raise TooManyBadRows(f"A row cannot be used, and on_row_error is fail.{example}")
+        raise TooManyBadRows(f"More than {self.error_limit:,} rows cannot be used.{example}")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> "Contract":
+        """Check everything that can be checked without a file; raise BadContract, which names the field."""
+        data = {} if data is None else data
+        if not isinstance(data, Mapping):
+            raise BadContract(f"send an object, not {_kind(data)}", field="row_contract")
+        known = ("columns", "id", "passthrough", "on_row_error", "error_limit", "missing")
+        for name in data:
+            if name not in known:
+                raise BadContract(
+                    f"there is no such field; there are: {', '.join(known)}", field=str(name)[:MAX_NAME]
+                )
+        contract = cls(
+            columns=_columns(data.get("columns") or {}),
+            id=None if data.get("id") is None else _name(data["id"], "id"),
+            passthrough=_names(data.get("passthrough") or (), "passthrough", MAX_PASSTHROUGH),
+            on_row_error=_choice(OnRowError, data.get("on_row_error", OnRowError.FAIL), "on_row_error"),
+            error_limit=_count(data.get("error_limit", ERROR_LIMIT), "error_limit"),
+            missing=_choice(Missing, data.get("missing", Missing.ERROR), "missing"),
+        )
+        if contract.id in contract.passthrough:
+            raise BadContract(f"{contract.id!r} is the id, which the result has already", field="passthrough")
+        return contract
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "columns": {
+                name: value if isinstance(value, str) else list(value) for name, value in self.columns.items()
+            },
+            "id": self.id,
+            "passthrough": list(self.passthrough),
+            "on_row_error": self.on_row_error.value,
+            "error_limit": self.error_limit,
+            "missing": self.missing.value,
+        }
+
+
+def _columns(value: object) -> dict[str, str | tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise BadContract(f"send an object of input → column, not {_kind(value)}", field="columns")
+    if len(value) > MAX_INPUTS:
+        raise BadContract(f"names {len(value):,} inputs; {MAX_INPUTS} is the most", field="columns")
+    columns: dict[str, str | tuple[str, ...]] = {}
+    for name, column in value.items():
+        _name(name, "columns")
+        place = f"columns.{name}"
+        columns[name] = (
+            _name(column, place) if isinstance(column, str) else _names(column, place, MAX_COLUMNS)
+        )
+        if not columns[name]:
+            raise BadContract("name one column at least", field=place)
+    return columns
+
+
+def _names(value: object, place: str, most: int) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise BadContract(f"send a list of column names, not {_kind(value)}", field=place)
+    if len(value) > most:
+        raise BadContract(f"names {len(value):,} columns; {most:,} is the most", field=place)
+    names = tuple(_name(item, f"{place}[{index}]") for index, item in enumerate(value))
+    if len(set(names)) != len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise BadContract(f"names {twice!r} twice", field=place)
+    return names
+
+
+def _name(value: object, place: str) -> str:
+    if not isinstance(value, str):
+        raise BadContract(f"send a column's name, not {_kind(value)}", field=place)
+    if not 0 < len(value) <= MAX_NAME:
+        raise BadContract(f"a name has 1 to {MAX_NAME} characters, this one {len(value):,}", field=place)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadContract("the name is not valid Unicode", field=place) from None
+    return value
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def _choice(kind: type[_Choice], value: object, place: str) -> _Choice:
+    if value not in tuple(kind):
+        raise BadContract(f"send one of {', '.join(kind)}", field=place)
+    return kind(str(value))
+
+
+def _count(value: object, place: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_ERROR_LIMIT:
+        raise BadContract(f"send a whole number from 0 to {MAX_ERROR_LIMIT:,}", field=place)
+    return value
+
+
+def _kind(value: object) -> str:
+    names = {
+        type(None): "null",
+        bool: "true/false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+    }
+    return names.get(type(value), "an object")

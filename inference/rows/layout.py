@@ -1,0 +1,159 @@
+"""From a contract, a signature and a file's columns to what is read for each input."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from inference.rows.contract import Contract
+from inference.rows.errors import BadContract
+from inference.tensors.signature import Signature, TensorSpec
+
+ROW = "row"  # names the rows of a result where the contract names no id
+_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class InputColumns:
+    """What fills one input. `tail`: the shape of a row's value where it is known, else None."""
+
+    spec: TensorSpec
+    columns: tuple[str, ...]
+    tail: tuple[int, ...] | None
+    has_row_axis: bool  # else a row's value is the whole tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    inputs: tuple[InputColumns, ...]
+    id: str | None
+    passthrough: tuple[str, ...]
+    merges: bool  # rows share a run; else each runs by itself
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are read, each once."""
+        wanted = [column for item in self.inputs for column in item.columns]
+        return tuple(dict.fromkeys([*wanted, *((self.id,) if self.id else ()), *self.passthrough]))
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns without which a row is bad."""
+        wanted = [column for item in self.inputs for column in item.columns]
+        return tuple(dict.fromkeys([*wanted, *((self.id,) if self.id else ())]))
+
+
+@dataclass(frozen=True, slots=True)
+class FileColumns:
+    """What a file has. `open_ended`: each row names its own columns, and these are the first rows'."""
+
+    names: tuple[str, ...]
+    open_ended: bool = False
+    lists: frozenset[str] = (
+        frozenset()
+    )  # a value of theirs is a list or an array, so they stand for an input alone
+
+
+def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merges: bool = False) -> Layout:
+    """Decide which columns fill which input; raise BadContract, which names the field and what there is."""
+    specs = {spec.name: spec for spec in signature.inputs}
+    for name in contract.columns:
+        if name not in specs:
+            raise BadContract(f"the model has no input {name!r}; it has {_listed(specs)}", field="columns")
+    _check_result_names(contract, signature)
+    is_only = sum(not spec.optional for spec in signature.inputs) == 1
+    chosen = {
+        spec.name: _columns_of(spec, contract, is_only=is_only, have=have)
+        for spec in signature.inputs
+        if not spec.optional or spec.name in contract.columns
+    }
+    _check_match(contract, chosen, have)
+    if not have.open_ended:
+        _check_columns(contract, chosen, have)
+    inputs = tuple(_input(specs[name], columns, have) for name, columns in chosen.items())
+    return Layout(inputs, contract.id, contract.passthrough, merges and signature.has_row_axis)
+
+
+def _check_result_names(contract: Contract, signature: Signature) -> None:
+    """A result has a column for each of these, and an output may be called as it likes."""
+    taken = {spec.name for spec in signature.outputs}
+    kept = [("id", contract.id), *(("passthrough", name) for name in contract.passthrough)]
+    for place, column in kept:
+        if column in taken:
+            raise BadContract(f"{column!r} is an output of the model; call the column otherwise", field=place)
+    if contract.id is None and ROW in (*contract.passthrough, *taken):
+        raise BadContract(f"name an id: the result's {ROW!r} would be two things", field="id")
+
+
+def _columns_of(spec: TensorSpec, contract: Contract, *, is_only: bool, have: FileColumns) -> tuple[str, ...]:
+    """Those that the contract names, else the one of the input's name; `instances` come under `features`."""
+    named = contract.columns.get(spec.name)
+    if named is not None:
+        return (named,) if isinstance(named, str) else named
+    if is_only and have.open_ended and spec.name not in have.names and "features" in have.names:
+        return ("features",)
+    return (spec.name,)
+
+
+def _has_row_axis(spec: TensorSpec) -> bool:
+    """A first axis of any size, or of one, is the rows'; where no shape is declared, it is taken for that."""
+    return spec.any_rank or (bool(spec.shape) and spec.shape[0] in (None, 1))
+
+
+def _input(spec: TensorSpec, columns: tuple[str, ...], have: FileColumns) -> InputColumns:
+    has_row_axis = _has_row_axis(spec)
+    if len(columns) == 1 and (columns[0] in have.lists or have.open_ended):
+        return InputColumns(spec, columns, None, has_row_axis)
+    return InputColumns(spec, columns, _tail(spec, len(columns), has_row_axis), has_row_axis)
+
+
+def _tail(spec: TensorSpec, width: int, has_row_axis: bool) -> tuple[int, ...]:
+    """The shape that `width` single values of a row take."""
+    if spec.any_rank:
+        return (width,)
+    dims = spec.shape[1:] if has_row_axis else spec.shape
+    known = prod(dim for dim in dims if dim is not None)
+    free = dims.count(None)
+    fits = free < 2 and known > 0 and (width % known == 0 if free else width == known)
+    if not fits:
+        shape = "×".join("any" if dim is None else str(dim) for dim in dims) or "one value"
+        raise BadContract(
+            f"{width:,} columns cannot fill {shape} a row; name as many columns as a row has values, "
+            "or one column that holds lists",
+            field=f"columns.{spec.name}",
+        )
+    return tuple(width // known if dim is None else dim for dim in dims)
+
+
+def _check_match(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:
+    """What has the name of no input could be anything: its place in the file does not say which input it is."""
+    unnamed = [name for name in chosen if name not in contract.columns]
+    names = set(have.names)
+    if not names or not unnamed or any(names.intersection(columns) for columns in chosen.values()):
+        return
+    raise BadContract(
+        f"the model's inputs are {_listed(unnamed)}, and no column has such a name; the file has {_listed(have.names)}. "
+        "Say in `columns` which column, or list of columns, each input takes",
+        field=f"columns.{unnamed[0]}",
+    )
+
+
+def _check_columns(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:
+    wanted = [(f"columns.{name}", column) for name, columns in chosen.items() for column in columns]
+    wanted += [("id", contract.id)] if contract.id else []
+    wanted += [("passthrough", column) for column in contract.passthrough]
+    names = set(have.names)
+    for place, column in wanted:
+        if column not in names:
+            raise BadContract(f"the file has no column {column!r}; it has {_listed(have.names)}", field=place)
+    for name, columns in chosen.items():
+        if len(columns) > 1 and (lists := have.lists.intersection(columns)):
+            raise BadContract(
+                f"{min(lists)!r} holds lists, and only columns of single values go together",
+                field=f"columns.{name}",
+            )
+
+
+def _listed(names: Sequence[str] | Mapping[str, object]) -> str:
+    known = list(names)
+    shown = ", ".join(repr(name[:80]) for name in known[:_SHOWN]) or "none"
+    return f"{shown} and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else shown

@@ -1,0 +1,380 @@
+"""From what a caller sent to the tensors a model takes, or a named error that says what does not fit."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.tensors.errors import (
+    InvalidInput,
+    MissingTensor,
+    UnknownOutput,
+    UnknownTensor,
+    WrongDimension,
+    WrongDtype,
+    WrongRank,
+)
+from inference.tensors.signature import Signature, TensorSpec
+
+Array = NDArray[Any]
+
+MAX_DEPTH = 64  # numpy's own limit; a deeper list is an attack or a mistake
+_MOST_RAW_BYTES = 64 << 20  # an array makes all texts as long as the longest
+_ABSENT = object()
+_NULL = type(None)
+_ONLINE_ADVICE = (
+    "send finite numbers, and no null in JSON, or switch on the version's serving setting `allow_non_finite`"
+)
+_NESTED = {list, tuple}
+_LISTS, _NUMBERS = {list}, {int, float}
+_NUMPY = (np.ndarray, np.generic)
+_PLAIN = {"b": "true/false values", "i": "integers", "u": "integers", "f": "numbers", "O": "texts"}
+_KINDS = {
+    bool: "true/false",
+    int: "an integer",
+    float: "a decimal number",
+    str: "text",
+    bytes: "bytes",
+    _NULL: "null",
+}
+
+
+def prepare(
+    signature: Signature,
+    raw: Mapping[str, Any],
+    *,
+    allow_non_finite: bool = False,
+    online: bool = False,
+) -> dict[str, Array]:
+    """Turn nested lists, scalars and arrays into the tensors of `signature`, in the file's order.
+
+    Values are never changed in meaning: integers are cast where they fit, decimals are rounded to the model's
+    float as JSON numbers must be, anything else raises an InvalidInput. An array that already fits is passed
+    on as it is, without a copy. `allow_non_finite`: floats may be NaN and infinite, and None is NaN. `online`: these
+    are tensors of a request, whose texts may be any bytes, and who is refused NaN is told of the setting.
+    """
+    tensors: dict[str, Array] = {}
+    for spec in signature.inputs:
+        value = raw.get(spec.name, _ABSENT)
+        if value is _ABSENT:
+            if not spec.optional:
+                raise _missing(spec)
+            continue
+        tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
+    if len(tensors) != len(raw):
+        raise _unknown(signature, raw)
+    return tensors
+
+
+def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
+    """Raise UnknownOutput unless the model gives each of these; None stands for all. The runtime only says that a run failed."""
+    if names is None:
+        return
+    known = [spec.name for spec in signature.outputs]
+    for name in names:
+        if name not in known:
+            outputs = ", ".join(map(_quoted, known)) or "no outputs"
+            raise UnknownOutput(
+                f"The model has no output {_quoted(name)}, it gives {outputs}; remove or rename this one.",
+                expected=outputs,
+                got=_quoted(name),
+            )
+
+
+def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
+    dtype = spec.dtype
+    if type(value) is list and dtype.kind == "f" and (rows := _finite_rows(spec, value)) is not None:
+        _check_shape(spec, rows)
+        return rows
+    if isinstance(value, _NUMPY) and value.dtype == dtype and dtype.kind != "O":
+        tensor = np.asarray(value)
+    elif isinstance(value, _NUMPY) and value.dtype.kind in "biuf" and dtype.kind != "O":
+        tensor = _cast(spec, np.asarray(value))
+    else:
+        tensor = _from_python(spec, value, allow_non_finite, online)
+    _check_shape(spec, tensor)
+    if dtype.kind == "f" and not allow_non_finite and not _is_finite(tensor):
+        raise _refusal(
+            WrongDtype, spec, "holds NaN or an infinite number",
+            _ONLINE_ADVICE if online else "send finite numbers only",
+            expected=f"finite {spec.datatype}", got="NaN or infinity",
+        )  # fmt: skip
+    return tensor
+
+
+def _finite_rows(spec: TensorSpec, value: list[Any]) -> Array | None:
+    """Read what most callers send, lists of finite numbers with decimals among them, at the price of numpy's own reading.
+
+    None where it is anything else: then it is looked at closely.
+    """
+    if set(map(type, value)) != _LISTS:
+        return None
+    kinds = set(map(type, chain.from_iterable(value)))
+    if float not in kinds or not kinds <= _NUMBERS:
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            rows = np.array(value, spec.dtype)
+    except (ValueError, OverflowError):  # lists of unlike lengths, an integer beyond all floats
+        return None
+    return rows if _is_finite(rows) else None
+
+
+def _from_python(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
+    """Build from nested lists and scalars, looking at each leaf's own type.
+
+    numpy's own reading would take True for 1, turn numbers beside a text into texts, and blow up one long
+    text in a list to the size of all; so the types are known before numpy sees a value.
+    """
+    shape, leaves, kinds = _flatten(spec, value)
+    if not leaves:
+        known = value.shape if isinstance(value, np.ndarray) else _completed(spec, shape)
+        return np.empty(known, spec.dtype)
+    wanted = spec.dtype.kind
+    if wanted == "O":
+        flat = _texts(spec, leaves, kinds, online)
+    elif wanted == "b":
+        if kinds != {bool}:
+            raise _wrong_kind(spec, kinds - {bool})
+        flat = np.array(leaves, np.bool_)
+    elif kinds == {float}:
+        flat = _decimals(spec, leaves)
+    elif kinds <= {int, float}:
+        flat = _cast(spec, _numbers(spec, leaves, kinds))
+    elif wanted == "f" and kinds <= {int, float, _NULL}:
+        if not allow_non_finite:
+            raise _wrong_kind(spec, {_NULL}, _ONLINE_ADVICE if online else "")
+        flat = _with_missing(spec, leaves)
+    else:
+        raise _wrong_kind(spec, kinds - {int, float})
+    return flat.reshape(shape)
+
+
+def _flatten(spec: TensorSpec, value: Any) -> tuple[list[int], Sequence[Any], set[type]]:
+    """Give shape, leaves in order and the leaves' types; level by level, so depth costs no stack."""
+    shape: list[int] = []
+    level: Sequence[Any] = (value,)
+    while True:
+        kinds = set(map(type, level))
+        if not kinds <= _NESTED:
+            if any(issubclass(kind, _NUMPY) for kind in kinds):
+                level = [_plain(spec, item) if isinstance(item, _NUMPY) else item for item in level]
+                continue
+            if kinds & _NESTED:
+                raise _refusal(
+                    WrongRank, spec, f"mixes lists and single values at depth {len(shape)}",
+                    "send lists of one shape", expected="lists of one shape", got="lists and single values",
+                )  # fmt: skip
+            return shape, level, kinds
+        if not level:
+            return shape, level, kinds
+        if len(shape) == MAX_DEPTH:
+            raise _wrong_shape(WrongRank, spec, f"is nested deeper than {MAX_DEPTH} lists", "deeper lists")
+        sizes = set(map(len, level))
+        if len(sizes) > 1:
+            lengths = f"{min(sizes)} and {max(sizes)}"
+            raise _refusal(
+                WrongDimension, spec, f"is ragged: lists at depth {len(shape)} have {lengths} items",
+                "pad them to one length", expected="lists of one length", got=f"lengths {lengths}",
+            )  # fmt: skip
+        shape.append(sizes.pop())
+        level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
+
+
+def _plain(spec: TensorSpec, item: Any) -> Any:
+    """Turn a numpy value into Python's; `tolist` alone would make integers of dates and keep long doubles."""
+    if item.dtype.kind not in "biufOUSV" or item.dtype.names:
+        raise _wrong_kind(spec, {item.dtype.type})
+    return np.asarray(item, np.float64 if item.dtype.kind == "f" else None).tolist()
+
+
+def _completed(spec: TensorSpec, shape: list[int]) -> tuple[int, ...]:
+    """Give an empty list its missing axes: JSON writes a (0, 4) tensor as [], and (2, 0, 4) as [[], []]."""
+    rest = () if spec.any_rank else spec.shape[len(shape) :]
+    return (*shape, *(dim or 0 for dim in rest))
+
+
+def _texts(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type], online: bool) -> Array:
+    if not kinds <= {str, bytes}:
+        raise _wrong_kind(spec, kinds - {str, bytes})
+    try:
+        texts = [leaf.decode() if isinstance(leaf, bytes) else leaf for leaf in leaves]
+        "".join(texts).encode()  # a lone surrogate would fail inside the runtime, for the whole batch
+    except UnicodeError:
+        if online and kinds == {bytes}:
+            return _raw_texts(spec, leaves)
+        raise _refusal(
+            WrongDtype, spec, "holds text that is not valid UTF-8", "send valid Unicode",
+            expected="BYTES in UTF-8", got="text that is not UTF-8",
+        ) from None  # fmt: skip
+    flat = np.empty(len(texts), object)
+    flat[:] = texts
+    return flat
+
+
+def _raw_texts(spec: TensorSpec, texts: Sequence[bytes]) -> Array:
+    """Hold texts that are no UTF-8 in one of the two arrays from which the runtime takes bytes as they are.
+
+    Of a `V` array it takes every byte, so all texts have one length there; of an `S` array it reads each text up
+    to a zero byte, past the text's own room if need be, so there is room for one. From objects it would take
+    their `str()`, which for bytes is "b'…'".
+    """
+    sizes = set(map(len, texts))
+    if len(sizes) == 1:
+        return np.frombuffer(b"".join(texts), f"V{sizes.pop()}")
+    room = max(sizes) + 1
+    if room * len(texts) > _MOST_RAW_BYTES:
+        raise _refusal(
+            WrongDtype, spec, "holds bytes that are not UTF-8, in texts of very unlike length",
+            "send them in several requests", expected="BYTES in UTF-8, or of one length", got="bytes",
+        )  # fmt: skip
+    if any(b"\0" in text for text in texts):
+        raise _refusal(
+            WrongDtype, spec, "holds bytes that are not UTF-8 and zero bytes, in texts of unlike length",
+            "send texts of one length, or each in a request of its own",
+            expected="BYTES in UTF-8, or of one length, or without zero bytes", got="bytes",
+        )  # fmt: skip
+    return np.array(texts, f"S{room}")
+
+
+def _with_missing(spec: TensorSpec, leaves: Sequence[Any]) -> Array:
+    """Read numbers among which None stands for NaN; the others are read as if it were not there."""
+    is_there = np.array([leaf is not None for leaf in leaves], np.bool_)
+    flat = np.full(len(leaves), np.nan, spec.dtype)
+    given = [leaf for leaf in leaves if leaf is not None]
+    if given:
+        flat[is_there] = _cast(spec, _numbers(spec, given, set(map(type, given))))
+    return flat
+
+
+def _numbers(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type]) -> Array:
+    """Read integers, or integers among decimals, without passing a whole number through a float."""
+    if float in kinds and spec.dtype.kind != "f":
+        if not all(isinstance(leaf, int) or leaf.is_integer() for leaf in leaves):
+            raise _lossy(spec, "a number with a fraction")
+        leaves = [int(leaf) for leaf in leaves]
+    dtypes = (np.float64,) if float in kinds and spec.dtype.kind == "f" else (np.int64, np.uint64)
+    for dtype in dtypes:
+        with suppress(OverflowError):
+            return np.array(leaves, dtype)
+    raise _lossy(spec, "an integer beyond 64 bits")
+
+
+def _decimals(spec: TensorSpec, leaves: Sequence[float]) -> Array:
+    if spec.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            flat = np.array(leaves, spec.dtype)  # half the price of a float64 array and a cast
+        if _is_finite(flat):
+            return flat
+    return _cast(spec, np.array(leaves, np.float64))
+
+
+def _cast(spec: TensorSpec, source: Array) -> Array:
+    """Cast numbers to the model's type; refuse where a value would become another one."""
+    dtype, have = spec.dtype, source.dtype.kind
+    if source.dtype == dtype or source.size == 0:
+        return source.astype(dtype, copy=False)
+    if have == "b" or dtype.kind == "b":
+        raise _wrong_kind(spec, {bool if have == "b" else int})
+    if dtype.kind in "iu":
+        _check_integers(spec, source)
+        return source.astype(dtype)
+    with np.errstate(over="ignore"):
+        tensor = source.astype(dtype)
+    if have == "f":
+        if not _is_finite(tensor) and (np.isinf(tensor) & np.isfinite(source)).any():
+            raise _lossy(spec, f"a number beyond {np.finfo(dtype).max:.4g}")
+    elif not _holds_same_integers(tensor, source):
+        raise _lossy(spec, "an integer it would round", "write it as a decimal number if rounding is meant")
+    return tensor
+
+
+def _check_integers(spec: TensorSpec, source: Array) -> None:
+    limits = np.iinfo(spec.dtype)
+    if source.dtype.kind == "f":
+        if not np.isfinite(source).all() or not (source == np.trunc(source)).all():
+            raise _lossy(spec, "a number with a fraction, NaN or infinity")
+        # the largest integer itself may not exist as a float, its successor (a power of two) always does
+        fits = float(source.min()) >= float(limits.min) and float(source.max()) < float(limits.max + 1)
+    else:
+        fits = int(source.min()) >= limits.min and int(source.max()) <= limits.max
+    if not fits:
+        raise _lossy(spec, f"an integer outside {limits.min}..{limits.max}")
+
+
+def _holds_same_integers(tensor: Array, source: Array) -> bool:
+    if not _is_finite(tensor):
+        return False
+    wide = tensor.astype(np.float64)
+    if abs(wide).max() < 2.0**53:
+        return bool((wide == source).all())
+    # from 2**53 on float64 no longer tells neighbours apart, and numpy would compare as float64
+    return [int(value) for value in wide.ravel()] == source.ravel().tolist()
+
+
+def _is_finite(tensor: Array) -> bool:
+    return bool(np.count_nonzero(np.isfinite(tensor)) == tensor.size)  # a third of what .all() takes on a row
+
+
+def _check_shape(spec: TensorSpec, tensor: Array) -> None:
+    if spec.any_rank:
+        return
+    if tensor.ndim != len(spec.shape):
+        fact = f"has {tensor.ndim} axes, the model takes {len(spec.shape)}"
+        raise _wrong_shape(WrongRank, spec, fact, f"shape {list(tensor.shape)}")
+    for axis, want in enumerate(spec.shape):
+        have = tensor.shape[axis]
+        if want is not None and want != have:
+            fact = f"has size {have} on axis {axis}, the model takes {want}"
+            raise _wrong_shape(WrongDimension, spec, fact, f"shape {list(tensor.shape)}")
+
+
+def _missing(spec: TensorSpec) -> InvalidInput:
+    wanted = f"{spec.datatype} of {_shape_text(spec)}"
+    return _refusal(MissingTensor, spec, "is missing", f"send it as {wanted}", expected=wanted, got="nothing")
+
+
+def _unknown(signature: Signature, raw: Mapping[str, Any]) -> InvalidInput:
+    known = [spec.name for spec in signature.inputs]
+    name = str(next(name for name in raw if name not in known))[:80]
+    inputs = ", ".join(map(_quoted, known)) or "no inputs"
+    message = f"The model has no input {_quoted(name)}, it takes {inputs}; remove or rename this one."
+    return UnknownTensor(message, field=name, expected=inputs, got=_quoted(name))
+
+
+def _wrong_kind(spec: TensorSpec, kinds: set[type], advice: str = "") -> InvalidInput:
+    got = ", ".join(sorted(_KINDS.get(kind, f"a {kind.__name__}") for kind in kinds))
+    fact = f"holds {got}, the model takes {spec.datatype}"
+    advice = advice or f"send {_PLAIN[spec.dtype.kind]} only"
+    return _refusal(WrongDtype, spec, fact, advice, expected=spec.datatype, got=got)
+
+
+def _lossy(spec: TensorSpec, got: str, advice: str = "send values that fit") -> InvalidInput:
+    fact = f"holds {got}, which {spec.datatype} cannot hold without loss"
+    return _refusal(WrongDtype, spec, fact, advice, expected=spec.datatype, got=got)
+
+
+def _wrong_shape(error: type[InvalidInput], spec: TensorSpec, fact: str, got: str) -> InvalidInput:
+    wanted = _shape_text(spec)
+    return _refusal(error, spec, fact, f"send {wanted}", expected=wanted, got=got)
+
+
+def _refusal(
+    error: type[InvalidInput], spec: TensorSpec, fact: str, advice: str, *, expected: str, got: str
+) -> InvalidInput:
+    message = f"Input {_quoted(spec.name)} {fact}; {advice}."
+    return error(message, field=spec.name, expected=expected, got=got)
+
+
+def _shape_text(spec: TensorSpec) -> str:
+    if spec.any_rank:
+        return "any shape"
+    return f"shape [{', '.join('any' if dim is None else str(dim) for dim in spec.shape)}]"
+
+
+def _quoted(name: str) -> str:
+    """Quote a name for a message; a caller may have invented it, so it is cut and escaped."""
+    return repr(name[:80])

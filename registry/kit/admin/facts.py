@@ -1,0 +1,95 @@
+"""Facts that a check measured, in words."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+# A page draws these by themselves.
+DRAWN = frozenset({"profile", "changes", "inputs", "outputs"})
+_MOST_FACTS, _MOST_ENTRIES, _LONGEST = 24, 8, 300
+_SHORT_HASH = 12
+
+
+def readable(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of what can be told in a line; what is empty is left out."""
+    told = [
+        (_name(name), _text(name, value))
+        for name, value in facts.items()
+        if name not in DRAWN and value not in (None, "", [], {})
+    ]
+    return told[:_MOST_FACTS]
+
+
+def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of every setting; one that is not set is the installation's."""
+    return [
+        (_name(name), "as the installation says" if value is None else _text(name, value))
+        for name, value in values.items()
+    ]
+
+
+def duration(seconds: float) -> str:
+    if seconds < 0.001:
+        return f"{seconds * 1000:.2g} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def short(value: Any, longest: int = _LONGEST) -> str:
+    """A value as somebody wrote it, in one line and cut where it is long: texts as they are, the rest as JSON."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def _name(name: str) -> str:
+    for unit in ("_bytes", "_ms", "_s"):
+        name = name.removesuffix(unit)
+    return name.removeprefix("is_").replace("_", " ")
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return _number(name, value)
+    if isinstance(value, str):
+        is_hash = name.endswith(("sha256", "digest"))
+        return value[:_SHORT_HASH] if is_hash else value[:_LONGEST]
+    if isinstance(value, Mapping):
+        return _joined([f"{_name(str(key))} {_text(str(key), one)}" for key, one in value.items()])
+    if isinstance(value, Sequence):
+        return _joined([_text(name, one) for one in value])
+    return str(value)[:_LONGEST]
+
+
+def _number(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return filesizeformat(value).replace("\xa0", " ")
+    if name.endswith("_ms"):
+        return f"{value:,.4g} ms"
+    if name.endswith("_s"):
+        return duration(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _joined(words: Sequence[str]) -> str:
+    more = len(words) - _MOST_ENTRIES
+    shown = ", ".join(words[:_MOST_ENTRIES])
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def ago(moment: datetime) -> str:
+    """How long it is since then, in the largest unit that fits."""
+    if timezone.now() - moment < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(moment, depth=1)} ago"

@@ -1,0 +1,119 @@
+"""The admin theme's classes, from here only: exchanging the theme is a change to this file."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest
+
+from registry.errors import RoundhouseError
+from registry.kit.actors import Actor
+
+if TYPE_CHECKING:  # the theme's classes carry no types; those of Django that they extend do
+    from django.contrib.admin import DateFieldListFilter as PeriodFilter
+    from django.contrib.admin import ModelAdmin, TabularInline, display
+    from django.contrib.admin import SimpleListFilter as TextFilter
+    from django.contrib.auth.forms import AdminPasswordChangeForm, UserCreationForm
+    from django.forms import (
+        CheckboxSelectMultiple,
+        FileInput,
+        ModelForm,
+        NumberInput,
+        SelectMultiple,
+        TextInput,
+    )
+else:
+    from django import forms as _forms
+    from django.utils.timezone import make_aware
+    from unfold import admin as _unfold
+    from unfold import forms as _unfold_forms
+    from unfold.contrib.filters.admin import RangeDateTimeFilter as _RangeDateTimeFilter
+    from unfold.contrib.filters.admin import TextFilter
+    from unfold.decorators import display
+    from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
+    from unfold.widgets import UnfoldAdminDecimalFieldWidget as NumberInput
+
+    # Its script writes a chosen file's name into a text field nearby: any other widget loses a field of the form to it.
+    from unfold.widgets import UnfoldAdminFileFieldWidget as FileInput
+    from unfold.widgets import UnfoldAdminSelect2MultipleWidget as SelectMultiple
+    from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
+
+    class _Generic:
+        def __class_getitem__(cls, _row: Any) -> type:
+            return cls
+
+    class ModelForm(_Generic, _forms.ModelForm):
+        pass
+
+    class UserCreationForm(_Generic, _unfold_forms.UserCreationForm):
+        pass
+
+    class AdminPasswordChangeForm(_Generic, _unfold_forms.AdminPasswordChangeForm):
+        pass
+
+    class ModelAdmin(_Generic, _unfold.ModelAdmin):
+        def changeform_view(self, request, *args, **kwargs):
+            """Say what a service refuses in the form, with all that was filled in; its transaction is undone by then."""
+            try:
+                return super().changeform_view(request, *args, **kwargs)
+            except RoundhouseError as error:
+                if request.method != "POST":
+                    raise
+                request.refusal = str(error)
+                return super().changeform_view(request, *args, **kwargs)
+
+        def get_form(self, request, *args, **kwargs):
+            """The form; the second time in a request, with what the service refused as its error."""
+            form = super().get_form(request, *args, **kwargs)
+            refusal = getattr(request, "refusal", None)
+            if refusal is None:
+                return form
+
+            class RefusedForm(form):
+                def clean(self):
+                    cleaned = super().clean()
+                    self.add_error(None, refusal)
+                    return cleaned
+
+            return RefusedForm
+
+    class PeriodFilter(_RangeDateTimeFilter):
+        """From and to, each a day and, if given, a time of it. The theme's own compares with times without a zone."""
+
+        def queryset(self, request, queryset):
+            for end, lookup, default in (("from", "gte", "00:00"), ("to", "lte", "23:59:59.999999")):
+                day, time = (
+                    self.used_parameters.get(f"{self.parameter_name}_{end}_{part}") for part in (0, 1)
+                )
+                try:
+                    moment = datetime.fromisoformat(f"{day} {time or default}")
+                except ValueError:
+                    continue  # not given, or not a day
+                queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": make_aware(moment)})
+            return queryset
+
+    class TabularInline(_Generic, _unfold.TabularInline):
+        pass
+
+
+def actor(request: HttpRequest) -> Actor:
+    """Who acts, with rights and reach, as the access room's middleware has fixed it."""
+    found: Actor = request.actor  # type: ignore[attr-defined]
+    return found
+
+
+__all__ = [
+    "AdminPasswordChangeForm",
+    "CheckboxSelectMultiple",
+    "FileInput",
+    "ModelAdmin",
+    "ModelForm",
+    "NumberInput",
+    "PeriodFilter",
+    "SelectMultiple",
+    "TabularInline",
+    "TextFilter",
+    "TextInput",
+    "UserCreationForm",
+    "actor",
+    "display",
+]

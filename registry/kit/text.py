@@ -1,0 +1,3 @@
+"""How long what people write may be."""
+
+MAX_REASON = 500
