@@ -51,7 +51,7 @@ from registry.catalogue.models import (  # noqa: E402
 )
 from registry.catalogue.serving_settings import DEFAULTS  # noqa: E402
 from registry.record.audit import audit_key, record_change  # noqa: E402
-from registry.record.chain import Sealed, hash_of  # noqa: E402
+from registry.record.chain import SealedRecord, hash_of  # noqa: E402
 from registry.record.models import AuditRecord  # noqa: E402
 from registry.traffic.models import Arm, Split  # noqa: E402
 from registry.traffic.services import set_split  # noqa: E402
@@ -188,13 +188,13 @@ def _fill_records(count: int) -> None:
     last = AuditRecord.objects.order_by("-seq").first() or record_change(
         action="bench", subject=model, before=None, after=None, by=command_actor("registry_bench")
     )
-    values = {name: getattr(last, name) for name in Sealed._fields}
+    values = {name: getattr(last, name) for name in SealedRecord._fields}
     slugs = list(Model.objects.values_list("slug", flat=True))
     for batch in _batches(last.seq + 1, last.seq + count):
         rows = []
         for seq in batch:
             slug = slugs[seq % len(slugs)]
-            sealed = Sealed(**{
+            sealed = SealedRecord(**{
                 **values, "seq": seq, "previous_hash": last.hash, "model_slug": slug, "object_label": slug,
             })  # fmt: skip
             last = AuditRecord(**sealed._asdict(), hash=hash_of(sealed, audit_key()))

@@ -29,7 +29,7 @@ from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import ServingValues
 from registry.errors import RoundhouseError
 from registry.intake.examples.selectors import current_golden_set, examples_of, read_golden_rows
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _NOT_STARTED = "not_started"
@@ -184,7 +184,7 @@ class Proofs:
                     target=self._make, args=(making, order, found), name="proof", daemon=True
                 ).start()
         try:
-            with turns.let_go():
+            with compute_lock.released():
                 proof = making.result(max(0.0, timeout_s))
         except TimeoutError:
             raise StillLoading from None

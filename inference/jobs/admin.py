@@ -32,8 +32,7 @@ from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 from registry.kit.admin.pages import OwnPage
 from registry.kit.admin.theme import ModelAdmin, TextFilter, actor, display
-from registry.kit.admin.verb_pages import answer_verb
-from registry.kit.admin.verbs import ReasonForm
+from registry.kit.admin.verbs import ReasonForm, answer_verb
 
 _WATCHED_AT_ONCE = 200
 _OFFERED_MODELS = 500

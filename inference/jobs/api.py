@@ -30,7 +30,7 @@ from registry.access.key_ring import Principal
 from registry.access.policies import Right
 from registry.errors import NotFound
 from registry.kit.api import RegistryViewSet, idempotent
-from registry.kit.api.schema import IDEMPOTENCY_KEY
+from registry.kit.api.views import IDEMPOTENCY_KEY
 
 COMPLETE_HEADER = "X-Job-Complete"
 _BYTES = "application/octet-stream"

@@ -13,7 +13,7 @@ from inference.jobs import dispatch
 from inference.jobs.models import Chunk, Job
 from inference.jobs.transitions import OPEN, STUCK, ChunkStatus, Status
 from registry.kit.text import MAX_REASON
-from registry.record.audit import Subject
+from registry.record.audit import AuditSubject
 from registry.record.events import emit
 
 JOB_DONE, JOB_DEAD_LETTER = "job_done", "job_dead_letter"
@@ -102,8 +102,8 @@ def _end(job: Job, status: Status, failure: str = "") -> None:
         dispatch.tell_sender(job.pk)
 
 
-def _subject(job: Job) -> Subject:
-    return Subject("job", str(job.pk), str(job), job.model.slug)
+def _subject(job: Job) -> AuditSubject:
+    return AuditSubject("job", str(job.pk), str(job), job.model.slug)
 
 
 def _facts(job: Job) -> dict[str, Any]:

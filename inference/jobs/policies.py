@@ -5,8 +5,7 @@ from django.db.models import QuerySet
 from inference.jobs.models import Job
 from registry.access.policies import Right
 from registry.errors import NotFound
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.kit.actors import Actor, in_scope
 
 
 def own(by: Actor) -> "QuerySet[Job]":

@@ -11,7 +11,7 @@ from inference.measure.merging import start_of_hour
 from inference.measure.selectors import MINUTE, ArmSummary, Series, written_until
 from inference.measure.windows import STOPPED
 from inference.measure.words import latency, per_second, percent
-from registry.kit.admin.time_plots import LOOKS, TimePlot, time_plot
+from registry.kit.admin.plots import LOOKS, TimePlot, time_plot
 
 HOUR = timedelta(hours=1)
 SHARES = (0.5, 0.95, 0.99)

@@ -21,7 +21,7 @@ from inference.measure.selectors import (
 )
 from inference.measure.words import latency, per_second, percent
 from registry.catalogue.models import Model, Version
-from registry.kit.admin.time_plots import sparkline
+from registry.kit.admin.plots import sparkline
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, live_arms, with_arms
 

@@ -13,10 +13,9 @@ from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
 from registry.kit.actors import Actor
 from registry.kit.loops import Loop, ThreadGroup
-from registry.record.events import emit
-from registry.record.kinds import register_kind
+from registry.record.events import EVENT_KINDS, emit
 
-register_kind(
+EVENT_KINDS.add(
     "merging_ended", "A version answered a request otherwise in a shared run, so its requests run singly."
 )
 

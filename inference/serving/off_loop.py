@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.db import close_old_connections, connection
 
 from inference.engine.errors import Overloaded
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def _in_thread(work: Callable[[], T], takes_turns: bool) -> T:
     try:
         if not takes_turns:
             return work()
-        with turns.taken(), connection.execute_wrapper(turns.while_asked):
+        with compute_lock.held(), connection.execute_wrapper(compute_lock.released_for_query):
             return work()
     finally:
         close_old_connections()

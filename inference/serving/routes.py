@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from inference.engine.errors import VersionBroken
 from inference.errors import UnknownModel
-from registry.access.limits import NO_LIMITS, Limits
+from registry.access.limits import NO_LIMITS, CallerLimits
 from registry.catalogue.models import (
     DEFAULT_POOL,
     Alias,
@@ -86,7 +86,7 @@ class Route:
     labels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # version id -> names of its scores
     scores: Mapping[int, str] = field(default_factory=dict)  # version id -> logits or probabilities
     aliases: Mapping[str, int] = field(default_factory=dict)
-    limits: Limits = NO_LIMITS
+    limits: CallerLimits = NO_LIMITS
     pool: str = DEFAULT_POOL
     waiting: frozenset[Target] = (
         frozenset()

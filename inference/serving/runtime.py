@@ -36,8 +36,8 @@ from inference.serving.stewarding.reporter import Post, Reporter
 from inference.serving.stewarding.steward import Steward
 from inference.tensors.signature import Signature
 from registry.access.key_ring import TRUST_S
+from registry.kit.compute_lock import compute_lock
 from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
-from registry.kit.turns import turns
 
 log = structlog.get_logger("roundhouse.runtime")
 
@@ -187,9 +187,9 @@ class Runtime:
     async def infer(self, target: Target, request: EngineRequest) -> Answer:
         """Answer a request; see Executor."""
         routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
-        if not turns.is_mine:
+        if not compute_lock.is_mine:
             return await self._executor.infer(target, request)
-        with turns.let_go():
+        with compute_lock.released():
             return await self._executor.infer(target, request)
 
     def at_hand(self, target: Target) -> Signature | None:
@@ -205,7 +205,7 @@ class Runtime:
 
     async def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
         """What a version takes and gives; it is loaded if it is not in memory."""
-        with turns.let_go():
+        with compute_lock.released():
             return await self._executor.signature(target, timeout_s=timeout_s)
 
     def is_warm(self, target: Target) -> bool:

@@ -10,14 +10,12 @@ from inference.doors.rest.predicting import DRY_RUN, REST
 from inference.doors.short_dispatch import ShortDispatch, answered
 from inference.doors.wire import check_length
 from registry.access.key_ring import Principal
-from registry.access.models import KeyScope
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.errors import NotFound
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, in_scope
 from registry.kit.api import HasRight
-from registry.kit.api.permissions import actor_of
-from registry.kit.scope import in_scope
+from registry.kit.api.requests import actor_of
 
 MAX_BYTES = 2**20
 
@@ -68,7 +66,7 @@ class TryVersionView(_TryView):
 def principal_of(by: Actor) -> Principal:
     """A person as the doors see a caller: with one scope, no key, no tenant, and the reach that is theirs."""
     may_ask_any = Right.PREDICT_UNAPPROVED in by.rights
-    scope = KeyScope.PREDICT_UNAPPROVED if may_ask_any else KeyScope.PREDICT
+    scope = "predict.unapproved" if may_ask_any else "predict"
     return Principal(
         key_id=-(
             by.user_id or 0

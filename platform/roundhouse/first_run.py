@@ -14,8 +14,8 @@ from django.db import DatabaseError, connection, transaction
 
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
-from registry.access.models import ApiKey, KeyScope, Tenant
-from registry.access.policies import Role, command_actor
+from registry.access.models import ApiKey, Tenant
+from registry.access.policies import Role, command_actor, key_scopes
 from registry.access.services import (
     Person,
     change_person,
@@ -87,7 +87,7 @@ def why_not_prepared(error: OSError | DatabaseError) -> str:
 def _make_credentials() -> Credentials:
     by = command_actor("serve")
     tenant = Tenant.objects.filter(slug="default").first() or create_tenant(slug="default", by=by)
-    _, key_text = issue_key(name="first key", tenant=tenant, scopes=KeyScope.values, by=by)
+    _, key_text = issue_key(name="first key", tenant=tenant, scopes=key_scopes(), by=by)
     return Credentials(
         url=settings.PUBLIC_URL,
         admin_user="admin",

@@ -23,7 +23,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 _PROBLEM = {
     "type": "object",
@@ -83,7 +83,7 @@ class KeptSchemaView(SpectacularAPIView):
         key = type(self), type(request.accepted_renderer)
         kept = _kept.get(key)
         if kept is None:
-            with turns.locked(_making):
+            with compute_lock.released_for(_making):
                 kept = _kept[key] = _kept.get(key) or self._made(request)
         return get_conditional_response(
             request._request,

@@ -4,8 +4,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 
-from registry.access.login import login
-from registry.access.own_password import OwnPasswordView
+from registry.access.login import OwnPasswordView, login
 from roundhouse import problems
 from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 

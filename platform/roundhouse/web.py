@@ -20,7 +20,7 @@ from inference.doors.limits import gate  # noqa: E402
 from inference.engine.loop import EngineLoop  # noqa: E402
 from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
 from inference.serving.stewarding.models import Kind  # noqa: E402
-from registry.access.keys import Keeper  # noqa: E402
+from registry.access.keys import KeyRefresher  # noqa: E402
 from roundhouse.django_threads import DjangoThreads  # noqa: E402
 from roundhouse.granian_server import tell_of_stops  # noqa: E402
 from roundhouse.health import Probes  # noqa: E402
@@ -33,7 +33,7 @@ class Application:
     """What the server calls: at the start, for each request, and at the end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._key_keeper = Keeper()
+        self._key_keeper = KeyRefresher()
         gate.start()
         self._probes = Probes()
         # A thread that computes keeps the loop from going on for so long at most.

@@ -13,8 +13,8 @@ from inference.errors import LengthRequired
 from inference.serving import runtime
 from inference.serving.off_loop import off_loop
 from registry.access import keys
+from registry.access.authentication import STALE_HEADER
 from registry.access.key_ring import Admitted
-from registry.access.middleware import STALE_HEADER
 from registry.access.policies import Right, rights_of_scopes
 from roundhouse import problems
 from roundhouse.django_threads import DjangoThreads

@@ -12,7 +12,7 @@ from registry.catalogue.models import Version
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`asker` is a mark of registry.access.askers; `expires_at` counts seconds since 1970."""
+    """`asker` is a mark of registry.access.policies; `expires_at` counts seconds since 1970."""
 
     version_id: int
     asker: str

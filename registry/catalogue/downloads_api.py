@@ -20,7 +20,7 @@ from registry.catalogue.errors import RangeNotSatisfiable
 from registry.catalogue.models import Version
 from registry.catalogue.sending import OpenArtifact
 from registry.kit.api import RegistryViewSet
-from registry.kit.api.preconditions import is_unchanged
+from registry.kit.api.requests import is_unchanged
 
 _BYTES = "application/octet-stream"
 

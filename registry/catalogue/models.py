@@ -13,7 +13,7 @@ from django.core.validators import (
 from django.db import models
 from django.db.models import F, Q
 
-from registry.access.models import Limited
+from registry.access.models import LimitFields
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict
 from registry.kit.text import MAX_REASON
@@ -82,7 +82,7 @@ class KeySource(models.TextChoices):
     TENANT = "tenant", "the tenant of the API key"
 
 
-class Model(Limited):
+class Model(LimitFields):
     """A named thing that answers. Its URL never changes."""
 
     slug = models.CharField("name", max_length=64, unique=True, validators=[SLUG])
@@ -124,10 +124,10 @@ class Model(Limited):
     route_revision = models.PositiveBigIntegerField(default=0, db_index=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta(Limited.Meta):
+    class Meta(LimitFields.Meta):
         ordering = ["slug"]
         constraints = [
-            *Limited.Meta.constraints,
+            *LimitFields.Meta.constraints,
             models.CheckConstraint(
                 condition=Q(slug__regex=r"\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\Z"), name="model_slug_is_one"
             ),

@@ -5,12 +5,11 @@ from django.db.models import Prefetch, Q, QuerySet
 from django.db.models.functions import Now
 
 from registry.access.models import ApiKey
-from registry.access.policies import ROLE_RIGHTS, Right, rights_of_scopes
+from registry.access.policies import Right, rights_by_role, rights_of_scopes
 from registry.catalogue.models import Alias, AliasGuard, AliasMove, Artifact, Model, ServingSettings, Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 from registry.errors import NotFound
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope, visible_models
+from registry.kit.actors import Actor, in_scope, visible_models
 
 
 def models_for(by: Actor) -> QuerySet[Model]:
@@ -66,7 +65,7 @@ def guards_by_name(model: Model) -> dict[str, AliasGuard]:
 
 def people_who_may_move(model: Model) -> QuerySet[User]:
     """Active people whose roles and reach let them move aliases of the Model that have no guard."""
-    roles = [role for role, rights in ROLE_RIGHTS.items() if Right.MOVE_ALIAS in rights]
+    roles = [role for role, rights in rights_by_role().items() if Right.MOVE_ALIAS in rights]
     found = User.objects.filter(
         Q(groups__name__in=roles) | Q(is_superuser=True),
         Q(object_scope=None) | Q(object_scope__models=model),

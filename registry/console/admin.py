@@ -11,40 +11,20 @@ from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.serving_settings import ServingValues
-from registry.console.checks import CheckPages, draw_checklist
+from registry.console.checks import CheckPages
 from registry.console.comparing import ComparePages
-from registry.console.crashes import draw_crashes
-from registry.console.downloads import DownloadPages, draw_file
-from registry.console.failing import draw_failing
-from registry.console.golden import GoldenPages, draw_golden
-from registry.console.history import draw_history
-from registry.console.incidents import draw_for_home
-from registry.console.lineage import draw_lineage
+from registry.console.downloads import DownloadPages
+from registry.console.golden import GoldenPages
 from registry.console.request_verbs import RULE_VERBS
-from registry.console.split_requests import draw_open_requests, draw_requests
 from registry.console.verbs import MODEL_VERBS, VERSION_VERBS
-from registry.console.waiting import WaitingPages, draw_waiting
-from registry.console.who_may import draw_who_may
+from registry.console.waiting import WaitingPages
 from registry.kit.admin.facts import settings_in_words
 from registry.kit.admin.pages import CardPage
-from registry.kit.admin.panels import Place, panels_for, register_panel
+from registry.kit.admin.panels import PanelPage, panels_for
 from registry.kit.admin.theme import ModelAdmin, ModelForm, TextInput, actor, display
-from registry.kit.admin.verb_pages import VerbPages
+from registry.kit.admin.verbs import VerbPages
 from registry.kit.text import MAX_REASON
 from registry.traffic.selectors import current_split, live_arms, open_holds, with_live_arms
-
-register_panel(name="failing checks", place=Place.HOME, render=draw_failing, order=10)
-register_panel(name="incidents", place=Place.HOME, render=draw_for_home, order=0)
-register_panel(name="file", place=Place.VERSION, render=draw_file, order=3)
-register_panel(name="crashes", place=Place.VERSION, render=draw_crashes, order=0)
-register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
-register_panel(name="lineage", place=Place.VERSION, render=draw_lineage, order=1)
-register_panel(name="waiting split", place=Place.MODEL, render=draw_waiting, order=1)
-register_panel(name="requests", place=Place.MODEL, render=draw_requests, order=2)
-register_panel(name="requests", place=Place.HOME, render=draw_open_requests, order=2)
-register_panel(name="history", place=Place.MODEL, render=draw_history, order=8)
-register_panel(name="who may", place=Place.MODEL, render=draw_who_may, order=40)
-register_panel(name="golden set", place=Place.MODEL, render=draw_golden, order=30)
 
 
 class ModelEditForm(ModelForm[Model]):
@@ -138,7 +118,7 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model
             "holds": open_holds(model),
             "tags": [tag.name for tag in model.tags.all()],
             "buttons": self.buttons(request, model),
-            "panels": panels_for(Place.MODEL, request, model),
+            "panels": panels_for(PanelPage.MODEL, request, model),
         }
 
 
@@ -178,7 +158,7 @@ class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, 
             "buttons": self.buttons(request, version),
             "serving": serving,
             "settings": _settings(serving) if serving is not None else [],
-            "panels": panels_for(Place.VERSION, request, version),
+            "panels": panels_for(PanelPage.VERSION, request, version),
         }
 
     @display(description="SHA-256")

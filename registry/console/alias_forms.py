@@ -38,7 +38,7 @@ class MoveForm(ReasonForm):
         self.fields["version"].queryset = self.offered  # type: ignore[attr-defined]
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         if not self.offered:
             return [_now(self.row), f"No other version of {self.row.model.slug} is ready."]
         return [_now(self.row), f"Who asks for {self.row} gets the version you choose within 2 seconds."]
@@ -52,7 +52,7 @@ class RetireForm(ReasonForm):
         super().__init__(*args, row=row, initial={"seen": row.revision}, **kwargs)
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return [_now(self.row), f"Who asks for {self.row} is told that there is no such alias."]
 
 
@@ -92,7 +92,7 @@ class GuardForm(ReasonForm):
         return given
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         """Who can move it until then."""
         if self.guard is None:
             people, keys = self.able["people"].count(), self.able["keys"].count()
@@ -126,7 +126,7 @@ class NewGuardForm(GuardForm):
 
 class UnguardForm(ReasonForm):
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         people, keys = people_who_may_move(self.row).count(), keys_that_may_move(self.row).count()
         return [
             f"From then on {_counted(people, 'person', 'people')} and {_counted(keys, 'key', 'keys')} can move it."

@@ -19,10 +19,8 @@ from registry.catalogue.services import guard_alias, move_alias, retire_alias, u
 from registry.console.alias_forms import GuardForm, MoveForm, NewGuardForm, RetireForm, UnguardForm
 from registry.kit.actors import Actor
 from registry.kit.admin.pages import CardPage
-from registry.kit.admin.panels import Place, register_panel
 from registry.kit.admin.theme import ModelAdmin, TabularInline, actor, display
-from registry.kit.admin.verb_pages import VerbPages, answer_verb
-from registry.kit.admin.verbs import ReasonForm, Verb
+from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages, answer_verb
 
 _GUARDED = (
     "Only those whom you choose can move or retire it then. Everybody else is refused, superusers too; "
@@ -220,6 +218,3 @@ def _alias_page(model: Model, name: str) -> str:
 
 def _model_page(model: Model) -> str:
     return reverse("admin:registry_model_change", args=[model.pk])
-
-
-register_panel(name="guards", place=Place.MODEL, render=draw_guards, order=40)

@@ -23,7 +23,7 @@ from registry.intake.checklist.selectors import Asked, newest_run, open_question
 from registry.intake.checklist.services import ask_check
 from registry.intake.checklist.transitions import RunState
 from registry.kit.admin.facts import duration, readable
-from registry.kit.admin.profile_plots import Plot, profile_plot
+from registry.kit.admin.plots import ProfilePlot, profile_plot
 from registry.kit.admin.theme import actor
 
 _CHECKABLE = frozenset({Status.UPLOADED, Status.CHECKING, Status.READY, Status.FAILED})
@@ -41,7 +41,7 @@ class ShownLine:
     facts: list[tuple[str, str]]
     changes: list[dict[str, Any]]
     signature: dict[str, Any] | None
-    plot: Plot | None
+    plot: ProfilePlot | None
 
     @property
     def look(self) -> str:

@@ -26,7 +26,7 @@ from registry.intake.examples.selectors import (
     result_of,
 )
 from registry.kit.admin.facts import short
-from registry.kit.admin.profile_plots import Plot, profile_plot
+from registry.kit.admin.plots import ProfilePlot, profile_plot
 
 _PER_PAGE = 25
 _MOST_OTHERS = 100
@@ -63,7 +63,7 @@ class Comparison:
     right: Version
     pairs: list[Pair]
     changes: list[Change] | None
-    plot: Plot | None
+    plot: ProfilePlot | None
     golden_set: GoldenSet | None
     gates: Sequence[GoldenGate]
     disagreements: Disagreements | None

@@ -11,9 +11,8 @@ from django.utils.safestring import SafeString
 from registry.catalogue.transitions import Status
 from registry.intake.checklist.models import CheckRun
 from registry.intake.checklist.transitions import RunState
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, in_scope
 from registry.kit.admin.theme import actor
-from registry.kit.scope import in_scope
 from registry.traffic.models import Arm
 from registry.traffic.transitions import Status as SplitStatus
 

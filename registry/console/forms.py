@@ -42,25 +42,25 @@ class StopForm(ReasonForm):
     )
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_stopping(self.row)
 
 
 class StartForm(ReasonForm):
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_starting(self.row)
 
 
 class FreezeForm(ReasonForm):
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_freezing(self.row)
 
 
 class UnfreezeForm(ReasonForm):
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_unfreezing(self.row)
 
 
@@ -68,13 +68,13 @@ class ReshuffleForm(ReasonForm):
     is_destructive = True
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_reshuffling(self.row)
 
 
 class ArchiveForm(ReasonForm):
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_archiving(self.row)
 
 
@@ -84,13 +84,13 @@ class ClearForm(ReasonForm):
     is_destructive = True
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_clearing(self.row)
 
 
 class UnarchiveForm(ReasonForm):
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_bringing_back(self.row)
 
 
@@ -133,7 +133,7 @@ class RollBackForm(ReasonForm):
         self.fields["to"].choices = choices  # type: ignore[attr-defined]
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_rolling_back(self.row)
 
     @property
@@ -241,7 +241,7 @@ class SplitForm(ReasonForm):
         return cleaned
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return previews.of_splitting(self.row)
 
     @property

@@ -10,8 +10,7 @@ from django.utils.safestring import SafeString
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.console.previews import shares_of
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.kit.actors import Actor, in_scope
 from registry.traffic.models import Hold
 from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 

@@ -5,8 +5,8 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from registry.catalogue.models import Version
+from registry.kit.actors import in_scope
 from registry.kit.admin.theme import actor
-from registry.kit.scope import in_scope
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, with_arms
 from registry.traffic.transitions import Status

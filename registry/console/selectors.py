@@ -8,8 +8,7 @@ from django.utils import timezone
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
-from registry.kit.actors import Actor
-from registry.kit.scope import visible_models
+from registry.kit.actors import Actor, visible_models
 from registry.record.models import AuditRecord
 from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 

@@ -73,7 +73,7 @@ class ServingForm(ReasonForm):
         self.order_fields([*self._now, "reason", "seen"])
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return ["Every process follows within 2 seconds; the change is a new revision."]
 
     @property

@@ -15,7 +15,7 @@ from registry.console.request_verbs import REQUEST_VERBS
 from registry.kit.actors import Actor
 from registry.kit.admin.pages import OwnPage
 from registry.kit.admin.theme import ModelAdmin, actor, display
-from registry.kit.admin.verb_pages import VerbPages
+from registry.kit.admin.verbs import VerbPages
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_gates import gates_of
 from registry.traffic.request_transitions import Status

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from registry.access.models import ApiKey
-from registry.access.policies import ROLE_RIGHTS, Right, rights_of_roles, rights_of_scopes
+from registry.access.policies import Right, rights_by_role, rights_of_roles, rights_of_scopes
 from registry.catalogue.models import Model
 
 SHOWN = 12
@@ -60,7 +60,7 @@ def _line(title: str, right: Right, people: Holders, keys: Holders) -> WhoMay:
 def _people(model: Model) -> Holders:
     """Active people whose reach holds the Model."""
     asked = {right for right, _ in _ASKED}
-    roles = [role for role, rights in ROLE_RIGHTS.items() if rights & asked]
+    roles = [role for role, rights in rights_by_role().items() if rights & asked]
     found = User.objects.filter(
         Q(groups__name__in=roles) | Q(is_superuser=True),
         Q(object_scope=None) | Q(object_scope__models=model),

@@ -16,7 +16,7 @@ from registry.errors import RoundhouseError
 from registry.intake.models import Upload
 from registry.intake.selectors import uploads_for, uploads_of
 from registry.intake.services import MAX_PART_BYTES, abandon_upload
-from registry.kit.admin.paging import NoCountPaginator
+from registry.kit.admin.pages import NoCountPaginator
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
 _OFFERED_MODELS = 500

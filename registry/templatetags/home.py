@@ -5,11 +5,10 @@ from typing import Any
 from django import template
 
 from registry.access.policies import Right
-from registry.console import Place
 from registry.console.selectors import changes_lately, live_rows
 from registry.kit.actors import Actor
 from registry.kit.admin.facts import ago
-from registry.kit.admin.panels import columns_for, panels_for
+from registry.kit.admin.panels import PanelPage, columns_for, panels_for
 
 register = template.Library()
 
@@ -29,7 +28,7 @@ def home(context: dict[str, Any]) -> dict[str, Any]:
         "has_more": has_more,
         "changes": changes_lately(by),
         "may_read_record": Right.READ_RECORD in by.rights,
-        "panels": panels_for(Place.HOME, request),
+        "panels": panels_for(PanelPage.HOME, request),
     }
 
 

@@ -23,8 +23,8 @@ from registry.catalogue.models import Model
 from registry.catalogue.selectors import model_named, models_for, version_numbered
 from registry.catalogue.serializers import ChangeReasonSerializer
 from registry.errors import ApprovalNeeded, Invalid, NotFound
+from registry.kit.actors import in_scope
 from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
-from registry.kit.scope import in_scope
 from registry.kit.text import MAX_REASON
 from registry.traffic import selectors, services
 from registry.traffic.models import Hold, Split

@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from registry.catalogue.models import AliasMove, Model, Version
 from registry.errors import Invalid
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.kit.actors import Actor, in_scope
 from registry.traffic.assignment import ranges
 from registry.traffic.models import Arm, Hold, Split, SplitRequest
 from registry.traffic.readiness import Verdict, readiness_of

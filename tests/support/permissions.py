@@ -112,7 +112,7 @@ class World:
         from registry.intake.checklist.services import end_run, start_run
         from registry.intake.examples.services import put_golden_set
         from registry.record.checkpoints import write_checkpoint
-        from registry.record.subscriptions import Wish, add_subscription, send_test
+        from registry.record.subscriptions import SubscriptionSettings, add_subscription, send_test
         from registry.traffic.services import ask_for_split, freeze_model
         from tests.support import factories as make
         from tests.support.engines import an_engine
@@ -131,7 +131,9 @@ class World:
         self.key_texts = {scope: make.a_key(scope, tenant=self.tenant)[1] for scope in KEYS}
         self.key_texts[EVERY_SCOPE] = make.a_key(tenant=self.tenant)[1]
         self.subscription, _ = add_subscription(
-            wish=Wish(name=slug, model_id=self.model.pk, url="https://example.org/hook", enabled=False),
+            values=SubscriptionSettings(
+                name=slug, model_id=self.model.pk, url="https://example.org/hook", enabled=False
+            ),
             by=make.an_actor(),
         )
         self.delivery = send_test(subscription=self.subscription, by=make.an_actor())

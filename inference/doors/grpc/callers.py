@@ -19,8 +19,8 @@ from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.serving import runtime
 from inference.serving.off_loop import off_loop
+from registry.access.authentication import STALE_HEADER
 from registry.access.key_ring import Principal
-from registry.access.middleware import STALE_HEADER
 from registry.access.policies import Right, rights_of_scopes
 from registry.errors import NotAllowed, NotAuthenticated
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from inference.errors import TooManyRequests
 from inference.serving.routes import Route
 from registry.access.key_ring import Principal
-from registry.access.limits import NO_LIMITS, Limits
+from registry.access.limits import NO_LIMITS, CallerLimits
 
 
 class Limited(NamedTuple):
@@ -14,7 +14,7 @@ class Limited(NamedTuple):
     kind: str
     id: int
     name: str
-    limits: Limits
+    limits: CallerLimits
 
     @property
     def subject(self) -> str:

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from inference.jobs.celery_door.models import RefusedOrder
-from registry.kit.admin.paging import NoCountPaginator
+from registry.kit.admin.pages import NoCountPaginator
 from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.record.selectors import READ, visible
 

@@ -22,7 +22,7 @@ from inference.jobs.celery_door.errors import (
 )
 from inference.jobs.celery_door.messages import Message
 from registry.access.key_ring import Principal
-from registry.access.signers import Signer, signer
+from registry.access.keys import Signer, signer
 
 VERSION = 1
 AHEAD_S = 300

@@ -17,8 +17,8 @@ from inference.jobs.errors import BadOrder
 from inference.jobs.models import Job
 from inference.tensors.errors import InferenceError
 from registry.access.key_ring import Principal
+from registry.access.keys import note_use
 from registry.access.policies import actor_from_key
-from registry.access.signers import note_use
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor, Source
 

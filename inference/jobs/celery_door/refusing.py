@@ -12,9 +12,8 @@ from inference.jobs.celery_door import telling
 from inference.jobs.celery_door.models import MAX_SENDER, RefusedOrder
 from inference.jobs.errors import BadOrder
 from inference.jobs.on_done import check_on_done
-from registry.access.signers import Signer
-from registry.kit.text import MAX_REASON
-from registry.record.audit import storable
+from registry.access.keys import Signer
+from registry.kit.text import MAX_REASON, storable
 
 log = structlog.get_logger("roundhouse.celery_door")
 

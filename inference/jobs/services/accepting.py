@@ -24,7 +24,7 @@ from registry.access.key_ring import Principal
 from registry.access.policies import Right
 from registry.catalogue.models import Version
 from registry.kit.actors import Actor
-from registry.record.audit import storable
+from registry.kit.text import storable
 
 MAX_INLINE_ROWS, MAX_INLINE_BYTES = 10_000, 8 * 2**20
 _NOTHING: Mapping[str, Any] = {}

@@ -11,7 +11,7 @@ from inference.doors.limits import gate
 from inference.engine.loop import EngineLoop
 from inference.serving import runtime
 from inference.serving.stewarding.models import Kind
-from registry.access.keys import Keeper
+from registry.access.keys import KeyRefresher
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: ended.set())
         loop = EngineLoop.in_thread(uvloop.new_event_loop)
         runtime.start(Kind.GRPC, loop)
-        keeper = Keeper()
+        keeper = KeyRefresher()
         gate.start()
         try:
             server = start(Address(settings.BIND, settings.GRPC_PORT), loop)

@@ -14,7 +14,7 @@ from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
 from registry.intake.gate.errors import DataMissing
 from registry.kit.actors import Actor
-from registry.management.waiting import outcome, wait_until_settled
+from registry.management.splits import outcome, wait_until_settled
 from registry.traffic.selectors import address_of, live_arms, open_requests, waiting_split
 from registry.traffic.transitions import Status
 

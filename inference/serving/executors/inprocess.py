@@ -30,7 +30,7 @@ from inference.tensors.errors import InferenceError
 from inference.tensors.signature import Signature
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 log = structlog.get_logger("roundhouse.runtime")
 
@@ -309,7 +309,7 @@ class InProcess:
         deadline = time.monotonic() + timeout_s
         plan = self._plan_on_demand(target, timeout_s)
         left_s = deadline - time.monotonic()
-        with turns.let_go():
+        with compute_lock.released():
             return self._engine_of(target).signature(target.version_id, plan=plan, timeout_s=left_s)
 
     def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:

@@ -10,8 +10,7 @@ from django.db.models.functions import Now
 
 from inference.serving.stewarding import queues
 from inference.serving.stewarding.models import ALIVE_FOR, EngineReport, HeldVersion, Role
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.kit.actors import Actor, in_scope
 
 SHOWN_ENGINES = 200
 

@@ -13,11 +13,10 @@ from inference.serving.stewarding.identity import Identity, is_gone
 from inference.serving.stewarding.models import MAX_REASON, EngineReport, EngineState, HeldState, HeldVersion
 from registry.catalogue.models import Version
 from registry.kit.loops import Attempts
-from registry.record.audit import Subject
-from registry.record.events import emit
-from registry.record.kinds import register_kind
+from registry.record.audit import AuditSubject
+from registry.record.events import EVENT_KINDS, emit
 
-register_kind("provider_fell_back", "A version was to run on CUDA, and runs on the CPU.")
+EVENT_KINDS.add("provider_fell_back", "A version was to run on CUDA, and runs on the CPU.")
 
 _FORGET_AFTER = timedelta(minutes=10)  # people see the lost ones that long
 
@@ -125,7 +124,7 @@ def _lose(engine: EngineReport, among: QuerySet[EngineReport], summary: str) -> 
 def _emit(kind: str, engine: EngineReport, summary: str) -> None:
     emit(
         kind,
-        subject=Subject("engine", engine.pk, str(engine)),
+        subject=AuditSubject("engine", engine.pk, str(engine)),
         data={
             "kind": engine.kind,
             "host": engine.host,

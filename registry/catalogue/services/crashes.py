@@ -12,13 +12,12 @@ from registry.catalogue.validation import checked_reason
 from registry.errors import NotAllowed, StaleState
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
-from registry.record.events import emit
-from registry.record.kinds import register_kind
+from registry.record.events import EVENT_KINDS, emit
 
-register_kind(
+EVENT_KINDS.add(
     "version_crashed", "A version ended a process that ran it, and runs in one of its own from now on."
 )
-register_kind("version_broken", "A version ended the processes that ran it, and is refused.")
+EVENT_KINDS.add("version_broken", "A version ended the processes that ran it, and is refused.")
 
 CRASHES_TO_BREAK = 2  # the first may have been the machine's
 

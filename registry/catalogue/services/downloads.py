@@ -7,8 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from registry.access.askers import actor_marked, mark_of
-from registry.access.policies import Right
+from registry.access.policies import Right, decode_actor, encode_actor
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import FolderStore, StoredFile, read_chunks
 from registry.catalogue.download_links import Link, file_name_of, read_link
@@ -29,7 +28,7 @@ def make_download_link(*, version: Version, by: Actor) -> Link:
     sha256 = version.artifact.sha256
     if not artifacts.current_store().has(sha256):
         raise ArtifactMissing(f"The file {sha256[:12]} is not in the store; upload the version again.")
-    link = Link(version.pk, mark_of(by), int(time.time()) + settings.DOWNLOAD_LINK_S)
+    link = Link(version.pk, encode_actor(by), int(time.time()) + settings.DOWNLOAD_LINK_S)
     with transaction.atomic():
         record_change(
             action="make_download_link",
@@ -44,7 +43,7 @@ def make_download_link(*, version: Version, by: Actor) -> Link:
 def follow_link(text: str, *, request_id: str = "") -> tuple[Version, Actor]:
     """Return what a link leads to, and who asked for it, if they still may."""
     link = read_link(text)
-    by = actor_marked(link.asker, request_id=request_id)
+    by = decode_actor(link.asker, request_id=request_id)
     version = Version.objects.select_related("model", "artifact").filter(pk=link.version_id).first()
     if version is None or not by.may(Right.DOWNLOAD, model_id=version.model_id):
         raise NotAllowed("Whoever asked for this link may no longer download the file.")

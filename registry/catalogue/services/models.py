@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from registry.access.limits import Limits
+from registry.access.limits import CallerLimits
 from registry.access.policies import Right
 from registry.access.validation import checked_limits
 from registry.catalogue.announce import lock_model, stamp
@@ -29,7 +29,7 @@ class ModelChanges(TypedDict, total=False):
     key_field: str
     bake_minutes: int
     pool: str
-    limits: Limits
+    limits: CallerLimits
 
 
 def create_model(

@@ -18,8 +18,8 @@ from registry.catalogue.uses import uses_of
 from registry.catalogue.validation import check_row, checked_reason
 from registry.errors import Conflict, Invalid, StaleState
 from registry.kit.actors import Actor
-from registry.kit.text import MAX_REASON
-from registry.record.audit import record_change, storable
+from registry.kit.text import MAX_REASON, storable
+from registry.record.audit import record_change
 from registry.record.events import emit
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from registry.record.audit import storable
+from registry.kit.text import storable
 
 _LONGEST_TEXT, _DEEPEST = 10_000, 20
 

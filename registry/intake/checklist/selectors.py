@@ -11,8 +11,7 @@ from registry.errors import NotFound
 from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.checklist.transitions import RunState
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.kit.actors import Actor, in_scope
 from registry.record.models import AuditRecord
 
 LOST_AT_MOST = 3

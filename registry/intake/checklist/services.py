@@ -28,12 +28,11 @@ from registry.intake.checklist.selectors import (
 )
 from registry.intake.checklist.transitions import RunState
 from registry.kit.actors import Actor
-from registry.kit.text import MAX_REASON
-from registry.record.audit import record_change, storable
-from registry.record.events import emit
-from registry.record.kinds import register_kind
+from registry.kit.text import MAX_REASON, storable
+from registry.record.audit import record_change
+from registry.record.events import EVENT_KINDS, emit
 
-register_kind("recheck_failed", "A version that is ready failed a repeated check; it still answers.")
+EVENT_KINDS.add("recheck_failed", "A version that is ready failed a repeated check; it still answers.")
 
 SILENT_AT_MOST = timedelta(minutes=15)
 _UNHEARD_AFTER = timedelta(minutes=5)  # a queue may be long, and a message too many is a check too many

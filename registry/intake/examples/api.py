@@ -21,8 +21,8 @@ from registry.intake.examples import selectors, services
 from registry.intake.examples.bodies import lines_of, pieces_of
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet, Metric
 from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL
+from registry.kit.actors import in_scope
 from registry.kit.api import CursorPages, RegistryViewSet, check_if_match, etag_of, idempotent
-from registry.kit.scope import in_scope
 from registry.kit.text import MAX_REASON
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from registry.errors import BodyTooLarge, Invalid
 from registry.intake.examples.models import Metric
-from registry.record.audit import storable
+from registry.kit.text import storable
 
 MAX_ROWS, MAX_SET_BYTES, MAX_LINE_BYTES = 100_000, 256 * 2**20, 4 * 2**20
 MAX_EXAMPLES, MAX_EXAMPLE_BYTES = 100, 2**20

@@ -12,8 +12,7 @@ from registry.errors import NotFound
 from registry.intake.examples.gate import GoldenGate, judge
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
 from registry.intake.examples.rows import GoldenRow, parse_row
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.kit.actors import Actor, in_scope
 
 
 def examples_of(version: Version) -> list[ConformanceExample]:

@@ -31,7 +31,7 @@ from registry.intake.services.whole import check_whole, held, lost
 from registry.intake.transitions import Status
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON
-from registry.record.audit import Subject, record_change
+from registry.record.audit import AuditSubject, record_change
 
 _COMPLETE_AGAIN = "Free some space, then complete the upload again."
 
@@ -188,7 +188,7 @@ def _registered(
         take_upload(upload=each, by=by)
     record_change(
         action="complete_upload",
-        subject=Subject("upload", str(upload.pk), str(upload), slug),
+        subject=AuditSubject("upload", str(upload.pk), str(upload), slug),
         before=None,
         after={
             "version": version.number,

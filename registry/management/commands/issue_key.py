@@ -4,27 +4,29 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from registry.access.models import KeyScope, Tenant
-from registry.access.policies import command_actor
+from registry.access.models import Tenant
+from registry.access.policies import command_actor, key_scopes
 from registry.access.services import create_tenant, issue_key
 from registry.errors import RoundhouseError
-from registry.kit.scope import every_model
-from registry.management.limit_flags import add_limit_flags, limits_of
+from registry.kit.actors import every_model
+from registry.management.base import add_limit_flags, limits_of
 
 
 class Command(BaseCommand):
-    help = "Issue an API key and print it. It is shown only this once."
+    help = "Create an API key and print it. It is shown only once."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="What the key is for.")
-        parser.add_argument("--tenant", default="default", help="Whom it acts for; made if there is none.")
         parser.add_argument(
-            "--scope", action="append", choices=KeyScope.values, help="What it may do; repeat for several.",
+            "--tenant", default="default", help="The client that it acts for; created if needed."
+        )
+        parser.add_argument(
+            "--scope", action="append", choices=list(key_scopes()), help="What it may do; repeat for several.",
         )  # fmt: skip
         parser.add_argument(
             "--model", action="append", default=[], help="Only this Model; repeat for several. Default: all.",
         )  # fmt: skip
-        parser.add_argument("--days", type=int, help="How long it is valid. Default: until it is revoked.")
+        parser.add_argument("--days", type=int, help="Days until it expires. Default: never.")
         add_limit_flags(parser)
 
     def handle(
@@ -43,7 +45,7 @@ class Command(BaseCommand):
             key, text = issue_key(
                 name=name,
                 tenant=owner,
-                scopes=scope or [KeyScope.PREDICT],
+                scopes=scope or ["predict"],
                 models=_ids_of(model),
                 expires_at=_in_days(days),
                 limits=limits_of(options),

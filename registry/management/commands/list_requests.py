@@ -15,28 +15,31 @@ _MOST = 50
 
 
 class Command(BaseCommand):
-    help = f"List the requests that wait for a decision, with their gates; with --all also others, the newest {_MOST}."
+    help = (
+        f"List the open approval requests with their gates; with --all also decided ones, the newest {_MOST}."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("model", nargs="?", help="Only this Model's.")
-        parser.add_argument("--all", action="store_true", help="Those that were decided, too.")
+        parser.add_argument("--all", action="store_true", help="Decided requests, too.")
 
     def handle(self, *_: Any, model: str | None, **options: Any) -> None:
         by = command_actor("list_requests")
-        found = requests_for(by)
+        requests = requests_for(by)
         try:
             if model is not None:
-                found = found.filter(model=model_named(model, by))
+                requests = requests.filter(model=model_named(model, by))
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
-        shown = found[:_MOST] if options["all"] else found.filter(status=Status.OPEN)
-        lines = [line for request in shown for line in _told(request)]
+        listed = requests[:_MOST] if options["all"] else requests.filter(status=Status.OPEN)
+        lines = [line for request in listed for line in _lines(request)]
         self.stdout.write(
-            "\n".join(lines) or ("Nobody has asked." if options["all"] else "No request waits.")
+            "\n".join(lines)
+            or ("There are no requests." if options["all"] else "There are no open requests.")
         )
 
 
-def _told(request: SplitRequest) -> list[str]:
+def _lines(request: SplitRequest) -> list[str]:
     head = (
         f"{request}: {request.status}. {request.asked_by} asked on {request.asked_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC "
         f"for {told_shares(request)}: {request.comment}"

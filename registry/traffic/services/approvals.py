@@ -13,8 +13,7 @@ from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, NotAllowed, StaleState
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
-from registry.record.events import emit
-from registry.record.kinds import register_kind
+from registry.record.events import EVENT_KINDS, emit
 from registry.traffic.gates import check_gates
 from registry.traffic.models import Split, SplitRequest
 from registry.traffic.request_transitions import ALLOWED, Status
@@ -31,8 +30,8 @@ from registry.traffic.services.splits import (
 )
 from registry.traffic.transitions import Status as SplitStatus
 
-register_kind("approval_asked", "Somebody asks for a split that another person has to approve.")
-register_kind("approval_decided", "A request for a split was approved, rejected or withdrawn.")
+EVENT_KINDS.add("approval_asked", "Somebody asks for a split that another person has to approve.")
+EVENT_KINDS.add("approval_decided", "A request for a split was approved, rejected or withdrawn.")
 
 MAX_OPEN = 20
 

@@ -11,12 +11,11 @@ from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, ModelFrozen
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
-from registry.record.events import emit
-from registry.record.kinds import register_kind
+from registry.record.events import EVENT_KINDS, emit
 from registry.traffic.models import Hold
 
-register_kind("model_stopped", "An operator stopped a Model.")
-register_kind("model_started", "A stopped Model answers again.")
+EVENT_KINDS.add("model_stopped", "An operator stopped a Model.")
+EVENT_KINDS.add("model_started", "A stopped Model answers again.")
 
 
 @transaction.atomic

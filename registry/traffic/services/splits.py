@@ -27,8 +27,7 @@ from registry.kit.actors import Actor
 from registry.kit.loops import Attempts
 from registry.kit.text import MAX_REASON
 from registry.record.audit import record_change
-from registry.record.events import emit
-from registry.record.kinds import register_kind
+from registry.record.events import EVENT_KINDS, emit
 from registry.traffic import policies
 from registry.traffic.assignment import WHOLE, reallot
 from registry.traffic.gates import Plan, check_gates
@@ -38,7 +37,7 @@ from registry.traffic.request_transitions import Status as RequestStatus
 from registry.traffic.selectors import overdue_splits
 from registry.traffic.transitions import ALLOWED, Status
 
-register_kind("split_expired", "A split that waited for engines to be warm was given up.")
+EVENT_KINDS.add("split_expired", "A split that waited for engines to be warm was given up.")
 
 Shares = Mapping[Version, int]  # basis points
 

@@ -29,7 +29,7 @@ from inference.serving import request_id, runtime
 from inference.serving.executors.executor import Obstacle
 from registry.access.key_ring import Principal
 from registry.access.keys import ring
-from registry.access.limits import Limits
+from registry.access.limits import CallerLimits
 from registry.access.models import ApiKey
 from registry.access.services import revoke_key
 from registry.catalogue.models import Model
@@ -492,7 +492,7 @@ def _for_another_model(patch, doors):
 def _rate_spent(patch, doors):
     patch.setattr(Minutes, "left_s", lambda self: 30)
     patch.setattr(Minutes, "now", lambda self: 1)
-    _another_key(is_inside=True, limits=Limits(rate_per_minute=1))(patch, doors)
+    _another_key(is_inside=True, limits=CallerLimits(rate_per_minute=1))(patch, doors)
 
 
 def _exactly(*, used=0, is_down=False):
@@ -501,7 +501,7 @@ def _exactly(*, used=0, is_down=False):
     def change(patch, doors):
         patch.setattr(Minutes, "left_s", lambda self: 30)
         patch.setattr(Minutes, "now", lambda self: 1)
-        _another_key(limits=Limits(rate_per_minute=100, is_exact=True))(patch, doors)
+        _another_key(limits=CallerLimits(rate_per_minute=100, is_exact=True))(patch, doors)
         store = MemoryStore()
         store.used[f"key:{ring.admit(doors.key).principal.key_id}", 1] = used
         store.is_down = is_down
@@ -561,7 +561,7 @@ SITUATIONS = {
     "exact-rate": (_exactly(), {}, 200, None, "work"),
     "exact-rate-spent": (_exactly(used=100), {}, 429, "too_many_requests", "work"),
     "exact-rate-without-its-counter": (_exactly(is_down=True), {}, 503, "limits_unavailable", "work"),
-    "one-at-once": (_another_key(is_inside=True, limits=Limits(concurrency=1)), {}, 429, "too_many_requests", "loop"),
+    "one-at-once": (_another_key(is_inside=True, limits=CallerLimits(concurrency=1)), {}, 429, "too_many_requests", "loop"),
     "crowded": (_crowded, {}, 503, "overloaded", "loop"),
     "broken": (_patched("inference.serving.services.predict", lambda call: 1 / 0), {}, 500, "internal_error", "loop"),
     "not-finite": (_not_finite, {}, 422, "invalid_output", "loop"),

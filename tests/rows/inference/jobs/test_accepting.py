@@ -9,7 +9,6 @@ from inference.jobs.errors import BadOrder, JobIdTaken, TooManyJobs
 from inference.jobs.models import Chunk, Job
 from inference.jobs.services import Order
 from registry.access.keys import KeyTable
-from registry.access.models import KeyScope
 from registry.access.policies import Right, actor_from_key, actor_from_user
 from registry.catalogue.services import archive_version
 from registry.errors import Conflict, NoLiveVersion, NotAllowed, NotFound, Stopped
@@ -28,7 +27,7 @@ def accept(model, *values, by=None, principal=None, **more):
 
 
 def key_of(tenant=None, *scopes, **more):
-    key, _ = a_key(*(scopes or (KeyScope.PREDICT,)), tenant=tenant, **more)
+    key, _ = a_key(*(scopes or ("predict",)), tenant=tenant, **more)
     principal = KeyTable().still_valid([key.pk])[key.pk]
     return actor_from_key(principal), principal
 
@@ -95,7 +94,7 @@ def test_who_may_not_predict_may_not_send():
     model = a_live_model(100)
     with pytest.raises(NotAllowed):
         accept(model, by=an_actor(Right.READ))
-    by, principal = key_of(None, KeyScope.READ)
+    by, principal = key_of(None, "registry.read")
     with pytest.raises(NotAllowed):
         accept(model, by=by, principal=principal)
 

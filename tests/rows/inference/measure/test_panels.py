@@ -14,7 +14,7 @@ from inference.measure.models import ArmMinute
 from inference.measure.windows import STOPPED
 from inference.measure.words import latency, per_second, percent
 from registry.access.policies import Role
-from registry.record.audit import Subject
+from registry.record.audit import AuditSubject
 from registry.record.events import emit
 from tests.support.factories import a_live_model, a_person, a_split
 
@@ -174,7 +174,7 @@ def test_the_page_says_what_a_killed_process_took_with_it(page):
         with transaction.atomic():
             emit(
                 "worker_lost",
-                subject=Subject("engine", kind, kind),
+                subject=AuditSubject("engine", kind, kind),
                 data=data,
                 summary=said.replace("web", kind),
             )

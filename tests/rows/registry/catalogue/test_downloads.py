@@ -9,8 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from registry.access.askers import actor_marked, mark_of
-from registry.access.policies import Right
+from registry.access.policies import Right, decode_actor, encode_actor
 from registry.catalogue import artifacts, errors, verified_files
 from registry.catalogue.byte_ranges import wanted_range
 from registry.catalogue.download_links import Link, read_link, signed
@@ -110,8 +109,8 @@ class TestAskers:
     def test_who_asked_is_asked_for_again(self):
         person, (key, _) = a_person("operator"), a_key("registry.download")
 
-        again = actor_marked(mark_of(an_actor("read_registry", user=person)))
-        by_key = actor_marked(f"key:{key.pk}")
+        again = decode_actor(encode_actor(an_actor("read_registry", user=person)))
+        by_key = decode_actor(f"key:{key.pk}")
 
         assert (again.user_id, Right.DOWNLOAD in again.rights) == (person.pk, True)
         assert (by_key.key_id, by_key.rights) == (key.pk, {Right.READ, Right.DOWNLOAD})
@@ -121,11 +120,11 @@ class TestAskers:
         type(key).objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
 
         for mark in ("user:99999", "key:99999", f"key:{key.pk}"):
-            assert actor_marked(mark).rights == frozenset()
+            assert decode_actor(mark).rights == frozenset()
 
     def test_who_is_nobody_has_no_mark(self):
         with pytest.raises(NotAllowed, match="neither a person nor a key"):
-            mark_of(an_actor())
+            encode_actor(an_actor())
 
 
 class TestLinkRecords:

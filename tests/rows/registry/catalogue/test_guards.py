@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from registry.access import policies
 from registry.access.keys import admit
-from registry.access.models import ApiKey, KeyScope
-from registry.access.policies import EVERY_RIGHT, Right, Role
+from registry.access.models import ApiKey
+from registry.access.policies import Right, Role, every_right
 from registry.access.services import Person, change_person, revoke_key
 from registry.catalogue.models import Alias, AliasGuard
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
@@ -250,7 +250,7 @@ def _expired(_model):
         (lambda model: {"people": [a_person(Role.OPERATOR, models=[a_model().pk])]}, "has no role"),
         (_revoked, "expired or was revoked"),
         (_expired, "expired or was revoked"),
-        (lambda model: {"keys": [a_key(KeyScope.READ)[0]]}, "registry.write"),
+        (lambda model: {"keys": [a_key("registry.read")[0]]}, "registry.write"),
         (lambda model: {"keys": [a_key(models=[a_model().pk])[0]]}, "registry.write"),
     ],
     ids=["nobody", "inactive", "no role", "reach", "revoked", "expired", "scope", "key's reach"],
@@ -284,7 +284,7 @@ def test_what_cannot_be_guarded(version, name):
 @BOTH_VERBS
 def test_setting_a_guard_needs_its_right_and_a_reason(version, verb):
     guarded_by_somebody(version.model)
-    operator = an_actor(*(EVERY_RIGHT - {Right.MANAGE_SETTINGS}))
+    operator = an_actor(*(every_right() - {Right.MANAGE_SETTINGS}))
 
     with pytest.raises(NotAllowed, match="manage settings"):
         verb(version.model, by=operator)

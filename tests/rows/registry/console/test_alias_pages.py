@@ -2,8 +2,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from registry.access.models import ApiKey, KeyScope
-from registry.access.policies import Role
+from registry.access.models import ApiKey
+from registry.access.policies import Role, key_scopes
 from registry.access.services import Person, change_person, revoke_key
 from registry.catalogue.models import AliasGuard
 from registry.catalogue.policies import key_may_move, person_may_move
@@ -213,7 +213,7 @@ def test_the_forms_offer_exactly_those_who_may_move(alias):
     a_person(Role.OPERATOR, Role.VIEWER)
     root = a_person()
     User.objects.filter(pk=root.pk).update(is_superuser=True)
-    for scope in KeyScope.values:
+    for scope in key_scopes():
         a_key(scope)
     a_key(models=[model.pk])
     a_key(models=[a_model().pk])

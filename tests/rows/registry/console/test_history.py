@@ -7,7 +7,6 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.access.models import KeyScope
 from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue.models import Version
@@ -141,10 +140,10 @@ def test_who_may_names_people_and_keys_within_their_reach():
     a_person(Role.VIEWER)
     elsewhere = a_person(Role.OPERATOR, models=[other.pk])
     a_person(Role.OPERATOR, is_active=False)
-    writer, _ = a_key(KeyScope.WRITE)
-    a_key(KeyScope.PREDICT)
-    a_key(KeyScope.WRITE, models=[other.pk])
-    revoked, _ = a_key(KeyScope.WRITE)
+    writer, _ = a_key("registry.write")
+    a_key("predict")
+    a_key("registry.write", models=[other.pk])
+    revoked, _ = a_key("registry.write")
     revoke_key(key=revoked, by=an_actor())
 
     found = _who(model)

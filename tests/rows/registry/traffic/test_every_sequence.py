@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from registry.access.keys import ring
-from registry.access.models import KeyScope
-from registry.access.policies import Right, Role, actor_from_key, actor_from_user, command_actor, task_actor
+from registry.access.policies import (
+    Right,
+    Role,
+    actor_from_key,
+    actor_from_user,
+    command_actor,
+    key_scopes,
+    task_actor,
+)
 from registry.access.services import issue_key
 from registry.catalogue import services as catalogue
 from registry.errors import RoundhouseError
@@ -210,7 +217,7 @@ def run(db):
 
 
 def a_keys_actor(tenant, issuer):
-    _, text = issue_key(name="key", tenant=tenant, scopes=KeyScope.values, by=issuer)
+    _, text = issue_key(name="key", tenant=tenant, scopes=key_scopes(), by=issuer)
     return actor_from_key(ring.admit(text).principal)
 
 

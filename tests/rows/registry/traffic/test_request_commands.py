@@ -148,9 +148,7 @@ def test_without_a_terminal_the_password_is_piped_in(run, olga, model):
 def test_at_a_terminal_it_is_asked_for(run, olga, monkeypatch, model):
     olga.remove("--password-stdin")
     asked = []
-    monkeypatch.setattr(
-        "registry.management.person_command.getpass", lambda text: asked.append(text) or PASSWORD
-    )
+    monkeypatch.setattr("registry.management.base.getpass", lambda text: asked.append(text) or PASSWORD)
 
     run("ask_split", model.slug, "2=100", *olga, stdin=Terminal())
 

@@ -145,9 +145,9 @@ class TestWhoMay:
         assert not serving.calls
 
     def test_the_keys_limits_count(self, ask, serving):
-        from registry.access.limits import Limits
+        from registry.access.limits import CallerLimits
 
-        text = a_key("predict", limits=Limits(rate_per_minute=1))[1]
+        text = a_key("predict", limits=CallerLimits(rate_per_minute=1))[1]
         answers = [ask(text).get(timeout=1) for _ in range(3)]
         assert [answer.get("code") for answer in answers[1:]] == ["too_many_requests"] * 2
 

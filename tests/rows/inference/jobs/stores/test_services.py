@@ -10,7 +10,7 @@ from inference.jobs.stores.selectors import stores_for
 from inference.jobs.stores.services import StoreWish, add_store, change_store, remove_store
 from inference.rows.errors import FileTooLarge
 from inference.rows.limits import Limits
-from registry.access.policies import EVERY_RIGHT, Right
+from registry.access.policies import Right, every_right
 from registry.errors import NameTaken, NotAllowed, NotFound
 from registry.kit.actors import Actor, Source
 from registry.record.models import AuditRecord
@@ -37,7 +37,7 @@ def a_store(folder, name="lake", **more):
 
 
 def key_of(tenant):
-    return Actor("key", Source.API, EVERY_RIGHT, key_id=1, tenant_id=tenant.pk)
+    return Actor("key", Source.API, every_right(), key_id=1, tenant_id=tenant.pk)
 
 
 def test_every_change_is_recorded(folder):
@@ -113,12 +113,12 @@ def test_a_store_is_open_to_its_tenants_and_to_people_where_it_says_so(folder):
     a_store(folder, "for-tenant", tenants=[mine])
     a_store(folder, "for-people", for_people=True)
     a_store(folder, "for-nobody")
-    person = Actor("person", Source.ADMIN, EVERY_RIGHT, user_id=1)
+    person = Actor("person", Source.ADMIN, every_right(), user_id=1)
 
     assert [store.name for store in stores_for(key_of(mine))] == ["for-tenant"]
     assert [store.name for store in stores_for(key_of(other))] == []
     assert [store.name for store in stores_for(person)] == ["for-people"]
-    assert [store.name for store in stores_for(Actor("task", Source.TASK, EVERY_RIGHT))] == []
+    assert [store.name for store in stores_for(Actor("task", Source.TASK, every_right()))] == []
 
 
 def test_references_are_given_for_what_is_allowed(folder):

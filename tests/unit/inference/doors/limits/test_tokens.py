@@ -8,7 +8,7 @@ from inference.doors.limits.limited import Limited
 from inference.doors.limits.minutes import Minutes
 from inference.doors.limits.tokens import BLOCKS, Tokens
 from inference.errors import TooManyRequests
-from registry.access.limits import Limits
+from registry.access.limits import CallerLimits
 from tests.support.callers import Clock, MemoryStore
 
 
@@ -48,7 +48,7 @@ class Process:
 
 
 def a_key(rate, number=1):
-    return Limited("key", number, f"key-{number}", Limits(rate_per_minute=rate))
+    return Limited("key", number, f"key-{number}", CallerLimits(rate_per_minute=rate))
 
 
 def block_of(rate, processes):

@@ -1,10 +1,10 @@
-"""Threads that compute beside a loop take turns, and keep nobody waiting who could go on."""
+"""Threads beside the event loop compute one at a time, and none waits that could go on."""
 
 import threading
 
 import pytest
 
-from registry.kit.turns import Turns
+from registry.kit.compute_lock import ComputeLock
 from tests.support.together import in_threads
 
 WAIT_S = 20
@@ -41,30 +41,30 @@ def most_at_once(taken):
 
 
 def test_one_computes_at_a_time():
-    assert most_at_once(Turns(WAIT_S).taken) == 1
+    assert most_at_once(ComputeLock(WAIT_S).held) == 1
 
 
-def test_without_turns_several_do():
-    """Negative control: two meet inside, which the turn would keep from happening."""
+def test_without_the_lock_several_do():
+    """Negative control: two meet inside, which the lock would prevent."""
     meeting = threading.Barrier(2)
 
     assert in_threads(2, lambda _: meeting.wait(WAIT_S)) == []
 
 
 def test_who_waits_for_something_else_lets_others_compute():
-    turns = Turns(WAIT_S)
+    lock = ComputeLock(WAIT_S)
     waits, computed = threading.Event(), threading.Event()
 
     def wait(_):
-        with turns.taken(), turns.let_go():
+        with lock.held(), lock.released():
             waits.set()
             assert computed.wait(WAIT_S)
-            assert not turns.is_mine
+            assert not lock.is_mine
 
     def compute():
         assert waits.wait(WAIT_S)
-        with turns.taken():
-            assert turns.is_mine
+        with lock.held():
+            assert lock.is_mine
         computed.set()
 
     other = threading.Thread(target=compute)
@@ -74,54 +74,54 @@ def test_who_waits_for_something_else_lets_others_compute():
     assert computed.is_set()
 
 
-def test_the_turn_is_taken_again_after_the_wait():
-    turns = Turns(WAIT_S)
+def test_the_lock_is_taken_again_after_the_wait():
+    lock = ComputeLock(WAIT_S)
 
-    with turns.taken():
-        assert turns.while_asked(lambda *query: (query, turns.is_mine), "SELECT 1", None) == (
+    with lock.held():
+        assert lock.released_for_query(lambda *query: (query, lock.is_mine), "SELECT 1", None) == (
             ("SELECT 1", None),
             False,
         )
-        assert turns.is_mine
+        assert lock.is_mine
 
-    assert not turns.is_mine
+    assert not lock.is_mine
 
 
-def test_who_gets_no_turn_in_time_goes_on_without_to_its_end():
-    turns = Turns(patience_s=0.01)
+def test_a_thread_that_does_not_get_the_lock_in_time_works_without_it():
+    lock = ComputeLock(patience_s=0.01)
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with turns.taken():
+        with lock.held():
             held.set()
             assert done.wait(WAIT_S)
 
     other = threading.Thread(target=hold)
     other.start()
     assert held.wait(WAIT_S)
-    with turns.taken():
-        assert not turns.is_mine
-        with turns.let_go():
+    with lock.held():
+        assert not lock.is_mine
+        with lock.released():
             done.set()
             other.join(WAIT_S)
-        assert not turns.is_mine  # though it is free now: no further wait, no further turn
+        assert not lock.is_mine  # though it is free now: it does not try again
 
-    with turns.taken():
-        assert turns.is_mine
-
-
-def test_a_thread_that_takes_no_turns_is_not_made_to():
-    turns = Turns(WAIT_S)
-
-    with turns.let_go():
-        assert not turns.is_mine
-
-    assert not turns.is_mine
+    with lock.held():
+        assert lock.is_mine
 
 
-def test_an_error_gives_the_turn_back():
-    turns = Turns(WAIT_S)
-    with pytest.raises(ZeroDivisionError), turns.taken():
+def test_a_thread_that_does_not_take_part_stays_out():
+    lock = ComputeLock(WAIT_S)
+
+    with lock.released():
+        assert not lock.is_mine
+
+    assert not lock.is_mine
+
+
+def test_an_error_releases_the_lock():
+    lock = ComputeLock(WAIT_S)
+    with pytest.raises(ZeroDivisionError), lock.held():
         raise ZeroDivisionError
 
-    assert in_threads(1, lambda _: turns.taken().__enter__()) == []
+    assert in_threads(1, lambda _: lock.held().__enter__()) == []

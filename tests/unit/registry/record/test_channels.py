@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from registry.record.signing import new_salt, secret_of, signed_headers
+from registry.record.channels import new_salt, secret_of, signed_headers
 from tests.support.cases import cases
 from tests.support.processes import ROOT
 

@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from registry.kit.admin.csv_export import csv_response, safe_cell
+from registry.kit.admin.pages import csv_response, safe_cell
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")', "=cmd|' /C calc'!A0"]
 

@@ -1,7 +1,7 @@
 import pytest
 
-from registry.kit.admin import paging
-from registry.kit.admin.paging import NoCountPaginator
+from registry.kit.admin import pages
+from registry.kit.admin.pages import NoCountPaginator
 from registry.record.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def test_a_short_list_is_counted(events):
 
 
 def test_a_long_one_is_cut(events, monkeypatch):
-    monkeypatch.setattr(paging, "COUNT_AT_MOST", 5)
+    monkeypatch.setattr(pages, "COUNT_AT_MOST", 5)
     paginator = NoCountPaginator(events, 3)
 
     assert (paginator.count, paginator.num_pages, paginator.is_cut) == (5, 2, True)
@@ -31,7 +31,7 @@ def test_a_long_one_is_cut(events, monkeypatch):
 
 @pytest.mark.both
 def test_the_database_stops_counting_at_the_limit(events, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(paging, "COUNT_AT_MOST", 5)
+    monkeypatch.setattr(pages, "COUNT_AT_MOST", 5)
 
     with django_assert_num_queries(1) as queries:
         NoCountPaginator(events, 3).count  # noqa: B018
