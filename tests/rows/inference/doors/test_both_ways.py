@@ -469,7 +469,7 @@ def _gone(*_):
 
 def _revoked(patch, doors):
     revoke_key(key=ApiKey.objects.get(), reason="test", by=an_actor())
-    ring._known.clear()
+    ring._entries.clear()
     with suppress(NotAuthenticated):
         ring.admit(doors.key)
 

@@ -306,12 +306,12 @@ def test_guards_are_set_and_taken_away_by_command(version):
 
     told = run("guard_alias", "fraud", "next", "--person", "ann", "--key", str(named.pk), *why)
 
-    assert told.startswith(f"fraud@next is moved by ann, {named.name} (rh_")
+    assert told.startswith(f"Only ann, {named.name} (rh_")
     assert may_move(version, person(ann))
     assert not may_move(version, person(a_person(Role.OPERATOR)))
     run("move_alias", "fraud", "next", "1", *why)
     run("retire_alias", "fraud", "next", *why)
-    assert run("unguard_alias", "fraud", "next", *why) == "fraud@next has no guard any more.\n"
+    assert run("unguard_alias", "fraud", "next", *why) == "fraud@next is no longer guarded.\n"
     assert may_move(version, person(a_person(Role.OPERATOR)))
     assert AuditRecord.objects.filter(action="guard_alias", source="command").exists()
 
@@ -319,7 +319,7 @@ def test_guards_are_set_and_taken_away_by_command(version):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--person", "ghost"], "nobody named 'ghost'"),
+        (["--person", "ghost"], "no person named 'ghost'"),
         (["--key", "77"], "no key with the number 77"),
         ([], "at least one"),
     ],

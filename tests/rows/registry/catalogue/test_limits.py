@@ -68,7 +68,7 @@ class TestCommand:
         model = a_model("fraud")
 
         told = self.run("fraud", "--rate-per-minute", "600", "--concurrency", "8", "--exact")
-        assert "fraud: 600 a minute exactly, 8 at once" in told
+        assert "fraud: 600 a minute (strict), 8 at once" in told
         assert Model.objects.get().limits == SOME
 
         self.run("fraud", "--concurrency", "2", "--reason", "less")
@@ -81,8 +81,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "says"),
         [
-            ([], "Name a limit"),
-            (["--none", "--concurrency", "2"], "Name a limit"),
+            ([], "Give a limit"),
+            (["--none", "--concurrency", "2"], "Give a limit"),
             (["--exact"], "needs a rate"),
         ],
         ids=["nothing", "both", "exact alone"],

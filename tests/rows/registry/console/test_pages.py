@@ -162,8 +162,8 @@ def test_an_operator_limits_a_model(client, operator):
     shown = client.get(reverse("admin:registry_model_changelist")).text
     page = client.post(change_page(model), {**form, "exact_rate": "on"}).text
 
-    assert "600 a minute exactly, 8 at once" in shown
-    assert "Counting exactly needs a rate" in page
+    assert "600 a minute (strict), 8 at once" in shown
+    assert "A strict limit needs a rate" in page
     client.post(change_page(model), form)
     assert Model.objects.get().limits == NO_LIMITS
 

@@ -24,7 +24,7 @@ def model():
 
 
 @pytest.fixture
-def preview(client, operator):
+def foretold(client, operator):
     def ask(verb, row):
         row = type(row).objects.get(pk=row.pk)
         kind = row._meta.model_name
