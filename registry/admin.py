@@ -1,4 +1,4 @@
-"""Gathers the rooms' admin pages for Django."""
+"""The rooms' admin pages, gathered for Django."""
 
 from registry.access import admin as access_admin
 from registry.catalogue import admin as catalogue_admin

@@ -27,16 +27,19 @@ class AuditRecordSerializer(serializers.ModelSerializer[AuditRecord]):
         ]  # fmt: skip
 
 
-class AuditFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class RecordFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+    model = django_filters.CharFilter(field_name="model_slug")
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+
+class AuditFilters(RecordFilters):
     action = django_filters.CharFilter()
     actor = django_filters.CharFilter(field_name="actor_name")
     source = django_filters.CharFilter()
-    model = django_filters.CharFilter(field_name="model_slug")
     object_kind = django_filters.CharFilter()
     object_id = django_filters.CharFilter()
     request_id = django_filters.CharFilter()
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
 
 
 @extend_schema(tags=["record"])
@@ -66,11 +69,8 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         ]
 
 
-class EventFilters(django_filters.FilterSet):  # type: ignore[misc]
+class EventFilters(RecordFilters):
     kind = django_filters.CharFilter()
-    model = django_filters.CharFilter(field_name="model_slug")
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
 
 
 @extend_schema(tags=["record"])

@@ -1,11 +1,10 @@
 from datetime import UTC
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from registry.access.policies import command_actor
 from registry.catalogue.selectors import model_named
-from registry.errors import RoundhouseError
+from registry.management.base import ServiceCommand
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_gates import gates_of
 from registry.traffic.request_transitions import Status
@@ -14,7 +13,7 @@ from registry.traffic.selectors import requests_for, told_shares
 _MOST = 50
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = (
         f"List the open approval requests with their gates; with --all also decided ones, the newest {_MOST}."
     )
@@ -23,20 +22,15 @@ class Command(BaseCommand):
         parser.add_argument("model", nargs="?", help="Only this Model's.")
         parser.add_argument("--all", action="store_true", help="Decided requests, too.")
 
-    def handle(self, *_: Any, model: str | None, **options: Any) -> None:
-        by = command_actor("list_requests")
+    def run(self, options: dict[str, Any]) -> str:
+        by = self.machine_actor()
         requests = requests_for(by)
-        try:
-            if model is not None:
-                requests = requests.filter(model=model_named(model, by))
-        except RoundhouseError as error:
-            raise CommandError(str(error)) from None
+        if options["model"] is not None:
+            requests = requests.filter(model=model_named(options["model"], by))
         listed = requests[:_MOST] if options["all"] else requests.filter(status=Status.OPEN)
         lines = [line for request in listed for line in _lines(request)]
-        self.stdout.write(
-            "\n".join(lines)
-            or ("There are no requests." if options["all"] else "There are no open requests.")
-        )
+        nothing = "There are no requests." if options["all"] else "There are no open requests."
+        return "\n".join(lines) or nothing
 
 
 def _lines(request: SplitRequest) -> list[str]:
