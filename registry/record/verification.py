@@ -91,7 +91,7 @@ def walk(
             if marks.get(record.seq, stored_hash) != stored_hash:
                 return seq, Fault(Finding.REPLACED, record.seq)
             seq, previous = record.seq, stored_hash
-    except _UNREADABLE:  # no number, no time, no text: nothing that was ever written here
+    except _UNREADABLE:  # not a number, a time or text: never written by Roundhouse
         return seq, Fault(Finding.ALTERED, seq + 1)
     if any(mark > seq for mark in marks):
         return seq, Fault(Finding.CUT, seq + 1)

@@ -103,7 +103,7 @@ class Fetcher:
             "Connection": "close",
             **({"Content-Length": str(len(body))} if body or method != "GET" else {}),
         }
-        with self._slots.one(target.host, deadline), self._dial(target, deadline) as sock:
+        with self._slots.slot(target.host, deadline), self._dial(target, deadline) as sock:
             return exchange(
                 sock,
                 method=method,
@@ -155,7 +155,7 @@ class _Slots:
         self._busy: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, host: str, deadline: Deadline) -> Iterator[None]:
+    def slot(self, host: str, deadline: Deadline) -> Iterator[None]:
         with self._change:
             if not self._change.wait_for(lambda: self._is_free(host), deadline.left_s()):
                 raise FetcherBusy
