@@ -4,6 +4,7 @@ import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -44,6 +45,7 @@ class AuditFilters(RecordFilters):
 
 @extend_schema(tags=["record"])
 class AuditView(RegistryViewSet[AuditRecord]):
+    lookup_value_converter = "int"
     rights = dict.fromkeys(["list", "retrieve"], READ)
     queryset = AuditRecord.objects.all()
     serializer_class = AuditRecordSerializer
@@ -75,6 +77,7 @@ class EventFilters(RecordFilters):
 
 @extend_schema(tags=["record"])
 class EventsView(RegistryViewSet[Event]):
+    lookup_value_converter = "int"
     rights = dict.fromkeys(["list", "retrieve"], READ)
     queryset = Event.objects.all()
     serializer_class = EventSerializer
@@ -103,6 +106,7 @@ class DeliveryFilters(django_filters.FilterSet):  # type: ignore[misc]
 
 @extend_schema(tags=["record"])
 class DeliveriesView(RegistryViewSet[Delivery]):
+    lookup_value_converter = "int"
     rights = {"list": READ, "retrieve": READ, "resend": RIGHT}
     queryset = Delivery.objects.select_related("subscription")
     serializer_class = DeliverySerializer
@@ -113,6 +117,7 @@ class DeliveriesView(RegistryViewSet[Delivery]):
         return visible(rows, self.actor, model_slug="event__model_slug")
 
     @extend_schema(summary="Send a delivery again", request=None, responses=DeliverySerializer)
+    @action(detail=True, methods=["post"])
     def resend(self, request: Request, pk: int) -> Response:
         return self.changed(lambda delivery: deliveries.resend(delivery, by=self.actor))
 
@@ -150,6 +155,7 @@ class SubscriptionWithSecret(SubscriptionSerializer):
 
 @extend_schema(tags=["record"])
 class SubscriptionsView(RegistryViewSet[Subscription]):
+    lookup_value_converter = "int"
     rights = dict.fromkeys(
         ["list", "retrieve", "create", "update", "destroy", "renew_secret", "send_test"], RIGHT
     )
@@ -188,6 +194,7 @@ class SubscriptionsView(RegistryViewSet[Subscription]):
         return Response(status=204)
 
     @extend_schema(summary="Replace the signing secret", request=None, responses=SubscriptionWithSecret)
+    @action(detail=True, methods=["post"], url_path="renew-secret")
     def renew_secret(self, request: Request, pk: int) -> Response:
         secret = subscriptions.renew_secret(subscription=self.get_object(), by=self.actor)
         response = self.shown(self.get_object(), secret=secret)
@@ -195,6 +202,7 @@ class SubscriptionsView(RegistryViewSet[Subscription]):
         return response
 
     @extend_schema(summary="Send a test event", request=None, responses={202: DeliverySerializer})
+    @action(detail=True, methods=["post"], url_path="test")
     def send_test(self, request: Request, pk: int) -> Response:
         delivery = subscriptions.send_test(subscription=self.get_object(), by=self.actor)
         return Response(
