@@ -21,7 +21,7 @@ class InferenceConfig(AppConfig):
         from inference.serving.stewarding.readiness import engines_are_warm, warm_everywhere
         from inference.try_it.panels import draw_for_model, draw_for_version
         from registry.access.roles import sync_roles
-        from registry.catalogue.uses import register_use
+        from registry.catalogue.selectors import USES
         from registry.console import Place, register_columns, register_panel
         from registry.console.previews import register_rate
         from registry.record.kinds import register_kind
@@ -29,7 +29,7 @@ class InferenceConfig(AppConfig):
         from registry.traffic.readiness import register_readiness
         from registry.traffic.warmth import register_warmth
 
-        register_use(open_jobs_use)
+        USES.add("jobs", open_jobs_use)
         register_readiness(engines_are_warm)
         register_warmth(warm_everywhere)
         register_gate(memory_gate.NAME, memory_gate.has_room)

@@ -11,10 +11,10 @@ class RegistryConfig(AppConfig):
 
         import registry.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from registry.access.roles import sync_roles
-        from registry.catalogue.uses import register_use
+        from registry.catalogue.selectors import USES
         from registry.record import triggers
         from registry.traffic.selectors import split_use
 
         post_migrate.connect(sync_roles, sender=self)
         post_migrate.connect(triggers.install, sender=self, dispatch_uid="registry.triggers")
-        register_use(split_use)
+        USES.add("splits", split_use)

@@ -15,11 +15,10 @@ from inference.checks.steps.subject import OptionsFor
 from inference.engine.backends import SessionOptions
 from inference.errors import ProbeFailed
 from registry.catalogue import services as catalogue
-from registry.catalogue.announce import lock_model
-from registry.catalogue.input_shapes import checked_shapes
 from registry.catalogue.models import Model, Task, Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.transitions import Status
-from registry.catalogue.validation import checked_name
+from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid
 from registry.intake.assembly import assemble_files, with_labels
 from registry.intake.checklist.models import CheckLine

@@ -7,8 +7,8 @@ from django.db import transaction
 
 from inference.serving.executors.executor import Executor
 from registry.access.policies import task_actor
-from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
 from registry.kit.actors import Actor

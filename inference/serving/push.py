@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from registry.catalogue.announce import CHANNEL
+from registry.catalogue.route_changes import CHANNEL
 from registry.kit.loops import Backoff, Loop, ThreadGroup, note_success
 
 _LOOK_AT_STOP_EVERY_S = 0.5

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
 from registry.catalogue.models import CHAMPION, Alias, AliasGuard, AliasMove, Model
-from registry.catalogue.policies import lets_pass, movers
+from registry.catalogue.policies import guard_allows, movers
 from registry.catalogue.selectors import guard_of, guards_by_name, models_for
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.console.alias_forms import GuardForm, MoveForm, NewGuardForm, RetireForm, UnguardForm
@@ -128,7 +128,7 @@ class AliasPage(VerbPages, CardPage, ModelAdmin[Alias]):
     def card(self, request: HttpRequest, alias: Alias) -> dict[str, Any]:
         guard, model, by = guard_of(alias.model, alias.name), alias.model, actor(request)
         may_guard = _is_movable(alias) and by.may(Right.MANAGE_SETTINGS, model_id=model.pk)
-        verbs = self.buttons(request, alias) if guard is None or lets_pass(guard, by) else []
+        verbs = self.buttons(request, alias) if guard is None or guard_allows(guard, by) else []
         return {
             "row": alias,
             "is_champion": alias.name == CHAMPION,

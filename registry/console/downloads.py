@@ -9,7 +9,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
-from registry.catalogue.download_links import file_name_of, signed
+from registry.catalogue.downloads import file_name_of, sign_link
 from registry.catalogue.models import Version
 from registry.catalogue.services import make_download_link
 from registry.errors import RoundhouseError
@@ -53,4 +53,4 @@ class DownloadPages:
         except RoundhouseError as error:
             messages.error(request, str(error))
             return redirect(reverse("admin:registry_version_change", args=[pk]))
-        return redirect(reverse("download", args=[signed(link)]))
+        return redirect(reverse("download", args=[sign_link(link)]))

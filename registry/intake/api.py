@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.catalogue.api import VersionSerializer
-from registry.catalogue.input_shapes import MAX_AXES
+from registry.catalogue.api.versions import VersionSerializer
 from registry.catalogue.models import MAX_NOTES, MAX_TITLE, Task
+from registry.catalogue.validation import MAX_AXES
 from registry.errors import NotFound
 from registry.intake import services
 from registry.intake.assembly import MOST_DATA_FILES

@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
                 ('title', models.CharField(blank=True, max_length=200, validators=[django.core.validators.ProhibitNullCharactersValidator()])),
                 ('notes', models.TextField(blank=True, help_text='Markdown; shown as it is written.', max_length=20000, validators=[django.core.validators.MaxLengthValidator(20000), django.core.validators.ProhibitNullCharactersValidator()])),
                 ('task', models.CharField(choices=[('tensor', 'tensor: numbers in, numbers out'), ('classification', 'classification: one of some labels')], default='tensor', editable=False, max_length=16)),
-                ('key_source', models.CharField(choices=[('random', 'random: every request for itself'), ('field', 'a named field of the request'), ('tenant', 'the tenant of the API key')], default='random', max_length=8, verbose_name='routing key')),
+                ('key_source', models.CharField(choices=[('random', 'random: each request separately'), ('field', 'a named field of the request'), ('tenant', 'the tenant of the API key')], default='random', max_length=8, verbose_name='routing key')),
                 ('key_field', models.CharField(blank=True, max_length=100, validators=[django.core.validators.ProhibitNullCharactersValidator()], verbose_name='field of the routing key')),
                 ('salt', models.CharField(default=registry.catalogue.models.new_salt, editable=False, max_length=64)),
                 ('split_revision', models.PositiveIntegerField(default=0, editable=False, verbose_name='number of the newest split')),

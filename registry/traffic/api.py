@@ -19,9 +19,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
+from registry.catalogue.api import ChangeReasonSerializer
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import model_named, models_for, version_numbered
-from registry.catalogue.serializers import ChangeReasonSerializer
 from registry.errors import ApprovalNeeded, Invalid, NotFound
 from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.kit.scope import in_scope

@@ -14,7 +14,7 @@ from django.core.files.storage import Storage
 from inference.jobs.stores.errors import BadStore, NotInStore, StoreUnavailable
 from inference.rows.errors import FileTooLarge
 from inference.rows.limits import LIMITS
-from registry.catalogue.remote_artifacts import s3_storage
+from registry.catalogue.artifacts import s3_storage
 
 
 class BucketFiles:

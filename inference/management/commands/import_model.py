@@ -7,9 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
 from registry.access.policies import command_actor
-from registry.catalogue.input_shapes import read_shapes
 from registry.catalogue.models import Task, Version
-from registry.catalogue.task_config import SCORES
+from registry.catalogue.validation import SCORES, read_shapes
 from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
 from registry.intake.gate.errors import DataMissing

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from registry.access.policies import Right, task_actor
 from registry.catalogue import services as catalogue
-from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch

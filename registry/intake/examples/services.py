@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from registry.access.policies import Right
 from registry.catalogue import artifacts
-from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Model, Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, StaleState

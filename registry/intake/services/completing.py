@@ -11,10 +11,8 @@ from django.db.models.functions import Now
 from registry.access.policies import Right
 from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.input_shapes import checked_shapes
 from registry.catalogue.models import Model, Task, Version
-from registry.catalogue.task_config import checked_config
-from registry.catalogue.validation import checked_name
+from registry.catalogue.validation import checked_config, checked_name, checked_shapes
 from registry.errors import Invalid, NameTaken, StaleState
 from registry.intake import parts
 from registry.intake.assembly import Assembled, Sent, assemble, check_count, with_labels

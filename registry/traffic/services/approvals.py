@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from registry.access.models import ApiKey
 from registry.access.policies import Right
-from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import Model
+from registry.catalogue.route_changes import lock_model, stamp
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, NotAllowed, StaleState
 from registry.kit.actors import Actor

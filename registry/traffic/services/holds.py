@@ -5,8 +5,8 @@ from typing import Any
 from django.db import transaction
 
 from registry.access.policies import Right
-from registry.catalogue.announce import Stamp, lock_model, stamp
 from registry.catalogue.models import Model
+from registry.catalogue.route_changes import Stamp, lock_model, stamp
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, ModelFrozen
 from registry.kit.actors import Actor

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from django.db import transaction
 
 from registry.access.policies import Right
-from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Model, Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, NotFound, VersionNotReady

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import F
 
 from registry.access.policies import Right
-from registry.catalogue.announce import Stamp, lock_model, stamp
 from registry.catalogue.models import CHAMPION, Model, Version, new_salt
+from registry.catalogue.route_changes import Stamp, lock_model, stamp
 from registry.catalogue.services.aliases import follow_split
 from registry.catalogue.validation import checked_reason
 from registry.errors import (

@@ -5,7 +5,7 @@ import pytest
 from inference.engine.fake import HANG, NOT_A_NUMBER, POISON, FakeModel
 from inference.jobs import files, ledger, services
 from inference.jobs.models import Chunk
-from registry.catalogue import uses
+from registry.catalogue.selectors import USES
 from registry.catalogue.services import archive_version
 from registry.kit import loops
 from registry.kit.loops import Backoff
@@ -77,7 +77,7 @@ def test_version_that_was_archived_fails_its_job_with_a_sentence(engine, monkeyp
     other = engine.a_live_version(version.model)
     a_split(version.model, 100, versions=[other])
     job = order(version, 1.0, version=version.number)
-    monkeypatch.setattr(uses, "_finders", [])  # as where the job is accepted in the same moment
+    monkeypatch.setattr(USES, "_items", {})  # as where the job is accepted in the same moment
     archive_version(version=version, reason="too old", by=an_actor())
     engine.runtime.refresh()
 

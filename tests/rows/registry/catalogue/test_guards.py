@@ -158,7 +158,7 @@ def test_where_all_who_are_named_have_left_the_refusal_says_what_to_do(version):
     change_person(user=ann, person=Person(username="ann", roles=[], is_active=False), by=an_actor())
     revoke_key(key=named, by=an_actor())
 
-    with pytest.raises(NotAllowed, match="whoever manages settings can name others"):
+    with pytest.raises(NotAllowed, match="an administrator can name others"):
         moved(version, person(a_person(Role.OPERATOR)))
 
 
@@ -288,7 +288,7 @@ def test_setting_a_guard_needs_its_right_and_a_reason(version, verb):
 
     with pytest.raises(NotAllowed, match="manage settings"):
         verb(version.model, by=operator)
-    with pytest.raises(Invalid, match="Say why"):
+    with pytest.raises(Invalid, match="Give a reason"):
         verb(version.model, reason=" ")
     verb(version.model, by=an_actor(Right.MANAGE_SETTINGS))
 

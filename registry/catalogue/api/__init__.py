@@ -1,4 +1,4 @@
-"""Bodies that the APIs of several rooms read."""
+"""The catalogue over HTTP."""
 
 from typing import Any
 
@@ -8,6 +8,6 @@ from registry.kit.text import MAX_REASON
 
 
 class ChangeReasonSerializer(serializers.Serializer[Any]):
-    """Why; kept with the change."""
+    """The reason of a change, stored with it."""
 
     reason = serializers.CharField(max_length=MAX_REASON)

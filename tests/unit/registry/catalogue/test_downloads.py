@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from registry.catalogue import verified_files
-from registry.catalogue.verified_files import VerifiedFiles
+from registry.catalogue import downloads
+from registry.catalogue.downloads import VerifiedFiles
 from tests.support.together import in_threads
 
 CONTENT = b"content"
@@ -17,8 +17,8 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 def hashed(monkeypatch):
     """How often a file was read."""
-    calls, real = [], verified_files._sha256_of
-    monkeypatch.setattr(verified_files, "_sha256_of", lambda file: calls.append(file) or real(file))
+    calls, real = [], downloads._sha256_of
+    monkeypatch.setattr(downloads, "_sha256_of", lambda file: calls.append(file) or real(file))
     return calls
 
 
@@ -90,7 +90,7 @@ def test_a_file_mended_with_its_old_time_is_sent_again(path):
 
 
 def test_what_is_written_to_while_it_is_hashed_is_not_remembered(path, monkeypatch):
-    files, real = VerifiedFiles(), verified_files._sha256_of
+    files, real = VerifiedFiles(), downloads._sha256_of
 
     def hash_and_touch(file):
         found = real(file)
@@ -98,14 +98,14 @@ def test_what_is_written_to_while_it_is_hashed_is_not_remembered(path, monkeypat
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(verified_files, "_sha256_of", hash_and_touch)
+        patch.setattr(downloads, "_sha256_of", hash_and_touch)
         ask(files, path)
 
     assert not ask(files, path)
 
 
 def test_the_longest_unasked_are_forgotten(tmp_path, hashed):
-    files = VerifiedFiles(most_known=2)
+    files = VerifiedFiles(max_files=2)
     paths = [tmp_path / str(number) for number in range(3)]
     for path in paths:
         path.write_bytes(CONTENT)
@@ -122,7 +122,7 @@ def test_the_longest_unasked_are_forgotten(tmp_path, hashed):
 
 
 def test_who_asks_meanwhile_waits_for_the_one_hash(path, monkeypatch):
-    files, calls, real = VerifiedFiles(), [], verified_files._sha256_of
+    files, calls, real = VerifiedFiles(), [], downloads._sha256_of
     all_came, second = threading.Barrier(4), threading.Event()
 
     def hash_while_others_ask(file):
@@ -139,8 +139,8 @@ def test_who_asks_meanwhile_waits_for_the_one_hash(path, monkeypatch):
             all_came.wait(10)
         assert ask(files, path)
 
-    monkeypatch.setattr(verified_files, "_sha256_of", hash_while_others_ask)
+    monkeypatch.setattr(downloads, "_sha256_of", hash_while_others_ask)
 
     assert in_threads(4, ask_together) == []
     assert calls == [1]
-    assert len(files._turns) == 0
+    assert len(files._locks) == 0

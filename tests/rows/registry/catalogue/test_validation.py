@@ -1,6 +1,6 @@
 import pytest
 
-from registry.catalogue.task_config import checked_config
+from registry.catalogue.validation import checked_config
 from registry.errors import Invalid
 from tests.support.factories import a_model, an_uploaded_version
 

@@ -1,4 +1,4 @@
-"""Every change that routing depends on passes here: it gets a number, and processes are told on commit."""
+"""Changes that routing depends on: each gets a number here, and processes are notified on commit."""
 
 import json
 from dataclasses import dataclass
@@ -16,28 +16,31 @@ from registry.catalogue.models import Model, RouteClock
 log = structlog.get_logger("roundhouse.announce")
 
 CHANNEL = "roundhouse:routes"
-_PATIENCE_S = 0.5
+_REDIS_TIMEOUT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The number of a change and its moment; both never go backwards."""
+    """The number and the time of a change; neither ever goes backwards."""
 
     revision: int
     at: datetime
 
 
 def lock_model(model: Model) -> Model:
-    """Read the Model again for a change; others that want to change it wait until this transaction ends.
+    """Reload the Model and lock its row until the transaction ends.
 
-    Called first by every service that stamps: the order Model, clock, audit keeps transactions from waiting in a ring.
+    Every service that stamps calls this first: locking in the order Model, clock, audit avoids deadlocks.
     """
     return Model.objects.select_for_update(no_key=True).get(pk=model.pk)
 
 
 def stamp(model: Model) -> Stamp:
-    """Number a change of this Model's routing. The clock's row stays locked until commit, so that numbers
-    become visible in their order: a reader that has seen n will never meet a smaller one later."""
+    """Number a change of this Model's routing.
+
+    The clock's row stays locked until commit, so that numbers become visible in order: a reader that has seen n never
+    sees a smaller one later.
+    """
     if not RouteClock.objects.filter(pk=1).update(revision=F("revision") + 1, at=Greatest(F("at"), Now())):
         RouteClock.objects.bulk_create([RouteClock(pk=1, revision=0, at=Now())], ignore_conflicts=True)
         return stamp(model)
@@ -49,7 +52,7 @@ def stamp(model: Model) -> Stamp:
 
 
 def publish(revision: int) -> None:
-    """Tell processes to look now. Without Redis, or when it fails, they find out at their next poll."""
+    """Notify processes. Without Redis, or when it fails, they find the change at their next poll."""
     if not settings.REDIS_URL:
         return
     try:
@@ -61,5 +64,5 @@ def publish(revision: int) -> None:
 
 def _client() -> "redis.Redis":
     return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S
+        settings.REDIS_URL, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
     )

@@ -2,8 +2,8 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import Model, RouteClock
+from registry.catalogue.route_changes import lock_model, stamp
 from tests.support.factories import a_model, seconds
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
