@@ -25,14 +25,12 @@ class InferenceConfig(AppConfig):
         from registry.console import Place, register_columns, register_panel
         from registry.console.previews import register_rate
         from registry.record.kinds import register_kind
-        from registry.traffic.gates import register_gate
-        from registry.traffic.readiness import register_readiness
-        from registry.traffic.warmth import register_warmth
+        from registry.traffic.gates import GATES
+        from registry.traffic.readiness import READINESS, ReadinessCheck
 
         USES.add("jobs", open_jobs_use)
-        register_readiness(engines_are_warm)
-        register_warmth(warm_everywhere)
-        register_gate(memory_gate.NAME, memory_gate.has_room)
+        READINESS.add("engines", ReadinessCheck(engines_are_warm, warm_everywhere))
+        GATES.add(memory_gate.NAME, memory_gate.has_room)
         for kind, sentence in ending.KINDS.items():
             register_kind(kind, sentence)
         register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)

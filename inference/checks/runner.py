@@ -20,8 +20,8 @@ from inference.checks.steps.subject import OptionsFor, Subject
 from registry.catalogue.models import Version
 from registry.errors import Conflict
 from registry.intake.checklist import services as checklist
-from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun, Step
+from registry.intake.checklist.transitions import LineState
 from registry.kit.actors import Actor
 
 log = structlog.get_logger("roundhouse.checks")

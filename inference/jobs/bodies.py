@@ -13,7 +13,7 @@ from inference.jobs.errors import UnsupportedInput
 from inference.jobs.models import Format
 from registry.errors import BodyTooLarge
 from registry.intake.errors import LengthMissing
-from registry.intake.examples.bodies import pieces_of
+from registry.intake.examples.rows import pieces_of
 
 MAX_JSON_BYTES = 8 * 2**20
 MAX_FILE_BYTES = 64 * 2**20

@@ -6,9 +6,9 @@ from typing import Any
 
 from inference.jobs import transitions as jobs
 from registry.catalogue import transitions as versions
-from registry.intake.checklist import line_transitions as check_lines
+from registry.intake.checklist import transitions as check_lines
 from registry.intake.checklist import transitions as check_runs
-from registry.traffic import request_transitions as requests
+from registry.traffic import transitions as requests
 from registry.traffic import transitions as splits
 from roundhouse.env import PREFIX, VARIABLES
 from roundhouse.problems import FRAMEWORK, known_errors
@@ -77,9 +77,9 @@ def states() -> str:
     tables: dict[str, tuple[Mapping[Any, frozenset[Any]], Mapping[Any, str]]] = {
         "Version": (versions.ALLOWED, versions.MEANING),
         "Split": (splits.ALLOWED, splits.MEANING),
-        "Request": (requests.ALLOWED, requests.MEANING),
+        "Request": (requests.REQUEST_ALLOWED, requests.REQUEST_MEANING),
         "Check": (check_runs.ALLOWED, check_runs.MEANING),
-        "Step of a check": (check_lines.ALLOWED, check_lines.MEANING),
+        "Step of a check": (check_lines.LINE_ALLOWED, check_lines.LINE_MEANING),
         "Job": (jobs.ALLOWED, jobs.MEANING),
         "Part of a job": (jobs.CHUNK_ALLOWED, jobs.CHUNK_MEANING),
     }

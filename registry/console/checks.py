@@ -17,11 +17,10 @@ from registry.access.policies import Right
 from registry.catalogue.models import Version
 from registry.catalogue.transitions import Status
 from registry.errors import RoundhouseError
-from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import CheckLine, CheckRun
-from registry.intake.checklist.selectors import Asked, newest_run, open_question
+from registry.intake.checklist.selectors import CheckRequest, newest_run, open_check_request
 from registry.intake.checklist.services import ask_check
-from registry.intake.checklist.transitions import RunState
+from registry.intake.checklist.transitions import LineState, RunState
 from registry.kit.admin.facts import duration, readable
 from registry.kit.admin.profile_plots import Plot, profile_plot
 from registry.kit.admin.theme import actor
@@ -57,7 +56,7 @@ class ShownCheck:
     version: Version
     run: CheckRun | None
     lines: list[ShownLine]
-    asked: Asked | None
+    asked: CheckRequest | None
 
     @property
     def is_running(self) -> bool:
@@ -100,7 +99,7 @@ def shown_check(version: Version) -> ShownCheck:
         version=version,
         run=run,
         lines=[_shown_line(line) for line in run.lines.all()] if run is not None else [],
-        asked=open_question(version, run) if version.status in _CHECKABLE else None,
+        asked=open_check_request(version, run) if version.status in _CHECKABLE else None,
     )
 
 

@@ -15,8 +15,7 @@ from registry.catalogue.models import Version
 from registry.errors import ArtifactMissing
 from registry.intake.checklist.selectors import last_facts
 from registry.intake.checklist.signature_diff import Change, signature_diff
-from registry.intake.examples.disagreements import Disagreement, Disagreements, disagreements
-from registry.intake.examples.gate import GoldenGate
+from registry.intake.examples.golden_results import Disagreement, Disagreements, GoldenGate, disagreements
 from registry.intake.examples.models import GoldenSet
 from registry.intake.examples.selectors import (
     champion_of,

@@ -16,6 +16,7 @@ from registry.kit.admin.verbs import ReasonForm
 from registry.kit.text import MAX_REASON
 from registry.traffic.assignment import WHOLE, ranges
 from registry.traffic.models import Split
+from registry.traffic.readiness import warm_among
 from registry.traffic.selectors import (
     OnceLive,
     ShownArm,
@@ -24,7 +25,6 @@ from registry.traffic.selectors import (
     earlier_splits,
     versions_once_live,
 )
-from registry.traffic.warmth import warm_among
 
 _HUNDRED = Decimal(100)
 _NEWEST = 10

@@ -16,9 +16,9 @@ from django.utils.safestring import SafeString
 from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.errors import RoundhouseError
-from registry.intake.examples.bodies import lines_of
-from registry.intake.examples.gate import GoldenGate, judge
+from registry.intake.examples.golden_results import GoldenGate, judge
 from registry.intake.examples.models import GoldenResult, GoldenSet, Metric
+from registry.intake.examples.rows import lines_of
 from registry.intake.examples.selectors import champion_of, current_golden_set
 from registry.intake.examples.services import put_golden_set
 from registry.kit.admin.theme import NumberInput, TextInput, actor

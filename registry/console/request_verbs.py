@@ -7,7 +7,7 @@ from registry.kit.actors import Actor
 from registry.kit.admin.verbs import ReasonForm, Verb
 from registry.traffic import services as traffic
 from registry.traffic.models import SplitRequest
-from registry.traffic.request_transitions import Status
+from registry.traffic.transitions import RequestStatus
 
 
 def _approve(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
@@ -36,7 +36,7 @@ def _ask_for_one(model: Model, form: ReasonForm, by: Actor) -> str:
 
 
 def _is_open(request: SplitRequest) -> bool:
-    return request.status == Status.OPEN
+    return request.status == RequestStatus.OPEN
 
 
 def _asks_for_two(model: Model) -> bool:

@@ -16,18 +16,18 @@ from registry.kit.actors import Actor
 from registry.kit.admin.pages import OwnPage
 from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.kit.admin.verb_pages import VerbPages
+from registry.traffic.gates import gates_of
 from registry.traffic.models import SplitRequest
-from registry.traffic.request_gates import gates_of
-from registry.traffic.request_transitions import Status
 from registry.traffic.selectors import (
     ShownArm,
-    asked_arms,
-    asked_shares,
+    describe_shares,
     live_arms,
     open_requests,
+    requested_arms,
+    requested_shares,
     requests_for,
-    told_shares,
 )
+from registry.traffic.transitions import RequestStatus
 
 _SHOWN_AT_HOME = 10
 
@@ -42,15 +42,15 @@ class ShownRequest:
 
     @property
     def is_open(self) -> bool:
-        return self.row.status == Status.OPEN
+        return self.row.status == RequestStatus.OPEN
 
     @property
     def arms(self) -> list[ShownArm]:
-        return asked_arms(self.row)
+        return requested_arms(self.row)
 
     @property
     def versions(self) -> list[Version]:
-        arms, _shadows = asked_shares(self.row)
+        arms, _shadows = requested_shares(self.row)
         return sorted(arms, key=lambda version: version.number)
 
     @property
@@ -65,7 +65,7 @@ class ShownRequest:
 
 
 def shown_request(request: SplitRequest) -> ShownRequest:
-    live = live_arms(request.model) if request.status == Status.OPEN else []
+    live = live_arms(request.model) if request.status == RequestStatus.OPEN else []
     return ShownRequest(request, live, gates_of(request))
 
 
@@ -77,7 +77,7 @@ def draw_requests(request: HttpRequest, model: Model) -> SafeString | str:
 
 def draw_open_requests(request: HttpRequest, _row: Any) -> SafeString | str:
     """At home: what waits for a decision, over all Models that the reader may see."""
-    found = requests_for(actor(request)).filter(status=Status.OPEN)
+    found = requests_for(actor(request)).filter(status=RequestStatus.OPEN)
     shown = list(found.order_by("pk")[:_SHOWN_AT_HOME])
     more = found.count() - len(shown) if len(shown) == _SHOWN_AT_HOME else 0
     return _drawn(request, shown, "Waits for approval", more) if shown else ""
@@ -85,7 +85,7 @@ def draw_open_requests(request: HttpRequest, _row: Any) -> SafeString | str:
 
 def _drawn(request: HttpRequest, rows: list[SplitRequest], title: str, more: int) -> SafeString:
     by = actor(request)
-    lines = [(row, told_shares(row), may_decide(row, by)) for row in rows]
+    lines = [(row, describe_shares(row), may_decide(row, by)) for row in rows]
     return render_to_string(
         "admin/registry/open_requests.html", {"lines": lines, "title": title, "more": more}, request
     )
@@ -112,7 +112,7 @@ class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):
 
     @display(description="asked for")
     def asked_for(self, request: SplitRequest) -> str:
-        return render_to_string("admin/registry/split_bar.html", {"arms": asked_arms(request)})
+        return render_to_string("admin/registry/split_bar.html", {"arms": requested_arms(request)})
 
     def shown(self, request: HttpRequest, row: SplitRequest) -> dict[str, Any]:
         by = actor(request)

@@ -64,7 +64,7 @@ def _roll_back(model: Model, form: RollBackForm, by: Actor) -> str:
 def told_split(split: Split) -> str:
     """What became of a split that was just written."""
     waiting = waiting_for(split)
-    return f"{split} is {waiting.told if waiting is not None else split.status}."
+    return f"{split} is {waiting.summary if waiting is not None else split.status}."
 
 
 def _reshuffle(model: Model, form: ReasonForm, by: Actor) -> str:

@@ -27,7 +27,7 @@ def wait_until_settled(split: Split, *, tell: Callable[[str], None], by: Actor) 
             waiting = waiting_for(split)
             if waiting is not None and waiting.sentence != said:
                 said = waiting.sentence
-                tell(f"{split} is {waiting.told}. Ctrl-C leaves it waiting.")
+                tell(f"{split} is {waiting.summary}. Ctrl-C leaves it waiting.")
             time.sleep(_LOOK_EVERY_S)
             settle_waiting_splits(by=by)
             split = Split.objects.select_related("model").get(pk=split.pk)

@@ -1,7 +1,8 @@
 from django.urls import path
 
-from registry.traffic.api import HoldsView, LiveView, SplitsView
-from registry.traffic.requests_api import AllRequestsView, RequestsView, RuleView
+from registry.traffic.api.holds import HoldsView
+from registry.traffic.api.requests import AllRequestsView, RequestsView, RuleView
+from registry.traffic.api.splits import LiveView, SplitsView
 
 _MODEL = "models/<str:slug>"
 _DECISIONS = ("approve", "reject", "withdraw")

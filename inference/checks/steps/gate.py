@@ -3,8 +3,8 @@
 from inference.checks.steps.findings import Found, StepFailed
 from inference.checks.steps.subject import Subject
 from registry.errors import ArtifactMissing
-from registry.intake.gate import GateLimits, check_file
-from registry.intake.gate.errors import ExternalData, GateRefused
+from registry.intake.file_scan import ScanLimits, scan_file
+from registry.intake.file_scan.errors import ExternalData, FileRefused
 
 _ADVICE = (
     "Mend the model where it is exported, and bring it in as the next version. To check this file again helps only after a"
@@ -19,11 +19,11 @@ _DATA_ADVICE = (
 def pass_gate(subject: Subject) -> Found:
     """Refuse what is not plainly an ONNX model of its own, and tell what it holds."""
     try:
-        facts = check_file(subject.path(), GateLimits())
+        facts = scan_file(subject.path(), ScanLimits())
     except ArtifactMissing as error:
         advice = "Mend the artifact store and check the version again, or bring the file in as the next one."
         raise StepFailed(error.code, f"{subject.version} cannot be read: {error}", advice) from None
-    except GateRefused as refusal:
+    except FileRefused as refusal:
         advice = _DATA_ADVICE if isinstance(refusal, ExternalData) else _ADVICE
         raise StepFailed(
             refusal.code, f"{subject.version} was refused by the file gate: {refusal}", advice

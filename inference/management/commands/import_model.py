@@ -11,10 +11,10 @@ from registry.catalogue.models import Task, Version
 from registry.catalogue.validation import SCORES, read_shapes
 from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
-from registry.intake.gate.errors import DataMissing
+from registry.intake.file_scan.errors import DataMissing
 from registry.kit.actors import Actor
 from registry.management.waiting import outcome, wait_until_settled
-from registry.traffic.selectors import address_of, live_arms, open_requests, waiting_split
+from registry.traffic.selectors import live_arms, open_requests, request_url, waiting_split
 from registry.traffic.transitions import Status
 
 
@@ -87,7 +87,7 @@ class Command(BaseCommand):
         asked = open_requests(version.model).first()
         if not is_live and asked is not None and str(version.number) in asked.arms:
             self.stdout.write(
-                f"{name} asks for two people: request {asked.pk} waits for an approver at {address_of(asked)}"
+                f"{name} asks for two people: request {asked.pk} waits for an approver at {request_url(asked)}"
             )
 
     def _wait(self, version: Version, by: Actor) -> None:

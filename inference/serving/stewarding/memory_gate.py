@@ -9,18 +9,18 @@ from inference.serving.stewarding.readiness import engines_for
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
 from registry.errors import GateFailed
-from registry.traffic.gates import Gate, Outcome, Plan
+from registry.traffic.gates import GateOutcome, GateResult, SplitPlan
 
 NAME = "memory"
 
 
-def has_room(plan: Plan) -> list[Gate]:
+def has_room(plan: SplitPlan) -> list[GateResult]:
     """One gate for each engine that lacks room; one for all where each has it."""
     engines = engines_for(plan.model)
     if not plan.gaining:
         return []
     if not engines:
-        return [Gate(NAME, Outcome.UNKNOWN, "No engine is running that answers for this Model.")]
+        return [GateResult(NAME, GateOutcome.UNKNOWN, "No engine is running that answers for this Model.")]
     sizes = {version: _footprint_bytes(version) for version in plan.arms}
     unknown = sorted(version.number for version, size in sizes.items() if not size)
     found = [gate for engine in engines if (gate := _missing(engine, sizes)) is not None]
@@ -28,7 +28,9 @@ def has_room(plan: Plan) -> list[Gate]:
         return found or [_enough(engines, sizes)]
     named = ", ".join(f"version {number}" for number in unknown)
     return [
-        Gate(NAME, Outcome.UNKNOWN, f"It was not measured how much memory {named} takes; check it again.")
+        GateResult(
+            NAME, GateOutcome.UNKNOWN, f"It was not measured how much memory {named} takes; check it again."
+        )
     ]
 
 
@@ -39,7 +41,7 @@ def _footprint_bytes(version: Version) -> int:
     return found or 0
 
 
-def _missing(engine: EngineReport, sizes: dict[Version, int]) -> Gate | None:
+def _missing(engine: EngineReport, sizes: dict[Version, int]) -> GateResult | None:
     """What is kept or was loaded on demand goes when room is needed, so only what is held counts."""
     if not engine.memory_budget_bytes:
         return None
@@ -49,9 +51,9 @@ def _missing(engine: EngineReport, sizes: dict[Version, int]) -> Gate | None:
     needed = sum(held[pk].footprint_bytes if pk in held else size for pk, size in wanted.items())
     if others + needed <= engine.memory_budget_bytes:
         return None
-    return Gate(
+    return GateResult(
         NAME,
-        Outcome.FAILED,
+        GateOutcome.FAILED,
         f"{engine} has {_size(engine.memory_budget_bytes)}. Live versions of other splits hold {_size(others)} of it, and"
         f" this split takes {_size(needed)}: {_size(others + needed - engine.memory_budget_bytes)} too much."
         " Lower another version to nothing, lower max_batch_rows of one, raise ROUNDHOUSE_SESSION_MEMORY_MB, or move the"
@@ -60,10 +62,10 @@ def _missing(engine: EngineReport, sizes: dict[Version, int]) -> Gate | None:
     )
 
 
-def _enough(engines: list[EngineReport], sizes: dict[Version, int]) -> Gate:
+def _enough(engines: list[EngineReport], sizes: dict[Version, int]) -> GateResult:
     each = "the engine has" if len(engines) == 1 else f"each of {len(engines)} engines has"
-    return Gate(
-        NAME, Outcome.PASSED, f"The split takes {_size(sum(sizes.values()))}, and {each} room for it."
+    return GateResult(
+        NAME, GateOutcome.PASSED, f"The split takes {_size(sum(sizes.values()))}, and {each} room for it."
     )
 
 

@@ -42,7 +42,7 @@ class CheckRunSerializer(serializers.ModelSerializer[CheckRun]):
 
 
 class AskedCheckSerializer(serializers.Serializer[Any]):
-    """Who asked is answered at once; the check is then shown at the same address."""
+    """The immediate answer; the check itself is then at the same URL."""
 
     model = serializers.CharField()
     version = serializers.IntegerField()
@@ -69,14 +69,14 @@ class ChecksView(RegistryViewSet[CheckRun]):
         return super().retrieve(request, *args, **kwargs)
 
     @extend_schema(
-        summary="Have a version checked again, also one that failed", operation_id="ask_check",
+        summary="Request a check of a version, also of one that failed", operation_id="ask_check",
         request=None, responses={202: AskedCheckSerializer},
     )  # fmt: skip
     @idempotent()
     def create(self, request: Request, slug: str, number: int) -> Response:
         version = services.ask_check(version=self._version(), by=self.actor)
-        told = {"model": slug, "version": number, "status": version.status}
-        return Response(AskedCheckSerializer(told).data, status=202)
+        answer = {"model": slug, "version": number, "status": version.status}
+        return Response(AskedCheckSerializer(answer).data, status=202)
 
     def _version(self) -> Version:
         return version_numbered(model_named(self.kwargs["slug"], self.actor), self.kwargs["number"])

@@ -6,7 +6,7 @@ from registry.catalogue.models import Model
 from registry.kit.actors import Actor
 from registry.management.person_command import PersonCommand
 from registry.management.share_words import add_share_words, shares_of
-from registry.traffic.selectors import address_of
+from registry.traffic.selectors import request_url
 from registry.traffic.services import ask_for_split
 
 
@@ -22,4 +22,4 @@ class Command(PersonCommand):
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         asked = ask_for_split(model=model, **shares_of(model, options), comment=options["reason"], by=by)
-        return f"{asked} waits for an approver at {address_of(asked)}"
+        return f"{asked} waits for an approver at {request_url(asked)}"

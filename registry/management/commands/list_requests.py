@@ -6,10 +6,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from registry.access.policies import command_actor
 from registry.catalogue.selectors import model_named
 from registry.errors import RoundhouseError
+from registry.traffic.gates import gates_of
 from registry.traffic.models import SplitRequest
-from registry.traffic.request_gates import gates_of
-from registry.traffic.request_transitions import Status
-from registry.traffic.selectors import requests_for, told_shares
+from registry.traffic.selectors import describe_shares, requests_for
+from registry.traffic.transitions import RequestStatus
 
 _MOST = 50
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
                 found = found.filter(model=model_named(model, by))
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
-        shown = found[:_MOST] if options["all"] else found.filter(status=Status.OPEN)
+        shown = found[:_MOST] if options["all"] else found.filter(status=RequestStatus.OPEN)
         lines = [line for request in shown for line in _told(request)]
         self.stdout.write(
             "\n".join(lines) or ("Nobody has asked." if options["all"] else "No request waits.")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 def _told(request: SplitRequest) -> list[str]:
     head = (
         f"{request}: {request.status}. {request.asked_by} asked on {request.asked_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC "
-        f"for {told_shares(request)}: {request.comment}"
+        f"for {describe_shares(request)}: {request.comment}"
     )
     decision = [f"  {request.decided_by or 'Roundhouse'}: {request.decision}"] if request.decision else []
     return [

@@ -5,8 +5,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from registry.catalogue.artifacts import read_chunks
 from registry.catalogue.models import Model
-from registry.intake.examples.bodies import lines_of
 from registry.intake.examples.models import Metric
+from registry.intake.examples.rows import lines_of
 from registry.intake.examples.services import put_golden_set
 from registry.kit.actors import Actor
 from registry.management.model_command import ModelCommand

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from registry.catalogue.models import Model, Version
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.traffic.models import Arm, Split, SplitRequest
-from registry.traffic.readiness import Readiness, Verdict, always_ready, register_readiness
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
 from registry.traffic.services import approve_request, expire_split, set_split
 from tests.support.factories import a_model, a_person, a_version, an_actor
 from tests.support.model_files import looks_like_a_model, put_outside
@@ -43,9 +43,8 @@ def test_task_of_a_model_never_changes():
 @pytest.fixture
 def not_warm():
     """No process is ready for a new split yet."""
-    before = register_readiness(lambda _split: Readiness(Verdict.WAIT, "Still cold."))
-    yield
-    register_readiness(before)
+    with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(Verdict.WAIT, "Still cold."))):
+        yield
 
 
 @pytest.fixture
@@ -121,9 +120,9 @@ def test_a_split_that_never_came_to_be_is_none(not_warm):
     model = a_model("fruit")
     split = set_split(model=model, arms={a_version(model): 10_000}, reason="by hand", by=an_actor())
     expire_split(split=split, reason="too long", by=an_actor())
-    register_readiness(always_ready)
 
-    call_command("import_model", "fruit", FILE)
+    with READINESS.changed(engines=ReadinessCheck()):
+        call_command("import_model", "fruit", FILE)
 
     assert Arm.objects.get(split__status="current").version.number == 2
 

@@ -10,8 +10,7 @@ from inference.measure.selectors import written_until
 from registry.access.services import revoke_key
 from registry.catalogue.models import Model
 from registry.catalogue.services import archive_version
-from registry.traffic import readiness, warmth
-from registry.traffic.readiness import Readiness, Verdict
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
 from registry.traffic.services import freeze_model, stop_model
 from tests.support.factories import a_key, a_live_model, a_model, a_split, a_version, an_actor
 
@@ -36,10 +35,8 @@ def foretold(client, operator):
 
 
 def waiting_split(model, *shares):
-    before = readiness.register_readiness(lambda _split: Readiness(Verdict.WAIT))
-    split = a_split(model, *shares)
-    readiness.register_readiness(before)
-    return split
+    with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(Verdict.WAIT))):
+        return a_split(model, *shares)
 
 
 def measured(model, **counts):
@@ -114,12 +111,12 @@ def test_rolling_back_offers_what_was_live_warm_or_not_or_archived(client, opera
     a_split(model, 100)
     a_split(model, 100, versions=[a_version(model)])
     archive_version(version=model.versions.get(number=2), reason="old", by=an_actor())
-    before = warmth.register_warmth(lambda _model, ids: frozenset(ids) - {model.versions.get(number=1).pk})
+    first = model.versions.get(number=1).pk
     address = reverse("admin:registry_model_roll_back", args=[model.pk])
 
-    form = client.get(address).context["form"]
-    page = client.get(address).text
-    warmth.register_warmth(before)
+    with READINESS.changed(engines=ReadinessCheck(warm=lambda _model, ids: frozenset(ids) - {first})):
+        form = client.get(address).context["form"]
+        page = client.get(address).text
 
     assert [(goal.value, goal.is_warm, goal.archived) for goal in form.splits] == [
         ("split-2", False, []), ("split-1", False, [2]),

@@ -6,8 +6,8 @@ from django.urls import reverse
 from registry.console.split_requests import shown_request
 from registry.traffic import services
 from registry.traffic.models import SplitRequest
-from registry.traffic.request_transitions import Status
 from registry.traffic.selectors import current_split
+from registry.traffic.transitions import RequestStatus
 from tests.support import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def split_form(model, *shares):
 def asked(client, model, operator, *shares) -> SplitRequest:
     page = reverse("admin:registry_model_split", args=[model.pk])
     answer = logged_in(client, operator).post(page, split_form(model, *shares), follow=True)
-    request = SplitRequest.objects.get(status=Status.OPEN)
+    request = SplitRequest.objects.get(status=RequestStatus.OPEN)
     assert f'Asked for, as <a href="{address(request)}" class="underline">' in answer.text
     return request
 

@@ -17,8 +17,8 @@ from registry.catalogue import artifacts
 from registry.catalogue.models import Artifact, Model, Version
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StaleState
-from registry.intake import digests, errors, parts
-from registry.intake.models import MAX_NAME, Upload
+from registry.intake import errors, parts
+from registry.intake.models import MAX_NAME, Status, Upload
 from registry.intake.services import (
     MAX_PART_BYTES,
     NewModel,
@@ -28,8 +28,7 @@ from registry.intake.services import (
     sweep_uploads,
     write_part,
 )
-from registry.intake.services.beginning import MOST_OPEN
-from registry.intake.transitions import Status
+from registry.intake.services.uploads import MAX_OPEN
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model, a_person, an_actor
 from tests.support.model_files import head_of, looks_like_a_model
@@ -180,7 +179,7 @@ class TestWriting:
 
     def test_another_process_hashes_from_the_disk(self):
         upload = begun()
-        digests.drop_digest(upload.pk)
+        parts.drop_digest(upload.pk)
         upload = write(upload, CONTENT[1000:], 1000)
         assert upload.sha256 == ""
 
@@ -209,7 +208,7 @@ class TestBeginning:
 
     def test_one_person_has_so_many_open(self):
         by, other = an_actor(user=a_person("operator")), an_actor(user=a_person("operator"))
-        uploads = [begin(by=by) for _ in range(MOST_OPEN)]
+        uploads = [begin(by=by) for _ in range(MAX_OPEN)]
 
         with pytest.raises(errors.TooManyUploads, match="8 uploads open"):
             begin(by=by)
@@ -317,11 +316,11 @@ class TestCompleting:
         assert complete(upload, "known", None)
 
     def test_after_a_crash_between_store_and_database_it_is_completed(self, monkeypatch):
-        from registry.intake.services import completing
+        from registry.intake.services import completion
 
         upload = whole()
         with monkeypatch.context() as broken:
-            broken.setattr(completing.catalogue, "register_version", lambda **_: 1 / 0)
+            broken.setattr(completion.catalogue, "register_version", lambda **_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 complete(upload)
         parts.remove(upload.pk)  # as the rename left it

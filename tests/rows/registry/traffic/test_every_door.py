@@ -21,7 +21,7 @@ from registry.access.keys import ring
 from registry.access.policies import Role, actor_from_key, actor_from_user, command_actor, task_actor
 from registry.kit.actors import Actor, Source
 from registry.traffic import services as traffic
-from registry.traffic.readiness import always_ready, register_readiness
+from registry.traffic.readiness import READINESS, ReadinessCheck
 from registry.traffic.services import approvals, splits
 from tests.rows.registry.traffic.judging import look, wrongs
 from tests.support import factories as make
@@ -84,9 +84,8 @@ CALLERS = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in (*KEYS, EVERY_SCO
 def world():
     ring.clear()
     logging.disable(logging.CRITICAL)
-    before = register_readiness(always_ready)
-    yield GuardedWorld()
-    register_readiness(before)
+    with READINESS.changed(engines=ReadinessCheck()):
+        yield GuardedWorld()
     logging.disable(logging.NOTSET)
     ring.clear()
 

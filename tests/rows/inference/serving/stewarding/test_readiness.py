@@ -6,10 +6,9 @@ from django.conf import settings
 from registry.catalogue.models import Model
 from registry.record.models import Event
 from registry.traffic.models import Split
-from registry.traffic.readiness import Verdict, readiness_of
+from registry.traffic.readiness import Verdict, readiness_of, warm_among
 from registry.traffic.selectors import waiting_for
 from registry.traffic.services import freeze_model, roll_back, settle_waiting_splits
-from registry.traffic.warmth import warm_among
 from tests.support.engines import an_engine, holding, silence, station_of
 from tests.support.factories import a_model, a_split, a_version, an_actor, seconds
 
