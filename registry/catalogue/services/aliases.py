@@ -128,7 +128,7 @@ def guard_alias(
 ) -> AliasGuard:
     """Allow only these people and keys to move or retire the alias; they replace those named before."""
     by.check(Right.MANAGE_SETTINGS, model_id=model.pk)
-    _refuse_champion(model, name, "it cannot have a guard")
+    _refuse_champion(model, name, "it takes no guard")
     why = checked_reason(reason)
     _check_named(model, people, keys)
     present = lock_model(model)

@@ -292,7 +292,7 @@ def _refuse_unless_free(version: Version) -> None:
         raise Conflict(f"{version} is archived; unarchive it to check it again.")
     run = running_run(version)
     if run is not None:
-        raise Conflict(f"{version} is already being checked (check {run.number}); wait until it ends.")
+        raise Conflict(f"{version} is being checked now (check {run.number}); wait until it ends.")
 
 
 def _version(version_id: int) -> Version:

@@ -306,7 +306,7 @@ def read_location(file: WireFile, limits: ScanLimits, start: int, end: int, labe
         elif what == "external_data":
             key, text = _entry(file, limits, begin, stop, label)
             if key in entries:
-                raise BadDataLocation(f"{label} has two values for its {key}; export the model again.")
+                raise BadDataLocation(f"{label} gives its {key} twice; export the model again.")
             entries[key] = text
     if location_kind != _EXTERNAL or "location" not in entries:
         raise BadDataLocation(f"{label} does not say clearly where its data is; export the model again.")

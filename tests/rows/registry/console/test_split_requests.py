@@ -90,12 +90,12 @@ def test_who_asked_is_told_that_somebody_else_decides(client, model):
     request = asked(client, model, both, 90, 10)
 
     shown = client.get(address(request)).text
-    assert "somebody else has to decide" in shown
+    assert "someone else has to decide" in shown
     assert f'href="{address(request, "approve")}"' not in shown
     assert f'href="{address(request, "withdraw")}"' in shown
 
     refused = client.post(address(request, "approve"), {"reason": "me"})
-    assert "somebody else has to decide" in refused.text
+    assert "someone else has to decide" in refused.text
     assert current_split(model).number == 1
 
 

@@ -153,7 +153,7 @@ class TestWriting:
             write(upload, b"right bytes")
             return b"other bytes"
 
-        with pytest.raises(errors.UploadInUse, match="taken this upload over"):
+        with pytest.raises(errors.UploadInUse, match="took over this upload"):
             write_from(upload, read, 11)
 
         assert parts.path_of(upload.pk).read_bytes() == b"right bytes"
@@ -210,7 +210,7 @@ class TestBeginning:
         by, other = an_actor(user=a_person("operator")), an_actor(user=a_person("operator"))
         uploads = [begin(by=by) for _ in range(MAX_OPEN)]
 
-        with pytest.raises(errors.TooManyUploads, match="8 uploads open"):
+        with pytest.raises(errors.TooManyUploads, match="8 open uploads"):
             begin(by=by)
 
         begin(by=other)
@@ -227,7 +227,7 @@ class TestBeginning:
 
     @pytest.mark.parametrize("sha256", ["abc", "A" * 64, "g" * 64, "0" * 63 + "\n"])
     def test_a_hash_is_one(self, sha256):
-        with pytest.raises(Invalid, match="64 hexadecimal"):
+        with pytest.raises(Invalid, match="64 lower-case hexadecimal"):
             begin(sha256=sha256)
 
 

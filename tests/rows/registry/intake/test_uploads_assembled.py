@@ -109,9 +109,7 @@ class TestDataUploads:
     def test_a_model_alone_is_told_what_it_lacks_and_waits_for_it(self):
         model = send(MODEL, "model.onnx")
 
-        with pytest.raises(
-            FileRefused, match=r"'model.onnx.data', which did not come .* send that file along"
-        ):
+        with pytest.raises(FileRefused, match=r"'model.onnx.data'; send that file as well"):
             complete(model)
 
         assert statuses() == [Status.OPEN]
@@ -138,7 +136,7 @@ class TestDataUploads:
     def test_a_file_that_the_model_does_not_name(self):
         model, data, other = *send_both(), send(b"notes", "notes.txt")
 
-        with pytest.raises(FileRefused, match=r"'notes.txt' is not named by the model"):
+        with pytest.raises(FileRefused, match=r"'notes.txt' is not used by the model"):
             complete(model, data, other)
 
         assert statuses() == [Status.OPEN] * 3
@@ -175,11 +173,11 @@ class TestDataUploads:
     def test_no_transaction_is_open_while_they_are_joined(self, monkeypatch, django_db_blocker):
         from django.db import connection
 
-        depth, real = [], assembly.plan_rewriting
+        depth, real = [], assembly.plan_rewrite
         before = len(connection.savepoint_ids)
         monkeypatch.setattr(
             assembly,
-            "plan_rewriting",
+            "plan_rewrite",
             lambda *given, **more: depth.append(len(connection.savepoint_ids)) or real(*given, **more),
         )
 
@@ -203,7 +201,7 @@ class TestZip:
         assert onnx.load(file_of(version)) == WHOLE
         assert [file["name"] for file in version.origin["files"]] == ["demo.zip"]
         assert version.origin["changes"] == [
-            "model.onnx was taken out of demo.zip.",
+            "model.onnx was unpacked from demo.zip.",
             "The weights of model.onnx.data were put inside the file.",
         ]
         assert list(parts.folder().iterdir()) == []
@@ -212,7 +210,7 @@ class TestZip:
         version = complete(send(a_zip(model__onnx=WHOLE.SerializeToString())))
 
         assert file_of(version).read_bytes() == WHOLE.SerializeToString()
-        assert version.origin["changes"] == ["model.onnx was taken out of the archive."]
+        assert version.origin["changes"] == ["model.onnx was unpacked from the archive."]
 
     @pytest.mark.parametrize(
         ("files", "code"),

@@ -81,7 +81,7 @@ def test_a_disk_that_fills_up_on_the_way_gets_everything_back(small_disk, monkey
 
     for _ in range(3):  # the second finds the room that the first had
         upload = write(begin_upload(size_bytes=FILE, by=an_actor()), 0)
-        with pytest.raises(InsufficientStorage, match="became full"):
+        with pytest.raises(InsufficientStorage, match="is full"):
             write(upload, len(part))
 
         assert files_in(small_disk) == []

@@ -132,7 +132,7 @@ def test_switching_the_rule_on_catches_what_waits(verdict):
     verdict(Verdict.WAIT)
     a_split(model, 50, 50)
 
-    with pytest.raises(Conflict, match="nobody approved it"):
+    with pytest.raises(Conflict, match="without an approval"):
         traffic.set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
 
 

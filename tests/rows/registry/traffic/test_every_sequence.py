@@ -243,7 +243,7 @@ class TestTheSearchItself:
 
     @pytest.mark.long
     def test_rolling_back_to_what_was_never_live(self, run, monkeypatch):
-        monkeypatch.setattr(rollback, "_once_live", lambda _model, version: version)
+        monkeypatch.setattr(rollback, "_check_was_live", lambda _model, version: version)
 
         with pytest.raises(AssertionError, match="nobody approved it"):
             run(300, phases=[Phase.generate])

@@ -72,7 +72,7 @@ def test_the_one_who_asked_does_not_decide_and_withdraws(run, olga, model):
     run("ask_split", model.slug, "2=100", *olga)
     (request,) = SplitRequest.objects.all()
 
-    with pytest.raises(CommandError, match="somebody else has to decide"):
+    with pytest.raises(CommandError, match="someone else has to decide"):
         run("approve_request", model.slug, request.pk, *olga)
     assert "withdrawn" in run("withdraw_request", model.slug, request.pk, *olga)
 
@@ -168,7 +168,7 @@ def test_a_request_is_found_under_its_model_only(run, anna):
 
 
 def test_set_split_says_where_to_ask(run, model):
-    with pytest.raises(CommandError, match=r"asks for two people.*ask_split"):
+    with pytest.raises(CommandError, match=r"needs a second person's approval.*ask_split"):
         run("set_split", model.slug, "2=100", *WHY)
 
 

@@ -1,4 +1,4 @@
-"""The gate's tables say what onnx and the installed runtime say; an upgrade of either is noticed here."""
+"""The scan's tables agree with onnx and the installed runtime; an upgrade of either is noticed here."""
 
 import onnx
 import onnxruntime

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from registry.intake.file_scan import ScanLimits
+from registry.intake.file_scan import ScanLimits, sent_files
 from registry.intake.file_scan.errors import FileRefused
-from registry.intake.file_scan.sent_files import is_archive, open_file, unpack
+from registry.intake.file_scan.sent_files import is_archive, open_file
 from tests.unit.registry.intake.onnx_bytes import a_file, external
 
 MIB = 1 << 20
@@ -40,7 +40,7 @@ def unpack(tmp_path):
         try:
             with (
                 open_file(path, "demo.zip") as sent,
-                unpack(sent, folder, replace(ScanLimits(), **limits)) as out,
+                sent_files.unpack(sent, folder, replace(ScanLimits(), **limits)) as out,
             ):
                 assert is_archive(sent)
                 return {file.label: b"".join(file.read(0, file.size)) for file in (out.model, *out.data)}

@@ -1,4 +1,4 @@
-"""What is made for serving passes the gate, and the gate tells what it holds."""
+"""Models made for serving pass the scan, which returns what they contain."""
 
 import numpy as np
 import pytest

@@ -38,7 +38,7 @@ def cpu_seconds():
 
 
 def refused(path):
-    """The code and the sentence that this file is answered with, by the gate or else by the probe."""
+    """The code and the sentence that this file is answered with, by the scan or else by the probe."""
     try:
         scan_file(path)
     except FileRefused as error:
@@ -65,8 +65,8 @@ def test_it_is_refused_with_its_code(folder, hostile):
 WATCHING = """
 import json, sys
 from pathlib import Path
-from registry.intake.file_scan import check_file
-from registry.intake.file_scan.errors import GateRefused
+from registry.intake.file_scan import scan_file
+from registry.intake.file_scan.errors import FileRefused
 
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append([event, str(arguments[0])]) if watching else None)
@@ -74,8 +74,8 @@ how, *paths = sys.argv[1:]
 for path in map(Path, paths):
     watching = True
     try:
-        check_file(path)
-    except GateRefused:
+        scan_file(path)
+    except FileRefused:
         pass
     if how == "control":
         path.parent.parent.joinpath("outside-secret").read_bytes()

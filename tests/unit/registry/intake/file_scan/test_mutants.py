@@ -1,4 +1,4 @@
-"""Thousands of broken files: the gate accepts or refuses, at once, and what it accepts it has understood."""
+"""Thousands of broken files: the scan accepts or refuses, at once, and what it accepts it has understood."""
 
 import time
 import tracemalloc
@@ -24,7 +24,7 @@ GOOD = {
 
 
 def graphs_in(model):
-    """All graphs of a parsed model, found another way than the gate's."""
+    """All graphs of a parsed model, found another way than the scan's."""
     todo = [
         model.graph,
         *(graph for info in model.training_info for graph in (info.initialization, info.algorithm)),
@@ -53,10 +53,10 @@ def tensors_in(model):
 
 
 def check_agrees(content, facts):
-    """Compare what the gate found with what protobuf reads from the same bytes."""
+    """Compare what the scan found with what protobuf reads from the same bytes."""
     try:
         model = ModelProto.FromString(content)
-    except DecodeError:  # it looks into what the gate steps over, and the runtime does as well
+    except DecodeError:  # it looks into what the scan steps over, and the runtime does as well
         return
     assert facts.ir_version == model.ir_version
     assert facts.nodes == sum(len(graph.node) for graph in graphs_in(model))
@@ -67,7 +67,7 @@ def check_agrees(content, facts):
 
 
 def survivors(folder, good, number):
-    """Send mutants through the gate; give how many it accepted."""
+    """Scan mutants; return how many it accepted."""
     path, accepted = folder / "mutant.onnx", 0
     for content in mutants(good, number, SEED):
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What the gate refuses, case by case, beyond the 40 files: with its code, in a sentence that names the thing."""
+"""What the scan refuses, case by case, beyond the 40 files: with its code, in a sentence that names the thing."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A classifier's ZipMap is removed, and the runtime gives out the scores that went into it."""
+"""A classifier's ZipMap is removed, and the runtime outputs the scores that went into it."""
 
 import numpy as np
 import onnxruntime
@@ -9,7 +9,7 @@ from registry.intake.file_scan import scan_file
 from registry.intake.file_scan.errors import FileRefused
 from tests.support.model_files import put_outside
 from tests.support.zipmap_models import a_classifier
-from tests.unit.registry.intake.file_scan.test_rewriting import rewritten
+from tests.unit.registry.intake.file_scan.test_rewrite import rewritten
 from tests.unit.registry.intake.onnx_bytes import a_file, a_graph
 
 ROWS = np.array([[1, 2], [3, 1]], np.float32)
@@ -42,8 +42,8 @@ def test_the_scores_come_out_as_a_tensor(tmp_path, labels, expected):
     (output,) = [each for each in ModelProto.FromString(content).graph.output if each.name == "probabilities"]
     assert output == helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2])
     assert plan.changes == [
-        "The ZipMap was removed: instead of 'output_probability', a list of maps, the model gives out 'probabilities',"
-        " a tensor with 2 scores in each row."
+        "The ZipMap was removed: instead of 'output_probability', a list of maps, the model outputs 'probabilities',"
+        " a tensor with 2 scores per row."
     ]
     (tmp_path / "made.onnx").write_bytes(content)
     assert scan_file(tmp_path / "made.onnx").outputs == ("label", "probabilities")

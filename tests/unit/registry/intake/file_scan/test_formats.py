@@ -1,4 +1,4 @@
-"""What is refused at once, and what is left to the gate."""
+"""What is refused at once, and what is left to the scan."""
 
 import os
 
@@ -65,7 +65,7 @@ def test_a_model_passes(look, content):
 
 
 def test_graphs_are_stepped_over(look, monkeypatch):
-    """However large: what is in them is the gate's."""
+    """However large: what is in them is the scan's."""
     sizes, real = [], os.pread
     monkeypatch.setattr(
         os, "pread", lambda descriptor, size, at: sizes.append(size) or real(descriptor, size, at)
@@ -80,7 +80,7 @@ KINDS = [hostile for hostile in HOSTILE if hostile.code in {"not_onnx", "empty_f
 
 
 @pytest.mark.parametrize("hostile", KINDS, ids=lambda hostile: hostile.name)
-def test_every_other_kind_of_file_that_the_gate_refuses(tmp_path, look, hostile):
+def test_every_other_kind_of_file_that_the_scan_refuses(tmp_path, look, hostile):
     (tmp_path / "made").mkdir()
     path = hostile.write(tmp_path / "made")
 

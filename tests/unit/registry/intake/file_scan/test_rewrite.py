@@ -317,12 +317,12 @@ class TestFilesThatCame:
 
         assert error.code == "data_missing"
         assert "'b.bin'" in str(error) and "'a.bin'" not in str(error)
-        assert "send that file along" in str(error) and "external_data=False" in str(error)
+        assert "send that file as well" in str(error) and "external_data=False" in str(error)
 
     def test_one_too_many_is_named(self, refusal):
         error = refusal(self.MODEL, a__bin=bytes(16), b__bin=bytes(16), notes__txt=b"x")
 
-        assert error.code == "data_not_named" and "'notes.txt' is not named by the model" in str(error)
+        assert error.code == "data_not_named" and "'notes.txt' is not used by the model" in str(error)
 
     def test_one_beside_a_model_that_has_all_inside(self, refusal):
         error = refusal(a_file(), w__bin=b"x")
@@ -330,7 +330,7 @@ class TestFilesThatCame:
         assert error.code == "data_not_named" and "weights inside" in str(error)
 
     def test_two_of_one_name(self, tmp_path):
-        with pytest.raises(FileRefused, match=r"Two files called 'a.bin'"):
+        with pytest.raises(FileRefused, match=r"Two files named 'a.bin'"):
             rewritten(tmp_path, self.MODEL, {"x/a.bin": bytes(16), "y/a.bin": bytes(16), "b.bin": bytes(16)})
 
     def test_a_file_that_is_too_short(self, refusal):
