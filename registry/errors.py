@@ -8,7 +8,7 @@ RoundhouseError
 ├── NotAuthenticated        no key, or one that is not valid
 ├── Conflict                the change does not fit the present state
 │   ├── NameTaken
-│   ├── StaleState          somebody else changed it first
+│   ├── StaleState          someone else changed it first
 │   ├── StalePrecondition   the caller's If-Match names an older state
 │   ├── IdempotencyInFlight the same request is running now
 │   ├── VersionNotReady     it has not passed its checks, or is archived

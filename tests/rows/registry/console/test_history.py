@@ -86,7 +86,7 @@ def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_
         ("yesterday", "That is no day and time"),
         ("2026-13-41T10:00", "That is no day and time"),
         ("0001-01-02T00:00", "no version was live"),
-        ("9998-12-31T23:59", "still to come"),
+        ("9998-12-31T23:59", "in the future"),
         ("0001-01-01T00:00+14:00", "That is no day and time"),
         ("0001-01-01T00:30Z", ""),
         ("9999-12-31T23:30Z", ""),

@@ -67,7 +67,7 @@ def test_the_choice_that_was_made_is_still_there_after_a_refusal(visit, model):
     page.get_by_role("button", name="Roll back").click()
 
     page.get_by_role("alert").wait_for()
-    assert "somebody else changed it first" in page.get_by_role("alert").inner_text()
+    assert "someone else changed it first" in page.get_by_role("alert").inner_text()
     assert page.get_by_role("radio", name="Split 1").is_checked()
     assert page.get_by_label("Reason").input_value() == "worse"
     page.get_by_role("link", name="See how it is now").click()

@@ -136,6 +136,6 @@ def test_who_looked_before_somebody_else_rolled_back_is_told(client, operator, m
 
     page = client.post(address, {"to": "split-1", "reason": "x", "seen": "2"}).text
 
-    assert "somebody else changed it first" in page
+    assert "someone else changed it first" in page
     assert "See how it is now" in page
     assert Model.objects.get(pk=model.pk).split_revision == 3
