@@ -18,8 +18,8 @@ from registry.traffic.assignment import WHOLE, ranges
 from registry.traffic.models import Split
 from registry.traffic.readiness import warm_among
 from registry.traffic.selectors import (
+    ArmShare,
     OnceLive,
-    ShownArm,
     arms_of,
     current_split,
     earlier_splits,
@@ -103,7 +103,7 @@ class Goal:
 
     value: str
     title: str
-    arms: list[ShownArm]
+    arms: list[ArmShare]
     from_at: datetime
     to_at: datetime | None
     said: str
@@ -273,7 +273,7 @@ class SplitForm(ReasonForm):
         ]
 
     @property
-    def arms_now(self) -> list[ShownArm]:
+    def arms_now(self) -> list[ArmShare]:
         return arms_of(self.split) if self.split is not None else []
 
     @property

@@ -14,7 +14,7 @@ from registry.kit.admin.facts import ago
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Hold
 from registry.traffic.selectors import (
-    ShownArm,
+    ArmShare,
     live_arms,
     open_holds,
     open_requests,
@@ -33,7 +33,7 @@ def register_rate(ask: Rate) -> None:
     _rate = ask
 
 
-def shares_of(arms: Iterable[ShownArm]) -> str:
+def shares_of(arms: Iterable[ArmShare]) -> str:
     """version 3 90 %, version 2 10 %."""
     return ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in arms)
 
@@ -157,7 +157,7 @@ def _size(version: Version) -> str:
     return str(filesizeformat(version.artifact.size_bytes)).replace("\xa0", " ")
 
 
-def _answering(arms: Sequence[ShownArm]) -> str:
+def _answering(arms: Sequence[ArmShare]) -> str:
     first, *rest = arms
     others = "".join(f", version {arm.version} {arm.percent:g} %" for arm in rest)
     return f"version {first.version} answers {first.percent:g} %{others}"

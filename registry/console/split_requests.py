@@ -19,7 +19,7 @@ from registry.kit.admin.verb_pages import VerbPages
 from registry.traffic.gates import gates_of
 from registry.traffic.models import SplitRequest
 from registry.traffic.selectors import (
-    ShownArm,
+    ArmShare,
     describe_shares,
     live_arms,
     open_requests,
@@ -37,7 +37,7 @@ class ShownRequest:
     """One request as its page tells it."""
 
     row: SplitRequest
-    live: list[ShownArm]
+    live: list[ArmShare]
     gates: list[dict[str, str]]
 
     @property
@@ -45,7 +45,7 @@ class ShownRequest:
         return self.row.status == RequestStatus.OPEN
 
     @property
-    def arms(self) -> list[ShownArm]:
+    def arms(self) -> list[ArmShare]:
         return requested_arms(self.row)
 
     @property

@@ -13,7 +13,7 @@ RoundhouseError
     ├── PartBeyondEnd       more bytes than announced
     ├── HashDiffers         another hash than announced
     └── BodyTooLarge
-        ├── FileTooLarge
+        ├── UploadTooLarge
         └── PartTooLarge
 """
 
@@ -79,7 +79,7 @@ class HashDiffers(Invalid):
     code = "hash_differs"
 
 
-class FileTooLarge(BodyTooLarge):
+class UploadTooLarge(BodyTooLarge):
     """The file is larger than this installation accepts."""
 
     code = "file_too_large"

@@ -20,7 +20,7 @@ from registry.traffic.transitions import RequestStatus, Status
 
 
 @dataclass(frozen=True, slots=True)
-class ShownArm:
+class ArmShare:
     """A version's share of the traffic, and its bucket ranges."""
 
     version: int
@@ -43,7 +43,7 @@ class LiveAt:
     aliases: dict[str, int] = field(default_factory=dict)
 
     @property
-    def arms(self) -> list[ShownArm]:
+    def arms(self) -> list[ArmShare]:
         return arms_of(self.split) if self.split is not None else []
 
 
@@ -51,14 +51,14 @@ def with_arms(splits: QuerySet[Split]) -> QuerySet[Split]:
     return splits.prefetch_related(Prefetch("arms", Arm.objects.select_related("version").order_by("id")))
 
 
-def arms_of(split: Split) -> list[ShownArm]:
+def arms_of(split: Split) -> list[ArmShare]:
     """The arms that answer, in their order; the split should come from `with_arms`."""
     numbers = {arm.letter: arm.version.number for arm in split.arms.all() if arm.letter}
     buckets: dict[str, list[tuple[int, int]]] = {letter: [] for letter in numbers}
     for letter, first, end in ranges(split.buckets):
         buckets[letter].append((first, end))
     return [
-        ShownArm(numbers[letter], sum(end - first for first, end in spans), spans)
+        ArmShare(numbers[letter], sum(end - first for first, end in spans), spans)
         for letter, spans in buckets.items()
     ]
 
@@ -91,7 +91,7 @@ def current_split(model: Model) -> Split | None:
     return prefetched[0] if prefetched else None
 
 
-def live_arms(model: Model) -> list[ShownArm]:
+def live_arms(model: Model) -> list[ArmShare]:
     """The arms of the Model's current split."""
     split = current_split(model)
     return arms_of(split) if split is not None else []
@@ -188,9 +188,9 @@ def describe_shares(request: SplitRequest) -> str:
     return ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in requested_arms(request))
 
 
-def requested_arms(request: SplitRequest) -> list[ShownArm]:
+def requested_arms(request: SplitRequest) -> list[ArmShare]:
 
-    return [ShownArm(number, share, []) for number, share in by_number(request.arms)]
+    return [ArmShare(number, share, []) for number, share in by_number(request.arms)]
 
 
 def by_number(shares: Mapping[str, int]) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from registry.access.models import ApiKey
 from registry.access.policies import Right
 from registry.catalogue import selectors, services
-from registry.catalogue.api import ChangeReasonSerializer
+from registry.catalogue.api import ChangeReasonSerializer, ModelViewSet
 from registry.catalogue.models import (
     Alias,
     AliasGuard,
@@ -23,7 +23,7 @@ from registry.catalogue.models import (
 )
 from registry.catalogue.services.aliases import MAX_NAMED
 from registry.errors import NotFound
-from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.kit.api import check_if_match, etag_of, idempotent
 from registry.kit.text import MAX_REASON
 
 Text = serializers.CharField
@@ -113,7 +113,7 @@ class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
     retrieve=extend_schema(summary="Show an alias", operation_id="show_alias"),
 )
 @extend_schema(tags=["aliases"])
-class AliasesView(RegistryViewSet[Alias]):
+class AliasesView(ModelViewSet[Alias]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "update": Right.MOVE_ALIAS, "retire": Right.MOVE_ALIAS,
     }  # fmt: skip
@@ -123,10 +123,10 @@ class AliasesView(RegistryViewSet[Alias]):
     lookup_field = "name"
 
     def get_queryset(self) -> QuerySet[Alias]:
-        return selectors.aliases_for(self.actor).filter(model=self._model())
+        return selectors.aliases_for(self.actor).filter(model=self.url_model())
 
     def get_serializer_context(self) -> dict[str, Any]:
-        guards = selectors.guards_by_name(self._model()) if "slug" in self.kwargs else {}
+        guards = selectors.guards_by_name(self.url_model()) if "slug" in self.kwargs else {}
         return {**super().get_serializer_context(), "guards": guards}
 
     @extend_schema(
@@ -135,7 +135,7 @@ class AliasesView(RegistryViewSet[Alias]):
     )  # fmt: skip
     def update(self, request: Request, slug: str, name: str) -> Response:
         data = self.read(MoveSerializer)
-        model = self._model()
+        model = self.url_model()
         self._check_if_match(request, data)
         version = selectors.version_numbered(model, data.pop("version"))
         return self.shown(services.move_alias(model=model, name=name, version=version, **data, by=self.actor))
@@ -156,24 +156,27 @@ class AliasesView(RegistryViewSet[Alias]):
             check_if_match(request, etag_of(present) if present else '""')
             data.setdefault("expected_revision", present.revision if present else 0)
 
-    def _model(self) -> Model:
-        return selectors.model_named(self.kwargs["slug"], self.actor)
-
 
 @extend_schema_view(list=extend_schema(summary="List the moves of an alias", operation_id="list_alias_moves"))
 @extend_schema(tags=["aliases"])
-class AliasMovesView(RegistryViewSet[AliasMove]):
+class AliasMovesView(ModelViewSet[AliasMove]):
     rights: ClassVar[Mapping[str, str]] = {"list": Right.READ}
     queryset = AliasMove.objects.none()
     serializer_class = AliasMoveSerializer
 
     def get_queryset(self) -> QuerySet[AliasMove]:
-        model = selectors.model_named(self.kwargs["slug"], self.actor)
-        return selectors.moves_for(self.actor).filter(alias__model=model, alias__name=self.kwargs["name"])
+        return selectors.moves_for(self.actor).filter(
+            alias__model=self.url_model(), alias__name=self.kwargs["name"]
+        )
 
 
 @extend_schema(tags=["aliases"])
-class GuardsView(RegistryViewSet[AliasGuard]):
+@extend_schema_view(
+    retrieve=extend_schema(
+        summary="Show the guard of an alias: who may move it", operation_id="show_alias_guard"
+    )
+)
+class GuardsView(ModelViewSet[AliasGuard]):
     rights: ClassVar[Mapping[str, str]] = {
         "retrieve": Right.READ, "update": Right.MANAGE_SETTINGS, "destroy": Right.MANAGE_SETTINGS,
     }  # fmt: skip
@@ -182,17 +185,13 @@ class GuardsView(RegistryViewSet[AliasGuard]):
     lookup_field = "name"
 
     def get_queryset(self) -> QuerySet[AliasGuard]:
-        return selectors.guards_for(self.actor).filter(model=self._model())
+        return selectors.guards_for(self.actor).filter(model=self.url_model())
 
     def get_object(self) -> AliasGuard:
         guard = self._present()
         if guard is None:
             raise NotFound(f"{self.kwargs['slug']}@{self.kwargs['name'][:64]} has no guard.")
         return guard
-
-    @extend_schema(summary="Show the guard of an alias: who may move it", operation_id="show_alias_guard")
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        return super().retrieve(request, *args, **kwargs)
 
     @extend_schema(
         summary="Allow only these people and keys to move an alias, which need not exist yet",
@@ -204,7 +203,7 @@ class GuardsView(RegistryViewSet[AliasGuard]):
             present = self._present()
             check_if_match(request, etag_of(present) if present else '""')
             data.setdefault("expected_revision", present.revision if present else 0)
-        services.guard_alias(model=self._model(), name=name, **data, by=self.actor)
+        services.guard_alias(model=self.url_model(), name=name, **data, by=self.actor)
         return self.shown(self.get_object())
 
     @extend_schema(
@@ -226,6 +225,3 @@ class GuardsView(RegistryViewSet[AliasGuard]):
 
     def _present(self) -> AliasGuard | None:
         return self.get_queryset().filter(name=self.kwargs["name"]).first()
-
-    def _model(self) -> Model:
-        return selectors.model_named(self.kwargs["slug"], self.actor)

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from registry.access.policies import Right
 from registry.catalogue import selectors, services
+from registry.catalogue.api import ModelViewSet
 from registry.catalogue.downloads import OpenArtifact, file_name_of, parse_range, sign_link
 from registry.catalogue.errors import RangeNotSatisfiable
 from registry.catalogue.models import Version
@@ -32,14 +33,13 @@ class DownloadLinkSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema(tags=["versions"])
-class DownloadLinksView(RegistryViewSet[Version]):
+class DownloadLinksView(ModelViewSet[Version]):
     rights: ClassVar[Mapping[str, str]] = {"create": Right.DOWNLOAD}
     queryset = Version.objects.none()
     lookup_field = "number"
 
     def get_queryset(self) -> QuerySet[Version]:
-        model = selectors.model_named(self.kwargs["slug"], self.actor)
-        return selectors.versions_for(self.actor).filter(model=model)
+        return selectors.versions_for(self.actor).filter(model=self.url_model())
 
     @extend_schema(
         summary="Create a link to a version's file", operation_id="make_download_link",

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
@@ -13,7 +12,7 @@ from rest_framework.response import Response
 
 from registry.access.policies import Right
 from registry.catalogue import selectors, services
-from registry.catalogue.api import ChangeReasonSerializer
+from registry.catalogue.api import ChangeReasonSerializer, ModelViewSet
 from registry.catalogue.models import (
     Artifact,
     Model,
@@ -134,7 +133,7 @@ class VersionFilters(filters.FilterSet):  # type: ignore[misc]
     retrieve=extend_schema(summary="Show a version", operation_id="show_version"),
 )
 @extend_schema(tags=["versions"])
-class VersionsView(RegistryViewSet[Version]):
+class VersionsView(ModelViewSet[Version]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "archive": Right.WRITE, "unarchive": Right.WRITE,
         "clear": Right.SET_SPLIT,
@@ -146,8 +145,7 @@ class VersionsView(RegistryViewSet[Version]):
     lookup_field = "number"
 
     def get_queryset(self) -> QuerySet[Version]:
-        model = selectors.model_named(self.kwargs["slug"], self.actor)
-        return selectors.versions_for(self.actor).filter(model=model)
+        return selectors.versions_for(self.actor).filter(model=self.url_model())
 
     @extend_schema(
         summary="Archive a version", operation_id="archive_version",
@@ -179,7 +177,13 @@ class VersionsView(RegistryViewSet[Version]):
 
 
 @extend_schema(tags=["versions"])
-class ServingView(RegistryViewSet[ServingSettings]):
+@extend_schema_view(
+    list=extend_schema(
+        summary="List the revisions of a version's serving settings", operation_id="list_serving"
+    ),
+    retrieve=extend_schema(summary="Show a version's serving settings", operation_id="show_serving"),
+)
+class ServingView(ModelViewSet[ServingSettings]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "partial_update": Right.WRITE,
     }  # fmt: skip
@@ -188,18 +192,10 @@ class ServingView(RegistryViewSet[ServingSettings]):
     paging_order = "-revision"
 
     def get_queryset(self) -> QuerySet[ServingSettings]:
-        return selectors.serving_for(self.actor).filter(version=self._version())
+        return selectors.serving_for(self.actor).filter(version=self.url_version())
 
     def get_object(self) -> ServingSettings:
         return self.get_queryset().get(is_current=True)
-
-    @extend_schema(summary="List the revisions of a version's serving settings", operation_id="list_serving")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
-
-    @extend_schema(summary="Show a version's serving settings", operation_id="show_serving")
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().retrieve(request, *args, **kwargs)
 
     @extend_schema(
         summary="Change a version's serving settings", operation_id="change_serving",
@@ -214,10 +210,6 @@ class ServingView(RegistryViewSet[ServingSettings]):
             version=present.version, changes=data.pop("values"), **data, by=self.actor
         )
         return self.shown(changed)
-
-    def _version(self) -> Version:
-        model = selectors.model_named(self.kwargs["slug"], self.actor)
-        return selectors.version_numbered(model, self.kwargs["number"])
 
 
 @extend_schema_view(

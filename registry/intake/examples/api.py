@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.catalogue.models import Model, Version
-from registry.catalogue.selectors import model_named, version_numbered
+from registry.catalogue.api import ModelViewSet
+from registry.catalogue.models import Model
 from registry.errors import BodyTooLarge, Invalid
 from registry.intake.api import content_length
 from registry.intake.examples import selectors, services
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet, Metric
 from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL, lines_of, pieces_of
-from registry.kit.api import CursorPages, RegistryViewSet, check_if_match, etag_of, idempotent
+from registry.kit.api import CursorPages, check_if_match, etag_of, idempotent
 from registry.kit.scope import in_scope
 from registry.kit.text import MAX_REASON
 
@@ -115,7 +115,8 @@ class ShortPages(CursorPages):
 
 
 @extend_schema(tags=["checks"])
-class ExamplesView(RegistryViewSet[ConformanceExample]):
+@extend_schema_view(list=extend_schema(summary="List a version's examples", operation_id="list_examples"))
+class ExamplesView(ModelViewSet[ConformanceExample]):
     rights: ClassVar[Mapping[str, str]] = {"list": Right.READ, "create": Right.WRITE}
     queryset = ConformanceExample.objects.none()
     serializer_class = ExampleSerializer
@@ -123,11 +124,7 @@ class ExamplesView(RegistryViewSet[ConformanceExample]):
 
     def get_queryset(self) -> QuerySet[ConformanceExample]:
         rows = in_scope(ConformanceExample.objects.all(), self.actor, model="version__model_id")
-        return rows.filter(version=self._version())
-
-    @extend_schema(summary="List a version's examples", operation_id="list_examples")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
+        return rows.filter(version=self.url_version())
 
     @extend_schema(
         summary="Add examples that a version's check must reproduce", operation_id="add_examples",
@@ -136,25 +133,21 @@ class ExamplesView(RegistryViewSet[ConformanceExample]):
     @idempotent()
     def create(self, request: Request, slug: str, number: int) -> Response:
         data = self.read(NewExamplesSerializer)
-        made = services.add_examples(version=self._version(), **data, by=self.actor)
+        made = services.add_examples(version=self.url_version(), **data, by=self.actor)
         return Response(self.get_serializer(made, many=True).data, status=201)
-
-    def _version(self) -> Version:
-        return version_numbered(model_named(self.kwargs["slug"], self.actor), self.kwargs["number"])
 
 
 @extend_schema(tags=["checks"])
-class GoldenSetView(RegistryViewSet[GoldenSet]):
+@extend_schema_view(
+    retrieve=extend_schema(summary="Show a Model's golden set", operation_id="show_golden_set")
+)
+class GoldenSetView(ModelViewSet[GoldenSet]):
     rights: ClassVar[Mapping[str, str]] = {"retrieve": Right.READ, "update": Right.WRITE}
     queryset = GoldenSet.objects.none()
     serializer_class = GoldenSetSerializer
 
     def get_object(self) -> GoldenSet:
-        return selectors.the_golden_set(self._model())
-
-    @extend_schema(summary="Show a Model's golden set", operation_id="show_golden_set")
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().retrieve(request, *args, **kwargs)
+        return selectors.the_golden_set(self.url_model())
 
     @extend_schema(
         summary="Set a Model's golden set: one JSON object per line, with `inputs` and `label`",
@@ -164,7 +157,7 @@ class GoldenSetView(RegistryViewSet[GoldenSet]):
     def update(self, request: Request, slug: str) -> Response:
         query = GoldenSetQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
-        model = self._model()
+        model = self.url_model()
         if "If-Match" in request.headers:
             present = selectors.current_golden_set(model)
             check_if_match(request, etag_of(present) if present is not None else '""')
@@ -173,12 +166,14 @@ class GoldenSetView(RegistryViewSet[GoldenSet]):
         new = services.put_golden_set(model=model, lines=lines, **query.validated_data, by=self.actor)
         return self.shown(new)
 
-    def _model(self) -> Model:
-        return model_named(self.kwargs["slug"], self.actor)
-
 
 @extend_schema(tags=["checks"])
-class GoldenResultsView(RegistryViewSet[GoldenResult]):
+@extend_schema_view(
+    list=extend_schema(
+        summary="List the results of versions on golden sets", operation_id="list_golden_results"
+    )
+)
+class GoldenResultsView(ModelViewSet[GoldenResult]):
     rights: ClassVar[Mapping[str, str]] = {"list": Right.READ}
     queryset = GoldenResult.objects.none()
     serializer_class = GoldenResultSerializer
@@ -186,12 +181,7 @@ class GoldenResultsView(RegistryViewSet[GoldenResult]):
     pagination_class = ShortPages
 
     def get_queryset(self) -> QuerySet[GoldenResult]:
-        model = model_named(self.kwargs["slug"], self.actor)
-        return selectors.results_for(self.actor).filter(version__model=model)
-
-    @extend_schema(summary="List the results of versions on golden sets", operation_id="list_golden_results")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
+        return selectors.results_for(self.actor).filter(version__model=self.url_model())
 
 
 def _checked_length(request: HttpRequest) -> int:

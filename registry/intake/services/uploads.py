@@ -21,12 +21,12 @@ from registry.errors import Invalid, StaleState
 from registry.intake import parts
 from registry.intake.assembly import Sent
 from registry.intake.errors import (
-    FileTooLarge,
     HashDiffers,
     InsufficientStorage,
     TooManyUploads,
     UploadEnded,
     UploadIncomplete,
+    UploadTooLarge,
 )
 from registry.intake.file_scan.sent_files import SentFile, open_file
 from registry.intake.models import MAX_NAME, Status, Upload
@@ -80,7 +80,7 @@ def _check_size(size_bytes: int) -> None:
     if size_bytes < 1:
         raise Invalid("The file is empty.")
     if size_bytes > settings.UPLOAD_BYTES:
-        raise FileTooLarge(
+        raise UploadTooLarge(
             f"The file has {_mib(size_bytes)} MiB; this installation accepts {_mib(settings.UPLOAD_BYTES)} MiB "
             "(ROUNDHOUSE_UPLOAD_MB)."
         )

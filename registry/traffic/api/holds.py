@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from drf_spectacular.utils import (
     extend_schema,
+    extend_schema_view,
 )
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.catalogue.api import ChangeReasonSerializer
+from registry.catalogue.api import ChangeReasonSerializer, ModelViewSet
 from registry.catalogue.models import Model
-from registry.catalogue.selectors import model_named
-from registry.kit.api import RegistryViewSet, idempotent
+from registry.kit.api import idempotent
 from registry.kit.scope import in_scope
 from registry.kit.text import MAX_REASON
 from registry.traffic import services
@@ -38,7 +38,10 @@ class HoldSerializer(serializers.ModelSerializer[Hold]):
 
 
 @extend_schema(tags=["holds"])
-class HoldsView(RegistryViewSet[Hold]):
+@extend_schema_view(
+    list=extend_schema(summary="List when a Model was stopped or frozen", operation_id="list_holds")
+)
+class HoldsView(ModelViewSet[Hold]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "stop": Right.STOP, "start": Right.SET_SPLIT,
         "freeze": Right.FREEZE, "unfreeze": Right.FREEZE,
@@ -47,11 +50,7 @@ class HoldsView(RegistryViewSet[Hold]):
     serializer_class = HoldSerializer
 
     def get_queryset(self) -> QuerySet[Hold]:
-        return in_scope(Hold.objects.select_related("model"), self.actor).filter(model=self._model())
-
-    @extend_schema(summary="List when a Model was stopped or frozen", operation_id="list_holds")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
+        return in_scope(Hold.objects.select_related("model"), self.actor).filter(model=self.url_model())
 
     @extend_schema(
         summary="Stop a Model", operation_id="stop_model",
@@ -60,7 +59,7 @@ class HoldsView(RegistryViewSet[Hold]):
     @idempotent()
     def stop(self, request: Request, slug: str) -> Response:
         data = self.read(StopSerializer)
-        return self.shown(services.stop_model(model=self._model(), **data, by=self.actor))
+        return self.shown(services.stop_model(model=self.url_model(), **data, by=self.actor))
 
     @extend_schema(
         summary="Start a stopped Model", operation_id="start_model",
@@ -87,7 +86,4 @@ class HoldsView(RegistryViewSet[Hold]):
         return self._change(services.unfreeze_model)
 
     def _change(self, verb: Callable[..., Hold]) -> Response:
-        return self.shown(verb(model=self._model(), **self.read(ChangeReasonSerializer), by=self.actor))
-
-    def _model(self) -> Model:
-        return model_named(self.kwargs["slug"], self.actor)
+        return self.shown(verb(model=self.url_model(), **self.read(ChangeReasonSerializer), by=self.actor))

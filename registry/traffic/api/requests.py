@@ -5,15 +5,15 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.catalogue.api import ChangeReasonSerializer
+from registry.catalogue.api import ChangeReasonSerializer, ModelViewSet
 from registry.catalogue.models import Model
-from registry.catalogue.selectors import model_named, models_for
+from registry.catalogue.selectors import models_for
 from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.kit.text import MAX_REASON
 from registry.traffic import services
@@ -104,6 +104,9 @@ class RequestFiltersOfAll(RequestFilters):
 
 
 @extend_schema(tags=["requests"])
+@extend_schema_view(
+    list=extend_schema(summary="List the approval requests of all Models", operation_id="list_all_requests")
+)
 class AllRequestsView(RegistryViewSet[SplitRequest]):
     rights: ClassVar[Mapping[str, str]] = {"list": Right.READ}
     queryset = SplitRequest.objects.none()
@@ -113,13 +116,12 @@ class AllRequestsView(RegistryViewSet[SplitRequest]):
     def get_queryset(self) -> QuerySet[SplitRequest]:
         return requests_for(self.actor)
 
-    @extend_schema(summary="List the approval requests of all Models", operation_id="list_all_requests")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
-
 
 @extend_schema(tags=["requests"])
-class RequestsView(RegistryViewSet[SplitRequest]):
+@extend_schema_view(
+    list=extend_schema(summary="List the approval requests of a Model", operation_id="list_requests")
+)
+class RequestsView(ModelViewSet[SplitRequest]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "create": Right.REQUEST_CHANGE,
         "approve": Right.APPROVE, "reject": Right.APPROVE, "withdraw": Right.REQUEST_CHANGE,
@@ -129,14 +131,10 @@ class RequestsView(RegistryViewSet[SplitRequest]):
     filterset_class = RequestFilters
 
     def get_queryset(self) -> QuerySet[SplitRequest]:
-        return requests_for(self.actor).filter(model=self._model())
+        return requests_for(self.actor).filter(model=self.url_model())
 
     def get_serializer_class(self) -> type[RequestRowSerializer]:
         return RequestRowSerializer if self.action == "list" else RequestSerializer
-
-    @extend_schema(summary="List the approval requests of a Model", operation_id="list_requests")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
 
     @extend_schema(summary="Show a request with its gates", operation_id="show_request")
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -149,7 +147,7 @@ class RequestsView(RegistryViewSet[SplitRequest]):
     @idempotent()
     def create(self, request: Request, slug: str) -> Response:
         data = self.read(NewRequestSerializer)
-        model = self._model()
+        model = self.url_model()
         check_if_match(request, etag_of(model))
         arms = shares_of(model, data.pop("arms"))
         shadows = shares_of(model, data.pop("shadows"))
@@ -188,9 +186,6 @@ class RequestsView(RegistryViewSet[SplitRequest]):
         check_if_match(self.request, etag_of(split_request))
         verb(request=split_request, **data, by=self.actor)
         return self.shown(self.get_object())
-
-    def _model(self) -> Model:
-        return model_named(self.kwargs["slug"], self.actor)
 
 
 @extend_schema(tags=["requests"])

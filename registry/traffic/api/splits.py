@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.catalogue.api import ChangeReasonSerializer
+from registry.catalogue.api import ChangeReasonSerializer, ModelViewSet
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import model_named, models_for, version_numbered
 from registry.errors import ApprovalNeeded, Invalid, NotFound
@@ -151,7 +151,7 @@ class SplitFilters(filters.FilterSet):  # type: ignore[misc]  # the package carr
     retrieve=extend_schema(summary="Show a split", operation_id="show_split"),
 )
 @extend_schema(tags=["splits"])
-class SplitsView(RegistryViewSet[Split]):
+class SplitsView(ModelViewSet[Split]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "current": Right.READ,
         "create": Right.LOWER,  # the service checks for more if a version gains share
@@ -165,7 +165,7 @@ class SplitsView(RegistryViewSet[Split]):
 
     def get_queryset(self) -> QuerySet[Split]:
         rows = in_scope(Split.objects.select_related("model"), self.actor)
-        return selectors.with_arms(rows.filter(model=self._model()))
+        return selectors.with_arms(rows.filter(model=self.url_model()))
 
     @extend_schema(
         summary="Show the current split", operation_id="show_current_split",
@@ -184,7 +184,7 @@ class SplitsView(RegistryViewSet[Split]):
     @idempotent()
     def create(self, request: Request, slug: str) -> Response:
         data = self.read(NewSplitSerializer)
-        model = self._model()
+        model = self.url_model()
         check_if_match(request, etag_of(model))
         arms = shares_of(model, data.pop("arms"))
         shadows = shares_of(model, data.pop("shadows"))
@@ -202,7 +202,7 @@ class SplitsView(RegistryViewSet[Split]):
     @idempotent()
     def roll_back(self, request: Request, slug: str) -> Response:
         data = self.read(RollBackSerializer)
-        model = self._model()
+        model = self.url_model()
         split_number, version_number = data.pop("to_split", None), data.pop("to_version", None)
         to_split = self.get_queryset().filter(number=split_number).first()
         if split_number is not None and to_split is None:
@@ -219,18 +219,18 @@ class SplitsView(RegistryViewSet[Split]):
     )  # fmt: skip
     @idempotent()
     def reshuffle(self, request: Request, slug: str) -> Response:
-        split = services.reshuffle(model=self._model(), **self.read(ChangeReasonSerializer), by=self.actor)
+        split = services.reshuffle(model=self.url_model(), **self.read(ChangeReasonSerializer), by=self.actor)
         return self._created(split) if split is not None else Response(status=204)
 
     def _created(self, split: Split) -> Response:
         return self.created(split, location=f"/api/v1/models/{split.model.slug}/splits/{split.number}")
 
-    def _model(self) -> Model:
-        return model_named(self.kwargs["slug"], self.actor)
-
 
 @extend_schema(tags=["splits"])
-class LiveView(RegistryViewSet[Model]):
+@extend_schema_view(
+    list=extend_schema(summary="List the live versions of every Model", operation_id="list_live")
+)
+class LiveVersionsView(RegistryViewSet[Model]):
     rights: ClassVar[Mapping[str, str]] = {"list": Right.READ, "live": Right.READ, "live_at": Right.READ}
     queryset = Model.objects.none()
     serializer_class = LiveRowSerializer
@@ -238,10 +238,6 @@ class LiveView(RegistryViewSet[Model]):
 
     def get_queryset(self) -> QuerySet[Model]:
         return selectors.with_live_arms(models_for(self.actor))
-
-    @extend_schema(summary="List the live versions of every Model", operation_id="list_live")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
 
     @extend_schema(summary="Show the live versions now", operation_id="live", responses=LiveNowSerializer)
     def live(self, request: Request, slug: str) -> Response:
