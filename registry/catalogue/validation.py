@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from registry.catalogue.models import MAX_TAG, SLUG, Task
-from registry.errors import Invalid
+from registry.errors import Invalid, StaleState
 from registry.kit.text import MAX_REASON
 
 MAX_TAGS = 50
@@ -56,6 +56,12 @@ def checked_reason(reason: str) -> str:
     if len(reason) > MAX_REASON or not is_plain(reason):
         raise Invalid(f"The reason must be one line of at most {MAX_REASON} characters.")
     return reason
+
+
+def check_revision(subject: object, present: int, expected: int | None) -> None:
+    """Raise StaleState if the caller read an older revision than the present one."""
+    if expected is not None and present != expected:
+        raise StaleState(f"{subject} was changed since you read it; reload and try again.")
 
 
 def checked_tags(tags: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from registry.catalogue.models import CHAMPION, Alias, AliasGuard, AliasMove, Mo
 from registry.catalogue.policies import check_guard, key_may_move, person_may_move
 from registry.catalogue.route_changes import Stamp, lock_model, stamp
 from registry.catalogue.selectors import guard_of
-from registry.catalogue.validation import check_row, checked_reason
+from registry.catalogue.validation import check_revision, check_row, checked_reason
 from registry.errors import Invalid, NotFound, StaleState, VersionNotReady
 from registry.kit.actors import Actor
 from registry.record.audit import record_change, subject_of
@@ -46,7 +46,7 @@ def move_alias(
     if not Version.objects.get(pk=version.pk).is_servable:
         raise VersionNotReady(f"{version} is not ready; an alias must point to a ready version.")
     alias = _get_or_create(present, name)
-    _check_revision(alias, expected_revision)
+    check_revision(alias, alias.revision, expected_revision)
     return point_alias(alias=alias, version=version, at=stamp(present), reason=why, by=by)
 
 
@@ -59,7 +59,7 @@ def retire_alias(*, alias: Alias, reason: str, expected_revision: int | None = N
     present = lock_model(alias.model)
     alias = Alias.objects.select_related("model", "version").get(pk=alias.pk)
     check_guard(model=present, name=alias.name, by=by)
-    _check_revision(alias, expected_revision)
+    check_revision(alias, alias.revision, expected_revision)
     if alias.version is None:
         raise NotFound(f"{alias} already points nowhere.")
     return point_alias(alias=alias, version=None, at=stamp(present), reason=why, by=by)
@@ -105,11 +105,6 @@ def _get_or_create(model: Model, name: str) -> Alias:
     return alias
 
 
-def _check_revision(alias: Alias, expected_revision: int | None) -> None:
-    if expected_revision is not None and alias.revision != expected_revision:
-        raise StaleState(f"{alias} was changed since you read it; reload and try again.")
-
-
 def _refuse_champion(model: Model, name: str, advice: str) -> None:
     if name == CHAMPION:
         raise Invalid(f"{CHAMPION} follows the split of {model.slug}; {advice}.")
@@ -133,8 +128,8 @@ def guard_alias(
     _check_named(model, people, keys)
     present = lock_model(model)
     old = guard_of(present, name)
-    _check_guard_revision(present, name, old, expected_revision)
     guard = old or AliasGuard(model=present, name=name, revision=0)
+    check_revision(f"The {guard}", guard.revision, expected_revision)
     before = _audit_fields(old)
     guard.revision, guard.reason = guard.revision + 1, why
     guard.made_by, guard.made_at = by.name[:200], timezone.now()
@@ -160,7 +155,7 @@ def unguard_alias(
     guard = guard_of(present, name)
     if guard is None:
         raise NotFound(f"{present.slug}@{name[:64]} has no guard.")
-    _check_guard_revision(present, name, guard, expected_revision)
+    check_revision(f"The {guard}", guard.revision, expected_revision)
     before, subject = _audit_fields(guard), subject_of(guard)
     _mark_changed(guard)
     guard.delete()
@@ -188,16 +183,6 @@ def _check_named(model: Model, people: Collection[User], keys: Collection[ApiKey
                 f"The key {key} may not move aliases of {model.slug}; "
                 "give it the scope registry.write there, or choose another."
             )
-
-
-def _check_guard_revision(
-    model: Model, name: str, guard: AliasGuard | None, expected_revision: int | None
-) -> None:
-    present = guard.revision if guard is not None else 0
-    if expected_revision is not None and present != expected_revision:
-        raise StaleState(
-            f"The guard of {model.slug}@{name[:64]} was changed since you read it; reload and try again."
-        )
 
 
 def _mark_changed(guard: AliasGuard) -> None:

@@ -12,7 +12,7 @@ from registry.access.policies import Right
 from registry.access.validation import checked_limits
 from registry.catalogue.models import KeySource, Model, Tag, Task
 from registry.catalogue.route_changes import lock_model, stamp
-from registry.catalogue.validation import check_row, checked_reason, checked_tags
+from registry.catalogue.validation import check_revision, check_row, checked_reason, checked_tags
 from registry.errors import Conflict, Invalid, NameTaken, StaleState
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
@@ -71,8 +71,7 @@ def edit_model(
     """Change a Model's texts, tags, owner, routing key, pool, limits, or how long replaced versions stay warm."""
     by.check(Right.WRITE, model_id=model.pk)
     present = lock_model(model)
-    if expected_revision is not None and present.revision != expected_revision:
-        raise StaleState(f"{model.slug} was edited since you read it; reload and try again.")
+    check_revision(present, present.revision, expected_revision)
     tags_before = _tags_of(present)
     before = _audit_fields(present, tags_before)
     columns = _columns(changes)

@@ -13,7 +13,12 @@ from registry.catalogue.route_changes import lock_model, stamp
 from registry.catalogue.selectors import uses_of
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues, checked_values
 from registry.catalogue.transitions import ALLOWED, Status
-from registry.catalogue.validation import check_row, checked_config, checked_reason, checked_shapes
+from registry.catalogue.validation import (
+    check_row,
+    checked_config,
+    checked_reason,
+    checked_shapes,
+)
 from registry.errors import Conflict, Invalid, StaleState
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON

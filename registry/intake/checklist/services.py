@@ -53,9 +53,7 @@ def ask_check(*, version: Version, by: Actor) -> Version:
     A failed version changes its state here, not when a worker starts, so that a stray or repeated message checks no
     failed version.
     """
-    by.check(Right.WRITE, model_id=version.model_id)
-    lock_model(version.model)
-    present = _version(version.pk)
+    present = _locked_version(version.pk, by)
     _refuse_unless_free(present)
     if present.status == Status.FAILED:
         present = catalogue.start_check(version=present, by=by)
@@ -70,10 +68,7 @@ def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = 
 
     `only_unfinished` refuses ready versions, for callers that cannot know whether their check was done meanwhile.
     """
-    version = _version(version_id)
-    by.check(Right.WRITE, model_id=version.model_id)
-    lock_model(version.model)
-    version = _version(version_id)
+    version = _locked_version(version_id, by)
     _refuse_unless_free(version)
     if version.status == Status.FAILED:
         raise Conflict(f"{version} failed its checks; request another check first.")
@@ -146,10 +141,7 @@ def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) ->
     2. Advisory steps, such as the golden set, may fail without failing the run.
     3. A first check makes the version ready or failed. A ready version stays ready; an event reports a failure.
     """
-    version = _version(run.version_id)
-    by.check(Right.WRITE, model_id=version.model_id)
-    lock_model(version.model)
-    version = _version(run.version_id)
+    version = _locked_version(run.version_id, by)
     _close_lines(run)
     reason = _first_failure(run)
     if not reason and signature is None and version.status == Status.CHECKING:
@@ -296,10 +288,18 @@ def _refuse_unless_free(version: Version) -> None:
 
 
 def _version(version_id: int) -> Version:
-    found = Version.objects.select_related("model", "artifact").filter(pk=version_id).first()
-    if found is None:
+    version = Version.objects.select_related("model", "artifact").filter(pk=version_id).first()
+    if version is None:
         raise NotFound("There is no such version.")
-    return found
+    return version
+
+
+def _locked_version(version_id: int, by: Actor) -> Version:
+    """Lock the version's Model after checking the right, and read the version again."""
+    version = _version(version_id)
+    by.check(Right.WRITE, model_id=version.model_id)
+    lock_model(version.model)
+    return _version(version_id)
 
 
 def _sentence(text: str) -> str:
