@@ -117,7 +117,7 @@ def test_gates_tell_their_numbers(model):
 
     assert told["golden set"]["outcome"] == "unknown"
     assert "was not measured on golden set 1" in told["golden set"]["sentence"]
-    assert told["signature"]["sentence"] == "Version 2 takes and gives what version 1 does."
+    assert told["signature"]["sentence"] == "Version 2 has the same inputs and outputs as version 1."
     assert told["memory"]["outcome"] == "unknown"
 
 
