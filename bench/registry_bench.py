@@ -36,7 +36,7 @@ from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext, setup_test_environment  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from inference.measure.merging import merge_measurements  # noqa: E402
+from inference.measure.compaction import merge_measurements  # noqa: E402
 from inference.measure.models import ArmMinute  # noqa: E402
 from inference.serving.routes import EMPTY, RouteTable, read_table  # noqa: E402
 from registry.access.policies import Role, command_actor  # noqa: E402

@@ -14,16 +14,15 @@ class InferenceConfig(AppConfig):
         from inference.jobs import ending
         from inference.jobs.panels import draw_jobs
         from inference.jobs.selectors import open_jobs_use
-        from inference.measure import panels as measured
-        from inference.measure.rates import answered_per_second
+        from inference.measure import panels as traffic
         from inference.serving.stewarding import memory_gate
         from inference.serving.stewarding.panels import draw_sick
         from inference.serving.stewarding.readiness import engines_are_warm, warm_everywhere
         from inference.try_it.panels import draw_for_model, draw_for_version
         from registry.access.roles import sync_roles
         from registry.catalogue.uses import register_use
-        from registry.console import Place, register_columns, register_panel
-        from registry.console.previews import register_rate
+        from registry.kit.admin.panels import (Place, register_columns, register_panel)
+        from registry.console.holds import STOP_PREVIEWS
         from registry.record.kinds import register_kind
         from registry.traffic.gates import register_gate
         from registry.traffic.readiness import register_readiness
@@ -36,12 +35,12 @@ class InferenceConfig(AppConfig):
         for kind, sentence in ending.KINDS.items():
             register_kind(kind, sentence)
         register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)
-        register_rate(answered_per_second)
+        STOP_PREVIEWS.add("traffic", traffic.requests_refused_by_stop)
         register_columns(
-            name="measured", titles=measured.COLUMNS, cells=measured.draw_columns, note=measured.NOTE
+            name="traffic", titles=traffic.COLUMNS, cells=traffic.draw_columns, note=traffic.NOTE
         )
-        register_panel(name="figures", place=Place.MODEL, render=measured.draw_for_model, order=5)
-        register_panel(name="figures", place=Place.VERSION, render=measured.draw_for_version, order=7)
+        register_panel(name="traffic", place=Place.MODEL, render=traffic.draw_for_model, order=5)
+        register_panel(name="traffic", place=Place.VERSION, render=traffic.draw_for_version, order=7)
         register_panel(name="try it", place=Place.MODEL, render=draw_for_model, order=10)
         register_panel(name="try it", place=Place.VERSION, render=draw_for_version, order=10)
         register_panel(name="jobs", place=Place.MODEL, render=draw_jobs, order=20)

@@ -10,7 +10,7 @@ from inference.checks.runner import check_version as check
 from inference.checks.scratch import sweep_scratch_folders
 from inference.checks.turns import Turns
 from inference.engine.backends import SessionOptions
-from inference.measure import merging
+from inference.measure import compaction
 from inference.serving import services
 from inference.serving.executors.workers import online
 from inference.serving.executors.workers.messages import RUN_BATCH
@@ -39,7 +39,7 @@ def settle_splits() -> None:
 
 @shared_task(name="inference.merge_measurements")
 def merge_measurements() -> None:
-    merging.merge_measurements()
+    compaction.merge_measurements()
 
 
 @shared_task(name="inference.record_pulse", bind=True)

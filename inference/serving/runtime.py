@@ -19,8 +19,8 @@ from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
 from inference.engine.requests import Answer, EngineRequest
 from inference.errors import RoutesTooOld, Stopping
+from inference.measure.counts import Windows, minute_now, seconds_to_next_minute
 from inference.measure.services import flush
-from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
 from inference.serving import routes
 from inference.serving.calls import DEADLINE_S
 from inference.serving.crash_ledger import CrashLedger

@@ -10,7 +10,7 @@ from inference.engine.loop import complete
 from inference.engine.meters import Meters
 from inference.engine.requests import EngineRequest
 from inference.errors import NotApproved, Pinned
-from inference.measure.windows import STOPPED, ArmKey
+from inference.measure.counts import STOPPED, ArmKey
 from inference.serving import request_id, runtime
 from inference.serving.calls import Call, Checked, Description, Inputs, Prediction
 from inference.serving.models import Pulse

@@ -1,6 +1,8 @@
-"""What the panel sends to: the REST door's own functions, with a session where that has a key."""
+"""The views that the panel sends to: the REST door's own functions, with a session instead of an API key."""
 
+from django.contrib import admin
 from django.http import HttpResponse
+from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
@@ -23,24 +25,24 @@ MAX_BYTES = 2**20
 
 
 class PageAuthentication(SessionAuthentication):
-    """A session with its CSRF token, which the page sends as a header."""
+    """A session, with the CSRF token in a header."""
 
     def enforce_csrf(self, request: Request) -> None:
-        # Of the plain request: DRF's own looks for the token in the body first, and would read away what the door reads.
+        # On Django's request: DRF's looks for the token in the body first, and the door could not read the body then.
         super().enforce_csrf(request._request)  # type: ignore[arg-type]
 
 
 class _TryView(ShortDispatch):
-    """One address, `?dry_run=1` or not. Session and CSRF token are checked before anything is looked up."""
+    """Answers with or without `?dry_run=1`. Session and CSRF token are checked before any row is read."""
 
-    schema = None  # the console's; programs have the API
+    schema = None  # for the admin page only; programs use the API
     authentication_classes = [PageAuthentication]
     permission_classes = [HasRight(Right.PREDICT)]
 
     def answer(self, request: Request, model: Model, version: int | None = None) -> HttpResponse:
         plain = request._request
         if plain.content_type != "application/json":
-            raise UnsupportedBody("Send application/json; the API reads other bodies too.")
+            raise UnsupportedBody("Send application/json. The API accepts other content types too.")
         check_length(plain.META.get("CONTENT_LENGTH") or "", MAX_BYTES)
         asked = Asked(principal_of(actor_of(request)), model.slug, version)
         is_dry = plain.GET.get("dry_run") in {"1", "true"}
@@ -66,13 +68,13 @@ class TryVersionView(_TryView):
 
 
 def principal_of(by: Actor) -> Principal:
-    """A person as the doors see a caller: with one scope, no key, no tenant, and the reach that is theirs."""
-    may_ask_any = Right.PREDICT_UNAPPROVED in by.rights
-    scope = KeyScope.PREDICT_UNAPPROVED if may_ask_any else KeyScope.PREDICT
+    """A person as a caller of the doors: one scope, no key, no tenant, and the Models that they may see."""
+    may_call_any = Right.PREDICT_UNAPPROVED in by.rights
+    scope = KeyScope.PREDICT_UNAPPROVED if may_call_any else KeyScope.PREDICT
     return Principal(
         key_id=-(
             by.user_id or 0
-        ),  # nobody's key; a number of their own gives each person a share of a crowded process
+        ),  # no key has a negative id; their own gives each person a fair share of the process
         name=by.name,
         tenant_id=0,
         tenant="",
@@ -80,3 +82,11 @@ def principal_of(by: Actor) -> Principal:
         models=by.models,
         expires_at=None,
     )
+
+
+_view = admin.site.admin_view
+# Included before the admin's own URLs, which end with a catch-all.
+urlpatterns = [
+    path("registry/model/<int:pk>/try/", _view(TryModelView.as_view()), name="try-model"),
+    path("registry/version/<int:pk>/try/", _view(TryVersionView.as_view()), name="try-version"),
+]

@@ -22,7 +22,7 @@ urlpatterns = [  # looked through from the top: programs ask more often than peo
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/login/", login, name="login"),
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
-    path("admin/", include("inference.try_it.urls")),
+    path("admin/", include("inference.try_it.views")),
     path("admin/", admin.site.urls),
     path("api/schema", NewSchemaView.as_view(), name="schema"),
     path("api/schema-3.0", OldSchemaView.as_view(), name="schema-3.0"),

@@ -24,7 +24,7 @@ class ReasonForm(forms.Form):
         super().__init__(*args, **kwargs)
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return []
 
 

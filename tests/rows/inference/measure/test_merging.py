@@ -6,8 +6,8 @@ import pytest
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from inference.measure import merging
-from inference.measure.merging import HOURS_KEPT, MINUTES_KEPT, merge_measurements, start_of_hour
+from inference.measure import compaction
+from inference.measure.compaction import HOURS_KEPT, MINUTES_KEPT, merge_measurements, start_of_hour
 from inference.measure.models import ArmMinute
 from inference.measure.selectors import arms_between, models_between, series_between
 
@@ -103,7 +103,7 @@ def test_rows_that_another_run_took_are_not_counted_again(monkeypatch, is_guarde
     first = NOW - timedelta(minutes=10)
     count = _rows(minutes=1, first=first)
     before = models_between(model_ids=[1], start=first, end=NOW, step=HOUR)
-    real, runs = merging._sums, []
+    real, runs = compaction._sums, []
 
     def with_another_run_between(rows, minutes):
         sums = list(real(rows, minutes))
@@ -115,7 +115,7 @@ def test_rows_that_another_run_took_are_not_counted_again(monkeypatch, is_guarde
     if not is_guarded:
         delete = QuerySet.delete
         monkeypatch.setattr(QuerySet, "delete", lambda rows: (delete(rows), (count, {}))[1])
-    monkeypatch.setattr(merging, "_sums", with_another_run_between)
+    monkeypatch.setattr(compaction, "_sums", with_another_run_between)
     merge_measurements()
 
     assert (models_between(model_ids=[1], start=first, end=NOW, step=HOUR) == before) is is_guarded

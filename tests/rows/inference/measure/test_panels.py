@@ -9,10 +9,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from inference.measure import merging, selectors
+from inference.measure import compaction, selectors
+from inference.measure.counts import STOPPED
 from inference.measure.models import ArmMinute
-from inference.measure.windows import STOPPED
-from inference.measure.words import latency, per_second, percent
+from inference.measure.traffic import latency, per_second, percent
 from registry.access.policies import Role
 from registry.record.audit import Subject
 from registry.record.events import emit
@@ -139,7 +139,7 @@ def test_a_page_says_the_same_before_and_after_merging(page, monkeypatch, period
             measured(model, 2, ago=ago, ok=7, errors=1, process=process)
     before = page(model, figures=period)
 
-    merging.merge_measurements()
+    compaction.merge_measurements()
 
     assert page(model, figures=period) == before
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import DatabaseError
 
-from inference.measure import services, windows
+from inference.measure import counts, services
+from inference.measure.counts import ArmKey, Windows
 from inference.measure.models import ArmMinute
 from inference.measure.selectors import arms_between
 from inference.measure.services import flush
-from inference.measure.windows import ArmKey, Windows
 
 KEY = ArmKey(model_id=1, split=2, arm="A", version_id=3)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -18,7 +18,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def clock(monkeypatch):
     now = [NOON.timestamp()]
-    monkeypatch.setattr(windows.time, "time", lambda: now[0])
+    monkeypatch.setattr(counts.time, "time", lambda: now[0])
     return now
 
 

@@ -195,7 +195,7 @@ class TestClearing:
 
         broken = client.get(page).content.decode()
         form = client.get(reverse("admin:registry_version_clear", args=[version.pk]))
-        foretold = " ".join(form.context["form"].foretold)
+        foretold = " ".join(form.context["form"].preview)
         client.post(reverse("admin:registry_version_clear", args=[version.pk]), {"reason": "x"})
 
         assert "Crashes" not in without

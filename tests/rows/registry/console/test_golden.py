@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from registry.console import golden
+from registry.console import golden_set
 from registry.intake.examples.models import GoldenSet
 from tests.support.factories import a_golden_result, a_golden_set, a_live_model, a_model, a_version
 
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said_on_the_form(client, operator, given, said):
 
 
 def test_a_large_file_goes_elsewhere(client, operator, monkeypatch):
-    monkeypatch.setattr(golden, "MAX_PAGE_BYTES", 10)
+    monkeypatch.setattr(golden_set, "MAX_PAGE_BYTES", 10)
     page = client.post(page_of(a_model(), "golden_set"), filled())
 
     assert "over the API" in page.text

@@ -11,8 +11,8 @@ from registry.access.models import KeyScope
 from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue.models import Version
-from registry.console.failing import failing_runs
-from registry.console.who_may import who_may
+from registry.console.home import failed_runs
+from registry.console.model_panels import permissions
 from registry.intake.checklist.models import CheckRun
 from registry.traffic.models import Split
 from registry.traffic.services import stop_model
@@ -131,7 +131,7 @@ def test_pages_tell_times_in_the_viewers_zone(client, viewer):
 
 
 def _who(model):
-    return {line.title: (line.people, line.keys) for line in who_may(model)}
+    return {line.title: (line.people, line.keys) for line in permissions(model)}
 
 
 @pytest.mark.both
@@ -230,7 +230,7 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
 
     text = client.get(reverse("admin:index")).text.partition("Failing checks")[2].partition("</ul>")[0]
 
-    assert [run.version.model.slug for run in failing_runs(an_actor())] == ["live-one", "plain-one"]
+    assert [run.version.model.slug for run in failed_runs(an_actor())] == ["live-one", "plain-one"]
     assert text.index("live-one") < text.index("plain-one")
     assert "the file is torn" in text
 

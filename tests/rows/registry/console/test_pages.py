@@ -10,7 +10,7 @@ from registry.access.limits import NO_LIMITS
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import change_serving, move_alias
-from registry.console.verbs import MODEL_VERBS
+from registry.console.admin import MODEL_VERBS
 from registry.record.models import AuditRecord
 from registry.traffic.models import Hold
 from registry.traffic.services import freeze_model, stop_model

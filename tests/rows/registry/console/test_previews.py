@@ -24,13 +24,13 @@ def model():
 
 
 @pytest.fixture
-def foretold(client, operator):
+def preview(client, operator):
     def ask(verb, row):
         row = type(row).objects.get(pk=row.pk)
         kind = row._meta.model_name
         page = client.get(reverse(f"admin:registry_{kind}_{verb.replace('-', '_')}", args=[row.pk]))
         assert page.status_code == 200
-        return " ".join(page.context["form"].foretold)
+        return " ".join(page.context["form"].preview)
 
     return ask
 

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from registry.console.split_requests import shown_request
+from registry.console.requests import shown_request
 from registry.traffic import services
 from registry.traffic.models import SplitRequest
 from registry.traffic.request_transitions import Status

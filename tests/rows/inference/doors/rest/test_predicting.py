@@ -8,8 +8,8 @@ import orjson
 import pytest
 from django.utils import timezone
 
+from inference.measure.counts import STOPPED
 from inference.measure.selectors import arms_between
-from inference.measure.windows import STOPPED
 from inference.serving import request_id, runtime
 from registry.access.keys import ring
 from registry.catalogue.models import Model, Version

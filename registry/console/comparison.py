@@ -1,4 +1,4 @@
-"""Two versions of a Model side by side: what they take, how fast they are, and where they disagree."""
+"""The page that compares two versions of a Model: properties, signature, speed, and golden rows they disagree on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ from registry.intake.examples.selectors import (
 from registry.kit.admin.facts import short
 from registry.kit.admin.profile_plots import Plot, profile_plot
 
-_PER_PAGE = 25
-_MOST_OTHERS = 100
-_LONGEST_INPUT = 160
+_ROWS_PER_PAGE = 25
+_VERSIONS_OFFERED = 100
+_MAX_LENGTH = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ShownDisagreement:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`left` is the other version, `right` the one whose page led here."""
+    """`right` is the version whose page was opened, `left` the other."""
 
     left: Version
     right: Version
@@ -72,13 +72,13 @@ class Comparison:
 
 
 def others_of(version: Version) -> list[Version]:
-    """What it can be compared with, the newest first."""
+    """The versions it can be compared with, newest first."""
     others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact")
-    return list(others.order_by("-number")[:_MOST_OTHERS])
+    return list(others.order_by("-number")[:_VERSIONS_OFFERED])
 
 
 def other_for(version: Version, number: str) -> Version | None:
-    """The version that was asked for, else the live one, else the one before."""
+    """The version with this number; without one the live version, else the one before."""
     others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact", "derived_from")
     if number.isascii() and number.isdigit() and len(number) < 10:
         return others.filter(number=int(number)).first()
@@ -92,7 +92,7 @@ def compare(left: Version, right: Version, page_number: str | None) -> Compariso
     golden_set = current_golden_set(right.model)
     left_result, right_result = result_of(left, golden_set), result_of(right, golden_set)
     both = disagreements(left_result, right_result) if left_result and right_result else None
-    page = Paginator(both.found, _PER_PAGE).get_page(page_number) if both is not None else None
+    page = Paginator(both.found, _ROWS_PER_PAGE).get_page(page_number) if both is not None else None
     facts = [last_facts(version, "warmup") for version in (left, right)]
     return Comparison(
         left=left,
@@ -102,8 +102,8 @@ def compare(left: Version, right: Version, page_number: str | None) -> Compariso
         if left.signature and right.signature
         else None,
         plot=profile_plot(
-            (f"version {version.number}", found.get("profile"))
-            for version, found in zip((left, right), facts, strict=True)
+            (f"version {version.number}", warmup.get("profile"))
+            for version, warmup in zip((left, right), facts, strict=True)
         ),
         golden_set=golden_set,
         gates=[golden_gate(version) for version in (left, right)] if golden_set is not None else (),
@@ -127,41 +127,40 @@ def _described(version: Version) -> dict[str, str]:
         "task configuration": _configuration(version.task_config),
         "derived from": str(parent.number) if parent is not None else "none",
         "notes": short(version.notes) or "none",
-        "made by": version.made_by,
-        "when": f"{version.created_at:%Y-%m-%d %H:%M} UTC",
+        "created by": version.made_by,
+        "created": f"{version.created_at:%Y-%m-%d %H:%M} UTC",
     }
 
 
 def _configuration(config: Mapping[str, Any]) -> str:
-    told = [
+    entries = [
         f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in config.items()
     ]
-    return short("; ".join(told)) or "none"
+    return short("; ".join(entries)) or "none"
 
 
 def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:
-    sizes = [found.get("footprint_bytes") for found in (left, right)]
-    told = [
+    sizes = [
         filesizeformat(size).replace("\xa0", " ") if isinstance(size, (int, float)) else "not measured"
-        for size in sizes
+        for size in (left.get("footprint_bytes"), right.get("footprint_bytes"))
     ]
-    return [Pair("memory when loaded", *told)]
+    return [Pair("memory when loaded", *sizes)]
 
 
 def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagreement]:
-    found = list(page.object_list)
+    rows_shown = list(page.object_list)
     try:
-        rows = golden_rows_numbered(golden_set, [one.row for one in found])
+        rows = golden_rows_numbered(golden_set, [each.row for each in rows_shown])
     except ArtifactMissing:
-        rows = {}  # the answers are ours to show all the same
+        rows = {}  # show the answers without the inputs
     return [
         ShownDisagreement(
-            one,
-            short(rows[one.row].inputs, _LONGEST_INPUT) if one.row in rows else "",
-            *(short(value, _LONGEST_INPUT) for value in (one.expected, one.left, one.right)),
+            each,
+            short(rows[each.row].inputs, _MAX_LENGTH) if each.row in rows else "",
+            *(short(value, _MAX_LENGTH) for value in (each.expected, each.left, each.right)),
         )
-        for one in found
+        for each in rows_shown
     ]
 
 
@@ -181,7 +180,7 @@ class ComparePages:
             return HttpResponseNotAllowed(["GET"])
         version: Version = self.version_at(request, pk)  # type: ignore[attr-defined]
         other = other_for(version, request.GET.get("with", ""))
-        shown = {
+        context = {
             "opts": self.opts,
             "title": f"Compare {version}",
             "version": version,
@@ -190,5 +189,5 @@ class ComparePages:
             "both": compare(other, version, request.GET.get("page")) if other is not None else None,
         }
         return TemplateResponse(
-            request, "admin/registry/compare.html", {**self.admin_site.each_context(request), **shown}
+            request, "admin/registry/compare.html", {**self.admin_site.each_context(request), **context}
         )

@@ -1,4 +1,4 @@
-"""The golden set on a Model's page: what it demands, how versions did on it, and a form that exchanges it."""
+"""The golden set on a Model's page: its thresholds, the results of versions, and a form that replaces it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,27 +25,27 @@ from registry.kit.admin.theme import NumberInput, TextInput, actor
 from registry.kit.text import MAX_REASON
 
 MAX_PAGE_BYTES = 5 * 2**20
-_SHOWN_RESULTS = 20
+_RESULTS_SHOWN = 20
 
 
 class GoldenForm(forms.Form):
-    """A file of JSON lines with what it demands; larger files come over the API."""
+    """A file of JSON lines, and the thresholds. Larger files go through the API."""
 
     file = forms.FileField(
         label="Rows",
-        help_text='JSON lines such as {"inputs": {"x": [1, 2]}, "label": "cat"}; at most 5 MiB here, more over the API.',
+        help_text='JSON lines such as {"inputs": {"x": [1, 2]}, "label": "cat"}. At most 5 MiB; use the API for more.',
         widget=forms.FileInput(attrs={"class": "rh-input", "accept": ".jsonl,.ndjson,application/x-ndjson"}),
     )
     metric = forms.ChoiceField(choices=Metric.choices, widget=forms.Select(attrs={"class": "rh-input"}))
     floor = forms.FloatField(
         required=False,
         widget=NumberInput(attrs={"step": "any"}),
-        help_text="The worst value that passes: the largest, for an error.",
+        help_text="The worst value that passes. For an error metric, the largest.",
     )
     margin = forms.FloatField(
         required=False,
         widget=NumberInput(attrs={"step": "any"}),
-        help_text="How much worse than the live version another may be.",
+        help_text="How much worse than the live version a new version may be.",
     )
     reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
 
@@ -53,7 +53,7 @@ class GoldenForm(forms.Form):
         file = self.cleaned_data["file"]
         if file.size > MAX_PAGE_BYTES:
             raise forms.ValidationError(
-                f"The file has {file.size:,} bytes, and this page takes {MAX_PAGE_BYTES:,}; put it over the API instead."
+                f"The file has {file.size:,} bytes; the limit on this page is {MAX_PAGE_BYTES:,}. Use the API instead."
             )
         return file
 
@@ -66,7 +66,6 @@ class ShownResult:
 
 
 def draw_golden(request: HttpRequest, model: Model) -> SafeString:
-    """The panel of a Model's page."""
     golden_set = current_golden_set(model)
     may_write = actor(request).may(Right.WRITE, model_id=model.pk)
     return render_to_string(
@@ -82,15 +81,15 @@ def draw_golden(request: HttpRequest, model: Model) -> SafeString:
 
 
 def _results(model: Model, golden_set: GoldenSet) -> list[ShownResult]:
-    """The newest versions' results, each judged beside the live one's."""
+    """The results of the newest versions, each compared with the live version's."""
     measured = golden_set.results.select_related("version__model").defer("wrong").order_by("-version__number")
-    rows = list(measured[:_SHOWN_RESULTS])
+    rows = list(measured[:_RESULTS_SHOWN])
     champion = champion_of(model)
     champion_result = None
     if champion is not None:
         champion_result = next((row for row in rows if row.version_id == champion.pk), None)
         champion_result = champion_result or measured.filter(version=champion).first()
-    shown = []
+    results = []
     for row in rows:
         is_live = champion is not None and row.version_id == champion.pk
         gate = judge(
@@ -100,12 +99,12 @@ def _results(model: Model, golden_set: GoldenSet) -> list[ShownResult]:
             champion=champion.number if champion is not None and not is_live else None,
             champion_result=None if is_live else champion_result,
         )
-        shown.append(ShownResult(row, gate, is_live))
-    return shown
+        results.append(ShownResult(row, gate, is_live))
+    return results
 
 
 class GoldenPages:
-    """Where the panel's form goes; it comes back with what is wrong."""
+    """Where the panel's form is sent; shows it again with its errors."""
 
     admin_site: admin.AdminSite
     opts: Any
@@ -125,14 +124,16 @@ class GoldenPages:
         back = reverse("admin:registry_model_change", args=[pk])
         form = GoldenForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
-            given = dict(form.cleaned_data)
+            data = dict(form.cleaned_data)
             try:
-                made = put_golden_set(model=model, lines=lines_of(given.pop("file").chunks()), **given, by=by)
-                messages.success(request, f"{made} has {made.rows:,} rows. Check a version to measure it.")
+                made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
+                messages.success(
+                    request, f"{made} saved with {made.rows:,} rows. Check a version to measure it."
+                )
                 return redirect(back)
             except RoundhouseError as error:
                 form.add_error("file", str(error))
-        shown = {
+        context = {
             "opts": self.opts,
             "title": f"Golden set: {model}",
             "form": form,
@@ -140,5 +141,5 @@ class GoldenPages:
             "back": back,
         }
         return TemplateResponse(
-            request, "admin/registry/golden_page.html", {**self.admin_site.each_context(request), **shown}
+            request, "admin/registry/golden_page.html", {**self.admin_site.each_context(request), **context}
         )
