@@ -67,8 +67,8 @@ def test_the_table_of_arms_adds_processes_up_and_compares_shares(page):
     rows = cells(page(model), "rh-arms")
 
     assert [row[:6] for row in rows] == [
-        ["version 1 split 1", "80 %", "60.0 %", "600 0.17 a second", "0 % 0 failed", "0"],
-        ["version 2 split 1", "20 %", "40.0 %", "400 0.11 a second", "5.0 % 10 failed", "200"],
+        ["version 1 split 1", "80 %", "60.0 %", "600 0.17 per second", "0 % 0 failed", "0"],
+        ["version 2 split 1", "20 %", "40.0 %", "400 0.11 per second", "5.0 % 10 failed", "200"],
     ]
     assert rows[0][6:] == ["1 ms"] * 3
     assert rows[1][6:] == ["33 ms"] * 3
@@ -82,8 +82,8 @@ def test_what_callers_named_is_told_apart_and_takes_no_share(page):
     rows = cells(page(model), "rh-arms")
 
     assert [row[:4] for row in rows] == [
-        ["version 1 split 1", "100 %", "100 %", "10 0.0028 a second"],
-        ["version 1 named by its callers", "–", "–", "30 0.0083 a second"],
+        ["version 1 split 1", "100 %", "100 %", "10 0.0028 per second"],
+        ["version 1 named by callers", "–", "–", "30 0.0083 per second"],
     ]
 
 
@@ -162,7 +162,7 @@ def test_the_page_says_how_new_its_figures_are(page):
 
     text = page(model)
 
-    assert f"ended at <b>{END - timedelta(minutes=3):%H:%M}</b> (UTC)" in text
+    assert f"Data up to <b>{END - timedelta(minutes=3):%H:%M}</b> (UTC)" in text
     assert "at most its last minute" in text
 
 
@@ -182,7 +182,7 @@ def test_the_page_says_what_a_killed_process_took_with_it(page):
     text = page(model)
 
     assert said in text
-    assert f"from {END - timedelta(minutes=1):%H:%M} on is in no figure" in text
+    assert f"from {END - timedelta(minutes=1):%H:%M} on are missing here" in text
     assert "worker process" not in text  # it counts nothing that a page shows
 
 
@@ -192,7 +192,7 @@ def test_empty_pages_say_what_to_do(page):
 
     assert "Try it" in page(never)
     assert f"{END - timedelta(minutes=100):%H:%M}</b>" in page(lately)
-    assert "Nobody asked" in page(lately)
+    assert "No requests to" in page(lately)
 
 
 def test_a_measurement_outlives_its_version_on_the_page(page):
@@ -200,7 +200,7 @@ def test_a_measurement_outlives_its_version_on_the_page(page):
     measured(model, 1, ago=1, ok=5)
     ArmMinute.objects.update(version_id=10**9)
 
-    assert cells(page(model), "rh-arms")[0][0] == "a version that is gone split 1"
+    assert cells(page(model), "rh-arms")[0][0] == "a deleted version split 1"
 
 
 def turned_away(model, *, ago, count):
@@ -221,14 +221,14 @@ def test_those_that_a_stop_turned_away_are_told_apart_and_take_no_share(page):
 
     arms = [row[:5] for row in cells(text, "rh-arms")]
     assert arms[-1] == [
-        "turned away while the Model was stopped",
+        "refused while the Model was stopped",
         "–",
         "–",
-        "67 0.019 a second",
+        "67 0.019 per second",
         "100 % 67 failed",
     ]
     assert [arm[2] for arm in arms[:2]] == ["75.0 %", "25.0 %"]
-    assert "turned away by a stop" in text.partition("rh-legend")[2].partition("</p>")[0]
+    assert "refused while stopped" in text.partition("rh-legend")[2].partition("</p>")[0]
     assert [row[1:4] for row in cells(text, "rh-each")] == [
         ["stopped", "–", "7"],
         ["stopped", "–", "60"],
@@ -249,7 +249,7 @@ def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
     assert rows["busy"][2:4] == ["10", "0 %"]
     assert "between 1 ms and 1 ms, last 1 ms" in rows["busy"][4]
     assert rows["failing"][2:4] == ["0.33", "10.0 %"]
-    assert rows["idle"][2:5] == ["0", "–", "nobody asked"]
+    assert rows["idle"][2:5] == ["0", "–", "no requests"]
 
 
 def test_home_asks_the_same_however_much_was_measured(client, page, django_assert_num_queries):

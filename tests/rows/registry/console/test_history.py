@@ -83,14 +83,14 @@ def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("yesterday", "That is no day and time"),
-        ("2026-13-41T10:00", "That is no day and time"),
+        ("yesterday", "This is not a valid date and time"),
+        ("2026-13-41T10:00", "This is not a valid date and time"),
         ("0001-01-02T00:00", "no version was live"),
         ("9998-12-31T23:59", "still to come"),
-        ("0001-01-01T00:00+14:00", "That is no day and time"),
+        ("0001-01-01T00:00+14:00", "This is not a valid date and time"),
         ("0001-01-01T00:30Z", ""),
         ("9999-12-31T23:30Z", ""),
-        ("<script>", "That is no day and time"),
+        ("<script>", "This is not a valid date and time"),
     ],
 )
 @pytest.mark.parametrize("zone", ["", "Pacific%2FAuckland", "America%2FLos_Angeles"])
@@ -131,7 +131,7 @@ def test_pages_tell_times_in_the_viewers_zone(client, viewer):
 
 
 def _who(model):
-    return {line.title: (line.people, line.keys) for line in permissions(model)}
+    return {line.action: (line.people, line.keys) for line in permissions(model)}
 
 
 @pytest.mark.both
@@ -150,7 +150,7 @@ def test_who_may_names_people_and_keys_within_their_reach():
     found = _who(model)
 
     assert found["set the split"] == ([operator], [writer.name])
-    assert found["approve what others ask for"] == ([approver], [])
+    assert found["approve requests"] == ([approver], [])
     assert elsewhere.username in _who(other)["set the split"][0]
 
 
@@ -174,12 +174,12 @@ def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
 
     of_parent, of_child = (_page(client, row).text for row in (parent, child))
 
-    assert "engine 2" in of_parent.partition("derived from it")[2].partition("</div>")[0]
+    assert "engine 2" in of_parent.partition("Derived versions")[2].partition("</div>")[0]
     assert "live now" in of_parent
     assert "@champion" in of_parent
-    assert "engine 1" in of_child.partition("derived from")[2].partition("</div>")[0]
-    assert str(twin) in of_child.partition("the same file")[2].partition("</div>")[0]
-    assert "never been live" in of_child
+    assert "engine 1" in of_child.partition("Derived from")[2].partition("</div>")[0]
+    assert str(twin) in of_child.partition("Same file")[2].partition("</div>")[0]
+    assert "Never live" in of_child
 
 
 def test_a_version_tells_the_sizes_that_were_given_and_what_was_done_to_its_files(client, viewer):
@@ -195,7 +195,7 @@ def test_a_version_tells_the_sizes_that_were_given_and_what_was_done_to_its_file
     assert "images: 1 × 3 × 320 × 320" in told and "scale: one value" in told
     assert "&lt;b&gt;.zip</span>, 2.0" in told
     assert "&lt;b&gt;.onnx was taken out of &lt;b&gt;.zip." in told
-    for words in ("input sizes given", "files that were sent", "changed when they came in"):
+    for words in ("Input sizes", "Uploaded files", "Changed at upload"):
         assert words in told and words not in nothing
 
 
@@ -228,7 +228,7 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
     _checked(mended)
     _checked(mended, number=2, state="passed")
 
-    text = client.get(reverse("admin:index")).text.partition("Failing checks")[2].partition("</ul>")[0]
+    text = client.get(reverse("admin:index")).text.partition("Failed checks")[2].partition("</ul>")[0]
 
     assert [run.version.model.slug for run in failed_runs(an_actor())] == ["live-one", "plain-one"]
     assert text.index("live-one") < text.index("plain-one")
@@ -238,5 +238,5 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
 def test_home_says_nothing_of_checks_where_none_checked(client, viewer):
     a_live_model(100)
 
-    assert "Failing checks" not in client.get(reverse("admin:index")).text
+    assert "Failed checks" not in client.get(reverse("admin:index")).text
     assert Version.objects.count() == 1

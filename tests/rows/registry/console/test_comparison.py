@@ -51,10 +51,10 @@ def test_without_a_wish_the_live_version_is_beside_it_else_the_one_before(client
     newest, other = a_version(live), a_model()
     first, second = a_version(other), a_version(other)
 
-    assert "beside version 1" in shown(client, newest)
-    assert "beside version 1" in shown(client, second)
-    assert "beside version 2" in shown(client, first)
-    assert "beside version 2" in shown(client, newest, **{"with": 2})
+    assert "compared with version 1" in shown(client, newest)
+    assert "compared with version 1" in shown(client, second)
+    assert "compared with version 2" in shown(client, first)
+    assert "compared with version 2" in shown(client, newest, **{"with": 2})
 
 
 @pytest.mark.parametrize("wish", ["99", "x", "-1", "9" * 30])
@@ -64,7 +64,7 @@ def test_a_wish_that_cannot_be_met(client, viewer, wish):
 
     page = shown(client, version, **{"with": wish})
 
-    assert "choose one" in page or "beside version 2" in page
+    assert "Choose one" in page or "compared with version 2" in page
 
 
 def test_signatures_speed_and_properties(client, viewer):
@@ -99,7 +99,7 @@ def test_the_same_signature_is_said_to_be(client, viewer):
     model = a_model()
     a_version(model)
 
-    assert "may call version 2 as they are" in shown(client, a_version(model))
+    assert "can call version 2 without changes" in shown(client, a_version(model))
 
 
 def test_a_version_that_was_not_checked_is_compared_as_far_as_it_goes(client, viewer):
@@ -108,8 +108,8 @@ def test_a_version_that_was_not_checked_is_compared_as_far_as_it_goes(client, vi
 
     page = shown(client, an_uploaded_version(model))
 
-    assert "one of the two has none yet" in page
-    assert "Neither was measured" in page
+    assert "one of the two was not checked yet" in page
+    assert "Not measured yet" in page
 
 
 def test_disagreements_come_page_by_page_with_their_inputs(client, viewer, django_assert_max_num_queries):

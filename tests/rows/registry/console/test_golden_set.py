@@ -30,7 +30,7 @@ def test_a_set_is_put_from_the_page(client, operator):
 
     made = GoldenSet.objects.get()
     assert (answer.status_code, made.rows, made.floor, made.margin) == (302, 1, 0.8, None)
-    assert "No version was measured" in client.get(page_of(model)).text
+    assert "No version has been measured" in client.get(page_of(model)).text
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_large_file_goes_elsewhere(client, operator, monkeypatch):
     monkeypatch.setattr(golden_set, "MAX_PAGE_BYTES", 10)
     page = client.post(page_of(a_model(), "golden_set"), filled())
 
-    assert "over the API" in page.text
+    assert "Use the API instead" in page.text
 
 
 def test_results_are_shown_beside_what_is_demanded(client, viewer):
@@ -67,7 +67,7 @@ def test_results_are_shown_beside_what_is_demanded(client, viewer):
 
     page = client.get(page_of(model)).text
 
-    for text in ("0.9500", "0.8500", "not held", "more than 0.05 worse"):
+    for text in ("0.9500", "0.8500", "failed<", "more than 0.05 worse"):
         assert text in page
     assert EVIL not in page
 

@@ -30,7 +30,7 @@ def test_stop_roll_back_and_start(visit, model):
 
     page.get_by_role("link", name="Stop", exact=True).click()
     assert "version 3 answers 100 %" in page.locator(".rh-foretold").inner_text()
-    page.get_by_label("What callers are told").fill("wrong labels; back at 15:30")
+    page.get_by_label("Message to callers").fill("wrong labels; back at 15:30")
     page.get_by_role("button", name="Stop", exact=True).click()
     panel = page.locator(".rh-incident")
     panel.wait_for()
@@ -39,7 +39,7 @@ def test_stop_roll_back_and_start(visit, model):
     assert "by marta" in panel.inner_text()
 
     page.get_by_role("link", name="Roll back").click()
-    page.get_by_text("A version that was live, for everything").click()
+    page.get_by_text("A single version that was live").click()
     page.get_by_role("radio", name="Version 1").check()
     page.get_by_label("Reason").fill("the last good one")
     page.get_by_role("button", name="Roll back").click()
@@ -70,5 +70,5 @@ def test_the_choice_that_was_made_is_still_there_after_a_refusal(visit, model):
     assert "somebody else changed it first" in page.get_by_role("alert").inner_text()
     assert page.get_by_role("radio", name="Split 1").is_checked()
     assert page.get_by_label("Reason").input_value() == "worse"
-    page.get_by_role("link", name="See how it is now").click()
+    page.get_by_role("link", name="Show the current state").click()
     assert page.get_by_role("radio", name="Split 3").is_checked()

@@ -51,9 +51,9 @@ def guarded(model, *people, name="next", keys=()):
 
 def test_a_guard_is_set_changed_and_taken_away_from_the_aliass_page(admin, alias, ann):
     named, _ = a_key()
-    assert "it has no guard" in admin.get(page_of(alias)).text
+    assert "It has no guard" in admin.get(page_of(alias)).text
     form = admin.get(guard_page()).text
-    assert "Until now 1 person and 1 key can." in form
+    assert "Now 1 person and 1 key can move it." in form
     assert "chief" not in form.split("<form")[-1]  # an admin is no operator
 
     done = admin.post(
@@ -61,14 +61,14 @@ def test_a_guard_is_set_changed_and_taken_away_from_the_aliass_page(admin, alias
     )
 
     assert done.redirect_chain[-1][0] == page_of(alias)
-    assert f"fraud@next is moved by ann, key {named.name} and nobody else." in done.text
+    assert f"Only ann, key {named.name} can now move fraud@next." in done.text
     assert EVIL not in done.text
     assert "guarded by chief" in done.text
     assert "checked" in admin.get(guard_page()).text
     admin.post(guard_page(), {"people": [ann.pk], "reason": "x", "seen": "1"})
     assert not AliasGuard.objects.get().keys.exists()
     gone = admin.post(guard_page(verb="unguard"), {"reason": "all may"}, follow=True)
-    assert "it has no guard" in gone.text
+    assert "It has no guard" in gone.text
     assert AuditRecord.objects.order_by("-seq").first().source == "admin"
 
 
@@ -83,7 +83,7 @@ def test_a_name_is_guarded_from_the_models_page_before_there_is_an_alias(admin, 
     assert "@later" in page
     assert guard_page("later") in page and guard_page("later", "unguard") in page
     again = admin.post(another_page(), {"name": "later", "people": [ann.pk], "reason": "x", "seen": "0"})
-    assert "@later has a guard already" in again.text
+    assert "@later already has a guard" in again.text
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_everybody_who_sees_the_alias_sees_who_may_move_it(client, admin, alias,
 
     for url in (page_of(alias), reverse("admin:registry_model_change", args=[alias.model_id])):
         page = client.get(url).text
-        assert "ann (no longer able to)" in page and ">bob</span>" in page
+        assert "ann (no longer allowed)" in page and ">bob</span>" in page
         assert guard_page() not in page
         assert EVIL not in page
-    assert "whom its guard names" in client.get(reverse("admin:registry_alias_changelist")).text
+    assert "those named in its guard" in client.get(reverse("admin:registry_alias_changelist")).text
 
 
 def verb_page(alias, verb):
@@ -139,7 +139,7 @@ def test_an_alias_is_moved_and_retired_from_its_page(client, alias, ann):
     late = client.post(verb_page(alias, "retire"), {"reason": "x", "seen": alias.revision})
     assert "changed since you read it" in late.text
     done = client.post(verb_page(alias, "retire"), {"reason": "x", "seen": alias.revision + 1}, follow=True)
-    assert "fraud@next names no version any more." in done.text
+    assert "fraud@next is retired: it names no version." in done.text
     assert verb_page(alias, "retire") not in done.text
 
 
@@ -168,8 +168,8 @@ def test_who_has_left_is_named_on_the_form_and_left_out(admin, alias, ann):
 
     page = admin.get(guard_page()).text
 
-    assert "Until now these can: bob." in page
-    assert "therefore left out: ann." in page
+    assert "Now these can move it: bob." in page
+    assert "left out of this form: ann." in page
 
 
 def test_champion_offers_no_guard(admin):
@@ -177,7 +177,7 @@ def test_champion_offers_no_guard(admin):
 
     page = admin.get(page_of(model.aliases.get(name="champion"))).text
 
-    assert "Nobody: it follows the split" in page
+    assert "No one can move it: it follows the split" in page
     for address in (guard_page("champion", slug=model.slug), "/move/", "/retire/"):
         assert address not in page
 

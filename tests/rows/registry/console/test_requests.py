@@ -41,7 +41,7 @@ def asked(client, model, operator, *shares) -> SplitRequest:
     page = reverse("admin:registry_model_split", args=[model.pk])
     answer = logged_in(client, operator).post(page, split_form(model, *shares), follow=True)
     request = SplitRequest.objects.get(status=Status.OPEN)
-    assert f'Asked for, as <a href="{address(request)}" class="underline">' in answer.text
+    assert f'Sent for approval as <a href="{address(request)}" class="underline">' in answer.text
     return request
 
 
@@ -51,7 +51,7 @@ def address(request, verb="change"):
 
 def test_editor_says_that_it_asks_and_asks(client, model, operator):
     page = reverse("admin:registry_model_split", args=[model.pk])
-    assert "asks for two people" in logged_in(client, operator).get(page).text
+    assert "needs a second person&#x27;s approval" in logged_in(client, operator).get(page).text
 
     request = asked(client, model, operator, 90, 10)
 
@@ -72,7 +72,7 @@ def test_request_waits_on_the_models_page_and_at_home(client, model, operator, a
 def test_another_person_approves(client, model, operator, approver):
     request = asked(client, model, operator, 90, 10)
     shown = logged_in(client, approver).get(address(request)).text
-    assert "10 % of the routing keys get another version" in shown
+    assert "10 % of routing keys get another version" in shown
     assert f'href="{address(request, "approve")}"' in shown
 
     answer = client.post(address(request, "approve"), {"reason": "looks good"}, follow=True)
@@ -82,7 +82,7 @@ def test_another_person_approves(client, model, operator, approver):
     assert [shares[version.pk] for version in model.versions.order_by("number")] == [9000, 1000]
     request.refresh_from_db()
     assert (request.status, request.decided_by) == ("approved", approver.username)
-    assert "Gates when it was approved" in client.get(address(request)).text
+    assert "Gates at approval" in client.get(address(request)).text
 
 
 def test_who_asked_is_told_that_somebody_else_decides(client, model):
@@ -90,7 +90,7 @@ def test_who_asked_is_told_that_somebody_else_decides(client, model):
     request = asked(client, model, both, 90, 10)
 
     shown = client.get(address(request)).text
-    assert "somebody else has to decide" in shown
+    assert "Another person has to decide" in shown
     assert f'href="{address(request, "approve")}"' not in shown
     assert f'href="{address(request, "withdraw")}"' in shown
 

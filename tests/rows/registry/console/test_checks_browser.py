@@ -16,7 +16,7 @@ def test_the_page_follows_a_check_to_its_end(visit):
     page = visit(reverse("admin:registry_version_change", args=[run.version_id]))
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    assert "Check 1 runs: File. 0 of 8" in page.inner_text("[data-said]")
+    assert "Check 1 is running: File. 0 of 8" in page.inner_text("[data-said]")
 
     for step in STEPS:
         end_line(run=run, step=step, state="passed")
