@@ -214,7 +214,7 @@
     }
     if (!mains.length) return "None of these is an ONNX file. Choose the model too; its name ends with .onnx.";
     if (mains.length > 1) return "A version has one model. Choose one .onnx file with its weight files, or one zip.";
-    if (isArchive(mains[0]) && files.length > 1) return "A zip contains the model and its weights. Choose only the zip.";
+    if (isArchive(mains[0]) && files.length > 1) return "A zip contains the model and its weights. Choose it alone.";
     if (files.length > MOST_FILES) return `You chose ${files.length} files; the limit is ${MOST_FILES}. Put them into one zip.`;
     for (const one of files) {
       if (one.size === 0) return `${one.name} is empty.`;

@@ -265,4 +265,4 @@ class TestPanel:
         assert f"{reverse(ADD)}?model=fruit" in text
 
     def test_an_empty_one_says_what_to_do(self, operator, page):
-        assert "A job answers a file of rows" in read(operator, page)
+        assert "A job runs predictions for a file of rows" in read(operator, page)

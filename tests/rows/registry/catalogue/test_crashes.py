@@ -199,7 +199,7 @@ class TestClearing:
         client.post(reverse("admin:registry_version_clear", args=[version.pk]), {"reason": "x"})
 
         assert "Crashes" not in without
-        assert "demand 1 is broken and answers nobody" in broken
-        assert "Its 2 crashes count no more" in foretold
+        assert "demand 1 is broken and refuses every request" in broken
+        assert "Its 2 crashes no longer count" in foretold
         assert not Version.objects.get(pk=version.pk).is_broken
         assert "is broken" not in client.get(page).content.decode()

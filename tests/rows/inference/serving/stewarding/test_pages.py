@@ -37,10 +37,10 @@ def test_a_viewer_sees_what_every_process_holds(viewer):
 
     shown = text(viewer.get(PAGE))
 
-    assert "3 processes alive" in shown
+    assert "3 processes running" in shown
     assert shown.count("fruit 1</a>") == 3
     assert "fruit 1: It did not fit." in shown
-    assert "No worker is alive." in shown
+    assert "No worker is running." in shown
 
 
 def test_a_worker_shows_its_pool_and_its_queues(viewer):
@@ -50,13 +50,13 @@ def test_a_worker_shows_its_pool_and_its_queues(viewer):
 
     assert "pool infer" in shown
     assert re.search(r"\d in its queues", shown)
-    assert "No worker is alive." not in shown
+    assert "No worker is running." not in shown
 
 
 def test_a_lost_process_is_shown_as_lost(viewer):
     silence(an_engine())
 
-    assert "0 processes alive, 1 lost" in text(viewer.get(PAGE))
+    assert "0 processes running, 1 lost" in text(viewer.get(PAGE))
 
 
 def test_the_cpu_instead_of_cuda_is_a_warning(viewer):
@@ -86,7 +86,7 @@ def test_who_is_limited_to_some_models_learns_no_names_of_others(client):
 
     assert "mine 1" in shown
     assert "secret" not in shown
-    assert "1 of other Models" in shown
+    assert "1 of Models that you cannot see" in shown
 
 
 def test_the_api_tells_the_same(client):
@@ -109,17 +109,17 @@ def test_a_models_page_counts_down_what_its_split_waits_for(viewer):
     page = reverse("admin:registry_model_change", args=[version.model_id])
 
     shown = text(viewer.get(page))
-    assert "Split 1 waits" in shown
+    assert "Split 1 is waiting" in shown
     assert "0 of 1 engine is warm" in shown
 
     told = viewer.get(reverse("admin:registry_model_waiting", args=[version.model_id])).json()
     assert told["is_open"]
-    assert "given up in <b" in told["html"]
+    assert "expires in <b" in told["html"]
 
     an_engine(version, station=station_of(engine))
     a_split(version.model, 100)
     assert not viewer.get(reverse("admin:registry_model_waiting", args=[version.model_id])).json()["is_open"]
-    assert "waits" not in text(viewer.get(page)).partition("rh-versions")[0].partition("Split 1")[2]
+    assert "is waiting" not in text(viewer.get(page)).partition("rh-versions")[0].partition("Split 1")[2]
 
 
 def test_the_api_says_what_a_split_waits_for(client):

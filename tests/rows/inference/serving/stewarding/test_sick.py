@@ -31,7 +31,7 @@ def test_nothing_is_said_where_all_are_well(client):
 def test_a_missing_worker_is_said_with_what_it_means(client):
     an_engine()
 
-    assert "No worker is alive." in panel(client)
+    assert "No worker is running." in panel(client)
     assert "manage.py worker" in panel(client)
 
 

@@ -59,7 +59,7 @@ def test_a_panel_that_fails_says_so_and_the_others_stand():
 
     failed, whole = panels.panels_for(Place.HOME, request=None)
 
-    assert "broken could not be drawn" in failed
+    assert "broken could not be shown" in failed
     assert whole == "whole"
 
 
