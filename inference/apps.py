@@ -21,8 +21,8 @@ class InferenceConfig(AppConfig):
         from inference.try_it.panels import draw_for_model, draw_for_version
         from registry.access.roles import sync_roles
         from registry.catalogue.uses import register_use
-        from registry.kit.admin.panels import Place, register_columns, register_panel
         from registry.console.holds import STOP_PREVIEWS
+        from registry.kit.admin.panels import Place, register_columns, register_panel
         from registry.record.kinds import register_kind
         from registry.traffic.gates import register_gate
         from registry.traffic.readiness import register_readiness

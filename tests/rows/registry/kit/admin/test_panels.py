@@ -3,8 +3,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from registry.access.policies import Role
-from registry.kit.admin.panels import Place, register_panel
 from registry.kit.admin import panels
+from registry.kit.admin.panels import Place, register_panel
 from tests.support.factories import a_live_model, a_person
 
 
