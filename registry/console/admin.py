@@ -50,7 +50,7 @@ class ModelEditForm(ModelForm[Model]):
     """What can be edited of a Model. Tags are one text, separated by commas."""
 
     tag_words = forms.CharField(
-        label="tags", required=False, widget=TextInput(), help_text="Separated by commas."
+        label="Tags", required=False, widget=TextInput(), help_text="Separated by commas."
     )
 
     reason = forms.CharField(

@@ -231,7 +231,7 @@ def _effects(model: Model, kind: Hold.Kind) -> list[str]:
             "No version can gain live share: no promotion, no start, no reshuffle.",
         ]
     after = (
-        f"Once it is started: {shares_text(arms)}."
+        f"Once it is started, {answers_text(arms)}."
         if arms
         else "Set a split before you start it: no version is live."
     )

@@ -70,10 +70,10 @@ REQUEST_VERBS = (
     Verb("withdraw", "Withdraw", Right.REQUEST_CHANGE, ReasonForm, _withdraw, _is_open, "What is live stays live."),
 )  # fmt: skip
 RULE_VERBS = (
-    Verb("one-person", "Stop requiring approval", Right.MANAGE_SETTINGS, ReasonForm, _allow_one_person,
+    Verb("one-person", "Turn off approval", Right.MANAGE_SETTINGS, ReasonForm, _allow_one_person,
          lambda model: model.needs_approval,
          "Anyone who may set splits can then give any ready version live share alone."),
-    Verb("two-people", "Require approval", Right.MANAGE_SETTINGS, ReasonForm, _require_approval,
+    Verb("two-people", "Turn on approval", Right.MANAGE_SETTINGS, ReasonForm, _require_approval,
          lambda model: not model.needs_approval,
          "Every change that gives a version live share then needs a second person's approval. "
          "Lowering shares, stopping and rolling back never wait."),

@@ -44,7 +44,7 @@ def test_stop_roll_back_and_start(visit, model):
     page.get_by_label("Reason").fill("the last good one")
     page.get_by_role("button", name="Roll back").click()
     panel.wait_for()
-    assert "Once it is started: version 1 100 %." in panel.inner_text()
+    assert "Once it is started, version 1 answers 100 %." in panel.inner_text()
 
     panel.get_by_label("Reason").fill("labels are right again")
     panel.get_by_role("button", name="Start fruit").click()
