@@ -1,29 +1,32 @@
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import URLPattern, path
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.serving_settings import ServingValues
-from registry.console.checks import CheckPages, draw_checklist
-from registry.console.comparison import ComparePages
-from registry.console.golden_set import GoldenPages, draw_golden
+from registry.console.checks import check_again, draw_checklist, show_check
+from registry.console.comparison import compare_page
+from registry.console.golden_set import draw_golden, put_golden
 from registry.console.holds import HOLD_VERBS, draw_home_holds
 from registry.console.home import draw_failed_checks
-from registry.console.model_panels import WaitingPages, draw_history, draw_permissions, draw_waiting
+from registry.console.model_panels import draw_history, draw_permissions, draw_waiting, show_waiting
 from registry.console.requests import RULE_VERBS, draw_home_requests, draw_model_requests
 from registry.console.rollback import ROLL_BACK
 from registry.console.splits import RESHUFFLE, SPLIT_VERBS
-from registry.console.version_panels import DownloadPages, draw_crashes, draw_file, draw_lineage
+from registry.console.version_panels import download, draw_crashes, draw_file, draw_lineage
 from registry.console.version_verbs import VERSION_VERBS
 from registry.kit.admin.facts import settings_in_words
-from registry.kit.admin.pages import CardPage
+from registry.kit.admin.pages import CardPage, ScopedPage
 from registry.kit.admin.panels import Place, panels_for, register_panel
 from registry.kit.admin.theme import ModelAdmin, ModelForm, TextInput, actor, display
 from registry.kit.admin.verb_pages import VerbPages
@@ -32,9 +35,9 @@ from registry.traffic.selectors import current_split, live_arms, open_holds, wit
 
 MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
 
-register_panel(name="incidents", place=Place.HOME, render=draw_home_holds, order=0)
-register_panel(name="requests", place=Place.HOME, render=draw_home_requests, order=2)
-register_panel(name="failing checks", place=Place.HOME, render=draw_failed_checks, order=10)
+register_panel(name="holds", place=Place.HOME, render=draw_home_holds, order=0)
+register_panel(name="open requests", place=Place.HOME, render=draw_home_requests, order=2)
+register_panel(name="failed checks", place=Place.HOME, render=draw_failed_checks, order=10)
 register_panel(name="waiting split", place=Place.MODEL, render=draw_waiting, order=1)
 register_panel(name="requests", place=Place.MODEL, render=draw_model_requests, order=2)
 register_panel(name="history", place=Place.MODEL, render=draw_history, order=8)
@@ -44,6 +47,34 @@ register_panel(name="crashes", place=Place.VERSION, render=draw_crashes, order=0
 register_panel(name="lineage", place=Place.VERSION, render=draw_lineage, order=1)
 register_panel(name="file", place=Place.VERSION, render=draw_file, order=3)
 register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
+
+
+class RowViews(ScopedPage):
+    """Adds views below a row's page, by the last part of their address. They get the request and the row."""
+
+    row_views: ClassVar[Mapping[str, Callable[[HttpRequest, Any], HttpResponse]]]
+    list_select_related: Any
+    opts: Any
+    admin_site: admin.AdminSite
+
+    def get_urls(self) -> list[URLPattern]:
+        pages = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(partial(self._show_row, view=view)),
+                name=f"registry_{self.opts.model_name}_{name.replace('-', '_')}",
+            )
+            for name, view in self.row_views.items()
+        ]
+        return [*pages, *super().get_urls()]  # type: ignore[misc]
+
+    def _show_row(
+        self, request: HttpRequest, pk: int, view: Callable[[HttpRequest, Any], HttpResponse]
+    ) -> HttpResponse:
+        row = self.get_queryset(request).select_related(*self.list_select_related).filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        return view(request, row)
 
 
 class ModelEditForm(ModelForm[Model]):
@@ -94,10 +125,11 @@ class ModelEditForm(ModelForm[Model]):
 
 
 @admin.register(Model)
-class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model]):
+class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
     empty_text = "Upload an ONNX file to create the first Model."
     scope = "pk"
     verbs = MODEL_VERBS
+    row_views = {"waiting": show_waiting, "golden-set": put_golden}
     form = ModelEditForm
     list_display = ["slug", "title", "task", "live", "limits", "owner", "created_at"]
     list_select_related = ["owner"]
@@ -149,9 +181,15 @@ def _settings(serving: ServingSettings) -> list[tuple[str, str]]:
 
 
 @admin.register(Version)
-class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, ModelAdmin[Version]):
+class VersionPage(RowViews, VerbPages, CardPage, ModelAdmin[Version]):
     empty_text = "Upload an ONNX file to create the first version. It can go live once its checks pass."
     verbs = VERSION_VERBS
+    row_views = {
+        "checks": show_check,
+        "check-again": check_again,
+        "compare": compare_page,
+        "download": download,
+    }
     list_display = ["__str__", "status", "size", "made_by", "created_at"]
     list_select_related = ["model", "artifact"]
     list_filter = ["status"]
@@ -181,15 +219,6 @@ class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, 
             "settings": _settings(serving) if serving is not None else [],
             "panels": panels_for(Place.VERSION, request, version),
         }
-
-    def version_at(self, request: HttpRequest, pk: int) -> Version:
-        """The version, if the caller may see it."""
-        version: Version | None = (
-            self.get_queryset(request).select_related("model", "artifact").filter(pk=pk).first()
-        )
-        if version is None:
-            raise Http404
-        return version
 
     @display(description="SHA-256")
     def sha256(self, version: Version) -> str:

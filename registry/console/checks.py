@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_POST
 
 from registry.access.policies import Right
 from registry.catalogue.models import Version
@@ -141,44 +142,26 @@ def draw_checklist(request: HttpRequest, version: Version) -> SafeString:
     )
 
 
-class CheckPages:
-    """What the panel fetches, and where its button goes."""
+@require_GET
+def show_check(request: HttpRequest, version: Version) -> HttpResponse:
+    """The panel's content, for its script."""
+    shown = shown_check(version)
+    said, lines = (
+        render_to_string(f"admin/registry/{name}.html", {"shown": shown})
+        for name in ("checklist_said", "checklist_lines")
+    )
+    answer = {"is_open": shown.is_open, "said": said, "lines": lines}
+    return JsonResponse(answer, headers={"Cache-Control": "no-store"})
 
-    admin_site: admin.AdminSite
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        pages = [
-            path("<int:pk>/checks/", view(self.show_check), name="registry_version_checks"),
-            path("<int:pk>/check-again/", view(self.check_again), name="registry_version_check_again"),
-        ]
-        return [*pages, *super().get_urls()]  # type: ignore[misc]
-
-    def show_check(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The panel's content, for its script."""
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
-        version: Version = self.version_at(request, pk)  # type: ignore[attr-defined]
-        shown = shown_check(version)
-        said, lines = (
-            render_to_string(f"admin/registry/{name}.html", {"shown": shown})
-            for name in ("checklist_said", "checklist_lines")
-        )
-        answer = {"is_open": shown.is_open, "said": said, "lines": lines}
-        return JsonResponse(answer, headers={"Cache-Control": "no-store"})
-
-    def check_again(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        version: Version = self.version_at(request, pk)  # type: ignore[attr-defined]
-        by = actor(request)
-        if not by.may(Right.WRITE, model_id=version.model_id):
-            raise PermissionDenied
-        try:
-            ask_check(version=version, by=by)
-            messages.success(
-                request, f"Check of {version} requested. A worker starts it as soon as one is free."
-            )
-        except RoundhouseError as error:
-            messages.error(request, str(error))
-        return redirect(reverse("admin:registry_version_change", args=[pk]))
+@require_POST
+def check_again(request: HttpRequest, version: Version) -> HttpResponse:
+    by = actor(request)
+    if not by.may(Right.WRITE, model_id=version.model_id):
+        raise PermissionDenied
+    try:
+        ask_check(version=version, by=by)
+        messages.success(request, f"Check of {version} requested. A worker starts it as soon as one is free.")
+    except RoundhouseError as error:
+        messages.error(request, str(error))
+    return redirect(reverse("admin:registry_version_change", args=[version.pk]))

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.views.decorators.http import require_GET
 
 from registry.catalogue.models import Version
 from registry.errors import ArtifactMissing
@@ -164,30 +164,18 @@ def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagre
     ]
 
 
-class ComparePages:
+@require_GET
+def compare_page(request: HttpRequest, version: Version) -> HttpResponse:
     """The page behind "Compare with…"."""
-
-    admin_site: admin.AdminSite
-    opts: Any
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.compare_page)
-        page = path("<int:pk>/compare/", view, name="registry_version_compare")
-        return [page, *super().get_urls()]  # type: ignore[misc]
-
-    def compare_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
-        version: Version = self.version_at(request, pk)  # type: ignore[attr-defined]
-        other = other_for(version, request.GET.get("with", ""))
-        context = {
-            "opts": self.opts,
-            "title": f"Compare {version}",
-            "version": version,
-            "other": other,
-            "others": others_of(version),
-            "both": compare(other, version, request.GET.get("page")) if other is not None else None,
-        }
-        return TemplateResponse(
-            request, "admin/registry/compare.html", {**self.admin_site.each_context(request), **context}
-        )
+    other = other_for(version, request.GET.get("with", ""))
+    context = {
+        "opts": version._meta,
+        "title": f"Compare {version}",
+        "version": version,
+        "other": other,
+        "others": others_of(version),
+        "both": compare(other, version, request.GET.get("page")) if other is not None else None,
+    }
+    return TemplateResponse(
+        request, "admin/registry/compare.html", {**admin.site.each_context(request), **context}
+    )

@@ -6,11 +6,11 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
@@ -103,43 +103,28 @@ def _results(model: Model, golden_set: GoldenSet) -> list[ShownResult]:
     return results
 
 
-class GoldenPages:
+def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
     """Where the panel's form is sent; shows it again with its errors."""
-
-    admin_site: admin.AdminSite
-    opts: Any
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.put_golden)
-        page = path("<int:pk>/golden-set/", view, name="registry_model_golden_set")
-        return [page, *super().get_urls()]  # type: ignore[misc]
-
-    def put_golden(self, request: HttpRequest, pk: int) -> HttpResponse:
-        model = self.get_queryset(request).filter(pk=pk).first()  # type: ignore[attr-defined]
-        if model is None:
-            raise Http404
-        by = actor(request)
-        if not by.may(Right.WRITE, model_id=model.pk):
-            raise PermissionDenied
-        back = reverse("admin:registry_model_change", args=[pk])
-        form = GoldenForm(request.POST or None, request.FILES or None)
-        if request.method == "POST" and form.is_valid():
-            data = dict(form.cleaned_data)
-            try:
-                made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
-                messages.success(
-                    request, f"{made} saved with {made.rows:,} rows. Check a version to measure it."
-                )
-                return redirect(back)
-            except RoundhouseError as error:
-                form.add_error("file", str(error))
-        context = {
-            "opts": self.opts,
-            "title": f"Golden set: {model}",
-            "form": form,
-            "model": model,
-            "back": back,
-        }
-        return TemplateResponse(
-            request, "admin/registry/golden_page.html", {**self.admin_site.each_context(request), **context}
-        )
+    by = actor(request)
+    if not by.may(Right.WRITE, model_id=model.pk):
+        raise PermissionDenied
+    back = reverse("admin:registry_model_change", args=[model.pk])
+    form = GoldenForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        data = dict(form.cleaned_data)
+        try:
+            made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
+            messages.success(request, f"{made} saved with {made.rows:,} rows. Check a version to measure it.")
+            return redirect(back)
+        except RoundhouseError as error:
+            form.add_error("file", str(error))
+    context = {
+        "opts": model._meta,
+        "title": f"Golden set: {model}",
+        "form": form,
+        "model": model,
+        "back": back,
+    }
+    return TemplateResponse(
+        request, "admin/registry/golden_page.html", {**admin.site.each_context(request), **context}
+    )

@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET
 
 from registry.access.models import ApiKey
 from registry.access.policies import ROLE_RIGHTS, Right, rights_of_roles, rights_of_scopes
@@ -95,25 +94,12 @@ def _waiting_context(model: Model) -> dict[str, object]:
     return {"waiting": waiting, "arms": arms_of(waiting.split)} if waiting is not None else {}
 
 
-class WaitingPages:
+@require_GET
+def show_waiting(_request: HttpRequest, model: Model) -> HttpResponse:
     """What the panel of a waiting split fetches each second."""
-
-    admin_site: admin.AdminSite
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.show_waiting)
-        page = path("<int:pk>/waiting/", view, name="registry_model_waiting")
-        return [page, *super().get_urls()]  # type: ignore[misc]
-
-    def show_waiting(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
-        model = self.get_queryset(request).filter(pk=pk).first()  # type: ignore[attr-defined]
-        if model is None:
-            raise Http404
-        context = _waiting_context(model)
-        html = render_to_string("admin/registry/waiting_said.html", {**context, "model": model})
-        return JsonResponse({"html": html, "is_open": bool(context)}, headers={"Cache-Control": "no-store"})
+    context = _waiting_context(model)
+    html = render_to_string("admin/registry/waiting_said.html", {**context, "model": model})
+    return JsonResponse({"html": html, "is_open": bool(context)}, headers={"Cache-Control": "no-store"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """Panels of a version's page: where it comes from and was live, its file, and its crashes."""
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 from registry.access.policies import Right
 from registry.catalogue.download_links import file_name_of, signed
@@ -73,26 +74,15 @@ def draw_file(request: HttpRequest, version: Version) -> SafeString:
     return render_to_string("admin/registry/file_panel.html", context, request)
 
 
-class DownloadPages:
-    """Redirects to a fresh download link, which is valid for a few minutes and only while the person has the right."""
-
-    admin_site: admin.AdminSite
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.download)
-        page = path("<int:pk>/download/", view, name="registry_version_download")
-        return [page, *super().get_urls()]  # type: ignore[misc]
-
-    def download(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        version: Version = self.version_at(request, pk)  # type: ignore[attr-defined]
-        by = actor(request)
-        if not by.may(Right.DOWNLOAD, model_id=version.model_id):
-            raise PermissionDenied
-        try:
-            link = make_download_link(version=version, by=by)
-        except RoundhouseError as error:
-            messages.error(request, str(error))
-            return redirect(reverse("admin:registry_version_change", args=[pk]))
-        return redirect(reverse("download", args=[signed(link)]))
+@require_POST
+def download(request: HttpRequest, version: Version) -> HttpResponse:
+    """Redirect to a fresh link, which is valid for a few minutes and only while the person has the right."""
+    by = actor(request)
+    if not by.may(Right.DOWNLOAD, model_id=version.model_id):
+        raise PermissionDenied
+    try:
+        link = make_download_link(version=version, by=by)
+    except RoundhouseError as error:
+        messages.error(request, str(error))
+        return redirect(reverse("admin:registry_version_change", args=[version.pk]))
+    return redirect(reverse("download", args=[signed(link)]))
