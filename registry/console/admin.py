@@ -53,7 +53,7 @@ class RowViews(ScopedPage):
     """Adds views below a row's page, by the last part of their address. They get the request and the row."""
 
     row_views: ClassVar[Mapping[str, Callable[[HttpRequest, Any], HttpResponse]]]
-    list_select_related: Any
+    list_select_related: ClassVar[Any]
     opts: Any
     admin_site: admin.AdminSite
 
