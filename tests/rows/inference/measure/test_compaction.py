@@ -1,4 +1,4 @@
-"""Rows are replaced by their sums: nothing that anybody reads may change by it."""
+"""Rows are replaced by their sums without changing any read."""
 
 from datetime import timedelta
 
@@ -88,7 +88,7 @@ def test_what_may_still_grow_is_left_alone():
     assert ArmMinute.objects.filter(process__gt="").count() == rows
 
 
-def test_what_is_older_than_anybody_asks_for_goes():
+def test_rows_older_than_92_days_are_deleted():
     _rows(minutes=60, first=start_of_hour(NOW - HOURS_KEPT) - 2 * HOUR)
     _rows(minutes=60, first=start_of_hour(NOW - HOURS_KEPT) + 2 * HOUR)
 

@@ -1,4 +1,4 @@
-"""Figures as the pages show them: of arms, of minutes, of hours."""
+"""The Traffic panels: by arm, by minute and by hour."""
 
 import re
 from datetime import timedelta
@@ -74,7 +74,7 @@ def test_the_table_of_arms_adds_processes_up_and_compares_shares(page):
     assert rows[1][6:] == ["33 ms"] * 3
 
 
-def test_what_callers_named_is_told_apart_and_takes_no_share(page):
+def test_versions_named_by_callers_have_their_own_line_and_no_share(page):
     model = a_live_model(100)
     measured(model, 1, ago=1, ok=10)
     measured(model, 1, ago=1, ok=30, letter="")
@@ -156,7 +156,7 @@ def test_a_version_shows_its_own_arms_only(page):
     assert "p50, p95, p99" in text
 
 
-def test_the_page_says_how_new_its_figures_are(page):
+def test_the_page_says_how_recent_its_data_is(page):
     model = a_live_model(100)
     measured(model, 1, ago=4, ok=1)
 
@@ -210,7 +210,7 @@ def turned_away(model, *, ago, count):
     )  # fmt: skip
 
 
-def test_those_that_a_stop_turned_away_are_told_apart_and_take_no_share(page):
+def test_requests_refused_by_a_stop_have_their_own_line_and_no_share(page):
     model = a_live_model(80, 20)
     measured(model, 1, ago=3, ok=30)
     measured(model, 2, ago=3, ok=10)

@@ -49,7 +49,7 @@ def guarded(model, *people, name="next", keys=()):
     return guard_alias(model=model, name=name, people=people, keys=keys, reason=EVIL, by=an_actor())
 
 
-def test_a_guard_is_set_changed_and_taken_away_from_the_aliass_page(admin, alias, ann):
+def test_a_guard_is_added_edited_and_removed_on_the_aliass_page(admin, alias, ann):
     named, _ = a_key()
     assert "It has no guard" in admin.get(page_of(alias)).text
     form = admin.get(guard_page()).text
@@ -107,7 +107,7 @@ def test_what_is_wrong_with_a_guard_is_said_on_its_form(admin, alias, ann, given
     assert not AliasGuard.objects.exists()
 
 
-def test_everybody_who_sees_the_alias_sees_who_may_move_it(client, admin, alias, ann):
+def test_anyone_who_can_see_an_alias_sees_who_can_move_it(client, admin, alias, ann):
     guarded(alias.model, ann, a_person(Role.OPERATOR, username="bob"))
     change_person(user=ann, person=Person(username="ann", roles=[Role.VIEWER]), by=an_actor())
     client.force_login(a_person(Role.VIEWER))
@@ -144,7 +144,7 @@ def test_an_alias_is_moved_and_retired_from_its_page(client, alias, ann):
 
 
 @pytest.mark.parametrize("verb", ["move", "retire"])
-def test_whom_a_guard_does_not_name_gets_no_button_and_is_refused(client, alias, ann, verb):
+def test_people_not_named_in_a_guard_get_no_button_and_are_refused(client, alias, ann, verb):
     second = a_version(alias.model)
     body = {"version": second.pk, "reason": "x", "seen": "2"}
     guarded(alias.model, ann)
@@ -162,7 +162,7 @@ def test_whom_a_guard_does_not_name_gets_no_button_and_is_refused(client, alias,
     assert alias.version == (second if verb == "move" else None)
 
 
-def test_who_has_left_is_named_on_the_form_and_left_out(admin, alias, ann):
+def test_people_without_the_right_any_longer_are_named_and_left_out(admin, alias, ann):
     guarded(alias.model, ann, a_person(Role.OPERATOR, username="bob"))
     change_person(user=ann, person=Person(username="ann", roles=[Role.VIEWER]), by=an_actor())
 
@@ -182,7 +182,7 @@ def test_champion_offers_no_guard(admin):
         assert address not in page
 
 
-def test_who_may_neither_move_nor_guard_gets_no_button(client, alias, ann):
+def test_no_buttons_without_the_rights(client, alias, ann):
     guarded(alias.model, ann)
     client.force_login(a_person(Role.VIEWER))
 

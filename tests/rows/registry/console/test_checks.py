@@ -1,4 +1,4 @@
-"""The checklist on a version's page: what it says of a run, who may ask for another, and what its script is told."""
+"""The Checks panel: what it says about a run, who may start another, and what its script gets."""
 
 from datetime import timedelta
 
@@ -61,7 +61,7 @@ def test_a_version_without_a_run_says_so(client, viewer):
     assert "Waiting for a worker" in text_of(client, an_uploaded_version())
 
 
-def test_a_run_is_told_step_by_step_until_it_ends(client, viewer):
+def test_a_run_is_shown_step_by_step_until_it_ends(client, viewer):
     version = an_uploaded_version()
     run = start(version)
     end_line(run, "gate")

@@ -45,7 +45,7 @@ def test_an_only_version_has_nothing_beside_it(client, viewer):
     assert "has no other version yet" in shown(client, a_version())
 
 
-def test_without_a_wish_the_live_version_is_beside_it_else_the_one_before(client, viewer):
+def test_compares_with_the_live_version_by_default_else_the_one_before(client, viewer):
     live = a_live_model(100)
     a_version(live)
     newest, other = a_version(live), a_model()
@@ -57,12 +57,12 @@ def test_without_a_wish_the_live_version_is_beside_it_else_the_one_before(client
     assert "compared with version 2" in shown(client, newest, **{"with": 2})
 
 
-@pytest.mark.parametrize("wish", ["99", "x", "-1", "9" * 30])
-def test_a_wish_that_cannot_be_met(client, viewer, wish):
+@pytest.mark.parametrize("number", ["99", "x", "-1", "9" * 30])
+def test_an_unknown_version_number(client, viewer, number):
     version = a_version()
     a_version(version.model)
 
-    page = shown(client, version, **{"with": wish})
+    page = shown(client, version, **{"with": number})
 
     assert "Choose one" in page or "compared with version 2" in page
 
@@ -84,7 +84,7 @@ def test_signatures_speed_and_properties(client, viewer):
     assert EVIL not in page
 
 
-def test_a_task_configuration_is_told_in_words(client, viewer):
+def test_a_task_configuration_is_shown_as_text(client, viewer):
     model = a_model(task="classification")
     config = {"labels": ["cat", EVIL], "scores": "logits"}
     first, second = (a_version(model, task_config=config) for _ in range(2))
@@ -95,7 +95,7 @@ def test_a_task_configuration_is_told_in_words(client, viewer):
     assert EVIL not in page
 
 
-def test_the_same_signature_is_said_to_be(client, viewer):
+def test_an_equal_signature_is_reported(client, viewer):
     model = a_model()
     a_version(model)
 

@@ -1,4 +1,4 @@
-"""What a Model's page tells of the past and of people, and a version's page of its relatives."""
+"""A Model's history and permissions, a version's lineage, and failed checks on the home page."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -63,13 +63,13 @@ def with_a_past():
 @pytest.mark.parametrize(
     ("hours_ago", "said"), [(2, "v1</b> 100 %"), (0.5, "v1</b> 50 %"), (4, "no version was live")]
 )
-def test_who_was_live_is_answered_on_the_page(client, viewer, with_a_past, hours_ago, said):
+def test_what_was_live_at_a_time(client, viewer, with_a_past, hours_ago, said):
     at = timezone.now() - timedelta(hours=hours_ago)
 
     assert said in _then(client, with_a_past, f"{at:%Y-%m-%dT%H:%M}")[0]
 
 
-def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_past):
+def test_the_time_is_read_and_shown_in_the_viewers_zone(client, viewer, with_a_past):
     client.cookies["rh_zone"] = "Europe%2FVienna"
     at = (timezone.now() - timedelta(hours=2)).astimezone(VIENNA)
 
@@ -94,7 +94,7 @@ def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_
     ],
 )
 @pytest.mark.parametrize("zone", ["", "Pacific%2FAuckland", "America%2FLos_Angeles"])
-def test_what_is_no_past_moment_is_said(client, viewer, typed, said, zone):
+def test_invalid_and_future_times_are_refused(client, viewer, typed, said, zone):
     client.cookies["rh_zone"] = zone
 
     page = _page(client, a_live_model(100), at=typed)
@@ -103,7 +103,7 @@ def test_what_is_no_past_moment_is_said(client, viewer, typed, said, zone):
     assert said in page.text
 
 
-def test_a_stop_is_told_with_its_text(client, viewer):
+def test_a_stop_is_shown_with_its_text(client, viewer):
     model = a_live_model(100)
     stop_model(model=model, text="smoke from the stack", by=an_actor())
 
@@ -135,7 +135,7 @@ def _who(model):
 
 
 @pytest.mark.both
-def test_who_may_names_people_and_keys_within_their_reach():
+def test_permissions_name_people_and_keys_in_scope():
     model, other = a_model(), a_model()
     operator, approver = a_person(Role.OPERATOR).username, a_person(Role.APPROVER).username
     a_person(Role.VIEWER)

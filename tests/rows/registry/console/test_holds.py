@@ -1,4 +1,4 @@
-"""What holds a Model back is on its page, on its versions' pages and on the home page, with the way out of it."""
+"""Banners of stopped and frozen Models: on their pages, on those of their versions, and on the home page."""
 
 import pytest
 from django.urls import reverse
@@ -45,7 +45,7 @@ def freeze(model, why="x"):
     ],
     ids=["stopped", "frozen"],
 )
-def test_it_says_who_why_and_what_works_meanwhile(client, operator, model, hold, state, meanwhile):
+def test_a_banner_says_who_why_and_what_still_works(client, operator, model, hold, state, meanwhile):
     assert not any("rh-incident" in page for page in shown(client, model).values())
 
     hold(model, "wrong prices")
@@ -68,7 +68,7 @@ def test_its_button_ends_it(client, operator, model, hold, verb):
     assert "rh-incident" not in answer.text
 
 
-def test_who_may_not_end_it_sees_it_without_the_button(client, viewer, model):
+def test_without_the_right_the_banner_has_no_button(client, viewer, model):
     stop(model, "wrong prices")
 
     for page in shown(client, model).values():

@@ -99,7 +99,7 @@ def test_an_empty_list_says_what_would_be_in_it(client, signed_in, page):
         assert "No results" in client.get(url, {"q": "no such thing"}).text
 
 
-def test_nobody_sees_anything_without_a_role(client, signed_in):
+def test_without_a_role_nothing_is_visible(client, signed_in):
     model = a_full_house()
     signed_in()
 
@@ -168,7 +168,7 @@ def test_an_operator_limits_a_model(client, operator):
     assert Model.objects.get().limits == NO_LIMITS
 
 
-def test_a_half_said_routing_key_is_refused_on_the_form(client, operator):
+def test_an_incomplete_routing_key_is_refused_on_the_form(client, operator):
     page = client.post(change_page(a_model()), {"key_source": "field", "key_field": ""})
 
     assert "Name a field if, and only if," in page.text
@@ -206,7 +206,7 @@ def test_what_is_wrong_with_a_split_is_said_on_its_form(client, operator, given,
 @pytest.mark.parametrize(
     ("verb", "kind", "back"), [("stop", "stopped", "start"), ("freeze", "frozen", "unfreeze")]
 )
-def test_holding_back_and_letting_go_from_the_page(client, operator, verb, kind, back):
+def test_stop_and_freeze_from_the_page_and_back(client, operator, verb, kind, back):
     model = a_live_model(100)
 
     client.post(verb_page(model, verb), {"reason": EVIL})
@@ -282,7 +282,7 @@ def test_home_asks_the_same_however_many_models_there_are(client, operator, djan
     assert page.count("rh-split") >= 12
 
 
-def test_home_tells_what_changed_to_those_who_may_read_the_record(client, signed_in):
+def test_home_shows_changes_to_people_who_may_read_audit_records(client, signed_in):
     model = a_live_model(100, slug="fresh")
     stop_model(model=model, text=EVIL, by=an_actor())
 

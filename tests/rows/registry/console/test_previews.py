@@ -1,4 +1,4 @@
-"""Before it is done, each verb's page says in numbers what it will do."""
+"""Each verb's page shows in numbers what the verb will do."""
 
 from datetime import timedelta
 
@@ -67,7 +67,7 @@ def test_stopping_counts_requests_arms_and_keys(preview, model):
     assert "All 2 API keys that may call it get 503 with your message" in told
 
 
-def test_starting_says_what_was_told_and_who_answers_again(preview, model):
+def test_starting_shows_the_message_and_what_answers_again(preview, model):
     stop_model(model=model, text="wrong prices", by=an_actor())
     told = preview("start", model)
     assert "tester stopped it just now. Message to callers: wrong prices" in told
@@ -132,7 +132,7 @@ def test_rolling_back_offers_what_was_live_warm_or_not_or_archived(client, opera
     assert "archived: unarchive version 2 first" in page
 
 
-def test_who_looked_before_somebody_else_rolled_back_is_told(client, operator, model):
+def test_a_form_opened_before_another_rollback_is_refused(client, operator, model):
     a_split(model, 10, 90)
     address = reverse("admin:registry_model_roll_back", args=[model.pk])
     a_split(model, 50, 50)

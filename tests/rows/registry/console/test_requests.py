@@ -49,7 +49,7 @@ def address(request, verb="change"):
     return reverse(f"admin:registry_splitrequest_{verb}", args=[request.pk])
 
 
-def test_editor_says_that_it_asks_and_asks(client, model, operator):
+def test_the_editor_sends_a_request_where_approval_is_needed(client, model, operator):
     page = reverse("admin:registry_model_split", args=[model.pk])
     assert "needs a second person&#x27;s approval" in logged_in(client, operator).get(page).text
 
@@ -85,7 +85,7 @@ def test_another_person_approves(client, model, operator, approver):
     assert "Gates at approval" in client.get(address(request)).text
 
 
-def test_who_asked_is_told_that_somebody_else_decides(client, model):
+def test_the_requester_cannot_decide(client, model):
     both = make.a_person("operator", "approver")
     request = asked(client, model, both, 90, 10)
 
@@ -107,7 +107,7 @@ def test_rejection_says_why(client, model, operator, approver):
     assert "not on a Friday" in logged_in(client, operator).get(address(request)).text
 
 
-def test_gates_tell_their_numbers(model):
+def test_gates_show_their_numbers(model):
     by = make.an_actor()
     first, second = model.versions.order_by("number")
     make.a_golden_set(model, metric="f1", floor=0.9)
