@@ -9,11 +9,12 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
+        import inference.doors.celery.tasks
         import inference.jobs.tasks
         import inference.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
-        from inference.jobs import ending
-        from inference.jobs.panels import draw_jobs
+        from inference.jobs.presentation import draw_jobs
         from inference.jobs.selectors import open_jobs_use
+        from inference.jobs.services import completion
         from inference.measure import panels as measured
         from inference.measure.rates import answered_per_second
         from inference.serving.stewarding import memory_gate
@@ -33,7 +34,7 @@ class InferenceConfig(AppConfig):
         register_readiness(engines_are_warm)
         register_warmth(warm_everywhere)
         register_gate(memory_gate.NAME, memory_gate.has_room)
-        for kind, sentence in ending.KINDS.items():
+        for kind, sentence in completion.EVENT_KINDS.items():
             register_kind(kind, sentence)
         register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)
         register_rate(answered_per_second)

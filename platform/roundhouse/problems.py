@@ -17,7 +17,7 @@ from inference.doors.rest import errors as rest
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs
-from inference.jobs.stores import errors as stores
+from inference.jobs import errors as stores
 from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue

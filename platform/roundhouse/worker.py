@@ -8,9 +8,9 @@ from celery.worker import state
 from django.conf import settings
 
 from inference.checks.scratch import sweep_scratch_folders
-from inference.doors.celery import here as questions
-from inference.jobs.celery_door import here as orders
-from inference.jobs.running import here as jobs
+from inference.doors.celery import readers as orders
+from inference.doors.celery import readers as questions
+from inference.jobs.running import runner as jobs
 from inference.serving import runtime
 from inference.serving.executors.workers import online
 from inference.serving.stewarding.stopping import Farewell, register_stop
@@ -33,8 +33,8 @@ def start() -> None:
     register_stop("batches", online.stop)
     online.start()
     jobs.start()
-    orders.start()
-    questions.start()
+    orders.start_submissions()
+    questions.start_predictions()
     register_watch("queues", deliveries.seen)
     _watchdog.start()
 

@@ -10,7 +10,7 @@ from inference.engine.fake import FakeBackend, FakeModel
 from inference.jobs import selectors, services
 from inference.jobs.models import Job
 from inference.jobs.running.runner import JobRunner
-from inference.jobs.services import Order
+from inference.jobs.services import SubmittedJob
 from inference.jobs.transitions import ENDED
 from inference.serving import runtime as runtime_module
 from inference.serving.runtime import Runtime, nothing
@@ -68,7 +68,9 @@ def rows_of(*values):
 def order(version, /, *values, by=None, **more):
     """Accept a job with a row for each value."""
     more.setdefault("rows", rows_of(*values))
-    return services.accept(Order(model=version.model.slug, **more), by=by or an_actor(), principal=None)
+    return services.accept(
+        SubmittedJob(model=version.model.slug, **more), by=by or an_actor(), principal=None
+    )
 
 
 def ended(job, within_s=20):

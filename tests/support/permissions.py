@@ -107,8 +107,8 @@ class World:
     def __init__(self, slug: str = "sample") -> None:
         from axes.models import AccessAttempt
 
-        from inference.jobs.celery_door.models import RefusedOrder
-        from inference.jobs.services import Order, accept
+        from inference.doors.celery.models import RefusedOrder
+        from inference.jobs.services import SubmittedJob, accept
         from registry.intake.checklist.services import end_run, start_run
         from registry.intake.examples.services import put_golden_set
         from registry.record.checkpoints import write_checkpoint
@@ -139,7 +139,7 @@ class World:
             username=slug, failures_since_start=10, get_data="", post_data="", path_info="/"
         )
         self.job = accept(
-            Order(model=slug, rows=[{"x": [1, 2, 3, 4]}]),
+            SubmittedJob(model=slug, rows=[{"x": [1, 2, 3, 4]}]),
             by=replace(make.an_actor(), tenant_id=self.tenant.pk),
             principal=None,
         )

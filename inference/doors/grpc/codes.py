@@ -9,7 +9,7 @@ from grpc import StatusCode
 from inference import errors as serving
 from inference.doors.oip import errors as oip
 from inference.engine import errors as engine
-from inference.jobs.stores import errors as stores
+from inference.jobs import errors as stores
 from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue

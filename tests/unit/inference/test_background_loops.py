@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import redis
 
+from inference.doors.celery.readers import QueueReader
 from inference.doors.grpc import server as grpc_server
 from inference.doors.limits.refill import Refiller
 from inference.engine.fake import FakeBackend
-from inference.jobs.celery_door.reader import Reader
 from inference.jobs.running import runner as jobs
 from inference.serving import push, runtime
 from inference.serving.executors.inprocess import InProcess
@@ -167,7 +167,7 @@ def cores_of_jobs(monkeypatch, odd):
 
 def orders(monkeypatch, odd):
     odd._then = gone
-    return Reader("orders", odd, print, threads=1)._threads
+    return QueueReader("orders", odd, print, threads=1)._threads
 
 
 def batches(monkeypatch, odd):

@@ -12,8 +12,8 @@ django.setup()
 log = structlog.get_logger("roundhouse.jobs")
 
 from inference.engine.onnx_session import OnnxSession  # noqa: E402 (needs the apps loaded)
-from inference.jobs import ledger  # noqa: E402
-from inference.jobs.running import answering, runner  # noqa: E402
+from inference.jobs.running import runner, work  # noqa: E402
+from inference.jobs.services import ledger  # noqa: E402
 from roundhouse import launch  # noqa: E402
 from tests.chaos.inference.jobs.installation import DEATH  # noqa: E402
 
@@ -29,7 +29,7 @@ if "without-fencing" in CHANGES:
     ledger._held = lambda claim: ledger.Chunk.objects.filter(pk=claim.chunk_id)
 
 if "slow" in CHANGES:
-    answer = answering.answer
+    answer = work.answer_chunk
 
     def answer_slowly(held):
         results = answer(held)
@@ -37,7 +37,7 @@ if "slow" in CHANGES:
         time.sleep(SLOW_S)
         return results
 
-    answering.answer = answer_slowly
+    work.answer_chunk = answer_slowly
 
 if "deadly" in CHANGES:
     run = OnnxSession.run

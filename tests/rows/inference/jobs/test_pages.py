@@ -4,10 +4,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from inference.jobs import bodies, ledger, services
-from inference.jobs.ledger import Results
+from inference.jobs import services, submissions
 from inference.jobs.models import Chunk, Job
-from inference.jobs.services import Order
+from inference.jobs.services import SubmittedJob, ledger
+from inference.jobs.services.ledger import ChunkResults
 from tests.support.factories import a_live_model, a_person, a_tenant, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def job(model):
 
 
 def a_job(model, rows=ROWS, **more):
-    return services.accept(Order(model=model.slug, rows=rows, **more), by=an_actor(), principal=None)
+    return services.accept(SubmittedJob(model=model.slug, rows=rows, **more), by=an_actor(), principal=None)
 
 
 def a_claim(job):
@@ -51,7 +51,7 @@ def page_of(job, name="change"):
 
 
 def finish(job):
-    assert ledger.finish(a_claim(job), Results(rows_done=2, results='{"id": 1}\n{"id": 2}\n'))
+    assert ledger.finish(a_claim(job), ChunkResults(rows_done=2, results='{"id": 1}\n{"id": 2}\n'))
 
 
 def read(client, path):
@@ -130,7 +130,7 @@ class TestPage:
         assert '<progress max="1000" value="1000"' in read(operator, page_of(job))
 
     def test_of_one_with_a_dead_part(self, operator, job):
-        for _ in range(ledger.LOST_AT_MOST):
+        for _ in range(ledger.MAX_LEASES_LOST):
             claim = a_claim(job)
             Chunk.objects.filter(pk=claim.chunk_id).update(lease_until="2000-01-01T00:00:00Z")
             ledger.free_expired()
@@ -242,7 +242,7 @@ class TestNewJob:
 
         page = self.order(operator, file=SimpleUploadedFile("rows.csv", b"x\n1\n")).content.decode()
 
-        assert bodies.MAX_FILE_BYTES == 64 << 20
+        assert submissions.MAX_FILE_BYTES == 64 << 20
         assert "upload it in parts" in page
 
     def test_a_name_that_says_nothing_needs_a_format(self, operator, model):

@@ -11,7 +11,7 @@ from inference.engine.errors import VersionBroken
 from inference.engine.fake import FakeBackend
 from inference.engine.loop import complete
 from inference.jobs import services as jobs
-from inference.jobs.services import Order
+from inference.jobs.services import SubmittedJob
 from inference.jobs.transitions import Status
 from inference.serving import crash_ledger, runtime
 from inference.serving.crash_ledger import CrashLedger
@@ -171,7 +171,9 @@ def test_a_job_of_a_broken_version_ends_and_says_why(folder):
         version = engine.a_live_version()
         a_split(version.model, 100, versions=[version])
         job = jobs.accept(
-            Order(model=version.model.slug, rows=[{"x": [1.0, 0, 0, 0]}]), by=an_actor(), principal=None
+            SubmittedJob(model=version.model.slug, rows=[{"x": [1.0, 0, 0, 0]}]),
+            by=an_actor(),
+            principal=None,
         )
         with a_ledger() as ledger:
             for _ in range(2):

@@ -15,8 +15,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command, get_commands
 from django.db import transaction
 
-from inference.jobs.celery_door.receiving import receive
-from inference.jobs.running import here
+from inference.doors.celery.submissions import receive
+from inference.jobs.running import runner
 from registry.access.keys import ring
 from registry.access.policies import Role, actor_from_key, actor_from_user, command_actor, task_actor
 from registry.kit.actors import Actor, Source
@@ -247,7 +247,7 @@ def task_holes(world, monkeypatch) -> Iterator[str]:
     version = world.model.versions.get(number=NEWCOMER)
     words = {"version_id": version.pk, "job_id": str(world.job.pk), "delivery_id": world.delivery.pk}
     # Its threads would look at another database than this test's.
-    monkeypatch.setattr(here, "hint", lambda: None)
+    monkeypatch.setattr(runner, "hint", lambda: None)
     for name, task in current_app.tasks.items():
         if not name.startswith("celery."):
             wanted = {word: value for word, value in words.items() if word in task.run.__code__.co_varnames}
