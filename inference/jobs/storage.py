@@ -47,7 +47,7 @@ def resolve_reference(ref: str, *, writing: bool) -> StoredFile:
     name, _, path = ref.partition("/")
     row = Store.objects.filter(name=name).first()
     if row is None:
-        raise NotFound(f"The store {name[:64]!r} was removed.")
+        raise NotFound(f"The store {name[:64]!r} no longer exists.")
     _check_use(row, writing=writing)
     return StoredFile(row, checked_path(path))
 

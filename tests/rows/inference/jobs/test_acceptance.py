@@ -51,9 +51,9 @@ def test_accepted_is_written_whole():
         ({"rows": []}, "1 to 10,000 rows"),
         ({"rows": [{}] * 10_001}, "not 10,001"),
         ({"rows": [1]}, "must be an object"),
-        ({"rows": [{"x": "y" * 9_000_000}]}, "at most 8,388,608"),
+        ({"rows": [{"x": "y" * 9_000_000}]}, "limit is 8,388,608"),
         ({"rows": [{"x": object()}]}, "cannot be written as JSON"),
-        ({"input_ref": "a", "rows": [{"x": 1}]}, "one of them"),
+        ({"input_ref": "a", "rows": [{"x": 1}]}, "either"),
         ({"contract": {"on_error": "skip"}}, "on_error"),
     ],
 )

@@ -223,7 +223,7 @@ class TestFiles:
         services.expire_jobs()
         assert len(inputs_in(fresh)) == 2
 
-        monkeypatch.setattr(files, "_STRAY_S", -60)
+        monkeypatch.setattr(files, "_STRAY_AFTER_S", -60)
         services.expire_jobs()
 
         (kept,) = inputs_in(fresh)

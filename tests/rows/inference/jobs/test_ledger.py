@@ -225,7 +225,7 @@ def test_three_lost_leases_are_the_end_until_a_person_asks():
     chunk = lose(take())
 
     assert (chunk.status, chunk.leases_lost) == ("dead", 3)
-    assert "3 workers were lost" in chunk.failure
+    assert "3 workers died" in chunk.failure
     assert Event.objects.filter(kind="job_dead_letter", object_id=str(job.pk)).count() == 1
     assert state(job) == "running"
     assert ledger.finish(take(), ChunkResults(1))
@@ -293,9 +293,9 @@ def test_cancelled_job_is_taken_by_nobody_and_written_by_nobody():
     assert ledger.renew([running]) == [running]
     assert (state(job), job.rows_done) == ("cancelled", 0)
     assert {chunk.status for chunk in job.chunks.all()} == {"cancelled"}
-    with pytest.raises(JobEnded, match="nothing left to cancel"):
+    with pytest.raises(JobEnded, match="nothing to cancel"):
         services.cancel(job=job, by=an_actor())
-    with pytest.raises(JobEnded, match="only a failed job"):
+    with pytest.raises(JobEnded, match="only failed jobs"):
         services.retry(job=job, reason="why not", by=an_actor())
 
 
@@ -389,8 +389,8 @@ def test_a_lease_that_cannot_be_freed_keeps_no_other_from_it(monkeypatch):
             raise KeyError("odd")
         return lock(job_id)
 
-    lock = ledger.ending.lock
-    monkeypatch.setattr(ledger.ending, "lock", odd_for_one)
+    lock = ledger.completion.lock_job
+    monkeypatch.setattr(ledger.completion, "lock_job", odd_for_one)
     with pytest.raises(KeyError):
         ledger.free_expired()
 

@@ -91,8 +91,8 @@ class TestList:
         assert str(other.pk)[:8] not in page
 
     def test_an_empty_one_says_what_to_do(self, operator):
-        assert "No job yet." in read(operator, reverse(LIST))
-        assert "No job yet." not in read(operator, f"{reverse(LIST)}?q=x")
+        assert "No jobs yet." in read(operator, reverse(LIST))
+        assert "No jobs yet." not in read(operator, f"{reverse(LIST)}?q=x")
 
     def test_tells_its_script_how_far_they_are(self, operator, model, job):
         ended = a_job(model)
@@ -113,7 +113,7 @@ class TestPage:
 
         assert "{&quot;id&quot;: 1}" in page
         assert f"/api/v1/jobs/{job.pk}/results" in page
-        assert "left out, 1,000 at most" in page
+        assert "skipped, up to 1,000" in page
         assert 'data-open="no"' in page
 
     def test_of_one_that_has_no_results_to_show_yet(self, operator, job):
@@ -121,7 +121,7 @@ class TestPage:
 
         page = read(operator, page_of(job))
 
-        assert "They are shown here once there are some." in page
+        assert "The first results will appear here." in page
         assert '<progress max="1000" value="500"' in page
 
     def test_of_one_without_rows(self, operator, job):
@@ -139,7 +139,7 @@ class TestPage:
 
         assert "rh-chunk-dead" in page
         assert Chunk.objects.get(job=job).failure.split(".")[0] in page
-        assert "cost three workers each" in read(operator, page_of(job, "retry"))
+        assert "Three workers died on each of 1 part" in read(operator, page_of(job, "retry"))
 
     def test_tells_its_script_what_has_changed(self, operator, job):
         a_claim(job)
@@ -163,8 +163,8 @@ class TestButtons:
     @pytest.mark.parametrize(
         ("name", "said", "status"),
         [
-            ("cancel", "1 part waiting and 0 parts at work end at once", "cancelled"),
-            ("retry", "1 part is tried again, with 2 rows.", "queued"),
+            ("cancel", "1 part waiting and 0 parts running will be cancelled", "cancelled"),
+            ("retry", "1 part with 2 rows will run again.", "queued"),
         ],
     )
     def test_say_what_they_do_and_do_it(self, operator, job, name, said, status):
@@ -183,7 +183,7 @@ class TestButtons:
 
         page = operator.post(page_of(job, "cancel"), {"reason": "too late"}).content.decode()
 
-        assert "nothing left to cancel" in page
+        assert "nothing to cancel" in page
 
     def test_are_for_those_who_may(self, client, job):
         client.force_login(a_person("viewer"))
@@ -222,7 +222,7 @@ class TestNewJob:
     @pytest.mark.parametrize(
         ("given", "said"),
         [
-            ({}, "one of them"),
+            ({}, "not both"),
             ({"pasted": "x\n1\n", "model": "nobody"}, "nobody"),
             ({"pasted": "x\n1\n", "version": "9"}, "version 9"),
             ({"pasted": "x\n1\n", "columns": "{"}, "valid JSON"),
@@ -243,12 +243,12 @@ class TestNewJob:
         page = self.order(operator, file=SimpleUploadedFile("rows.csv", b"x\n1\n")).content.decode()
 
         assert submissions.MAX_FILE_BYTES == 64 << 20
-        assert "upload it in parts" in page
+        assert "Upload it in parts" in page
 
     def test_a_name_that_says_nothing_needs_a_format(self, operator, model):
         page = self.order(operator, file=SimpleUploadedFile("rows", b"x\n1\n")).content.decode()
 
-        assert "choose its format" in page
+        assert "choose it here" in page
 
 
 class TestPanel:

@@ -85,7 +85,7 @@ def test_version_that_was_archived_fails_its_job_with_a_sentence(engine, monkeyp
     work_off(job)
 
     assert job.status == "failed"
-    assert "cannot answer any more: it is archived" in job.failure
+    assert "cannot answer: it is archived" in job.failure
 
 
 def test_first_bad_row_fails_a_job_that_says_so(engine):
@@ -117,7 +117,7 @@ def test_missing_values_reach_the_model_where_the_contract_says_so_whatever_the_
 
     assert (job.rows_done, job.rows_bad) == (1, 1)
     # The fake answers twice its input, so it is the answer that JSON cannot say.
-    assert "The model answered NaN" in errors(job)[0]["reason"]
+    assert "The model returned NaN" in errors(job)[0]["reason"]
 
 
 def test_too_many_bad_rows_end_the_job_over_all_its_chunks(engine, monkeypatch):
@@ -158,7 +158,7 @@ def test_cancelled_while_a_chunk_runs_its_results_are_refused(hanging):
         taken(job)
         services.cancel(job=job, reason="not needed", by=an_actor())
         fake.released.set()
-        wait_until(lambda: not runner._holdings.all(), within_s=10, what="the chunk's end")
+        wait_until(lambda: not runner._held.all(), within_s=10, what="the chunk's end")
 
     job.refresh_from_db()
     assert (job.status, job.rows_done, chunk_statuses(job)) == ("cancelled", 0, ["cancelled"])

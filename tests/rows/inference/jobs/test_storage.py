@@ -54,12 +54,14 @@ def test_a_file_that_cannot_be_had_fails_the_job_with_the_reason(engine, lake, w
     if wrong == "gone":
         remove_store(store=store, by=an_actor())
     if wrong == "closed":
-        change_store(store=store, settings=store_settings(lake, may_read=False, may_write=True), by=an_actor())
+        change_store(
+            store=store, settings=store_settings(lake, may_read=False, may_write=True), by=an_actor()
+        )
 
     job = work_off(job)
 
     assert job.status == "failed"
-    assert {"missing": "has no", "gone": "no store", "closed": "may not read"}[wrong] in job.failure
+    assert {"missing": "has no", "gone": "no longer exists", "closed": "may not read"}[wrong] in job.failure
 
 
 def a_store():
@@ -81,7 +83,7 @@ def test_a_store_that_was_taken_away_is_told_and_the_results_stay(undelivered):
 
     undelivered.refresh_from_db()
     assert undelivered.status == "done"
-    assert "no store" in undelivered.failure
+    assert "no longer exists" in undelivered.failure
     assert answers(undelivered) == {1: 2.0}
     assert completion.sweep_deliveries() == 0
 

@@ -6,7 +6,7 @@ from inference.jobs.errors import BadStore, BadStorePath, NotInStore
 from inference.jobs.models import Store, StoreKind
 from inference.jobs.policies import stores_for
 from inference.jobs.services.storage import StoreSettings, add_store, change_store, remove_store
-from inference.jobs.storage import fetch, make_reference, put
+from inference.jobs.storage import fetch, make_reference, open_for_writing
 from inference.rows.errors import RowFileTooLarge
 from inference.rows.files import RowLimits
 from registry.access.policies import EVERY_RIGHT, Right
@@ -27,6 +27,11 @@ def folder(tmp_path, settings):
     return tmp_path / "allowed"
 
 
+def put(ref, source):
+    with open_for_writing(ref) as target:
+        target.write(source.read())
+
+
 def store_settings(folder, **more):
     return StoreSettings(**{"kind": StoreKind.FOLDER, "root": str(folder), **more})
 
@@ -42,7 +47,9 @@ def key_of(tenant):
 def test_every_change_is_recorded(folder):
     tenant = a_tenant("acme")
     store = a_store(folder)
-    change_store(store=store, settings=store_settings(folder, may_write=True, tenants=[tenant]), by=an_actor())
+    change_store(
+        store=store, settings=store_settings(folder, may_write=True, tenants=[tenant]), by=an_actor()
+    )
     remove_store(store=store, by=an_actor())
 
     records = {record.action: record for record in AuditRecord.objects.filter(action__endswith="_store")}

@@ -222,7 +222,7 @@ def test_parquet_has_ten_times_as_many_columns_as_npz_has_arrays():
     data = parquet({f"x{place}": [1] for place in range(21)})
     contract = Contract(columns={"x": "x0"})
 
-    with pytest.raises(BadFile, match="21 columns; 20 is the most"):
+    with pytest.raises(BadFile, match="21 columns; the limit is 20"):
         list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=RowLimits(members=2)))
     assert list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=RowLimits(members=3)))
     assert check(io.BytesIO(data), FileFormat.PARQUET, contract, ONE).inputs

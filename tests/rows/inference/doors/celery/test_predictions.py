@@ -34,7 +34,7 @@ def redis_url(redis_server):
 def results(settings, redis_url, monkeypatch):
     settings.REDIS_URL = redis_url
     predictions._result_app.cache_clear()
-    monkeypatch.setattr(replies, "_strangers", replies._RejectionBudget())
+    monkeypatch.setattr(replies, "_budget", replies._RejectionBudget())
     shop = Celery("shop", backend=redis_url, set_as_current=False)
     yield shop
     for app in (shop, predictions._result_app()):

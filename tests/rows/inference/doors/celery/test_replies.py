@@ -84,7 +84,7 @@ def test_the_sweeper_tells_what_was_not_told(job, by, tmp_path, monkeypatch):
 
     services.cancel(job=job, by=by)
     with monkeypatch.context() as broken:
-        broken.setattr(queues, "call", away)
+        broken.setattr(queues, "call_task", away)
         assert not replies.reply(job.pk)
     assert replies.sweep_replies() == 0  # it ended just now: it is being told
     Job.objects.update(ended_at=from_now(-60))
@@ -118,7 +118,7 @@ def test_an_end_that_came_while_the_first_was_told_is_not_lost(job, by, tmp_path
         real(*told, **more)
         Job.objects.update(ended_at=Now())
 
-    monkeypatch.setattr(queues, "call", ends_again)
+    monkeypatch.setattr(queues, "call_task", ends_again)
     replies.reply(job.pk)
 
     assert Job.objects.get().told_at is None

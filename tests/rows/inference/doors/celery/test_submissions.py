@@ -28,7 +28,7 @@ FOLLOW_UP = [{"task": "registry.sweep_uploads", "args": [], "options": {"queue":
 @pytest.fixture(autouse=True)
 def fresh(settings, tmp_path, monkeypatch):
     settings.DATA_DIR = tmp_path
-    monkeypatch.setattr(replies, "_strangers", replies._RejectionBudget())
+    monkeypatch.setattr(replies, "_budget", replies._RejectionBudget())
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def calls(monkeypatch):
     """What the senders' Celery was told; the broker itself has tests of its own."""
     told = []
     monkeypatch.setattr(
-        queues, "call", lambda task, queue, what, *, task_id: told.append((task, queue, what, task_id))
+        queues, "call_task", lambda task, queue, what, *, task_id: told.append((task, queue, what, task_id))
     )
     return told
 
@@ -164,12 +164,12 @@ class TestRefusals:
         def away(*_, **__):
             raise OSError("away")
 
-        monkeypatch.setattr(queues, "call", away)
+        monkeypatch.setattr(queues, "call_task", away)
         receive(a_message(key, on_done=ON_DONE, version=9))
         assert refused().told_at is None
 
         told = []
-        monkeypatch.setattr(queues, "call", lambda *what, **_: told.append(what))
+        monkeypatch.setattr(queues, "call_task", lambda *what, **_: told.append(what))
         assert replies.sweep_replies() == 1
         assert replies.sweep_replies() == 0
         assert [queue for _, queue, _ in told] == ["shop"]
@@ -351,7 +351,7 @@ class TestTheDatabase:
         def away(*_, **__):
             raise OperationalError("gone")
 
-        monkeypatch.setattr(policies, "check_room", away)
+        monkeypatch.setattr(policies, "check_quota", away)
         with pytest.raises(TryLater):
             receive(a_message(key))
         assert not RefusedOrder.objects.exists()
