@@ -37,7 +37,7 @@ def csv_of(rows: int) -> Iterator[bytes]:
 def send(rows: int) -> None:
     contract = {"id": "id", "columns": {"x": NAMES}, "on_row_error": "skip"}
     order = SubmittedJob(
-        model="heavy", input_ref=files.save_input(csv_of(rows)), source=InputSource.FILE, input_format=Format.CSV,
+        model="heavy", input_ref=files.save_input(csv_of(rows)).ref, source=InputSource.FILE, input_format=Format.CSV,
         contract=contract,
     )  # fmt: skip
     services.accept(order, by=BY, principal=None)

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -98,6 +98,7 @@ def _body_digest(view: "JobsView") -> str:
     return view.incoming.digest
 
 
+@extend_schema_view(list=extend_schema(summary="List jobs, newest first", operation_id="list_jobs"))
 @extend_schema(tags=["jobs"])
 class JobsView(RegistryViewSet[Job]):
     rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {"list": _READ, "create": Right.PREDICT}
@@ -110,10 +111,6 @@ class JobsView(RegistryViewSet[Job]):
 
     def get_queryset(self) -> QuerySet[Job]:
         return selectors.jobs_in_reach(self.actor)
-
-    @extend_schema(summary="List jobs, newest first", operation_id="list_jobs")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
 
     @extend_schema(
         summary="Start a job", operation_id="create_job",
@@ -199,6 +196,7 @@ class JobView(_JobViewSet):
         return self.shown(services.retry(job=self.get_object(), **given, by=self.actor))
 
 
+@extend_schema_view(list=extend_schema(summary="List the parts of a job", operation_id="list_job_chunks"))
 @extend_schema(tags=["jobs"])
 class ChunksView(RegistryViewSet[Any]):
     rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {"list": _READ}
@@ -209,10 +207,6 @@ class ChunksView(RegistryViewSet[Any]):
 
     def get_queryset(self) -> Any:
         return selectors.chunks_of(_JobViewSet.get_object(self))  # type: ignore[arg-type]
-
-    @extend_schema(summary="List the parts of a job", operation_id="list_job_chunks")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
 
 
 def _poll_after_s(job: Job) -> int:
@@ -231,6 +225,9 @@ def _download(job: Job, name: str, pieces: Any, media_type: str, suffix: str) ->
     return response
 
 
+@extend_schema_view(
+    list=extend_schema(summary="List the stores that your jobs may use", operation_id="list_job_stores")
+)
 @extend_schema(tags=["jobs"])
 class StoresView(RegistryViewSet[Store]):
     """The stores that a caller's jobs may use; where they are is not revealed."""
@@ -242,7 +239,3 @@ class StoresView(RegistryViewSet[Store]):
 
     def get_queryset(self) -> QuerySet[Store]:
         return stores_for(self.actor)
-
-    @extend_schema(summary="List the stores that your jobs may use", operation_id="list_job_stores")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)

@@ -3,6 +3,7 @@
 We choose every file name; nothing from a sender becomes part of a path.
 """
 
+import hashlib
 import os
 import shutil
 import time
@@ -12,14 +13,14 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, NamedTuple
 
 from django.conf import settings
 
 from inference.jobs import storage
 from inference.jobs.models import Chunk, Format, InputSource, Job
 from inference.jobs.storage_backends import scratch_folder
-from inference.rows import Contract, ErrorsWriter, FileFormat, FileKind, ResultWriter, RowError, plain_file
+from inference.rows import Contract, FileFormat, FileKind, ResultWriter, RowError, plain_file, write_errors
 from inference.rows.errors import BadFile
 from inference.rows.files import flush_folder, write_atomically
 from inference.tensors.signature import Signature
@@ -31,6 +32,12 @@ INLINE_BYTES = 64 * 2**10
 _TEXT_FORMATS = frozenset({Format.JSONL, Format.CSV})
 _STRAY_AFTER_S = 3600
 _STRAY_BATCH = 500
+
+
+class SavedInput(NamedTuple):
+    ref: str
+    size_bytes: int
+    sha256: str
 
 
 @contextmanager
@@ -81,8 +88,7 @@ def save_errors(chunk: Chunk, attempt: int, errors: Sequence[RowError]) -> str:
     if not errors:
         return ""
     name = f"{_stem(chunk, attempt)}.errors.jsonl"
-    with ErrorsWriter(_folder(chunk.job) / name) as writer:
-        writer.write(errors)
+    write_errors(_folder(chunk.job) / name, errors)
     return name
 
 
@@ -131,16 +137,18 @@ def input_path(ref: str) -> Path:
     return _inputs_folder() / uuid.UUID(ref).hex
 
 
-def save_input(pieces: Iterable[bytes]) -> str:
-    """Write a file piece by piece; return its reference once it is synced to disk."""
+def save_input(pieces: Iterable[bytes]) -> SavedInput:
+    """Write a file piece by piece, and sync it to disk."""
     if parts.free_bytes() < parts.RESERVE_BYTES:
         raise InsufficientStorage
+    size, digest = 0, hashlib.sha256()
     with _new_input() as path, path.open("xb") as file:
         for piece in pieces:
-            file.write(piece)
+            size += file.write(piece)
+            digest.update(piece)
         file.flush()
         os.fsync(file.fileno())
-    return path.name
+    return SavedInput(path.name, size, digest.hexdigest())
 
 
 def adopt_input(source: Path) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Protocol
 
 from inference.jobs.errors import BadStorePath
 from inference.jobs.models import Store, StoreKind
@@ -28,11 +28,6 @@ class StoreFiles(Protocol):
     def writing(self, path: str) -> AbstractContextManager[IO[bytes]]: ...
 
 
-class StoredFile(NamedTuple):
-    store: Store
-    path: str
-
-
 def make_reference(*, store: str, path: str, writing: bool = False, by: Actor) -> str:
     """Name a file in a store that the actor may use, and check its path. Other stores are not found."""
     row = stores_for(by).filter(name=store).first()
@@ -42,14 +37,14 @@ def make_reference(*, store: str, path: str, writing: bool = False, by: Actor) -
     return f"{row.name}/{checked_path(path)}"
 
 
-def resolve_reference(ref: str, *, writing: bool) -> StoredFile:
+def resolve_reference(ref: str, *, writing: bool) -> tuple[Store, str]:
     """Find a file's store, with its present settings: access removed since is refused."""
     name, _, path = ref.partition("/")
     row = Store.objects.filter(name=name).first()
     if row is None:
         raise NotFound(f"The store {name[:64]!r} no longer exists.")
     _check_use(row, writing=writing)
-    return StoredFile(row, checked_path(path))
+    return row, checked_path(path)
 
 
 def _check_use(store: Store, *, writing: bool) -> None:

@@ -139,43 +139,17 @@ def from_body(request: HttpRequest, by: Actor) -> IncomingJob:
 
 def from_pieces(pieces: Iterable[bytes], **job: Any) -> IncomingJob:
     """The bytes of a file, written to disk as they arrive."""
-    counted = CountedPieces(pieces)
-    ref = files.save_input(counted)
-    if not counted.size_bytes:
+    ref, size, sha256 = files.save_input(pieces)
+    if not size:
         files.drop_input(ref)
         raise BadJob("The file is empty.")
-    submitted = SubmittedJob(
-        **job,
-        source=InputSource.FILE,
-        input_ref=ref,
-        input_bytes=counted.size_bytes,
-        input_sha256=counted.sha256,
-    )
-    return IncomingJob(submitted, counted.sha256, received=ref)
+    job |= {"source": InputSource.FILE, "input_ref": ref, "input_bytes": size, "input_sha256": sha256}
+    return IncomingJob(SubmittedJob(**job), sha256, received=ref)
 
 
 def check_may_submit(model: str, by: Actor) -> None:
     """Check the right to predict before a large file is read."""
     by.check(Right.PREDICT, model_id=read_route(model, within=by.models).model_id)
-
-
-class CountedPieces:
-    """Passes pieces on, and counts their size and digest."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-        self._digest = hashlib.sha256()
-        self.size_bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self._digest.update(piece)
-            self.size_bytes += len(piece)
-            yield piece
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
 
 
 def _rows(fields: Mapping[str, Any]) -> list[Any]:

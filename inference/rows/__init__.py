@@ -15,7 +15,7 @@ from inference.rows.files import LIMITS, FileFormat, FileKind, RowLimits, kind_o
 from inference.rows.planning import ChunkPlan
 from inference.rows.reading import ROWS_PER_CHUNK, check, plain_file, plan, read_chunk, read_items
 from inference.rows.result_assembly import assemble, joined_text
-from inference.rows.result_writer import TEXT, ErrorsWriter, ResultWriter
+from inference.rows.result_writer import TEXT, ResultWriter, write_errors
 
 __all__ = [
     "LIMITS",
@@ -23,7 +23,6 @@ __all__ = [
     "TEXT",
     "ChunkPlan",
     "Contract",
-    "ErrorsWriter",
     "FileFormat",
     "FileKind",
     "Missing",
@@ -41,4 +40,5 @@ __all__ = [
     "plan",
     "read_chunk",
     "read_items",
+    "write_errors",
 ]

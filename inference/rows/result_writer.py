@@ -93,28 +93,11 @@ class ResultWriter(AbstractContextManager["ResultWriter"]):
             self._part.close()
 
 
-class ErrorsWriter(AbstractContextManager["ErrorsWriter"]):
-    """Writes bad rows as JSON lines: row, id, reason."""
-
-    def __init__(self, path: Path) -> None:
-        self.rows = 0
-        self._file = write_atomically(path)
-        self._target: IO[bytes]
-
-    def __enter__(self) -> Self:
-        self._target = self._file.__enter__()
-        return self
-
-    def write(self, errors: Sequence[RowError]) -> None:
-        self._target.write(
-            b"".join(orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE) for error in errors)
-        )
-        self.rows += len(errors)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.__exit__(kind, error, trace)
+def write_errors(path: Path, errors: Sequence[RowError]) -> None:
+    """Write bad rows as JSON lines: row, id, reason."""
+    with write_atomically(path) as file:
+        for error in errors:
+            file.write(orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE))
 
 
 class GzipMembers:

@@ -32,7 +32,7 @@ _FIELDS = ("model", "version", "alias", "routing_key", "within_s")
 
 def receive(raw: bytes) -> None:
     """Process a raw message."""
-    handle(raw, task=PREDICT, max_body_bytes=MAX_BYTES, answer=_answer, refuse=_send_error)
+    handle(raw, task=PREDICT, max_body_bytes=MAX_BYTES, answer=_answer, reject=_send_error)
 
 
 def _answer(envelope: Envelope) -> None:

@@ -12,10 +12,9 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from inference.doors.celery import predictions, queues, submissions
 from inference.doors.celery.queues import MessageQueue, TakenMessage
-from inference.doors.celery.submissions import TryLater
 from inference.doors.limits import gate
 from inference.serving.stewarding.stopping import register_stop
-from registry.kit.loops import Backoff, Loop, ThreadGroup, note_success
+from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup, note_success
 
 log = structlog.get_logger("roundhouse.celery_door")
 
@@ -81,7 +80,7 @@ class QueueReader:
             close_old_connections()
             try:
                 self._receive(taken.raw)
-            except TryLater as error:
+            except DATABASE_AWAY as error:
                 tries += _database_answers()
                 log.warning("a message waits for the database", reason=str(error))
                 if tries < _TRIES:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError
 from rest_framework.exceptions import ValidationError
 
 from inference.doors.celery import replies
@@ -20,6 +20,7 @@ from registry.access.policies import actor_from_key
 from registry.access.signers import note_use
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor, Source
+from registry.kit.loops import DATABASE_AWAY
 
 log = structlog.get_logger("roundhouse.celery_door")
 
@@ -32,13 +33,9 @@ ACCEPTED_FOR_S = 24 * 3600.0
 Reject = Callable[[Envelope, str, str], None]
 
 
-class TryLater(Exception):
-    """The database is unreachable; the message must be kept."""
-
-
 def receive(raw: bytes) -> None:
-    """Process a raw message. Raises only TryLater, whatever the message contains."""
-    handle(raw, task=SUBMIT, max_body_bytes=MAX_BODY_BYTES, answer=_accept, refuse=_reject)
+    """Process a raw message; see `handle`."""
+    handle(raw, task=SUBMIT, max_body_bytes=MAX_BODY_BYTES, answer=_accept, reject=_reject)
 
 
 def handle(
@@ -47,18 +44,12 @@ def handle(
     task: str,
     max_body_bytes: int,
     answer: Callable[[Envelope], None],
-    refuse: Reject,
+    reject: Reject,
 ) -> None:
-    """Parse a message, check its signature, and answer or reject it. Raises only TryLater."""
-    try:
-        _handle(raw, task, max_body_bytes, answer, refuse)
-    except (OperationalError, InterfaceError) as error:
-        raise TryLater(str(error)) from error
+    """Parse a message, check its signature, and answer or reject it.
 
-
-def _handle(
-    raw: bytes, task: str, max_body_bytes: int, answer: Callable[[Envelope], None], refuse: Reject
-) -> None:
+    Raises only DATABASE_AWAY, whatever the message contains; then it must be kept and tried again.
+    """
     message: CeleryMessage | None = None
     try:
         message = read_message(raw, task=task, max_body_bytes=max_body_bytes)
@@ -70,21 +61,19 @@ def _handle(
     try:
         answer(envelope)
         note_use(envelope.signer.key_id)
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         raise
     except (RoundhouseError, InferenceError) as error:
-        refuse(envelope, error.code, str(error))
+        reject(envelope, error.code, str(error))
     except ValidationError as error:
-        refuse(envelope, BadJob.code, _first_error(error.detail))
+        reject(envelope, BadJob.code, _first_error(error.detail))
     except DataError:
-        refuse(
-            envelope,
-            BadMessage.code,
-            "It contains text or numbers that cannot be stored, such as a NUL character.",
+        reject(
+            envelope, BadMessage.code, "It contains values that cannot be stored, such as a NUL character."
         )
     except Exception as error:
         log.error("a message failed in an error of ours", task_id=str(message.task_id), exc_info=error)
-        refuse(envelope, RoundhouseError.code, "Internal error; the operators can find it in the log.")
+        reject(envelope, RoundhouseError.code, "Internal error; the operators can find it in the log.")
 
 
 def _accept(envelope: Envelope) -> None:

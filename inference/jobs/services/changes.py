@@ -23,7 +23,7 @@ def cancel(*, job: Job, by: Actor, reason: str = "") -> Job:
     job.chunks.filter(status__in=[ChunkStatus.WAITING, ChunkStatus.LEASED]).update(
         status=ChunkStatus.CANCELLED, holder="", lease_until=None, ended_at=Now()
     )
-    completion.cancel_job(job)
+    completion.end_job(job, Status.CANCELLED)
     after = {"status": job.status}
     record_change(action="cancel_job", subject=job, before=before, after=after, reason=reason, by=by)
     return job

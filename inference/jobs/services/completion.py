@@ -59,7 +59,7 @@ def end_if_complete(job: Job) -> None:
     if not job.is_planned or job.chunks_done + job.chunks_stuck < job.chunks_total:
         return
     if not job.chunks_stuck:
-        _end(job, Status.DONE)
+        end_job(job, Status.DONE)
         return
     first = job.chunks.filter(status__in=STUCK).order_by("index").first()
     why = first.failure if first is not None else ""
@@ -68,11 +68,7 @@ def end_if_complete(job: Job) -> None:
 
 def fail_job(job: Job, why: str) -> None:
     """End the job now, whatever its other chunks are doing."""
-    _end(job, Status.FAILED, shorten_reason(why))
-
-
-def cancel_job(job: Job) -> None:
-    _end(job, Status.CANCELLED)
+    end_job(job, Status.FAILED, shorten_reason(why))
 
 
 def report_dead_chunk(job: Job, chunk: Chunk, why: str) -> None:
@@ -98,7 +94,8 @@ def shorten_reason(why: str) -> str:
     return why if len(why) <= MAX_REASON else why[: MAX_REASON - 1] + "…"
 
 
-def _end(job: Job, status: Status, failure: str = "") -> None:
+def end_job(job: Job, status: Status, failure: str = "") -> None:
+    """Give an open job its final status, emit the event, and start delivery and reply."""
     changes = {"status": status, "failure": failure, "ended_at": Now(), "expires_at": expiry_time()}
     if not Job.objects.filter(pk=job.pk, status__in=OPEN).update(**changes):
         return

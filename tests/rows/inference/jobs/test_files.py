@@ -19,7 +19,7 @@ CONTRACT = {"id": "name", "columns": {"x": ["a", "b", "c", "d"]}}
 def send(version, text, **more):
     data = text if isinstance(text, bytes) else text.encode()
     more = {"input_format": Format.CSV, "contract": CONTRACT, "input_bytes": len(data), **more}
-    return order(version, rows=None, input_ref=files.save_input([data]), source=InputSource.FILE, **more)
+    return order(version, rows=None, input_ref=files.save_input([data]).ref, source=InputSource.FILE, **more)
 
 
 def lines(*values):

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
+from django.db import OperationalError
 from kombu import Connection, Producer
 
 from inference.doors.celery import queues
 from inference.doors.celery.messages import read_message
 from inference.doors.celery.queues import FolderQueue, RedisQueue
 from inference.doors.celery.readers import QueueReader
-from inference.doors.celery.submissions import TryLater
 from tests.support.private import PrivateRedis
 from tests.support.processes import wait_until
 
@@ -242,7 +242,7 @@ class TestReader:
         def receive(raw):
             tries.append(raw)
             if len(tries) < 3:
-                raise TryLater("away")
+                raise OperationalError("away")
 
         monkeypatch.setattr("inference.doors.celery.readers._PAUSES_S", (0.01,))
         place.put(b"precious")
@@ -256,7 +256,7 @@ class TestReader:
 
         def receive(raw):
             waits.set()
-            raise TryLater("away")
+            raise OperationalError("away")
 
         place.put(b"precious")
         reader = QueueReader("test", place.box, receive, threads=1).start()
