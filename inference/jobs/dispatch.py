@@ -21,10 +21,6 @@ _HINT_LIVES_S = 60
 _hinted_at: dict[str, float] = {}
 
 
-def queue_for(pool: str) -> str:
-    return f"jobs.{pool}"
-
-
 def hint(model: Model) -> None:
     """On commit, tell the workers of the Model's pool that there is work. Without it they look every few seconds."""
     # Robust: an unreachable broker must not fail what the database has accepted.
@@ -53,4 +49,4 @@ def _send_hint(pool: str) -> None:
     if now - _hinted_at.get(pool, -_HINT_EVERY_S) < _HINT_EVERY_S:
         return
     _hinted_at[pool] = now
-    current_app.signature(RUN).apply_async(queue=queue_for(pool), expires=_HINT_LIVES_S, retry=False)
+    current_app.signature(RUN).apply_async(queue=f"jobs.{pool}", expires=_HINT_LIVES_S, retry=False)

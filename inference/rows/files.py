@@ -36,12 +36,12 @@ _ENDINGS = {
 def kind_of(name: str) -> FileKind:
     """Guess format and compression from a file name; raise UnknownFormat."""
     plain = name.lower().removesuffix(".gz")
-    for ending, found in _ENDINGS.items():
+    for ending, file_format in _ENDINGS.items():
         if plain.endswith(ending):
             gzipped = plain != name.lower()
-            if gzipped and found in (FileFormat.NPZ, FileFormat.PARQUET):
-                raise UnknownFormat(f"{found} files are already compressed; send them without gzip.")
-            return FileKind(found, gzipped)
+            if gzipped and file_format in (FileFormat.NPZ, FileFormat.PARQUET):
+                raise UnknownFormat(f"{file_format} files are already compressed; send them without gzip.")
+            return FileKind(file_format, gzipped)
     raise UnknownFormat(
         f"The file name must end in one of {', '.join(_ENDINGS)}, optionally followed by .gz."
     )

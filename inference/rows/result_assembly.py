@@ -117,7 +117,7 @@ def _header(members: Sequence[NpzArray]) -> tuple["np.dtype[Any]", tuple[int, ..
     if len(dtypes) == 1 or all(dtype.kind in "biuf" for dtype in dtypes):
         dtype = np.result_type(*dtypes)
     else:
-        widths = [found.itemsize // 4 if found.kind == "U" else _NUMBER_WIDTH for found in dtypes]
+        widths = [each.itemsize // 4 if each.kind == "U" else _NUMBER_WIDTH for each in dtypes]
         dtype = np.dtype(f"=U{max(widths)}")
     return dtype, (sum(member.shape[0] for member in members), *tails.pop())
 
