@@ -98,7 +98,7 @@ def over_grpc(key):
 def through_celery(key):
     told = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predictions, "_give", lambda _, answer: told.append(answer))
+        patch.setattr(predictions, "_store_answer", lambda _, answer: told.append(answer))
         task_id = str(uuid.uuid4())
         question = {"model": "demand", "version": 2, "within_s": 30, **BODY}
         receive(raw(signed(key, task_id, question, task=PREDICT), task_id, task=PREDICT))
