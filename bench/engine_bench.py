@@ -24,21 +24,20 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import models  # noqa: E402
-from inference.engine.backends import SessionOptions  # noqa: E402
-from inference.engine.batcher import BatchConfig, Batcher  # noqa: E402
-from inference.engine.combiner import Limits, Priority  # noqa: E402
-from inference.engine.engine import Engine, Plan  # noqa: E402
+from inference.engine.backends import ProbeFact, SessionOptions  # noqa: E402
+from inference.engine.batch_runs import BatchConfig  # noqa: E402
+from inference.engine.batcher import Batcher  # noqa: E402
+from inference.engine.combiner import Priority, QueueLimits  # noqa: E402
+from inference.engine.engine import Engine, EnginePlan  # noqa: E402
 from inference.engine.errors import Overloaded  # noqa: E402
 from inference.engine.fake import FakeModel, FakeSession  # noqa: E402
 from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace  # noqa: E402
-from inference.engine.leases import LoadOrder  # noqa: E402
 from inference.engine.loop import EngineLoop  # noqa: E402
-from inference.engine.low_priority import LowPriority  # noqa: E402
 from inference.engine.memory import resident_bytes  # noqa: E402
 from inference.engine.onnx_backend import OnnxBackend  # noqa: E402
-from inference.engine.probed import ProbeFact  # noqa: E402
+from inference.engine.pool import LoadOrder  # noqa: E402
 from inference.engine.requests import EngineRequest  # noqa: E402
-from inference.engine.runners import Runners  # noqa: E402
+from inference.engine.threads import LowPriority, Runners  # noqa: E402
 from inference.tensors.errors import InferenceError  # noqa: E402
 
 now = time.perf_counter
@@ -62,7 +61,7 @@ def request_for(
     return EngineRequest(rows, time.monotonic() + within_s, priority)
 
 
-def plan_for(path: Path, *, max_batch: int, intra_op: int, soft_limit_s: float = PATIENCE_S) -> Plan:
+def plan_for(path: Path, *, max_batch: int, intra_op: int, soft_limit_s: float = PATIENCE_S) -> EnginePlan:
     backend, options = OnnxBackend(), SessionOptions(intra_op_threads=intra_op)
     fact = ProbeFact(
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -70,7 +69,7 @@ def plan_for(path: Path, *, max_batch: int, intra_op: int, soft_limit_s: float =
         "CPUExecutionProvider",
         options.digest,
     )
-    return Plan(
+    return EnginePlan(
         LoadOrder(path, options, fact, max_batch=max_batch),
         max_batch,
         batching=BatchConfig(soft_limit_s=soft_limit_s),
@@ -411,7 +410,7 @@ def overload(args: argparse.Namespace) -> None:
     for _ in range(args.repeats):
         batcher = a_batcher(
             costly(0.020, 0.0),
-            BatchConfig(limits=Limits(max_waiting_rows=16), merges=True),
+            BatchConfig(limits=QueueLimits(max_waiting_rows=16), merges=True),
             pace=FixedPace(4),
         )
 

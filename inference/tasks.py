@@ -6,9 +6,9 @@ from celery import Task, shared_task
 from django.conf import settings
 
 from inference.checks import services as checks
+from inference.checks.runner import CheckQueue
 from inference.checks.runner import check_version as check
 from inference.checks.scratch import sweep_scratch_folders
-from inference.checks.turns import Turns
 from inference.engine.backends import SessionOptions
 from inference.measure import merging
 from inference.serving import services
@@ -23,7 +23,7 @@ from registry.traffic.services import settle_waiting_splits
 CHECK = "inference.check_version"
 RECHECK = "inference.recheck_runtime"
 # A check may take minutes. Some threads of the worker stay free, or webhooks would wait for uploads.
-_turns: Turns[tuple[int, str, bool]] = Turns(max(1, settings.WORKER_THREADS // 2))
+_turns: CheckQueue[tuple[int, str, bool]] = CheckQueue(max(1, settings.WORKER_THREADS // 2))
 
 
 @shared_task(name="inference.sweep_engines")

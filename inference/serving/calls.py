@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from inference.engine.combiner import Priority
 from inference.engine.requests import Cancellation
-from inference.engine.rows import bytes_of
 from inference.serving.routes import Route, Target
+from inference.tensors.arrays import byte_size
 from inference.tensors.signature import Signature
 from registry.access.key_ring import Principal
 
@@ -57,7 +57,7 @@ class Prediction:
 
     @property
     def nbytes(self) -> int:
-        return bytes_of(self.outputs)
+        return byte_size(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from django.db import DatabaseError
 
 from inference.engine.backends import Backend
 from inference.engine.loop import EngineLoop
-from inference.engine.low_priority import LowPriority
 from inference.engine.memory import limit_heaps
 from inference.engine.meters import Meters
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
+from inference.engine.threads import LowPriority
 from inference.errors import RoutesTooOld, Stopping
 from inference.measure.services import flush
 from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
@@ -184,7 +184,7 @@ class Runtime:
             raise RoutesTooOld
         return self._table.find(slug, within=within)
 
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
         """Answer a request; see Executor."""
         routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
         if not turns.is_mine:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from inference.engine.protobuf import varint
+from inference.tensors.protobuf import read_varint
 
 # How many times as much as its bytes a field takes, or the same by field where it is a message. Lists of numbers become
 # Python's numbers before they are a tensor.
@@ -33,16 +33,16 @@ def _message_bytes(raw: memoryview, fields: Fields) -> int:
         if at >= len(raw):
             return needed
         try:
-            key, at = varint(raw, at)
+            key, at = read_varint(raw, at)
             kind = key & 7
             if kind == _BYTES:
-                size, at = varint(raw, at)
+                size, at = read_varint(raw, at)
                 inner = fields.get(key >> 3, _WORST)
                 part = raw[at : at + size]
                 needed += _message_bytes(part, inner) if isinstance(inner, Mapping) else inner * len(part)
                 at += size
             elif kind == _VARINT:
-                _, at = varint(raw, at)
+                _, at = read_varint(raw, at)
             else:
                 at += {_FIXED64: 8, _FIXED32: 4}[kind]
         except LookupError:  # it breaks off, or holds what nobody sends any more

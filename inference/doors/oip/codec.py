@@ -21,9 +21,9 @@ from inference.doors.oip.tensors import (
     write_values,
 )
 from inference.doors.wire import Environ, Headers, Reply
-from inference.engine.rows import bytes_of, is_finite
 from inference.errors import BadBody, InvalidOutput
 from inference.serving.calls import Prediction
+from inference.tensors.arrays import byte_size, is_finite
 
 _NAME_LENGTH = 1024
 _CLASSIFIED = 64  # bytes for each score that is put into order, at worst as a text
@@ -107,7 +107,7 @@ def written_bytes(request: InferRequest, prediction: Prediction) -> int:
         if output.classes:
             needed += _CLASSIFIED * tensor.size
         elif is_binary:  # joined; texts are joined before that too
-            needed += 2 * bytes_of({name: tensor}) if tensor.dtype.kind == "O" else tensor.nbytes
+            needed += 2 * byte_size({name: tensor}) if tensor.dtype.kind == "O" else tensor.nbytes
         else:
             needed += json_bytes([tensor])
     return needed

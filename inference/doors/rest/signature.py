@@ -7,15 +7,15 @@ import numpy as np
 import orjson
 from django.conf import settings
 
-from inference.engine.samples import NOTHING_SAID, Sample, sample_inputs
 from inference.serving.calls import Description
-from inference.tensors.prepare import Array
+from inference.tensors.arrays import Array
+from inference.tensors.samples import EMPTY_SAMPLE, Sample, sample_inputs
 from inference.tensors.signature import Signature, TensorSpec
 
 _WRITTEN_OUT = 4096  # values; longer examples nobody reads
 
 
-def signature_of(description: Description, sample: Sample = NOTHING_SAID) -> dict[str, Any]:
+def signature_of(description: Description, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
     signature = description.signature
     examples = examples_for(signature, sample)
     return {
@@ -30,7 +30,7 @@ def signature_of(description: Description, sample: Sample = NOTHING_SAID) -> dic
     }
 
 
-def examples_for(signature: Signature, sample: Sample = NOTHING_SAID) -> dict[str, Any]:
+def examples_for(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
     """A request in each form that fits, of the sample's sizes; JSON is left out where it would fill the page."""
     tensors = {name: _filled(tensor) for name, tensor in sample_inputs(signature, sample).items()}
     examples: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from inference.engine.errors import EngineStopped, RunStuck
-from inference.engine.low_priority import LowPriority
+from inference.engine.threads import LowPriority
 from inference.errors import Stopping
 from inference.jobs import ledger
 from inference.jobs.running import answering, planning

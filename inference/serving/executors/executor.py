@@ -6,7 +6,7 @@ from typing import Protocol
 
 from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
 from inference.errors import CannotLoad, Loading
 from inference.serving.routes import Target
 from inference.tensors.signature import Signature
@@ -65,7 +65,7 @@ class Executor(Protocol):
 
     def memory(self) -> Memory: ...
 
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
         """Answer a request; a version that is not held is loaded on demand. In a thread, `complete` runs this."""
 
     def at_hand(self, target: Target) -> Signature | None:

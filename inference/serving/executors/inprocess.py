@@ -10,17 +10,16 @@ from typing import cast
 import structlog
 import uvloop
 
-from inference.checks.memory import share_bytes
-from inference.checks.proofs import Proof, Proofs
+from inference.checks.proofs import Proof, Proofs, share_bytes
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.crash_notes import CrashNotes, NotedBackend
-from inference.engine.engine import Engine, Plan
+from inference.engine.engine import Engine, EnginePlan
 from inference.engine.errors import NotLoaded
 from inference.engine.loop import EngineLoop
-from inference.engine.low_priority import LowPriority
 from inference.engine.meters import Meters
 from inference.engine.onnx_backend import OnnxBackend
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
+from inference.engine.threads import LowPriority
 from inference.serving import plans
 from inference.serving.executors.executor import Holding, Memory, Obstacle
 from inference.serving.executors.sandbox import Death, SandboxBackend
@@ -105,7 +104,7 @@ class InProcess:
         self._failed: dict[Hashable, tuple[Target, Obstacle]] = {}
         self._loading: Target | None = None
         self._tried_to_keep: frozenset[Target] = frozenset()
-        self._plans: dict[Target, tuple[Plan, Proof]] = {}
+        self._plans: dict[Target, tuple[EnginePlan, Proof]] = {}
         self._proofs = Proofs()
 
     def hold(self, wanted: frozenset[Target]) -> None:
@@ -163,7 +162,7 @@ class InProcess:
     def memory(self) -> Memory:
         return Memory(self._engine.used_bytes, self._engine.share_bytes)
 
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
         engine = self._engine_of(target)
         try:
             return await engine.infer(target.version_id, request)
@@ -292,7 +291,7 @@ class InProcess:
 
     def _relax(self, key: Hashable) -> None:
         self._kept[key] = self._held.pop(key)
-        self._engine_of(self._kept[key]).relax(key, timeout_s=_DRAIN_S)
+        self._engine_of(self._kept[key]).demote(key, timeout_s=_DRAIN_S)
 
     def _use_of(self, key: Hashable) -> str:
         return "held" if key in self._held else "kept" if key in self._kept else "on_demand"
@@ -312,7 +311,7 @@ class InProcess:
         with turns.let_go():
             return self._engine_of(target).signature(target.version_id, plan=plan, timeout_s=left_s)
 
-    def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:
+    def _plan_on_demand(self, target: Target, timeout_s: float) -> EnginePlan:
         if (obstacle := self.why_not(target)) is not None:
             raise obstacle.error()
         key = target.version_id
@@ -324,7 +323,7 @@ class InProcess:
             self._end_children(idle_since=0.0, most=_MOST_CHILDREN - (not self.is_warm(target)))
         return self._plan(target, timeout_s)
 
-    def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> Plan:
+    def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> EnginePlan:
         """How this version is served; its file is probed first where there is no proof yet, for as long as one may wait."""
         planned = self._plans.get(target)
         if planned is None:

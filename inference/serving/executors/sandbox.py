@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.checks.trial import Trial, TrialFailed
-from inference.engine.backends import SessionOptions, Tensors, type_ndarray
+from inference.engine.backends import SessionOptions
 from inference.engine.crash_notes import NATIVE_CRASHES
 from inference.engine.errors import (
     LoadFailed,
@@ -22,7 +22,8 @@ from inference.engine.errors import (
     StillLoading,
 )
 from inference.engine.onnx_backend import OnnxBackend
-from inference.tensors.errors import TooLarge
+from inference.tensors.arrays import Array, Tensors
+from inference.tensors.errors import RequestTooLarge
 
 _LONGEST_RUN_S = 60.0  # of a run without a limit of its own
 _LONGEST_REST_S = 60.0
@@ -95,7 +96,7 @@ class SandboxSession:
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
-    ) -> dict[str, type_ndarray]:
+    ) -> dict[str, Array]:
         with self._asking:
             if self._has_ended():  # with the request before: this one has done nothing wrong
                 raise SlotLost
@@ -128,5 +129,5 @@ def _refusal(failed: TrialFailed) -> Exception:
     if failed.code == "timed_out":
         return RunTimedOut(str(failed))
     if failed.code == "too_large":
-        return TooLarge(str(failed))
+        return RequestTooLarge(str(failed))
     return _REFUSALS.get(failed.engine_code, RunFailed)(str(failed))

@@ -11,13 +11,14 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from inference.checks.proofs import batch_bytes, known_memory, most_rows
-from inference.engine.batcher import BatchConfig, Batcher
-from inference.engine.combiner import Limits, Priority
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.batcher import Batcher
+from inference.engine.combiner import Priority, QueueLimits
 from inference.engine.errors import EngineStopped, NotLoaded
 from inference.engine.latency import FixedPace
 from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
 from inference.engine.warmup import MemoryUse
 from inference.engine.watchdog import StallWatch
 from inference.serving.calls import LONGEST_DEADLINE_S
@@ -102,7 +103,7 @@ class ThroughWorkers:
     def memory(self) -> Memory:
         return Memory(0, 0)
 
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
         if not self._is_open:
             raise EngineStopped
         version = self._known(target)
@@ -246,14 +247,14 @@ class ThroughWorkers:
 
     def _made(self, version: _Version, priority: Priority) -> Batcher:
         target, values = version.target, version.values
-        limits = Limits(
+        limits = QueueLimits(
             slots=1,
             max_batch_bytes=min(
-                Limits().max_batch_bytes,
+                QueueLimits().max_batch_bytes,
                 values.max_queue_bytes,
                 batch_bytes(version.memory, most_rows(values, version.memory)),
             ),
-            max_request_rows=max(Limits().max_request_rows, values.max_batch_rows),
+            max_request_rows=max(QueueLimits().max_request_rows, values.max_batch_rows),
             max_waiting_rows=values.max_queue_rows,
             max_waiting_bytes=values.max_queue_bytes,
             lease_s=_LEASE_S,

@@ -11,10 +11,10 @@ from uuid import UUID
 import numpy as np
 import orjson
 
-from inference.engine.backends import Tensors
 from inference.engine.combiner import Priority
 from inference.serving.executors.workers import errors
 from inference.serving.executors.workers.packing import BadPacket, Packet, pack, unpack
+from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InferenceError
 
 RUN_BATCH = "inference.run_batch"

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import structlog
 
-from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.combiner import Priority
 from inference.engine.errors import DeadlineExceeded, EngineStopped, RunFailed, RunStuck, SlotLost
 from inference.engine.loop import EngineLoop, off_loop_if_large
@@ -17,6 +16,7 @@ from inference.serving.executors.workers.budget import ResendBudget
 from inference.serving.executors.workers.lane import Lane
 from inference.serving.executors.workers.messages import KEPT_ASIDE, Ask, BadPacket, Reply, read_reply
 from inference.serving.executors.workers.packing import pack
+from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature
 
 log = structlog.get_logger("roundhouse.lane")
@@ -55,7 +55,7 @@ class RemoteSession:
 
     async def ask(
         self, inputs: Tensors, outputs: Sequence[str] | None, *, ends_at: float
-    ) -> dict[str, type_ndarray]:
+    ) -> dict[str, Array]:
         """Ask the workers, and once more where the answer seems lost."""
         post = self._post
         await post.lane.check_up()

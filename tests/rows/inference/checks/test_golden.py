@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference.checks.runner import run_checks
-from inference.checks.steps import golden, subject
+from inference.checks.steps import base, golden
 from inference.checks.trial import Trial
 from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
@@ -74,7 +74,7 @@ class TestAgainstTheLiveVersion:
     def test_a_live_version_that_cannot_be_measured_is_told(self, tmp_path, monkeypatch):
         version = self.live_then_another(tmp_path, margin=0.5)
         live = Version.objects.get(model=version.model, number=1)
-        real = subject.Trial
+        real = base.Trial
 
         def only_the_new(path, options, **more):
             is_live = options.expected_sha256 == live.artifact.sha256
@@ -82,7 +82,7 @@ class TestAgainstTheLiveVersion:
                 path, options, **more, **({"backend": "tests.support.hostile:Crashing"} if is_live else {})
             )
 
-        monkeypatch.setattr(subject, "Trial", only_the_new)
+        monkeypatch.setattr(base, "Trial", only_the_new)
 
         line = check(version)
 
@@ -157,7 +157,7 @@ class TestRows:
         assert check(tensor_model(tmp_path / "m.onnx", lines, build=build)).facts["value"] == 0
 
     def test_progress_is_seen(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(golden, "_TELL_EVERY_S", 0)
+        monkeypatch.setattr(golden, "_PROGRESS_EVERY_S", 0)
         seen, real = [], Trial.run
 
         def run(self, inputs, *rest, **more):
@@ -213,8 +213,8 @@ class TestFailures:
 
     def test_a_row_on_which_it_crashes(self, tmp_path, monkeypatch):
         version = tensor_model(tmp_path / "m.onnx", [line_of([666.0, 0, 0, 0], [1.0] * 4)])
-        misbehaving = partial(subject.Trial, backend="tests.support.hostile:Answering")
-        monkeypatch.setattr(subject, "Trial", misbehaving)
+        misbehaving = partial(base.Trial, backend="tests.support.hostile:Answering")
+        monkeypatch.setattr(base, "Trial", misbehaving)
 
         assert self.failed(version).code == "run_failed"
 

@@ -137,7 +137,7 @@ class TestRefused:
         return str(path)
 
     def test_nothing_is_live_and_the_reason_is_listed(self, bad):
-        with pytest.raises(CommandError, match=r"bad.onnx was refused: fruit 1 was refused by the file gate"):
+        with pytest.raises(CommandError, match=r"bad.onnx was refused: fruit 1 was refused by the file scan"):
             call_command("import_model", "fruit", bad)
 
         version = Version.objects.get()

@@ -11,10 +11,10 @@ from onnx import helper
 from inference.checks.models import ProbePass
 from inference.checks.proofs import known_sample, runtime_version
 from inference.checks.runner import check_version, run_checks
-from inference.checks.steps import conformance, loading, subject
+from inference.checks.steps import base, conformance, structure
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
-from inference.engine.samples import Sample
+from inference.tensors.samples import Sample
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
@@ -58,9 +58,9 @@ def hostile(monkeypatch, backend, where="trial"):
     """Have the file's child misbehave as named."""
     name = f"tests.support.hostile:{backend}"
     if where == "trial":
-        monkeypatch.setattr(subject, "Trial", partial(subject.Trial, backend=name))
+        monkeypatch.setattr(base, "Trial", partial(base.Trial, backend=name))
     else:
-        monkeypatch.setattr(loading, "probe", partial(loading.probe, backend=name))
+        monkeypatch.setattr(structure, "probe", partial(structure.probe, backend=name))
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ class TestWhatItRunsOn:
         run, line = self.check(tmp_path, input_shapes={"picture": [1, 50]})
 
         assert (run.state, line.code) == ("failed", "run_failed")
-        assert "'picture', which is no input of the file; it takes 'x'" in line.reason
+        assert "'picture', which is not an input of the file; it takes 'x'" in line.reason
 
     def test_an_output_that_cannot_be_carried_is_a_warning(self, tmp_path):
         run = check(plain(with_a_sequence(tmp_path)))
@@ -213,7 +213,7 @@ class TestWhatItRunsOn:
 
         rows = line.facts["largest_batch"]
         assert 1 <= rows < 64 and line.reason.startswith(f"Batches of at most {rows}: ")
-        assert "20 MiB are the most. The serving setting batch_memory_bytes" in line.reason
+        assert "and the limit is 20 MiB. The serving setting batch_memory_bytes" in line.reason
         assert line.code == ""
 
 
@@ -329,7 +329,7 @@ class TestFailures:
 
     def test_a_hang_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "HangingInRun")
-        monkeypatch.setattr(loading, "WARM_UP_S", 0.5)
+        monkeypatch.setattr(structure, "WARM_UP_S", 0.5)
 
         line = self.failed(identity, "warmup")
 
@@ -468,24 +468,24 @@ class TestWorkerThatDies:
 
     def test_a_worker_that_was_given_up_stops(self, identity, monkeypatch):
         """It was slow, not dead: what it finds is nobody's any more."""
-        real = loading.probe
+        real = structure.probe
 
         def slow(path, options, known):
             CheckRun.objects.update(touched_at=timezone.now() - timedelta(hours=1))
             sweep()
             return real(path, options, known)
 
-        monkeypatch.setattr(loading, "probe", slow)
+        monkeypatch.setattr(structure, "probe", slow)
 
         assert check_version(version_id=identity.pk, options_for=options_for, by=an_actor()) is None
         assert CheckRun.objects.get().reason == "The worker that ran this check went away."
         assert status_of(identity) == "checking"
 
     def test_a_fault_of_ours_is_not_held_against_the_version(self, identity, monkeypatch):
-        fault = loading.ProbeResult("not_started", "No processes left.", "CPU")
-        monkeypatch.setattr(loading, "probe", lambda *_: fault)
+        fault = structure.ProbeResult("not_started", "No processes left.", "CPU")
+        monkeypatch.setattr(structure, "probe", lambda *_: fault)
 
-        with pytest.raises(loading.ProbeNotStarted, match="No processes left"):
+        with pytest.raises(structure.ProbeNotStarted, match="No processes left"):
             check(identity)
 
         assert status_of(identity) == "checking"

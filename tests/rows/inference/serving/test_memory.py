@@ -6,10 +6,10 @@ from inference.checks.models import ProbePass
 from inference.checks.proofs import known_footprint_bytes
 from inference.engine.errors import OverBudget
 from inference.engine.fake import FakeBackend
-from inference.engine.samples import NOTHING_SAID
 from inference.engine.warmup import MemoryUse
 from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime
+from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
@@ -29,7 +29,7 @@ def live_version(slug="wide", memory=MEASURED):
     model = a_model(slug)
     version = a_version(model, file=artifacts.store([slug.encode()]))
     fact = record_proof(version.artifact.sha256)
-    ProbePass.objects.record(fact, sample=NOTHING_SAID, memory=memory)
+    ProbePass.objects.record(fact, sample=EMPTY_SAMPLE, memory=memory)
     a_split(model, 100)  # last: a runtime that has been started loads it at once
     return version
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from inference.engine.batcher import BatchConfig
+from inference.engine.batch_runs import BatchConfig
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 from inference.engine.latency import FixedPace
 from inference.engine.loop import complete
-from inference.engine.merge_audit import RARELY, Sample, Sampler
+from inference.engine.merge import RARELY, AuditSample, Sampler
 from inference.serving.merge_audit import MergeAudit, end_merging
 from inference.serving.runtime import Runtime
 from registry.catalogue import artifacts
@@ -100,7 +100,7 @@ class TestBatcher:
         found = self.batcher.audit(timeout_s=PATIENCE_S)
 
         assert found == (
-            "Output 'y' of a request that shared a run differs by 8 from what it is answered by itself."
+            "Output 'y' of a request that shared a run differs by 8 from its output when it runs alone."
         )
         assert not self.batcher._rules.merges
         self.batcher.merge_up_to(8)
@@ -132,7 +132,7 @@ class TestBatcher:
 
 def test_samples_are_dense_at_first_and_rare_later():
     sampler, taken = Sampler(), []
-    sample = Sample({}, None, {}, {})
+    sample = AuditSample({}, None, {}, {})
     for number in range(2_000_000):
         if sampler.is_due(64):
             sampler.add(sample)
@@ -148,7 +148,7 @@ def test_samples_that_nobody_takes_are_bounded():
     sampler = Sampler()
     for _ in range(100):
         if sampler.is_due(64):
-            sampler.add(Sample({}, None, {}, {}))
+            sampler.add(AuditSample({}, None, {}, {}))
 
     assert len(sampler._waiting) == 8
 

@@ -13,7 +13,6 @@ from inference.engine import errors as engine
 from inference.engine.batch_proof import BatchProof
 from inference.engine.fake import HANG, FakeBackend, FakeModel
 from inference.engine.loop import complete
-from inference.engine.samples import NOTHING_SAID
 from inference.errors import CannotLoad, Loading, Stopping
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
@@ -21,6 +20,7 @@ from inference.serving.runtime import Runtime, nothing
 from inference.serving.stewarding.reporter import Post
 from inference.serving.stewarding.steward import Steward
 from inference.tensors import errors
+from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts
 from registry.catalogue.models import ServingSettings, Version
 from registry.catalogue.services import change_serving, edit_model
@@ -363,7 +363,7 @@ class TestDeadlinesOfColdVersions:
         gate.set()
         proven = Proof(
             record_proof(version.artifact.sha256),
-            NOTHING_SAID,
+            EMPTY_SAMPLE,
             NO_MEMORY,
             BatchProof(8, "proven", "x", 65_536),
         )

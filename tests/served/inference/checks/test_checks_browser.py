@@ -42,7 +42,7 @@ def test_a_good_file_fills_its_list_and_is_set_beside_the_live_version(page, emb
 
 def test_a_bad_file_says_what_is_wrong_with_it_and_can_be_checked_again(page, embedded, files):
     said, states = bring_in(page, embedded, files / "foreign.onnx")
-    assert "was refused by the file gate" in said
+    assert "was refused by the file scan" in said
     assert states == ["failed"] + ["skipped"] * 7
 
     page.reload()

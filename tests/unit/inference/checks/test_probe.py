@@ -15,9 +15,8 @@ import pytest
 
 from inference.checks import probe as probing
 from inference.checks.probe import KnownInputs, probe
-from inference.engine.backends import SessionOptions
-from inference.engine.probed import ProbeFact
-from inference.engine.samples import Sample
+from inference.engine.backends import ProbeFact, SessionOptions
+from inference.tensors.samples import Sample
 from tests.support import onnx_models
 from tests.support.processes import ROOT, product_environment
 
@@ -108,8 +107,8 @@ class TestWhatItRunsOn:
         result = probe(long_rows, OPTIONS, KnownInputs(shapes={"x": [1, 3]}))
 
         assert result.code == "run_failed"
-        assert "on the sizes that were given; say which" in result.message
-        assert "With 'x' of 1 x 3: The model could not be run" in result.message
+        assert "on the given sizes; give the sizes" in result.message
+        assert "With 'x' of 1 x 3: The model failed on this input" in result.message
 
     def test_examples_are_used_first_and_those_that_do_not_fit_are_left_out(self, long_rows):
         known = KnownInputs([{"y": [1]}, {"x": [[0.5] * 12]}], {"x": [1, 30]})
@@ -119,7 +118,7 @@ class TestWhatItRunsOn:
         assert (result.source, result.sample.shapes) == ("examples", {"x": (1, 12)})
 
     def test_examples_too_large_to_hand_over_are_left_out(self, long_rows, monkeypatch):
-        monkeypatch.setattr(probing, "_MOST_EXAMPLE_BYTES", 20)
+        monkeypatch.setattr(probing, "_MAX_EXAMPLE_BYTES", 20)
 
         result = probe(long_rows, OPTIONS, KnownInputs([{"x": [[0.5] * 12]}]))
 
@@ -194,7 +193,7 @@ class TestMemory:
     def test_with_cuda_the_parent_watches_instead(self, any_file, monkeypatch, looks):
         """The negative control: it is the parent's reading that ends the child."""
         if not looks:
-            monkeypatch.setattr(probing, "resident_of", lambda pid: 0)
+            monkeypatch.setattr(probing, "process_memory", lambda pid: (0, 0))
         cuda = SessionOptions(providers=("CUDAExecutionProvider",))
 
         result = probe(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")

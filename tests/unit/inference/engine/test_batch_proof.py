@@ -182,7 +182,7 @@ def test_a_batch_that_is_too_large_leaves_a_smaller_one():
     proof = prove_batches(Model(bounded), (), max_rows=64)
 
     assert (proof.rows, proof.code, proof.asked_rows) == (16, "proven", 64)
-    assert "Batches of 64 could not be shown" in proof.reason
+    assert "Batches of 64 could not be proven" in proof.reason
 
 
 class TestTime:

@@ -169,12 +169,12 @@ def test_a_noted_backend_answers_as_the_one_in_it(tmp_path):
         backend = NotedBackend(FakeBackend(), notes)
         session = backend.load(tmp_path / "any", SessionOptions(label=3))
         seen = []
-        session._session.model.on_run = lambda rows: seen.append(notes._slots[notes.place()])
+        session._session.model.on_run = lambda rows: seen.append(notes._slots[notes.slot_index()])
 
         session.shrink({"x": [[1.0]]})
         answer = session.run({"x": [[1.0]]})
 
-        assert (seen, answer["y"].tolist(), notes._slots[notes.place()]) == ([3, 3], [[2.0]], 0)
+        assert (seen, answer["y"].tolist(), notes._slots[notes.slot_index()]) == ([3, 3], [[2.0]], 0)
         assert (backend.name, backend.runtime_version()) == ("fake", "fake-1")
     finally:
         notes.close()
@@ -187,7 +187,7 @@ def test_a_thread_that_has_ended_gives_its_place_back(tmp_path):
     try:
         before = len(notes._free)
         for _ in range(3):
-            thread = threading.Thread(target=lambda: notes.place())
+            thread = threading.Thread(target=lambda: notes.slot_index())
             thread.start()
             thread.join()
         assert len(notes._free) == before

@@ -10,7 +10,7 @@ import pytest
 from inference.engine import watchdog
 from inference.engine.errors import EngineStopped
 from inference.engine.loop import EngineLoop, complete
-from inference.engine.runners import Runners
+from inference.engine.threads import Runners
 from inference.engine.watchdog import StallWatch
 from tests.support.processes import wait_until
 
@@ -130,7 +130,7 @@ class TestLoopOfSomebodyElse:
         done = []
         for number in range(3):
             late.post(partial(done.append, number))
-        assert (done, late.is_running, late.is_here) == ([], False, False)
+        assert (done, late.is_running, late.is_current) == ([], False, False)
 
         late.asyncio.run_until_complete(turned())
 
@@ -148,7 +148,7 @@ class TestLoopOfSomebodyElse:
 
     def test_on_it_questions_are_answered_at_once(self, late):
         async def ask():
-            return late.is_here, late.is_running, late.ask(lambda: 7, 0.0)
+            return late.is_current, late.is_running, late.ask(lambda: 7, 0.0)
 
         assert late.asyncio.run_until_complete(ask()) == (True, True, 7)
 
@@ -236,7 +236,7 @@ class TestRunners:
         assert len(prepared) == 1 and set(ran) == set(prepared)
 
     def test_threads_without_work_end(self, monkeypatch):
-        monkeypatch.setattr("inference.engine.runners._IDLE_S", 0.01)
+        monkeypatch.setattr("inference.engine.threads._IDLE_S", 0.01)
         runners, threads = Runners("short-lived"), []
         runners.run(lambda: threads.append(threading.current_thread()))
         wait_until(lambda: threads, within_s=PATIENCE_S, what="it ran")
@@ -298,12 +298,12 @@ class TestStallWatch:
             assert looks.acquire(timeout=PATIENCE_S)
         watch.stop()
 
-        assert "not watched for a moment" in caplog.text
+        assert "watching the runs and the loop failed" in caplog.text
 
 
 def test_soft_limits_are_kept_for_runs_that_come_in_any_order():
     """Each has a deadline before those that the thread sleeps towards."""
-    watch = watchdog.Watchdog()
+    watch = watchdog.RunWatchdog()
 
     class Options:
         def __init__(self):

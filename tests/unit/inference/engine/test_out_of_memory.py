@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.engine.backends import SessionOptions
-from inference.engine.batcher import BatchConfig
-from inference.engine.combiner import Limits
-from inference.engine.engine import Engine, Plan
+from inference.engine.backends import ProbeFact, SessionOptions
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.combiner import QueueLimits
+from inference.engine.engine import Engine, EnginePlan
 from inference.engine.errors import LoadFailed, NotLoaded, OutOfMemory
 from inference.engine.fake import HUNGER, FakeBackend, FakeModel, FakeSession
 from inference.engine.latency import FixedPace
-from inference.engine.leases import LoadOrder
-from inference.engine.probed import ProbeFact
+from inference.engine.pool import LoadOrder
 from tests.support.batchers import a_batcher, a_request
 from tests.support.processes import wait_until
 from tests.support.together import in_threads
@@ -29,8 +28,8 @@ def row(value=1.0):
 
 def a_plan(name="model"):
     fact = ProbeFact("sha", "fake-1", "FakeExecutionProvider", OPTIONS.digest)
-    return Plan(
-        LoadOrder(Path(name), OPTIONS, fact, max_batch=8), 8, BatchConfig(Limits(max_waiting_rows=4096))
+    return EnginePlan(
+        LoadOrder(Path(name), OPTIONS, fact, max_batch=8), 8, BatchConfig(QueueLimits(max_waiting_rows=4096))
     )
 
 

@@ -296,7 +296,7 @@ ONCE = {
     "inference/checks/proofs.py": "one proof, made in a child that has a limit",
     "inference/engine/loop.py": "one event loop, which survives what is called on it",
     "inference/engine/pool.py": "one load, waited for with a limit; the engine imports no Django",
-    "inference/engine/runners.py": "the engine imports no Django; what it runs raises nothing",
+    "inference/engine/threads.py": "the engine imports no Django; what it runs raises nothing",
     "inference/engine/watchdog.py": "the engine imports no Django; what raises is logged, and it goes on",
     "inference/serving/runtime.py": "drains once, then ends the process",
     "inference/serving/stewarding/stopping.py": "one call of each stop hook",

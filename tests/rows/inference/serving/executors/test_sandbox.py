@@ -22,7 +22,7 @@ from inference.serving.executors import inprocess
 from inference.serving.executors.inprocess import InProcess
 from inference.serving.executors.sandbox import Death, SandboxBackend
 from inference.serving.routes import read_table
-from inference.tensors.errors import TooLarge, WrongDtype
+from inference.tensors.errors import RequestTooLarge, WrongDtype
 from registry.catalogue.services import change_serving
 from tests.support.batchers import a_request
 from tests.support.factories import an_actor
@@ -112,7 +112,7 @@ class TestAnswering:
         signature = complete(executor.signature(target, timeout_s=30))
         with pytest.raises(WrongDtype, match="allow_non_finite"):
             ask(executor, target, missing)
-        with pytest.raises(TooLarge):
+        with pytest.raises(RequestTooLarge):
             ask(executor, target, {"x": np.zeros((1_000, 4), np.float32)})
 
         assert [spec.name for spec in signature.inputs] == ["x"]

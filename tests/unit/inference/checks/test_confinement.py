@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from inference.checks import probe as probing
-from inference.checks.network import leave_network
+from inference.checks.confinement import leave_network
 from inference.checks.probe import probe
 from inference.engine.backends import SessionOptions
 from tests.support import onnx_models

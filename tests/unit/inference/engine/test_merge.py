@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.engine.rows import RowRules
+from inference.engine.merge import RowRules
 from inference.tensors.signature import Signature, TensorSpec
 
 WITH_THRESHOLD = Signature(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.engine.tolerance import distance, is_close, is_equal, largest
+from inference.tensors.arrays import distance, is_close, is_equal, largest
 
 ONES = np.ones(4, np.float32)
 NAN = np.array([1, np.nan, np.inf, -np.inf], np.float32)

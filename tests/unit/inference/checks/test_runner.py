@@ -3,11 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from inference.checks.turns import Turns
+from inference.checks.runner import CheckQueue
 
 
 def test_what_finds_no_place_is_done_by_who_has_one():
-    turns, done, go_on, began = Turns(1), [], threading.Event(), threading.Event()
+    turns, done, go_on, began = CheckQueue(1), [], threading.Event(), threading.Event()
 
     def work(item):
         began.set()
@@ -28,7 +28,7 @@ def test_what_finds_no_place_is_done_by_who_has_one():
 
 
 def test_what_is_asked_for_again_before_its_turn_is_done_once():
-    turns, done = Turns(1), []
+    turns, done = CheckQueue(1), []
 
     def work(item):
         done.append(item)
@@ -42,7 +42,7 @@ def test_what_is_asked_for_again_before_its_turn_is_done_once():
 
 
 def test_no_more_than_the_places_are_taken_and_nothing_is_left():
-    turns, lock, done = Turns(2), threading.Lock(), []
+    turns, lock, done = CheckQueue(2), threading.Lock(), []
     at_once, most = 0, 0
 
     def work(item):
@@ -63,7 +63,7 @@ def test_no_more_than_the_places_are_taken_and_nothing_is_left():
 
 @pytest.mark.parametrize("places", [1, 2])
 def test_an_error_keeps_nobody_waiting(places):
-    turns, done = Turns(places), []
+    turns, done = CheckQueue(places), []
 
     def work(item):
         if item == "bad":

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.samples import Sample, sample_inputs, takes_rows
 from inference.tensors.prepare import prepare
+from inference.tensors.samples import Sample, sample_inputs, takes_rows
 from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
 SHAPES = st.lists(st.none() | st.integers(0, 3), max_size=4).map(tuple)
