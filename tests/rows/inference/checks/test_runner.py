@@ -11,7 +11,7 @@ from onnx import helper
 from inference.checks.models import ProbePass
 from inference.checks.proofs import known_sample, runtime_version
 from inference.checks.runner import check_version, run_checks
-from inference.checks.steps import base, conformance, structure
+from inference.checks.steps import base, conformance, performance, structure
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
 from inference.tensors.samples import Sample
@@ -329,7 +329,7 @@ class TestFailures:
 
     def test_a_hang_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "HangingInRun")
-        monkeypatch.setattr(structure, "WARM_UP_S", 0.5)
+        monkeypatch.setattr(performance, "WARM_UP_S", 0.5)
 
         line = self.failed(identity, "warmup")
 
