@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,14 @@ from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature
 
 ONNX = "inference.engine.onnx_backend:OnnxBackend"
-CPU_ONLY = {"CPUExecutionProvider"}
+_CPU_ONLY = {"CPUExecutionProvider"}
 _ROOT = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from inference.checks.{} import main; main()"
 # Where the runtime and CUDA find libraries, devices and locales. The child gets no other variable, and no secrets.
 _PASSED_ON = (
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "LOCPATH",
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_HOME",
-    "CUDA_PATH",
-    "NVIDIA_VISIBLE_DEVICES",
-)
+    "PATH", "LD_LIBRARY_PATH", "LOCPATH",
+    "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
+)  # fmt: skip
 _MAX_REPORT_BYTES = 4 << 20
 _LOOK_EVERY_S = 0.05
 _LINGER_S = 0.002
@@ -49,17 +45,7 @@ _UNTRUSTED = {"crashed_signal", "load_failed"}
 _CRASHES = {int(number) for number in NATIVE_CRASHES - {signal.SIGABRT}}
 _HAS_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _MIB = 1 << 20
-_REPORTED = (
-    "code",
-    "message",
-    "provider",
-    "runtime_version",
-    "load_s",
-    "run_s",
-    "peak_rss_bytes",
-    "source",
-    "tries",
-)
+_REPORTED = ("provider", "runtime_version", "load_s", "run_s", "peak_rss_bytes", "source", "tries")
 _MAX_EXAMPLES, _MAX_EXAMPLE_BYTES = 3, 32 << 20
 
 
@@ -108,10 +94,6 @@ class ProbeResult:
     peak_rss_bytes: int = 0
     network_confined: bool = False  # the kernel let the child leave the network
 
-    @property
-    def has_passed(self) -> bool:
-        return self.fact is not None
-
 
 def probe(
     path: Path,
@@ -133,66 +115,51 @@ def probe(
     The memory limit is on top of what interpreter and runtime take themselves. It limits address space on the CPU, and
     resident memory with CUDA, whose own mappings would exceed any sensible limit.
     """
-    provider_asked = options.providers[0]
+    result = partial(ProbeResult, provider_asked=options.providers[0])
     try:
         sha256 = options.expected_sha256 or _sha256(path)
     except OSError as error:
-        message = f"The file could not be read ({error.strerror}); upload it again."
-        return ProbeResult("load_failed", message, provider_asked)
-    order = {
-        "path": str(path.resolve()),
-        "options": asdict(replace(options, expected_sha256=sha256)),
-        "parent": os.getpid(),
-        "is_cpu_only": set(options.providers) <= CPU_ONLY,
-        "time_limit_s": time_limit_s,
-        "memory_limit_bytes": memory_limit_bytes,
-        "known": "known.json",
-        "backend": backend,
-    }
+        return result("load_failed", f"The file could not be read ({error.strerror}); upload it again.")
+    order = child_order(
+        path,
+        replace(options, expected_sha256=sha256),
+        time_limit_s=time_limit_s,
+        memory_limit_bytes=memory_limit_bytes,
+        backend=backend,
+    )
     try:
-        watch, status = _follow(order, known or KnownInputs(), time_limit_s, memory_limit_bytes)
+        watch, status = _follow({**order, "known": "known.json"}, known or KnownInputs())
     except OSError as error:
-        return ProbeResult(
-            "not_started", f"The probe could not be started ({error.strerror}).", provider_asked
-        )
-    last, confined = watch.done, watch.network_confined
+        return result("not_started", f"The probe could not be started ({error.strerror}).")
+    result, last = partial(result, network_confined=watch.network_confined), watch.done
     if last is None or watch.cause in _UNTRUSTED:
-        code, message = _explain(watch, status, time_limit_s, memory_limit_bytes)
-        return ProbeResult(code, message, provider_asked, network_confined=confined)
+        return result(*_explain(watch, status))
     if not watch.cause and -status in _CRASHES:
         message = (
             f"The runtime crashed ({signal.Signals(-status).name}) with {watch.last.get('values', 'what it ran on')},"
             " which any caller may send; limit these inputs inside the file and export it again."
         )
-        return ProbeResult("crashed_signal", message, provider_asked, network_confined=confined)
+        return result("crashed_signal", message)
     if last["code"] != "passed":
         message = memory_message(memory_limit_bytes) if last["code"] == "memory" else last["message"]
-        return ProbeResult(
-            last["code"],
-            message,
-            provider_asked,
-            peak_rss_bytes=last["peak_rss_bytes"],
-            network_confined=confined,
-        )
-    return ProbeResult(
+        return result(last["code"], message, peak_rss_bytes=last["peak_rss_bytes"])
+    return result(
+        last["code"],
+        last["message"],
         signature=Signature.from_json(last["signature"]),
         fact=ProbeFact(sha256, last["runtime_version"], last["provider"], options.digest),
-        provider_asked=provider_asked,
-        network_confined=confined,
         sample=Sample.from_json(last["sample"]),
         left_out=tuple(map(str, last["left_out"])),
         **{name: last[name] for name in _REPORTED},
     )
 
 
-def _follow(
-    order: dict[str, Any], known: KnownInputs, time_limit_s: float, memory_limit_bytes: int
-) -> "tuple[_ChildWatch, int]":
+def _follow(order: dict[str, Any], known: KnownInputs) -> "tuple[_ChildWatch, int]":
     """Start the child, follow it to its end or a limit, and kill whatever remains."""
     with ScratchFolder("probe") as folder:
         known.write(folder / order["known"])
         child = start_child("probe_child", order, folder)
-        watch = _ChildWatch(child, time_limit_s, memory_limit_bytes)
+        watch = _ChildWatch(child, order["time_limit_s"], order["memory_limit_bytes"])
         try:
             watch.follow()
         finally:
@@ -212,8 +179,8 @@ class _ChildWatch:
     ) -> None:
         assert child.stdout is not None  # noqa: S101  for the type checker
         self._child, self.pipe = child, child.stdout
+        self.time_limit_s, self.memory_limit_bytes = time_limit_s, memory_limit_bytes
         self._ends_at = time.monotonic() + time_limit_s
-        self._memory_limit_bytes = memory_limit_bytes
         self._own_bytes = 0  # the child's memory before it loaded the file
         self._unread = b""
         self._size = 0
@@ -260,10 +227,24 @@ class _ChildWatch:
         elif time.monotonic() > self._ends_at:
             self.cause = "timed_out"
         elif (
-            self._own_bytes
-            and process_memory(self._child.pid)[1] - self._own_bytes > self._memory_limit_bytes
+            self._own_bytes and process_memory(self._child.pid)[1] - self._own_bytes > self.memory_limit_bytes
         ):
             self.cause = "memory"
+
+
+def child_order(
+    path: Path, options: SessionOptions, *, time_limit_s: float, memory_limit_bytes: int, backend: str
+) -> dict[str, Any]:
+    """What a child must know to limit itself and load the file."""
+    return {
+        "path": str(path.resolve()),
+        "options": asdict(options),
+        "parent": os.getpid(),
+        "is_cpu_only": set(options.providers) <= _CPU_ONLY,
+        "time_limit_s": time_limit_s,
+        "memory_limit_bytes": memory_limit_bytes,
+        "backend": backend,
+    }
 
 
 def start_child(
@@ -289,20 +270,16 @@ def start_child(
     )
 
 
-def _explain(
-    watch: _ChildWatch, status: int, time_limit_s: float, memory_limit_bytes: int
-) -> tuple[str, str]:
+def _explain(watch: _ChildWatch, status: int) -> tuple[str, str]:
     doing = {"loading": "while loading", "running": "in its first run"}.get(
         watch.last.get("phase", ""), "at its start"
     )
     cause = watch.cause or ("timed_out" if -status == signal.SIGXCPU else "crashed_signal")
     if cause == "timed_out":
-        return (
-            cause,
-            f"The file took longer than {time_limit_s:g} s {doing} and was ended; send a model that answers.",
-        )
+        took = f"The file took longer than {watch.time_limit_s:g} s {doing}"
+        return cause, f"{took} and was stopped; send a model that answers."
     if cause == "memory":
-        return cause, memory_message(memory_limit_bytes)
+        return cause, memory_message(watch.memory_limit_bytes)
     if cause == "load_failed":
         return cause, "The file declares more inputs and outputs than can be served; export it again."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -267,15 +267,14 @@ def _make_proof(order: _ProofOrder, known: _KnownParts) -> Proof:
         fact, sample = result.fact, result.sample
     try:
         with Trial(order.path, replace(order.options, expected_sha256=fact.sha256), sample=sample) as trial:
-            memory = (
-                known.memory
-                or trial.warm_up(
+            memory = known.memory
+            if memory is None:
+                _, memory = trial.warm_up(
                     max_batch=order.max_rows,
                     limit_bytes=order.limit_bytes,
                     soft_limit_s=order.soft_limit_s,
                     time_limit_s=WARM_UP_S,
-                ).memory
-            )
+                )
             rows = memory.most_rows(order.max_rows, order.limit_bytes)
             examples = example_rows(trial.signature, order.known.examples)
             return Proof(fact, sample, memory, batch_proof_of(trial, max_rows=rows, examples=examples))

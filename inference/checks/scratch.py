@@ -5,7 +5,6 @@ import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from django.conf import settings
@@ -35,9 +34,7 @@ class ScratchFolder:
     def __enter__(self) -> Path:
         return self.path
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
 

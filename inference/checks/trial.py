@@ -11,13 +11,11 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
 from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, write_frame
-from inference.checks.probe import CPU_ONLY, ONNX, memory_message, start_child
+from inference.checks.probe import ONNX, child_order, memory_message, start_child
 from inference.checks.scratch import ScratchFolder
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
@@ -34,14 +32,6 @@ _DEATH_S = 5.0
 _LOAD_S = 30.0
 _CPU_LIMIT_S = 3600.0  # for a child that its parent forgot
 _GRACE_S = 2.0  # for a run to end at its soft limit before the child is killed
-
-
-@dataclass(frozen=True, slots=True)
-class WarmedUp:
-    """What the warm-up measured."""
-
-    profile: Profile
-    memory: MemoryUse
 
 
 class TrialFailed(Exception):
@@ -85,19 +75,19 @@ class Trial:
     def __enter__(self) -> "Trial":
         self._folder = ScratchFolder("trial")
         self._socket, theirs = socket.socketpair()
-        order = {
-            "channel": theirs.fileno(),
-            "path": str(self._path.resolve()),
-            "options": asdict(self._options),
-            "parent": os.getpid(),
-            "is_cpu_only": set(self._options.providers) <= CPU_ONLY,
-            "time_limit_s": _CPU_LIMIT_S,
-            "memory_limit_bytes": self._memory_limit_bytes,
-            "backend": self._backend,
-        }
+        order = child_order(
+            self._path,
+            self._options,
+            time_limit_s=_CPU_LIMIT_S,
+            memory_limit_bytes=self._memory_limit_bytes,
+            backend=self._backend,
+        )
+        channel = theirs.fileno()
         try:
             with theirs:
-                self._child = start_child("trial_child", order, self._folder.path, [theirs.fileno()])
+                self._child = start_child(
+                    "trial_child", {**order, "channel": channel}, self._folder.path, [channel]
+                )
         except OSError:
             self._socket.close()
             self._folder.remove()
@@ -112,9 +102,7 @@ class Trial:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -132,7 +120,7 @@ class Trial:
 
     def warm_up(
         self, *, max_batch: int, limit_bytes: int, soft_limit_s: float, time_limit_s: float
-    ) -> WarmedUp:
+    ) -> tuple[Profile, MemoryUse]:
         """Run the batch sizes that a serving process may use."""
         command = {
             "do": "warm up",
@@ -201,7 +189,7 @@ class Trial:
             engine_code = str(frame[0].get("engine_code", ""))
         except TimeoutError:
             raise self._kill_and_fail(
-                "timed_out", f"The file took longer than {limit_s:g} s {doing} and was ended."
+                "timed_out", f"The file took longer than {limit_s:g} s {doing} and was stopped."
             ) from None
         except MemoryError:
             raise self._kill_and_fail("memory", memory_message(self._memory_limit_bytes)) from None
@@ -260,7 +248,7 @@ def _parse_proof(frame: Frame) -> BatchProof:
     return BatchProof.from_json(frame[0]["proof"])
 
 
-def _parse_warm_up(frame: Frame) -> WarmedUp:
+def _parse_warm_up(frame: Frame) -> tuple[Profile, MemoryUse]:
     message = frame[0]
     profile = {int(rows): float(seconds) for rows, seconds in message["profile"]}
-    return WarmedUp(profile, MemoryUse.from_json(message["memory"]))
+    return profile, MemoryUse.from_json(message["memory"])

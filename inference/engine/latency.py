@@ -106,11 +106,6 @@ class TargetPace:
         self._trial = WaitTrial()
         self.max_batch_rows = self._largest()
 
-    @property
-    def is_feasible(self) -> bool:
-        """Whether a single row can be answered in time after another one."""
-        return 2 * self.curve.p99_s(self._sizes[0]) <= self.target_p99_s
-
     def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
         is_full = rows >= self.max_batch_rows
         self._batches += 1

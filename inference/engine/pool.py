@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from inference.engine.backends import (
@@ -78,9 +77,7 @@ class SessionLease(Generic[T]):
     def __enter__(self) -> T:
         return self.item
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def release(self) -> None:

@@ -177,17 +177,10 @@ def _schedule_times(thread: int) -> tuple[int, int]:
     return int(ran_ns), int(waited_ns)
 
 
-class LowPriority:
+class LowPriority(Cores):
     """Low-priority threads of one kind, each pinned to a core."""
-
-    def __init__(self) -> None:
-        self._cores = Cores()
 
     def enter(self) -> None:
         """Make the calling thread one of these."""
         lower_priority()
-        self._cores.pin_thread()
-
-    def look_after(self) -> None:
-        """Move threads that hardly get to run. Call it from time to time, from any thread."""
-        self._cores.rebalance()
+        self.pin_thread()

@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from inference.engine.errors import EngineStopped
@@ -30,9 +29,7 @@ class SoftLimit:
         self._watchdog.watch(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._watchdog.forget(self)
 
 

@@ -34,7 +34,7 @@ def warm_up(context: CheckContext) -> StepPassed:
     """
     serving, limit_bytes = context.serving, batch_memory_bytes(context.serving)
     try:
-        warmed_up = context.trial().warm_up(
+        profile, memory = context.trial().warm_up(
             max_batch=serving.max_batch_rows,
             limit_bytes=limit_bytes,
             soft_limit_s=serving.soft_limit_s,
@@ -49,17 +49,17 @@ def warm_up(context: CheckContext) -> StepPassed:
         ) from None
     if context.fact is None:
         raise AssertionError("the probe sets it when it passes")
-    ProbePass.objects.record(context.fact, memory=warmed_up.memory)
-    context.memory = warmed_up.memory
-    rows = most_rows(serving, warmed_up.memory)
+    ProbePass.objects.record(context.fact, memory=memory)
+    context.memory = memory
+    rows = most_rows(serving, memory)
     facts = {
-        "profile": [[rows, round(seconds * 1000, 3)] for rows, seconds in sorted(warmed_up.profile.items())],
-        "footprint_bytes": warmed_up.memory.footprint_bytes(rows),
+        "profile": [[rows, round(seconds * 1000, 3)] for rows, seconds in sorted(profile.items())],
+        "footprint_bytes": memory.footprint_bytes(rows),
         "max_batch_rows": serving.max_batch_rows,
         "largest_batch": rows,
         "batch_memory_bytes": limit_bytes,
     }
-    return StepPassed(facts, reason=_why_not_larger(warmed_up.memory, rows, limit_bytes))
+    return StepPassed(facts, reason=_why_not_larger(memory, rows, limit_bytes))
 
 
 def prove_batches(context: CheckContext) -> StepPassed:

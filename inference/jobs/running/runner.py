@@ -89,7 +89,7 @@ class JobRunner:
 
     def _look_after_cores(self) -> None:
         if self._low_priority is not None:
-            self._low_priority.look_after()
+            self._low_priority.rebalance()
 
     def _work(self) -> bool:
         """Do one chunk, if there is one; whether there was."""

@@ -224,7 +224,7 @@ class InProcess:
 
     def look_after(self) -> None:
         if self._bulk_threads is not None:
-            self._bulk_threads.look_after()
+            self._bulk_threads.rebalance()
         self._end_children(idle_since=time.monotonic() - _CHILD_IDLE_S)
 
     def drain(self, *, timeout_s: float) -> bool:
