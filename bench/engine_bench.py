@@ -1,8 +1,8 @@
-"""What the engine costs and gains, against bare ONNX Runtime on the same machine in the same minutes.
+"""What the engine costs and gains, compared with bare ONNX Runtime on the same machine at the same time.
 
     python bench/engine_bench.py [alone loop threads resnet latency memory overload beside ...] [--intra-op 1] [--repeats 5]
 
-Ratios are medians over repeats in which the compared settings take turns. Exits with 1 if a mark is missed.
+Ratios are medians over repeats that alternate between the compared settings. Exits with 1 if a mark is missed.
 """
 
 import argparse
@@ -104,7 +104,7 @@ class Loaded:
         return asyncio.run_coroutine_threadsafe(coroutine, self.engine.loop.asyncio).result()
 
     def infer(self, rows: dict):
-        """From tensors, which session.run starts from too, to an answer, for a thread."""
+        """From tensors (like session.run) to an answer, for a thread."""
         return self.batcher.infer_from_thread(rows, request_for(rows))
 
     def bare(self, rows: dict):
@@ -112,7 +112,7 @@ class Loaded:
 
 
 def threads_rate(count: int, seconds: float, call: Callable, rows: Callable[[], dict]) -> float:
-    """Calls per second of so many threads that call again as soon as they are answered."""
+    """Calls per second of `count` threads that each call again as soon as they have an answer."""
     stop, done, ready = threading.Event(), [0] * count, threading.Barrier(count + 1)
 
     def body(index: int) -> None:
@@ -178,13 +178,13 @@ def alone(args: argparse.Namespace) -> None:
         way: median(mine - bare for mine, bare in zip(p50s[way], p50s["bare"], strict=True))
         for way in ("batcher", "engine", "thread")
     }
-    print(f"  with the check of what a caller sent {added['engine']:.1f} µs are added on the loop")
-    print(f"  for a thread, which is woken on another core, {added['thread']:.1f} µs")
+    print(f"  including the check of the caller's input, {added['engine']:.1f} µs are added on the loop")
+    print(f"  for a thread, which wakes up on another core, {added['thread']:.1f} µs")
     mark("from tensors to answer the engine adds on the loop at p50", added["batcher"], "µs", at_most=20)
 
 
 def tasks_rate(loaded: Loaded, count: int, seconds: float) -> float:
-    """Calls per second of so many tasks of the loop that call again as soon as they are answered."""
+    """Calls per second of `count` tasks on the loop that each call again as soon as they have an answer."""
     row, done = loaded.rows(1), 0
 
     async def body(ends_at: float) -> None:
@@ -204,7 +204,7 @@ def tasks_rate(loaded: Loaded, count: int, seconds: float) -> float:
 def throughput(
     loaded: Loaded, args: argparse.Namespace, *, batch: int, seconds: float, rate: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
-    """Rows per second of the best bare loop and of the engine, in turns."""
+    """Rows per second of the best bare loop and of the engine, alternating."""
     loops, engine = [], []
     for _ in range(args.repeats):
         loops.append(loop_rate(seconds, loaded.bare, loaded.rows(batch)))
@@ -248,7 +248,7 @@ def resnet(args: argparse.Namespace) -> None:
 
 @dataclass
 class Arrivals:
-    """Requests that come when they come, whether or not the ones before are answered."""
+    """Requests that arrive at planned times, whether or not earlier ones have been answered."""
 
     times: list[float]
     workers: int = 128
@@ -323,7 +323,7 @@ def latency(args: argparse.Namespace) -> None:
     row = {"x": np.ones((1, 4), np.float32)}
 
     def play(kind: str, pace: Pace, seconds: float) -> tuple[float, float]:
-        """The p99, and the answers per second that came in time."""
+        """The p99, and the answers per second that were in time."""
         batcher = a_batcher(
             costly(0.003, 0.0006), BatchConfig(merges=True), pace=pace, curve=getattr(pace, "curve", None)
         )
@@ -373,7 +373,7 @@ def latency(args: argparse.Namespace) -> None:
 
 
 def memory(args: argparse.Namespace) -> None:
-    """A million requests: does anything stay behind?"""
+    """A million requests: does memory grow?"""
     batcher = a_batcher(FakeSession(FakeModel()), BatchConfig(merges=True))
     batcher.session.runs = Forgetful()
     row = {"x": np.ones((1, 4), np.float32)}
@@ -397,14 +397,14 @@ def memory(args: argparse.Namespace) -> None:
 
 
 class Forgetful(list):
-    """The fake's list of runs, without a memory of its own."""
+    """Replaces the fake's list of runs, so that it does not grow."""
 
     def append(self, item) -> None:
         pass
 
 
 def overload(args: argparse.Namespace) -> None:
-    """20 ms a batch of at most 4 rows, asked ten times as often as it can answer."""
+    """20 ms a batch of at most 4 rows, with ten times as many requests as it can answer."""
     row = {"x": np.ones((1, 4), np.float32)}
     shares, refusals, grown = [], [], []
     for _ in range(args.repeats):

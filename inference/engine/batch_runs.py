@@ -21,7 +21,7 @@ from inference.engine.errors import (
 from inference.engine.latency import CostCurve
 from inference.engine.loop import EngineLoop, off_loop_if_large
 from inference.engine.merge import NotSplittable, RowRules, RunResult, non_finite_outputs, stack
-from inference.engine.requests import Call
+from inference.engine.requests import QueuedCall
 from inference.engine.threads import Runners
 from inference.tensors.arrays import Array, Tensors, byte_size
 from inference.tensors.errors import InferenceError
@@ -65,7 +65,7 @@ class BatchRunner:
         bulk_runners: Runners,
         curve: CostCurve | None,
         clock: Callable[[], float],
-        finish: Callable[[RequestBatch[Call], RunResult | InferenceError], None],
+        finish: Callable[[RequestBatch[QueuedCall], RunResult | InferenceError], None],
         stop_merging: Callable[[], None],
     ) -> None:
         self._session, self._config, self._rules = session, config, rules
@@ -77,7 +77,7 @@ class BatchRunner:
         self._may_use_loop = curve is not None and not isinstance(session, AsyncSession) and session.is_steady
         self.short_bytes = 0  # of the largest run so far that was short
 
-    def start(self, batch: RequestBatch[Call]) -> RunResult | InferenceError | None:
+    def start(self, batch: RequestBatch[QueuedCall]) -> RunResult | InferenceError | None:
         """Run a batch. Returns the result if it ran on the loop; otherwise `finish` gets it later."""
         if self._async_session is not None:
             task = self._loop.asyncio.create_task(self._run_elsewhere(batch, self._async_session))
@@ -100,7 +100,7 @@ class BatchRunner:
             self._finish(batch, SlotLost())
         return None
 
-    def _run_on_loop(self, batch: RequestBatch[Call]) -> RunResult | InferenceError | None:
+    def _run_on_loop(self, batch: RequestBatch[QueuedCall]) -> RunResult | InferenceError | None:
         """None: it unexpectedly took too long, and must run again in a thread."""
         cpu_before_s = time.thread_time()  # processor time: on a busy machine any run may take long
         result = self._run(batch, limit_s=_LOOP_LIMIT_S)
@@ -111,12 +111,12 @@ class BatchRunner:
             return None
         return result
 
-    def _run_and_post(self, batch: RequestBatch[Call]) -> None:
+    def _run_and_post(self, batch: RequestBatch[QueuedCall]) -> None:
         result = self._run(batch)
         with suppress(EngineStopped):  # then no one waits for it
             self._loop.post(partial(self._finish, batch, result))
 
-    async def _run_elsewhere(self, batch: RequestBatch[Call], session: AsyncSession) -> None:
+    async def _run_elsewhere(self, batch: RequestBatch[QueuedCall], session: AsyncSession) -> None:
         calls = batch.tickets
         try:
             feed = await off_loop_if_large(batch.nbytes, partial(_feed, calls))
@@ -129,7 +129,7 @@ class BatchRunner:
         else:
             self._finish(batch, result)
 
-    def _run(self, batch: RequestBatch[Call], limit_s: float = math.inf) -> RunResult | InferenceError:
+    def _run(self, batch: RequestBatch[QueuedCall], limit_s: float = math.inf) -> RunResult | InferenceError:
         """Run the session once. This takes longer than everything else, and needs nothing that belongs to the loop."""
         session, calls = cast("Session", self._session), batch.tickets
         try:
@@ -144,7 +144,7 @@ class BatchRunner:
             return self._failure(batch, error)
 
     def _result(
-        self, batch: RequestBatch[Call], outputs: dict[str, Array], started_at: float
+        self, batch: RequestBatch[QueuedCall], outputs: dict[str, Array], started_at: float
     ) -> RunResult | OutputTooLarge:
         compute_s, is_merged = self._clock() - started_at, len(batch.tickets) > 1
         if is_merged:
@@ -154,7 +154,7 @@ class BatchRunner:
         non_finite = non_finite_outputs(outputs)
         return RunResult(outputs, batch.rows, batch.taken_at, compute_s, non_finite, is_merged)
 
-    def _failure(self, batch: RequestBatch[Call], error: BaseException) -> InferenceError:
+    def _failure(self, batch: RequestBatch[QueuedCall], error: BaseException) -> InferenceError:
         """Turn whatever was raised into a typed error."""
         if isinstance(error, NotSplittable):
             self._stop_merging()  # the model breaks what its proof promised
@@ -177,7 +177,7 @@ def output_too_large(outputs: Tensors, max_bytes: int | None) -> OutputTooLarge 
     )
 
 
-def _feed(calls: list[Call]) -> Tensors:
+def _feed(calls: list[QueuedCall]) -> Tensors:
     """Stack the calls' tensors, and note where each call's rows start."""
     first = calls[0]
     if len(calls) == 1:

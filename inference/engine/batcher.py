@@ -25,7 +25,14 @@ from inference.engine.latency import CostCurve, FixedPace, Pace
 from inference.engine.loop import EngineLoop
 from inference.engine.merge import AuditSample, RowRules, RunResult, Sampler
 from inference.engine.meters import Meters
-from inference.engine.requests import Call, Cancellation, EngineAnswer, EngineRequest, TaskCall, ThreadCall
+from inference.engine.requests import (
+    Cancellation,
+    EngineAnswer,
+    EngineRequest,
+    QueuedCall,
+    TaskCall,
+    ThreadCall,
+)
 from inference.engine.threads import Runners
 from inference.tensors.arrays import Tensors, distance, is_close, is_finite, largest
 from inference.tensors.errors import InferenceError
@@ -86,7 +93,7 @@ class Batcher:
         self._runs_until_larger = 0  # 0: batches may have their full size
         self._on_sample, self._sampler = on_sample, Sampler()
         self._clock = clock
-        self._combiner: Combiner[Call] = Combiner(
+        self._combiner: Combiner[QueuedCall] = Combiner(
             self.config.limits,
             self._end_with_error,
             max_batch_rows=self._pace.max_batch_rows,
@@ -105,8 +112,8 @@ class Batcher:
             stop_merging=self.stop_merging,
         )
         self._slots = self.config.limits.slots
-        self._lost: list[RequestBatch[Call]] = []
-        self._running_since: dict[RequestBatch[Call], float] = {}  # also read by the watching thread
+        self._lost: list[RequestBatch[QueuedCall]] = []
+        self._running_since: dict[RequestBatch[QueuedCall], float] = {}  # also read by the watching thread
         self._is_broken = False
         self._was_stopped = False
         self._learned = 0
@@ -201,7 +208,7 @@ class Batcher:
             return Health(self._is_broken, len(self._lost), 0, 0.0, is_moving=False)
 
     def check_hard_limit(self) -> None:
-        """Mark the version as broken if a run does not end. Call it in a thread that needs neither loop nor queue."""
+        """Mark the version as broken if a run does not end. QueuedCall it in a thread that needs neither loop nor queue."""
         oldest = min(list(self._running_since.values()), default=math.inf)
         if self._is_broken or self._clock() - oldest < self.config.hard_limit_s:
             return
@@ -234,7 +241,7 @@ class Batcher:
 
     # From here on: on the loop.
 
-    def _offer(self, call: Call, cancellation: Cancellation | None) -> None:
+    def _offer(self, call: QueuedCall, cancellation: Cancellation | None) -> None:
         """Accept a request, or raise why not. It may run from the end of this turn on."""
         now = self._clock()
         try:
@@ -254,7 +261,7 @@ class Batcher:
         if call.deadline < self._wakes_at:
             self._wake_by(call.deadline, now)
 
-    def _offer_for_thread(self, call: Call, cancellation: Cancellation | None) -> None:
+    def _offer_for_thread(self, call: QueuedCall, cancellation: Cancellation | None) -> None:
         try:
             self._offer(call, cancellation)
         except InferenceError as error:
@@ -274,7 +281,7 @@ class Batcher:
         self._wake_by(self._combiner.wakes_at(), now)
         self._note_idle()
 
-    def _finish(self, batch: RequestBatch[Call], result: RunResult | InferenceError) -> None:
+    def _finish(self, batch: RequestBatch[QueuedCall], result: RunResult | InferenceError) -> None:
         """End a batch that has come back, and start the next."""
         now = self._clock()
         self._running_since.pop(batch, None)
@@ -293,7 +300,9 @@ class Batcher:
             if not self._combiner.is_open:
                 self._note_idle()
 
-    def _end_calls(self, batch: RequestBatch[Call], result: RunResult | InferenceError, now: float) -> None:
+    def _end_calls(
+        self, batch: RequestBatch[QueuedCall], result: RunResult | InferenceError, now: float
+    ) -> None:
         """End the calls of a batch, or send them back to run one by one."""
         if isinstance(result, InferenceError):
             if result.retryable:  # no request caused it, so none would do better alone
@@ -315,7 +324,7 @@ class Batcher:
         finally:
             self._deliver(result, answered)
 
-    def _deliver(self, result: RunResult, calls: list[Call]) -> None:
+    def _deliver(self, result: RunResult, calls: list[QueuedCall]) -> None:
         sleeping = None
         for call in reversed(calls):
             call.result = result
@@ -326,7 +335,9 @@ class Batcher:
         if sleeping is not None:
             sleeping.wake()
 
-    def _learn(self, batch: RequestBatch[Call], result: RunResult, answered: list[Call], now: float) -> None:
+    def _learn(
+        self, batch: RequestBatch[QueuedCall], result: RunResult, answered: list[QueuedCall], now: float
+    ) -> None:
         with self._meters_lock:
             queue_s = [batch.taken_at - call.offered_at for call in answered]
             self._meters.count_batch(batch.rows, queue_s, now - batch.taken_at, result.compute_s)
@@ -342,7 +353,7 @@ class Batcher:
             self._combiner.max_batch_rows = self._pace.max_batch_rows
             self._combiner.wait_s = self._pace.wait_s
 
-    def _recover_memory(self, batch: RequestBatch[Call]) -> None:
+    def _recover_memory(self, batch: RequestBatch[QueuedCall]) -> None:
         """Merge less from now on, and start nothing until `on_out_of_memory` has returned."""
         if len(batch.tickets) > 1:
             self._combiner.max_batch_bytes = min(self._combiner.max_batch_bytes, batch.nbytes // 2)
@@ -378,21 +389,21 @@ class Batcher:
             self._combiner.max_batch_bytes = min(most, 2 * self._combiner.max_batch_bytes)
             self._runs_until_larger = _CAREFUL_RUNS if self._combiner.max_batch_bytes < most else 0
 
-    def _end_with_error(self, call: Call, error: InferenceError) -> None:
+    def _end_with_error(self, call: QueuedCall, error: InferenceError) -> None:
         call.result = error
         self._count_end(call, error)
         call.wake()
 
-    def _count_end(self, call: Call, error: InferenceError) -> None:
+    def _count_end(self, call: QueuedCall, error: InferenceError) -> None:
         if not call.is_audit:
             with self._meters_lock:
                 self._meters.count_end(error.code)
 
-    def _withdraw(self, call: Call) -> None:
+    def _withdraw(self, call: QueuedCall) -> None:
         self._combiner.cancel(call, Cancelled())
         self._note_idle()
 
-    def _withdraw_from_thread(self, call: Call) -> None:
+    def _withdraw_from_thread(self, call: QueuedCall) -> None:
         with suppress(EngineStopped):  # then the request has ended
             self._loop.post(partial(self._withdraw, call))
 
@@ -455,7 +466,7 @@ class Batcher:
 
     # In the caller's thread.
 
-    def _answer(self, call: Call) -> EngineAnswer:
+    def _answer(self, call: QueuedCall) -> EngineAnswer:
         """This call's part of its batch's result."""
         result = call.result
         if not isinstance(result, RunResult):

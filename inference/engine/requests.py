@@ -61,7 +61,7 @@ class EngineAnswer(NamedTuple):
     non_finite: bool
 
 
-class Call(Ticket, ABC):
+class QueuedCall(Ticket, ABC):
     """A request in the queue, and its result. `wake` is called once, on the loop, when there is one."""
 
     __slots__ = ("is_audit", "outputs", "result", "start", "tensors")
@@ -82,7 +82,7 @@ class Call(Ticket, ABC):
     def wake(self) -> None: ...
 
 
-class TaskCall(Call):
+class TaskCall(QueuedCall):
     """A call that a task of the loop waits for."""
 
     __slots__ = ("future",)
@@ -93,7 +93,7 @@ class TaskCall(Call):
             self.future.set_result(None)
 
 
-class ThreadCall(Call):
+class ThreadCall(QueuedCall):
     """A call that a thread waits for.
 
     The threads of one batch wake each other one by one: if all woke at once, they would only queue for the

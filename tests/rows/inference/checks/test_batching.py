@@ -1,4 +1,4 @@
-"""What a version's check finds out about merging, and what serving is told of it."""
+"""What a version's check finds out about merging, and how serving uses it."""
 
 import threading
 
@@ -95,7 +95,7 @@ def test_a_file_whose_rows_mix_is_ready_and_says_that_it_runs_singly():
     assert known_merged_rows(DEFAULTS, sha256=version.artifact.sha256, options=OPTIONS) == 1
 
 
-def test_examples_tell_rows_apart_that_made_up_ones_do_not(tmp_path):
+def test_examples_show_what_generated_rows_do_not(tmp_path):
     data = rare(tmp_path)
     _, without = batching_line(bring_in(data))
     telling = {"x": [[7777, 0, 0, 0], [0, 7777, 0, 0], [0, 0, 1, 1]]}
@@ -138,7 +138,7 @@ MEASURED = MemoryUse(1 << 20, {64: 1 << 20}, asked_rows=64)
 
 
 class TestProofsOfAProcess:
-    """A process asks for what it needs; what nobody has proven is proven once, and waited for no longer than one may."""
+    """A process asks for the proofs it needs. A missing proof is made once, and callers wait no longer than their timeout."""
 
     @pytest.fixture
     def version(self, tmp_path):
@@ -206,7 +206,9 @@ class TestProofsOfAProcess:
         with pytest.raises(NotProbed):
             self.get(Proofs(), version)
 
-    def test_nobody_waits_longer_than_they_may_and_the_proof_is_there_later(self, version, monkeypatch):
+    def test_callers_wait_no_longer_than_their_timeout_and_the_proof_is_there_later(
+        self, version, monkeypatch
+    ):
         go_on, made = threading.Event(), []
         fact = ProbeFact(version.artifact.sha256, runtime_version(), "CPUExecutionProvider", OPTIONS.digest)
         proof = Proof(fact, EMPTY_SAMPLE, MEASURED, BatchProof(64, "proven", "x", 64))

@@ -1,4 +1,4 @@
-"""A version is measured on its Model's golden set, and so is the live one where nobody has."""
+"""A version is measured on its Model's golden set, and so is the live one if it is not measured yet."""
 
 import json
 from functools import partial
@@ -52,7 +52,7 @@ class TestAgainstTheLiveVersion:
         fruit.put_golden(model, fruit.golden_lines(), floor=None, **golden_set)
         return fruit.bring_in_wrong(folder, model, "rounded weights")
 
-    def test_it_is_measured_where_nobody_has(self, tmp_path):
+    def test_it_is_measured_if_it_is_not_yet(self, tmp_path):
         version = self.live_then_another(tmp_path, margin=0.001)
 
         line = check(version)
@@ -236,7 +236,7 @@ def test_the_live_version_does_not_measure_itself_against_itself(tmp_path):
     assert (line.state, line.facts["champion"], line.facts["value"]) == ("passed", None, 1.0)
 
 
-def test_an_exchanged_set_is_measured_anew(tmp_path):
+def test_a_replaced_set_is_measured_again(tmp_path):
     version = fruit.go_live(tmp_path)
     for wrong in (0, 3):
         fruit.put_golden(version.model, fruit.golden_lines(wrong=wrong))

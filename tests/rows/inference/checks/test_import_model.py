@@ -154,7 +154,7 @@ class TestRefused:
         (arm,) = Arm.objects.filter(split__status="current")
         assert arm.version.number == 1
 
-    def test_the_mended_file_is_version_2_and_goes_live_by_itself(self, alone, bad, capsys):
+    def test_the_fixed_file_is_version_2_and_goes_live_by_itself(self, alone, bad, capsys):
         with pytest.raises(CommandError):
             call_command("import_model", "fruit", bad)
 
@@ -216,7 +216,7 @@ class TestSeveralFiles:
             call_command("import_model", "fruit", files[0])
         assert not Model.objects.exists()
 
-    def test_a_link_that_somebody_names_is_followed(self, files, tmp_path):
+    def test_a_link_on_the_command_line_is_followed(self, files, tmp_path):
         (tmp_path / "links").mkdir()
         links = [tmp_path / "links" / name for name in ("model.onnx", "model.onnx.data")]
         for link, file in zip(links, files, strict=True):

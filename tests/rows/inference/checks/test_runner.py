@@ -421,7 +421,7 @@ class TestOnce:
         assert self.check_again(version) is None
         assert CheckRun.objects.count() == 1
 
-    def test_a_version_that_failed_for_its_surroundings_is_ready_when_they_are_mended(
+    def test_a_version_that_failed_for_its_surroundings_is_ready_once_they_are_fixed(
         self, identity, tmp_path
     ):
         path = artifacts.path_of(identity.artifact.sha256)
@@ -462,12 +462,12 @@ class TestWorkerThatDies:
 
         assert (run.number, run.state, status_of(identity)) == (2, "passed", "ready")
 
-    def test_before_the_sweep_nobody_takes_it_over(self, identity, dead_run):
+    def test_before_the_sweep_no_worker_takes_it_over(self, identity, dead_run):
         """Negative control: it is the sweep that lets another worker begin."""
         assert check_version(version_id=identity.pk, options_for=options_for, by=an_actor()) is None
 
     def test_a_worker_that_was_given_up_stops(self, identity, monkeypatch):
-        """It was slow, not dead: what it finds is nobody's any more."""
+        """It was slow, not dead: its results no longer count."""
         real = structure.probe
 
         def slow(path, options, known):

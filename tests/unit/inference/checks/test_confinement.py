@@ -31,7 +31,7 @@ def file_with_port(tmp_path, listener):
     return path
 
 
-def test_the_child_reaches_nobody(file_with_port, listener):
+def test_the_child_reaches_no_one(file_with_port, listener):
     result = probe(file_with_port, SessionOptions(), backend=CALLING)
     if not result.network_confined:
         pytest.skip("this kernel refuses network namespaces here")
@@ -69,7 +69,7 @@ def test_a_file_that_is_ended_tells_it_too(tmp_path):
     assert result.network_confined == passed.network_confined
 
 
-def test_elsewhere_than_linux_it_is_said(monkeypatch):
+def test_without_linux_it_reports_that_it_cannot(monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
 
     assert leave_network() is False

@@ -155,7 +155,7 @@ def test_bytes_that_were_not_checked_are_a_failed_load(tmp_path):
 @pytest.mark.parametrize(
     ("backend", "told"), [("Crashing", "SIGSEGV"), ("Exiting", "exit status 3"), ("Raising", "exit status 1")]
 )
-def test_a_crash_is_told_with_its_signal_and_phase(any_file, backend, told):
+def test_a_crash_is_reported_with_its_signal_and_phase(any_file, backend, told):
     result = probe_with(backend, any_file)
 
     assert result.code == "crashed_signal"
@@ -269,7 +269,7 @@ def test_the_child_dies_with_its_parent(tmp_path, start):
 
 
 def test_an_orphan_would_live_on(tmp_path):
-    """Negative control: the same death of a parent whose child did not ask to be told."""
+    """Negative control: the same death of a parent whose child did not ask for the signal."""
     sleeper = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
         " start_new_session=True, stdout=subprocess.DEVNULL); print(p.pid, flush=True); p.wait()"

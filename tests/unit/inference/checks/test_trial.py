@@ -129,7 +129,7 @@ def test_a_crash_in_a_run_is_told_with_its_signal(any_file):
 @pytest.mark.parametrize(
     ("backend", "told"), [("Crashing", "SIGSEGV"), ("Exiting", "exit status 3"), ("Raising", "exit status 1")]
 )
-def test_a_crash_while_loading_is_told(any_file, backend, told):
+def test_a_crash_while_loading_is_reported(any_file, backend, told):
     before = children()
 
     with pytest.raises(TrialFailed, match=told), hostile(backend, any_file):

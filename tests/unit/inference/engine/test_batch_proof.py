@@ -163,7 +163,7 @@ def test_an_output_that_is_common_to_all_rows_may_be_so():
     assert prove_batches(session, (), max_rows=8).code == "shape"
 
 
-def test_a_model_that_runs_on_nothing_made_up_says_so():
+def test_a_model_that_fails_on_generated_rows_says_so():
     def refuse(x):
         raise RunFailed("Axis 1 must be 80.")
 

@@ -1,4 +1,4 @@
-"""Every accepted request ends exactly once, whatever happens to whoever runs it."""
+"""Every accepted request ends exactly once, whatever happens to its run."""
 
 import asyncio
 import gc
@@ -144,7 +144,7 @@ class Stage:
 
 
 class Elsewhere:
-    """The same session behind the other seam: awaited on the loop, while a thread of the test's plays whoever runs it."""
+    """The same session behind the other seam: awaited on the loop, while a thread of the test plays the other process."""
 
     provider = "elsewhere"
 
@@ -568,7 +568,7 @@ def runs_at_once(s):
     return len(s.batcher._running_since)
 
 
-def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage):
+def test_lost_runs_stop_the_version_from_starting_more(stage):
     s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
 
     assert runs_at_once(s) == 2
@@ -578,7 +578,7 @@ def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage
     is_over(s)
 
 
-def test_without_the_choke_every_caller_would_start_another_run(stage, monkeypatch):
+def test_without_that_every_caller_would_start_another_run(stage, monkeypatch):
     monkeypatch.setattr(Batcher, "_update_slots", lambda self: None)
     s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
 
@@ -771,7 +771,7 @@ def test_many_callers_each_get_their_own_rows(stage):
     assert (stats.depth, stats.running) == (0, 0)
 
 
-def test_nobody_is_forgotten_where_several_batches_run_at_once():
+def test_every_caller_is_answered_when_several_batches_run_at_once():
     model = FakeModel()
     model.on_run = lambda *_: time.sleep(0.0005)
     batcher = a_batcher(
@@ -952,7 +952,7 @@ def test_a_poisoned_run_on_the_loop_fails_only_itself(stage):
     assert isinstance(answers[1], RunFailed)
 
 
-# The loop stands still.
+# The loop is stuck.
 
 
 @elsewhere_only
@@ -980,7 +980,7 @@ class Stuck:
         self.loop.close()
 
 
-def test_threads_leave_a_loop_that_stands_still_soon_after_their_deadline(stage):
+def test_threads_leave_a_stuck_loop_soon_after_their_deadline(stage):
     with Stuck() as stuck:
         s = stage(threads={"loop": stuck.loop})
 
@@ -995,7 +995,7 @@ def test_the_next_thread_of_a_batch_is_woken_although_the_one_before_it_has_left
     first, second = s.call(1.0), s.call(2.0)
     calls = list(s.batcher._combiner._all_waiting())
     real = calls[0].sleep
-    calls[0].sleep = threading.Lock()  # it is never told
+    calls[0].sleep = threading.Lock()  # it never wakes up
     calls[0].sleep.acquire()
     s.release()
     wait_until(lambda: calls[0].result is not None, within_s=PATIENCE_S, what="the batch has ended")
@@ -1008,7 +1008,7 @@ def test_the_next_thread_of_a_batch_is_woken_although_the_one_before_it_has_left
     assert s.value(second) == [[4.0] * 4]
 
 
-def test_a_run_that_never_ends_is_seen_although_the_loop_stands_still(stage):
+def test_a_run_that_never_ends_is_seen_although_the_loop_is_stuck(stage):
     clock = Clock()
     with Stuck() as stuck:
         s = stage(threads={"loop": stuck.loop}, clock=clock, hard_limit_s=10.0)

@@ -275,7 +275,7 @@ def test_a_lease_that_ends_frees_the_slot_and_ends_its_tickets():
 
     assert isinstance(desk.endings[lost], SlotLost)
     assert desk.combiner.take(2.0).tickets == [waiting]
-    assert desk.combiner.complete(batch, 2.1) == []  # the late answer is nobody's any more
+    assert desk.combiner.complete(batch, 2.1) == []  # no one waits for the late answer
     desk.combiner.fail(batch, RunFailed(), 2.1)
     assert desk.combiner.take(2.1) is None
 
@@ -482,7 +482,7 @@ TestCombinerMachine.settings = settings(max_examples=150, stateful_step_count=40
 
 
 def test_the_machine_would_notice_a_ticket_that_is_forgotten(monkeypatch):
-    """Negative control: a combiner whose lost leases tell nobody fails the machine's last check."""
+    """Negative control: a combiner that drops lost leases silently fails the machine's last check."""
     machine = CombinerMachine()
     machine.begin(slots=1, max_rows=2, wait_s=0.0, bulk_every=2)
     machine.offer(key="a", rows=1, nbytes=1, patience=9, priority=LIVE)

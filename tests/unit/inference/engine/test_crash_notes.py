@@ -65,7 +65,7 @@ def test_the_version_on_the_thread_that_crashed_is_blamed_and_no_other(ended):
     assert "Floating point exception" in crash.text
 
 
-def test_a_thread_that_runs_nothing_blames_nobody(ended):
+def test_a_crash_of_a_thread_that_runs_nothing_blames_no_version(ended):
     (crash,) = ended("load(6).run({'a': np.array([[1]]), 'b': np.array([[1]])}); os.abort()", -6)
 
     assert (crash.signal, crash.blamed, crash.running) == ("SIGABRT", 0, ())
@@ -102,11 +102,11 @@ def test_a_thread_of_the_runtime_is_the_only_versions_that_runs(ended, beside, b
     ],
     ids=["killed", "our own exit", "an error", "stopped"],
 )
-def test_other_ends_are_nobodys_fault(ended, end, status):
+def test_other_ends_blame_no_version(ended, end, status):
     assert ended(f"with notes.running(6): {end}", status) == [None]
 
 
-def test_memory_that_runs_out_is_nobodys_fault(ended):
+def test_running_out_of_memory_blames_no_version(ended):
     lines = """
     import resource
     session = load(6)
@@ -130,7 +130,7 @@ def test_a_process_that_lives_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_read_is_gone_only_when_that_is_said(ended, tmp_path):
+def test_notes_are_deleted_only_by_forget(ended, tmp_path):
     ended("crash(load(6))", -8)
     (first,) = ended_processes(tmp_path / "crashes")
     (again,) = ended_processes(tmp_path / "crashes")
@@ -151,7 +151,7 @@ def test_two_who_look_at_once_do_not_read_the_same(ended, tmp_path):
     assert read.crash.blamed == 6
 
 
-def test_more_threads_than_places_name_nobody(tmp_path, monkeypatch):
+def test_threads_without_a_slot_name_no_version(tmp_path, monkeypatch):
     notes = CrashNotes(tmp_path, "web")
     try:
         notes._free.clear()

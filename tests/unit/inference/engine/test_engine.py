@@ -206,7 +206,7 @@ def test_long_runs_let_the_loop_and_those_who_answer_go_first(engine, monkeypatc
     assert seen == [max(own, 5)]
 
 
-def test_a_run_that_never_ends_is_told_by_its_key(monkeypatch):
+def test_a_run_that_never_ends_is_reported_by_key(monkeypatch):
     monkeypatch.setattr("inference.engine.watchdog._LOOK_EVERY_S", 0.005)
     told, model, keys = threading.Event(), FakeModel(honours_soft_limit=False), []
     engine = Engine(

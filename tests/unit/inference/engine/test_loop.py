@@ -78,7 +78,7 @@ class TestLoop:
         with pytest.raises(ZeroDivisionError):
             loop.ask(lambda: 1 / 0, PATIENCE_S)
 
-    def test_a_question_is_given_up_where_the_loop_stands_still(self, loop):
+    def test_a_question_is_given_up_where_the_loop_is_stuck(self, loop):
         over = busy(loop)
 
         with pytest.raises(EngineStopped):
@@ -152,7 +152,7 @@ class TestLoopOfSomebodyElse:
 
         assert late.asyncio.run_until_complete(ask()) == (True, True, 7)
 
-    def test_it_is_left_to_whoever_runs_it(self, late):
+    def test_closing_leaves_the_loop_to_its_owner(self, late):
         late.close()
 
         assert not late.asyncio.is_closed()
@@ -257,14 +257,14 @@ class TestStallWatch:
         yield stalls, looks
         watch.stop()
 
-    def test_a_loop_that_stands_still_is_told(self, loop, watched):
+    def test_a_stuck_loop_is_reported(self, loop, watched):
         stalls, _ = watched
         over = busy(loop)
 
         assert stalls.wait(PATIENCE_S)
         over.set()
 
-    def test_a_loop_that_goes_round_is_not(self, watched):
+    def test_a_turning_loop_is_not(self, watched):
         stalls, looks = watched
         for _ in range(3 * watchdog._STALLED_LOOKS):
             assert looks.acquire(timeout=PATIENCE_S)

@@ -102,7 +102,7 @@ def test_a_copy_holds_what_was_only_noted():
     assert sum(meters.copy().queue_us) == meters.copy().ended["ok"] == 17
 
 
-def test_what_has_gone_holds_nothing():
+def test_an_unloaded_version_holds_nothing():
     gone = filled(0.001).without_gauges()
 
     assert (gone.depth, gone.running, gone.footprint_bytes) == (0, 0, 0)

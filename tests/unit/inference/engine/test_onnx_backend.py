@@ -81,7 +81,7 @@ def test_an_output_that_is_not_utf8_is_an_error_of_its_own(tmp_path, texts):
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"\xff\0x", b"a\xff"])
-def test_bytes_that_cannot_come_out_fail_nobody_else(tmp_path, raw):
+def test_bytes_that_cannot_come_out_fail_no_other_request(tmp_path, raw):
     session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
     batcher = a_batcher(session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=0.3))
     sent = [("a", None), (raw, None), (b"", None), (raw, ["code"]), ("é", None), (b"\xfe" * 9, ["code"])]
@@ -284,7 +284,7 @@ def test_a_missing_file_is_told_without_its_path(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [TensorProto.BFLOAT16, TensorProto.COMPLEX64])
-def test_an_input_that_nobody_could_send_is_refused_at_load(tmp_path, kind):
+def test_an_input_that_cannot_be_sent_is_refused_at_load(tmp_path, kind):
     identity = [helper.make_node("Identity", ["x"], ["y"])]
     ends = [[onnx_models.value(name, (1,), kind)] for name in "xy"]
     path = onnx_models.save(tmp_path / "m.onnx", identity, *ends)

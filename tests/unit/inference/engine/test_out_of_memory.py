@@ -110,7 +110,7 @@ def replaced():
 
 @pytest.fixture
 def breaking(replaced):
-    """An engine with a session that finds no memory any more once a single row found none."""
+    """An engine with a session that is out of memory for good once a single row was."""
     backend = FakeBackend({"model": FakeModel(breaks_by_hunger=True)})
     engine = Engine(backend, budget_bytes=1 << 40, on_hard_limit=replaced.append)
     engine.backend = backend
@@ -128,7 +128,7 @@ def ask(engine, value=1.0):
         return engine.infer_from_thread("m", request, plan=a_plan()).outputs["y"][0, 0]
 
 
-def test_a_broken_session_is_loaded_anew_and_nobody_else_is_lost(breaking, replaced):
+def test_a_broken_session_is_loaded_again_and_no_other_request_is_lost(breaking, replaced):
     hungry, errors = 100, []
 
     def work(number):
@@ -150,7 +150,7 @@ def test_a_broken_session_is_loaded_anew_and_nobody_else_is_lost(breaking, repla
     assert replaced == []
 
 
-def test_without_that_a_broken_session_answers_nobody(breaking, monkeypatch):
+def test_without_that_a_broken_session_answers_no_one(breaking, monkeypatch):
     monkeypatch.setattr(Engine, "_reload", lambda *_: None)
 
     for value in (HUNGER, 1.0, 2.0):
@@ -158,7 +158,7 @@ def test_without_that_a_broken_session_answers_nobody(breaking, monkeypatch):
             ask(breaking, value)
 
 
-def test_where_it_cannot_be_loaded_anew_the_process_is_to_be_replaced(breaking, replaced):
+def test_if_it_cannot_be_loaded_again_the_process_is_replaced(breaking, replaced):
     breaking.backend.models["model"].fails_to_load = True
 
     with pytest.raises(OutOfMemory):

@@ -321,7 +321,7 @@ class TestEviction:
         assert house.names() == {"b"}
         assert item.is_retired and item.session.is_closed and not item.retired_while_inside
 
-    def test_without_the_lease_it_would_have_gone(self):
+    def test_without_the_lease_it_would_be_evicted(self):
         """Negative control: the check `retired_while_inside` sees an eviction under a call that holds no lease."""
         house = house_with("a", room=1)
         item = house.made[0]
@@ -396,7 +396,7 @@ class TestOverBudget:
 
         assert house.backend.loads == []
 
-    def test_another_largest_batch_is_measured_anew(self):
+    def test_another_largest_batch_is_measured_again(self):
         """What 64 rows took says nothing of 8."""
         house = House(room=8)
         growth = iter([0, 6 * MIB, 0, MIB])

@@ -246,7 +246,7 @@ def test_unsigned_ones_have_no_minus_one():
     assert [list(values.values()) for values in extreme_values(taking("UINT8"))] == [[0], [255]]
 
 
-def test_few_inputs_are_combined_and_all_alike_come_first():
+def test_few_inputs_are_combined_after_equal_values():
     tried = [tuple(values.values()) for values in extreme_values(taking("INT64", "INT64"))]
 
     assert tried[:4] == [(-1, -1), (0, 0), (LEAST, LEAST), (MOST, MOST)]
@@ -254,7 +254,7 @@ def test_few_inputs_are_combined_and_all_alike_come_first():
     assert (LEAST, -1) in tried
 
 
-def test_of_many_inputs_each_goes_by_itself():
+def test_many_inputs_are_tried_one_by_one():
     tried = list(extreme_values(taking(*["INT32"] * 5)))
 
     assert len(tried) == 4 + 5 * 4
@@ -264,7 +264,7 @@ def test_of_many_inputs_each_goes_by_itself():
 @pytest.mark.parametrize(
     "signature", [taking("FP32"), taking("BYTES", "BOOL"), taking("INT64", optional=True)]
 )
-def test_other_inputs_are_left_as_they_are(signature):
+def test_other_inputs_stay_as_they_are(signature):
     assert list(extreme_values(signature)) == []
 
 
