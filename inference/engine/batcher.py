@@ -203,7 +203,7 @@ class Batcher:
     def health(self, timeout_s: float = 1.0) -> Health:
         """Ask the queue itself. If the loop does not answer in time, nothing moves."""
         try:
-            return self._loop.ask(self._health, timeout_s)
+            return self._loop.call(self._health, timeout_s)
         except EngineStopped:
             return Health(self._is_broken, len(self._lost), 0, 0.0, is_moving=False)
 

@@ -17,7 +17,7 @@ POISON = 666.0
 HANG = 777.0
 NOT_A_NUMBER = 888.0
 DEATH = 999.0
-HUNGER = 555.0
+MEMORY_HOG = 555.0
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class FakeModel:
     cost_s: Callable[[int], float] = lambda rows: 0.0
     max_rows: int | None = None  # more rows in one run fail, as with a fixed or limited batch axis
     memory_rows: int | None = None  # more rows in one run are out of memory
-    breaks_by_hunger: bool = False  # after one row was out of memory, every later run is too
+    breaks_when_out_of_memory: bool = False  # after one row was out of memory, every later run is too
     honours_soft_limit: bool = True
     footprint: int = 1 << 20
     fails_to_load: bool = False
@@ -87,8 +87,8 @@ class FakeSession:
         marks = set(array.reshape(len(array), -1)[:, 0].tolist()) if array.size else set()
         if POISON in marks:
             raise RunFailed
-        if HUNGER in marks:
-            self.is_broken = self.model.breaks_by_hunger and len(array) == 1
+        if MEMORY_HOG in marks:
+            self.is_broken = self.model.breaks_when_out_of_memory and len(array) == 1
             raise OutOfMemory
         if DEATH in marks:
             raise self.model.death

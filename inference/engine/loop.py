@@ -64,21 +64,21 @@ class EngineLoop:
             with suppress(RuntimeError):  # just closed; the loop makes the posted calls before it ends
                 self.asyncio.call_soon_threadsafe(self._call_posted)
 
-    def ask(self, question: Callable[[], T], timeout_s: float) -> T:
+    def call(self, function: Callable[[], T], timeout_s: float) -> T:
         """Call this on the loop and return its result; EngineStopped if the loop does not answer in time."""
         if self.is_current:
-            return question()
-        answer: Future[T] = Future()
+            return function()
+        result: Future[T] = Future()
 
-        def reply() -> None:
+        def call_and_reply() -> None:
             try:
-                answer.set_result(question())
-            except BaseException as error:  # noqa: BLE001 (raised in the thread that asks)
-                answer.set_exception(error)
+                result.set_result(function())
+            except BaseException as error:  # noqa: BLE001 (raised in the calling thread)
+                result.set_exception(error)
 
-        self.post(reply)
+        self.post(call_and_reply)
         try:
-            return answer.result(timeout_s)
+            return result.result(timeout_s)
         except FutureTimeout:
             raise EngineStopped("This process does not answer; try again.") from None
 

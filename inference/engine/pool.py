@@ -1,10 +1,8 @@
 """Loaded versions within a byte budget: leased while in use, loaded once for many callers, evicted by worth."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -20,6 +18,7 @@ from inference.engine.backends import (
 )
 from inference.engine.errors import EngineStopped, LoadFailed, NotLoaded, OverBudget, StillLoading
 from inference.engine.memory import resident_bytes
+from inference.engine.threads import unpin_thread
 from inference.engine.warmup import Profile, warm_up
 from inference.tensors.errors import InferenceError
 from inference.tensors.samples import EMPTY_SAMPLE, Sample
@@ -285,7 +284,7 @@ class SessionPool(Generic[T]):
         raise type(load.error)(str(load.error)) from load.error
 
     def _run_load(self, key: Hashable, load: _Load[T]) -> None:
-        _unpin_thread()
+        unpin_thread()
         entry = None
         try:
             entry = self._load_entry(key, load)
@@ -420,9 +419,3 @@ def _file_bytes(order: LoadOrder) -> int:
 
 def _mib(count: int) -> str:
     return f"{count / _MIB:,.1f} MiB"
-
-
-def _unpin_thread() -> None:
-    """Let this thread, and those of the session it creates, use all cores, even if its starter is pinned to one."""
-    with suppress(AttributeError, OSError):
-        os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))

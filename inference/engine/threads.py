@@ -42,6 +42,12 @@ def threads_per_session(*, cores: int, engines: int = 1, at_once: int = 1, asked
     return min(asked, share) if asked > 0 else share
 
 
+def unpin_thread() -> None:
+    """Let this thread, and threads that it starts, use all cores, even if the thread that started it is pinned to one."""
+    with suppress(AttributeError, OSError):
+        os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))
+
+
 class Runners:
     """Threads that run batches. Work goes to an idle thread, else to a new one: a run that hangs blocks no other run."""
 

@@ -32,21 +32,18 @@ class StepPassed:
     advice: str = ""
 
 
-class StepFailed(Exception):
-    """Something is wrong with the version: what, in a full sentence, and what to do about it."""
-
-    def __init__(self, code: str, reason: str, advice: str, facts: Facts | None = None) -> None:
+class _StepStopped(Exception):
+    def __init__(self, code: str, reason: str, advice: str = "", facts: Facts | None = None) -> None:
         self.code, self.reason, self.advice, self.facts = code, reason, advice, facts or {}
         super().__init__(reason)
 
 
-class StepSkipped(Exception):
-    """There is nothing to check."""
+class StepFailed(_StepStopped):
+    """Something is wrong with the version: what, in a full sentence, and what to do about it."""
 
-    def __init__(self, code: str, reason: str, advice: str = "") -> None:
-        self.code, self.reason, self.advice = code, reason, advice
-        self.facts: Facts = {}
-        super().__init__(reason)
+
+class StepSkipped(_StepStopped):
+    """There is nothing to check."""
 
 
 def _ignore_progress(facts: Facts) -> None:

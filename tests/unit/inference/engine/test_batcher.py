@@ -501,7 +501,7 @@ def test_without_the_guard_a_dead_run_leaves_its_batch_waiting(stage, monkeypatc
         everybody_ends_with_slot_lost(s)
 
     monkeypatch.undo()
-    shared_loop().ask(lambda: s.batcher._combiner.lose(s.batcher._combiner.running[0], SlotLost, 0.0), 9)
+    shared_loop().call(lambda: s.batcher._combiner.lose(s.batcher._combiner.running[0], SlotLost, 0.0), 9)
     s.batcher.health()
 
 

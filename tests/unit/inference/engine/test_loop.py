@@ -41,7 +41,7 @@ class TestLoop:
         for number in range(100):
             loop.post(lambda number=number: done.append(number))
         over.set()
-        loop.ask(lambda: None, PATIENCE_S)
+        loop.call(lambda: None, PATIENCE_S)
 
         assert done == list(range(100))
         assert len(wakes) <= 2  # one for the hundred, perhaps one for the question
@@ -59,7 +59,7 @@ class TestLoop:
         for thread in threads:
             thread.join(PATIENCE_S)
 
-        loop.ask(lambda: None, PATIENCE_S)
+        loop.call(lambda: None, PATIENCE_S)
         assert len(done) == 16_000
 
     def test_an_error_in_what_was_posted_keeps_nothing_else(self, loop, caplog):
@@ -69,20 +69,20 @@ class TestLoop:
         over.set()
 
         assert done.wait(PATIENCE_S)
-        loop.ask(lambda: None, PATIENCE_S)
+        loop.call(lambda: None, PATIENCE_S)
         assert "a posted call failed" in caplog.text
 
     def test_questions_are_answered_or_raise_what_was_raised(self, loop):
-        assert loop.ask(lambda: 7, PATIENCE_S) == 7
-        assert loop.ask(lambda: loop.ask(lambda: 8, 0.0), PATIENCE_S) == 8  # on the loop itself
+        assert loop.call(lambda: 7, PATIENCE_S) == 7
+        assert loop.call(lambda: loop.call(lambda: 8, 0.0), PATIENCE_S) == 8  # on the loop itself
         with pytest.raises(ZeroDivisionError):
-            loop.ask(lambda: 1 / 0, PATIENCE_S)
+            loop.call(lambda: 1 / 0, PATIENCE_S)
 
     def test_a_question_is_given_up_where_the_loop_is_stuck(self, loop):
         over = busy(loop)
 
         with pytest.raises(EngineStopped):
-            loop.ask(lambda: 7, 0.01)
+            loop.call(lambda: 7, 0.01)
         over.set()
 
     def test_it_runs_coroutines_of_other_threads(self, loop):
@@ -138,7 +138,7 @@ class TestLoopOfSomebodyElse:
 
     def test_a_question_that_was_asked_before_is_answered(self, late):
         answers = []
-        asking = threading.Thread(target=lambda: answers.append(late.ask(lambda: 7, PATIENCE_S)))
+        asking = threading.Thread(target=lambda: answers.append(late.call(lambda: 7, PATIENCE_S)))
         asking.start()
         wait_until(lambda: late._posted, within_s=PATIENCE_S, what="it was asked")
 
@@ -148,7 +148,7 @@ class TestLoopOfSomebodyElse:
 
     def test_on_it_questions_are_answered_at_once(self, late):
         async def ask():
-            return late.is_current, late.is_running, late.ask(lambda: 7, 0.0)
+            return late.is_current, late.is_running, late.call(lambda: 7, 0.0)
 
         assert late.asyncio.run_until_complete(ask()) == (True, True, 7)
 
@@ -281,7 +281,7 @@ class TestStallWatch:
             assert [first.has_turned(), second.has_turned()] == [True, True]
             assert [first.has_turned(), second.has_turned()] == [False, False]
             over.set()
-            loop.ask(lambda: None, PATIENCE_S)
+            loop.call(lambda: None, PATIENCE_S)
         for watch in (first, second):
             watch.stop()
 
