@@ -16,9 +16,9 @@ class InferenceConfig(AppConfig):
         from inference.jobs.selectors import open_jobs_use
         from inference.measure import panels as measured
         from inference.measure.rates import answered_per_second
-        from inference.serving.stewarding import memory_gate
-        from inference.serving.stewarding.panels import draw_sick
-        from inference.serving.stewarding.readiness import engines_are_warm, warm_everywhere
+        from inference.serving.stewards import readiness
+        from inference.serving.stewards.admin import draw_unhealthy
+        from inference.serving.stewards.readiness import engines_are_warm, warm_everywhere
         from inference.try_it.panels import draw_for_model, draw_for_version
         from registry.access.roles import sync_roles
         from registry.catalogue.uses import register_use
@@ -32,10 +32,10 @@ class InferenceConfig(AppConfig):
         register_use(open_jobs_use)
         register_readiness(engines_are_warm)
         register_warmth(warm_everywhere)
-        register_gate(memory_gate.NAME, memory_gate.has_room)
+        register_gate(readiness.MEMORY_GATE, readiness.memory_gates)
         for kind, sentence in ending.KINDS.items():
             register_kind(kind, sentence)
-        register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)
+        register_panel(name="sick workers", place=Place.HOME, render=draw_unhealthy, order=20)
         register_rate(answered_per_second)
         register_columns(
             name="measured", titles=measured.COLUMNS, cells=measured.draw_columns, note=measured.NOTE

@@ -1,4 +1,4 @@
-"""Gathers the rooms' rows for Django."""
+"""Collects the rooms' rows for Django."""
 
 from inference.checks.models import ProbePass
 from inference.doors.limits.models import RateUse
@@ -6,8 +6,7 @@ from inference.jobs.celery_door.models import RefusedOrder
 from inference.jobs.models import Chunk, Job
 from inference.jobs.stores.models import Store
 from inference.measure.models import ArmMinute
-from inference.serving.models import Pulse
-from inference.serving.stewarding.models import EngineReport, HeldVersion
+from inference.serving.models import EngineReport, HeldVersion, Pulse
 
 __all__ = [
     "ArmMinute",

@@ -1,4 +1,4 @@
-"""How versions are served here: the only place that turns settings into the engine's configuration."""
+"""How versions are served: the only place that turns settings into the engine's configuration."""
 
 from typing import TypedDict
 
@@ -15,7 +15,7 @@ from inference.engine.threads import available_cores, threads_per_session
 from registry.catalogue import artifacts
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 
-_HARD_LIMIT_FACTOR = 3.0  # a run this many soft limits old will not end by itself
+_HARD_LIMIT_FACTOR = 3.0  # a run that takes this many soft limits will not end by itself
 
 
 class EngineLimits(TypedDict):
@@ -33,12 +33,12 @@ def engine_limits() -> EngineLimits:
 
 
 def _online_engines() -> int:
-    """How many engines of a host answer callers."""
+    """How many engines on a host answer callers."""
     return 1 if settings.EXECUTOR == "workers" else settings.WEB_PROCESSES
 
 
 def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
-    """Give a version the threads it asks for, never more than its share of the cores."""
+    """A version gets the threads of its settings, but never more than its share of the cores."""
     threads = threads_per_session(
         cores=available_cores(),
         engines=_online_engines(),
@@ -81,7 +81,7 @@ def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: Serving
     return Plan(
         order,
         merged,
-        is_audited=values.merging == "proven",  # where a person has decided, an audit has no say
+        is_audited=values.merging == "proven",  # a person's decision is not audited
         batching=batching,
         target_p99_s=target_s,
         wait_s=values.max_wait_ms / 1000,

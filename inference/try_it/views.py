@@ -4,10 +4,10 @@ from django.http import HttpResponse
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
-from inference.doors.asking import Asked
-from inference.doors.rest.errors import UnsupportedBody
-from inference.doors.rest.predicting import DRY_RUN, REST
-from inference.doors.short_dispatch import ShortDispatch, answered
+from inference.doors.entry import ModelRequest
+from inference.doors.errors import UnsupportedBody
+from inference.doors.rest.door import DRY_RUN, REST
+from inference.doors.short_dispatch import ShortDispatch, answer_from_view
 from inference.doors.wire import check_length
 from registry.access.key_ring import Principal
 from registry.access.models import KeyScope
@@ -42,9 +42,9 @@ class _TryView(ShortDispatch):
         if plain.content_type != "application/json":
             raise UnsupportedBody("Send application/json; the API reads other bodies too.")
         check_length(plain.META.get("CONTENT_LENGTH") or "", MAX_BYTES)
-        asked = Asked(principal_of(actor_of(request)), model.slug, version)
+        asked = ModelRequest(principal_of(actor_of(request)), model.slug, version)
         is_dry = plain.GET.get("dry_run") in {"1", "true"}
-        return answered(DRY_RUN if is_dry else REST, request, asked)
+        return answer_from_view(DRY_RUN if is_dry else REST, request, asked)
 
 
 class TryModelView(_TryView):

@@ -8,8 +8,8 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from django.conf import settings
 
-from inference.serving.stewarding import queues
-from inference.serving.stewarding.watchdog import Seen
+from inference.serving import queues
+from inference.serving.worker_process import QueueProgress
 from roundhouse.launch import worker_queues
 
 # Celery pauses up to 30 s between two attempts to connect, also when the broker has answered others meanwhile.
@@ -41,14 +41,14 @@ class Deliveries:
     def note_delivery(self) -> None:
         self._moved += 1
 
-    def seen(self) -> Seen:
+    def seen(self) -> QueueProgress:
         has_room = len(state.reserved_requests) < settings.WORKER_THREADS
         try:
             has_messages = sum(queues.depths(worker_queues()).values()) > 0
         except Exception:
             self._reachable_since = None
             raise
-        return Seen(has_messages and has_room and self._should_consume(), self._moved)
+        return QueueProgress(has_messages and has_room and self._should_consume(), self._moved)
 
     def _should_consume(self) -> bool:
         if self._is_consuming or not self._has_consumed:

@@ -11,9 +11,8 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from inference.serving import runtime
-from inference.serving.runtime import Report
-from inference.serving.selectors import last_pulse
-from inference.serving.stewarding.selectors import live_workers
+from inference.serving.runtime import RuntimeReport
+from inference.serving.selectors import last_pulse, live_workers
 from registry.kit import loops
 from registry.kit.loops import Loop, ThreadGroup
 from roundhouse.rsgi import Answer
@@ -104,7 +103,7 @@ _FIXED = {
 _OIP_READY = {"/v2/health/ready", "/v2/health/ready/"}
 
 
-def _engine(report: Report) -> Check:
+def _engine(report: RuntimeReport) -> Check:
     """Anybody may read this, so it says how many versions cannot answer, and not which."""
     facts = {"state": report.state, "versions": report.warm_versions}
     if not report.lacking:
@@ -144,7 +143,7 @@ def _broker() -> Check:
 
 def _workers() -> Check:
     """Whether every pool that a live version needs has a worker: the others answer, so this process stays ready."""
-    needed = sorted({route.pool for route in runtime.routes_here() if route.owners})
+    needed = sorted({route.pool for route in runtime.current_routes() if route.owners})
     try:
         alive = {pool: live_workers(pool) for pool in needed}
     except DatabaseError:

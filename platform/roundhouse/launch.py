@@ -5,7 +5,7 @@ import sys
 
 from django.conf import settings
 
-from inference.serving.stewarding.queues import taken_by
+from inference.serving.queues import queues_of_worker
 
 
 def web() -> list[str]:
@@ -23,7 +23,7 @@ def web() -> list[str]:
 
 def worker_queues() -> list[str]:
     """What Celery's own threads of a worker take from; batches have threads of their own."""
-    return [name for name in taken_by(settings.POOL) if not name.startswith("pool.")]
+    return [name for name in queues_of_worker(settings.POOL) if not name.startswith("pool.")]
 
 
 def worker() -> list[str]:

@@ -12,8 +12,8 @@ from django.views import defaults
 from rest_framework import exceptions as drf
 
 from inference import errors as serving
-from inference.doors.oip import errors as oip
-from inference.doors.rest import errors as rest
+from inference.doors import errors as oip
+from inference.doors import errors as rest
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from inference.doors.memory import Holding, memory, no_room
+from inference.doors.memory import MemoryHolding, memory, no_room
 from inference.doors.wire import connection_lost, cut_short
 from inference.engine.errors import Overloaded
 from inference.engine.requests import Cancellation
@@ -93,7 +93,7 @@ class Visit(Cancellation):
         self.headers = Headers(scope.headers)
         self.since = underway.loop.time()
         self.due_at = 0.0  # until when the body must be here; 0: nothing is awaited
-        self.holding = Holding(memory)
+        self.holding = MemoryHolding(memory)
         self.waits_for_room = False  # in that memory
         self.task: asyncio.Task[Any] | None = None
         self.may_be_withdrawn = False  # once its answer is being made, for a caller who may leave

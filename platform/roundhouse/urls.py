@@ -16,7 +16,7 @@ urlpatterns = [  # looked through from the top: programs ask more often than peo
     path("", include("inference.doors.oip.urls")),
     path("api/v1/", include("inference.jobs.urls")),
     path("api/v1/", include("registry.urls")),
-    path("api/v1/", include("inference.serving.stewarding.urls")),
+    path("api/v1/", include("inference.serving.stewards.urls")),
     path("api/v1/", include("inference.doors.grpc.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("roundhouse/mark.svg"))),
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),

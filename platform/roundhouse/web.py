@@ -16,10 +16,10 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402
 
 from inference.doors.grpc import server as grpc_server  # noqa: E402
-from inference.doors.limits import gate  # noqa: E402
+from inference.doors.limits.admission import admission  # noqa: E402
 from inference.engine.loop import EngineLoop  # noqa: E402
 from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
-from inference.serving.stewarding.models import Kind  # noqa: E402
+from inference.serving.models import ProcessKind  # noqa: E402
 from registry.access.keys import Keeper  # noqa: E402
 from roundhouse.django_threads import DjangoThreads  # noqa: E402
 from roundhouse.granian_server import tell_of_stops  # noqa: E402
@@ -34,16 +34,18 @@ class Application:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._key_keeper = Keeper()
-        gate.start()
+        admission.start()
         self._probes = Probes()
         # A thread that computes keeps the loop from going on for so long at most.
         sys.setswitchinterval(0.0005)
         spare_collector()
         engine_loop = EngineLoop(loop)
-        runtime.start(Kind.WEB, engine_loop)  # reports itself as ready: what takes its time comes before
+        runtime.start(
+            ProcessKind.WEB, engine_loop
+        )  # reports itself as ready: what takes its time comes before
         self._grpc = None
         if settings.GRPC_PORT:
-            address = grpc_server.Address(settings.BIND, settings.GRPC_PORT, is_shared=True)
+            address = grpc_server.ListenAddress(settings.BIND, settings.GRPC_PORT, is_shared=True)
             self._grpc = grpc_server.start(address, engine_loop)
         self._spool = Spool(loop)
         self._django = DjangoThreads(self._spool)
@@ -53,7 +55,7 @@ class Application:
     def begin_end(self) -> None:
         """A stop is asked for: the server takes no more connections, and waits for the requests that are under way."""
         self._web_loop.is_leaving = True
-        runtime.begin_end()
+        runtime.begin_shutdown()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """The server has left its loop; gRPC's calls still need it."""
@@ -65,7 +67,7 @@ class Application:
         self._django.close()
         self._spool.close()
         self._probes.stop()
-        gate.stop()
+        admission.stop()
         self._key_keeper.stop()
         runtime.stop()
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from rest_framework import exceptions as drf
 
-from inference.doors import asking, hot
-from inference.doors.hot import Address
-from inference.doors.http_door import predict
+from inference.doors import entry, urls
+from inference.doors.entry import predict
 from inference.doors.oip.door import OIP
+from inference.doors.urls import PredictionAddress
 from inference.errors import LengthRequired
 from inference.serving import runtime
 from inference.serving.off_loop import off_loop
@@ -55,7 +55,11 @@ class WebLoop:
     async def _answer(self, visit: Visit) -> Answer:
         scope = visit.scope
         path, method = scope.path, scope.method
-        if method == "POST" and not scope.query_string and (address := hot.resolve(path)) is not None:
+        if (
+            method == "POST"
+            and not scope.query_string
+            and (address := urls.resolve_prediction(path)) is not None
+        ):
             return await self._predict(visit, address)
         if (
             method in {"GET", "HEAD"}
@@ -67,13 +71,13 @@ class WebLoop:
         except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed an answer)
             return await self._refusal(visit, error)
 
-    async def _predict(self, visit: Visit, address: Address) -> Answer:
+    async def _predict(self, visit: Visit, address: PredictionAddress) -> Answer:
         stale_s = 0
         try:
             if visit.headers.get("HTTP_TRANSFER_ENCODING") is not None:
                 raise LengthRequired
             by, stale_s = await self._admitted(visit)
-            asked = address.door.asked(by, address.model, address.version, address.alias, visit)
+            asked = address.door.model_request(by, address.model, address.version, address.alias, visit)
             visit.may_be_withdrawn = True
             reply = await predict(address.door, visit.headers, visit, asked)
             body: bytes | FilePart = reply.body
@@ -87,18 +91,18 @@ class WebLoop:
         text = keys.sent_text(visit.headers)
         if text is None:
             raise drf.NotAuthenticated
-        admitted = await asking.admitted(text)
+        admitted = await entry.authenticate(text)
         if Right.PREDICT not in rights_of_scopes(admitted.principal.scopes):
             raise drf.PermissionDenied
         return admitted
 
     async def _refusal(
-        self, visit: Visit, error: Exception, address: Address | None = None, stale_s: int = 0
+        self, visit: Visit, error: Exception, address: PredictionAddress | None = None, stale_s: int = 0
     ) -> Answer:
         request: Any = _Request(visit)
         problem = problems.answer_to(error, request)
         if address is not None or visit.scope.path.startswith("/v2/"):
-            problem = (address.door if address is not None else OIP).say(problem)
+            problem = (address.door if address is not None else OIP).render_problem(problem)
         headers = [*problem.items(), ("X-Request-ID", id_for(request)), *_closing(stale_s)]
         if not await visit.take_rest():
             headers.append(_CLOSE)

@@ -11,18 +11,16 @@ from inference.checks.scratch import sweep_scratch_folders
 from inference.doors.celery import here as questions
 from inference.jobs.celery_door import here as orders
 from inference.jobs.running import here as jobs
-from inference.serving import runtime
-from inference.serving.executors.workers import online
-from inference.serving.stewarding.stopping import Farewell, register_stop
-from inference.serving.stewarding.watchdog import Watchdog, register_watch
+from inference.serving import online_batches, runtime
+from inference.serving.worker_process import STOP_HOOKS, WATCHES, Shutdown, WorkerWatchdog
 from roundhouse.consumer import deliveries
 
 log = structlog.get_logger("roundhouse.worker")
 
 _LAST_DRAIN_S = 1.0
 
-_watchdog = Watchdog(settings.WATCHDOG_S)
-_farewell: Farewell | None = None
+_watchdog = WorkerWatchdog(settings.WATCHDOG_S)
+_farewell: Shutdown | None = None
 _has_ended = threading.Event()
 
 
@@ -30,12 +28,12 @@ def start() -> None:
     """Load what this worker answers for, then take work."""
     sweep_scratch_folders()  # a chore does it too, on whichever host it runs
     runtime.start_in_worker()
-    register_stop("batches", online.stop)
-    online.start()
+    STOP_HOOKS.add("batches", online_batches.stop)
+    online_batches.start()
     jobs.start()
     orders.start()
     questions.start()
-    register_watch("queues", deliveries.seen)
+    WATCHES.add("queues", deliveries.seen)
     _watchdog.start()
 
 
@@ -44,7 +42,7 @@ def begin_end() -> None:
     global _farewell
     if _farewell is None:
         _watchdog.stop()
-        _farewell = Farewell()
+        _farewell = Shutdown()
         threading.Thread(target=_end_in_time, args=(_farewell,), name="end-in-time", daemon=True).start()
 
 
@@ -56,7 +54,7 @@ def end() -> None:
     _has_ended.set()
 
 
-def _end_in_time(farewell: Farewell) -> None:
+def _end_in_time(farewell: Shutdown) -> None:
     """A task that runs on must not keep the process until somebody kills it: its row says what is to be done again."""
     farewell.wait()
     if not _has_ended.wait(farewell.left_s):

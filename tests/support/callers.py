@@ -4,7 +4,7 @@ import itertools
 from collections import defaultdict
 from contextlib import suppress
 
-from inference.doors.limits import Gate
+from inference.doors.limits.admission import Admission
 from inference.doors.limits.flights import Costs
 from inference.engine.errors import Overloaded
 from inference.engine.loop import complete
@@ -86,7 +86,9 @@ class MemoryStore:
 
 def a_gate(clock=None, *, room=400, processes=1, **more):
     clock = clock or Clock()
-    return Gate(room=room, processes=processes, costs=OneEach(), wall=clock.wall, steady=clock.steady, **more)
+    return Admission(
+        room=room, processes=processes, costs=OneEach(), wall=clock.wall, steady=clock.steady, **more
+    )
 
 
 class OneEach(Costs):

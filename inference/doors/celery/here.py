@@ -5,16 +5,16 @@ from functools import partial
 from django.conf import settings
 
 from inference.doors.celery.predicting import MAX_BYTES, PREDICT, receive
-from inference.doors.limits import gate
+from inference.doors.limits.admission import admission
 from inference.jobs.celery_door import broker
 from inference.jobs.celery_door.reader import Reader
-from inference.serving.stewarding.stopping import register_stop
+from inference.serving.worker_process import STOP_HOOKS
 
 
 def start() -> None:
     if not settings.REDIS_URL:
         return
-    gate.start()
+    admission.start()
     reader = Reader(
         "questions",
         partial(broker.box, PREDICT, max_body_bytes=MAX_BYTES),
@@ -24,7 +24,7 @@ def start() -> None:
 
     def stop(within_s: float) -> None:
         reader.stop(within_s)
-        gate.stop()
+        admission.stop()
 
-    register_stop("questions", stop)
+    STOP_HOOKS.add("questions", stop)
     reader.start()

@@ -12,10 +12,9 @@ import structlog
 from celery import Celery
 from django.conf import settings
 
-from inference.doors.asking import Asked, let_in
-from inference.doors.rest.fields import check_fields, routing_fields
-from inference.doors.rest.forms import form_of
-from inference.doors.rest.predicting import answer_in
+from inference.doors.entry import ModelRequest, admit
+from inference.doors.rest.door import write_form
+from inference.doors.rest.forms import check_fields, form_of, routing_fields
 from inference.engine.loop import complete
 from inference.errors import BadBody, BadDeadline, BadRoutingKey
 from inference.jobs.celery_door.envelope import Envelope
@@ -50,14 +49,14 @@ def _answer(envelope: Envelope) -> None:
         raise BadBody("`model` and `alias` are names.")
     if not isinstance(version, int | None) or isinstance(version, bool):
         raise BadBody("`version` is a number.")
-    body = complete(_predict(Asked(by, model, version, alias), asked, left_s))
+    body = complete(_predict(ModelRequest(by, model, version, alias), asked, left_s))
     if len(body) > MAX_BYTES:
         raise BodyTooLarge(f"The answer has {len(body):,} bytes, and {MAX_BYTES:,} go this way; send a job.")
     _give(envelope, {"ok": True, **orjson.loads(body)})
 
 
-async def _predict(who: Asked, asked: dict[str, Any], within_s: float) -> bytes:
-    route, target, flight = await let_in(who)
+async def _predict(who: ModelRequest, asked: dict[str, Any], within_s: float) -> bytes:
+    route, target, flight = await admit(who)
     try:
         flight.begin()
         routing_key = asked.pop("routing_key", None)
@@ -73,7 +72,7 @@ async def _predict(who: Asked, asked: dict[str, Any], within_s: float) -> bytes:
             inputs=form.inputs,
             version=who.version,
             alias=who.alias,
-            foregone=target,
+            fixed_target=target,
             routing_key=routing_key,
             fields=asked,
             within_s=within_s,
@@ -81,7 +80,7 @@ async def _predict(who: Asked, asked: dict[str, Any], within_s: float) -> bytes:
         prediction = await services.predict(call)
         if 2 * sum(output.size for output in prediction.outputs.values()) > MAX_BYTES:
             raise BodyTooLarge("The answer has more values than go this way; send a job.")
-        return answer_in(form, prediction)
+        return write_form(form, prediction)
     finally:
         flight.end()
 

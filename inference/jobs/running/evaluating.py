@@ -52,7 +52,7 @@ class Evaluator:
         self._target = target
         self._held = held
         self._quiet_s = _DEADLINE_S + _RUNS_TO_ITS_END * current_serving(version.pk).soft_limit_s
-        self.batch_rows = self._here.merged_rows(target)
+        self.batch_rows = self._here.executor.merged_rows(target)
 
     def answer(self, batch: Batch) -> Iterator[tuple[Batch, Outputs]]:
         """Give the batch with its outputs; in parts where some of its rows cannot be run, which are then bad."""

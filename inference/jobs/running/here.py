@@ -3,8 +3,7 @@
 from django.conf import settings
 
 from inference.jobs.running.runner import JobRunner
-from inference.serving.stewarding.stopping import register_stop
-from inference.serving.stewarding.watchdog import register_watch
+from inference.serving.worker_process import STOP_HOOKS, WATCHES
 
 _runner: JobRunner | None = None
 
@@ -18,8 +17,8 @@ def start() -> None:
         # A worker that answers online must not answer slowly because the same version does a job.
         steps_back=settings.EXECUTOR == "inprocess",
     )
-    register_stop("jobs", stop)
-    register_watch("jobs", _runner.watched)
+    STOP_HOOKS.add("jobs", stop)
+    WATCHES.add("jobs", _runner.watched)
     _runner.start()
 
 

@@ -19,7 +19,7 @@ from inference.jobs import ledger
 from inference.jobs.running import answering, planning
 from inference.jobs.running.failures import ChunkFailed, WorkOver
 from inference.jobs.running.holding import Held, Holdings
-from inference.serving.stewarding.watchdog import Seen
+from inference.serving.worker_process import QueueProgress
 from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.jobs")
@@ -64,10 +64,10 @@ class JobRunner:
         """Something waits, perhaps."""
         self._threads.wake()
 
-    def watched(self) -> Seen:
+    def watched(self) -> QueueProgress:
         """For the watchdog: a chunk that should have moved by now is work that waits."""
         now = time.monotonic()
-        return Seen(
+        return QueueProgress(
             is_waiting=any(now > held.quiet_until for held in self._holdings.all()),
             moved=self._holdings.moves,
         )

@@ -114,7 +114,7 @@ class TestAsking:
         told = [_ask(client, row, query="?dry_run=1").json() for row in (live.model, live)]
 
         assert [(one["valid"], one["version"]) for one in told] == [(True, 1), (True, 1)]
-        assert not any(meters.batches for meters in runtime.started().meters().values())
+        assert not any(meters.batches for meters in runtime.started().executor.meters().values())
 
     def test_what_is_sent_is_counted_and_what_is_checked_is_not(self, client, live):
         for row in (live.model, live.model, live):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from inference.serving import runtime
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
-from inference.serving.runtime import Report
+from inference.serving.runtime import RuntimeReport
 from registry.kit.loops import FailingLoop
 from roundhouse import health
 from roundhouse.health import Probes
@@ -23,7 +23,7 @@ WAIT_S = 20
 @pytest.fixture
 def engine(monkeypatch):
     def set_state(state, **more):
-        monkeypatch.setattr(runtime, "report", lambda: Report(state, 2, **more))
+        monkeypatch.setattr(runtime, "report", lambda: RuntimeReport(state, 2, **more))
 
     set_state("ready")
     return set_state

@@ -7,17 +7,16 @@ import pytest
 import redis
 
 from inference.doors.grpc import server as grpc_server
-from inference.doors.limits.refill import Refiller
+from inference.doors.limits.counters import Refiller
 from inference.engine.fake import FakeBackend
 from inference.jobs.celery_door.reader import Reader
 from inference.jobs.running import runner as jobs
-from inference.serving import push, runtime
-from inference.serving.executors.inprocess import InProcess
+from inference.serving import push, runtime, worker_process
+from inference.serving.executors.inprocess import InProcessExecutor
 from inference.serving.executors.workers import consumer, lane
 from inference.serving.routes import EMPTY
-from inference.serving.stewarding import reporter, watchdog
-from inference.serving.stewarding.desired import nothing
-from inference.serving.stewarding.steward import Steward
+from inference.serving.stewards import process, reporter
+from inference.serving.stewards.steward import Steward, no_models
 from registry.kit import loops
 from tests.support.batchers import shared_loop
 
@@ -65,7 +64,7 @@ def unreadable_routes(monkeypatch, odd):
 
 
 def engine(monkeypatch, odd):
-    monkeypatch.setattr(InProcess, "look_after", odd)
+    monkeypatch.setattr(InProcessExecutor, "look_after", odd)
     return a_runtime(monkeypatch)
 
 
@@ -76,12 +75,16 @@ def measurements(monkeypatch, odd):
 
 def steward(monkeypatch, odd):
     odd._then = lambda: EMPTY
-    return Steward(InProcess(FakeBackend()), table=odd, wanted=nothing, on_change=lambda: None)._thread
+    return Steward(
+        InProcessExecutor(FakeBackend()), table=odd, wanted=no_models, on_change=lambda: None
+    )._thread
 
 
 def a_reporter(**given):
     given = {"state": lambda: "ready", "followed": lambda: 1, "has_waiting": lambda: False, **given}
-    return reporter.Reporter(reporter.Post("web", "serves", "", 8), InProcess(FakeBackend()), **given)._thread
+    return reporter.Reporter(
+        process.ProcessRole("web", "serves", "", 8), InProcessExecutor(FakeBackend()), **given
+    )._thread
 
 
 def report(monkeypatch, odd):
@@ -104,8 +107,8 @@ def lost_engines(monkeypatch, odd):
 
 
 def watch(monkeypatch, odd):
-    monkeypatch.setattr(watchdog, "_probes", {"queue": lambda: watchdog.Seen(True, 7)})
-    return watchdog.Watchdog(0.01, end=odd)._thread
+    monkeypatch.setattr(worker_process, "_probes", {"queue": lambda: worker_process.QueueProgress(True, 7)})
+    return worker_process.WorkerWatchdog(0.01, end=odd)._thread
 
 
 def route_push(monkeypatch, odd):
@@ -134,7 +137,7 @@ def limits_of_past_minutes(monkeypatch, odd):
 
 
 def grpc_health(monkeypatch, odd):
-    odd._then = lambda: runtime.Report("ready", 1)
+    odd._then = lambda: runtime.RuntimeReport("ready", 1)
     monkeypatch.setattr(grpc_server.runtime, "report", odd)
     return grpc_server._Health(SimpleNamespace(wait_for=lambda told: told.close()))._thread
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.serving.stewarding import queues
+from inference.serving import queues
 from roundhouse import consumer
 from roundhouse.consumer import RECONNECTS_WITHIN_S, Deliveries
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from inference.doors.memory import Holding, Memory
+from inference.doors.memory import MemoryHolding, RequestMemory
 from inference.engine.errors import Overloaded
 from inference.errors import BadBody, BodyTooSlow
 from roundhouse import rsgi
@@ -293,7 +293,7 @@ def dripping(length, seconds=12):
 @contextmanager
 def a_memory(*, longest_body):
     """Requests that enter in the block share a memory in which bodies have so much room."""
-    memory = Memory(longest_body * 4)
+    memory = RequestMemory(longest_body * 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rsgi, "memory", memory)
         yield memory
@@ -319,7 +319,7 @@ class TestRoomForWhatIsRead:
     @hurried
     async def test_what_a_thread_gives_back_is_noticed(self, here):
         with a_memory(longest_body=1000) as memory:
-            elsewhere = Holding(memory)
+            elsewhere = MemoryHolding(memory)
             elsewhere.add(memory.limit)
             waiting = asyncio.ensure_future(here.enter().hold(1000))
             await passing(1.0)

@@ -19,10 +19,10 @@ import pytest
 import uvloop
 from django.db import DatabaseError
 
-from inference.doors import asking
-from inference.doors.asking import LOOP_BYTES
-from inference.doors.limits.admission import Gate
-from inference.doors.limits.minutes import Minutes
+from inference.doors import entry
+from inference.doors.entry import LOOP_BYTES
+from inference.doors.limits.admission import Admission
+from inference.doors.limits.rates import Minutes
 from inference.engine.loop import EngineLoop
 from inference.serving import off_loop as off_loop_module
 from inference.serving import request_id, runtime
@@ -227,7 +227,7 @@ def live(transactional_db, settings):
 
 @pytest.fixture
 def doors(live, monkeypatch):
-    monkeypatch.setattr(asking, "gate", Gate(room=4, processes=1, costs=OneEach()))
+    monkeypatch.setattr(entry, "gate", Admission(room=4, processes=1, costs=OneEach()))
     ring.clear()
     doors = BothWays(live, a_key()[1])
     ring.admit(doors.key)
@@ -404,7 +404,7 @@ def test_what_would_hold_the_loop_up_is_done_in_threads(doors):
     on_demand = runtime.started().find("ripeness", None).choose(version=2)
 
     def as_before():
-        runtime.started().let_go(on_demand)
+        runtime.started().executor.unload(on_demand)
         ring._refused.clear()
 
     answered = {name: doors.ask(sent, before=as_before) for name, (sent, *_) in IN_THREADS.items()}
@@ -443,7 +443,7 @@ def _not_loaded(*, may_pass):
     def situation(patch, doors):
         target = runtime.started().find("ripeness", None).choose()
         obstacle = Obstacle("Version 1 cannot be loaded.", may_pass=may_pass)
-        patch.setitem(runtime.started()._executor._failed, target.version_id, (target, obstacle))
+        patch.setitem(runtime.started().executor._failed, target.version_id, (target, obstacle))
 
     return situation
 
@@ -505,8 +505,8 @@ def _exactly(*, used=0, is_down=False):
         store = MemoryStore()
         store.used[f"key:{ring.admit(doors.key).principal.key_id}", 1] = used
         store.is_down = is_down
-        asking.gate.start(store)
-        doors.clean_up.callback(asking.gate.stop)
+        entry.gate.start(store)
+        doors.clean_up.callback(entry.gate.stop)
 
     return change
 
@@ -519,8 +519,8 @@ def _crowded(patch, doors):
 
 def _enter(doors, by: Principal):
     route = runtime.started().find("ripeness", None)
-    enter(asking.gate, by, route)
-    doors.clean_up.callback(leave, asking.gate, by, route)
+    enter(entry.gate, by, route)
+    doors.clean_up.callback(leave, entry.gate, by, route)
 
 
 def _not_finite(patch, doors):
@@ -597,7 +597,7 @@ def test_caller_that_hangs_up_is_no_error_of_ours(doors, caplog, path, came):
     assert answer.headers["Connection"] == "close"
     assert caplog.records == []
     assert doors.ask(Sent(path=path), lost=came) == (answer, by)
-    assert asking.gate.flights.count == 0
+    assert entry.gate.flights.count == 0
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from inference.doors.entry import predict
 from inference.doors.grpc import inference_service
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.http_door import predict
 from inference.doors.oip.door import OIP
-from inference.doors.rest.predicting import REST
+from inference.doors.rest.door import REST
 from inference.doors.wire import read_exactly
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation

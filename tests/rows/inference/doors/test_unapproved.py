@@ -11,7 +11,7 @@ from inference.doors.celery import predicting
 from inference.doors.celery.predicting import PREDICT, receive
 from inference.doors.grpc import server as grpc_server
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.grpc.server import Address
+from inference.doors.grpc.server import ListenAddress
 from inference.engine.loop import EngineLoop
 from inference.errors import NotApproved
 from inference.jobs import services as jobs
@@ -74,7 +74,7 @@ def oip_by_alias(key):
 def over_grpc(key):
     admit(key)
     loop = EngineLoop.in_thread()
-    server = grpc_server.start(Address("127.0.0.1", 0), loop)
+    server = grpc_server.start(ListenAddress("127.0.0.1", 0), loop)
     message = pb.ModelInferRequest(model_name="demand", model_version="2")
     tensor = message.inputs.add(name="x", datatype="INT64", shape=[1, 1])
     tensor.contents.int64_contents.append(CRASHES_AT - 1)

@@ -15,7 +15,7 @@ from inference.jobs.services import Order
 from inference.jobs.transitions import Status
 from inference.serving import crash_ledger, runtime
 from inference.serving.crash_ledger import CrashLedger
-from inference.serving.executors.sandbox import Death
+from inference.serving.executors.sandbox import ChildDeath
 from inference.serving.runtime import Runtime
 from registry.catalogue.models import Version, VersionCrash
 from tests.support.batchers import a_request
@@ -119,9 +119,9 @@ def test_a_crash_of_nobodys_is_only_in_the_log(folder, version, version_id):
 
 def test_children_count_by_the_signal_that_is_the_versions_own(folder, version):
     with a_ledger() as ledger:
-        ledger.note_death(Death(version.pk))
-        ledger.note_death(Death(version.pk, "SIGFPE"))
-        ledger.note_death(Death(version.pk, "SIGSEGV"))
+        ledger.note_death(ChildDeath(version.pk))
+        ledger.note_death(ChildDeath(version.pk, "SIGFPE"))
+        ledger.note_death(ChildDeath(version.pk, "SIGSEGV"))
 
         ledger.collect()
         ledger.collect()
@@ -141,7 +141,7 @@ def test_a_runtime_reads_before_it_loads_and_loads_nothing_broken(folder, versio
         assert backend.loads == []
         assert [target.number for target in started.broken_versions()] == [1]
         with pytest.raises(VersionBroken):
-            started.find("demand", None).foregone()
+            started.find("demand", None).fixed_target()
     finally:
         started.stop()
     assert list(folder.iterdir()) == []

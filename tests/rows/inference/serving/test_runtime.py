@@ -17,9 +17,9 @@ from inference.engine.samples import NOTHING_SAID
 from inference.errors import CannotLoad, Loading, Stopping
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
-from inference.serving.runtime import Runtime, nothing
-from inference.serving.stewarding.reporter import Post
-from inference.serving.stewarding.steward import Steward
+from inference.serving.runtime import Runtime
+from inference.serving.stewards.process import ProcessRole
+from inference.serving.stewards.steward import Steward, no_models
 from inference.tensors import errors
 from registry.catalogue import artifacts
 from registry.catalogue.models import ServingSettings, Version
@@ -124,7 +124,7 @@ def test_changed_file_is_not_served_and_others_are(runtime):
     assert complete(started.infer(other, a_request(row)))
 
 
-WEB = Post("web", "serves", "", 4)
+WEB = ProcessRole("web", "serves", "", 4)
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_a_database_that_is_away_sends_nobody_off(two_live, process, monkeypatch
         raise OperationalError("gone")
 
     process(*two_live)
-    monkeypatch.setattr("inference.serving.stewarding.readiness.is_outdone", is_away)
+    monkeypatch.setattr("inference.serving.stewards.readiness.is_outdone", is_away)
     report = process(two_live[0]).report()
 
     assert (report.lacking, report.can_predict) == (1, True)
@@ -335,7 +335,7 @@ class TestDeadlinesOfColdVersions:
         version = a_version(a_model("cold"))
         record_proof(version.artifact.sha256)
         backend = Held({version.artifact.sha256: FakeModel()})
-        started = Runtime(backend, wanted=nothing)
+        started = Runtime(backend, wanted=no_models)
         started.start()
         yield started, version, backend.gate
         backend.gate.set()

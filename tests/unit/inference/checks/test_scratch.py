@@ -120,7 +120,7 @@ def test_probe_and_trial_work_in_them_and_leave_nothing(root, tmp_path, monkeypa
 
 def test_the_chore_sweeps(monkeypatch):
     swept = []
-    monkeypatch.setattr("inference.tasks.stewarding.sweep_engines", lambda: None)
+    monkeypatch.setattr("inference.tasks.steward_services.sweep_engines", lambda: None)
     monkeypatch.setattr("inference.tasks.sweep_scratch_folders", lambda: swept.append(1))
 
     sweep_engines()

@@ -4,8 +4,8 @@ import uuid
 import pytest
 from django.db import connection
 
-from inference.doors.limits.exact import take_all
-from inference.doors.limits.limited import Limited
+from inference.doors.limits.admission import take_all
+from inference.doors.limits.subjects import LimitSubject
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.routes import Route
 from registry.access.limits import Limits
@@ -16,7 +16,8 @@ from tests.support.together import in_threads
 REQUESTS, MINUTES, LIMIT = 200, 5, 100
 
 KEY, TENANT, MODEL = (
-    Limited(kind, 1, "one", Limits(rate_per_minute=5, is_exact=True)) for kind in ("key", "tenant", "Model")
+    LimitSubject(kind, 1, "one", Limits(rate_per_minute=5, is_exact=True))
+    for kind in ("key", "tenant", "Model")
 )
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.doors.limits import gate as this_process
+from inference.doors.limits.admission import admission as this_process
 from inference.engine.errors import Overloaded
 from inference.errors import LimitsUnavailable, TooManyRequests
 from registry.access.limits import Limits

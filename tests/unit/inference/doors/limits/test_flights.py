@@ -1,6 +1,6 @@
 import pytest
 
-from inference.doors.limits.flights import Asked, Flights
+from inference.doors.limits.flights import Flights, RecentRequests
 from inference.engine.errors import Overloaded
 from inference.errors import TooManyRequests
 from tests.support.callers import Clock, a_caller
@@ -99,28 +99,28 @@ def test_a_key_that_fell_silent_has_no_claim(clock):
     flights.drop(few, MODEL, 1.0)
     enter(flights, many, ROOM // 2)
 
-    clock.tick(2 * Asked.WINDOW_S)
+    clock.tick(2 * RecentRequests.WINDOW_S)
 
     enter(flights, many, ROOM // 4)
 
 
 def test_what_was_asked_counts_for_this_window_and_the_next(clock):
-    asked = Asked(clock.steady)
+    asked = RecentRequests(clock.steady)
     for _ in range(3):
         asked.note(1)
     asked.note(2)
     assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, True, False)
 
-    clock.tick(Asked.WINDOW_S)
+    clock.tick(RecentRequests.WINDOW_S)
     for _ in range(5):
         asked.note(2)
     assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, False, True)
 
-    clock.tick(Asked.WINDOW_S)
+    clock.tick(RecentRequests.WINDOW_S)
     asked.note(1)
     assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, False, True)
 
-    clock.tick(3 * Asked.WINDOW_S)
+    clock.tick(3 * RecentRequests.WINDOW_S)
     asked.note(1)
     assert (asked.keys, asked.asks_most(1)) == (1, True)
 

@@ -1,7 +1,7 @@
 import pytest
 
-from inference.doors.rest.errors import UnknownField
-from inference.doors.rest.fields import SAID_ELSEWHERE, check_fields
+from inference.doors.errors import UnknownField
+from inference.doors.rest.forms import SAID_ELSEWHERE, check_fields
 
 
 def refusal(*given):
