@@ -59,10 +59,13 @@ async def run_on_loop_or_thread(
     is_long: bool = False,
 ) -> T:
     """Answer an admitted request on the loop, or in a thread if it is long or a version's signature is not known."""
-    known_signature = runtime.started().executor.known_signature
-    if is_long or None in map(known_signature, route.owners if target is None else (target,)):
+    if is_long or not _signatures_are_known(route.owners if target is None else (target,)):
         return await off_loop(lambda: complete(answer()))
     return await answer()
+
+
+def _signatures_are_known(targets: tuple[Target, ...]) -> bool:
+    return None not in map(runtime.started().executor.known_signature, targets)
 
 
 class HttpDoor(Protocol):

@@ -46,7 +46,7 @@ def gone():
 def a_runtime(monkeypatch):
     monkeypatch.setattr(runtime.routes, "read_revision", lambda: EMPTY.revision)
     made = runtime.Runtime(FakeBackend())
-    made._is_leaving = True  # then it writes measurements each second
+    made._is_stopping = True  # then it writes measurements each second
     return made._watching
 
 
@@ -89,25 +89,27 @@ def a_reporter(**given):
 
 def report(monkeypatch, odd):
     odd._then = gone  # what follows would ask the database
-    monkeypatch.setattr(reporter.services, "tell_lost", lambda: None)
+    monkeypatch.setattr(reporter.services, "announce_lost", lambda: None)
     return a_reporter(state=odd)
 
 
 def waiting_splits(monkeypatch, odd):
     odd._then = lambda: False
-    monkeypatch.setattr(reporter.services, "tell_lost", lambda: None)
+    monkeypatch.setattr(reporter.services, "announce_lost", lambda: None)
     monkeypatch.setattr(reporter.services, "report", lambda *_: None)
     return a_reporter(has_waiting=odd)
 
 
 def lost_engines(monkeypatch, odd):
     monkeypatch.setattr(reporter.services, "report", lambda *_: None)
-    monkeypatch.setattr(reporter.services, "tell_lost", odd)
+    monkeypatch.setattr(reporter.services, "announce_lost", odd)
     return a_reporter()
 
 
 def watch(monkeypatch, odd):
-    monkeypatch.setattr(worker_process, "_probes", {"queue": lambda: worker_process.QueueProgress(True, 7)})
+    monkeypatch.setattr(
+        worker_process.WATCHES, "_items", {"queue": (1, lambda: worker_process.QueueProgress(True, 7))}
+    )
     return worker_process.WorkerWatchdog(0.01, end=odd)._thread
 
 
@@ -120,7 +122,7 @@ def route_push(monkeypatch, odd):
 def some_tokens():
     return SimpleNamespace(
         wanted=threading.Event(),
-        asks=lambda: [("key", 1, 1, 1)],
+        requests=lambda: [("key", 1, 1, 1)],
         go_together=lambda: None,
         settle=lambda *_: None,
         go_alone=lambda: None,
@@ -176,7 +178,8 @@ def orders(monkeypatch, odd):
 def batches(monkeypatch, odd):
     odd._then = gone
     monkeypatch.setattr(consumer.broker, "connections", odd)
-    return consumer.BatchConsumer("redis://127.0.0.1:1/0", shared_loop(), pool="infer", at_once=1)._thread
+    engine = SimpleNamespace(loop=shared_loop())
+    return consumer.BatchConsumer("redis://127.0.0.1:1/0", engine, pool="infer", at_once=1)._thread
 
 
 def reply_lane(monkeypatch, odd):

@@ -37,7 +37,7 @@ class FakeServing:
     def install(self, monkeypatch):
         for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
-        monkeypatch.setattr(entry, "_are_at_hand", lambda targets: True)
+        monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: True)
         monkeypatch.setattr(
             runtime, "report", lambda: RuntimeReport("ready" if self.is_ready else "draining", 1)
         )

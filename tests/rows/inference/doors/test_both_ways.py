@@ -227,7 +227,7 @@ def live(transactional_db, settings):
 
 @pytest.fixture
 def doors(live, monkeypatch):
-    monkeypatch.setattr(entry, "gate", Admission(room=4, processes=1, costs=OneEach()))
+    monkeypatch.setattr(entry, "admission", Admission(room=4, processes=1, costs=OneEach()))
     ring.clear()
     doors = BothWays(live, a_key()[1])
     ring.admit(doors.key)

@@ -185,7 +185,7 @@ def _sent_to(door, by, model, environ, body):
     async def receive(length):
         return read_exactly(io.BytesIO(body).read, length)
 
-    return complete(predict(door, environ, Arrived(receive), door.asked(by, model, "", "")))
+    return complete(predict(door, environ, Arrived(receive), door.model_request(by, model, "", "")))
 
 
 # The doors. Each puts an asking into its own words, and gives what is to be called.

@@ -55,13 +55,13 @@ class House:
         if not proof_is_on:
             ProbePass.objects.update(batches=BatchProof(64, "proven", "off", 64).to_json())
         a_split(self.version.model, 100)
-        self.worker = Runtime(post=ProcessRole("worker", "serves", "infer", 8))
+        self.worker = Runtime(role=ProcessRole("worker", "serves", "infer", 8))
         self.worker.start()
         monkeypatch.setattr(runtime_module, "_runtime", self.worker)
         wait_until(
             lambda: HeldVersion.objects.filter(state="warm").exists(), within_s=PATIENCE_S, what="it is warm"
         )
-        self.consumer = BatchConsumer(redis_url, self.worker.loop, pool="infer", at_once=8).start()
+        self.consumer = BatchConsumer(redis_url, self.worker, pool="infer", at_once=8).start()
         post = ReplyPost(redis_url, EngineLoop.in_thread(uvloop.new_event_loop))
         wait_until(lambda: post.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
         self.executor = WorkersExecutor(post)

@@ -213,8 +213,8 @@ class TestEnding:
                 "inference.serving.merge_audit.end_merging", lambda **_: (_ for _ in ()).throw(OSError)
             )
             with pytest.raises(OSError):
-                audit._round()
-        audit._round()
+                audit._audit()
+        audit._audit()
 
         assert current_serving(version.pk).merging == "never"
 

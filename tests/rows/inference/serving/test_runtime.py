@@ -145,7 +145,7 @@ def process(two_live, runtime, monkeypatch, tmp_path):
 
     def start(*able):
         models = {one.artifact.sha256: FakeModel(fails_to_load=one not in able) for one in two_live}
-        return runtime(FakeBackend(models), post=WEB)
+        return runtime(FakeBackend(models), role=WEB)
 
     return start
 

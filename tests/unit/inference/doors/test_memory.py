@@ -27,7 +27,7 @@ class TestHoldings:
         first, second = MemoryHolding(memory), MemoryHolding(memory)
         first.add(56 * MIB)
 
-        with pytest.raises(Overloaded, match="hold the 64 MiB"):
+        with pytest.raises(Overloaded, match="hold all of the 64 MiB"):
             second.add(2 * MIB)
 
         assert memory.held == 56 * MIB
@@ -100,7 +100,7 @@ class TestWhatNeverFits:
         memory = a_memory()
 
         with pytest.raises(
-            OutputTooLarge, match="about 41 MiB with its tensors; one request may take 40 MiB"
+            OutputTooLarge, match="its tensors would take about 41 MiB; one request may take 40 MiB"
         ):
             hold_answer(MemoryHolding(memory), 10 * MIB, 31 * MIB)
 

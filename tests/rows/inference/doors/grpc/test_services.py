@@ -539,12 +539,12 @@ def test_health(call, serving, served):
         stub = health_pb2_grpc.HealthStub(call.channel)
         return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status
 
-    served._health.look()
+    served._health.update()
     serves = health_pb2.HealthCheckResponse.SERVING
     names = ("", OIP, "roundhouse.Predictor", "Predictor", "model.ModelService")
     assert {name: status(name) for name in names} == dict.fromkeys(names, serves)
     serving.is_ready = False
-    served._health.look()
+    served._health.update()
     assert status(OIP) == health_pb2.HealthCheckResponse.NOT_SERVING
     assert _refusal(status, "nobody").code() is StatusCode.NOT_FOUND
 
@@ -734,7 +734,7 @@ def test_the_loop_answers_what_is_short_and_leaves_the_rest_to_threads(call, thr
     short = threads_of.pop("predict")
     call("ModelMetadata", pb.ModelMetadataRequest(name="scores"), pb.ModelMetadataResponse)
     call("ModelInfer", _request(tensor, raw=[long.tobytes()]), pb.ModelInferResponse)
-    monkeypatch.setattr(entry, "_are_at_hand", lambda targets: False)
+    monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: False)
     in_memory = threads_of.pop("predict")
     call("ModelInfer", _infer(), pb.ModelInferResponse)
 

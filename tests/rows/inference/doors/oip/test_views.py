@@ -212,7 +212,7 @@ def test_what_nobody_foresaw_is_not_told(client, key, serving):
 def test_every_error_is_said_in_the_protocols_form(rf):
     for kind in told_errors():
         problem = answer_to(kind(), rf.post(INFER))
-        said = OIP.say(problem)
+        said = OIP.render_problem(problem)
         body = json.loads(said.content)
 
         assert said.status_code == (400 if problem.status_code == 422 else problem.status_code) < 600, kind

@@ -100,7 +100,7 @@ class TestAnswering:
 
         executor.hold(frozenset({target}))
         held = executor.is_warm(target), executor.warm_versions(), len(children()), in_process(executor)
-        executor.let_go_of_all_but(frozenset())
+        executor.retain_only(frozenset())
 
         assert held == (True, 1, 1, [])
         assert children() == []

@@ -59,7 +59,7 @@ def runtime(backend):
     made = []
 
     def build():
-        made.append(Runtime(backend, post=ProcessRole("web", "serves", "", 8)))
+        made.append(Runtime(backend, role=ProcessRole("web", "serves", "", 8)))
         made[-1].start()
         return made[-1]
 

@@ -154,7 +154,7 @@ def test_threads_leave_nothing_behind():
     assert in_threads(8, lambda _: passes(gate, a_caller(concurrency=9), route, 500)) == []
 
     assert gate.flights.count == 0
-    assert not gate.flights._by_limited
+    assert not gate.flights._by_subject
 
 
 def test_processes_share_a_rate(started, store):

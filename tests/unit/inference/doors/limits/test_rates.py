@@ -32,7 +32,7 @@ class Process:
         return times
 
     def fetch(self):
-        for ask in self.tokens.asks():
+        for ask in self.tokens.requests():
             self.tokens.settle(ask, self.store.take(*ask))
 
     def spend_and_fetch(self, one, times=1):
@@ -129,7 +129,7 @@ def test_nobody_asks_where_nothing_is_left():
 
     process.refusal(one)
 
-    assert process.tokens.asks() == []
+    assert process.tokens.requests() == []
 
 
 def test_a_higher_limit_holds_at_once_and_gives_no_second_credit():
@@ -156,7 +156,7 @@ def test_an_answer_for_the_last_minute_is_not_taken_for_this_one():
     clock = Clock()
     process, one = Process(MemoryStore(), clock=clock), a_key(100)
     process.spend(one, 10)
-    (late,) = process.tokens.asks()
+    (late,) = process.tokens.requests()
     clock.tick(60)
     process.spend(one, 10)
 
@@ -212,7 +212,7 @@ def test_only_so_many_are_remembered():
     for number in range(10):
         process.spend(a_key(100, number))
 
-    assert [ask.subject for ask in process.tokens.asks()] == ["key:7", "key:8", "key:9"]
+    assert [ask.subject for ask in process.tokens.requests()] == ["key:7", "key:8", "key:9"]
 
 
 def test_past_minutes_are_dropped():
@@ -224,17 +224,17 @@ def test_past_minutes_are_dropped():
 
     process.tokens.drop_idle()
 
-    assert [ask.subject for ask in process.tokens.asks()] == ["key:2"]
+    assert [ask.subject for ask in process.tokens.requests()] == ["key:2"]
 
 
 def test_an_answer_for_one_that_was_dropped_is_no_error():
     clock = Clock()
     process = Process(MemoryStore(), clock=clock)
     process.spend(a_key(100))
-    (ask,) = process.tokens.asks()
+    (ask,) = process.tokens.requests()
     clock.tick(60)
     process.tokens.drop_idle()
 
     process.tokens.settle(ask, ask.amount)
 
-    assert process.tokens.asks() == []
+    assert process.tokens.requests() == []

@@ -253,9 +253,9 @@ def nobody_answers(monkeypatch):
     async def enter(by, route):
         return passing
 
-    monkeypatch.setattr(entry, "gate", SimpleNamespace(enter=enter))
+    monkeypatch.setattr(entry, "admission", SimpleNamespace(enter=enter))
     monkeypatch.setattr(entry.services, "find", lambda *_, **more: (None, object()))
-    monkeypatch.setattr(entry, "_are_at_hand", lambda targets: True)
+    monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: True)
     monkeypatch.setattr(OIP.__class__, "answer", _its_body)
 
 

@@ -20,9 +20,9 @@ from inference.engine.combiner import Priority
 from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
 from inference.engine.loop import EngineLoop, complete
 from inference.serving import runtime as runtime_module
-from inference.serving.executors.workers import broker, executor, lane
+from inference.serving.executors.workers import broker, lane
 from inference.serving.executors.workers.consumer import BatchConsumer, run_one
-from inference.serving.executors.workers.executor import WorkersExecutor
+from inference.serving.executors.workers.executor import WorkersExecutor, read_pools
 from inference.serving.executors.workers.messages import RUN_BATCH, BatchRequest, message_bytes, read_reply
 from inference.serving.executors.workers.packing import pack
 from inference.serving.executors.workers.session import WorkersLink
@@ -64,7 +64,7 @@ def worker(redis_server, version, model, monkeypatch):
     runtime = Runtime(FakeBackend({version.artifact.sha256: model}))
     runtime.start()
     monkeypatch.setattr(runtime_module, "_runtime", runtime)
-    consumer = BatchConsumer(redis_server.url, runtime.loop, pool="infer", at_once=AT_ONCE).start()
+    consumer = BatchConsumer(redis_server.url, runtime, pool="infer", at_once=AT_ONCE).start()
     yield runtime
     consumer.stop(PATIENCE_S)
     runtime.stop()
@@ -366,7 +366,7 @@ class Consumer:
 
     def __init__(self, url, runtime, model, at_once):
         self.held, self.release = hold_the_first(model)
-        self.consumer = BatchConsumer(url, runtime.loop, pool="slow", at_once=at_once).start()
+        self.consumer = BatchConsumer(url, runtime, pool="slow", at_once=at_once).start()
 
 
 @pytest.fixture
@@ -427,8 +427,8 @@ def test_what_workers_report_says_who_can_answer(version):
     elsewhere = replace(target, pool="gpu")
 
     assert executor.read_pools().is_warm(target)
-    assert executor.read_pools().why_not(target) is None
-    assert "No worker of the pool gpu" in executor.read_pools().why_not(elsewhere).reason
+    assert read_pools().obstacle(target) is None
+    assert "No worker of the pool gpu" in read_pools().obstacle(elsewhere).reason
 
     silence(workers)
-    assert "No worker of the pool infer" in executor.read_pools().why_not(target).reason
+    assert "No worker of the pool infer" in read_pools().obstacle(target).reason
