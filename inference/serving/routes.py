@@ -180,19 +180,13 @@ class RouteTable:
             raise UnknownModel(f"There is no Model named {slug!r}.")
         return route
 
-    def choose(
-        self,
-        slug: str,
-        key: str | None = None,
-        *,
-        version: int | None = None,
-        alias: str | None = None,
-        within: frozenset[int] | None = None,
-    ) -> Target:
-        return self.find(slug, within).choose(key, version=version, alias=alias)
-
     def targets(self) -> set[Target]:
         return {target for route in self.routes.values() for target in route.targets}
+
+    def broken(self) -> list[Target]:
+        """Versions of current splits that are refused because they ended processes."""
+        broken = (target for target in self.targets() if target.is_broken)
+        return sorted(broken, key=lambda target: target.version_id)
 
 
 EMPTY = RouteTable(revision=-1, routes={})

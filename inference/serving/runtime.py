@@ -386,9 +386,7 @@ def current_routes() -> list[Route]:
 
 
 def broken_versions() -> list[Target]:
-    """Versions on current splits that are refused because they ended processes."""
-    live = _runtime.table.targets() if _runtime is not None else set()
-    return sorted((target for target in live if target.is_broken), key=lambda target: target.version_id)
+    return _runtime.table.broken() if _runtime is not None else []
 
 
 def stale_s() -> int:

@@ -4,10 +4,9 @@ from django.http import HttpResponse
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
-from inference.doors.entry import ModelRequest
+from inference.doors.entry import ModelRequest, ShortDispatch, answer_from_view
 from inference.doors.errors import UnsupportedBody
 from inference.doors.rest.door import DRY_RUN, REST
-from inference.doors.short_dispatch import ShortDispatch, answer_from_view
 from inference.doors.wire import check_length
 from registry.access.key_ring import Principal
 from registry.access.models import KeyScope

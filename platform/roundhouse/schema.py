@@ -131,7 +131,7 @@ class OldSchemaView(KeptSchemaView):
 
 def unpublished() -> list[type]:
     """Classes whose docstrings are for us: what our base views say of themselves is no description of an operation."""
-    from inference.doors.short_dispatch import ShortDispatch
+    from inference.doors.entry import ShortDispatch
     from registry.kit.api import RegistryViewSet
 
     return [RegistryViewSet, ShortDispatch, *get_lib_doc_excludes()]  # type: ignore[no-untyped-call]

@@ -10,8 +10,7 @@ from django.conf import settings
 
 from inference.doors.limits.counters import Refiller, SharedCounter, shared_counter
 from inference.doors.limits.flights import CROWDED_FROM, Costs, Flights
-from inference.doors.limits.rates import Minutes, Tokens
-from inference.doors.limits.subjects import LimitSubject, limit_subjects, rate_spent
+from inference.doors.limits.rates import LimitSubject, Minutes, Tokens, limit_subjects, rate_spent
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.calls import DEADLINE_S
 from inference.serving.off_loop import off_loop

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from math import ceil
 
-from inference.doors.limits.subjects import LimitSubject
+from inference.doors.limits.rates import LimitSubject
 from inference.engine.errors import Overloaded
 from inference.errors import TooManyRequests
 from registry.access.key_ring import Principal

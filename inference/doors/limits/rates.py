@@ -1,4 +1,4 @@
-"""Rates: tokens are spent from memory, and fetched in blocks from the counter that all processes share.
+"""Rates, and whose limits apply to a request. Tokens are spent from memory, and fetched in blocks from the shared counter.
 
 A block is a tenth of a process's even part of the rate. In each minute a process may spend one block on credit, before the
 counter has answered. So all processes together exceed a rate by at most one block each.
@@ -12,12 +12,66 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from inference.doors.limits.subjects import LimitSubject, rate_spent
 from inference.errors import TooManyRequests
+from inference.serving.routes import Route
+from registry.access.key_ring import Principal
+from registry.access.limits import NO_LIMITS, Limits
 
 BLOCKS = 10
 MOST_SUBJECTS = 10_000
 _MINUTE_S = 60
+
+
+class LimitSubject(NamedTuple):
+    """A key, tenant or Model with limits, under the name that the caller knows."""
+
+    kind: str
+    id: int
+    name: str
+    limits: Limits
+
+    @property
+    def counter_key(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+    @property
+    def rate(self) -> int:
+        return self.limits.rate_per_minute or 0
+
+    @property
+    def is_exact(self) -> bool:
+        return self.limits.is_exact and self.limits.rate_per_minute is not None
+
+    def __str__(self) -> str:
+        return f"The {self.kind} {self.name!r}"
+
+
+def limit_subjects(by: Principal, route: Route) -> tuple[LimitSubject, ...]:
+    """Those with limits; usually none, which must cost next to nothing."""
+    key, tenant, model = by.limits, by.tenant_limits, route.limits
+    if (
+        key.rate_per_minute is None
+        and key.concurrency is None
+        and tenant.rate_per_minute is None
+        and tenant.concurrency is None
+        and model.rate_per_minute is None
+        and model.concurrency is None
+    ):
+        return ()
+    subjects = (
+        LimitSubject("key", by.key_id, by.name, key),
+        LimitSubject("tenant", by.tenant_id, by.tenant, tenant),
+        LimitSubject("Model", route.model_id, route.slug, model),
+    )
+    return tuple(subject for subject in subjects if subject.limits != NO_LIMITS)
+
+
+def rate_spent(subject: LimitSubject, left_s: int) -> TooManyRequests:
+    return TooManyRequests(
+        f"{subject} has used all {subject.rate:,} requests of this minute. "
+        f"Send again in {left_s} s, or ask an administrator for a higher limit.",
+        retry_after_s=left_s,
+    )
 
 
 class Minutes:

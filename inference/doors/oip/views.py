@@ -9,11 +9,11 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from inference.doors.entry import ShortDispatch, answer_from_view
 from inference.doors.errors import BadParameter, BadRequest, NotServed
 from inference.doors.oip import descriptions
 from inference.doors.oip.door import OIP
 from inference.doors.oip.messages import check_load
-from inference.doors.short_dispatch import ShortDispatch, answer_from_view
 from inference.doors.wire import check_length, read_exactly
 from inference.errors import BadBody
 from inference.serving import runtime, services

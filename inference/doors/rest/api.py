@@ -12,11 +12,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from inference.checks.proofs import known_sample
-from inference.doors.entry import ModelRequest
+from inference.doors.entry import ModelRequest, ShortDispatch, answer_from_view
 from inference.doors.rest.door import DRY_RUN as DRY_RUN_DOOR
 from inference.doors.rest.door import REST
 from inference.doors.rest.signature import signature_of
-from inference.doors.short_dispatch import ShortDispatch, answer_from_view
 from inference.serving import services
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal

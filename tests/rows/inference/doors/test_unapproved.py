@@ -153,7 +153,7 @@ def test_what_it_takes_is_told_to_those_who_may_ask_or_read(untried, scope, may)
 
 
 @pytest.mark.parametrize(
-    ("scope", "state"), [("predict", "Nobody approved it."), ("predict.unapproved", "READY")]
+    ("scope", "state"), [("predict", "It is not approved."), ("predict.unapproved", "READY")]
 )
 def test_the_index_says_who_can_be_asked(untried, scope, state):
     key = a_key("predict.unapproved")[1]
@@ -170,7 +170,7 @@ def test_people_may_order_jobs_for_it_and_who_may_only_predict_may_not(untried):
     order = Order(model="demand", version=2, rows=[{"x": [1]}])
 
     accepted = jobs.accept(order, by=an_actor(Right.PREDICT, Right.PREDICT_UNAPPROVED), principal=None)
-    with pytest.raises(NotApproved, match="Nobody approved version 2 of demand"):
+    with pytest.raises(NotApproved, match="Version 2 of demand is not approved"):
         jobs.accept(order, by=an_actor(Right.PREDICT), principal=None)
 
     assert accepted.version.number == 2

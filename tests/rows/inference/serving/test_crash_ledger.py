@@ -139,7 +139,7 @@ def test_a_runtime_reads_before_it_loads_and_loads_nothing_broken(folder, versio
         started.start()
 
         assert backend.loads == []
-        assert [target.number for target in started.broken_versions()] == [1]
+        assert [target.number for target in started.table.broken()] == [1]
         with pytest.raises(VersionBroken):
             started.find("demand", None).fixed_target()
     finally:
@@ -161,7 +161,7 @@ def test_who_already_holds_a_target_is_refused_as_well(folder, version):
 
             with pytest.raises(VersionBroken):
                 complete(here.infer(target, a_request({"x": [[1, 2, 3, 4]]})))
-            assert not here.is_warm(target)
+            assert not here.executor.is_warm(target)
         finally:
             runtime.stop()
 

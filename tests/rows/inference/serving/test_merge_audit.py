@@ -232,18 +232,21 @@ def test_a_process_ends_it_for_all_and_merges_no_more():
     try:
         entered, release = hold_first(model)  # only now: what is loaded has run
         target = started.find("odd", None).choose()
-        assert started.merged_rows(target) == other.merged_rows(target) == 8
+        assert started.executor.merged_rows(target) == other.executor.merged_rows(target) == 8
 
         ask_together(
             lambda first: complete(started.infer(target, a_request(row(first)))),
-            lambda: started.meters()[version.pk].depth,
+            lambda: started.executor.meters()[version.pk].depth,
             [1.0, ODD],
             entered,
             release,
         )
 
         def has_ended():
-            return [one.merged_rows(one.find("odd", None).choose()) for one in (started, other)] == [1, 1]
+            return [one.executor.merged_rows(one.find("odd", None).choose()) for one in (started, other)] == [
+                1,
+                1,
+            ]
 
         wait_until(has_ended, within_s=PATIENCE_S, what="both processes have stopped merging")
         assert Event.objects.get(kind="merging_ended").object_id == str(version.pk)

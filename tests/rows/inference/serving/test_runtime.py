@@ -118,7 +118,7 @@ def test_changed_file_is_not_served_and_others_are(runtime):
     with pytest.raises(CannotLoad, match="cannot be loaded"):
         _ask(started)
     with pytest.raises(CannotLoad, match="cannot be loaded"):
-        started.check_answers(started.find("ripeness", None).choose())
+        started.check_can_answer(started.find("ripeness", None).choose())
     assert started.report().warm_versions == 1
     other, row = started.find("other", None).choose(), {"hour": [[0.5]], "warmth": [[0.5]]}
     assert complete(started.infer(other, a_request(row)))
@@ -213,7 +213,7 @@ def test_what_may_fit_by_and_by_is_still_loading(two_live, process, monkeypatch)
     started = process(*two_live)
 
     with pytest.raises(Loading):
-        started.check_answers(started.find("ripeness", None).choose())
+        started.check_can_answer(started.find("ripeness", None).choose())
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, limited, mon
         assert started.report().state == "draining"
         assert not started.report().can_predict
         with pytest.raises(Stopping):
-            started.check_answers(None)
+            started.check_can_answer(None)
     finally:
         model.released.set()
         caller.join()
@@ -285,7 +285,11 @@ def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(run
     started = runtime(backend)
 
     assert started.report().can_predict
-    assert [started.is_warm(started.target(version.pk)) for version in versions] == [False, True, True]
+    assert [started.executor.is_warm(started.target(version.pk)) for version in versions] == [
+        False,
+        True,
+        True,
+    ]
     wait_until(lambda: is_told("steward"), within_s=20, what="its report")
 
     new = a_version(versions[1].model)
@@ -293,7 +297,7 @@ def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(run
     backend.models[new.artifact.sha256] = FakeModel()
     a_split(versions[1].model, 100, versions=[new])
     wait_until(lambda: started.find("good", None).split == 2, within_s=20, what="the next split")
-    wait_until(lambda: started.is_warm(started.target(new.pk)), within_s=20, what="its version")
+    wait_until(lambda: started.executor.is_warm(started.target(new.pk)), within_s=20, what="its version")
 
 
 def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime, odd_settings):
@@ -376,7 +380,7 @@ class TestDeadlinesOfColdVersions:
 
         made.set()
         assert self.ask(started, version, 20).outputs["y"].tolist() == [[2, 4, 6, 8]]
-        assert started.merged_rows(started.find("cold", None).choose(version=version.number)) == 8
+        assert started.executor.merged_rows(started.find("cold", None).choose(version=version.number)) == 8
 
 
 class Held(FakeBackend):

@@ -393,7 +393,7 @@ class TestMemory:
     def test_a_call_without_room_is_refused_and_may_come_again(self, call, memory, serving, streams):
         memory.held = memory.limit
 
-        with pytest.raises((grpc.RpcError, AssertionError), match="Requests hold the 16 MiB"):
+        with pytest.raises((grpc.RpcError, AssertionError), match="Requests hold all of the 16 MiB"):
             self._ask(call, streams=streams)
 
         assert serving.calls == []
@@ -404,7 +404,7 @@ class TestMemory:
         refused = _refusal(call, "ModelInfer", message, pb.ModelInferResponse)
 
         assert (refused.code(), serving.calls) == (StatusCode.INVALID_ARGUMENT, [])
-        assert "Once read" in refused.details()
+        assert "Parsed, this body would take" in refused.details()
 
     def test_where_there_is_plenty_it_is(self, call, serving):
         """Negative control: the same message is only of the wrong type."""

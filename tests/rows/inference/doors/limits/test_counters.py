@@ -17,7 +17,7 @@ STORES = [
         DatabaseCounter, marks=[pytest.mark.django_db(transaction=True), pytest.mark.both], id="database"
     ),
     pytest.param(
-        lambda: RedisCounter(SERVICE_REDIS_URL, patience_s=WAIT_S), marks=pytest.mark.service, id="redis"
+        lambda: RedisCounter(SERVICE_REDIS_URL, timeout_s=WAIT_S), marks=pytest.mark.service, id="redis"
     ),
 ]
 

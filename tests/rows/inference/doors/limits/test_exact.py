@@ -5,11 +5,11 @@ import pytest
 from django.db import connection
 
 from inference.doors.limits.admission import take_all
-from inference.doors.limits.subjects import LimitSubject
+from inference.doors.limits.rates import LimitSubject
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.routes import Route
 from registry.access.limits import Limits
-from tests.rows.inference.doors.limits.test_stores import STORES, closed_at_the_end
+from tests.rows.inference.doors.limits.test_counters import STORES, closed_at_the_end
 from tests.support.callers import NOON, WAIT_S, Clock, MemoryStore, a_caller, a_gate, passes
 from tests.support.together import in_threads
 

@@ -252,7 +252,7 @@ def test_schema_has_examples_that_are_answered(client, key, live):
 
 def test_stopped_model_is_refused_before_its_body_is_read(client, key, live, monkeypatch):
     monkeypatch.setattr(
-        "inference.doors.short_dispatch.read_exactly", lambda read, length: pytest.fail("the body was read")
+        "inference.doors.entry.read_exactly", lambda read, length: pytest.fail("the body was read")
     )
     stop_model(model=Model.objects.get(), text="Wrong numbers since noon.", by=an_actor())
     runtime.started().refresh()

@@ -48,7 +48,7 @@ def test_each_trouble_is_named(client):
     for trouble in (
         "without signing off",
         "could not load fruit 1: It did not fit.",
-        "runs on CPU, was to run on CUDA",
+        "runs on CPU, should run on CUDA",
         "takes no more",
     ):
         assert said.count(trouble) == 1

@@ -229,7 +229,7 @@ def test_a_version_that_fell_back_to_the_cpu_is_told_of_once():
     an_engine(holding(version, asked=CUDA, got=CPU), station=station_of(engine))
 
     (said,) = told("provider_fell_back")
-    assert "was to run on CUDA and runs on CPU" in said
+    assert "should run on CUDA but runs on CPU" in said
 
 
 def test_a_version_that_got_what_it_asked_for_is_no_event():

@@ -47,7 +47,9 @@ def test_below_half_nobody_is_held_to_a_share(clock):
 
     enter(flights, greedy, ROOM // 2 - 3)
 
-    with pytest.raises(TooManyRequests, match="13 requests in flight, its fair share while 4 keys are active") as refused:
+    with pytest.raises(
+        TooManyRequests, match="13 requests in flight, its fair share while 4 keys are active"
+    ) as refused:
         flights.check(greedy, MODEL)
     assert refused.value.retry_after_s == 1
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.doors.limits.rates import BLOCKS, Minutes, Tokens
-from inference.doors.limits.subjects import LimitSubject
+from inference.doors.limits.rates import BLOCKS, LimitSubject, Minutes, Tokens
 from inference.errors import TooManyRequests
 from registry.access.limits import Limits
 from tests.support.callers import Clock, MemoryStore

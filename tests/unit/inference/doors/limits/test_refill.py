@@ -3,8 +3,7 @@ import threading
 import pytest
 
 from inference.doors.limits.counters import Refiller
-from inference.doors.limits.rates import Minutes, Tokens
-from inference.doors.limits.subjects import LimitSubject
+from inference.doors.limits.rates import LimitSubject, Minutes, Tokens
 from inference.errors import LimitsUnavailable
 from registry.access.limits import Limits
 from registry.kit.loops import Backoff

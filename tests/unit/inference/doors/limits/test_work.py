@@ -178,7 +178,9 @@ def test_where_it_gets_crowded_it_does(clock):
     flights = fill(gate, by, route, most=1_000)
     assert len(flights) == 1_000
 
-    with pytest.raises(TooManyRequests, match="has 999 requests in flight, its fair share while 2 keys are active"):
+    with pytest.raises(
+        TooManyRequests, match="has 999 requests in flight, its fair share while 2 keys are active"
+    ):
         once_a_second(gate, clock, flights, by, a_caller(), route)
 
 

@@ -183,7 +183,7 @@ def test_requests_of_several_processes_run_as_one(worker, executors, model, vers
     """While a run is held, what each process may send waits together, and all else goes in few messages."""
 
     def at_worker():
-        return worker.meters()[version.pk].depth
+        return worker.executor.meters()[version.pk].depth
 
     told_to_merge(executors, version)
     held, release = hold_the_first(model)
@@ -200,7 +200,7 @@ def test_requests_of_several_processes_run_as_one(worker, executors, model, vers
         release.set()
         answers = [caller.result(PATIENCE_S) for caller in asked]
 
-    meters = worker.meters()[version.pk]
+    meters = worker.executor.meters()[version.pk]
     messages = sum(executor.meters()[version.pk].batches for executor in executors)
     assert len(answers) == 17
     assert meters.rows == 17
@@ -252,7 +252,7 @@ def batch(client, version):
 @pytest.fixture
 def answer(redis_server, worker):
     """Run a batch as the task of a worker that was given the pool's queue as well."""
-    return lambda told: worker.loop.wait_for(run_one(redis_server.url, told))
+    return lambda told: worker.loop.wait_for(run_one(redis_server.url, worker, told))
 
 
 @pytest.fixture
@@ -400,7 +400,7 @@ def test_messages_are_taken_only_where_there_is_room(consuming, client, batch, a
     queue_length = put_and_hold(client, batch, one, 20)
 
     wait_until(lambda: queue_length() <= left, within_s=PATIENCE_S, what="the consumer is full")
-    wait_until(lambda: len(one.consumer._under_way) == 20 - left, within_s=PATIENCE_S, what="they are taken")
+    wait_until(lambda: len(one.consumer._running) == 20 - left, within_s=PATIENCE_S, what="they are taken")
     assert queue_length() == left
 
     one.release.set()
@@ -426,7 +426,7 @@ def test_what_workers_report_says_who_can_answer(version):
     target = read_table().find("twice").choose()
     elsewhere = replace(target, pool="gpu")
 
-    assert executor.read_pools().is_warm(target)
+    assert read_pools().is_warm(target)
     assert read_pools().obstacle(target) is None
     assert "No worker of the pool gpu" in read_pools().obstacle(elsewhere).reason
 
