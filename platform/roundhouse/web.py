@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from typing import Any
 
 import django
@@ -36,8 +35,6 @@ class Application:
         self._key_keeper = Keeper()
         admission.start()
         self._probes = Probes()
-        # A thread that computes keeps the loop from going on for so long at most.
-        sys.setswitchinterval(0.0005)
         spare_collector()
         engine_loop = EngineLoop(loop)
         runtime.start(

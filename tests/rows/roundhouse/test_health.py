@@ -244,7 +244,7 @@ def test_silent_worker_degrades_only(probes, engine, db):
 def through_workers(monkeypatch, settings):
     settings.EXECUTOR = "workers"
     routes = [Route("a", 1, owners=(Target(1, 1, "0"),)), Route("nobody", 2, pool="gpu")]
-    monkeypatch.setattr(runtime, "routes_here", lambda: routes)
+    monkeypatch.setattr(runtime, "current_routes", lambda: routes)
 
 
 def test_a_pool_without_a_worker_degrades_only(probes, engine, pulse, through_workers):

@@ -505,8 +505,8 @@ def _exactly(*, used=0, is_down=False):
         store = MemoryStore()
         store.used[f"key:{ring.admit(doors.key).principal.key_id}", 1] = used
         store.is_down = is_down
-        entry.gate.start(store)
-        doors.clean_up.callback(entry.gate.stop)
+        entry.admission.start(store)
+        doors.clean_up.callback(entry.admission.stop)
 
     return change
 
@@ -519,8 +519,8 @@ def _crowded(patch, doors):
 
 def _enter(doors, by: Principal):
     route = runtime.started().find("ripeness", None)
-    enter(entry.gate, by, route)
-    doors.clean_up.callback(leave, entry.gate, by, route)
+    enter(entry.admission, by, route)
+    doors.clean_up.callback(leave, entry.admission, by, route)
 
 
 def _not_finite(patch, doors):
@@ -597,7 +597,7 @@ def test_caller_that_hangs_up_is_no_error_of_ours(doors, caplog, path, came):
     assert answer.headers["Connection"] == "close"
     assert caplog.records == []
     assert doors.ask(Sent(path=path), lost=came) == (answer, by)
-    assert entry.gate.flights.count == 0
+    assert entry.admission.flights.count == 0
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])

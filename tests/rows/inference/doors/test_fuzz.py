@@ -251,7 +251,7 @@ def _oip_body(asking, write):
 
 def _over_grpc(by, model, asking):
     """Only what protobuf lets a client write: what it refuses never reaches us."""
-    caller = SimpleNamespace(by=by, within_s=None, metadata={}, tell=lambda request_id: None)
+    caller = SimpleNamespace(by=by, within_s=None, metadata={}, set_request_id=lambda request_id: None)
     caller.cancellation, caller.holding = Cancellation(), a_holding()
     return lambda: complete(inference_service.model_infer(_message(model, asking), caller))
 

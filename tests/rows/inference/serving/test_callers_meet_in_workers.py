@@ -111,7 +111,7 @@ def test_models_whose_rows_mix_answer_everybody_rightly(house, model):
     met = house(model)
 
     assert met.wrong_answers() == 0
-    assert met.worker.merged_rows(met.target) == met.executor.merged_rows(met.target) == 1
+    assert met.worker.executor.merged_rows(met.target) == met.executor.merged_rows(met.target) == 1
 
 
 @pytest.mark.parametrize("model", daily(SEPARATE))

@@ -1,5 +1,6 @@
 """The runtime of a process: what it loads, what it answers, when it wants to be replaced."""
 
+import sys
 import threading
 from contextlib import suppress
 
@@ -394,3 +395,16 @@ class Held(FakeBackend):
         assert self.gate.wait(20)
         self.models.setdefault(path.name, next(iter(self.models.values())))
         return super().load(path, options)
+
+
+@pytest.mark.parametrize("start", [runtime_module.start, runtime_module.start_in_worker])
+def test_a_computing_thread_keeps_the_loop_waiting_only_briefly(monkeypatch, start):
+    """In web processes and in workers: both have an event loop."""
+    monkeypatch.setattr(runtime_module, "_runtime", None)
+    before = sys.getswitchinterval()
+    try:
+        start()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    finally:
+        runtime_module.stop()
+        sys.setswitchinterval(before)

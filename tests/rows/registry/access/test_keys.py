@@ -156,10 +156,10 @@ def test_a_key_for_one_model_cannot_ask_another():
     within = keys.admit(text).principal.models
     table = read_table()
 
-    assert table.choose("fraud", within=within).number == 1
-    assert table.choose(other.slug).number == 1
+    assert table.find("fraud", within).choose().number == 1
+    assert table.find(other.slug).choose().number == 1
     with pytest.raises(UnknownModel, match="no Model named 'other'"):
-        table.choose("other", within=within)
+        table.find("other", within).choose()
 
 
 def test_the_keeper_survives_an_outage(monkeypatch):
