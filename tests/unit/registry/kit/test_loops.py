@@ -299,7 +299,7 @@ ONCE = {
     "inference/engine/runners.py": "the engine imports no Django; what it runs raises nothing",
     "inference/engine/watchdog.py": "the engine imports no Django; what raises is logged, and it goes on",
     "inference/serving/runtime.py": "drains once, then ends the process",
-    "inference/serving/stewarding/stopping.py": "one call of each stop hook",
+    "inference/serving/worker_process.py": "one call of each stop hook",
     "platform/roundhouse/worker.py": "waits once, then ends the process",
     "platform/roundhouse/management/commands/serve.py": "ends when the server is ready",
     "registry/kit/loops.py": "the one that runs loops",
