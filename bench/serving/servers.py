@@ -157,7 +157,7 @@ class Simple:
 
 class Bare(Simple):
     def command(self, port: int, workload: Workload) -> list[str | Path]:
-        # The server and the flags of platform/roundhouse/launch.py.
+        # The server and the flags of platform/roundhouse/command_lines.py.
         return [
             sys.executable, "-m", "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop",
             "--task-impl", "asyncio", "--host", "127.0.0.1", "--port", str(port), "--workers", str(PROCESSES),

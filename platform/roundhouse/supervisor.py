@@ -1,6 +1,6 @@
-"""`manage.py serve`: starts the web server, the worker and beat, brings back what dies, ends all together.
+"""`manage.py serve`: starts the web server, the worker and beat, restarts what dies, and stops all together.
 
-Imports neither ONNX Runtime nor gRPC: it stays small, and nothing in it can crash with a model.
+It imports neither ONNX Runtime nor gRPC, so it stays small and no model can crash it.
 """
 
 import os
@@ -18,14 +18,14 @@ from roundhouse.process import child_environment
 
 log = structlog.get_logger("roundhouse.supervisor")
 
-STOP_AFTER_S = 24.0  # SIGTERM to SIGKILL: workers take 20 s to finish; the whole stop is promised within 25 s
+STOP_AFTER_S = 24.0  # SIGTERM to SIGKILL: workers take up to 20 s, and we promise to stop within 25 s
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 3.0
 _SETTLED_AFTER_S = 10.0
 
 
 @dataclass
 class Child:
-    """One supervised process and when it may be started again."""
+    """A supervised process, and when it may be restarted."""
 
     name: str
     command: Sequence[str]
@@ -36,12 +36,12 @@ class Child:
 
     def start(self) -> None:
         self.started_at = time.monotonic()
-        # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops in order.
+        # In its own session, Ctrl-C reaches only the supervisor, which then stops everything in order.
         self.process = subprocess.Popen(self.command, start_new_session=True, env=child_environment())  # noqa: S603
         log.info("child started", child=self.name, pid=self.process.pid)
 
     def note_end(self, now: float) -> None:
-        """Plan the next start: at once after a long life, with growing pauses in a crash loop."""
+        """Plan the restart: at once after a long life, after growing pauses in a crash loop."""
         settled = now - self.started_at >= _SETTLED_AFTER_S
         self.delay_s = _FIRST_DELAY_S if settled else min(self.delay_s * 2, _LONGEST_DELAY_S)
         self.due_at = now + self.delay_s
@@ -49,7 +49,7 @@ class Child:
 
 
 class Supervisor:
-    """Keeps its children running until it is told to stop."""
+    """Keeps its children running until it gets a signal to stop."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = list(children)
@@ -57,7 +57,7 @@ class Supervisor:
         self._wake_reader, self._wake_writer = socket.socketpair()
 
     def run(self, on_started: Callable[[], None] = lambda: None) -> int:
-        """Start all children and stay until SIGTERM or SIGINT; return the exit status."""
+        """Start all children and run until SIGTERM or SIGINT. Return the exit status."""
         with self._signals():
             for child in self._children:
                 child.start()
@@ -116,7 +116,7 @@ class Supervisor:
             self._stop_signals += 1
 
         def ignore(_number: int, _frame: object) -> None:
-            """Only there so that the wake-up socket is written."""
+            """A handler must exist, or the wake-up socket is not written."""
 
         return _SignalScope(
             {signal.SIGTERM: request_stop, signal.SIGINT: request_stop, signal.SIGCHLD: ignore},
@@ -125,7 +125,7 @@ class Supervisor:
 
 
 class _SignalScope:
-    """Installs handlers and the wake-up socket, and puts back what was there."""
+    """Installs the handlers and the wake-up socket, and restores the old ones at the end."""
 
     def __init__(
         self, handlers: dict[signal.Signals, Callable[[int, object], None]], waker: socket.socket
@@ -152,7 +152,7 @@ def _reason(status: int) -> str:
 
 
 def port_problem(bind: str, port: int) -> str | None:
-    """Say why the web server could not listen there, before anything is started."""
+    """Why the web server cannot listen there, or None. Called before anything starts."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +161,7 @@ def port_problem(bind: str, port: int) -> str | None:
         except (OSError, OverflowError) as error:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             return (
-                f"Cannot listen on {bind}:{port}: {reason}. Stop what uses it, "
-                "or set ROUNDHOUSE_BIND, ROUNDHOUSE_PORT and ROUNDHOUSE_GRPC_PORT to addresses that are free."
+                f"Cannot listen on {bind}:{port}: {reason}. Stop the program that uses it, "
+                "or set ROUNDHOUSE_BIND, ROUNDHOUSE_PORT and ROUNDHOUSE_GRPC_PORT to a free address."
             )
     return None

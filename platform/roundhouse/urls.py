@@ -11,7 +11,7 @@ from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 
 admin.site.index_title = "Home"
 
-urlpatterns = [  # looked through from the top: programs ask more often than people
+urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("inference.doors.urls")),
     path("", include("inference.doors.oip.urls")),
     path("api/v1/", include("inference.jobs.urls")),

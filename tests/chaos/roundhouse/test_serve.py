@@ -22,7 +22,7 @@ def demo(tmp_path_factory):
 
 
 def _run_printed_lines(served):
-    wait_until(lambda: "Ctrl-C stops everything" in served.output, within_s=5, what="the greeting")
+    wait_until(lambda: "Ctrl-C to stop everything" in served.output, within_s=5, what="the greeting")
     lines = [line.strip() for line in served.output.splitlines() if line.strip().startswith("curl ")]
     answers = [
         subprocess.run(
@@ -189,7 +189,7 @@ def test_plain_serve_shows_credentials_once_and_keeps_no_file(tmp_path):
     with serving(tmp_path) as first:
         wait_until(lambda: "API key    rh_" in first.output, within_s=30, what="the credentials")
     with serving(tmp_path) as second:
-        wait_until(lambda: "Roundhouse answers" in second.output, within_s=30, what="the second greeting")
+        wait_until(lambda: "Roundhouse runs at" in second.output, within_s=30, what="the second greeting")
 
     assert "rh_" not in second.output
     assert not (first.data / "first-run.json").exists()

@@ -100,7 +100,7 @@ def test_what_speaks_the_protocol_is_told_alike_by_both(probes, engine, client):
 def test_answers_ask_nobody(probes, engine, pulse, monkeypatch, django_assert_num_queries, path):
     made = probes()
     monkeypatch.setattr(health, "connection", LostConnection())
-    monkeypatch.setattr(health, "_look", lambda: pytest.fail("asked when it was probed"))
+    monkeypatch.setattr(health, "_check_services", lambda: pytest.fail("asked when it was probed"))
 
     with django_assert_num_queries(0):
         status, _ = told(made.answer(path, "verbose"))
@@ -125,8 +125,8 @@ class TestWhenNobodyCanAsk:
     def looks(self, monkeypatch):
         """Looks into the world that may be held."""
         looks = Looks()
-        monkeypatch.setattr(health, "_look", looks)
-        monkeypatch.setattr(health, "_LOOK_S", 0.0)
+        monkeypatch.setattr(health, "_check_services", looks)
+        monkeypatch.setattr(health, "_REFRESH_S", 0.0)
         yield looks
         looks.go_on.set()
 
@@ -140,7 +140,7 @@ class TestWhenNobodyCanAsk:
         assert (status, body["status"]) == (200, "degraded")
         for name in ("database", "broker"):
             assert body["checks"][name]["ok"] is False
-            assert "Nobody could ask for 12 s" in body["checks"][name]["reason"]
+            assert "Not checked for 12 s" in body["checks"][name]["reason"]
         assert told(made.answer("/livez", "")) == (200, {"status": "alive"})
 
         looks.release()
@@ -250,7 +250,7 @@ def through_workers(monkeypatch, settings):
 def test_a_pool_without_a_worker_degrades_only(probes, engine, pulse, through_workers):
     an_engine(kind="worker", pool="gpu")
 
-    assert checks(probes, "degraded")["workers"]["reason"] == "No worker of the pool infer is alive."
+    assert checks(probes, "degraded")["workers"]["reason"] == "No worker is alive in the pool infer."
 
 
 def test_with_a_worker_it_is_ready(probes, engine, pulse, through_workers):
@@ -268,7 +268,7 @@ def test_full_disk_degrades_only(probes, engine, pulse, monkeypatch):
 def test_a_live_version_that_is_refused_degrades_only_and_is_not_named(probes, engine, pulse, monkeypatch):
     monkeypatch.setattr(runtime, "broken_versions", lambda: [Target(1, 1, "0", is_broken=True)])
 
-    expected = {"ok": False, "broken": 1, "reason": "Live versions ended processes and are refused."}
+    expected = {"ok": False, "broken": 1, "reason": "Some live versions crashed processes and are refused."}
     assert checks(probes, "degraded")["versions"] == expected
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
     """Nothing is kept from other tests; how often it is made is counted."""
-    monkeypatch.setattr(schema, "_kept", {})
+    monkeypatch.setattr(schema, "_cache", {})
     calls = []
     real = SchemaGenerator.get_schema
     monkeypatch.setattr(

@@ -1,7 +1,8 @@
 import pytest
 
-from roundhouse.env import BadEnvironment, kept_secret, read_environment
-from roundhouse.reference import PAGES
+from roundhouse.data_folder import read_or_create_secret
+from roundhouse.env import BadEnvironment, read_environment
+from roundhouse.management.commands.write_docs import PAGES
 from tests.support.processes import ROOT
 
 
@@ -36,7 +37,7 @@ def test_secret_given_twice_is_refused():
 
 @pytest.mark.parametrize("name", ["ROUNDHOUSE_FRONT_DOOR", "ROUNDHOUSE_WEB_PINNED"])
 def test_setting_that_is_gone_is_refused_without_a_guess(name):
-    with pytest.raises(BadEnvironment, match=f"{name}: there is no such setting any more; remove it"):
+    with pytest.raises(BadEnvironment, match=f"{name}: this setting no longer exists; remove it"):
         read_environment({name: "true"})
 
 
@@ -50,7 +51,7 @@ def test_misspelt_setting_is_refused_with_a_guess():
 def test_generated_secret_is_kept_and_private(tmp_path):
     path = tmp_path / "secret-key"
 
-    first, second = kept_secret(path), kept_secret(path)
+    first, second = read_or_create_secret(path), read_or_create_secret(path)
 
     assert first == second
     assert len(first) >= 48

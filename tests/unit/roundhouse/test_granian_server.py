@@ -8,7 +8,14 @@ import sys
 import pytest
 
 from roundhouse import granian_server
-from roundhouse.granian_server import EVERY_S, IDLE_S, TIMES, UNREAD_S, WebServer, look_for_vanished_peers
+from roundhouse.granian_server import (
+    KEEPALIVE_IDLE_S,
+    KEEPALIVE_INTERVAL_S,
+    KEEPALIVE_PROBES,
+    UNREAD_TIMEOUT_S,
+    WebServer,
+    detect_dead_peers,
+)
 from tests.support.processes import ROOT, product_environment
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="socket options of Linux")
@@ -97,8 +104,8 @@ def accepted(listening):
 
 
 WATCHED = {
-    "keepalive": 1, "TCP_KEEPIDLE": IDLE_S, "TCP_KEEPINTVL": EVERY_S, "TCP_KEEPCNT": TIMES,
-    "TCP_USER_TIMEOUT": UNREAD_S * 1000,
+    "keepalive": 1, "TCP_KEEPIDLE": KEEPALIVE_IDLE_S, "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S, "TCP_KEEPCNT": KEEPALIVE_PROBES,
+    "TCP_USER_TIMEOUT": UNREAD_TIMEOUT_S * 1000,
 }  # fmt: skip
 
 
@@ -106,7 +113,7 @@ WATCHED = {
 class TestSocket:
     def test_what_is_accepted_is_looked_after_by_the_kernel(self):
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            look_for_vanished_peers(listening)
+            detect_dead_peers(listening)
 
             assert accepted(listening) == WATCHED
 
@@ -142,11 +149,11 @@ import json, signal, sys
 from types import SimpleNamespace
 import uvloop
 from granian import _signals
-from roundhouse.granian_server import tell_of_stops
+from roundhouse.granian_server import call_before_stop
 
 told = []
 if sys.argv[1] == "telling":
-    tell_of_stops(lambda: told.append("leaving"))
+    call_before_stop(lambda: told.append("leaving"))
 _signals.WorkerSignal = lambda: SimpleNamespace(set=lambda: told.append("the server stops"))
 loop = uvloop.new_event_loop()
 _signals.set_loop_signals(loop)

@@ -16,10 +16,10 @@ from roundhouse.rsgi import (
     LEAST_BYTES_PER_S,
     REFUSED_BYTES,
     SMALL_BYTES,
-    Answer,
     FilePart,
     Headers,
-    Underway,
+    Visits,
+    WebResponse,
     send,
 )
 from tests.support.loops import run_hurried
@@ -34,11 +34,11 @@ class Here:
     """Requests of one loop; they end with the block."""
 
     def __init__(self):
-        self.underway = Underway(asyncio.get_running_loop())
+        self.visits = Visits(asyncio.get_running_loop())
         self._visits = []
 
     def enter(self, proto=None, *headers):
-        visit = self.underway.enter(a_scope("/", *headers, method="POST"), proto or Proto())
+        visit = self.visits.enter(a_scope("/", *headers, method="POST"), proto or Proto())
         self._visits.append(visit)
         return visit
 
@@ -121,7 +121,7 @@ class TestSmallBodies:
         visit = here.enter(Proto(b"ab", b"c"))
 
         assert await visit.receive(3) == b"abc"
-        assert await visit.take_rest()
+        assert await visit.drain()
 
     @hurried
     async def test_an_empty_one_is_not_waited_for(self, here):
@@ -133,7 +133,7 @@ class TestSmallBodies:
 
         with pytest.raises(BadBody, match="connection was lost"):
             await visit.receive(3)
-        assert not await visit.take_rest()
+        assert not await visit.drain()
 
     @hurried
     async def test_one_that_is_shorter_than_it_says_is_refused(self, here):
@@ -149,7 +149,7 @@ class TestSmallBodies:
 
         assert FIRST_S + 1 <= now() < FIRST_S + 1.1
         assert asyncio.current_task().cancelling() == 0  # an answer can still be made
-        assert not await visit.take_rest()
+        assert not await visit.drain()
 
     @hurried
     async def test_one_that_comes_just_in_time_is_not(self, here):
@@ -180,7 +180,7 @@ class TestLargeBodies:
 
         with pytest.raises(BadBody, match="ended 7 bytes before"):
             await visit.receive(LARGE)
-        assert not await visit.take_rest()
+        assert not await visit.drain()
 
     @hurried
     async def test_one_whose_sender_stops_is_given_up(self, here):
@@ -339,7 +339,7 @@ class TestRoomForWhatIsRead:
                 await second.hold(1000)
 
             assert 5.0 <= now() < 5.1
-            assert await second.take_rest()
+            assert await second.drain()
 
     @hurried
     async def test_a_small_body_is_counted_too(self, here):
@@ -366,12 +366,12 @@ class TestRefusedBodies:
     async def test_a_small_one_is_taken(self, here):
         proto = Proto(b"abc")
 
-        assert await here.enter(proto, ("Content-Length", "3")).take_rest()
+        assert await here.enter(proto, ("Content-Length", "3")).drain()
         assert proto.taken == 3
 
     @hurried
     async def test_without_a_body_there_is_nothing_to_take(self, here):
-        assert await here.enter().take_rest()
+        assert await here.enter().drain()
 
     @hurried
     async def test_one_that_cannot_be_taken_quickly_is_not(self, here):
@@ -380,13 +380,13 @@ class TestRefusedBodies:
         for line in lines:
             proto = Proto(b"abc")
 
-            assert not await here.enter(proto, line).take_rest(), line
+            assert not await here.enter(proto, line).drain(), line
             assert proto.taken == 0
 
     @hurried
     async def test_one_that_does_not_come_ends_the_connection(self, here):
         for proto in (Proto(b"a", CUT), Proto(b"a", is_whole=False)):
-            assert not await here.enter(proto, ("Content-Length", "3")).take_rest()
+            assert not await here.enter(proto, ("Content-Length", "3")).drain()
 
 
 class TestCallersThatGo:
@@ -405,7 +405,7 @@ class TestCallersThatGo:
     async def test_a_request_that_was_looked_after_keeps_nothing(self, here):
         gc.disable()
         try:
-            visit = here.underway.enter(a_scope("/"), proto := Proto(b""))
+            visit = here.visits.enter(a_scope("/"), proto := Proto(b""))
             visit.may_be_withdrawn, kept = True, weakref.ref(visit)
             await proto.is_watched.wait()
 
@@ -442,13 +442,13 @@ class TestCallersThatGo:
         await passing(1.0)
 
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert not here.underway._is_looking
+        assert not here.visits._is_checking
 
 
 def test_answers_go_as_bytes_or_as_a_part_of_a_file(tmp_path):
     proto = Proto()
 
-    send(proto, Answer(200, [("A", "1")], b"abc"))
-    send(proto, Answer(206, [], FilePart(tmp_path / "file", range(3, 9))))
+    send(proto, WebResponse(200, [("A", "1")], b"abc"))
+    send(proto, WebResponse(206, [], FilePart(tmp_path / "file", range(3, 9))))
 
     assert proto.answers == [(200, [("A", "1")], b"abc"), (206, [], (str(tmp_path / "file"), 3, 9))]

@@ -8,7 +8,7 @@ import pytest
 
 from inference.engine.errors import Overloaded
 from roundhouse.health import _ALIVE
-from roundhouse.rsgi import REFUSED_BYTES, Answer, Underway
+from roundhouse.rsgi import REFUSED_BYTES, Visits, WebResponse
 from roundhouse.web_loop import WebLoop
 from tests.support.loops import run_hurried
 from tests.support.rsgi import Proto, a_scope
@@ -24,7 +24,7 @@ class Django:
         self.asked.append(f"{visit.scope.method} {visit.scope.path}")
         if self.error is not None:
             raise self.error
-        return Answer(200, [], b"a page")
+        return WebResponse(200, [], b"a page")
 
 
 def answered(scope, *, django=None, is_leaving=False, body=b""):
@@ -33,11 +33,11 @@ def answered(scope, *, django=None, is_leaving=False, body=b""):
 
     async def ask():
         probes = SimpleNamespace(answer=lambda path, query: _ALIVE if path == "/livez" else None)
-        underway = Underway(asyncio.get_running_loop())
-        web_loop = WebLoop(underway, django, probes, spool=None)
+        visits = Visits(asyncio.get_running_loop())
+        web_loop = WebLoop(visits, django, probes, spool=None)
         web_loop.is_leaving = is_leaving
         await web_loop(scope, proto)
-        assert not underway._visits
+        assert not visits._open
 
     run_hurried(ask())
     ((status, headers, sent),) = proto.answers
@@ -121,7 +121,7 @@ def test_probes_that_were_answered_by_one_who_leaves_close_no_later_connection()
 
     async def ask(proto, is_leaving):
         probes = SimpleNamespace(answer=lambda path, query: _ALIVE)
-        web_loop = WebLoop(Underway(asyncio.get_running_loop()), Django(), probes, spool=None)
+        web_loop = WebLoop(Visits(asyncio.get_running_loop()), Django(), probes, spool=None)
         web_loop.is_leaving = is_leaving
         await web_loop(a_scope("/livez"), proto)
 

@@ -14,7 +14,7 @@ log = structlog.get_logger("roundhouse.jobs")
 from inference.engine.onnx_session import OnnxSession  # noqa: E402 (needs the apps loaded)
 from inference.jobs import ledger  # noqa: E402
 from inference.jobs.running import answering, runner  # noqa: E402
-from roundhouse import launch  # noqa: E402
+from roundhouse import command_lines  # noqa: E402
 from tests.chaos.inference.jobs.installation import DEATH  # noqa: E402
 
 SLOW_S = 1.0  # between an answer and its writing: long enough to be killed or stopped there
@@ -49,8 +49,8 @@ if "deadly" in CHANGES:
 
     OnnxSession.run = run_or_die
 
-launch.use_own_scratch_folder()
-sys.argv = launch.worker()
+command_lines.set_temporary_folder()
+sys.argv = command_lines.worker()
 
 from celery.__main__ import main  # noqa: E402
 

@@ -35,9 +35,9 @@ from registry.access.services import revoke_key
 from registry.catalogue.models import Model
 from registry.errors import NotAuthenticated
 from registry.traffic.services import stop_model
-from roundhouse import request_ids
-from roundhouse.django_threads import DjangoThreads, Handler, environ_of
-from roundhouse.rsgi import Underway, Visit
+from roundhouse import middleware
+from roundhouse.django_threads import DjangoHandler, DjangoThreads, environ_of
+from roundhouse.rsgi import Visit, Visits
 from roundhouse.spool import Spool
 from roundhouse.web_loop import WebLoop
 from tests.support.callers import MemoryStore, OneEach, enter, leave
@@ -120,14 +120,14 @@ class BothWays:
         self.key = key
         self.clean_up = ExitStack()
         self._loop = engine_loop.asyncio
-        self._underway = Underway(self._loop)
+        self._underway = Visits(self._loop)
         spool = Spool(self._loop)
         self.clean_up.callback(spool.close)
         self._django = DjangoThreads(spool)
         self.clean_up.callback(self._django.close)
         probes: Any = SimpleNamespace(answer=lambda path, query: None)
         self.web_loop = WebLoop(self._underway, self._django, probes, spool)
-        self._views = Handler()
+        self._views = DjangoHandler()
 
     def ask(self, sent: Sent, *, before=lambda: None, lost: bytes | None = None) -> tuple[Answer, str]:
         """Send it both ways; return the one answer that both gave, and who worked for the loop.
@@ -210,7 +210,7 @@ def held_still(monkeypatch):
     """Clock, nonces and random ids: two answers to one request differ in nothing else."""
     monkeypatch.setattr(request_id, "time", SimpleNamespace(time=lambda: 1_700_000_000.0))
     monkeypatch.setattr(request_id, "_nonces", itertools.repeat(7))
-    monkeypatch.setattr(request_ids, "uuid", SimpleNamespace(uuid4=lambda: uuid.UUID(int=7)))
+    monkeypatch.setattr(middleware, "uuid", SimpleNamespace(uuid4=lambda: uuid.UUID(int=7)))
 
 
 @pytest.fixture

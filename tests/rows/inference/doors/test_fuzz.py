@@ -32,7 +32,7 @@ from inference.serving.plans import session_options
 from inference.tensors.errors import InvalidInput, UnknownOutput
 from inference.tensors.signature import DTYPES, Signature
 from registry.access.keys import ring
-from roundhouse.problems import answer_to, status_of
+from roundhouse.problems import error_response, status_of
 from tests.support.factories import a_key
 from tests.support.live_models import import_live
 from tests.support.onnx_models import identity, save, value
@@ -348,7 +348,7 @@ def _check(error, door):
         assert repr(error.field) in str(error) or f"Instance {error.field} " in str(error), repr(error)
         if door == "rest":
             request = SimpleNamespace(META={}, path="/")
-            (told,) = json.loads(answer_to(error, request).content)["errors"]
+            (told,) = json.loads(error_response(error, request).content)["errors"]
             assert _last(told["pointer"]) in {error.field, None}, told
 
 

@@ -9,7 +9,7 @@ import time
 from celery.signals import task_received
 
 from roundhouse.celery import app
-from roundhouse.consumer import deliveries
+from roundhouse.worker import deliveries
 
 queue, counted = sys.argv[1:]
 note = deliveries.note_delivery

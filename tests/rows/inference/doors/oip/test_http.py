@@ -11,7 +11,7 @@ from inference.doors.oip.door import OIP
 from inference.engine.combiner import Priority
 from inference.serving import services
 from registry.access.keys import ring
-from roundhouse.problems import answer_to
+from roundhouse.problems import error_response
 from tests.rows.inference.doors.fake_serving import FakeServing
 from tests.support.errors import told_errors
 from tests.support.factories import a_key
@@ -211,7 +211,7 @@ def test_what_nobody_foresaw_is_not_told(client, key, serving):
 
 def test_every_error_is_said_in_the_protocols_form(rf):
     for kind in told_errors():
-        problem = answer_to(kind(), rf.post(INFER))
+        problem = error_response(kind(), rf.post(INFER))
         said = OIP.say(problem)
         body = json.loads(said.content)
 

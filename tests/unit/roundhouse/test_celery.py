@@ -6,7 +6,7 @@ import pytest
 from kombu import Connection, transport
 from kombu.transport import filesystem
 
-from roundhouse import file_broker
+from roundhouse import celery
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def names_seen_while_writing(kind, module, options, monkeypatch):
 
 
 def test_message_is_whole_before_it_is_seen(options, monkeypatch):
-    assert names_seen_while_writing(file_broker.Transport, file_broker, options, monkeypatch) == [0]
+    assert names_seen_while_writing(celery.FileTransport, celery, options, monkeypatch) == [0]
 
 
 def test_kombus_own_message_is_seen_while_it_is_empty(options, monkeypatch):
@@ -45,7 +45,7 @@ def test_kombus_own_message_is_seen_while_it_is_empty(options, monkeypatch):
 
 
 def test_message_arrives_as_it_was_sent(options):
-    with Connection(transport=file_broker.Transport, transport_options=options) as connection:
+    with Connection(transport=celery.FileTransport, transport_options=options) as connection:
         channel = connection.default_channel
         channel._put("chores", {"body": "größer", "n": 1})
 
@@ -55,7 +55,7 @@ def test_message_arrives_as_it_was_sent(options):
 
 def test_celery_uses_it(monkeypatch):
     monkeypatch.setattr(transport, "_transport_cache", {})  # where another test has made such a connection
-    file_broker.install()
+    celery.install_file_transport()
 
     with Connection("filesystem://localhost") as connection:
-        assert isinstance(connection.transport, file_broker.Transport)
+        assert isinstance(connection.transport, celery.FileTransport)

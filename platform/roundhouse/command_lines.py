@@ -12,9 +12,9 @@ def web() -> list[str]:
     return [
         "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop", "--task-impl", "asyncio",
         "--host", settings.BIND, "--port", str(settings.PORT), "--workers", str(settings.WEB_PROCESSES),
-        # Counts connections, not requests: one beyond it would hang unanswered, and nobody could refuse it.
+        # It counts connections, not requests. A connection above the limit would hang, and could not be refused.
         "--backpressure", "16384", "--backlog", "4096",
-        # Without respawn, kill -9 of one worker ends the whole server.
+        # Without respawn, kill -9 of one web process ends the whole server.
         "--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "15",
         "--no-ws", "--http", "1", "--log-level", "error",
         "roundhouse.web:application",
@@ -22,7 +22,7 @@ def web() -> list[str]:
 
 
 def worker_queues() -> list[str]:
-    """What Celery's own threads of a worker take from; batches have threads of their own."""
+    """The queues of a worker's Celery threads. Batches have threads of their own."""
     return [name for name in taken_by(settings.POOL) if not name.startswith("pool.")]
 
 
@@ -44,13 +44,14 @@ def beat() -> list[str]:
 SERVICES = {"web": web, "worker": worker, "beat": beat}
 
 
-def use_own_scratch_folder() -> None:
-    """The file broker moves messages through the temporary folder; the move is atomic on one disk only."""
+def supervised(name: str) -> list[str]:
+    """The command line of a service that ends with this process. It loads Django only after it has become the service."""
+    return [sys.executable, "-m", "roundhouse.process", str(os.getpid()), *SERVICES[name]()]
+
+
+def set_temporary_folder() -> None:
+    """Put temporary files on the data folder's disk: the file broker moves messages through them, and only a move
+    within one disk is atomic."""
     scratch = settings.DATA_DIR / "tmp"
     scratch.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(scratch)
-
-
-def supervised(name: str) -> list[str]:
-    """The command line of a service that ends with this process. It loads no Django before it is the service."""
-    return [sys.executable, "-m", "roundhouse.process", str(os.getpid()), *SERVICES[name]()]

@@ -3,8 +3,8 @@
 import pytest
 
 from inference.serving.stewarding import queues
-from roundhouse import consumer
-from roundhouse.consumer import RECONNECTS_WITHIN_S, Deliveries
+from roundhouse import worker
+from roundhouse.worker import RECONNECTS_WITHIN_S, Deliveries
 
 
 class Broker:
@@ -89,10 +89,10 @@ def test_that_time_begins_when_the_broker_answers_again(deliveries, broker, now)
 def test_celery_counts_through_it(monkeypatch):
     """What has expired is handed over like anything else."""
     counted = Deliveries()
-    monkeypatch.setattr(consumer, "deliveries", counted)
+    monkeypatch.setattr(worker, "deliveries", counted)
     handled = []
-    monkeypatch.setattr(consumer.Consumer, "create_task_handler", lambda self: handled.append)
-    handle = consumer.WatchedConsumer.create_task_handler(object.__new__(consumer.WatchedConsumer))
+    monkeypatch.setattr(worker.Consumer, "create_task_handler", lambda self: handled.append)
+    handle = worker.WatchedConsumer.create_task_handler(object.__new__(worker.WatchedConsumer))
 
     handle("expired")
 

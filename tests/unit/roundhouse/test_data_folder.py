@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from roundhouse.private_files import UMASK, make_private
+from roundhouse.data_folder import UMASK, prepare_data_folder
 from roundhouse.system_checks import check_data_folder
 from tests.support.modes import open_to_others
 from tests.support.processes import manage
@@ -23,7 +23,7 @@ def usual_umask():
 
 
 def test_folders_on_the_way_are_made_private(tmp_path, usual_umask):
-    make_private(tmp_path / "srv" / "data")
+    prepare_data_folder(tmp_path / "srv" / "data")
 
     assert open_to_others(tmp_path / "srv") == {}
     assert os.umask(0o022) == UMASK
@@ -45,7 +45,7 @@ def older(tmp_path, usual_umask):
 def test_an_older_installation_is_closed(older, tmp_path):
     assert len(open_to_others(older.resolve())) == 7
 
-    make_private(older)
+    prepare_data_folder(older)
 
     # What is below a closed folder nobody reaches, and a walk through all artifacts at each start would cost.
     assert set(open_to_others(older.resolve())) == {"artifacts/ab"}
@@ -57,7 +57,7 @@ def test_a_folder_that_may_be_somebody_elses_keeps_its_mode_and_is_reported(tmp_
     folder.mkdir()
     (folder / "letters").touch()
 
-    make_private(folder)
+    prepare_data_folder(folder)
 
     assert mode_of(folder) == "0o755"
     assert [found.id for found in check_data_folder()] == ["roundhouse.E008"]

@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 from django.http import StreamingHttpResponse
 
-from roundhouse.django_threads import LARGEST_PIECE, DjangoThreads
+from roundhouse.django_threads import DjangoThreads
+from roundhouse.rsgi import MAX_PIECE_BYTES
 from roundhouse.spool import Spool
 
 
@@ -23,17 +24,17 @@ def threads():
 
 def test_many_small_pieces_cost_no_more_than_they_are(threads):
     """Each added to bytes would copy all that were before it: minutes for what takes a tenth of a second."""
-    response = StreamingHttpResponse(b"x" for _ in range(LARGEST_PIECE))
+    response = StreamingHttpResponse(b"x" for _ in range(MAX_PIECE_BYTES))
     began_s = time.thread_time()
 
     body = threads._body(response)
 
-    assert body == b"x" * LARGEST_PIECE
+    assert body == b"x" * MAX_PIECE_BYTES
     assert time.thread_time() - began_s < 10
 
 
 def test_more_than_a_piece_is_in_a_file_whole(threads):
-    lines = [f"line {number}\n".encode() for number in range(LARGEST_PIECE // 8)]
+    lines = [f"line {number}\n".encode() for number in range(MAX_PIECE_BYTES // 8)]
 
     path, part = threads._body(StreamingHttpResponse(iter(lines)))
 
