@@ -23,7 +23,7 @@ from granian.server.mp import MPServer
 _EARLY_DEATH_S = 5.5
 _PAUSES_S = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 15, 4
-UNREAD_TIMEOUT_S = 30  # how long a response may wait for its reader to take any of it
+UNREAD_S = 30  # how long a response may wait for its reader to take any of it
 
 
 class WebServer(MPServer):
@@ -58,7 +58,7 @@ def detect_dead_peers(listening: socket.socket) -> None:
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_TIMEOUT_S * 1000)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1000)
 
 
 def allow_many_connections() -> None:

@@ -12,7 +12,7 @@ from roundhouse.granian_server import (
     KEEPALIVE_IDLE_S,
     KEEPALIVE_INTERVAL_S,
     KEEPALIVE_PROBES,
-    UNREAD_TIMEOUT_S,
+    UNREAD_S,
     WebServer,
     detect_dead_peers,
 )
@@ -105,7 +105,7 @@ def accepted(listening):
 
 WATCHED = {
     "keepalive": 1, "TCP_KEEPIDLE": KEEPALIVE_IDLE_S, "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S, "TCP_KEEPCNT": KEEPALIVE_PROBES,
-    "TCP_USER_TIMEOUT": UNREAD_TIMEOUT_S * 1000,
+    "TCP_USER_TIMEOUT": UNREAD_S * 1000,
 }  # fmt: skip
 
 
