@@ -1,4 +1,4 @@
-"""Twenty models, room for six: does the pool lose a call, evict under a call, or keep memory?
+"""Twenty models, memory for six: does the pool lose a call, evict during a call, or leak memory?
 
     python bench/pool_bench.py [--calls 50000] [--threads 8] [--provider CUDAExecutionProvider] [--heaps 2]
 
@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")  # the probe works in the data folder
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")  # the probe writes to the data folder
 
 from inference.checks.probe import probe  # noqa: E402
 from inference.engine.backends import SessionOptions  # noqa: E402
@@ -38,7 +38,7 @@ ROW = {"x": np.ones((1, COLUMNS), np.float32)}
 
 
 def make_model(number: int) -> Path:
-    """A 2.5 MB file that answers its own number to a row of ones."""
+    """A 2.5 MB model that answers its own number to a row of ones."""
     path = FOLDER / f"{number}.onnx"
     if not path.exists():
         weights = {
@@ -58,7 +58,7 @@ def make_model(number: int) -> Path:
 
 
 class Served:
-    """The pooled item: counts the calls inside, so that a retirement under one is seen."""
+    """The pooled item. It counts its calls, so that a retirement during one is noticed."""
 
     def __init__(self, session) -> None:
         self.session, self.inside, self.lock = session, 0, threading.Lock()

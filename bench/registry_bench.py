@@ -74,7 +74,7 @@ PROCESSES = 4
 def main() -> None:
     options = _options()
     setup_test_environment(debug=False)
-    # Tables straight from the models: the bench measures them, not the migrations.
+    # Tables directly from the models: the benchmark measures them, not the migrations.
     settings.MIGRATION_MODULES = dict.fromkeys(("registry", "inference", "moderation"))
     if connection.vendor == "sqlite":  # a file, as in the product
         connection.settings_dict["TEST"]["NAME"] = str(Path(settings.DATA_DIR) / "bench.sqlite3")
@@ -105,7 +105,7 @@ def _options() -> argparse.Namespace:
 
 
 def _fill(first: int, count: int, versions_each: int) -> None:
-    """Make Models `first` and on, each with versions, a 90/10 split and its champion."""
+    """Create Models from `first` on, each with versions, a 90/10 split and its champion."""
     now, by = timezone.now(), "bench"
     made = Model.objects.bulk_create(
         Model(
@@ -183,7 +183,7 @@ def _change_one(turn: int) -> None:
 
 
 def _fill_records(count: int) -> None:
-    """Lengthen the chain with records that verify: the list's indexes have their real size."""
+    """Add valid records to the chain, so that the list's indexes have their real size."""
     model = Model.objects.order_by("pk")[0]
     last = AuditRecord.objects.order_by("-seq").first() or record_change(
         action="bench", subject=model, before=None, after=None, by=command_actor("registry_bench")
@@ -208,7 +208,7 @@ def _batches(first: int, end: int) -> Iterator[range]:
 
 
 def _print_measured(measured: int, hours: int) -> None:
-    """The pages that show figures: as 4 processes wrote them, then as the beat task leaves them."""
+    """The pages with measurements: as 4 processes wrote them, then as the beat task merged them."""
     model = Model.objects.order_by("slug")[0]
     version = model.versions.order_by("number")[0]
     pages = [
@@ -217,7 +217,7 @@ def _print_measured(measured: int, hours: int) -> None:
         f"/admin/registry/version/{version.pk}/change/",
     ]
     now = timezone.now().replace(second=0, microsecond=0)
-    # Older minutes are merged within minutes of being written: two hours are more than ever waits.
+    # Minutes are merged soon after they are written, so two hours are more than ever waits.
     _fill_measurements(measured, now - timedelta(hours=2), now, PROCESSES)
     print(f"{ArmMinute.objects.count():,} rows of measurements, as {PROCESSES} processes wrote them")
     _print_pages(pages)
@@ -230,7 +230,7 @@ def _print_measured(measured: int, hours: int) -> None:
 
 
 def _fill_measurements(measured: int, start: datetime, end: datetime, processes: int) -> None:
-    """Every minute of both arms of so many Models, from each process."""
+    """Each minute of both arms of `measured` Models, from each process."""
     table = {str(bucket): 1 + bucket % 7 for bucket in range(40, 56)}
     arms = [
         (arm.split.model_id, arm.letter, arm.version_id)

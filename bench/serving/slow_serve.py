@@ -1,4 +1,4 @@
-"""`manage.py serve`, whose web processes run bench.serving.slow_web."""
+"""`manage.py serve` with web processes that run bench.serving.slow_web."""
 
 import os
 import sys

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -262,21 +263,8 @@ _REMOVED = frozenset({PREFIX + "FRONT_DOOR", PREFIX + "WEB_PINNED"})
 _BY_NAME = {PREFIX + variable.name: variable for variable in VARIABLES}
 
 
-class Environment:
-    """Values of all variables, as attributes in lower case."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-
-def read_environment(environ: Mapping[str, str]) -> Environment:
-    """Read every variable. Raise BadEnvironment, which lists all problems."""
+def read_environment(environ: Mapping[str, str]) -> SimpleNamespace:
+    """Read every variable into an attribute in lower case. Raise BadEnvironment, which lists all problems."""
     problems: list[str] = []
     values: dict[str, Any] = {}
     for variable in VARIABLES:
@@ -290,7 +278,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         problems += _missing_in_production(values) + _missing_for_executor(values)
     if problems:
         raise BadEnvironment(problems)
-    return Environment(values)
+    return SimpleNamespace(**values)
 
 
 def _raw_value(variable: Variable, environ: Mapping[str, str]) -> str | None:

@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -32,7 +33,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     due_at: float = 0.0
-    delay_s: float = field(default=_FIRST_DELAY_S)
+    delay_s: float = _FIRST_DELAY_S
 
     def start(self) -> None:
         self.started_at = time.monotonic()
@@ -111,38 +112,26 @@ class Supervisor:
             if selector.select(seconds):
                 self._wake_reader.recv(4096)
 
-    def _signals(self) -> "_SignalScope":
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Install the handlers and the wake-up socket, and restore the old ones at the end."""
+
         def request_stop(_number: int, _frame: object) -> None:
             self._stop_signals += 1
 
         def ignore(_number: int, _frame: object) -> None:
             """A handler must exist, or the wake-up socket is not written."""
 
-        return _SignalScope(
-            {signal.SIGTERM: request_stop, signal.SIGINT: request_stop, signal.SIGCHLD: ignore},
-            self._wake_writer,
-        )
-
-
-class _SignalScope:
-    """Installs the handlers and the wake-up socket, and restores the old ones at the end."""
-
-    def __init__(
-        self, handlers: dict[signal.Signals, Callable[[int, object], None]], waker: socket.socket
-    ) -> None:
-        self._handlers, self._waker = handlers, waker
-
-    def __enter__(self) -> None:
-        self._waker.setblocking(False)
-        self._old_handlers = {
-            number: signal.signal(number, handler) for number, handler in self._handlers.items()
-        }
-        self._old_fd = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._old_fd)
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
+        handlers = {signal.SIGTERM: request_stop, signal.SIGINT: request_stop, signal.SIGCHLD: ignore}
+        self._wake_writer.setblocking(False)
+        old_handlers = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        old_fd = signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in old_handlers.items():
+                signal.signal(number, handler)
 
 
 def _reason(status: int) -> str:
