@@ -1,4 +1,4 @@
-"""What running processes have written in the data folder is for their own user."""
+"""Files of running processes in the data folder are private."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.support.modes import open_to_others
 
 
 @pytest.mark.parametrize("installation", ["embedded", "production"])
-def test_nobody_else_may_read_any_of_it(request, installation):
+def test_other_users_can_read_nothing(request, installation):
     served = request.getfixturevalue(installation)
     written = {path.name for path in served.data.rglob("*")}
 
@@ -16,7 +16,7 @@ def test_nobody_else_may_read_any_of_it(request, installation):
         assert {"roundhouse.sqlite3", "roundhouse.sqlite3-wal", "messages"} <= written
 
 
-def test_what_a_command_writes_is_private_as_well(embedded):
+def test_files_of_commands_are_private_too(embedded):
     made = embedded.manage(
         "shell", "--no-imports", "-c",
         "from django.conf import settings; (settings.DATA_DIR / 'tmp' / 'by-a-command').mkdir()",
@@ -26,7 +26,7 @@ def test_what_a_command_writes_is_private_as_well(embedded):
     assert (embedded.data / "tmp" / "by-a-command").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_list_would_name_them(tmp_path):
+def test_the_list_would_show_them(tmp_path):
     """Negative control."""
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "folder" / "inner" / "file").touch()

@@ -1,4 +1,4 @@
-"""Every kind of page in Chromium, light and dark, wide and phone: it opens, nothing complains, nothing keeps anybody out."""
+"""Every kind of page in Chromium, light and dark, wide and phone: it opens without errors and is accessible."""
 
 import re
 
@@ -79,7 +79,7 @@ def test_every_page_opens_for_everybody(embedded, browser, request_number, theme
     assert complaints == []
 
 
-def test_a_picture_without_a_name_is_found(embedded, browser):
+def test_an_image_without_a_text_is_found(embedded, browser):
     """The control."""
     page, _ = open_page(browser)
     page.goto(embedded.url + "/admin/login/")

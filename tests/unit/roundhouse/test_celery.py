@@ -1,4 +1,4 @@
-"""Messages in files: no reader ever finds one that is not whole."""
+"""Messages in files: readers never see an incomplete one."""
 
 import json
 
@@ -35,11 +35,11 @@ def names_seen_while_writing(kind, module, options, monkeypatch):
     return seen
 
 
-def test_message_is_whole_before_it_is_seen(options, monkeypatch):
+def test_message_is_complete_before_readers_see_it(options, monkeypatch):
     assert names_seen_while_writing(celery.FileTransport, celery, options, monkeypatch) == [0]
 
 
-def test_kombus_own_message_is_seen_while_it_is_empty(options, monkeypatch):
+def test_kombus_own_message_is_visible_while_it_is_empty(options, monkeypatch):
     """The control, and the reason: as soon as this fails, our transport may go."""
     assert names_seen_while_writing(filesystem.Transport, filesystem, options, monkeypatch) == [1]
 
@@ -53,7 +53,7 @@ def test_message_arrives_as_it_was_sent(options):
         assert channel._size("chores") == 0
 
 
-def test_celery_uses_it(monkeypatch):
+def test_celery_uses_our_transport(monkeypatch):
     monkeypatch.setattr(transport, "_transport_cache", {})  # where another test has made such a connection
     celery.install_file_transport()
 

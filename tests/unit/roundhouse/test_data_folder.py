@@ -1,4 +1,4 @@
-"""The data folder is closed at each start, and reported where it cannot be."""
+"""The data folder is closed at each start, or reported if that fails."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ def usual_umask():
     os.umask(before)
 
 
-def test_folders_on_the_way_are_made_private(tmp_path, usual_umask):
+def test_parent_folders_are_private(tmp_path, usual_umask):
     prepare_data_folder(tmp_path / "srv" / "data")
 
     assert open_to_others(tmp_path / "srv") == {}
@@ -52,7 +52,7 @@ def test_an_older_installation_is_closed(older, tmp_path):
     assert mode_of(tmp_path / "outside") == "0o755"
 
 
-def test_a_folder_that_may_be_somebody_elses_keeps_its_mode_and_is_reported(tmp_path, usual_umask, settings):
+def test_a_folder_that_may_belong_to_others_keeps_its_mode_and_is_reported(tmp_path, usual_umask, settings):
     folder = settings.DATA_DIR = tmp_path / "shared"
     folder.mkdir()
     (folder / "letters").touch()
@@ -68,7 +68,7 @@ def test_a_folder_that_may_be_somebody_elses_keeps_its_mode_and_is_reported(tmp_
     [(0o700, []), (0o750, ["roundhouse.W003"]), (0o701, ["roundhouse.E008"]), (0o777, ["roundhouse.E008"])],
     ids=["private", "group", "passable", "open"],
 )
-def test_the_check_says_who_can_reach_into_the_folder(tmp_path, settings, mode, found):
+def test_the_check_reports_who_can_read_the_folder(tmp_path, settings, mode, found):
     settings.DATA_DIR = tmp_path
     tmp_path.chmod(mode)
 

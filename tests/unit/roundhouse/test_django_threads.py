@@ -1,4 +1,4 @@
-"""Django's streamed answers, made whole before they are sent."""
+"""Django's streamed responses, completed before they are sent."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ def threads():
         yield threads
 
 
-def test_many_small_pieces_cost_no_more_than_they_are(threads):
+def test_many_small_pieces_take_linear_time(threads):
     """Each added to bytes would copy all that were before it: minutes for what takes a tenth of a second."""
     response = StreamingHttpResponse(b"x" for _ in range(MAX_PIECE_BYTES))
     began_s = time.thread_time()
@@ -33,7 +33,7 @@ def test_many_small_pieces_cost_no_more_than_they_are(threads):
     assert time.thread_time() - began_s < 10
 
 
-def test_more_than_a_piece_is_in_a_file_whole(threads):
+def test_a_long_stream_goes_to_a_file(threads):
     lines = [f"line {number}\n".encode() for number in range(MAX_PIECE_BYTES // 8)]
 
     path, part = threads._body(StreamingHttpResponse(iter(lines)))

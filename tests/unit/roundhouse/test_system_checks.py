@@ -24,7 +24,7 @@ def test_files_may_not_configure_the_runtime(monkeypatch, value):
 
 
 @pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
-def test_unset_is_well(monkeypatch, value):
+def test_unset_passes(monkeypatch, value):
     monkeypatch.delenv("ORT_LOAD_CONFIG_FROM_MODEL", raising=False)
     if value is not None:
         monkeypatch.setenv("ORT_LOAD_CONFIG_FROM_MODEL", value)
@@ -39,7 +39,7 @@ def mentions(word, folders):
 
 
 @pytest.mark.parametrize("name", NEVER)
-def test_nothing_in_the_product_loads_foreign_libraries_into_the_runtime(name):
+def test_the_product_loads_no_foreign_libraries_into_the_runtime(name):
     assert mentions(name, PRODUCT) == []
 
 
@@ -58,7 +58,7 @@ def server(settings):
     server.stop()
 
 
-def test_one_that_evicts_is_refused(server):
+def test_redis_that_evicts_is_refused(server):
     assert check_redis() == []
     redis.Redis.from_url(server.url).config_set("maxmemory-policy", "allkeys-lru")
     assert [found.id for found in check_redis()] == ["roundhouse.E006"]
@@ -72,11 +72,11 @@ def test_releases(release, is_recent):
     assert system_checks._is_recent(release) is is_recent
 
 
-def test_an_old_one_is_refused(server, monkeypatch):
+def test_old_redis_is_refused(server, monkeypatch):
     monkeypatch.setattr(system_checks, "_is_recent", lambda release: False)
     assert [found.id for found in check_redis()] == ["roundhouse.E007"]
 
 
-def test_one_that_is_away_is_said(server):
+def test_missing_redis_is_reported(server):
     server.kill()
     assert [found.id for found in check_redis()] == ["roundhouse.W001"]

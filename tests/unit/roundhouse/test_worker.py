@@ -1,4 +1,4 @@
-"""When the worker's watchdog may hold it against the consumer that messages wait."""
+"""When waiting messages count against the worker's consumer."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_subscribing_again_starts_the_clock_again(deliveries):
     assert deliveries.seen().moved != before
 
 
-def test_a_delivery_is_a_move(deliveries):
+def test_a_delivery_counts_as_progress(deliveries):
     deliveries.note_consuming()
     before = deliveries.seen().moved
 
@@ -62,7 +62,7 @@ def test_a_delivery_is_a_move(deliveries):
     assert deliveries.seen().moved == before + 1
 
 
-def test_a_lost_connection_has_time_to_come_back_and_no_more(deliveries, broker, now):
+def test_a_lost_connection_has_limited_time_to_return(deliveries, broker, now):
     deliveries.note_consuming()
     deliveries.note_lost_connection()
 
@@ -86,7 +86,7 @@ def test_that_time_begins_when_the_broker_answers_again(deliveries, broker, now)
     assert deliveries.seen().is_waiting
 
 
-def test_celery_counts_through_it(monkeypatch):
+def test_celerys_deliveries_are_counted(monkeypatch):
     """What has expired is handed over like anything else."""
     counted = Deliveries()
     monkeypatch.setattr(worker, "deliveries", counted)
