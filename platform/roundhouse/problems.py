@@ -1,6 +1,6 @@
 """Errors over HTTP: one table from error class to status, and RFC 9457 problems under /api."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -218,23 +218,17 @@ def _field_errors(detail: Any, pointer: str = "#") -> Iterator[dict[str, str]]:
         yield {"pointer": pointer, "detail": str(detail)}
 
 
-def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/")
+def _handler(status: int, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A problem under /api, Django's own page elsewhere."""
+
+    def handle(request: HttpRequest, *exception: Exception) -> HttpResponse:
+        is_api = request.path.startswith("/api/")
+        return _from_framework(request, status) if is_api else page(request, *exception)
+
+    return handle
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _from_framework(request, 400) if _is_api(request) else defaults.bad_request(request, exception)
-
-
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return (
-        _from_framework(request, 403) if _is_api(request) else defaults.permission_denied(request, exception)
-    )
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _from_framework(request, 404) if _is_api(request) else defaults.page_not_found(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    return _from_framework(request, 500) if _is_api(request) else defaults.server_error(request)
+bad_request = _handler(400, defaults.bad_request)
+forbidden = _handler(403, defaults.permission_denied)
+not_found = _handler(404, defaults.page_not_found)
+server_error = _handler(500, defaults.server_error)
