@@ -221,9 +221,10 @@ def _field_errors(detail: Any, pointer: str = "#") -> Iterator[dict[str, str]]:
 def _handler(status: int, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """A problem under /api, Django's own page elsewhere."""
 
-    def handle(request: HttpRequest, *exception: Exception) -> HttpResponse:
-        is_api = request.path.startswith("/api/")
-        return _from_framework(request, status) if is_api else page(request, *exception)
+    def handle(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        if request.path.startswith("/api/"):
+            return _from_framework(request, status)
+        return page(request) if exception is None else page(request, exception)
 
     return handle
 
