@@ -97,14 +97,10 @@ class Visit(Cancellation):
         self.holding = Holding(memory)
         self.waits_for_room = False
         self.task: asyncio.Task[Any] | None = None
-        self.may_be_withdrawn = (
-            False  # from when its response is computed: then a disconnected caller cancels it
-        )
-        self._yields_at = (
-            0.0  # from then on a large body gives way to requests that wait for memory; 0: never
-        )
+        self.may_be_withdrawn = False  # while its response is computed, a disconnect cancels it
+        self._yields_at = 0.0  # when a large body gives way to others that wait for memory; 0: never
         self._is_begun = self._is_read = self._is_late = self._must_yield = False
-        self._disconnect_watch: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def receive(self, length: int) -> bytes:
         """Return exactly `length` bytes of the body, or raise BadBody, BodyTooSlow or Overloaded."""
@@ -202,17 +198,13 @@ class Visit(Cancellation):
         if self.due_at and (now > self.due_at or self._must_yield) and self.task is not None:
             self.due_at, self._is_late = 0.0, True
             self.task.cancel()
-        elif (
-            self.may_be_withdrawn
-            and self._disconnect_watch is None
-            and now > self.since + _CHECK_CALLER_AFTER_S
-        ):
-            self._disconnect_watch = self._visits.loop.create_task(self._cancel_on_disconnect())
+        elif self.may_be_withdrawn and self._watch is None and now > self.since + _CHECK_CALLER_AFTER_S:
+            self._watch = self._visits.loop.create_task(self._cancel_on_disconnect())
 
     def end(self) -> None:
-        if self._disconnect_watch is not None:
-            self._disconnect_watch.cancel()
-            self._disconnect_watch = None  # its exception refers to this visit, which holds the response
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None  # its exception refers to this visit, which holds the response
         self.holding.end()
         self._visits.leave(self)
 
