@@ -44,7 +44,7 @@ class WebLoop:
     async def __call__(self, scope: Any, proto: Any) -> None:
         visit = self._visits.enter(scope, proto)
         try:
-            response = await self._respond(visit)
+            response = await self._answer(visit)
             if self.is_leaving and _CLOSE not in response.headers:
                 # Not added in place: all requests share a probe's response.
                 response = response._replace(headers=[*response.headers, _CLOSE])
@@ -52,7 +52,7 @@ class WebLoop:
         finally:
             visit.end()
 
-    async def _respond(self, visit: Visit) -> WebResponse:
+    async def _answer(self, visit: Visit) -> WebResponse:
         scope = visit.scope
         path, method = scope.path, scope.method
         if method == "POST" and not scope.query_string and (address := hot.resolve(path)) is not None:
