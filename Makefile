@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests start hundreds of processes; without bytecode on disk each compiles the product again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs lock docs pictures clean
 
