@@ -10,6 +10,7 @@ import pytest
 from django.apps import apps
 from django.db.models.signals import post_migrate
 from django.test import TransactionTestCase
+from whitenoise.middleware import WhiteNoiseMiddleware
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.browser import EXECUTABLE, chromium
@@ -94,6 +95,23 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         beginning = Beginning()
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: beginning.restore())
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def static_files_are_listed_once() -> Iterator[None]:
+    """Each test client builds the middleware again, and WhiteNoise would walk all static folders for each."""
+    list_files = WhiteNoiseMiddleware.add_files_from_finders
+    files: dict[str, Any] = {}
+
+    def add_known_files(middleware: WhiteNoiseMiddleware) -> None:
+        if not files:
+            list_files(middleware)
+            files.update(middleware.files)
+        middleware.files.update(files)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_known_files)
         yield
 
 
