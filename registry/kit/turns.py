@@ -37,12 +37,14 @@ class Turns:
 
     @contextmanager
     def let_go(self) -> Iterator[None]:
-        """Wait for something without the turn; for threads that do not take turns, this is nothing."""
+        """Wait for something without the turn; nothing for threads that have none, or have let it go already."""
+        had_turn = self._here.holds
         self._give()
         try:
             yield
         finally:
-            self._take()
+            if had_turn:
+                self._take()
 
     @contextmanager
     def locked(self, lock: threading.Lock) -> Iterator[None]:

@@ -87,6 +87,22 @@ def test_the_turn_is_taken_again_after_the_wait():
     assert not turns.is_mine
 
 
+def test_a_wait_inside_a_wait_ends_without_the_turn_and_loses_it_to_nobody():
+    """A version is loaded while its caller waits for an answer: the thread must not wait for what it holds itself."""
+    turns = Turns(WAIT_S)
+
+    with turns.taken():
+        with turns.let_go():
+            turns.while_asked(lambda: None)
+            with turns.let_go():
+                assert not turns.is_mine
+            assert not turns.is_mine
+        assert turns.is_mine
+
+    with turns.taken():
+        assert turns.is_mine
+
+
 def test_who_gets_no_turn_in_time_goes_on_without_to_its_end():
     turns = Turns(patience_s=0.01)
     held, done = threading.Event(), threading.Event()
