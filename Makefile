@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# More than there are cores: half of the time that tests take is waiting.
+TEST_PROCESSES ?= 4
 # Tests start hundreds of processes; without bytecode on disk each compiles the product again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -28,10 +30,10 @@ serve: $(BIN)/.installed
 	@exec $(BIN)/python manage.py serve
 
 test: $(BIN)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --durations 30 tests/unit tests/rows tests/served
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --durations 30 tests/unit tests/rows tests/served
 
 test-both: $(BIN)/.installed-dev
-	ROUNDHOUSE_TEST_EMBEDDED=1 $(BIN)/python -m pytest -n 2 -m both tests/rows
+	ROUNDHOUSE_TEST_EMBEDDED=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) -m both tests/rows
 
 test-chaos: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest --durations 10 tests/chaos

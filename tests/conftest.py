@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -46,10 +47,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class _Sharing(LoadScopeScheduling):
-    """Tests go one by one to whoever is free; those of the two servers to one process, which begins with them."""
+    """Each test goes to the next free process.
+
+    Those of the two servers stay in one process, which begins with them. A module that drives Chromium stays in one too:
+    each process would start a browser of its own for it.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "served" if nodeid.startswith("tests/served/") else nodeid.partition("[")[0]
+        module = nodeid.partition("::")[0]
+        if module.startswith("tests/served/"):
+            return "served"
+        return module if _drives_a_browser(module) else nodeid.partition("[")[0]
+
+
+@cache
+def _drives_a_browser(module: str) -> bool:
+    return "pytest.mark.browser" in (ROOT / module).read_text()
 
 
 def _check_layers(items: list[pytest.Item]) -> None:
