@@ -110,7 +110,9 @@ def test_memory_that_runs_out_is_nobodys_fault(ended):
     lines = """
     import resource
     session = load(6)
-    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = size + (256 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     hoard = []
     with notes.running(6):
         while True:
