@@ -49,15 +49,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 class _Sharing(LoadScopeScheduling):
     """Each test goes to the next free process.
 
-    Those of the two servers stay in one process, which begins with them. A module that drives Chromium stays in one too:
-    each process would start a browser of its own for it.
+    Those of the two servers stay in one process, which begins with them. Modules of chaos, and those that drive Chromium,
+    stay in one process too: each process would start servers, or a browser, of its own for them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
         if module.startswith("tests/served/"):
             return "served"
-        return module if _drives_a_browser(module) else nodeid.partition("[")[0]
+        if module.startswith("tests/chaos/") or _drives_a_browser(module):
+            return module
+        return nodeid.partition("[")[0]
 
 
 @cache
