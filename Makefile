@@ -2,21 +2,25 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# More than there are cores: half of the time that tests take is waiting.
+TEST_PROCESSES ?= 4
+# Tests start hundreds of processes; without bytecode on disk each compiles the product again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs lock docs pictures clean
 
 help:
 	@echo "make demo       install, prepare and serve with example models (Ctrl-C stops it)"
 	@echo "make serve      install, prepare and serve, without examples"
-	@echo "make test       all tests but those of chaos, with the 30 slowest named"
-	@echo "make test-both  what depends on the database's make, on SQLite"
-	@echo "make test-chaos killed processes and full disks, a few minutes; make test-long runs all of it"
-	@echo "make test-real  files that nobody here made, from packages; see docs/real-files.md"
-	@echo "make mutants    change the product in 200 small ways, and see which the tests notice"
+	@echo "make test       all tests except chaos; prints the 30 slowest"
+	@echo "make test-both  tests that depend on the database product, on SQLite"
+	@echo "make test-chaos killed processes and full disks, a few minutes; make test-long runs all of them"
+	@echo "make test-real  ONNX files from public packages; see docs/real-files.md"
+	@echo "make mutants    change the product in 200 small ways, and list those that no test notices"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
-	@echo "make bench      print the engine's figures on this machine; make bench-serving the server's, beside its peers"
+	@echo "make bench      measure the engine on this machine; make bench-serving: the server beside its peers; make bench-jobs: jobs"
 	@echo "make docs       write the generated pages of docs/ again"
-	@echo "make pictures   take the docs' pictures again"
+	@echo "make pictures   take the screenshots of docs/ again"
 	@echo "make lock       resolve the dependencies again"
 
 demo: $(BIN)/.installed
@@ -26,10 +30,10 @@ serve: $(BIN)/.installed
 	@exec $(BIN)/python manage.py serve
 
 test: $(BIN)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --durations 30 tests/unit tests/rows tests/served
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --durations 30 tests/unit tests/rows tests/served
 
 test-both: $(BIN)/.installed-dev
-	ROUNDHOUSE_TEST_EMBEDDED=1 $(BIN)/python -m pytest -n 2 -m both tests/rows
+	ROUNDHOUSE_TEST_EMBEDDED=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) -m both tests/rows
 
 test-chaos: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest --durations 10 tests/chaos

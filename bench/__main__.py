@@ -1,4 +1,4 @@
-"""`make bench`: print the figures of this machine. Nothing here passes or fails."""
+"""`make bench`: measure this machine. Nothing here passes or fails."""
 
 import argparse
 import subprocess

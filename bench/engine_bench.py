@@ -1,8 +1,8 @@
-"""What the engine costs and gains, against bare ONNX Runtime on the same machine in the same minutes.
+"""What the engine costs and gains, compared with bare ONNX Runtime on the same machine at the same time.
 
     python bench/engine_bench.py [alone loop threads resnet latency memory overload beside ...] [--intra-op 1] [--repeats 5]
 
-Ratios are medians over repeats in which the compared settings take turns. Exits with 1 if a mark is missed.
+Ratios are medians over repeats that alternate between the compared settings. Exits with 1 if a mark is missed.
 """
 
 import argparse
@@ -24,21 +24,20 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import models  # noqa: E402
-from inference.engine.backends import SessionOptions  # noqa: E402
-from inference.engine.batcher import BatchConfig, Batcher  # noqa: E402
-from inference.engine.combiner import Limits, Priority  # noqa: E402
-from inference.engine.engine import Engine, Plan  # noqa: E402
+from inference.engine.backends import ProbeFact, SessionOptions  # noqa: E402
+from inference.engine.batch_runs import BatchConfig  # noqa: E402
+from inference.engine.batcher import Batcher  # noqa: E402
+from inference.engine.combiner import Priority, QueueLimits  # noqa: E402
+from inference.engine.engine import Engine, EnginePlan  # noqa: E402
 from inference.engine.errors import Overloaded  # noqa: E402
 from inference.engine.fake import FakeModel, FakeSession  # noqa: E402
 from inference.engine.latency import CostCurve, FixedPace, Pace, TargetPace  # noqa: E402
-from inference.engine.leases import LoadOrder  # noqa: E402
 from inference.engine.loop import EngineLoop  # noqa: E402
-from inference.engine.low_priority import LowPriority  # noqa: E402
 from inference.engine.memory import resident_bytes  # noqa: E402
 from inference.engine.onnx_backend import OnnxBackend  # noqa: E402
-from inference.engine.probed import ProbeFact  # noqa: E402
+from inference.engine.pool import LoadOrder  # noqa: E402
 from inference.engine.requests import EngineRequest  # noqa: E402
-from inference.engine.runners import Runners  # noqa: E402
+from inference.engine.threads import LowPriority, Runners  # noqa: E402
 from inference.tensors.errors import InferenceError  # noqa: E402
 
 now = time.perf_counter
@@ -62,7 +61,7 @@ def request_for(
     return EngineRequest(rows, time.monotonic() + within_s, priority)
 
 
-def plan_for(path: Path, *, max_batch: int, intra_op: int, soft_limit_s: float = PATIENCE_S) -> Plan:
+def plan_for(path: Path, *, max_batch: int, intra_op: int, soft_limit_s: float = PATIENCE_S) -> EnginePlan:
     backend, options = OnnxBackend(), SessionOptions(intra_op_threads=intra_op)
     fact = ProbeFact(
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -70,7 +69,7 @@ def plan_for(path: Path, *, max_batch: int, intra_op: int, soft_limit_s: float =
         "CPUExecutionProvider",
         options.digest,
     )
-    return Plan(
+    return EnginePlan(
         LoadOrder(path, options, fact, max_batch=max_batch),
         max_batch,
         batching=BatchConfig(soft_limit_s=soft_limit_s),
@@ -105,7 +104,7 @@ class Loaded:
         return asyncio.run_coroutine_threadsafe(coroutine, self.engine.loop.asyncio).result()
 
     def infer(self, rows: dict):
-        """From tensors, which session.run starts from too, to an answer, for a thread."""
+        """From tensors (like session.run) to an answer, for a thread."""
         return self.batcher.infer_from_thread(rows, request_for(rows))
 
     def bare(self, rows: dict):
@@ -113,7 +112,7 @@ class Loaded:
 
 
 def threads_rate(count: int, seconds: float, call: Callable, rows: Callable[[], dict]) -> float:
-    """Calls per second of so many threads that call again as soon as they are answered."""
+    """Calls per second of `count` threads that each call again as soon as they have an answer."""
     stop, done, ready = threading.Event(), [0] * count, threading.Barrier(count + 1)
 
     def body(index: int) -> None:
@@ -179,13 +178,13 @@ def alone(args: argparse.Namespace) -> None:
         way: median(mine - bare for mine, bare in zip(p50s[way], p50s["bare"], strict=True))
         for way in ("batcher", "engine", "thread")
     }
-    print(f"  with the check of what a caller sent {added['engine']:.1f} µs are added on the loop")
-    print(f"  for a thread, which is woken on another core, {added['thread']:.1f} µs")
+    print(f"  including the check of the caller's input, {added['engine']:.1f} µs are added on the loop")
+    print(f"  for a thread, which wakes up on another core, {added['thread']:.1f} µs")
     mark("from tensors to answer the engine adds on the loop at p50", added["batcher"], "µs", at_most=20)
 
 
 def tasks_rate(loaded: Loaded, count: int, seconds: float) -> float:
-    """Calls per second of so many tasks of the loop that call again as soon as they are answered."""
+    """Calls per second of `count` tasks on the loop that each call again as soon as they have an answer."""
     row, done = loaded.rows(1), 0
 
     async def body(ends_at: float) -> None:
@@ -205,7 +204,7 @@ def tasks_rate(loaded: Loaded, count: int, seconds: float) -> float:
 def throughput(
     loaded: Loaded, args: argparse.Namespace, *, batch: int, seconds: float, rate: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
-    """Rows per second of the best bare loop and of the engine, in turns."""
+    """Rows per second of the best bare loop and of the engine, alternating."""
     loops, engine = [], []
     for _ in range(args.repeats):
         loops.append(loop_rate(seconds, loaded.bare, loaded.rows(batch)))
@@ -249,7 +248,7 @@ def resnet(args: argparse.Namespace) -> None:
 
 @dataclass
 class Arrivals:
-    """Requests that come when they come, whether or not the ones before are answered."""
+    """Requests that arrive at planned times, whether or not earlier ones have been answered."""
 
     times: list[float]
     workers: int = 128
@@ -324,7 +323,7 @@ def latency(args: argparse.Namespace) -> None:
     row = {"x": np.ones((1, 4), np.float32)}
 
     def play(kind: str, pace: Pace, seconds: float) -> tuple[float, float]:
-        """The p99, and the answers per second that came in time."""
+        """The p99, and the answers per second that were in time."""
         batcher = a_batcher(
             costly(0.003, 0.0006), BatchConfig(merges=True), pace=pace, curve=getattr(pace, "curve", None)
         )
@@ -374,7 +373,7 @@ def latency(args: argparse.Namespace) -> None:
 
 
 def memory(args: argparse.Namespace) -> None:
-    """A million requests: does anything stay behind?"""
+    """A million requests: does memory grow?"""
     batcher = a_batcher(FakeSession(FakeModel()), BatchConfig(merges=True))
     batcher.session.runs = Forgetful()
     row = {"x": np.ones((1, 4), np.float32)}
@@ -398,20 +397,20 @@ def memory(args: argparse.Namespace) -> None:
 
 
 class Forgetful(list):
-    """The fake's list of runs, without a memory of its own."""
+    """Replaces the fake's list of runs, so that it does not grow."""
 
     def append(self, item) -> None:
         pass
 
 
 def overload(args: argparse.Namespace) -> None:
-    """20 ms a batch of at most 4 rows, asked ten times as often as it can answer."""
+    """20 ms a batch of at most 4 rows, with ten times as many requests as it can answer."""
     row = {"x": np.ones((1, 4), np.float32)}
     shares, refusals, grown = [], [], []
     for _ in range(args.repeats):
         batcher = a_batcher(
             costly(0.020, 0.0),
-            BatchConfig(limits=Limits(max_waiting_rows=16), merges=True),
+            BatchConfig(limits=QueueLimits(max_waiting_rows=16), merges=True),
             pace=FixedPace(4),
         )
 

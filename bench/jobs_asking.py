@@ -13,9 +13,9 @@ django.setup()
 
 import numpy as np  # noqa: E402 (needs the apps loaded, as all below)
 
-from inference.jobs import incoming, selectors, services  # noqa: E402
-from inference.jobs.models import Format, Job, Source  # noqa: E402
-from inference.jobs.services import Order  # noqa: E402
+from inference.jobs import files, selectors, services  # noqa: E402
+from inference.jobs.models import Format, InputSource, Job  # noqa: E402
+from inference.jobs.services import SubmittedJob  # noqa: E402
 from registry.access.policies import command_actor  # noqa: E402
 
 COLUMNS, BAD = 10, 10
@@ -36,8 +36,8 @@ def csv_of(rows: int) -> Iterator[bytes]:
 
 def send(rows: int) -> None:
     contract = {"id": "id", "columns": {"x": NAMES}, "on_row_error": "skip"}
-    order = Order(
-        model="heavy", input_ref=incoming.keep(csv_of(rows)), source=Source.FILE, input_format=Format.CSV,
+    order = SubmittedJob(
+        model="heavy", input_ref=files.save_input(csv_of(rows)).ref, source=InputSource.FILE, input_format=Format.CSV,
         contract=contract,
     )  # fmt: skip
     services.accept(order, by=BY, principal=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.rows import Contract, FileFormat, Kind, OnRowError, ResultWriter, plan, read_chunk
+from inference.rows import Contract, FileFormat, FileKind, OnRowError, ResultWriter, plan, read_chunk
 from inference.tensors.signature import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("features", "FP32", (None, 10)),), (TensorSpec("score", "FP32", (None,)),))
@@ -52,7 +52,7 @@ def _measure(file: io.BufferedReader, format: FileFormat, part: Path, rows: int)
         batches = list(read_chunk(file, format, chunk, CONTRACT, SIGNATURE, BATCH))
         reading += time.perf_counter() - start
         start = time.perf_counter()
-        with ResultWriter(part, Kind(FileFormat.CSV, False), CONTRACT, SIGNATURE) as writer:
+        with ResultWriter(part, FileKind(FileFormat.CSV, False), CONTRACT, SIGNATURE) as writer:
             for batch in batches:
                 writer.write(batch, {"score": batch.tensors["features"][:, 0]})
                 bad += len(batch.bad)

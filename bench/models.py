@@ -1,4 +1,4 @@
-"""Makes the models that the benches run: random weights, written once to var/bench."""
+"""Models for the benchmarks: random weights, written once to var/bench."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "var" / "bench"
 
 
 class Graph:
-    """Collects nodes and random weights; every method returns the name of what it computes."""
+    """Collects nodes and random weights. Every method returns the name of its output."""
 
     def __init__(self) -> None:
         self.nodes: list = []
@@ -67,7 +67,7 @@ def tiny() -> Path:
 
 
 def spinning() -> Path:
-    """A graph whose loop goes on until it is ended."""
+    """A graph with an endless loop."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["s", "s"], ["t"])],
         "body",

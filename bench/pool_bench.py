@@ -26,10 +26,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")  # the pr
 
 from inference.checks.probe import probe  # noqa: E402
 from inference.engine.backends import SessionOptions  # noqa: E402
-from inference.engine.leases import LoadOrder  # noqa: E402
 from inference.engine.memory import device_used_bytes, limit_heaps, resident_bytes  # noqa: E402
 from inference.engine.onnx_backend import CUDA, OnnxBackend  # noqa: E402
-from inference.engine.pool import SessionPool  # noqa: E402
+from inference.engine.pool import LoadOrder, SessionPool  # noqa: E402
 
 FOLDER = ROOT / "var" / "bench" / "pool"
 COLUMNS, HIDDEN = 256, 2048

@@ -36,7 +36,7 @@ from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext, setup_test_environment  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from inference.measure.merging import merge_measurements  # noqa: E402
+from inference.measure.compaction import merge_measurements  # noqa: E402
 from inference.measure.models import ArmMinute  # noqa: E402
 from inference.serving.routes import EMPTY, RouteTable, read_table  # noqa: E402
 from registry.access.policies import Role, command_actor  # noqa: E402
@@ -51,7 +51,7 @@ from registry.catalogue.models import (  # noqa: E402
 )
 from registry.catalogue.serving_settings import DEFAULTS  # noqa: E402
 from registry.record.audit import audit_key, record_change  # noqa: E402
-from registry.record.chain import Sealed, hash_of  # noqa: E402
+from registry.record.chain import SealedRecord, hash_of  # noqa: E402
 from registry.record.models import AuditRecord  # noqa: E402
 from registry.traffic.models import Arm, Split  # noqa: E402
 from registry.traffic.services import set_split  # noqa: E402
@@ -74,7 +74,7 @@ PROCESSES = 4
 def main() -> None:
     options = _options()
     setup_test_environment(debug=False)
-    # Tables straight from the models: the bench measures them, not the migrations.
+    # Tables directly from the models: the benchmark measures them, not the migrations.
     settings.MIGRATION_MODULES = dict.fromkeys(("registry", "inference", "moderation"))
     if connection.vendor == "sqlite":  # a file, as in the product
         connection.settings_dict["TEST"]["NAME"] = str(Path(settings.DATA_DIR) / "bench.sqlite3")
@@ -105,7 +105,7 @@ def _options() -> argparse.Namespace:
 
 
 def _fill(first: int, count: int, versions_each: int) -> None:
-    """Make Models `first` and on, each with versions, a 90/10 split and its champion."""
+    """Create Models from `first` on, each with versions, a 90/10 split and its champion."""
     now, by = timezone.now(), "bench"
     made = Model.objects.bulk_create(
         Model(
@@ -183,18 +183,18 @@ def _change_one(turn: int) -> None:
 
 
 def _fill_records(count: int) -> None:
-    """Lengthen the chain with records that verify: the list's indexes have their real size."""
+    """Add valid records to the chain, so that the list's indexes have their real size."""
     model = Model.objects.order_by("pk")[0]
     last = AuditRecord.objects.order_by("-seq").first() or record_change(
         action="bench", subject=model, before=None, after=None, by=command_actor("registry_bench")
     )
-    values = {name: getattr(last, name) for name in Sealed._fields}
+    values = {name: getattr(last, name) for name in SealedRecord._fields}
     slugs = list(Model.objects.values_list("slug", flat=True))
     for batch in _batches(last.seq + 1, last.seq + count):
         rows = []
         for seq in batch:
             slug = slugs[seq % len(slugs)]
-            sealed = Sealed(**{
+            sealed = SealedRecord(**{
                 **values, "seq": seq, "previous_hash": last.hash, "model_slug": slug, "object_label": slug,
             })  # fmt: skip
             last = AuditRecord(**sealed._asdict(), hash=hash_of(sealed, audit_key()))
@@ -208,7 +208,7 @@ def _batches(first: int, end: int) -> Iterator[range]:
 
 
 def _print_measured(measured: int, hours: int) -> None:
-    """The pages that show figures: as 4 processes wrote them, then as the beat task leaves them."""
+    """The pages with measurements: as 4 processes wrote them, then as the beat task merged them."""
     model = Model.objects.order_by("slug")[0]
     version = model.versions.order_by("number")[0]
     pages = [
@@ -217,7 +217,7 @@ def _print_measured(measured: int, hours: int) -> None:
         f"/admin/registry/version/{version.pk}/change/",
     ]
     now = timezone.now().replace(second=0, microsecond=0)
-    # Older minutes are merged within minutes of being written: two hours are more than ever waits.
+    # Minutes are merged soon after they are written, so two hours are more than ever waits.
     _fill_measurements(measured, now - timedelta(hours=2), now, PROCESSES)
     print(f"{ArmMinute.objects.count():,} rows of measurements, as {PROCESSES} processes wrote them")
     _print_pages(pages)
@@ -230,7 +230,7 @@ def _print_measured(measured: int, hours: int) -> None:
 
 
 def _fill_measurements(measured: int, start: datetime, end: datetime, processes: int) -> None:
-    """Every minute of both arms of so many Models, from each process."""
+    """Each minute of both arms of `measured` Models, from each process."""
     table = {str(bucket): 1 + bucket % 7 for bucket in range(40, 56)}
     arms = [
         (arm.split.model_id, arm.letter, arm.version_id)

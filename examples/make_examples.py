@@ -34,7 +34,7 @@ def floats(name, *shape):
 
 
 def constant(name, values):
-    # Rounded, so that another machine's linear algebra ends at the same bytes.
+    # Rounded, so that another machine's linear algebra gives the same bytes.
     return numpy_helper.from_array(np.round(np.asarray(values), 4).astype(np.float32), name)
 
 
@@ -52,7 +52,7 @@ def fit_softmax(x, labels, classes, *, steps=3000, rate=0.5):
 
 
 def make_ripeness():
-    """Three kinds of fruit drawn from made-up distributions of weight, firmness and hue."""
+    """Three kinds of fruit drawn from invented distributions of weight, firmness and hue."""
     random = np.random.default_rng(7)
     centres = np.array([[0.2, 0.8, 0.3], [0.5, 0.5, 0.6], [0.8, 0.2, 0.9]])
     labels = random.integers(0, 3, 600)
@@ -73,8 +73,8 @@ def make_ripeness():
         "ripeness",
         graph,
         title="Ripeness of fruit",
-        notes="Tells unripe, ripe and overripe from weight, firmness and hue, each between 0 and 1. "
-        f"Fitted on 600 made-up rows ({accuracy:.0%} of them right): an example, not knowledge about fruit.",
+        notes="Classifies fruit as unripe, ripe or overripe by weight, firmness and hue, each between 0 and 1. "
+        f"Fitted on 600 invented rows ({accuracy:.0%} of them right): an example, not knowledge about fruit.",
         sample={"features": [[0.21, 0.79, 0.31], [0.82, 0.18, 0.88]]},
         task="classification",
         task_config={"labels": ["unripe", "ripe", "overripe"], "scores": "probabilities"},
@@ -82,7 +82,7 @@ def make_ripeness():
 
 
 def make_demand():
-    """A small network fitted to a made-up curve, with two inputs and two outputs."""
+    """A small network fitted to an invented curve, with two inputs and two outputs."""
     random = np.random.default_rng(11)
     hidden = 32
     first = random.normal(0, 1.5, (2, hidden))
@@ -118,7 +118,7 @@ def make_demand():
         graph,
         title="Hourly demand",
         notes="Share of the daily peak, from hour of the day and warmth, each between 0 and 1, and whether it is high. "
-        f"Fitted to a made-up curve (mean error {error:.3f}): it shows two inputs and two outputs.",
+        f"Fitted to an invented curve (mean error {error:.3f}): it shows two inputs and two outputs.",
         needs_approval=True,
         sample={"hour": [[0.25], [0.75]], "warmth": [[0.5], [0.5]]},
     )

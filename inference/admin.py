@@ -1,8 +1,7 @@
-"""Gathers the rooms' admin pages for Django."""
+"""Collects the rooms' admin pages for Django."""
 
+from inference.doors.celery import admin as celery_door_admin
 from inference.jobs import admin as jobs_admin
-from inference.jobs.celery_door import admin as celery_door_admin
-from inference.jobs.stores import admin as stores_admin
-from inference.serving.stewarding import admin as workers_admin
+from inference.serving.stewards import admin as workers_admin
 
-__all__ = ["celery_door_admin", "jobs_admin", "stores_admin", "workers_admin"]
+__all__ = ["celery_door_admin", "jobs_admin", "workers_admin"]

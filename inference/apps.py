@@ -9,40 +9,75 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
+        import inference.doors.celery.tasks
         import inference.jobs.tasks
         import inference.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
-        from inference.jobs import ending
-        from inference.jobs.panels import draw_jobs
         from inference.jobs.selectors import open_jobs_use
-        from inference.measure import panels as measured
-        from inference.measure.rates import answered_per_second
-        from inference.serving.stewarding import memory_gate
-        from inference.serving.stewarding.panels import draw_sick
-        from inference.serving.stewarding.readiness import engines_are_warm, warm_everywhere
-        from inference.try_it.panels import draw_for_model, draw_for_version
-        from registry.access.roles import sync_roles
-        from registry.catalogue.uses import register_use
-        from registry.console import Place, register_columns, register_panel
-        from registry.console.previews import register_rate
-        from registry.record.kinds import register_kind
-        from registry.traffic.gates import register_gate
-        from registry.traffic.readiness import register_readiness
-        from registry.traffic.warmth import register_warmth
-
-        register_use(open_jobs_use)
-        register_readiness(engines_are_warm)
-        register_warmth(warm_everywhere)
-        register_gate(memory_gate.NAME, memory_gate.has_room)
-        for kind, sentence in ending.KINDS.items():
-            register_kind(kind, sentence)
-        register_panel(name="sick workers", place=Place.HOME, render=draw_sick, order=20)
-        register_rate(answered_per_second)
-        register_columns(
-            name="measured", titles=measured.COLUMNS, cells=measured.draw_columns, note=measured.NOTE
+        from inference.measure.panels import requests_refused_by_stop
+        from inference.rights import INFERENCE_GRANTS
+        from inference.serving.stewards.readiness import (
+            MEMORY_GATE,
+            engines_are_warm,
+            memory_gates,
+            warm_everywhere,
         )
-        register_panel(name="figures", place=Place.MODEL, render=measured.draw_for_model, order=5)
-        register_panel(name="figures", place=Place.VERSION, render=measured.draw_for_version, order=7)
-        register_panel(name="try it", place=Place.MODEL, render=draw_for_model, order=10)
-        register_panel(name="try it", place=Place.VERSION, render=draw_for_version, order=10)
-        register_panel(name="jobs", place=Place.MODEL, render=draw_jobs, order=20)
-        post_migrate.connect(sync_roles, sender=self)  # the permissions of our pages are there only now
+        from registry.access.policies import GRANTS
+        from registry.access.roles import sync_roles
+        from registry.catalogue.selectors import USES
+        from registry.console.holds import STOP_PREVIEWS
+        from registry.traffic.gates import GATES
+        from registry.traffic.readiness import READINESS, ReadinessCheck
+
+        # before the registry: `predict` is the first key scope
+        GRANTS.add("inference", INFERENCE_GRANTS, order=50)
+        post_migrate.connect(sync_roles, sender=self)  # the permissions of our pages exist only now
+        USES.add("jobs", open_jobs_use)
+        READINESS.add("engines", ReadinessCheck(engines_are_warm, warm_everywhere))
+        GATES.add(MEMORY_GATE, memory_gates)
+        STOP_PREVIEWS.add("traffic", requests_refused_by_stop)
+        _add_event_kinds()
+        _add_links()
+        _add_panels()
+
+
+def _add_links() -> None:
+    from registry.kit.admin.navigation import ListLink, add_links
+
+    add_links(
+        ListLink("inference.job", "Jobs", "checklist"),
+        ListLink("inference.refusedorder", "Rejected jobs", "unsubscribe"),
+        ListLink("inference.store", "Job storage", "folder_open"),
+        ListLink("inference.enginereport", "Workers", "memory"),
+        order=100,
+    )
+
+
+def _add_panels() -> None:
+    from inference.jobs.presentation import draw_jobs
+    from inference.measure import panels as traffic
+    from inference.serving.stewards.admin import draw_unhealthy
+    from inference.try_it.panels import draw_for_model, draw_for_version
+    from registry.kit.admin.panels import COLUMNS, PANELS, ColumnGroup, Panel, PanelPage
+
+    COLUMNS.add("traffic", ColumnGroup(traffic.COLUMNS, traffic.draw_columns, traffic.NOTE))
+    PANELS.add("sick workers", Panel(PanelPage.HOME, draw_unhealthy), order=20)
+    PANELS.add("traffic of a Model", Panel(PanelPage.MODEL, traffic.draw_for_model), order=5)
+    PANELS.add("try a Model", Panel(PanelPage.MODEL, draw_for_model), order=10)
+    PANELS.add("jobs", Panel(PanelPage.MODEL, draw_jobs), order=20)
+    PANELS.add("traffic of a version", Panel(PanelPage.VERSION, traffic.draw_for_version), order=7)
+    PANELS.add("try a version", Panel(PanelPage.VERSION, draw_for_version), order=10)
+
+
+def _add_event_kinds() -> None:
+    from registry.record.events import EVENT_KINDS
+
+    sentences = {
+        "job_done": "A job has ended: done, failed or cancelled.",
+        "job_dead_letter": "A part of a job was abandoned after several workers died on it.",
+        "worker_lost": "A worker stopped reporting.",
+        "worker_back": "A lost worker reports again, or another has replaced it.",
+        "merging_ended": "A version gave another answer in a shared run, so its requests now run alone.",
+        "provider_fell_back": "A version that should run on CUDA runs on the CPU.",
+    }
+    for kind, sentence in sentences.items():
+        EVENT_KINDS.add(kind, sentence)

@@ -4,28 +4,31 @@ RoundhouseError
 ├── NotFound
 │   └── UnknownModel
 ├── NotAllowed
-│   └── NotApproved         a key asks for a version that nobody approved
+│   └── NotApproved         a request for an unapproved version
 ├── Loading                 the version is not in memory yet
-├── RoutesTooOld            the database is gone for longer than its last word is trusted
-├── Stopping                this process is going away
-├── TooManyRequests         the caller's own excess: its limit, or its fair share
+├── RoutesTooOld            the database has been away for too long
+├── Stopping                this process is shutting down
+├── TooManyRequests         the caller exceeds its limit or its fair share
 ├── LimitsUnavailable       an exact limit cannot be counted
 ├── Conflict
-│   └── Pinned              a live version is not unloaded
+│   └── Pinned              a live version cannot be unloaded
 └── Invalid
-    ├── ProbeFailed         a file was refused
+    ├── ProbeFailed         a file could not be loaded and run
     ├── BadDeadline
     ├── BadRoutingKey
-    ├── InvalidOutput       the answer is not a number
-    └── BadBody             what was sent cannot be read
+    ├── InvalidOutput       the model's answer holds NaN or infinity
+    └── BadBody             the body cannot be read
         ├── LengthRequired
         └── BodyTooSlow
 
-LoadFailed (inference.engine.errors)
+Of inference.engine.errors:
+LoadFailed
 └── CannotLoad              a version that should be in memory cannot be loaded
+Overloaded
+└── WorkersUnreachable      Redis does not answer
 """
 
-from inference.engine.errors import LoadFailed
+from inference.engine.errors import LoadFailed, Overloaded
 from registry.errors import Conflict, Invalid, NotAllowed, NotFound, RoundhouseError
 
 
@@ -36,7 +39,7 @@ class UnknownModel(NotFound):
 
 
 class NotApproved(NotAllowed):
-    """Nobody approved this version; have it approved, or use a key with the scope `predict.unapproved`."""
+    """This version is not approved; have it approved, or use a key with the scope `predict.unapproved`."""
 
     code = "not_approved"
 
@@ -49,13 +52,13 @@ class Loading(RoundhouseError):
 
 
 class CannotLoad(LoadFailed):
-    """The version cannot be loaded; asking again does not help until an operator has mended it."""
+    """The version cannot be loaded; trying again does not help until an operator has fixed it."""
 
     code = "cannot_load"
 
 
 class RoutesTooOld(RoundhouseError):
-    """The database has not answered for five minutes, so nobody knows which version should answer."""
+    """The database has not answered for five minutes, so it is unknown which version should answer."""
 
     code = "routes_too_old"
     retryable = True
@@ -80,10 +83,16 @@ class TooManyRequests(RoundhouseError):
 
 
 class LimitsUnavailable(RoundhouseError):
-    """The counter of requests does not answer, and an exact limit lets nothing pass uncounted; try again."""
+    """The request counter does not answer, and a strict limit accepts nothing uncounted; try again."""
 
     code = "limits_unavailable"
     retryable = True
+
+
+class WorkersUnreachable(Overloaded):
+    """The workers cannot be reached at the moment; try again shortly."""
+
+    code = "workers_unreachable"
 
 
 class ProbeFailed(Invalid):
@@ -111,14 +120,14 @@ class LengthRequired(BadBody):
 
 
 class BodyTooSlow(BadBody):
-    """The body came too slowly, and the connection is closed; send at least 32 KiB a second."""
+    """The body arrived too slowly, and the connection is closed; send at least 32 KiB a second."""
 
     code = "body_too_slow"
     retryable = True
 
 
 class BadRoutingKey(Invalid):
-    """X-Routing-Key is empty, or was not ASCII; percent-encode what is not, or leave the header out."""
+    """X-Routing-Key is empty or not ASCII; percent-encode other characters, or leave the header out."""
 
     code = "bad_routing_key"
 

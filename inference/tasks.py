@@ -6,29 +6,28 @@ from celery import Task, shared_task
 from django.conf import settings
 
 from inference.checks import services as checks
+from inference.checks.runner import CheckQueue
 from inference.checks.runner import check_version as check
 from inference.checks.scratch import sweep_scratch_folders
-from inference.checks.turns import Turns
 from inference.engine.backends import SessionOptions
-from inference.measure import merging
-from inference.serving import services
-from inference.serving.executors.workers import online
+from inference.measure import compaction
+from inference.serving import online_batches, services
 from inference.serving.executors.workers.messages import RUN_BATCH
 from inference.serving.plans import session_options
-from inference.serving.stewarding import services as stewarding
+from inference.serving.stewards import services as steward_services
 from registry.access.policies import task_actor
 from registry.catalogue.selectors import current_serving
 from registry.traffic.services import settle_waiting_splits
 
 CHECK = "inference.check_version"
 RECHECK = "inference.recheck_runtime"
-# A check may take minutes. Some threads of the worker stay free, or webhooks would wait for uploads.
-_turns: Turns[tuple[int, str, bool]] = Turns(max(1, settings.WORKER_THREADS // 2))
+# A check may take minutes. Some threads of the worker stay free, so that webhooks do not wait for checks.
+_turns: CheckQueue[tuple[int, str, bool]] = CheckQueue(max(1, settings.WORKER_THREADS // 2))
 
 
 @shared_task(name="inference.sweep_engines")
 def sweep_engines() -> None:
-    stewarding.sweep_engines()
+    steward_services.sweep_engines()
     sweep_scratch_folders()
 
 
@@ -39,7 +38,7 @@ def settle_splits() -> None:
 
 @shared_task(name="inference.merge_measurements")
 def merge_measurements() -> None:
-    merging.merge_measurements()
+    compaction.merge_measurements()
 
 
 @shared_task(name="inference.record_pulse", bind=True)
@@ -47,9 +46,9 @@ def record_pulse(self: Task) -> None:
     services.record_pulse(worker=self.request.hostname or "unknown")
 
 
-@shared_task(name=RUN_BATCH, acks_late=False)  # one that is lost with its worker is sent once more
-def run_batch(**told: Any) -> None:
-    online.answer(told)
+@shared_task(name=RUN_BATCH, acks_late=False)  # the sender sends a lost batch again
+def run_batch(**kwargs: Any) -> None:
+    online_batches.run_task(kwargs)
 
 
 @shared_task(name=CHECK)
@@ -57,8 +56,8 @@ def check_version(version_id: int, asked_by: str = "", only_unfinished: bool = F
     _turns.do((version_id, asked_by, only_unfinished), _check)
 
 
-def _check(asked: tuple[int, str, bool]) -> None:
-    version_id, asked_by, only_unfinished = asked
+def _check(arguments: tuple[int, str, bool]) -> None:
+    version_id, asked_by, only_unfinished = arguments
     by = task_actor(f"{CHECK} for {asked_by}" if asked_by else CHECK)
     check(version_id=version_id, options_for=_options_for, only_unfinished=only_unfinished, by=by)
 

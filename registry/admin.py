@@ -1,20 +1,20 @@
-"""Gathers the rooms' admin pages for Django."""
+"""The rooms' admin pages, gathered for Django."""
 
 from registry.access import admin as access_admin
 from registry.catalogue import admin as catalogue_admin
 from registry.console import admin as console_admin
-from registry.console import alias_pages, split_requests
+from registry.console import aliases, requests
 from registry.intake import admin as intake_admin
 from registry.record import admin as record_admin
 from registry.traffic import admin as traffic_admin
 
 __all__ = [
     "access_admin",
-    "alias_pages",
+    "aliases",
     "catalogue_admin",
     "console_admin",
     "intake_admin",
     "record_admin",
-    "split_requests",
+    "requests",
     "traffic_admin",
 ]

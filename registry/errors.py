@@ -1,28 +1,28 @@
 """What can go wrong in the registry.
 
 RoundhouseError
-├── NotFound                no such object, or not for this caller
+├── NotFound                no such object, or not visible to this caller
 │   ├── NoLiveVersion       the Model has no current split
-│   └── ArtifactMissing     the store does not hold the file
+│   └── ArtifactMissing     the store does not have the file
 ├── NotAllowed              the caller lacks a right
-├── NotAuthenticated        no key, or one that is not valid
-├── Conflict                the change does not fit the present state
+├── NotAuthenticated        no key, or an invalid one
+├── Conflict                the change does not fit the current state
 │   ├── NameTaken
-│   ├── StaleState          somebody else changed it first
+│   ├── StaleState          someone else changed it first
 │   ├── StalePrecondition   the caller's If-Match names an older state
 │   ├── IdempotencyInFlight the same request is running now
-│   ├── VersionNotReady     it has not passed its checks, or is archived
-│   ├── ApprovalNeeded      another person has to agree first
-│   ├── GateFailed          a number speaks against giving it live share
-│   │   └── GoldenGateFailed  it does worse on the golden set than is demanded
-│   └── ModelFrozen         nothing may gain live share now
+│   ├── VersionNotReady     it has not passed its check, or is archived
+│   ├── ApprovalNeeded      a second person has to approve
+│   ├── GateFailed          a gate refuses live share
+│   │   └── GoldenGateFailed  its result on the golden set is too low
+│   └── ModelFrozen         nothing may gain live share
 ├── Stopped                 an operator stopped the Model, with a text
 ├── Invalid                 the request itself is wrong
 │   ├── BodyTooLarge
 │   ├── BadPageSize
 │   ├── BadIdempotencyKey
-│   ├── IdempotencyMismatch the key stands for another request
-│   └── UrlRefused          an address that Roundhouse does not fetch
+│   ├── IdempotencyMismatch the key was used for another request
+│   └── UrlRefused          Roundhouse does not fetch this URL
 │       ├── BadUrl
 │       ├── SchemeNotAllowed
 │       ├── PortNotAllowed
@@ -32,7 +32,7 @@ RoundhouseError
     ├── DnsFailed
     ├── ConnectFailed
     ├── TlsFailed
-    ├── TooLarge
+    ├── ResponseTooLarge
     ├── TooSlow
     ├── BadResponse
     └── FetcherBusy
@@ -65,7 +65,7 @@ class NoLiveVersion(NotFound):
 
 
 class ArtifactMissing(NotFound):
-    """The store does not hold this file."""
+    """The file is not in the store."""
 
     code = "artifact_missing"
 
@@ -83,7 +83,7 @@ class NotAuthenticated(RoundhouseError):
 
 
 class Conflict(RoundhouseError):
-    """The change does not fit the present state."""
+    """The change does not fit the current state."""
 
     code = "conflict"
 
@@ -95,31 +95,31 @@ class NameTaken(Conflict):
 
 
 class StaleState(Conflict):
-    """Somebody else changed this first; look again and repeat if you still want it."""
+    """Someone else changed this first; reload, then repeat your change if it still applies."""
 
     code = "stale_state"
 
 
 class VersionNotReady(Conflict):
-    """The version is not ready to answer."""
+    """The version is not ready to serve."""
 
     code = "version_not_ready"
 
 
 class ApprovalNeeded(Conflict):
-    """The Model asks for two people; ask for the change, and let somebody else approve it."""
+    """This change needs a second person's approval; ask for it."""
 
     code = "approval_needed"
 
 
 class GateFailed(Conflict):
-    """A gate speaks against giving this version live share."""
+    """A gate refuses live share for this version."""
 
     code = "gate_failed"
 
 
 class GoldenGateFailed(GateFailed):
-    """The version does worse on the Model's golden set than is demanded."""
+    """The version's result on the Model's golden set is too low."""
 
     code = "golden_gate_failed"
 
@@ -143,19 +143,19 @@ class Invalid(RoundhouseError):
 
 
 class UrlRefused(Invalid):
-    """Roundhouse does not fetch this address."""
+    """Roundhouse does not fetch this URL."""
 
     code = "url_refused"
 
 
 class BadUrl(UrlRefused):
-    """The URL cannot be understood; write it as https://host/path."""
+    """The URL is not valid; write it as https://host/path."""
 
     code = "bad_url"
 
 
 class SchemeNotAllowed(UrlRefused):
-    """Only http and https addresses are fetched."""
+    """Only http and https URLs are fetched."""
 
     code = "scheme_not_allowed"
 
@@ -173,13 +173,13 @@ class AddressNotAllowed(UrlRefused):
 
 
 class RedirectNotAllowed(UrlRefused):
-    """The address answered with a redirect that is not followed; give the final address."""
+    """The URL redirects, which is not followed; use the final URL."""
 
     code = "redirect_not_allowed"
 
 
 class FetchFailed(RoundhouseError):
-    """The address could not be fetched."""
+    """The URL could not be fetched."""
 
     code = "fetch_failed"
     retryable = True
@@ -198,32 +198,32 @@ class ConnectFailed(FetchFailed):
 
 
 class TlsFailed(FetchFailed):
-    """No secure connection: the host's certificate is not valid for its name, or TLS failed."""
+    """No secure connection: the certificate is not valid for the host's name, or TLS failed."""
 
     code = "tls_failed"
 
 
-class TooLarge(FetchFailed):
-    """The answer is larger than what is fetched."""
+class ResponseTooLarge(FetchFailed):
+    """The response is too large."""
 
     code = "too_large"
     retryable = False
 
 
 class TooSlow(FetchFailed):
-    """The answer did not come in time."""
+    """The response took too long."""
 
     code = "too_slow"
 
 
 class BadResponse(FetchFailed):
-    """The answer is not proper HTTP, was cut off, or has an encoding that was not asked for."""
+    """The response is not valid HTTP, was cut off, or has an encoding that was not requested."""
 
     code = "bad_response"
 
 
 class FetcherBusy(FetchFailed):
-    """Too many fetches were under way, some of them perhaps to the same host."""
+    """Too many fetches are in progress, in total or to this host."""
 
     code = "fetcher_busy"
 
@@ -235,7 +235,7 @@ class StalePrecondition(Conflict):
 
 
 class IdempotencyInFlight(Conflict):
-    """A request with this Idempotency-Key is running now; ask again in a moment for its answer."""
+    """A request with this Idempotency-Key is still running; repeat it in a moment to get its answer."""
 
     code = "idempotency_in_flight"
     retryable = True

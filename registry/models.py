@@ -1,61 +1,21 @@
-"""Gathers the rooms' rows for Django."""
+"""The rooms' models, gathered for Django."""
 
-from registry.access.models import ApiKey, ObjectScope, Tenant
-from registry.catalogue.models import (
-    Alias,
-    AliasGuard,
-    AliasMove,
-    Artifact,
-    Model,
-    RouteClock,
-    ServingSettings,
-    Tag,
-    Version,
-    VersionCrash,
-)
-from registry.intake.checklist.models import CheckLine, CheckRun
-from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
-from registry.intake.models import Upload
-from registry.kit.api.models import IdempotencyRecord
-from registry.record.models import (
-    AuditCheckpoint,
-    AuditRecord,
-    Delivery,
-    Event,
-    Lease,
-    Subscription,
-)
-from registry.traffic.models import Arm, Hold, Split, SplitRequest
+from registry.access import models as access_models
+from registry.catalogue import models as catalogue_models
+from registry.intake import models as intake_models
+from registry.intake.checklist import models as checklist_models
+from registry.intake.examples import models as examples_models
+from registry.kit.api import models as api_models
+from registry.record import models as record_models
+from registry.traffic import models as traffic_models
 
 __all__ = [
-    "Alias",
-    "AliasGuard",
-    "AliasMove",
-    "ApiKey",
-    "Arm",
-    "Artifact",
-    "AuditCheckpoint",
-    "AuditRecord",
-    "CheckLine",
-    "CheckRun",
-    "ConformanceExample",
-    "Delivery",
-    "Event",
-    "GoldenResult",
-    "GoldenSet",
-    "Hold",
-    "IdempotencyRecord",
-    "Lease",
-    "Model",
-    "ObjectScope",
-    "RouteClock",
-    "ServingSettings",
-    "Split",
-    "SplitRequest",
-    "Subscription",
-    "Tag",
-    "Tenant",
-    "Upload",
-    "Version",
-    "VersionCrash",
+    "access_models",
+    "api_models",
+    "catalogue_models",
+    "checklist_models",
+    "examples_models",
+    "intake_models",
+    "record_models",
+    "traffic_models",
 ]

@@ -1,8 +1,14 @@
-"""Gathers the rooms' tasks for Celery."""
+"""The registry's Celery tasks: the rooms' own, and the kit's."""
+
+from celery import shared_task
 
 from registry.intake import tasks as intake_tasks
-from registry.intake.checklist import tasks as checklist_tasks
-from registry.kit.api import tasks as api_tasks
+from registry.kit.api import idempotency
 from registry.record import tasks as record_tasks
 
-__all__ = ["api_tasks", "checklist_tasks", "intake_tasks", "record_tasks"]
+__all__ = ["intake_tasks", "record_tasks", "sweep_idempotency"]
+
+
+@shared_task(name="registry.sweep_idempotency")
+def sweep_idempotency() -> None:
+    idempotency.sweep()

@@ -6,8 +6,6 @@ urlpatterns = [
     path("", include("registry.access.urls")),
     path("", include("registry.catalogue.urls")),
     path("", include("registry.intake.urls")),
-    path("", include("registry.intake.checklist.urls")),
-    path("", include("registry.intake.examples.urls")),
     path("", include("registry.record.urls")),
     path("", include("registry.traffic.urls")),
 ]

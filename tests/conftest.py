@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.apps import apps
 from django.db.models.signals import post_migrate
 from django.test import TransactionTestCase
+from whitenoise.middleware import WhiteNoiseMiddleware
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.browser import EXECUTABLE, chromium
@@ -45,10 +47,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class _Sharing(LoadScopeScheduling):
-    """Tests go one by one to whoever is free; those of the two servers to one process, which begins with them."""
+    """Each test goes to the next free process.
+
+    Those of the two servers stay in one process, which begins with them. Modules of chaos, and those that drive Chromium,
+    stay in one process too: each process would start servers, or a browser, of its own for them.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "served" if nodeid.startswith("tests/served/") else nodeid.partition("[")[0]
+        module = nodeid.partition("::")[0]
+        if module.startswith("tests/served/"):
+            return "served"
+        if module.startswith("tests/chaos/") or _drives_a_browser(module):
+            return module
+        return nodeid.partition("[")[0]
+
+
+@cache
+def _drives_a_browser(module: str) -> bool:
+    return "pytest.mark.browser" in (ROOT / module).read_text()
 
 
 def _check_layers(items: list[pytest.Item]) -> None:
@@ -94,6 +110,23 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         beginning = Beginning()
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: beginning.restore())
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def static_files_are_listed_once() -> Iterator[None]:
+    """Each test client builds the middleware again, and WhiteNoise would walk all static folders for each."""
+    list_files = WhiteNoiseMiddleware.add_files_from_finders
+    files: dict[str, Any] = {}
+
+    def add_known_files(middleware: WhiteNoiseMiddleware) -> None:
+        if not files:
+            list_files(middleware)
+            files.update(middleware.files)
+        middleware.files.update(files)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_known_files)
         yield
 
 

@@ -1,4 +1,4 @@
-"""How fast this server answers, beside its peers and beside a bare application, on this machine in the same minutes.
+"""Speed of this server, its peers and a bare application, on this machine in the same minutes.
 
     python -m bench.serving [--seconds 5] [--repeats 5] [--only tiny mosec ...] [--set NAME=VALUE]
 
@@ -55,7 +55,7 @@ OURS = {
 
 
 class Bench:
-    """The rounds, what they measured, and what could not be measured."""
+    """The rounds, their results, and what could not be measured."""
 
     def __init__(self, folder: Path, loads: list[Workload], chosen: argparse.Namespace) -> None:
         self._folder, self._loads = folder, loads
@@ -148,7 +148,7 @@ def print_machine() -> None:
 
 
 def our_servers(folder: Path, loads: list[Workload], settings: dict[str, str]) -> list[Server]:
-    """None if they cannot be prepared: the others are still worth comparing."""
+    """None if they cannot be prepared; the others are still compared."""
     try:
         installation = Installation(folder, settings)
         for workload in loads:
@@ -169,7 +169,7 @@ def parse_settings(given: list[str]) -> dict[str, str]:
 
 
 def end_on_sigterm() -> None:
-    """So that servers are ended when somebody ends us."""
+    """End the servers when this process is terminated."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 

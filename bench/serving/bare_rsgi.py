@@ -1,6 +1,6 @@
-"""The upper bound: granian's RSGI interface, uvloop, and `session.run` on the loop. What arrived in a turn is one batch.
+"""The upper bound: granian's RSGI interface, uvloop, and `session.run` on the loop. One batch per turn of the loop.
 
-Nothing of keys, limits, routes, checks of inputs, deadlines, ids or counts, so nothing that does those can be faster here.
+It has no keys, limits, routes, input checks, deadlines, ids or counts, so no server with those can be faster.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Model:
         outputs = self._session.run(None, {"x": np.concatenate([rows for rows, _ in waiting])})[0]
         start = 0
         for rows, answer in waiting:
-            if not answer.done():  # its caller may have gone
+            if not answer.done():  # its caller may have disconnected
                 answer.set_result(outputs[start : start + len(rows)])
             start += len(rows)
 

@@ -1,7 +1,7 @@
-"""Open-loop load over raw sockets: requests leave when they are due, whether or not earlier ones were answered.
+"""Open-loop load over raw sockets: requests are sent when they are due, whether or not earlier ones were answered.
 
-Runs as a process of its own (`python -m bench.serving.generator`): an order as JSON on stdin, a report on stdout.
-Bounded in time and in connections, and it talks to the loopback only.
+Runs as a process of its own (`python -m bench.serving.generator`): its settings as JSON on stdin, a report on stdout.
+Bounded in time and in connections, and it connects only to the loopback.
 """
 
 import base64
@@ -39,13 +39,13 @@ class Order:
     port: int
     seconds: float
     streams: list[Stream]
-    patience_s: float = 10.0  # what is not answered by then never will be
+    patience_s: float = 10.0  # requests that are not answered by then count as lost
     is_traced: bool = False
 
 
 @dataclass
 class Report:
-    """What became of one stream's requests. Times are milliseconds from sending to the last byte."""
+    """Results of one stream's requests. Times are milliseconds from sending to the last byte."""
 
     due: int = 0
     not_sent: int = 0  # all connections were busy
@@ -60,7 +60,7 @@ class Report:
 
 
 def generate(order: Order) -> dict[str, Report]:
-    """Run the order in a process of its own and wait for its report."""
+    """Run in a process of its own and wait for the report."""
     process = start(order)
     try:
         return finish(process)
@@ -80,7 +80,7 @@ def start(order: Order) -> subprocess.Popen[str]:
     )
     process.stdin.write(json.dumps(asdict(order)))
     process.stdin.close()
-    process.stdin = None  # else communicate would flush it once more
+    process.stdin = None  # otherwise communicate would flush it again
     return process
 
 
@@ -90,7 +90,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Report]:
 
 
 class _Tally:
-    """A stream while it runs: its connections, and what they have told."""
+    """A stream while it runs: its connections and their results."""
 
     def __init__(self, stream: Stream, number: int) -> None:
         self.stream = stream
@@ -132,7 +132,7 @@ def _middle_and_tail(values: list[float]) -> list[float]:
 
 
 class _Connection:
-    """A socket and the answer that is coming in over it."""
+    """A socket and the answer that it is receiving."""
 
     def __init__(self, port: int, tally: _Tally) -> None:
         self.tally = tally
@@ -145,13 +145,13 @@ class _Connection:
         self.received = bytearray()
 
     def push(self) -> bool:
-        """Send what can be sent; True: all of it is gone."""
+        """Send what can be sent. True if everything was sent."""
         with suppress(BlockingIOError):  # full, or not yet connected
             self.unsent = self.unsent[self.socket.send(self.unsent) :]
         return not self.unsent
 
     def pull(self) -> int | None:
-        """Read; the status when the answer is whole. Raise EOFError when the server has hung up."""
+        """Read. Return the status once the answer is complete; raise EOFError if the server closed the connection."""
         chunk = self.socket.recv(1 << 16)
         if not chunk:
             raise EOFError
@@ -197,7 +197,7 @@ class _Run:
                 self._give_up_old(moment)
                 checked_at = moment
         self.is_over = True
-        self._close_idle()  # a server may count them against those who come after
+        self._close_idle()  # the server may count them against later connections
         while self.busy and now() < ends_at + self.order.patience_s:
             self._hear(0.05)
         for connection in list(self.busy.values()):
@@ -206,7 +206,7 @@ class _Run:
         return {tally.stream.name: tally.told(self.order.seconds) for tally in self.tallies}
 
     def _send_due(self, moment: float, ends_at: float) -> float:
-        """Send all whose time has come; return when the next is due."""
+        """Send all requests that are due. Return when the next one is."""
         soonest = ends_at
         for tally in self.tallies:
             if tally.stream.rate is None:
@@ -273,7 +273,7 @@ class _Run:
             self._send(tally)
 
     def _lose(self, connection: _Connection) -> None:
-        """A connection is gone. A closed loop opens another, not at once: the server may be refusing them."""
+        """A connection was lost. A closed loop opens another, but not at once: the server may be refusing them."""
         tally = connection.tally
         if self.busy.get(connection.socket.fileno()) is connection:
             tally.report.unanswered += 1

@@ -20,10 +20,10 @@ _FIGURES = re.compile(
 
 
 def parse(output: str, took_us: np.ndarray, *, answer_bytes: int) -> Sample:
-    """Read what h2load printed, and how long each of its requests took.
+    """Parse h2load's output, and the duration of each request.
 
-    It does not know gRPC's status, which every answer with HTTP's 200 may carry. But a call that failed is answered
-    without a message, and the messages of those that did not are all of one length.
+    It does not know gRPC's status, which any HTTP 200 may carry. But a failed call has no message,
+    and the messages of the others have all the same length.
     """
     found = _FIGURES.search(output)
     if found is None or not took_us.size:

@@ -23,7 +23,7 @@ class NotPrepared(Exception):
 class Installation:
     """`settings` are ROUNDHOUSE_ variables without the prefix, for every server started from here.
 
-    What they do not name has the product's own default: the figures are of what people get.
+    All others keep the product's defaults, so the results are those of a normal installation.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:

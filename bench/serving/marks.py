@@ -1,4 +1,4 @@
-"""Ratios between rows, and whether they reach the marks of the plan."""
+"""Ratios between rows, and whether they reach the marks."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Results = Mapping[Key, Sequence[Sample]]
 
 @dataclass(frozen=True)
 class Mark:
-    """What a figure should reach; `goal` is what we would like beyond that."""
+    """The value a result should reach; `goal` is the value that we would like."""
 
     text: str
     value: float | None  # None: not measured
@@ -51,13 +51,13 @@ class Mark:
 
 
 def ratio(results: Results, workload: str, connections: int, one: str, other: str) -> float | None:
-    """How many times the answers a second: the median over the rounds in which both were measured."""
+    """Ratio of answers per second: the median over the rounds in which both were measured."""
     found = [a.rate / b.rate for a, b in _pairs(results, workload, connections, one, other) if b.rate]
     return median(found) if found else None
 
 
 def p99_ratio(results: Results, workload: str, connections: int, one: str, other: str) -> float | None:
-    """How many times the p99: the median over the rounds."""
+    """Ratio of the p99: the median over the rounds."""
     found = [a.p99_ms / b.p99_ms for a, b in _pairs(results, workload, connections, one, other) if b.p99_ms]
     return median(found) if found else None
 
@@ -71,7 +71,7 @@ def not_answered(results: Results, workload: str, connections: int, name: str) -
 def _pairs(
     results: Results, workload: str, connections: int, one: str, other: str
 ) -> Iterable[tuple[Sample, Sample]]:
-    """What both measured in the same round."""
+    """Results of both in the same rounds."""
     return zip(
         results.get((workload, connections, one), ()),
         results.get((workload, connections, other), ()),
@@ -92,7 +92,7 @@ def p50_against_best(results: Results, workload: str, one: str, others: Sequence
 
 
 def p50_above(results: Results, workload: str, one: str, other: str) -> float | None:
-    """How many milliseconds more the p50 at one connection is: the median over the rounds."""
+    """Difference of the p50 at one connection, in milliseconds: the median over the rounds."""
     found = [a.p50_ms - b.p50_ms for a, b in _pairs(results, workload, 1, one, other)]
     return median(found) if found else None
 

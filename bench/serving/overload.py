@@ -1,4 +1,4 @@
-"""What a server does that is asked ten times as often as it can answer, and who suffers when one key asks too much.
+"""Overload: ten times as many requests as the server can answer, and fairness beside one greedy key.
 
     python -m bench.serving.overload [--seconds 60] [--pause-ms 20] [--set NAME=VALUE]
 
@@ -27,15 +27,15 @@ from tests.support.processes import ROOT, family_of
 
 TIMES, GREEDY_TIMES = 10, 50
 NORMAL_KEYS = 9
-# Connections at most: what finds none free is counted as not sent. More than there is room for, or nobody would be refused:
-# a process lets 4 s of work in, so two of them hold 1,600 requests of 5 ms each.
+# Max. connections; a request without a free one counts as not sent. More than there is room for, or nothing would be refused:
+# a process admits 4 s of work, so two of them hold 1,600 requests of 5 ms each.
 CROWD = 3000
 _RUN_OF_NORMAL = 20  # answers in a row
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A running slow server and what the rows need to know of it."""
+    """A running slow server, and its address and keys."""
 
     port: int
     main_pid: int
@@ -63,7 +63,7 @@ def wire_bytes(key: str) -> str:
 
 
 def normal_streams(scene: Scene, rate: float, connections: int) -> list[Stream]:
-    """The normal keys take turns, so that no limit of a single key shows in what all of them get."""
+    """The normal keys take turns, so that the limit of a single key does not show in the total."""
     keys = scene.requests[:NORMAL_KEYS]
     return [
         Stream(f"normal {number}", request, max(1, connections // len(keys)), rate / len(keys))
@@ -72,7 +72,7 @@ def normal_streams(scene: Scene, rate: float, connections: int) -> list[Stream]:
 
 
 def measure_peak(scene: Scene) -> float:
-    """Most answers a second: callers who ask again when they are answered, few to many."""
+    """Peak of answers per second: closed-loop callers, from few to many."""
     best = 0.0
     each_s = min(5, scene.seconds)
     for callers in (1, 2, 4, 8):
@@ -110,7 +110,7 @@ def overloaded(scene: Scene, peak: float, quiet_ms: float) -> list[Mark]:
         if process.poll() is None:
             process.kill()
             process.wait()
-    # Without what was answered when the flood had ended.
+    # Without requests answered after the end of the flood.
     goodput = sum(sum(report.ok_each_second) for report in reports) / scene.seconds
     print_reports(reports)
     swing = max(abs(size / before - 1) for size in sizes)
@@ -129,7 +129,7 @@ def overloaded(scene: Scene, peak: float, quiet_ms: float) -> list[Mark]:
 
 
 def back_to_normal(scene: Scene, peak: float, quiet_ms: float) -> float | None:
-    """Seconds after the flood until answers come as they did before it; None: not within 15."""
+    """Seconds after the flood until latency is back to normal; None: not within 15."""
     streams = normal_streams(scene, peak / 10, 64)
     reports = generator.generate(scene.load(*streams, seconds=15, is_traced=True))
     answers = sorted(line for report in reports.values() for line in report.trace)
@@ -141,7 +141,7 @@ def back_to_normal(scene: Scene, peak: float, quiet_ms: float) -> float | None:
 
 
 def fairness(scene: Scene, peak: float) -> list[Mark]:
-    """Nine keys that together want 45 % of the peak, beside one that wants 50 times what each of them does."""
+    """Nine keys that together send 45 % of the peak, beside one that sends 50 times as much as each of them."""
     each = peak / 20
     print(f"fairness: {NORMAL_KEYS} keys at {each:,.1f} /s, one at {GREEDY_TIMES * each:,.0f} /s")
     greedy = Stream("greedy", scene.requests[-1], CROWD // 2, GREEDY_TIMES * each)

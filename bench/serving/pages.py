@@ -1,4 +1,4 @@
-"""What somebody who looks at the console costs the predictions beside it: both are answered by the same processes.
+"""How much pages of the console slow predictions down. The same processes answer both.
 
     python -m bench.serving.pages [--seconds 10] [--repeats 5] [--set NAME=VALUE]
 
@@ -32,7 +32,7 @@ _VERSION = re.compile(r'"(/admin/registry/version/[^"/]+/change/)["?]')
 
 
 class Person:
-    """Somebody who is logged in to the console."""
+    """A person who is logged in to the console."""
 
     def __init__(self, url: str, name: str, password: str) -> None:
         self._url = url

@@ -1,4 +1,4 @@
-"""The peers' own environments, made on demand under bench/.peers: their pins must not bind the product."""
+"""The peers' environments, created on demand under bench/.peers: their pins must not affect the product."""
 
 import subprocess
 import sys
@@ -8,11 +8,11 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[1] / ".peers"
 SERVERS = Path(__file__).resolve().parent / "peer_servers"
 
-# orjson is the product's too; the peers get it where they let a server choose its JSON.
+# orjson is used by the product too; peers that let a server choose its JSON get it.
 _PACKAGES = {
     "mosec": ["mosec==0.9.*", "orjson"],
     "litserve": ["litserve==0.2.*"],
-    # MLServer's worker asks for an event loop in a way that later uvloops refuse.
+    # MLServer's worker gets its event loop in a way that later versions of uvloop refuse.
     "mlserver": ["mlserver==1.7.*", "uvloop==0.21.*"],
 }
 
@@ -22,7 +22,7 @@ class PeerMissing(Exception):
 
 
 def python_of(name: str) -> Path:
-    """The interpreter of a peer's environment, which is made if it is not there; else PeerMissing."""
+    """The interpreter of a peer's environment, which is created if necessary; or PeerMissing."""
     folder = FOLDER / name
     python, stamp = folder / "bin" / "python", folder / ".installed"
     wanted = [*_PACKAGES[name], *_same_as_ours("numpy", "onnxruntime")]
@@ -41,7 +41,7 @@ def version_of(name: str) -> str:
 
 
 def _same_as_ours(*names: str) -> list[str]:
-    """Everybody runs the same ONNX Runtime; ours may be the distribution with CUDA."""
+    """All servers run the same ONNX Runtime; ours may be the distribution with CUDA."""
     return [f"{name}=={_our_version(name)}" for name in names]
 
 
@@ -58,6 +58,6 @@ def _call(*command: str | Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PeerMissing(type(error).__name__) from None
     if ended.returncode:
-        # pip's warnings name the indexes it asked; its error says what is missing.
+        # pip's warnings contain index addresses; its error says what is missing.
         errors = [line for line in ended.stderr.splitlines() if line.startswith("ERROR")]
         raise PeerMissing(errors[-1] if errors else f"exit status {ended.returncode}")

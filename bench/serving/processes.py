@@ -1,4 +1,4 @@
-"""Servers as child processes: started on a free port, ended by process id with all that they started."""
+"""Servers as child processes: started on a free port, ended by process id with all their children."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _END_WITHIN_S = 15.0
 
 
 class NotServing(Exception):
-    """A server did not come up, with the last it said."""
+    """A server did not start. Contains its last output."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def started(
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; nothing of it stays, whatever happens."""
+    """Run a server until the block ends. All its processes end with it."""
     log = folder / f"server-{time.monotonic_ns()}.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -38,7 +38,7 @@ def started(
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=cwd or folder,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which ends it in order
         )
     try:
         _await(process, is_ready, within_s, log)
@@ -75,7 +75,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.kill()
         process.wait()
-    # What it started may live on; a number that now names another command is not ours any more.
+    # Its children may still run. A pid that now belongs to another command is not ours.
     for pid, command in family.items():
         if is_running(pid) and _command_of(pid) == command:
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The servers that are compared, and the rows that each gives to the table."""
+"""The servers that are compared, and their rows in the table."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     connections: tuple[int, ...] = USUAL_CONNECTIONS
     load: Callable[..., wrk.Sample] = wrk.run
-    port: int | None = None  # where the protocol has one of its own
+    port: int | None = None  # if the protocol has one of its own
 
     def address(self, url: str) -> str:
         return url if self.port is None else f"http://127.0.0.1:{self.port}"
@@ -51,7 +51,7 @@ class Target:
         return replace(plain, headers={**plain.headers, **self.headers})
 
     def check(self, url: str, workload: Workload) -> None:
-        """Ask once; raise WrongAnswer unless the numbers are the model's."""
+        """Send one request. Raise WrongAnswer unless the numbers are the model's."""
         status, headers, body = self.protocol.ask(self.address(url), self.request(workload))
         if status != 200:
             raise wire.WrongAnswer(f"status {status}, {_first_line(body)}")
@@ -67,7 +67,7 @@ class Server(Seam):
     def targets(self) -> list[Target]: ...
 
     def running(self, workload: Workload) -> AbstractContextManager[str]:
-        """Serve this workload, and yield the address when it answers."""
+        """Serve this workload. Yield the address once it answers."""
 
 
 class Roundhouse:
@@ -76,7 +76,7 @@ class Roundhouse:
     def __init__(self, installation: Installation, key: str) -> None:
         self._installation = installation
         self._grpc_port = free_port()
-        # In lower case, which gRPC insists on.
+        # In lower case, as gRPC requires.
         target = partial(Target, headers={"authorization": f"Bearer {key}"})
         everything = _MLPS | {"image"}
         self.targets = [
@@ -94,7 +94,7 @@ class Roundhouse:
 
 
 class RoundhouseWithWorkers:
-    """`manage.py serve` again, but its web processes hold no session: its worker runs what they ask."""
+    """`manage.py serve`, but its web processes hold no session: its worker runs their requests."""
 
     def __init__(self, installation: Installation, key: str) -> None:
         self._installation = installation
@@ -116,7 +116,7 @@ class RoundhouseWithWorkers:
 
 @dataclass
 class Simple:
-    """A server that answers for one file, which it finds in BENCH_MODEL."""
+    """A server for one file, named by BENCH_MODEL."""
 
     target: Target
     folder: Path
@@ -157,7 +157,7 @@ class Simple:
 
 class Bare(Simple):
     def command(self, port: int, workload: Workload) -> list[str | Path]:
-        # The server and the flags of platform/roundhouse/launch.py.
+        # The server and the flags of platform/roundhouse/command_lines.py.
         return [
             sys.executable, "-m", "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop",
             "--task-impl", "asyncio", "--host", "127.0.0.1", "--port", str(port), "--workers", str(PROCESSES),
@@ -185,7 +185,7 @@ class LitServe(Simple):
 
 
 class MlServer(Simple):
-    """One worker, which is how it starts when nothing is said."""
+    """One worker, its default."""
 
     def command(self, port: int, workload: Workload) -> list[str | Path]:
         home = self.folder / "mlserver"

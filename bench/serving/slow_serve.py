@@ -1,4 +1,4 @@
-"""`manage.py serve`, whose web processes run bench.serving.slow_web."""
+"""`manage.py serve` with web processes that run bench.serving.slow_web."""
 
 import os
 import sys
@@ -12,9 +12,9 @@ def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "roundhouse.settings"
     from django.core.management import execute_from_command_line
 
-    from roundhouse import launch
+    from roundhouse import command_lines
 
-    web = launch.web
+    web = command_lines.web
 
     def slow_web() -> list[str]:
         *flags, entry = web()
@@ -22,7 +22,7 @@ def main() -> None:
             raise SystemExit(f"slow_serve does not know the entry point {entry}.")
         return [*flags, "bench.serving.slow_web:application"]
 
-    launch.SERVICES["web"] = slow_web
+    command_lines.SERVICES["web"] = slow_web
     execute_from_command_line(["manage.py", "serve"])
 
 

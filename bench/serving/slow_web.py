@@ -1,7 +1,7 @@
-"""The product's web process, with a model that takes its time: a pause for every four rows, then the real run.
+"""The product's web process with a slow model: a pause for every four rows, then the real run.
 
-A pause and not a computation: on a small machine the model would take the processor from the refusals and from
-the load, and the bench would measure that instead.
+A pause, not a computation: on a small machine the model would take the processor from the refusals and from
+the load, and the benchmark would measure that instead.
 """
 
 import os
@@ -35,7 +35,7 @@ class SlowBackend(onnx_backend.OnnxBackend):
         return SlowSession(super().load(path, options))
 
 
-onnx_backend.OnnxBackend = SlowBackend  # before the runtime takes its name from there
+onnx_backend.OnnxBackend = SlowBackend  # before the runtime imports it
 django.setup(set_prefix=False)
 
 from inference.serving import plans  # noqa: E402 - needs the apps loaded

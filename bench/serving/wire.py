@@ -1,4 +1,4 @@
-"""What goes over the wire: the request of each protocol, and the numbers in its answer."""
+"""The wire: the request of each protocol, and the numbers in its answer."""
 
 import http.client
 import struct
@@ -16,7 +16,7 @@ Headers = Mapping[str, str]
 
 
 class WrongAnswer(Exception):
-    """A server said something other than the model does."""
+    """A server's answer differs from the model's."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def post(url: str, request: Request) -> Reply:
 
 
 def call(url: str, request: Request) -> Reply:
-    """The same over gRPC, whose frames are part of the bodies; WrongAnswer says with which status a call failed."""
+    """The same over gRPC, whose frames are part of the bodies. WrongAnswer contains the status of a failed call."""
     metadata = [(name, value) for name, value in request.headers.items() if name not in _GRPC_HEADERS]
     with grpc.insecure_channel(urlsplit(url).netloc) as channel:
         try:
@@ -54,7 +54,7 @@ def call(url: str, request: Request) -> Reply:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How to ask a Model for a row, and where its output stands in the answer."""
+    """How to send a row to a Model, and where its output is in the answer."""
 
     request: Callable[[str, np.ndarray], Request]
     output: Callable[[Headers, bytes], np.ndarray]
@@ -108,7 +108,7 @@ def _oip_binary_output(headers: Headers, body: bytes) -> np.ndarray:
     return np.frombuffer(body[length:], "<f4").reshape(tensor["shape"])
 
 
-_FRAME = struct.Struct("!?I")  # is it packed, and the message's length
+_FRAME = struct.Struct("!?I")  # compressed or not, and the message's length
 _GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
 
 
@@ -132,7 +132,7 @@ def _grpc_output(_: Headers, body: bytes) -> np.ndarray:
 
 
 NATIVE = Protocol(_named_tensors("/api/v1/models/{model}/predict"), _named_output)
-# The loop leaves whatever has a query to Django, and Django's view passes over a parameter that it does not know.
+# The loop leaves requests with a query to Django, and Django's view ignores unknown parameters.
 THROUGH_VIEW = Protocol(_named_tensors("/api/v1/models/{model}/predict?through=view"), _named_output)
 PLAIN = Protocol(_named_tensors("/predict"), _named_output)
 OIP_JSON = Protocol(_oip_json_request, _oip_json_output)
@@ -141,7 +141,7 @@ GRPC = Protocol(_grpc_request, _grpc_output, call)
 
 
 def _nested(array: np.ndarray) -> list:
-    # By way of decimals, for a float32 widened to a float64 prints twice as many digits as were meant.
+    # Through decimals, because a float32 widened to a float64 prints twice as many digits.
     return array.astype(np.float64).round(3).tolist()
 
 
@@ -149,6 +149,6 @@ def check(expected: np.ndarray, answered: np.ndarray) -> None:
     """Raise WrongAnswer unless the numbers are the same within 1e-5."""
     if answered.shape != expected.shape:
         raise WrongAnswer(f"The answer has shape {answered.shape}, not {expected.shape}.")
-    # Not allclose alone: it holds NaN for unequal, which is right, but says not how far off the rest is.
+    # Not only allclose: it rightly treats NaN as unequal, but does not say how far off the rest is.
     if not np.allclose(answered, expected, rtol=1e-5, atol=1e-5):
         raise WrongAnswer(f"The answer is off by {np.abs(answered - expected).max():.2g}.")

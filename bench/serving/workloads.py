@@ -1,4 +1,4 @@
-"""The models that every server answers with, one row for each, and the numbers that must come back."""
+"""The models that every server serves, a row for each, and the expected numbers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ def tiny() -> Workload:
 
 
 def _workload(name: str, title: str, path: Path, shape: tuple[int, ...]) -> Workload:
-    # Three decimals: what clients send, and as JSON not longer than the numbers deserve.
+    # Three decimals, as clients send, so that JSON is not longer than necessary.
     row = np.random.default_rng(7).random((1, *shape)).round(3).astype(np.float32)
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     return Workload(name, title, path, row, session.run(None, {"x": row})[0])

@@ -1,4 +1,4 @@
-"""Load by wrk: a Lua script per target, and one line of figures back."""
+"""Load by wrk: a Lua script per target, which prints one line of results."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from bench.serving.wire import Request
 
 _MARK = "figures "
 
-# `response` costs wrk about 2 us an answer, which the fastest servers feel most: their ratios are a little too low.
+# `response` costs wrk about 2 us per answer, most noticeable for the fastest servers: their ratios are a little too low.
 _SCRIPT = """
 local file = assert(io.open(%(body)s, "rb"))
 wrk.method, wrk.path, wrk.body = "POST", %(path)s, file:read("*a")
@@ -35,7 +35,7 @@ end
 
 
 class NoFigures(Exception):
-    """wrk ended without telling anything."""
+    """wrk ended without output."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _lua(text: str) -> str:
 
 
 def parse(output: str) -> Sample:
-    """Read what a script printed, wherever it stands between wrk's own lines."""
+    """Parse a script's line, wherever it is between wrk's own lines."""
     for line in output.splitlines():
         if line.startswith(_MARK):
             told = json.loads(line.removeprefix(_MARK))

@@ -2,11 +2,10 @@
 
 from django.db import models
 
-from inference.engine.backends import SessionOptions
+from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.batch_proof import BatchProof
-from inference.engine.probed import ProbeFact
-from inference.engine.samples import Sample
 from inference.engine.warmup import MemoryUse
+from inference.tensors.samples import Sample
 
 
 class ProbePassQuerySet(models.QuerySet["ProbePass"]):
@@ -18,31 +17,31 @@ class ProbePassQuerySet(models.QuerySet["ProbePass"]):
         memory: MemoryUse | None = None,
         batches: BatchProof | None = None,
     ) -> None:
-        """Keep a passed probe, and what else was found for the same way of loading; what is not given stays."""
-        found = {"sample": sample, "memory": memory, "batches": batches}
+        """Keep a passed probe and what was measured for the same way of loading. Values that are not given stay."""
+        measured = {"sample": sample, "memory": memory, "batches": batches}
         self.update_or_create(
             sha256=fact.sha256,
             runtime_version=fact.runtime_version,
             options_digest=fact.options_digest,
             defaults={
                 "provider": fact.provider,
-                **{name: value.to_json() for name, value in found.items() if value is not None},
+                **{name: value.to_json() for name, value in measured.items() if value is not None},
             },
         )
 
     def found_for(self, *, sha256: str, runtime_version: str, options: SessionOptions) -> "ProbePass | None":
-        """What is known of these bytes, loaded so."""
+        """What is known about these bytes, loaded this way."""
         return self.filter(
             sha256=sha256, runtime_version=runtime_version, options_digest=options.digest
         ).first()
 
     def newest(self, sha256: str) -> "ProbePass | None":
-        """What was found last of these bytes."""
+        """The latest result for these bytes."""
         return self.filter(sha256=sha256, sample__isnull=False).order_by("-at", "-pk").first()
 
 
 class ProbePass(models.Model):
-    """A file that a disposable child has loaded and run: these bytes, this runtime, this provider, these options.
+    """The result for a file that a disposable child has loaded and run with this runtime, provider and options.
 
     The JSON fields are null until a check has measured them for this way of loading.
     """
@@ -52,7 +51,7 @@ class ProbePass(models.Model):
     provider = models.CharField(max_length=64)
     options_digest = models.CharField(max_length=64)
     sample = models.JSONField(null=True)  # on which it ran
-    memory = models.JSONField(null=True)  # what it takes with batches of each size
+    memory = models.JSONField(null=True)  # by batch size
     batches = models.JSONField(null=True)  # its batch proof
     at = models.DateTimeField(auto_now_add=True)
 

@@ -1,4 +1,4 @@
-"""What is known of a file and a way of loading it: that it loads, and how many rows of different requests share a run."""
+"""What is known about a file and a way of loading it: that it loads, and how many rows of different requests share a run."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -10,38 +10,36 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from django.conf import settings
 
-from inference.checks.answers.examples import example_rows
-from inference.checks.memory import batch_memory_bytes
+from inference.checks.examples import example_rows
 from inference.checks.models import ProbePass
 from inference.checks.probe import KnownInputs, probe
 from inference.checks.trial import Trial, TrialFailed
-from inference.engine.backends import SessionOptions, Tensors
+from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.batch_proof import NO_ROW_AXIS, BatchProof
 from inference.engine.errors import NotProbed, StillLoading
-from inference.engine.probed import ProbeFact
-from inference.engine.samples import NOTHING_SAID, Sample
 from inference.engine.warmup import MemoryUse
-from inference.tensors.signature import Signature
+from inference.tensors.arrays import Tensors
+from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import ServingValues
 from registry.errors import RoundhouseError
 from registry.intake.examples.selectors import current_golden_set, examples_of, read_golden_rows
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _NOT_STARTED = "not_started"
 WARM_UP_S = 120.0  # for the whole ladder
-_SMALL_BATCH = 1 << 20
-_UNMEASURED = MemoryUse(0, {1: 0}, asked_rows=0)  # the process that loads it measures it then
+_SMALL_BATCH_BYTES = 1 << 20
+_UNMEASURED = MemoryUse(0, {1: 0}, asked_rows=0)  # then the process that loads it measures it
 _GOLDEN_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a child has found of a file, for one way of loading it."""
+    """What a child has measured about a file, for one way of loading it."""
 
     fact: ProbeFact
     sample: Sample
@@ -50,12 +48,12 @@ class Proof:
 
 
 def most_rows(values: ServingValues, memory: MemoryUse) -> int:
-    """The largest batch that these settings and the memory here allow."""
+    """The largest batch that the settings and the memory of this host allow."""
     return memory.most_rows(values.max_batch_rows, batch_memory_bytes(values))
 
 
 def merged_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse | None = None) -> int:
-    """How many rows of different requests may share a run: as proven, unless a person has decided otherwise."""
+    """How many rows of different requests may share a run: as proven, unless a setting overrides it."""
     if values.merging == "never" or batches.code == NO_ROW_AXIS:
         return 1
     most = most_rows(values, memory) if memory is not None else values.max_batch_rows
@@ -63,7 +61,7 @@ def merged_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse | 
 
 
 def known_merged_rows(values: ServingValues, *, sha256: str, options: SessionOptions) -> int:
-    """The same from what has been found with the installed runtime; 1 where nothing has."""
+    """The same, from results with the installed runtime; 1 if there are none."""
     found = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version(), options=options)
     if found is None or found.found_batches is None:
         return 1
@@ -71,7 +69,7 @@ def known_merged_rows(values: ServingValues, *, sha256: str, options: SessionOpt
 
 
 def known_footprint_bytes(values: ServingValues, *, sha256: str, options: SessionOptions) -> int | None:
-    """The memory that the version takes with its current settings; None if the installed runtime has not measured it."""
+    """Memory that the version takes with its current settings; None if not measured with the installed runtime."""
     found = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version(), options=options)
     if found is None or found.found_memory is None or found.found_batches is None:
         return None
@@ -79,32 +77,32 @@ def known_footprint_bytes(values: ServingValues, *, sha256: str, options: Sessio
 
 
 def known_sample(sha256: str) -> Sample:
-    """On what a file last ran, however it was loaded."""
+    """The sample on which a file last ran, however it was loaded."""
     row = ProbePass.objects.newest(sha256)
-    return (row.found_sample if row is not None else None) or NOTHING_SAID
+    return (row.found_sample if row is not None else None) or EMPTY_SAMPLE
 
 
 def known_memory(sha256: str) -> MemoryUse:
-    """What a file last took, however it was loaded."""
+    """The memory that a file last took, however it was loaded."""
     row = ProbePass.objects.newest(sha256)
     return (row.found_memory if row is not None else None) or _UNMEASURED
 
 
 def batch_bytes(memory: MemoryUse, rows: int) -> int:
-    """How large the inputs of a merged run may be: as large as those that were measured, for free axes may be longer in use.
+    """How large the inputs of a merged run may be: as large as those measured, because free axes may be longer in use.
 
-    Small ones may always merge: what they take is not in their size.
+    Small inputs may always merge: their memory use does not depend on their size.
     """
-    return max(_SMALL_BATCH, memory.row_bytes * rows)
+    return max(_SMALL_BATCH_BYTES, memory.row_bytes * rows)
 
 
 def warmed_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse) -> int:
-    """The largest batch that is warmed: what may be merged again when a person says so, for to end merging costs no load."""
+    """The largest batch to warm up. It includes what the proof allows, so that merging can be turned on again without a load."""
     return max(merged_rows(values, batches, memory), min(most_rows(values, memory), batches.rows))
 
 
 def runtime_version() -> str:
-    """The installed ONNX Runtime's. Asked of the package: the process that checks need not load it."""
+    """The version of the installed ONNX Runtime. Read from the package, so that the checking process need not load it."""
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
             return version(name)
@@ -112,7 +110,7 @@ def runtime_version() -> str:
 
 
 def batch_proof_of(trial: Trial, *, max_rows: int, examples: Tensors | None) -> BatchProof:
-    """Run the proof in a trial; a file that fails it there, or ends its process, runs every request by itself."""
+    """Run the proof in a trial. If the file fails there or ends its process, each request runs alone."""
     try:
         return trial.prove_batches(max_rows=max_rows, examples=examples)
     except TrialFailed as error:
@@ -120,12 +118,12 @@ def batch_proof_of(trial: Trial, *, max_rows: int, examples: Tensors | None) -> 
 
 
 def known_inputs(version: Version) -> KnownInputs:
-    """What the version's owner has given: the sizes of its inputs, and examples of its own or the Model's golden set."""
-    return KnownInputs(given_examples(version), version.input_shapes)
+    """What the owner has given: sizes of the inputs, and examples of the version or of the Model's golden set."""
+    return KnownInputs(_given_examples(version), version.input_shapes)
 
 
-def given_examples(version: Version) -> list[Mapping[str, Any]]:
-    """Inputs as people wrote them; a damaged golden set is told where it is measured."""
+def _given_examples(version: Version) -> list[Mapping[str, Any]]:
+    """Inputs as people wrote them. The golden step reports a damaged golden set."""
     examples = [example.inputs for example in examples_of(version)]
     golden_set = None if examples else current_golden_set(version.model)
     if golden_set is None:
@@ -135,15 +133,10 @@ def given_examples(version: Version) -> list[Mapping[str, Any]]:
     return []
 
 
-def rows_to_try(signature: Signature, examples: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray] | None:
-    """Rows of the examples, which a model tells apart better than made-up ones."""
-    return example_rows(signature, examples) if signature.has_row_axis else None
-
-
 class Proofs:
-    """Proofs that a process needs; one that nobody has made yet is made once for all callers, in a child.
+    """Proofs that a process needs. A missing one is made in a child, once for all callers.
 
-    There is none after an upgrade of the runtime, or when the options or the largest batch changed.
+    A proof is missing after an upgrade of the runtime, and when the options or the largest batch have changed.
     """
 
     def __init__(self) -> None:
@@ -160,14 +153,14 @@ class Proofs:
         values: ServingValues,
         timeout_s: float,
     ) -> Proof:
-        """The proof, waited for until `timeout_s`; raises NotProbed where the file is refused, or StillLoading."""
+        """Wait for the proof until `timeout_s`; raises NotProbed if the file is refused, or StillLoading."""
         row = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version, options=options)
         limit_bytes = batch_memory_bytes(values)
-        found = _Found.of(row, values.max_batch_rows, limit_bytes)
-        if (proof := found.proof) is not None:
+        known = _KnownParts.of(row, values.max_batch_rows, limit_bytes)
+        if (proof := known.proof) is not None:
             return proof
         version = Version.objects.select_related("model").get(pk=version_id)
-        order = _Order(
+        order = _ProofOrder(
             artifacts.path_of(sha256),
             options,
             known_inputs(version),
@@ -181,10 +174,10 @@ class Proofs:
             if making is None:
                 making = self._making[key] = Future()
                 threading.Thread(
-                    target=self._make, args=(making, order, found), name="proof", daemon=True
+                    target=self._make, args=(making, order, known), name="proof", daemon=True
                 ).start()
         try:
-            with turns.let_go():
+            with compute_lock.released():
                 proof = making.result(max(0.0, timeout_s))
         except TimeoutError:
             raise StillLoading from None
@@ -196,22 +189,22 @@ class Proofs:
         return proof
 
     def outdated(self, proofs: Iterable[Proof]) -> set[ProbeFact]:
-        """Of these, what a later check has found otherwise: examples came, or the machine was quieter."""
-        given = {proof.fact: proof for proof in proofs}
-        rows = ProbePass.objects.filter(sha256__in={fact.sha256 for fact in given}, batches__isnull=False)
-        return {row.fact for row in rows if row.fact in given and _is_other(row, given[row.fact])}
+        """Which of these a later check has measured differently: examples were added, or the machine was less busy."""
+        by_fact = {proof.fact: proof for proof in proofs}
+        rows = ProbePass.objects.filter(sha256__in={fact.sha256 for fact in by_fact}, batches__isnull=False)
+        return {row.fact for row in rows if row.fact in by_fact and _differs(row, by_fact[row.fact])}
 
-    def _make(self, making: "Future[Proof]", order: "_Order", found: "_Found") -> None:
-        """In a thread that asks no database: whoever waits for it keeps what it found."""
+    def _make(self, making: "Future[Proof]", order: "_ProofOrder", known: "_KnownParts") -> None:
+        """Runs in a thread without database access. The callers that wait for it save the proof."""
         try:
-            making.set_result(_proof_of(order, found))
-        except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
+            making.set_result(_make_proof(order, known))
+        except BaseException as error:  # noqa: BLE001  raised in the callers that wait
             making.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """What is to be found out, of which file."""
+class _ProofOrder:
+    """What to measure, and about which file."""
 
     path: Path
     options: SessionOptions
@@ -222,8 +215,8 @@ class _Order:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What is known already and still holds for this largest batch and this much memory."""
+class _KnownParts:
+    """What is already known and still valid for this largest batch and memory limit."""
 
     fact: ProbeFact | None = None
     sample: Sample | None = None
@@ -231,7 +224,7 @@ class _Found:
     batches: BatchProof | None = None
 
     @classmethod
-    def of(cls, row: ProbePass | None, max_rows: int, limit_bytes: int) -> "_Found":
+    def of(cls, row: ProbePass | None, max_rows: int, limit_bytes: int) -> "_KnownParts":
         if row is None or row.found_sample is None:
             return cls()
         memory, batches = row.found_memory, row.found_batches
@@ -249,41 +242,64 @@ class _Found:
 
 
 def keep(proof: Proof) -> None:
-    """Write a proof down; that a child could not be started says nothing of the file."""
+    """Save a proof. If its child could not be started, that says nothing about the file."""
     if proof.batches.code == _NOT_STARTED:
         ProbePass.objects.record(proof.fact, sample=proof.sample)
     else:
         ProbePass.objects.record(proof.fact, sample=proof.sample, memory=proof.memory, batches=proof.batches)
 
 
-def _is_other(row: ProbePass, proof: Proof) -> bool:
-    found = (row.found_sample, row.found_memory, row.found_batches)
-    return any(one is not None for one in found) and found != (proof.sample, proof.memory, proof.batches)
+def _differs(row: ProbePass, proof: Proof) -> bool:
+    measured = (row.found_sample, row.found_memory, row.found_batches)
+    return any(part is not None for part in measured) and measured != (
+        proof.sample,
+        proof.memory,
+        proof.batches,
+    )
 
 
-def _proof_of(order: _Order, found: _Found) -> Proof:
-    fact, sample = found.fact, found.sample
+def _make_proof(order: _ProofOrder, known: _KnownParts) -> Proof:
+    fact, sample = known.fact, known.sample
     if fact is None or sample is None:
         result = probe(order.path, order.options, order.known)
         if result.fact is None:
-            raise NotProbed(f"The version was refused by the load probe: {result.message}")
+            raise NotProbed(f"The version did not pass the load probe: {result.message}")
         fact, sample = result.fact, result.sample
     try:
         with Trial(order.path, replace(order.options, expected_sha256=fact.sha256), sample=sample) as trial:
-            memory = (
-                found.memory
-                or trial.warm_up(
+            memory = known.memory
+            if memory is None:
+                _, memory = trial.warm_up(
                     max_batch=order.max_rows,
                     limit_bytes=order.limit_bytes,
                     soft_limit_s=order.soft_limit_s,
                     time_limit_s=WARM_UP_S,
-                ).memory
-            )
+                )
             rows = memory.most_rows(order.max_rows, order.limit_bytes)
-            examples = rows_to_try(trial.signature, order.known.examples)
+            examples = example_rows(trial.signature, order.known.examples)
             return Proof(fact, sample, memory, batch_proof_of(trial, max_rows=rows, examples=examples))
     except TrialFailed as error:
-        raise NotProbed(f"The version was refused by its warm-up: {error}") from None
+        raise NotProbed(f"The version did not pass its warm-up: {error}") from None
     except OSError as error:
         reason = f"Its child could not be started ({error.strerror})."
         return Proof(fact, sample, _UNMEASURED, BatchProof(1, _NOT_STARTED, reason))
+
+
+_BATCH_PART = (
+    8  # the batches of one version may take an eighth of an engine's share, unless its settings say otherwise
+)
+
+
+def engine_count() -> int:
+    """How many engines share this host's memory: the worker's, and those of the web processes if they run versions."""
+    return 1 if settings.EXECUTOR == "workers" else settings.WEB_PROCESSES + 1
+
+
+def share_bytes() -> int:
+    """Memory that one engine may hold."""
+    return int(settings.SESSION_MEMORY_BYTES) // engine_count()
+
+
+def batch_memory_bytes(values: ServingValues) -> int:
+    """Memory that runs of the version's largest batch may take beside the loaded file."""
+    return values.batch_memory_bytes or share_bytes() // _BATCH_PART

@@ -1,38 +1,73 @@
-"""Goes through the checklist of a version, step by step, and reports each to the registry as it begins and ends.
+"""Runs a version's checklist step by step, and reports the start and end of each step to the registry.
 
-Runs in a worker, or inside a command; never in a web process.
+Runs in a worker or inside a command, never in a web process.
 """
 
+import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Generic, TypeVar
 
 import structlog
 
 from inference.checks.proofs import runtime_version
-from inference.checks.steps import loading
-from inference.checks.steps.batching import prove_batches
+from inference.checks.steps.base import CheckContext, OptionsFor, StepFailed, StepPassed, StepSkipped
 from inference.checks.steps.conformance import run_examples
-from inference.checks.steps.difference import compare_signatures
-from inference.checks.steps.findings import Found, StepFailed, StepSkipped
-from inference.checks.steps.gate import pass_gate
 from inference.checks.steps.golden import measure_golden
-from inference.checks.steps.subject import OptionsFor, Subject
+from inference.checks.steps.performance import prove_batches, warm_up
+from inference.checks.steps.structure import compare_signatures, read_signature, run_probe, scan_structure
 from registry.catalogue.models import Version
 from registry.errors import Conflict
 from registry.intake.checklist import services as checklist
-from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun, Step
+from registry.intake.checklist.transitions import LineState
 from registry.kit.actors import Actor
 
 log = structlog.get_logger("roundhouse.checks")
+T = TypeVar("T")
+
+
+class CheckQueue(Generic[T]):
+    """Limits how many checks a process runs at once. It has no threads of its own: callers run what waits.
+
+    What waits is in memory only, and lost if the process dies.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._lock = threading.Lock()
+        self._waiting: deque[T] = deque()
+        self._taken = 0
+
+    def do(self, item: T, work: Callable[[T], object]) -> None:
+        """Do the work, then what was added in the meantime. If all places are taken, leave it to their holders."""
+        with self._lock:
+            if item not in self._waiting:  # it may be added again before its turn
+                self._waiting.append(item)
+            if self._taken >= self._places:
+                return
+            self._taken += 1
+        while (next_item := self._next()) is not None:
+            try:
+                work(next_item[0])
+            except Exception as error:  # the other items must still run
+                log.error("check ended in an error", item=next_item[0], exc_info=error)
+
+    def _next(self) -> tuple[T] | None:
+        with self._lock:
+            if self._waiting:
+                return (self._waiting.popleft(),)
+            self._taken -= 1
+            return None
 
 
 def check_version(
     *, version_id: int, options_for: OptionsFor, only_unfinished: bool = False, by: Actor
 ) -> CheckRun | None:
-    """Go through the list as a task does: a version that is being checked, or cannot be, is left alone.
+    """Run the checks as a task does: skip a version that is being checked already or cannot be checked.
 
-    A message may come twice, or after a sweeper gave the run up: whoever is late stops.
+    A message may come twice, or after the sweeper gave up the run; then the later one stops.
     """
     try:
         return run_checks(
@@ -46,49 +81,50 @@ def check_version(
 def run_checks(
     *, version_id: int, options_for: OptionsFor, only_unfinished: bool = False, by: Actor
 ) -> CheckRun:
-    """Run all steps in their order and end the run.
+    """Run all steps in order, and end the run.
 
-    1. A step that fails is the last one, unless it only advises; the others are skipped and say why.
-    2. Advice, the golden set's and that of the differences, is for promotion: the version becomes ready all the same.
-    3. Only a fault of ours escapes, and leaves the run to the sweeper; then the version can be checked again.
+    1. After a step fails, the others are skipped with that reason, unless the step is only advisory.
+    2. Advisory steps (golden set, differences) matter for promotion: the version becomes ready all the same.
+    3. Only our own faults raise. They leave the run to the sweeper, and the version can be checked again.
     """
     run = checklist.start_run(
         version_id=version_id, runtime_version=runtime_version(), only_unfinished=only_unfinished, by=by
     )
-    checked = Version.objects.select_related("model", "artifact").get(pk=version_id)
+    version = Version.objects.select_related("model", "artifact").get(pk=version_id)
     failed: str | None = None
-    with Subject(checked, options_for) as subject:
+    with CheckContext(version, options_for) as context:
         for step in STEPS:
             if failed is not None:
-                _skip(run, step, "not_reached", f"Skipped because '{Step(failed).label}' failed.")
-            elif not _is_done(run, subject, step, by) and step not in ADVISORY:
+                reason = f"Skipped because '{Step(failed).label}' failed."
+                _end(run, step, LineState.SKIPPED, StepPassed(code="not_reached", reason=reason))
+            elif not _run_step(run, context, step, by) and step not in ADVISORY:
                 failed = step
-        signature = subject.signature.to_json() if subject.signature is not None and not failed else None
+        signature = context.signature.to_json() if context.signature is not None and not failed else None
     return checklist.end_run(run=run, signature=signature, by=by)
 
 
-def _is_done(run: CheckRun, subject: Subject, step: str, by: Actor) -> bool:
-    """Do one step; False: it failed."""
+def _run_step(run: CheckRun, context: CheckContext, step: str, by: Actor) -> bool:
+    """Run one step; False if it failed."""
     checklist.start_line(run=run, step=step)
-    subject.progress = lambda facts: checklist.note_progress(run=run, step=step, facts=facts)
+    context.progress = lambda facts: checklist.note_progress(run=run, step=step, facts=facts)
     try:
-        found = _steps(by)[step](subject)
+        result = _steps(by)[step](context)
     except StepSkipped as skipped:
-        _skip(run, step, skipped.code, skipped.reason, skipped.advice)
+        _end(run, step, LineState.SKIPPED, skipped)
     except StepFailed as failure:
-        _end(run, step, LineState.FAILED, Found(failure.facts, failure.code, failure.reason, failure.advice))
+        _end(run, step, LineState.FAILED, failure)
         return False
     else:
-        _end(run, step, LineState.PASSED, found)
+        _end(run, step, LineState.PASSED, result)
     return True
 
 
-def _steps(by: Actor) -> dict[str, Callable[[Subject], Found]]:
+def _steps(by: Actor) -> dict[str, Callable[[CheckContext], StepPassed]]:
     return {
-        "gate": pass_gate,
-        "probe": loading.run_probe,
-        "signature": loading.read_signature,
-        "warmup": loading.warm_up,
+        "gate": scan_structure,
+        "probe": run_probe,
+        "signature": read_signature,
+        "warmup": warm_up,
         "batching": prove_batches,
         "conformance": run_examples,
         "golden": partial(measure_golden, by=by),
@@ -96,11 +132,7 @@ def _steps(by: Actor) -> dict[str, Callable[[Subject], Found]]:
     }
 
 
-def _skip(run: CheckRun, step: str, code: str, reason: str, advice: str = "") -> None:
-    _end(run, step, LineState.SKIPPED, Found(code=code, reason=reason, advice=advice))
-
-
-def _end(run: CheckRun, step: str, state: LineState, found: Found) -> None:
+def _end(run: CheckRun, step: str, state: LineState, end: StepPassed | StepFailed | StepSkipped) -> None:
     checklist.end_line(
-        run=run, step=step, state=state, code=found.code, reason=found.reason, advice=found.advice, facts=found.facts
+        run=run, step=step, state=state, code=end.code, reason=end.reason, advice=end.advice, facts=end.facts
     )  # fmt: skip

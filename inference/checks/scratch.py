@@ -1,11 +1,10 @@
-"""Folders in which the disposable children work. Those of owners that were killed are swept."""
+"""Working folders of the disposable children. Folders whose owner was killed are swept."""
 
 import fcntl
 import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from django.conf import settings
@@ -14,10 +13,10 @@ _LOCK = ".lock"
 
 
 class ScratchFolder:
-    """An empty folder that is there until it is removed; a context manager.
+    """An empty folder that exists until `remove`; a context manager.
 
-    Beside it lies a file that its owner keeps locked. The kernel gives the lock back however the owner ends, which a
-    process id in the name would not tell: containers that share the data folder count their processes apart.
+    Its owner keeps a file beside it locked. The kernel releases the lock however the owner ends. A process id in the name
+    would not do: containers that share the data folder number their processes separately.
     """
 
     def __init__(self, kind: str) -> None:
@@ -35,9 +34,7 @@ class ScratchFolder:
     def __enter__(self) -> Path:
         return self.path
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
 
@@ -53,7 +50,7 @@ def sweep_scratch_folders() -> int:
 
 
 def _claimed(kind: str) -> tuple[Path, IO[bytes]]:
-    """A name for a folder, and the lock that is held on it."""
+    """A name for a new folder, and the lock that we hold on it."""
     root = _root()
     root.mkdir(parents=True, exist_ok=True)
     while True:
@@ -62,11 +59,11 @@ def _claimed(kind: str) -> tuple[Path, IO[bytes]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.with_suffix(_LOCK).exists():
             return path, lock
-        lock.close()  # a sweep came before the lock and took the file for a dead owner's
+        lock.close()  # a sweep was faster and took the file for a dead owner's
 
 
 def _remove(path: Path) -> None:
-    """The lock's file goes last, and only after the folder: what cannot be removed now is found by the next sweep."""
+    """Delete the lock file last, and only if the folder is gone, so the next sweep finds what could not be removed."""
     shutil.rmtree(path, ignore_errors=True)
     if not path.exists():
         path.with_suffix(_LOCK).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Verbs of checks: bring a file in as a version that is known to be good, and prove it again where that is needed."""
+"""Imports a file as a checked version, and checks versions again after an upgrade of the runtime."""
 
 import os
 import socket
@@ -11,15 +11,14 @@ from django.db import transaction
 
 from inference.checks.proofs import runtime_version
 from inference.checks.runner import check_version, run_checks
-from inference.checks.steps.subject import OptionsFor
+from inference.checks.steps.base import OptionsFor
 from inference.engine.backends import SessionOptions
 from inference.errors import ProbeFailed
 from registry.catalogue import services as catalogue
-from registry.catalogue.announce import lock_model
-from registry.catalogue.input_shapes import checked_shapes
 from registry.catalogue.models import Model, Task, Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.transitions import Status
-from registry.catalogue.validation import checked_name
+from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid
 from registry.intake.assembly import assemble_files, with_labels
 from registry.intake.checklist.models import CheckLine
@@ -51,15 +50,15 @@ def import_version(
     go_live: bool = False,
     by: Actor,
 ) -> Version:
-    """Store a file, register it as the next version of a Model, and go through its checklist here and now.
+    """Store a file, register it as the next version of a Model, and run its checklist at once.
 
-    The Model is made if there is none, for the task, which is plain tensors unless said. The first version that passes
-    goes live where none ever was; a later one only with `go_live`. Where the Model asks for two people, that is asked for,
-    not done. What is no ONNX model, or lacks its data files, is refused before anything is made of it; one that its check
-    refuses stays listed, with the reason.
+    A missing Model is created for the task, plain tensors by default. The first version that passes goes live if the
+    Model never was; a later one only with `go_live`. If the Model needs a second person's approval, this requests it
+    instead. A file that is not an ONNX model, or lacks its data files, is refused before anything is created. A version
+    that fails its check stays listed, with the reason.
     """
     _check_target(slug, task, input_shapes)
-    made = assemble_files(model=path, data=data, drop_zipmap=drop_zipmap)
+    assembled = assemble_files(model=path, data=data, drop_zipmap=drop_zipmap)
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
@@ -68,13 +67,13 @@ def import_version(
             )
         version = catalogue.register_version(
             model=model,
-            file=made.file,
-            task_config=with_labels(model.task, task_config or {}, made.labels),
+            file=assembled.file,
+            task_config=with_labels(model.task, task_config or {}, assembled.labels),
             input_shapes=input_shapes,
-            origin=made.origin,
+            origin=assembled.origin,
             by=by,
         )
-    # the live version is measured with these options too, where it must be: they do not change its answers
+    # If the live version must be measured too, it uses the same options: they do not change its answers.
     run = run_checks(version_id=version.pk, options_for=lambda _: options, by=by)
     checked = Version.objects.select_related("model", "artifact").get(pk=version.pk)
     if not checked.is_servable:
@@ -86,7 +85,7 @@ def import_version(
 
 
 def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] | None) -> None:
-    """Refuse what would be refused anyway, before a file is read."""
+    """Refuse early, before a file is read, what would be refused anyway."""
     checked_shapes(input_shapes or {})
     model = Model.objects.filter(slug=checked_name(slug)).first()
     if model is not None and task not in {None, model.task}:
@@ -94,9 +93,9 @@ def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] |
 
 
 def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:
-    """Check live versions again that were checked with another runtime, or are loaded in another way by now.
+    """Check live versions again if they were checked with another runtime or are now loaded with other options.
 
-    One after the other, and by one worker at a time: a check takes cores and memory that serving needs.
+    One version at a time, and in one worker at a time: a check takes cores and memory that serving needs.
     """
     holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     done = 0
@@ -112,17 +111,17 @@ def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:
 
 
 def _live_version_ids() -> list[int]:
-    """Ready versions that a current split names."""
+    """Ready versions in a current split."""
     live = Arm.objects.filter(split__status=SplitStatus.CURRENT, version__status=Status.READY)
     return list(live.order_by("version_id").values_list("version_id", flat=True).distinct())
 
 
 def _is_due(version_id: int, options_for: OptionsFor) -> bool:
-    """Whether no check has probed this version with the present runtime, loaded as it is now.
+    """Whether no check has probed this version with the current runtime and options.
 
-    Serving processes prove what they load by themselves, so a proof alone does not say that examples and golden set
-    were looked at. A version that failed its probe is not due again: it was told, and nothing has changed since.
-    Neither is one whose check has cost several workers.
+    Serving processes make proofs of their own, so a proof does not mean that examples and golden set were run. A version
+    that failed its probe is not due again: that was reported, and nothing has changed since. Neither is one whose check
+    has killed several workers.
     """
     version = Version.objects.get(pk=version_id)
     if lost_runs(version).filter(runtime_version=runtime_version()).count() >= LOST_AT_MOST:

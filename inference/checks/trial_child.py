@@ -1,6 +1,5 @@
-"""The child of a trial: limits itself, loads one file, and answers questions about it until nobody asks any more."""
+"""A trial's child: limits itself, loads one file, and runs commands on it until its parent closes the socket."""
 
-import importlib
 import json
 import os
 import sys
@@ -8,16 +7,17 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from inference.checks.confinement import die_with, leave_network, limit_resources, take_stdout
 from inference.checks.frames import Frame, read_frame, write_frame
-from inference.checks.network import leave_network
-from inference.checks.probe_child import code_of, die_with, limit, take_stdout
-from inference.engine.backends import Backend, LoadedSession, SessionOptions, Tensors
+from inference.checks.probe_child import backend_of, error_code, options_of
+from inference.engine.backends import Backend, LoadedSession
 from inference.engine.batch_proof import prove_batches
 from inference.engine.memory import resident_bytes
 from inference.engine.onnx_file import operators
-from inference.engine.samples import Sample
 from inference.engine.warmup import measured_warm_up
+from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InferenceError
+from inference.tensors.samples import Sample
 
 
 def main() -> NoReturn:
@@ -26,71 +26,70 @@ def main() -> NoReturn:
     os.close(take_stdout())
     leave_network()
     die_with(order["parent"])
-    module, _, name = order["backend"].partition(":")
-    backend: Backend = getattr(importlib.import_module(module), name)()
+    backend = backend_of(order)
     backend.runtime_version()  # imports the runtime, whose own memory does not count
-    limit(order)
+    limit_resources(order)
     channel.send({"resident_bytes": resident_bytes()})
     try:
         session = _load(backend, order, channel)
         while True:
-            _answer(session, channel)
+            _run_command(session, channel)
     except EOFError:
         os._exit(0)  # tearing a hostile model down could still crash
 
 
 def _load(backend: Backend, order: dict[str, Any], channel: "_Channel") -> LoadedSession:
-    options = SessionOptions(**{**order["options"], "providers": tuple(order["options"]["providers"])})
     started = time.monotonic()
     try:
-        session = backend.load(Path(order["path"]), options)
+        session = backend.load(Path(order["path"]), options_of(order))
     except (InferenceError, MemoryError) as error:
-        channel.send({"code": code_of(error), "text": str(error)})
+        channel.send({"code": error_code(error), "text": str(error)})
         raise EOFError from error
-    told = {"provider": session.provider, "load_s": time.monotonic() - started}
-    channel.send({**told, "signature": session.signature.to_json()})
+    load_s = time.monotonic() - started
+    channel.send({"provider": session.provider, "load_s": load_s, "signature": session.signature.to_json()})
     return session
 
 
-def _answer(session: LoadedSession, channel: "_Channel") -> None:
-    asked, tensors = channel.receive()
+def _run_command(session: LoadedSession, channel: "_Channel") -> None:
+    command, tensors = channel.receive()
     try:
-        if asked["do"] == "warm up":
-            channel.send(_warm_up(session, asked))
-        elif asked["do"] == "prove batches":
-            channel.send(_prove_batches(session, asked, tensors))
+        if command["do"] == "warm up":
+            channel.send(_warm_up(session, command))
+        elif command["do"] == "prove batches":
+            channel.send(_prove_batches(session, command, tensors))
         else:
-            channel.send({}, session.run(tensors, asked["outputs"], soft_limit_s=asked["soft_limit_s"]))
+            outputs = session.run(tensors, command["outputs"], soft_limit_s=command["soft_limit_s"])
+            channel.send({}, outputs)
     except (InferenceError, MemoryError) as error:
         engine_code = error.code if isinstance(error, InferenceError) else ""
-        channel.send({"code": code_of(error), "text": str(error), "engine_code": engine_code})
+        channel.send({"code": error_code(error), "text": str(error), "engine_code": engine_code})
 
 
-def _prove_batches(session: LoadedSession, asked: dict[str, Any], examples: Tensors) -> dict[str, Any]:
+def _prove_batches(session: LoadedSession, command: dict[str, Any], examples: Tensors) -> dict[str, Any]:
     proof = prove_batches(
         session,
-        operators(Path(asked["path"]).read_bytes()),
-        max_rows=asked["max_rows"],
+        operators(Path(command["path"]).read_bytes()),
+        max_rows=command["max_rows"],
         examples=examples or None,
-        sample=Sample.from_json(asked["sample"]),
-        time_limit_s=asked["time_limit_s"],
+        sample=Sample.from_json(command["sample"]),
+        time_limit_s=command["time_limit_s"],
     )
-    return {"proof": proof.to_json()}  # a `code` beside it would be an error's
+    return {"proof": proof.to_json()}  # nested, because a `code` at the top means an error
 
 
-def _warm_up(session: LoadedSession, asked: dict[str, Any]) -> dict[str, Any]:
+def _warm_up(session: LoadedSession, command: dict[str, Any]) -> dict[str, Any]:
     profile, memory = measured_warm_up(
         session,
-        max_batch=asked["max_batch"],
-        limit_bytes=asked["limit_bytes"],
-        sample=Sample.from_json(asked["sample"]),
-        soft_limit_s=asked["soft_limit_s"],
+        max_batch=command["max_batch"],
+        limit_bytes=command["limit_bytes"],
+        sample=Sample.from_json(command["sample"]),
+        soft_limit_s=command["soft_limit_s"],
     )
     return {"profile": list(profile.items()), "memory": memory.to_json()}
 
 
 class _Channel:
-    """Our end of the socket; `receive` raises EOFError when the other end is closed."""
+    """The child's end of the socket. `receive` raises EOFError when the parent has closed it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -104,10 +103,10 @@ class _Channel:
         return read_frame(self._read)
 
     def _read(self, count: int) -> bytes:
-        got = bytearray()
-        while len(got) < count:
-            chunk = os.read(self._descriptor, min(count - len(got), 1 << 20))
+        data = bytearray()
+        while len(data) < count:
+            chunk = os.read(self._descriptor, min(count - len(data), 1 << 20))
             if not chunk:
                 raise EOFError
-            got += chunk
-        return bytes(got)
+            data += chunk
+        return bytes(data)

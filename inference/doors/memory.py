@@ -1,5 +1,6 @@
-"""What requests for predictions hold of this process's memory: bodies, what they are parsed to, and answers. One budget for
-all doors. What a request is about to hold is counted before it does, by an estimate that is too high rather than too low.
+"""The memory that prediction requests may hold: bodies, parsed bodies and answers, in one budget for all doors.
+
+Memory is counted before it is used, by an estimate that is rather too high than too low.
 """
 
 import threading
@@ -13,35 +14,35 @@ from numpy.typing import NDArray
 from inference.engine.errors import OutputTooLarge, Overloaded
 from registry.errors import BodyTooLarge
 
-# Of the budget. Who waits for room to be parsed holds a body, so there must be room beside all bodies for any one of them; and
-# the longest body must not wait for every small request to end.
+# Shares of the budget. A request that waits to be parsed holds its body already, so beside all bodies there must be room to
+# parse any one of them; and the longest body must not have to wait until every small request has ended.
 _LONGEST_BODY = 0.2
 _FOR_BODIES, _FOR_ONE = 0.25, 0.625
-_FOR_LARGE = 0.875  # the rest is for small requests, which large ones never keep waiting
+_FOR_LARGE = 0.875  # the rest is for small requests, which large ones never delay
 _SMALL = 1 << 20
 
-# Python's objects, as measured with orjson's and what tensors are made of them: an object, a list, a value with its place
-# in one of them, a text or a name. They are counted by the bytes that begin or end them, wherever these stand.
+# Sizes of Python's objects as measured with orjson, tensors included: an object, a list, a value with its place in one of
+# them, a text or a name. They are counted by the bytes that begin or end them, even inside texts.
 _OBJECT, _LIST, _VALUE, _TEXT = 112, 88, 72, 112
-# Characters of texts, which are joined and encoded to be looked at: four bytes each where one of them is beyond U+FFFF.
+# Bytes for each character of texts, which are joined and encoded for checking; four each if one is above U+FFFF.
 _NARROW, _WIDE = 3, 9
-_WORST = 40  # times as much as its bytes, whatever JSON it is
-_NOT_COUNTED = 4 << 10  # bytes of JSON; for less the worst is assumed
-_COUNTED_AT_ONCE = 256 << 10  # what stays in the processor's cache
+_WORST = 40  # times its own bytes, whatever the JSON is
+_NOT_COUNTED = 4 << 10  # bytes of JSON; for less, the worst case is assumed
+_COUNTED_AT_ONCE = 256 << 10  # fits into the processor's cache
 
-TEXT_BYTES = 136  # of a text that came in binary, beside its characters
+TEXT_BYTES = 136  # of a text in a binary tensor, beside its characters
 _WIDEST = 20  # characters of a number in JSON, and a comma
 _WIDER = 26
 _CHARACTERS: Mapping[str, int] = {
     "bool": 6, "int8": 5, "uint8": 4, "int16": 7, "uint16": 6, "int32": 12, "uint32": 11,
-    "float16": 64,  # by way of Python's numbers
+    "float16": 64,  # written by way of Python's numbers
     "float32": _WIDEST,
 }  # fmt: skip
-_ESCAPED = 6  # characters in JSON of one of a text, at worst
+_ESCAPED = 6  # characters in JSON for one of a text, at worst
 
 
-class Memory:
-    """The budget of a process; from any thread."""
+class RequestMemory:
+    """The budget of a process; thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -50,7 +51,7 @@ class Memory:
 
     @property
     def most_of_one(self) -> int:
-        """What a request may add to its body, or to all that it holds before its answer."""
+        """The most that a request may hold for its parsed body, or for its answer."""
         return int(_FOR_ONE * self.limit)
 
     @property
@@ -65,33 +66,32 @@ class Memory:
         return self.held + nbytes <= share * self.limit
 
     def check_body(self, needed: int) -> None:
-        """Raise BodyTooLarge for what would never find room."""
+        """Raise BodyTooLarge for a parsed body that could never get room."""
         if needed > self.most_of_one:
             raise BodyTooLarge(
-                f"Once read, this body would take about {_mib(needed)}; one request may take {_mib(self.most_of_one)}."
+                f"Parsed, this body would take about {_mib(needed)}; one request may take {_mib(self.most_of_one)}."
                 " Send fewer values at once, or send tensors in binary."
             )
 
 
-class Holding:
-    """What one request holds; from one thread at a time, but for `end`, which gives all of it back and is called at least
-    once."""
+class MemoryHolding:
+    """What one request holds. Used by one thread at a time, except for `end`, which must be called and frees all of it."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: RequestMemory) -> None:
         self.memory = memory
         self._bytes = 0
         self._is_over = False
 
     def take(self, nbytes: int) -> bool:
-        """Count so many more, if there is room."""
+        """Add so many bytes, if there is room."""
         return self._take(nbytes, self.memory.room)
 
     def take_for_body(self, nbytes: int) -> bool:
-        """The same for a large body, or the part of it that is held at once, before any of it is taken."""
+        """The same for a large body, or the part of it that is held at once, before it is read."""
         return self._take(nbytes, self.memory.room_for_body)
 
     def add(self, nbytes: int) -> None:
-        """Count so many more; Overloaded where there is no room now."""
+        """Add so many bytes; raises Overloaded if there is no room now."""
         if not self.take(nbytes):
             raise no_room(self.memory)
 
@@ -117,28 +117,28 @@ class Holding:
             return True
 
 
-memory = Memory(settings.PREDICT_MEMORY_BYTES)
+memory = RequestMemory(settings.PREDICT_MEMORY_BYTES)
 
 
-def no_room(memory: Memory) -> Overloaded:
+def no_room(memory: RequestMemory) -> Overloaded:
     return Overloaded(
-        f"Requests hold the {_mib(memory.limit)} that they may take in this process. Send again in a second."
+        f"Requests hold all of the {_mib(memory.limit)} that they may take in this process. Send again in a second."
     )
 
 
-def hold_answer(holding: Holding, outputs: int, written: int) -> None:
-    """Count an answer, its tensors and what is about to be written; raise where it would never find room, or does not now."""
+def hold_answer(holding: MemoryHolding, outputs: int, written: int) -> None:
+    """Add an answer's tensors and its written form; raises if there is no room now, or never could be."""
     most = holding.memory.most_of_one
     if outputs + written > most:
         raise OutputTooLarge(
-            f"Written, the answer would take about {_mib(outputs + written)} with its tensors; one request may take"
+            f"The answer and its tensors would take about {_mib(outputs + written)}; one request may take"
             f" {_mib(most)}. Ask for binary data, for less at once, or for other outputs."
         )
     holding.add(outputs + written)
 
 
 def parsed_bytes(text: bytes) -> int:
-    """What JSON takes once it is parsed and made into tensors, at most. Only looks at the bytes, for a fiftieth of the price."""
+    """An upper bound of the memory of parsed JSON and its tensors. It only counts bytes, for a fiftieth of the cost."""
     if len(text) <= _NOT_COUNTED:
         return _WORST * len(text)
     needed = _OBJECT * _count(text, b"{") + _LIST * _count(text, b"[") + _VALUE * (1 + _count(text, b","))
@@ -150,7 +150,7 @@ def parsed_bytes(text: bytes) -> int:
 
 
 def json_bytes(outputs: Sequence[NDArray[Any]]) -> int:
-    """What tensors take as JSON, at most."""
+    """An upper bound of tensors' size as JSON."""
     return sum(
         sum(_ESCAPED * len(text) + 4 for text in output.ravel().tolist())
         if output.dtype.kind == "O"
@@ -160,7 +160,7 @@ def json_bytes(outputs: Sequence[NDArray[Any]]) -> int:
 
 
 def _count(text: bytes, mark: bytes) -> int:
-    """As `text.count`, four times as fast. Most bodies have names at their beginning, and numbers from there on."""
+    """Like `text.count`, but four times as fast. Most bodies have names only at their beginning, then numbers."""
     marks = np.frombuffer(text, np.uint8, count=text.rfind(mark) + 1)
     parts = (marks[at : at + _COUNTED_AT_ONCE] for at in range(0, len(marks), _COUNTED_AT_ONCE))
     return sum(int(np.count_nonzero(part == mark[0])) for part in parts)

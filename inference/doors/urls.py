@@ -1,6 +1,14 @@
+"""Addresses of predictions: for Django, and for the event loop, which cannot afford Django's list of patterns."""
+
+import re
+from typing import NamedTuple
+
 from django.urls import path
 
-from inference.doors.rest import views
+from inference.doors.entry import HttpDoor
+from inference.doors.oip.door import OIP
+from inference.doors.rest import api
+from inference.doors.rest.door import REST
 
 _MODEL, _VERSION, _ALIAS = (
     "models/<str:model>",
@@ -9,10 +17,31 @@ _MODEL, _VERSION, _ALIAS = (
 )
 
 urlpatterns = [
-    path(f"{_ALIAS}/predict", views.PredictAliasView.as_view(), name="predict-alias"),
-    path(f"{_VERSION}/predict", views.PredictVersionView.as_view(), name="predict-version"),
-    path(f"{_MODEL}/predict", views.PredictView.as_view(), name="predict"),
-    path(f"{_ALIAS}/schema", views.SignatureOfAliasView.as_view(), name="schema-of-alias"),
-    path(f"{_VERSION}/schema", views.SignatureOfVersionView.as_view(), name="schema-of-version"),
-    path(f"{_MODEL}/schema", views.SignatureView.as_view(), name="schema-of-model"),
+    path(f"{_ALIAS}/predict", api.PredictAliasView.as_view(), name="predict-alias"),
+    path(f"{_VERSION}/predict", api.PredictVersionView.as_view(), name="predict-version"),
+    path(f"{_MODEL}/predict", api.PredictView.as_view(), name="predict"),
+    path(f"{_ALIAS}/schema", api.SignatureOfAliasView.as_view(), name="schema-of-alias"),
+    path(f"{_VERSION}/schema", api.SignatureOfVersionView.as_view(), name="schema-of-version"),
+    path(f"{_MODEL}/schema", api.SignatureView.as_view(), name="schema-of-model"),
 ]
+
+_PREDICT = re.compile(r"/api/v1/models/([^/@]+)(?:/versions/([0-9]{1,18})|@([^/]+))?/predict")
+_INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
+
+
+class PredictionAddress(NamedTuple):
+    """The parts of a prediction's address; empty if it has none."""
+
+    door: HttpDoor
+    model: str
+    version: str = ""
+    alias: str = ""
+
+
+def resolve_prediction(path: str) -> PredictionAddress | None:
+    """The parts of a prediction's address; None for all others, which Django resolves."""
+    if match := _PREDICT.fullmatch(path):
+        return PredictionAddress(REST, match[1], match[2] or "", match[3] or "")
+    if match := _INFER.fullmatch(path):
+        return PredictionAddress(OIP, match[1], match[2] or "")
+    return None

@@ -1,4 +1,4 @@
-"""The seam between the engine and a runtime: what a loaded session can do, and what a loader is asked for."""
+"""The seam between the engine and a runtime: what a loaded session can do, and what a loader needs to know."""
 
 import hashlib
 import json
@@ -7,21 +7,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from inference.engine.errors import NotProbed
+from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature
-
-type_ndarray = NDArray[np.generic]
-Tensors = Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How a version is loaded. `digest` goes into the probe's fact: other options are another load.
+    """How a version is loaded. Its `digest` is part of the probe's fact: other options are another load.
 
-    `expected_sha256` is checked against the very bytes that are loaded, and `label` is what crash notes call the
-    version: neither is a way of loading the file, so both stay out of the digest.
+    `expected_sha256` is checked against the bytes that are loaded, and `label` is the version's id in crash notes.
+    Neither changes how the file is loaded, so both stay out of the digest.
     """
 
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
@@ -36,42 +32,42 @@ class SessionOptions:
 
     @property
     def digest(self) -> str:
-        """Name this way of loading by a hash that is the same in every process."""
+        """A hash of these options that is the same in every process."""
         settings = {**asdict(self), "extra": dict(sorted(self.extra.items()))}
         del settings["expected_sha256"], settings["label"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 class Session(Protocol):
-    """A model in memory. Several threads may call `run` at once; call `close` only when none is inside."""
+    """A model in memory. Several threads may call `run` at once; call `close` only when no thread is inside."""
 
     signature: Signature
-    provider: str  # what really runs it, e.g. CPUExecutionProvider
-    # Runs on this machine's processor, and its graph has no loop or branch: a run takes about what others of its size took.
+    provider: str  # the one that really runs it, e.g. CPUExecutionProvider
+    # Runs on the CPU and has no loops or branches: runs of equal size take about equally long.
     is_steady: bool
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
-    ) -> dict[str, type_ndarray]:
-        """Run one batch; raise RunFailed, or RunTimedOut when the soft limit ends it."""
+    ) -> dict[str, Array]:
+        """Run one batch; raise RunFailed, or RunTimedOut if the soft limit ends it."""
 
     def footprint_bytes(self) -> int:
-        """What the session holds on its device, measured where the runtime lets us."""
+        """Memory that the session takes on its device, measured if the runtime allows it."""
 
     def close(self) -> None: ...
 
 
 @runtime_checkable
-class RemoteSession(Protocol):
-    """A model that others run: its runs are awaited on the loop, any number at once, and no thread waits for them."""
+class AsyncSession(Protocol):
+    """A model in another process. Its runs are awaited on the loop, any number at once; no thread waits for them."""
 
     signature: Signature
     provider: str
 
     async def ask(
         self, inputs: Tensors, outputs: Sequence[str] | None, *, ends_at: float
-    ) -> dict[str, type_ndarray]:
-        """Have one batch run, until a time of the monotonic clock; raise an EngineError."""
+    ) -> dict[str, Array]:
+        """Run one batch there; raise an InferenceError. `ends_at` is a time of the monotonic clock."""
 
     def footprint_bytes(self) -> int: ...
 
@@ -79,21 +75,51 @@ class RemoteSession(Protocol):
 class LoadedSession(Session, Protocol):
     """A file in this process's memory."""
 
-    # Names of the inputs' axes: free axes with the same name have the same size; "" is no name.
+    # Axis names by input; "" is no name. Free axes with the same name have the same size.
     axis_names: Mapping[str, Sequence[str]]
-    left_out: Sequence[str]  # outputs of the file that cannot be carried, in words
-    texts: Sequence[str]  # some that the file knows, where it takes texts: many refuse all others
+    left_out: Sequence[str]  # descriptions of the file's outputs that cannot be sent as tensors
+    texts: Sequence[str]  # some texts that the file knows, if it takes texts: many files refuse all others
 
     def shrink(self, inputs: Tensors) -> None:
-        """Run once, and give back what other runs have left behind in the runtime's memory."""
+        """Run once, and free what earlier runs left in the runtime's memory arena."""
 
 
 class Backend(Protocol):
-    """A runtime that can load files."""
+    """A runtime that loads files."""
 
     name: str
 
     def runtime_version(self) -> str: ...
 
     def load(self, path: Path, options: SessionOptions) -> LoadedSession:
-        """Load a file; raise LoadFailed with a sentence for people."""
+        """Load a file; raise LoadFailed with a message for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFact:
+    """The proof that a disposable child has loaded and run these bytes, with this runtime, provider and options."""
+
+    sha256: str
+    runtime_version: str
+    provider: str  # the one that really ran it
+    options_digest: str
+
+
+def check_probed(fact: ProbeFact, options: SessionOptions, runtime_version: str) -> None:
+    """Raise NotProbed before loading: a native parser only gets bytes that a child has survived."""
+    _compare("file", options.expected_sha256 or fact.sha256, fact.sha256)
+    _compare("runtime", runtime_version, fact.runtime_version)
+    _compare("options", options.digest, fact.options_digest)
+
+
+def check_provider(fact: ProbeFact, provider: str) -> None:
+    """Raise NotProbed after loading, when the provider is known."""
+    _compare("provider", provider, fact.provider)
+
+
+def _compare(what: str, actual: str, probed: str) -> None:
+    if actual != probed:
+        raise NotProbed(
+            f"The version passed the probe with a different {what} ({probed[:40]}, here {actual[:40]});"
+            " run its checks again in this pool."
+        )

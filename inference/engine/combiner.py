@@ -1,8 +1,8 @@
-"""Decides which waiting requests run together and which are turned away; knows no threads, clock or I/O.
+"""Decides which waiting requests run together and which are refused. Knows no threads, clock or I/O.
 
 offer -> WAITING -> take -> RUNNING -> complete | fail | lose -> ENDED. `cancel` and `expire` end a request from
-either state. Every accepted ticket ends once: it comes back from `complete`, or goes to `on_end` with its error.
-The caller serialises the calls and passes the time.
+either state. Every accepted ticket ends exactly once: it comes back from `complete`, or is passed to `on_end` with its
+error. The caller serialises the calls and passes in the time.
 """
 
 import math
@@ -13,29 +13,29 @@ from enum import Enum, IntEnum
 from typing import Generic, TypeVar
 
 from inference.engine.errors import DeadlineExceeded, EngineStopped, Overloaded, SlotLost
-from inference.tensors.errors import InferenceError, TooLarge
+from inference.tensors.errors import InferenceError, RequestTooLarge
 
 
 class Priority(IntEnum):
-    """Live answers a person, bulk a job, shadow nobody."""
+    """Live requests come from callers who wait, bulk from jobs, shadow from comparisons that no one waits for."""
 
     LIVE = 0
     BULK = 1
     SHADOW = 2
 
 
-class Standing(Enum):
-    """Where a ticket is on its one-way street; only `fail` sends a ticket back, to run alone."""
+class TicketState(Enum):
+    """Moves forward only, except that `fail` sends tickets back to run in smaller batches."""
 
     WAITING = 1
     RUNNING = 2
     ENDED = 3
 
 
-WAITING, RUNNING, ENDED = Standing  # looking a member up in its class costs more than the rest of the test
+WAITING, RUNNING, ENDED = TicketState  # looking up an enum member costs more than the rest of a comparison
 
-# Who may join a batch led by a class. Nobody rides with a shadow nor a shadow with others: it would lengthen
-# the run of requests that somebody waits for.
+# Which classes may join a batch, by the class that leads it. Shadow requests never share a batch with others: they would
+# lengthen a run that callers wait for.
 RIDERS = {
     Priority.LIVE: (Priority.LIVE, Priority.BULK),
     Priority.BULK: (Priority.BULK, Priority.LIVE),
@@ -44,8 +44,8 @@ RIDERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What may wait and what may run. `ceilings`: the share of the waiting room up to which each class is admitted."""
+class QueueLimits:
+    """How much may wait and run. `ceilings`: the part of the waiting room that each class may fill."""
 
     slots: int = 1
     max_batch_bytes: int = 64 << 20
@@ -53,14 +53,14 @@ class Limits:
     max_waiting_rows: int = 1024
     max_waiting_bytes: int = 256 << 20
     ceilings: tuple[float, float, float] = (1.0, 0.5, 0.25)
-    bulk_every: int = 8  # of so many batches in a row, bulk leads at least one
+    bulk_every: int = 8  # bulk leads at least one of this many batches in a row
     lease_s: float = 1.5
 
 
 class Ticket:
     """One request as the combiner sees it. Tickets of equal `key` may share a batch."""
 
-    __slots__ = ("deadline", "key", "nbytes", "offered_at", "priority", "rows", "standing")
+    __slots__ = ("deadline", "key", "nbytes", "offered_at", "priority", "rows", "state")
 
     def __init__(
         self, key: Hashable, rows: int, nbytes: int, deadline: float, priority: Priority = Priority.LIVE
@@ -71,14 +71,14 @@ class Ticket:
         self.deadline = deadline
         self.priority = priority
         self.offered_at = 0.0
-        self.standing = WAITING
+        self.state = WAITING
 
 
 T = TypeVar("T", bound=Ticket)
 
 
-class Batch(Generic[T]):
-    """Tickets that run together, and the slot they hold until `lease_until`."""
+class RequestBatch(Generic[T]):
+    """Tickets that run together. They hold a slot until `lease_until`."""
 
     __slots__ = ("is_leased", "lease_until", "nbytes", "rows", "taken_at", "tickets")
 
@@ -92,11 +92,11 @@ class Batch(Generic[T]):
 
 
 class Combiner(Generic[T]):
-    """The state machine of one version. `slots`, `max_batch_rows`, `max_batch_bytes` and `wait_s` may change between calls."""
+    """One version's state machine. `slots`, `max_batch_rows`, `max_batch_bytes` and `wait_s` may change between calls."""
 
     def __init__(
         self,
-        limits: Limits,
+        limits: QueueLimits,
         on_end: Callable[[T, InferenceError], None],
         *,
         max_batch_rows: int = 32,
@@ -108,7 +108,7 @@ class Combiner(Generic[T]):
         self.max_batch_bytes = limits.max_batch_bytes
         self.wait_s = wait_s
         self.is_open = True
-        self.running: list[Batch[T]] = []
+        self.running: list[RequestBatch[T]] = []
         self.waiting = 0
         self.waiting_rows = 0
         self.waiting_bytes = 0
@@ -116,8 +116,8 @@ class Combiner(Generic[T]):
         self._room = [
             (share * limits.max_waiting_rows, share * limits.max_waiting_bytes) for share in limits.ceilings
         ]
-        # Per class: key -> tickets in order of arrival. Ordered dicts, because a caller that gives up must leave
-        # at once, from the middle: left where it is, its tensors would escape the limits while a run hangs.
+        # Per class: key -> tickets in order of arrival. Ordered dicts, because a cancelled ticket must leave at once, from
+        # the middle: if it stayed, its tensors would escape the limits while a run hangs.
         self._lines: tuple[OrderedDict[Hashable, OrderedDict[T, None]], ...] = tuple(
             OrderedDict() for _ in Priority
         )
@@ -131,48 +131,51 @@ class Combiner(Generic[T]):
         self._admit(ticket, now)
         self._append(ticket, now)
 
-    def take(self, now: float) -> Batch[T] | None:
-        """Give the next batch and a slot for it, or None when no slot is free or nothing is due to run."""
+    def take(self, now: float) -> RequestBatch[T] | None:
+        """Return the next batch, with a slot for it; None if no slot is free or nothing is due."""
         if len(self.running) >= self.slots or (self.wait_s and now < self.ready_at()):
             return None
         while self.waiting:
             tickets, rows, nbytes = self._gather(now)
             if tickets:
-                batch = Batch(tickets, rows, nbytes, now, now + self.limits.lease_s)
+                batch = RequestBatch(tickets, rows, nbytes, now, now + self.limits.lease_s)
                 self.running.append(batch)
                 return batch
         return None
 
-    def complete(self, batch: Batch[T], now: float) -> list[T]:
-        """Free the slot; return the tickets that still want their result (none when the lease has ended)."""
+    def complete(self, batch: RequestBatch[T], now: float) -> list[T]:
+        """Free the slot; return the tickets that still wait for their result (none if the lease has ended)."""
         if not self._free(batch, now):
             return []
-        wanted = []
+        answered = []
         for ticket in batch.tickets:
-            if ticket.standing is RUNNING:
-                ticket.standing = ENDED
-                wanted.append(ticket)
-        return wanted
+            if ticket.state is RUNNING:
+                ticket.state = ENDED
+                answered.append(ticket)
+        return answered
 
-    def fail(self, batch: Batch[T], error: InferenceError, now: float, *, parts: int | None = None) -> None:
-        """Free the slot after an error: a batch of one ends with it, a larger one goes back to run singly, or in so many
-        parts.
+    def fail(
+        self, batch: RequestBatch[T], error: InferenceError, now: float, *, parts: int | None = None
+    ) -> None:
+        """Free the slot after an error. A batch of one ends with it; a larger one runs again, singly or in `parts`.
 
-        They go to the front and may exceed the waiting limits by the batch they came from: they are
-        accepted already, and turning them away would fail the neighbours of one bad input.
+        Its tickets go to the front and may exceed the waiting limits: they are already accepted, and refusing them
+        would fail the neighbours of one bad input.
         """
         if not self._free(batch, now):
             return
         if len(batch.tickets) == 1:
-            if batch.tickets[0].standing is RUNNING:
+            if batch.tickets[0].state is RUNNING:
                 self._end(batch.tickets[0], error)
             return
         size = 1 if parts is None else -(-len(batch.tickets) // parts)
-        keys = [object() for _ in batch.tickets[::size]]  # equal to no other: nobody else joins them
-        for place, ticket in reversed(list(enumerate(batch.tickets))):
-            if ticket.standing is RUNNING:
-                ticket.standing = WAITING
-                ticket.key = keys[place // size]
+        keys = [
+            object() for _ in batch.tickets[::size]
+        ]  # equal to no other key, so no other ticket joins them
+        for index, ticket in reversed(list(enumerate(batch.tickets))):
+            if ticket.state is RUNNING:
+                ticket.state = WAITING
+                ticket.key = keys[index // size]
                 line = self._lines[ticket.priority]
                 group = line.setdefault(ticket.key, OrderedDict())
                 group[ticket] = None
@@ -180,15 +183,15 @@ class Combiner(Generic[T]):
                 line.move_to_end(ticket.key, last=False)
                 self._count(ticket.priority, 1, ticket.rows, ticket.nbytes)
 
-    def lose(self, batch: Batch[T], error: Callable[[], InferenceError], now: float) -> None:
-        """Free the slot of a holder that is gone, and end what it held, each with an error of its own."""
+    def lose(self, batch: RequestBatch[T], error: Callable[[], InferenceError], now: float) -> None:
+        """Free the slot of a run that was lost, and end each of its tickets with its own error."""
         if self._free(batch, now):
             for ticket in batch.tickets:
-                if ticket.standing is RUNNING:
+                if ticket.state is RUNNING:
                     self._end(ticket, error())
 
-    def expire(self, now: float) -> list[Batch[T]]:
-        """End overdue leases and tickets past their deadline; return the batches whose lease ended."""
+    def expire(self, now: float) -> list[RequestBatch[T]]:
+        """End overdue leases, and tickets past their deadline; return the batches whose lease ended."""
         overdue = [batch for batch in self.running if batch.lease_until <= now]
         for batch in overdue:
             self.lose(batch, SlotLost, now)
@@ -198,10 +201,10 @@ class Combiner(Generic[T]):
         return overdue
 
     def cancel(self, ticket: T, error: InferenceError) -> bool:
-        """End a ticket with this error; False if it has ended already. One that runs loses only its result."""
-        if ticket.standing is ENDED:
+        """End a ticket with this error; False if it has already ended. If it runs, only its result is dropped."""
+        if ticket.state is ENDED:
             return False
-        if ticket.standing is WAITING:
+        if ticket.state is WAITING:
             line = self._lines[ticket.priority]
             del line[ticket.key][ticket]
             if not line[ticket.key]:
@@ -211,35 +214,35 @@ class Combiner(Generic[T]):
         return True
 
     def close(self, error: Callable[[], InferenceError] | None = None) -> None:
-        """Refuse every further offer; with an error, end all that waits."""
+        """Refuse every further offer. With an error, also end every waiting ticket."""
         self.is_open = False
         if error is not None:
             for ticket in list(self._all_waiting()):
                 self.cancel(ticket, error())
 
     def next_waiting(self) -> T | None:
-        """The ticket at the front: its owner is the one to call `take` when a slot falls free."""
+        """The ticket at the front."""
         return next(self._all_waiting(), None)
 
     def ready_at(self) -> float:
-        """From when on `take` gives a batch: the short wait counts from the first arrival or the freed slot."""
+        """When `take` returns a batch: `wait_s` after the first arrival or the freed slot."""
         if not self.wait_s or self.waiting_rows >= self.max_batch_rows or not self.is_open:
             return -math.inf
         return self._gathering_since + self.wait_s
 
     def next_deadline(self) -> float:
-        """When the first request that has not ended wants to be gone."""
-        running = (ticket for batch in self.running for ticket in batch.tickets if ticket.standing is RUNNING)
+        """The earliest deadline of the tickets that have not ended."""
+        running = (ticket for batch in self.running for ticket in batch.tickets if ticket.state is RUNNING)
         return min((ticket.deadline for ticket in (*self._all_waiting(), *running)), default=math.inf)
 
     def lease_ends_at(self) -> float:
-        """When the next lease runs out; infinite when no slot is held."""
-        for batch in self.running:  # in order of their leases, which are equally long
+        """When the next lease ends; infinite if no slot is held."""
+        for batch in self.running:  # in the order of their leases, which are equally long
             return batch.lease_until
         return math.inf
 
     def wakes_at(self) -> float:
-        """When the driver must call again even if nothing happens: `expire` at a lease's end, `take` after a wait."""
+        """When to call again even if nothing happens: `expire` at a lease's end, or `take` after a wait."""
         if len(self.running) < self.slots and self.waiting:
             return self.ready_at()
         return self.lease_ends_at()
@@ -249,7 +252,7 @@ class Combiner(Generic[T]):
         if not self.is_open:
             raise EngineStopped
         if ticket.rows > limits.max_request_rows or ticket.nbytes > limits.max_waiting_bytes:
-            raise TooLarge
+            raise RequestTooLarge
         if ticket.deadline <= now:
             raise DeadlineExceeded
         if self.waiting and not self._has_room(ticket) and not self._shed_shadows(ticket):
@@ -263,7 +266,7 @@ class Combiner(Generic[T]):
         )
 
     def _shed_shadows(self, ticket: T) -> bool:
-        """Make room by turning waiting shadows away, newest first, but none if that would not be enough."""
+        """Make room by refusing waiting shadow tickets, newest first; none if that would not be enough."""
         shadow = Priority.SHADOW
         if ticket.priority is shadow or not self._has_room(ticket, self._shadow_rows, self._shadow_bytes):
             return False
@@ -284,8 +287,10 @@ class Combiner(Generic[T]):
         self._count(ticket.priority, 1, ticket.rows, ticket.nbytes)
 
     def _gather(self, now: float) -> tuple[list[T], int, int]:
-        """Take one batch's tickets off the lines, with their rows and bytes, dropping what is past its deadline; perhaps
-        nothing is left."""
+        """Take one batch's tickets off the lines, with their rows and bytes, and end those past their deadline.
+
+        There may be no ticket left.
+        """
         lead = self._leading_class()
         key = next(iter(self._lines[lead]))
         max_rows, max_bytes = self.max_batch_rows, self.max_batch_bytes
@@ -304,7 +309,7 @@ class Combiner(Generic[T]):
                 elif tickets and (rows + ticket.rows > max_rows or nbytes + ticket.nbytes > max_bytes):
                     break
                 else:
-                    ticket.standing = RUNNING
+                    ticket.state = RUNNING
                     tickets.append(ticket)
                     rows += ticket.rows
                     nbytes += ticket.nbytes
@@ -316,11 +321,11 @@ class Combiner(Generic[T]):
             else:
                 for _ in range(passed):
                     group.popitem(last=False)
-                line.move_to_end(key)  # shapes take turns, so that a popular one does not starve the others
+                line.move_to_end(key)  # shapes take turns, so that a frequent one does not starve the others
             self._count(priority, -passed, -passed_rows, -passed_bytes)
             for ticket in late:
                 self._end(ticket, DeadlineExceeded())
-            if not tickets:  # of the class that was to lead: who does is asked anew
+            if not tickets:  # none of the leading class; choose a new lead
                 break
         if tickets:
             bulk_waits_on = bool(self._lines[Priority.BULK]) and lead is not Priority.BULK
@@ -346,8 +351,8 @@ class Combiner(Generic[T]):
             self._shadow_rows += rows
             self._shadow_bytes += nbytes
 
-    def _free(self, batch: Batch[T], now: float) -> bool:
-        """Give the slot back once; False when its lease had ended and the slot is somebody else's."""
+    def _free(self, batch: RequestBatch[T], now: float) -> bool:
+        """Free the slot once; False if its lease had ended and the slot is taken by another batch."""
         if not batch.is_leased:
             return False
         batch.is_leased = False
@@ -356,5 +361,5 @@ class Combiner(Generic[T]):
         return True
 
     def _end(self, ticket: T, error: InferenceError) -> None:
-        ticket.standing = ENDED
+        ticket.state = ENDED
         self._on_end(ticket, error)

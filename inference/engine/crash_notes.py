@@ -1,7 +1,7 @@
-"""Notes that outlive the process: which version runs on which thread, and what Python's fault handler says of a crash.
+"""Notes that outlive the process: which version each thread runs, and what Python's fault handler writes in a crash.
 
-One file for each process: first a slot for each thread that runs versions, then the fault handler's text. Its owner
-holds a lock on it. Where that is free the process has ended, and whoever takes the lock reads why.
+One file per process: a slot for each thread that runs versions, then the fault handler's text. The process holds a lock
+on its file. If the lock is free the process has ended, and the process that takes it reads why.
 """
 
 import faulthandler
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from inference.engine.backends import Backend, LoadedSession, SessionOptions, Tensors, type_ndarray
+from inference.engine.backends import Backend, LoadedSession, SessionOptions
+from inference.tensors.arrays import Array, Tensors
 
 NATIVE_CRASHES = frozenset({signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL})
 _SENTENCES = {
@@ -36,14 +37,14 @@ _FATAL = re.compile(r"^Fatal Python error: (.+)$", re.MULTILINE)
 _CURRENT = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
 _SLOTS = 512
 _SLOT = struct.Struct("QQ")  # the thread, and the label of what it runs; 0: nothing
-_LAST = _SLOTS - 1  # shared by the threads for which none was left: it names none of them
+_LAST = _SLOTS - 1  # shared by threads for which no slot was free; it names none of them
 _MAP_BYTES = _SLOTS * _SLOT.size
-_MOST_TEXT_BYTES = 1 << 16
+_MAX_TEXT_BYTES = 1 << 16
 _SUFFIX = ".crash"
 
 
-class _Place:
-    """A thread's slot, which is free again when the thread has ended."""
+class _ThreadSlot:
+    """A thread's slot. It becomes free again when the thread ends."""
 
     __slots__ = ("_free", "index")
 
@@ -52,61 +53,61 @@ class _Place:
         self.index = free.popleft()
 
     def __del__(self) -> None:
-        with suppress(AttributeError):  # there was none left for it
+        with suppress(AttributeError):  # no slot was free
             self._free.append(self.index)
 
 
 class CrashNotes:
-    """The notes of this process. `label`s are whole numbers above 0: versions by their ids."""
+    """This process's notes. A `label` is a number above 0: a version's id."""
 
     def __init__(self, folder: Path, process: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{process}-{os.getpid()}-{uuid4().hex[:8]}{_SUFFIX}"
-        unborn = self.path.with_suffix(".new")  # nobody may find it before it is locked
-        self._file = unborn.open("x+b", buffering=0)
+        new_path = self.path.with_suffix(".new")  # no process may find it before it is locked
+        self._file = new_path.open("x+b", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._file.truncate(_MAP_BYTES)
         self._file.seek(_MAP_BYTES)
         self._slots = memoryview(mmap.mmap(self._file.fileno(), _MAP_BYTES)).cast("Q")
         self._free = deque(range(_LAST))
-        self._places = threading.local()
-        unborn.rename(self.path)
+        self._local = threading.local()
+        new_path.rename(self.path)
         faulthandler.enable(self._file)
 
     @contextmanager
     def running(self, label: int) -> Iterator[None]:
-        place = self.place()
-        self._slots[place] = label
+        index = self.slot_index()
+        self._slots[index] = label
         try:
             yield
         finally:
-            self._slots[place] = 0
+            self._slots[index] = 0
 
-    def place(self) -> int:
+    def slot_index(self) -> int:
         """Where this thread notes what it runs."""
         try:
-            index: int = self._places.place.index
+            index: int = self._local.slot.index
         except AttributeError:
-            index = self._take_place()
+            index = self._take_slot()
         return 2 * index + 1
 
-    def _take_place(self) -> int:
+    def _take_slot(self) -> int:
         try:
-            place = self._places.place = _Place(self._free)
+            slot = self._local.slot = _ThreadSlot(self._free)
         except IndexError:
             return _LAST
-        self._slots[2 * place.index] = threading.get_ident()
-        return place.index
+        self._slots[2 * slot.index] = threading.get_ident()
+        return slot.index
 
     def close(self) -> None:
-        """End orderly: there is nothing to tell."""
+        """The process ends normally, so delete its notes."""
         faulthandler.disable()
         self.path.unlink(missing_ok=True)
         self._file.close()
 
 
 class NotedBackend:
-    """A backend whose loads and runs are in the notes of this process."""
+    """Notes each load and run of another backend."""
 
     def __init__(self, backend: Backend, notes: CrashNotes) -> None:
         self._backend, self._notes = backend, notes
@@ -124,7 +125,7 @@ class NotedBackend:
 class _NotedSession:
     def __init__(self, session: LoadedSession, notes: CrashNotes, label: int) -> None:
         self._session, self._label = session, label
-        self._place, self._slots = notes.place, notes._slots
+        self._slot_index, self._slots = notes.slot_index, notes._slots
         self._notes = notes
         self.signature, self.provider = session.signature, session.provider
         self.is_steady = session.is_steady
@@ -132,13 +133,13 @@ class _NotedSession:
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
-    ) -> dict[str, type_ndarray]:
-        place = self._place()  # written out, because a context manager costs a microsecond
-        self._slots[place] = self._label
+    ) -> dict[str, Array]:
+        index = self._slot_index()  # not `running()`: a context manager costs a microsecond
+        self._slots[index] = self._label
         try:
             return self._session.run(inputs, outputs, soft_limit_s=soft_limit_s)
         finally:
-            self._slots[place] = 0
+            self._slots[index] = 0
 
     def shrink(self, inputs: Tensors) -> None:
         with self._notes.running(self._label):
@@ -154,7 +155,7 @@ class _NotedSession:
 
 @dataclass(frozen=True, slots=True)
 class NativeCrash:
-    """What ended a process. `blamed`: the version that the thread ran which crashed, 0 where nobody can tell."""
+    """A crash that ended a process. `blamed`: the version that the crashed thread ran; 0 if unknown."""
 
     process: str
     signal: str
@@ -165,7 +166,7 @@ class NativeCrash:
 
 
 class EndedProcess:
-    """The notes of a process that has ended, held by us until `forget` or the end of the round."""
+    """The notes of a process that has ended. We hold their lock until the next one is yielded."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self.name = path, path.stem
@@ -176,20 +177,20 @@ class EndedProcess:
 
 
 def ended_processes(folder: Path) -> Iterator[EndedProcess]:
-    """The processes whose notes are in the folder and that have ended, however they did."""
+    """Yield the processes with notes in the folder that have ended for any reason."""
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         with suppress(FileNotFoundError), path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # it lives, or somebody else reads this
+            except BlockingIOError:  # it is alive, or another process reads this
                 continue
-            if path.exists():  # otherwise somebody else has read it meanwhile
+            if path.exists():  # otherwise another process has just read it
                 yield EndedProcess(path, file)
 
 
 def _crash_in(path: Path, file: BinaryIO) -> NativeCrash | None:
     slots = list(_SLOT.iter_unpack(file.read(_MAP_BYTES)))
-    text = file.read(_MOST_TEXT_BYTES).decode(errors="replace")
+    text = file.read(_MAX_TEXT_BYTES).decode(errors="replace")
     fatal = _FATAL.search(text)
     kind = _SENTENCES.get(fatal[1].strip()) if fatal is not None else None
     if kind is None:
@@ -198,7 +199,7 @@ def _crash_in(path: Path, file: BinaryIO) -> NativeCrash | None:
     current = _CURRENT.search(text)
     if current is not None:
         blamed = running.get(int(current[1], 16), 0)
-    else:  # a thread of the runtime's own, which works for any of those that run
+    else:  # a thread of the runtime, which may work for any version that runs
         blamed = next(iter(running.values())) if len(running) == 1 else 0
     at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
     process = path.stem.partition("-")[0]

@@ -1,34 +1,34 @@
-"""What can go wrong in the engine.
+"""The engine's errors.
 
 InferenceError (inference.tensors.errors)
-├── Overloaded              refused at the door
-├── DeadlineExceeded        not run, or not run in time
-├── Cancelled               the caller went away
+├── Overloaded              refused before it was queued
+├── DeadlineExceeded        did not run, or not in time
+├── Cancelled               the caller hung up
 ├── RunFailed               the runtime refused this input
 │   ├── RunTimedOut         ended at the soft limit
-│   ├── RunCrashed          the version ended the process of its own that ran it
-│   ├── OutOfMemory         the device had no room for the run
-│   ├── OutputNotText       an output that the runtime cannot hand out
+│   ├── RunCrashed          the version crashed the disposable process that ran it
+│   ├── OutOfMemory         the device has no memory for the run
+│   ├── OutputNotText       the runtime cannot return an output as text
 │   └── OutputTooLarge      more bytes than one answer of the version may have
-├── SlotLost                the holder of the slot died or its lease ended
+├── SlotLost                the run died or its lease ended
 ├── EngineStopped           draining or closed
-├── RunStuck                a run passed its hard limit; the process is to be replaced
-├── VersionBroken           it ended processes that ran it; a person has to clear it
-├── NotLoaded               no session, and nobody said how to load one
-├── StillLoading            the load goes on, the caller's time is over
+├── RunStuck                a run passed its hard limit; the process must be replaced
+├── VersionBroken           it crashed processes that ran it; a person has to clear it
+├── NotLoaded               no session, and no plan to load one
+├── StillLoading            the load continues, but the caller's time is up
 └── LoadFailed
-    ├── CannotCarry         inputs of a kind that no caller could send
-    ├── LocaleMissing       the machine lacks a locale that the file names
-    ├── NotProbed           the file has not passed the probe for these options
+    ├── CannotCarry         inputs that no caller could send
+    ├── LocaleMissing       the machine lacks a locale that the file needs
+    ├── NotProbed           the file has not passed the probe with these options
     ├── WarmUpFailed
-    └── OverBudget          the device's byte budget cannot hold it
+    └── OverBudget          it does not fit in the device's memory budget
 """
 
 from inference.tensors.errors import InferenceError
 
 
 class Overloaded(InferenceError):
-    """More work is waiting than this version may hold; try again shortly."""
+    """Too many requests are waiting for this version; try again shortly."""
 
     code = "overloaded"
     retryable = True
@@ -48,43 +48,43 @@ class Cancelled(InferenceError):
 
 
 class RunFailed(InferenceError):
-    """The model could not be run on this input."""
+    """The model failed on this input."""
 
     code = "run_failed"
 
 
 class RunTimedOut(RunFailed):
-    """The model ran longer than its soft limit and was ended."""
+    """The model ran longer than its time limit and was stopped."""
 
     code = "run_timed_out"
 
 
 class RunCrashed(RunFailed):
-    """The version ended the process that ran it."""
+    """The version crashed the process that ran it."""
 
     code = "run_crashed"
 
 
 class OutOfMemory(RunFailed):
-    """The device has no room for a run of this size; send less at once."""
+    """The device does not have enough memory for a run of this size; send less at once."""
 
     code = "out_of_memory"
 
 
 class OutputNotText(RunFailed):
-    """An output holds text that is not valid UTF-8, which the runtime cannot hand out; ask for other outputs."""
+    """An output holds text that is not valid UTF-8, which the runtime cannot return; ask for other outputs."""
 
     code = "output_not_text"
 
 
 class OutputTooLarge(RunFailed):
-    """The answer has more bytes than one answer may have; ask for less at once, or for other outputs."""
+    """The answer is larger than allowed; ask for less at once, or for other outputs."""
 
     code = "output_too_large"
 
 
 class SlotLost(InferenceError):
-    """The batch this request was in was lost before it finished; try again."""
+    """The batch with this request was lost before it finished; try again."""
 
     code = "slot_lost"
     retryable = True
@@ -98,20 +98,20 @@ class EngineStopped(InferenceError):
 
 
 class RunStuck(InferenceError):
-    """A run of this version cannot be ended, so this process is being replaced; try again."""
+    """A run of this version cannot be stopped, so this process is being replaced; try again."""
 
     code = "run_stuck"
     retryable = True
 
 
 class VersionBroken(InferenceError):
-    """This version has ended processes that ran it; it answers again when a person has cleared it."""
+    """This version has crashed processes that ran it; it answers again once a person has cleared it."""
 
     code = "version_broken"
 
 
 class NotLoaded(InferenceError):
-    """This version is not in memory here; load it first."""
+    """This version is not loaded here; load it first."""
 
     code = "not_loaded"
     retryable = True
@@ -131,19 +131,19 @@ class LoadFailed(InferenceError):
 
 
 class CannotCarry(LoadFailed):
-    """The file takes inputs of a kind that cannot be sent; export it with plain tensors."""
+    """The file has inputs that cannot be sent; export it with plain tensors."""
 
     code = "cannot_carry"
 
 
 class LocaleMissing(LoadFailed):
-    """The machine lacks a locale that the file names; install it."""
+    """The machine lacks a locale that the file needs; install it."""
 
     code = "locale_missing"
 
 
 class NotProbed(LoadFailed):
-    """This file has not passed the load probe with these options on this runtime."""
+    """This file has not passed the load probe with these options and this runtime."""
 
     code = "not_probed"
 
@@ -155,7 +155,7 @@ class WarmUpFailed(LoadFailed):
 
 
 class OverBudget(LoadFailed):
-    """The device's memory budget cannot hold this version beside what must stay."""
+    """The version does not fit in the device's memory budget beside the versions that must stay loaded."""
 
     code = "over_budget"
     retryable = True

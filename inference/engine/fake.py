@@ -1,4 +1,4 @@
-"""A runtime without a model: answers twice its input, at a stated cost, and fails in every way a real one does."""
+"""A runtime without a model, for tests: returns twice its input, at a given cost, and fails in every way a real one does."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.engine.backends import SessionOptions, Tensors, type_ndarray
+from inference.engine.backends import SessionOptions
 from inference.engine.errors import LoadFailed, OutOfMemory, RunFailed, RunTimedOut
+from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
 ROWS = Signature(inputs=(TensorSpec("x", "FP32", (None, 4)),), outputs=(TensorSpec("y", "FP32", (None, 4)),))
@@ -16,30 +17,30 @@ POISON = 666.0
 HANG = 777.0
 NOT_A_NUMBER = 888.0
 DEATH = 999.0
-HUNGER = 555.0
+MEMORY_HOG = 555.0
 
 
 @dataclass(slots=True)
 class FakeModel:
-    """What a fake session does. A row whose first value is one of the constants above misbehaves as named."""
+    """How a fake session behaves. A row that begins with one of the constants above misbehaves accordingly."""
 
     signature: Signature = ROWS
     cost_s: Callable[[int], float] = lambda rows: 0.0
-    max_rows: int | None = None  # more rows in one run fail it, as a fixed or bounded batch axis would
-    memory_rows: int | None = None  # more rows in one run find no memory
-    breaks_by_hunger: bool = False  # a session that found no memory for one row finds none ever after
+    max_rows: int | None = None  # more rows in one run fail, as with a fixed or limited batch axis
+    memory_rows: int | None = None  # more rows in one run are out of memory
+    breaks_when_out_of_memory: bool = False  # after one row was out of memory, every later run is too
     honours_soft_limit: bool = True
     footprint: int = 1 << 20
     fails_to_load: bool = False
     is_steady: bool = False
     death: type[BaseException] = SystemExit
     spend: Callable[[float], None] = lambda seconds: None  # time.sleep where cost must be real
-    on_run: Callable[[int], None] = lambda rows: None  # called inside each run: tests hold a run here
-    released: threading.Event = field(default_factory=threading.Event)  # lets hanging runs return
+    on_run: Callable[[int], None] = lambda rows: None  # called inside each run; tests block runs here
+    released: threading.Event = field(default_factory=threading.Event)  # set it to let hanging runs return
 
 
 class FakeSession:
-    """Runs a FakeModel, and keeps the number of rows of every run in `runs`."""
+    """Runs a FakeModel. `runs` lists the number of rows of each run."""
 
     provider = "FakeExecutionProvider"
 
@@ -55,7 +56,7 @@ class FakeSession:
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
-    ) -> dict[str, type_ndarray]:
+    ) -> dict[str, Array]:
         arrays = [np.asarray(array) for array in inputs.values()]
         rows = len(arrays[0])
         self.runs.append(rows)
@@ -70,8 +71,8 @@ class FakeSession:
             self.model.spend(soft_limit_s)
             raise RunTimedOut
         self.model.spend(cost_s)
-        wanted = [spec for spec in self.signature.outputs if outputs is None or spec.name in outputs]
-        return {spec.name: self._answer(spec, arrays[0]) for spec in wanted}
+        specs = [spec for spec in self.signature.outputs if outputs is None or spec.name in outputs]
+        return {spec.name: self._answer(spec, arrays[0]) for spec in specs}
 
     def shrink(self, inputs: Tensors) -> None:
         self.run(inputs)
@@ -82,12 +83,12 @@ class FakeSession:
     def close(self) -> None:
         self.is_closed = True
 
-    def _misbehave(self, array: type_ndarray, soft_limit_s: float | None) -> None:
+    def _misbehave(self, array: Array, soft_limit_s: float | None) -> None:
         marks = set(array.reshape(len(array), -1)[:, 0].tolist()) if array.size else set()
         if POISON in marks:
             raise RunFailed
-        if HUNGER in marks:
-            self.is_broken = self.model.breaks_by_hunger and len(array) == 1
+        if MEMORY_HOG in marks:
+            self.is_broken = self.model.breaks_when_out_of_memory and len(array) == 1
             raise OutOfMemory
         if DEATH in marks:
             raise self.model.death
@@ -96,16 +97,16 @@ class FakeSession:
         ):
             raise RunTimedOut
 
-    def _answer(self, spec: TensorSpec, array: type_ndarray) -> type_ndarray:
+    def _answer(self, spec: TensorSpec, array: Array) -> Array:
         if spec.shape and spec.shape[0] is None:
-            answer = array * np.asarray(2, array.dtype)
+            answer: Array = array * np.asarray(2, array.dtype)
             answer[array == NOT_A_NUMBER] = np.nan
             return answer
         return np.zeros([size or 1 for size in spec.shape], np.float32)
 
 
 class FakeBackend:
-    """Loads any path; the model is looked up by file name, so that tests can plant several."""
+    """Loads any path. Models are looked up by file name, so tests can use several."""
 
     name = "fake"
 
@@ -120,5 +121,5 @@ class FakeBackend:
         self.loads.append(path)
         model = self.models.get(path.name, FakeModel())
         if model.fails_to_load:
-            raise LoadFailed(f"The fake was told not to load {path.name}.")
+            raise LoadFailed(f"The fake is set up not to load {path.name}.")
         return FakeSession(model)

@@ -1,4 +1,4 @@
-"""Chooses the largest batch, and a short wait where it pays, so that a stated p99 holds."""
+"""Chooses the largest batch, and a short wait if it pays off, so that a target p99 holds."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -7,20 +7,19 @@ from typing import Protocol
 
 
 class Pace(Protocol):
-    """What the batcher asks after every batch, if it learns."""
+    """How large batches may be, and how long they wait to fill."""
 
-    learns: bool  # False: nothing is observed
+    learns: bool  # False: `observe` need not be called
     max_batch_rows: int
     wait_s: float
 
     def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
-        """Learn from one batch, which the version's cost curve has seen already; `slowest_s`: from the offer of its
-        first request to its answers."""
+        """Learn from one batch that the cost curve has already seen. `slowest_s`: from its first request to its answers."""
 
 
 @dataclass(slots=True)
 class FixedPace:
-    """Settings that somebody chose: a batch size and how long a batch may wait to fill."""
+    """A batch size and a wait that someone configured."""
 
     max_batch_rows: int = 32
     wait_s: float = 0.0
@@ -31,11 +30,11 @@ class FixedPace:
 
 
 class CostCurve:
-    """Run time by batch size: measured on the warm-up ladder, kept current by what runs."""
+    """Run time by batch size: measured on the warm-up ladder, updated by every run."""
 
     WEIGHT = 0.05
     SPREAD_OF_P99 = 3.0  # mean deviations above the mean; 2.9 for a normal distribution
-    FOLLOW = 8  # runs between two moves of the sizes that are not run
+    FOLLOW = 8  # runs between two updates of the sizes that do not run
 
     def __init__(self, ladder_s: Mapping[int, float]) -> None:
         if not ladder_s or any(rows < 1 or seconds < 0 for rows, seconds in ladder_s.items()):
@@ -47,7 +46,7 @@ class CostCurve:
         self._runs = 0
 
     def mean_s(self, rows: int) -> float:
-        """Expected run time, between the ladder's sizes by a straight line."""
+        """Expected run time, interpolated linearly between the ladder's sizes."""
         sizes, costs = self.sizes, self._costs
         if rows >= sizes[-1]:
             return costs[-1] * rows / sizes[-1]
@@ -61,17 +60,17 @@ class CostCurve:
         return self.mean_s(rows) * (1 + self.SPREAD_OF_P99 * self._deviation)
 
     def is_within(self, rows: int, *, mean_s: float, p99_s: float) -> bool:
-        """Whether a run is expected to take no longer than this, and at p99 no longer than that."""
+        """Whether a run is expected to take less than `mean_s`, and less than `p99_s` at p99."""
         mean = self.mean_s(rows)
         return mean < mean_s and mean * (1 + self.SPREAD_OF_P99 * self._deviation) < p99_s
 
     def observe(self, rows: int, compute_s: float) -> None:
-        """Move the size's cost toward what was seen, and from time to time the other sizes after it, in the ladder's
-        proportions: a machine slows down for all sizes, and those that are not run are not seen to recover."""
+        """Move the size's cost toward the observed one; from time to time also scale the other sizes, in the ladder's
+        proportions. A machine slows down for all sizes, and sizes that do not run would not show that it recovered."""
         surprise = compute_s / self.mean_s(rows) - 1
         self._deviation += self.WEIGHT * (min(abs(surprise), 1.0) - self._deviation)
         own = min(bisect_left(self.sizes, rows), len(self.sizes) - 1)
-        self._costs[own] *= 1 + self.WEIGHT * min(surprise, 1.0)  # one hiccup is no new price
+        self._costs[own] *= 1 + self.WEIGHT * min(surprise, 1.0)  # a single hiccup is not the new cost
         self._runs += 1
         if self._runs % self.FOLLOW == 0:
             slowness = self._costs[own] / self._ladder[own]
@@ -80,14 +79,14 @@ class CostCurve:
 
 
 class TargetPace:
-    """Holds a stated p99: the largest batch for which waiting out one run and being in the next takes no longer.
+    """Holds a target p99 with the largest batch for which waiting for one run and being in the next is fast enough.
 
-    1. A request that arrives just after a batch began waits for that run and then takes its own, so twice the
-       run time must fit into the planned share of the target.
-    2. Where most batches are full, requests wait for more than one run, and a larger batch shortens that: sizes
-       are added one by one, as long as a single run fits (or none does, and only the load is left to go by).
-    3. If more than one batch in a hundred was late although batches were not full, the planned share shrinks;
-       while none is late it grows back.
+    1. A request that arrives just after a batch started waits for that run and then for its own, so twice the run time
+       must fit into the planned share of the target.
+    2. If most batches are full, requests wait for more than one run, and larger batches shorten that. Sizes are added
+       one by one, as long as a single run fits (or none does, and only the load can decide).
+    3. If more than one batch in a hundred was late although batches were not full, the planned share shrinks. While
+       none is late, it grows back.
     """
 
     learns = True
@@ -96,7 +95,7 @@ class TargetPace:
     SHARES = (0.45, 0.9)  # of the target, at least and at most
 
     def __init__(self, target_p99_s: float, curve: CostCurve, *, most_rows: int | None = None) -> None:
-        """`most_rows`: of several requests in one run, whatever the curve knows of larger ones."""
+        """`most_rows`: the limit for merged runs, even if the curve knows larger ones."""
         self.target_p99_s = target_p99_s
         self.curve = curve
         self._sizes = [size for size in curve.sizes if most_rows is None or size <= most_rows]
@@ -106,11 +105,6 @@ class TargetPace:
         self._batches = self._late = self._full = self._lately_full = 0
         self._trial = WaitTrial()
         self.max_batch_rows = self._largest()
-
-    @property
-    def is_feasible(self) -> bool:
-        """Whether a single row can be answered in time behind another one."""
-        return 2 * self.curve.p99_s(self._sizes[0]) <= self.target_p99_s
 
     def observe(self, rows: int, compute_s: float, slowest_s: float, now: float) -> None:
         is_full = rows >= self.max_batch_rows
@@ -147,11 +141,11 @@ class TargetPace:
 
 
 class WaitTrial:
-    """Tries a short wait for an epoch when the slot is busy, and keeps it only while it answers more rows.
+    """Tries a short wait for an epoch if the slot is busy, and keeps it only while more rows are answered that way.
 
-    Callers who send their next request after the last answer come back in step; then a run that waits for all of
-    them beats two that take half each, where a large batch costs little more than a small one. Under any other
-    load a wait gains nothing, and only an experiment can tell.
+    Callers who send their next request after the last answer come back together. If a large batch costs little more
+    than a small one, one run that waits for all of them beats two runs with half of them each. Under any other load
+    waiting gains nothing, and only an experiment can tell.
     """
 
     EPOCH_S = 0.25
@@ -168,7 +162,7 @@ class WaitTrial:
         self._busy_s = 0.0
 
     def observe(self, rows: int, compute_s: float, now: float, longest_s: float) -> float:
-        """Count a batch; return the wait to use. `longest_s`: what the target leaves for one; 0 forbids it."""
+        """Count a batch; return the wait to use. `longest_s`: how long the target allows; 0 forbids it."""
         if self._began_at is None:
             self._began_at = now
         self._rows += rows
@@ -182,7 +176,7 @@ class WaitTrial:
 
     def _end_epoch(self, rate: float, busy: float, longest_s: float) -> None:
         if self._tried_s is not None:
-            # Going back to no wait is the safe side: it need not win, only not lose.
+            # No wait is the safe choice: it need not win, only not lose.
             needed = self.GAIN if self._tried_s else 1 / self.GAIN
             if rate >= needed * self._base_rate:
                 self.kept_s, self._pause = self._tried_s, 4

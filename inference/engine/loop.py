@@ -1,11 +1,11 @@
-"""The event loop on which the queues of all versions live, and the way from other threads onto it."""
+"""The event loop that owns the queues of all versions, and how other threads reach it."""
 
 import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NoAnswer
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -13,22 +13,21 @@ from inference.engine.errors import EngineStopped
 
 T = TypeVar("T")
 
-_LARGE_BYTES = 256 << 10  # copying or reading more than this would hold up everybody else on the loop
+_LARGE_BYTES = 256 << 10  # copying or reading more than this would block the loop for too long
 
 
 class EngineLoop:
-    """An event loop, and the way onto it from threads.
+    """An event loop that other threads post calls to.
 
-    Threads hand over by `post`. Whatever was posted since the loop last looked is taken in one turn, in its order,
-    so that many callers wake the loop once.
+    The loop makes all calls posted since the last time in one turn, in order, so that many callers wake it only once.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Use a loop that this thread will run, perhaps only later: what is posted before waits for that."""
+        """Use a loop that this thread runs, now or later; calls that are posted before that wait."""
         self.asyncio = loop
-        self._runs_in = threading.get_ident()
+        self._thread_id = threading.get_ident()
         self._posted: deque[Callable[[], None]] = deque()
-        self._is_called = False  # the loop knows that something was posted
+        self._is_woken = False  # a wake-up call is on its way
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
@@ -36,58 +35,56 @@ class EngineLoop:
     def in_thread(
         cls, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     ) -> "EngineLoop":
-        """A loop of its own, which runs in a thread of its own until it is closed."""
-        made = cls(new_loop())
-        made._runs_in = 0
-        made._thread = threading.Thread(target=made._run, name="engine-loop", daemon=True)
-        made._thread.start()
-        return made
+        """A new loop that runs in a thread of its own until it is closed."""
+        self = cls(new_loop())
+        self._thread_id = 0
+        self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
+        self._thread.start()
+        return self
 
     @property
-    def is_here(self) -> bool:
-        """Whether the caller runs on this loop, and must not wait."""
-        # asyncio's own look-up asks the kernel for the process.
-        return threading.get_ident() == self._runs_in and self.asyncio.is_running()
+    def is_current(self) -> bool:
+        """Whether the caller runs on this loop, so it must not block."""
+        # asyncio.get_running_loop asks the kernel for the process id.
+        return threading.get_ident() == self._thread_id and self.asyncio.is_running()
 
     @property
     def is_running(self) -> bool:
-        """Whether somebody runs it: a loop that has not begun, or has ended, does not stand still."""
+        """Whether it runs at all: a loop that has not started, or has ended, is not stalled."""
         return self.asyncio.is_running()
 
     def post(self, callback: Callable[[], None]) -> None:
-        """Have the loop call this soon; from any thread. EngineStopped where the loop has ended."""
+        """Make the loop call this soon. For any thread; raises EngineStopped if the loop is closed."""
         if self._is_closed:
             raise EngineStopped
-        # The entry is there before the flag is read, and the loop lowers the flag before it takes the entries.
+        # We append before we read the flag, and the loop clears the flag before it takes the calls.
         self._posted.append(callback)
-        if not self._is_called:
-            self._is_called = True
-            with suppress(
-                RuntimeError
-            ):  # closed at this moment: the loop's last act is to take what was posted
-                self.asyncio.call_soon_threadsafe(self._take_posted)
+        if not self._is_woken:
+            self._is_woken = True
+            with suppress(RuntimeError):  # just closed; the loop makes the posted calls before it ends
+                self.asyncio.call_soon_threadsafe(self._call_posted)
 
-    def ask(self, question: Callable[[], T], timeout_s: float) -> T:
-        """Call this on the loop and wait for what it returns; EngineStopped where the loop does not come to it."""
-        if self.is_here:
-            return question()
-        answer: Future[T] = Future()
+    def call(self, function: Callable[[], T], timeout_s: float) -> T:
+        """Call this on the loop and return its result; EngineStopped if the loop does not answer in time."""
+        if self.is_current:
+            return function()
+        result: Future[T] = Future()
 
-        def reply() -> None:
+        def call_and_reply() -> None:
             try:
-                answer.set_result(question())
-            except BaseException as error:  # noqa: BLE001 (raised where it was asked)
-                answer.set_exception(error)
+                result.set_result(function())
+            except BaseException as error:  # noqa: BLE001 (raised in the calling thread)
+                result.set_exception(error)
 
-        self.post(reply)
+        self.post(call_and_reply)
         try:
-            return answer.result(timeout_s)
-        except NoAnswer:
+            return result.result(timeout_s)
+        except FutureTimeout:
             raise EngineStopped("This process does not answer; try again.") from None
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have the loop do this, and sleep until it has: for threads that are few, and before this one runs the loop."""
-        if threading.get_ident() == self._runs_in and not self.asyncio.is_running():
+        """Run a coroutine on the loop and block until it is done. For a few threads, or before this thread runs the loop."""
+        if threading.get_ident() == self._thread_id and not self.asyncio.is_running():
             return self.asyncio.run_until_complete(work)
         try:
             done = asyncio.run_coroutine_threadsafe(work, self.asyncio)
@@ -97,7 +94,7 @@ class EngineLoop:
         return done.result()
 
     def close(self) -> None:
-        """Take nothing more; what was posted before this is done. A loop of our own ends."""
+        """Accept no more calls; those posted before are still made. Ends a loop that `in_thread` started."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -106,29 +103,29 @@ class EngineLoop:
             self._thread.join()
 
     def _run(self) -> None:
-        self._runs_in = threading.get_ident()
+        self._thread_id = threading.get_ident()
         self.asyncio.run_forever()
-        self._take_posted()
+        self._call_posted()
         self.asyncio.close()
 
-    def _take_posted(self) -> None:
-        self._is_called = False
+    def _call_posted(self) -> None:
+        self._is_woken = False
         posted = self._posted
         for _ in range(len(posted)):
             try:
                 posted.popleft()()
-            except Exception as error:  # noqa: BLE001 (it keeps nothing else that was posted from being done)
+            except Exception as error:  # noqa: BLE001 (it must not stop the other posted calls)
                 self.asyncio.call_exception_handler({"message": "a posted call failed", "exception": error})
 
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run to its end, in a thread, what is awaited on a loop elsewhere: there it waits, here the thread does."""
+    """Run a coroutine in a thread: `infer` and its callers await something only on a loop; in a thread they block."""
     try:
         coroutine.send(None)
     except StopIteration as end:
         return cast("T", end.value)
     coroutine.close()
-    raise RuntimeError("It waited for a loop, and no loop runs in this thread.")
+    raise RuntimeError("The coroutine awaited something, but no loop runs in this thread.")
 
 
 def is_large(nbytes: int) -> bool:
@@ -136,7 +133,7 @@ def is_large(nbytes: int) -> bool:
 
 
 async def off_loop_if_large(nbytes: int, work: Callable[[], T]) -> T:
-    """Do what goes over so many bytes, in a thread where they are many."""
+    """Do work on this many bytes, in a thread if they are many."""
     if not is_large(nbytes):
         return work()
     return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -1,42 +1,47 @@
-"""What this process and its device hold, as far as the system tells."""
+"""Memory of processes and devices, as far as the system reports it."""
 
 import ctypes
+import os
 from contextlib import suppress
 from pathlib import Path
 
-_STATM = Path("/proc/self/statm")
-_PAGE = 4096
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _M_ARENA_MAX = -8  # glibc's malloc.h
 _CUDART = ("libcudart.so.13", "libcudart.so.12", "libcudart.so")
 
 
 def limit_heaps(count: int = 2) -> None:
-    """Bound the number of heaps that glibc spreads the threads of this process over; call it before they start.
+    """Limit how many heaps glibc uses for the threads of this process. Call it before they start.
 
-    It makes up to eight per core, and weights that are loaded by one thread and freed by another leave each of
-    them full of holes: measured with 20 models of 2.5 MB coming and going under 8 threads, 110 MB stay
-    instead of 70, and never the same amount twice.
+    It creates up to eight per core. Weights that one thread loads and another frees leave all of them full of holes:
+    with 20 models of 2.5 MB coming and going in 8 threads, 110 MB remained instead of 70, a different amount each time.
     """
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, count)
 
 
 def resident_bytes() -> int:
-    """Read this process's resident memory; 0 where the system does not tell (not Linux).
+    """This process's resident memory; 0 if unknown (not Linux).
 
-    Freed blocks are given back to the system first: a load that is served from them would seem to take
-    nothing. That takes milliseconds, so call it around loads, never around a request.
+    Returns freed blocks to the system first: a load that reuses them would seem to take no memory. That takes
+    milliseconds, so call it around loads, never around a request.
     """
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return process_memory()[1]
+
+
+def process_memory(pid: int | None = None) -> tuple[int, int]:
+    """Address space and resident memory of a process, or of this one; zeros if unknown or ended."""
     try:
-        return int(_STATM.read_bytes().split()[1]) * _PAGE
-    except OSError:
-        return 0
+        size, resident = Path(f"/proc/{pid or 'self'}/statm").read_bytes().split()[:2]
+    except (OSError, ValueError):
+        return 0, 0
+    return int(size) * _PAGE, int(resident) * _PAGE
 
 
 def device_used_bytes(device_id: int) -> int:
-    """Read what all processes together hold on a CUDA device; 0 where no CUDA runtime answers."""
+    """Memory that all processes together use on a CUDA device; 0 without a CUDA runtime."""
     for name in _CUDART:
         try:
             cudart = ctypes.CDLL(name)

@@ -1,4 +1,4 @@
-"""Counts what one version does: fixed-size tables that are copied in constant time and add up over processes."""
+"""Counts what one version does, in fixed-size tables that are copied in constant time and add up over processes."""
 
 import time
 from bisect import bisect_right
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 OK = "ok"
-# Lower bounds of all buckets but the first: 1 and on, four to each doubling, so that a number is known within 25 %.
-# In microseconds the last begins after 54 minutes.
+# Lower bounds of all buckets but the first. From 1 on there are four per doubling, so a value is known within 25 %.
+# In microseconds, the last bucket begins at 54 minutes.
 BOUNDS = [2.0 ** (step // 4) * (1 + step % 4 / 4) for step in range(127)]
 
 
@@ -19,21 +19,21 @@ def _table() -> list[int]:
 class Meters:
     """One version's counts in one process. Times are bucketed in microseconds.
 
-    Written and copied by whoever holds the batcher's lock, which it has anyway; a copy may be read freely.
+    Write and copy it under the batcher's lock; a copy needs no lock.
     """
 
     ended: dict[str, int] = field(default_factory=dict)  # "ok" or an error's code -> requests
     non_finite: int = 0
     rows: int = 0
     batches: int = 0
-    queue_us: list[int] = field(default_factory=_table)  # per request: offered until its batch began
-    batch_us: list[int] = field(default_factory=_table)  # per batch: taken until its answers were there
-    compute_us: list[int] = field(default_factory=_table)  # per batch: the runtime alone
+    queue_us: list[int] = field(default_factory=_table)  # per request: from offer to the start of its batch
+    batch_us: list[int] = field(default_factory=_table)  # per batch: from its start to its answers
+    compute_us: list[int] = field(default_factory=_table)  # per batch: in the runtime only
     batch_rows: list[int] = field(default_factory=_table)
-    queue_s: float = 0.0  # the sums of the three
+    queue_s: float = 0.0  # sums of the three above
     batch_s: float = 0.0
     compute_s: float = 0.0
-    answered_at: float = 0.0  # the last batch that was answered, in seconds since 1970; 0: none was
+    answered_at: float = 0.0  # time of the last answered batch, in seconds since 1970; 0: none
     depth: int = 0  # requests waiting now
     running: int = 0  # slots held now
     footprint_bytes: int = 0
@@ -43,10 +43,10 @@ class Meters:
         self.ended[code] = self.ended.get(code, 0) + requests
 
     def count_batch(self, rows: int, queue_s: Sequence[float], batch_s: float, compute_s: float) -> None:
-        """Count a batch that was answered; `queue_s` has a value for every request that was in it.
+        """Count an answered batch; `queue_s` has a value for each of its requests.
 
-        Noted now, entered into the tables sixteen at a time: right after a run these lines are out of the
-        processor's cache, and a lone caller would pay for fetching them each time.
+        Batches are noted now and entered into the tables sixteen at a time: right after a run the code for that is out
+        of the processor's cache, and a lone caller would pay for fetching it each time.
         """
         self.answered_at = time.time()
         self.noted.append((rows, queue_s, batch_s, compute_s))
@@ -73,7 +73,7 @@ class Meters:
         return self + Meters()
 
     def without_gauges(self) -> "Meters":
-        """What stays true after the version has gone."""
+        """The counts that still hold after the version was unloaded."""
         return replace(self, depth=0, running=0, footprint_bytes=0)
 
     def __add__(self, other: "Meters") -> "Meters":
@@ -101,16 +101,3 @@ class Meters:
 
 def _add(mine: list[int], theirs: list[int]) -> list[int]:
     return [a + b for a, b in zip(mine, theirs, strict=True)]
-
-
-def quantile(table: list[int], share: float) -> float | None:
-    """An upper bound of the value that this share of the counted values does not exceed; None without any."""
-    total = sum(table)
-    if not total:
-        return None
-    seen = 0
-    for bucket, count in enumerate(table):
-        seen += count
-        if count and seen >= share * total:
-            return BOUNDS[min(bucket, len(BOUNDS) - 1)]
-    return BOUNDS[-1]

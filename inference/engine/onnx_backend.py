@@ -39,9 +39,9 @@ _are_dlls_loaded = False
 class OnnxBackend:
     """Loads ONNX files.
 
-    `options.fp16` lets the device compute in a narrower float than the file says: TF32 on CUDA, half
-    precision on TensorRT. Off, 32-bit models give the same answers on every provider; the CPU ignores it.
-    `options.arena_limit_bytes` bounds the CUDA arena; the CPU's arena cannot be bounded per session.
+    `options.fp16` lets the device compute with narrower floats than the file declares: TF32 on CUDA, half precision on
+    TensorRT. Without it, 32-bit models give the same answers on every provider. The CPU ignores it.
+    `options.arena_limit_bytes` limits the CUDA arena; the CPU's arena cannot be limited per session.
     `options.extra` holds session configuration entries (`session.…`) and provider options
     (`CUDAExecutionProvider.cudnn_conv_algo_search`).
     """
@@ -52,7 +52,7 @@ class OnnxBackend:
         return str(_runtime().__version__)
 
     def load(self, path: Path, options: SessionOptions) -> OnnxSession:
-        """Load a file; `session.provider` says who really took it, `provider_asked` who was wished."""
+        """Load a file. `session.provider` is the provider that runs it, `provider_asked` the one that was requested."""
         model = _read(path, options.expected_sha256)
         host, device = resident_bytes(), _device_bytes(options)
         session = _create(_runtime(), model, options)
@@ -75,7 +75,7 @@ class OnnxBackend:
 
 
 def _read(path: Path, expected_sha256: str | None) -> bytes:
-    """Read the file once; what is hashed is what is loaded, whatever happens to the file meanwhile."""
+    """Read the file once, so the bytes that are hashed are the bytes that are loaded."""
     try:
         model = path.read_bytes()
     except OSError as error:
@@ -95,14 +95,14 @@ def _device_bytes(options: SessionOptions) -> int:
 
 
 def _runtime() -> Any:
-    """Import the runtime when it is first needed: a process that only talks about engines stays small."""
+    """Import the runtime when it is first needed, to keep processes without sessions small."""
     import onnxruntime
 
     return onnxruntime
 
 
 def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
-    # a missing CUDA library is told by `session.provider`, not on stderr
+    # `session.provider` shows that a CUDA library is missing; no need for stderr
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     if CUDA in options.providers:
         _preload_dlls(onnxruntime)
@@ -111,8 +111,8 @@ def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
             model,
             _session_options(onnxruntime, options),
             providers=_providers(onnxruntime, options),
-            enable_fallback=0,  # it would print, and change the provider in the middle of a run
-            read_config_from_model=0,  # whatever the environment says: a file does not configure its host
+            enable_fallback=0,  # it would print, and switch providers in the middle of a run
+            read_config_from_model=0,  # whatever the environment says: a file must not configure its host
         )
     except LoadFailed:
         raise
@@ -120,11 +120,11 @@ def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
         locale = _LOCALE.search(str(error))
         if locale is not None:
             raise LocaleMissing(
-                f"The file works on texts by the rules of {locale[1]}, and this machine lacks them."
+                f"The file needs the locale {locale[1]} for its texts, and this machine does not have it."
             ) from error
         raise LoadFailed(f"The file could not be loaded: {readable(error)}.") from error
     session.disable_fallback()
-    session._model_bytes = None  # the wrapper would keep the whole file beside the weights
+    session._model_bytes = None  # otherwise the wrapper keeps the whole file beside the weights
     return session
 
 
@@ -143,7 +143,9 @@ def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:
     )  # cores are shared with the web server
     for key, value in options.extra.items():
         owner = key.partition(".")[0]
-        if owner == "session" and "external" not in key:  # external weights are files beside the checked one
+        if (
+            owner == "session" and "external" not in key
+        ):  # external weights would be files that were not checked
             ours.add_session_config_entry(key, value)
         elif owner not in options.providers:
             raise LoadFailed(
@@ -153,10 +155,10 @@ def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:
 
 
 def _providers(onnxruntime: Any, options: SessionOptions) -> list[tuple[str, dict[str, str]]]:
-    """List the wished providers that this build has, with their options; the CPU is always last."""
+    """The requested providers that this build has, with their options. The CPU is always last."""
     built_in = onnxruntime.get_available_providers()
-    wished = [name for name in options.providers if name in built_in and name != CPU]
-    return [(name, _provider_options(name, options)) for name in wished] + [(CPU, {})]
+    requested = [name for name in options.providers if name in built_in and name != CPU]
+    return [(name, _provider_options(name, options)) for name in requested] + [(CPU, {})]
 
 
 def _provider_options(name: str, options: SessionOptions) -> dict[str, str]:
@@ -174,7 +176,7 @@ def _provider_options(name: str, options: SessionOptions) -> dict[str, str]:
 
 
 def _preload_dlls(onnxruntime: Any) -> None:
-    """Load CUDA's libraries from their wheels, once per process; without them the CPU silently serves."""
+    """Load CUDA's libraries from their wheels, once per process; otherwise the CPU would silently run the model."""
     global _are_dlls_loaded
     with _dlls:
         if not _are_dlls_loaded and hasattr(onnxruntime, "preload_dlls"):
@@ -184,7 +186,7 @@ def _preload_dlls(onnxruntime: Any) -> None:
 
 
 def _signature(session: Any, model: bytes) -> tuple[Signature, tuple[str, ...]]:
-    """What the file takes and gives, and the outputs that no caller could be given: the others answer without them."""
+    """The file's signature, and descriptions of outputs that cannot be sent. Answers come without those."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     own_values = session.get_overridable_initializers()
     is_unclear = any(not arg.shape for arg in (*inputs, *outputs))
@@ -202,7 +204,7 @@ def _signature(session: Any, model: bytes) -> tuple[Signature, tuple[str, ...]]:
 def _input(arg: Any, any_rank: frozenset[str], *, optional: bool = False) -> TensorSpec:
     if _datatype(arg) is None:
         raise CannotCarry(
-            f"The model takes {_described(arg)}, which nobody could send;"
+            f"The model takes {_described(arg)}, which cannot be sent;"
             f" export it with plain tensors of {', '.join(DATATYPES.values())}."
         )
     return _spec(arg, any_rank, optional=optional)
@@ -219,7 +221,7 @@ def _spec(arg: Any, any_rank: frozenset[str], *, optional: bool = False) -> Tens
 
 
 def _datatype(arg: Any) -> str | None:
-    """The name of its elements' type; None where it is no plain tensor."""
+    """The datatype of its elements; None if it is not a plain tensor."""
     match = _TYPE.fullmatch(arg.type)
     return DATATYPES.get(match[2]) if match is not None else None
 

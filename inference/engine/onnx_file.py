@@ -1,9 +1,9 @@
-"""What ONNX Runtime does not tell of a file: inputs and outputs that declare no shape, its operators, the texts it knows."""
+"""What ONNX Runtime does not report about a file: undeclared shapes, operators, and texts that it knows."""
 
 from collections.abc import Iterator
 from itertools import islice
 
-from inference.engine.protobuf import varint
+from inference.tensors.protobuf import read_varint
 
 GRAPH, FUNCTION = 7, 25  # ModelProto
 NODE, FUNCTION_NODE = 1, 7  # GraphProto, FunctionProto
@@ -17,10 +17,10 @@ SHAPE = 2  # TypeProto.Tensor
 
 
 def names_without_shape(model: bytes) -> frozenset[str]:
-    """Name the graph's inputs and outputs that may have any rank.
+    """Names of the graph's inputs and outputs that may have any rank.
 
-    The runtime reports a scalar and an undeclared shape alike, as []. Call it only with bytes that the
-    runtime has parsed: it walks protobuf fields and steps over weights without reading them.
+    The runtime reports both a scalar and an undeclared shape as []. Pass only bytes that the runtime has parsed. This
+    walks protobuf fields and skips weights without reading them.
     """
     names: set[str] = set()
     for graph in _messages(memoryview(model), GRAPH):
@@ -37,21 +37,21 @@ def names_without_shape(model: bytes) -> frozenset[str]:
     return frozenset(names)
 
 
-def known_texts(model: bytes, most: int = 8) -> tuple[str, ...]:
-    """The first of every list of texts in the main graph's attributes, such as an encoder's categories."""
+def known_texts(model: bytes, limit: int = 8) -> tuple[str, ...]:
+    """The first text of each list in the main graph's attributes, such as an encoder's categories."""
     firsts: dict[str, None] = {}
     for graph in _messages(memoryview(model), GRAPH):
         for node in _messages(graph, NODE):
             for attribute in _messages(node, ATTRIBUTE):
                 for text in islice(_messages(attribute, TEXTS), 1):
                     firsts[bytes(text).decode(errors="replace")] = None
-                if len(firsts) == most:
+                if len(firsts) == limit:
                     return tuple(firsts)
     return tuple(firsts)
 
 
 def operators(model: bytes) -> frozenset[str]:
-    """Name every operator in the graph, its subgraphs and its functions; as above, only of parsed bytes."""
+    """Names of all operators in the graph, its subgraphs and its functions. Pass only bytes that the runtime has parsed."""
     names: set[str] = set()
     file = memoryview(model)
     nodes = [node for graph in _messages(file, GRAPH) for node in _messages(graph, NODE)]
@@ -66,18 +66,18 @@ def operators(model: bytes) -> frozenset[str]:
     return frozenset(names)
 
 
-def _messages(data: memoryview, wanted: int) -> Iterator[memoryview]:
-    """Yield the length-delimited fields of one number."""
+def _messages(data: memoryview, field: int) -> Iterator[memoryview]:
+    """Yield the length-delimited fields with this number."""
     at = 0
     while at < len(data):
-        key, at = varint(data, at)
+        key, at = read_varint(data, at)
         number, wire = key >> 3, key & 7
         if wire == 2:
-            size, at = varint(data, at)
-            if number == wanted:
+            size, at = read_varint(data, at)
+            if number == field:
                 yield data[at : at + size]
             at += size
         elif wire == 0:
-            _, at = varint(data, at)
+            _, at = read_varint(data, at)
         else:
             at += 8 if wire == 1 else 4

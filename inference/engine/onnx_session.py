@@ -1,4 +1,4 @@
-"""A loaded ONNX file: runs batches, ends them at their soft limit, tells failures without telling paths."""
+"""A loaded ONNX file: runs batches, stops them at their soft limit, and reports failures without file paths."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.errors import OutOfMemory, OutputNotText, RunFailed, RunTimedOut
-from inference.engine.watchdog import SoftLimit, Watchdog
+from inference.engine.watchdog import RunWatchdog, SoftLimit
+from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature
 
 _MESSAGE_LENGTH = 300
@@ -17,11 +17,11 @@ _OUT_OF_MEMORY = (
     "bad_alloc", "bad allocation", "failed to allocate", "out of memory", "alloc_failed",
     "smaller than requested bytes",
 )  # fmt: skip
-_watchdog = Watchdog()  # shared by every session of the process: one thread, however many runs
+_watchdog = RunWatchdog()  # one thread for all sessions of the process
 
 
 class OnnxSession:
-    """One InferenceSession. On CUDA it runs through IO binding, so that the runtime copies once each way."""
+    """An InferenceSession. On CUDA it uses IO binding, so the runtime copies once in each direction."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class OnnxSession:
     ) -> None:
         self._onnxruntime, self._session = onnxruntime, session
         self._names = [spec.name for spec in signature.outputs]
-        # strings cannot be bound; a model that has some runs without binding
+        # texts cannot be bound, so a model that has some runs without binding
         self._device = None if _has_texts(signature) else device
         self._device_id = device_id
         self._footprint = footprint
@@ -52,8 +52,8 @@ class OnnxSession:
 
     def run(
         self, inputs: Tensors, outputs: Sequence[str] | None = None, *, soft_limit_s: float | None = None
-    ) -> dict[str, type_ndarray]:
-        """Run one batch; the soft limit takes effect between the graph's nodes, never inside a long one."""
+    ) -> dict[str, Array]:
+        """Run one batch. The soft limit takes effect between the graph's nodes, never inside a long one."""
         names = list(outputs) if outputs else self._names
         if soft_limit_s is None:
             return self._run(names, inputs, None)
@@ -64,15 +64,15 @@ class OnnxSession:
         except RunFailed as error:
             if limit.is_over:
                 raise RunTimedOut(
-                    f"The model ran longer than its limit of {soft_limit_s:g} s and was ended;"
+                    f"The model ran longer than its limit of {soft_limit_s:g} s and was stopped;"
                     " send less at once or raise the version's limit."
                 ) from error
             raise
 
     def shrink(self, inputs: Tensors) -> None:
-        """Run once, and give back what earlier runs of other sizes left in the arena.
+        """Run once, and free what earlier runs of other sizes left in the arena.
 
-        An arena only grows: runs of 1, 2, 4 … 64 rows leave more than twice what 64 rows take.
+        Otherwise an arena only grows: runs of 1, 2, 4 … 64 rows leave more than twice what 64 rows take.
         """
         options = self._onnxruntime.RunOptions()
         place = f"gpu:{self._device_id}" if self.provider == _CUDA else "cpu:0"
@@ -80,21 +80,21 @@ class OnnxSession:
         self._run(self._names, inputs, options)
 
     def footprint_bytes(self) -> int:
-        """Give what loading took: growth of resident (CPU) or device (CUDA) memory, at least the file's size.
+        """How much resident (CPU) or device (CUDA) memory grew during loading, at least the file's size.
 
-        Both are read for the whole process or device, so other work at the same moment is counted in. What
-        runs add to the arena is measured by the pool around the warm-up.
+        Both are readings of the whole process or device, so they include other work at that moment. The pool measures
+        what runs add to the arena during the warm-up.
         """
         return self._footprint
 
     def close(self) -> None:
         self._session = None
 
-    def _run(self, names: list[str], inputs: Tensors, run_options: Any) -> dict[str, type_ndarray]:
+    def _run(self, names: list[str], inputs: Tensors, run_options: Any) -> dict[str, Array]:
         session = self._session
         if session is None:
             raise RunFailed("This session is closed; load the version again.")
-        # The file gives nothing that could be carried, and the runtime refuses to run for nothing.
+        # No output can be sent, and the runtime refuses to run without outputs.
         if not names:
             return {}
         try:
@@ -103,19 +103,17 @@ class OnnxSession:
             else:
                 results = self._run_bound(session, names, inputs, run_options)
         except UnicodeDecodeError as error:
-            # What went in as bytes comes out as str or not at all.
+            # The runtime returns texts as str, or not at all.
             raise OutputNotText from error
         except Exception as error:  # the binding raises its own classes, ValueError and RuntimeError alike
-            if isinstance(error, MemoryError) or tells_of_memory(error):
+            if isinstance(error, MemoryError) or is_out_of_memory(error):
                 raise OutOfMemory(
-                    f"The device has no room for a run of this size; send less at once ({readable(error)})."
+                    f"The device does not have enough memory for a run of this size; send less at once ({readable(error)})."
                 ) from error
-            raise RunFailed(f"The model could not be run on this input: {readable(error)}.") from error
+            raise RunFailed(f"The model failed on this input: {readable(error)}.") from error
         return dict(zip(names, results, strict=True))
 
-    def _run_bound(
-        self, session: Any, names: list[str], inputs: Tensors, run_options: Any
-    ) -> list[type_ndarray]:
+    def _run_bound(self, session: Any, names: list[str], inputs: Tensors, run_options: Any) -> list[Array]:
         binding, to_device = session.io_binding(), self._onnxruntime.OrtValue.ortvalue_from_numpy
         for name, tensor in inputs.items():
             value = to_device(np.asarray(tensor, order="C"), self._device, self._device_id)
@@ -123,18 +121,18 @@ class OnnxSession:
         for name in names:
             binding.bind_output(name, self._device, self._device_id)
         session.run_with_iobinding(binding, run_options)
-        results: list[type_ndarray] = binding.copy_outputs_to_cpu()
+        results: list[Array] = binding.copy_outputs_to_cpu()
         return results
 
 
-def tells_of_memory(error: BaseException) -> bool:
-    """Whether a runtime's message says that there was no memory; it has no class of its own for that."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the runtime's message says it was out of memory; there is no error class for that."""
     text = str(error).lower()
     return any(words in text for words in _OUT_OF_MEMORY)
 
 
 def readable(error: BaseException) -> str:
-    """Cut a runtime's message to one line without its prefix and without file paths; node names stay."""
+    """Shorten a runtime's message to one line without prefix and file paths. Node names stay."""
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
     text = re.sub(r"(Name:'[^']*')|(?<![\w'])/[\w.+@-]+(?:/[\w.+@-]+)+(?::\d+)?", r"\1", text)
     return " ".join(text.split())[:_MESSAGE_LENGTH].rstrip(". ")

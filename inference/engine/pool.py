@@ -1,55 +1,135 @@
 """Loaded versions within a byte budget: leased while in use, loaded once for many callers, evicted by worth."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable
-from contextlib import suppress
-from dataclasses import replace
-from typing import Generic
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
 
-from inference.engine.backends import Backend, LoadedSession
+from inference.engine.backends import (
+    Backend,
+    LoadedSession,
+    ProbeFact,
+    Session,
+    SessionOptions,
+    check_probed,
+    check_provider,
+)
 from inference.engine.errors import EngineStopped, LoadFailed, NotLoaded, OverBudget, StillLoading
-from inference.engine.leases import Entry, Held, Lease, LoadOrder, T
 from inference.engine.memory import resident_bytes
-from inference.engine.probed import ProbeFact, check_probed, check_provider
+from inference.engine.threads import unpin_thread
 from inference.engine.warmup import Profile, warm_up
 from inference.tensors.errors import InferenceError
+from inference.tensors.samples import EMPTY_SAMPLE, Sample
+
+T = TypeVar("T")
 
 _MIB = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class LoadOrder:
+    """Which file to load, how, and the proof that a child has survived loading it."""
+
+    path: Path
+    options: SessionOptions
+    probed: ProbeFact
+    max_batch: int = 1  # the largest batch of the warm-up
+    sample: Sample = EMPTY_SAMPLE  # input of the warm-up
+    expected_bytes: int = 0  # footprint, if it was measured in a process of its own; then it counts as that
+    run_limit_s: float | None = None  # soft limit of a warm-up run
+
+
+@dataclass(slots=True, eq=False)
+class PoolEntry(Generic[T]):
+    """A loaded version. The pool's lock guards all counters."""
+
+    key: Hashable
+    order: LoadOrder
+    session: Session
+    item: T  # what `make` built on the session
+    profile: Profile
+    footprint_bytes: int
+    load_s: float
+    level: float = 0.0
+    leases: int = 0
+    hits: int = 0
+    is_retired: bool = False
+
+    @property
+    def worth(self) -> float:
+        """Greedy dual: the pool's level at the last use, plus uses x seconds to reload / bytes held."""
+        return self.level + self.hits * self.load_s / max(1, self.footprint_bytes)
+
+
+class SessionLease(Generic[T]):
+    """Keeps an entry loaded during one call; a context manager that returns the item. Releasing twice is harmless."""
+
+    __slots__ = ("_entry", "_release", "item")
+
+    def __init__(self, entry: PoolEntry[T], release: Callable[[PoolEntry[T]], None]) -> None:
+        self._entry: PoolEntry[T] | None = entry
+        self._release = release
+        self.item = entry.item
+
+    def __enter__(self) -> T:
+        return self.item
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            self._release(entry)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntryInfo:
+    """What the pool reports about an entry."""
+
+    key: Hashable
+    provider: str
+    footprint_bytes: int
+    load_s: float
+    profile: Profile
+    leases: int
+    hits: int
+    is_pinned: bool
+
+
 class _Load(Generic[T]):
-    """One load under way and the callers that wait for it. `finished` is set once; the rest is under the pool's lock."""
+    """A load in progress, and how many callers wait for it. The pool's lock guards all but `finished`, set once."""
 
     def __init__(self, order: LoadOrder) -> None:
         self.order = order
         self.finished = threading.Event()
         self.waiting = 0
         self.wanted_until = 0.0
-        self.entry: Entry[T] | None = None
+        self.entry: PoolEntry[T] | None = None
         self.error: InferenceError | None = None
 
 
 class SessionPool(Generic[T]):
     """The sessions of one device in one process.
 
-    1. A load runs in a thread of its own: it makes room, loads, runs the warm-up ladder, builds the item with
-       `make(session, profile)`, and only then is published. A swap is the same under a key that exists; the
-       old entry serves until that moment and is closed when its last lease ends.
-    2. A caller of a missing version waits for that one load until its own time is over; the load goes on.
-    3. Room is made by evicting the entry of least worth (GreedyDual-Size with frequency: level at last use
-       + uses x reload seconds / bytes; the level rises to the worth of whatever was evicted, so that what was
-       dear once and is not used grows cheap). Pinned and leased entries stay; where only leases stand in
-       the way the load waits for them, as long as a caller waits for the load.
-    4. A footprint is what the order expects, where that was measured in a process of its own. Otherwise it is the
-       session's own figure plus the growth of `measure()` over the warm-up with its largest batch. Both are readings of
-       the whole process or device, so one load runs at a time, and what other work allocates meanwhile is counted in;
-       what it frees may hide some, hence the session's figure (at least the file's size) as lower bound, and the largest
-       reading of the same file and batch is kept. Before such a first load the size is only a guess, so the device
-       may hold one version more than the share for the time of the measurement; after it the size is known, even if
-       it did not fit, and what does not fit is refused before it is loaded.
-    5. `retire(item)` is called before the session is closed, when no lease is left; it must not raise.
+    1. Each load runs in its own thread: it makes room, loads the file, runs the warm-up ladder, builds the item with
+       `make(session, profile)` and then publishes it. Loading a key that is in use swaps it: the old entry serves until
+       the new one is published, and is closed when its last lease ends.
+    2. All callers of a missing version wait for the same load, each until its own time is up. The load continues.
+    3. To make room, the pool evicts the entry of least worth (GreedyDual-Size with frequency: level at the last use
+       + uses x reload seconds / bytes; the level rises to the worth of each evicted entry, so that an expensive entry
+       that is not used becomes cheap). It never evicts pinned or leased entries; if only leases are in the way, the
+       load waits for them as long as a caller waits for the load.
+    4. The footprint is `expected_bytes`, if that was measured in a process of its own. Otherwise it is the session's own
+       figure plus the growth of `measure()` over the warm-up with its largest batch. Both read the whole process or
+       device and so include what other work allocates; therefore only one load runs at a time. What other work frees
+       may hide some of it; therefore the session's figure (at least the file's size) is a lower bound, and the pool
+       keeps the largest reading for the same file and batch. Before the first load of a file its size is a guess, so
+       during that load the device may hold one version more than the share. After it the size is known, even if the
+       version did not fit; the next load is refused before it begins.
+    5. `retire(item)` is called before the session is closed, when no lease is left. It must not raise.
     """
 
     def __init__(
@@ -63,28 +143,29 @@ class SessionPool(Generic[T]):
         measure: Callable[[], int] = resident_bytes,
         budget_name: str = "the memory budget",
     ) -> None:
+        """`budget_name`: what the people who can raise the budget call it."""
         self.share_bytes = budget_bytes // max(1, engines_on_device)
         self._backend, self._make, self._retire, self._measure = backend, make, retire, measure
-        self._budget_name = budget_name  # as those know it who can raise it
+        self._budget_name = budget_name
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)  # bytes given back, a lease ended, a pin taken off
-        self._one_at_a_time = threading.Lock()
-        self._ready: dict[Hashable, Entry[T]] = {}
+        self._changed = threading.Condition(self._lock)  # bytes freed, a lease ended, an entry unpinned
+        self._load_lock = threading.Lock()
+        self._ready: dict[Hashable, PoolEntry[T]] = {}
         self._loads: dict[Hashable, _Load[T]] = {}
-        self._measured: dict[
-            tuple[ProbeFact, int], int
-        ] = {}  # the largest reading of these bytes and this batch
+        self._measured: dict[tuple[ProbeFact, int], int] = {}  # largest footprint by file and largest batch
         self._pinned: set[Hashable] = set()
         self._used_bytes = 0
-        self._seeking_room = 0
-        self._open = 0  # entries and reservations not given back
+        self._waiting_for_room = 0
+        self._open = 0  # entries and reservations not freed yet
         self._level = 0.0
         self._is_closed = False
 
-    def acquire(self, key: Hashable, order: LoadOrder | None = None, *, timeout_s: float = 0.0) -> Lease[T]:
-        """Lease what serves `key`; if nothing does, load by `order` and wait for it up to `timeout_s`.
+    def acquire(
+        self, key: Hashable, order: LoadOrder | None = None, *, timeout_s: float = 0.0
+    ) -> SessionLease[T]:
+        """Lease the entry of `key`; if there is none, load `order` and wait up to `timeout_s`.
 
-        Raises NotLoaded without an order, StillLoading when the time is over first, and what the load raised.
+        Raises NotLoaded without an order, StillLoading when the time is up, and whatever error the load had.
         """
         with self._lock:
             entry = self._ready.get(key)
@@ -92,16 +173,16 @@ class SessionPool(Generic[T]):
                 entry.leases += 1
                 entry.hits += 1
                 entry.level = self._level
-                return Lease(entry, self._release)
+                return SessionLease(entry, self._release)
             if self._is_closed:
                 raise EngineStopped
             if order is None:
                 raise NotLoaded
             load = self._join(key, order, timeout_s)
-        return Lease(self._leased(load, timeout_s), self._release)
+        return SessionLease(self._wait_for(load, timeout_s), self._release)
 
     def load(self, key: Hashable, order: LoadOrder, *, timeout_s: float) -> None:
-        """Make `key` be served by exactly `order`: load it, or swap it in for what serves now."""
+        """Make `key` use exactly `order`: load it, or swap it for the present entry."""
         ends_at = time.monotonic() + timeout_s
         while True:
             with self._lock:
@@ -111,26 +192,29 @@ class SessionPool(Generic[T]):
                 if self._is_closed:
                     raise EngineStopped
                 load = self._join(key, order, ends_at - time.monotonic())
-            entry = self._leased(load, ends_at - time.monotonic())
+            entry = self._wait_for(load, ends_at - time.monotonic())
             self._release(entry)
-            if entry.order == order:  # not so where we joined a load that another order had begun
+            if entry.order == order:  # not if we joined a load that was started with another order
                 return
 
     def unload(self, key: Hashable, only: T | None = None) -> bool:
-        """Take `key` out of service, or this item of it; it is closed when its last lease ends. False: it was not loaded."""
+        """Take `key` out of service, or only this item of it. It is closed when its last lease ends.
+
+        Returns False if it was not loaded.
+        """
         with self._lock:
             entry = self._ready.get(key)
             if entry is not None and only is not None and entry.item is not only:
                 entry = None
             if entry is not None:
                 del self._ready[key]
-            is_idle = entry is not None and self._retires_idle(entry)
+            is_idle = entry is not None and self._mark_retired(entry)
         if entry is not None and is_idle:
             self._close(entry)
         return entry is not None
 
     def pin(self, key: Hashable) -> None:
-        """Keep `key` from being evicted, from now or from its load on."""
+        """Never evict `key`, from now or from its load on."""
         with self._lock:
             self._pinned.add(key)
 
@@ -139,11 +223,10 @@ class SessionPool(Generic[T]):
             self._pinned.discard(key)
             self._changed.notify_all()
 
-    def held(self) -> tuple[Held, ...]:
-        """Report what is in service."""
+    def held(self) -> tuple[PoolEntryInfo, ...]:
         with self._lock:
             return tuple(
-                Held(
+                PoolEntryInfo(
                     entry.key, entry.session.provider, entry.footprint_bytes, entry.load_s, entry.profile,
                     entry.leases, entry.hits, entry.key in self._pinned,
                 )
@@ -152,62 +235,62 @@ class SessionPool(Generic[T]):
 
     @property
     def used_bytes(self) -> int:
-        """What is held or reserved now, drained entries and loads under way included."""
+        """Bytes held or reserved now, including entries that drain and loads in progress."""
         return self._used_bytes
 
     def close(self, *, timeout_s: float) -> bool:
-        """Refuse new calls, wait for leases and loads to end, close everything. False: some did not end in time."""
+        """Refuse new calls, wait for leases and loads to end, close everything. False if some did not end in time."""
         with self._lock:
             self._is_closed = True
             entries = list(self._ready.values())
             self._ready.clear()
-            idle = [entry for entry in entries if self._retires_idle(entry)]
+            idle = [entry for entry in entries if self._mark_retired(entry)]
             self._changed.notify_all()
         for entry in idle:
             self._close(entry)
         with self._changed:
             return self._changed.wait_for(lambda: not self._open and not self._loads, timeout_s)
 
-    def _release(self, entry: Entry[T]) -> None:
+    def _release(self, entry: PoolEntry[T]) -> None:
         with self._lock:
             entry.leases -= 1
             must_close = entry.is_retired and not entry.leases
-            if self._seeking_room:  # asked first: a notification costs as much as the rest of the lease
+            if self._waiting_for_room:  # notifying costs as much as the rest of the lease
                 self._changed.notify_all()
         if must_close:
             self._close(entry)
 
     def _join(self, key: Hashable, order: LoadOrder, timeout_s: float) -> _Load[T]:
-        """Join the load of `key`, or begin it. Call it under the lock that found nothing in service."""
+        """Join the load of `key`, or start it. Call it under the same lock as the look-up that found no entry."""
         load = self._loads.get(key)
         if load is None:
             load = _Load(order)
             threading.Thread(target=self._run_load, args=(key, load), name="engine-load", daemon=True).start()
-            self._loads[key] = load  # after the start, which can fail; the thread ends only with the lock
+            self._loads[key] = load  # after the start, which can fail; the thread needs the lock to end
         load.waiting += 1
         load.wanted_until = max(load.wanted_until, time.monotonic() + timeout_s)
         return load
 
-    def _leased(self, load: _Load[T], timeout_s: float) -> Entry[T]:
-        """Wait for a joined load; the entry comes leased."""
+    def _wait_for(self, load: _Load[T], timeout_s: float) -> PoolEntry[T]:
+        """Wait for a load after joining it. The entry it returns is leased."""
         load.finished.wait(max(0.0, timeout_s))
         with self._lock:
-            if load.entry is not None:  # its lease for us was counted when it was published
+            if load.entry is not None:  # our lease was counted when it was published
                 return load.entry
             load.waiting -= 1
         if load.error is None:
             raise StillLoading
-        # an error of each caller's own: raising adds to a traceback, and these are several threads
+        # A new error for each caller: raising adds to a traceback, and there are several threads.
         raise type(load.error)(str(load.error)) from load.error
 
     def _run_load(self, key: Hashable, load: _Load[T]) -> None:
-        _go_anywhere()
+        unpin_thread()
         entry = None
         try:
-            entry = self._loaded(key, load)
+            entry = self._load_entry(key, load)
         except InferenceError as error:
             load.error = error
-        except BaseException as error:  # noqa: BLE001  a thread that died silently would leave its callers waiting
+        except BaseException as error:  # noqa: BLE001  if the thread died silently, its callers would wait forever
             load.error = LoadFailed(f"The version could not be loaded ({type(error).__name__}); see the log.")
             load.error.__cause__ = error
         replaced = None
@@ -218,9 +301,9 @@ class SessionPool(Generic[T]):
                 replaced = entry
             elif entry is not None:
                 old = self._ready.get(key)
-                if old is not None and self._retires_idle(old):
+                if old is not None and self._mark_retired(old):
                     replaced = old
-                # leased for its waiters before anybody can see it: it cannot be evicted between load and use
+                # Leased for its waiters before it is visible, so it cannot be evicted between load and use.
                 entry.leases = entry.hits = load.waiting
                 entry.level = self._level
                 load.entry = self._ready[key] = entry
@@ -229,14 +312,14 @@ class SessionPool(Generic[T]):
         if replaced is not None:
             self._close(replaced)
 
-    def _loaded(self, key: Hashable, load: _Load[T]) -> Entry[T]:
+    def _load_entry(self, key: Hashable, load: _Load[T]) -> PoolEntry[T]:
         order = load.order
         check_probed(order.probed, order.options, self._backend.runtime_version())
-        reserved = max(self._expected(order), _file_bytes(order))
+        reserved = max(self._expected_bytes(order), _file_bytes(order))
         self._reserve(key, load, reserved, already=None)
         session = None
         try:
-            with self._one_at_a_time:
+            with self._load_lock:
                 started = time.monotonic()
                 options = replace(order.options, expected_sha256=order.probed.sha256)
                 session = self._backend.load(order.path, options)
@@ -247,26 +330,26 @@ class SessionPool(Generic[T]):
                 )
                 measured = session.footprint_bytes() + max(0, self._measure() - before)
                 load_s = time.monotonic() - started
-            footprint = order.expected_bytes or max(measured, self._expected(order))
+            footprint = order.expected_bytes or max(measured, self._expected_bytes(order))
             self._measured[order.probed, order.max_batch] = footprint
             if footprint > reserved:
                 self._reserve(key, load, footprint - reserved, already=reserved)
             else:
-                self._give_back(reserved - footprint)
+                self._free(reserved - footprint)
             reserved = footprint
             item = self._make(session, profile)
         except BaseException:
             if session is not None:
                 session.close()
-            self._give_back(reserved, is_last=True)
+            self._free(reserved, is_last=True)
             raise
-        return Entry(key, order, session, item, profile, footprint, load_s)
+        return PoolEntry(key, order, session, item, profile, footprint, load_s)
 
-    def _expected(self, order: LoadOrder) -> int:
+    def _expected_bytes(self, order: LoadOrder) -> int:
         return order.expected_bytes or self._measured.get((order.probed, order.max_batch), 0)
 
     def _reserve(self, key: Hashable, load: _Load[T], needed: int, *, already: int | None) -> None:
-        """Take `needed` bytes of the share, evicting what may go; raise OverBudget where that cannot be."""
+        """Take `needed` bytes of the share, evicting entries if necessary; raise OverBudget if there is no room."""
         while True:
             with self._changed:
                 if self._is_closed:
@@ -284,7 +367,7 @@ class SessionPool(Generic[T]):
                 victim.is_retired = True
             self._close(victim)
 
-    def _least_worth(self, loading: Hashable) -> Entry[T] | None:
+    def _least_worth(self, loading: Hashable) -> PoolEntry[T] | None:
         free = [
             e for e in self._ready.values() if not e.leases and e.key not in self._pinned and e.key != loading
         ]
@@ -294,9 +377,9 @@ class SessionPool(Generic[T]):
         staying = [entry for entry in self._ready.values() if entry.key in self._pinned or entry.key == key]
         staying_bytes = sum(entry.footprint_bytes for entry in staying)
         if staying_bytes + already + needed <= self.share_bytes and time.monotonic() < load.wanted_until:
-            self._seeking_room += 1
+            self._waiting_for_room += 1
             self._changed.wait(load.wanted_until - time.monotonic())
-            self._seeking_room -= 1
+            self._waiting_for_room -= 1
             return
         in_use_bytes = self._used_bytes - already - staying_bytes
         rows = load.order.max_batch
@@ -304,23 +387,23 @@ class SessionPool(Generic[T]):
         fewer = " lower its max_batch_rows," if rows > 1 else ""
         raise OverBudget(
             f"This version takes {_mib(already + needed)}{batches}. Of {_mib(self.share_bytes)} that this process may use,"
-            f" {_mib(staying_bytes)} are held by {len(staying)} that must stay and {_mib(in_use_bytes)} are in use:"
-            f"{fewer} give another version no share, or raise {self._budget_name}."
+            f" {_mib(staying_bytes)} are held by {len(staying)} that must stay loaded and {_mib(in_use_bytes)} are in use:"
+            f"{fewer} take another version's share away, or raise {self._budget_name}."
         )
 
-    def _retires_idle(self, entry: Entry[T]) -> bool:
-        """Mark as out of service; True: no call is inside, so the caller closes it (otherwise the last lease does)."""
+    def _mark_retired(self, entry: PoolEntry[T]) -> bool:
+        """Take it out of service. True: nothing leases it, so the caller closes it; otherwise its last lease does."""
         entry.is_retired = True
         return not entry.leases
 
-    def _close(self, entry: Entry[T]) -> None:
+    def _close(self, entry: PoolEntry[T]) -> None:
         try:
             self._retire(entry.item)
             entry.session.close()
         finally:
-            self._give_back(entry.footprint_bytes, is_last=True)
+            self._free(entry.footprint_bytes, is_last=True)
 
-    def _give_back(self, freed_bytes: int, *, is_last: bool = False) -> None:
+    def _free(self, freed_bytes: int, *, is_last: bool = False) -> None:
         with self._changed:
             self._used_bytes -= freed_bytes
             self._open -= is_last
@@ -330,15 +413,9 @@ class SessionPool(Generic[T]):
 def _file_bytes(order: LoadOrder) -> int:
     try:
         return order.path.stat().st_size
-    except OSError:  # the backend says it better
+    except OSError:  # the backend has a better message
         return 0
 
 
 def _mib(count: int) -> str:
     return f"{count / _MIB:,.1f} MiB"
-
-
-def _go_anywhere() -> None:
-    """Let this thread, and those of the session it makes, run where the process may, though its starter stays on one core."""
-    with suppress(AttributeError, OSError):
-        os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))

@@ -1,4 +1,4 @@
-"""Runs every batch size once before a session is called ready, and tells what each costs."""
+"""Runs every batch size before a session is ready, and measures the time and memory that each takes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,17 +9,17 @@ from typing import Any
 from inference.engine.backends import LoadedSession
 from inference.engine.errors import WarmUpFailed
 from inference.engine.memory import resident_bytes
-from inference.engine.samples import NOTHING_SAID, Sample, sample_inputs, takes_rows
+from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InferenceError
-from inference.tensors.prepare import Array
+from inference.tensors.samples import EMPTY_SAMPLE, Sample, sample_inputs, takes_rows
 
 Profile = Mapping[int, float]  # rows in one run -> seconds
 
-_ENOUGH_S = 0.5  # on one rung: a model this slow shows its cost in few runs
+_ENOUGH_S = 0.5  # per batch size: a few runs of a slow model are enough to measure it
 
 
 def ladder(max_batch: int) -> tuple[int, ...]:
-    """List the powers of two below `max_batch`, and `max_batch` itself."""
+    """The powers of two below `max_batch`, and `max_batch` itself."""
     rungs = [1]
     while rungs[-1] * 2 < max_batch:
         rungs.append(rungs[-1] * 2)
@@ -30,14 +30,14 @@ def warm_up(
     session: LoadedSession,
     *,
     max_batch: int = 1,
-    sample: Sample = NOTHING_SAID,
+    sample: Sample = EMPTY_SAMPLE,
     repeats: int = 5,
     soft_limit_s: float | None = None,
 ) -> Profile:
-    """Run each rung of the ladder and give the median seconds by rows; raise WarmUpFailed if one fails.
+    """Run each batch size of the ladder and return the median seconds by rows; raise WarmUpFailed if one fails.
 
-    A session that takes no rows is run as it is, and its only rung is 1. In the end the runtime's memory holds what
-    the largest batch needs, and not what each smaller one has left behind.
+    A session without a row axis runs one size, 1. At the end the runtime's memory holds what the largest batch needs,
+    without what each smaller one left.
     """
     rungs = ladder(max_batch) if takes_rows(session.signature, sample) else (1,)
     profile = {}
@@ -58,29 +58,29 @@ def warm_up(
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What a loaded file takes, and what runs of so many rows add to that; measured in a process of its own."""
+    """Memory that a loaded file takes, and what runs add by number of rows. Measured in a process of its own."""
 
     loaded_bytes: int
-    by_rows: Mapping[int, int]  # of every rung that ran and fitted, the first among them always
-    asked_rows: int  # the largest rung that was to be run
-    beyond: tuple[int, int] | None = None  # the first rung that took too much, and what it took
-    failure: str = ""  # why the rung after the last did not run
-    row_bytes: int = 0  # of the inputs of one row, by which all this was measured
+    by_rows: Mapping[int, int]  # for each batch size that ran and fitted, always including 1
+    asked_rows: int  # the largest batch size to try
+    beyond: tuple[int, int] | None = None  # the first batch size that took too much, and how much
+    failure: str = ""  # why the next batch size did not run
+    row_bytes: int = 0  # of one row of the inputs used here
 
     def most_rows(self, rows: int, limit_bytes: int) -> int:
-        """The largest batch up to `rows` whose runs add no more than `limit_bytes`; one row, whatever it takes."""
+        """The largest batch up to `rows` that adds no more than `limit_bytes`; at least one row."""
         fitting = [rung for rung, needed in self.by_rows.items() if needed <= limit_bytes]
         return max(1, min(rows, max(fitting, default=1)))
 
     def footprint_bytes(self, rows: int) -> int:
-        """What the file takes with batches of up to so many rows."""
+        """Memory of the file with batches of up to this many rows."""
         return self.loaded_bytes + next(
             (needed for rung, needed in sorted(self.by_rows.items()) if rung >= rows),
             max(self.by_rows.values()),
         )
 
     def covers(self, rows: int, limit_bytes: int) -> bool:
-        """Whether nothing more has to be measured to know `most_rows`."""
+        """Whether `most_rows` can be computed without measuring more."""
         was_stopped = bool(self.failure) or (self.beyond is not None and self.beyond[1] > limit_bytes)
         return was_stopped or self.asked_rows >= rows
 
@@ -112,14 +112,14 @@ def measured_warm_up(
     *,
     max_batch: int,
     limit_bytes: int,
-    sample: Sample = NOTHING_SAID,
+    sample: Sample = EMPTY_SAMPLE,
     repeats: int = 5,
     soft_limit_s: float | None = None,
     measure: Callable[[], int] = resident_bytes,
 ) -> tuple[Profile, MemoryUse]:
-    """Climb the ladder up to the largest batch that runs and whose memory stays within the limit; the first rung must run.
+    """Try batch sizes up to the largest that runs within the memory limit; a single row must run.
 
-    Each rung begins with a shrunk arena, so that it shows what it takes by itself. For a process that does nothing else.
+    Each size starts with a shrunk arena, to measure it separately. Only for a process that does nothing else.
     """
     profile: dict[int, float] = {}
     by_rows: dict[int, int] = {}
@@ -145,10 +145,8 @@ def measured_warm_up(
     return profile, MemoryUse(session.footprint_bytes(), by_rows, max_batch, beyond, failure, row_bytes)
 
 
-def _cost(
-    session: LoadedSession, inputs: Mapping[str, Array], repeats: int, soft_limit_s: float | None
-) -> float:
-    """Time repeated runs; the first, which fills arenas and caches, counts only when it is the only one."""
+def _cost(session: LoadedSession, inputs: Tensors, repeats: int, soft_limit_s: float | None) -> float:
+    """The median time of repeated runs. The first, which fills arenas and caches, counts only if it is the only one."""
     spent: list[float] = []
     while len(spent) <= repeats and sum(spent) < _ENOUGH_S:
         started = time.monotonic()

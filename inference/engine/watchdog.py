@@ -1,11 +1,10 @@
-"""What is watched from outside the loop: runs past their limits, and the loop itself."""
+"""Watches runs that pass their limits, and the loop itself, from other threads."""
 
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from inference.engine.errors import EngineStopped
@@ -13,15 +12,15 @@ from inference.engine.loop import EngineLoop
 
 _log = logging.getLogger("roundhouse.engine")
 _LOOK_EVERY_S = 0.25
-_STALLED_LOOKS = 60  # looks and not seconds: a process that was stopped, or got no core, did not look either
+_STALLED_LOOKS = 60  # looks, not seconds: a process that was stopped, or got no core, did not look either
 
 
 class SoftLimit:
-    """One run's limit, as a context manager around the run; `is_over` tells whether it was ended."""
+    """A run's time limit: a context manager around the run. `is_over`: the run was ended."""
 
     __slots__ = ("_watchdog", "deadline", "is_over", "run_options")
 
-    def __init__(self, watchdog: "Watchdog", run_options: Any, seconds: float) -> None:
+    def __init__(self, watchdog: "RunWatchdog", run_options: Any, seconds: float) -> None:
         self._watchdog, self.run_options = watchdog, run_options
         self.deadline = time.monotonic() + seconds
         self.is_over = False
@@ -30,23 +29,20 @@ class SoftLimit:
         self._watchdog.watch(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._watchdog.forget(self)
 
 
-class Watchdog:
-    """Ends runs at their soft limit: sets `terminate` on run options whose deadline has passed. One thread does it for
-    all runs.
+class RunWatchdog:
+    """Ends runs at their soft limit by setting `terminate` on their run options. One thread serves all runs.
 
-    A run that ends in time costs a set entry, no lock and no wake-up: limits are mostly equal, so a new deadline is
-    later than the one the thread already sleeps towards, and only an earlier one has to wake it.
+    A run that ends in time costs a set entry, but no lock and no wake-up. Limits are mostly equal, so a new deadline is
+    usually later than the one the thread sleeps until; only an earlier one has to wake it.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._watched: set[SoftLimit] = set()  # single steps of the interpreter change it
+        self._watched: set[SoftLimit] = set()  # changed by single bytecode steps only
         self._wakes_at = math.inf
         self._thread: threading.Thread | None = None
 
@@ -68,7 +64,7 @@ class Watchdog:
     def _loop(self) -> None:
         with self._changed:
             while True:
-                # Before the look: whoever comes after it finds this and wakes us, or the time that we found.
+                # Set this first: a run that comes later sees it and wakes us, or sees the time we find below.
                 self._wakes_at = math.inf
                 now, watched = time.monotonic(), list(self._watched)
                 for limit in watched:
@@ -82,9 +78,9 @@ class Watchdog:
 
 
 class StallWatch:
-    """A thread of its own that looks several times a second whether runs and the loop end what they began.
+    """A thread that checks several times a second that no run hangs and that the loop turns.
 
-    Watches that share a loop count for themselves what they have asked it.
+    Watches that share a loop count their turns separately.
     """
 
     def __init__(
@@ -99,7 +95,7 @@ class StallWatch:
         self._over.set()
 
     def has_turned(self) -> bool:
-        """Whether the loop has come round since this was asked before."""
+        """Whether the loop has turned since the last call of this."""
         has_turned = self._turns_seen == self._turns_asked
         if has_turned:
             self._turns_asked += 1
@@ -110,14 +106,14 @@ class StallWatch:
         self._turns_seen = self._turns_asked
 
     def _watch(self) -> None:
-        in_vain = 0
+        stalled_looks = 0
         while not self._over.wait(_LOOK_EVERY_S):
             try:
                 self._check_runs()
-                in_vain = 0 if self.has_turned() else in_vain + 1
-                if in_vain == _STALLED_LOOKS:
+                stalled_looks = 0 if self.has_turned() else stalled_looks + 1
+                if stalled_looks == _STALLED_LOOKS:
                     self._on_stall()
             except EngineStopped:
                 return
-            except Exception:  # noqa: BLE001 (logged; this thread goes on)
-                _log.exception("runs and the loop are not watched for a moment")
+            except Exception:  # noqa: BLE001 (logged; this thread continues)
+                _log.exception("watching the runs and the loop failed; trying again")

@@ -1,1 +1,1 @@
-"""Predictions that nobody waits for: the row is the truth, a message only a hint."""
+"""Asynchronous predictions. The database row is the truth; messages are only hints."""

@@ -14,83 +14,82 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from inference.jobs import services
-from inference.jobs.forms import NewJobForm
-from inference.jobs.models import Job
+from inference.jobs.forms import NewJobForm, StoreForm
+from inference.jobs.models import Job, Store
 from inference.jobs.policies import may_change
-from inference.jobs.preview import first_results
-from inference.jobs.selectors import jobs_in_reach
-from inference.jobs.shown import (
-    columns_of,
+from inference.jobs.presentation import (
+    describe_cancel,
+    describe_contract,
+    describe_retry,
+    first_results,
     part_groups,
-    shown_job,
-    what_cancelling_does,
-    what_retrying_does,
+    summarize_job,
 )
+from inference.jobs.selectors import jobs_in_reach
 from registry.access.policies import Right
 from registry.catalogue.selectors import models_for
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 from registry.kit.admin.pages import OwnPage
 from registry.kit.admin.theme import ModelAdmin, TextFilter, actor, display
-from registry.kit.admin.verb_pages import answer_verb
-from registry.kit.admin.verbs import ReasonForm
+from registry.kit.admin.verbs import ReasonForm, answer_verb
 
-_WATCHED_AT_ONCE = 200
-_OFFERED_MODELS = 500
+_MAX_WATCHED = 200
+_MAX_MODEL_CHOICES = 500
 
 
-def _exactly(field: str, said: str) -> type[TextFilter]:
-    class Exactly(TextFilter):
-        title = said
+def _exact_filter(field: str, label: str) -> type[TextFilter]:
+    class ExactFilter(TextFilter):
+        title = label
         parameter_name = field
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
             return queryset.filter(**{field: self.value()}) if self.value() else queryset
 
-    return Exactly
+    return ExactFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
-    """What can be done from a job's page, and what it would do, in numbers."""
+class JobAction:
+    """A button on a job's page, with a preview of its effect and the call behind it."""
 
     title: str
-    says: Callable[[Job], str]
+    describe: Callable[[Job], str]
     run: Callable[[Job, str, Actor], str]
 
 
 def _cancel(job: Job, reason: str, by: Actor) -> str:
     services.cancel(job=job, reason=reason, by=by)
-    return "The job is cancelled. What was done can still be taken."
+    return "Job cancelled. Finished results can still be downloaded."
 
 
 def _retry(job: Job, reason: str, by: Actor) -> str:
     services.retry(job=job, reason=reason, by=by)
-    return "Workers take its failed parts up again."
+    return "The failed parts are queued again."
 
 
-_VERBS = {
-    "cancel": Verb("Cancel", what_cancelling_does, _cancel),
-    "retry": Verb("Retry failed parts", what_retrying_does, _retry),
+_ACTIONS = {
+    "cancel": JobAction("Cancel", describe_cancel, _cancel),
+    "retry": JobAction("Retry failed parts", describe_retry, _retry),
 }
 
 
 @admin.register(Job)
 class JobPage(OwnPage, ModelAdmin[Job]):
-    """Jobs and how far they are. Adding is a form that orders one; everything else is written by machines."""
+    """Jobs and their progress. Staff can start one with a form; everything else is read-only."""
 
     empty_text = (
-        "No job yet. A job answers many rows without anybody waiting: add one for a file or a few rows, or send"
+        "No jobs yet. A job answers many rows in the background: start one here with a file or a few rows, or send"
         " it to POST /api/v1/jobs."
     )
     own_template = "admin/inference/job.html"
     list_display = ["name", "version", "state", "progress", "made_by", "created_at"]
     list_display_links = ["name"]
-    list_filter = ["status", _exactly("model__slug", "Model"), _exactly("made_by", "who")]
+    list_filter = ["status", _exact_filter("model__slug", "Model"), _exact_filter("made_by", "created by")]
     list_filter_submit = True
     list_before_template = "admin/inference/job_list_head.html"
     search_fields = ["id", "model__slug", "made_by"]
-    search_help_text = "An id or its beginning, a Model, or who made it."
+    search_help_text = "Id or start of an id, Model, or creator."
     ordering = ["-created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
@@ -102,11 +101,13 @@ class JobPage(OwnPage, ModelAdmin[Job]):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         pages = [
-            path("progress/", view(self.tell_bars), name="inference_job_bars"),
-            path("<str:pk>/progress/", view(self.tell_job), name="inference_job_progress"),
+            path("progress/", view(self.list_progress), name="inference_job_bars"),
+            path("<str:pk>/progress/", view(self.job_progress), name="inference_job_progress"),
             *(
-                path(f"<str:pk>/{name}/", view(partial(self.act, verb=verb)), name=f"inference_job_{name}")
-                for name, verb in _VERBS.items()
+                path(
+                    f"<str:pk>/{name}/", view(partial(self.act, action=action)), name=f"inference_job_{name}"
+                )
+                for name, action in _ACTIONS.items()
             ),
         ]
         return [*pages, *super().get_urls()]
@@ -123,24 +124,24 @@ class JobPage(OwnPage, ModelAdmin[Job]):
 
     @display(description="progress")
     def progress(self, job: Job) -> str:
-        return render_to_string("admin/inference/job_bar.html", {"shown": shown_job(job), "is_watched": True})
+        return render_to_string(
+            "admin/inference/job_bar.html", {"shown": summarize_job(job), "is_watched": True}
+        )
 
-    def tell_bars(self, request: HttpRequest) -> HttpResponse:
-        """The bars and states of these jobs, for a list's script."""
+    def list_progress(self, request: HttpRequest) -> HttpResponse:
+        """Progress bars and states of the listed jobs, polled by the list's script."""
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
-        wanted = [
-            pk for text in request.GET.getlist("id")[:_WATCHED_AT_ONCE] if (pk := _uuid(text)) is not None
-        ]
-        told = {}
-        for job in self.get_queryset(request).filter(pk__in=wanted):
-            shown = shown_job(job)
-            told[str(job.pk)] = {
-                "is_open": shown.is_open,
-                "bar": render_to_string("admin/inference/job_bar_inside.html", {"shown": shown}),
+        ids = [pk for text in request.GET.getlist("id")[:_MAX_WATCHED] if (pk := _uuid(text)) is not None]
+        jobs = {}
+        for job in self.get_queryset(request).filter(pk__in=ids):
+            summary = summarize_job(job)
+            jobs[str(job.pk)] = {
+                "is_open": summary.is_open,
+                "bar": render_to_string("admin/inference/job_bar_inside.html", {"shown": summary}),
                 "state": render_to_string("admin/inference/job_state_inside.html", {"job": job}),
             }
-        return _fresh({"jobs": told})
+        return _uncached_json({"jobs": jobs})
 
     # --- one job
 
@@ -148,29 +149,29 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         return {
             "title": f"Job {str(job.pk)[:8]}",
             "job": job,
-            "shown": shown_job(job),
+            "shown": summarize_job(job),
             "groups": part_groups(job),
-            "sources": columns_of(job),
+            "sources": describe_contract(job),
             "preview": first_results(job),
             "may_change": may_change(job, actor(request)),
             "api": f"/api/v1/jobs/{job.pk}",
         }
 
-    def tell_job(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """What changes on a job's page while it goes on, for its script."""
+    def job_progress(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """The parts of a job's page that change while it runs, polled by the page's script."""
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
-        job = self.job_at(request, pk)
-        shown = shown_job(job)
-        context = {"job": job, "shown": shown, "groups": part_groups(job)}
-        return _fresh({
-            "is_open": shown.is_open,
+        job = self.get_job(request, pk)
+        summary = summarize_job(job)
+        context = {"job": job, "shown": summary, "groups": part_groups(job)}
+        return _uncached_json({
+            "is_open": summary.is_open,
             "progress": render_to_string("admin/inference/job_progress.html", context),
             "parts": render_to_string("admin/inference/job_parts.html", context),
         })  # fmt: skip
 
-    def act(self, request: HttpRequest, pk: str, verb: Verb) -> HttpResponse:
-        job = self.job_at(request, pk)
+    def act(self, request: HttpRequest, pk: str, action: JobAction) -> HttpResponse:
+        job = self.get_job(request, pk)
         by = actor(request)
         if not may_change(job, by):
             raise PermissionDenied
@@ -179,22 +180,22 @@ class JobPage(OwnPage, ModelAdmin[Job]):
             request,
             site=self.admin_site,
             opts=self.opts,
-            name=verb.title,
+            name=action.title,
             of=f"job {str(job.pk)[:8]} of {job.version}",
-            warning=verb.says(job),
+            warning=action.describe(job),
             form=form,
-            run=lambda: verb.run(job, form.cleaned_data["reason"], by),
+            run=lambda: action.run(job, form.cleaned_data["reason"], by),
             back=reverse("admin:inference_job_change", args=[job.pk]),
         )
 
-    def job_at(self, request: HttpRequest, pk: str) -> Job:
-        wanted = _uuid(pk)
-        job = self.get_queryset(request).filter(pk=wanted).first() if wanted is not None else None
+    def get_job(self, request: HttpRequest, pk: str) -> Job:
+        job_id = _uuid(pk)
+        job = self.get_queryset(request).filter(pk=job_id).first() if job_id is not None else None
         if job is None:
             raise Http404
         return job
 
-    # --- a new one
+    # --- new job
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -208,7 +209,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         if request.method == "POST" and form.is_valid():
             try:
                 job = form.save(by)
-                messages.success(request, f"Accepted as job {str(job.pk)[:8]}, answered by {job.version}.")
+                messages.success(request, f"Job {str(job.pk)[:8]} started, with {job.version}.")
                 return redirect("admin:inference_job_change", job.pk)
             except RoundhouseError as error:
                 form.add_error(None, str(error))
@@ -220,7 +221,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
                 "opts": self.opts,
                 "title": "New job",
                 "form": form,
-                "models": models_for(by).order_by("slug").values_list("slug", "title")[:_OFFERED_MODELS],
+                "models": models_for(by).order_by("slug").values_list("slug", "title")[:_MAX_MODEL_CHOICES],
             },
         )
 
@@ -232,5 +233,52 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _fresh(told: dict[str, Any]) -> JsonResponse:
-    return JsonResponse(told, headers={"Cache-Control": "no-store"})
+def _uncached_json(data: dict[str, Any]) -> JsonResponse:
+    return JsonResponse(data, headers={"Cache-Control": "no-store"})
+
+
+@admin.register(Store)
+class StorePage(ModelAdmin[Store]):
+    empty_text = "No job storage yet. Add a folder or a bucket that jobs may read from or write to."
+    form = StoreForm
+    fields = ["name", "kind", "root", "prefix", "may_read", "may_write", "for_people", "tenants"]
+    list_display = ["name", "kind", "root", "prefix", "may_read", "may_write", "for_people"]
+    search_fields = ["name"]
+    autocomplete_fields = ["tenants"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Store | None = None) -> list[str]:
+        return ["name"] if obj else []
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return actor(request).may(Right.MANAGE_SETTINGS)
+
+    def has_view_permission(self, request: HttpRequest, obj: Store | None = None) -> bool:
+        return actor(request).may(Right.MANAGE_SETTINGS)
+
+    has_change_permission = has_delete_permission = has_view_permission
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return actor(request).may(Right.MANAGE_SETTINGS)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Hide the links to tenants, which are deleted together with the store."""
+        return [str(store) for store in objs], {"stores": len(objs)}, set(), []
+
+    def save_model(self, request: HttpRequest, obj: Store, form: Any, change: bool) -> None:
+        if change:
+            services.change_store(store=obj, settings=form.settings, by=actor(request))
+            return
+        name = form.cleaned_data["name"]
+        obj.pk = services.add_store(name=name, settings=form.settings, by=actor(request)).pk
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The service has already saved the tenants."""
+
+    def delete_model(self, request: HttpRequest, obj: Store) -> None:
+        services.remove_store(store=obj, by=actor(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Store]) -> None:
+        for store in queryset:
+            services.remove_store(store=store, by=actor(request))

@@ -1,4 +1,4 @@
-"""Names of this room's background work, and the hints that start it early."""
+"""Task names, and the messages that start background work early."""
 
 import time
 from uuid import UUID
@@ -12,33 +12,29 @@ from registry.catalogue.models import Model
 RUN = "inference.run_jobs"
 SWEEP = "inference.sweep_jobs"
 EXPIRE = "inference.expire_jobs"
-TELL_SENDER = "inference.tell_sender"
+REPLY_TO_SENDER = "inference.tell_sender"
 DELIVER = "inference.deliver_results"
 SWEEP_DELIVERIES = "inference.sweep_results"
-SWEEP_SENDERS = "inference.sweep_senders"
-_HINT_EVERY_S = 0.05  # a stream of jobs needs no message each: a runner that works looks again by itself
+SWEEP_REPLIES = "inference.sweep_senders"
+_HINT_EVERY_S = 0.05  # no message per job: a busy runner looks for more work by itself
 _HINT_LIVES_S = 60
 _hinted_at: dict[str, float] = {}
 
 
-def queue_of(pool: str) -> str:
-    return f"jobs.{pool}"
-
-
 def hint(model: Model) -> None:
-    """Tell the workers of the Model's pool on commit that there is work; they would find it within seconds anyway."""
-    # Robust: a broker that is away must not fail what the database has accepted.
+    """On commit, tell the workers of the Model's pool that there is work. Without it they look every few seconds."""
+    # Robust: an unreachable broker must not fail what the database has accepted.
     pool = model.pool if settings.EXECUTOR == "workers" else settings.POOL
     transaction.on_commit(lambda: _send_hint(pool), robust=True)
 
 
-def tell_sender(job_id: UUID) -> None:
-    """Call the sender's own Celery on commit."""
-    _on_commit(TELL_SENDER, job_id)
+def reply_to_sender(job_id: UUID) -> None:
+    """On commit, call the sender's own Celery."""
+    _on_commit(REPLY_TO_SENDER, job_id)
 
 
 def deliver(job_id: UUID) -> None:
-    """Write the results to the sender's store on commit."""
+    """On commit, write the results to the store named by the sender."""
     _on_commit(DELIVER, job_id)
 
 
@@ -53,4 +49,4 @@ def _send_hint(pool: str) -> None:
     if now - _hinted_at.get(pool, -_HINT_EVERY_S) < _HINT_EVERY_S:
         return
     _hinted_at[pool] = now
-    current_app.signature(RUN).apply_async(queue=queue_of(pool), expires=_HINT_LIVES_S, retry=False)
+    current_app.signature(RUN).apply_async(queue=f"jobs.{pool}", expires=_HINT_LIVES_S, retry=False)

@@ -1,4 +1,4 @@
-"""Rows of jobs."""
+"""Jobs, their chunks, and the stores that they may read and write."""
 
 import uuid
 from datetime import timedelta
@@ -9,19 +9,19 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from inference.jobs.transitions import ChunkStatus, Status
-from registry.access.models import ApiKey, Tenant
+from registry.access.models import TENANT_SLUG, ApiKey, Tenant
 from registry.catalogue.models import Model, Version
 from registry.kit.text import MAX_REASON
 
 MAX_NAME = 200
 
 
-class Source(models.TextChoices):
+class InputSource(models.TextChoices):
     """Where the rows of a job come from."""
 
     ROWS = "rows", "in the request"
-    FILE = "file", "a file that was sent"
-    STORE = "store", "a file in a named store"
+    FILE = "file", "uploaded file"
+    STORE = "store", "file in job storage"
 
 
 class Format(models.TextChoices):
@@ -32,10 +32,10 @@ class Format(models.TextChoices):
 
 
 class Job(models.Model):
-    """An asynchronous prediction by one version, which was fixed when the job was accepted.
+    """An asynchronous prediction by one version, fixed when the job was accepted.
 
-    Its rows are cut into chunks, which workers take. What became of it is in the chunks; the counts here are sums
-    of them, so that a list of jobs reads one table.
+    Its rows are cut into chunks, which workers take. The counts are sums over the chunks, so that a list of jobs
+    reads one table.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -51,40 +51,36 @@ class Job(models.Model):
     key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     tenant = models.ForeignKey(Tenant, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
 
-    order_digest = models.CharField(max_length=64, editable=False)  # tells a repeated order from another
-    source = models.CharField(max_length=5, choices=Source, editable=False)
+    order_digest = models.CharField(max_length=64, editable=False)  # recognizes the same job sent twice
+    source = models.CharField(max_length=5, choices=InputSource, editable=False)
     input_format = models.CharField(max_length=7, choices=Format, editable=False)
     is_gzipped = models.BooleanField(default=False, editable=False)
-    input_ref = models.CharField(
-        max_length=500, blank=True, editable=False
-    )  # as inference.jobs.stores names it
+    input_ref = models.CharField(max_length=500, blank=True, editable=False)  # see inference.jobs.storage
     input_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     output_format = models.CharField(max_length=7, choices=Format, editable=False)
     output_ref = models.CharField(max_length=500, blank=True, editable=False)  # empty: the job's own folder
-    contract = models.JSONField(default=dict, editable=False)  # as inference.rows reads it
+    contract = models.JSONField(default=dict, editable=False)  # see inference.rows.contract
     on_done = models.JSONField(null=True, editable=False)  # {"task", "queue"} of the sender's own Celery
 
     chunk_rows = models.PositiveIntegerField(editable=False)
-    is_planned = models.BooleanField(default=False, editable=False)  # all chunks are there
+    is_planned = models.BooleanField(default=False, editable=False)  # all chunks exist
     rows_total = models.PositiveBigIntegerField(default=0, editable=False)
     rows_done = models.PositiveBigIntegerField(default=0, editable=False)
-    rows_bad = models.PositiveBigIntegerField(
-        default=0, editable=False
-    )  # left out, each with a line in the errors file
+    rows_bad = models.PositiveBigIntegerField(default=0, editable=False)  # each has a line in the errors file
     chunks_total = models.PositiveIntegerField(default=0, editable=False)
     chunks_done = models.PositiveIntegerField(default=0, editable=False)
     chunks_stuck = models.PositiveIntegerField(default=0, editable=False)  # failed or dead
 
-    # When a worker last took a chunk, or it was accepted: jobs take turns.
+    # When a worker last took a chunk, at first when the job was accepted: jobs take turns.
     served_at = models.DateTimeField(db_default=Now(), editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
-    # How long somebody had a part of it, up to when the last one was let go; and since when somebody has one now.
+    # Working time until the last chunk was released; and since when workers have had chunks again.
     worked = models.DurationField(default=timedelta(0), editable=False)
     working_since = models.DateTimeField(null=True, editable=False)
-    expires_at = models.DateTimeField(editable=False)  # inputs and results are kept until then
-    # When its results were written to `output_ref`, or it was given up; `failure` says why.
+    expires_at = models.DateTimeField(editable=False)  # inputs and results are removed then
+    # When the results were written to `output_ref`, or delivery was given up; then `failure` says why.
     delivered_at = models.DateTimeField(null=True, editable=False)
     told_at = models.DateTimeField(null=True, editable=False)  # when the sender's own Celery was called
 
@@ -121,9 +117,9 @@ class Job(models.Model):
 
 
 class Chunk(models.Model):
-    """A part of a job that one worker does at a time, with the right to write its result.
+    """A part of a job, processed by one worker at a time, which alone may write its result.
 
-    Most are rows to be answered. One is a plan: a look through the file that cuts it into the others.
+    Most chunks are rows to answer. One is the plan: it reads through the file and cuts it into the others.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="chunks", editable=False)
@@ -136,7 +132,7 @@ class Chunk(models.Model):
     rows = models.PositiveIntegerField(editable=False)
     byte_from = models.PositiveBigIntegerField(default=0, editable=False)
     byte_to = models.PositiveBigIntegerField(default=0, editable=False)
-    inputs = models.JSONField(null=True, editable=False)  # rows that came in the request
+    inputs = models.JSONField(null=True, editable=False)  # rows sent in the request
 
     attempt = models.PositiveIntegerField(default=0, editable=False)  # the fencing token
     holder = models.CharField(max_length=MAX_NAME, blank=True, editable=False)
@@ -144,7 +140,7 @@ class Chunk(models.Model):
     leases_lost = models.PositiveIntegerField(default=0, editable=False)
     runs_alone = models.BooleanField(default=False, editable=False)
 
-    results = models.JSONField(null=True, editable=False)  # small ones
+    results = models.JSONField(null=True, editable=False)  # if small
     results_ref = models.CharField(max_length=500, blank=True, editable=False)
     errors_ref = models.CharField(max_length=500, blank=True, editable=False)
     rows_done = models.PositiveIntegerField(default=0, editable=False)
@@ -172,3 +168,48 @@ class Chunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} {'plan' if self.is_plan else self.index}"
+
+
+class StoreKind(models.TextChoices):
+    FOLDER = "folder"
+    S3 = "s3", "S3 bucket"
+
+
+class Store(models.Model):
+    """A folder or bucket that jobs may read or write. Its files belong to its owner; we never remove them."""
+
+    name = models.CharField(max_length=64, unique=True, validators=[TENANT_SLUG])
+    kind = models.CharField(max_length=6, choices=StoreKind)
+    root = models.CharField(
+        max_length=300,
+        help_text="Bucket name, or absolute path of a folder inside ROUNDHOUSE_JOB_FOLDERS.",
+    )
+    prefix = models.CharField(
+        max_length=200, blank=True, help_text="Jobs can only access files below this path."
+    )
+    may_read = models.BooleanField("jobs may read", default=True)
+    may_write = models.BooleanField("jobs may write", default=False)
+    for_people = models.BooleanField(
+        "for people", default=False, help_text="People who may predict in the admin can use it."
+    )
+    tenants = models.ManyToManyField(
+        Tenant,
+        blank=True,
+        related_name="stores",
+        help_text="API keys of these tenants can use it.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "job storage"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(root=""), name="store_has_root"),
+            models.CheckConstraint(
+                condition=Q(may_read=True) | Q(may_write=True), name="store_is_good_for_something"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -11,7 +11,7 @@ from django.utils import timezone
 from inference.jobs import files, policies
 from inference.jobs.models import Chunk, Job
 from inference.jobs.transitions import OPEN, ChunkStatus
-from inference.rows import TEXT, FileFormat, Kind, assemble, joined_text
+from inference.rows import TEXT, FileFormat, FileKind, assemble, joined_text
 from registry.catalogue.models import Version
 from registry.kit.actors import Actor
 
@@ -20,9 +20,9 @@ _PIECE = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. Rates are of the time that somebody worked on it so far; None while nothing is known."""
+    """Rates are per second of working time; None while unknown."""
 
-    rows_total: int | None  # None: its file has not been looked through yet
+    rows_total: int | None  # None until its file has been read through
     rows_done: int
     rows_bad: int
     fraction: float
@@ -31,21 +31,21 @@ class Progress:
     chunks_total: int
     chunks_done: int
     chunks_stuck: int
-    worked_s: float  # that somebody had a part of it
-    waited_s: float  # the rest of the time since it was made, until it ended
+    worked_s: float  # while workers had parts of it
+    waited_s: float  # the rest of the time from creation to end
 
 
 def jobs_in_reach(by: Actor) -> "QuerySet[Job]":
     """The jobs that the actor may see, newest first."""
     return (
-        policies.in_reach(by)
+        policies.jobs_in_scope(by)
         .select_related("model", "version__model", "tenant", "key")
         .order_by("-created_at")
     )
 
 
 def open_jobs_use(version: Version) -> str | None:
-    """Say how many jobs wait for answers of a version: theirs was fixed when they were accepted."""
+    """Say how many open jobs need a version; a job's version is fixed when it is accepted."""
     count = version.jobs.filter(status__in=OPEN).count()
     return f"{version} has {count:,} open job{'s' if count > 1 else ''} to answer." if count else None
 
@@ -72,20 +72,17 @@ def progress_of(job: Job) -> Progress:
 
 
 def chunks_of(job: Job) -> "QuerySet[Chunk]":
-    """The parts of a job in the order of its rows, without what they hold."""
+    """The parts of a job in row order, without their contents."""
     return job.chunks.filter(is_plan=False).defer("inputs", "results").order_by("index")
 
 
 def results_of(job: Job) -> Iterator[bytes]:
-    """The results so far as one file, in the order of the rows; `gaps_of` says what is not in it.
-
-    Text is sent while it is read. What has a table of its contents is written first.
-    """
+    """The results so far as one file, in row order. Text is streamed; NPZ and Parquet are assembled first."""
     parts = list(_done(job).exclude(rows_done=0))
     for part in parts:
         part.job = job
     openers = [partial(files.open_results, part) for part in parts]
-    kind = Kind(FileFormat(job.output_format), gzipped=False)
+    kind = FileKind(FileFormat(job.output_format), gzipped=False)
     if kind.format in TEXT:
         yield from joined_text(openers, kind)
         return
@@ -97,17 +94,12 @@ def results_of(job: Job) -> Iterator[bytes]:
 
 
 def errors_of(job: Job) -> Iterator[bytes]:
-    """A JSON line for each row that was left out so far, in the order of the rows."""
+    """A JSON line for each skipped row so far, in row order."""
     for part in _done(job).exclude(errors_ref="").iterator():
         part.job = job
         with files.open_errors(part) as file:
             while piece := file.read(_PIECE):
                 yield piece
-
-
-def gaps_of(job: Job) -> "QuerySet[Chunk]":
-    """The parts whose rows are neither among the results nor among the errors."""
-    return chunks_of(job).exclude(status=ChunkStatus.DONE)
 
 
 def _done(job: Job) -> "QuerySet[Chunk]":

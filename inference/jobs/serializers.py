@@ -1,11 +1,11 @@
-"""Jobs as the API tells of them, and as it is told of new ones."""
+"""What the jobs API accepts and returns."""
 
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from inference.jobs.models import Chunk, Format, Job
+from inference.jobs.models import Chunk, Format, Job, Store
 from inference.jobs.selectors import progress_of
 from registry.catalogue.models import Model
 from registry.kit.text import MAX_REASON
@@ -15,7 +15,7 @@ Text = serializers.CharField
 
 
 class KnownFieldsOnly:
-    """A misspelt field must not be taken for one that was left out."""
+    """Refuses unknown fields, so that a misspelt field is not ignored."""
 
     fields: Any
 
@@ -24,37 +24,39 @@ class KnownFieldsOnly:
         if unknown:
             known = ", ".join(self.fields)
             raise serializers.ValidationError(
-                {name: [f"There is no such field; there are: {known}."] for name in unknown}
+                {name: [f"Unknown field; use one of: {known}."] for name in unknown}
             )
         return super().to_internal_value(data)  # type: ignore[misc]
 
 
 class InputSerializer(KnownFieldsOnly, Base):
-    upload = serializers.UUIDField(default=None, help_text="A whole upload of yours, which it uses up.")
-    store = Text(default="", allow_blank=True, max_length=64, help_text="A named store, with `path`.")
+    upload = serializers.UUIDField(default=None, help_text="A complete upload of yours. The job uses it up.")
+    store = Text(
+        default="", allow_blank=True, max_length=64, help_text="Name of a store, together with `path`."
+    )
     path = Text(default="", allow_blank=True, max_length=400)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if bool(attrs["upload"]) == bool(attrs["store"]) or bool(attrs["store"]) != bool(attrs["path"]):
-            raise serializers.ValidationError("Name either an `upload`, or a `store` and a `path` in it.")
+            raise serializers.ValidationError("Send either `upload`, or both `store` and `path`.")
         return attrs
 
 
 class OutputSerializer(KnownFieldsOnly, Base):
     format = serializers.ChoiceField(
-        choices=Format.choices, default=None, allow_null=True, help_text="Default: the input's."
+        choices=Format.choices, default=None, allow_null=True, help_text="Default: same as the input."
     )
     store = Text(
         default="",
         allow_blank=True,
         max_length=64,
-        help_text="A named store, with `path`; default: kept here for a while.",
+        help_text="Name of a store, together with `path`. Default: kept here until the job expires.",
     )
     path = Text(default="", allow_blank=True, max_length=400)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if bool(attrs["store"]) != bool(attrs["path"]):
-            raise serializers.ValidationError("A `store` and a `path` in it go together.")
+            raise serializers.ValidationError("Send both `store` and `path`, or neither.")
         return attrs
 
 
@@ -63,59 +65,59 @@ class OnDoneSerializer(KnownFieldsOnly, Base):
     queue = Text(max_length=200)
 
 
-class WhoSerializer(KnownFieldsOnly, Base):
-    """What every new job says, as fields or in its address."""
+class TargetSerializer(KnownFieldsOnly, Base):
+    """Model and version of a new job, in the body or the query string."""
 
     model = Text(max_length=64)
     version = serializers.IntegerField(
         min_value=1,
         default=None,
         allow_null=True,
-        help_text="Default: whom the split names when it is accepted.",
+        help_text="Default: the version that the split chooses when the job is accepted.",
     )
     alias = Text(default="", allow_blank=True, max_length=64)
 
 
-class NewJobSerializer(WhoSerializer):
+class NewJobSerializer(TargetSerializer):
     rows = serializers.ListField(
         default=None,
-        help_text="Objects with a value for each column; `contract` says which input each one is.",
+        help_text="Objects with a value for each column; `contract` maps columns to inputs.",
     )
     instances = serializers.ListField(
         default=None,
-        help_text="As in predict: the values of the only input, or objects with a value for each input.",
+        help_text="As in predict: values of the only input, or objects with a value for each input.",
     )
     inputs = serializers.DictField(
         default=None, help_text="As in predict: tensors by input name; the first axis counts rows."
     )
-    input = InputSerializer(default=None, help_text="A file that is here already.")
+    input = InputSerializer(default=None, help_text="A file that is already here.")
     format = serializers.ChoiceField(choices=Format.choices, default=None, help_text="Of the file.")
     gzip = serializers.BooleanField(default=False, help_text="Whether the file is compressed.")
     contract = serializers.DictField(
-        default=dict, help_text="Which column is which input, and what errors do."
+        default=dict, help_text="How columns become inputs, and what happens to bad rows."
     )
     output = OutputSerializer(default=None)
-    on_done = OnDoneSerializer(default=None, help_text="Calls a task of yours when the job has ended.")
+    on_done = OnDoneSerializer(default=None, help_text="Calls a task of your own when the job ends.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        given = [name for name in ("rows", "instances", "inputs", "input") if attrs[name] is not None]
-        if len(given) != 1:
+        sources = [name for name in ("rows", "instances", "inputs", "input") if attrs[name] is not None]
+        if len(sources) != 1:
             raise serializers.ValidationError(
                 "Send exactly one of `rows`, `instances`, `inputs` and `input`."
             )
         if attrs["input"] is not None and attrs["format"] is None:
-            raise serializers.ValidationError({"format": ["Say what the file is."]})
+            raise serializers.ValidationError({"format": ["Send the format of the file."]})
         return attrs
 
 
-class FileQuerySerializer(WhoSerializer):
-    """What the address says of a file that is the body."""
+class FileQuerySerializer(TargetSerializer):
+    """Query parameters of a job whose file is the body."""
 
     format = serializers.ChoiceField(
-        choices=Format.choices, default=None, help_text="Default: what the Content-Type says."
+        choices=Format.choices, default=None, help_text="Default: by Content-Type."
     )
     output_format = serializers.ChoiceField(
-        choices=Format.choices, default=None, help_text="Default: as the file's."
+        choices=Format.choices, default=None, help_text="Default: same as the file."
     )
     contract = serializers.JSONField(
         default=dict, binary=True, help_text="The contract as JSON, percent-encoded."
@@ -123,22 +125,22 @@ class FileQuerySerializer(WhoSerializer):
 
     def validate_contract(self, value: Any) -> Any:
         if not isinstance(value, dict):
-            raise serializers.ValidationError("The contract is a JSON object.")
+            raise serializers.ValidationError("The contract must be a JSON object.")
         return value
 
 
 class ProgressSerializer(Base):
-    rows_total = serializers.IntegerField(allow_null=True, help_text="null: still being counted.")
+    rows_total = serializers.IntegerField(allow_null=True, help_text="null while they are being counted.")
     rows_done = serializers.IntegerField()
-    rows_bad = serializers.IntegerField(help_text="Left out; each has a line among the errors.")
+    rows_bad = serializers.IntegerField(help_text="Skipped rows; each has a line in the errors.")
     fraction = serializers.FloatField(help_text="From 0 to 1.")
-    rows_per_s = serializers.FloatField(allow_null=True, help_text="Of the time in `worked_s`.")
-    eta_s = serializers.FloatField(allow_null=True, help_text="null: nobody can tell.")
+    rows_per_s = serializers.FloatField(allow_null=True, help_text="Per second of `worked_s`.")
+    eta_s = serializers.FloatField(allow_null=True, help_text="null while unknown.")
     chunks_total = serializers.IntegerField()
     chunks_done = serializers.IntegerField()
-    chunks_stuck = serializers.IntegerField(help_text="Failed or dead; a retry takes them up again.")
-    worked_s = serializers.FloatField(help_text="How long workers had a part of it.")
-    waited_s = serializers.FloatField(help_text="The rest of the time since it was made, until it ended.")
+    chunks_stuck = serializers.IntegerField(help_text="Failed or dead; a retry runs them again.")
+    worked_s = serializers.FloatField(help_text="Time during which workers had parts of it.")
+    waited_s = serializers.FloatField(help_text="The rest of the time from creation to end.")
 
 
 class LinksSerializer(Base):
@@ -175,11 +177,9 @@ class JobSerializer(serializers.ModelSerializer[Job]):
 
     @extend_schema_field(LinksSerializer)
     def get_links(self, job: Job) -> dict[str, str]:
-        here = address_of(job)
-        return {
-            "self": here,
-            **{name: f"{here}/{name}" for name in ("results", "errors", "chunks", "cancel", "retry")},
-        }
+        url = job_url(job)
+        names = ("results", "errors", "chunks", "cancel", "retry")
+        return {"self": url, **{name: f"{url}/{name}" for name in names}}
 
 
 class ChunkSerializer(serializers.ModelSerializer[Chunk]):
@@ -192,7 +192,7 @@ class ChunkSerializer(serializers.ModelSerializer[Chunk]):
         read_only_fields = fields
         extra_kwargs = {
             "attempt": {"help_text": "How often a worker has taken it."},
-            "leases_lost": {"help_text": "How often its worker fell silent; at three it is dead."},
+            "leases_lost": {"help_text": "How often its worker died; after three times it is dead."},
         }
 
 
@@ -204,5 +204,12 @@ class RetrySerializer(KnownFieldsOnly, Base):
     reason = Text(max_length=MAX_REASON)
 
 
-def address_of(job: Job) -> str:
+def job_url(job: Job) -> str:
     return f"/api/v1/jobs/{job.pk}"
+
+
+class StoreSerializer(serializers.ModelSerializer[Store]):
+    class Meta:
+        model = Store
+        fields = ["name", "kind", "may_read", "may_write"]
+        read_only_fields = fields

@@ -1,11 +1,9 @@
-"""The states of a job and of its chunks, and the moves between them."""
+"""Status of jobs and chunks, and the allowed moves."""
 
 from django.db import models
 
 
 class Status(models.TextChoices):
-    """How far a job is."""
-
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
@@ -14,8 +12,6 @@ class Status(models.TextChoices):
 
 
 class ChunkStatus(models.TextChoices):
-    """Where a part of a job is."""
-
     WAITING = "waiting"
     LEASED = "leased"
     DONE = "done"
@@ -28,15 +24,15 @@ ALLOWED: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELLED}),
     Status.RUNNING: frozenset({Status.DONE, Status.FAILED, Status.CANCELLED}),
     Status.DONE: frozenset(),
-    Status.FAILED: frozenset({Status.QUEUED}),  # its failed parts are tried again
+    Status.FAILED: frozenset({Status.QUEUED}),  # retry of its failed parts
     Status.CANCELLED: frozenset(),
 }
 MEANING: dict[Status, str] = {
-    Status.QUEUED: "Accepted; no worker has begun.",
-    Status.RUNNING: "A worker has begun; some parts may be done.",
-    Status.DONE: "Every row has its result, or its line in the errors file.",
-    Status.FAILED: "It ended without all results; the row says why. What is done stays.",
-    Status.CANCELLED: "Somebody did not want it any more. What was done stays.",
+    Status.QUEUED: "Accepted; no worker has started it.",
+    Status.RUNNING: "A worker has started it; some parts may be done.",
+    Status.DONE: "Every row has a result, or a line in the errors file.",
+    Status.FAILED: "It ended without all results; the failure says why. Finished parts are kept.",
+    Status.CANCELLED: "Someone cancelled it. Finished parts are kept.",
 }
 OPEN = frozenset({Status.QUEUED, Status.RUNNING})
 ENDED = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
@@ -53,10 +49,10 @@ CHUNK_ALLOWED: dict[ChunkStatus, frozenset[ChunkStatus]] = {
 }  # fmt: skip
 STUCK = frozenset({ChunkStatus.FAILED, ChunkStatus.DEAD})
 CHUNK_MEANING: dict[ChunkStatus, str] = {
-    ChunkStatus.WAITING: "A worker may take it.",
-    ChunkStatus.LEASED: "A worker has it, and renews its lease while it goes on.",
+    ChunkStatus.WAITING: "Waits for a worker.",
+    ChunkStatus.LEASED: "A worker is on it, and renews its lease meanwhile.",
     ChunkStatus.DONE: "Its results are written.",
-    ChunkStatus.FAILED: "Its rows could not be answered; the row says why.",
-    ChunkStatus.DEAD: "Three workers were lost while they had it; nobody takes it until a person asks for that.",
+    ChunkStatus.FAILED: "Its rows could not be answered; the failure says why.",
+    ChunkStatus.DEAD: "Abandoned after three workers died on it; only a manual retry runs it again.",
     ChunkStatus.CANCELLED: "Its job was cancelled before it was done.",
 }

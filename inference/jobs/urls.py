@@ -2,8 +2,7 @@ from typing import Any
 
 from django.urls import path
 
-from inference.jobs.api import ChunksView, JobsView, JobView
-from inference.jobs.stores.api import StoresView
+from inference.jobs.api import ChunksView, JobsView, JobView, StoresView
 
 LIST: dict[str, Any] = {"get": "list"}
 _JOB = "jobs/<str:pk>"

@@ -1,1 +1,1 @@
-"""What each arm answered, counted per minute."""
+"""Requests, errors and latency of each arm, counted per minute, and the Traffic panels that show them."""

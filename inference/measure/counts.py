@@ -1,22 +1,37 @@
-"""What was counted of one arm, however many rows it came from: counts add up without loss."""
+"""Counts of requests by arm: kept per minute in each process, and added up without loss."""
 
+import threading
+import time
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from inference.engine.meters import BOUNDS
 
-Buckets = dict[int, int]  # answered requests by latency, see engine.meters.BOUNDS; only those that have any
+STOPPED = 0  # in place of a version id: the Model was stopped, so no version was called
+
+
+class ArmKey(NamedTuple):
+    """What counts are kept by. `arm` is empty where the caller named a version, or the Model was stopped."""
+
+    model_id: int
+    split: int
+    arm: str
+    version_id: int
 
 
 @dataclass(slots=True)
 class Counts:
-    """Requests of a stretch of time by how they ended, and the latencies of those that were answered."""
+    """Requests by how they ended, and the latencies of those that were answered."""
 
     ok: int = 0
-    errors: int = 0  # the request was right, the answer did not come
-    refused: int = 0  # the request itself was wrong
+    errors: int = 0  # the request was valid, but got no answer
+    refused: int = 0  # the request itself was invalid
     seconds: float = 0.0
-    buckets: Buckets = field(default_factory=dict)
+    buckets: dict[int, int] = field(
+        default_factory=dict
+    )  # answers by latency in µs (BOUNDS); no empty buckets
 
     def add(
         self,
@@ -39,20 +54,83 @@ class Counts:
         self.add(other.ok, other.errors, other.refused, other.seconds, other.buckets)
 
     @property
-    def asked(self) -> int:
+    def requests(self) -> int:
         return self.ok + self.errors + self.refused
 
     @property
     def error_rate(self) -> float | None:
-        """Share of rightful requests without an answer; None before the first."""
-        rightful = self.ok + self.errors
-        return self.errors / rightful if rightful else None
+        """Errors as a share of the valid requests; None if there were none."""
+        valid = self.ok + self.errors
+        return self.errors / valid if valid else None
 
     def latency_s(self, share: float) -> float | None:
-        """The latency that this share of the answers did not exceed, within the width of a bucket."""
-        wanted, seen = share * sum(self.buckets.values()), 0
+        """The latency that this share of the answers did not exceed, as exact as a bucket is wide."""
+        rank, seen = share * sum(self.buckets.values()), 0
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]
-            if seen >= wanted:
+            if seen >= rank:
                 return BOUNDS[min(bucket, len(BOUNDS) - 1)] / 1e6
         return None
+
+
+@dataclass(slots=True)
+class MinuteCounts(Counts):
+    """One arm's counts for one minute in this process."""
+
+    minute: int = 0  # minutes since 1970
+
+
+def minute_now() -> int:
+    """The current minute, counted from 1970."""
+    return int(time.time() // 60)
+
+
+def seconds_to_next_minute() -> float:
+    return 60 - time.time() % 60
+
+
+class Windows:
+    """This process's counts by arm and minute. A finished minute is handed out once and never changes again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[ArmKey, MinuteCounts] = {}
+        self._closed: list[tuple[ArmKey, MinuteCounts]] = []
+
+    def count(self, key: ArmKey, *, seconds: float, outcome: str = "ok") -> None:
+        """Count one request that ended; `outcome` is ok, errors or refused."""
+        minute = minute_now()
+        bucket = bisect_right(BOUNDS, seconds * 1e6)
+        with self._lock:
+            counts = self._open.get(key)
+            if counts is None or counts.minute != minute:
+                counts = self._next(key, minute)
+            if outcome == "ok":
+                counts.ok += 1
+                counts.seconds += seconds
+                counts.buckets[bucket] = counts.buckets.get(bucket, 0) + 1
+            elif outcome == "refused":
+                counts.refused += 1
+            else:
+                counts.errors += 1
+
+    def take(self, *, all_of_it: bool = False) -> list[tuple[ArmKey, MinuteCounts]]:
+        """Hand out finished minutes; with `all_of_it` the current one too, when the process ends."""
+        now = minute_now()
+        with self._lock:
+            for key in [key for key, counts in self._open.items() if all_of_it or counts.minute < now]:
+                self._closed.append((key, self._open.pop(key)))
+            taken, self._closed = self._closed, []
+        return taken
+
+    def give_back(self, minutes: list[tuple[ArmKey, MinuteCounts]]) -> None:
+        """Keep what could not be written until the next flush."""
+        with self._lock:
+            self._closed = minutes + self._closed
+
+    def _next(self, key: ArmKey, minute: int) -> MinuteCounts:
+        past = self._open.get(key)
+        if past is not None:
+            self._closed.append((key, past))
+        counts = self._open[key] = MinuteCounts(minute=minute)
+        return counts

@@ -5,15 +5,12 @@ from django.db.models import Q
 
 
 class ArmMinute(models.Model):
-    """What was answered for one arm from `minute` on, in one minute by one process, or in the sum of several such rows.
-
-    Rows add up without loss, whatever is told apart by them: buckets are counts. See merging.
-    """
+    """The requests of one arm in the minute that begins at `minute`, of one process or merged (`compaction`)."""
 
     minute = models.DateTimeField()
-    minutes = models.PositiveSmallIntegerField(default=1)  # how long: 1, or 60 where an hour is added up
-    process = models.CharField(max_length=100, blank=True)  # empty in a sum
-    model_id = models.BigIntegerField()  # plain numbers: a measurement outlives what it measured
+    minutes = models.PositiveSmallIntegerField(default=1)  # how long: 1, or 60 for a merged hour
+    process = models.CharField(max_length=100, blank=True)  # empty in a merged row
+    model_id = models.BigIntegerField()  # a plain number: measurements outlive what they measured
     split = models.PositiveIntegerField()
     arm = models.CharField(max_length=2, blank=True)
     version_id = models.BigIntegerField()

@@ -1,4 +1,4 @@
-"""Reads of measurements: processes and minutes merged without loss."""
+"""Reads of measurements, added up over processes and minutes."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -10,20 +10,19 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from inference.measure.counts import Counts
+from inference.measure.counts import ArmKey, Counts
 from inference.measure.models import ArmMinute
-from inference.measure.windows import ArmKey
 from registry.record.models import Event
 
 MINUTE = timedelta(minutes=1)
 _WRITTEN_WITHIN = timedelta(seconds=5)  # after a minute's end, until every process has written it
 _MOST_LOST = 50
-_COUNTING_KINDS = ("web", "grpc")  # processes that count what they answer; workers answer for these
+_COUNTING_KINDS = ("web", "grpc")  # processes that count requests; workers answer on their behalf
 
 
 @dataclass(slots=True)
 class ArmSummary(Counts):
-    """What one arm answered in a stretch of time."""
+    """The counts of one arm over a period."""
 
     split: int = 0
     arm: str = ""
@@ -32,13 +31,13 @@ class ArmSummary(Counts):
 
 @dataclass(slots=True)
 class Series:
-    """What the arms of a Model answered from `start` to `end`, in steps."""
+    """The counts of a Model's arms from `start` to `end`, in steps."""
 
     start: datetime
     end: datetime
     step: timedelta
     steps: dict[datetime, dict[ArmKey, Counts]] = field(default_factory=dict)
-    newest: datetime | None = None  # the end of the newest minute that anything is known of
+    newest: datetime | None = None  # the end of the newest minute with counts
 
     @property
     def moments(self) -> list[datetime]:
@@ -46,25 +45,25 @@ class Series:
         return [self.start + number * self.step for number in range(count)]
 
     def arms(self) -> list[ArmSummary]:
-        """Every arm over the whole time, newest split first."""
-        found: dict[ArmKey, ArmSummary] = {}
+        """Every arm over the whole period, newest split first."""
+        summaries: dict[ArmKey, ArmSummary] = {}
         for arms in self.steps.values():
             for key, counts in arms.items():
-                named = found.setdefault(
+                summary = summaries.setdefault(
                     key, ArmSummary(split=key.split, arm=key.arm, version_id=key.version_id)
                 )
-                named.add_all(counts)
-        return sorted(found.values(), key=lambda one: (-one.split, one.arm, one.version_id))
+                summary.add_all(counts)
+        return sorted(summaries.values(), key=lambda arm: (-arm.split, arm.arm, arm.version_id))
 
     def versions_at(self, moment: datetime) -> dict[int, Counts]:
-        """What each version answered in the step that begins then, whatever the split."""
+        """Counts by version id in the step that begins then, over all splits."""
         found: dict[int, Counts] = {}
         for key, counts in self.steps.get(moment, {}).items():
             found.setdefault(key.version_id, Counts()).add_all(counts)
         return found
 
     def by_version(self, version_id: int) -> list[Counts | None]:
-        """What a version answered in each step; None where nobody asked it."""
+        """A version's counts in each step; None for a step without requests."""
         return [self.versions_at(moment).get(version_id) for moment in self.moments]
 
 
@@ -76,7 +75,7 @@ class _Row(NamedTuple):
 
 
 def arms_between(*, model_id: int, start: datetime, end: datetime) -> list[ArmSummary]:
-    """Every arm of a Model that was asked in this time, newest split first."""
+    """Every arm of a Model that had requests in this period, newest split first."""
     return series_between(model_id=model_id, start=start, end=end, step=end - start).arms()
 
 
@@ -94,15 +93,15 @@ def series_between(*, model_id: int, start: datetime, end: datetime, step: timed
 def models_between(
     *, model_ids: Collection[int], start: datetime, end: datetime, step: timedelta
 ) -> dict[int, list[Counts | None]]:
-    """What each Model answered in each step, all arms together; one query for all of them."""
+    """Each Model's counts in each step, all arms together; one query for all of them."""
     length = -(-(end - start) // step)
     found: dict[int, list[Counts | None]] = {}
     for row in _rows(model_ids, start, end):
         steps = found.setdefault(row.key.model_id, [None] * length)
-        place = (row.minute - start) // step
-        counts = steps[place]
+        index = (row.minute - start) // step
+        counts = steps[index]
         if counts is None:
-            counts = steps[place] = Counts()
+            counts = steps[index] = Counts()
         counts.add(*row.numbers, row.buckets)
     return found
 
@@ -113,20 +112,20 @@ def written_until() -> datetime:
 
 
 def newest_minute(model_id: int) -> datetime | None:
-    """The newest minute in which the Model was asked; None where it never was, or so long ago that it is forgotten."""
+    """The newest minute in which the Model had requests; None if all measurements of it are deleted or there were none."""
     rows = ArmMinute.objects.filter(model_id=model_id).order_by("-minute")
     return rows.values_list("minute", flat=True).first()
 
 
 def counters_lost_between(start: datetime, end: datetime) -> list[Event]:
-    """The processes that ended without writing what they had counted since their last minute, oldest first."""
+    """Events of processes that died before writing their last minute, oldest first."""
     lost = Event.objects.filter(kind="worker_lost", at__gte=start, at__lt=end).order_by("at")
     return [event for event in lost[:_MOST_LOST] if event.data.get("kind") in _COUNTING_KINDS]
 
 
 def _rows(model_ids: Collection[int], start: datetime, end: datetime) -> Iterator[_Row]:
     rows = ArmMinute.objects.filter(model_id__in=model_ids, minute__gte=start, minute__lt=end)
-    # As text: a page reads thousands, and Django's own reading of JSON is the slowest part of it.
+    # As text: a page reads thousands of rows, and Django's own JSON decoding would be the slowest part.
     text = rows.annotate(buckets_text=Cast("buckets", TextField())).values_list(
         "model_id", "split", "arm", "version_id", "minute", "ok", "errors", "refused", "seconds", "buckets_text"
     )  # fmt: skip

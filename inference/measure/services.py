@@ -1,4 +1,4 @@
-"""Writes of measurements."""
+"""Writes the counts of this process as rows."""
 
 import os
 import socket
@@ -7,29 +7,29 @@ from datetime import UTC, datetime
 import structlog
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 
+from inference.measure.counts import ArmKey, Counts, MinuteCounts, Windows
 from inference.measure.models import ArmMinute
-from inference.measure.windows import ArmKey, Window, Windows
 
 log = structlog.get_logger("roundhouse.measure")
 
-_ROWS_AT_ONCE = 200  # longer transactions would hold SQLite's one writer for tens of milliseconds
+ROWS_AT_ONCE = 200  # longer transactions would hold SQLite's one writer for tens of milliseconds
 
 
 def flush(windows: Windows, *, all_of_it: bool = False) -> int:
-    """Insert the finished windows; return how many. What cannot be written now is kept.
+    """Insert the finished minutes and return how many. What cannot be written now is kept for the next call.
 
-    One that can be no row is dropped: kept, it would hold up all others for ever.
+    Counts that can never be a row are dropped: kept, they would block all others for ever.
     """
-    taken = windows.take(all_of_it=all_of_it)
-    at_once, written = _ROWS_AT_ONCE, 0
-    while written < len(taken):
-        part = taken[written : written + at_once]
+    minutes = windows.take(all_of_it=all_of_it)
+    at_once, written = ROWS_AT_ONCE, 0
+    while written < len(minutes):
+        part = minutes[written : written + at_once]
         try:
             with transaction.atomic():
-                ArmMinute.objects.bulk_create([_row(key, window) for key, window in part])
+                ArmMinute.objects.bulk_create([_row_of(key, counts) for key, counts in part])
         except Exception as error:
             if isinstance(error, DatabaseError) and not isinstance(error, DataError | IntegrityError):
-                windows.give_back(taken[written:])
+                windows.give_back(minutes[written:])
                 raise
             if len(part) > 1:
                 at_once = 1
@@ -39,14 +39,22 @@ def flush(windows: Windows, *, all_of_it: bool = False) -> int:
     return written
 
 
-def _row(key: ArmKey, window: Window) -> ArmMinute:
+def _row_of(key: ArmKey, counts: MinuteCounts) -> ArmMinute:
+    process = f"{socket.gethostname()}:{os.getpid()}"[:100]
+    return arm_minute(datetime.fromtimestamp(counts.minute * 60, UTC), key, counts, process=process)
+
+
+def arm_minute(
+    start: datetime, key: ArmKey, counts: Counts, *, process: str = "", minutes: int = 1
+) -> ArmMinute:
     return ArmMinute(
-        minute=datetime.fromtimestamp(window.minute * 60, UTC),
-        process=f"{socket.gethostname()}:{os.getpid()}"[:100],
-        ok=window.ok,
-        errors=window.errors,
-        refused=window.refused,
-        seconds=window.seconds,
-        buckets={str(bucket): count for bucket, count in sorted(window.buckets.items())},
+        minute=start,
+        minutes=minutes,
+        process=process,
+        ok=counts.ok,
+        errors=counts.errors,
+        refused=counts.refused,
+        seconds=counts.seconds,
+        buckets={str(bucket): count for bucket, count in sorted(counts.buckets.items())},
         **key._asdict(),
     )

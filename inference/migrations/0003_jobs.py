@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('failure', models.CharField(blank=True, editable=False, max_length=500)),
                 ('made_by', models.CharField(editable=False, max_length=200, verbose_name='made by')),
                 ('order_digest', models.CharField(editable=False, max_length=64)),
-                ('source', models.CharField(choices=[('rows', 'in the request'), ('file', 'a file that was sent'), ('store', 'a file in a named store')], editable=False, max_length=5)),
+                ('source', models.CharField(choices=[('rows', 'in the request'), ('file', 'uploaded file'), ('store', 'file in job storage')], editable=False, max_length=5)),
                 ('input_format', models.CharField(choices=[('jsonl', 'Jsonl'), ('csv', 'Csv'), ('npz', 'Npz'), ('parquet', 'Parquet')], editable=False, max_length=7)),
                 ('is_gzipped', models.BooleanField(default=False, editable=False)),
                 ('input_ref', models.CharField(blank=True, editable=False, max_length=500)),

@@ -25,8 +25,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("serves", "holds the live versions"),
-                            ("on_demand", "loads what it is asked for"),
-                            ("front", "hands requests to workers"),
+                            ("on_demand", "loads versions on demand"),
+                            ("front", "passes requests to workers"),
                         ],
                         max_length=9,
                     ),
@@ -107,9 +107,9 @@ class Migration(migrations.Migration):
                     "use",
                     models.CharField(
                         choices=[
-                            ("held", "it answers, or waits to"),
-                            ("kept", "it answered lately; goes when room is needed"),
-                            ("on_demand", "somebody asked for it; goes when room is needed"),
+                            ("held", "live, or waiting to go live"),
+                            ("kept", "was live recently; unloaded when memory is needed"),
+                            ("on_demand", "was requested by number or alias; unloaded when memory is needed"),
                         ],
                         max_length=9,
                     ),

@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "rejected job",
                 "ordering": ["-created_at"],
                 "indexes": [models.Index(fields=["-created_at"], name="refused_lately")],
             },

@@ -1,5 +1,6 @@
-"""Files of rows as a library: planning chunks, reading them as tensors, writing results. Numpy, orjson and the
-standard library; pyarrow only where Parquet is read or written.
+"""A library for files of rows: plan chunks, read them as tensors, write results.
+
+It needs numpy and orjson, and pyarrow for Parquet.
 
     with open("rows.csv", "rb") as file:
         for chunk in plan(file, FileFormat.CSV, 20_000):
@@ -7,31 +8,29 @@ standard library; pyarrow only where Parquet is read or written.
                 ...  # batch.tensors → the engine; batch.bad → the errors file
 """
 
-from inference.rows.batches import Batch, RowError
-from inference.rows.contract import Contract, Missing, OnRowError
+from inference.rows.batches import RowBatch
+from inference.rows.contract import Contract, Missing, OnRowError, RowError
 from inference.rows.errors import RowsError
-from inference.rows.limits import LIMITS, Limits
-from inference.rows.planning import ChunkPlan, FileFormat, Kind, kind_of
-from inference.rows.reading import ROWS_PER_CHUNK, check, plan, read_chunk, read_items
-from inference.rows.unpacking import plain_file
-from inference.rows.writing.assembling import assemble, joined_text
-from inference.rows.writing.parts import TEXT, ErrorsWriter, ResultWriter
+from inference.rows.files import LIMITS, FileFormat, FileKind, RowLimits, kind_of
+from inference.rows.planning import ChunkPlan
+from inference.rows.reading import ROWS_PER_CHUNK, check, plain_file, plan, read_chunk, read_items
+from inference.rows.result_assembly import assemble, joined_text
+from inference.rows.result_writer import TEXT, ResultWriter, write_errors
 
 __all__ = [
     "LIMITS",
     "ROWS_PER_CHUNK",
     "TEXT",
-    "Batch",
     "ChunkPlan",
     "Contract",
-    "ErrorsWriter",
     "FileFormat",
-    "Kind",
-    "Limits",
+    "FileKind",
     "Missing",
     "OnRowError",
     "ResultWriter",
+    "RowBatch",
     "RowError",
+    "RowLimits",
     "RowsError",
     "assemble",
     "check",
@@ -41,4 +40,5 @@ __all__ = [
     "plan",
     "read_chunk",
     "read_items",
+    "write_errors",
 ]

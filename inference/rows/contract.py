@@ -1,4 +1,4 @@
-"""How the columns of a file become a model's inputs, and what happens to rows that do not fit."""
+"""The row contract: how the columns of a file become a model's inputs, and what happens to rows that do not fit."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,25 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from inference.rows.batches import RowError
 from inference.rows.errors import BadContract, TooManyBadRows
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """A row that cannot be used. `row` is its number in the file, not counting the header and empty lines."""
+
+    row: int
+    id: str | int | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"row": self.row, "id": self.id, "reason": self.reason}
+
 
 ERROR_LIMIT = 1_000
 MAX_ERROR_LIMIT = 100_000
 MAX_NAME = 200
-MAX_COLUMNS = 10_000  # of one input
+MAX_COLUMNS = 10_000  # per input
 MAX_INPUTS = 100
 MAX_PASSTHROUGH = 100
 
@@ -23,20 +35,20 @@ class OnRowError(StrEnum):
 
 
 class Missing(StrEnum):
-    ERROR = "error"  # an empty cell, null or NaN makes a bad row
-    NAN = "nan"  # they are NaN for an input of decimal numbers; for any other input a bad row all the same
+    ERROR = "error"  # an empty cell, null or NaN makes the row bad
+    NAN = "nan"  # they become NaN in float inputs; in other inputs the row is still bad
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """`from_json` reads it from a job's request, `to_json` gives what a row of the database keeps.
+    """How rows become inputs.
 
-    `columns`: input → its column, or a tuple of columns with one number each. An input that is not named takes
-    the column of its own name; the only input of a model takes, in JSON where nothing has its name, `features`.
-    Nothing is taken by its position: where no column is called as an input, they must be named.
-    `id`: whose values name the rows in results and errors; without it the row's number does, counted from 1.
-    `passthrough`: columns that are copied to the result.
-    Infinite numbers are always bad rows.
+    `columns`: input → its column, or several columns with one number each. An input that is not listed takes the
+    column of the same name; in JSON the only input of a model may also be called `features`. Columns are never
+    matched by position.
+    `id`: the column that identifies rows in results and errors; without it rows are numbered from 1.
+    `passthrough`: columns to copy to the result.
+    Rows with infinite numbers are always bad.
     """
 
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
@@ -51,7 +63,7 @@ class Contract:
         return self.error_limit if self.on_row_error is OnRowError.SKIP else 0
 
     def check_errors(self, count: int, last: RowError | None = None) -> None:
-        """Raise TooManyBadRows where a job has more bad rows than it may."""
+        """Raise TooManyBadRows if a job has more bad rows than the contract allows."""
         if count <= self.errors_allowed:
             return
         example = f" Row {last.row}: {last.reason}" if last else ""
@@ -61,7 +73,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> "Contract":
-        """Check everything that can be checked without a file; raise BadContract, which names the field."""
+        """Parse and check what can be checked without a file; raise BadContract, which names the field."""
         data = {} if data is None else data
         if not isinstance(data, Mapping):
             raise BadContract(f"send an object, not {_kind(data)}", field="row_contract")
@@ -69,7 +81,7 @@ class Contract:
         for name in data:
             if name not in known:
                 raise BadContract(
-                    f"there is no such field; there are: {', '.join(known)}", field=str(name)[:MAX_NAME]
+                    f"unknown field; use one of: {', '.join(known)}", field=str(name)[:MAX_NAME]
                 )
         contract = cls(
             columns=_columns(data.get("columns") or {}),
@@ -80,7 +92,9 @@ class Contract:
             missing=_choice(Missing, data.get("missing", Missing.ERROR), "missing"),
         )
         if contract.id in contract.passthrough:
-            raise BadContract(f"{contract.id!r} is the id, which the result has already", field="passthrough")
+            raise BadContract(
+                f"{contract.id!r} is the id, which is always in the result", field="passthrough"
+            )
         return contract
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +114,7 @@ def _columns(value: object) -> dict[str, str | tuple[str, ...]]:
     if not isinstance(value, Mapping):
         raise BadContract(f"send an object of input → column, not {_kind(value)}", field="columns")
     if len(value) > MAX_INPUTS:
-        raise BadContract(f"names {len(value):,} inputs; {MAX_INPUTS} is the most", field="columns")
+        raise BadContract(f"has {len(value):,} inputs; the limit is {MAX_INPUTS}", field="columns")
     columns: dict[str, str | tuple[str, ...]] = {}
     for name, column in value.items():
         _name(name, "columns")
@@ -109,27 +123,27 @@ def _columns(value: object) -> dict[str, str | tuple[str, ...]]:
             _name(column, place) if isinstance(column, str) else _names(column, place, MAX_COLUMNS)
         )
         if not columns[name]:
-            raise BadContract("name one column at least", field=place)
+            raise BadContract("name at least one column", field=place)
     return columns
 
 
-def _names(value: object, place: str, most: int) -> tuple[str, ...]:
+def _names(value: object, place: str, limit: int) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise BadContract(f"send a list of column names, not {_kind(value)}", field=place)
-    if len(value) > most:
-        raise BadContract(f"names {len(value):,} columns; {most:,} is the most", field=place)
+    if len(value) > limit:
+        raise BadContract(f"has {len(value):,} columns; the limit is {limit:,}", field=place)
     names = tuple(_name(item, f"{place}[{index}]") for index, item in enumerate(value))
     if len(set(names)) != len(names):
         twice = Counter(names).most_common(1)[0][0]
-        raise BadContract(f"names {twice!r} twice", field=place)
+        raise BadContract(f"has {twice!r} twice", field=place)
     return names
 
 
 def _name(value: object, place: str) -> str:
     if not isinstance(value, str):
-        raise BadContract(f"send a column's name, not {_kind(value)}", field=place)
+        raise BadContract(f"send a column name, not {_kind(value)}", field=place)
     if not 0 < len(value) <= MAX_NAME:
-        raise BadContract(f"a name has 1 to {MAX_NAME} characters, this one {len(value):,}", field=place)
+        raise BadContract(f"a name must have 1 to {MAX_NAME} characters, not {len(value):,}", field=place)
     try:
         value.encode()
     except UnicodeEncodeError:

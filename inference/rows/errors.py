@@ -1,14 +1,14 @@
-"""What can go wrong with files of rows; a library's errors, without HTTP.
+"""Errors of row files.
 
 RowsError
-├── BadContract             how rows become inputs is not stated well, or does not fit the file or the model
-├── BadFile                 the file is not what it is said to be
+├── BadContract             the row contract is invalid, or does not fit the file or the model
+├── BadFile                 the file is not valid
 │   ├── UnknownFormat
 │   ├── RowTooLong
-│   └── FileTooLarge        more rows or bytes than a job may hold, packed or unpacked
-├── FormatNotInstalled      needs a package that this installation lacks
+│   └── RowFileTooLarge     too many rows or bytes, compressed or not
+├── FormatNotInstalled      needs a package that is not installed
 ├── TooManyBadRows          more than the contract allows
-└── UnevenResults           parts of a result cannot be one file
+└── UnevenResults           the parts of a result do not fit into one file
 """
 
 from typing import ClassVar
@@ -35,42 +35,42 @@ class BadContract(RowsError):
 
 
 class BadFile(RowsError):
-    """The file cannot be read as the format it is said to have."""
+    """The file cannot be read in the stated format."""
 
     code = "bad_file"
 
 
 class UnknownFormat(BadFile):
-    """The file's format is not one of jsonl, csv, npz and parquet."""
+    """The file format must be jsonl, csv, npz or parquet."""
 
     code = "unknown_format"
 
 
 class RowTooLong(BadFile):
-    """A row is longer than a row may be."""
+    """A row is too long."""
 
     code = "row_too_long"
 
 
-class FileTooLarge(BadFile):
-    """The file holds more than a job may hold."""
+class RowFileTooLarge(BadFile):
+    """The file has more rows or bytes than a job may have."""
 
     code = "file_too_large"
 
 
 class FormatNotInstalled(RowsError):
-    """Reading Parquet needs the extra `parquet`: pip install "roundhouse[parquet]"."""
+    """Parquet needs the extra `parquet`: pip install "roundhouse[parquet]"."""
 
     code = "format_not_installed"
 
 
 class TooManyBadRows(RowsError):
-    """More rows cannot be used than the job allows."""
+    """The job has more bad rows than its contract allows."""
 
     code = "too_many_bad_rows"
 
 
 class UnevenResults(RowsError):
-    """The results of this job do not have one form, so they cannot be one table; ask for JSONL."""
+    """The results of this job have different shapes, so they do not fit into one table; use JSONL."""
 
     code = "uneven_results"

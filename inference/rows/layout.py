@@ -1,4 +1,4 @@
-"""From a contract, a signature and a file's columns to what is read for each input."""
+"""The layout: which columns fill which input, from a contract, a signature and a file's columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from inference.rows.contract import Contract
 from inference.rows.errors import BadContract
 from inference.tensors.signature import Signature, TensorSpec
 
-ROW = "row"  # names the rows of a result where the contract names no id
-_SHOWN = 12
+ROW = "row"  # the id column of a result if the contract names none
+_MAX_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
 class InputColumns:
-    """What fills one input. `tail`: the shape of a row's value where it is known, else None."""
+    """The columns of one input. `tail`: the shape of a row's value, None if unknown."""
 
     spec: TensorSpec
     columns: tuple[str, ...]
     tail: tuple[int, ...] | None
-    has_row_axis: bool  # else a row's value is the whole tensor
+    has_row_axis: bool  # if not, a row's value is the whole tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +27,34 @@ class Layout:
     inputs: tuple[InputColumns, ...]
     id: str | None
     passthrough: tuple[str, ...]
-    merges: bool  # rows share a run; else each runs by itself
+    merges: bool  # rows may share a run
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns that are read, each once."""
-        wanted = [column for item in self.inputs for column in item.columns]
-        return tuple(dict.fromkeys([*wanted, *((self.id,) if self.id else ()), *self.passthrough]))
+        """All columns to read, without duplicates."""
+        return tuple(dict.fromkeys([*self.needed, *self.passthrough]))
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Columns without which a row is bad."""
-        wanted = [column for item in self.inputs for column in item.columns]
-        return tuple(dict.fromkeys([*wanted, *((self.id,) if self.id else ())]))
+        """Columns that every row must have."""
+        columns = [column for item in self.inputs for column in item.columns]
+        return tuple(dict.fromkeys([*columns, *((self.id,) if self.id else ())]))
 
 
 @dataclass(frozen=True, slots=True)
 class FileColumns:
-    """What a file has. `open_ended`: each row names its own columns, and these are the first rows'."""
+    """The columns of a file. `open_ended`: each row may have its own; these are the first rows'.
+
+    `lists`: columns whose values are lists or arrays, so one of them fills an input alone.
+    """
 
     names: tuple[str, ...]
     open_ended: bool = False
-    lists: frozenset[str] = (
-        frozenset()
-    )  # a value of theirs is a list or an array, so they stand for an input alone
+    lists: frozenset[str] = frozenset()
 
 
 def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merges: bool = False) -> Layout:
-    """Decide which columns fill which input; raise BadContract, which names the field and what there is."""
+    """Decide which columns fill which input; raise BadContract, which names the field and the choices."""
     specs = {spec.name: spec for spec in signature.inputs}
     for name in contract.columns:
         if name not in specs:
@@ -74,18 +74,18 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
 
 
 def _check_result_names(contract: Contract, signature: Signature) -> None:
-    """A result has a column for each of these, and an output may be called as it likes."""
+    """Id, passthrough columns and outputs all become columns of the result, so their names must differ."""
     taken = {spec.name for spec in signature.outputs}
     kept = [("id", contract.id), *(("passthrough", name) for name in contract.passthrough)]
     for place, column in kept:
         if column in taken:
-            raise BadContract(f"{column!r} is an output of the model; call the column otherwise", field=place)
+            raise BadContract(f"{column!r} is also an output of the model; rename the column", field=place)
     if contract.id is None and ROW in (*contract.passthrough, *taken):
-        raise BadContract(f"name an id: the result's {ROW!r} would be two things", field="id")
+        raise BadContract(f"name an id column: {ROW!r} would be in the result twice", field="id")
 
 
 def _columns_of(spec: TensorSpec, contract: Contract, *, is_only: bool, have: FileColumns) -> tuple[str, ...]:
-    """Those that the contract names, else the one of the input's name; `instances` come under `features`."""
+    """The columns named in the contract, else the one of the input's name; `instances` use `features`."""
     named = contract.columns.get(spec.name)
     if named is not None:
         return (named,) if isinstance(named, str) else named
@@ -95,7 +95,7 @@ def _columns_of(spec: TensorSpec, contract: Contract, *, is_only: bool, have: Fi
 
 
 def _has_row_axis(spec: TensorSpec) -> bool:
-    """A first axis of any size, or of one, is the rows'; where no shape is declared, it is taken for that."""
+    """A first axis of any size, or of size one, is the row axis; so is that of an undeclared shape."""
     return spec.any_rank or (bool(spec.shape) and spec.shape[0] in (None, 1))
 
 
@@ -107,7 +107,7 @@ def _input(spec: TensorSpec, columns: tuple[str, ...], have: FileColumns) -> Inp
 
 
 def _tail(spec: TensorSpec, width: int, has_row_axis: bool) -> tuple[int, ...]:
-    """The shape that `width` single values of a row take."""
+    """The shape for `width` single values of a row."""
     if spec.any_rank:
         return (width,)
     dims = spec.shape[1:] if has_row_axis else spec.shape
@@ -117,43 +117,42 @@ def _tail(spec: TensorSpec, width: int, has_row_axis: bool) -> tuple[int, ...]:
     if not fits:
         shape = "×".join("any" if dim is None else str(dim) for dim in dims) or "one value"
         raise BadContract(
-            f"{width:,} columns cannot fill {shape} a row; name as many columns as a row has values, "
-            "or one column that holds lists",
+            f"{width:,} columns cannot fill {shape} per row; name one column per value, or a single column of lists",
             field=f"columns.{spec.name}",
         )
     return tuple(width // known if dim is None else dim for dim in dims)
 
 
 def _check_match(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:
-    """What has the name of no input could be anything: its place in the file does not say which input it is."""
+    """Refuse a file without any column named like an input: position does not say which input a column is."""
     unnamed = [name for name in chosen if name not in contract.columns]
     names = set(have.names)
     if not names or not unnamed or any(names.intersection(columns) for columns in chosen.values()):
         return
     raise BadContract(
-        f"the model's inputs are {_listed(unnamed)}, and no column has such a name; the file has {_listed(have.names)}. "
-        "Say in `columns` which column, or list of columns, each input takes",
+        f"the model's inputs are {_listed(unnamed)}, but no column has that name; the file has {_listed(have.names)}. "
+        "Set in `columns` which column, or list of columns, each input takes",
         field=f"columns.{unnamed[0]}",
     )
 
 
 def _check_columns(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:
-    wanted = [(f"columns.{name}", column) for name, columns in chosen.items() for column in columns]
-    wanted += [("id", contract.id)] if contract.id else []
-    wanted += [("passthrough", column) for column in contract.passthrough]
+    required = [(f"columns.{name}", column) for name, columns in chosen.items() for column in columns]
+    required += [("id", contract.id)] if contract.id else []
+    required += [("passthrough", column) for column in contract.passthrough]
     names = set(have.names)
-    for place, column in wanted:
+    for place, column in required:
         if column not in names:
             raise BadContract(f"the file has no column {column!r}; it has {_listed(have.names)}", field=place)
     for name, columns in chosen.items():
         if len(columns) > 1 and (lists := have.lists.intersection(columns)):
             raise BadContract(
-                f"{min(lists)!r} holds lists, and only columns of single values go together",
+                f"{min(lists)!r} holds lists; only columns of single values can be combined",
                 field=f"columns.{name}",
             )
 
 
 def _listed(names: Sequence[str] | Mapping[str, object]) -> str:
-    known = list(names)
-    shown = ", ".join(repr(name[:80]) for name in known[:_SHOWN]) or "none"
-    return f"{shown} and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else shown
+    every = list(names)
+    listed = ", ".join(repr(name[:80]) for name in every[:_MAX_LISTED]) or "none"
+    return f"{listed} and {len(every) - _MAX_LISTED:,} more" if len(every) > _MAX_LISTED else listed

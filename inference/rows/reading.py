@@ -1,24 +1,27 @@
-"""The library's two verbs, `plan` and `read_chunk`, and `read_items` for rows that came in a request."""
+"""Reading row files: unpack, plan, check and read a chunk; `read_items` for rows sent in a request."""
 
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any, Protocol
 
-from inference.rows.batches import Batch
+from inference.rows.batches import BatchBuilder, RowBatch, RowWindow
 from inference.rows.contract import Contract
-from inference.rows.errors import FileTooLarge
+from inference.rows.errors import BadFile, RowFileTooLarge
+from inference.rows.files import LIMITS, FileFormat, FileKind, RowLimits, write_atomically
 from inference.rows.formats.csv_file import CsvFile
 from inference.rows.formats.jsonl_file import JsonlFile, columns_of, window_of
-from inference.rows.formats.npz_file import NpzFile
+from inference.rows.formats.npz_file import NpzFile, is_packed, unpack_members
 from inference.rows.formats.parquet_file import ParquetFile
 from inference.rows.layout import FileColumns, Layout, lay_out
-from inference.rows.limits import LIMITS, Limits
-from inference.rows.planning import ChunkPlan, FileFormat
-from inference.rows.windows import Builder, Window
+from inference.rows.planning import ChunkPlan
 from inference.tensors.signature import Signature
 
 ROWS_PER_CHUNK = 20_000
 _SAMPLE = 100
-_SINGLY_READ = 64  # rows that are read at once where each runs by itself
+_WINDOW_OF_SINGLE_ROWS = 64  # rows read together although each runs alone
+_PIECE = 2**20
 
 
 class RowFile(Protocol):
@@ -28,22 +31,29 @@ class RowFile(Protocol):
 
     def columns(self) -> FileColumns: ...
 
-    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]: ...
+    def windows(
+        self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int
+    ) -> Iterator[RowWindow]: ...
 
 
 def plan(
-    file: IO[bytes], format: FileFormat, rows_per_chunk: int = ROWS_PER_CHUNK, *, limits: Limits = LIMITS
+    file: IO[bytes], format: FileFormat, rows_per_chunk: int = ROWS_PER_CHUNK, *, limits: RowLimits = LIMITS
 ) -> Iterator[ChunkPlan]:
-    """Cut a plain, seekable file into chunks in one pass; raise BadFile. A file without rows has no chunk."""
+    """Cut an uncompressed, seekable file into chunks in one pass; raise BadFile. A file without rows has no chunks."""
     if rows_per_chunk < 1:
-        raise ValueError("A chunk has one row at least.")
+        raise ValueError("A chunk has at least one row.")
     return _opened(file, format, limits).plan(rows_per_chunk)
 
 
 def check(
-    file: IO[bytes], format: FileFormat, contract: Contract, signature: Signature, *, limits: Limits = LIMITS
+    file: IO[bytes],
+    format: FileFormat,
+    contract: Contract,
+    signature: Signature,
+    *,
+    limits: RowLimits = LIMITS,
 ) -> Layout:
-    """Raise BadContract where the contract fits this file or this model in no row; say what is read for what."""
+    """Return the columns for each input; raise BadContract if the contract cannot fit this file or model."""
     return lay_out(contract, signature, _opened(file, format, limits).columns())
 
 
@@ -55,40 +65,37 @@ def read_chunk(
     signature: Signature,
     batch_rows: int,
     *,
-    limits: Limits = LIMITS,
-) -> Iterator[Batch]:
-    """Give the rows of one chunk in order, at most `batch_rows` in a batch; the bad ones are in `Batch.bad`.
+    limits: RowLimits = LIMITS,
+) -> Iterator[RowBatch]:
+    """Yield the rows of one chunk in order, at most `batch_rows` per batch, with bad rows in `RowBatch.bad`.
 
-    Rows of unlike shapes come in batches of their own. Batches of one row each are for a model whose rows must not
-    share a run; they are read many at a time all the same.
-    Nothing is counted here: compare with `Contract.check_errors` over all chunks.
+    Rows of different shapes come in separate batches. Use `batch_rows=1` for a model whose rows must not share a run.
+    Bad rows are not counted here; the caller checks the sum over all chunks with `Contract.check_errors`.
     """
     opened = _opened(file, format, limits)
     layout = lay_out(contract, signature, opened.columns(), merges=batch_rows > 1)
-    builder = Builder(layout, signature, contract.missing)
+    builder = BatchBuilder(layout, signature, contract.missing)
     for window in opened.windows(plan, layout, contract, _window_rows(batch_rows)):
         yield from builder.batches(window)
 
 
 def read_items(
     items: Sequence[Any], contract: Contract, signature: Signature, batch_rows: int, *, first_row: int = 1
-) -> Iterator[Batch]:
-    """Read objects that came as JSON as if each were a line of a JSONL file."""
-    known = columns_of([item for item in items[:_SAMPLE] if isinstance(item, dict)])
-    layout = lay_out(contract, signature, known, merges=batch_rows > 1)
-    builder, size = Builder(layout, signature, contract.missing), _window_rows(batch_rows)
+) -> Iterator[RowBatch]:
+    """Read JSON objects as if each were a line of a JSONL file."""
+    columns = columns_of([item for item in items[:_SAMPLE] if isinstance(item, dict)])
+    layout = lay_out(contract, signature, columns, merges=batch_rows > 1)
+    builder, size = BatchBuilder(layout, signature, contract.missing), _window_rows(batch_rows)
     for at in range(0, len(items), size):
         yield from builder.batches(window_of(items[at : at + size], first_row + at, layout, contract))
 
 
 def _window_rows(batch_rows: int) -> int:
-    return batch_rows if batch_rows > 1 else _SINGLY_READ
+    return batch_rows if batch_rows > 1 else _WINDOW_OF_SINGLE_ROWS
 
 
-def _opened(file: IO[bytes], format: FileFormat, limits: Limits) -> RowFile:
-    size = file.seek(0, 2)
-    if size > limits.bytes:
-        raise FileTooLarge(f"The file has {size:,} bytes; {limits.bytes:,} is the most.")
+def _opened(file: IO[bytes], format: FileFormat, limits: RowLimits) -> RowFile:
+    _check_size(file.seek(0, 2), limits)
     match format:
         case FileFormat.CSV:
             return CsvFile(file, limits)
@@ -98,3 +105,60 @@ def _opened(file: IO[bytes], format: FileFormat, limits: Limits) -> RowFile:
             return NpzFile(file, limits)
         case FileFormat.PARQUET:
             return ParquetFile(file, limits)
+
+
+def _check_size(size: int, limits: RowLimits) -> None:
+    if size > limits.bytes:
+        raise RowFileTooLarge(f"The file has {size:,} bytes; the limit is {limits.bytes:,}.")
+
+
+def plain_file(source: Path, kind: FileKind, scratch: Path, *, limits: RowLimits = LIMITS) -> Path:
+    """Return `source` if it is uncompressed, else unpack it to `scratch`; raise BadFile or RowFileTooLarge.
+
+    Gzip and compressed NPZ arrays are unpacked, because rows in the middle cannot be reached otherwise.
+    """
+    packed = source.stat().st_size
+    _check_size(packed, limits)
+    if kind.format is FileFormat.NPZ:
+        with source.open("rb") as file:
+            if not is_packed(file, limits):
+                return source
+            with write_atomically(scratch) as target:
+                unpack_members(file, target, UnpackMeter(packed, limits))
+        return scratch
+    if not kind.gzipped:
+        return source
+    with source.open("rb") as file, write_atomically(scratch) as target:
+        for piece in _unpacked(file, UnpackMeter(packed, limits)):
+            target.write(piece)
+    return scratch
+
+
+class UnpackMeter:
+    """Counts unpacked bytes, so that a decompression bomb is refused early."""
+
+    def __init__(self, packed_bytes: int, limits: RowLimits) -> None:
+        self._packed = packed_bytes
+        self._limits = limits
+        self._out = 0
+
+    def add(self, size: int) -> None:
+        """Raise RowFileTooLarge as soon as it is too much."""
+        self._out += size
+        limits = self._limits
+        if self._out > limits.bytes:
+            raise RowFileTooLarge(f"The file unpacks to more than the limit of {limits.bytes:,} bytes.")
+        if self._out > limits.ratio_floor and self._out > limits.ratio * self._packed:
+            raise RowFileTooLarge(
+                f"The file unpacks to more than {limits.ratio:,} times its size; send it uncompressed, or in parts."
+            )
+
+
+def _unpacked(file: IO[bytes], meter: UnpackMeter) -> Iterator[bytes]:
+    try:
+        with gzip.GzipFile(fileobj=file) as packed:
+            while piece := packed.read(_PIECE):
+                meter.add(len(piece))
+                yield piece
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise BadFile("The gzip file is damaged; compress and send it again.") from None

@@ -1,4 +1,4 @@
-"""What a door hands to serving, and what it gets back."""
+"""What doors pass to serving, and what they get back."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from inference.engine.combiner import Priority
 from inference.engine.requests import Cancellation
-from inference.engine.rows import bytes_of
 from inference.serving.routes import Route, Target
+from inference.tensors.arrays import byte_size
 from inference.tensors.signature import Signature
 from registry.access.key_ring import Principal
 
@@ -23,17 +23,17 @@ Inputs = Mapping[str, Any]  # nested lists or arrays by tensor name
 
 @dataclass(slots=True)
 class Call:
-    """One request for a prediction. Inputs that only the signature can name are a function of it."""
+    """One request for a prediction. Inputs may be a function of the signature, for forms that do not name tensors."""
 
     by: Principal
     route: Route
     inputs: Inputs | Callable[[Signature], Inputs]
     version: int | None = None
     alias: str | None = None
-    foregone: Target | None = None  # who answers, where that was found before the body was read
+    fixed_target: Target | None = None  # the version, where it was known before the body was read
     outputs: Sequence[str] | None = None  # None: all
-    routing_key: str | None = None  # as the caller's header says
-    # Where the Model takes its routing key from a field of the request.
+    routing_key: str | None = None  # from the caller's header
+    # For Models that take their routing key from a field of the request.
     fields: Mapping[str, Any] | None = None
     within_s: float = DEADLINE_S
     priority: Priority = Priority.LIVE
@@ -42,7 +42,7 @@ class Call:
 
 @dataclass(slots=True)
 class Prediction:
-    """An answer and who gave it."""
+    """An answer, and the version and arm that gave it."""
 
     request_id: str
     model: str
@@ -57,12 +57,12 @@ class Prediction:
 
     @property
     def nbytes(self) -> int:
-        return bytes_of(self.outputs)
+        return byte_size(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What a request would have been: who would have answered, and the tensors it would have taken."""
+class CheckedCall:
+    """A dry run's result: the version that would have answered, and its input tensors."""
 
     model: str
     version: int
@@ -74,7 +74,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is known of a version without asking it."""
+    """What is known about a version without running it."""
 
     model: str
     versions: tuple[int, ...]  # ready to answer
@@ -83,6 +83,6 @@ class Description:
     signature: Signature
     is_ready: bool
     platform: str
-    merged_rows: int  # of several requests in one run; 1: each runs by itself
+    merged_rows: int  # of different requests in one run; 1: each request runs alone
     labels: tuple[str, ...] | None
     scores: str | None

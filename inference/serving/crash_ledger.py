@@ -1,4 +1,4 @@
-"""Crashes of this host's processes: noted while they run, read when they have ended, and laid at the version's door."""
+"""Native crashes on this host: which versions run is noted beforehand, and a crash is recorded against the version."""
 
 from collections import deque
 from pathlib import Path
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from inference.engine.crash_notes import CrashNotes, EndedProcess, NativeCrash, ended_processes
-from inference.serving.executors.sandbox import Death
+from inference.serving.executors.sandbox import ChildDeath
 from registry.access.policies import task_actor
 from registry.catalogue.models import Version
 from registry.catalogue.services import record_crash
@@ -18,7 +18,7 @@ from registry.kit.loops import Attempts
 log = structlog.get_logger("roundhouse.crashes")
 
 _CHILD = "child"
-_MOST_TOLD = 4000
+_MAX_TRACE = 4000
 
 
 def folder() -> Path:
@@ -26,30 +26,30 @@ def folder() -> Path:
 
 
 class CrashLedger:
-    """This process's notes, and its share in reading those that others of this host have left."""
+    """This process's notes, and the reading of notes that ended processes of this host have left."""
 
     def __init__(self, process: str) -> None:
         self.notes = CrashNotes(folder(), process)
         self._children: deque[NativeCrash] = deque()
 
-    def note_death(self, death: Death) -> None:
-        """Keep in mind how a version's child ended; whoever asked it does not wait until that is written."""
+    def note_death(self, death: ChildDeath) -> None:
+        """Remember how a version's child ended; it is written later, so that its caller does not wait."""
         if death.crash:
             label = death.version_id
             self._children.append(NativeCrash(_CHILD, death.crash, (label,), label, timezone.now(), ""))
 
     def collect(self) -> None:
-        """Write down what has ended since the last look; what could not be written is looked at again."""
+        """Record the crashes since the last call; those that cannot be written are tried again."""
         with Attempts() as attempt:
             for ended in ended_processes(folder()):
-                attempt(_take, ended)
+                attempt(_record_ended, ended)
             for _ in range(len(self._children)):
-                attempt(self._take_child)
+                attempt(self._record_child)
 
     def close(self) -> None:
         self.notes.close()
 
-    def _take_child(self) -> None:
+    def _record_child(self) -> None:
         crash = self._children.popleft()
         try:
             _record(crash, f"{_CHILD}-{uuid4().hex}")
@@ -58,7 +58,7 @@ class CrashLedger:
             raise
 
 
-def _take(ended: EndedProcess) -> None:
+def _record_ended(ended: EndedProcess) -> None:
     if ended.crash is not None:
         _record(ended.crash, ended.name)
     ended.forget()
@@ -67,7 +67,7 @@ def _take(ended: EndedProcess) -> None:
 def _record(crash: NativeCrash, source: str) -> None:
     log.critical(
         "a process crashed", process=source, signal=crash.signal, version_id=crash.blamed or None,
-        running=crash.running, trace=crash.text[:_MOST_TOLD],
+        running=crash.running, trace=crash.text[:_MAX_TRACE],
     )  # fmt: skip
     version = Version.objects.select_related("model").filter(pk=crash.blamed).first()
     if version is not None:

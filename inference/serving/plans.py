@@ -1,21 +1,20 @@
-"""How versions are served here: the only place that turns settings into the engine's configuration."""
+"""How versions are served: the only place that turns settings into the engine's configuration."""
 
 from typing import TypedDict
 
 from django.conf import settings
 
-from inference.checks.memory import engines_here
-from inference.checks.proofs import Proof, batch_bytes, merged_rows, warmed_rows
+from inference.checks.proofs import Proof, batch_bytes, engine_count, merged_rows, warmed_rows
 from inference.engine.backends import SessionOptions
-from inference.engine.batcher import BatchConfig
-from inference.engine.combiner import Limits
-from inference.engine.engine import Plan
-from inference.engine.leases import LoadOrder
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.combiner import QueueLimits
+from inference.engine.engine import EnginePlan
+from inference.engine.pool import LoadOrder
 from inference.engine.threads import available_cores, threads_per_session
 from registry.catalogue import artifacts
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 
-_HARD_LIMIT_FACTOR = 3.0  # a run this many soft limits old will not end by itself
+_HARD_LIMIT_FACTOR = 3.0  # a run that takes this many soft limits will not end by itself
 
 
 class EngineLimits(TypedDict):
@@ -27,18 +26,18 @@ class EngineLimits(TypedDict):
 def engine_limits() -> EngineLimits:
     return EngineLimits(
         budget_bytes=settings.SESSION_MEMORY_BYTES,
-        engines_on_device=engines_here(),
+        engines_on_device=engine_count(),
         budget_name="ROUNDHOUSE_SESSION_MEMORY_MB",
     )
 
 
 def _online_engines() -> int:
-    """How many engines of a host answer callers."""
+    """How many engines on a host answer callers."""
     return 1 if settings.EXECUTOR == "workers" else settings.WEB_PROCESSES
 
 
 def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
-    """Give a version the threads it asks for, never more than its share of the cores."""
+    """A version gets the threads of its settings, but never more than its share of the cores."""
     threads = threads_per_session(
         cores=available_cores(),
         engines=_online_engines(),
@@ -53,7 +52,7 @@ def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
     )
 
 
-def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: ServingValues) -> Plan:
+def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: ServingValues) -> EnginePlan:
     merged = merged_rows(values, proof.batches, proof.memory)
     warmed = warmed_rows(values, proof.batches, proof.memory)
     order = LoadOrder(
@@ -65,9 +64,9 @@ def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: Serving
         expected_bytes=proof.memory.footprint_bytes(warmed),
         run_limit_s=values.soft_limit_s,
     )
-    limits = Limits(
-        max_batch_bytes=min(Limits().max_batch_bytes, batch_bytes(proof.memory, warmed)),
-        max_request_rows=max(Limits().max_request_rows, values.max_batch_rows),
+    limits = QueueLimits(
+        max_batch_bytes=min(QueueLimits().max_batch_bytes, batch_bytes(proof.memory, warmed)),
+        max_request_rows=max(QueueLimits().max_request_rows, values.max_batch_rows),
         max_waiting_rows=values.max_queue_rows,
         max_waiting_bytes=values.max_queue_bytes,
     )
@@ -78,10 +77,10 @@ def plan_for(sha256: str, options: SessionOptions, proof: Proof, values: Serving
         max_output_bytes=values.max_output_bytes,
     )
     target_s = values.target_p99_ms / 1000 if values.target_p99_ms is not None else None
-    return Plan(
+    return EnginePlan(
         order,
         merged,
-        is_audited=values.merging == "proven",  # where a person has decided, an audit has no say
+        is_audited=values.merging == "proven",  # a person's decision is not audited
         batching=batching,
         target_p99_s=target_s,
         wait_s=values.max_wait_ms / 1000,

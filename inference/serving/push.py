@@ -1,6 +1,6 @@
-"""Hears from Redis that routes changed, so that a process looks at once instead of at its next poll.
+"""Listens on Redis for changes of routing, so that a process reads them at once instead of at its next poll.
 
-A message is only a hint to look: what is lost costs a second, never the truth.
+A message is only a hint: a lost one costs a second.
 """
 
 import threading
@@ -9,16 +9,16 @@ from typing import Any
 
 import redis
 
-from registry.catalogue.announce import CHANNEL
+from registry.catalogue.route_changes import CHANNEL
 from registry.kit.loops import Backoff, Loop, ThreadGroup, note_success
 
-_LOOK_AT_STOP_EVERY_S = 0.5
+_CHECK_STOP_EVERY_S = 0.5
 _BACKOFF = Backoff(first_s=0.2, longest_s=5.0)
 
 
 class PushListener:
-    """A thread that calls `on_change` for every announcement, and once after each (re)connection, since
-    announcements may have been missed before it. `on_change` must be quick and must not raise: set an event."""
+    """A thread that calls `on_change` for every announcement, and after each (re)connection, before which some may have
+    been missed. `on_change` must be quick and must not raise."""
 
     def __init__(self, url: str, on_change: Callable[[], None]) -> None:
         self._url = url
@@ -42,7 +42,7 @@ class PushListener:
         self._thread.stop()
 
     def _listen(self) -> None:
-        """Until the connection breaks, or the process stops."""
+        """Until the connection breaks or the process stops."""
         try:
             with (
                 redis.Redis.from_url(self._url, socket_connect_timeout=2, health_check_interval=10) as client,
@@ -50,11 +50,11 @@ class PushListener:
             ):
                 announcements.subscribe(CHANNEL)
                 while not self._thread.stopping.is_set():
-                    self._hear(announcements.get_message(timeout=_LOOK_AT_STOP_EVERY_S))
+                    self._handle(announcements.get_message(timeout=_CHECK_STOP_EVERY_S))
         finally:
             self.connected.clear()
 
-    def _hear(self, message: dict[str, Any] | None) -> None:
+    def _handle(self, message: dict[str, Any] | None) -> None:
         if message is None:
             return
         if message["type"] == "subscribe":

@@ -1,4 +1,4 @@
-"""Request ids that say, signed, which version answered: an outcome sent back later needs no look-up."""
+"""Signed request ids that contain which version answered, so that an outcome sent back later needs no look-up."""
 
 import hashlib
 import hmac
@@ -20,8 +20,8 @@ _MAC_BYTES = 8
 _nonces = itertools.count(int.from_bytes(os.urandom(7), "big"))
 
 
-class Answered(NamedTuple):
-    """What a request id holds."""
+class RequestIdFields(NamedTuple):
+    """What a request id contains."""
 
     version_id: int
     split: int
@@ -45,23 +45,23 @@ def make(*, version_id: int, split: int, arm: str, routing_key: str | None, row:
     return urlsafe_b64encode(body + _mac(body)).decode()
 
 
-def read(text: str) -> Answered | None:
-    """Return what the id says; None where it is not one that we signed."""
+def read(text: str) -> RequestIdFields | None:
+    """The fields of an id; None if we did not sign it."""
     try:
         raw = urlsafe_b64decode(text.encode())
     except (NotBase64, ValueError):
         return None
-    if urlsafe_b64encode(raw).decode() != text:  # the decoder ignores spare bits and foreign letters
+    if urlsafe_b64encode(raw).decode() != text:  # the decoder ignores spare bits and other characters
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     if len(body) != _FIELDS.size or not hmac.compare_digest(mac, _mac(body)):
         return None
     _, version_id, split, arm, at_ms, row, key_hash, _ = _FIELDS.unpack(body)
-    return Answered(version_id, split, arm.decode().strip("-"), at_ms, row, key_hash)
+    return RequestIdFields(version_id, split, arm.decode().strip("-"), at_ms, row, key_hash)
 
 
 def hash_of(routing_key: str | None) -> int:
-    """The unit of analysis is the routing key; its hash tells keys apart without saying whose they are."""
+    """Routing keys are the unit of analysis; the hash tells them apart without revealing them."""
     if routing_key is None:
         return 0
     digest = hashlib.blake2b(routing_key.encode(), key=_secret(), digest_size=8).digest()
@@ -76,7 +76,7 @@ def _mac(body: bytes) -> bytes:
 
 @cache
 def _keyed() -> "hashlib.blake2b":
-    """A hash that has taken the key already, which is half of the work."""
+    """A hash with the key already applied, which is half of the work."""
     return hashlib.blake2b(key=_secret(), digest_size=_MAC_BYTES)
 
 

@@ -1,6 +1,6 @@
-"""The route table: which version answers for which Model, as one immutable snapshot per process.
+"""The route table: which version answers for which Model, as an immutable snapshot in each process.
 
-Reloading reads only the Models that changed since the snapshot's own revision.
+Reading it again reads only the Models that changed since the snapshot's revision.
 """
 
 import bisect
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from inference.engine.errors import VersionBroken
 from inference.errors import UnknownModel
-from registry.access.limits import NO_LIMITS, Limits
+from registry.access.limits import NO_LIMITS, CallerLimits
 from registry.catalogue.models import (
     DEFAULT_POOL,
     Alias,
@@ -40,45 +40,44 @@ log = structlog.get_logger("roundhouse.routes")
 
 
 class RoutesUnreadable(Exception):
-    """Rows that routing depends on make no sense."""
+    """Rows that routing depends on are invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A version that can be asked."""
+    """A version that can answer."""
 
     version_id: int
     number: int
     sha256: str
     serving: int = 0  # the revision of its serving settings; 0: defaults
     pool: str = DEFAULT_POOL
-    # Whether people have let it answer: it had share in a split, or in a request that was approved.
+    # It had share in a split, or in an approval request that was approved.
     is_approved: bool = False
-    has_crashed: bool = False  # it ended a process that ran it, and nobody has cleared that
+    has_crashed: bool = False  # it ended a process that ran it, which has not been cleared
     is_broken: bool = False  # it ended more than one
 
     @property
     def runs_apart(self) -> bool:
-        """Whether it runs in a child of its own, so that it ends no process that answers others."""
+        """Whether it runs in a child process of its own, where a crash hits no other request."""
         return self.has_crashed or not self.is_approved
 
 
-Kept = tuple[
-    Target, datetime | None
-]  # a version that was replaced, and until when it bakes; None: rollback target
+# A replaced version, and until when it bakes; None: the rollback target.
+Kept = tuple[Target, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """All that is needed to choose who answers for one Model: no look-up anywhere else."""
+    """Everything that is needed to choose a version of one Model, without any further look-up."""
 
     slug: str
     model_id: int
     salt: str = ""
     key_source: str = KeySource.RANDOM
     key_field: str = ""
-    split: int = 0  # the number of the current split; 0: there is none
-    bounds: tuple[int, ...] = ()  # the ends of the bucket ranges, and who owns each
+    split: int = 0  # the number of the current split; 0: none
+    bounds: tuple[int, ...] = ()  # where each bucket range ends, and below which version owns it
     owners: tuple[Target, ...] = ()
     arms: Mapping[int, str] = field(default_factory=dict)  # version id -> its letter in the current split
     shadows: tuple[tuple[Target, int], ...] = ()
@@ -86,29 +85,27 @@ class Route:
     labels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # version id -> names of its scores
     scores: Mapping[int, str] = field(default_factory=dict)  # version id -> logits or probabilities
     aliases: Mapping[str, int] = field(default_factory=dict)
-    limits: Limits = NO_LIMITS
+    limits: CallerLimits = NO_LIMITS
     pool: str = DEFAULT_POOL
-    waiting: frozenset[Target] = (
-        frozenset()
-    )  # on the split that becomes current when all engines have them warm
+    waiting: frozenset[Target] = frozenset()  # of the split that waits until all engines have them warm
     kept: tuple[Kept, ...] = ()
     stopped: str | None = None
     frozen: str | None = None
 
     @property
     def targets(self) -> frozenset[Target]:
-        """Who must be warm: everybody on the current split."""
+        """The versions of the current split, which must be warm."""
         return frozenset(self.owners) | {target for target, _ in self.shadows}
 
     def all_targets(self) -> Iterator[Target]:
-        """Everybody who can be asked, by number or by share."""
+        """All versions that can be reached, by number or by share."""
         yield from self.versions.values()
         yield from self.targets
 
     def key_of(
         self, *, header: str | None = None, fields: Mapping[str, Any] | None = None, tenant: str | None = None
     ) -> str | None:
-        """The routing key of a request: its X-Routing-Key, else what the Model's setting says. None: random."""
+        """The routing key: the X-Routing-Key header, or what the Model's setting says. None: random."""
         if header:
             return header_text(header)
         if self.key_source == KeySource.FIELD:
@@ -118,24 +115,24 @@ class Route:
     def choose(
         self, key: str | None = None, *, version: int | None = None, alias: str | None = None
     ) -> Target:
-        """Pick who answers: the version asked for, the one an alias names, or the arm that owns the key's bucket."""
-        known = self.foregone(version=version, alias=alias)
-        if known is not None:
-            return known
+        """The requested version, the one an alias names, or the one that owns the routing key's bucket."""
+        target = self.fixed_target(version=version, alias=alias)
+        if target is not None:
+            return target
         bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (no secret)
-        return _unbroken(self.owners[bisect.bisect_right(self.bounds, bucket)])
+        return _checked(self.owners[bisect.bisect_right(self.bounds, bucket)])
 
-    def foregone(self, *, version: int | None = None, alias: str | None = None) -> Target | None:
-        """Who answers, where no routing key has a say in it; raises where nobody can."""
+    def fixed_target(self, *, version: int | None = None, alias: str | None = None) -> Target | None:
+        """The version that answers, if that does not depend on the routing key; raises if none can."""
         if self.stopped is not None:
             raise Stopped(f"{self.slug} is stopped: {self.stopped}")
         if alias is not None:
             version = self._named(alias)
         if version is not None:
-            return _unbroken(self._numbered(version))
+            return _checked(self._numbered(version))
         if not self.owners:
             raise NoLiveVersion(f"{self.slug} has no live version; promote one first.")
-        return _unbroken(self.owners[0]) if len(self.owners) == 1 else None
+        return _checked(self.owners[0]) if len(self.owners) == 1 else None
 
     def _named(self, alias: str) -> int:
         try:
@@ -150,7 +147,7 @@ class Route:
             raise NotFound(f"{self.slug} has no version {number} that is ready to answer.") from None
 
 
-def _unbroken(target: Target) -> Target:
+def _checked(target: Target) -> Target:
     check_not_broken(target)
     return target
 
@@ -158,7 +155,7 @@ def _unbroken(target: Target) -> Target:
 def check_not_broken(target: Target) -> None:
     if target.is_broken:
         raise VersionBroken(
-            f"Version {target.number} is broken: it ended processes that ran it. It answers again when a person has cleared it."
+            f"Version {target.number} is broken: it ended processes that ran it. Clear its crashes to use it again."
         )
 
 
@@ -169,60 +166,54 @@ class RouteTable:
     revision: int
     routes: Mapping[str, Route]
     targets_by_id: Mapping[int, Target] = field(default_factory=dict)
-    unreadable: frozenset[int] = frozenset()  # Models whose rows make no sense, by id: their routes are old
+    unreadable: frozenset[int] = frozenset()  # ids of Models with invalid rows, which keep their old routes
 
     def check_readable(self) -> None:
         if self.unreadable:
             ids = ", ".join(map(str, sorted(self.unreadable)))
-            raise RoutesUnreadable(f"The rows of the Models with these ids make no sense: {ids}.")
+            raise RoutesUnreadable(f"The rows of the Models with these ids are invalid: {ids}.")
 
     def find(self, slug: str, within: frozenset[int] | None = None) -> Route:
-        """Return the route; a Model outside the caller's reach (`within`, by id) is as unknown as one that is not."""
+        """The route of a Model. One outside the caller's reach (`within`, ids) is reported as unknown."""
         route = self.routes.get(slug)
         if route is None or (within is not None and route.model_id not in within):
             raise UnknownModel(f"There is no Model named {slug!r}.")
         return route
 
-    def choose(
-        self,
-        slug: str,
-        key: str | None = None,
-        *,
-        version: int | None = None,
-        alias: str | None = None,
-        within: frozenset[int] | None = None,
-    ) -> Target:
-        return self.find(slug, within).choose(key, version=version, alias=alias)
-
     def targets(self) -> set[Target]:
         return {target for route in self.routes.values() for target in route.targets}
+
+    def broken(self) -> list[Target]:
+        """Versions of current splits that are refused because they ended processes."""
+        broken = (target for target in self.targets() if target.is_broken)
+        return sorted(broken, key=lambda target: target.version_id)
 
 
 EMPTY = RouteTable(revision=-1, routes={})
 
 
 def _rollback_id() -> Subquery:
-    """The split that a rollback would set again, as `roll_back` finds it."""
+    """The split that `roll_back` would set again."""
     past = Split.objects.filter(model=OuterRef("pk"), status=SplitStatus.PAST)
     return Subquery(past.order_by("-from_at", "-number").values("pk")[:1])
 
 
 def read_revision() -> int:
-    """A number that grows with every change that routing depends on."""
+    """A number that grows with every change that affects routing."""
     return RouteClock.objects.filter(pk=1).values_list("revision", flat=True).first() or 0
 
 
 def read_table(known: RouteTable = EMPTY) -> RouteTable:
-    """Bring a table up to date, reading only what changed since.
+    """Bring a table up to date, reading only what has changed.
 
-    The revision is read first, and a Model that changes while its rows are being read is left as it was: its
-    own number is then above the table's, so the next reading finds it. No route is ever a mixture of two states.
+    The revision is read first. A Model that changes while its rows are read keeps its old route: its own revision is
+    then above the table's, so the next reading picks it up. No route ever mixes two states.
 
-    A Model whose rows make no sense keeps the route that it had, if it had one, and keeps no other from being read. It
-    is read again each time. Only an operator's stop and freeze reach it.
+    A Model with invalid rows keeps its old route, if it had one, and does not keep other Models from being read. It is
+    read again each time; meanwhile only stops and freezes reach it.
     """
     revision = read_revision()
-    if revision < known.revision:  # the database was put back to an earlier state
+    if revision < known.revision:  # the database was restored to an earlier state
         known = EMPTY
     has_changed = Q(route_revision__gt=known.revision) | Q(pk__in=known.unreadable)
     changed = Model.objects.filter(has_changed, route_revision__lte=revision)
@@ -231,9 +222,9 @@ def read_table(known: RouteTable = EMPTY) -> RouteTable:
     unreadable: frozenset[int] = frozenset()
     if stamps:
         after = dict(Model.objects.filter(pk__in=stamps).values_list("pk", "route_revision"))
-        still = {pk for pk, stamp in stamps.items() if after.get(pk) == stamp}
-        fresh = [route for route in fresh if route.model_id in still]
-        unreadable = frozenset(still - {route.model_id for route in fresh})
+        unchanged = {pk for pk, stamp in stamps.items() if after.get(pk) == stamp}
+        fresh = [route for route in fresh if route.model_id in unchanged]
+        unreadable = frozenset(unchanged - {route.model_id for route in fresh})
     routes = {**known.routes, **{route.slug: route for route in fresh}}
     if unreadable:
         routes |= _with_holds([route for route in routes.values() if route.model_id in unreadable])
@@ -242,7 +233,7 @@ def read_table(known: RouteTable = EMPTY) -> RouteTable:
 
 
 def read_route(slug: str, *, within: frozenset[int] | None = None) -> Route:
-    """One Model's route as it is in the database now, for callers that write there anyway."""
+    """One Model's route as the database has it now, for callers that write to the database anyway."""
     route: Route | None = None
     stamp: tuple[int, int] | None = None
     while True:
@@ -251,13 +242,13 @@ def read_route(slug: str, *, within: frozenset[int] | None = None) -> Route:
             raise UnknownModel(f"There is no Model named {slug!r}.")
         if stamp == before:
             if route is None:
-                raise RoutesUnreadable(f"The rows of {slug} make no sense.")
+                raise RoutesUnreadable(f"The rows of {slug} are invalid.")
             return route
         route = next(iter(_read_routes([stamp[0]])), None)
 
 
 def _read_readable(ids: list[int]) -> list[Route]:
-    """The routes of those whose rows make sense. Where some do not, halves are read, down to the single Model."""
+    """The routes of the Models with valid rows; invalid ones are found by halving the list."""
     try:
         return _read_routes(ids)
     except DatabaseError:
@@ -271,21 +262,21 @@ def _read_readable(ids: list[int]) -> list[Route]:
 
 
 def _with_holds(routes: Iterable[Route]) -> dict[str, Route]:
-    """Old routes with the stops and freezes of now, by slug."""
-    known = list(routes)
-    holds = _read_holds([route.model_id for route in known])
+    """Old routes with the current stops and freezes, by slug."""
+    routes = list(routes)
+    holds = _read_holds([route.model_id for route in routes])
     return {
         route.slug: replace(
             route,
             stopped=holds.get((route.model_id, Hold.Kind.STOPPED)),
             frozen=holds.get((route.model_id, Hold.Kind.FROZEN)),
         )
-        for route in known
+        for route in routes
     }
 
 
 def _read_routes(model_ids: Iterable[int]) -> list[Route]:
-    """One for each Model, except where a letter of the current split has no arm."""
+    """A route for each Model, except where a letter of the current split has no arm."""
     ids = list(model_ids)
     versions: dict[int, dict[int, Target]] = defaultdict(dict)
     serving = dict(
@@ -310,7 +301,7 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
         aliases[model_id][name] = number
     holds = _read_holds(ids)
     models = list(Model.objects.filter(pk__in=ids).defer("notes").annotate(rollback_id=_rollback_id()))
-    targets = {target.version_id: target for known in versions.values() for target in known.values()}
+    targets = {target.version_id: target for by_number in versions.values() for target in by_number.values()}
     splits = _read_splits(ids, make_target)
     waiting = _read_waiting(ids, targets)
     kept = _read_kept(models, targets)
@@ -346,16 +337,16 @@ def _read_holds(ids: list[int]) -> dict[tuple[int, str], str]:
 def _read_waiting(ids: list[int], targets: Mapping[int, Target]) -> dict[int, frozenset[Target]]:
     """The versions of each Model's split that waits to become current."""
     arms = Arm.objects.filter(split__model__in=ids, split__status=SplitStatus.WAITING)
-    found: dict[int, frozenset[Target]] = defaultdict(frozenset)
+    waiting: dict[int, frozenset[Target]] = defaultdict(frozenset)
     for model_id, version_id in arms.values_list("split__model_id", "version_id"):
         if version_id in targets:
-            found[model_id] |= {targets[version_id]}
-    return found
+            waiting[model_id] |= {targets[version_id]}
+    return waiting
 
 
 def _read_kept(models: Iterable[Any], targets: Mapping[int, Target]) -> dict[int, tuple[Kept, ...]]:
-    """The versions that a rollback would go back to, and those that answered within the Model's bake."""
-    found: dict[int, dict[int, datetime | None]] = defaultdict(dict)
+    """The versions that a rollback would restore, and those that answered within the Model's bake."""
+    keep_until: dict[int, dict[int, datetime | None]] = defaultdict(dict)
     by_id = {model.pk: model for model in models}
     longest = timedelta(minutes=max((model.bake_minutes for model in by_id.values()), default=0))
     past = Arm.objects.filter(
@@ -363,28 +354,28 @@ def _read_kept(models: Iterable[Any], targets: Mapping[int, Target]) -> dict[int
     ).exclude(letter="").order_by()  # fmt: skip
     replaced = past.values_list("split__model_id", "version_id").annotate(Max("split__to_at"))
     for model_id, version_id, at in replaced:
-        found[model_id][version_id] = at + timedelta(minutes=by_id[model_id].bake_minutes)
+        keep_until[model_id][version_id] = at + timedelta(minutes=by_id[model_id].bake_minutes)
     rollbacks = Arm.objects.filter(split__in=[model.rollback_id for model in by_id.values()]).exclude(
         letter=""
     )
     for model_id, version_id in rollbacks.values_list("split__model_id", "version_id"):
-        found[model_id][version_id] = None
+        keep_until[model_id][version_id] = None
     kept: dict[int, tuple[Kept, ...]] = defaultdict(tuple)
-    for model_id, until in found.items():
+    for model_id, until in keep_until.items():
         known = sorted(until.keys() & targets.keys())
         kept[model_id] = tuple((targets[version_id], until[version_id]) for version_id in known)
     return kept
 
 
 def _read_approved(ids: list[int]) -> frozenset[int]:
-    """The versions that people have let answer. A shadow answers nobody, and needs nobody's consent."""
+    """The approved versions. Shadows do not answer callers, so they need no approval."""
     answering = Arm.objects.filter(split__model__in=ids).exclude(letter="")
     decided = ~Q(split__status=SplitStatus.EXPIRED) | Q(split__request__isnull=False)
     return frozenset(answering.filter(decided).order_by().values_list("version_id", flat=True).distinct())
 
 
 def _read_crashed(ids: list[int]) -> frozenset[int]:
-    """The versions that ended a process, and that nobody has cleared."""
+    """The versions that ended a process and have not been cleared."""
     crashes = VersionCrash.objects.filter(version__model__in=ids, cleared_at=None)
     return frozenset(crashes.order_by().values_list("version_id", flat=True).distinct())
 
@@ -416,21 +407,20 @@ def _read_splits(
     ):  # fmt: skip
         target = make_target(pk, number, sha256, pool, broken_at)
         lines[split_id].append((letter, mirrored, target))
-    found: dict[int, dict[str, Any] | None] = {}
+    splits: dict[int, dict[str, Any] | None] = {}
     current = Split.objects.filter(model__in=ids, status=SplitStatus.CURRENT)
     for split_id, model_id, number, buckets in current.values_list("pk", "model_id", "number", "buckets"):
         by_letter = {letter: target for letter, _, target in lines[split_id] if letter}
         owned = ranges(buckets)
         if any(letter not in by_letter for letter, _, _ in owned):
-            found[model_id] = (
-                None  # wrong, or set since the arms were read: then its Model has another number
-            )
+            # Invalid, or set after the arms were read: then its Model has another revision.
+            splits[model_id] = None
             continue
-        found[model_id] = {
+        splits[model_id] = {
             "split": number,
             "bounds": tuple(end for _, _, end in owned),
             "owners": tuple(by_letter[letter] for letter, _, _ in owned),
             "arms": {target.version_id: letter for letter, target in by_letter.items()},
             "shadows": tuple((target, mirrored) for _, mirrored, target in lines[split_id] if mirrored),
         }
-    return found
+    return splits

@@ -1,6 +1,7 @@
-"""This process's executor and route table: started once by an entry point, then kept true by a thread."""
+"""This process's executor and route table. An entry point starts them once; threads keep them up to date."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -14,84 +15,56 @@ from django.db import DatabaseError
 
 from inference.engine.backends import Backend
 from inference.engine.loop import EngineLoop
-from inference.engine.low_priority import LowPriority
 from inference.engine.memory import limit_heaps
-from inference.engine.meters import Meters
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
+from inference.engine.threads import LowPriority
 from inference.errors import RoutesTooOld, Stopping
+from inference.measure.counts import Windows, minute_now, seconds_to_next_minute
 from inference.measure.services import flush
-from inference.measure.windows import Windows, minute_now, seconds_to_next_minute
 from inference.serving import routes
 from inference.serving.calls import DEADLINE_S
 from inference.serving.crash_ledger import CrashLedger
 from inference.serving.executors.executor import Executor
-from inference.serving.executors.inprocess import InProcess
-from inference.serving.executors.workers.executor import ThroughWorkers
+from inference.serving.executors.inprocess import InProcessExecutor
+from inference.serving.executors.workers.executor import WorkersExecutor
 from inference.serving.merge_audit import MergeAudit
+from inference.serving.models import EngineRole, ProcessKind
 from inference.serving.push import PushListener
 from inference.serving.routes import Route, RoutesUnreadable, RouteTable, Target
-from inference.serving.stewarding.desired import Wanted, all_models, nothing, of_pool
-from inference.serving.stewarding.models import Kind, Role
-from inference.serving.stewarding.reporter import Post, Reporter
-from inference.serving.stewarding.steward import Steward
+from inference.serving.stewards.process import ProcessRole
+from inference.serving.stewards.reporter import Reporter
+from inference.serving.stewards.steward import Steward, Wanted, all_models, models_of_pool, no_models
 from inference.tensors.signature import Signature
 from registry.access.key_ring import TRUST_S
+from registry.kit.compute_lock import compute_lock
 from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
-from registry.kit.turns import turns
 
 log = structlog.get_logger("roundhouse.runtime")
 
 _POLL_S = 1.0
 _DRAIN_S = 10.0
 _CONFIRMED_WITHIN_S = 5.0
-# What was changed during an outage is not to wait for half a minute after it.
+# How long a computing thread may keep the event loop waiting; Python's default is ten times as long.
+_SWITCH_INTERVAL_S = 0.0005
+# Short, so that changes made during an outage are followed soon after it.
 _BACKOFF = Backoff(longest_s=5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RuntimeReport:
     state: str  # starting | ready | draining | stopped
     warm_versions: int
-    lacking: int = 0  # live versions that this process should hold and that could not answer here
+    lacking: int = 0  # live versions that this process should hold but could not answer with
     is_outdone: bool = False  # another process of its kind lacks fewer of them
 
     @property
     def can_predict(self) -> bool:
-        """Whether callers should be sent here. Who lacks a version and is as good as any other still serves the rest."""
+        """Whether callers should be sent here. A process that lacks a version stays in use unless another is better."""
         return self.state == "ready" and not self.is_outdone
 
 
-OnHardLimit = Callable[[Hashable], None]
-OnSample = Callable[[], None]
-
-
-def _in_process(
-    backend: Backend | None,
-    ledger: CrashLedger | None,
-    bulk_threads: LowPriority | None,
-    loop: EngineLoop | None,
-    on_hard_limit: OnHardLimit,
-    on_sample: OnSample,
-) -> Executor:
-    """A backend that is given runs everything, also what would run in children."""
-    return InProcess(
-        backend,
-        sandbox=backend,
-        notes=ledger.notes if ledger is not None else None,
-        on_death=ledger.note_death if ledger is not None else None,
-        on_hard_limit=on_hard_limit,
-        on_sample=on_sample,
-        bulk_threads=bulk_threads,
-        loop=loop,
-    )
-
-
-def _through_workers(loop: EngineLoop | None, on_hard_limit: OnHardLimit, on_sample: OnSample) -> Executor:
-    return ThroughWorkers(on_hard_limit=on_hard_limit, on_sample=on_sample, loop=loop)
-
-
 class Runtime:
-    """An executor that holds the live versions, and the table that says which answers."""
+    """The executor with the live versions, and the route table that says which of them answers."""
 
     def __init__(
         self,
@@ -99,42 +72,54 @@ class Runtime:
         *,
         wanted: Wanted = all_models,
         replace_process: Callable[[], None] | None = None,
-        executor: Callable[[OnHardLimit, OnSample], Executor] | None = None,
-        post: Post | None = None,
+        executor: Callable[..., Executor] | None = None,
+        role: ProcessRole | None = None,
         ledger: CrashLedger | None = None,
         bulk_threads: LowPriority | None = None,
         loop: EngineLoop | None = None,
     ) -> None:
-        """With a post, this process reports what it holds, and splits wait for it. With a ledger, a native crash is laid
-        at the door of the version that was run. `bulk_threads`: how the threads that run batches of jobs make room.
-        Without a `loop` the executor makes one of its own."""
-        make = executor or partial(_in_process, backend, ledger, bulk_threads, loop)
+        """With a role, this process reports what it holds, and splits wait for it. With a ledger, a native crash is
+        recorded against the version that was running. `bulk_threads`: how threads that run batches of jobs yield to
+        others. Without a `loop` the executor makes its own."""
         self._ledger = ledger
         has_samples = threading.Event()
-        self._executor: Executor = make(self._give_up, has_samples.set)
-        self._audit = MergeAudit(self._executor, has_samples)
+        self.executor: Executor
+        if executor is not None:
+            self.executor = executor(on_hard_limit=self._give_up, on_sample=has_samples.set)
+        else:
+            self.executor = InProcessExecutor(
+                backend,
+                sandbox=backend,  # a backend that is passed in also runs what would run in child processes
+                notes=ledger.notes if ledger is not None else None,
+                on_death=ledger.note_death if ledger is not None else None,
+                on_hard_limit=self._give_up,
+                on_sample=has_samples.set,
+                bulk_threads=bulk_threads,
+                loop=loop,
+            )
+        self._audit = MergeAudit(self.executor, has_samples)
         self._wanted = wanted
-        self._replace_process = replace_process or _end_for_replacement
-        self._table: RouteTable = routes.EMPTY
+        self._replace_process = replace_process or _exit_for_replacement
+        self.table: RouteTable = routes.EMPTY
         self.windows = Windows()
         self._flushed_minute = minute_now()
-        self._is_leaving = False
-        self._confirmed_at = time.monotonic()  # when the database last said that the routes are these
+        self._is_stopping = False
+        self._confirmed_at = time.monotonic()  # when the database last confirmed the routes
         self._lacking, self._is_outdone = 0, False
         self._following = threading.Lock()
         self._state = "starting"
-        self._watching = self._made_watching()
+        self._watching = self._watch_threads()
         self._push = PushListener(settings.REDIS_URL, self._watching.wake) if settings.REDIS_URL else None
         self._steward = Steward(
-            self._executor, table=lambda: self._table, wanted=wanted, on_change=self._report_now
+            self.executor, table=lambda: self.table, wanted=wanted, on_change=self._report_now
         )
-        self._reporter = self._made_reporter(post) if post is not None else None
+        self._reporter = self._new_reporter(role) if role is not None else None
 
     def start(self) -> None:
         """Load and warm what is live, then watch for changes; a version that cannot load is reported, not fatal."""
         if self._reporter is not None:
             self._reporter.start()
-        self._collect_crashes()  # what ended the process before this one is not loaded again
+        self._collect_crashes()  # a version that ended the previous process is not loaded again
         self._follow()
         with suppress(DatabaseError):  # the loop compares again
             self._compare_with_peers()
@@ -146,13 +131,13 @@ class Runtime:
         if self._push is not None:
             self._push.start()
 
-    def begin_end(self) -> None:
-        """From now on write what is counted each second: the server kills a process whose callers do not leave."""
-        self._is_leaving = True
+    def begin_shutdown(self) -> None:
+        """From now on write measurements every second: the server may kill this process while callers remain."""
+        self._is_stopping = True
         self._watching.wake()
 
     def stop(self, within_s: float = _DRAIN_S) -> None:
-        """Sign off, then end what has been accepted; what has not ended after so long is dropped."""
+        """Sign off, then finish accepted requests; those that take longer are dropped."""
         self._state = "stopped"
         if self._reporter is not None:
             self._reporter.stop()
@@ -161,160 +146,132 @@ class Runtime:
         self._watching.stop()
         self._steward.stop()
         self._audit.stop()
-        self._executor.close(timeout_s=within_s)
+        self.executor.close(timeout_s=within_s)
         if self._ledger is not None:
             self._ledger.close()
         self._flush(all_of_it=True)
 
     @property
     def loop(self) -> EngineLoop:
-        """Who awaits `infer` there, instead of calling it in a thread, holds no thread."""
-        return self._executor.loop
+        """The loop that `infer` is awaited on; a caller there holds no thread."""
+        return self.executor.loop
 
-    def report(self) -> Report:
-        return Report(self._state, self._executor.warm_versions(), self._lacking, self._is_outdone)
+    def report(self) -> RuntimeReport:
+        return RuntimeReport(self._state, self.executor.warm_versions(), self._lacking, self._is_outdone)
 
     def stale_s(self) -> int:
-        """How long the database has not confirmed the routes; 0 while that is no longer than a few polls."""
+        """How long ago the database last confirmed the routes; 0 while that is no longer than a few polls."""
         age_s = time.monotonic() - self._confirmed_at
         return 0 if age_s < _CONFIRMED_WITHIN_S else int(age_s)
 
     def find(self, slug: str, within: frozenset[int] | None) -> Route:
+        """The route of a Model, if it is within the caller's reach."""
         if self.stale_s() > TRUST_S:
             raise RoutesTooOld
-        return self._table.find(slug, within=within)
-
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
-        """Answer a request; see Executor."""
-        routes.check_not_broken(self._table.targets_by_id.get(target.version_id, target))
-        if not turns.is_mine:
-            return await self._executor.infer(target, request)
-        with turns.let_go():
-            return await self._executor.infer(target, request)
-
-    def at_hand(self, target: Target) -> Signature | None:
-        """What a version takes and gives, where it can be asked without a load or a query: then the loop may do it."""
-        return self._executor.at_hand(target)
-
-    def check_answers(self, target: Target | None) -> None:
-        """Raise what can be known before a request is read: this process is leaving, or the version did not load."""
-        if self._state != "ready":
-            raise Stopping
-        if target is not None and (obstacle := self._executor.why_not(target)) is not None:
-            raise obstacle.error()
-
-    async def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
-        """What a version takes and gives; it is loaded if it is not in memory."""
-        with turns.let_go():
-            return await self._executor.signature(target, timeout_s=timeout_s)
-
-    def is_warm(self, target: Target) -> bool:
-        return self._executor.is_warm(target)
-
-    def why_not(self, target: Target) -> str:
-        obstacle = self._executor.why_not(target)
-        return obstacle.reason if obstacle else "Not in memory; it is loaded when it is asked for."
-
-    def let_go(self, target: Target) -> None:
-        self._executor.unload(target)
-
-    def meters(self) -> dict[Hashable, Meters]:
-        return self._executor.meters()
-
-    def merged_rows(self, target: Target) -> int:
-        """How many rows of several requests share a run of this version; 1: each request runs by itself."""
-        return self._executor.merged_rows(target)
-
-    def allows_non_finite(self, target: Target) -> bool:
-        """Whether this version's inputs may hold NaN and infinities, by its serving settings."""
-        return self._executor.allows_non_finite(target)
+        return self.table.find(slug, within=within)
 
     def target(self, version_id: int) -> Target | None:
         """A version by its id in the database, as the routes know it."""
-        return self._table.targets_by_id.get(version_id)
+        return self.table.targets_by_id.get(version_id)
 
-    def routes(self) -> list[Route]:
-        return list(self._table.routes.values())
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
+        """Answer a request; see Executor."""
+        routes.check_not_broken(self.table.targets_by_id.get(target.version_id, target))
+        if not compute_lock.is_mine:
+            return await self.executor.infer(target, request)
+        with compute_lock.released():
+            return await self.executor.infer(target, request)
 
-    def broken_versions(self) -> list[Target]:
-        """Those that should answer by the current splits, and are refused because they ended processes."""
-        return sorted(
-            (target for target in self._table.targets() if target.is_broken), key=lambda one: one.version_id
-        )
+    async def signature(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Signature:
+        """The version's signature; loads the version if it is not in memory."""
+        with compute_lock.released():
+            return await self.executor.signature(target, timeout_s=timeout_s)
+
+    def check_can_answer(self, target: Target | None) -> None:
+        """Raise what is known before a request is read: this process is stopping, or the version did not load."""
+        if self._state != "ready":
+            raise Stopping
+        if target is not None and (obstacle := self.executor.obstacle(target)) is not None:
+            raise obstacle.error()
 
     def refresh(self) -> None:
-        """Follow the routes, and have in memory what they need before this returns."""
+        """Follow the routes, and return when the versions that they need are in memory."""
         self._follow()
-        self._steward.make_true()
+        self._steward.reconcile()
 
     def _follow(self) -> None:
-        """Read the routes and publish them. What answers by them is in memory before that: a split becomes current when
-        it is, and only a process that has just started, or was not asked, has something to load here."""
+        """Read the routes, load live versions that are not warm, then publish the routes.
+
+        Usually all are warm already: a split becomes current only then. A process that has just started, or that the
+        split did not wait for, loads them here.
+        """
         with self._following:
-            table = routes.read_table(self._table)
+            table = routes.read_table(self.table)
             cold = [
                 target
                 for target in self._wanted(table).live
-                if not self._executor.is_warm(target) and self._executor.why_not(target) is None
+                if not self.executor.is_warm(target) and self.executor.obstacle(target) is None
             ]
             if cold:
                 self._steward.hold(cold)
-            self._table = table
+            self.table = table
         self._steward.wake()
 
     def _compare_with_peers(self) -> None:
-        """Probes read the result, so that no number of them asks the database more often than this is done."""
-        live = self._wanted(self._table).live
-        lacking, is_outdone = self._executor.lacking(live), False
+        """Done periodically, so that the number of probes does not matter: they read only the result."""
+        live = self._wanted(self.table).live
+        lacking, is_outdone = self.executor.unavailable(live), False
         try:
             if lacking and self._reporter is not None:
                 is_outdone = self._reporter.is_outdone(live, lacking)
-        finally:  # nobody who cannot ask about peers leaves because of them
+        finally:  # a process that cannot read about its peers stays in use
             self._lacking, self._is_outdone = len(lacking), is_outdone
 
-    def _made_reporter(self, post: Post) -> Reporter:
+    def _new_reporter(self, role: ProcessRole) -> Reporter:
         return Reporter(
-            post,
-            self._executor,
+            role,
+            self.executor,
             state=lambda: self._state,
             followed=lambda: self._steward.followed,
-            has_waiting=lambda: any(route.waiting for route in self._table.routes.values()),
+            has_waiting=lambda: any(route.waiting for route in self.table.routes.values()),
         )
 
     def _report_now(self) -> None:
         if self._reporter is not None:
             self._reporter.wake()
 
-    def _made_watching(self) -> ThreadGroup:
-        """One thread and one database connection for all that is looked at each second."""
-        return ThreadGroup(
-            "route-watch",
+    def _watch_threads(self) -> ThreadGroup:
+        """One thread, and so one database connection, for everything that is checked each second."""
+        loops = [
             Loop("routes", self._follow_changes, _POLL_S, "routes are kept as they were", _BACKOFF),
             Loop(
                 "unreadable routes",
                 self._follow_unreadable,
                 _POLL_S,
-                "Models whose rows make no sense are kept as they were",
+                "Models with invalid rows keep their old routes",
                 expected=(DatabaseError, RoutesUnreadable),
             ),
             Loop(
                 "peers",
                 self._compare_with_peers,
                 _POLL_S,
-                "what is live and cannot answer here may not show in /readyz",
+                "live versions that cannot answer here may not show in /readyz",
                 _BACKOFF,
             ),
-            *self._ledger_loops(),
-            Loop(
-                "engine", self._executor.look_after, _POLL_S, "slots and threads stay as they are", _BACKOFF
-            ),
+        ]
+        if self._ledger is not None:
+            meanwhile = "a version that crashes processes may stay in use"
+            loops.append(Loop("crash ledger", self._ledger.collect, _POLL_S, meanwhile, _BACKOFF))
+        loops += [
+            Loop("engine", self.executor.look_after, _POLL_S, "slots and threads stay as they are", _BACKOFF),
             Loop(
                 "measurements",
                 self._write_measurements,
                 lambda: min(_POLL_S, seconds_to_next_minute()),
                 "measurements are kept in memory",
             ),
-        )
+        ]
+        return ThreadGroup("route-watch", *loops)
 
     def _collect_crashes(self) -> None:
         try:
@@ -322,37 +279,24 @@ class Runtime:
                 self._ledger.collect()
         except DATABASE_AWAY:
             raise
-        except Exception as error:  # the loop tries again, and what it raises is reported
+        except Exception as error:  # the loop tries again, and reports what it raises
             log.error("crashes could not be read", exc_info=error)
 
-    def _ledger_loops(self) -> list[Loop]:
-        if self._ledger is None:
-            return []
-        return [
-            Loop(
-                "crash ledger",
-                self._ledger.collect,
-                _POLL_S,
-                "a version that ends processes may go on",
-                _BACKOFF,
-            )
-        ]
-
     def _follow_changes(self) -> None:
-        if routes.read_revision() != self._table.revision:
+        if routes.read_revision() != self.table.revision:
             self._follow()
         self._confirmed_at = time.monotonic()
 
     def _follow_unreadable(self) -> None:
-        """A loop of its own, so that its pauses never keep other Models' routes from being followed."""
-        if self._table.unreadable:
+        """A loop of its own, so that its pauses never delay other Models' routes."""
+        if self.table.unreadable:
             self._follow()
-        self._table.check_readable()
+        self.table.check_readable()
 
     def _write_measurements(self) -> None:
         now = minute_now()
-        if self._is_leaving or now != self._flushed_minute:  # at once: a killed process loses the rest
-            flush(self.windows, all_of_it=self._is_leaving)
+        if self._is_stopping or now != self._flushed_minute:  # a killed process loses what is not written
+            flush(self.windows, all_of_it=self._is_stopping)
             self._flushed_minute = now
 
     def _flush(self, *, all_of_it: bool = False) -> None:
@@ -362,57 +306,62 @@ class Runtime:
             log.warning("measurements wait for the database", reason=str(error))
 
     def _give_up(self, key: Hashable) -> None:
-        """A run cannot be ended: answer what else can be answered, then have this process replaced."""
+        """A run cannot be ended: finish what other requests can still get, then have this process replaced."""
         log.critical("a run does not end; this process is replaced", version_id=key)
         self._state = "draining"
-        threading.Thread(target=self._drain_and_end, name="give-up", daemon=True).start()
+        threading.Thread(target=self._drain_and_exit, name="give-up", daemon=True).start()
 
-    def _drain_and_end(self) -> None:
+    def _drain_and_exit(self) -> None:
         try:
-            self._executor.drain(timeout_s=_DRAIN_S)
+            self.executor.drain(timeout_s=_DRAIN_S)
             self._flush(all_of_it=True)
-        finally:  # whatever else is wrong here
+        finally:  # whatever else fails
             self._replace_process()
 
 
-def _end_for_replacement() -> None:
-    """The hung run holds a thread that nothing in this process can end; the server starts a new process."""
+def _exit_for_replacement() -> None:
+    """The stuck run holds a thread that cannot be ended from inside; the server starts a new process."""
     os._exit(70)
 
 
 _runtime: Runtime | None = None
 
 
-def start(kind: Kind | None = None, loop: EngineLoop | None = None) -> None:
-    """Start the runtime of a process that answers callers; its entry point calls this once, and says what it is.
+def start(kind: ProcessKind | None = None, loop: EngineLoop | None = None) -> None:
+    """Start the runtime of a process that answers callers; its entry point calls this once.
 
-    `loop`: the one that the process runs, where its callers are answered on it.
+    `loop`: the loop of the process, where callers are answered on it.
     """
-    through_workers = settings.EXECUTOR == "workers"
-    role = Role.FRONT if through_workers else Role.SERVES
-    threads = 1 if kind == Kind.GRPC else settings.WEB_THREADS
-    post = Post(kind, role, "", threads) if kind is not None else None
-    ledger = CrashLedger(kind) if kind is not None else None
-    executor = partial(_through_workers, loop) if through_workers else None
-    _start(Runtime(executor=executor, post=post, ledger=ledger, loop=loop))
+    executor = partial(WorkersExecutor, loop=loop) if settings.EXECUTOR == "workers" else None
+    role, ledger = None, None
+    if kind is not None:
+        engine_role = EngineRole.SERVES if executor is None else EngineRole.FRONT
+        threads = 1 if kind == ProcessKind.GRPC else settings.WEB_THREADS
+        role, ledger = ProcessRole(kind, engine_role, "", threads), CrashLedger(kind)
+    _start(Runtime(executor=executor, role=role, ledger=ledger, loop=loop))
 
 
 def start_in_worker() -> None:
-    """Start the runtime of a worker, which has an engine of its own whoever asks it."""
-    is_asked_online = settings.EXECUTOR == "workers"
-    role = Role.SERVES if is_asked_online else Role.ON_DEMAND
-    post = Post(Kind.WORKER, role, settings.POOL, settings.WORKER_THREADS)
-    # A worker that answers online must not answer slowly because the same version does a job.
-    bulk_threads = None if is_asked_online else LowPriority()
-    wanted = of_pool(settings.POOL) if is_asked_online else nothing
-    _start(Runtime(wanted=wanted, post=post, ledger=CrashLedger(Kind.WORKER), bulk_threads=bulk_threads))
+    """Start the runtime of a worker, which always has an engine of its own."""
+    answers_online = settings.EXECUTOR == "workers"
+    engine_role = EngineRole.SERVES if answers_online else EngineRole.ON_DEMAND
+    _start(
+        Runtime(
+            wanted=models_of_pool(settings.POOL) if answers_online else no_models,
+            role=ProcessRole(ProcessKind.WORKER, engine_role, settings.POOL, settings.WORKER_THREADS),
+            ledger=CrashLedger(ProcessKind.WORKER),
+            # In a worker that answers online, a job must not slow the same version down for callers.
+            bulk_threads=None if answers_online else LowPriority(),
+        )
+    )
 
 
-def _start(made: Runtime) -> None:
+def _start(new: Runtime) -> None:
     global _runtime
     limit_heaps()
-    _runtime = made
-    made.start()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    _runtime = new
+    new.start()
 
 
 def stop(within_s: float = _DRAIN_S) -> None:
@@ -422,27 +371,22 @@ def stop(within_s: float = _DRAIN_S) -> None:
     _runtime = None
 
 
-def begin_end() -> None:
+def begin_shutdown() -> None:
     if _runtime is not None:
-        _runtime.begin_end()
+        _runtime.begin_shutdown()
 
 
-def report() -> Report:
-    return _runtime.report() if _runtime is not None else Report("starting", 0)
+def report() -> RuntimeReport:
+    return _runtime.report() if _runtime is not None else RuntimeReport("starting", 0)
 
 
-def find(slug: str, within: frozenset[int] | None) -> Route:
-    """The route of a Model, if it is in the caller's reach."""
-    return started().find(slug, within)
-
-
-def routes_here() -> list[Route]:
+def current_routes() -> list[Route]:
     """Every Model's route, as this process knows it; none where it serves no predictions."""
-    return _runtime.routes() if _runtime is not None else []
+    return list(_runtime.table.routes.values()) if _runtime is not None else []
 
 
 def broken_versions() -> list[Target]:
-    return _runtime.broken_versions() if _runtime is not None else []
+    return _runtime.table.broken() if _runtime is not None else []
 
 
 def stale_s() -> int:
@@ -450,7 +394,7 @@ def stale_s() -> int:
 
 
 def started() -> Runtime:
-    """This process's runtime; doors and services ask it."""
+    """This process's runtime, for doors and services."""
     if _runtime is None:
         raise Stopping("This process serves no predictions.")
     return _runtime

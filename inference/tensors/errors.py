@@ -1,21 +1,21 @@
-"""What can go wrong in the libraries of inference, and what can be wrong with an input.
+"""The root of all errors in the inference libraries, and the errors of an input.
 
 InferenceError
-└── InvalidInput            the caller's tensors do not fit the signature
+└── InvalidInput            tensors that do not fit the signature
     ├── UnknownTensor
     ├── UnknownOutput
     ├── MissingTensor
     ├── WrongDtype
     ├── WrongRank
     ├── WrongDimension
-    └── TooLarge            more rows or bytes than one request may hold
+    └── RequestTooLarge     more rows or bytes than one request may have
 """
 
 from typing import ClassVar
 
 
 class InferenceError(Exception):
-    """There is no answer."""
+    """The model did not answer."""
 
     code: ClassVar[str] = "engine_error"
     retryable: ClassVar[bool] = False
@@ -28,7 +28,7 @@ class InvalidInput(InferenceError):
     """The input does not fit the model's signature."""
 
     code = "invalid_input"
-    pointer = ""  # where in the caller's body; a door says it that calls its fields otherwise
+    pointer = ""  # JSON pointer into the request body; a door with other field names sets its own
 
     def __init__(
         self, message: str | None = None, *, field: str = "", expected: str = "", got: str = ""
@@ -38,13 +38,13 @@ class InvalidInput(InferenceError):
 
 
 class UnknownTensor(InvalidInput):
-    """The model has no input of this name."""
+    """The model has no input with this name."""
 
     code = "unknown_tensor"
 
 
 class UnknownOutput(InvalidInput):
-    """The model has no output of this name."""
+    """The model has no output with this name."""
 
     code = "unknown_output"
     pointer = "#/outputs"
@@ -57,24 +57,24 @@ class MissingTensor(InvalidInput):
 
 
 class WrongDtype(InvalidInput):
-    """The input's values cannot be held by the model's type without loss."""
+    """The model's type cannot hold the input's values without loss."""
 
     code = "wrong_dtype"
 
 
 class WrongRank(InvalidInput):
-    """The input has another number of dimensions than the model expects."""
+    """The input has a different number of dimensions than the model expects."""
 
     code = "wrong_rank"
 
 
 class WrongDimension(InvalidInput):
-    """One dimension of the input differs from the model's fixed size."""
+    """A dimension of the input differs from the model's fixed size."""
 
     code = "wrong_dimension"
 
 
-class TooLarge(InvalidInput):
-    """The request holds more rows or bytes than this version takes at once; send it in parts."""
+class RequestTooLarge(InvalidInput):
+    """The request has more rows or bytes than this version accepts at once; split it."""
 
     code = "too_large"

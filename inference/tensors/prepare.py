@@ -1,4 +1,4 @@
-"""From what a caller sent to the tensors a model takes, or a named error that says what does not fit."""
+"""Turns what a caller sent into the tensors a model takes, or raises an error that says what does not fit."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -6,8 +6,8 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from inference.tensors.arrays import Array
 from inference.tensors.errors import (
     InvalidInput,
     MissingTensor,
@@ -19,14 +19,12 @@ from inference.tensors.errors import (
 )
 from inference.tensors.signature import Signature, TensorSpec
 
-Array = NDArray[Any]
-
 MAX_DEPTH = 64  # numpy's own limit; a deeper list is an attack or a mistake
-_MOST_RAW_BYTES = 64 << 20  # an array makes all texts as long as the longest
+_MAX_RAW_BYTES = 64 << 20  # an S array pads every text to the length of the longest
 _ABSENT = object()
 _NULL = type(None)
 _ONLINE_ADVICE = (
-    "send finite numbers, and no null in JSON, or switch on the version's serving setting `allow_non_finite`"
+    "send finite numbers, and no null in JSON, or turn on the version's serving setting `allow_non_finite`"
 )
 _NESTED = {list, tuple}
 _LISTS, _NUMBERS = {list}, {int, float}
@@ -51,10 +49,10 @@ def prepare(
 ) -> dict[str, Array]:
     """Turn nested lists, scalars and arrays into the tensors of `signature`, in the file's order.
 
-    Values are never changed in meaning: integers are cast where they fit, decimals are rounded to the model's
-    float as JSON numbers must be, anything else raises an InvalidInput. An array that already fits is passed
-    on as it is, without a copy. `allow_non_finite`: floats may be NaN and infinite, and None is NaN. `online`: these
-    are tensors of a request, whose texts may be any bytes, and who is refused NaN is told of the setting.
+    A value never changes its meaning: integers are cast if they fit, decimals are rounded to the model's float type,
+    anything else raises InvalidInput. An array that already fits is not copied. With `allow_non_finite`, floats may
+    be NaN or infinite and None means NaN. With `online`, texts may be any bytes, and the error for NaN mentions the
+    serving setting.
     """
     tensors: dict[str, Array] = {}
     for spec in signature.inputs:
@@ -70,7 +68,7 @@ def prepare(
 
 
 def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
-    """Raise UnknownOutput unless the model gives each of these; None stands for all. The runtime only says that a run failed."""
+    """Raise UnknownOutput for an output the model does not have; None means all. The runtime would only say the run failed."""
     if names is None:
         return
     known = [spec.name for spec in signature.outputs]
@@ -106,10 +104,7 @@ def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) 
 
 
 def _finite_rows(spec: TensorSpec, value: list[Any]) -> Array | None:
-    """Read what most callers send, lists of finite numbers with decimals among them, at the price of numpy's own reading.
-
-    None where it is anything else: then it is looked at closely.
-    """
+    """Fast path for what most callers send: lists of finite numbers, some of them floats. None for anything else."""
     if set(map(type, value)) != _LISTS:
         return None
     kinds = set(map(type, chain.from_iterable(value)))
@@ -118,16 +113,16 @@ def _finite_rows(spec: TensorSpec, value: list[Any]) -> Array | None:
     try:
         with np.errstate(over="ignore"):
             rows = np.array(value, spec.dtype)
-    except (ValueError, OverflowError):  # lists of unlike lengths, an integer beyond all floats
+    except (ValueError, OverflowError):  # ragged lists, or an integer too large for a float
         return None
     return rows if _is_finite(rows) else None
 
 
 def _from_python(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
-    """Build from nested lists and scalars, looking at each leaf's own type.
+    """Build from nested lists and scalars, checking the type of each leaf first.
 
-    numpy's own reading would take True for 1, turn numbers beside a text into texts, and blow up one long
-    text in a list to the size of all; so the types are known before numpy sees a value.
+    numpy itself would take True for 1, turn numbers next to a text into texts, and pad every text to the length of
+    the longest.
     """
     shape, leaves, kinds = _flatten(spec, value)
     if not leaves:
@@ -154,7 +149,7 @@ def _from_python(spec: TensorSpec, value: Any, allow_non_finite: bool, online: b
 
 
 def _flatten(spec: TensorSpec, value: Any) -> tuple[list[int], Sequence[Any], set[type]]:
-    """Give shape, leaves in order and the leaves' types; level by level, so depth costs no stack."""
+    """Return shape, leaves in order and the leaves' types. Works level by level, so depth costs no stack."""
     shape: list[int] = []
     level: Sequence[Any] = (value,)
     while True:
@@ -185,14 +180,14 @@ def _flatten(spec: TensorSpec, value: Any) -> tuple[list[int], Sequence[Any], se
 
 
 def _plain(spec: TensorSpec, item: Any) -> Any:
-    """Turn a numpy value into Python's; `tolist` alone would make integers of dates and keep long doubles."""
+    """Convert a numpy value to Python; `tolist` alone would turn dates into integers and keep long doubles."""
     if item.dtype.kind not in "biufOUSV" or item.dtype.names:
         raise _wrong_kind(spec, {item.dtype.type})
     return np.asarray(item, np.float64 if item.dtype.kind == "f" else None).tolist()
 
 
 def _completed(spec: TensorSpec, shape: list[int]) -> tuple[int, ...]:
-    """Give an empty list its missing axes: JSON writes a (0, 4) tensor as [], and (2, 0, 4) as [[], []]."""
+    """Add an empty list's missing axes: JSON writes a (0, 4) tensor as [], and (2, 0, 4) as [[], []]."""
     rest = () if spec.any_rank else spec.shape[len(shape) :]
     return (*shape, *(dim or 0 for dim in rest))
 
@@ -202,7 +197,7 @@ def _texts(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type], online: bo
         raise _wrong_kind(spec, kinds - {str, bytes})
     try:
         texts = [leaf.decode() if isinstance(leaf, bytes) else leaf for leaf in leaves]
-        "".join(texts).encode()  # a lone surrogate would fail inside the runtime, for the whole batch
+        "".join(texts).encode()  # a lone surrogate would fail the whole batch inside the runtime
     except UnicodeError:
         if online and kinds == {bytes}:
             return _raw_texts(spec, leaves)
@@ -216,42 +211,42 @@ def _texts(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type], online: bo
 
 
 def _raw_texts(spec: TensorSpec, texts: Sequence[bytes]) -> Array:
-    """Hold texts that are no UTF-8 in one of the two arrays from which the runtime takes bytes as they are.
+    """Put texts that are not UTF-8 in one of the two array types whose bytes the runtime takes unchanged.
 
-    Of a `V` array it takes every byte, so all texts have one length there; of an `S` array it reads each text up
-    to a zero byte, past the text's own room if need be, so there is room for one. From objects it would take
-    their `str()`, which for bytes is "b'…'".
+    It takes every byte of a `V` array, so all texts must have the same length. It reads each text of an `S` array up
+    to a zero byte, even past the text's end, so one extra byte is needed. From an object array it would take `str()`,
+    which for bytes is "b'…'".
     """
     sizes = set(map(len, texts))
     if len(sizes) == 1:
         return np.frombuffer(b"".join(texts), f"V{sizes.pop()}")
     room = max(sizes) + 1
-    if room * len(texts) > _MOST_RAW_BYTES:
+    if room * len(texts) > _MAX_RAW_BYTES:
         raise _refusal(
-            WrongDtype, spec, "holds bytes that are not UTF-8, in texts of very unlike length",
+            WrongDtype, spec, "holds bytes that are not UTF-8, in texts of very different lengths",
             "send them in several requests", expected="BYTES in UTF-8, or of one length", got="bytes",
         )  # fmt: skip
     if any(b"\0" in text for text in texts):
         raise _refusal(
-            WrongDtype, spec, "holds bytes that are not UTF-8 and zero bytes, in texts of unlike length",
-            "send texts of one length, or each in a request of its own",
+            WrongDtype, spec, "holds bytes that are not UTF-8 and zero bytes, in texts of different lengths",
+            "send texts of one length, or one text per request",
             expected="BYTES in UTF-8, or of one length, or without zero bytes", got="bytes",
         )  # fmt: skip
     return np.array(texts, f"S{room}")
 
 
 def _with_missing(spec: TensorSpec, leaves: Sequence[Any]) -> Array:
-    """Read numbers among which None stands for NaN; the others are read as if it were not there."""
-    is_there = np.array([leaf is not None for leaf in leaves], np.bool_)
+    """Read numbers in which None stands for NaN."""
+    is_present = np.array([leaf is not None for leaf in leaves], np.bool_)
     flat = np.full(len(leaves), np.nan, spec.dtype)
-    given = [leaf for leaf in leaves if leaf is not None]
-    if given:
-        flat[is_there] = _cast(spec, _numbers(spec, given, set(map(type, given))))
+    present = [leaf for leaf in leaves if leaf is not None]
+    if present:
+        flat[is_present] = _cast(spec, _numbers(spec, present, set(map(type, present))))
     return flat
 
 
 def _numbers(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type]) -> Array:
-    """Read integers, or integers among decimals, without passing a whole number through a float."""
+    """Read integers, or integers mixed with floats, without passing a whole number through a float."""
     if float in kinds and spec.dtype.kind != "f":
         if not all(isinstance(leaf, int) or leaf.is_integer() for leaf in leaves):
             raise _lossy(spec, "a number with a fraction")
@@ -266,14 +261,14 @@ def _numbers(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type]) -> Array
 def _decimals(spec: TensorSpec, leaves: Sequence[float]) -> Array:
     if spec.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            flat = np.array(leaves, spec.dtype)  # half the price of a float64 array and a cast
+            flat = np.array(leaves, spec.dtype)  # half the cost of a float64 array and a cast
         if _is_finite(flat):
             return flat
     return _cast(spec, np.array(leaves, np.float64))
 
 
 def _cast(spec: TensorSpec, source: Array) -> Array:
-    """Cast numbers to the model's type; refuse where a value would become another one."""
+    """Cast numbers to the model's type; refuse if that would change a value."""
     dtype, have = spec.dtype, source.dtype.kind
     if source.dtype == dtype or source.size == 0:
         return source.astype(dtype, copy=False)
@@ -297,7 +292,7 @@ def _check_integers(spec: TensorSpec, source: Array) -> None:
     if source.dtype.kind == "f":
         if not np.isfinite(source).all() or not (source == np.trunc(source)).all():
             raise _lossy(spec, "a number with a fraction, NaN or infinity")
-        # the largest integer itself may not exist as a float, its successor (a power of two) always does
+        # the largest integer may not exist as a float; its successor (a power of two) always does
         fits = float(source.min()) >= float(limits.min) and float(source.max()) < float(limits.max + 1)
     else:
         fits = int(source.min()) >= limits.min and int(source.max()) <= limits.max
@@ -311,12 +306,14 @@ def _holds_same_integers(tensor: Array, source: Array) -> bool:
     wide = tensor.astype(np.float64)
     if abs(wide).max() < 2.0**53:
         return bool((wide == source).all())
-    # from 2**53 on float64 no longer tells neighbours apart, and numpy would compare as float64
+    # from 2**53 on, float64 cannot tell neighbours apart, and numpy would compare as float64
     return [int(value) for value in wide.ravel()] == source.ravel().tolist()
 
 
 def _is_finite(tensor: Array) -> bool:
-    return bool(np.count_nonzero(np.isfinite(tensor)) == tensor.size)  # a third of what .all() takes on a row
+    return bool(
+        np.count_nonzero(np.isfinite(tensor)) == tensor.size
+    )  # takes a third of the time of .all() on a row
 
 
 def _check_shape(spec: TensorSpec, tensor: Array) -> None:
@@ -376,5 +373,5 @@ def _shape_text(spec: TensorSpec) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Quote a name for a message; a caller may have invented it, so it is cut and escaped."""
+    """Quote a name for a message. It may come from the caller, so it is cut and escaped."""
     return repr(name[:80])

@@ -1,4 +1,4 @@
-"""What a model takes and gives, in the Open Inference Protocol's datatype names."""
+"""A model's inputs and outputs, with the Open Inference Protocol's datatype names."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,8 +8,8 @@ import numpy as np
 
 Dim = int | None  # None: any size
 
-# BYTES travels as an object array of str: ONNX strings are UTF-8, and the runtime hands str back. What is no UTF-8 goes in
-# as an array of `S` or `V`, see `prepare`, and does not come out.
+# BYTES is an object array of str: ONNX strings are UTF-8, and the runtime returns str. Bytes that are not UTF-8 go in
+# as an `S` or `V` array (see `prepare`), and cannot come out.
 DTYPES: Mapping[str, "np.dtype[Any]"] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -32,7 +32,7 @@ class TensorSpec:
     name: str
     datatype: str  # a key of DTYPES
     shape: tuple[Dim, ...]
-    optional: bool = False  # the file has a value of its own for it
+    optional: bool = False  # the file has a default value
     any_rank: bool = False  # the file declares no shape at all; `shape` is then ()
 
     @property
@@ -48,13 +48,16 @@ class Signature:
     outputs: tuple[TensorSpec, ...]
 
     @property
+    def required_inputs(self) -> list[TensorSpec]:
+        return [spec for spec in self.inputs if not spec.optional]
+
+    @property
     def has_row_axis(self) -> bool:
-        """Every required input has a first axis of any size; whether that counts rows, only a run can show."""
-        required = [spec for spec in self.inputs if not spec.optional]
+        """Whether every required input has a free first axis. Only a run can show whether it counts rows."""
+        required = self.required_inputs
         return bool(required) and all(spec.shape and spec.shape[0] is None for spec in required)
 
     def to_json(self) -> dict[str, Any]:
-        """Give a form that JSON can carry; `from_json` reads it back."""
         return {
             "inputs": [asdict(spec) for spec in self.inputs],
             "outputs": [asdict(spec) for spec in self.outputs],
@@ -62,8 +65,6 @@ class Signature:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Signature":
-        """Read what `to_json` gave."""
-
         def specs(rows: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
             return tuple(TensorSpec(**{**row, "shape": tuple(row["shape"])}) for row in rows)
 

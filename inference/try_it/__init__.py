@@ -1,1 +1,1 @@
-"""The panel "Try it" of a Model's and a version's page, and what it asks."""
+"""The panel "Try it" on the pages of Models and versions: a request editor, and the views that it sends to."""

@@ -1,4 +1,4 @@
-"""Draws the panel: an editor with an example request that the version answers, or what has to be done first."""
+"""Draws the panel: an editor with an example request, or what to do before one can be sent."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from registry.traffic.selectors import live_arms, open_holds
 
 
 def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
-    """Ask as a caller would: the split and the routing key decide who answers."""
+    """Send as a caller would: the split and the routing key decide which version answers."""
     arms = live_arms(model)
     version = None
     if arms:
@@ -41,7 +41,7 @@ def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
 
 
 def draw_for_version(request: HttpRequest, version: Version) -> SafeString:
-    """Ask this version by its number, whatever the split says."""
+    """Send to this version by its number, ignoring the split."""
     return _draw(
         request,
         version.model,
@@ -55,7 +55,7 @@ def draw_for_version(request: HttpRequest, version: Version) -> SafeString:
 def _draw(
     request: HttpRequest, model: Model, version: Version | None, *, public_path: str, **more: Any
 ) -> SafeString:
-    shown = {
+    context = {
         "model": model,
         "version": version,
         "stopped": open_holds(model).get(Hold.Kind.STOPPED),
@@ -65,11 +65,11 @@ def _draw(
         "public_url": f"{settings.PUBLIC_URL}/api/v1/{public_path}",
         **more,
     }
-    return render_to_string("admin/inference/try_it.html", shown, request)
+    return render_to_string("admin/inference/try_it.html", context, request)
 
 
 def _examples(version: Version | None) -> dict[str, str]:
-    """Bodies by form, as JSON; the binary one is left out, because nobody types that."""
+    """Request bodies as JSON, by form; without the binary one, which cannot be typed."""
     if version is None or version.signature is None:
         return {}
     sample = known_sample(version.artifact.sha256)

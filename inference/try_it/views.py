@@ -1,50 +1,49 @@
-"""What the panel sends to: the REST door's own functions, with a session where that has a key."""
+"""The views that the panel sends to: the REST door's own functions, with a session instead of an API key."""
 
+from django.contrib import admin
 from django.http import HttpResponse
+from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
-from inference.doors.asking import Asked
-from inference.doors.rest.errors import UnsupportedBody
-from inference.doors.rest.predicting import DRY_RUN, REST
-from inference.doors.short_dispatch import ShortDispatch, answered
+from inference.doors.entry import ModelRequest, ShortDispatch, answer_from_view
+from inference.doors.errors import UnsupportedBody
+from inference.doors.rest.door import DRY_RUN, REST
 from inference.doors.wire import check_length
 from registry.access.key_ring import Principal
-from registry.access.models import KeyScope
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.errors import NotFound
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, in_scope
 from registry.kit.api import HasRight
-from registry.kit.api.permissions import actor_of
-from registry.kit.scope import in_scope
+from registry.kit.api.requests import actor_of
 
 MAX_BYTES = 2**20
 
 
 class PageAuthentication(SessionAuthentication):
-    """A session with its CSRF token, which the page sends as a header."""
+    """A session, with the CSRF token in a header."""
 
     def enforce_csrf(self, request: Request) -> None:
-        # Of the plain request: DRF's own looks for the token in the body first, and would read away what the door reads.
+        # On Django's request: DRF's looks for the token in the body first, and the door could not read the body then.
         super().enforce_csrf(request._request)  # type: ignore[arg-type]
 
 
 class _TryView(ShortDispatch):
-    """One address, `?dry_run=1` or not. Session and CSRF token are checked before anything is looked up."""
+    """Answers with or without `?dry_run=1`. Session and CSRF token are checked before any row is read."""
 
-    schema = None  # the console's; programs have the API
+    schema = None  # for the admin page only; programs use the API
     authentication_classes = [PageAuthentication]
     permission_classes = [HasRight(Right.PREDICT)]
 
     def answer(self, request: Request, model: Model, version: int | None = None) -> HttpResponse:
         plain = request._request
         if plain.content_type != "application/json":
-            raise UnsupportedBody("Send application/json; the API reads other bodies too.")
+            raise UnsupportedBody("Send application/json. The API accepts other content types too.")
         check_length(plain.META.get("CONTENT_LENGTH") or "", MAX_BYTES)
-        asked = Asked(principal_of(actor_of(request)), model.slug, version)
+        asked = ModelRequest(principal_of(actor_of(request)), model.slug, version)
         is_dry = plain.GET.get("dry_run") in {"1", "true"}
-        return answered(DRY_RUN if is_dry else REST, request, asked)
+        return answer_from_view(DRY_RUN if is_dry else REST, request, asked)
 
 
 class TryModelView(_TryView):
@@ -66,13 +65,13 @@ class TryVersionView(_TryView):
 
 
 def principal_of(by: Actor) -> Principal:
-    """A person as the doors see a caller: with one scope, no key, no tenant, and the reach that is theirs."""
-    may_ask_any = Right.PREDICT_UNAPPROVED in by.rights
-    scope = KeyScope.PREDICT_UNAPPROVED if may_ask_any else KeyScope.PREDICT
+    """A person as a caller of the doors: one scope, no key, no tenant, and the Models that they may see."""
+    may_call_any = Right.PREDICT_UNAPPROVED in by.rights
+    scope = "predict.unapproved" if may_call_any else "predict"
     return Principal(
         key_id=-(
             by.user_id or 0
-        ),  # nobody's key; a number of their own gives each person a share of a crowded process
+        ),  # no key has a negative id; their own gives each person a fair share of the process
         name=by.name,
         tenant_id=0,
         tenant="",
@@ -80,3 +79,11 @@ def principal_of(by: Actor) -> Principal:
         models=by.models,
         expires_at=None,
     )
+
+
+_view = admin.site.admin_view
+# Included before the admin's own URLs, which end with a catch-all.
+urlpatterns = [
+    path("registry/model/<int:pk>/try/", _view(TryModelView.as_view()), name="try-model"),
+    path("registry/version/<int:pk>/try/", _view(TryVersionView.as_view()), name="try-version"),
+]

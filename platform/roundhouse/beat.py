@@ -1,4 +1,4 @@
-"""Beat with one leader: several may run, only the one that holds the lease sends."""
+"""Beat with one leader: several may run, and only the holder of the lease sends tasks."""
 
 import os
 import socket
@@ -13,19 +13,19 @@ from registry.record import leases
 log = structlog.get_logger("roundhouse.beat")
 
 _LEASE_S = 15.0
-_LOOK_AGAIN_S = 3.0
+_RETRY_S = 3.0
 
 
 class LeasedScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
-    """Keeps the schedule in memory; ticks only while the lease is ours."""
+    """Keeps the schedule in memory, and ticks only while it holds the lease."""
 
-    max_interval = _LOOK_AGAIN_S
+    max_interval = _RETRY_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._leads = False
         super().__init__(*args, **kwargs)
-        self.max_interval = _LOOK_AGAIN_S
+        self.max_interval = _RETRY_S
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         close_old_connections()
@@ -33,14 +33,14 @@ class LeasedScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no typ
             leads = leases.claim("beat", holder=self._holder, for_s=_LEASE_S)
         except DatabaseError as error:
             log.warning("beat waits for the database", error=str(error))
-            return _LOOK_AGAIN_S
+            return _RETRY_S
         if leads != self._leads:
             log.info("beat leads" if leads else "beat stands by", holder=self._holder)
             self._leads = leads
         if not leads:
-            return _LOOK_AGAIN_S
+            return _RETRY_S
         wait: float = super().tick(*args, **kwargs)
-        return min(wait, _LOOK_AGAIN_S)
+        return min(wait, _RETRY_S)
 
     def close(self) -> None:
         if self._leads:

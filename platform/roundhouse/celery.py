@@ -1,7 +1,9 @@
-"""The Celery app. Messages are hints: rows in the database say what is to be done."""
+"""The Celery app, and its file broker. Messages are hints: rows in the database say what is to be done."""
 
 import os
+import uuid
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from celery import Celery
@@ -12,12 +14,14 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
+from kombu.exceptions import ChannelError
+from kombu.transport import TRANSPORT_ALIASES, filesystem
+from kombu.utils.encoding import str_to_bytes
+from kombu.utils.json import dumps
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
 
 from django.conf import settings
-
-from roundhouse import file_broker
 
 app = Celery("roundhouse")
 
@@ -27,8 +31,35 @@ CHORES = "chores"
 PULSE_S = 10
 
 
+class FileChannel(filesystem.Channel):  # type: ignore[misc]  # kombu carries no types
+    """Writes each message under another name, then renames it.
+
+    Kombu's own channel opens a message under its final name and writes it afterwards. A worker that looks in between reads an
+    empty file, fails to parse it as JSON, and ends.
+    """
+
+    def _put(self, queue: str, payload: Any, **_: Any) -> None:
+        name = f"{round(monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
+        scratch = os.path.join(self.data_folder_out, f".{name}.part")  # readers ignore such names
+        try:
+            with open(scratch, "wb") as file:
+                file.write(str_to_bytes(dumps(payload)))
+            os.replace(scratch, os.path.join(self.data_folder_out, name))
+        except OSError as error:
+            raise ChannelError(f"Cannot add a message to {self.data_folder_out}: {error}") from error
+
+
+class FileTransport(filesystem.Transport):  # type: ignore[misc]
+    Channel = FileChannel
+
+
+def install_file_transport() -> None:
+    """Use FileTransport for `filesystem://` in this process."""
+    TRANSPORT_ALIASES["filesystem"] = f"{__name__}:FileTransport"
+
+
 def _file_broker(folder: Path) -> dict[str, Any]:
-    file_broker.install()
+    install_file_transport()
     for name in ("messages", "control"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return {
@@ -54,7 +85,7 @@ def _redis_broker(url: str) -> dict[str, Any]:
 
 
 def _every(seconds: int, task: str) -> dict[str, Any]:
-    """A chore that nobody misses when its next turn has come before a worker took it."""
+    """A chore that expires when its next run is due: a late worker runs it once, not many times."""
     return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
 
 
@@ -72,7 +103,7 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    worker_consumer="roundhouse.consumer:WatchedConsumer",
+    worker_consumer="roundhouse.worker:WatchedConsumer",
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_soft_shutdown_timeout=15,
@@ -101,43 +132,43 @@ app.autodiscover_tasks(["registry", "inference"])
 
 @worker_init.connect
 def start_worker(**_: object) -> None:
-    """Imported here: beat and those who only send load no engine."""
+    # Imported here, because beat and processes that only send tasks must not load an engine.
     from roundhouse import worker
 
     worker.start()
 
 
 @worker_shutting_down.connect
-def begin_end_of_worker(**_: object) -> None:
+def begin_stop_of_worker(**_: object) -> None:
     from roundhouse import worker
 
-    worker.begin_end()
+    worker.begin_stop()
 
 
 @worker_shutdown.connect
-def end_worker(**_: object) -> None:
+def stop_worker(**_: object) -> None:
     from roundhouse import worker
 
-    worker.end()
+    worker.stop()
 
 
 @worker_ready.connect
 def send_first_pulse(**_: object) -> None:
-    """Show at once, not at beat's next turn, that the broker's messages reach this worker."""
+    """Show that messages reach this worker now, without waiting for beat."""
     app.send_task("inference.record_pulse", expires=PULSE_S)
 
 
 @worker_ready.connect
-def sweep_what_a_crash_left(**_: object) -> None:
+def sweep_after_a_crash(**_: object) -> None:
     app.send_task("registry.sweep_uploads", expires=300)
 
 
 @worker_ready.connect
 def recheck_after_an_upgrade(**_: object) -> None:
-    """A worker that starts may be the first of another runtime."""
+    """A worker that starts may be the first with another version of the runtime."""
     app.send_task("inference.recheck_runtime", expires=3600)
 
 
 @setup_logging.connect
 def keep_our_logging(**_: object) -> None:
-    """A receiver here keeps Celery from replacing the handlers that settings installed."""
+    """A receiver for this signal keeps Celery from replacing the log handlers that the settings installed."""

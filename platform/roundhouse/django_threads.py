@@ -1,4 +1,4 @@
-"""Django behind the event loop: requests that are here whole, answered in a few threads, each as one piece or a file."""
+"""Django behind the event loop. It gets whole requests, runs in a few threads, and answers with bytes or a file."""
 
 import io
 import sys
@@ -17,54 +17,52 @@ from inference.errors import BadBody, LengthRequired
 from inference.serving.off_loop import WorkThreads
 from registry.access import keys
 from registry.errors import BodyTooLarge, NotAuthenticated
-from roundhouse.rsgi import LARGEST_PIECE, SMALL_BYTES, Answer, FilePart, HeaderList, Visit
+from roundhouse.rsgi import MAX_PIECE_BYTES, SMALL_BYTES, FilePart, HeaderList, Visit, WebResponse
 from roundhouse.spool import Spool, SpooledBody
 
-LARGEST_BODY = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, 64 << 20)
+MAX_BODY_BYTES = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, 64 << 20)
 _WRITE_BYTES = 1 << 20
-_MOST_WAITING, _WAIT_S = 256, 10.0
+_MAX_WAITING, _WAIT_S = 256, 10.0
 
 Environ = dict[str, Any]
 
 
-class Request(WSGIRequest):
-    """A request whose Content-Type says what it is, and nothing more."""
+class PlainTypeRequest(WSGIRequest):
+    """A request that ignores the parameters of its Content-Type."""
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
-        # Bodies here are UTF-8. A charset that nobody knows, or that is no text, would end the request in a traceback.
+        # Bodies are UTF-8. An unknown charset, or one that is not for text, would end the request in a traceback.
         media_type = meta.get("CONTENT_TYPE", "").partition(";")[0]
         self.content_type, self.content_params = media_type.strip().lower(), {}
 
 
-class Handler(WSGIHandler):
-    request_class = Request
+class DjangoHandler(WSGIHandler):
+    request_class = PlainTypeRequest
 
 
 class DjangoThreads:
-    """Answers what is left to Django. A body that is not small waits for Django in a file."""
+    """Answers requests in Django's threads. A body above 256 KiB waits in a file."""
 
     def __init__(self, spool: Spool) -> None:
-        self._handler = Handler()
-        self._threads = WorkThreads(
-            "django", settings.WEB_THREADS, most_waiting=_MOST_WAITING, wait_s=_WAIT_S
-        )
+        self._handler = DjangoHandler()
+        self._threads = WorkThreads("django", settings.WEB_THREADS, most_waiting=_MAX_WAITING, wait_s=_WAIT_S)
         self._spool = spool
 
-    async def answer(self, visit: Visit) -> Answer:
+    async def answer(self, visit: Visit) -> WebResponse:
         length = _length(visit)
         if length <= SMALL_BYTES:
             body: IO[bytes] = io.BytesIO(await visit.receive(length))
         else:
-            body = await self._spooled(visit, length)
+            body = await self._spool_body(visit, length)
         with body:
             return await self._threads.run(partial(self._answer, environ_of(visit, body, length)))
 
     def close(self) -> None:
         self._threads.close()
 
-    async def _spooled(self, visit: Visit, length: int) -> IO[bytes]:
-        """A body of some size, from somebody who is known here: nobody else fills our disk."""
-        spooled = await self._threads.run(partial(self._place_for_body, visit))
+    async def _spool_body(self, visit: Visit, length: int) -> IO[bytes]:
+        """Receive a large body into a file. Only authenticated callers may fill the disk."""
+        spooled = await self._threads.run(partial(self._open_spooled_body, visit))
         try:
             waiting: list[bytes] = []
             async for part in visit.parts(length, held=2 * _WRITE_BYTES):
@@ -78,37 +76,39 @@ class DjangoThreads:
             raise
         return spooled.read_back()
 
-    def _place_for_body(self, visit: Visit) -> SpooledBody:
-        _check_known(visit)
+    def _open_spooled_body(self, visit: Visit) -> SpooledBody:
+        _check_authenticated(visit)
         return self._spool.body()
 
-    def _answer(self, environ: Environ) -> Answer:
-        """In a thread: Django's answer, so that nothing of it is left to be made while it is sent."""
-        told: list[tuple[int, HeaderList]] = []
+    def _answer(self, environ: Environ) -> WebResponse:
+        """Run Django in a thread. Its response is complete before it is sent."""
+        started: list[tuple[int, HeaderList]] = []
 
         def start(status: str, headers: HeaderList, *_: Any) -> Any:
-            told.append((int(status[:3]), headers))
+            started.append((int(status[:3]), headers))
 
         response: Any = self._handler(environ, start)
         try:
-            ((status, headers),) = told
-            return Answer(status, headers, self._body(response))
+            ((status, headers),) = started
+            return WebResponse(status, headers, self._body(response))
         finally:
-            response.close()  # also gives the thread's database connection back
+            response.close()  # also returns the thread's database connection
 
     def _body(self, response: HttpResponseBase) -> bytes | FilePart:
         if (ready := getattr(response, "file_part", None)) is not None:
             return FilePart(*ready)
         if not response.streaming:
             content: bytes = response.content  # type: ignore[attr-defined]
-            return content if len(content) <= LARGEST_PIECE else self._spool.answer([content])
-        if (whole := _own_file(response)) is not None:
-            return whole
+            return content if len(content) <= MAX_PIECE_BYTES else self._spool.answer([content])
+        if (file := _static_file(response)) is not None:
+            return file
         pieces = iter(response)
-        start = bytearray()  # pieces may be lines: each added to bytes would copy all before it
+        start = (
+            bytearray()
+        )  # a bytearray, because pieces may be lines: adding each to bytes would copy all before it
         for piece in pieces:
             start += piece
-            if len(start) > LARGEST_PIECE:
+            if len(start) > MAX_PIECE_BYTES:
                 return self._spool.answer(chain([bytes(start)], pieces))
         return bytes(start)
 
@@ -139,28 +139,30 @@ def environ_of(visit: Visit, body: IO[bytes], length: int) -> Environ:
 
 
 def _length(visit: Visit) -> int:
-    """Of a body that Django gets; raises where it is too large, or its length is not said."""
+    """The length of a body for Django. Raise if it is missing, or too large."""
     headers = visit.headers
     if headers.get("HTTP_TRANSFER_ENCODING") is not None:
         raise LengthRequired
-    given = headers.get("CONTENT_LENGTH") or "0"
-    if not (given.isascii() and given.isdigit() and len(given) < 20):
-        raise BadBody("The Content-Length is no number.")
-    if int(given) > LARGEST_BODY:
-        raise BodyTooLarge(f"The body has {int(given):,} bytes; at most {LARGEST_BODY:,} are accepted here.")
-    return int(given)
+    length = headers.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit() and len(length) < 20):
+        raise BadBody("The Content-Length is not a number.")
+    if int(length) > MAX_BODY_BYTES:
+        raise BodyTooLarge(
+            f"The body has {int(length):,} bytes; at most {MAX_BODY_BYTES:,} are accepted here."
+        )
+    return int(length)
 
 
-def _check_known(visit: Visit) -> None:
-    """Raise NotAuthenticated for a stranger."""
+def _check_authenticated(visit: Visit) -> None:
+    """Raise NotAuthenticated for a caller without a valid key or session."""
     text = keys.sent_text(visit.headers)
     if text is not None:
         keys.admit(text)
         return
-    request = Request(environ_of(visit, io.BytesIO(), 0))
+    request = PlainTypeRequest(environ_of(visit, io.BytesIO(), 0))
     if not _has_session(request):
         raise NotAuthenticated(
-            "Bodies of this size are accepted from callers with a key, and from people who are logged in."
+            "Bodies of this size are accepted only with an API key, or from people who are logged in."
         )
 
 
@@ -169,8 +171,8 @@ def _has_session(request: WSGIRequest) -> bool:
     return bool(get_user(request).is_authenticated)
 
 
-def _own_file(response: HttpResponseBase) -> FilePart | None:
-    """The file that a response sends whole, such as a static one."""
+def _static_file(response: HttpResponseBase) -> FilePart | None:
+    """The file that a response consists of, such as a static file, if it is large."""
     file = getattr(response, "file_to_stream", None)
     if (
         not isinstance(response, FileResponse)
@@ -180,4 +182,4 @@ def _own_file(response: HttpResponseBase) -> FilePart | None:
         return None
     path = Path(str(file.name))
     size = path.stat().st_size
-    return FilePart(path, range(size)) if size > LARGEST_PIECE else None
+    return FilePart(path, range(size)) if size > MAX_PIECE_BYTES else None

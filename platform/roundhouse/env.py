@@ -1,12 +1,11 @@
-"""The only reader of the environment: one table of variables, all mistakes reported together."""
+"""The only reader of the environment: one table of variables. All problems are reported together."""
 
 import difflib
-import errno
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +14,7 @@ PREFIX = "ROUNDHOUSE_"
 
 
 class BadEnvironment(Exception):
-    """Some ROUNDHOUSE_ variables cannot be used."""
+    """Some ROUNDHOUSE_ variables have values that cannot be used."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -66,10 +65,10 @@ def _hosts(raw: str) -> list[str]:
     for host in hosts:
         if host == "*":
             raise ValueError(
-                "name the hosts; '*' would accept any Host header, which lets web pages attack this server"
+                "name the hosts; with '*' any website could attack this server through its visitors' browsers"
             )
         if "/" in host:
-            raise ValueError("give host names only, without scheme or path, such as models.example.org")
+            raise ValueError("use host names only, without scheme or path, such as models.example.org")
     return hosts
 
 
@@ -81,13 +80,13 @@ def _folder(raw: str) -> Path:
 def _web_address(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-        raise ValueError("use scheme and host only, such as https://models.example.org")
+        raise ValueError("use scheme and host only, without a path, such as https://models.example.org")
     return raw.rstrip("/")
 
 
 def _secret(raw: str) -> str:
     if len(raw) < 32:
-        raise ValueError("use at least 32 characters; `openssl rand -base64 48` makes a good one")
+        raise ValueError("use at least 32 characters; `openssl rand -base64 48` prints a good one")
     return raw
 
 
@@ -144,7 +143,7 @@ def _redis(raw: str) -> str:
     if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
         raise ValueError("use redis://host:6379/0 (rediss:// for TLS), or leave it unset")
     if not parts.path.strip("/").isdigit():
-        raise ValueError("end the address with a database number of Roundhouse's own, such as /0")
+        raise ValueError("end the address with a database number that only Roundhouse uses, such as /0")
     return raw
 
 
@@ -158,7 +157,7 @@ def _absolute_folders(raw: str) -> list[Path]:
     folders = [Path(word) for word in _words(raw)]
     for folder in folders:
         if not folder.is_absolute() or ".." in folder.parts or folder == Path("/"):
-            raise ValueError("use whole paths of folders, separated by commas, and not /")
+            raise ValueError("use absolute folder paths other than /, separated by commas")
     return folders
 
 
@@ -166,7 +165,7 @@ def _artifact_store(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme != "s3" or not parts.hostname or parts.query or "@" in parts.netloc:
         raise ValueError(
-            "use s3://bucket/prefix without credentials in it, or leave it unset for the data folder"
+            "use s3://bucket/prefix, with credentials in the AWS_ variables, or leave it unset for the data folder"
         )
     return raw.rstrip("/")
 
@@ -184,101 +183,88 @@ class Variable:
 
 VARIABLES = (
     Variable("PROFILE", _one_of("embedded", "production"), "embedded",
-             "`embedded` runs on one machine with nothing else installed; "
-             "`production` insists on PostgreSQL, Redis and given secrets."),
+             "`embedded` runs on one machine and needs nothing else installed. "
+             "`production` requires PostgreSQL, Redis and secrets that you set."),
     Variable("DATA", _folder, "var", "Folder for the database file, artifacts, broker files and generated keys. "
-             "Its mode is 0700: only the user that Roundhouse runs as can reach into it."),
-    Variable("BIND", _text, "127.0.0.1", "Address the web server listens on."),
-    Variable("PORT", _whole(1, 65_535), "8000", "Port the web server listens on."),
+             "Its mode is 0700: only the user that Roundhouse runs as can read it."),
+    Variable("BIND", _text, "127.0.0.1", "Address that the web server listens on."),
+    Variable("PORT", _whole(1, 65_535), "8000", "Port that the web server listens on."),
     Variable("PUBLIC_URL", _web_address, None,
-             "Address people use, such as `https://models.example.org`. With https, cookies are sent over TLS only."),
+             "Address that people use, such as `https://models.example.org`. With https, cookies are sent over TLS only."),
     Variable("ALLOWED_HOSTS", _hosts, "localhost,127.0.0.1,[::1]",
-             "Host names this server answers to, separated by commas. The host of `PUBLIC_URL` is added."),
+             "Host names that this server answers to, separated by commas. The host of `PUBLIC_URL` is added."),
     Variable("TRUSTED_PROXIES", _whole(0, 10), "0",
-             "How many proxies stand in front and may be believed about the client's address and TLS."),
+             "Number of proxies in front of the server that it trusts for the client's address and for TLS."),
     Variable("SECRET_KEY", _secret, None,
-             "Signs sessions. Unset, the embedded profile makes one and keeps it in the data folder.", is_secret=True),
+             "Signs sessions. If unset, the embedded profile creates one in the data folder.", is_secret=True),
     Variable("DATABASE_URL", _database, None,
-             "PostgreSQL, `postgresql://user:password@host:5432/name`. Unset: SQLite in the data folder.", is_secret=True),
+             "PostgreSQL, `postgresql://user:password@host:5432/name`. If unset: SQLite in the data folder.", is_secret=True),
     Variable("REDIS_URL", _redis, None,
              "Redis with a database number of its own, `redis://host:6379/0`. "
-             "Unset: files in the data folder carry the tasks.", is_secret=True),
+             "If unset: files in the data folder carry the tasks.", is_secret=True),
     Variable("AUDIT_KEY", _secret, None,
-             "Seals the audit records, and must not be in the database. "
-             "Unset, the embedded profile makes one and keeps it in the data folder.", is_secret=True),
+             "Seals the audit records. Keep it outside the database. "
+             "If unset, the embedded profile creates one in the data folder.", is_secret=True),
     Variable("FETCH_ALLOWED_HOSTS", _reachable_hosts, "",
-             "Hosts, or `host:port`, that webhooks and other fetches may reach although they are not public."),
+             "Private hosts, or `host:port`, that webhooks and other fetches may still reach."),
     Variable("SMTP_URL", _smtp, None,
              "Mail server for events: `smtp://user:password@host:25`, `smtp+tls://` for STARTTLS, `smtps://` for TLS.",
              is_secret=True),
     Variable("MAIL_FROM", _mail_address, None, "Sender of mail about events, such as `roundhouse@example.org`."),
     Variable("ARTIFACT_STORE_URL", _artifact_store, None,
-             "Where model files are kept: `s3://bucket/prefix`, with credentials, region and endpoint from the usual "
-             "`AWS_` variables. Unset: the data folder, which every process must then share."),
-    Variable("UPLOAD_MB", _whole(1, 1_048_576), "2048", "Largest model file that is accepted as an upload, in MiB."),
-    Variable("DOWNLOAD_LINK_S", _whole(1, 3_600), "300", "How long a link to a version's file may be used, in seconds."),
-    Variable("WEB_PROCESSES", _whole(1, 64), "2", "Web server processes; each holds its own warm sessions."),
+             "Where model files are stored: `s3://bucket/prefix`, with credentials, region and endpoint from the usual "
+             "`AWS_` variables. If unset: the data folder, which all processes must then share."),
+    Variable("UPLOAD_MB", _whole(1, 1_048_576), "2048", "Largest model file that can be uploaded, in MiB."),
+    Variable("DOWNLOAD_LINK_S", _whole(1, 3_600), "300", "How long a link to a version's file works, in seconds."),
+    Variable("WEB_PROCESSES", _whole(1, 64), "2", "Number of web processes. Each holds its own warm sessions."),
     Variable("WEB_THREADS", _whole(2, 512), "16",
-             "Threads of each web process for pages and the API; predictions need none of them."),
+             "Threads of each web process for pages and the API. Predictions use none of them."),
     Variable("WORKER_THREADS", _whole(1, 64), "4",
-             "Threads of a worker for chores; with `EXECUTOR=workers` it has twice as many online batches at once."),
+             "Threads of a worker for chores. With `EXECUTOR=workers` it runs twice as many online batches at once."),
     Variable("EXECUTOR", _one_of("inprocess", "workers"), "inprocess",
-             "Who runs versions for the web and gRPC processes: `inprocess`, each of them by itself; "
-             "`workers`, the workers of each Model's pool, through Celery. Workers need Redis."),
-    Variable("POOL", _pool, "infer", "The pool a worker belongs to: it answers for the Models that name this pool."),
+             "Where versions run. `inprocess`: in each web and gRPC process. "
+             "`workers`: in the workers of each Model's pool, through Celery, which needs Redis."),
+    Variable("POOL", _pool, "infer", "The worker's pool. It serves the Models that name this pool."),
     Variable("WARM_LIMIT_S", _whole(1, 86_400), "300",
-             "How long a new split waits until every engine that will serve it has its versions warm, in seconds. "
-             "Then it is given up, and what was live stays."),
+             "How long a new split waits until its versions are warm in every engine that will serve it, in seconds. "
+             "After that it is given up, and the current split stays."),
     Variable("WATCHDOG_S", _whole(0, 3_600), "30",
-             "After how many seconds a worker ends itself in which work waited for it and nothing moved; 0: never."),
+             "A worker ends itself after this many seconds without progress while work is waiting for it. 0: never."),
     Variable("JOB_THREADS", _whole(1, 64), "2",
-             "Parts of jobs that a worker does at the same time: while one is read or written, another is answered."),
+             "Chunks of jobs that a worker runs at once: while one is read or written, another is predicted."),
     Variable("JOB_LEASE_S", _whole(1, 3_600), "30",
-             "After how many seconds without a sign of life a worker's part of a job is given to another."),
-    Variable("JOB_KEEP_DAYS", _whole(1, 3_650), "7", "Days that a job's input and results are kept after its end."),
-    Variable("JOB_OPEN", _whole(1, 1_000_000), "1000", "Jobs that one tenant, or one person, may have open at once."),
-    Variable("JOB_OPEN_ROWS", _whole(1, 10**12), "100000000", "Rows of open jobs that one tenant or person may have."),
-    Variable("JOB_OPEN_MB", _whole(1, 10**9), "16384", "MiB of input of open jobs that one tenant or person may have."),
+             "After this many seconds without a sign of life from its worker, a chunk goes to another worker."),
+    Variable("JOB_KEEP_DAYS", _whole(1, 3_650), "7", "Days to keep a job's input and results after it ends."),
+    Variable("JOB_OPEN", _whole(1, 1_000_000), "1000", "Most open jobs per tenant, or per person."),
+    Variable("JOB_OPEN_ROWS", _whole(1, 10**12), "100000000", "Most rows in open jobs per tenant, or per person."),
+    Variable("JOB_OPEN_MB", _whole(1, 10**9), "16384", "Most MiB of input in open jobs per tenant, or per person."),
     Variable("JOB_FOLDERS", _absolute_folders, "",
-             "Folders that stores of jobs may lie in, separated by commas. Unset: no store is a folder."),
-    Variable("INTRA_OP_THREADS", _whole(1, 256), "1", "Threads one model run may use in each process."),
+             "Folders that job storage may use, separated by commas. If unset, no folder can be job storage."),
+    Variable("INTRA_OP_THREADS", _whole(1, 256), "1", "Threads that one run of a model may use in each process."),
     Variable("SESSION_MEMORY_MB", _whole(16, 1_048_576), "2048",
-             "Memory that warm sessions on this host may hold together, shared between the processes that serve."),
+             "Memory for all warm sessions on this host, in MiB, divided between the processes that serve."),
     Variable("PREDICT_JSON_MB", _whole(1, 1_024), "8", "Largest JSON body of a prediction, in MiB."),
     Variable("PREDICT_BINARY_MB", _whole(1, 4_096), "64", "Largest binary body or gRPC message of a prediction, in MiB."),
     Variable("PREDICT_MEMORY_MB", _whole(16, 1_048_576), None,
-             "What predictions may hold in each process, in MiB: bodies, what they are parsed to, and answers; together "
-             "that times the web processes. Unset: five times the largest body, and 512 at least."),
+             "Memory that predictions may hold in each web process, in MiB: bodies, parsed inputs and answers. "
+             "If unset: five times the largest body, and at least 512."),
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
-             "Port of gRPC, which the web processes share; 0 leaves it out of them."),
-    Variable("DEFAULT_MODEL", _text, None, "The Model that answers where a message names none."),
-    Variable("DEBUG", _flag, "false", "Django's debug pages. For work on Roundhouse itself only; refused in production."),
+             "Port for gRPC, shared by the web processes. 0: no gRPC in the web processes."),
+    Variable("DEFAULT_MODEL", _text, None, "The Model that answers if a message names none."),
+    Variable("DEBUG", _flag, "false", "Django's debug pages. Only for work on Roundhouse itself; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",
-             "`auto` is text in the embedded profile and JSON lines in production."),
-    Variable("LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info", "Least severe line that is written."),
+             "`auto`: text in the embedded profile, JSON lines in production."),
+    Variable("LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info", "Least severe level that is logged."),
 )  # fmt: skip
 
-# What docs/clients.md has callers set; somebody who tries things out has them in the same shell.
-_OF_CALLERS = frozenset({PREFIX + "URL", PREFIX + "GRPC", PREFIX + "KEY"})
-_GONE = frozenset({PREFIX + "FRONT_DOOR", PREFIX + "WEB_PINNED"})
+# docs/clients.md has callers set these; people who try things out have them in the same shell.
+_CLIENT_VARIABLES = frozenset({PREFIX + "URL", PREFIX + "GRPC", PREFIX + "KEY"})
+_REMOVED = frozenset({PREFIX + "FRONT_DOOR", PREFIX + "WEB_PINNED"})
 _BY_NAME = {PREFIX + variable.name: variable for variable in VARIABLES}
 
 
-class Environment:
-    """Values of all variables, as attributes in lower case."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-
-def read_environment(environ: Mapping[str, str]) -> Environment:
-    """Read every variable; raise BadEnvironment naming all that cannot be used."""
+def read_environment(environ: Mapping[str, str]) -> SimpleNamespace:
+    """Read every variable into an attribute in lower case. Raise BadEnvironment, which lists all problems."""
     problems: list[str] = []
     values: dict[str, Any] = {}
     for variable in VARIABLES:
@@ -289,31 +275,31 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
             problems.append(_describe(variable, environ, error))
     problems += _unknown_names(environ)
     if not problems:
-        problems += _missing_in_production(values) + _missing_for_workers(values)
+        problems += _missing_in_production(values) + _missing_for_executor(values)
     if problems:
         raise BadEnvironment(problems)
-    return Environment(values)
+    return SimpleNamespace(**values)
 
 
 def _raw_value(variable: Variable, environ: Mapping[str, str]) -> str | None:
     name = PREFIX + variable.name
-    given = environ.get(name)
+    value = environ.get(name)
     file_name = environ.get(name + "_FILE") if variable.is_secret else None
-    if given and file_name:
-        raise ValueError(f"set either {name} or {name}_FILE, not both")
+    if value and file_name:
+        raise ValueError(f"set {name} or {name}_FILE, not both")
     if file_name:
         try:
             return Path(file_name).read_text().strip()
         except OSError as error:
             raise ValueError(f"{name}_FILE cannot be read ({error.strerror})") from None
     # An empty value means "not set": compose files pass empty strings for absent ones.
-    return given.strip() if given and given.strip() else variable.default
+    return value.strip() if value and value.strip() else variable.default
 
 
 def _describe(variable: Variable, environ: Mapping[str, str], error: ValueError) -> str:
     name = PREFIX + variable.name
-    got = "" if variable.is_secret else f" is {environ.get(name, '')!r}"
-    return f"{name}{got}: {error}."
+    current = "" if variable.is_secret else f" is {environ.get(name, '')!r}"
+    return f"{name}{current}: {error}."
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[str]:
@@ -324,17 +310,15 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
             not name.startswith(PREFIX)
             or name in known
             or name.startswith(PREFIX + "TEST_")
-            or name in _OF_CALLERS
+            or name in _CLIENT_VARIABLES
         ):
             continue
-        if name in _GONE:
-            problems.append(f"{name}: there is no such setting any more; remove it.")
+        if name in _REMOVED:
+            problems.append(f"{name}: this setting no longer exists; remove it.")
             continue
         close = difflib.get_close_matches(name, known, n=1)
         hint = (
-            f"did you mean {close[0]}?"
-            if close
-            else "remove it, or see docs/configuration.md for the names there are."
+            f"did you mean {close[0]}?" if close else "remove it; docs/configuration.md lists every setting."
         )
         problems.append(f"{name}: no such setting; {hint}")
     return problems
@@ -344,11 +328,11 @@ def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
     if values["profile"] != "production":
         return []
     needed = {
-        "secret_key": "a secret of at least 32 characters",
-        "audit_key": "a secret of at least 32 characters that is kept outside the database",
-        "database_url": "a PostgreSQL address",
-        "redis_url": "a Redis address",
-        "public_url": "the address people use, such as https://models.example.org",
+        "secret_key": "a secret of at least 32 characters (`openssl rand -base64 48` prints one)",
+        "audit_key": "another secret of at least 32 characters, kept outside the database",
+        "database_url": "a PostgreSQL address, such as postgresql://user:password@host:5432/name",
+        "redis_url": "a Redis address, such as redis://host:6379/0",
+        "public_url": "the address that people use, such as https://models.example.org",
     }
     return [
         f"{PREFIX}{name.upper()}: the production profile needs {what}."
@@ -357,36 +341,10 @@ def _missing_in_production(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _missing_for_workers(values: Mapping[str, Any]) -> list[str]:
+def _missing_for_executor(values: Mapping[str, Any]) -> list[str]:
     if values["executor"] != "workers" or values["redis_url"] is not None:
         return []
     return [
-        f"{PREFIX}EXECUTOR is 'workers', which carries predictions through Redis: "
-        f"set {PREFIX}REDIS_URL, or leave {PREFIX}EXECUTOR at inprocess."
+        f"{PREFIX}EXECUTOR is 'workers', which sends predictions through Redis: "
+        f"set {PREFIX}REDIS_URL, or use {PREFIX}EXECUTOR=inprocess."
     ]
-
-
-def why_unusable(folder: Path, error: OSError) -> str:
-    """Say what an operating system error with the data folder means for the person at the terminal."""
-    if error.errno == errno.ENOSPC:
-        return f"The disk that holds {folder} is full. Free some space, or set ROUNDHOUSE_DATA to a folder elsewhere."
-    return f"The data folder {folder} cannot be used: {error.strerror}. Set ROUNDHOUSE_DATA to one that can be written."
-
-
-def kept_secret(path: Path) -> str:
-    """Read a generated secret, making it (mode 0600) the first time."""
-    if path.exists():
-        return path.read_text().strip()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    secret = secrets.token_urlsafe(48)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    scratch.touch(mode=0o600)
-    scratch.write_text(secret)
-    try:
-        # A link fails where a file stands: of two processes that start at once, one makes the key and both use it.
-        path.hardlink_to(scratch)
-    except FileExistsError:
-        return path.read_text().strip()
-    finally:
-        scratch.unlink()
-    return secret

@@ -1,4 +1,4 @@
-"""What a new installation gets: people, a key, and in the demo the example models."""
+"""What a new installation starts with: accounts, an API key, and in the demo the example models."""
 
 import errno
 import json
@@ -14,8 +14,8 @@ from django.db import DatabaseError, connection, transaction
 
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
-from registry.access.models import ApiKey, KeyScope, Tenant
-from registry.access.policies import Role, command_actor
+from registry.access.models import ApiKey, Tenant
+from registry.access.policies import Role, command_actor, key_scopes
 from registry.access.services import (
     Person,
     change_person,
@@ -29,7 +29,8 @@ from registry.catalogue.services import create_model
 from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.services import set_approval_rule
-from roundhouse.env import ROOT, why_unusable
+from roundhouse.data_folder import explain_os_error
+from roundhouse.env import ROOT
 
 EXAMPLES = ROOT / "examples"
 
@@ -44,75 +45,73 @@ class Credentials(TypedDict):
 
 
 def prepare() -> str:
-    """Make people and a key on an empty database; return what to print. The secrets are kept nowhere."""
+    """On an empty database create accounts and a key. Return the text to print; the secrets are not stored."""
     if User.objects.exists():
-        return f"Roundhouse answers at {settings.PUBLIC_URL} (admin: {settings.PUBLIC_URL}/admin/). Ctrl-C stops it."
-    credentials = _make_credentials()
-    return _welcome(credentials, "These are shown only now; write them down.")
+        return f"Roundhouse runs at {settings.PUBLIC_URL} (admin: {settings.PUBLIC_URL}/admin/). Press Ctrl-C to stop it."
+    credentials = _create_credentials()
+    return _welcome(credentials, "These credentials are shown only once. Write them down.")
 
 
 def prepare_demo() -> str:
-    """As `prepare`, with example models, and with the credentials kept in a file for the next time."""
+    """As `prepare`, with example models, and with the credentials saved in a file for the next start."""
     path = Path(settings.DATA_DIR) / "first-run.json"
-    credentials = _kept(path)
+    credentials = _read_credentials(path)
     if credentials is None:
-        credentials = _make_credentials()
-        _keep(path, credentials)
+        credentials = _create_credentials()
+        _save_credentials(path, credentials)
     credentials["url"] = settings.PUBLIC_URL
     _import_examples(command_actor("serve"))
     return _welcome(
         credentials,
-        f"Kept for you in {path} (readable by you alone). Delete it when you no longer try things out.",
+        f"Saved in {path} (only you can read it). Delete the file when you are done trying things out.",
     )
 
 
-def why_not_prepared(error: OSError | DatabaseError) -> str:
-    """Say what an error during preparation means for the person at the terminal."""
+def explain_failure(error: OSError | DatabaseError) -> str:
+    """Tell the person at the terminal what an error during preparation means."""
     folder = settings.DATA_DIR
     if isinstance(error, OSError):
-        return why_unusable(folder, error)
+        return explain_os_error(folder, error)
     if "disk is full" in str(error):
-        return why_unusable(folder, OSError(errno.ENOSPC, ""))
+        return explain_os_error(folder, OSError(errno.ENOSPC, ""))
     if connection.vendor == "sqlite":
-        return (
-            f"The database in {folder} cannot be used: {error}. Is the folder writable, and on a local disk?"
-        )
+        return f"The database in {folder} cannot be used: {error}. The folder must be writable, and on a local disk."
     return (
         f"The database cannot be used: {error}".strip()
-        + " Check ROUNDHOUSE_DATABASE_URL and that PostgreSQL runs."
+        + " Check ROUNDHOUSE_DATABASE_URL, and that PostgreSQL is running."
     )
 
 
 @transaction.atomic
-def _make_credentials() -> Credentials:
+def _create_credentials() -> Credentials:
     by = command_actor("serve")
     tenant = Tenant.objects.filter(slug="default").first() or create_tenant(slug="default", by=by)
-    _, key_text = issue_key(name="first key", tenant=tenant, scopes=KeyScope.values, by=by)
+    _, key_text = issue_key(name="first key", tenant=tenant, scopes=key_scopes(), by=by)
     return Credentials(
         url=settings.PUBLIC_URL,
         admin_user="admin",
-        admin_password=make_person("admin", [Role.OPERATOR, Role.ADMIN], by),
+        admin_password=create_or_reset_person("admin", [Role.OPERATOR, Role.ADMIN], by),
         approver_user="approver",
-        approver_password=make_person("approver", [Role.APPROVER], by),
+        approver_password=create_or_reset_person("approver", [Role.APPROVER], by),
         api_key=key_text,
     )
 
 
-def make_person(username: str, roles: list[Role], by: Actor) -> str:
-    """Make the account, or take a known one back in hand; return its new password."""
+def create_or_reset_person(username: str, roles: list[Role], by: Actor) -> str:
+    """Create the account, or reset an existing one. Return the new password."""
     password = secrets.token_urlsafe(12)
     person = Person(username=username, roles=roles)
-    known = User.objects.filter(username=username).first()
-    if known is None:
+    user = User.objects.filter(username=username).first()
+    if user is None:
         create_person(person=person, password=password, by=by)
     else:
-        change_person(user=known, person=person, by=by)
-        set_password(user=known, password=password, by=by)
+        change_person(user=user, person=person, by=by)
+        set_password(user=user, password=password, by=by)
     return password
 
 
-def _kept(path: Path) -> Credentials | None:
-    """Read the file, if it still opens the door: its key must be in this database."""
+def _read_credentials(path: Path) -> Credentials | None:
+    """Read the file, if its key is still valid in this database."""
     if not path.exists():
         return None
     credentials: Credentials = json.loads(path.read_text())
@@ -120,7 +119,7 @@ def _kept(path: Path) -> Credentials | None:
     return credentials if ApiKey.objects.filter(prefix=prefix, revoked_at=None).exists() else None
 
 
-def _keep(path: Path, credentials: Credentials) -> None:
+def _save_credentials(path: Path, credentials: Credentials) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -133,9 +132,11 @@ def _keep(path: Path, credentials: Credentials) -> None:
 def _import_examples(by: Actor) -> None:
     for file in sorted(EXAMPLES.glob("*/model.onnx")):
         slug = file.parent.name
-        if not Split.objects.filter(model__slug=slug).exists():  # a first run may have been stopped half-way
+        if not Split.objects.filter(
+            model__slug=slug
+        ).exists():  # an earlier first run may have been interrupted
             about = json.loads((file.parent / "about.json").read_text())
-            model = _made_example(slug, about, by)
+            model = _create_example(slug, about, by)
             import_version(
                 slug=slug,
                 task_config=about.get("task_config"),
@@ -146,24 +147,29 @@ def _import_examples(by: Actor) -> None:
             )
             if about.get("needs_approval"):
                 set_approval_rule(
-                    model=model, needed=True, reason="an example of a Model that takes two people", by=by
+                    model=model,
+                    needed=True,
+                    reason="an example of a Model that needs a second person's approval",
+                    by=by,
                 )
 
 
-def _made_example(slug: str, about: dict[str, Any], by: Actor) -> Model:
-    """The Model, which asks for one person: it is to answer before a second one has come."""
+def _create_example(slug: str, about: dict[str, Any], by: Actor) -> Model:
+    """Create the Model without two-person approval, so that it can go live at once."""
     model = Model.objects.filter(slug=slug).first() or create_model(
         slug=slug, title=about["title"], notes=about["notes"], task=about.get("task", Task.TENSOR), by=by
     )
     if not model.needs_approval:
         return model
-    return set_approval_rule(model=model, needed=False, reason="an example, to be tried out alone", by=by)
+    return set_approval_rule(
+        model=model, needed=False, reason="an example that one person can try out alone", by=by
+    )
 
 
 def _welcome(credentials: Credentials, note: str) -> str:
     url, key = credentials["url"], credentials["api_key"]
     lines = textwrap.dedent(f"""
-        Roundhouse answers at {url}
+        Roundhouse runs at {url}
 
           admin      {url}/admin/
           operator   {credentials["admin_user"]} / {credentials["admin_password"]}
@@ -173,7 +179,7 @@ def _welcome(credentials: Credentials, note: str) -> str:
 
         {note}
         """)
-    return lines + _curl_lines(url, key) + "\nCtrl-C stops everything.\n"
+    return lines + _curl_lines(url, key) + "\nPress Ctrl-C to stop everything.\n"
 
 
 def _curl_lines(url: str, key: str) -> str:
@@ -181,7 +187,7 @@ def _curl_lines(url: str, key: str) -> str:
     samples = [path for path in sorted(EXAMPLES.glob("*/sample.json")) if path.parent.name in models]
     if not samples:
         return (
-            "\nRegister a model, then ask it:\n\n"
+            "\nRegister a model, then send it a request:\n\n"
             "  .venv/bin/python manage.py import_model NAME FILE.onnx\n"
             "  .venv/bin/python manage.py approve_request NAME 1 --as approver --reason 'looked at'\n"
             f"  curl -H 'Authorization: Bearer {key}' {url}/api/v1/models/NAME/predict -d '{{\"inputs\": …}}'\n"

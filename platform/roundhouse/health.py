@@ -1,4 +1,4 @@
-"""Probes: /livez knows the process only, /readyz whether this process can predict."""
+"""Probes: /livez says that the process runs, /readyz whether it can predict."""
 
 import shutil
 import time
@@ -11,107 +11,108 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from inference.serving import runtime
-from inference.serving.runtime import Report
-from inference.serving.selectors import last_pulse
-from inference.serving.stewarding.selectors import live_workers
+from inference.serving.runtime import RuntimeReport
+from inference.serving.selectors import last_pulse, live_workers
 from registry.kit import loops
 from registry.kit.loops import Loop, ThreadGroup
-from roundhouse.rsgi import Answer
+from roundhouse.rsgi import WebResponse
 
 _LEAST_FREE_BYTES = 256 * 2**20
 _PULSE_OVERDUE = timedelta(seconds=45)
-_LOOK_S = 1.0
-_SILENT_S = 10.0
+_REFRESH_S = 1.0
+_STALE_AFTER_S = 10.0
 
 Check = dict[str, Any]
 
 
 class Probes:
-    """Answers probes from memory. What has to be asked for, a thread asks each second: a database that hangs, or a flood of
-    probes, changes nothing for predictions.
+    """WebResponses probes from memory. A thread checks database, broker and disk each second, so neither a hanging database nor a
+    flood of probes slows predictions down.
     """
 
     def __init__(self) -> None:
-        self._others = _look()
-        self._looked_at = time.monotonic()
+        self._checks = _check_services()
+        self._checked_at = time.monotonic()
         self._thread = ThreadGroup(
-            "health", Loop("health", self._look_again, _LOOK_S, "probes tell what was so before")
+            "health", Loop("health", self._refresh, _REFRESH_S, "probes report old results")
         )
         self._thread.start()
 
-    def answer(self, path: str, query: str) -> Answer | None:
-        """The answer, if that is the address of a probe."""
+    def answer(self, path: str, query: str) -> WebResponse | None:
+        """The response, if the path is a probe's."""
         if path == "/livez":
             return _ALIVE
         if path == "/readyz":
-            return readyz(self._known(), verbose="verbose" in query)
-        return _FIXED.get(path) or (_ready_for_oip() if path in _OIP_READY else None)
+            return readyz(self._latest(), verbose="verbose" in query)
+        return _FIXED_RESPONSES.get(path) or (_oip_ready() if path in _OIP_READY_PATHS else None)
 
     def stop(self) -> None:
         self._thread.stop()
 
-    def _look_again(self) -> None:
-        self._others = _look()
-        self._looked_at = time.monotonic()
+    def _refresh(self) -> None:
+        self._checks = _check_services()
+        self._checked_at = time.monotonic()
 
-    def _known(self) -> dict[str, Check]:
-        silent_s = time.monotonic() - self._looked_at
-        if silent_s < _SILENT_S:
-            return self._others
-        reason = f"Nobody could ask for {silent_s:.0f} s; the database may hang."
-        return {name: {"ok": False, "reason": reason} for name in self._others}
+    def _latest(self) -> dict[str, Check]:
+        age_s = time.monotonic() - self._checked_at
+        if age_s < _STALE_AFTER_S:
+            return self._checks
+        reason = f"Not checked for {age_s:.0f} s; the database may hang."
+        return {name: {"ok": False, "reason": reason} for name in self._checks}
 
 
-def readyz(others: dict[str, Check], *, verbose: bool) -> Answer:
-    """503 only when this process cannot predict, or another can predict more; what else is broken makes it `degraded`,
-    with 200."""
+def readyz(services: dict[str, Check], *, verbose: bool) -> WebResponse:
+    """503 only if this process cannot predict, or another one can predict more. Any other failure makes it `degraded`, with
+    200."""
     report = runtime.report()
     engine = _engine(report)
-    others = {**others, "loops": _loops(), "versions": _versions()}
+    checks = {**services, "loops": _loops(), "versions": _versions()}
     if report.state != "ready":
         status = report.state
-    elif engine["ok"] and all(check["ok"] for check in others.values()):
+    elif engine["ok"] and all(check["ok"] for check in checks.values()):
         status = "ready"
     else:
         status = "degraded"
     body: dict[str, Any] = {"status": status}
     if verbose:
-        body["checks"] = {"engine": engine, **others}
+        body["checks"] = {"engine": engine, **checks}
     return _json(body, 200 if report.can_predict else 503)
 
 
-def _look() -> dict[str, Check]:
-    """What cannot be told from this process's memory."""
-    found = {"database": _database(), "broker": _broker(), "disk": _disk()}
-    return {**found, "workers": _workers()} if settings.EXECUTOR == "workers" else found
+def _check_services() -> dict[str, Check]:
+    """Everything that this process's memory cannot tell."""
+    checks = {"database": _database(), "broker": _broker(), "disk": _disk()}
+    return {**checks, "workers": _workers()} if settings.EXECUTOR == "workers" else checks
 
 
-def _ready_for_oip() -> Answer:
+def _oip_ready() -> WebResponse:
     is_ready = runtime.report().can_predict
     return _json({"ready": is_ready}, 200 if is_ready else 503)
 
 
-def _json(body: Any, status: int = 200) -> Answer:
-    return Answer(status, [("Content-Type", "application/json")], orjson.dumps(body))
+def _json(body: Any, status: int = 200) -> WebResponse:
+    return WebResponse(status, [("Content-Type", "application/json")], orjson.dumps(body))
 
 
 _ALIVE = _json({"status": "alive"})
-_FIXED = {
+_FIXED_RESPONSES = {
     "/api/v1/health": _json({"status": "healthy"}),
     "/v2/health/live": _json({"live": True}),
     "/v2/health/live/": _json({"live": True}),
 }
-_OIP_READY = {"/v2/health/ready", "/v2/health/ready/"}
+_OIP_READY_PATHS = {"/v2/health/ready", "/v2/health/ready/"}
 
 
-def _engine(report: Report) -> Check:
-    """Anybody may read this, so it says how many versions cannot answer, and not which."""
+def _engine(report: RuntimeReport) -> Check:
+    """Probes are public, so this says how many versions cannot answer, not which."""
     facts = {"state": report.state, "versions": report.warm_versions}
     if not report.lacking:
         return {"ok": report.can_predict, **facts}
-    reason = "Live versions cannot answer in this process; its log and the page Workers say which, and why."
+    reason = (
+        "Some live versions cannot answer in this process. Its log and the Workers page say which, and why."
+    )
     if report.is_outdone:
-        reason += " Another process holds more of them, so callers should go there."
+        reason += " Another process can answer more of them, so send requests there."
     return {"ok": False, **facts, "cannot_answer": report.lacking, "reason": reason}
 
 
@@ -126,7 +127,7 @@ def _database() -> Check:
 
 
 def _broker() -> Check:
-    """A beat message that came through broker and worker lately proves all three."""
+    """A recent message from beat, through the broker, to a worker proves that all three work."""
     try:
         seen_at = last_pulse()
     except DatabaseError:
@@ -135,16 +136,16 @@ def _broker() -> Check:
             "reason": "Unknown: the worker reports through the database, which does not answer.",
         }
     if seen_at is None:
-        return {"ok": False, "reason": "No worker has taken a task from the broker yet."}
+        return {"ok": False, "reason": "No task has reached a worker yet."}
     age = timezone.now() - seen_at
     if age > _PULSE_OVERDUE:
-        return {"ok": False, "reason": f"The worker took its last task from the broker {age.seconds} s ago."}
+        return {"ok": False, "reason": f"The last task reached a worker {age.seconds} s ago."}
     return {"ok": True, "last_task_s_ago": round(age.total_seconds(), 1)}
 
 
 def _workers() -> Check:
-    """Whether every pool that a live version needs has a worker: the others answer, so this process stays ready."""
-    needed = sorted({route.pool for route in runtime.routes_here() if route.owners})
+    """Whether every pool with live versions has a worker. If not, this process stays ready for the other pools."""
+    needed = sorted({route.pool for route in runtime.current_routes() if route.owners})
     try:
         alive = {pool: live_workers(pool) for pool in needed}
     except DatabaseError:
@@ -153,29 +154,33 @@ def _workers() -> Check:
         return {
             "ok": False,
             "pools": alive,
-            "reason": f"No worker of the pool {', '.join(missing)} is alive.",
+            "reason": f"No worker is alive in the pool {', '.join(missing)}.",
         }
     return {"ok": True, "pools": alive}
 
 
 def _loops() -> Check:
-    """Whether all that goes on in the background of this process works. Anybody may read this, so no error's text is in it."""
+    """Whether this process's background loops work. Probes are public, so error texts are left out."""
     failing = [
         {
-            "name": one.name,
-            "failures": one.failures,
-            "since": one.since.isoformat(timespec="seconds"),
-            "error": one.error,
+            "name": loop.name,
+            "failures": loop.failures,
+            "since": loop.since.isoformat(timespec="seconds"),
+            "error": loop.error,
         }
-        for one in loops.failing()
+        for loop in loops.failing()
     ]
     return {"ok": False, "failing": failing} if failing else {"ok": True, "running": loops.running()}
 
 
 def _versions() -> Check:
-    """Whether all live versions may run. Anybody may read this, so it names none."""
+    """Whether all live versions may run. Probes are public, so this names none."""
     if broken := len(runtime.broken_versions()):
-        return {"ok": False, "broken": broken, "reason": "Live versions ended processes and are refused."}
+        return {
+            "ok": False,
+            "broken": broken,
+            "reason": "Some live versions crashed processes and are refused.",
+        }
     return {"ok": True}
 
 
@@ -185,5 +190,5 @@ def _disk() -> Check:
     except OSError as error:
         return {"ok": False, "reason": f"The data folder cannot be read: {error.strerror}."}
     if free < _LEAST_FREE_BYTES:
-        return {"ok": False, "free_bytes": free, "reason": "Less than 256 MiB are free in the data folder."}
+        return {"ok": False, "free_bytes": free, "reason": "Less than 256 MiB is free in the data folder."}
     return {"ok": True, "free_bytes": free}

@@ -1,4 +1,4 @@
-"""Log lines: JSON in production, text for people elsewhere; one event is always one line, and no secret is in it."""
+"""Logging: JSON in production, readable text elsewhere. One event is one line, without secrets."""
 
 import logging
 import re
@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# API keys (rh_<prefix>_<secret>), bearer tokens and passwords inside URLs, wherever in a text they stand.
+# API keys (rh_<prefix>_<secret>), bearer tokens and passwords in URLs, anywhere in a text.
 _SECRET_TEXT = re.compile(r"(rh_[a-z0-9]{8}_)[A-Za-z0-9_-]+|((?i:bearer) )\S+|(://[^/\s:@]*:)[^/\s@]+(?=@)")
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -34,13 +34,13 @@ def _clean(value: Any) -> Any:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask values whose name says secret, and secrets inside any text."""
+    """Mask values with a secret's name, and secrets inside any text."""
     cleaned: EventDict = _clean(dict(event))
     return cleaned
 
 
 def escape_control(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape control characters in the text form, so that a user's input cannot forge a line. JSON does it itself."""
+    """Escape control characters in text lines, so that input cannot forge a line. JSON escapes them anyway."""
     return {
         key: _CONTROL.sub(lambda match: ascii(match[0])[1:-1], value)
         if isinstance(value, str) and key != "exception"
@@ -56,7 +56,7 @@ def _drop_internal(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
 
 
 def logging_config(*, as_json: bool, level: str) -> None:
-    """Send structlog and the standard library's logging through the same chain to standard error."""
+    """Send structlog's and the standard library's lines through the same processors to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,6 +1,9 @@
-"""What every request gets: an id, and headers that keep a browser from running what is not ours."""
+"""What every request gets: an id, security headers, and the viewer's time zone."""
 
+import re
+import uuid
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
@@ -8,13 +11,26 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from roundhouse.request_ids import id_for
-
 View = Callable[[HttpRequest], HttpResponse]
+
+ZONE_COOKIE = "rh_zone"
+_LOGGABLE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def id_for(request: Any) -> str:
+    """The request's id: the caller's X-Request-ID if it is harmless in logs, else a new one.
+
+    It is created on first use, because most predictions never need it: they have an id of their own, which says more.
+    """
+    known: str | None = getattr(request, "request_id", None)
+    if known is None:
+        offered = request.META.get("HTTP_X_REQUEST_ID", "")
+        known = request.request_id = offered if _LOGGABLE_ID.fullmatch(offered) else uuid.uuid4().hex
+    return known
 
 
 class RequestIdMiddleware:
-    """Give each request an id, the caller's own X-Request-ID where it is harmless; put it in logs and answer."""
+    """Put the request's id into its log lines and its response."""
 
     def __init__(self, get_response: View) -> None:
         self.get_response = get_response
@@ -23,12 +39,12 @@ class RequestIdMiddleware:
         request_id = id_for(request)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
-        response.setdefault("X-Request-ID", request_id)  # a prediction's own id says more
+        response.setdefault("X-Request-ID", request_id)  # a prediction has set its own
         return response
 
 
 class ContentSecurityMiddleware:
-    """Let pages load from this server only. The admin's Alpine.js needs 'unsafe-eval', nothing else gets it."""
+    """Let pages load from this server only. The admin's Alpine.js needs 'unsafe-eval'; other pages do not get it."""
 
     def __init__(self, get_response: View) -> None:
         self.get_response = get_response
@@ -44,11 +60,8 @@ class ContentSecurityMiddleware:
         return response
 
 
-ZONE_COOKIE = "rh_zone"
-
-
 class ViewersZoneMiddleware:
-    """Write the admin's times, and read those that people type, in the zone that their browser told: see zone.js."""
+    """Show and read the admin's times in the zone of the viewer's browser (zone.js sets the cookie)."""
 
     def __init__(self, get_response: View) -> None:
         self.get_response = get_response
@@ -61,7 +74,7 @@ class ViewersZoneMiddleware:
 
 
 def _zone(name: str) -> ZoneInfo | None:
-    """The named zone; None, which means UTC, for what is not one."""
+    """The named zone, or None (UTC) if there is no such zone."""
     try:
         return ZoneInfo(unquote(name)) if name else None
     except (ValueError, LookupError, OSError):

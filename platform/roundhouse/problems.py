@@ -1,6 +1,6 @@
-"""Errors on the wire: one table from error class to HTTP status, RFC 9457 under /api."""
+"""Errors over HTTP: one table from error class to status, and RFC 9457 problems under /api."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -12,22 +12,20 @@ from django.views import defaults
 from rest_framework import exceptions as drf
 
 from inference import errors as serving
-from inference.doors.oip import errors as oip
-from inference.doors.rest import errors as rest
+from inference.doors import errors as doors
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs
-from inference.jobs.stores import errors as stores
 from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
 from registry.intake.parts import lacks_room
-from roundhouse.request_ids import id_for
+from roundhouse.middleware import id_for
 
 log = structlog.get_logger("roundhouse.problems")
 
-# The nearest class in an error's line of descent decides.
+# The nearest base class in an error's MRO decides.
 STATUS: dict[type[Exception], int] = {
     registry.NotFound: 404,
     registry.NoLiveVersion: 503,
@@ -46,7 +44,7 @@ STATUS: dict[type[Exception], int] = {
     intake.InsufficientStorage: 507,
     intake.LengthMissing: 411,
     serving.Loading: 503,
-    # What asks again by itself, a proxy or a library, does so at 503 and not at 500; nothing passes here by waiting.
+    # 500, not 503: proxies and libraries retry a 503, and retrying does not help here.
     serving.CannotLoad: 500,
     serving.RoutesTooOld: 503,
     serving.Stopping: 503,
@@ -55,11 +53,11 @@ STATUS: dict[type[Exception], int] = {
     serving.BadBody: 400,
     serving.LengthRequired: 411,
     serving.BodyTooSlow: 408,
-    oip.NotServed: 501,
-    rest.NotAPrediction: 422,
-    rest.UnsupportedBody: 415,
+    doors.NotServed: 501,
+    doors.NotAPrediction: 422,
+    doors.UnsupportedBody: 415,
     jobs.UnsupportedInput: 415,
-    stores.StoreUnavailable: 503,
+    jobs.StoreUnavailable: 503,
     errors.InvalidInput: 422,
     engine.Overloaded: 503,
     engine.DeadlineExceeded: 503,
@@ -78,15 +76,15 @@ RETRY_AFTER_S = {503: 1, 429: 1, 409: 1}
 
 # Errors that Django and DRF raise themselves: status to (code, sentence).
 FRAMEWORK = {
-    400: ("bad_request", "The request cannot be understood."),
-    401: ("not_authenticated", "A valid API key is needed: `Authorization: Bearer <key>`."),
-    403: ("not_allowed", "You lack the right to do this."),
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not answer that method."),
-    415: ("unsupported_media_type", "This address does not read that media type."),
+    400: ("bad_request", "The request could not be parsed."),
+    401: ("not_authenticated", "Send a valid API key: `Authorization: Bearer <key>`."),
+    403: ("not_allowed", "You do not have permission to do this."),
+    404: ("not_found", "Nothing exists at this address."),
+    405: ("method_not_allowed", "This address does not support that method."),
+    415: ("unsupported_media_type", "This address does not accept that media type."),
     429: ("too_many_requests", "Too many requests; slow down."),
-    500: ("internal_error", "Something broke on our side; the request id leads to it in the log."),
-    503: ("database_unavailable", "The database does not answer; nothing was changed. Try again."),
+    500: ("internal_error", "Something went wrong on the server. Search its log for the request id."),
+    503: ("database_unavailable", "The database does not answer. Nothing was changed; try again."),
 }
 
 Problem = dict[str, Any]
@@ -97,7 +95,7 @@ def status_of(error: Exception) -> int | None:
 
 
 def known_errors() -> Iterator[tuple[type[Exception], int]]:
-    """Every error class of ours that can reach a client, with its status."""
+    """All our error classes that can reach a client, with their status."""
     seen: set[type[Exception]] = set()
     todo: list[type[Exception]] = [registry.RoundhouseError, errors.InferenceError]
     while todo:
@@ -111,7 +109,7 @@ def known_errors() -> Iterator[tuple[type[Exception], int]]:
             yield kind, status
 
 
-def problem(
+def problem_response(
     request: HttpRequest,
     *,
     status: int,
@@ -121,7 +119,7 @@ def problem(
     retry_after_s: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Build the answer that every error under /api has."""
+    """Build the response of an error under /api."""
     body: Problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -142,36 +140,34 @@ def problem(
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """DRF's exception handler."""
-    return answer_to(error, context["request"]._request)
+    return error_response(error, context["request"]._request)
 
 
-def answer_to(error: Exception, request: HttpRequest) -> HttpResponse:
-    """Say what went wrong, and to the log what is ours to mend. Of the request its path and its id are used."""
+def error_response(error: Exception, request: HttpRequest) -> HttpResponse:
+    """Tell the client what went wrong, and log what is our fault. Uses only the request's path and id."""
     if isinstance(error, (registry.RoundhouseError, errors.InferenceError)):
         return _from_ours(request, error)
     if isinstance(error, drf.ValidationError):
-        return problem(
+        return problem_response(
             request, status=422, code="invalid", detail="Some fields need attention.", retryable=False,
             errors=list(_field_errors(error.detail)),
         )  # fmt: skip
     if isinstance(error, drf.APIException):
-        # DRF's own words for a missing key do not say how to send one.
+        # DRF's own message for a missing key does not say how to send one.
         detail = None if error.status_code == 401 else str(error.detail)
         return _from_framework(request, error.status_code, detail)
     if isinstance(error, Http404):
         return _from_framework(request, 404)
     if isinstance(error, PermissionDenied):
         return _from_framework(request, 403)
-    if isinstance(error, SuspiciousOperation):  # such as a query string of thousands of fields
+    if isinstance(error, SuspiciousOperation):  # such as a query string with thousands of fields
         return _from_framework(request, 400)
     if isinstance(error, DatabaseError):
         log.error("database unavailable", request_id=id_for(request), exc_info=error)
         return _from_framework(request, 503, retryable=True)
     if isinstance(error, OSError) and lacks_room(error):
         log.error("disk full", request_id=id_for(request), exc_info=error)
-        return _from_ours(
-            request, intake.InsufficientStorage("The disk has no room for this; free some space.")
-        )
+        return _from_ours(request, intake.InsufficientStorage("The disk is full; free some space."))
     log.error("unhandled error", path=request.path, request_id=id_for(request), exc_info=error)
     return _from_framework(request, 500)
 
@@ -191,7 +187,7 @@ def _from_ours(request: HttpRequest, error: registry.RoundhouseError | errors.In
                 "got": error.got,
             }
         ]
-    return problem(
+    return problem_response(
         request,
         status=status,
         code=error.code,
@@ -206,7 +202,7 @@ def _from_framework(
     request: HttpRequest, status: int, detail: str | None = None, *, retryable: bool = False
 ) -> HttpResponse:
     code, sentence = FRAMEWORK.get(status, FRAMEWORK[400 if status < 500 else 500])
-    return problem(request, status=status, code=code, detail=detail or sentence, retryable=retryable)
+    return problem_response(request, status=status, code=code, detail=detail or sentence, retryable=retryable)
 
 
 def _field_errors(detail: Any, pointer: str = "#") -> Iterator[dict[str, str]]:
@@ -220,23 +216,18 @@ def _field_errors(detail: Any, pointer: str = "#") -> Iterator[dict[str, str]]:
         yield {"pointer": pointer, "detail": str(detail)}
 
 
-def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/")
+def _handler(status: int, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A problem under /api, Django's own page elsewhere."""
+
+    def handle(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        if request.path.startswith("/api/"):
+            return _from_framework(request, status)
+        return page(request) if exception is None else page(request, exception)
+
+    return handle
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _from_framework(request, 400) if _is_api(request) else defaults.bad_request(request, exception)
-
-
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return (
-        _from_framework(request, 403) if _is_api(request) else defaults.permission_denied(request, exception)
-    )
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _from_framework(request, 404) if _is_api(request) else defaults.page_not_found(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    return _from_framework(request, 500) if _is_api(request) else defaults.server_error(request)
+bad_request = _handler(400, defaults.bad_request)
+forbidden = _handler(403, defaults.permission_denied)
+not_found = _handler(404, defaults.page_not_found)
+server_error = _handler(500, defaults.server_error)

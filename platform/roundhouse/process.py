@@ -1,4 +1,4 @@
-"""Processes: how one is started so that it never outlives the one that started it."""
+"""How a process starts another one, so that no child outlives its parent."""
 
 import ctypes
 import gc
@@ -9,24 +9,24 @@ import sys
 from roundhouse.env import ROOT
 
 _PR_SET_PDEATHSIG = 1
-# Not a setting: an entry point tells the processes it becomes which process they belong to.
+# Not a setting: exec_module tells the new program, and the forks it makes, which process is the main one.
 _MAIN_PID = "_RH_MAIN_PID"
 
 
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel end this process when its parent ends.
 
-    SIGKILL and not SIGTERM: a child that ends gracefully would go on answering beside its successor.
+    SIGKILL, not SIGTERM: a child that shuts down gracefully would keep answering next to its successor.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have gone before the line above.
+    # The parent may have ended before the line above.
     if os.getppid() != parent_pid:
         os._exit(1)
 
 
-def become(module: str, *arguments: str) -> None:
-    """Replace this process by `python -m module`, which finds our packages on its path."""
+def exec_module(module: str, *arguments: str) -> None:
+    """Replace this process by `python -m module`, with our packages on its path."""
     environ = child_environment()
     environ[_MAIN_PID] = str(os.getpid())
     sys.stdout.flush()
@@ -34,17 +34,17 @@ def become(module: str, *arguments: str) -> None:
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environ)  # noqa: S606
 
 
-def follow_main() -> None:
-    """End with the process that `become` made, when called in a fork of it."""
+def die_with_main_process() -> None:
+    """In a fork of a process that `exec_module` started: end when that process ends."""
     main_pid = int(os.environ.get(_MAIN_PID, "0"))
     if main_pid and main_pid != os.getpid():
         die_with_parent(main_pid)
-        # Until the server installs its own handlers, the fork has those of its parent, which would swallow the signal.
+        # Until the server installs its own handlers, the fork has its parent's, which would swallow the signal.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def spare_collector() -> None:
-    """Call it when a process has started: what is there now stays, and is not looked through again.
+def freeze_heap() -> None:
+    """Exclude everything loaded so far from garbage collection. Call it once a process has started.
 
     A full collection walks all of Django, some hundred thousand objects, while every request waits for it.
     """
@@ -53,7 +53,7 @@ def spare_collector() -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """This environment, with our packages on Python's path."""
+    """This process's environment, with our packages on Python's path."""
     paths = [str(ROOT / "platform"), str(ROOT)]
     inherited = [
         path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in paths
@@ -67,4 +67,4 @@ def child_environment() -> dict[str, str]:
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[1]))  # survives the exec
-    become(*sys.argv[2:])
+    exec_module(*sys.argv[2:])

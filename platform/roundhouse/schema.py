@@ -1,4 +1,4 @@
-"""OpenAPI, in the version that tools of today read and in the one that older generators need."""
+"""The OpenAPI description, as version 3.1 and as 3.0 for older generators."""
 
 import hashlib
 import threading
@@ -23,7 +23,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 _PROBLEM = {
     "type": "object",
@@ -51,7 +51,7 @@ _PROBLEM = {
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the description names our keys."""
+    """Describes our API keys."""
 
     target_class = "registry.access.authentication.ApiKeyAuthentication"
     name = "apiKey"
@@ -61,47 +61,47 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A description as it is sent."""
+class _CachedSchema:
+    """A description, as it is sent."""
 
     content: bytes
     headers: dict[str, str]
 
 
-_kept: dict[tuple[type, type], _Kept] = {}  # by view and format
-_making = threading.Lock()
+_cache: dict[tuple[type, type], _CachedSchema] = {}  # by view and format
+_generating = threading.Lock()
 
 
-class KeptSchemaView(SpectacularAPIView):
-    """Makes the description once and sends the same bytes from then on.
+class CachedSchemaView(SpectacularAPIView):
+    """Generates the description once, then sends the same bytes.
 
-    The generator is not made for several threads, takes half a second, and gives the same for everybody.
+    The generator is not thread-safe, takes half a second, and gives the same result for all callers.
     """
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase | None:
         key = type(self), type(request.accepted_renderer)
-        kept = _kept.get(key)
-        if kept is None:
-            with turns.locked(_making):
-                kept = _kept[key] = _kept.get(key) or self._made(request)
+        cached = _cache.get(key)
+        if cached is None:
+            with compute_lock.released_for(_generating):
+                cached = _cache[key] = _cache.get(key) or self._generate(request)
         return get_conditional_response(
             request._request,
-            etag=kept.headers["ETag"],
-            response=HttpResponse(kept.content, headers=kept.headers),
+            etag=cached.headers["ETag"],
+            response=HttpResponse(cached.content, headers=cached.headers),
         )
 
-    def _made(self, request: Request) -> _Kept:
-        made: Response = super().get(request)  # type: ignore[no-untyped-call]
-        made.accepted_renderer = request.accepted_renderer
-        made.accepted_media_type = request.accepted_media_type
-        made.renderer_context = self.get_renderer_context()  # type: ignore[attr-defined]
-        content = made.render().content
+    def _generate(self, request: Request) -> _CachedSchema:
+        response: Response = super().get(request)  # type: ignore[no-untyped-call]
+        response.accepted_renderer = request.accepted_renderer
+        response.accepted_media_type = request.accepted_media_type
+        response.renderer_context = self.get_renderer_context()  # type: ignore[attr-defined]
+        content = response.render().content
         etag = quote_etag(hashlib.sha256(content).hexdigest()[:32])
-        return _Kept(content, {**made.headers, "ETag": etag, "Cache-Control": "no-cache"})
+        return _CachedSchema(content, {**response.headers, "ETag": etag, "Cache-Control": "no-cache"})
 
 
-class NewSchemaView(KeptSchemaView):
+class NewSchemaView(CachedSchemaView):
     """OpenAPI 3.1."""
 
     custom_settings = {"OAS_VERSION": "3.1.1"}
@@ -109,7 +109,7 @@ class NewSchemaView(KeptSchemaView):
 
 @method_decorator(cache_control(max_age=3600), name="dispatch")
 class RedocScriptView(View):
-    """ReDoc without the one picture that it would fetch from its maker's server."""
+    """ReDoc, without the logo that it would fetch from its maker's server."""
 
     def get(self, _request: HttpRequest) -> HttpResponse:
         return HttpResponse(_redoc_script(), content_type="text/javascript")
@@ -123,29 +123,29 @@ def _redoc_script() -> str:
     return source.replace("https://cdn.redoc.ly/redoc/logo-mini.svg", static("roundhouse/mark.svg"))
 
 
-class OldSchemaView(KeptSchemaView):
+class OldSchemaView(CachedSchemaView):
     """OpenAPI 3.0.3."""
 
     custom_settings = {"OAS_VERSION": "3.0.3"}
 
 
-def unpublished() -> list[type]:
-    """Classes whose docstrings are for us: what our base views say of themselves is no description of an operation."""
-    from inference.doors.short_dispatch import ShortDispatch
+def undocumented_classes() -> list[type]:
+    """Base views, whose docstrings do not describe an operation."""
+    from inference.doors.entry import ShortDispatch
     from registry.kit.api import RegistryViewSet
 
     return [RegistryViewSet, ShortDispatch, *get_lib_doc_excludes()]  # type: ignore[no-untyped-call]
 
 
 def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Let every operation say that its errors are problems."""
+    """Add the error response to every operation."""
     result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
-    answer = {
+    error_response = {
         "description": "An error.",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     for path in result["paths"].values():
         for operation in path.values():
             if isinstance(operation, dict) and "responses" in operation:
-                operation["responses"].setdefault("default", answer)
+                operation["responses"].setdefault("default", error_response)
     return result

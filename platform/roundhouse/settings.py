@@ -4,20 +4,20 @@ import os
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from roundhouse.env import ROOT, BadEnvironment, kept_secret, read_environment, why_unusable
+from roundhouse.data_folder import explain_os_error, prepare_data_folder, read_or_create_secret
+from roundhouse.env import ROOT, BadEnvironment, read_environment
 from roundhouse.logs import logging_config
-from roundhouse.private_files import make_private
 
 try:
     env = read_environment(os.environ)
-    make_private(env.data)  # every process of ours comes by here before it writes anything
-    SECRET_KEY = env.secret_key or kept_secret(env.data / "secret-key")
-    AUDIT_KEY = env.audit_key or kept_secret(env.data / "audit-key")
+    prepare_data_folder(env.data)  # every process passes here before it writes anything
+    SECRET_KEY = env.secret_key or read_or_create_secret(env.data / "secret-key")
+    AUDIT_KEY = env.audit_key or read_or_create_secret(env.data / "audit-key")
 except BadEnvironment as bad:
-    # SystemExit with a text: every entry point (manage.py, Celery, granian) prints it and ends with 1, no traceback.
+    # With SystemExit every entry point (manage.py, Celery, granian) prints the text and exits with 1, without a traceback.
     raise SystemExit(str(bad)) from None
 except OSError as error:
-    raise SystemExit(why_unusable(env.data, error)) from None
+    raise SystemExit(explain_os_error(env.data, error)) from None
 
 PROFILE = env.profile
 DATA_DIR = env.data
@@ -43,7 +43,7 @@ DOWNLOAD_LINK_S = env.download_link_s
 GRPC_PORT = env.grpc_port
 DEFAULT_MODEL = env.default_model
 REDIS_URL = env.redis_url
-REDIS_KEY_PREFIX = "roundhouse:"  # before every key, Celery's included
+REDIS_KEY_PREFIX = "roundhouse:"  # prefix of every key, including Celery's
 ARTIFACT_STORE_URL = env.artifact_store_url
 FETCH_ALLOWED_HOSTS = frozenset(env.fetch_allowed_hosts)
 
@@ -94,11 +94,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "registry.access.middleware.ActorMiddleware",
+    "registry.access.authentication.ActorMiddleware",
     "roundhouse.middleware.ViewersZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "axes.middleware.AxesMiddleware",  # last: it turns a locked login into its answer
+    "axes.middleware.AxesMiddleware",  # last: it turns a locked login into a response
 ]
 
 ROOT_URLCONF = "roundhouse.urls"
@@ -118,7 +118,7 @@ TEMPLATES = [
 ]
 
 if env.database_url:
-    # The pool keeps connections; as many as threads, or a request waits for one and fails.
+    # A connection for each thread, or requests would wait for one and fail.
     DATABASES = {
         "default": {
             **env.database_url,
@@ -131,7 +131,7 @@ else:
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "roundhouse.sqlite3",
-            # IMMEDIATE: a deferred transaction that turns into a write fails at once when another writes.
+            # IMMEDIATE: a deferred transaction that starts to write fails at once if another one writes.
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
@@ -150,17 +150,19 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",  # first: a locked login is refused before a password is looked at
+    "axes.backends.AxesStandaloneBackend",  # first: a locked account is refused before its password is checked
     "django.contrib.auth.backends.ModelBackend",
 ]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "registry.access.client_address.client_address"
-AXES_COOLOFF_MESSAGE = "Too many wrong passwords. Wait 15 minutes, or ask an administrator to unlock you."
+AXES_CLIENT_IP_CALLABLE = "registry.access.login.client_address"
+AXES_COOLOFF_MESSAGE = (
+    "Too many wrong passwords. Wait 15 minutes, or ask an administrator to unlock your account."
+)
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
-AXES_ENABLE_ADMIN = False  # registry.access.admin shows what is locked
+AXES_ENABLE_ADMIN = False  # registry.access.admin shows locked accounts
 AXES_VERBOSE = False
 
 LANGUAGE_CODE = "en"
@@ -168,7 +170,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [ROOT / "templates" / "static"]
-WHITENOISE_USE_FINDERS = True  # served as installed: no collectstatic, no copy to go stale
+WHITENOISE_USE_FINDERS = True  # served from the packages: no collectstatic, no copy that goes stale
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
@@ -182,19 +184,19 @@ REST_FRAMEWORK = {
         "registry.access.authentication.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["registry.access.permissions.DenyAll"],
+    "DEFAULT_PERMISSION_CLASSES": ["registry.access.authentication.DenyAll"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "roundhouse.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
-    "URL_FORMAT_OVERRIDE": None,  # `?format=` is for operations to use
+    "URL_FORMAT_OVERRIDE": None,  # operations use `?format=` themselves
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Roundhouse",
     "VERSION": "1",
-    "DESCRIPTION": "Predictions and the registry of models that make them.",
+    "DESCRIPTION": "Predictions, and the registry of the models that make them.",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -203,8 +205,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    # What our base views say of themselves is not for callers.
-    "GET_LIB_DOC_EXCLUDES": "roundhouse.schema.unpublished",
+    # The docstrings of our base views are not for callers.
+    "GET_LIB_DOC_EXCLUDES": "roundhouse.schema.undocumented_classes",
     "POSTPROCESSING_HOOKS": ["roundhouse.schema.add_problems"],
 }
 
@@ -233,7 +235,7 @@ UNFOLD = {
 }  # fmt: skip
 
 LOG_LEVEL = env.log_level
-LOGGING_CONFIG = None  # structlog is configured here, once, before Django logs anything
+LOGGING_CONFIG = None  # structlog is configured below, before Django logs anything
 logging_config(
     as_json=env.log_format == "json" or (env.log_format == "auto" and PROFILE == "production"),
     level=LOG_LEVEL.upper(),

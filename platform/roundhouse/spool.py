@@ -1,4 +1,4 @@
-"""Private files for what is too large for memory: bodies that wait for Django, answers that wait for their readers."""
+"""Private files for what is too large for memory: bodies on their way to Django, responses on their way to readers."""
 
 import asyncio
 import io
@@ -14,12 +14,12 @@ from registry.intake.errors import InsufficientStorage
 from registry.intake.parts import room
 from roundhouse.rsgi import FilePart
 
-_FILE_STAYS_S = 60.0  # the server opens it at once, and what is open can be sent to its end
-_BEGIN_AGAIN = "Free some space, then begin again."
+_FILE_STAYS_S = 60.0  # the server opens it at once, and can send an open file to its end
+_START_AGAIN = "Free some space, then start again."
 
 
 class Spool:
-    """The files of one process; they go with it. Its methods may take as long as the disk does: call them in threads."""
+    """The files of one process, deleted with it. Its methods wait for the disk: call them in threads."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -29,18 +29,18 @@ class Spool:
         return SpooledBody(self._folder.path)
 
     def answer(self, pieces: Iterable[bytes]) -> FilePart:
-        """Write an answer down, for the server to send as fast as its reader takes it."""
+        """Write a response to a file, which the server sends as fast as its reader takes it."""
         with tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False) as file:
             path = Path(file.name)
             try:
-                with room(_BEGIN_AGAIN):
+                with room(_START_AGAIN):
                     size = sum(map(file.write, pieces))
                     file.flush()
             except BaseException:
                 path.unlink()
                 raise
-        going = partial(path.unlink, missing_ok=True)
-        self._loop.call_soon_threadsafe(self._loop.call_later, _FILE_STAYS_S, going)
+        delete = partial(path.unlink, missing_ok=True)
+        self._loop.call_soon_threadsafe(self._loop.call_later, _FILE_STAYS_S, delete)
         return FilePart(path, range(size))
 
     def close(self) -> None:
@@ -48,35 +48,35 @@ class Spool:
 
 
 class SpooledBody:
-    """A body in a private file. What finds no room there is received all the same: the sender comes to see the answer."""
+    """A body in a private file. If the disk is full the rest is still received, so that the sender sees the response."""
 
     def __init__(self, folder: Path) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by whoever asked)
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by the caller)
         self._refused: InsufficientStorage | None = None
 
     def write(self, parts: list[bytes]) -> None:
         if self._refused is None:
             try:
-                with room(_BEGIN_AGAIN):
+                with room(_START_AGAIN):
                     self._file.writelines(parts)
                     self._file.flush()
             except InsufficientStorage as error:
                 self._refused = error
-                self.close()  # whoever answers may need the room
+                self.close()  # the response may need the space
 
     def read_back(self) -> IO[bytes]:
         if self._refused is not None:
-            return cast("IO[bytes]", _Unkept(self._refused))
+            return cast("IO[bytes]", _RefusedBody(self._refused))
         self._file.seek(0)
         return self._file
 
     def close(self) -> None:
-        with suppress(OSError):  # of what could not be written before
+        with suppress(OSError):  # writing buffered bytes may fail again
             self._file.close()
 
 
-class _Unkept(io.RawIOBase):
-    """A body that found no room on the disk: whoever reads it is told."""
+class _RefusedBody(io.RawIOBase):
+    """A body for which the disk had no space: reading it raises the error."""
 
     def __init__(self, error: InsufficientStorage) -> None:
         self._error = error

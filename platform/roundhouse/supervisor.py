@@ -1,6 +1,6 @@
-"""`manage.py serve`: starts the web server, the worker and beat, brings back what dies, ends all together.
+"""`manage.py serve`: starts the web server, the worker and beat, restarts what dies, and stops all together.
 
-Imports neither ONNX Runtime nor gRPC: it stays small, and nothing in it can crash with a model.
+It imports neither ONNX Runtime nor gRPC, so it stays small and no model can crash it.
 """
 
 import os
@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,30 +19,30 @@ from roundhouse.process import child_environment
 
 log = structlog.get_logger("roundhouse.supervisor")
 
-STOP_AFTER_S = 24.0  # SIGTERM to SIGKILL: workers take 20 s to finish; the whole stop is promised within 25 s
+STOP_AFTER_S = 24.0  # SIGTERM to SIGKILL: workers take up to 20 s, and we promise to stop within 25 s
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 3.0
 _SETTLED_AFTER_S = 10.0
 
 
 @dataclass
 class Child:
-    """One supervised process and when it may be started again."""
+    """A supervised process, and when it may be restarted."""
 
     name: str
     command: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     due_at: float = 0.0
-    delay_s: float = field(default=_FIRST_DELAY_S)
+    delay_s: float = _FIRST_DELAY_S
 
     def start(self) -> None:
         self.started_at = time.monotonic()
-        # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops in order.
+        # In its own session, Ctrl-C reaches only the supervisor, which then stops everything in order.
         self.process = subprocess.Popen(self.command, start_new_session=True, env=child_environment())  # noqa: S603
         log.info("child started", child=self.name, pid=self.process.pid)
 
     def note_end(self, now: float) -> None:
-        """Plan the next start: at once after a long life, with growing pauses in a crash loop."""
+        """Plan the restart: at once after a long life, after growing pauses in a crash loop."""
         settled = now - self.started_at >= _SETTLED_AFTER_S
         self.delay_s = _FIRST_DELAY_S if settled else min(self.delay_s * 2, _LONGEST_DELAY_S)
         self.due_at = now + self.delay_s
@@ -49,7 +50,7 @@ class Child:
 
 
 class Supervisor:
-    """Keeps its children running until it is told to stop."""
+    """Keeps its children running until it gets a signal to stop."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = list(children)
@@ -57,7 +58,7 @@ class Supervisor:
         self._wake_reader, self._wake_writer = socket.socketpair()
 
     def run(self, on_started: Callable[[], None] = lambda: None) -> int:
-        """Start all children and stay until SIGTERM or SIGINT; return the exit status."""
+        """Start all children and run until SIGTERM or SIGINT. Return the exit status."""
         with self._signals():
             for child in self._children:
                 child.start()
@@ -111,38 +112,26 @@ class Supervisor:
             if selector.select(seconds):
                 self._wake_reader.recv(4096)
 
-    def _signals(self) -> "_SignalScope":
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Install the handlers and the wake-up socket, and restore the old ones at the end."""
+
         def request_stop(_number: int, _frame: object) -> None:
             self._stop_signals += 1
 
         def ignore(_number: int, _frame: object) -> None:
-            """Only there so that the wake-up socket is written."""
+            """A handler must exist, or the wake-up socket is not written."""
 
-        return _SignalScope(
-            {signal.SIGTERM: request_stop, signal.SIGINT: request_stop, signal.SIGCHLD: ignore},
-            self._wake_writer,
-        )
-
-
-class _SignalScope:
-    """Installs handlers and the wake-up socket, and puts back what was there."""
-
-    def __init__(
-        self, handlers: dict[signal.Signals, Callable[[int, object], None]], waker: socket.socket
-    ) -> None:
-        self._handlers, self._waker = handlers, waker
-
-    def __enter__(self) -> None:
-        self._waker.setblocking(False)
-        self._old_handlers = {
-            number: signal.signal(number, handler) for number, handler in self._handlers.items()
-        }
-        self._old_fd = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._old_fd)
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
+        handlers = {signal.SIGTERM: request_stop, signal.SIGINT: request_stop, signal.SIGCHLD: ignore}
+        self._wake_writer.setblocking(False)
+        old_handlers = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        old_fd = signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in old_handlers.items():
+                signal.signal(number, handler)
 
 
 def _reason(status: int) -> str:
@@ -152,7 +141,7 @@ def _reason(status: int) -> str:
 
 
 def port_problem(bind: str, port: int) -> str | None:
-    """Say why the web server could not listen there, before anything is started."""
+    """Why the web server cannot listen there, or None. Called before anything starts."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +150,7 @@ def port_problem(bind: str, port: int) -> str | None:
         except (OSError, OverflowError) as error:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             return (
-                f"Cannot listen on {bind}:{port}: {reason}. Stop what uses it, "
-                "or set ROUNDHOUSE_BIND, ROUNDHOUSE_PORT and ROUNDHOUSE_GRPC_PORT to addresses that are free."
+                f"Cannot listen on {bind}:{port}: {reason}. Stop the program that uses it, "
+                "or set ROUNDHOUSE_BIND, ROUNDHOUSE_PORT and ROUNDHOUSE_GRPC_PORT to a free address."
             )
     return None

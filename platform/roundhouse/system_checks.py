@@ -1,4 +1,4 @@
-"""Checks that refuse an unsafe or impossible start. Each has an id; docs/configuration.md lists them."""
+"""Checks that stop an unsafe or impossible start. Each has an id; docs/configuration.md lists them."""
 
 import os
 import stat
@@ -9,58 +9,58 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connection
 
-from roundhouse.private_files import OF_OTHERS
+from roundhouse.data_folder import GROUP_AND_OTHERS
+
+
+def _error(number: str, message: str, *, hint: str) -> list[CheckMessage]:
+    return [Error(message, hint=hint, id=f"roundhouse.{number}")]
+
+
+def _warning(number: str, message: str, *, hint: str) -> list[CheckMessage]:
+    return [Warning(message, hint=hint, id=f"roundhouse.{number}")]
 
 
 @register()
 def check_debug(**_: Any) -> list[CheckMessage]:
     if settings.DEBUG and settings.PROFILE == "production":
-        return [
-            Error(
-                "Debug pages are on in the production profile; they show settings and source to strangers.",
-                hint="Unset ROUNDHOUSE_DEBUG.",
-                id="roundhouse.E001",
-            )
-        ]
+        return _error(
+            "E001",
+            "Debug pages are on in the production profile. They show settings and source code to anyone.",
+            hint="Unset ROUNDHOUSE_DEBUG.",
+        )
     return []
 
 
 @register()
 def check_public_url(**_: Any) -> list[CheckMessage]:
     if settings.PROFILE == "production" and not settings.PUBLIC_URL.startswith("https://"):
-        return [
-            Error(
-                "The production profile is reached over plain http; passwords and keys would cross the network readable.",
-                hint="Put a TLS proxy in front and set ROUNDHOUSE_PUBLIC_URL to its https address.",
-                id="roundhouse.E002",
-            )
-        ]
+        return _error(
+            "E002",
+            "ROUNDHOUSE_PUBLIC_URL is not https. In production, passwords and keys must not cross the network in plain text.",
+            hint="Put a TLS proxy in front of Roundhouse, and set ROUNDHOUSE_PUBLIC_URL to its https address.",
+        )
     return []
 
 
 @register()
 def check_data_folder(**_: Any) -> list[CheckMessage]:
-    """Look at the mode that the start could not narrow: the folder is another user's, or holds other things as well."""
+    """Report a mode that the start could not tighten: the folder belongs to another user, or holds other files as well."""
     mode = settings.DATA_DIR.stat().st_mode
-    if not mode & OF_OTHERS:
+    if not mode & GROUP_AND_OTHERS:
         return []
-    hint = f"As its owner: chmod 700 {settings.DATA_DIR}. Or set ROUNDHOUSE_DATA to a folder of Roundhouse's own."
+    hint = f"Run chmod 700 {settings.DATA_DIR} as its owner, or set ROUNDHOUSE_DATA to a folder that only Roundhouse uses."
     if mode & stat.S_IRWXO:
-        return [
-            Error(
-                f"Every user of this machine can reach into the data folder {settings.DATA_DIR} (mode "
-                f"{stat.S_IMODE(mode):04o}), which holds sessions, keys and models.",
-                hint=hint,
-                id="roundhouse.E008",
-            )
-        ]
-    return [
-        Warning(
-            f"The group of the data folder {settings.DATA_DIR} can reach into it (mode {stat.S_IMODE(mode):04o}).",
+        return _error(
+            "E008",
+            f"Every user of this machine can read the data folder {settings.DATA_DIR} (mode "
+            f"{stat.S_IMODE(mode):04o}). It holds sessions, keys and models.",
             hint=hint,
-            id="roundhouse.W003",
         )
-    ]
+    return _warning(
+        "W003",
+        f"The group of the data folder {settings.DATA_DIR} can read it (mode {stat.S_IMODE(mode):04o}).",
+        hint=hint,
+    )
 
 
 @register()
@@ -71,13 +71,11 @@ def check_sqlite(**_: Any) -> list[CheckMessage]:
     if options.get("transaction_mode") != "IMMEDIATE" or "journal_mode=WAL" not in options.get(
         "init_command", ""
     ):
-        return [
-            Error(
-                "SQLite is not set to WAL with IMMEDIATE transactions; writes would fail with 'database is locked'.",
-                hint="Keep the OPTIONS of roundhouse/settings.py.",
-                id="roundhouse.E003",
-            )
-        ]
+        return _error(
+            "E003",
+            "SQLite does not use WAL with IMMEDIATE transactions. Writes would fail with 'database is locked'.",
+            hint="Restore the database OPTIONS of roundhouse/settings.py.",
+        )
     return []
 
 
@@ -86,31 +84,27 @@ def check_one_runtime(**_: Any) -> list[CheckMessage]:
     installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if len(installed) == 1:
         return []
-    return [
-        Error(
-            f"Exactly one ONNX Runtime must be installed; found {' and '.join(installed) or 'none'}.",
-            hint="Uninstall both, then install the one that requirements/base.txt names for this machine.",
-            id="roundhouse.E004",
-        )
-    ]
+    return _error(
+        "E004",
+        f"Exactly one ONNX Runtime package must be installed; found {' and '.join(installed) or 'none'}.",
+        hint="Uninstall both packages, then install the one that requirements/base.txt lists for this machine.",
+    )
 
 
 @register()
 def check_runtime_environment(**_: Any) -> list[CheckMessage]:
     if os.environ.get("ORT_LOAD_CONFIG_FROM_MODEL"):
-        return [
-            Error(
-                "ORT_LOAD_CONFIG_FROM_MODEL is set: model files could change how the runtime is configured.",
-                hint="Unset it.",
-                id="roundhouse.E005",
-            )
-        ]
+        return _error(
+            "E005",
+            "ORT_LOAD_CONFIG_FROM_MODEL is set. It lets model files change the runtime's configuration.",
+            hint="Unset it.",
+        )
     return []
 
 
 @register("redis")
 def check_redis(**_: Any) -> list[CheckMessage]:
-    """Ask Redis for its eviction policy: one that evicts would throw queued tasks away."""
+    """Check Redis's eviction policy and version. A Redis that evicts keys loses queued tasks."""
     if not settings.REDIS_URL:
         return []
     import redis
@@ -120,29 +114,23 @@ def check_redis(**_: Any) -> list[CheckMessage]:
             policy = client.info("memory").get("maxmemory_policy")
             release = str(client.info("server").get("redis_version", "0"))
     except redis.RedisError as error:
-        return [
-            Warning(
-                f"Redis does not answer ({type(error).__name__}), so its eviction policy could not be checked.",
-                hint="Check ROUNDHOUSE_REDIS_URL; start Redis.",
-                id="roundhouse.W001",
-            )
-        ]
+        return _warning(
+            "W001",
+            f"Redis does not answer ({type(error).__name__}), so its eviction policy could not be checked.",
+            hint="Start Redis, or correct ROUNDHOUSE_REDIS_URL.",
+        )
     if policy != "noeviction":
-        return [
-            Error(
-                f"Redis may evict keys (maxmemory-policy is {policy}); queued tasks could vanish.",
-                hint="Set maxmemory-policy to noeviction.",
-                id="roundhouse.E006",
-            )
-        ]
+        return _error(
+            "E006",
+            f"Redis may evict keys (maxmemory-policy is {policy}). Queued tasks could be lost.",
+            hint="Set maxmemory-policy to noeviction in Redis's configuration.",
+        )
     if not _is_recent(release):
-        return [
-            Error(
-                f"Redis {release} cannot hold a message for a worker that may die; orders of other applications would be lost.",
-                hint="Use Redis 6.2 or later.",
-                id="roundhouse.E007",
-            )
-        ]
+        return _error(
+            "E007",
+            f"Redis {release} is too old: a job submitted through Celery is lost if the worker that reads it dies.",
+            hint="Use Redis 6.2 or later.",
+        )
     return []
 
 
@@ -154,13 +142,11 @@ def _is_recent(release: str) -> bool:
 @register()
 def check_proxies(**_: Any) -> list[CheckMessage]:
     if settings.PROFILE == "production" and settings.TRUSTED_PROXIES == 0:
-        return [
-            Warning(
-                "No proxy is trusted, so https requests that come through one look like http.",
-                hint="Set ROUNDHOUSE_TRUSTED_PROXIES to the number of proxies in front.",
-                id="roundhouse.W002",
-            )
-        ]
+        return _warning(
+            "W002",
+            "No proxy is trusted, so https requests look like http behind a proxy.",
+            hint="Set ROUNDHOUSE_TRUSTED_PROXIES to the number of proxies in front of Roundhouse.",
+        )
     return []
 
 

@@ -4,25 +4,24 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 
-from registry.access.login import login
-from registry.access.own_password import OwnPasswordView
+from registry.access.login import OwnPasswordView, login
 from roundhouse import problems
 from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 
 admin.site.index_title = "Home"
 
-urlpatterns = [  # looked through from the top: programs ask more often than people
+urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("inference.doors.urls")),
     path("", include("inference.doors.oip.urls")),
     path("api/v1/", include("inference.jobs.urls")),
     path("api/v1/", include("registry.urls")),
-    path("api/v1/", include("inference.serving.stewarding.urls")),
+    path("api/v1/", include("inference.serving.stewards.urls")),
     path("api/v1/", include("inference.doors.grpc.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("roundhouse/mark.svg"))),
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/login/", login, name="login"),
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
-    path("admin/", include("inference.try_it.urls")),
+    path("admin/", include("inference.try_it.views")),
     path("admin/", admin.site.urls),
     path("api/schema", NewSchemaView.as_view(), name="schema"),
     path("api/schema-3.0", OldSchemaView.as_view(), name="schema-3.0"),

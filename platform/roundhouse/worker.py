@@ -1,65 +1,135 @@
-"""A worker's life around Celery's: warm before it takes anything, watched while it works, ended in order."""
+"""A worker around Celery's: warm before it takes work, watched while it works, stopped in order."""
 
 import os
 import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from celery.worker import state
+from celery.worker.consumer import Consumer
 from django.conf import settings
 
 from inference.checks.scratch import sweep_scratch_folders
-from inference.doors.celery import here as questions
-from inference.jobs.celery_door import here as orders
-from inference.jobs.running import here as jobs
-from inference.serving import runtime
-from inference.serving.executors.workers import online
-from inference.serving.stewarding.stopping import Farewell, register_stop
-from inference.serving.stewarding.watchdog import Watchdog, register_watch
-from roundhouse.consumer import deliveries
+from inference.doors.celery import readers
+from inference.jobs.running import runner as jobs
+from inference.serving import online_batches, queues, runtime
+from inference.serving.worker_process import STOP_HOOKS, WATCHES, QueueProgress, Shutdown, WorkerWatchdog
+from roundhouse.command_lines import worker_queues
 
 log = structlog.get_logger("roundhouse.worker")
 
+# Celery pauses up to 30 s between two attempts to connect, even if the broker has answered others meanwhile.
+RECONNECTS_WITHIN_S = 60.0
 _LAST_DRAIN_S = 1.0
 
-_watchdog = Watchdog(settings.WATCHDOG_S)
-_farewell: Farewell | None = None
+
+class Deliveries:
+    """Whether Celery's consumer still takes waiting messages. It need not while every thread is busy.
+
+    Celery's signal `task_received` is not enough: it is not sent for an expired message, and a backlog of those would look
+    like a consumer that takes nothing.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._moved = 0
+        self._has_consumed = self._is_consuming = False
+        self._reachable_since: float | None = None  # the broker, while the consumer has no connection to it
+
+    def note_consuming(self) -> None:
+        """The consumer has subscribed to its queues, for the first time or again. From now on it can be late."""
+        self._has_consumed = self._is_consuming = True
+        self._moved += 1
+
+    def note_lost_connection(self) -> None:
+        self._is_consuming = False
+        self._reachable_since = None
+
+    def note_delivery(self) -> None:
+        self._moved += 1
+
+    def seen(self) -> QueueProgress:
+        has_room = len(state.reserved_requests) < settings.WORKER_THREADS
+        try:
+            has_messages = sum(queues.depths(worker_queues()).values()) > 0
+        except Exception:
+            self._reachable_since = None
+            raise
+        return QueueProgress(has_messages and has_room and self._should_consume(), self._moved)
+
+    def _should_consume(self) -> bool:
+        if self._is_consuming or not self._has_consumed:
+            return self._is_consuming
+        if self._reachable_since is None:
+            self._reachable_since = self._clock()
+        return self._clock() - self._reachable_since >= RECONNECTS_WITHIN_S
+
+
+deliveries = Deliveries()
+
+
+class WatchedConsumer(Consumer):  # type: ignore[misc]  # Celery carries no types
+    """Counts deliveries. Both of Celery's loops create their message handler here, and call `on_ready` when they subscribe."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        handle: Callable[[Any], Any] = super().create_task_handler(*args, **kwargs)
+
+        def count_and_handle(message: Any) -> Any:
+            deliveries.note_delivery()
+            return handle(message)
+
+        return count_and_handle
+
+    def on_ready(self) -> None:
+        super().on_ready()
+        deliveries.note_consuming()
+
+    def on_close(self) -> None:
+        deliveries.note_lost_connection()
+        super().on_close()
+
+
+_watchdog = WorkerWatchdog(settings.WATCHDOG_S)
+_shutdown: Shutdown | None = None
 _has_ended = threading.Event()
 
 
 def start() -> None:
-    """Load what this worker answers for, then take work."""
-    sweep_scratch_folders()  # a chore does it too, on whichever host it runs
+    """Load this worker's versions, then take work."""
+    sweep_scratch_folders()  # a chore does this too, but on any one host
     runtime.start_in_worker()
-    register_stop("batches", online.stop)
-    online.start()
+    STOP_HOOKS.add("batches", online_batches.stop)
+    online_batches.start()
     jobs.start()
-    orders.start()
-    questions.start()
-    register_watch("queues", deliveries.seen)
+    readers.start_submissions()
+    readers.start_predictions()
+    WATCHES.add("queues", deliveries.seen)
     _watchdog.start()
 
 
-def begin_end() -> None:
-    """Take nothing new from now on. Called in a signal handler, so all of it happens in threads."""
-    global _farewell
-    if _farewell is None:
+def begin_stop() -> None:
+    """Take no new work from now on. Called in a signal handler, so all of it happens in threads."""
+    global _shutdown
+    if _shutdown is None:
         _watchdog.stop()
-        _farewell = Farewell()
-        threading.Thread(target=_end_in_time, args=(_farewell,), name="end-in-time", daemon=True).start()
+        _shutdown = Shutdown()
+        threading.Thread(target=_exit_in_time, args=(_shutdown,), name="end-in-time", daemon=True).start()
 
 
-def end() -> None:
-    """Celery's threads have ended; wait for the others, then leave."""
-    if _farewell is not None:
-        _farewell.wait()
+def stop() -> None:
+    """Celery's threads have ended: wait for the others, then end."""
+    if _shutdown is not None:
+        _shutdown.wait()
     runtime.stop()
     _has_ended.set()
 
 
-def _end_in_time(farewell: Farewell) -> None:
-    """A task that runs on must not keep the process until somebody kills it: its row says what is to be done again."""
-    farewell.wait()
-    if not _has_ended.wait(farewell.left_s):
+def _exit_in_time(shutdown: Shutdown) -> None:
+    """Exit even if a task still runs. Its row says what has to be done again, so nothing is lost."""
+    shutdown.wait()
+    if not _has_ended.wait(shutdown.left_s):
         log.warning("the worker ends although a task still runs", running=len(state.active_requests))
         runtime.stop(within_s=_LAST_DRAIN_S)
         os._exit(0)

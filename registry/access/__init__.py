@@ -1,1 +1,1 @@
-"""Who may do what: roles and API keys."""
+"""People, roles, tenants and API keys: who may do what."""

@@ -1,6 +1,6 @@
 from copy import copy
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from axes.models import AccessAttempt
 from django.contrib import admin, messages
@@ -16,40 +16,17 @@ from registry.access import services
 from registry.access.forms import KeyForm, NewPersonForm, PasswordForm, PersonForm
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, Tenant
-from registry.access.policies import ROLE_RIGHTS, Right
+from registry.access.policies import Right, rights_by_role
 from registry.errors import RoundhouseError
+from registry.kit.admin.pages import EditablePage, ReadOnlyPage
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class RightPage:
-    """Opens a page to those who hold its right, whatever Django's permission tables say. Nothing is deleted."""
-
-    right: ClassVar[Right]
-
-    def _may(self, request: HttpRequest) -> bool:
-        return actor(request).may(self.right)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self._may(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self._may(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(User)
-class UserPage(RightPage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
+class UserPage(EditablePage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
     right = Right.MANAGE_PEOPLE
     form = PersonForm
     add_form = NewPersonForm
@@ -81,8 +58,8 @@ class UserPage(RightPage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[ty
         return render_to_string("admin/registry/password_link.html", {"person": user})
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        above = obj is not None and obj.is_superuser
-        return self._may(request) and (not above or actor(request).may(Right.MANAGE_SUPERUSERS))
+        is_superuser = obj is not None and obj.is_superuser
+        return self.has_right(request) and (not is_superuser or actor(request).may(Right.MANAGE_SUPERUSERS))
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if change:
@@ -92,26 +69,20 @@ class UserPage(RightPage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[ty
             obj.pk = services.create_person(person=form.person, password=password, by=actor(request)).pk
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing: the service has written the roles."""
+        """Do nothing: the service has written the roles."""
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        page = copy(self)  # this object serves all threads; the form must know this request's actor
+        page = copy(self)  # all threads share this object, and the form needs this request's actor
         page.change_password_form = partial(PasswordForm, by=actor(request))
         return super(UserPage, page).user_change_password(request, id, form_url)
 
 
 @admin.register(Group)
-class RolePage(RightPage, ModelAdmin[Group]):
+class RolePage(ReadOnlyPage, ModelAdmin[Group]):
     right = Right.MANAGE_PEOPLE
     list_display = ["name", "people"]
     search_fields = ["name"]
     fields = readonly_fields = ("name", "rights", "people")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return False  # what a role may do is written in registry/access/policies.py
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).annotate(people_count=Count("user"))
@@ -123,12 +94,12 @@ class RolePage(RightPage, ModelAdmin[Group]):
 
     @display(description="rights")
     def rights(self, role: Group) -> str:
-        return ", ".join(sorted(right.replace("_", " ") for right in ROLE_RIGHTS.get(role.name, ())))
+        return ", ".join(sorted(right.replace("_", " ") for right in rights_by_role().get(role.name, ())))
 
 
 @admin.register(Tenant)
-class TenantPage(RightPage, ModelAdmin[Tenant]):
-    empty_text = "A tenant is whose API keys, limits and jobs belong together."
+class TenantPage(EditablePage, ModelAdmin[Tenant]):
+    empty_text = "A tenant is a client: its API keys, limits and jobs belong together."
     right = Right.MANAGE_KEYS
     list_display = ["slug", "title", "key_count", "limits", "created_at"]
     search_fields = ["slug", "title"]
@@ -154,53 +125,43 @@ class TenantPage(RightPage, ModelAdmin[Tenant]):
 
 
 @admin.register(ApiKey)
-class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
-    empty_text = "Programs show a key when they ask for predictions or send jobs."
+class ApiKeyPage(EditablePage, ModelAdmin[ApiKey]):
+    empty_text = "Programs need a key to predict, to send jobs and to use the API."
     right = Right.MANAGE_KEYS
     form = KeyForm
     list_display = [
-        "name",
-        "tenant",
-        "shown_prefix",
-        "may",
-        "where",
-        "limits",
-        "last_used_at",
-        "expires_at",
-        "is_valid",
-    ]
+        "name", "tenant", "shown_prefix", "permissions", "models", "limits", "last_used_at", "expires_at", "is_valid",
+    ]  # fmt: skip
     list_select_related = ["tenant"]
     list_filter = ["tenant"]
     search_fields = ["name", "prefix", "tenant__slug"]
     fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at", *LIMIT_COLUMNS]
     autocomplete_fields = ["tenant", "only_models"]
     actions = ["revoke"]
-    show_full_result_count = False
+    _FACTS = ("shown_prefix", "created_by", "created_at", "last_used_at", "revoked_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return super().get_queryset(request).prefetch_related("only_models")
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
-        facts = ["shown_prefix", "created_by", "created_at", "last_used_at", "revoked_at"]
-        return [*self.fields, *(facts if obj else [])]
+        return [*self.fields, *(self._FACTS if obj else [])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
-        facts = ["shown_prefix", "created_by", "created_at", "last_used_at", "revoked_at"]
-        return ["tenant", *facts] if obj else []
+        return ["tenant", *self._FACTS] if obj else []
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return self._may(request) and (obj is None or obj.revoked_at is None)
+        return self.has_right(request) and (obj is None or obj.revoked_at is None)
 
     @display(description="key")
     def shown_prefix(self, key: ApiKey) -> str:
         return f"rh_{key.prefix}_…"
 
-    @display(description="may")
-    def may(self, key: ApiKey) -> str:
+    @display(description="permissions")
+    def permissions(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
 
     @display(description="Models")
-    def where(self, key: ApiKey) -> str:
+    def models(self, key: ApiKey) -> str:
         return "all" if key.all_models else ", ".join(str(model) for model in key.only_models.all()) or "none"
 
     @display(description="valid", boolean=True)
@@ -217,12 +178,12 @@ class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
         obj.pk, obj.prefix = key.pk, key.prefix
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing: the service has written the Models."""
+        """Do nothing: the service has written the Models."""
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Show the text in this one answer: a message would travel through a cookie or the session."""
+        """Show the key on this page: a message would go through a cookie or the session."""
         context = {
             **self.admin_site.each_context(request),
             "title": "New API key",
@@ -240,29 +201,23 @@ class ApiKeyPage(RightPage, ModelAdmin[ApiKey]):
             except RoundhouseError as error:
                 messages.error(request, str(error))
             else:
-                messages.success(request, f"{key} is revoked; every process refuses it within a minute.")
+                messages.success(request, f"{key} is revoked; all processes refuse it within a minute.")
 
 
 @admin.register(AccessAttempt)
-class LockedLoginPage(RightPage, ModelAdmin[AccessAttempt]):
-    empty_text = "Names and addresses that gave too many wrong passwords stand here until their time is over."
+class LockedLoginPage(ReadOnlyPage, ModelAdmin[AccessAttempt]):
+    empty_text = "Names and addresses with too many wrong passwords appear here until the lock expires."
     right = Right.MANAGE_PEOPLE
     list_display = ["username", "ip_address", "failures_since_start", "attempt_time"]
     search_fields = ["username", "ip_address"]
     fields = readonly_fields = ("username", "ip_address", "failures_since_start", "attempt_time")
     actions = ["unlock"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: AccessAttempt | None = None) -> bool:
-        return False
-
     def has_unlock_permission(self, request: HttpRequest) -> bool:
-        return self._may(request)
+        return self.has_right(request)
 
     @admin.action(description="Unlock the selected logins", permissions=["unlock"])
     def unlock(self, request: HttpRequest, attempts: QuerySet[AccessAttempt]) -> None:
         for attempt in attempts:
             services.unlock_login(attempt=attempt, by=actor(request))
-            messages.success(request, f"{attempt.username} may try again now.")
+            messages.success(request, f"{attempt.username} can log in again.")

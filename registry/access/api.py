@@ -10,11 +10,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from registry.access import services
-from registry.access.models import ApiKey, KeyScope, Tenant
-from registry.access.policies import Right
+from registry.access.models import ApiKey, Tenant
+from registry.access.policies import Right, key_scopes
 from registry.access.serializers import LimitsSerializer
+from registry.kit.actors import every_model
 from registry.kit.api import RegistryViewSet, actor_of, idempotent
-from registry.kit.scope import every_model
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):
@@ -30,10 +30,10 @@ class TenantChange(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, allow_blank=True, required=False)
     limits = LimitsSerializer(allow_null=True, required=False)
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        if not given:
-            raise serializers.ValidationError("Name a title, limits, or both.")
-        return given
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Send a title, limits, or both.")
+        return attrs
 
 
 class NewTenant(serializers.Serializer[Any]):
@@ -52,7 +52,7 @@ class TenantsView(RegistryViewSet[Tenant]):
     lookup_field = "slug"
     filterset_fields = ["slug"]
 
-    @extend_schema(summary="Make a tenant", request=NewTenant, responses={201: TenantSerializer})
+    @extend_schema(summary="Create a tenant", request=NewTenant, responses={201: TenantSerializer})
     @idempotent()
     def create(self, request: Request) -> Response:
         tenant = services.create_tenant(**self.read(NewTenant), by=self.actor)
@@ -62,14 +62,16 @@ class TenantsView(RegistryViewSet[Tenant]):
         summary="Change a tenant's title or limits", request=TenantChange, responses=TenantSerializer
     )
     def partial_update(self, request: Request, slug: str) -> Response:
-        given = self.read(TenantChange)
-        return self.changed(lambda row: services.change_tenant(tenant=row, **given, by=self.actor))
+        body = self.read(TenantChange)
+        return self.changed(lambda row: services.change_tenant(tenant=row, **body, by=self.actor))
 
 
 class KeySerializer(serializers.ModelSerializer[ApiKey]):
     tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
-    scopes = serializers.ListField(child=serializers.ChoiceField(choices=KeyScope.choices))
-    models = serializers.SerializerMethodField(help_text="Slugs of the Models it may be used for; null: all.")
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=list(key_scopes().items())))
+    models = serializers.SerializerMethodField(
+        help_text="Slugs of the Models that the key may use; null: all."
+    )
     limits = LimitsSerializer(read_only=True)
 
     class Meta:
@@ -85,7 +87,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
 class IssuedKey(KeySerializer):
     key = serializers.CharField(
-        help_text="The key itself, shown only in this answer; null when the answer is replayed."
+        help_text="The key itself, shown only in this answer; null in a replayed answer."
     )
 
     class Meta(KeySerializer.Meta):
@@ -96,7 +98,9 @@ class KeyTerms(serializers.Serializer[Any]):
     """What a key may do. `models` null or left out: all Models."""
 
     name = serializers.CharField(max_length=100)
-    scopes = serializers.ListField(child=serializers.ChoiceField(choices=KeyScope.choices), allow_empty=False)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=list(key_scopes().items())), allow_empty=False
+    )
     models = serializers.ListField(
         child=serializers.SlugRelatedField[Any](slug_field="slug", queryset=every_model()),
         allow_empty=False,
@@ -132,7 +136,7 @@ class KeysView(RegistryViewSet[ApiKey]):
     filterset_class = KeyFilters
     lookup_value_converter = "int"
 
-    @extend_schema(summary="Issue a key", request=NewKey, responses={201: IssuedKey})
+    @extend_schema(summary="Create a key", request=NewKey, responses={201: IssuedKey})
     @idempotent(forget=["key"])
     def create(self, request: Request) -> Response:
         key, text = services.issue_key(**self.read(NewKey), by=self.actor)
@@ -147,11 +151,11 @@ class KeysView(RegistryViewSet[ApiKey]):
     @extend_schema(summary="Revoke a key", request=Reason, responses=KeySerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: int) -> Response:
-        given = self.read(Reason)
-        return self.changed(lambda key: services.revoke_key(key=key, **given, by=self.actor))
+        body = self.read(Reason)
+        return self.changed(lambda key: services.revoke_key(key=key, **body, by=self.actor))
 
     def _terms(self, key: ApiKey) -> dict[str, Any]:
-        """Take what the body leaves out from the key as it is."""
+        """Read the body; what it leaves out stays as it is."""
         present = {
             "name": key.name,
             "scopes": key.scopes,
@@ -167,24 +171,26 @@ class KeysView(RegistryViewSet[ApiKey]):
 
 
 class Me(serializers.Serializer[Any]):
-    """Who is asking, and what they may do."""
+    """The caller, and what they may do."""
 
     name = serializers.CharField()
     kind = serializers.ChoiceField(choices=["person", "key"])
     tenant = serializers.CharField(allow_null=True)
     rights = serializers.ListField(child=serializers.CharField())
     models = serializers.ListField(
-        child=serializers.CharField(), allow_null=True, help_text="Slugs of the Models in reach; null: all."
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="Slugs of the Models that the caller may use; null: all.",
     )
 
 
-class IsSomebody(BasePermission):
+class IsAuthenticated(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.successful_authenticator is not None
 
 
 class MeView(APIView):
-    permission_classes = [IsSomebody]
+    permission_classes = [IsAuthenticated]
 
     @extend_schema(summary="Who am I, and what may I do?", responses=Me, tags=["access"])
     def get(self, request: Request) -> Response:

@@ -1,11 +1,42 @@
-"""DRF's view of API keys."""
+"""Who acts: set once per request, from the session or from an API key."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from registry.access.key_ring import Principal
 from registry.access.keys import admit, sent_text
-from registry.access.policies import actor_from_key
+from registry.access.policies import actor_from_key, actor_from_user
+from registry.kit.actors import Actor, Source
+
+if TYPE_CHECKING:  # rest_framework.views loads this module while it is itself half loaded
+    from rest_framework.views import APIView
+
+View = Callable[[HttpRequest], HttpResponse]
+STALE_HEADER = "X-Roundhouse-Stale"
+
+
+class ActorMiddleware:
+    """Set `request.actor` from the session, looked up at its first use; an API key replaces it.
+
+    A view that uses data the database could not confirm sets `request.stale_s`; a header tells the caller.
+    """
+
+    def __init__(self, get_response: View) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.actor = SimpleLazyObject(lambda: _session_actor(request))  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        stale_s = getattr(request, "stale_s", 0)
+        if stale_s:
+            response[STALE_HEADER] = str(stale_s)
+        return response
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -24,3 +55,15 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+class DenyAll(BasePermission):
+    """The default: a view must say who may use it."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        return False
+
+
+def _session_actor(request: HttpRequest) -> Actor:
+    source = Source.ADMIN if request.path.startswith("/admin/") else Source.API
+    return actor_from_user(request.user, source, getattr(request, "request_id", ""))

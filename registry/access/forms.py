@@ -1,4 +1,4 @@
-"""Forms of access's admin pages: they check what a person typed; what it may do is the services' matter."""
+"""Forms of access's admin pages. They check the input; services check the rights."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from django.contrib.auth.models import User
 
 from registry.access import services
 from registry.access.limits import LIMIT_COLUMNS
-from registry.access.models import ApiKey, KeyScope, ObjectScope
-from registry.access.policies import Role
+from registry.access.models import ApiKey, ObjectScope
+from registry.access.policies import Role, key_scopes
 from registry.access.services import Person
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, every_model
 from registry.kit.admin.theme import (
     AdminPasswordChangeForm,
     CheckboxSelectMultiple,
@@ -18,19 +18,18 @@ from registry.kit.admin.theme import (
     SelectMultiple,
     UserCreationForm,
 )
-from registry.kit.scope import every_model
 
 
 class PersonForm(ModelForm[User]):
-    """Who somebody is, which roles they have and where these hold."""
+    """A person's name, roles, and the Models that the roles apply to."""
 
     roles = forms.MultipleChoiceField(
         choices=[(role.value, role.value) for role in Role], required=False, widget=CheckboxSelectMultiple
     )
     is_limited = forms.BooleanField(
         required=False,
-        label="Only for some Models",
-        help_text="The roles hold for the Models below and no others.",
+        label="Only some Models",
+        help_text="The roles apply only to the Models below.",
     )
     models = forms.ModelMultipleChoiceField(
         queryset=every_model(), required=False, label="Models", widget=SelectMultiple
@@ -49,26 +48,26 @@ class PersonForm(ModelForm[User]):
             self.initial["models"] = reach.models.all() if reach else []
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if given.get("models") and not given.get("is_limited"):
-            self.add_error("is_limited", "Tick this too, or choose no Models.")
-        if given.get("is_limited") and Role.ADMIN in given.get("roles", []):
+        data = super().clean() or self.cleaned_data
+        if data.get("models") and not data.get("is_limited"):
+            self.add_error("is_limited", "Tick this too, or remove the Models.")
+        if data.get("is_limited") and Role.ADMIN in data.get("roles", []):
             self.add_error(
-                "is_limited", "People, keys and settings belong to no Model: an admin cannot be limited."
+                "is_limited", "An admin cannot be limited: people, keys and settings belong to no Model."
             )
-        return given
+        return data
 
     @property
     def person(self) -> Person:
-        given = self.cleaned_data
+        data = self.cleaned_data
         return Person(
-            username=given["username"],
-            roles=given["roles"],
-            first_name=given.get("first_name", ""),
-            last_name=given.get("last_name", ""),
-            email=given.get("email", ""),
-            is_active=given.get("is_active", True),
-            models=[model.pk for model in given["models"]] if given["is_limited"] else None,
+            username=data["username"],
+            roles=data["roles"],
+            first_name=data.get("first_name", ""),
+            last_name=data.get("last_name", ""),
+            email=data.get("email", ""),
+            is_active=data.get("is_active", True),
+            models=[model.pk for model in data["models"]] if data["is_limited"] else None,
         )
 
 
@@ -78,41 +77,43 @@ class NewPersonForm(PersonForm, UserCreationForm[User]):
 
 
 class PasswordForm(AdminPasswordChangeForm[User]):
-    """Sets another's password through the service."""
+    """Sets another person's password through the service."""
 
     def __init__(self, user: User, *args: Any, by: Actor, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
         self._by = by
 
     def save(self, commit: bool = True) -> User:
-        given, user = self.cleaned_data, self.user
-        password = given["password1"] if given["set_usable_password"] else None
+        data, user = self.cleaned_data, self.user
+        password = data["password1"] if data["set_usable_password"] else None
         services.set_password(user=user, password=password, by=self._by)
         return user
 
 
 class KeyForm(ModelForm[ApiKey]):
-    """What a key may do, where, and until when."""
+    """What a key may do, with which Models, and until when."""
 
-    scopes = forms.MultipleChoiceField(choices=KeyScope.choices, widget=CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(
+        choices=lambda: list(key_scopes().items()), widget=CheckboxSelectMultiple
+    )
 
     class Meta:
         model = ApiKey
         fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at", *LIMIT_COLUMNS]
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if given.get("all_models") == bool(given.get("only_models")):
-            self.add_error("only_models", "Choose some Models, or all of them, not both.")
-        return given
+        data = super().clean() or self.cleaned_data
+        if data.get("all_models") == bool(data.get("only_models")):
+            self.add_error("only_models", "Choose some Models or all of them, not both.")
+        return data
 
     @property
     def terms(self) -> dict[str, Any]:
-        given = self.cleaned_data
+        data = self.cleaned_data
         return {
-            "name": given["name"],
-            "scopes": given["scopes"],
-            "models": [] if given["all_models"] else [model.pk for model in given["only_models"]],
-            "expires_at": given["expires_at"],
+            "name": data["name"],
+            "scopes": data["scopes"],
+            "models": [] if data["all_models"] else [model.pk for model in data["only_models"]],
+            "expires_at": data["expires_at"],
             "limits": self.instance.limits,
         }

@@ -1,9 +1,15 @@
-"""The keys that one process knows: no query while a key is remembered, bounded, safe between threads.
+"""API keys: what they look like, and the cache of a process: no query for a cached key, bounded, thread-safe.
 
-While the database answers, knowledge older than REFRESH_S is not used. Without the database, what was remembered
-is trusted for TRUST_S, and `Admitted.stale_s` says how old it is.
+While the database answers, entries older than REFRESH_S are not used. Without the database, entries are trusted for
+TRUST_S, and `Admitted.stale_s` says how old they are.
+
+A key is `rh_<prefix>_<secret>`. The prefix is shown and searched; the secret is stored nowhere.
 """
 
+import hashlib
+import re
+import secrets
+import string
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -12,23 +18,24 @@ from typing import Any, NamedTuple, Protocol
 
 from django.db import DatabaseError
 
-from registry.access.key_text import digest_of, prefix_of
-from registry.access.limits import NO_LIMITS, Limits
+from registry.access.limits import NO_LIMITS, CallerLimits
 from registry.errors import NotAuthenticated
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 REFRESH_S = 30.0
 TRUST_S = 300.0
-USED_S = 60.0  # `last used` is written at most this often
-DOWN_S = 30.0  # after a failed look-up, callers whose key is remembered do not wait for another
+USED_S = 60.0  # "last used" is written at most this often
+DOWN_S = 30.0  # so long after a failed look-up, cached keys are used without another one
 REFUSE_S = 10.0
 ROOM = 10_000
 _BATCH = 500
+_ALPHABET = string.ascii_lowercase + string.digits
+_FORM = re.compile(r"rh_([a-z0-9]{8})_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whom a request with a key acts for."""
+    """The key of a request, and the tenant it acts for."""
 
     key_id: int
     name: str
@@ -38,19 +45,19 @@ class Principal:
     models: frozenset[int] | None  # None: all Models
     expires_at: float | None  # seconds since 1970
     is_authenticated: bool = True
-    limits: Limits = NO_LIMITS
-    tenant_limits: Limits = NO_LIMITS
+    limits: CallerLimits = NO_LIMITS
+    tenant_limits: CallerLimits = NO_LIMITS
 
 
 class Admitted(NamedTuple):
-    """A principal, and how long ago the database confirmed it (0 while that is recent enough)."""
+    """A principal, and how long ago the database confirmed it (0 if recently enough)."""
 
     principal: Principal
     stale_s: int = 0
 
 
-class Store(Protocol):
-    """Where keys are kept. Each method may raise DatabaseError."""
+class KeyStore(Protocol):
+    """The table of keys. Each method may raise DatabaseError."""
 
     def find(self, prefix: str, digest: str) -> Principal | None: ...
 
@@ -59,8 +66,8 @@ class Store(Protocol):
     def write_used(self, used_s_ago: Mapping[int, float]) -> None: ...
 
 
-class _Known:
-    """One remembered key. Threads only ever replace its fields by newer ones."""
+class _Entry:
+    """One cached key. Threads only ever replace its fields by newer ones."""
 
     __slots__ = ("confirmed_at", "principal", "used_at", "written_at")
 
@@ -72,28 +79,28 @@ class _Known:
 
 class KeyRing:
     def __init__(
-        self, store: Store, *, clock: Callable[[], float] = time.monotonic, room: int = ROOM
+        self, store: KeyStore, *, clock: Callable[[], float] = time.monotonic, room: int = ROOM
     ) -> None:
         self._store, self._clock, self._room = store, clock, room
-        self._known: dict[str, _Known] = {}
+        self._entries: dict[str, _Entry] = {}
         self._refused: dict[str, float] = {}
         self._failed_at = -DOWN_S
-        # One question at a time: a flood of unknown keys costs this process one connection.
-        self._asking = threading.Lock()
+        # One look-up at a time: a flood of unknown keys costs this process one connection.
+        self._looking_up = threading.Lock()
 
     def admit(self, text: str) -> Admitted:
-        """Return whose key this is; raise NotAuthenticated, or DatabaseError when nobody can tell."""
-        if (known := self.recall(text)) is not None:
-            return known
-        with turns.locked(self._asking):
-            return self._ask(prefix_of(text) or "", digest_of(text))
+        """Return the key's principal; raise NotAuthenticated, or DatabaseError if the key cannot be looked up."""
+        if (entry := self.recall(text)) is not None:
+            return entry
+        with compute_lock.released_for(self._looking_up):
+            return self._look_up(prefix_of(text) or "", digest_of(text))
 
     def recall(self, text: str) -> Admitted | None:
-        """The same from memory; None where the store would have to be asked."""
+        """The same from the cache; None if a look-up is needed."""
         digest = digest_of(text)
-        known = self._known.get(digest)
-        if known is not None and self._is_usable(known):
-            return self._use(known)
+        entry = self._entries.get(digest)
+        if entry is not None and self._is_usable(entry):
+            return self._use(entry)
         if prefix_of(text) is None:
             raise refusal()
         if self._refused.get(digest, 0.0) > self._clock():
@@ -101,22 +108,22 @@ class KeyRing:
         return None
 
     def forget(self, key_id: int) -> None:
-        """Ask about this key again at its next use."""
-        self._forget(lambda principal: principal.key_id == key_id)
+        """Look this key up again at its next use."""
+        self._drop(lambda principal: principal.key_id == key_id)
 
     def forget_tenant(self, tenant_id: int) -> None:
-        """Ask about all keys of this tenant again at their next use."""
-        self._forget(lambda principal: principal.tenant_id == tenant_id)
+        """Look all keys of this tenant up again at their next use."""
+        self._drop(lambda principal: principal.tenant_id == tenant_id)
 
     def clear(self) -> None:
-        with turns.locked(self._asking):
-            self._known.clear()
+        with compute_lock.released_for(self._looking_up):
+            self._entries.clear()
             self._refused.clear()
             self._failed_at = self._clock() - DOWN_S
 
-    def tend(self) -> None:
-        """Confirm every remembered key and write down which were used."""
-        with turns.locked(self._asking):
+    def refresh(self) -> None:
+        """Confirm every cached key, and write when each was last used."""
+        with compute_lock.released_for(self._looking_up):
             try:
                 self._confirm_all()
                 self._write_used()
@@ -125,73 +132,90 @@ class KeyRing:
                 raise
             self._failed_at = self._clock() - DOWN_S
 
-    def _forget(self, is_meant: Callable[[Principal], bool]) -> None:
-        with turns.locked(self._asking):
-            for digest in [d for d, known in self._known.items() if is_meant(known.principal)]:
-                del self._known[digest]
+    def _drop(self, matches: Callable[[Principal], bool]) -> None:
+        with compute_lock.released_for(self._looking_up):
+            for digest in [d for d, entry in self._entries.items() if matches(entry.principal)]:
+                del self._entries[digest]
 
-    def _is_usable(self, known: _Known) -> bool:
+    def _is_usable(self, entry: _Entry) -> bool:
         now = self._clock()
-        age = now - known.confirmed_at
+        age = now - entry.confirmed_at
         return age < REFRESH_S or (age < TRUST_S and now - self._failed_at < DOWN_S)
 
-    def _use(self, known: _Known) -> Admitted:
-        expires_at = known.principal.expires_at
+    def _use(self, entry: _Entry) -> Admitted:
+        expires_at = entry.principal.expires_at
         if expires_at is not None and time.time() >= expires_at:
             raise refusal()
-        known.used_at = self._clock()
-        age = known.used_at - known.confirmed_at
-        return Admitted(known.principal, 0 if age < REFRESH_S else int(age))
+        entry.used_at = self._clock()
+        age = entry.used_at - entry.confirmed_at
+        return Admitted(entry.principal, 0 if age < REFRESH_S else int(age))
 
-    def _ask(self, prefix: str, digest: str) -> Admitted:
-        known = self._known.get(digest)
-        if known is not None and self._is_usable(known):
-            return self._use(known)  # another thread asked while this one waited
+    def _look_up(self, prefix: str, digest: str) -> Admitted:
+        entry = self._entries.get(digest)
+        if entry is not None and self._is_usable(entry):
+            return self._use(entry)  # another thread looked it up while this one waited
         if self._refused.get(digest, 0.0) > self._clock():
             raise refusal()
         try:
             principal = self._store.find(prefix, digest)
         except DatabaseError:
             self._failed_at = self._clock()
-            if known is not None and self._is_usable(known):
-                return self._use(known)
+            if entry is not None and self._is_usable(entry):
+                return self._use(entry)
             raise
         self._failed_at = self._clock() - DOWN_S
-        return self._use(self._remember(digest, principal))
+        return self._use(self._store_result(digest, principal))
 
-    def _remember(self, digest: str, principal: Principal | None) -> _Known:
+    def _store_result(self, digest: str, principal: Principal | None) -> _Entry:
         now = self._clock()
-        known = self._known.pop(digest, None)
+        entry = self._entries.pop(digest, None)
         if principal is None:
             _make_room(self._refused, self._room)
             self._refused[digest] = now + REFUSE_S
             raise refusal()
-        if known is None:
-            known = _Known(principal, now)
-        known.principal, known.confirmed_at = principal, now
-        _make_room(self._known, self._room)
-        self._known[digest] = known
-        return known
+        if entry is None:
+            entry = _Entry(principal, now)
+        entry.principal, entry.confirmed_at = principal, now
+        _make_room(self._entries, self._room)
+        self._entries[digest] = entry
+        return entry
 
     def _confirm_all(self) -> None:
-        entries = list(self._known.items())
+        entries = list(self._entries.items())
         for batch in (entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH)):
-            asked_at = self._clock()
-            valid = self._store.still_valid([known.principal.key_id for _, known in batch])
-            for digest, known in batch:
-                principal = valid.get(known.principal.key_id)
+            started_at = self._clock()
+            valid = self._store.still_valid([entry.principal.key_id for _, entry in batch])
+            for digest, entry in batch:
+                principal = valid.get(entry.principal.key_id)
                 if principal is None:
-                    del self._known[digest]
+                    del self._entries[digest]
                 else:
-                    known.principal, known.confirmed_at = principal, asked_at
+                    entry.principal, entry.confirmed_at = principal, started_at
 
     def _write_used(self) -> None:
         now = self._clock()
-        due = [known for known in self._known.values() if known.used_at >= known.written_at + USED_S]
+        due = [entry for entry in self._entries.values() if entry.used_at >= entry.written_at + USED_S]
         for batch in (due[start : start + _BATCH] for start in range(0, len(due), _BATCH)):
-            self._store.write_used({known.principal.key_id: now - known.used_at for known in batch})
-            for known in batch:
-                known.written_at = now
+            self._store.write_used({entry.principal.key_id: now - entry.used_at for entry in batch})
+            for entry in batch:
+                entry.written_at = now
+
+
+def new_key_text() -> tuple[str, str]:
+    """Return a fresh prefix and the full text of its key."""
+    prefix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    return prefix, f"rh_{prefix}_{secrets.token_urlsafe(32)}"
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 is enough: the secret has 256 random bits, so guessing slowly gains nothing."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def prefix_of(text: str) -> str | None:
+    """Return the prefix, or None for what cannot be a key."""
+    match = _FORM.fullmatch(text)
+    return match[1] if match else None
 
 
 def refusal() -> NotAuthenticated:
@@ -201,6 +225,6 @@ def refusal() -> NotAuthenticated:
 
 
 def _make_room(entries: dict[str, Any], room: int) -> None:
-    """Let the oldest go, one at a time: to empty the whole would send every caller to the database at once."""
+    """Drop the oldest one at a time: emptying the cache would send every caller to the database at once."""
     while len(entries) >= room:
         del entries[next(iter(entries))]

@@ -1,7 +1,8 @@
-"""The doors' way to API keys: this process's ring over the database, and the thread that keeps it true."""
+"""API keys in the database: the process's key ring, the thread that refreshes it, and keys that sign messages."""
 
 import hmac
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -10,17 +11,17 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from registry.access.key_ring import Admitted, KeyRing, Principal
+from registry.access.key_ring import USED_S, Admitted, KeyRing, Principal
 from registry.access.models import ApiKey
 from registry.kit.loops import Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.keys")
 
-TEND_S = 10.0
+REFRESH_EVERY_S = 10.0
 
 
 class KeyTable:
-    """The ring's store: the table of keys."""
+    """The table of keys, as the key ring reads it."""
 
     def find(self, prefix: str, digest: str) -> Principal | None:
         key = _valid_keys().filter(prefix=prefix).first()
@@ -29,17 +30,17 @@ class KeyTable:
         return _principal(key)
 
     def still_valid(self, key_ids: Collection[int]) -> dict[int, Principal]:
-        """A key whose row makes no sense is not among them: it alone is refused."""
-        found = {}
+        """Return the valid keys among these. A key whose row cannot be read is left out, and only it is refused."""
+        principals = {}
         for key in _valid_keys().filter(pk__in=key_ids):
             try:
-                found[key.pk] = _principal(key)
+                principals[key.pk] = _principal(key)
             except Exception as error:
                 log.error("an API key cannot be read", key=key.pk, exc_info=error)
-        return found
+        return principals
 
     def write_used(self, used_s_ago: Mapping[int, float]) -> None:
-        """Write one time for all of them, the latest: `last used` is true to the minute."""
+        """Write the latest time for all of them: "last used" is accurate to a minute."""
         used_at = timezone.now() - timedelta(seconds=min(used_s_ago.values()))
         ApiKey.objects.filter(pk__in=used_s_ago).update(last_used_at=used_at)
 
@@ -48,35 +49,62 @@ ring = KeyRing(KeyTable())
 
 
 def admit(text: str) -> Admitted:
-    """Return whom a key's full text stands for; raise NotAuthenticated. No query while it is remembered."""
+    """Return the principal of a key's full text; raise NotAuthenticated. No query while the key is cached."""
     return ring.admit(text)
 
 
 def recall(text: str) -> Admitted | None:
-    """The same without a question to anybody; None where one would be needed."""
+    """The same without a query; None if one is needed."""
     return ring.recall(text)
 
 
 def sent_text(headers: Any) -> str | None:
-    """The key's text, as `Authorization: Bearer rh_…` says it; None without one."""
-    # Not request.headers: that reads every header there is, for each request anew.
+    """Return the key's text from `Authorization: Bearer rh_…`, or None."""
+    # Not request.headers: that builds a mapping of all headers for each request.
     scheme, _, text = headers.get("HTTP_AUTHORIZATION", "").partition(" ")
     return text.strip() if scheme.lower() == "bearer" else None
 
 
-class Keeper:
-    """A thread that asks about all remembered keys every TEND_S, so that no caller has to wait for it."""
+class KeyRefresher:
+    """A thread that confirms all cached keys every REFRESH_EVERY_S, so that no caller waits for it."""
 
     def __init__(self) -> None:
-        # Later than this, callers would wait for look-ups that fail.
-        backoff = Backoff(longest_s=TEND_S)
+        # After a longer pause, callers would wait for look-ups that fail.
+        backoff = Backoff(longest_s=REFRESH_EVERY_S)
         self._thread = ThreadGroup(
-            "key-keeper", Loop("API keys", ring.tend, TEND_S, "keys are kept as they were", backoff)
+            "key-keeper",
+            Loop("API keys", ring.refresh, REFRESH_EVERY_S, "keys are kept as they were", backoff),
         )
         self._thread.start()
 
     def stop(self) -> None:
         self._thread.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key that signs messages instead of being sent; the shared secret is the hex SHA-256 of its text."""
+
+    key_id: int
+    name: str
+    secret: str
+    principal: Principal | None  # None: revoked, or expired
+
+
+def signer(prefix: str) -> Signer | None:
+    """Find a key, valid or not: an expired key still proves who sent a message."""
+    key = ApiKey.objects.filter(prefix=prefix).first() if len(prefix) == 8 and prefix.isalnum() else None
+    if key is None:
+        return None
+    principal = KeyTable().still_valid([key.pk]).get(key.pk)
+    return Signer(key.pk, str(key), key.digest, principal)
+
+
+def note_use(key_id: int) -> None:
+    """Write that the key was used, at most once a minute."""
+    now = timezone.now()
+    due = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(seconds=USED_S))
+    ApiKey.objects.filter(due, pk=key_id).update(last_used_at=now)
 
 
 def _valid_keys() -> QuerySet[ApiKey]:

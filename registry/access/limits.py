@@ -1,4 +1,4 @@
-"""What a caller or a Model may take of the service."""
+"""Limits of keys, tenants and Models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,21 +8,23 @@ MAX_CONCURRENCY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of a key, a tenant or a Model; None: it has none of its own."""
+class CallerLimits:
+    """Limits of a key, a tenant or a Model; None: no limit of its own."""
 
     rate_per_minute: int | None = None
     concurrency: int | None = None
-    is_exact: bool = False  # every request asks the shared counter; else each process spends blocks of tokens
+    is_exact: bool = (
+        False  # strict: every request asks the shared counter; else each process spends blocks of tokens
+    )
 
     def __str__(self) -> str:
-        exactly = " exactly" if self.is_exact else ""
-        rate = [] if self.rate_per_minute is None else [f"{self.rate_per_minute:,} a minute{exactly}"]
+        strict = " (strict)" if self.is_exact else ""
+        rate = [] if self.rate_per_minute is None else [f"{self.rate_per_minute:,} a minute{strict}"]
         at_once = [] if self.concurrency is None else [f"{self.concurrency:,} at once"]
         return ", ".join(rate + at_once) or "none"
 
     def columns(self) -> dict[str, Any]:
-        """Spell them as rows and audit records do."""
+        """Return them under the names of the database columns, which audit records use too."""
         return {
             "rate_per_minute": self.rate_per_minute,
             "concurrency": self.concurrency,
@@ -30,5 +32,5 @@ class Limits:
         }
 
 
-NO_LIMITS = Limits()
+NO_LIMITS = CallerLimits()
 LIMIT_COLUMNS = tuple(NO_LIMITS.columns())

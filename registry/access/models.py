@@ -1,4 +1,4 @@
-"""Rows of access."""
+"""Tenants, API keys, and the Models that a person is limited to."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, Limits
+from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, CallerLimits
 
 TENANT_SLUG = RegexValidator(
     r"\A[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\Z",
@@ -14,27 +14,27 @@ TENANT_SLUG = RegexValidator(
 )
 
 
-class Limited(models.Model):
-    """A row with limits; a Meta of its own extends this one's, and its `constraints` begin with these."""
+class LimitFields(models.Model):
+    """A row with limits. A subclass's Meta extends this one, and its `constraints` begin with these."""
 
     rate_per_minute = models.PositiveIntegerField(
         "requests a minute",
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_RATE_PER_MINUTE)],
-        help_text="Requests a minute; empty: no limit of its own.",
+        help_text="Leave empty for no limit of its own.",
     )
     concurrency = models.PositiveIntegerField(
         "requests at the same time",
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_CONCURRENCY)],
-        help_text="Requests at the same time, over all web processes; empty: no limit of its own.",
+        help_text="Over all web processes. Leave empty for no limit of its own.",
     )
     exact_rate = models.BooleanField(
-        "count exactly",
+        "strict limit",
         default=False,
-        help_text="Count exactly: every request asks the shared counter, which costs a round trip.",
+        help_text="Every request asks the shared counter: slower, but never above the limit.",
     )
 
     class Meta:
@@ -51,54 +51,44 @@ class Limited(models.Model):
             models.CheckConstraint(
                 condition=Q(exact_rate=False) | Q(rate_per_minute__isnull=False),
                 name="%(class)s_exact_needs_a_rate",
-                violation_error_message="Counting exactly needs a rate to count against.",
+                violation_error_message="A strict limit needs a rate; enter one.",
             ),
         ]
 
     @property
-    def limits(self) -> Limits:
-        return Limits(self.rate_per_minute, self.concurrency, self.exact_rate)
+    def limits(self) -> CallerLimits:
+        return CallerLimits(self.rate_per_minute, self.concurrency, self.exact_rate)
 
     @limits.setter
-    def limits(self, limits: Limits) -> None:
+    def limits(self, limits: CallerLimits) -> None:
         for name, value in limits.columns().items():
             setattr(self, name, value)
 
 
-class Tenant(Limited):
-    """Whom an API key acts for."""
+class Tenant(LimitFields):
+    """The client that an API key acts for; its keys, limits and jobs belong together."""
 
     slug = models.CharField("name", max_length=64, unique=True, validators=[TENANT_SLUG])
     title = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
 
-    class Meta(Limited.Meta):
+    class Meta(LimitFields.Meta):
         ordering = ["slug"]
 
     def __str__(self) -> str:
         return self.slug
 
 
-class KeyScope(models.TextChoices):
-    """What a key may be used for; doors that come later add theirs."""
-
-    PREDICT = "predict", "predict"
-    PREDICT_UNAPPROVED = "predict.unapproved", "predict, also with versions that nobody approved"
-    READ = "registry.read", "read the registry"
-    WRITE = "registry.write", "read and change the registry"
-    DOWNLOAD = "registry.download", "read the registry and download files"
-
-
-class ApiKey(Limited):
-    """A program's way in. The secret is shown once; only its SHA-256 digest is kept."""
+class ApiKey(LimitFields):
+    """A program's API key. Its text is shown once; only the SHA-256 digest is stored."""
 
     prefix = models.CharField(max_length=8, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
     name = models.CharField(max_length=100)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="keys")
     scopes = models.JSONField(default=list)
-    # Said in so many words: an empty list must never come to mean "all" because a Model went away.
+    # A column of its own: an empty list must not come to mean "all" because a Model was deleted.
     all_models = models.BooleanField("all Models", default=True)
     only_models = models.ManyToManyField(
         "registry.Model", blank=True, related_name="+", verbose_name="only these Models"
@@ -117,11 +107,11 @@ class ApiKey(Limited):
     changed_at = models.DateTimeField(auto_now=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    class Meta(Limited.Meta):
+    class Meta(LimitFields.Meta):
         verbose_name = "API key"
         ordering = ["-id"]
         constraints = [
-            *Limited.Meta.constraints,
+            *LimitFields.Meta.constraints,
             models.CheckConstraint(condition=~Q(name=""), name="api_key_has_a_name"),
         ]
 
@@ -134,7 +124,7 @@ class ApiKey(Limited):
 
 
 class ObjectScope(models.Model):
-    """The Models that a person's roles hold for. No row: all. A row without Models: none."""
+    """The Models that a person's roles apply to. No row: all Models. A row without Models: none."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="object_scope"

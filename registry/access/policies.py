@@ -1,45 +1,53 @@
-"""Who may do what: rights, the roles and key scopes that carry them, and the actor each door makes of its caller."""
+"""Rights, the roles and key scopes that carry them, and the actors made from users, keys, commands and tasks."""
 
 import os
 import pwd
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from django.apps import apps
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 
 from registry.access.key_ring import Principal
-from registry.access.models import KeyScope, ObjectScope
+from registry.access.keys import KeyTable
+from registry.access.models import ObjectScope
+from registry.errors import NotAllowed
 from registry.kit.actors import Actor, Source
+from registry.kit.registrations import Registrations
 
 
 class Right(StrEnum):
-    """What a service may ask of its actor. A value is a verb and an object: refusals print it."""
+    """The rights of the registry and of inference; other apps may use strings of their own.
 
-    PREDICT = "predict"  # for people: from a page of the admin; for keys: through the doors
-    PREDICT_UNAPPROVED = "predict_unapproved"  # ask versions that nobody approved, by number or alias
+    A value is a verb and an object: error messages print it.
+    """
+
+    PREDICT = "predict"  # for people: from admin pages; for keys: through the APIs
+    PREDICT_UNAPPROVED = "predict_unapproved"  # with unapproved versions, by number or alias
     READ = "read_registry"
-    DOWNLOAD = "download_artifact"  # take a version's file out of the house
-    WRITE = "write_registry"  # upload, register, edit what is written about a Model
-    REQUEST_CHANGE = "request_change"  # ask for a change that somebody else approves
+    DOWNLOAD = "download_artifact"  # download a version's file
+    WRITE = "write_registry"  # upload, register, edit a Model's description
+    REQUEST_CHANGE = "request_change"  # ask for a change that a second person approves
     APPROVE = "approve_change"
     SET_SPLIT = "set_split"  # give a version live share
     MOVE_ALIAS = "move_alias"
-    LOWER = "lower_share"  # lower and pause: never waits for anybody
+    LOWER = "lower_share"  # lower and pause: never needs an approval
     STOP = "stop_model"
     ROLL_BACK = "roll_back"
     FREEZE = "freeze_model"
-    MANAGE_JOBS = "manage_jobs"  # cancel and retry jobs of others
+    MANAGE_JOBS = "manage_jobs"  # cancel and retry other people's jobs
     READ_RECORD = "read_record"  # audit records, events, deliveries
     MANAGE_EVENTS = "manage_subscriptions"
     MANAGE_PEOPLE = "manage_people"
     MANAGE_KEYS = "manage_keys"
     MANAGE_SETTINGS = "manage_settings"
-    MANAGE_SUPERUSERS = "manage_superusers"  # in no role: superusers have it, and whoever runs commands here
+    MANAGE_SUPERUSERS = "manage_superusers"  # in no role: only superusers and commands have it
 
 
 class Role(StrEnum):
-    """A role is a group of this name; what it may do is written here, never in the database."""
+    """A group of this name. Apps say in code what a role may do; nothing in the database does."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -47,64 +55,78 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-_OPERATE = frozenset({
-    Right.READ, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT, Right.MOVE_ALIAS, Right.LOWER, Right.STOP,
-    Right.ROLL_BACK, Right.FREEZE, Right.MANAGE_JOBS,
-})  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """The rights that one app defines, and who gets them."""
 
-# People try a version before they decide about it, so whoever may predict may ask any version.
-_PREDICT_ANY = frozenset({Right.PREDICT, Right.PREDICT_UNAPPROVED})
+    rights: frozenset[str]
+    roles: Mapping[str, frozenset[str]]
+    scopes: Mapping[str, frozenset[str]]  # what API keys of each scope may do
+    scope_labels: Mapping[str, str]  # the app's own scopes; it may also add rights to other apps' scopes
+    pages: Mapping[str, str]  # Django's admin permissions and the right that opens each
+    # Rights that belong to no single Model: a person limited to some Models does not hold them.
+    global_rights: frozenset[str] = frozenset()
 
-ROLE_RIGHTS: Mapping[str, frozenset[Right]] = {
-    Role.VIEWER: frozenset({Right.READ}),
-    Role.OPERATOR: _OPERATE | _PREDICT_ANY | {Right.READ_RECORD, Right.DOWNLOAD},
-    Role.APPROVER: _PREDICT_ANY | {Right.READ, Right.READ_RECORD, Right.APPROVE},
-    Role.ADMIN: _PREDICT_ANY | frozenset({
-        Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
-        Right.MANAGE_KEYS, Right.MANAGE_SETTINGS,
-    }),
-}  # fmt: skip
 
-SCOPE_RIGHTS: Mapping[str, frozenset[Right]] = {
-    KeyScope.PREDICT: frozenset({Right.PREDICT}),
-    KeyScope.PREDICT_UNAPPROVED: _PREDICT_ANY,
-    KeyScope.READ: frozenset({Right.READ}),
-    KeyScope.WRITE: _OPERATE,
-    KeyScope.DOWNLOAD: frozenset({Right.READ, Right.DOWNLOAD}),
-}
+def _clear_caches() -> None:
+    for cached in (rights_by_role, key_scopes, every_right, global_rights, rights_of_scopes):
+        cached.cache_clear()
 
-EVERY_RIGHT = frozenset(Right)
 
-# These belong to no single Model, so nobody whose reach is limited to some Models holds them.
-WHOLE_REGISTRY = frozenset({
-    Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE, Right.MANAGE_KEYS, Right.MANAGE_SETTINGS, Right.MANAGE_SUPERUSERS,
-})  # fmt: skip
+GRANTS: Registrations[Grants] = Registrations("app with rights", on_change=_clear_caches)
+
+
+@cache
+def rights_by_role() -> Mapping[str, frozenset[str]]:
+    return {role.value: _union(grants.roles.get(role, ()) for grants in GRANTS) for role in Role}
+
+
+@cache
+def key_scopes() -> Mapping[str, str]:
+    """All scopes of keys and their labels, in the order in which they are listed everywhere."""
+    return {scope: label for grants in GRANTS for scope, label in grants.scope_labels.items()}
+
+
+@cache
+def every_right() -> frozenset[str]:
+    if (
+        not apps.ready
+    ):  # a module that makes its actor while it is imported would lack the rights of later apps
+        raise RuntimeError("Rights are registered while apps get ready; make the actor when it is needed.")
+    return _union(grants.rights for grants in GRANTS)
+
+
+@cache
+def global_rights() -> frozenset[str]:
+    return _union(grants.global_rights for grants in GRANTS)
 
 
 def rights_of_roles(roles: Iterable[str]) -> frozenset[str]:
-    """What these roles may do together; a name that is no role adds nothing."""
-    return frozenset[str]().union(*(ROLE_RIGHTS.get(role, frozenset()) for role in roles))
+    """What these roles may do together; an unknown role adds nothing."""
+    return _union(rights_by_role().get(role, ()) for role in roles)
 
 
 @cache
 def rights_of_scopes(scopes: frozenset[str]) -> frozenset[str]:
-    """What these scopes allow together; remembered, because every prediction asks."""
-    return frozenset[str]().union(*(SCOPE_RIGHTS.get(scope, frozenset()) for scope in scopes))
+    """What these scopes allow together; cached, because every prediction needs it."""
+    return _union(grants.scopes.get(scope, ()) for grants in GRANTS for scope in scopes)
+
+
+def _union(sets: Iterable[Iterable[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*sets)
 
 
 def actor_from_user(user: AbstractBaseUser | AnonymousUser, source: Source, request_id: str = "") -> Actor:
-    """Fix a person's rights and reach; who is not known, or no longer active, has none."""
+    """Make a person's actor; someone unknown or deactivated has no rights."""
     if not isinstance(user, User) or not user.is_active:
         return Actor(name="anonymous", source=source, request_id=request_id)
     reach = ObjectScope.objects.filter(user=user).prefetch_related("models").first()
-    if user.is_superuser:
-        rights: frozenset[str] = EVERY_RIGHT
-    else:
-        rights = rights_of_roles(user.groups.values_list("name", flat=True))
+    roles = user.groups.values_list("name", flat=True)
+    rights = every_right() if user.is_superuser else rights_of_roles(roles)
     return Actor(
         name=user.get_username(),
         source=source,
-        rights=rights if reach is None else rights - WHOLE_REGISTRY,
+        rights=rights if reach is None else rights - global_rights(),
         models=None if reach is None else frozenset(model.pk for model in reach.models.all()),
         user_id=user.pk,
         request_id=request_id,
@@ -112,7 +134,7 @@ def actor_from_user(user: AbstractBaseUser | AnonymousUser, source: Source, requ
 
 
 def actor_from_key(principal: Principal, source: Source = Source.API, request_id: str = "") -> Actor:
-    """Fix what a key may do: what its scopes say, for its Models."""
+    """Make a key's actor: its scopes' rights, for its Models."""
     return Actor(
         name=f"key {principal.name}",
         source=source,
@@ -124,22 +146,43 @@ def actor_from_key(principal: Principal, source: Source = Source.API, request_id
     )
 
 
+def command_actor(command_name: str) -> Actor:
+    """Make the actor of a management command: it may do anything, under the operating system's user name."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run under a number without a name
+        user = f"uid {os.getuid()}"
+    return Actor(name=f"{user}: manage.py {command_name}", source=Source.COMMAND, rights=every_right())
+
+
+def task_actor(task_name: str, rights: Iterable[str] | None = None) -> Actor:
+    """Make the actor of a background task, with all rights unless some are given."""
+    held = every_right() if rights is None else frozenset(rights)
+    return Actor(name=f"task {task_name}", source=Source.TASK, rights=held)
+
+
+def encode_actor(by: Actor) -> str:
+    """Name the person or key, for something signed and used later; raise NotAllowed for any other actor."""
+    if by.key_id is not None:
+        return f"key:{by.key_id}"
+    if by.user_id is not None:
+        return f"user:{by.user_id}"
+    raise NotAllowed(f"{by.name} is neither a person nor a key.")
+
+
+def decode_actor(text: str, *, request_id: str = "") -> Actor:
+    """Return the actor with its present rights; without any if the key or person no longer exists."""
+    kind, _, pk = text.partition(":")
+    if kind == "key":
+        principal = KeyTable().still_valid([int(pk)]).get(int(pk))
+        if principal is not None:
+            return actor_from_key(principal, request_id=request_id)
+    user = User.objects.filter(pk=pk).first() if kind == "user" else None
+    return actor_from_user(user or AnonymousUser(), Source.API, request_id)
+
+
 def check_manages(user: User, by: Actor) -> None:
-    """Raise NotAllowed unless the actor may change this person: a role never reaches above itself."""
+    """Raise NotAllowed unless the actor may change this person; only superusers change superusers."""
     by.check(Right.MANAGE_PEOPLE)
     if user.is_superuser:
         by.check(Right.MANAGE_SUPERUSERS)
-
-
-def command_actor(command_name: str) -> Actor:
-    """Whoever may run commands on this machine may do anything; the record keeps the system's name for them."""
-    try:
-        who = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run under a number that has no name
-        who = f"uid {os.getuid()}"
-    return Actor(name=f"{who}: manage.py {command_name}", source=Source.COMMAND, rights=EVERY_RIGHT)
-
-
-def task_actor(task_name: str, rights: Iterable[Right] = EVERY_RIGHT) -> Actor:
-    """Roundhouse itself, in a background task."""
-    return Actor(name=f"task {task_name}", source=Source.TASK, rights=frozenset(rights))

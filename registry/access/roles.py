@@ -1,63 +1,78 @@
-"""Roles are groups, made after every migration. Which admin pages they open follows from their rights."""
+"""The registry's roles, key scopes and admin pages; and the groups, made after every migration."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 
-from registry.access.policies import ROLE_RIGHTS, Right, Role
+from registry.access.policies import GRANTS, Grants, Right, Role, rights_by_role
 
-# Django's permission -> the right that carries it. What is not here, no role has.
-PAGES: Mapping[str, Right] = {
-    "registry.view_model": Right.READ,
-    "registry.change_model": Right.WRITE,
-    "registry.view_version": Right.READ,
-    "registry.view_artifact": Right.READ,
-    "registry.view_alias": Right.READ,
-    "registry.view_aliasmove": Right.READ,
-    "registry.view_servingsettings": Right.READ,
-    "registry.view_split": Right.READ,
-    "registry.view_splitrequest": Right.READ,
-    "registry.view_arm": Right.READ,
-    "registry.view_hold": Right.READ,
-    "inference.view_job": Right.READ,
-    "inference.view_enginereport": Right.READ,
-    "inference.view_store": Right.MANAGE_SETTINGS,
-    "inference.add_store": Right.MANAGE_SETTINGS,
-    "inference.change_store": Right.MANAGE_SETTINGS,
-    "inference.delete_store": Right.MANAGE_SETTINGS,
-    "registry.view_auditrecord": Right.READ_RECORD,
-    "registry.view_auditcheckpoint": Right.READ_RECORD,
-    "registry.view_event": Right.READ_RECORD,
-    "registry.view_delivery": Right.READ_RECORD,
-    "inference.view_refusedorder": Right.READ_RECORD,
-    "registry.view_subscription": Right.MANAGE_EVENTS,
-    "registry.add_subscription": Right.MANAGE_EVENTS,
-    "registry.change_subscription": Right.MANAGE_EVENTS,
-    "registry.delete_subscription": Right.MANAGE_EVENTS,
-    "registry.change_delivery": Right.MANAGE_EVENTS,
-    "registry.view_tenant": Right.MANAGE_KEYS,
-    "registry.add_tenant": Right.MANAGE_KEYS,
-    "registry.change_tenant": Right.MANAGE_KEYS,
-    "registry.view_apikey": Right.MANAGE_KEYS,
-    "registry.add_apikey": Right.MANAGE_KEYS,
-    "registry.change_apikey": Right.MANAGE_KEYS,
-    "auth.view_user": Right.MANAGE_PEOPLE,
-    "auth.add_user": Right.MANAGE_PEOPLE,
-    "auth.change_user": Right.MANAGE_PEOPLE,
-    "auth.view_group": Right.MANAGE_PEOPLE,
-    "axes.view_accessattempt": Right.MANAGE_PEOPLE,
-    "axes.change_accessattempt": Right.MANAGE_PEOPLE,
+_OPERATE = frozenset({
+    Right.READ, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT, Right.MOVE_ALIAS, Right.LOWER, Right.STOP,
+    Right.ROLL_BACK, Right.FREEZE,
+})  # fmt: skip
+_MANAGE = frozenset({Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE, Right.MANAGE_KEYS, Right.MANAGE_SETTINGS})
+
+_TABLES = {
+    Right.READ: "model version artifact alias aliasmove servingsettings split splitrequest arm hold",
+    Right.READ_RECORD: "auditrecord auditcheckpoint event delivery",
+    Right.MANAGE_EVENTS: "subscription",
+    Right.MANAGE_KEYS: "tenant apikey",
 }
+
+REGISTRY_GRANTS = Grants(
+    rights=_OPERATE | _MANAGE | {Right.DOWNLOAD, Right.APPROVE, Right.READ_RECORD, Right.MANAGE_SUPERUSERS},
+    roles={
+        Role.VIEWER: frozenset({Right.READ}),
+        Role.OPERATOR: _OPERATE | {Right.READ_RECORD, Right.DOWNLOAD},
+        Role.APPROVER: frozenset({Right.READ, Right.READ_RECORD, Right.APPROVE}),
+        Role.ADMIN: _MANAGE | {Right.READ, Right.READ_RECORD, Right.FREEZE},
+    },
+    scopes={
+        "registry.read": frozenset({Right.READ}),
+        "registry.write": _OPERATE,
+        "registry.download": frozenset({Right.READ, Right.DOWNLOAD}),
+    },
+    scope_labels={
+        "registry.read": "read the registry",
+        "registry.write": "read and change the registry",
+        "registry.download": "read the registry and download files",
+    },
+    pages={
+        **{f"registry.view_{table}": right for right, tables in _TABLES.items() for table in tables.split()},
+        "registry.change_model": Right.WRITE,
+        "registry.add_subscription": Right.MANAGE_EVENTS,
+        "registry.change_subscription": Right.MANAGE_EVENTS,
+        "registry.delete_subscription": Right.MANAGE_EVENTS,
+        "registry.change_delivery": Right.MANAGE_EVENTS,
+        "registry.add_tenant": Right.MANAGE_KEYS,
+        "registry.change_tenant": Right.MANAGE_KEYS,
+        "registry.add_apikey": Right.MANAGE_KEYS,
+        "registry.change_apikey": Right.MANAGE_KEYS,
+        "auth.view_user": Right.MANAGE_PEOPLE,
+        "auth.add_user": Right.MANAGE_PEOPLE,
+        "auth.change_user": Right.MANAGE_PEOPLE,
+        "auth.view_group": Right.MANAGE_PEOPLE,
+        "axes.view_accessattempt": Right.MANAGE_PEOPLE,
+        "axes.change_accessattempt": Right.MANAGE_PEOPLE,
+    },
+    global_rights=_MANAGE | {Right.MANAGE_SUPERUSERS},
+)
+
+
+def page_rights() -> dict[str, str]:
+    """All apps' admin permissions, and the right that opens each."""
+    return {permission: right for grants in GRANTS for permission, right in grants.pages.items()}
 
 
 def sync_roles(**_: Any) -> None:
-    """Make the groups and give them exactly what their rights open."""
+    """Make a group for each role, with exactly the permissions that its rights open."""
     permissions = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")
     }
-    for role in Role:
+    pages = page_rights()
+    for role, rights in rights_by_role().items():
         group, _created = Group.objects.get_or_create(name=role)
-        held = [name for name, right in PAGES.items() if right in ROLE_RIGHTS[role]]
-        group.permissions.set([permissions[name] for name in held if name in permissions])
+        group.permissions.set(
+            [permissions[name] for name, right in pages.items() if right in rights and name in permissions]
+        )

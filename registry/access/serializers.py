@@ -1,15 +1,15 @@
-"""Bodies that the APIs of several rooms read."""
+"""Serializers that the APIs of several rooms use."""
 
 from typing import Any
 
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, NO_LIMITS, Limits
+from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, NO_LIMITS, CallerLimits
 
 
-class LimitsSerializer(serializers.Serializer[Limits]):
-    """All limits at once: what is null or left out is no limit."""
+class LimitsSerializer(serializers.Serializer[CallerLimits]):
+    """All limits at once: null or left out means no limit."""
 
     rate_per_minute = serializers.IntegerField(
         min_value=1, max_value=MAX_RATE_PER_MINUTE, allow_null=True, default=None
@@ -24,16 +24,16 @@ class LimitsSerializer(serializers.Serializer[Limits]):
     exact = serializers.BooleanField(
         source="is_exact",
         default=False,
-        help_text="Every request asks the shared counter, which costs a round trip.",
+        help_text="Strict limit: every request asks the shared counter, which is slower.",
     )
 
-    def run_validation(self, data: Any = empty) -> Limits:
-        """Take null for what it means: no limits."""
+    def run_validation(self, data: Any = empty) -> CallerLimits:
+        """Accept null as no limits."""
         return super().run_validation(data) or NO_LIMITS
 
-    def to_internal_value(self, data: Any) -> Limits:
-        """Refuse other names: a misspelt limit must not come to mean none."""
-        given = super().to_internal_value(data)
+    def to_internal_value(self, data: Any) -> CallerLimits:
+        """Refuse unknown names: a misspelt limit must not mean no limit."""
+        limits = super().to_internal_value(data)
         if unknown := set(data) - set(self.fields):
             raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such limit."))
-        return Limits(**given)
+        return CallerLimits(**limits)

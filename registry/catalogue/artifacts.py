@@ -1,4 +1,4 @@
-"""Where artifact files lie: under their SHA-256, written whole or not at all.
+"""Where artifact files are kept: under their SHA-256, written whole or not at all.
 
 `ROUNDHOUSE_ARTIFACT_STORE_URL` chooses the store; callers see hashes and local paths only.
 """
@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import Storage
 
 from registry.errors import ArtifactMissing
 
@@ -30,19 +32,19 @@ class StoredFile:
 
 
 class ArtifactStore(Protocol):
-    """Keeps files by content. Nothing is ever overwritten: the same hash is the same file."""
+    """Stores files by content. Nothing is ever overwritten: the same hash is the same file."""
 
     def store(self, chunks: Iterable[bytes]) -> StoredFile:
-        """Write the file, hashing on the way; a file already known is not stored twice."""
+        """Write and hash the file; the same content is stored once."""
 
     def path_of(self, sha256: str) -> Path:
-        """Where the file lies on this machine, fetched if need be; raise ArtifactMissing."""
+        """The file's local path, fetched first if needed; raise ArtifactMissing."""
 
     def has(self, sha256: str) -> bool: ...
 
 
 class FolderStore:
-    """Files in a folder of this machine."""
+    """Files in a local folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -53,17 +55,17 @@ class FolderStore:
         return file
 
     def path_of(self, sha256: str) -> Path:
-        path = self._place(sha256)
+        path = self._path(sha256)
         if not path.exists():
-            raise ArtifactMissing(f"The file {sha256[:12]} is not in the store; upload the version again.")
+            raise not_in_store(sha256)
         return path
 
     def has(self, sha256: str) -> bool:
-        return self._place(sha256).exists()
+        return self._path(sha256).exists()
 
     @contextmanager
     def incoming(self, chunks: Iterable[bytes]) -> Iterator[tuple[Path, StoredFile]]:
-        """Write a scratch file and hash it; it is gone afterwards unless it was kept."""
+        """Write and hash a scratch file, which is removed on exit unless `keep` moved it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".incoming-", delete=False) as scratch:
@@ -80,16 +82,16 @@ class FolderStore:
                 path.unlink(missing_ok=True)
 
     def keep(self, scratch: Path, sha256: str) -> Path:
-        """Give the scratch file its place: a rename, so that nobody sees half a file."""
-        place = self._place(sha256)
-        place.parent.mkdir(exist_ok=True)
-        os.replace(scratch, place)
-        _flush_folder(place.parent)
-        return place
+        """Move the scratch file into the store; a rename, so that readers never see half a file."""
+        path = self._path(sha256)
+        path.parent.mkdir(exist_ok=True)
+        os.replace(scratch, path)
+        _flush_folder(path.parent)
+        return path
 
-    def _place(self, sha256: str) -> Path:
-        if not _SHA256.fullmatch(sha256):  # a path is made of it
-            raise ArtifactMissing(f"{sha256[:64]!r} is no SHA-256.")
+    def _path(self, sha256: str) -> Path:
+        if not _SHA256.fullmatch(sha256):  # it becomes a path
+            raise ArtifactMissing(f"{sha256[:64]!r} is not a SHA-256.")
         return self._folder / sha256[:2] / sha256
 
 
@@ -97,17 +99,66 @@ def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: file.read(_CHUNK), b"")
 
 
+class RemoteStore:
+    """An object store behind Django's storage interface. Reads come from a local cache, verified by hash."""
+
+    def __init__(self, storage: Storage, *, cache: FolderStore) -> None:
+        self._storage = storage
+        self._cache = cache
+
+    def store(self, chunks: Iterable[bytes]) -> StoredFile:
+        with self._cache.incoming(chunks) as (scratch, file):
+            if not self.has(file.sha256):
+                self._upload(scratch, file.sha256)
+            self._cache.keep(scratch, file.sha256)
+        return file
+
+    def path_of(self, sha256: str) -> Path:
+        if self._cache.has(sha256):
+            return self._cache.path_of(sha256)
+        if not self.has(sha256):
+            raise not_in_store(sha256)
+        with (
+            self._storage.open(_name(sha256)) as source,
+            self._cache.incoming(read_chunks(source)) as (scratch, file),
+        ):
+            if file.sha256 != sha256:
+                raise ArtifactMissing(
+                    f"The store returned other content for the file {sha256[:12]}; upload the version again."
+                )
+            return self._cache.keep(scratch, sha256)
+
+    def has(self, sha256: str) -> bool:
+        return self._storage.exists(_name(sha256))
+
+    def _upload(self, scratch: Path, sha256: str) -> None:
+        with scratch.open("rb") as source:
+            self._storage.save(_name(sha256), File(source))
+
+
+def s3_storage(bucket: str, prefix: str) -> Storage:
+    """Credentials, region and endpoint come from where boto3 looks for them (AWS_ variables, instance role)."""
+    from storages.backends.s3 import S3Storage  # imports boto3, which only this profile needs
+
+    storage = S3Storage(
+        bucket_name=bucket, location=prefix, default_acl=None, querystring_auth=True, file_overwrite=True
+    )
+    return cast("Storage", storage)
+
+
+def _name(sha256: str) -> str:
+    return f"{sha256[:2]}/{sha256}"
+
+
 def current_store() -> ArtifactStore:
     """The store that the settings name."""
-    return _made(settings.ARTIFACT_STORE_URL, Path(settings.DATA_DIR))
+    return _store_at(settings.ARTIFACT_STORE_URL, Path(settings.DATA_DIR))
 
 
 @lru_cache(maxsize=4)
-def _made(url: str | None, data_folder: Path) -> ArtifactStore:
+def _store_at(url: str | None, data_folder: Path) -> ArtifactStore:
     if not url:
         return FolderStore(data_folder / "artifacts")
-    from registry.catalogue.remote_artifacts import RemoteStore, s3_storage
-
     bucket, prefix = urlsplit(url).netloc, urlsplit(url).path.strip("/")
     return RemoteStore(s3_storage(bucket, prefix), cache=FolderStore(data_folder / "artifact-cache"))
 
@@ -118,6 +169,10 @@ def store(chunks: Iterable[bytes]) -> StoredFile:
 
 def path_of(sha256: str) -> Path:
     return current_store().path_of(sha256)
+
+
+def not_in_store(sha256: str) -> ArtifactMissing:
+    return ArtifactMissing(f"The file {sha256[:12]} is not in the store; upload the version again.")
 
 
 def _flush_folder(folder: Path) -> None:

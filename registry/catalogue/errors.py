@@ -1,12 +1,12 @@
-"""What can go wrong while a file goes out.
+"""Errors of downloads.
 
 RoundhouseError
-├── ArtifactDamaged         the store's file is not the one that was registered
+├── ArtifactDamaged         the stored file is not the one that was registered
 ├── NotAllowed
-│   └── BadLink             the link is not one of ours, or is no longer whole
+│   └── BadLink             forged or truncated
 │       └── LinkExpired
 └── Invalid
-    └── RangeNotSatisfiable the bytes asked for lie behind the file's end
+    └── RangeNotSatisfiable the range starts after the file's end
 """
 
 from registry.errors import Invalid, NotAllowed, RoundhouseError
@@ -18,27 +18,27 @@ class ArtifactDamaged(RoundhouseError):
     code = "artifact_damaged"
 
 
-def other_bytes(artifact: object) -> ArtifactDamaged:
+def hash_mismatch(artifact: object) -> ArtifactDamaged:
     return ArtifactDamaged(
-        f"The stored file {artifact} has other bytes than were registered; "
+        f"The content of the stored file {artifact} is not what was registered; "
         "restore it from a backup, or upload the version again."
     )
 
 
 class BadLink(NotAllowed):
-    """This is not a download link of ours, or not all of one; ask for a new one."""
+    """This is not a valid download link; request a new one."""
 
     code = "bad_link"
 
 
 class LinkExpired(BadLink):
-    """This download link has expired; ask for a new one."""
+    """This download link has expired; request a new one."""
 
     code = "link_expired"
 
 
 class RangeNotSatisfiable(Invalid):
-    """The file has no bytes where the range begins; Content-Range says how long it is."""
+    """The range starts after the end of the file; Content-Range gives the file's length."""
 
     code = "range_not_satisfiable"
 

@@ -1,4 +1,4 @@
-"""Rows of the catalogue: what exists."""
+"""Rows of the catalogue: Models, versions, artifacts, aliases."""
 
 import secrets
 from typing import Any, NoReturn
@@ -13,7 +13,7 @@ from django.core.validators import (
 from django.db import models
 from django.db.models import F, Q
 
-from registry.access.models import Limited
+from registry.access.models import LimitFields
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict
 from registry.kit.text import MAX_REASON
@@ -26,7 +26,7 @@ CHAMPION = "champion"
 DEFAULT_POOL = "infer"
 MAX_BAKE_MINUTES = 24 * 60
 MAX_TITLE, MAX_NOTES, MAX_TAG = 200, 20_000, 64
-NO_NUL = ProhibitNullCharactersValidator()  # PostgreSQL stores none
+NO_NUL = ProhibitNullCharactersValidator()  # PostgreSQL cannot store them
 NOTES: list[Any] = [MaxLengthValidator(MAX_NOTES), NO_NUL]  # a text column's own max_length binds forms only
 
 
@@ -35,22 +35,22 @@ def new_salt() -> str:
 
 
 class WrittenOnce(models.Model):
-    """A row whose `save` works once; the few columns that move afterwards move by conditional updates in services."""
+    """A row that can be saved once; the few columns that change later are changed by conditional updates in services."""
 
     class Meta:
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise Conflict(f"{self._meta.verbose_name} {self} is immutable; make a new one instead.")
+            raise Conflict(f"{self._meta.verbose_name} {self} is immutable; create a new one instead.")
         super().save(*args, **kwargs)
 
     def delete(self, *_: Any, **__: Any) -> NoReturn:
-        raise Conflict(f"{self._meta.verbose_name} {self} is part of the history and stays.")
+        raise Conflict(f"{self._meta.verbose_name} {self} is part of the history and cannot be deleted.")
 
 
 class Artifact(WrittenOnce):
-    """A file, known by its content; it is stored under its hash and never under a name somebody gave."""
+    """A file, identified by its content: stored under its hash, never under a name from a user."""
 
     sha256 = models.CharField("SHA-256", max_length=64, unique=True, editable=False)
     size_bytes = models.PositiveBigIntegerField(editable=False)
@@ -75,15 +75,15 @@ class Task(models.TextChoices):
 
 
 class KeySource(models.TextChoices):
-    """Where the routing key comes from when a request brings no X-Routing-Key."""
+    """Where the routing key comes from when a request has no X-Routing-Key header."""
 
-    RANDOM = "random", "random: every request for itself"
+    RANDOM = "random", "random: each request separately"
     FIELD = "field", "a named field of the request"
     TENANT = "tenant", "the tenant of the API key"
 
 
-class Model(Limited):
-    """A named thing that answers. Its URL never changes."""
+class Model(LimitFields):
+    """A named thing that answers predictions. Its URL never changes."""
 
     slug = models.CharField("name", max_length=64, unique=True, validators=[SLUG])
     title = models.CharField(max_length=MAX_TITLE, blank=True, validators=[NO_NUL])
@@ -101,33 +101,33 @@ class Model(Limited):
     key_source = models.CharField("routing key", max_length=8, choices=KeySource, default=KeySource.RANDOM)
     key_field = models.CharField("field of the routing key", max_length=100, blank=True, validators=[NO_NUL])
     bake_minutes = models.PositiveSmallIntegerField(
-        "bake, minutes",
+        "keep old version warm (minutes)",
         default=30,
         validators=[MaxValueValidator(MAX_BAKE_MINUTES)],
-        help_text="How long a version that was replaced stays warm, so that going back to it needs no load.",
+        help_text="How long a replaced version stays loaded, so that rolling back to it is immediate.",
     )
     pool = models.CharField(
         max_length=64,
         default=DEFAULT_POOL,
         validators=[SLUG],
-        help_text="The workers that answer for this Model, where workers do.",
+        help_text="The workers that serve this Model, if predictions run on workers.",
     )
     needs_approval = models.BooleanField(
-        "asks for two people",
+        "needs a second person's approval",
         default=True,
         editable=False,
-        help_text="Whether somebody else has to agree before a version gains live share.",
+        help_text="Whether a second person must approve before a version gains live share.",
     )
     salt = models.CharField(max_length=64, default=new_salt, editable=False)
     split_revision = models.PositiveIntegerField("number of the newest split", default=0, editable=False)
-    # The route clock's number of the last change; every change of a Model or of what hangs on it stamps one.
+    # The route clock's number of the last change; every change of a Model or of its versions, splits… stamps one.
     route_revision = models.PositiveBigIntegerField(default=0, db_index=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta(Limited.Meta):
+    class Meta(LimitFields.Meta):
         ordering = ["slug"]
         constraints = [
-            *Limited.Meta.constraints,
+            *LimitFields.Meta.constraints,
             models.CheckConstraint(
                 condition=Q(slug__regex=r"\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\Z"), name="model_slug_is_one"
             ),
@@ -169,15 +169,15 @@ class Tag(models.Model):
 
 
 class Version(WrittenOnce):
-    """An immutable artifact of a Model with its task configuration; the check adds the signature, once."""
+    """An immutable artifact of a Model with its task configuration; the check adds the signature once."""
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField(editable=False)
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="versions")
     task_config = models.JSONField(default=dict, editable=False)
-    # Sizes of inputs that its makers gave, by name: what checks and warm-ups run it on.
+    # Sizes of inputs by name, from whoever uploaded it: checks and warm-ups use them.
     input_shapes = models.JSONField(default=dict, editable=False)
-    # Where the artifact is not the very file that was sent: `files` that came, and `changes` made to them, in sentences.
+    # If the artifact is not exactly the file that was sent: the `files` sent, and the `changes` made, in sentences.
     origin = models.JSONField(default=dict, editable=False)
     derived_from = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived", editable=False
@@ -185,7 +185,7 @@ class Version(WrittenOnce):
     notes = models.TextField(blank=True, max_length=MAX_NOTES, validators=NOTES, editable=False)
     status = models.CharField(max_length=8, choices=Status, default=Status.UPLOADED, editable=False)
     signature = models.JSONField(null=True, editable=False)
-    # Since when it is refused because it ended processes that ran it; a person may clear it.
+    # Since when it is refused for crashing processes; a person may clear it.
     broken_at = models.DateTimeField(null=True, editable=False)
     failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
     created_by = models.ForeignKey(
@@ -225,7 +225,7 @@ class Version(WrittenOnce):
 
     @property
     def has_crashed(self) -> bool:
-        """Whether it ended a process, and nobody has cleared that."""
+        """Whether it crashed a process and the crash was not cleared."""
         return self.uncleared_crashes.exists()
 
     @property
@@ -234,14 +234,14 @@ class Version(WrittenOnce):
 
 
 class VersionCrash(WrittenOnce):
-    """A process that ended by a native crash while it ran the version."""
+    """A native crash of a process that was running the version."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="crashes")
     signal = models.CharField(max_length=16, editable=False)
-    process = models.CharField(max_length=16, editable=False)  # web, worker, grpc, or a child of theirs
-    source = models.CharField(max_length=100, unique=True, editable=False)  # which process it was
+    process = models.CharField(max_length=16, editable=False)  # web, worker, grpc, or a child of one
+    source = models.CharField(max_length=100, unique=True, editable=False)  # identifies the process
     crashed_at = models.DateTimeField(editable=False)
-    cleared_at = models.DateTimeField(null=True, editable=False)  # it counts until then
+    cleared_at = models.DateTimeField(null=True, editable=False)  # the crash counts until then
 
     class Meta:
         verbose_name = "crash"
@@ -253,7 +253,7 @@ class VersionCrash(WrittenOnce):
 
 
 class ServingSettings(WrittenOnce):
-    """What may change about a version without making it another. One row per change; one is current."""
+    """What may change about a version without making it a new one. One row per change; one is current."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="serving_settings")
     revision = models.PositiveIntegerField(editable=False)
@@ -303,7 +303,7 @@ class Alias(models.Model):
 
 
 class AliasMove(WrittenOnce):
-    """Where an alias pointed, from when to when, who moved it there and why."""
+    """Where an alias pointed, for how long, and who moved it there and why."""
 
     alias = models.ForeignKey(Alias, on_delete=models.PROTECT, related_name="moves")
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
@@ -329,7 +329,7 @@ class AliasMove(WrittenOnce):
 
 
 class AliasGuard(models.Model):
-    """Who may move an alias of this name; where there is none, whoever may move aliases. The alias need not exist yet."""
+    """Who may move the alias of this name, which need not exist yet. Without a guard: everyone with the right to."""
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="alias_guards")
     name = models.CharField(max_length=64, validators=[SLUG])
@@ -357,7 +357,7 @@ class AliasGuard(models.Model):
 
 
 class RouteClock(models.Model):
-    """One row: how many changes that routing depends on there have been, and when the last one was."""
+    """One row: the number and the time of the last change that routing depends on."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     revision = models.PositiveBigIntegerField(default=0)

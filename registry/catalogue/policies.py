@@ -12,37 +12,37 @@ from registry.kit.actors import Actor, Source
 
 
 class Mover(NamedTuple):
-    """Somebody whom a guard names, and whether they can still move aliases of the Model."""
+    """A person or key named in a guard, and whether they still have the right to move the Model's aliases."""
 
     name: str
     may: bool
 
 
 def check_guard(*, model: Model, name: str, by: Actor) -> None:
-    """Raise NotAllowed where the name is guarded and its guard does not name the actor, superuser or not."""
+    """Raise NotAllowed if the name is guarded and its guard does not name the actor; superusers are no exception."""
     guard = AliasGuard.objects.select_related("model").filter(model=model, name=name).first()
-    if guard is not None and not lets_pass(guard, by):
-        raise NotAllowed(f"{by.name} may not move {model.slug}@{name}: {told_movers(guard)}")
+    if guard is not None and not guard_allows(guard, by):
+        raise NotAllowed(f"{by.name} may not move {model.slug}@{name}: {_describe_movers(guard)}")
 
 
-def lets_pass(guard: AliasGuard, by: Actor) -> bool:
-    """Whether the guard names the actor; the right to move aliases is another question."""
+def guard_allows(guard: AliasGuard, by: Actor) -> bool:
+    """Whether the guard names the actor, who needs the right to move aliases as well."""
     if by.user_id is not None:
         return guard.people.filter(pk=by.user_id).exists()
     if by.key_id is not None:
         return guard.keys.filter(pk=by.key_id).exists()
-    return by.source == Source.COMMAND  # whoever may run commands on this machine may do anything
+    return by.source == Source.COMMAND  # who can run commands on this machine can do anything
 
 
 def person_may_move(user: User, model: Model) -> bool:
-    """Whether this person can move aliases of the Model that have no guard."""
+    """Whether this person may move the Model's unguarded aliases."""
     return actor_from_user(user, Source.ADMIN).may(Right.MOVE_ALIAS, model_id=model.pk)
 
 
 def key_may_move(key: ApiKey, model: Model) -> bool:
-    """Whether this key can move aliases of the Model that have no guard."""
-    is_in_reach = key.all_models or key.only_models.filter(pk=model.pk).exists()
-    return key.is_valid and is_in_reach and Right.MOVE_ALIAS in rights_of_scopes(frozenset(key.scopes))
+    """Whether this key may move the Model's unguarded aliases."""
+    is_in_scope = key.all_models or key.only_models.filter(pk=model.pk).exists()
+    return key.is_valid and is_in_scope and Right.MOVE_ALIAS in rights_of_scopes(frozenset(key.scopes))
 
 
 def movers(guard: AliasGuard) -> list[Mover]:
@@ -50,9 +50,8 @@ def movers(guard: AliasGuard) -> list[Mover]:
     return [*people, *(Mover(f"key {key.name}", key_may_move(key, guard.model)) for key in guard.keys.all())]
 
 
-def told_movers(guard: AliasGuard) -> str:
-    """Say in a sentence who can move the alias now."""
-    able = [mover.name for mover in movers(guard) if mover.may]
-    if not able:
-        return "nobody whom its guard names can any more; whoever manages settings can name others."
-    return f"it is guarded, and only these may: {', '.join(able)}."
+def _describe_movers(guard: AliasGuard) -> str:
+    names = [mover.name for mover in movers(guard) if mover.may]
+    if not names:
+        return "no one named in its guard can move it now; an administrator can name others."
+    return f"it is guarded, and only these may: {', '.join(names)}."

@@ -1,25 +1,30 @@
-"""Reads of the catalogue that join, and find by the names that people use."""
+"""Reads of the catalogue."""
+
+from collections.abc import Callable
 
 from django.contrib.auth.models import User
 from django.db.models import Prefetch, Q, QuerySet
 from django.db.models.functions import Now
 
 from registry.access.models import ApiKey
-from registry.access.policies import ROLE_RIGHTS, Right, rights_of_scopes
+from registry.access.policies import Right, rights_by_role, rights_of_scopes
 from registry.catalogue.models import Alias, AliasGuard, AliasMove, Artifact, Model, ServingSettings, Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 from registry.errors import NotFound
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope, visible_models
+from registry.kit.actors import Actor, in_scope, visible_models
+from registry.kit.registrations import Registrations
+
+# What a version may be needed for: each returns a sentence if the version is in use, which keeps it from being archived.
+USES: Registrations[Callable[[Version], str | None]] = Registrations("use of versions")
 
 
 def models_for(by: Actor) -> QuerySet[Model]:
-    """The Models that the actor may see, with owner and tags."""
+    """The Models the actor may see, with owner and tags."""
     return visible_models(Model.objects.select_related("owner").prefetch_related("tags"), by)
 
 
 def model_named(slug: str, by: Actor) -> Model:
-    """Find a Model that the actor may see; raise NotFound as well where they may not."""
+    """Find a Model; raise NotFound also if the actor may not see it."""
     model = models_for(by).filter(slug=slug).first()
     if model is None:
         raise NotFound(f"There is no Model named {slug[:64]!r}, or you may not see it.")
@@ -40,7 +45,7 @@ def versions_for(by: Actor) -> QuerySet[Version]:
 
 
 def artifacts_for(by: Actor) -> QuerySet[Artifact]:
-    """Files are seen by those who see a version made of them."""
+    """The files of versions the actor may see."""
     return Artifact.objects.filter(versions__in=in_scope(Version.objects.all(), by)).distinct()
 
 
@@ -65,26 +70,26 @@ def guards_by_name(model: Model) -> dict[str, AliasGuard]:
 
 
 def people_who_may_move(model: Model) -> QuerySet[User]:
-    """Active people whose roles and reach let them move aliases of the Model that have no guard."""
-    roles = [role for role, rights in ROLE_RIGHTS.items() if Right.MOVE_ALIAS in rights]
-    found = User.objects.filter(
+    """Active people whose roles and scope let them move the Model's unguarded aliases."""
+    roles = [role for role, rights in rights_by_role().items() if Right.MOVE_ALIAS in rights]
+    people = User.objects.filter(
         Q(groups__name__in=roles) | Q(is_superuser=True),
         Q(object_scope=None) | Q(object_scope__models=model),
         is_active=True,
     )
-    return found.distinct().order_by("username")
+    return people.distinct().order_by("username")
 
 
 def keys_that_may_move(model: Model) -> QuerySet[ApiKey]:
-    """Valid keys whose scopes and reach let them move aliases of the Model that have no guard."""
-    found = ApiKey.objects.filter(
+    """Valid keys whose scopes let them move the Model's unguarded aliases."""
+    keys = ApiKey.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=Now()),
         Q(all_models=True) | Q(only_models=model),
         revoked_at=None,
     )
-    held = dict(found.values_list("pk", "scopes"))
-    able = [pk for pk, scopes in held.items() if Right.MOVE_ALIAS in rights_of_scopes(frozenset(scopes))]
-    return ApiKey.objects.filter(pk__in=able).select_related("tenant").order_by("name", "pk")
+    scopes_of = dict(keys.values_list("pk", "scopes"))
+    ids = [pk for pk, scopes in scopes_of.items() if Right.MOVE_ALIAS in rights_of_scopes(frozenset(scopes))]
+    return ApiKey.objects.filter(pk__in=ids).select_related("tenant").order_by("name", "pk")
 
 
 def _guards() -> QuerySet[AliasGuard]:
@@ -98,6 +103,18 @@ def serving_for(by: Actor) -> QuerySet[ServingSettings]:
 
 
 def current_serving(version_id: int) -> ServingValues:
-    """How a version is served now."""
     row = ServingSettings.objects.filter(version=version_id, is_current=True).first()
     return ServingValues.from_json(row.values) if row is not None else DEFAULTS
+
+
+def uses_of(version: Version) -> list[str]:
+    """Sentences that say what the version is needed for."""
+    return [sentence for use in USES if (sentence := use(version)) is not None]
+
+
+def _alias_use(version: Version) -> str | None:
+    names = list(version.aliases.order_by("name").values_list("name", flat=True))
+    return f"{version} has the alias {', '.join('@' + name for name in names)}." if names else None
+
+
+USES.add("aliases", _alias_use)

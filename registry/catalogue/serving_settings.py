@@ -1,4 +1,4 @@
-"""Serving settings as values: their names, limits and defaults."""
+"""Serving settings as values: names, limits and defaults."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -8,12 +8,12 @@ from registry.errors import Invalid
 
 PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider")
 GRAPH_LEVELS = ("disabled", "basic", "extended", "all")
-MERGING = ("proven", "never", "always")  # whether requests share a run: as the batch proof says, or a person
+MERGING = ("proven", "never", "always")  # whether requests share a run: as proven, or as a person decided
 
 
 @dataclass(frozen=True, slots=True)
 class ServingValues:
-    """How a version is loaded, batched and bounded. None leaves it to the installation or the engine."""
+    """How a version is loaded, batched and limited. None means the default of the installation or the engine."""
 
     target_p99_ms: float | None = None
     max_batch_rows: int = 64
@@ -36,11 +36,11 @@ class ServingValues:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ServingValues":
-        """Read stored values; names that a later or earlier release kept are left out, missing ones default."""
-        known = {name: value for name, value in values.items() if name in NAMES}
-        if "providers" in known:
-            known["providers"] = tuple(known["providers"])
-        return cls(**known)
+        """Read stored values; names from another release are ignored, missing ones get their defaults."""
+        fields = {name: value for name, value in values.items() if name in NAMES}
+        if "providers" in fields:
+            fields["providers"] = tuple(fields["providers"])
+        return cls(**fields)
 
 
 NAMES = tuple(field.name for field in fields(ServingValues))
@@ -48,17 +48,17 @@ DEFAULTS = ServingValues()
 
 
 def checked_values(current: ServingValues, changes: Mapping[str, Any]) -> ServingValues:
-    """Return the values after the changes; raise Invalid naming the one that cannot be."""
+    """Return the values after the changes; raise Invalid naming the setting that is wrong."""
     if unknown := sorted(str(name) for name in changes.keys() - set(NAMES)):
-        raise Invalid(f"There is no serving setting {', '.join(unknown)}; there are {', '.join(NAMES)}.")
+        raise Invalid(
+            f"There is no serving setting {', '.join(unknown)}; the settings are {', '.join(NAMES)}."
+        )
     for name, value in changes.items():
         if (problem := _RULES[name](value)) is not None:
             raise Invalid(f"`{name}` must be {problem}; got {value!r}.")
     values = ServingValues.from_json({**current.to_json(), **changes})
     if values.target_p99_ms is not None and values.max_wait_ms >= values.target_p99_ms:
-        raise Invalid(
-            "`max_wait_ms` must stay below `target_p99_ms`, or waiting alone would miss the target."
-        )
+        raise Invalid("`max_wait_ms` must be below `target_p99_ms`, or waiting alone would miss the target.")
     if values.max_queue_rows < values.max_batch_rows:
         raise Invalid("`max_queue_rows` must hold at least one batch of `max_batch_rows`.")
     return values

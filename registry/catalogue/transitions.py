@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Status(models.TextChoices):
-    """What is known about a version's file."""
+    """The state of a version."""
 
     UPLOADED = "uploaded"
     CHECKING = "checking"
@@ -17,15 +17,13 @@ ALLOWED: dict[Status, frozenset[Status]] = {
     Status.UPLOADED: frozenset({Status.CHECKING}),
     Status.CHECKING: frozenset({Status.READY, Status.FAILED}),
     Status.READY: frozenset({Status.ARCHIVED}),
-    Status.FAILED: frozenset(
-        {Status.CHECKING, Status.ARCHIVED}
-    ),  # what surrounds the file may have been wrong
-    Status.ARCHIVED: frozenset({Status.READY, Status.FAILED}),  # back to what the check had found
+    Status.FAILED: frozenset({Status.CHECKING, Status.ARCHIVED}),  # the fault may have been the environment's
+    Status.ARCHIVED: frozenset({Status.READY, Status.FAILED}),  # back to the result of its check
 }
 MEANING: dict[Status, str] = {
-    Status.UPLOADED: "The file is stored; nothing has looked inside yet.",
-    Status.CHECKING: "The file is being loaded and run in a disposable child, or waits for a worker that does it again.",
+    Status.UPLOADED: "The file is stored and not checked yet.",
+    Status.CHECKING: "The file is being loaded and run in a disposable child process, or waits for a worker to retry.",
     Status.READY: "The checks passed; the version may answer.",
-    Status.FAILED: "A check refused the file; the row says why. It may be checked again.",
-    Status.ARCHIVED: "Put away: it answers nobody and is on no split.",
+    Status.FAILED: "A check failed; `failure` says why. The version may be checked again.",
+    Status.ARCHIVED: "Retired: it answers no requests and is on no split.",
 }

@@ -2,16 +2,10 @@ from typing import Any
 
 from django.urls import path
 
-from registry.catalogue.api import (
-    AliasesView,
-    AliasMovesView,
-    ArtifactsView,
-    ModelsView,
-    ServingView,
-    VersionsView,
-)
-from registry.catalogue.downloads_api import DownloadLinksView, DownloadsView
-from registry.catalogue.guards_api import GuardsView
+from registry.catalogue.api.aliases import AliasesView, AliasMovesView, GuardsView
+from registry.catalogue.api.downloads import DownloadLinksView, DownloadsView
+from registry.catalogue.api.models import ModelsView
+from registry.catalogue.api.versions import ArtifactsView, ServingView, VersionsView
 
 LIST: dict[str, Any] = {"get": "list"}
 SHOW: dict[str, Any] = {"get": "retrieve"}

@@ -1,61 +1,80 @@
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import URLPattern, path
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.serving_settings import ServingValues
-from registry.console.checks import CheckPages, draw_checklist
-from registry.console.comparing import ComparePages
-from registry.console.crashes import draw_crashes
-from registry.console.downloads import DownloadPages, draw_file
-from registry.console.failing import draw_failing
-from registry.console.golden import GoldenPages, draw_golden
-from registry.console.history import draw_history
-from registry.console.incidents import draw_for_home
-from registry.console.lineage import draw_lineage
-from registry.console.request_verbs import RULE_VERBS
-from registry.console.split_requests import draw_open_requests, draw_requests
-from registry.console.verbs import MODEL_VERBS, VERSION_VERBS
-from registry.console.waiting import WaitingPages, draw_waiting
-from registry.console.who_may import draw_who_may
+from registry.console.checks import check_again, show_check
+from registry.console.comparison import compare_page
+from registry.console.golden_set import put_golden
+from registry.console.holds import HOLD_VERBS
+from registry.console.model_panels import show_waiting
+from registry.console.requests import RULE_VERBS
+from registry.console.rollback import ROLL_BACK
+from registry.console.splits import RESHUFFLE, SPLIT_VERBS
+from registry.console.version_panels import download
+from registry.console.version_verbs import VERSION_VERBS
 from registry.kit.admin.facts import settings_in_words
-from registry.kit.admin.pages import CardPage
-from registry.kit.admin.panels import Place, panels_for, register_panel
+from registry.kit.admin.pages import CardPage, ScopedPage
+from registry.kit.admin.panels import PanelPage, panels_for
 from registry.kit.admin.theme import ModelAdmin, ModelForm, TextInput, actor, display
-from registry.kit.admin.verb_pages import VerbPages
+from registry.kit.admin.verbs import VerbPages
 from registry.kit.text import MAX_REASON
 from registry.traffic.selectors import current_split, live_arms, open_holds, with_live_arms
 
-register_panel(name="failing checks", place=Place.HOME, render=draw_failing, order=10)
-register_panel(name="incidents", place=Place.HOME, render=draw_for_home, order=0)
-register_panel(name="file", place=Place.VERSION, render=draw_file, order=3)
-register_panel(name="crashes", place=Place.VERSION, render=draw_crashes, order=0)
-register_panel(name="checks", place=Place.VERSION, render=draw_checklist, order=5)
-register_panel(name="lineage", place=Place.VERSION, render=draw_lineage, order=1)
-register_panel(name="waiting split", place=Place.MODEL, render=draw_waiting, order=1)
-register_panel(name="requests", place=Place.MODEL, render=draw_requests, order=2)
-register_panel(name="requests", place=Place.HOME, render=draw_open_requests, order=2)
-register_panel(name="history", place=Place.MODEL, render=draw_history, order=8)
-register_panel(name="who may", place=Place.MODEL, render=draw_who_may, order=40)
-register_panel(name="golden set", place=Place.MODEL, render=draw_golden, order=30)
+MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
+
+
+class RowViews(ScopedPage):
+    """Adds views below a row's page, by the last part of their address. They get the request and the row."""
+
+    row_views: ClassVar[Mapping[str, Callable[[HttpRequest, Any], HttpResponse]]]
+    list_select_related: ClassVar[Any]
+    opts: Any
+    admin_site: admin.AdminSite
+
+    def get_urls(self) -> list[URLPattern]:
+        pages = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(partial(self._show_row, view=view)),
+                name=f"registry_{self.opts.model_name}_{name.replace('-', '_')}",
+            )
+            for name, view in self.row_views.items()
+        ]
+        return [*pages, *super().get_urls()]  # type: ignore[misc]
+
+    def _show_row(
+        self, request: HttpRequest, pk: int, view: Callable[[HttpRequest, Any], HttpResponse]
+    ) -> HttpResponse:
+        row = self.get_queryset(request).select_related(*self.list_select_related).filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        return view(request, row)
 
 
 class ModelEditForm(ModelForm[Model]):
-    """What may be changed about a Model; tags as words between commas."""
+    """What can be edited of a Model. Tags are one text, separated by commas."""
 
     tag_words = forms.CharField(
-        label="tags", required=False, widget=TextInput(), help_text="Separated by commas."
+        label="Tags", required=False, widget=TextInput(), help_text="Separated by commas."
     )
 
     reason = forms.CharField(
-        max_length=MAX_REASON, required=False, widget=TextInput(), help_text="Needed where the pool changes."
+        max_length=MAX_REASON,
+        required=False,
+        widget=TextInput(),
+        help_text="Required if you change the pool.",
     )
 
     class Meta:
@@ -68,34 +87,35 @@ class ModelEditForm(ModelForm[Model]):
 
     @property
     def changes(self) -> services.ModelChanges:
-        changed, apart = set(self.changed_data), {"tag_words", "reason", *LIMIT_COLUMNS}
-        given = {name: self.cleaned_data[name] for name in changed - apart}
+        changed, special = set(self.changed_data), {"tag_words", "reason", *LIMIT_COLUMNS}
+        changes = {name: self.cleaned_data[name] for name in changed - special}
         if changed & {*LIMIT_COLUMNS}:
-            given["limits"] = self.instance.limits
+            changes["limits"] = self.instance.limits
         if "tag_words" in changed:
             words = self.cleaned_data["tag_words"].split(",")
-            given["tags"] = [word.strip() for word in words if word.strip()]
-        return services.ModelChanges(**given)  # type: ignore[typeddict-item,no-any-return]  # these fields
+            changes["tags"] = [word.strip() for word in words if word.strip()]
+        return services.ModelChanges(**changes)  # type: ignore[typeddict-item,no-any-return]  # these fields
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         if (cleaned.get("key_source") == "field") != bool(cleaned.get("key_field")):
             self.add_error(
-                "key_field", "Name a field exactly where the routing key is a field of the request."
+                "key_field", "Name a field if, and only if, the routing key is a field of the request."
             )
         if "pool" in self.changed_data:
             if not cleaned.get("reason"):
-                self.add_error("reason", "Say why the Model moves to another pool.")
+                self.add_error("reason", "Give a reason for the move to another pool.")
             if (why := services.why_not_move(self.instance)) is not None:
                 self.add_error("pool", why)
         return cleaned
 
 
 @admin.register(Model)
-class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model]):
-    empty_text = "A Model is made with its first version: upload an ONNX file."
+class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
+    empty_text = "Upload an ONNX file to create the first Model."
     scope = "pk"
-    verbs = (*MODEL_VERBS, *RULE_VERBS)
+    verbs = MODEL_VERBS
+    row_views = {"waiting": show_waiting, "golden-set": put_golden}
     form = ModelEditForm
     list_display = ["slug", "title", "task", "live", "limits", "owner", "created_at"]
     list_select_related = ["owner"]
@@ -127,30 +147,35 @@ class ModelPage(WaitingPages, GoldenPages, VerbPages, CardPage, ModelAdmin[Model
 
     @display(description="live now")
     def live(self, model: Model) -> str:
-        shown = {"arms": live_arms(model), "holds": open_holds(model)}
-        return render_to_string("admin/registry/live.html", shown)
+        context = {"arms": live_arms(model), "holds": open_holds(model)}
+        return render_to_string("admin/registry/live.html", context)
 
     def card(self, request: HttpRequest, model: Model) -> dict[str, Any]:
         return {
             "row": model,
             "arms": live_arms(model),
             "split": current_split(model),
-            "holds": open_holds(model),
             "tags": [tag.name for tag in model.tags.all()],
             "buttons": self.buttons(request, model),
-            "panels": panels_for(Place.MODEL, request, model),
+            "panels": panels_for(PanelPage.MODEL, request, model),
         }
 
 
 def _settings(serving: ServingSettings) -> list[tuple[str, str]]:
-    """As they hold: a revision that an older release wrote lacks names that have their defaults now."""
+    """The settings in effect: a revision of an older release lacks newer names, which have their defaults."""
     return settings_in_words(ServingValues.from_json(serving.values).to_json())
 
 
 @admin.register(Version)
-class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, ModelAdmin[Version]):
-    empty_text = "Upload an ONNX file; when its checks have passed, it can answer."
+class VersionPage(RowViews, VerbPages, CardPage, ModelAdmin[Version]):
+    empty_text = "Upload an ONNX file to create the first version. It can go live once its checks pass."
     verbs = VERSION_VERBS
+    row_views = {
+        "checks": show_check,
+        "check-again": check_again,
+        "compare": compare_page,
+        "download": download,
+    }
     list_display = ["__str__", "status", "size", "made_by", "created_at"]
     list_select_related = ["model", "artifact"]
     list_filter = ["status"]
@@ -178,7 +203,7 @@ class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, 
             "buttons": self.buttons(request, version),
             "serving": serving,
             "settings": _settings(serving) if serving is not None else [],
-            "panels": panels_for(Place.VERSION, request, version),
+            "panels": panels_for(PanelPage.VERSION, request, version),
         }
 
     @display(description="SHA-256")
@@ -192,5 +217,5 @@ class VersionPage(DownloadPages, CheckPages, ComparePages, VerbPages, CardPage, 
     @display(description="signature")
     def shown_signature(self, version: Version) -> str:
         if version.signature is None:
-            return "not known before the check"
+            return "known after the check"
         return render_to_string("admin/registry/signature.html", {"signature": version.signature})

@@ -1,63 +1,63 @@
-"""The checklist on a version's page: drawn once by the page, and each second again while a check runs."""
+"""The Checks panel of a version's page, which is refreshed each second while a check runs."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_POST
 
 from registry.access.policies import Right
 from registry.catalogue.models import Version
 from registry.catalogue.transitions import Status
 from registry.errors import RoundhouseError
-from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import CheckLine, CheckRun
-from registry.intake.checklist.selectors import Asked, newest_run, open_question
+from registry.intake.checklist.selectors import CheckRequest, newest_run, open_check_request
 from registry.intake.checklist.services import ask_check
-from registry.intake.checklist.transitions import RunState
+from registry.intake.checklist.transitions import LineState, RunState
 from registry.kit.admin.facts import duration, readable
-from registry.kit.admin.profile_plots import Plot, profile_plot
+from registry.kit.admin.plots import ProfilePlot, profile_plot
 from registry.kit.admin.theme import actor
 
 _CHECKABLE = frozenset({Status.UPLOADED, Status.CHECKING, Status.READY, Status.FAILED})
 _UNFINISHED = frozenset({Status.UPLOADED, Status.CHECKING})
 _ENDED = frozenset({LineState.PASSED, LineState.FAILED, LineState.SKIPPED})
-_WATCHED = timedelta(minutes=10)  # a page does not ask for ever about a check that no worker begins
+_WAIT_LIMIT = timedelta(minutes=10)  # then the page stops refreshing, in case no worker runs
 
 
 @dataclass(frozen=True, slots=True)
 class ShownLine:
-    """One step as the page tells it."""
+    """One step as the page shows it."""
 
     line: CheckLine
     took: str
     facts: list[tuple[str, str]]
     changes: list[dict[str, Any]]
     signature: dict[str, Any] | None
-    plot: Plot | None
+    plot: ProfilePlot | None
 
     @property
     def look(self) -> str:
-        """passed with a code is a warning."""
+        """The state; warned for a step that passed with a code."""
         is_warning = self.line.state == LineState.PASSED and self.line.code
         return "warned" if is_warning else self.line.state
 
 
 @dataclass(frozen=True, slots=True)
 class ShownCheck:
-    """The newest run, or that there is none, and whether something is still to come."""
+    """The newest run, if there is one, and whether the page has to be refreshed."""
 
     version: Version
     run: CheckRun | None
     lines: list[ShownLine]
-    asked: Asked | None
+    asked: CheckRequest | None
 
     @property
     def is_running(self) -> bool:
@@ -65,7 +65,7 @@ class ShownCheck:
 
     @property
     def is_open(self) -> bool:
-        waits = self.asked is not None and self.asked.at > timezone.now() - _WATCHED
+        waits = self.asked is not None and self.asked.at > timezone.now() - _WAIT_LIMIT
         return self.is_running or waits or self.version.status in _UNFINISHED
 
     @property
@@ -82,7 +82,7 @@ class ShownCheck:
 
     @property
     def advice(self) -> list[CheckLine]:
-        """Steps that failed in a run that passed, and steps that passed with a warning."""
+        """Steps of a passed run that need a look: they failed without failing the run, or passed with a warning."""
         if self.run is None or self.run.state != RunState.PASSED:
             return []
         return [shown.line for shown in self.lines if shown.look in {"warned", LineState.FAILED}]
@@ -100,7 +100,7 @@ def shown_check(version: Version) -> ShownCheck:
         version=version,
         run=run,
         lines=[_shown_line(line) for line in run.lines.all()] if run is not None else [],
-        asked=open_question(version, run) if version.status in _CHECKABLE else None,
+        asked=open_check_request(version, run) if version.status in _CHECKABLE else None,
     )
 
 
@@ -111,7 +111,9 @@ def _shown_line(line: CheckLine) -> ShownLine:
         line=line,
         took=_took(line),
         facts=readable(facts),
-        changes=[one for one in changes if isinstance(one, dict)] if isinstance(changes, list) else [],
+        changes=[change for change in changes if isinstance(change, dict)]
+        if isinstance(changes, list)
+        else [],
         signature=facts if isinstance(facts.get("inputs"), list) else None,
         plot=profile_plot([(str(line.run.version), facts.get("profile"))]) if "profile" in facts else None,
     )
@@ -126,7 +128,6 @@ def _took(line: CheckLine) -> str:
 
 
 def draw_checklist(request: HttpRequest, version: Version) -> SafeString:
-    """The panel of a version's page."""
     shown = shown_check(version)
     by = actor(request)
     return render_to_string(
@@ -140,49 +141,26 @@ def draw_checklist(request: HttpRequest, version: Version) -> SafeString:
     )
 
 
-class CheckPages:
-    """What the panel asks: how the check stands, and for another one."""
+@require_GET
+def show_check(request: HttpRequest, version: Version) -> HttpResponse:
+    """The panel's content, for its script."""
+    shown = shown_check(version)
+    said, lines = (
+        render_to_string(f"admin/registry/{name}.html", {"shown": shown})
+        for name in ("checklist_said", "checklist_lines")
+    )
+    answer = {"is_open": shown.is_open, "said": said, "lines": lines}
+    return JsonResponse(answer, headers={"Cache-Control": "no-store"})
 
-    admin_site: admin.AdminSite
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        pages = [
-            path("<int:pk>/checks/", view(self.tell_check), name="registry_version_checks"),
-            path("<int:pk>/check-again/", view(self.check_again), name="registry_version_check_again"),
-        ]
-        return [*pages, *super().get_urls()]  # type: ignore[misc]
-
-    def tell_check(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The lines as the page shows them, for its script."""
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
-        shown = shown_check(self.version_at(request, pk))
-        said, lines = (
-            render_to_string(f"admin/registry/{name}.html", {"shown": shown})
-            for name in ("checklist_said", "checklist_lines")
-        )
-        answer = {"is_open": shown.is_open, "said": said, "lines": lines}
-        return JsonResponse(answer, headers={"Cache-Control": "no-store"})
-
-    def check_again(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        version = self.version_at(request, pk)
-        by = actor(request)
-        if not by.may(Right.WRITE, model_id=version.model_id):
-            raise PermissionDenied
-        try:
-            ask_check(version=version, by=by)
-            messages.success(request, f"A worker was asked to check {version}.")
-        except RoundhouseError as error:
-            messages.error(request, str(error))
-        return redirect(reverse("admin:registry_version_change", args=[pk]))
-
-    def version_at(self, request: HttpRequest, pk: int) -> Version:
-        """The version, where the caller may see it."""
-        rows = self.get_queryset(request).select_related("model", "artifact")  # type: ignore[attr-defined]
-        version: Version | None = rows.filter(pk=pk).first()
-        if version is None:
-            raise Http404
-        return version
+@require_POST
+def check_again(request: HttpRequest, version: Version) -> HttpResponse:
+    by = actor(request)
+    if not by.may(Right.WRITE, model_id=version.model_id):
+        raise PermissionDenied
+    try:
+        ask_check(version=version, by=by)
+        messages.success(request, f"Check of {version} requested. A worker starts it as soon as one is free.")
+    except RoundhouseError as error:
+        messages.error(request, str(error))
+    return redirect(reverse("admin:registry_version_change", args=[version.pk]))

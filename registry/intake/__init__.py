@@ -1,1 +1,1 @@
-"""Bringing versions in: uploads, the file gate, the checklist, examples to check against."""
+"""How versions come in: uploads, the file scan, the checklist, examples and golden sets."""

@@ -16,7 +16,7 @@ from registry.errors import RoundhouseError
 from registry.intake.models import Upload
 from registry.intake.selectors import uploads_for, uploads_of
 from registry.intake.services import MAX_PART_BYTES, abandon_upload
-from registry.kit.admin.paging import NoCountPaginator
+from registry.kit.admin.pages import NoCountPaginator
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
 _OFFERED_MODELS = 500
@@ -24,9 +24,9 @@ _OFFERED_MODELS = 500
 
 @admin.register(Upload)
 class UploadPage(ModelAdmin[Upload]):
-    """Adding is the page that uploads; the rows are written by machines."""
+    """Its add page uploads a file; the rows themselves are read-only."""
 
-    empty_text = "A file that is sent in parts stands here until it is a version."
+    empty_text = "Files that are being uploaded are listed here until they are versions."
     list_display = ["__str__", "status", "progress", "model_slug", "made_by", "touched_at"]
     list_filter = ["status"]
     search_fields = ["file_name", "model_slug", "made_by"]
@@ -79,7 +79,7 @@ class UploadPage(ModelAdmin[Upload]):
             raise PermissionDenied
         by = actor(request)
         models = models_for(by).order_by("slug").values_list("slug", "title")
-        wanted = request.GET.get("model", "")
+        slug = request.GET.get("model", "")
         return TemplateResponse(
             request,
             "admin/registry/upload.html",
@@ -88,7 +88,7 @@ class UploadPage(ModelAdmin[Upload]):
                 "opts": self.opts,
                 "title": "Upload a version",
                 "models": models[:_OFFERED_MODELS],
-                "model": models.filter(slug=wanted).first(),
+                "model": models.filter(slug=slug).first(),
                 "may_make_models": by.may(Right.WRITE),
                 "tasks": Task.choices,
                 "largest": settings.UPLOAD_BYTES,
@@ -98,10 +98,10 @@ class UploadPage(ModelAdmin[Upload]):
         )
 
     def made(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Lead to the version that an upload of the caller's became."""
+        """Redirect to the version that one of the caller's uploads became."""
         try:
             upload = uploads_of(actor(request)).filter(pk=pk).first()
-        except ValidationError:  # no UUID
+        except ValidationError:  # not a UUID
             raise Http404 from None
         if upload is None or upload.version is None:
             raise Http404
@@ -120,7 +120,7 @@ class UploadPage(ModelAdmin[Upload]):
             except RoundhouseError as error:
                 messages.error(request, f"{upload}: {error}")
             else:
-                messages.success(request, f"{upload} is abandoned, and its bytes are gone.")
+                messages.success(request, f"{upload} was abandoned, and its bytes were removed.")
 
     def _may(self, request: HttpRequest) -> bool:
         return Right.WRITE in actor(request).rights

@@ -1,4 +1,4 @@
-"""Makes one artifact of what somebody sent: a model, a model with its weights in other files, or a zip of both."""
+"""Assembles one artifact from what was sent: a model, a model with weights in other files, or a zip of both."""
 
 import hashlib
 import os
@@ -14,22 +14,22 @@ from registry.catalogue.models import Task
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
-from registry.intake.gate import GateLimits
-from registry.intake.gate.archives import is_archive, unpacked
-from registry.intake.gate.errors import DataMissing, DataNotNamed, GateRefused
-from registry.intake.gate.first_look import look_at
-from registry.intake.gate.rewriting import Rewriting, missing_sentence, plan_rewriting
-from registry.intake.gate.sent_files import SentFile, opened
-from registry.intake.gate.wording import printable
+from registry.intake.file_scan import ScanLimits
+from registry.intake.file_scan.errors import DataMissing, DataNotNamed, FileRefused, printable
+from registry.intake.file_scan.rewrite import Rewrite, missing_sentence, plan_rewrite
+from registry.intake.file_scan.scan import check_format
+from registry.intake.file_scan.sent_files import SentFile, is_archive, open_file, unpack
 
-MOST_DATA_FILES = 32  # beside a model; more come in a zip
-_LIMITS = GateLimits()
-_QUICK = GateLimits(max_fields=2_000_000)  # a look for weights in other files; what has more, the check reads
+MAX_DATA_FILES = 32  # with a model; send more in a zip
+_LIMITS = ScanLimits()
+_QUICK = ScanLimits(
+    max_fields=2_000_000
+)  # for finding weights in other files; larger models are left to the check
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A file that came, and its SHA-256 where that is known."""
+    """A file that was sent, and its SHA-256 if known."""
 
     file: SentFile
     sha256: str = ""
@@ -41,7 +41,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The artifact, where it comes from, and the names of classes that a removed ZipMap had."""
+    """The artifact, its origin, and the class names of a removed ZipMap."""
 
     file: StoredFile
     origin: dict[str, Any] = field(default_factory=dict)
@@ -49,88 +49,89 @@ class Assembled:
 
 
 def check_count(files: int) -> None:
-    """Refuse more data files than may come beside a model."""
-    if files > MOST_DATA_FILES:
+    """Refuse more data files than may be sent with a model."""
+    if files > MAX_DATA_FILES:
         raise Invalid(
-            f"At most {MOST_DATA_FILES} files with weights come beside a model; put more of them, and the model, into one zip."
+            f"At most {MAX_DATA_FILES} files with weights may be sent with a model; put more of them, and the model, into a zip."
         )
 
 
 def assemble(
     model: Sent, data: Sequence[Sent], *, drop_zipmap: bool, keep: Callable[[], StoredFile]
 ) -> Assembled:
-    """Store what was sent as one file; raise GateRefused.
+    """Store what was sent as one file; raise FileRefused.
 
-    1. What is no ONNX model is refused at a look. What lies in other files must have come along.
-    2. A model that stays as it is is kept by `keep`. Else the new file is written straight into the store, in pieces.
+    1. A file that is not an ONNX model is refused at once, and so is a model without its data files.
+    2. `keep` stores a model that stays as it is. Otherwise the new file is written straight into the store, in pieces.
 
-    Nothing that was sent is changed or removed. The whole of the file is read by the version's check.
+    The files that were sent are neither changed nor removed. The version's check scans the whole artifact.
     """
     check_count(len(data))
-    with _planned(model.file, [each.file for each in data], drop_zipmap) as (plan, unpacking):
-        changes = [*unpacking, *(plan.changes if plan is not None else ())]
-        if plan is None or not changes:
+    with _planned_rewrite(model.file, [sent.file for sent in data], drop_zipmap) as (rewrite, unpacking):
+        changes = [*unpacking, *(rewrite.changes if rewrite is not None else ())]
+        if rewrite is None or not changes:
             return Assembled(keep())
-        _check_space(plan.size)
-        origin = {"files": [each.describe() for each in (model, *data)], "changes": changes}
-        return Assembled(artifacts.store(plan.chunks()), origin, plan.labels)
+        _check_space(rewrite.size)
+        origin = {"files": [sent.describe() for sent in (model, *data)], "changes": changes}
+        return Assembled(artifacts.store(rewrite.chunks()), origin, rewrite.labels)
 
 
 def assemble_files(*, model: Path, data: Sequence[Path] = (), drop_zipmap: bool = False) -> Assembled:
-    """Store files of this machine as one file; raise GateRefused. Links are followed: somebody named them here."""
+    """Store local files as one file; raise FileRefused. Links are followed: the operator named them."""
     check_count(len(data))
     with ExitStack() as stack:
         first, *others = [
-            Sent(stack.enter_context(opened(Path(os.path.realpath(path)), path.name)))
+            Sent(stack.enter_context(open_file(Path(os.path.realpath(path)), path.name)))
             for path in (model, *data)
         ]
-        return assemble(first, others, drop_zipmap=drop_zipmap, keep=lambda: _copied(first.file))
+        return assemble(
+            first,
+            others,
+            drop_zipmap=drop_zipmap,
+            keep=lambda: artifacts.store(first.file.read(0, first.file.size)),
+        )
 
 
 def with_labels(task: str, config: Mapping[str, Any], labels: Sequence[str]) -> Mapping[str, Any]:
-    """Give a classification the labels that its file brought, unless somebody gave others."""
+    """Add the labels of the file to a classification's configuration, unless it has labels."""
     if task != Task.CLASSIFICATION or not labels or config.get("labels"):
         return config
     return {"scores": "probabilities", **config, "labels": list(labels)}
 
 
-def _copied(file: SentFile) -> StoredFile:
-    return artifacts.store(file.read(0, file.size))
-
-
 @contextmanager
-def _planned(
+def _planned_rewrite(
     model: SentFile, data: Sequence[SentFile], drop_zipmap: bool
-) -> Iterator[tuple[Rewriting | None, list[str]]]:
-    """Give the plan, None where the file stays as it is, and what unpacking it changed."""
+) -> Iterator[tuple[Rewrite | None, list[str]]]:
+    """Yield the rewrite, None if the file stays as it is, and what unpacking changed."""
     if not is_archive(model):
         yield _plan(model, data, drop_zipmap), []
         return
     if data:
-        raise DataNotNamed("A zip holds the model with its weights; send no other files beside it.")
-    with unpacked(model, parts.made_folder(), _LIMITS, _check_space) as out:
-        taken = f"{printable(out.model.label)} was taken out of {printable(model.label) or 'the archive'}."
-        look_at(out.model.descriptor, _LIMITS)
-        plan = plan_rewriting(out.model, drop_zipmap=drop_zipmap, limits=_LIMITS)
-        plan.use(out.data)
-        yield plan, [taken]
+        raise DataNotNamed("A zip must contain the model and its weights; send no other files with it.")
+    with unpack(model, parts.existing_folder(), _LIMITS, _check_space) as out:
+        change = f"{printable(out.model.label)} was unpacked from {printable(model.label) or 'the archive'}."
+        check_format(out.model.descriptor, _LIMITS)
+        rewrite = plan_rewrite(out.model, drop_zipmap=drop_zipmap, limits=_LIMITS)
+        rewrite.use(out.data)
+        yield rewrite, [change]
 
 
-def _plan(model: SentFile, data: Sequence[SentFile], drop_zipmap: bool) -> Rewriting | None:
-    look_at(model.descriptor, _LIMITS)
+def _plan(model: SentFile, data: Sequence[SentFile], drop_zipmap: bool) -> Rewrite | None:
+    check_format(model.descriptor, _LIMITS)
     if not data and not drop_zipmap:
         _check_nothing_missing(model)
         return None
-    plan = plan_rewriting(model, drop_zipmap=drop_zipmap, limits=_LIMITS)
-    plan.use(data)
-    return plan
+    rewrite = plan_rewrite(model, drop_zipmap=drop_zipmap, limits=_LIMITS)
+    rewrite.use(data)
+    return rewrite
 
 
 def _check_nothing_missing(model: SentFile) -> None:
-    """Refuse a model that came without its weights. What else is wrong with it, its check says."""
+    """Refuse a model without its data files. Other faults are left to the check."""
     try:
-        locations = plan_rewriting(model, limits=_QUICK).locations
-    except GateRefused:
+        locations = plan_rewrite(model, limits=_QUICK).locations
+    except FileRefused:
         return
     if locations:
         raise DataMissing(missing_sentence(locations))
@@ -139,7 +140,7 @@ def _check_nothing_missing(model: SentFile) -> None:
 def _check_space(size: int) -> None:
     if parts.free_bytes() < size + parts.RESERVE_BYTES:
         raise InsufficientStorage(
-            f"The disk has no room for the new file of {size:,} bytes beside those that were sent. Free some space, then"
+            f"The disk has no room for the new file of {size:,} bytes besides those that were sent. Free some space, then"
             " try again."
         )
 

@@ -1,19 +1,19 @@
-"""What can go wrong while a file comes in.
+"""Errors of uploads.
 
 RoundhouseError
 ├── InsufficientStorage     the disk has no room for the file
 ├── Conflict
-│   ├── TooManyUploads      the caller's own open ones
-│   ├── UploadInUse         somebody else writes to it or completes it now
+│   ├── TooManyUploads      open ones of the caller
+│   ├── UploadInUse         another request writes to it or completes it now
 │   ├── UploadEnded         it is complete, failed or abandoned
-│   └── WrongOffset         the caller and the server do not agree on what has come; says what has
+│   └── WrongOffset         not the number of bytes received, which it tells
 │       └── UploadIncomplete
 └── Invalid
     ├── LengthMissing
-    ├── PartBeyondEnd       more bytes than were announced
-    ├── HashDiffers         other bytes than were announced
+    ├── PartBeyondEnd       more bytes than announced
+    ├── HashDiffers         another hash than announced
     └── BodyTooLarge
-        ├── FileTooLarge
+        ├── UploadTooLarge
         └── PartTooLarge
 """
 
@@ -21,7 +21,7 @@ from registry.errors import BodyTooLarge, Conflict, Invalid, RoundhouseError
 
 
 class InsufficientStorage(RoundhouseError):
-    """The disk has no room for this file; free some space, then begin again."""
+    """The disk has no room for this file; free some space, then start again."""
 
     code = "insufficient_storage"
 
@@ -33,30 +33,30 @@ class TooManyUploads(Conflict):
 
 
 class UploadInUse(Conflict):
-    """Another request writes to this upload or completes it; ask again in a moment."""
+    """Another request is writing to this upload or completing it; try again in a moment."""
 
     code = "upload_in_use"
     retryable = True
 
 
 class UploadEnded(Conflict):
-    """This upload takes no more bytes; begin another."""
+    """This upload has ended; start another."""
 
     code = "upload_ended"
 
 
 class WrongOffset(Conflict):
-    """The part does not begin where the upload stands; go on at `offset`."""
+    """The part does not start where the upload continues; continue at `offset`."""
 
     code = "wrong_offset"
 
     def __init__(self, message: str | None = None, *, offset: int = 0) -> None:
-        self.members = {"offset": offset}  # go into the problem
+        self.members = {"offset": offset}  # added to the problem document
         super().__init__(message)
 
 
 class UploadIncomplete(WrongOffset):
-    """Bytes are still missing; send them from `offset`, then complete the upload."""
+    """Bytes are missing; send them from `offset` on, then complete the upload."""
 
     code = "upload_incomplete"
 
@@ -68,24 +68,24 @@ class LengthMissing(Invalid):
 
 
 class PartBeyondEnd(Invalid):
-    """The part holds more bytes than were announced; begin another upload with the right size."""
+    """The part exceeds the announced size; start another upload with the right size."""
 
     code = "part_beyond_end"
 
 
 class HashDiffers(Invalid):
-    """What came is not what was announced; begin again."""
+    """The file does not have the announced hash; start again."""
 
     code = "hash_differs"
 
 
-class FileTooLarge(BodyTooLarge):
+class UploadTooLarge(BodyTooLarge):
     """The file is larger than this installation accepts."""
 
     code = "file_too_large"
 
 
 class PartTooLarge(BodyTooLarge):
-    """A part has at most 8 MiB; send the file in more of them."""
+    """A part may have at most 8 MiB; send smaller parts."""
 
     code = "part_too_large"

@@ -1,4 +1,4 @@
-"""Rows of the intake: files on their way in."""
+"""Rows of the intake: uploads."""
 
 import uuid
 
@@ -8,25 +8,31 @@ from django.db.models import F, Q
 
 from registry.access.models import ApiKey, Tenant
 from registry.catalogue.models import Version
-from registry.intake.transitions import Status
 from registry.kit.text import MAX_REASON
 
 MAX_NAME = 255
 _SHA256 = r"\A([0-9a-f]{64})?\Z"
 
 
+class Status(models.TextChoices):
+    """The state of an upload; only open ones change."""
+
+    OPEN = "open"  # the bytes received are in the data folder
+    COMPLETE = "complete"  # the file is in the store, and a version was created from it
+    FAILED = "failed"
+    ABANDONED = "abandoned"  # cancelled, or without progress for a day
+    TAKEN = "taken"  # the file is used for something else, such as a job's input
+
+
 class Upload(models.Model):
-    """A model file that comes in by parts. Its bytes lie in the data folder under this row's id, never under a name
-    that somebody gave."""
+    """A file that is sent in parts. Its bytes are in the data folder under this row's id, never under a user's name."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    file_name = models.CharField(
-        max_length=MAX_NAME, blank=True, editable=False
-    )  # shown to people, never opened
+    file_name = models.CharField(max_length=MAX_NAME, blank=True, editable=False)  # displayed, never opened
     size_bytes = models.PositiveBigIntegerField("size", editable=False)
     received_bytes = models.PositiveBigIntegerField("received", default=0, editable=False)
     announced_sha256 = models.CharField("announced SHA-256", max_length=64, blank=True, editable=False)
-    # Known when the last byte is there and one process saw all of them; at the latest when it is complete.
+    # Known after the last byte if one process received all of them, otherwise on completion.
     sha256 = models.CharField("SHA-256", max_length=64, blank=True, editable=False)
     status = models.CharField(max_length=9, choices=Status, default=Status.OPEN, editable=False)
     failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
@@ -34,7 +40,7 @@ class Upload(models.Model):
     version = models.ForeignKey(
         Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )
-    # Who writes a part at this moment, and until when nobody else may.
+    # The request that is writing a part, and until when no other may.
     writer = models.CharField(max_length=32, blank=True, editable=False)
     writer_until = models.DateTimeField(null=True, editable=False)
     created_by = models.ForeignKey(

@@ -1,11 +1,13 @@
-"""Where bytes wait until their file is whole: `<data>/uploads/<id>.part`. Nothing a person typed becomes a path."""
+"""Bytes of uploads until the file is complete: `<data>/uploads/<id>.part`. Nothing a user typed becomes a path."""
 
 import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,17 +20,21 @@ from registry.catalogue import artifacts
 from registry.catalogue.artifacts import FolderStore, StoredFile, read_chunks
 from registry.intake.errors import InsufficientStorage, UploadInUse
 
-RESERVE_BYTES = 256 * 2**20  # left for the database and everything else on this disk
+RESERVE_BYTES = 256 * 2**20  # kept free for the database and everything else on this disk
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL = "The disk became full."
+_FULL = "The disk is full."
+_MAX_DIGESTS = 256
+# Hashes that grow with the parts. In this process only: another one that continues an upload hashes it from the disk.
+_digests: "OrderedDict[UUID, tuple[int, hashlib._Hash]]" = OrderedDict()
+_lock = threading.Lock()
 
 
 def folder() -> Path:
     return Path(settings.DATA_DIR) / "uploads"
 
 
-def made_folder() -> Path:
-    """The folder, made if it is not there yet."""
+def existing_folder() -> Path:
+    """The folder, created if necessary."""
     folder().mkdir(parents=True, exist_ok=True)
     return folder()
 
@@ -38,14 +44,14 @@ def path_of(upload_id: UUID) -> Path:
 
 
 def free_bytes() -> int:
-    """What the disk that holds uploads has left for us."""
-    return shutil.disk_usage(made_folder()).free
+    """The free space on the disk of uploads."""
+    return shutil.disk_usage(existing_folder()).free
 
 
 @contextmanager
 def opened(upload_id: UUID, *, is_new: bool = False) -> Iterator[int]:
-    """Open the file for writing; raise FileNotFoundError when there is none and it is not new."""
-    made_folder()
+    """Open the file for writing; raise FileNotFoundError if it is missing and not new."""
+    existing_folder()
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
     descriptor = os.open(path_of(upload_id), flags, 0o600)
     try:
@@ -56,7 +62,7 @@ def opened(upload_id: UUID, *, is_new: bool = False) -> Iterator[int]:
 
 @contextmanager
 def locked(descriptor: int, *, at_once: bool = False) -> Iterator[None]:
-    """Hold the file's lock, which the kernel takes back when a process dies; raise UploadInUse where it is held."""
+    """Hold the file's lock, which the kernel releases when a process dies; with `at_once`, raise UploadInUse if taken."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if at_once else 0))
     except BlockingIOError:
@@ -69,7 +75,7 @@ def locked(descriptor: int, *, at_once: bool = False) -> Iterator[None]:
 
 @contextmanager
 def room(advice: str) -> Iterator[None]:
-    """Turn the system's words for a full disk, and those of a database on the same disk, into ours."""
+    """Raise InsufficientStorage for a full disk, also when a database on the same disk reports it."""
     try:
         yield
     except OSError as error:
@@ -87,12 +93,12 @@ def lacks_room(error: OSError) -> bool:
 
 
 def is_full(error: OperationalError) -> bool:
-    """Whether an embedded database said so: its disk is ours, and the room that we give back is its."""
+    """Whether an embedded database, which shares our disk, ran out of space."""
     return getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
 def begin_at(descriptor: int, offset: int) -> bool:
-    """Cut off what an unfinished part left behind; False when bytes before the offset are missing."""
+    """Cut off the rest of an unfinished part; False if bytes before the offset are missing."""
     if os.fstat(descriptor).st_size < offset:
         return False
     os.ftruncate(descriptor, offset)
@@ -116,7 +122,7 @@ def hash_of(upload_id: UUID) -> str:
 
 
 def store(upload_id: UUID, file: StoredFile) -> None:
-    """Bring the whole file into the artifact store, by a rename where that is a folder of this disk."""
+    """Move the whole file into the artifact store, by a rename if that is a folder on this disk."""
     path, target = path_of(upload_id), artifacts.current_store()
     if target.has(file.sha256):
         return
@@ -126,20 +132,44 @@ def store(upload_id: UUID, file: StoredFile) -> None:
             return
         except OSError as error:
             if error.errno not in {errno.EXDEV, errno.ENOENT}:
-                raise  # else: another disk, or the store's very first file, for which the copy makes the folder
+                raise  # else: another disk, or the store's first file, for which the copy creates the folder
     with path.open("rb") as source:
         target.store(read_chunks(source))
 
 
 def remove(upload_id: UUID) -> None:
     path_of(upload_id).unlink(missing_ok=True)
+    drop_digest(upload_id)
 
 
 def ids_older_than(seconds: float) -> list[UUID]:
-    """Whose bytes lie here and were not written to for that long."""
-    found = []
+    """The uploads whose file was not written to for that long."""
+    ids = []
     for path in folder().glob("*.part"):
         with suppress(OSError, ValueError):
             if path.stat().st_mtime < time.time() - seconds:
-                found.append(UUID(path.stem))
-    return found
+                ids.append(UUID(path.stem))
+    return ids
+
+
+def digest_at(upload_id: UUID, offset: int) -> "hashlib._Hash | None":
+    """A copy of the hash of the first `offset` bytes, if this process received all of them."""
+    if offset == 0:
+        return hashlib.sha256()
+    with _lock:
+        at, digest = _digests.get(upload_id, (-1, None))
+        return digest.copy() if digest is not None and at == offset else None
+
+
+def keep_digest(upload_id: UUID, offset: int, digest: "hashlib._Hash") -> None:
+    """Remember the hash of the first `offset` bytes, which are on the disk now."""
+    with _lock:
+        _digests[upload_id] = (offset, digest)
+        _digests.move_to_end(upload_id)
+        if len(_digests) > _MAX_DIGESTS:
+            _digests.popitem(last=False)
+
+
+def drop_digest(upload_id: UUID) -> None:
+    with _lock:
+        _digests.pop(upload_id, None)

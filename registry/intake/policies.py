@@ -1,4 +1,4 @@
-"""Who may bring files in, and whose uploads they may touch."""
+"""Who may upload files, and who owns an upload."""
 
 from registry.access.policies import Right
 from registry.errors import NotFound
@@ -8,7 +8,7 @@ from registry.kit.actors import Actor
 
 
 def check_may_upload(by: Actor) -> None:
-    """A file belongs to no Model yet: the right for any Model is enough. Completing asks about the one that is meant."""
+    """An upload has no Model yet, so the right for any Model is enough. Completing it checks the Model."""
     by.check(Right.WRITE, model_id=next(iter(by.models), None) if by.models else None)
 
 

@@ -1,14 +1,19 @@
-from typing import Any
-
 from django.urls import path
 
 from registry.intake.api import UploadsView
+from registry.intake.checklist.api import ChecksView
+from registry.intake.examples.api import ExamplesView, GoldenResultsView, GoldenSetView
 
-LIST: dict[str, Any] = {"get": "list", "post": "create"}
-ONE: dict[str, Any] = {"get": "retrieve", "put": "write", "delete": "destroy"}
+_MODEL = "models/<str:slug>"
+_VERSION = f"{_MODEL}/versions/<int:number>"
+_UPLOAD = "uploads/<str:pk>"
 
 urlpatterns = [
-    path("uploads", UploadsView.as_view(LIST)),
-    path("uploads/<str:pk>", UploadsView.as_view(ONE)),
-    path("uploads/<str:pk>/complete", UploadsView.as_view({"post": "complete"})),
+    path("uploads", UploadsView.as_view({"get": "list", "post": "create"})),
+    path(_UPLOAD, UploadsView.as_view({"get": "retrieve", "put": "write", "delete": "destroy"})),
+    path(f"{_UPLOAD}/complete", UploadsView.as_view({"post": "complete"})),
+    path(f"{_VERSION}/checks", ChecksView.as_view({"get": "retrieve", "post": "create"})),
+    path(f"{_VERSION}/examples", ExamplesView.as_view({"get": "list", "post": "create"})),
+    path(f"{_MODEL}/golden-set", GoldenSetView.as_view({"get": "retrieve", "put": "update"})),
+    path(f"{_MODEL}/golden-results", GoldenResultsView.as_view({"get": "list"})),
 ]

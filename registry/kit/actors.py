@@ -1,13 +1,22 @@
-"""Who acts: a person, a key, a command or a task, with the rights that were theirs when they came in."""
+"""Who acts, with which rights, and on which Models."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.db.models import Model as Row
+from django.db.models import QuerySet
 
 from registry.errors import NotAllowed
 
+R = TypeVar("R", bound=Row)
+
+READ = "read_registry"
+
 
 class Source(StrEnum):
-    """Through which door a change came."""
+    """How a change came in."""
 
     ADMIN = "admin"
     API = "api"
@@ -17,7 +26,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Handed to every service as `by`. Rights are fixed at the door; services only ask."""
+    """A person, key, command or task. Every service takes one as `by`; its rights are fixed when it comes in."""
 
     name: str
     source: Source
@@ -29,12 +38,32 @@ class Actor:
     request_id: str = field(default="", compare=False)
 
     def may(self, right: str, *, model_id: int | None = None) -> bool:
-        """Whether the right is held, and for this Model where one is meant."""
-        in_scope = self.models is None or (model_id is not None and model_id in self.models)
-        return right in self.rights and in_scope
+        """Whether the actor holds the right, for this Model if one is given."""
+        reaches = self.models is None or (model_id is not None and model_id in self.models)
+        return right in self.rights and reaches
 
     def check(self, right: str, *, model_id: int | None = None) -> None:
         if not self.may(right, model_id=model_id):
             raise NotAllowed(
                 f"{self.name} lacks the right to {right.replace('_', ' ')}{' here' if model_id else ''}."
             )
+
+
+def visible_models(models: QuerySet[R], by: Actor) -> QuerySet[R]:
+    """Keep the Models that the actor may see. Lists, details, files, exports and actions all start here."""
+    return in_scope(models, by, model="pk")
+
+
+def in_scope(rows: QuerySet[R], by: Actor, *, model: str = "model_id", right: str = READ) -> QuerySet[R]:
+    """Keep the rows whose Model the actor may see; `model` is the path to its id, such as `split__model_id`."""
+    if right not in by.rights:
+        return rows.none()
+    if by.models is None:
+        return rows
+    within: dict[str, Any] = {f"{model}__in": by.models}
+    return rows.filter(**within)
+
+
+def every_model() -> QuerySet[Any]:
+    """All Models; by name, because the kit is below the catalogue."""
+    return apps.get_model("registry.Model")._default_manager.all()

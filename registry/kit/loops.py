@@ -1,4 +1,4 @@
-"""Background threads: what they do is done over and over, goes on whatever it raises, and failures are reported."""
+"""Background threads that repeat their work, survive any exception, and report failures."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 
 log = structlog.get_logger("roundhouse.loops")
 
-# No single row is to blame for these: what comes next would fail as well, after a time-out of its own.
+# Not the fault of one row: the next query would fail as well, after its own timeout.
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
 Result = TypeVar("Result")
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait after a failure: twice as long each time it fails again."""
+    """The pause after a failure: twice as long after each further one."""
 
     first_s: float = 1.0
     longest_s: float = 30.0
@@ -33,20 +33,20 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One thing that a background thread does over and over."""
+    """Work that a background thread repeats."""
 
     name: str
-    work: Callable[[], bool | None]  # True: there is more to do at once
+    work: Callable[[], bool | None]  # True: there is more to do, so repeat at once
     every_s: float | Callable[[], float] = 0.0
     meanwhile: str = ""  # what users notice while it fails; for the log
     backoff: Backoff = Backoff()
-    expected: tuple[type[Exception], ...] = (DatabaseError,)  # need no traceback
-    is_woken: bool = True  # whether `wake` means this loop too
+    expected: tuple[type[Exception], ...] = (DatabaseError,)  # logged without a traceback
+    is_woken: bool = True  # whether `wake` wakes this loop too
 
 
 @dataclass(frozen=True, slots=True)
 class FailingLoop:
-    """What may be told of a failure to anybody: the error's class, never its text."""
+    """A failure as anyone may see it: the error's class, never its text."""
 
     name: str
     failures: int  # in a row
@@ -55,7 +55,7 @@ class FailingLoop:
 
 
 class ThreadGroup:
-    """Threads that run the same loops until `stop`; each thread takes its loops in turns."""
+    """Threads that run the same loops until `stop`; each thread runs its loops one after another."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ThreadGroup:
         on_start: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_start` is called once in each thread. A `wake_event` that others set is for a group of one thread."""
+        """`on_start` is called once in each thread. `wake_event`, which others may set, needs a group of one thread."""
         self.stopping = threading.Event()
         self._loops, self._on_start, self._clock = loops, on_start, clock
         names = [name] if threads == 1 else [f"{name}-{number}" for number in range(1, threads + 1)]
@@ -81,12 +81,12 @@ class ThreadGroup:
             thread.start()
 
     def wake(self) -> None:
-        """Do everything now. What is failing is tried after its shortest pause, so that nobody can hurry it into a spin."""
+        """Run all loops now. A failing loop still waits for its shortest pause, so that waking it cannot make it spin."""
         for event in self._wake_events:
             event.set()
 
     def stop(self, within_s: float | None = None) -> None:
-        """Start no more rounds, and wait for those under way, no longer than so long in all."""
+        """Start no more rounds, and wait for the running ones, at most `within_s` in total."""
         self.stopping.set()
         self.wake()
         ends_at = None if within_s is None else time.monotonic() + within_s
@@ -101,17 +101,17 @@ class ThreadGroup:
         try:
             self._prepare(thread_name)
             while not self.stopping.is_set():
-                wait_s = min(one.due_at for one in rounds) - self._clock()
+                wait_s = min(loop.due_at for loop in rounds) - self._clock()
                 if wait_s > 0 and wake.wait(wait_s):
-                    wake.clear()  # before the round: what is announced during it calls for another one
-                    for one in rounds:
-                        one.hasten()
-                for one in rounds:
-                    if one.due_at <= self._clock() and not self.stopping.is_set():
-                        one.attempt()
+                    wake.clear()  # before the round: a wake-up during it starts another round
+                    for loop in rounds:
+                        loop.hasten()
+                for loop in rounds:
+                    if loop.due_at <= self._clock() and not self.stopping.is_set():
+                        loop.attempt()
         finally:
-            for one in rounds:
-                _running.pop(one, None)
+            for loop in rounds:
+                _running.pop(loop, None)
             with suppress(DatabaseError):
                 connections.close_all()
 
@@ -123,7 +123,7 @@ class ThreadGroup:
 
 
 class Rounds:
-    """A loop as one thread does it: when it is due, and how its last rounds went."""
+    """A loop in one thread: when it is due, and whether its last round failed."""
 
     def __init__(self, loop: Loop, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._loop, self._name, self._clock = loop, name, clock
@@ -135,7 +135,7 @@ class Rounds:
             self.due_at = min(self.due_at, max(self._clock(), self._earliest_at))
 
     def attempt(self) -> None:
-        """Do one round and plan the next. Nothing that it raises goes further than this."""
+        """Run one round and schedule the next. Catches whatever the round raises."""
         _current.rounds = self
         try:
             close_old_connections()
@@ -145,7 +145,7 @@ class Rounds:
                 close_old_connections()  # idle threads keep no connection of the pool
             every_s = self._loop.every_s
             pause_s = every_s if isinstance(every_s, int | float) else every_s()
-        except Exception as error:  # noqa: BLE001 (a thread that ended here would leave its work undone for ever)
+        except Exception as error:  # noqa: BLE001 (the thread must survive, or its work would stop for good)
             self._note_failure(error)
         else:
             self.note_success()
@@ -177,31 +177,31 @@ _current = threading.local()
 
 
 def note_success() -> None:
-    """For rounds that take long, because they read from a connection: say that this one has got somewhere."""
+    """Report progress from a long round, such as one that reads from a connection."""
     success_noter()()
 
 
 def success_noter() -> Callable[[], None]:
-    """`note_success` of this thread's round, for the event loop that does its work."""
+    """This thread's `note_success`, for an event loop that does its work."""
     rounds: Rounds | None = getattr(_current, "rounds", None)
     return rounds.note_success if rounds is not None else lambda: None
 
 
 def running() -> int:
-    """How many loops this process runs."""
+    """The number of loops in this process."""
     return len(_running)
 
 
 def failing() -> list[FailingLoop]:
-    """The loops of this process whose last round failed, those that have failed longest first."""
-    found = [one.failing for one in list(_running)]
-    return sorted((one for one in found if one is not None), key=lambda one: one.since)
+    """The loops of this process whose last round failed, the longest-failing first."""
+    failures = [rounds.failing for rounds in list(_running)]
+    return sorted((failure for failure in failures if failure is not None), key=lambda failure: failure.since)
 
 
 class Attempts:
-    """Several calls of which none keeps the next from being made; the first error is raised when all have been.
+    """Makes several calls although some fail, and raises the first error at the end.
 
-    Only what is `away` ends them at once: the database, unless said otherwise.
+    Only errors of `away` end them at once: by default, those of a database that does not answer.
     """
 
     def __init__(self, away: tuple[type[Exception], ...] = DATABASE_AWAY) -> None:

@@ -1,6 +1,6 @@
-"""How an app adds to what the apps below it show, check and allow: one list per kind, filled in `AppConfig.ready`."""
+"""Lists that apps add to in `AppConfig.ready`: panels, links, gates, event kinds, rights."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -8,25 +8,28 @@ T = TypeVar("T")
 
 
 class Registrations(Generic[T]):
-    """Everything of one kind that was added, by name and in order.
+    """Named items of one kind, in order.
 
     The room that reads the list owns it: `PANELS: Registrations[Panel] = Registrations("panel")`.
-    Whoever has something for it adds it in its `AppConfig.ready`: `PANELS.add("jobs", Panel(...), order=20)`.
+    An app adds to it in its `AppConfig.ready`: `PANELS.add("jobs", Panel(...), order=20)`.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, on_change: Callable[[], None] = lambda: None) -> None:
+        """`on_change` is called whenever the list changes, for instance to clear a cache."""
         self.kind = kind
+        self._on_change = on_change
         self._items: dict[str, tuple[int, T]] = {}
 
     def add(self, name: str, item: T, *, order: int = 100) -> None:
-        """Add an item; one of the same name that differs is a mistake of whoever wrote the second."""
+        """Add an item. Adding it twice is fine; another item of the same name is an error."""
         known = self._items.get(name)
         if known is not None and known[1] != item:
-            raise ValueError(f"Another {self.kind} has the name {name!r}; choose a name of your own.")
+            raise ValueError(f"Another {self.kind} has the name {name!r}; choose another name.")
         self._items[name] = (order, item)
+        self._on_change()
 
     def items(self) -> list[tuple[str, T]]:
-        """Names and items, the lowest order first, then as they were added."""
+        """Names and items by order, then in the sequence in which they were added."""
         ordered = sorted(self._items.items(), key=lambda entry: entry[1][0])
         return [(name, item) for name, (_order, item) in ordered]
 
@@ -41,10 +44,12 @@ class Registrations(Generic[T]):
 
     @contextmanager
     def changed(self, **items: T) -> Iterator[None]:
-        """Add or replace items for as long as the block runs; for tests."""
+        """Add or replace items while the block runs; for tests."""
         before = dict(self._items)
         self._items.update({name: (100, item) for name, item in items.items()})
+        self._on_change()
         try:
             yield
         finally:
             self._items = before
+            self._on_change()

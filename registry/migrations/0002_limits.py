@@ -16,47 +16,47 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='apikey',
             name='concurrency',
-            field=models.PositiveIntegerField(blank=True, help_text='Requests at the same time, over all web processes; empty: no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='requests at the same time'),
+            field=models.PositiveIntegerField(blank=True, help_text='Over all web processes. Leave empty for no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='requests at the same time'),
         ),
         migrations.AddField(
             model_name='apikey',
             name='exact_rate',
-            field=models.BooleanField(default=False, help_text='Count exactly: every request asks the shared counter, which costs a round trip.', verbose_name='count exactly'),
+            field=models.BooleanField(default=False, help_text='Every request asks the shared counter: slower, but never above the limit.', verbose_name='strict limit'),
         ),
         migrations.AddField(
             model_name='apikey',
             name='rate_per_minute',
-            field=models.PositiveIntegerField(blank=True, help_text='Requests a minute; empty: no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='requests a minute'),
+            field=models.PositiveIntegerField(blank=True, help_text='Leave empty for no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='requests a minute'),
         ),
         migrations.AddField(
             model_name='model',
             name='concurrency',
-            field=models.PositiveIntegerField(blank=True, help_text='Requests at the same time, over all web processes; empty: no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='requests at the same time'),
+            field=models.PositiveIntegerField(blank=True, help_text='Over all web processes. Leave empty for no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='requests at the same time'),
         ),
         migrations.AddField(
             model_name='model',
             name='exact_rate',
-            field=models.BooleanField(default=False, help_text='Count exactly: every request asks the shared counter, which costs a round trip.', verbose_name='count exactly'),
+            field=models.BooleanField(default=False, help_text='Every request asks the shared counter: slower, but never above the limit.', verbose_name='strict limit'),
         ),
         migrations.AddField(
             model_name='model',
             name='rate_per_minute',
-            field=models.PositiveIntegerField(blank=True, help_text='Requests a minute; empty: no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='requests a minute'),
+            field=models.PositiveIntegerField(blank=True, help_text='Leave empty for no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='requests a minute'),
         ),
         migrations.AddField(
             model_name='tenant',
             name='concurrency',
-            field=models.PositiveIntegerField(blank=True, help_text='Requests at the same time, over all web processes; empty: no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='requests at the same time'),
+            field=models.PositiveIntegerField(blank=True, help_text='Over all web processes. Leave empty for no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='requests at the same time'),
         ),
         migrations.AddField(
             model_name='tenant',
             name='exact_rate',
-            field=models.BooleanField(default=False, help_text='Count exactly: every request asks the shared counter, which costs a round trip.', verbose_name='count exactly'),
+            field=models.BooleanField(default=False, help_text='Every request asks the shared counter: slower, but never above the limit.', verbose_name='strict limit'),
         ),
         migrations.AddField(
             model_name='tenant',
             name='rate_per_minute',
-            field=models.PositiveIntegerField(blank=True, help_text='Requests a minute; empty: no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='requests a minute'),
+            field=models.PositiveIntegerField(blank=True, help_text='Leave empty for no limit of its own.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='requests a minute'),
         ),
         migrations.AddConstraint(
             model_name='apikey',
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(('exact_rate', False), ('rate_per_minute__isnull', False), _connector='OR'), name='apikey_exact_needs_a_rate', violation_error_message='Counting exactly needs a rate to count against.'),
+            constraint=models.CheckConstraint(condition=models.Q(('exact_rate', False), ('rate_per_minute__isnull', False), _connector='OR'), name='apikey_exact_needs_a_rate', violation_error_message='A strict limit needs a rate; enter one.'),
         ),
         migrations.AddConstraint(
             model_name='model',
@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='model',
-            constraint=models.CheckConstraint(condition=models.Q(('exact_rate', False), ('rate_per_minute__isnull', False), _connector='OR'), name='model_exact_needs_a_rate', violation_error_message='Counting exactly needs a rate to count against.'),
+            constraint=models.CheckConstraint(condition=models.Q(('exact_rate', False), ('rate_per_minute__isnull', False), _connector='OR'), name='model_exact_needs_a_rate', violation_error_message='A strict limit needs a rate; enter one.'),
         ),
         migrations.AddConstraint(
             model_name='tenant',
@@ -92,6 +92,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='tenant',
-            constraint=models.CheckConstraint(condition=models.Q(('exact_rate', False), ('rate_per_minute__isnull', False), _connector='OR'), name='tenant_exact_needs_a_rate', violation_error_message='Counting exactly needs a rate to count against.'),
+            constraint=models.CheckConstraint(condition=models.Q(('exact_rate', False), ('rate_per_minute__isnull', False), _connector='OR'), name='tenant_exact_needs_a_rate', violation_error_message='A strict limit needs a rate; enter one.'),
         ),
     ]

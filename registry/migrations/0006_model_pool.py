@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
             name="pool",
             field=models.CharField(
                 default="infer",
-                help_text="The workers that answer for this Model, where workers do.",
+                help_text="The workers that serve this Model, if predictions run on workers.",
                 max_length=64,
                 validators=[
                     RegexValidator(

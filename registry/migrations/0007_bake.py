@@ -11,9 +11,9 @@ class Migration(migrations.Migration):
             name="bake_minutes",
             field=models.PositiveSmallIntegerField(
                 default=30,
-                help_text="How long a version that was replaced stays warm, so that going back to it needs no load.",
+                help_text="How long a replaced version stays loaded, so that rolling back to it is immediate.",
                 validators=[MaxValueValidator(1440)],
-                verbose_name="bake, minutes",
+                verbose_name="keep old version warm (minutes)",
             ),
         ),
         migrations.AddConstraint(

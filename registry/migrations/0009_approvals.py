@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='model',
             name='needs_approval',
-            field=models.BooleanField(default=True, editable=False, help_text='Whether somebody else has to agree before a version gains live share.', verbose_name='asks for two people'),
+            field=models.BooleanField(default=True, editable=False, help_text='Whether a second person must approve before a version gains live share.', verbose_name="needs a second person's approval"),
         ),
         migrations.CreateModel(
             name='SplitRequest',

@@ -1,1 +1,1 @@
-"""Audit, events, leases: the ground floor."""
+"""Audit records, events with their deliveries, and leases."""

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -11,54 +12,32 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
 from registry.errors import NotAllowed, RoundhouseError
-from registry.kit.admin.csv_export import csv_response
-from registry.kit.admin.paging import NoCountPaginator
-from registry.kit.admin.theme import ModelAdmin, PeriodFilter, TextFilter, actor, display
+from registry.kit.admin.pages import EditablePage, ReadOnlyPage, csv_response, exact_filter
+from registry.kit.admin.theme import (
+    CheckboxSelectMultiple,
+    ModelAdmin,
+    ModelForm,
+    PeriodFilter,
+    actor,
+    display,
+)
 from registry.record import deliveries, subscriptions
-from registry.record.forms import SubscriptionForm
+from registry.record.events import EVENT_KINDS
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
 from registry.record.selectors import READ, differences, visible
+from registry.record.subscriptions import SubscriptionSettings
 
 
-def _exactly(field: str, said: str) -> type[TextFilter]:
-    """Make a filter for one exact value: it uses the column's index, on a million rows too."""
+class RecordPage(ReadOnlyPage):
+    """Lists rows that only Roundhouse writes, to people who may read the record, for their Models."""
 
-    class Exactly(TextFilter):
-        title = said
-        parameter_name = field
-
-        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-            return queryset.filter(**{field: self.value()}) if self.value() else queryset
-
-    return Exactly
-
-
-class RecordPage:
-    """Shows rows that machines write, to those who may read the record, within their Models."""
-
-    scope: ClassVar[str | None] = "model_slug"
+    right = READ
+    scope: ClassVar[str | None] = "model_slug"  # the path to the Model's slug
     list_filter_submit = True
-    show_full_result_count = False
-    paginator: Any = NoCountPaginator
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
         return visible(rows, actor(request), model_slug=self.scope) if self.scope else rows
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return READ in actor(request).rights
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return READ in actor(request).rights
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(AuditRecord)
@@ -67,31 +46,17 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
     list_filter = [
         ("at", PeriodFilter),
         "source",
-        _exactly("action", "action"),
-        _exactly("model_slug", "Model"),
-        _exactly("actor_name", "actor"),
+        exact_filter("action", "action"),
+        exact_filter("model_slug", "Model"),
+        exact_filter("actor_name", "actor"),
     ]
     list_before_template = "admin/registry/export_link.html"
-    search_fields = ["object_label"]  # shows the box; what it does is below
+    search_fields = ["object_label"]  # shows the search box; see get_search_results
     search_help_text = "A whole number, object, object id, Model, actor, action or request id."
     fields = readonly_fields = (
-        "when",
-        "actor_name",
-        "action",
-        "object_label",
-        "change",
-        "reason",
-        "seq",
-        "source",
-        "request_id",
-        "user_id",
-        "key_id",
-        "object_kind",
-        "object_id",
-        "model_slug",
-        "hash",
-        "previous_hash",
-    )
+        "when", "actor_name", "action", "object_label", "change", "reason", "seq", "source", "request_id", "user_id",
+        "key_id", "object_kind", "object_id", "model_slug", "hash", "previous_hash",
+    )  # fmt: skip
     _SEARCHED = ("object_label", "object_id", "model_slug", "actor_name", "action", "request_id")
     _EXPORTED = (
         "seq", "at", "actor_name", "user_id", "key_id", "source", "request_id", "action", "object_kind", "object_id",
@@ -99,29 +64,29 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
     )  # fmt: skip
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """By number; up to a day by time, whose index then leads there without reading all that is newer."""
+        """By number; by time if the list ends at a day, so that its index skips all newer rows."""
         return ("-at", "-seq") if request.GET.get("at_to_0") else ("-seq",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditRecord], search_term: str
     ) -> tuple[QuerySet[AuditRecord], bool]:
-        """Search whole values: parts of words in a million rows would take seconds."""
+        """Search whole values: searching for parts of words in a million rows takes seconds."""
         term = search_term.strip().removeprefix("#")
         if not term:
             return queryset, False
-        found = queryset.none()
+        matches = queryset.none()
         for field in self._SEARCHED:
-            found |= queryset.filter(**{field: term})
+            matches |= queryset.filter(**{field: term})
         if term.isdecimal() and len(term) < 19:
-            found |= queryset.filter(seq=int(term))
-        return found, False
+            matches |= queryset.filter(seq=int(term))
+        return matches, False
 
     def get_urls(self) -> list[URLPattern]:
         export = path("export/", self.admin_site.admin_view(self.export), name="registry_auditrecord_export")
         return [export, *super().get_urls()]
 
     def export(self, request: HttpRequest) -> StreamingHttpResponse:
-        """Give the rows that the list's filters leave, all of them, as CSV."""
+        """Export all rows that match the list's filters, as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         rows = self.get_changelist_instance(request).get_queryset(request).order_by("seq")
@@ -139,7 +104,7 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
 
 @admin.register(AuditCheckpoint)
 class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
-    empty_text = "A signed checkpoint notes the last record, so that a log whose end was cut off is found."
+    empty_text = "A checkpoint signs the last record, so that a log whose end was cut off is detected."
     scope = None
     list_display = ["number", "at", "seq", "signature"]
     fields = readonly_fields = ("number", "at", "seq", "record_hash", "previous_signature", "signature")
@@ -147,29 +112,29 @@ class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
 
 @admin.register(Event)
 class EventPage(RecordPage, ModelAdmin[Event]):
-    empty_text = "What happens to Models, jobs and workers stands here, and goes to those who subscribed."
+    empty_text = "Events of Models, jobs and workers appear here, and are sent to subscribers."
     list_display = ["at", "kind", "summary", "model_slug"]
     list_display_links = ["summary"]
-    list_filter = [("at", PeriodFilter), _exactly("kind", "kind"), _exactly("model_slug", "Model")]
+    list_filter = [("at", PeriodFilter), exact_filter("kind", "kind"), exact_filter("model_slug", "Model")]
     fields = readonly_fields = ("at", "kind", "summary", "object_kind", "object_label", "model_slug", "data")
 
 
 class ButtonPage:
-    """Buttons on a row's page that call services; POST only, so that no link can press them."""
+    """Buttons on a row's page that call services; POST only, so that no link can trigger them."""
 
-    buttons_shown: ClassVar[Sequence[tuple[str, str, str]]]  # (URL name, title, method)
+    post_buttons: ClassVar[Sequence[tuple[str, str, str]]]  # (URL name, title, method)
 
     def get_urls(self) -> list[URLPattern]:
         site: admin.AdminSite = self.admin_site  # type: ignore[attr-defined]
         return [
             *(
-                path(f"<int:pk>/{name}/", site.admin_view(require_POST(self._pressed(method))), name=name)
-                for name, _, method in self.buttons_shown
+                path(f"<int:pk>/{name}/", site.admin_view(require_POST(self._view_of(method))), name=name)
+                for name, _, method in self.post_buttons
             ),
             *super().get_urls(),  # type: ignore[misc]
         ]
 
-    def _pressed(self, method: str) -> Any:
+    def _view_of(self, method: str) -> Any:
         def view(request: HttpRequest, pk: int) -> HttpResponse:
             if not self.has_view_permission(request):  # type: ignore[attr-defined]
                 raise PermissionDenied
@@ -189,13 +154,13 @@ class ButtonPage:
 
     @display(description="")
     def buttons(self, row: Any) -> str:
-        shown = [(title, reverse(f"admin:{name}", args=[row.pk])) for name, title, _ in self.buttons_shown]
-        return render_to_string("admin/registry/post_buttons.html", {"buttons": shown})
+        buttons = [(title, reverse(f"admin:{name}", args=[row.pk])) for name, title, _ in self.post_buttons]
+        return render_to_string("admin/registry/post_buttons.html", {"buttons": buttons})
 
 
 @admin.register(Delivery)
 class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
-    empty_text = "What was sent to subscriptions, or could not be, stands here."
+    empty_text = "Messages to subscriptions appear here, whether they arrived or not."
     scope = "event__model_slug"
     list_display = [
         "event",
@@ -210,71 +175,74 @@ class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
     list_select_related = ["event", "subscription"]
     list_filter = ["status"]
     fields = readonly_fields = (
-        "event",
-        "subscription",
-        "status",
-        "count",
-        "attempts",
-        "due_at",
-        "http_status",
-        "response_ms",
-        "last_error",
-        "message_id",
-        "created_at",
-        "ended_at",
-        "buttons",
-    )
-    buttons_shown = [("resend_delivery", "Send again", "resend")]
+        "event", "subscription", "status", "count", "attempts", "due_at", "http_status", "response_ms", "last_error",
+        "message_id", "created_at", "ended_at", "buttons",
+    )  # fmt: skip
+    post_buttons = [("resend_delivery", "Send again", "resend")]
 
     def resend(self, request: HttpRequest, delivery: Delivery) -> None:
         deliveries.resend(delivery, by=actor(request))
-        messages.success(request, "It is sent again.")
+        messages.success(request, "The message is sent again.")
+
+
+class SubscriptionForm(ModelForm[Subscription]):
+    """Which events go where; services check the rights."""
+
+    kinds = forms.MultipleChoiceField(
+        required=False,
+        choices=lambda: [(kind, sentence) for kind, sentence in EVENT_KINDS.items() if kind != "test"],
+        widget=CheckboxSelectMultiple,
+        help_text="None means all of them.",
+    )
+
+    class Meta:
+        model = Subscription
+        fields = ["name", "kinds", "model", "url", "email", "enabled"]
+
+    @property
+    def values(self) -> SubscriptionSettings:
+        data: dict[str, Any] = self.cleaned_data
+        model = data["model"]
+        return SubscriptionSettings(
+            **{name: data[name] for name in ("name", "kinds", "url", "email", "enabled")},
+            model_id=model.pk if model else None,
+        )
 
 
 @admin.register(Subscription)
-class SubscriptionPage(ButtonPage, ModelAdmin[Subscription]):
-    empty_text = "A subscription tells people by webhook or e-mail of what happens."
+class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
+    empty_text = "A subscription sends events by webhook or e-mail."
+    right = subscriptions.RIGHT
     form = SubscriptionForm
-    list_display = ["name", "target", "told_of", "model", "enabled"]
+    list_display = ["name", "target", "events", "model", "enabled"]
     list_select_related = ["model"]
     search_fields = ["name"]
     autocomplete_fields = ["model"]
     readonly_fields = ["buttons"]
-    buttons_shown = [
+    post_buttons = [
         ("test_subscription", "Send a test", "send_test"),
-        ("renew_subscription_secret", "Make another secret", "renew_secret"),
+        ("renew_subscription_secret", "Replace the secret", "renew_secret"),
     ]
 
     def get_fields(self, request: HttpRequest, obj: Subscription | None = None) -> list[Any]:
         return ["name", "kinds", "model", "url", "email", "enabled", *(["buttons"] if obj else [])]
 
-    def _may(self, request: HttpRequest) -> bool:
-        return actor(request).may(subscriptions.RIGHT)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self._may(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
-        return self._may(request)
-
-    has_change_permission = has_delete_permission = has_view_permission
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self._may(request)
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_right(request)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Deliveries go with their subscription, without a right of their own."""
+        """Deliveries are deleted with their subscription, without a right of their own."""
         return [str(subscription) for subscription in objs], {"subscriptions": len(objs)}, set(), []
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
         if change:
-            subscriptions.change_subscription(subscription=obj, wish=form.wish, by=actor(request))
+            subscriptions.change_subscription(subscription=obj, values=form.values, by=actor(request))
             return
-        made, secret = subscriptions.add_subscription(wish=form.wish, by=actor(request))
-        obj.pk = made.pk
-        if made.url:
+        created, secret = subscriptions.add_subscription(values=form.values, by=actor(request))
+        obj.pk = created.pk
+        if created.url:
             _show_secret(request, secret)
 
     def delete_model(self, request: HttpRequest, obj: Subscription) -> None:
@@ -286,17 +254,17 @@ class SubscriptionPage(ButtonPage, ModelAdmin[Subscription]):
 
     def send_test(self, request: HttpRequest, subscription: Subscription) -> None:
         delivery = subscriptions.send_test(subscription=subscription, by=actor(request))
-        messages.success(request, f"A test is on its way as delivery {delivery.pk}.")
+        messages.success(request, f"A test is sent as delivery {delivery.pk}.")
 
     def renew_secret(self, request: HttpRequest, subscription: Subscription) -> None:
         _show_secret(request, subscriptions.renew_secret(subscription=subscription, by=actor(request)))
 
-    @display(description="told of")
-    def told_of(self, subscription: Subscription) -> str:
+    @display(description="events")
+    def events(self, subscription: Subscription) -> str:
         return ", ".join(subscription.kinds) or "everything"
 
 
 def _show_secret(request: HttpRequest, secret: str) -> None:
     messages.warning(
-        request, f"The secret of the signatures is {secret} . It is shown only now; give it to the receiver."
+        request, f"The signing secret is {secret} . It is shown only now; give it to the receiver."
     )

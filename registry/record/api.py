@@ -4,20 +4,20 @@ import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.kit.api import RegistryViewSet, idempotent
-from registry.kit.api.preconditions import check_if_match, etag_of
-from registry.kit.scope import every_model
+from registry.kit.actors import every_model
+from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.record import deliveries, subscriptions
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
 from registry.record.selectors import READ, visible
-from registry.record.subscriptions import RIGHT, Wish
+from registry.record.subscriptions import RIGHT, SubscriptionSettings
 
 
 class AuditRecordSerializer(serializers.ModelSerializer[AuditRecord]):
-    before = serializers.JSONField(read_only=True)  # null: there was nothing; any value includes null
+    before = serializers.JSONField(read_only=True)  # null: no such values
     after = serializers.JSONField(read_only=True)
 
     class Meta:
@@ -28,20 +28,24 @@ class AuditRecordSerializer(serializers.ModelSerializer[AuditRecord]):
         ]  # fmt: skip
 
 
-class AuditFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package carries no types
-    action = django_filters.CharFilter()
-    actor = django_filters.CharFilter(field_name="actor_name")
-    source = django_filters.CharFilter()
+class RecordFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package carries no types
     model = django_filters.CharFilter(field_name="model_slug")
-    object_kind = django_filters.CharFilter()
-    object_id = django_filters.CharFilter()
-    request_id = django_filters.CharFilter()
     since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
     until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
 
 
+class AuditFilters(RecordFilters):
+    action = django_filters.CharFilter()
+    actor = django_filters.CharFilter(field_name="actor_name")
+    source = django_filters.CharFilter()
+    object_kind = django_filters.CharFilter()
+    object_id = django_filters.CharFilter()
+    request_id = django_filters.CharFilter()
+
+
 @extend_schema(tags=["record"])
 class AuditView(RegistryViewSet[AuditRecord]):
+    lookup_value_converter = "int"
     rights = dict.fromkeys(["list", "retrieve"], READ)
     queryset = AuditRecord.objects.all()
     serializer_class = AuditRecordSerializer
@@ -67,15 +71,13 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         ]
 
 
-class EventFilters(django_filters.FilterSet):  # type: ignore[misc]
+class EventFilters(RecordFilters):
     kind = django_filters.CharFilter()
-    model = django_filters.CharFilter(field_name="model_slug")
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
 
 
 @extend_schema(tags=["record"])
 class EventsView(RegistryViewSet[Event]):
+    lookup_value_converter = "int"
     rights = dict.fromkeys(["list", "retrieve"], READ)
     queryset = Event.objects.all()
     serializer_class = EventSerializer
@@ -104,6 +106,7 @@ class DeliveryFilters(django_filters.FilterSet):  # type: ignore[misc]
 
 @extend_schema(tags=["record"])
 class DeliveriesView(RegistryViewSet[Delivery]):
+    lookup_value_converter = "int"
     rights = {"list": READ, "retrieve": READ, "resend": RIGHT}
     queryset = Delivery.objects.select_related("subscription")
     serializer_class = DeliverySerializer
@@ -114,14 +117,15 @@ class DeliveriesView(RegistryViewSet[Delivery]):
         return visible(rows, self.actor, model_slug="event__model_slug")
 
     @extend_schema(summary="Send a delivery again", request=None, responses=DeliverySerializer)
+    @action(detail=True, methods=["post"])
     def resend(self, request: Request, pk: int) -> Response:
         return self.changed(lambda delivery: deliveries.resend(delivery, by=self.actor))
 
 
-class WishSerializer(serializers.Serializer[Any]):
+class SubscriptionSettingsSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100)
     kinds = serializers.ListField(
-        child=serializers.CharField(), default=list, help_text="Event kinds; none means all of them."
+        child=serializers.CharField(), default=list, help_text="Kinds of events; none means all of them."
     )
     model = serializers.SlugRelatedField[Any](
         slug_field="slug", queryset=every_model(), allow_null=True, default=None
@@ -142,7 +146,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
 
 class SubscriptionWithSecret(SubscriptionSerializer):
     secret = serializers.CharField(
-        help_text="The secret of the signatures, shown only in this answer; null when the answer is replayed."
+        help_text="The signing secret, shown only in this answer; null in a replayed answer."
     )
 
     class Meta(SubscriptionSerializer.Meta):
@@ -151,6 +155,7 @@ class SubscriptionWithSecret(SubscriptionSerializer):
 
 @extend_schema(tags=["record"])
 class SubscriptionsView(RegistryViewSet[Subscription]):
+    lookup_value_converter = "int"
     rights = dict.fromkeys(
         ["list", "retrieve", "create", "update", "destroy", "renew_secret", "send_test"], RIGHT
     )
@@ -159,30 +164,37 @@ class SubscriptionsView(RegistryViewSet[Subscription]):
     filterset_fields = ["name", "channel", "enabled"]
 
     @extend_schema(
-        summary="Subscribe to events", request=WishSerializer, responses={201: SubscriptionWithSecret}
+        summary="Subscribe to events",
+        request=SubscriptionSettingsSerializer,
+        responses={201: SubscriptionWithSecret},
     )
     @idempotent(forget=["secret"])
     def create(self, request: Request) -> Response:
-        row, secret = subscriptions.add_subscription(wish=self._wish(), by=self.actor)
+        row, secret = subscriptions.add_subscription(values=self._settings(), by=self.actor)
         response = self.created(row, location=f"/api/v1/subscriptions/{row.pk}", secret=secret)
         response["Cache-Control"] = "no-store"
         return response
 
-    @extend_schema(summary="Replace a subscription", request=WishSerializer, responses=SubscriptionSerializer)
+    @extend_schema(
+        summary="Replace a subscription",
+        request=SubscriptionSettingsSerializer,
+        responses=SubscriptionSerializer,
+    )
     def update(self, request: Request, pk: int) -> Response:
-        wish = self._wish()
+        values = self._settings()
         return self.changed(
-            lambda row: subscriptions.change_subscription(subscription=row, wish=wish, by=self.actor)
+            lambda row: subscriptions.change_subscription(subscription=row, values=values, by=self.actor)
         )
 
-    @extend_schema(summary="End a subscription", responses={204: None})
+    @extend_schema(summary="Delete a subscription", responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
         row = self.get_object()
         check_if_match(request, etag_of(row))
         subscriptions.remove_subscription(subscription=row, by=self.actor)
         return Response(status=204)
 
-    @extend_schema(summary="Make another signing secret", request=None, responses=SubscriptionWithSecret)
+    @extend_schema(summary="Replace the signing secret", request=None, responses=SubscriptionWithSecret)
+    @action(detail=True, methods=["post"], url_path="renew-secret")
     def renew_secret(self, request: Request, pk: int) -> Response:
         secret = subscriptions.renew_secret(subscription=self.get_object(), by=self.actor)
         response = self.shown(self.get_object(), secret=secret)
@@ -190,6 +202,7 @@ class SubscriptionsView(RegistryViewSet[Subscription]):
         return response
 
     @extend_schema(summary="Send a test event", request=None, responses={202: DeliverySerializer})
+    @action(detail=True, methods=["post"], url_path="test")
     def send_test(self, request: Request, pk: int) -> Response:
         delivery = subscriptions.send_test(subscription=self.get_object(), by=self.actor)
         return Response(
@@ -198,7 +211,7 @@ class SubscriptionsView(RegistryViewSet[Subscription]):
             headers={"Location": f"/api/v1/deliveries/{delivery.pk}"},
         )
 
-    def _wish(self) -> Wish:
-        given = self.read(WishSerializer)
-        model = given.pop("model")
-        return Wish(**given, model_id=model.pk if model else None)
+    def _settings(self) -> SubscriptionSettings:
+        body = self.read(SubscriptionSettingsSerializer)
+        model = body.pop("model")
+        return SubscriptionSettings(**body, model_id=model.pk if model else None)

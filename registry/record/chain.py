@@ -1,15 +1,15 @@
-"""How audit records and checkpoints are sealed: HMAC-SHA256 over one text per row, each with its predecessor's."""
+"""The seals of audit records and checkpoints: HMAC-SHA256 over each row, with its predecessor's seal."""
 
 import hmac
 import json
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-GENESIS: Final = "0" * 64  # what the first record and the first checkpoint name as their predecessor
+GENESIS: Final = "0" * 64  # the predecessor of the first record and of the first checkpoint
 
 
-class Sealed(NamedTuple):
-    """A record's columns in the order in which they are sealed."""
+class SealedRecord(NamedTuple):
+    """A record's columns, in the order in which they are sealed."""
 
     seq: int
     at: datetime
@@ -30,7 +30,7 @@ class Sealed(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint as its row and as its exported line hold it."""
+    """A checkpoint's columns."""
 
     number: int
     at: datetime
@@ -40,7 +40,7 @@ class Checkpoint(NamedTuple):
     signature: str
 
 
-def hash_of(record: Sealed, key: bytes) -> str:
+def hash_of(record: SealedRecord, key: bytes) -> str:
     return _seal(key, "roundhouse audit record 1", [record.seq, _stamp(record.at), *record[2:]])
 
 
@@ -55,7 +55,7 @@ def signature_of(checkpoint: Checkpoint, key: bytes) -> str:
 
 
 def _seal(key: bytes, purpose: str, columns: list[int | str | None]) -> str:
-    # A JSON list: no two rows give one text, whatever their columns hold.
+    # A JSON list, so that no two rows give the same text.
     text = json.dumps([purpose, *columns], ensure_ascii=True, separators=(",", ":"))
     return hmac.digest(key, text.encode(), "sha256").hex()
 

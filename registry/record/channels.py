@@ -1,7 +1,12 @@
-"""How one message leaves: by webhook or by e-mail. What went wrong comes back as words."""
+"""Sending one message, by signed webhook (after the Standard Webhooks specification) or by e-mail."""
 
+import base64
+import hashlib
+import hmac
+import secrets
 import smtplib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -12,27 +17,27 @@ from django.template.loader import render_to_string
 from registry.errors import FetchFailed, UrlRefused
 from registry.record.fetcher import default_fetcher
 from registry.record.models import Delivery, Subscription
-from registry.record.signing import secret_of, signed_headers
 
-_GONE = 410  # the receiver says: never again
+SIGNING_PREFIX = "whsec_"
+_GONE = 410  # the receiver wants no more messages
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one attempt ended; `error` is empty when it reached its receiver."""
+class SendResult:
+    """How one attempt ended; `error` is empty if the message arrived."""
 
     error: str = ""
-    is_final: bool = False  # another attempt would end the same way
+    is_final: bool = False  # another attempt would fail too
     http_status: int | None = None
 
 
-def send(delivery: Delivery) -> Outcome:
+def send(delivery: Delivery) -> SendResult:
     """Make one attempt."""
     by_mail = delivery.subscription.channel == Subscription.Channel.EMAIL
     return _send_mail(delivery) if by_mail else _send_webhook(delivery)
 
 
-def _send_webhook(delivery: Delivery) -> Outcome:
+def _send_webhook(delivery: Delivery) -> SendResult:
     body = body_of(delivery)
     headers = {
         "Content-Type": "application/json",
@@ -44,20 +49,22 @@ def _send_webhook(delivery: Delivery) -> Outcome:
         ),
     }
     try:
-        answer = default_fetcher().fetch(delivery.subscription.url, method="POST", headers=headers, body=body)
+        response = default_fetcher().fetch(
+            delivery.subscription.url, method="POST", headers=headers, body=body
+        )
     except (UrlRefused, FetchFailed) as error:
-        return Outcome(error=f"{error.code}: {error}", is_final=not error.retryable)
-    if 200 <= answer.status < 300:
-        return Outcome(http_status=answer.status)
-    return Outcome(
-        error=f"The receiver answered {answer.status}.",
-        is_final=answer.status == _GONE,
-        http_status=answer.status,
+        return SendResult(error=f"{error.code}: {error}", is_final=not error.retryable)
+    if 200 <= response.status < 300:
+        return SendResult(http_status=response.status)
+    return SendResult(
+        error=f"The receiver answered {response.status}.",
+        is_final=response.status == _GONE,
+        http_status=response.status,
     )
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """What a webhook carries."""
+    """The body of a webhook."""
     event = delivery.event
     return orjson.dumps({
         "type": event.kind,
@@ -73,9 +80,9 @@ def body_of(delivery: Delivery) -> bytes:
     })  # fmt: skip
 
 
-def _send_mail(delivery: Delivery) -> Outcome:
+def _send_mail(delivery: Delivery) -> SendResult:
     if not settings.MAIL_IS_SET_UP:
-        return Outcome(error="No mail server is set up: set ROUNDHOUSE_SMTP_URL and ROUNDHOUSE_MAIL_FROM.")
+        return SendResult(error="No mail server is set up: set ROUNDHOUSE_SMTP_URL and ROUNDHOUSE_MAIL_FROM.")
     event = delivery.event
     message = EmailMessage(
         subject=f"[Roundhouse] {' '.join(event.summary.split())}"[:200],
@@ -88,5 +95,26 @@ def _send_mail(delivery: Delivery) -> Outcome:
     try:
         message.send()
     except (OSError, smtplib.SMTPException) as error:
-        return Outcome(error=f"The mail server did not take the message ({type(error).__name__}).")
-    return Outcome()
+        return SendResult(error=f"The mail server did not accept the message ({type(error).__name__}).")
+    return SendResult()
+
+
+def new_salt() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def secret_of(salt: str) -> str:
+    """The signing secret. It is in no table, so that a copy of the database cannot sign."""
+    derived = hmac.digest(settings.SECRET_KEY.encode(), f"roundhouse webhook {salt}".encode(), "sha256")
+    return SIGNING_PREFIX + base64.b64encode(derived).decode()
+
+
+def signed_headers(*, secret: str, message_id: str, timestamp: int, body: bytes) -> Mapping[str, str]:
+    key = base64.b64decode(secret.removeprefix(SIGNING_PREFIX))
+    content = f"{message_id}.{timestamp}.".encode() + body
+    signature = base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{signature}",
+    }

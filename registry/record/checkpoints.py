@@ -1,4 +1,4 @@
-"""Signed statements of how the chain stood. Copies outside the database show when its tail was cut off."""
+"""Signed checkpoints of the audit chain. Copies outside the database reveal a chain whose end was cut off."""
 
 import json
 from datetime import datetime
@@ -17,7 +17,7 @@ log = structlog.get_logger("registry.record")
 
 @transaction.atomic
 def write_checkpoint() -> AuditCheckpoint | None:
-    """Sign the chain as it stands; None when nothing came since the last checkpoint."""
+    """Sign the chain up to its last record; None if there is no new record since the last checkpoint."""
     queue_writers()
     record = AuditRecord.objects.order_by("-seq").first()
     last = AuditCheckpoint.objects.order_by("-number").first()
@@ -32,8 +32,8 @@ def write_checkpoint() -> AuditCheckpoint | None:
         signature="",
     )
     signed = unsigned._replace(signature=signature_of(unsigned, audit_key()))
-    # Wherever log lines are kept is one more place that the database's owner cannot rewrite.
-    transaction.on_commit(lambda: log.info("audit checkpoint", checkpoint=exported(signed)))
+    # The log is one more place that the database's owner cannot rewrite.
+    transaction.on_commit(lambda: log.info("audit checkpoint", checkpoint=to_line(signed)))
     return AuditCheckpoint.objects.create(**signed._asdict())
 
 
@@ -41,14 +41,14 @@ def as_checkpoint(row: AuditCheckpoint) -> Checkpoint:
     return Checkpoint(*(getattr(row, name) for name in Checkpoint._fields))
 
 
-def exported(checkpoint: Checkpoint) -> str:
-    """Write a checkpoint as the one line that `imported` reads."""
+def to_line(checkpoint: Checkpoint) -> str:
+    """Write a checkpoint as one line, for `from_line`."""
     return json.dumps(checkpoint._asdict() | {"at": checkpoint.at.isoformat()})
 
 
-def imported(line: str) -> Checkpoint:
+def from_line(line: str) -> Checkpoint:
     try:
         values = json.loads(line)
         return Checkpoint(**values | {"at": datetime.fromisoformat(values["at"])})
     except (ValueError, KeyError, TypeError):
-        raise Invalid("This is not a line that export_checkpoint wrote.") from None
+        raise Invalid("This is not a line from export_checkpoint.") from None

@@ -1,74 +1,78 @@
-"""Telling people and systems: an event is a row, and a delivery row for each subscription that wants it."""
+"""Events: a row for each, and a delivery row for each subscription to it."""
 
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from celery import current_app
 from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from registry.record import dispatch
-from registry.record.audit import Subject, storable, subject_of
-from registry.record.kinds import KINDS
+from registry.kit.registrations import Registrations
+from registry.kit.text import storable
+from registry.record.audit import AuditSubject, subject_of
 from registry.record.models import Delivery, Event, Subscription
 
-# Events of one kind and object that follow each other within this time share a delivery. With the sweeper's
-# 15 s it stays below the 30 s after which a first attempt is promised.
+# Every kind of event, with a sentence for people.
+EVENT_KINDS: Registrations[str] = Registrations("event kind")
+
+# Events of one kind and object within this time share a delivery. With the sweeper's 15 s this stays below the
+# 30 s within which a first attempt is promised.
 GROUP_WINDOW = timedelta(seconds=10)
 
 
 def emit(
     kind: str,
     *,
-    subject: models.Model | Subject,
+    subject: models.Model | AuditSubject,
     data: Mapping[str, Any],
     summary: str,
     model_slug: str | None = None,
 ) -> Event:
-    """Write an event and its deliveries, inside the transaction of what happened; they leave on commit.
+    """Write an event and its deliveries, inside the transaction of the change; they are sent on commit.
 
-    `data` is what receivers get: no secrets. `summary` is a full sentence for people.
+    Receivers get `data`, so it holds no secrets. `summary` is a full sentence for people.
     """
-    if kind not in KINDS:
-        raise ValueError(f"no such event kind: {kind}; register it in registry.record.kinds")
+    if kind not in EVENT_KINDS:
+        raise ValueError(f"no such event kind: {kind}; add it to EVENT_KINDS")
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("emit belongs inside the change's transaction")
-    what = subject if isinstance(subject, Subject) else subject_of(subject)
+    subject = subject if isinstance(subject, AuditSubject) else subject_of(subject)
     event = Event.objects.create(
         kind=kind,
-        object_kind=what.kind,
-        object_id=storable(what.id, 64),
-        object_label=storable(what.label, 200),
-        model_slug=what.model_slug if model_slug is None else model_slug,
+        object_kind=subject.kind,
+        object_id=storable(subject.id, 64),
+        object_label=storable(subject.label, 200),
+        model_slug=subject.model_slug if model_slug is None else model_slug,
         summary=storable(summary, 500),
         data=dict(data),
     )
-    for subscription in _wanting(event):
+    for subscription in _subscriptions_to(event):
         _add_delivery(subscription, event)
     return event
 
 
-def _wanting(event: Event) -> list[Subscription]:
+def _subscriptions_to(event: Event) -> list[Subscription]:
     of_its_model = Q(model=None) | Q(model__slug=event.model_slug)
     candidates = Subscription.objects.filter(of_its_model, enabled=True)
-    return [one for one in candidates if not one.kinds or event.kind in one.kinds]
+    return [row for row in candidates if not row.kinds or event.kind in row.kinds]
 
 
 def _add_delivery(subscription: Subscription, event: Event) -> None:
     now = timezone.now()
     group = Delivery.objects.filter(subscription=subscription, group_key=_group_key(event))
-    # Only one that nobody has begun to send: a sender's claim and this update exclude each other.
+    # Only a delivery that no sender has claimed: the claim and this update exclude each other.
     unsent = group.filter(status=Delivery.Status.WAITING, attempts=0)
     if unsent.update(event=event, count=F("count") + 1):
         return
-    told_lately = group.filter(created_at__gt=now - GROUP_WINDOW).exists()
-    queue_delivery(subscription, event, due_at=now + GROUP_WINDOW if told_lately else now)
+    sent_lately = group.filter(created_at__gt=now - GROUP_WINDOW).exists()
+    queue_delivery(subscription, event, due_at=now + GROUP_WINDOW if sent_lately else now)
 
 
 def queue_delivery(subscription: Subscription, event: Event, *, due_at: datetime | None = None) -> Delivery:
-    """Write the delivery; send it on commit if it is due by then, else the sweeper does."""
+    """Write the delivery; it is sent on commit if it is due now, else by the sweeper."""
     now = timezone.now()
     delivery = Delivery.objects.create(
         subscription=subscription,
@@ -78,9 +82,20 @@ def queue_delivery(subscription: Subscription, event: Event, *, due_at: datetime
         due_at=due_at or now,
     )
     if delivery.due_at <= now:
-        dispatch.deliver(delivery.pk)
+        send_on_commit(delivery.pk)
     return delivery
 
 
 def _group_key(event: Event) -> str:
     return f"{event.kind}:{event.object_kind}:{event.object_id}"
+
+
+def send_on_commit(delivery_id: int) -> None:
+    """Start the delivery's task when the transaction has committed."""
+    # Robust: a broker that is down must not fail the change; the sweeper finds the delivery within 15 s.
+    # A lambda: Django logs the callback's __qualname__, and a partial has none.
+    transaction.on_commit(lambda: _start_task(delivery_id), robust=True)
+
+
+def _start_task(delivery_id: int) -> None:
+    current_app.signature("registry.deliver", args=[delivery_id]).apply_async(retry=False)

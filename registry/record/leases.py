@@ -12,7 +12,7 @@ from registry.record.models import Lease
 
 
 def claim(name: str, *, holder: str, for_s: float) -> bool:
-    """Take or renew the lease; False while somebody else's has not run out."""
+    """Take or renew the lease; False while another holder's has not expired."""
     until = from_now(for_s)
     free_or_mine = Q(holder=holder) | Q(expires_at__lt=Now())
     if Lease.objects.filter(free_or_mine, name=name).update(holder=holder, expires_at=until):
@@ -23,12 +23,12 @@ def claim(name: str, *, holder: str, for_s: float) -> bool:
         with transaction.atomic():
             Lease.objects.create(name=name, holder=holder, expires_at=until)
     except IntegrityError:
-        return False  # another process made the row between our two looks
+        return False  # another process created the row in between
     return True
 
 
 def from_now(seconds: float) -> Combinable:
-    """A moment that much later than the database's now."""
+    """The database's time plus these seconds."""
     return ExpressionWrapper(
         Now() + Value(timedelta(seconds=seconds), output_field=DurationField()), output_field=DateTimeField()
     )

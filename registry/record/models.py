@@ -1,4 +1,4 @@
-"""Rows of the ground floor."""
+"""Leases, audit records and checkpoints, events and their deliveries."""
 
 import json
 from typing import Any, NoReturn
@@ -11,7 +11,7 @@ from registry.kit.actors import Source
 
 
 class Lease(models.Model):
-    """Who of several processes may do a thing that only one should; judged by the database's clock."""
+    """The one process among several that may do something now; judged by the database's clock."""
 
     name = models.CharField(max_length=64, primary_key=True)
     holder = models.CharField(max_length=128)
@@ -22,7 +22,7 @@ class Lease(models.Model):
 
 
 class AppendOnly(models.QuerySet[Any]):
-    """Rows that are added one by one and never touched again."""
+    """Rows that are added one by one and never changed."""
 
     def update(self, **_: Any) -> NoReturn:
         raise _never_changed(self.model)
@@ -36,8 +36,8 @@ class AppendOnly(models.QuerySet[Any]):
     bulk_update = bulk_create
 
 
-class Kept(models.Model):
-    """A row that its model refuses to change or delete; triggers refuse it in the database as well."""
+class AppendOnlyRow(models.Model):
+    """A row that cannot be changed or deleted; database triggers refuse it as well."""
 
     objects = AppendOnly.as_manager()
 
@@ -58,7 +58,7 @@ def _never_changed(kind: type[models.Model]) -> TypeError:
     return TypeError(f"{kind._meta.verbose_name_plural} are only ever added, never changed or deleted")
 
 
-class AuditRecord(Kept):
+class AuditRecord(AppendOnlyRow):
     """One line of the hash-chained log of every control-plane change."""
 
     seq = models.PositiveBigIntegerField("number", primary_key=True)
@@ -73,7 +73,7 @@ class AuditRecord(Kept):
     object_id = models.CharField(max_length=64, blank=True)
     object_label = models.CharField("object", max_length=200)
     model_slug = models.CharField("Model", max_length=64, blank=True)
-    # Text, not JSON columns: PostgreSQL would store its own reading of the numbers, and the hash is over ours.
+    # Text, not JSON columns: PostgreSQL would normalise the numbers, and the hash is over our text.
     before_json = models.TextField()
     after_json = models.TextField()
     reason = models.CharField(max_length=1000, blank=True)
@@ -99,17 +99,17 @@ class AuditRecord(Kept):
 
     @property
     def before(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = json.loads(self.before_json)
-        return found
+        values: dict[str, Any] | None = json.loads(self.before_json)
+        return values
 
     @property
     def after(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = json.loads(self.after_json)
-        return found
+        values: dict[str, Any] | None = json.loads(self.after_json)
+        return values
 
 
-class AuditCheckpoint(Kept):
-    """A signed statement of how long the chain was and how it ended; a copy outside finds a cut tail."""
+class AuditCheckpoint(AppendOnlyRow):
+    """The chain's last record at some time, signed; a copy outside the database reveals a chain that was cut off."""
 
     number = models.PositiveBigIntegerField(primary_key=True)
     at = models.DateTimeField()
@@ -127,7 +127,7 @@ class AuditCheckpoint(Kept):
 
 
 class Event(models.Model):
-    """Something a person or another system must be told."""
+    """Something that people or other systems need to know."""
 
     at = models.DateTimeField(auto_now_add=True)
     kind = models.CharField(max_length=64)
@@ -151,26 +151,26 @@ class Event(models.Model):
 
 
 class Subscription(models.Model):
-    """Who is told of which events, and how."""
+    """Which events are sent to which webhook or e-mail address."""
 
     class Channel(models.TextChoices):
         WEBHOOK = "webhook"
         EMAIL = "email", "e-mail"
 
     name = models.CharField(max_length=100, unique=True)
-    kinds = models.JSONField(default=list, help_text="Event kinds; none means all of them.", blank=True)
+    kinds = models.JSONField(default=list, help_text="Kinds of events; none means all of them.", blank=True)
     model = models.ForeignKey(
         "registry.Model",
         null=True,
         blank=True,
         on_delete=models.CASCADE,
         related_name="+",
-        help_text="Only events of this Model; empty means all of them.",
+        help_text="Only events of this Model; leave empty for all Models.",
     )
     channel = models.CharField(max_length=8, choices=Channel, default=Channel.WEBHOOK)
-    url = models.CharField("address of the webhook", max_length=2000, blank=True)
+    url = models.CharField("webhook URL", max_length=2000, blank=True)
     email = models.EmailField("e-mail address", blank=True)
-    # The signing secret is made from this and SECRET_KEY: a copy of the database cannot sign.
+    # The signing secret is derived from this and SECRET_KEY, so that a copy of the database cannot sign.
     secret_salt = models.CharField(max_length=64, editable=False)
     enabled = models.BooleanField(default=True)
     created_by = models.ForeignKey(
@@ -202,7 +202,7 @@ class Subscription(models.Model):
 
 
 class Delivery(models.Model):
-    """One message to one subscription: what was tried, when the next attempt is due, how it ended."""
+    """One message to one subscription: its attempts, when the next one is due, how it ended."""
 
     class Status(models.TextChoices):
         WAITING = "waiting"
@@ -212,18 +212,18 @@ class Delivery(models.Model):
 
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="deliveries")
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
-    # Kind and object of the event: what happens to one object in quick succession is told at once.
+    # Kind and object of the event: several events of one object in quick succession share a delivery.
     group_key = models.CharField(max_length=200)
     count = models.PositiveIntegerField("events", default=1)
     message_id = models.CharField(max_length=64, unique=True)
     status = models.CharField(max_length=9, choices=Status, default=Status.WAITING)
-    # How many attempts were begun. It is also the token that keeps two workers from sending the same one.
+    # The attempts begun; also the token that keeps two workers from making the same one.
     attempts = models.PositiveSmallIntegerField(default=0)
-    # Waiting: when the next attempt is due. Sending: when the sender counts as lost.
+    # Waiting: when the next attempt is due. Sending: when the sender counts as dead.
     due_at = models.DateTimeField("next attempt")
     last_error = models.CharField(max_length=300, blank=True)
     http_status = models.PositiveSmallIntegerField("HTTP status", null=True)
-    response_ms = models.PositiveIntegerField("answered after (ms)", null=True)
+    response_ms = models.PositiveIntegerField("response time (ms)", null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True)
 

@@ -1,4 +1,4 @@
-"""Reads of the record."""
+"""Audit records and events that an actor may see, and what a record changed."""
 
 import json
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 from django.db.models import Model as Row
 from django.db.models import QuerySet
 
-from registry.kit.actors import Actor
-from registry.kit.scope import every_model
+from registry.kit.actors import Actor, every_model
 from registry.record.models import AuditRecord
 
 R = TypeVar("R", bound=Row)
@@ -17,7 +16,7 @@ READ = "read_record"
 
 
 def visible(rows: QuerySet[R], by: Actor, *, model_slug: str = "model_slug") -> QuerySet[R]:
-    """Keep what the actor may see: those limited to some Models see what is about these, and nothing else."""
+    """Keep the rows that the actor may see: people limited to some Models see only rows about these."""
     if READ not in by.rights:
         return rows.none()
     if by.models is None:
@@ -27,7 +26,7 @@ def visible(rows: QuerySet[R], by: Actor, *, model_slug: str = "model_slug") -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ValueChange:
     """One value before and after a change, as text."""
 
     name: str
@@ -39,11 +38,13 @@ class Difference:
         return self.before != self.after
 
 
-def differences(record: AuditRecord) -> list[Difference]:
-    """What the record says of each value; what changed comes first."""
+def differences(record: AuditRecord) -> list[ValueChange]:
+    """Every value of the record before and after; changed values come first."""
     before, after = record.before or {}, record.after or {}
-    found = [Difference(name, _text(before, name), _text(after, name)) for name in sorted({*before, *after})]
-    return sorted(found, key=lambda one: not one.is_changed)
+    values = [
+        ValueChange(name, _text(before, name), _text(after, name)) for name in sorted({*before, *after})
+    ]
+    return sorted(values, key=lambda value: not value.is_changed)
 
 
 def _text(values: dict[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Celery entry points of the record."""
+"""Celery tasks of the record."""
 
 from celery import shared_task
 

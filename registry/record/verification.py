@@ -1,4 +1,4 @@
-"""Reading the audit chain from its start and naming the first thing that is wrong."""
+"""Reading the audit chain from its start, and finding the first thing that is wrong."""
 
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 
 from registry.record.audit import audit_key
-from registry.record.chain import GENESIS, Checkpoint, Sealed, hash_of, signature_of
+from registry.record.chain import GENESIS, Checkpoint, SealedRecord, hash_of, signature_of
 from registry.record.models import AuditCheckpoint, AuditRecord
 
 
@@ -42,25 +42,25 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ChainReport:
     records: int  # verified, up to the fault
     checkpoints: int
     fault: Fault | None
 
 
-# What is raised where something cannot be sealed, compared or even read.
-_GARBAGE = (TypeError, ValueError, AttributeError, OverflowError)
+# Raised for values that cannot be sealed, compared or read.
+_UNREADABLE = (TypeError, ValueError, AttributeError, OverflowError)
 
 
-def verify(outside: Sequence[Checkpoint] = ()) -> Report:
+def verify(outside: Sequence[Checkpoint] = ()) -> ChainReport:
     """Verify the whole chain against its own checkpoints and against copies kept outside the database."""
     key = audit_key()
-    # Checkpoints first: records that come in meanwhile only lengthen the chain.
+    # Checkpoints first: records written meanwhile only lengthen the chain.
     inside, unreadable = _checkpoints()
     signed = [checkpoint for checkpoint in (*inside, *outside) if _is_signed(checkpoint, key)]
     marks = {checkpoint.seq: checkpoint.record_hash for checkpoint in signed}
     records, fault = walk(_records(), marks, key)
-    return Report(records, len(inside), fault or checkpoint_fault(inside, outside, key) or unreadable)
+    return ChainReport(records, len(inside), fault or checkpoint_fault(inside, outside, key) or unreadable)
 
 
 def checkpoint_fault(inside: Sequence[Checkpoint], outside: Sequence[Checkpoint], key: bytes) -> Fault | None:
@@ -79,8 +79,10 @@ def checkpoint_fault(inside: Sequence[Checkpoint], outside: Sequence[Checkpoint]
     return None
 
 
-def walk(rows: Iterable[tuple[Sealed, str]], marks: dict[int, str], key: bytes) -> tuple[int, Fault | None]:
-    """Follow the chain; `marks` says which hash a record must have. Return how many were good, and the fault."""
+def walk(
+    rows: Iterable[tuple[SealedRecord, str]], marks: dict[int, str], key: bytes
+) -> tuple[int, Fault | None]:
+    """Follow the chain; `marks` has the hashes that some records must have. Return how many are good, and the fault."""
     seq, previous = 0, GENESIS
     try:
         for record, stored_hash in rows:
@@ -89,14 +91,16 @@ def walk(rows: Iterable[tuple[Sealed, str]], marks: dict[int, str], key: bytes) 
             if marks.get(record.seq, stored_hash) != stored_hash:
                 return seq, Fault(Finding.REPLACED, record.seq)
             seq, previous = record.seq, stored_hash
-    except _GARBAGE:  # no number, no time, no text: nothing that was ever written here
+    except _UNREADABLE:  # not a number, a time or text: never written by Roundhouse
         return seq, Fault(Finding.ALTERED, seq + 1)
     if any(mark > seq for mark in marks):
         return seq, Fault(Finding.CUT, seq + 1)
     return seq, None
 
 
-def _finding(record: Sealed, stored_hash: str, expected: int, previous: str, key: bytes) -> Finding | None:
+def _finding(
+    record: SealedRecord, stored_hash: str, expected: int, previous: str, key: bytes
+) -> Finding | None:
     if record.seq > expected:
         return Finding.MISSING
     if record.seq < expected:
@@ -109,53 +113,53 @@ def _finding(record: Sealed, stored_hash: str, expected: int, previous: str, key
 def _is_signed(checkpoint: Checkpoint, key: bytes) -> bool:
     try:
         return hmac.compare_digest(signature_of(checkpoint, key), checkpoint.signature)
-    except _GARBAGE:
+    except _UNREADABLE:
         return False
 
 
 def _checkpoints() -> tuple[list[Checkpoint], Fault | None]:
     """The checkpoints up to the first that cannot be read."""
-    found: list[Checkpoint] = []
+    checkpoints: list[Checkpoint] = []
     try:
-        for row in _one_after_another(AuditCheckpoint.objects.values_list(*Checkpoint._fields), "number"):
-            found.append(Checkpoint._make(row))
-    except _GARBAGE:
-        return found, Fault(Finding.CHECKPOINT_ALTERED, len(found) + 1)
-    return found, None
+        for row in _in_order(AuditCheckpoint.objects.values_list(*Checkpoint._fields), "number"):
+            checkpoints.append(Checkpoint._make(row))
+    except _UNREADABLE:
+        return checkpoints, Fault(Finding.CHECKPOINT_ALTERED, len(checkpoints) + 1)
+    return checkpoints, None
 
 
-def _records() -> Iterator[tuple[Sealed, str]]:
-    for *columns, stored_hash in _one_after_another(
-        AuditRecord.objects.values_list(*Sealed._fields, "hash"), "seq"
+def _records() -> Iterator[tuple[SealedRecord, str]]:
+    for *columns, stored_hash in _in_order(
+        AuditRecord.objects.values_list(*SealedRecord._fields, "hash"), "seq"
     ):
-        yield Sealed._make(columns), stored_hash
+        yield SealedRecord._make(columns), stored_hash
 
 
-def _one_after_another(rows: QuerySet[Any, tuple[Any, ...]], number: str) -> Iterator[tuple[Any, ...]]:
-    """Read rows by their number, which comes first in each; where one cannot be read, all before it are given."""
+def _in_order(rows: QuerySet[Any, tuple[Any, ...]], number: str) -> Iterator[tuple[Any, ...]]:
+    """Read rows by their number, the first column; yield all rows before one that cannot be read."""
     ordered, last = rows.order_by(number), None
     try:
         for row in ordered.iterator(chunk_size=2_000):
             yield row
             last = row[0]
         return
-    except (*_GARBAGE, OperationalError) as error:
-        _raise_unless_garbage(error)
-    # Somewhere in a chunk: one by one from where it stopped.
-    while found := _first(ordered if last is None else ordered.filter(**{f"{number}__gt": last})):
-        yield found
-        last = found[0]
+    except (*_UNREADABLE, OperationalError) as error:
+        _raise_unless_unreadable(error)
+    # The bad row is somewhere in a chunk: go on one by one.
+    while following := _first(ordered if last is None else ordered.filter(**{f"{number}__gt": last})):
+        yield following
+        last = following[0]
 
 
 def _first(rows: QuerySet[Any, tuple[Any, ...]]) -> tuple[Any, ...] | None:
     try:
         return rows.first()
     except OperationalError as error:
-        _raise_unless_garbage(error)
-        raise ValueError("This is no text.") from error
+        _raise_unless_unreadable(error)
+        raise ValueError("This is not text.") from error
 
 
-def _raise_unless_garbage(error: Exception) -> None:
-    """SQLite tells a text that is none like a database that does not answer."""
+def _raise_unless_unreadable(error: Exception) -> None:
+    """SQLite raises the same error for invalid text as for a database that does not answer."""
     if isinstance(error, OperationalError) and "decode" not in str(error):
         raise error

@@ -1,1 +1,1 @@
-"""Which version answers: splits and their arms."""
+"""Which version answers: splits, approvals and holds."""

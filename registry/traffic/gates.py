@@ -1,4 +1,4 @@
-"""Gates: what is looked at, with its numbers, before a version gains live share. Rooms above add theirs."""
+"""Promotion gates: looks, with numbers, at what would go live. Rooms above add theirs to `GATES`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,25 +7,28 @@ from functools import cached_property
 
 from registry.catalogue.models import Model, Version
 from registry.errors import Conflict, GateFailed, GoldenGateFailed
-from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import ADVISORY
 from registry.intake.checklist.selectors import newest_run
 from registry.intake.checklist.signature_diff import is_breaking, signature_diff
-from registry.intake.checklist.transitions import RunState
-from registry.intake.examples.selectors import golden_gate
+from registry.intake.checklist.transitions import LineState, RunState
+from registry.intake.examples.selectors import champion_of, golden_gate
+from registry.kit.registrations import Registrations
+from registry.traffic.models import SplitRequest
 from registry.traffic.policies import gains_share
+from registry.traffic.selectors import current_split, requested_shares
+from registry.traffic.transitions import RequestStatus
 
 
-class Outcome(StrEnum):
+class GateOutcome(StrEnum):
     PASSED = "passed"
-    WARNED = "warned"  # a person has to weigh it
-    FAILED = "failed"  # it cannot be done
-    UNKNOWN = "unknown"  # nothing was measured, and nothing is demanded
+    WARNED = "warned"  # needs a person's judgement
+    FAILED = "failed"  # forbids the split
+    UNKNOWN = "unknown"  # nothing was measured, and nothing is required
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A split that is not written yet, beside what is live now. Shares are basis points."""
+class SplitPlan:
+    """A split that is not written yet, compared with what is live now. Shares are basis points."""
 
     model: Model
     arms: Mapping[Version, int]
@@ -40,117 +43,113 @@ class Plan:
 
     @cached_property
     def gaining(self) -> list[Version]:
-        """The versions that would gain live share, in their order."""
-        found = [
+        """The versions that would gain live share, by number."""
+        versions = [
             version
             for version, share in self.arms.items()
             if share > self.before.get(version.pk, 0) and version != self.leader
         ]
-        return sorted(found, key=lambda version: version.number)
+        return sorted(versions, key=lambda version: version.number)
+
+
+def plan_for(model: Model, arms: Mapping[Version, int]) -> SplitPlan:
+    """Compare these arms with the current split."""
+    current = current_split(model)
+    before = current.shares() if current is not None else {}
+    return SplitPlan(model=model, arms=dict(arms), before=before, leader=champion_of(model))
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What one look found. `error` is what a failed gate is refused with."""
+class GateResult:
+    """A gate's verdict. `error` is raised if it failed."""
 
     name: str
-    outcome: Outcome
+    outcome: GateOutcome
     sentence: str
     error: type[Conflict] = GateFailed
 
-    @property
-    def has_failed(self) -> bool:
-        return self.outcome is Outcome.FAILED
-
-    def told(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         return {"name": self.name, "outcome": self.outcome.value, "sentence": self.sentence}
 
 
-# It runs in a transaction: database look-ups only.
-Look = Callable[[Plan], list[Gate]]
-_looks: dict[str, Look] = {}
+# They run in a transaction: database look-ups only.
+GATES: Registrations[Callable[[SplitPlan], list[GateResult]]] = Registrations("gate")
 
 
-def register_gate(name: str, look: Look) -> None:
-    """Look with this too; registering a name again replaces it."""
-    _looks[name] = look
+def gates_for(plan: SplitPlan) -> list[GateResult]:
+    return [result for gate in GATES for result in gate(plan)]
 
 
-def gates_for(plan: Plan) -> list[Gate]:
-    """Every gate that has something to say about the plan."""
-    return [gate for look in _looks.values() for gate in look(plan)]
+def check_gates(plan: SplitPlan) -> list[GateResult]:
+    """The results; raise the error of the first gate that failed."""
+    results = gates_for(plan)
+    for result in results:
+        if result.outcome is GateOutcome.FAILED:
+            raise result.error(result.sentence)
+    return results
 
 
-def check_gates(plan: Plan) -> list[Gate]:
-    """The gates; raise for the first that failed."""
-    gates = gates_for(plan)
-    for gate in gates:
-        if gate.has_failed:
-            raise gate.error(gate.sentence)
-    return gates
+def gates_of(request: SplitRequest) -> list[dict[str, str]]:
+    """The results now while the request is open; of a decided one, those at its approval."""
+    if request.status != RequestStatus.OPEN:
+        stored: list[dict[str, str]] = request.gates
+        return stored
+    arms, _shadows = requested_shares(request)
+    return [result.to_json() for result in gates_for(plan_for(request.model, arms))]
 
 
-def _checks(plan: Plan) -> list[Gate]:
-    return [_checked(version) for version in plan.gaining]
-
-
-def _checked(version: Version) -> Gate:
-    named = f"version {version.number}"
+def _check_version(version: Version) -> GateResult:
+    label = f"Version {version.number}"
     run = newest_run(version)
     if not version.is_servable:
-        return Gate(
-            "checks", Outcome.FAILED, f"{named.capitalize()} is {version.status}. {version.failure}".strip()
-        )
+        sentence = f"{label} is {version.status}. {version.failure}".strip()
+        return GateResult("checks", GateOutcome.FAILED, sentence)
     if run is None or run.state == RunState.RUNNING:
-        return Gate("checks", Outcome.WARNED, f"{named.capitalize()} is ready, and is being checked again.")
+        return GateResult("checks", GateOutcome.WARNED, f"{label} is ready, and is being checked again.")
     lines = list(run.lines.all())
     passed = sum(line.state == LineState.PASSED for line in lines)
     skipped = sum(line.state == LineState.SKIPPED for line in lines)
-    told = f"{named.capitalize()}: {passed} checks passed with ONNX Runtime {run.runtime_version}"
-    told += f", {skipped} had nothing to look at." if skipped else "."
+    sentence = f"{label}: {passed} checks passed with ONNX Runtime {run.runtime_version}"
+    sentence += f", {skipped} had nothing to check." if skipped else "."
     # the golden set and the differences to the live version have gates of their own
-    doubtful = [line for line in lines if line.code and line.step not in ADVISORY]
-    if doubtful:
-        reasons = " ".join(line.reason for line in doubtful)
-        return Gate("checks", Outcome.WARNED, f"{told} {reasons}")
-    return Gate("checks", Outcome.PASSED, told)
+    doubts = [line.reason for line in lines if line.code and line.step not in ADVISORY]
+    outcome = GateOutcome.WARNED if doubts else GateOutcome.PASSED
+    return GateResult("checks", outcome, " ".join([sentence, *doubts]))
 
 
-def _golden(plan: Plan) -> list[Gate]:
-    return [_measured(version) for version in plan.gaining]
-
-
-def _measured(version: Version) -> Gate:
-    found = golden_gate(version)
-    if found.passes is None:
-        return Gate("golden set", Outcome.UNKNOWN, found.sentence)
-    if found.passes:
-        return Gate("golden set", Outcome.PASSED, found.sentence)
-    return Gate(
+def _check_golden_set(version: Version) -> GateResult:
+    golden = golden_gate(version)
+    if golden.passes is None:
+        return GateResult("golden set", GateOutcome.UNKNOWN, golden.sentence)
+    if golden.passes:
+        return GateResult("golden set", GateOutcome.PASSED, golden.sentence)
+    return GateResult(
         "golden set",
-        Outcome.FAILED,
-        f"{found.sentence} Mend the version, or put a golden set that says what is demanded now.",
+        GateOutcome.FAILED,
+        f"{golden.sentence} Fix the version, or set a golden set with the requirements of today.",
         GoldenGateFailed,
     )
 
 
-def _signatures(plan: Plan) -> list[Gate]:
-    return [_compared(plan.leader, version) for version in plan.gaining] if plan.leader is not None else []
-
-
-def _compared(leader: Version, version: Version) -> Gate:
+def _compare_signatures(leader: Version, version: Version) -> GateResult:
     changes = signature_diff(leader.signature or {}, version.signature or {})
-    named = f"Version {version.number}"
-    if not changes:
-        return Gate(
-            "signature", Outcome.PASSED, f"{named} takes and gives what version {leader.number} does."
-        )
-    told = " ".join(change.sentence for change in changes)
+    label = f"Version {version.number}"
+    details = " ".join(change.sentence for change in changes)
     if is_breaking(changes):
-        return Gate("signature", Outcome.WARNED, f"{named} breaks callers of version {leader.number}. {told}")
-    return Gate("signature", Outcome.PASSED, f"{named} suits callers of version {leader.number}. {told}")
+        sentence, outcome = f"{label} breaks callers of version {leader.number}.", GateOutcome.WARNED
+    elif changes:
+        sentence, outcome = f"{label} works for callers of version {leader.number}.", GateOutcome.PASSED
+    else:
+        sentence = f"{label} has the same inputs and outputs as version {leader.number}."
+        outcome = GateOutcome.PASSED
+    return GateResult("signature", outcome, f"{sentence} {details}".strip())
 
 
-register_gate("checks", _checks)
-register_gate("golden set", _golden)
-register_gate("signature", _signatures)
+def _signature_gate(plan: SplitPlan) -> list[GateResult]:
+    leader = plan.leader
+    return [] if leader is None else [_compare_signatures(leader, version) for version in plan.gaining]
+
+
+GATES.add("checks", lambda plan: [_check_version(version) for version in plan.gaining])
+GATES.add("golden set", lambda plan: [_check_golden_set(version) for version in plan.gaining])
+GATES.add("signature", _signature_gate)

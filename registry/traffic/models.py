@@ -1,4 +1,4 @@
-"""Rows of traffic: splits, and what holds a Model back."""
+"""Rows of traffic: splits, approval requests, holds."""
 
 from collections import Counter
 from string import ascii_lowercase
@@ -12,8 +12,7 @@ from django.db.models.lookups import Exact
 from registry.catalogue.models import Model, Version, WrittenOnce
 from registry.kit.text import MAX_REASON
 from registry.traffic.assignment import WHOLE
-from registry.traffic.request_transitions import Status as RequestStatus
-from registry.traffic.transitions import Status
+from registry.traffic.transitions import RequestStatus, Status
 
 MAX_ARMS = len(ascii_lowercase)
 
@@ -21,8 +20,8 @@ MAX_ARMS = len(ascii_lowercase)
 class Split(WrittenOnce):
     """An immutable, numbered statement: which versions of a Model get which share.
 
-    `buckets` is a text of 10,000 letters, one per bucket, each the letter of the arm that owns it. An arm's share
-    is how often its letter stands there: that the shares make 10,000 is a matter of the text's length.
+    `buckets` is a string of 10,000 letters, one per bucket: the letter of the arm that owns it. An arm's share is the
+    count of its letter, so the length of the string guarantees that the shares add up to 10,000.
     """
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="splits")
@@ -43,12 +42,12 @@ class Split(WrittenOnce):
     created_at = models.DateTimeField(auto_now_add=True)
     from_at = models.DateTimeField("current from", null=True, editable=False)
     to_at = models.DateTimeField("until", null=True, editable=False)
-    goes_back = models.BooleanField(default=False, editable=False)  # a rollback: it waits for engines alone
+    goes_back = models.BooleanField(default=False, editable=False)  # a rollback: only engines can delay it
 
     class Meta:
         ordering = ["-id"]
         indexes = [models.Index(fields=["model", "from_at"], name="split_live_from")]
-        # A comparison with NULL is neither true nor false, and CHECK lets it pass: hence every IS NOT NULL.
+        # A CHECK passes if a comparison with NULL is unknown: hence every IS NOT NULL.
         constraints = [
             models.UniqueConstraint(fields=["model", "number"], name="split_number_per_model"),
             models.UniqueConstraint(
@@ -85,7 +84,7 @@ class Split(WrittenOnce):
 
 
 class Arm(WrittenOnce):
-    """One line of a split: a letter in its buckets, or a shadow that is asked too and never answers."""
+    """One line of a split: a version with a letter in its buckets, or a shadow, whose answers are discarded."""
 
     split = models.ForeignKey(Split, on_delete=models.PROTECT, related_name="arms")
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="arms")
@@ -111,9 +110,9 @@ class Arm(WrittenOnce):
 
 
 class SplitRequest(WrittenOnce):
-    """A split that somebody asks for, and that somebody else approves or rejects.
+    """A split that one person requests and another approves or rejects.
 
-    People are kept as names and plain numbers, so that what happened stays true when an account goes away.
+    People are stored as names and plain ids, so that the history outlives their accounts.
     """
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="split_requests")
@@ -123,13 +122,13 @@ class SplitRequest(WrittenOnce):
     seen_revision = models.PositiveIntegerField("number of the newest split then", editable=False)
     comment = models.CharField(max_length=MAX_REASON, editable=False)
     asked_by = models.CharField(max_length=200, editable=False)
-    asker_id = models.BigIntegerField(null=True, editable=False)  # for a key: who issued it
+    asker_id = models.BigIntegerField(null=True, editable=False)  # for a key: the person who issued it
     asked_at = models.DateTimeField(auto_now_add=True)
     decided_by = models.CharField(max_length=200, blank=True, editable=False)
     decider_id = models.BigIntegerField(null=True, editable=False)
     decided_at = models.DateTimeField(null=True, editable=False)
     decision = models.CharField("reason", max_length=MAX_REASON, blank=True, editable=False)
-    gates = models.JSONField(default=list, editable=False)  # as they stood when it was approved
+    gates = models.JSONField(default=list, editable=False)  # the results at approval
     split = models.OneToOneField(
         Split, null=True, on_delete=models.PROTECT, related_name="request", editable=False
     )
@@ -163,7 +162,7 @@ class SplitRequest(WrittenOnce):
 
 
 class Hold(WrittenOnce):
-    """A Model held back, from when to when: stopped (it answers nobody) or frozen (nothing may gain live share)."""
+    """A time in which a Model was stopped (refuses every request) or frozen (no version may gain live share)."""
 
     class Kind(models.TextChoices):
         STOPPED = "stopped"

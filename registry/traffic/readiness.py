@@ -1,9 +1,11 @@
-"""Whether a waiting split may become current. Processes that serve tell; this room only asks."""
+"""Which versions are warm, and whether a waiting split may become current. Processes that serve answer this."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from registry.catalogue.models import Model
+from registry.kit.registrations import Registrations
 from registry.traffic.models import Split
 
 
@@ -19,23 +21,37 @@ class Readiness:
     sentence: str = ""
 
 
-Check = Callable[[Split], Readiness]
+READY = Readiness(Verdict.READY)
 
 
-def always_ready(_split: Split) -> Readiness:
-    """What holds until somebody reports which versions are warm."""
-    return Readiness(Verdict.READY)
+def _always_ready(_split: Split) -> Readiness:
+    return READY
 
 
-_check: Check = always_ready
+def _all_warm(_model: Model, version_ids: Collection[int]) -> frozenset[int]:
+    return frozenset(version_ids)
 
 
-def register_readiness(check: Check) -> Check:
-    """Ask this function from now on; return the one asked before. It runs in a transaction: database look-ups only."""
-    global _check
-    before, _check = _check, check
-    return before
+@dataclass(frozen=True, slots=True)
+class ReadinessCheck:
+    """What a kind of process knows. Both functions run in a transaction: database look-ups only."""
+
+    readiness: Callable[[Split], Readiness] = _always_ready
+    warm: Callable[[Model, Collection[int]], frozenset[int]] = _all_warm  # which of the versions are loaded
+
+
+READINESS: Registrations[ReadinessCheck] = Registrations("readiness check")
 
 
 def readiness_of(split: Split) -> Readiness:
-    return _check(split)
+    """What the first check objects to; ready if none does."""
+    for check in READINESS:
+        readiness = check.readiness(split)
+        if readiness.verdict is not Verdict.READY:
+            return readiness
+    return READY
+
+
+def warm_among(model: Model, version_ids: Collection[int]) -> frozenset[int]:
+    """The versions, of these, that can answer at once."""
+    return frozenset(version_ids).intersection(*(check.warm(model, version_ids) for check in READINESS))

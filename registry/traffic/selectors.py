@@ -1,4 +1,4 @@
-"""Reads of traffic that join or aggregate."""
+"""Reads of traffic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,18 +11,16 @@ from django.utils import timezone
 
 from registry.catalogue.models import AliasMove, Model, Version
 from registry.errors import Invalid
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.kit.actors import Actor, in_scope
 from registry.traffic.assignment import ranges
 from registry.traffic.models import Arm, Hold, Split, SplitRequest
 from registry.traffic.readiness import Verdict, readiness_of
-from registry.traffic.request_transitions import Status as RequestStatus
-from registry.traffic.transitions import Status
+from registry.traffic.transitions import RequestStatus, Status
 
 
 @dataclass(frozen=True, slots=True)
-class ShownArm:
-    """An arm that answers: its share, and the bucket ranges that are its own."""
+class ArmShare:
+    """A version's share of the traffic, and its bucket ranges."""
 
     version: int
     share: int
@@ -35,7 +33,7 @@ class ShownArm:
 
 @dataclass(frozen=True, slots=True)
 class LiveAt:
-    """Who answered at one moment."""
+    """What was live at one time."""
 
     at: datetime
     split: Split | None
@@ -44,7 +42,7 @@ class LiveAt:
     aliases: dict[str, int] = field(default_factory=dict)
 
     @property
-    def arms(self) -> list[ShownArm]:
+    def arms(self) -> list[ArmShare]:
         return arms_of(self.split) if self.split is not None else []
 
 
@@ -52,15 +50,15 @@ def with_arms(splits: QuerySet[Split]) -> QuerySet[Split]:
     return splits.prefetch_related(Prefetch("arms", Arm.objects.select_related("version").order_by("id")))
 
 
-def arms_of(split: Split) -> list[ShownArm]:
-    """The arms that answer, in the order of their versions; the split should come from `with_arms`."""
+def arms_of(split: Split) -> list[ArmShare]:
+    """The arms that answer, in their order; the split should come from `with_arms`."""
     numbers = {arm.letter: arm.version.number for arm in split.arms.all() if arm.letter}
-    found: dict[str, list[tuple[int, int]]] = {letter: [] for letter in numbers}
+    buckets: dict[str, list[tuple[int, int]]] = {letter: [] for letter in numbers}
     for letter, first, end in ranges(split.buckets):
-        found[letter].append((first, end))
+        buckets[letter].append((first, end))
     return [
-        ShownArm(numbers[letter], sum(end - first for first, end in own), own)
-        for letter, own in found.items()
+        ArmShare(numbers[letter], sum(end - first for first, end in spans), spans)
+        for letter, spans in buckets.items()
     ]
 
 
@@ -70,7 +68,7 @@ def shadows_of(split: Split) -> dict[int, int]:
 
 
 def with_live_arms(models: QuerySet[Model]) -> QuerySet[Model]:
-    """Prefetch what `live_arms` and `open_holds` need, in four queries whatever the number of Models."""
+    """Prefetch what `live_arms` and `open_holds` need, in four queries however many Models."""
     current = with_arms(Split.objects.filter(status=Status.CURRENT))
     holds = Hold.objects.filter(to_at=None)
     return models.prefetch_related(
@@ -80,35 +78,39 @@ def with_live_arms(models: QuerySet[Model]) -> QuerySet[Model]:
 
 
 def has_been_split(model: Model) -> bool:
-    """Whether a split says, said, or waits to say who answers; one that expired never did."""
+    """Whether the Model has a current, past or waiting split."""
     return model.splits.exclude(status=Status.EXPIRED).exists()
 
 
 def current_split(model: Model) -> Split | None:
-    """The Model's current split; prefetched, or asked for."""
-    found: list[Split] | None = getattr(model, "current_splits", None)
-    if found is None:
+    """The Model's current split, prefetched or queried."""
+    prefetched: list[Split] | None = getattr(model, "current_splits", None)
+    if prefetched is None:
         return with_arms(model.splits.filter(status=Status.CURRENT)).first()
-    return found[0] if found else None
+    return prefetched[0] if prefetched else None
 
 
-def live_arms(model: Model) -> list[ShownArm]:
+def live_arms(model: Model) -> list[ArmShare]:
     """The arms of the Model's current split."""
     split = current_split(model)
     return arms_of(split) if split is not None else []
 
 
 def open_holds(model: Model) -> dict[str, str]:
-    """Texts by kind of what holds the Model back now."""
-    found: list[Hold] | None = getattr(model, "open_holds", None)
-    rows = model.holds.filter(to_at=None) if found is None else found
+    """The texts of the Model's open holds by kind."""
+    prefetched: list[Hold] | None = getattr(model, "open_holds", None)
+    rows = model.holds.filter(to_at=None) if prefetched is None else prefetched
     return {hold.kind: hold.text for hold in rows}
 
 
+def open_hold(model: Model, kind: Hold.Kind) -> Hold | None:
+    return model.holds.filter(kind=kind, to_at=None).first()
+
+
 def live_at(model: Model, at: datetime) -> LiveAt:
-    """Say exactly who answered at a past moment. Intervals hold their beginning, not their end."""
+    """What was live at a past time. Intervals include their start, not their end."""
     if at > timezone.now():
-        raise Invalid("That moment is still to come; ask about a past one.")
+        raise Invalid("That time is in the future; use a past one.")
     then = Q(from_at__lte=at) & (Q(to_at=None) | Q(to_at__gt=at))
     split = with_arms(model.splits.filter(then)).select_related("model").first()
     holds = {hold.kind: hold.text for hold in model.holds.filter(then)}
@@ -124,7 +126,7 @@ def live_at(model: Model, at: datetime) -> LiveAt:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a split waits for, and when it is given up."""
+    """What a split waits for, and when it expires."""
 
     split: Split
     sentence: str
@@ -136,83 +138,83 @@ class Waiting:
         return f"{self.gives_up_in_s // 60}:{self.gives_up_in_s % 60:02}"
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"waiting: {self.sentence}, gives up in {self.countdown}"
 
 
 def waiting_for(split: Split) -> Waiting | None:
-    """What the split waits for; None where it does not wait."""
+    """What the split waits for; None if it is not waiting."""
     if split.status != Status.WAITING:
         return None
     readiness = readiness_of(split)
-    sentence = readiness.sentence or "ready, and about to answer"
-    held = split.model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).first()
-    if held is not None and not split.goes_back and readiness.verdict is Verdict.READY:
-        sentence = f"the Model is frozen ({held.text})"
+    sentence = readiness.sentence or "ready, about to become current"
+    freeze = open_hold(split.model, Hold.Kind.FROZEN)
+    if freeze is not None and not split.goes_back and readiness.verdict is Verdict.READY:
+        sentence = f"the Model is frozen ({freeze.text})"
     at = split.created_at + timedelta(seconds=settings.WARM_LIMIT_S)
     left_s = int((at - timezone.now()).total_seconds())
     return Waiting(split, sentence, at, max(0, left_s))
 
 
 def waiting_split(model: Model) -> Waiting | None:
-    """The Model's split that waits to become current."""
+    """The Model's waiting split."""
     split = with_arms(model.splits.filter(status=Status.WAITING)).select_related("model").first()
     return waiting_for(split) if split is not None else None
 
 
 def overdue_splits() -> QuerySet[Split]:
-    """Those that have waited for as long as they may, by the database's clock."""
+    """Splits that have waited too long, by the database's clock."""
     limit = timedelta(seconds=settings.WARM_LIMIT_S)
     return Split.objects.filter(status=Status.WAITING, created_at__lt=Now() - limit)
 
 
 def split_use(version: Version) -> str | None:
-    """Say on which split a version stands that is current or waits to be."""
+    """Which current or waiting split the version is on, in a sentence."""
     in_use = version.arms.filter(split__status__in=[Status.CURRENT, Status.WAITING]).select_related("split")
     arm = in_use.first()
     return f"{version} is on the {arm.split.status} split {arm.split.number}." if arm is not None else None
 
 
-def asked_shares(request: SplitRequest) -> tuple[dict[Version, int], dict[Version, int]]:
-    """The versions that a request names, with what they are to get: those that answer, and the shadows."""
-    by_number = {str(version.number): version for version in request.model.versions.select_related("model")}
-    arms = {by_number[number]: share for number, share in request.arms.items()}
-    return arms, {by_number[number]: share for number, share in request.shadows.items()}
+def requested_shares(request: SplitRequest) -> tuple[dict[Version, int], dict[Version, int]]:
+    """The requested shares of arms and of shadows, by version."""
+    versions = {str(version.number): version for version in request.model.versions.select_related("model")}
+    arms = {versions[number]: share for number, share in request.arms.items()}
+    return arms, {versions[number]: share for number, share in request.shadows.items()}
 
 
-def told_shares(request: SplitRequest) -> str:
-    """What is asked for, in words: version 3 90 %, version 4 10 %."""
-    return ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in asked_arms(request))
+def describe_shares(request: SplitRequest) -> str:
+    """The requested shares in words: version 3 90 %, version 4 10 %."""
+    return ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in requested_arms(request))
 
 
-def asked_arms(request: SplitRequest) -> list[ShownArm]:
-    """What is asked for, in the order of the versions."""
-    return [ShownArm(number, share, []) for number, share in by_number(request.arms)]
+def requested_arms(request: SplitRequest) -> list[ArmShare]:
+
+    return [ArmShare(number, share, []) for number, share in by_number(request.arms)]
 
 
 def by_number(shares: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Shares as a request keeps them, in the order of the versions."""
+    """A request's stored shares, sorted by version number."""
     return sorted((int(number), share) for number, share in shares.items())
 
 
 def requests_for(by: Actor) -> QuerySet[SplitRequest]:
-    """The requests that the actor may see, newest first."""
+    """The requests the actor may see, newest first."""
     return in_scope(SplitRequest.objects.select_related("model", "split"), by)
 
 
 def previous_split(model: Model) -> Split | None:
-    """The split that a rollback without a goal sets again: the one before the current."""
+    """The split before the current one, to which a rollback returns by default."""
     return next(iter(earlier_splits(model, most=1)), None)
 
 
 def earlier_splits(model: Model, most: int = 20) -> list[Split]:
-    """The splits that were live before the current one, the last first."""
+    """The splits that were live before, the latest first."""
     return list(with_arms(model.splits.filter(status=Status.PAST)).order_by("-from_at", "-number")[:most])
 
 
 @dataclass(frozen=True, slots=True)
 class OnceLive:
-    """A version that answered: in how many splits, since when first, and until when; None while it does."""
+    """A version that was live: in how many splits, since when, and until when (None while it still is)."""
 
     version: Version
     splits: int
@@ -221,8 +223,8 @@ class OnceLive:
 
 
 def versions_once_live(model: Model) -> list[OnceLive]:
-    """The versions that ever had live share, those that had it last first."""
-    found = model.versions.filter(arms__letter__gt="", arms__split__from_at__isnull=False).annotate(
+    """The versions that ever had live share, the latest first."""
+    versions = model.versions.filter(arms__letter__gt="", arms__split__from_at__isnull=False).annotate(
         split_count=Count("arms"),
         live_from=Min("arms__split__from_at"),
         live_to=Max("arms__split__to_at"),
@@ -232,7 +234,7 @@ def versions_once_live(model: Model) -> list[OnceLive]:
         OnceLive(
             version, version.split_count, version.live_from, None if version.answers_now else version.live_to
         )
-        for version in found.select_related("model", "artifact")
+        for version in versions.select_related("model", "artifact")
     ]
     return sorted(
         rows, key=lambda row: (row.to_at is None, row.to_at or row.from_at, row.version.number), reverse=True
@@ -240,10 +242,10 @@ def versions_once_live(model: Model) -> list[OnceLive]:
 
 
 def open_requests(model: Model) -> QuerySet[SplitRequest]:
-    """What waits for a decision, oldest first."""
+    """The Model's undecided requests, oldest first."""
     return model.split_requests.filter(status=RequestStatus.OPEN).order_by("pk")
 
 
-def address_of(request: SplitRequest) -> str:
-    """Where people read and decide it."""
+def request_url(request: SplitRequest) -> str:
+    """The page on which people decide the request."""
     return f"{settings.PUBLIC_URL}/admin/registry/splitrequest/{request.pk}/change/"

@@ -1,10 +1,10 @@
-"""The states of a split and the moves between them."""
+"""The states of splits and of approval requests, and the moves between them."""
 
 from django.db import models
 
 
 class Status(models.TextChoices):
-    """Whether a split answers."""
+    """The state of a split."""
 
     WAITING = "waiting"
     CURRENT = "current"
@@ -21,6 +21,30 @@ ALLOWED: dict[Status, frozenset[Status]] = {
 MEANING: dict[Status, str] = {
     Status.WAITING: "Written, but not every process that will serve it is warm yet.",
     Status.CURRENT: "Decides who answers. Each Model has at most one.",
-    Status.PAST: "Was current, from one moment to another.",
-    Status.EXPIRED: "Never became current: it was overtaken, or could not be made ready.",
+    Status.PAST: "Was current for some time.",
+    Status.EXPIRED: "Never became current: a newer split replaced it, or it could not be made ready.",
+}
+
+
+class RequestStatus(models.TextChoices):
+    """The state of an approval request."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    OVERTAKEN = "overtaken"
+
+
+_DECIDED = (RequestStatus.APPROVED, RequestStatus.REJECTED, RequestStatus.WITHDRAWN, RequestStatus.OVERTAKEN)
+REQUEST_ALLOWED: dict[RequestStatus, frozenset[RequestStatus]] = {
+    RequestStatus.OPEN: frozenset(_DECIDED),
+    **dict.fromkeys(_DECIDED, frozenset()),
+}
+REQUEST_MEANING: dict[RequestStatus, str] = {
+    RequestStatus.OPEN: "Waits for another person's decision.",
+    RequestStatus.APPROVED: "Another person approved it; the split was written in the same transaction.",
+    RequestStatus.REJECTED: "Another person rejected it, with a reason.",
+    RequestStatus.WITHDRAWN: "Withdrawn by the requester or a colleague.",
+    RequestStatus.OVERTAKEN: "The Model's split was changed meanwhile, so the request no longer applies.",
 }

@@ -1,16 +1,17 @@
 from django.urls import path
 
-from registry.traffic.api import HoldsView, LiveView, SplitsView
-from registry.traffic.requests_api import AllRequestsView, RequestsView, RuleView
+from registry.traffic.api.holds import HoldsView
+from registry.traffic.api.requests import AllRequestsView, RequestsView, RuleView
+from registry.traffic.api.splits import LiveVersionsView, SplitsView
 
 _MODEL = "models/<str:slug>"
 _DECISIONS = ("approve", "reject", "withdraw")
 _VERBS = ("stop", "start", "freeze", "unfreeze")
 
 urlpatterns = [
-    path("live", LiveView.as_view({"get": "list"})),
-    path(f"{_MODEL}/live", LiveView.as_view({"get": "live"})),
-    path(f"{_MODEL}/live-at", LiveView.as_view({"get": "live_at"})),
+    path("live", LiveVersionsView.as_view({"get": "list"})),
+    path(f"{_MODEL}/live", LiveVersionsView.as_view({"get": "live"})),
+    path(f"{_MODEL}/live-at", LiveVersionsView.as_view({"get": "live_at"})),
     path(f"{_MODEL}/splits", SplitsView.as_view({"get": "list", "post": "create"})),
     path(f"{_MODEL}/splits/current", SplitsView.as_view({"get": "current"})),
     path(f"{_MODEL}/splits/<int:number>", SplitsView.as_view({"get": "retrieve"})),

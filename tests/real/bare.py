@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
-from inference.engine.tolerance import is_close
+from inference.tensors.arrays import is_close
 from tests.real.corpus import RealFile
 from tests.real.inputs import Inputs
 

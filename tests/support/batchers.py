@@ -8,7 +8,7 @@ import uvloop
 from inference.engine.batcher import Batcher
 from inference.engine.loop import EngineLoop
 from inference.engine.requests import EngineRequest
-from inference.engine.runners import Runners
+from inference.engine.threads import Runners
 
 
 @cache

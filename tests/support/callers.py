@@ -4,14 +4,14 @@ import itertools
 from collections import defaultdict
 from contextlib import suppress
 
-from inference.doors.limits import Gate
+from inference.doors.limits.admission import Admission
 from inference.doors.limits.flights import Costs
 from inference.engine.errors import Overloaded
 from inference.engine.loop import complete
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.routes import Route
 from registry.access.key_ring import Principal
-from registry.access.limits import NO_LIMITS, Limits
+from registry.access.limits import NO_LIMITS, CallerLimits
 
 _numbers = itertools.count(1)
 NOON_S = 1_800_000_000.0  # where a minute begins
@@ -29,14 +29,14 @@ def a_caller(limits=NO_LIMITS, *, tenant_limits=NO_LIMITS, tenant_id=1, **more):
         scopes=frozenset(),
         models=None,
         expires_at=None,
-        limits=Limits(**more) if more else limits,
+        limits=CallerLimits(**more) if more else limits,
         tenant_limits=tenant_limits,
     )
 
 
 def a_route(**limits):
     number = next(_numbers)
-    return Route(slug=f"model-{number}", model_id=number, limits=Limits(**limits))
+    return Route(slug=f"model-{number}", model_id=number, limits=CallerLimits(**limits))
 
 
 class Clock:
@@ -86,7 +86,9 @@ class MemoryStore:
 
 def a_gate(clock=None, *, room=400, processes=1, **more):
     clock = clock or Clock()
-    return Gate(room=room, processes=processes, costs=OneEach(), wall=clock.wall, steady=clock.steady, **more)
+    return Admission(
+        room=room, processes=processes, costs=OneEach(), wall=clock.wall, steady=clock.steady, **more
+    )
 
 
 class OneEach(Costs):

@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from registry.access import services as access
-from registry.access.models import ApiKey, KeyScope, Tenant
-from registry.access.policies import EVERY_RIGHT
+from registry.access.models import ApiKey, Tenant
+from registry.access.policies import every_right, key_scopes
 from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
@@ -32,7 +32,7 @@ def an_actor(*rights: str, models: frozenset[int] | None = None, user: User | No
     return Actor(
         name=user.username if user else "tester",
         source=Source.TASK,
-        rights=frozenset(rights) if rights else EVERY_RIGHT,
+        rights=frozenset(rights) if rights else every_right(),
         models=models,
         user_id=user.pk if user else None,
     )
@@ -53,7 +53,7 @@ def a_key(*scopes: str, tenant: Tenant | None = None, **more: Any) -> tuple[ApiK
     return access.issue_key(
         name=f"key-{next(_numbers)}",
         tenant=tenant or a_tenant(),
-        scopes=scopes or KeyScope.values,
+        scopes=scopes or key_scopes(),
         by=an_actor(),
         **more,
     )

@@ -10,10 +10,11 @@ from inference.engine.fake import FakeBackend, FakeModel
 from inference.jobs import selectors, services
 from inference.jobs.models import Job
 from inference.jobs.running.runner import JobRunner
-from inference.jobs.services import Order
+from inference.jobs.services import SubmittedJob
 from inference.jobs.transitions import ENDED
 from inference.serving import runtime as runtime_module
-from inference.serving.runtime import Runtime, nothing
+from inference.serving.runtime import Runtime
+from inference.serving.stewards.steward import no_models
 from registry.catalogue import artifacts
 from tests.support.factories import a_model, a_split, a_version, an_actor
 from tests.support.processes import wait_until
@@ -27,7 +28,7 @@ class Engine:
 
     def __init__(self):
         self.backend = FakeBackend()
-        self.runtime = Runtime(self.backend, wanted=nothing)
+        self.runtime = Runtime(self.backend, wanted=no_models)
 
     def a_live_version(self, model=None, fake=None, proven_rows=PROVEN_ROWS):
         """A version with a file that is there, proved for this engine, and on the current split."""
@@ -68,7 +69,9 @@ def rows_of(*values):
 def order(version, /, *values, by=None, **more):
     """Accept a job with a row for each value."""
     more.setdefault("rows", rows_of(*values))
-    return services.accept(Order(model=version.model.slug, **more), by=by or an_actor(), principal=None)
+    return services.accept(
+        SubmittedJob(model=version.model.slug, **more), by=by or an_actor(), principal=None
+    )
 
 
 def ended(job, within_s=20):

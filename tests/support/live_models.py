@@ -5,13 +5,12 @@ from pathlib import Path
 
 from inference.checks.models import ProbePass
 from inference.checks.services import import_version
-from inference.engine.backends import SessionOptions
+from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.batch_proof import BatchProof, prove_batches
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
-from inference.engine.probed import ProbeFact
-from inference.engine.samples import NOTHING_SAID
 from inference.serving.plans import session_options
+from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts, services
 from registry.catalogue.models import Model, Task, Version
 from tests.support.factories import a_model, a_split, an_actor
@@ -29,7 +28,7 @@ def put_ready(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Vers
     """A version that is ready, without a child that checks the file; it may crash on what a check would try."""
     by, data = an_actor(), path.read_bytes()
     signature, fact, proof = _checked(path, sha256(data).hexdigest(), session_options())
-    ProbePass.objects.record(fact, sample=NOTHING_SAID, memory=NO_MEMORY, batches=proof)
+    ProbePass.objects.record(fact, sample=EMPTY_SAMPLE, memory=NO_MEMORY, batches=proof)
     model = Model.objects.filter(slug=slug).first() or a_model(slug, task=task)
     version = services.register_version(model=model, file=artifacts.store([data]), by=by, **more)
     version = services.start_check(version=version, by=by)

@@ -2,7 +2,7 @@
 
 from onnx import ModelProto, TensorProto
 
-from registry.intake.gate.drafts import field, number_field, varint
+from registry.intake.file_scan.drafts import field, number_field, varint
 
 _HEAD = number_field(1, 8) + field(7, b"")  # an IR version and an empty graph
 

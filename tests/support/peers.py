@@ -65,14 +65,11 @@ def _one_builder(name: str) -> Iterator[None]:
 
 def _build(folder: Path, python: Path, packages: tuple[str, ...]) -> None:
     try:
-        subprocess.run(
-            [sys.executable, "-m", "venv", "--clear", folder], check=True, capture_output=True, timeout=120
-        )
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", *packages],
-            check=True,
-            capture_output=True,
-            timeout=500,
-        )
+        for command, timeout in (
+            # Without a pip of its own, and compiled when it is imported: building takes half as long.
+            ([sys.executable, "-m", "venv", "--clear", "--without-pip", folder], 120),
+            ([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", *packages], 500),
+        ):  # fmt: skip
+            subprocess.run(command, check=True, capture_output=True, timeout=timeout)
     except (OSError, subprocess.SubprocessError) as error:
         missing(f"no environment with {packages[0]}: {error}")

@@ -107,12 +107,12 @@ class World:
     def __init__(self, slug: str = "sample") -> None:
         from axes.models import AccessAttempt
 
-        from inference.jobs.celery_door.models import RefusedOrder
-        from inference.jobs.services import Order, accept
+        from inference.doors.celery.models import RefusedOrder
+        from inference.jobs.services import SubmittedJob, accept
         from registry.intake.checklist.services import end_run, start_run
         from registry.intake.examples.services import put_golden_set
         from registry.record.checkpoints import write_checkpoint
-        from registry.record.subscriptions import Wish, add_subscription, send_test
+        from registry.record.subscriptions import SubscriptionSettings, add_subscription, send_test
         from registry.traffic.services import ask_for_split, freeze_model
         from tests.support import factories as make
         from tests.support.engines import an_engine
@@ -131,7 +131,9 @@ class World:
         self.key_texts = {scope: make.a_key(scope, tenant=self.tenant)[1] for scope in KEYS}
         self.key_texts[EVERY_SCOPE] = make.a_key(tenant=self.tenant)[1]
         self.subscription, _ = add_subscription(
-            wish=Wish(name=slug, model_id=self.model.pk, url="https://example.org/hook", enabled=False),
+            values=SubscriptionSettings(
+                name=slug, model_id=self.model.pk, url="https://example.org/hook", enabled=False
+            ),
             by=make.an_actor(),
         )
         self.delivery = send_test(subscription=self.subscription, by=make.an_actor())
@@ -139,7 +141,7 @@ class World:
             username=slug, failures_since_start=10, get_data="", post_data="", path_info="/"
         )
         self.job = accept(
-            Order(model=slug, rows=[{"x": [1, 2, 3, 4]}]),
+            SubmittedJob(model=slug, rows=[{"x": [1, 2, 3, 4]}]),
             by=replace(make.an_actor(), tenant_id=self.tenant.pk),
             principal=None,
         )

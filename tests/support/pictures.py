@@ -103,7 +103,7 @@ def _take_two_people(browser, page, demo, folder):
     page.reload()
     walk.challenge(page, "10 % see the autumn")
     _take_whole(page, "split")
-    walk.confirm(page, "A/B with live")
+    walk.confirm(page, "A/B test against live")
     with _visitor(browser, demo, who="approver") as approver:
         walk.open_request(approver, demo.url)
         _take_whole(approver, "request")

@@ -125,7 +125,8 @@ class PrivatePostgres(Server):
     def command(self):
         return self._as_postgres(
             "postgres", "-D", str(self.folder / "cluster"), "-p", str(self.port), "-k", str(self.folder),
-            "-c", "listen_addresses=127.0.0.1",
+            "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300",
+            "-c", "fsync=off", "-c", "full_page_writes=off",  # processes are killed here, machines are not
         )  # fmt: skip
 
     def kill(self) -> None:

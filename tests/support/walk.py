@@ -77,7 +77,7 @@ def order_job(page, url, file):
     page.set_input_files("[name=file]", file)
     page.fill("[name=id_column]", "fruit")
     page.fill("[name=columns]", '{"features": ["weight", "firmness", "hue"]}')
-    page.get_by_role("button", name="Order the job").click()
+    page.get_by_role("button", name="Start job").click()
     page.wait_for_selector("#rh-job")
 
 
@@ -93,7 +93,7 @@ def put_golden_set(page, url, file, floor):
     page.set_input_files("#rh-golden-file", file)
     page.fill("#rh-golden-floor", str(floor))
     page.fill("#rh-golden-reason", "what callers rely on")
-    page.get_by_role("button", name="Put this golden set").click()
+    page.get_by_role("button", name="Save golden set").click()
     page.wait_for_selector("#rh-golden dl")
 
 
@@ -123,7 +123,7 @@ def compare(page):
 
 def challenge(page, reason):
     """From a version's page: 10 % of the traffic for it."""
-    page.get_by_role("link", name="A/B with live").click()
+    page.get_by_role("link", name="A/B test against live").click()
     page.fill("[name=reason]", reason)
 
 
@@ -156,7 +156,7 @@ def roll_back(page, url, reason):
 def live_at(page, moment):
     """Ask on a Model's page; return what it says."""
     page.fill("#rh-at", moment)
-    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_role("button", name="Show", exact=True).click()
     return page.inner_text(".rh-then")
 
 

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from inference.doors.memory import Holding, Memory
+from inference.doors.memory import MemoryHolding, RequestMemory
 from inference.serving.calls import Prediction
 from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
@@ -14,7 +14,7 @@ PLENTY = 1 << 40
 
 def a_holding(limit=PLENTY):
     """What one request holds, of a memory that it has for itself."""
-    return Holding(Memory(limit))
+    return MemoryHolding(RequestMemory(limit))
 
 
 class Arrived:

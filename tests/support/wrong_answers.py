@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.engine.tolerance import is_close, largest
+from inference.tensors.arrays import is_close, largest
 
 CALLERS = 24
 

@@ -1,9 +1,11 @@
 """What must stay true of the repository itself."""
 
+import ast
 import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections import defaultdict
 
 import onnx
 import pytest
@@ -14,6 +16,7 @@ TOP = {
     "manage.py", "pyproject.toml", "platform", "registry", "inference", "moderation",
     "templates", "tests", "docker-compose.yml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
 }  # fmt: skip
+SHARED_NAMES = {"Command", "Meta", "Migration", "Status"}  # Django's, and one for each table of transitions
 
 
 def test_top_level_is_there():
@@ -49,6 +52,20 @@ def test_standard_module_is_found_from_the_root(tmp_path, start):
     )
 
     assert result.stdout.strip().splitlines()[-1:] == [platform.python_version()], result.stderr
+
+
+def test_class_names_are_unique():
+    """One word, one thing: two classes of one name are two things that a reader confuses."""
+    files_of = defaultdict(list)
+    for folder in ("platform", "registry", "inference", "moderation"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if {"migrations", "generated"} & set(path.parts):
+                continue
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and node.name not in SHARED_NAMES:
+                    files_of[node.name].append(str(path.relative_to(ROOT)))
+
+    assert {name: files for name, files in files_of.items() if len(files) > 1} == {}
 
 
 def test_exactly_one_onnx_runtime_is_installed():

@@ -1,1 +1,6 @@
-"""Small predictions through Celery's result backend, for applications that have Celery and nothing else."""
+"""The door for other applications' Celery: jobs and small predictions arrive as messages in queues.
+
+We read the messages ourselves; Celery never runs them. Whatever a stranger puts into their headers (task name, `link`,
+`chain`, `chord`, `eta`, delivery tag) has no effect. Replies about jobs go to a queue of the sender, answers to small
+predictions into Celery's result backend.
+"""

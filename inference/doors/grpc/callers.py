@@ -1,4 +1,4 @@
-"""How a call is received and answered on the loop, and what it says beside its message: who asks, and until when."""
+"""How a call is received and answered on the loop: its key, its deadline, its message, its errors."""
 
 import asyncio
 import inspect
@@ -10,17 +10,17 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from inference.doors.asking import LOOP_BYTES, admitted
+from inference.doors.entry import LOOP_BYTES, authenticate
+from inference.doors.errors import BadRequest
 from inference.doors.grpc.codes import refusal_for
-from inference.doors.grpc.message_size import NO_FIELDS, Fields, parsed_bytes
-from inference.doors.memory import Holding, memory
-from inference.doors.oip.errors import BadRequest
+from inference.doors.grpc.messages import NO_FIELDS, Fields, parsed_bytes
+from inference.doors.memory import MemoryHolding, memory
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.serving import runtime
 from inference.serving.off_loop import off_loop
+from registry.access.authentication import STALE_HEADER
 from registry.access.key_ring import Principal
-from registry.access.middleware import STALE_HEADER
 from registry.access.policies import Right, rights_of_scopes
 from registry.errors import NotAllowed, NotAuthenticated
 
@@ -28,36 +28,36 @@ Context: TypeAlias = "grpc.aio.ServicerContext"
 
 
 class Caller:
-    """The context of one call."""
+    """One call: its principal, its metadata, and the memory that it holds."""
 
     by: Principal
 
     def __init__(self, context: Context) -> None:
-        self.holding = Holding(memory)
+        self.holding = MemoryHolding(memory)
         self._context = context
         self._stale_s = 0
         self.metadata: dict[str, Any] = dict(context.invocation_metadata())
         self.cancellation = Cancellation()  # withdraws the request from the engine's queue
 
-    async def admit(self, *rights: Right) -> None:
-        """Find out whose key this is; it must carry one of these rights."""
+    async def authenticate(self, *rights: Right) -> None:
+        """Look up the call's key, which must have one of these rights."""
         scheme, _, text = str(self.metadata.get("authorization", "")).partition(" ")
         if scheme.lower() != "bearer":
             raise NotAuthenticated(
                 "A valid API key is needed: metadata `authorization`, value `Bearer <key>`."
             )
-        self.by, self._stale_s = await admitted(text.strip())
+        self.by, self._stale_s = await authenticate(text.strip())
         if rights_of_scopes(self.by.scopes).isdisjoint(rights):
             raise NotAllowed(f"The key {self.by.name!r} lacks the right to {rights[0].replace('_', ' ')}.")
 
     @property
     def within_s(self) -> float | None:
-        """Until the call's deadline; None when it has none."""
+        """The time until the call's deadline; None without one."""
         left_s: float | None = self._context.time_remaining()
         return left_s
 
-    def tell(self, request_id: str) -> None:
-        """Say which prediction this was, and how old the routes and rights are that it came from."""
+    def set_request_id(self, request_id: str) -> None:
+        """Send the prediction's id, and the age of the routes and rights if it is not fresh."""
         trailing = [("x-request-id", request_id)]
         stale_s = max(self._stale_s, runtime.stale_s())
         if stale_s:
@@ -69,10 +69,10 @@ Answer = Callable[[Any, Caller], Any]
 
 
 def unary(answer: Answer, message: Any, *rights: Right, fields: Fields = NO_FIELDS) -> grpc.RpcMethodHandler:
-    """Make a handler of a function of message and caller, which ends in an answer or a status.
+    """A handler that runs `answer` with message and caller, and sends its result or an error status.
 
-    A coroutine function is run on the loop, or in a thread where its message is long; a plain one may ask the database,
-    and is always run in a thread. Without rights a call needs no key.
+    A coroutine function runs on the loop, or in a thread if its message is long. A plain function may use the database and
+    always runs in a thread. Without rights a call needs no key.
     """
 
     async def handle(_: object, context: Context) -> bytes:
@@ -80,22 +80,22 @@ def unary(answer: Answer, message: Any, *rights: Right, fields: Fields = NO_FIEL
         context.add_done_callback(lambda _: caller.holding.end())  # when the answer has been sent
         try:
             if rights:
-                await caller.admit(*rights)
-            # Only now is it received: whoever is refused fills no memory.
+                await caller.authenticate(*rights)
+            # Only now is the message received: a refused call takes no memory.
             raw = await context.read()
             request = parse(message, raw, fields, caller.holding)
             response = await run(answer, request, caller, is_long=len(raw) > LOOP_BYTES)
             return bytes(response.SerializeToString())
-        except Exception as error:  # noqa: BLE001 (whatever it is, the caller is owed a status)
+        except Exception as error:  # noqa: BLE001 (the caller gets a status in any case)
             await refuse(context, error)
             return b""
 
-    # To gRPC it is a stream of requests, which it leaves to us to read; on the wire there is no difference.
+    # As a stream of requests, gRPC lets us read the message ourselves; on the wire there is no difference.
     return grpc.stream_unary_rpc_method_handler(handle)
 
 
 async def run(answer: Answer, request: Any, caller: Caller, *, is_long: bool) -> Any:
-    """Answer where that holds nobody up. A caller who hangs up is withdrawn."""
+    """Run the answer on the loop or in a thread. If the caller hangs up, the request is withdrawn."""
     try:
         if not inspect.iscoroutinefunction(answer):
             return await off_loop(partial(answer, request, caller))
@@ -107,8 +107,8 @@ async def run(answer: Answer, request: Any, caller: Caller, *, is_long: bool) ->
         raise
 
 
-def parse(message: Any, raw: Any, fields: Fields, holding: Holding) -> Any:
-    """Parse a message, once there is room for it."""
+def parse(message: Any, raw: Any, fields: Fields, holding: MemoryHolding) -> Any:
+    """Parse a message, if there is memory for it."""
     if raw is grpc.aio.EOF:
         raise BadRequest("The call has no message.")
     needed = parsed_bytes(raw, fields)
@@ -117,11 +117,11 @@ def parse(message: Any, raw: Any, fields: Fields, holding: Holding) -> Any:
     try:
         return message.FromString(raw)
     except DecodeError:
-        raise BadRequest(f"The message is no {message.DESCRIPTOR.full_name}.") from None
+        raise BadRequest(f"The message is not a valid {message.DESCRIPTOR.full_name}.") from None
 
 
 async def refuse(context: Context, error: Exception) -> None:
-    """End a call with an error's status. Returns only where its caller has hung up."""
-    refused = refusal_for(error)
+    """End a call with an error's status. Returns only if the caller has hung up."""
+    refusal = refusal_for(error)
     with suppress(grpc.aio.InternalError):
-        await context.abort(refused.code, refused.text, (("x-error-code", refused.word),))
+        await context.abort(refusal.code, refusal.text, (("x-error-code", refusal.error_code),))

@@ -7,9 +7,9 @@ from django.db import DatabaseError
 from grpc import StatusCode
 
 from inference import errors as serving
-from inference.doors.oip import errors as oip
+from inference.doors import errors as oip
 from inference.engine import errors as engine
-from inference.jobs.stores import errors as stores
+from inference.jobs import errors as stores
 from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
@@ -17,8 +17,8 @@ from registry.intake import errors as intake
 
 log = structlog.get_logger("roundhouse.grpc")
 
-# The nearest class in an error's line of descent decides. UNAVAILABLE is what clients repeat by themselves, so it
-# stands for our own passing troubles; RESOURCE_EXHAUSTED tells a caller that it asks too much.
+# The nearest class in an error's MRO decides. Clients retry UNAVAILABLE by themselves, so it is for our own temporary
+# problems; RESOURCE_EXHAUSTED is for callers that ask too much.
 CODES: dict[type[Exception], StatusCode] = {
     registry.NotFound: StatusCode.NOT_FOUND,
     registry.NoLiveVersion: StatusCode.UNAVAILABLE,
@@ -58,11 +58,11 @@ CODES: dict[type[Exception], StatusCode] = {
 class Refusal(NamedTuple):
     code: StatusCode
     text: str
-    word: str  # the same stable word that HTTP answers carry
+    error_code: str  # the same stable code as over HTTP
 
 
 def refusal_for(error: Exception) -> Refusal:
-    """Say what the caller is told; what nobody foresaw goes to the log and not to the caller."""
+    """What the caller gets. Details of unexpected errors go to the log only."""
     code = code_of(type(error))
     if isinstance(error, DatabaseError):
         log.error("database unavailable", exc_info=error)

@@ -1,8 +1,8 @@
-"""Writes generated/ from protos/; run it with a Python that has grpcio-tools, after changing a .proto.
+"""Writes generated/ from protos/. Run it with a Python that has grpcio-tools after changing a .proto.
 
     bench/.peers/tritonclient/bin/python inference/doors/grpc/generate.py
 
-Only the descriptors are generated code: messages.py makes the classes, whatever version of protobuf is installed.
+Only descriptors are generated: messages.py makes the classes, so that any version of protobuf works.
 """
 
 import sys

@@ -8,14 +8,13 @@ import grpc
 import numpy as np
 from django.conf import settings
 
-from inference.doors.asking import Asked, answered, let_in
+from inference.doors.entry import ModelRequest, admit, run_on_loop_or_thread
+from inference.doors.errors import BadRequest, BadTensor
 from inference.doors.grpc.callers import Caller, unary
 from inference.doors.grpc.generated import predictor_pb2 as pb
-from inference.doors.grpc.message_size import ONE_TENSOR, TENSORS
-from inference.doors.grpc.messages import define_service
+from inference.doors.grpc.messages import ONE_TENSOR, TENSORS, define_service
 from inference.doors.memory import hold_answer
-from inference.doors.oip.describing import parse_name
-from inference.doors.oip.errors import BadRequest, BadTensor
+from inference.doors.oip.descriptions import parse_name
 from inference.doors.oip.messages import Array, terms_of
 from inference.doors.oip.tensors import check_shape
 from inference.errors import UnknownModel
@@ -25,15 +24,15 @@ from inference.serving.off_loop import off_loop
 from inference.tensors.signature import Signature, TensorSpec
 from registry.access.policies import Right
 
-# Each under a second name, which other servers' stubs ask for.
+# Each also under a second name, which other servers' stubs use.
 _PREDICTOR = ("roundhouse.Predictor", "Predictor")
 _MODEL_SERVICE = ("roundhouse.ModelService", "model.ModelService")
 NAMES = (*_PREDICTOR, *_MODEL_SERVICE)
-for _own, _other in (_PREDICTOR, _MODEL_SERVICE):
-    define_service(_other, like=_own)
+for _name, _second_name in (_PREDICTOR, _MODEL_SERVICE):
+    define_service(_second_name, like=_name)
 
 _MOST_REQUESTS = 1024
-_TIMES_WRITTEN = 3  # tensors lie in the message, perhaps wider, and then in its bytes
+_TIMES_WRITTEN = 3  # tensors are in the message, perhaps wider, and then in its bytes
 
 
 def handlers() -> list[grpc.GenericRpcHandler]:
@@ -50,8 +49,8 @@ def handlers() -> list[grpc.GenericRpcHandler]:
 
 
 async def predict_features(request: pb.FeaturesRequest, caller: Caller) -> pb.FeaturesResponse:
-    asked = _Asked(caller)
-    prediction, output = await asked.run(asked.input_of(partial(_as_row, request.features)))
+    model = _NamedModel(caller)
+    prediction, output = await model.run(model.input_of(partial(_as_row, request.features)))
     row = output.ravel()
     if not row.size:
         raise BadRequest(f"{prediction.model} answered with an empty tensor, which is no prediction.")
@@ -62,8 +61,8 @@ async def predict_features(request: pb.FeaturesRequest, caller: Caller) -> pb.Fe
 
 
 async def predict(request: pb.PredictRequest, caller: Caller) -> pb.PredictResponse:
-    asked = _Asked(caller)
-    _, output = await asked.run(asked.input_of(partial(_tensor_of, request)))
+    model = _NamedModel(caller)
+    _, output = await model.run(model.input_of(partial(_tensor_of, request)))
     return pb.PredictResponse(output=output.ravel(), shape=output.shape)
 
 
@@ -72,22 +71,22 @@ async def batch_predict(request: pb.BatchPredictRequest, caller: Caller) -> pb.B
         raise BadRequest(
             f"The batch has {len(request.requests)} requests; send at most {_MOST_REQUESTS} at once."
         )
-    asked = _Asked(caller)
-    description = await off_loop(asked.describe)
-    spec = asked.only_input(description.signature)
-    tensors = [_tensor_of(one, spec) for one in request.requests]
+    model = _NamedModel(caller)
+    description = await off_loop(model.describe)
+    spec = model.only_input(description.signature)
+    tensors = [_tensor_of(message, spec) for message in request.requests]
     outputs = [
         output
         for group in _groups(tensors, description.merged_rows)
-        for output in await asked.run_together(spec.name, group, description.version)
+        for output in await model.run_together(spec.name, group, description.version)
     ]
     return pb.BatchPredictResponse(
         responses=[pb.PredictResponse(output=output.ravel(), shape=output.shape) for output in outputs]
     )
 
 
-class _Asked:
-    """The Model that a call's metadata names, which has one input and one output."""
+class _NamedModel:
+    """The Model that a call's metadata names. It must have one input and one output."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -111,22 +110,22 @@ class _Asked:
 
     async def run(self, inputs: Inputs | Callable[[Signature], Inputs]) -> tuple[Prediction, Array]:
         prediction = await self._predict(inputs)
-        self._caller.tell(prediction.request_id)
+        self._caller.set_request_id(prediction.request_id)
         hold_answer(self._caller.holding, prediction.nbytes, _TIMES_WRITTEN * prediction.nbytes)
         output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
         return prediction, prediction.outputs[output.name]
 
     async def _predict(self, inputs: Inputs | Callable[[Signature], Inputs]) -> Prediction:
         caller = self._caller
-        asked = Asked(caller.by, self._model, self._version, self._alias, caller.cancellation)
+        request = ModelRequest(caller.by, self._model, self._version, self._alias, caller.cancellation)
         terms = terms_of({}, within_s=caller.within_s)
-        route, target, flight = await let_in(asked)
+        route, target, flight = await admit(request)
         call = Call(
             by=caller.by,
             route=route,
             version=self._version,
             alias=self._alias,
-            foregone=target,
+            fixed_target=target,
             inputs=inputs,
             routing_key=caller.metadata.get("x-routing-key"),
             within_s=terms.within_s,
@@ -134,12 +133,12 @@ class _Asked:
         )
         try:
             flight.begin()
-            return await answered(route, target, partial(services.predict, call))
+            return await run_on_loop_or_thread(route, target, partial(services.predict, call))
         finally:
             flight.end()
 
     async def run_together(self, name: str, tensors: list[Array], version: int) -> list[Array]:
-        """Answer all in one run, unless it was another version's, whose rows may not share one, or has no rows."""
+        """Answer all in one run, or each alone if another version answered or the output has no rows."""
         if len(tensors) > 1:
             stacked = np.concatenate(tensors)
             prediction, output = await self.run({name: stacked})
@@ -149,7 +148,7 @@ class _Asked:
 
 
 def _groups(tensors: list[Array], most_rows: int) -> Iterator[list[Array]]:
-    """Neighbours that may share a run: of one shape, and as many rows as the version's batch proof allows."""
+    """Neighbours that may share a run: of the same shape, with as many rows as the version's batch proof allows."""
     group: list[Array] = []
     for tensor in tensors:
         if group and not _may_join(tensor, group, most_rows):
@@ -161,12 +160,12 @@ def _groups(tensors: list[Array], most_rows: int) -> Iterator[list[Array]]:
 
 
 def _may_join(tensor: Array, group: list[Array], most_rows: int) -> bool:
-    is_alike = tensor.ndim and tensor.ndim == group[0].ndim and tensor.shape[1:] == group[0].shape[1:]
-    return bool(is_alike) and sum(map(len, [*group, tensor])) <= most_rows
+    has_same_shape = tensor.ndim and tensor.ndim == group[0].ndim and tensor.shape[1:] == group[0].shape[1:]
+    return bool(has_same_shape) and sum(map(len, [*group, tensor])) <= most_rows
 
 
 def _as_row(values: Sequence[float], spec: TensorSpec) -> Array:
-    """Give one row the shape that the model takes."""
+    """One row in the model's shape."""
     flat = np.array(values, np.float32)
     dims = spec.shape
     if spec.any_rank or len(dims) == 1:
@@ -194,9 +193,9 @@ def _tensor_of(request: pb.PredictRequest, spec: TensorSpec) -> Array:
 
 
 def _only(specs: tuple[TensorSpec, ...], who: str, what: str) -> TensorSpec:
-    """The one tensor, which these messages do not name and which must hold numbers."""
-    needed = [spec for spec in specs if not spec.optional]
-    if len(needed) != 1 or needed[0].datatype == "BYTES":
-        held = ", ".join(f"{spec.name} ({spec.datatype})" for spec in needed) or "none"
-        raise BadRequest(f"{who} {held}: this call is for one {what} of numbers; use GRPCInferenceService.")
-    return needed[0]
+    """The only tensor, which these messages do not name and which must hold numbers."""
+    required = [spec for spec in specs if not spec.optional]
+    if len(required) != 1 or required[0].datatype == "BYTES":
+        listed = ", ".join(f"{spec.name} ({spec.datatype})" for spec in required) or "none"
+        raise BadRequest(f"{who} {listed}: this call is for one {what} of numbers; use GRPCInferenceService.")
+    return required[0]

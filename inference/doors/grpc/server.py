@@ -1,4 +1,4 @@
-"""The gRPC server on the process's event loop: started once by an entry point, after the last fork."""
+"""The gRPC server on the process's event loop. An entry point starts it once, after the last fork."""
 
 from dataclasses import dataclass
 
@@ -9,47 +9,47 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.messages import POOL
-from inference.doors.oip.conf import limits
+from inference.doors.oip.messages import request_limits
 from inference.engine.loop import EngineLoop
 from inference.serving import runtime
 from registry.kit.loops import Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.grpc")
 
-# More are refused by gRPC with RESOURCE_EXHAUSTED before anything of them is received.
+# gRPC refuses more with RESOURCE_EXHAUSTED before it receives anything of them.
 MOST_CALLS = 1024
 _MESSAGE_ROOM = 1 << 20  # names and shapes around the tensors
-_DRAIN_S = 5.0  # an open stream would use all of it, and the runtime drains after
-_LOOK_EVERY_S = 1.0
+_DRAIN_S = 5.0  # open streams use all of it, and the runtime drains afterwards
+_CHECK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ListenAddress:
     bind: str
-    port: int  # 0: any that is free
-    is_shared: bool = False  # with the other processes of this server; the kernel deals out connections
+    port: int  # 0: any free port
+    is_shared: bool = False  # with the server's other processes; the kernel distributes connections
 
     def __str__(self) -> str:
         return f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}"
 
 
 class PortTaken(Exception):
-    """The port cannot be listened on."""
+    """The port cannot be bound."""
 
 
 class GrpcServer:
-    def __init__(self, address: Address, loop: EngineLoop, *, most_calls: int = MOST_CALLS) -> None:
-        """At most half of the calls may be streams, which live as long as their callers like."""
+    def __init__(self, address: ListenAddress, loop: EngineLoop, *, most_calls: int = MOST_CALLS) -> None:
+        """At most half of the calls may be streams, which their callers may keep open."""
         self._loop = loop
         self._health = _Health(loop)
         self.port = loop.wait_for(self._listen(address, most_calls))
 
-    async def _listen(self, address: Address, most_calls: int) -> int:
+    async def _listen(self, address: ListenAddress, most_calls: int) -> int:
         self._server = grpc.aio.server(
             maximum_concurrent_rpcs=most_calls,
             options=[
                 ("grpc.so_reuseport", int(address.is_shared)),
-                ("grpc.max_receive_message_length", limits().body_bytes + _MESSAGE_ROOM),
+                ("grpc.max_receive_message_length", request_limits().body_bytes + _MESSAGE_ROOM),
                 ("grpc.max_send_message_length", -1),
             ],
         )
@@ -65,23 +65,23 @@ class GrpcServer:
             return int(self._server.add_insecure_port(str(address)))
         except RuntimeError:
             raise PortTaken(
-                f"gRPC cannot listen on {address}: another program does, or the address is not here."
+                f"gRPC cannot listen on {address}: another program does, or this host does not have the address."
             ) from None
 
     def start(self) -> "GrpcServer":
-        self._health.look()
+        self._health.update()
         self._loop.wait_for(self._server.start())
         self._health.start()
         return self
 
     def stop(self) -> None:
-        """Take no more calls, let those under way end."""
+        """Take no more calls, and let those under way finish."""
         self._health.end()
         self._loop.wait_for(self._server.stop(_DRAIN_S))
 
 
 class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # comes without types
-    """grpc.health.v1, which says what /readyz says."""
+    """grpc.health.v1, with the same answer as /readyz."""
 
     names: tuple[str, ...] = ("",)
 
@@ -90,7 +90,7 @@ class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # comes without
         self._loop = loop
         self._thread = ThreadGroup(
             "grpc-health",
-            Loop("gRPC health", self.look, _LOOK_EVERY_S, "gRPC's health is told as it was"),
+            Loop("gRPC health", self.update, _CHECK_EVERY_S, "gRPC's health status may be outdated"),
         )
 
     def start(self) -> None:
@@ -100,24 +100,26 @@ class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # comes without
         self._thread.stop()
         self._loop.wait_for(self.enter_graceful_shutdown())
 
-    def look(self) -> None:
+    def update(self) -> None:
         state = health_pb2.HealthCheckResponse
-        self._loop.wait_for(self._tell(state.SERVING if runtime.report().can_predict else state.NOT_SERVING))
+        self._loop.wait_for(
+            self._set_all(state.SERVING if runtime.report().can_predict else state.NOT_SERVING)
+        )
 
-    async def _tell(self, status: int) -> None:
+    async def _set_all(self, status: int) -> None:
         for name in self.names:
             await self.set(name, status)
 
 
 def _reflected_pool() -> object:
-    """Ours, with what the two standard services bring."""
+    """Our messages, and those of the two standard services."""
     for file in (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
         POOL.AddSerializedFile(file.serialized_pb)
     return POOL
 
 
-def start(address: Address, loop: EngineLoop) -> GrpcServer:
-    """Start serving; entry points call it once, when the runtime has started on the same loop."""
+def start(address: ListenAddress, loop: EngineLoop) -> GrpcServer:
+    """Start serving. Entry points call this once, after they have started the runtime on the same loop."""
     server = GrpcServer(address, loop).start()
     log.info("grpc listens", address=address.bind, port=server.port)
     return server

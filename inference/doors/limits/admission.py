@@ -1,62 +1,62 @@
-"""The gate that every request for a prediction passes: this process's, for all doors."""
+"""Admission: every request for a prediction passes here, whichever door it came through."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from django.conf import settings
 
-from inference.doors.limits.exact import take_all
+from inference.doors.limits.counters import Refiller, SharedCounter, shared_counter
 from inference.doors.limits.flights import CROWDED_FROM, Costs, Flights
-from inference.doors.limits.limited import Limited, limited_by
-from inference.doors.limits.minutes import Minutes
-from inference.doors.limits.refill import Refiller
-from inference.doors.limits.stores import Store, chosen_store
-from inference.doors.limits.tokens import Tokens
+from inference.doors.limits.rates import LimitSubject, Minutes, Tokens, limit_subjects, rate_spent
+from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.calls import DEADLINE_S
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route
 from registry.access.key_ring import Principal
 
-# For each Model. What waits here longer would be answered too late for callers who say nothing of a deadline.
+# Seconds of work that may wait for each Model. More would be answered too late for callers with the default deadline.
 ROOM_S = 0.5 * DEADLINE_S
 
 
 class Flight:
-    """One request that was let in. From `begin` on its work counts; `end` it in any case, once."""
+    """One admitted request. Its work counts from `begin` on; call `end` once in any case."""
 
-    __slots__ = ("_at_once", "_began_at", "_by", "_gate", "_limited", "_route", "_work")
+    __slots__ = ("_admission", "_at_once", "_began_at", "_by", "_route", "_subjects", "_work")
 
-    def __init__(self, gate: "Gate", by: Principal, route: Route, limited: tuple[Limited, ...]) -> None:
-        self._gate, self._by, self._route, self._limited = gate, by, route, limited
+    def __init__(
+        self, admission: "Admission", by: Principal, route: Route, subjects: tuple[LimitSubject, ...]
+    ) -> None:
+        self._admission, self._by, self._route, self._subjects = admission, by, route, subjects
         self._at_once = 0
 
     def begin(self) -> None:
-        """All of it has been received."""
-        gate, model_id = self._gate, self._route.model_id
-        self._began_at = gate.steady()
-        with gate.lock:
-            self._work = gate.costs.of(model_id)
-            self._at_once = gate.flights.add(self._by, model_id, self._work)
+        """Call this when all of the request has been received."""
+        admission, model_id = self._admission, self._route.model_id
+        self._began_at = admission.steady()
+        with admission.lock:
+            self._work = admission.costs.of(model_id)
+            self._at_once = admission.flights.add(self._by, model_id, self._work)
 
     def end(self) -> None:
-        gate = self._gate
+        admission = self._admission
         if not self._at_once:
-            if self._limited:
-                with gate.lock:
-                    gate.flights.drop_own(self._limited)
+            if self._subjects:
+                with admission.lock:
+                    admission.flights.drop_own(self._subjects)
             return
-        here_s = gate.steady() - self._began_at
-        with gate.lock:
-            at_once = gate.flights.drop(self._by, self._route.model_id, self._work)
-            if self._limited:
-                gate.flights.drop_own(self._limited)
-            gate.costs.learn(self._route.model_id, here_s, max(at_once, self._at_once))
+        took_s = admission.steady() - self._began_at
+        with admission.lock:
+            at_once = admission.flights.drop(self._by, self._route.model_id, self._work)
+            if self._subjects:
+                admission.flights.drop_own(self._subjects)
+            admission.costs.learn(self._route.model_id, took_s, max(at_once, self._at_once))
 
 
-class Gate:
-    """Lets requests in, and counts them until they end. Its one lock guards all that it counts."""
+class Admission:
+    """Admits requests, and counts them until they end. One lock guards everything that it counts."""
 
     def __init__(
         self,
@@ -74,63 +74,82 @@ class Gate:
         self.flights = Flights(room=room, processes=processes, crowded_from=crowded_from, clock=steady)
         self._minutes = Minutes(wall=wall, steady=steady)
         self._tokens = Tokens(processes=processes, minutes=self._minutes, lock=self.lock)
-        self._store: Store | None = None
+        self._counter: SharedCounter | None = None
         self._refiller: Refiller | None = None
 
-    def start(self, store: Store | None = None) -> None:
-        """Share rates with other processes; before that, this one allows its even part of each."""
-        self._store = store or chosen_store()
-        self._refiller = Refiller(self._tokens, self._store)
+    def start(self, counter: SharedCounter | None = None) -> None:
+        """Share rates with other processes; until then this one allows its even part of each."""
+        self._counter = counter or shared_counter()
+        self._refiller = Refiller(self._tokens, self._counter)
         self._refiller.start()
 
     def stop(self) -> None:
         if self._refiller is not None:
             self._refiller.stop()
-        self._refiller = self._store = None
+        self._refiller = self._counter = None
 
     async def enter(self, by: Principal, route: Route) -> Flight:
-        """Let a request in, or raise TooManyRequests, Overloaded or LimitsUnavailable.
+        """Admit a request, or raise TooManyRequests, Overloaded or LimitsUnavailable.
 
-        1. Rates that are spent from memory, 2. own limits of what is in flight, 3. room and fair share:
-        all are looked at before anything is counted. 4. Exact rates last: a request that is refused anyway
-        costs no question to the shared counter.
+        First check, in this order, 1. rates that are counted in memory, 2. limits of requests in flight, 3. room and fair
+        shares. Then count. 4. Strict rates come last, so that a request that is refused anyway costs no call to the
+        shared counter.
         """
-        limited = limited_by(by, route)
-        if not limited:
+        subjects = limit_subjects(by, route)
+        if not subjects:
             with self.lock:
                 self.flights.check(by, route.model_id)
             return Flight(self, by, route, ())
-        store = self._store
-        exact = [one for one in limited if one.is_exact] if store else []
-        rated = [one for one in limited if one.limits.rate_per_minute is not None and one not in exact]
+        counter = self._counter
+        strict = [subject for subject in subjects if subject.is_exact] if counter else []
+        rated = [
+            subject
+            for subject in subjects
+            if subject.limits.rate_per_minute is not None and subject not in strict
+        ]
         with self.lock:
-            for one in rated:
-                self._tokens.check(one)
-            self.flights.check_own(limited)
+            for subject in rated:
+                self._tokens.check(subject)
+            self.flights.check_own(subjects)
             self.flights.check(by, route.model_id)
-            for one in rated:
-                self._tokens.spend(one)
-            self.flights.add_own(limited)
-        flight = Flight(self, by, route, limited)
-        if store and exact:
+            for subject in rated:
+                self._tokens.spend(subject)
+            self.flights.add_own(subjects)
+        flight = Flight(self, by, route, subjects)
+        if counter and strict:
             try:
-                await off_loop(partial(self._ask_exactly, store, exact))
+                await off_loop(partial(self._take_strictly, counter, strict))
             except BaseException:
                 self._withdraw(flight, rated)
                 raise
         return flight
 
-    def _ask_exactly(self, store: Store, exact: list[Limited]) -> None:
+    def _take_strictly(self, counter: SharedCounter, strict: list[LimitSubject]) -> None:
         with self.lock:
             minute, left_s = self._minutes.now(), self._minutes.left_s()
-        take_all(store, exact, minute, left_s)
+        take_all(counter, strict, minute, left_s)
 
-    def _withdraw(self, flight: Flight, rated: list[Limited]) -> None:
-        """Take back all that `enter` counted."""
+    def _withdraw(self, flight: Flight, rated: list[LimitSubject]) -> None:
+        """Undo everything that `enter` counted."""
         flight.end()
         with self.lock:
-            for one in rated:
-                self._tokens.give_back(one)
+            for subject in rated:
+                self._tokens.give_back(subject)
 
 
-gate = Gate(room=ROOM_S, processes=settings.WEB_PROCESSES)
+def take_all(counter: SharedCounter, strict: Sequence[LimitSubject], minute: int, left_s: int) -> None:
+    """Take a token of each or of none; raises TooManyRequests, or LimitsUnavailable if the counter does not answer."""
+    taken: list[LimitSubject] = []
+    try:
+        for subject in strict:
+            if not counter.take(subject.counter_key, minute, 1, subject.rate):
+                raise rate_spent(subject, left_s)
+            taken.append(subject)
+    except (TooManyRequests, LimitsUnavailable):
+        with suppress(LimitsUnavailable):  # then a token is lost: one request fewer in this minute
+            for subject in taken:
+                counter.give_back(subject.counter_key, minute, 1)
+        raise
+
+
+admission = Admission(room=ROOM_S, processes=settings.WEB_PROCESSES)

@@ -1,27 +1,27 @@
-"""Requests in flight in this process: the work that waits here, whose it is, and fair shares when it gets crowded."""
+"""Requests in flight in this process: how much work waits, whose it is, and fair shares when it gets crowded."""
 
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from math import ceil
 
-from inference.doors.limits.limited import Limited
+from inference.doors.limits.rates import LimitSubject
 from inference.engine.errors import Overloaded
 from inference.errors import TooManyRequests
 from registry.access.key_ring import Principal
 
-CROWDED_FROM = 0.5  # of the room; below that nobody is in anybody's way
+CROWDED_FROM = 0.5  # of the room; below that, callers do not compete
 
 
 class Costs:
-    """How many seconds of this process a request for each Model takes.
+    """How many seconds of this process's time a request costs, by Model.
 
-    Learned from how long its requests were here and how many of the same Model there were meanwhile: of thirty that
-    share a run of 60 ms, each takes 2. What is learned follows low values fast and high ones slowly: a request that came in
-    the middle of a crowd of others says too much, and none says too little for long. Not safe between threads.
+    Learned from how long requests took and how many of the same Model were in flight meanwhile: of thirty that share a run
+    of 60 ms, each costs 2. Estimates follow low values fast and high ones slowly, since a request among a crowd of others
+    overstates its cost. Not thread-safe.
     """
 
-    FIRST_S = 0.001  # until one has been answered
+    FIRST_S = 0.001  # until a request has been answered
     LEAST_S = 0.0001
     _UP, _DOWN = 0.02, 0.2
     _MODELS = 10_000
@@ -32,23 +32,22 @@ class Costs:
     def of(self, model_id: int) -> float:
         return self._known.get(model_id, self.FIRST_S)
 
-    def learn(self, model_id: int, here_s: float, at_once: int) -> None:
-        taken_s = max(self.LEAST_S, here_s / at_once)
+    def learn(self, model_id: int, took_s: float, at_once: int) -> None:
+        cost_s = max(self.LEAST_S, took_s / at_once)
         known = self._known.get(model_id)
         if known is None:
             if len(self._known) >= self._MODELS:
-                self._known.clear()  # learned again in as many requests
-            self._known[model_id] = taken_s
+                self._known.clear()  # it is learned again as quickly
+            self._known[model_id] = cost_s
         else:
-            weight = self._UP if taken_s > known else self._DOWN
-            self._known[model_id] = known + weight * (taken_s - known)
+            weight = self._UP if cost_s > known else self._DOWN
+            self._known[model_id] = known + weight * (cost_s - known)
 
 
 class Flights:
-    """The work in flight, Model by Model: one that is slow has queues and threads of its own, and fills no other's room.
+    """The work in flight, Model by Model: a slow Model has its own queues and threads, and fills no other's room.
 
-    Where the processor is what they share, all of them get slower, and so does the work of each count for more. Not safe
-    between threads: its owner holds a lock.
+    When Models compete for the CPU, all get slower, and so the cost of each grows. Not thread-safe: the owner holds a lock.
     """
 
     _MODELS = 10_000
@@ -61,18 +60,18 @@ class Flights:
         crowded_from: float = CROWDED_FROM,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`room`: how many seconds of work may wait here for one Model."""
+        """`room`: how many seconds of work may wait for one Model."""
         self._make_room = partial(_Room, room, crowded_from, clock)
         self._processes = processes
         self._rooms: dict[int, _Room] = {}
-        self._by_limited: dict[str, int] = {}
+        self._by_subject: dict[str, int] = {}
 
     @property
     def count(self) -> int:
         return sum(room.count for room in self._rooms.values())
 
     def check(self, by: Principal, model_id: int) -> None:
-        """Raise when there is no room for another request of this key; note that it asked."""
+        """Count an attempt of this key; raise if there is no room for the request."""
         room = self._rooms.get(model_id)
         if room is None:
             if len(self._rooms) >= self._MODELS:
@@ -80,15 +79,17 @@ class Flights:
             room = self._rooms[model_id] = self._make_room()
         room.check(by)
 
-    def check_own(self, limited: Iterable[Limited]) -> None:
-        """Raise when one of them has as many requests in flight as this process may give it."""
-        for one in limited:
-            limit = one.limits.concurrency
-            if limit is not None and self._by_limited.get(one.subject, 0) >= ceil(limit / self._processes):
-                raise TooManyRequests(_too_many_at_once(one, limit, self._processes))
+    def check_own(self, subjects: Iterable[LimitSubject]) -> None:
+        """Raise if one of them has its limit of requests in flight in this process."""
+        for subject in subjects:
+            limit = subject.limits.concurrency
+            if limit is not None and self._by_subject.get(subject.counter_key, 0) >= ceil(
+                limit / self._processes
+            ):
+                raise TooManyRequests(_too_many_at_once(subject, limit, self._processes))
 
     def add(self, by: Principal, model_id: int, work: float) -> int:
-        """Count one; return how many of the Model are in flight now."""
+        """Add a request; return how many of the Model are in flight now."""
         room = self._rooms.get(model_id)
         if room is None:  # it was idle, and there are too many Models to remember
             room = self._rooms[model_id] = self._make_room()
@@ -96,23 +97,23 @@ class Flights:
         return room.count
 
     def drop(self, by: Principal, model_id: int, work: float) -> int:
-        """Count one less; return how many of the Model there were."""
+        """Remove a request; return how many of the Model there were."""
         room = self._rooms[model_id]
         at_once = room.count
         room.drop(by, work)
         return at_once
 
-    def add_own(self, limited: Iterable[Limited]) -> None:
-        for one in limited:
-            if one.limits.concurrency is not None:
-                self._by_limited[one.subject] = self._by_limited.get(one.subject, 0) + 1
+    def add_own(self, subjects: Iterable[LimitSubject]) -> None:
+        for subject in subjects:
+            if subject.limits.concurrency is not None:
+                self._by_subject[subject.counter_key] = self._by_subject.get(subject.counter_key, 0) + 1
 
-    def drop_own(self, limited: Iterable[Limited]) -> None:
-        for one in limited:
-            if one.limits.concurrency is not None:
-                left = self._by_limited.pop(one.subject) - 1
+    def drop_own(self, subjects: Iterable[LimitSubject]) -> None:
+        for subject in subjects:
+            if subject.limits.concurrency is not None:
+                left = self._by_subject.pop(subject.counter_key) - 1
                 if left:
-                    self._by_limited[one.subject] = left
+                    self._by_subject[subject.counter_key] = left
 
 
 class _Room:
@@ -123,10 +124,10 @@ class _Room:
         self.count = 0
         self._work = 0.0
         self._by_key: dict[int, tuple[int, float]] = {}  # how many are in flight, and their work
-        self._asked = Asked(clock)
+        self._recent = RecentRequests(clock)
 
     def check(self, by: Principal) -> None:
-        self._asked.note(by.key_id)
+        self._recent.note(by.key_id)
         if self._work >= self._crowded_at:
             self._check_share(by)
             if self._work >= self._room:
@@ -140,27 +141,27 @@ class _Room:
 
     def drop(self, by: Principal, work: float) -> None:
         self.count -= 1
-        self._work = self._work - work if self.count else 0.0  # no rounding is kept
+        self._work = self._work - work if self.count else 0.0  # drops rounding errors
         count, held = self._by_key.pop(by.key_id)
         if count > 1:
             self._by_key[by.key_id] = count - 1, held - work
 
     def _check_share(self, by: Principal) -> None:
-        """Raise when a key has its share already, and asks more than others or would take the last of the room.
+        """Raise if a key has its share already, and sends more than others or would take the last of the room.
 
-        Alone, it may have all but a reserve: whoever comes next finds room before anything is divided. A key that has
-        nothing in flight has room as long as there is any.
+        A single key may use all but a reserve, so that the next one finds room at once. A key with nothing in flight gets
+        room as long as there is any.
         """
-        keys = self._asked.keys
+        keys = self._recent.keys
         count, held = self._by_key.get(by.key_id, (0, 0.0))
         room_but_reserve = self._room - self._reserve
         if keys == 1 and held >= room_but_reserve:
             raise self._full()
         if keys == 1 or not count or held < self._room / keys:
             return
-        if self._work >= room_but_reserve or self._asked.asks_most(by.key_id):
+        if self._work >= room_but_reserve or self._recent.is_above_average(by.key_id):
             raise TooManyRequests(
-                f"The key {by.name!r} has {count} requests in flight while {keys} keys are active, and no claim to more. "
+                f"The key {by.name!r} has {count} requests in flight, its fair share while {keys} keys are active. "
                 "Wait for an answer before you send the next."
             )
 
@@ -170,8 +171,8 @@ class _Room:
         )
 
 
-class Asked:
-    """How often each key asked lately, admitted or not: in this window of time and the one before."""
+class RecentRequests:
+    """How many requests each key sent recently, admitted or not: in this window of time and the one before."""
 
     WINDOW_S = 2.0
 
@@ -185,17 +186,17 @@ class Asked:
 
     def note(self, key_id: int) -> None:
         if self._clock() >= self._ends_at:
-            self._turn()
+            self._next_window()
         times = self._now.get(key_id, 0)
         self.keys += not times and key_id not in self._before
         self._now[key_id] = times + 1
         self._times += 1
 
-    def asks_most(self, key_id: int) -> bool:
-        """Whether this key asks no less often than keys do on average."""
+    def is_above_average(self, key_id: int) -> bool:
+        """Whether this key sends at least as many requests as the average key."""
         return (self._now.get(key_id, 0) + self._before.get(key_id, 0)) * self.keys >= self._times
 
-    def _turn(self) -> None:
+    def _next_window(self) -> None:
         is_next = self._clock() < self._ends_at + self.WINDOW_S
         self._before = self._now if is_next else {}
         self._now = {}
@@ -203,8 +204,8 @@ class Asked:
         self._times, self.keys = sum(self._before.values()), len(self._before)
 
 
-def _too_many_at_once(one: Limited, limit: int, processes: int) -> str:
+def _too_many_at_once(subject: LimitSubject, limit: int, processes: int) -> str:
     return (
-        f"{one} may have {limit} requests in flight, spread over {processes} processes, and this one has its part. "
+        f"{subject} may have {limit} requests in flight, spread over {processes} processes, and this one has its part. "
         "Wait for an answer before you send the next."
     )

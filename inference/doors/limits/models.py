@@ -4,15 +4,11 @@ from django.db import models
 
 
 class RateUse(models.Model):
-    """How much of a rate all processes have taken in one minute; kept here where there is no Redis."""
+    """How many tokens of a rate all processes have taken in one minute; used without Redis."""
 
     subject = models.CharField(max_length=64)
     minute = models.BigIntegerField()  # minutes since 1970
     used = models.BigIntegerField(default=0)
-
-    objects: models.Manager[
-        "RateUse"
-    ]  # said because mypy does not find it: the room's front imports this module
 
     class Meta:
         constraints = [

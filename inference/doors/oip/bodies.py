@@ -1,25 +1,25 @@
-"""Bodies: read within limits, unpacked within limits, cut into JSON and tensors, and packed again."""
+"""Bodies: unpacked within limits, split into JSON and tensors, and compressed again."""
 
 import gzip
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from inference.doors.memory import Holding
+from inference.doors.errors import BadEncoding, BadHeaderLength
+from inference.doors.memory import MemoryHolding
 from inference.doors.memory import parsed_bytes as parsed_bytes_of_json
-from inference.doors.oip.errors import BadEncoding, BadHeaderLength
-from inference.doors.oip.messages import Limits
+from inference.doors.oip.messages import RequestLimits
 from inference.doors.oip.tensors import Buffer
-from inference.doors.wire import Environ, packing_of
+from inference.doors.wire import Environ, content_encoding
 from registry.errors import BodyTooLarge
 
 _WINDOW = {"gzip": 31, "deflate": 15}  # deflate on the web is zlib's format
-_WORTH_PACKING = 1024
-_PACKED_PIECE, _PIECE = 64 << 10, 1 << 20  # what is unpacked at a time, and what comes of it
+_COMPRESS_FROM = 1024
+_PACKED_PIECE, _PIECE = 64 << 10, 1 << 20  # how much is unpacked at a time, and the most it becomes
 
 
-def longest(environ: Environ, limits: Limits) -> int:
-    """How many bytes are read: tensors in JSON are larger here than on the wire."""
+def longest(environ: Environ, limits: RequestLimits) -> int:
+    """How many bytes are accepted; fewer for JSON, which takes more memory than its bytes."""
     return (
         limits.json_bytes
         if environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH") is None
@@ -28,13 +28,15 @@ def longest(environ: Environ, limits: Limits) -> int:
 
 
 def parsed_bytes(environ: Environ, body: bytes) -> int:
-    """What the body takes once it is parsed, at most; 0 for a packed one, which `parts_of` counts when it is unpacked."""
-    return 0 if packing_of(environ) else _parsed_bytes(environ, body)
+    """An upper bound of the parsed body's memory; 0 for a compressed one, which `parts_of` counts."""
+    return 0 if content_encoding(environ) else _parsed_bytes(environ, body)
 
 
-def parts_of(environ: Environ, body: bytes, limits: Limits, holding: Holding) -> tuple[bytes, Buffer]:
-    """Unpack a body; return its JSON part and the bytes of the binary tensors behind it."""
-    if encoding := packing_of(environ):
+def parts_of(
+    environ: Environ, body: bytes, limits: RequestLimits, holding: MemoryHolding
+) -> tuple[bytes, Buffer]:
+    """Unpack a body; return its JSON part and the bytes of the binary tensors after it."""
+    if encoding := content_encoding(environ):
         body = inflate(body, encoding, longest(environ, limits), holding)
         needed = _parsed_bytes(environ, body)
         holding.memory.check_body(needed)
@@ -43,21 +45,22 @@ def parts_of(environ: Environ, body: bytes, limits: Limits, holding: Holding) ->
     if header_length is None:
         return body, b""
     at = check_header_length(header_length, len(body), limits)
-    return body[:at], body[at:]  # a copy: so the tensors begin where an allocation begins, aligned
+    return body[:at], body[at:]  # slicing copies, so the tensors begin at an allocation, aligned
 
 
 def _parsed_bytes(environ: Environ, body: bytes) -> int:
-    told = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
-    if told is None:
+    header = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+    if header is None:
         return parsed_bytes_of_json(body)
-    at = int(told) if told.isascii() and told.isdigit() and len(told) < 20 else 0  # refused where it is read
+    # an invalid length is refused later, where it is read
+    at = int(header) if header.isascii() and header.isdigit() and len(header) < 20 else 0
     return len(body) + parsed_bytes_of_json(body[:at])
 
 
-def check_header_length(given: str, body_length: int, limits: Limits) -> int:
-    if not (given.isascii() and given.isdigit() and len(given) < 20):
+def check_header_length(header: str, body_length: int, limits: RequestLimits) -> int:
+    if not (header.isascii() and header.isdigit() and len(header) < 20):
         raise BadHeaderLength
-    length = int(given)
+    length = int(header)
     if length > body_length:
         raise BadHeaderLength(
             f"Inference-Header-Content-Length is {length} and the body has {body_length} bytes; "
@@ -70,12 +73,12 @@ def check_header_length(given: str, body_length: int, limits: Limits) -> int:
     return length
 
 
-def inflate(body: bytes, encoding: str, limit: int, holding: Holding) -> bytes:
-    """Unpack at most `limit` bytes; a body that holds more is refused when that many are out. Each piece is held twice, until
-    all are one."""
+def inflate(body: bytes, encoding: str, limit: int, holding: MemoryHolding) -> bytes:
+    """Unpack at most `limit` bytes; a longer body is refused as soon as it exceeds them. Until the pieces are joined, each
+    counts twice."""
     if encoding not in _WINDOW:
         raise BadEncoding(
-            f"The body's Content-Encoding {encoding[:40]!r} is not known here; send gzip, deflate or none."
+            f"The body's Content-Encoding {encoding[:40]!r} is not supported; send gzip, deflate or none."
         )
     unpacker = zlib.decompressobj(_WINDOW[encoding])
     pieces: list[bytes] = []
@@ -104,9 +107,9 @@ def inflate(body: bytes, encoding: str, limit: int, holding: Holding) -> bytes:
 
 
 def deflate(parts: Sequence[Any], accepted: str) -> tuple[bytes, str | None]:
-    """Join an answer and pack it as the caller asked, by Accept-Encoding; never br, which stock clients cannot read."""
+    """Join an answer and compress it by Accept-Encoding; never with br, which stock clients cannot read."""
     body = b"".join(parts)
-    encoding = chosen_encoding(accepted) if accepted and len(body) >= _WORTH_PACKING else None
+    encoding = chosen_encoding(accepted) if accepted and len(body) >= _COMPRESS_FROM else None
     if encoding == "gzip":
         return gzip.compress(body, compresslevel=1, mtime=0), encoding
     if encoding == "deflate":
@@ -115,7 +118,7 @@ def deflate(parts: Sequence[Any], accepted: str) -> tuple[bytes, str | None]:
 
 
 def chosen_encoding(accepted: str) -> str | None:
-    """The one of ours that is named first and not refused with q=0."""
+    """The first supported encoding that is not refused with q=0."""
     for part in accepted.lower().split(","):
         name, *arguments = (piece.strip() for piece in part.split(";"))
         if name in _WINDOW and not any(argument.replace(" ", "") in _REFUSED for argument in arguments):

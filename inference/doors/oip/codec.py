@@ -1,16 +1,16 @@
-"""Inference requests and answers in HTTP bodies: pure functions, shared by the view and whatever stands before it."""
+"""Inference requests and answers as HTTP bodies: pure functions, with the protocol's classification extension."""
 
 import math
 from collections.abc import Container
 from typing import Any
 
+import numpy as np
 import orjson
 
-from inference.doors.memory import TEXT_BYTES, Holding, json_bytes
+from inference.doors.errors import BadParameter, BadRequest, BadTensor
+from inference.doors.memory import TEXT_BYTES, MemoryHolding, json_bytes
 from inference.doors.oip.bodies import deflate, parts_of
-from inference.doors.oip.classification import classify
-from inference.doors.oip.errors import BadParameter, BadRequest, BadTensor
-from inference.doors.oip.messages import Array, AskedOutput, InferRequest, Limits, Parameters
+from inference.doors.oip.messages import Array, InferRequest, Parameters, RequestedOutput, RequestLimits
 from inference.doors.oip.tensors import (
     Buffer,
     check_datatype,
@@ -20,25 +20,24 @@ from inference.doors.oip.tensors import (
     write_binary,
     write_values,
 )
-from inference.doors.wire import Environ, Headers, Reply
-from inference.engine.rows import bytes_of, is_finite
+from inference.doors.wire import Environ, Headers, HttpReply
 from inference.errors import BadBody, InvalidOutput
 from inference.serving.calls import Prediction
+from inference.tensors.arrays import byte_size, is_finite
 
 _NAME_LENGTH = 1024
-_CLASSIFIED = 64  # bytes for each score that is put into order, at worst as a text
+_CLASSIFIED = 64  # bytes for each score, at worst as a text
 _SCALARS = (bool, int, float, str)
 FIELDS = ("inputs", "outputs", "parameters", "id")
 
 
-def read_infer(environ: Environ, body: bytes, limits: Limits, holding: Holding) -> InferRequest:
-    """Read an inference request from its headers and its body. What shows only then is counted in `holding`: packed bodies,
-    and texts."""
+def read_infer(environ: Environ, body: bytes, limits: RequestLimits, holding: MemoryHolding) -> InferRequest:
+    """Read an inference request from its headers and body. Unpacked bodies and texts are added to `holding`."""
     return parse_infer(*parts_of(environ, body, limits, holding), limits, holding)
 
 
-def parse_infer(text: bytes, binary: Buffer, limits: Limits, holding: Holding) -> InferRequest:
-    """Read the JSON part and take the binary tensors, in the order of their names, from the rest."""
+def parse_infer(text: bytes, binary: Buffer, limits: RequestLimits, holding: MemoryHolding) -> InferRequest:
+    """Read the JSON part, and the binary tensors in its order."""
     try:
         body = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -57,28 +56,28 @@ def parse_infer(text: bytes, binary: Buffer, limits: Limits, holding: Holding) -
     )
 
 
-def write_infer(request: InferRequest, prediction: Prediction, *, accepted: str = "") -> Reply:
+def write_infer(request: InferRequest, prediction: Prediction, *, accepted: str = "") -> HttpReply:
     """Write the answer: the JSON part, then the binary tensors; `accepted` is the caller's Accept-Encoding."""
     by_default = binary_by_default(request.parameters)
     tensors: list[dict[str, Any]] = []
     binary: list[Any] = []
-    for asked, tensor, datatype in answered(request, prediction):
-        written: dict[str, Any] = {"name": asked.name, "datatype": datatype, "shape": list(tensor.shape)}
-        if by_default if asked.is_binary is None else asked.is_binary:
+    for output, tensor, datatype in requested_outputs(request, prediction):
+        written: dict[str, Any] = {"name": output.name, "datatype": datatype, "shape": list(tensor.shape)}
+        if by_default if output.is_binary is None else output.is_binary:
             data, size = write_binary(tensor, datatype)
             written["parameters"] = {"binary_data_size": size}
             binary.append(data)
         else:
-            if prediction.non_finite and not is_finite(prediction.outputs[asked.name]):
+            if prediction.non_finite and not is_finite(prediction.outputs[output.name]):
                 raise InvalidOutput(
-                    f"Output {asked.name!r} holds NaN or infinity, which JSON cannot say; ask for binary data to see it."
+                    f"Output {output.name!r} holds NaN or infinity, which JSON cannot represent; request binary data."
                 )
             written["data"] = write_values(tensor, datatype)
         tensors.append(written)
     body: dict[str, Any] = {
         "model_name": prediction.model,
         "model_version": str(prediction.version),
-        "parameters": told(prediction),
+        "parameters": response_parameters(prediction),
         "outputs": tensors,
     }
     if request.id is not None:
@@ -93,34 +92,36 @@ def write_infer(request: InferRequest, prediction: Prediction, *, accepted: str 
     packed, encoding = deflate([text, *binary], accepted)
     if encoding:
         headers += [("Content-Encoding", encoding), ("Vary", "Accept-Encoding")]
-    return Reply(headers, packed)
+    return HttpReply(headers, packed)
 
 
 def written_bytes(request: InferRequest, prediction: Prediction) -> int:
-    """What the answer takes beside the tensors, at most."""
+    """An upper bound of the written answer's memory, without the tensors."""
     by_default = binary_by_default(request.parameters)
-    asked = {output.name: output for output in request.outputs or ()}
+    requested = {output.name: output for output in request.outputs or ()}
     needed = 0
     for name, tensor in prediction.outputs.items():
-        output = asked.get(name) or AskedOutput(name)
+        output = requested.get(name) or RequestedOutput(name)
         is_binary = by_default if output.is_binary is None else output.is_binary
         if output.classes:
             needed += _CLASSIFIED * tensor.size
-        elif is_binary:  # joined; texts are joined before that too
-            needed += 2 * bytes_of({name: tensor}) if tensor.dtype.kind == "O" else tensor.nbytes
+        elif is_binary:  # texts are joined twice
+            needed += 2 * byte_size({name: tensor}) if tensor.dtype.kind == "O" else tensor.nbytes
         else:
             needed += json_bytes([tensor])
     return needed
 
 
-def answered(request: InferRequest, prediction: Prediction) -> list[tuple[AskedOutput, Array, str]]:
-    """The outputs that were asked for, in that order, with the datatype each has on the wire."""
+def requested_outputs(
+    request: InferRequest, prediction: Prediction
+) -> list[tuple[RequestedOutput, Array, str]]:
+    """The requested outputs in their order, with the datatype of each on the wire."""
     datatypes = {spec.name: spec.datatype for spec in prediction.signature.outputs}
-    asked = request.outputs
-    if asked is None:
-        asked = tuple(AskedOutput(name) for name in datatypes if name in prediction.outputs)
+    outputs = request.outputs
+    if outputs is None:
+        outputs = tuple(RequestedOutput(name) for name in datatypes if name in prediction.outputs)
     result = []
-    for output in asked:
+    for output in outputs:
         tensor, datatype = prediction.outputs[output.name], datatypes[output.name]
         if output.classes:
             by_row, labels = prediction.signature.has_row_axis, prediction.labels
@@ -132,12 +133,12 @@ def answered(request: InferRequest, prediction: Prediction) -> list[tuple[AskedO
     return result
 
 
-def told(prediction: Prediction) -> dict[str, str | int]:
-    """What every answer says about who gave it, and where some value is not finite, that."""
-    facts: dict[str, str | int] = {
+def response_parameters(prediction: Prediction) -> dict[str, str | int]:
+    """Which arm answered, and whether some value is not finite."""
+    parameters: dict[str, str | int] = {
         "request_id": prediction.request_id, "arm": prediction.arm, "split": prediction.split
     }  # fmt: skip
-    return {**facts, "non_finite": True} if prediction.non_finite else facts
+    return {**parameters, "non_finite": True} if prediction.non_finite else parameters
 
 
 def binary_by_default(parameters: Parameters) -> bool:
@@ -147,7 +148,7 @@ def binary_by_default(parameters: Parameters) -> bool:
     return value
 
 
-def asked_output(name: str, parameters: Parameters) -> AskedOutput:
+def requested_output(name: str, parameters: Parameters) -> RequestedOutput:
     is_binary = parameters.get("binary_data")
     if is_binary is not None and not isinstance(is_binary, bool):
         raise BadParameter(f"Parameter 'binary_data' of output {name[:80]!r} is neither true nor false.")
@@ -155,7 +156,7 @@ def asked_output(name: str, parameters: Parameters) -> AskedOutput:
     if type(classes) is not int or not 0 <= classes < 2**31:
         raise BadParameter(f"Parameter 'classification' of output {name[:80]!r} is not a number of classes.")
     refuse_shared_memory(name, parameters)
-    return AskedOutput(name, is_binary, classes)
+    return RequestedOutput(name, is_binary, classes)
 
 
 def check_name(name: object, seen: Container[str], what: str) -> str:
@@ -166,14 +167,16 @@ def check_name(name: object, seen: Container[str], what: str) -> str:
     return name
 
 
-def _inputs(given: object, binary: Buffer, limits: Limits, holding: Holding) -> dict[str, Array]:
-    if not isinstance(given, list):
+def _inputs(
+    entries: object, binary: Buffer, limits: RequestLimits, holding: MemoryHolding
+) -> dict[str, Array]:
+    if not isinstance(entries, list):
         raise BadRequest("Field 'inputs' is missing; send a list of tensors.")
-    if len(given) > limits.tensors:
-        raise BadRequest(f"Field 'inputs' has {len(given)} tensors; at most {limits.tensors} are accepted.")
+    if len(entries) > limits.tensors:
+        raise BadRequest(f"Field 'inputs' has {len(entries)} tensors; at most {limits.tensors} are accepted.")
     rest = memoryview(binary)
     inputs: dict[str, Array] = {}
-    for item in given:
+    for item in entries:
         if not isinstance(item, dict):
             raise BadRequest("An entry of 'inputs' is not an object.")
         name = check_name(item.get("name"), inputs, "inputs")
@@ -184,8 +187,8 @@ def _inputs(given: object, binary: Buffer, limits: Limits, holding: Holding) -> 
             continue
         if size > len(rest):
             raise BadTensor(
-                f"Input {name[:80]!r} has binary_data_size {size} and {len(rest)} bytes are left in the body; "
-                "send as many as it says.",
+                f"Input {name[:80]!r} has binary_data_size {size} but {len(rest)} bytes are left in the body; "
+                "make them agree.",
                 field=name[:80],
             )
         hold_texts(holding, datatype, shape, limits)
@@ -197,7 +200,7 @@ def _inputs(given: object, binary: Buffer, limits: Limits, holding: Holding) -> 
 
 
 def _binary_size(name: str, item: dict[str, Any]) -> int | None:
-    """How many bytes of the body are this tensor's; None: its values are in the JSON."""
+    """How many bytes of the body belong to this tensor; None: its values are in the JSON."""
     parameters = _parameters(item, f"input {name[:80]!r}")
     refuse_shared_memory(name, parameters)
     size = parameters.get("binary_data_size")
@@ -212,17 +215,17 @@ def _binary_size(name: str, item: dict[str, Any]) -> int | None:
     return size
 
 
-def _outputs(given: object, limits: Limits) -> tuple[AskedOutput, ...] | None:
-    if given is None or given == []:
+def _outputs(entries: object, limits: RequestLimits) -> tuple[RequestedOutput, ...] | None:
+    if entries is None or entries == []:
         return None
-    if not isinstance(given, list) or len(given) > limits.tensors:
+    if not isinstance(entries, list) or len(entries) > limits.tensors:
         raise BadRequest(f"Field 'outputs' is not a list of at most {limits.tensors} outputs.")
-    outputs: dict[str, AskedOutput] = {}
-    for item in given:
+    outputs: dict[str, RequestedOutput] = {}
+    for item in entries:
         if not isinstance(item, dict):
             raise BadRequest("An entry of 'outputs' is not an object.")
         name = check_name(item.get("name"), outputs, "outputs")
-        outputs[name] = asked_output(name, _parameters(item, f"output {name[:80]!r}"))
+        outputs[name] = requested_output(name, _parameters(item, f"output {name[:80]!r}"))
     return tuple(outputs.values())
 
 
@@ -240,8 +243,8 @@ def _parameters(item: dict[str, Any], whose: str) -> Parameters:
     return parameters
 
 
-def hold_texts(holding: Holding, datatype: str, shape: tuple[int, ...], limits: Limits) -> None:
-    """Count what a binary tensor of texts takes, if it is one: four bytes may be a text."""
+def hold_texts(holding: MemoryHolding, datatype: str, shape: tuple[int, ...], limits: RequestLimits) -> None:
+    """Add the memory of a binary tensor's texts, if it has any: each four bytes may be one."""
     if datatype == "BYTES":
         holding.add(TEXT_BYTES * min(math.prod(shape), limits.texts))
 
@@ -249,5 +252,31 @@ def hold_texts(holding: Holding, datatype: str, shape: tuple[int, ...], limits: 
 def refuse_shared_memory(name: str, parameters: Container[str]) -> None:
     if "shared_memory_region" in parameters:
         raise BadParameter(
-            f"Tensor {name[:80]!r} is in shared memory, which is not served here; send it in the body."
+            f"Tensor {name[:80]!r} is in shared memory, which is not supported; send it in the body."
         )
+
+
+def classify(
+    name: str, tensor: Array, classes: int, *, by_row: bool, labels: tuple[str, ...] | None
+) -> Array:
+    """The `classes` largest values of each row as `value:index[:label]`, largest first."""
+    if tensor.dtype == object:
+        raise BadParameter(
+            f"Parameter 'classification': output {name!r} holds texts, which cannot be ranked."
+        )
+    rows = tensor.shape[0] if by_row and tensor.ndim else 1
+    if not tensor.size:
+        return np.empty((rows, 0), object) if by_row else np.empty(0, object)
+    scores = tensor.reshape(rows, -1)
+    best = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :classes]
+    texts = np.empty(best.shape, object)
+    for row, indices in enumerate(best.tolist()):
+        for rank, index in enumerate(indices):
+            label = f":{labels[index]}" if labels and index < len(labels) else ""
+            texts[row, rank] = f"{_number(scores[row, index])}:{index}{label}"
+    return texts if by_row else texts[0]
+
+
+def _number(value: object) -> str:
+    """The shortest form that its own type reads back."""
+    return str(int(value)) if isinstance(value, np.bool_) else str(value)

@@ -1,12 +1,13 @@
-"""One inference request as all forms of the protocol mean it, and what bounds it."""
+"""An inference request as all forms of the protocol mean it, and its limits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from numpy.typing import NDArray
 
-from inference.doors.oip.errors import BadParameter
+from inference.doors.errors import BadParameter
 from inference.engine.combiner import Priority
 from inference.serving.calls import DEADLINE_S, LONGEST_DEADLINE_S
 
@@ -15,30 +16,32 @@ Parameters = Mapping[str, bool | int | float | str]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     json_bytes: int = 8 << 20
     body_bytes: int = 64 << 20
     tensors: int = 256
-    # One text is a Python object of 50 bytes and more, however short it was on the wire.
+    # A text becomes a Python object of at least 50 bytes, however short it is on the wire.
     texts: int = 1 << 20
 
 
+def request_limits() -> RequestLimits:
+    return RequestLimits(json_bytes=settings.PREDICT_JSON_BYTES, body_bytes=settings.PREDICT_BINARY_BYTES)
+
+
 @dataclass(frozen=True, slots=True)
-class AskedOutput:
+class RequestedOutput:
     name: str
-    is_binary: bool | None = None  # None: as the request says for all
+    is_binary: bool | None = None  # None: the request's default
     classes: int = 0  # 0: the tensor itself
 
 
 @dataclass(slots=True)
 class InferRequest:
     inputs: Mapping[str, Array]
-    outputs: tuple[AskedOutput, ...] | None = None  # None: all
+    outputs: tuple[RequestedOutput, ...] | None = None  # None: all
     id: str | None = None
     parameters: Parameters = field(default_factory=dict)
-    unread: tuple[
-        str, ...
-    ] = ()  # fields of the body that the protocol does not know; it says to pass them over
+    unread: tuple[str, ...] = ()  # unknown fields of the body, which the protocol says to ignore
 
     @property
     def output_names(self) -> list[str] | None:
@@ -52,25 +55,25 @@ class Terms:
 
 
 def terms_of(parameters: Parameters, *, within_s: float | None = None) -> Terms:
-    """Read `timeout` and `priority`; `within_s` is what the transport says of the deadline. The nearer one counts."""
+    """Read `timeout` and `priority`; `within_s` is the transport's own deadline. The shorter one counts."""
     for name in ("sequence_id", "sequence_start", "sequence_end"):
         if parameters.get(name):
             raise BadParameter(
                 f"Parameter {name!r}: models here keep no state between requests; leave it out."
             )
     timeout_us = _whole(parameters, "timeout")
-    wanted = [s for s in (within_s, timeout_us / 1e6 if timeout_us else None) if s is not None]
-    # The protocol's first rank is 1 and 0 means none was given; every later rank may wait.
+    deadlines = [s for s in (within_s, timeout_us / 1e6 if timeout_us else None) if s is not None]
+    # 1 is the protocol's highest priority and 0 means none; all others may wait.
     priority = Priority.LIVE if _whole(parameters, "priority") <= 1 else Priority.BULK
-    return Terms(min([*wanted, LONGEST_DEADLINE_S]) if wanted else DEADLINE_S, priority)
+    return Terms(min([*deadlines, LONGEST_DEADLINE_S]) if deadlines else DEADLINE_S, priority)
 
 
 def check_load(parameters: Iterable[str]) -> None:
-    """Raise BadParameter where a load brings a configuration or files with it, which would be passed over."""
+    """Raise BadParameter if a load brings a configuration or files, which would be ignored."""
     for name in parameters:
         if name == "config" or name.startswith("file:"):
             raise BadParameter(
-                f"Parameter {name[:80]!r} of a load is not read here: a version is loaded from its own file. "
+                f"Parameter {name[:80]!r} of a load is not supported: a version is loaded from its own file. "
                 "Upload another version, or change the version's serving settings."
             )
 

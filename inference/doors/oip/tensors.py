@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from inference.doors.oip.errors import BadTensor
-from inference.doors.oip.messages import Array, Limits
+from inference.doors.errors import BadTensor
+from inference.doors.oip.messages import Array, RequestLimits
 from inference.tensors.prepare import prepare
 from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
@@ -22,92 +22,96 @@ _WIRE = {name: dtype.newbyteorder("<") for name, dtype in DTYPES.items()}
 def check_datatype(name: str, datatype: object) -> str:
     if isinstance(datatype, str) and datatype in DTYPES:
         return datatype
-    raise _refusal(name, f"has datatype {str(datatype)[:40]!r}", f"send one of {', '.join(DTYPES)}")
+    raise _bad_tensor(name, f"has datatype {str(datatype)[:40]!r}", f"send one of {', '.join(DTYPES)}")
 
 
 def check_shape(name: str, shape: object) -> tuple[int, ...]:
-    """Return the shape as a tuple of sizes whose product, zeros aside, an array can have."""
+    """The shape as a tuple. An array must be able to have as many elements, not counting zeros."""
     if not isinstance(shape, list) or not {int}.issuperset(map(type, shape)):
-        raise _refusal(name, "has no shape", "send `shape` as a list of whole numbers")
+        raise _bad_tensor(name, "has no shape", "send `shape` as a list of whole numbers")
     if len(shape) > _MAX_RANK:
-        raise _refusal(name, f"has {len(shape)} axes", f"send at most {_MAX_RANK}")
+        raise _bad_tensor(name, f"has {len(shape)} axes", f"send at most {_MAX_RANK}")
     if shape and min(shape) < 0:
-        raise _refusal(name, f"has shape {_text(shape)}", "send sizes of 0 or more")
-    # Python's integers do not overflow; numpy counts the bytes of an empty array too, so zeros are left out.
+        raise _bad_tensor(name, f"has shape {_text(shape)}", "send sizes of 0 or more")
+    # numpy counts the bytes of an empty array too, so zeros are left out.
     if (math.prod(shape) or math.prod(filter(None, shape))) > 2**48:
-        raise _refusal(name, f"has shape {_text(shape)}", "send fewer elements")
+        raise _bad_tensor(name, f"has shape {_text(shape)}", "send fewer elements")
     return tuple(shape)
 
 
-def read_binary(name: str, datatype: str, shape: tuple[int, ...], data: Buffer, limits: Limits) -> Array:
-    """Make a tensor of its bytes, without a copy where they lie as numpy wants them."""
+def read_binary(
+    name: str, datatype: str, shape: tuple[int, ...], data: Buffer, limits: RequestLimits
+) -> Array:
+    """A tensor of its bytes, copied only if they are not aligned."""
     count = math.prod(shape)
     if datatype == "BYTES":
         return read_texts(name, data, count, limits).reshape(shape)
     dtype = _WIRE[datatype]
     if count * dtype.itemsize != len(data):
-        raise _refusal(
+        raise _bad_tensor(
             name, f"has {len(data)} bytes and shape {_text(shape)}", f"{datatype} of that shape has {count * dtype.itemsize}"
         )  # fmt: skip
     if not count:
         return np.empty(shape, dtype)
     tensor = np.frombuffer(data, dtype).reshape(shape)
     if datatype == "BOOL" and (tensor.view(np.uint8) > 1).any():
-        raise _refusal(name, "holds bytes that are no BOOL", "send 0 or 1 for each element")
+        raise _bad_tensor(name, "holds bytes that are no BOOL", "send 0 or 1 for each element")
     if not tensor.flags.aligned:
-        return tensor.copy()  # the runtime would read each number from two halves, or worse
+        return tensor.copy()  # the runtime needs aligned numbers
     return tensor
 
 
-def read_texts(name: str, data: Buffer, count: int, limits: Limits) -> Array:
-    """Take elements of four bytes of length and so many bytes of text each."""
+def read_texts(name: str, data: Buffer, count: int, limits: RequestLimits) -> Array:
+    """Read texts, each preceded by its length in four bytes."""
     if count > limits.texts:
-        raise _refusal(name, f"has {count:,} texts", f"send at most {limits.texts:,} at once")
+        raise _bad_tensor(name, f"has {count:,} texts", f"send at most {limits.texts:,} at once")
     if count * _LENGTH.size > len(data):
-        raise _refusal(
+        raise _bad_tensor(
             name, f"has {len(data)} bytes for {count} texts", "each has a length of four bytes first"
         )
     texts = np.empty(count, object)
     at, end = 0, len(data)
     for index in range(count):
         if at + _LENGTH.size > end:
-            raise _refusal(name, f"ends inside text {index}", "send the length of every text as four bytes")
+            raise _bad_tensor(
+                name, f"ends inside text {index}", "send the length of every text as four bytes"
+            )
         (size,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         if size > end - at:
-            raise _refusal(
+            raise _bad_tensor(
                 name, f"says that text {index} has {size} bytes, {end - at} are left", "send its true length"
             )
         texts[index] = bytes(data[at : at + size])
         at += size
     if at != end:
-        raise _refusal(
+        raise _bad_tensor(
             name, f"has {end - at} bytes behind its last text", "send as many texts as the shape says"
         )
     return texts
 
 
-def read_values(name: str, datatype: str, shape: tuple[int, ...], data: Any, limits: Limits) -> Array:
-    """Make a tensor of values in row-major order, flat or nested as the shape."""
+def read_values(name: str, datatype: str, shape: tuple[int, ...], data: Any, limits: RequestLimits) -> Array:
+    """A tensor of values in row-major order, flat or nested like the shape."""
     if datatype == "BYTES" and math.prod(shape) > limits.texts:
-        raise _refusal(name, f"has {math.prod(shape):,} texts", f"send at most {limits.texts:,} at once")
+        raise _bad_tensor(name, f"has {math.prod(shape):,} texts", f"send at most {limits.texts:,} at once")
     if not isinstance(data, list | np.ndarray):
-        raise _refusal(name, "has no data", "send `data` as a list")
-    # The engine's own reading: strict about each value's type, and it names the field. Whether NaN and null pass is the
-    # version's to say, when it is known which one answers.
+        raise _bad_tensor(name, "has no data", "send `data` as a list")
+    # The engine's own parser is strict about types and names the field. Whether NaN and null are allowed depends on the
+    # version, which is not known yet.
     spec = TensorSpec(name, datatype, (), any_rank=True)
     tensor = prepare(Signature((spec,), ()), {name: data}, allow_non_finite=True, online=True)[name]
     if tensor.shape == shape:
         return tensor
     if tensor.size != math.prod(shape) or (tensor.ndim != 1 and tensor.size):
-        raise _refusal(
+        raise _bad_tensor(
             name, f"has shape {_text(shape)} and data of shape {_text(tensor.shape)}", "make them agree"
         )
     return tensor.reshape(shape)
 
 
 def write_binary(tensor: Array, datatype: str) -> tuple[Any, int]:
-    """Give what holds the tensor's bytes in their order on the wire, and how many they are; no copy for numbers."""
+    """A buffer with the tensor's bytes as on the wire, and its size; numbers are not copied."""
     if datatype == "BYTES":
         packed = write_texts(tensor.ravel().tolist())
         return packed, len(packed)
@@ -124,7 +128,7 @@ def write_texts(texts: Iterable[str | bytes]) -> bytes:
 
 
 def write_values(tensor: Array, datatype: str) -> Any:
-    """Give the flat values in a form that orjson writes."""
+    """The flat values in a form that orjson writes."""
     if datatype == "BYTES":
         return [text if isinstance(text, str) else text.decode() for text in tensor.ravel().tolist()]
     return np.ascontiguousarray(tensor.ravel(), DTYPES[datatype])
@@ -134,5 +138,5 @@ def _text(shape: Sequence[int]) -> str:
     return str(list(shape))[:120]
 
 
-def _refusal(name: str, fact: str, advice: str) -> BadTensor:
+def _bad_tensor(name: str, fact: str, advice: str) -> BadTensor:
     return BadTensor(f"Input {name[:80]!r} {fact}; {advice}.", field=name[:80])

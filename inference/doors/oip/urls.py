@@ -1,32 +1,32 @@
-"""Routes at the root. Both `/v2` and `/v2/`: a redirect is a failure to the protocol's clients."""
+"""Routes at the root, with and without a final slash: to the protocol's clients a redirect is a failure."""
 
 from django.urls import URLPattern, path, re_path
 from django.views import View
 
-from inference.doors.oip import http
+from inference.doors.oip import views
 
 _MODEL = "models/<str:model>"
 _VERSION = f"{_MODEL}/versions/<str:version>"
 _ROUTES: tuple[tuple[str, type[View]], ...] = (
-    ("health/live", http.LiveView),
-    ("health/ready", http.ReadyView),
-    ("", http.ServerView),
-    ("models/stats", http.StatisticsView),
-    ("repository/index", http.IndexView),
-    ("repository/models/<str:model>/load", http.LoadView),
-    ("repository/models/<str:model>/unload", http.UnloadView),
-    ("trace/setting", http.UnservedView),
-    (f"{_MODEL}/trace/setting", http.UnservedView),
-    ("logging", http.UnservedView),
+    ("health/live", views.ServerLiveView),
+    ("health/ready", views.ServerReadyView),
+    ("", views.ServerView),
+    ("models/stats", views.StatisticsView),
+    ("repository/index", views.IndexView),
+    ("repository/models/<str:model>/load", views.LoadView),
+    ("repository/models/<str:model>/unload", views.UnloadView),
+    ("trace/setting", views.UnservedView),
+    (f"{_MODEL}/trace/setting", views.UnservedView),
+    ("logging", views.UnservedView),
     *(
         (f"{prefix}{rest}", view)
         for prefix in (_MODEL, _VERSION)
         for rest, view in (
-            ("/infer", http.InferView),
-            ("/ready", http.ModelReadyView),
-            ("/config", http.ConfigView),
-            ("/stats", http.StatisticsView),
-            ("", http.ModelView),
+            ("/infer", views.InferView),
+            ("/ready", views.ModelReadyView),
+            ("/config", views.ConfigView),
+            ("/stats", views.StatisticsView),
+            ("", views.ModelView),
         )
     ),
 )
@@ -39,6 +39,6 @@ def _both(route: str, view: type[View]) -> list[URLPattern]:
 
 urlpatterns = [pattern for route, view in _ROUTES for pattern in _both(route, view)]
 urlpatterns += [
-    path(f"v2/{kind}sharedmemory/<path:call>", http.UnservedView.as_view()) for kind in ("system", "cuda")
+    path(f"v2/{kind}sharedmemory/<path:call>", views.UnservedView.as_view()) for kind in ("system", "cuda")
 ]
-urlpatterns.append(re_path(r"^v2/", http.NowhereView.as_view()))
+urlpatterns.append(re_path(r"^v2/", views.NowhereView.as_view()))

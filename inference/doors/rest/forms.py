@@ -1,31 +1,71 @@
-"""The forms a prediction can be asked in. Each knows its way in, to tensors, and its way out, to an answer."""
+"""The forms of a prediction request. Each reads a body to tensors, and writes an answer.
+
+Unknown fields are refused: a request with a misspelt `version` must not be answered by another one.
+"""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from inference.doors.rest.errors import NotAPrediction, UnfitForm
+from inference.doors.errors import NotAPrediction, UnfitForm, UnknownField
 from inference.doors.wire import pointer_to
 from inference.serving.calls import Inputs, Prediction
+from inference.serving.routes import Route
 from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
 from inference.tensors.signature import Signature, TensorSpec
+from registry.catalogue.models import KeySource
+
+# What the Celery door reads from the body, or callers may expect there, and where HTTP has it instead.
+ELSEWHERE_IN_HTTP = {
+    "model": "the address names the Model",
+    "version": "put the number into the address, /api/v1/models/{slug}/versions/NUMBER/predict",
+    "alias": "put the alias into the address, /api/v1/models/{slug}@ALIAS/predict",
+    "routing_key": "send it in the header X-Routing-Key",
+    "within_s": "send the header X-Deadline-Ms, in milliseconds",
+    "dry_run": "add ?dry_run=1 to the address",
+}
+_NOTHING: Mapping[str, str] = {}
+
+
+def routing_fields(route: Route) -> tuple[str, ...]:
+    """The field that the Model takes its routing key from, if there is one."""
+    return (route.key_field,) if route.key_source == KeySource.FIELD else ()
+
+
+def check_fields(
+    names: Iterable[str], known: Sequence[str], *, slug: str = "", elsewhere: Mapping[str, str] = _NOTHING
+) -> None:
+    """Raise UnknownField for a field that is not known; `elsewhere` has advice by field."""
+    for name in names:
+        if name not in known:
+            raise _unknown(name, known, elsewhere.get(name, "").format(slug=slug))
+
+
+def _unknown(name: str, known: Sequence[str], advice: str) -> UnknownField:
+    if not advice:
+        *others, last = (f"`{field}`" for field in known)
+        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        advice = f"only {names}. Remove or rename it"
+    text = f"Field {name[:80]!r} is not read from the body: {advice}. Nothing was run."
+    return UnknownField(text, pointer=pointer_to(name[:80]))
+
 
 Body = Mapping[str, Any]
 
 
 class Form(ABC):
-    """One way to ask. `name` is the field of the body that says so."""
+    """One form of a request, recognized by the field `name` of its body."""
 
     name: ClassVar[str]
 
     def __init__(self, body: Body) -> None:
-        self.given = body[self.name]
+        self.content = body[self.name]
 
     def place(self, error: InvalidInput) -> None:
-        """Say where in the body the error is; only `inputs` names tensors."""
+        """Point to the error's place in the body; only `inputs` names tensors."""
         error.pointer = f"#/{self.name}"
 
     @abstractmethod
@@ -44,9 +84,9 @@ class NamedTensors(Form):
         error.pointer = pointer_to(self.name, error.field)
 
     def inputs(self, signature: Signature) -> Inputs:
-        if not isinstance(self.given, dict):
+        if not isinstance(self.content, dict):
             raise NotAPrediction("Field `inputs` is not an object; send tensors by name.")
-        return self.given
+        return self.content
 
     def answer(self, prediction: Prediction) -> dict[str, Any]:
         return {"outputs": prediction.outputs}
@@ -58,7 +98,7 @@ class Rows(Form):
     name = "instances"
 
     def inputs(self, signature: Signature) -> Inputs:
-        rows = self.given
+        rows = self.content
         if not isinstance(rows, list) or not rows:
             raise NotAPrediction("Field `instances` is not a list of rows; send one row at least.")
         if isinstance(rows[0], dict):
@@ -66,7 +106,7 @@ class Rows(Form):
         return {_only_input(signature).name: rows}
 
     def answer(self, prediction: Prediction) -> dict[str, Any]:
-        count = len(self.given)
+        count = len(self.content)
         for name, tensor in prediction.outputs.items():
             if not tensor.ndim or tensor.shape[0] != count:
                 raise UnfitForm(f"Output {name!r} does not have one row for each instance; send `inputs`.")
@@ -83,7 +123,7 @@ class OneRow(Form):
     name = "features"
 
     def inputs(self, signature: Signature) -> Inputs:
-        if not isinstance(self.given, list):
+        if not isinstance(self.content, list):
             raise NotAPrediction(f"Field `{self.name}` is not a list; send the values of one row.")
         if len(signature.outputs) != 1:
             names = ", ".join(spec.name for spec in signature.outputs)
@@ -91,7 +131,7 @@ class OneRow(Form):
                 f"The version gives {names}, and `{self.name}` has one prediction; send `inputs`."
             )
         spec = _only_input(signature)
-        return {spec.name: [self.given] if _has_rows(spec) else self.given}
+        return {spec.name: [self.content] if _has_rows(spec) else self.content}
 
     def answer(self, prediction: Prediction) -> dict[str, Any]:
         return {"prediction": _row(prediction)}
@@ -118,7 +158,7 @@ FORMS: Mapping[str, type[Form]] = {
 
 
 def form_of(body: object) -> Form:
-    """Read which form a body has; exactly one."""
+    """The form of a body, which must have exactly one."""
     if not isinstance(body, dict):
         raise NotAPrediction
     named = FORMS.keys() & body.keys()
@@ -131,18 +171,18 @@ def form_of(body: object) -> Form:
 
 
 def confidence(row: "np.ndarray[Any, np.dtype[np.float64]]", scores: str) -> float:
-    """How sure a classification is: the largest probability, after a soft-max where the version gives logits."""
+    """A classification's largest probability, after a soft-max where the version gives logits."""
     best = float(row.max())
     return best if scores == "probabilities" else 1.0 / math.fsum(np.exp(row - best))
 
 
 def _columns(rows: Sequence[Any]) -> Inputs:
-    """Turn rows that name their values into tensors; every row must name the same."""
+    """Turn rows that name their values into tensors; all rows must have the same names."""
     names = rows[0].keys()
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise InvalidInput(
-                f"Instance {number} is not an object and instance 0 is; send rows of one kind.",
+                f"Instance {number} is not an object but instance 0 is; send rows of one kind.",
                 field=str(number),
             )
         if row.keys() != names:
@@ -154,7 +194,7 @@ def _columns(rows: Sequence[Any]) -> Inputs:
 
 
 def _only_input(signature: Signature) -> TensorSpec:
-    """The one input that these forms do not name."""
+    """The only input, which these forms do not name."""
     required = [spec for spec in signature.inputs if not spec.optional]
     if len(required) != 1:
         names = ", ".join(spec.name for spec in required) or "no input at all"
@@ -165,7 +205,7 @@ def _only_input(signature: Signature) -> TensorSpec:
 
 
 def _has_rows(spec: TensorSpec) -> bool:
-    """Whether the first axis counts rows, or at least has room for one, before the row's own axes."""
+    """Whether the first axis counts rows, or has size one, before the row's own axes."""
     return spec.any_rank or (len(spec.shape) > 1 and spec.shape[0] in {None, 1})
 
 

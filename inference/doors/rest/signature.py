@@ -1,4 +1,4 @@
-"""What a version takes and gives, with requests filled in that it answers."""
+"""A version's inputs and outputs, with example requests that it can answer."""
 
 import shlex
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 import orjson
 from django.conf import settings
 
-from inference.engine.samples import NOTHING_SAID, Sample, sample_inputs
 from inference.serving.calls import Description
-from inference.tensors.prepare import Array
+from inference.tensors.arrays import Array
+from inference.tensors.samples import EMPTY_SAMPLE, Sample, sample_inputs
 from inference.tensors.signature import Signature, TensorSpec
 
-_WRITTEN_OUT = 4096  # values; longer examples nobody reads
+_MAX_JSON_VALUES = 4096  # longer examples would not be read
 
 
-def signature_of(description: Description, sample: Sample = NOTHING_SAID) -> dict[str, Any]:
+def signature_of(description: Description, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
     signature = description.signature
     examples = examples_for(signature, sample)
     return {
@@ -30,11 +30,11 @@ def signature_of(description: Description, sample: Sample = NOTHING_SAID) -> dic
     }
 
 
-def examples_for(signature: Signature, sample: Sample = NOTHING_SAID) -> dict[str, Any]:
-    """A request in each form that fits, of the sample's sizes; JSON is left out where it would fill the page."""
+def examples_for(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
+    """A request of the sample's sizes in each form that fits; JSON only if it is not too long."""
     tensors = {name: _filled(tensor) for name, tensor in sample_inputs(signature, sample).items()}
     examples: dict[str, Any] = {}
-    if sum(tensor.size for tensor in tensors.values()) <= _WRITTEN_OUT:
+    if sum(tensor.size for tensor in tensors.values()) <= _MAX_JSON_VALUES:
         named = {name: tensor.tolist() for name, tensor in tensors.items()}
         examples["inputs"] = {"inputs": named}
         if signature.has_row_axis:
@@ -54,7 +54,7 @@ def _first_rows(named: dict[str, Any]) -> Any:
 
 
 def _filled(tensor: Array) -> Array:
-    """Zeros are right for indices, ids and masks; a half shows that decimals are welcome."""
+    """Zeros suit indices, ids and masks; 0.5 shows that an input takes decimals."""
     return np.full_like(tensor, 0.5) if tensor.dtype.kind == "f" and not tensor.any() else tensor
 
 

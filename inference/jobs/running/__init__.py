@@ -1,1 +1,1 @@
-"""Doing chunks in a worker: threads of their own, so that nothing else of the worker waits for jobs."""
+"""Processing chunks in a worker, in separate threads, so that nothing else in the worker waits for jobs."""

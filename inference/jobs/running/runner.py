@@ -1,4 +1,4 @@
-"""The threads of a worker that do chunks, and the one that renews their leases."""
+"""The worker's threads that process chunks, and the thread that renews their leases."""
 
 import os
 import socket
@@ -13,32 +13,34 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from inference.engine.errors import EngineStopped, RunStuck
-from inference.engine.low_priority import LowPriority
+from inference.engine.threads import LowPriority
 from inference.errors import Stopping
-from inference.jobs import ledger
-from inference.jobs.running import answering, planning
-from inference.jobs.running.failures import ChunkFailed, WorkOver
-from inference.jobs.running.holding import Held, Holdings
-from inference.serving.stewarding.watchdog import Seen
+from inference.jobs.running import work
+from inference.jobs.running.work import ChunkFailed, ClaimLost, HeldChunk, HeldChunks
+from inference.jobs.services import ledger
+from inference.serving.worker_process import STOP_HOOKS, WATCHES, QueueProgress
 from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.jobs")
 
 _LOOK_EVERY_S = 2.0
-_STOP_RESERVE_S = 2.0  # of the time to stop, for handing back what is not done
+_STOP_RESERVE_S = 2.0  # part of the stop time reserved for giving unfinished chunks back
 _DATABASE_PAUSE_S = 0.5
 _BACKOFF = Backoff(longest_s=5.0)
+_INTERNAL_ERROR = "Internal error of Roundhouse; see the worker's log."
+
+_runner: "JobRunner | None" = None
 
 
 class JobRunner:
-    """Does the chunks of a pool, or of all, a bounded number at once. A hint makes it look now; it looks anyway."""
+    """Processes chunks of a pool, or of all pools, a limited number at once. It looks regularly, and at once on a hint."""
 
     def __init__(self, *, pool: str | None, threads: int, steps_back: bool) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"[:200]
         self._pool = pool
         self._low_priority = LowPriority() if steps_back else None
-        self._holdings = Holdings()
-        self._looking = threading.Lock()  # one at a time, or two could both find that a chunk may run alone
+        self._held = HeldChunks()
+        self._looking = threading.Lock()  # or two threads could both decide that a chunk may run alone
         self._thread_count = threads
         self._threads = ThreadGroup(
             "jobs",
@@ -49,10 +51,10 @@ class JobRunner:
         self._leases = ThreadGroup(
             "job-leases",
             Loop(
-                "job leases", self._renew, _a_third_of_a_lease, "chunks may be done by others too", _BACKOFF
+                "job leases", self._renew, _renewal_interval_s, "chunks may be done by others too", _BACKOFF
             ),
-            Loop("ended job leases", self._free_expired, _a_third_of_a_lease, "lost chunks wait", _BACKOFF),
-            Loop("cores of jobs", self._look_after_cores, _a_third_of_a_lease, "jobs may be slow"),
+            Loop("ended job leases", self._free_expired, _renewal_interval_s, "lost chunks wait", _BACKOFF),
+            Loop("cores of jobs", self._look_after_cores, _renewal_interval_s, "jobs may be slow"),
         )
 
     def start(self) -> None:
@@ -61,27 +63,27 @@ class JobRunner:
         log.info("jobs are taken", holder=self.holder, threads=self._thread_count)
 
     def hint(self) -> None:
-        """Something waits, perhaps."""
+        """There may be work."""
         self._threads.wake()
 
-    def watched(self) -> Seen:
-        """For the watchdog: a chunk that should have moved by now is work that waits."""
+    def watched(self) -> QueueProgress:
+        """For the watchdog: whether a chunk is overdue, and how much progress there was."""
         now = time.monotonic()
-        return Seen(
-            is_waiting=any(now > held.quiet_until for held in self._holdings.all()),
-            moved=self._holdings.moves,
+        return QueueProgress(
+            is_waiting=any(now > held.quiet_until for held in self._held.all()),
+            moved=self._held.moves,
         )
 
     def stop(self, *, timeout_s: float = 25.0) -> bool:
-        """Take nothing more, finish what is held, hand back what is not done in time; say whether all was done."""
+        """Take no more chunks, finish those in progress, give the rest back; return whether all were finished."""
         self._threads.stop(timeout_s - _STOP_RESERVE_S)
-        left = self._holdings.all()
-        for held in left:
+        unfinished = self._held.all()
+        for held in unfinished:
             held.is_over.set()
             self._in_database(partial(ledger.give_back, held.claim), tries=3)
         self._leases.stop(within_s=0)
         close_old_connections()
-        return not left
+        return not unfinished
 
     def _begin_thread(self) -> None:
         if self._low_priority is not None:
@@ -89,54 +91,54 @@ class JobRunner:
 
     def _look_after_cores(self) -> None:
         if self._low_priority is not None:
-            self._low_priority.look_after()
+            self._low_priority.rebalance()
 
     def _work(self) -> bool:
-        """Do one chunk, if there is one; whether there was."""
+        """Process one chunk; return whether there was one."""
         held = self._take()
         if held is None:
             return False
         try:
-            self._do(held)
+            self._process(held)
         finally:
-            self._holdings.remove(held)
-            self.hint()  # a chunk that must run alone may have waited for this
+            self._held.remove(held)
+            self.hint()  # a chunk that must run alone may be waiting for this
         return True
 
-    def _take(self) -> Held | None:
-        """Claim the chunk whose turn it is. One that must run alone is not overtaken here by others.
+    def _take(self) -> HeldChunk | None:
+        """Claim the next chunk. A chunk that must run alone is not overtaken by others.
 
-        One whose claim ends in an error of ours is skipped; the error is raised when there is no other to do.
+        If claiming one fails, try the others; raise the error only if there is no other chunk.
         """
-        odd: Exception | None = None
+        failure: Exception | None = None
         with self._looking:
             for chunk in ledger.waiting_in_turn(self._pool):
-                if not self._holdings.has_room_for(runs_alone=chunk.runs_alone):
+                if not self._held.has_room_for(runs_alone=chunk.runs_alone):
                     return None
                 try:
                     claim = ledger.claim(chunk, holder=self.holder)
                 except DATABASE_AWAY:
                     raise
                 except Exception as error:  # noqa: BLE001 (raised below)
-                    odd = error
+                    failure = error
                     continue
                 if claim is not None:
-                    return self._holdings.add(claim)
-        if odd is not None:
-            raise odd
+                    return self._held.add(claim)
+        if failure is not None:
+            raise failure
         return None
 
-    def _do(self, held: Held) -> None:
-        """Every claim ends here once: written, failed, given back, counted as lost, or left to the sweeper."""
+    def _process(self, held: HeldChunk) -> None:
+        """End a claim exactly once: finished, failed, given back, lost, or left to the sweeper."""
         claim = held.claim
         try:
             if claim.is_plan:
-                planned = planning.plan(held)
-                self._in_database(lambda: ledger.finish_plan(claim, planned.chunks, rows=planned.rows))
+                plan = work.plan_chunks(held)
+                self._in_database(lambda: ledger.finish_plan(claim, plan.chunks, rows=plan.rows))
             else:
-                results = answering.answer(held)
+                results = work.answer_chunk(held)
                 self._in_database(lambda: ledger.finish(claim, results))
-        except WorkOver:
+        except ClaimLost:
             log.info("chunk left, it is not ours any more", job=str(claim.job_id), chunk=claim.chunk_id)
         except ChunkFailed as error:
             failed = error
@@ -144,17 +146,17 @@ class JobRunner:
         except (EngineStopped, Stopping):
             self._in_database(lambda: ledger.give_back(claim))
         except RunStuck:
-            # This process is being replaced because of a run that does not end, perhaps this one.
+            # This process is being replaced because of a stuck run, perhaps this one.
             self._in_database(lambda: ledger.lose(claim))
         except DatabaseError as error:
             log.warning("chunk left to another", job=str(claim.job_id), reason=str(error))
             self._in_database(lambda: ledger.give_back(claim))
-        except Exception as error:  # a thread that ended here would take no chunk ever again
+        except Exception as error:  # the thread must survive
             log.error("chunk ended in an error", job=str(claim.job_id), chunk=claim.chunk_id, exc_info=error)
-            self._in_database(lambda: ledger.fail(claim, _OWN_FAULT))
+            self._in_database(lambda: ledger.fail(claim, _INTERNAL_ERROR))
 
     def _in_database(self, write: Callable[[], object], *, tries: int | None = None) -> None:
-        """Write although the database may be away for a while; the attempt's number makes a second write harmless."""
+        """Retry while the database is unreachable; the attempt number makes a second write harmless."""
         give_up_at = time.monotonic() + 2 * settings.JOB_LEASE_S
         while True:
             try:
@@ -170,18 +172,40 @@ class JobRunner:
                 time.sleep(_DATABASE_PAUSE_S)
 
     def _renew(self) -> None:
-        """Keep our leases, and note those that are not ours any more."""
-        self._holdings.note_lost(ledger.renew([held.claim for held in self._holdings.all()]))
+        """Renew our leases, and note those that we lost."""
+        self._held.note_lost(ledger.renew([held.claim for held in self._held.all()]))
 
     def _free_expired(self) -> None:
-        """Take away leases that have ended, though beat may be gone or the broker empty."""
+        """Free expired leases here too, in case beat or the broker is down."""
         if ledger.free_expired():
             self.hint()
 
 
-def _a_third_of_a_lease() -> float:
+def _renewal_interval_s() -> float:
     third: float = settings.JOB_LEASE_S / 3
     return third
 
 
-_OWN_FAULT = "An error in Roundhouse itself; the worker's log says more."
+def start() -> None:
+    """Start processing chunks, until the worker stops. The runtime must have been started."""
+    global _runner
+    _runner = JobRunner(
+        pool=settings.POOL if settings.EXECUTOR == "workers" else None,
+        threads=settings.JOB_THREADS,
+        # Online answers in the same process must not become slow because of a job.
+        steps_back=settings.EXECUTOR == "inprocess",
+    )
+    STOP_HOOKS.add("jobs", stop)
+    WATCHES.add("jobs", _runner.watched)
+    _runner.start()
+
+
+def stop(timeout_s: float) -> None:
+    if _runner is not None:
+        _runner.stop(timeout_s=timeout_s)
+
+
+def hint() -> None:
+    """Wake the runner of this process, if it has one: there may be work."""
+    if _runner is not None:
+        _runner.hint()

@@ -1,8 +1,22 @@
-"""Writes of jobs."""
+"""Writes of jobs and of stores."""
 
-from inference.jobs.services.accepting import Order, accept
-from inference.jobs.services.cancelling import cancel
-from inference.jobs.services.retrying import retry
-from inference.jobs.services.sweeping import expire_jobs, sweep_jobs
+from inference.jobs.services.acceptance import SubmittedJob, accept
+from inference.jobs.services.changes import cancel, retry
+from inference.jobs.services.completion import deliver_results, sweep_deliveries
+from inference.jobs.services.storage import StoreSettings, add_store, change_store, remove_store
+from inference.jobs.services.sweeps import expire_jobs, sweep_jobs
 
-__all__ = ["Order", "accept", "cancel", "expire_jobs", "retry", "sweep_jobs"]
+__all__ = [
+    "StoreSettings",
+    "SubmittedJob",
+    "accept",
+    "add_store",
+    "cancel",
+    "change_store",
+    "deliver_results",
+    "expire_jobs",
+    "remove_store",
+    "retry",
+    "sweep_deliveries",
+    "sweep_jobs",
+]

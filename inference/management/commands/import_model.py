@@ -7,52 +7,53 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
 from registry.access.policies import command_actor
-from registry.catalogue.input_shapes import read_shapes
 from registry.catalogue.models import Task, Version
-from registry.catalogue.task_config import SCORES
+from registry.catalogue.validation import SCORES, read_shapes
 from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
-from registry.intake.gate.errors import DataMissing
+from registry.intake.file_scan.errors import DataMissing
 from registry.kit.actors import Actor
-from registry.management.waiting import outcome, wait_until_settled
-from registry.traffic.selectors import address_of, live_arms, open_requests, waiting_split
+from registry.management.splits import outcome, wait_until_settled
+from registry.traffic.selectors import live_arms, open_requests, request_url, waiting_split
 from registry.traffic.transitions import Status
 
 
 class Command(BaseCommand):
     help = (
-        "Register an ONNX file as the next version of a Model. The first that passes its checks goes live at once,"
-        " or asks for that where the Model asks for two people."
+        "Register an ONNX file as the next version of a Model. The first version that passes its checks goes live, or gets an"
+        " approval request if the Model needs a second person's approval."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="The Model's name, made if there is none: a-z, 0-9 and hyphens.")
         parser.add_argument(
-            "file", type=Path, help="The ONNX file, or a zip of it and the files with its weights."
+            "name", help="The Model's name: a-z, 0-9 and hyphens. It is created if it does not exist."
         )
         parser.add_argument(
-            "data", type=Path, nargs="*", help="The files with its weights, such as model.onnx.data."
+            "file", type=Path, help="The ONNX file, or a zip with the ONNX file and its weight files."
         )
-        parser.add_argument("--title", default="", help="A title for people, used when the Model is made.")
         parser.add_argument(
-            "--labels", help="Names of a classification's scores, in order, separated by commas: cat,dog."
+            "data", type=Path, nargs="*", help="Files with the weights, such as model.onnx.data."
+        )
+        parser.add_argument("--title", default="", help="A title for people, used when the Model is created.")
+        parser.add_argument(
+            "--labels", help="The names of a classification's scores, in order, separated by commas: cat,dog."
         )
         parser.add_argument(
             "--scores",
             choices=SCORES,
-            help="What a classification gives out; needs --labels, or --drop-zipmap and labels in the file.",
+            help="What a classification returns; needs --labels, or --drop-zipmap and labels in the file.",
         )
         parser.add_argument(
             "--drop-zipmap",
             action="store_true",
-            help="Remove the ZipMap at the end of a classifier, and give out its scores as a tensor.",
+            help="Remove the ZipMap at the end of a classifier, so that it returns its scores as a tensor.",
         )
         parser.add_argument(
             "--shape", action="append", default=[], metavar="NAME=SIZES",
-            help="Sizes to check and warm up an input with, as in images=1,3,320,320; may be repeated.",
+            help="Sizes for checking and warming up an input, such as images=1,3,320,320; may be repeated.",
         )  # fmt: skip
         parser.add_argument(
-            "--live", action="store_true", help="Give this version all traffic, or ask for that."
+            "--live", action="store_true", help="Give this version all traffic, or request approval for that."
         )
 
     def handle(
@@ -74,25 +75,25 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{error.filename or file} cannot be read: {error.strerror}.") from None
         except DataMissing as error:
-            raise CommandError(f"{error} {_what_lies_beside(name, file, data)}".strip()) from None
+            raise CommandError(f"{error} {_suggestion(name, file, data)}".strip()) from None
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
         for line in the_newest_run(version).lines.all():
-            said = f": {line.reason}" if line.reason else ""
-            self.stdout.write(f"  {line.get_step_display()} {line.state}{said}")
+            reason = f": {line.reason}" if line.reason else ""
+            self.stdout.write(f"  {line.get_step_display()} {line.state}{reason}")
         self._wait(version, command_actor("import_model"))
         is_live = any(arm.version == version.number for arm in live_arms(version.model))
         self.stdout.write(
             f"{name} version {version.number} is registered{' and live' if is_live else ', not live'}."
         )
-        asked = open_requests(version.model).first()
-        if not is_live and asked is not None and str(version.number) in asked.arms:
+        request = open_requests(version.model).first()
+        if not is_live and request is not None and str(version.number) in request.arms:
             self.stdout.write(
-                f"{name} asks for two people: request {asked.pk} waits for an approver at {address_of(asked)}"
+                f"{name} needs a second person's approval: request {request.pk} waits for an approver at {request_url(request)}"
             )
 
     def _wait(self, version: Version, by: Actor) -> None:
-        """Where engines run, the version answers as soon as they are warm, if it is to answer at all."""
+        """If the version is in a waiting split, wait until the engines are warm."""
         waiting = waiting_split(version.model)
         if waiting is not None and waiting.split.arms.filter(version=version).exists():
             settled = wait_until_settled(waiting.split, tell=self._tell, by=by)
@@ -115,8 +116,10 @@ def _task_of(labels: str | None, scores: str | None, drop_zipmap: bool) -> dict[
     return {"task": Task.CLASSIFICATION, "task_config": {"labels": names, "scores": scores}}
 
 
-def _what_lies_beside(name: str, file: Path, data: Sequence[Path]) -> str:
-    """Say the command that would work, where the usual file lies beside the model. It is not taken unasked."""
-    beside = [file.with_name(file.name + end) for end in (".data", "_data")]
-    found = next((path for path in beside if path.is_file() and path not in data), None)
-    return f"It lies beside the model: manage.py import_model {name} {file} {found}" if found else ""
+def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:
+    """The command that would work if a weight file is next to the model. It is not used without being named."""
+    candidates = [file.with_name(file.name + end) for end in (".data", "_data")]
+    weights = next((path for path in candidates if path.is_file() and path not in data), None)
+    return (
+        f"Add the file next to the model: manage.py import_model {name} {file} {weights}" if weights else ""
+    )

@@ -1,1 +1,1 @@
-"""One module per format: what columns a file has, where its chunks are, and the values of some rows."""
+"""One module per format: the columns of a file, its chunks, and the values of some rows."""

@@ -1,4 +1,4 @@
-"""CSV: a header line, commas, quotes as `csv.reader` knows them, UTF-8 with or without a byte order mark."""
+"""CSV: a header line, commas, quotes as in `csv.reader`, UTF-8 with or without a byte order mark."""
 
 import csv
 import io
@@ -9,22 +9,30 @@ from typing import IO, Any
 
 import numpy as np
 
-from inference.rows.batches import Array, RowError
-from inference.rows.contract import Contract, Missing
+from inference.rows.batches import Array, BadRow, RowWindow, is_id
+from inference.rows.contract import Contract, Missing, RowError
 from inference.rows.errors import BadFile
+from inference.rows.files import RowLimits
 from inference.rows.layout import FileColumns, InputColumns, Layout
-from inference.rows.limits import Limits
-from inference.rows.lines import BOM, Ends, RowEnds, is_utf8, needs_reader
-from inference.rows.planning import ChunkPlan, chunks_of_lines
-from inference.rows.windows import BadRow, Window, is_id
+from inference.rows.planning import (
+    BOM,
+    ChunkPlan,
+    Ends,
+    RowEnds,
+    chunks_of_lines,
+    is_utf8,
+    needs_reader,
+    read_planned,
+)
 
-_EMPTY_LINES_BYTES = 2**20  # that may stand before the header
+_EMPTY_LINES_BYTES = 2**20  # allowed before the header
+_EMPTY_FILE = "The file is empty; a CSV file starts with a line of column names."
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _EXACT_AS_FLOAT = ("FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32")
 
 
 class CsvFile:
-    def __init__(self, file: IO[bytes], limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], limits: RowLimits) -> None:
         self._file = file
         self._limits = limits
 
@@ -32,7 +40,7 @@ class CsvFile:
         ends = iter(RowEnds(self._file, self._limits, quoted=True))
         first = next(ends, None)
         if first is None:
-            raise BadFile("The file is empty; a CSV file begins with a line of column names.")
+            raise BadFile(_EMPTY_FILE)
 
         def rest() -> Iterator[Ends]:
             yield first[1:]
@@ -47,30 +55,25 @@ class CsvFile:
         self._file.seek(0)
         head = self._file.read(len(BOM) + self._limits.row_bytes + _EMPTY_LINES_BYTES)
         first: list[str] = []
-        with suppress(csv.Error):  # planning says where
+        with suppress(csv.Error):  # planning reports where
             first = next(filter(None, _reader(head.removeprefix(BOM))), [])
         if not first:
-            raise BadFile("The file is empty; a CSV file begins with a line of column names.")
+            raise BadFile(_EMPTY_FILE)
         names = tuple(name.strip() for name in first)
         if len(names) > self._limits.members * 10:
             raise BadFile(
-                f"The header names {len(names):,} columns; {self._limits.members * 10:,} is the most."
+                f"The header has {len(names):,} columns; the limit is {self._limits.members * 10:,}."
             )
         if "".join(names).encode("utf-8", "replace").decode() != "".join(names):
             raise BadFile("The header is not UTF-8; save the file as UTF-8.")
         if len(set(names)) != len(names):
             twice = next(name for place, name in enumerate(names) if name in names[:place])
-            raise BadFile(f"The header names {twice[:80]!r} twice; columns are told apart by their names.")
+            raise BadFile(f"The header has {twice[:80]!r} twice; column names must be unique.")
         return names
 
-    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]:
+    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[RowWindow]:
         table = _Table({name: place for place, name in enumerate(self._header())}, layout, contract.missing)
-        self._file.seek(plan.byte_from)
-        data = self._file.read(plan.byte_to - plan.byte_from)
-        if len(data) < plan.byte_to - plan.byte_from:
-            raise BadFile(
-                "The file is shorter than when it was planned; it must not change while a job reads it."
-            )
+        data = read_planned(self._file, plan)
         row = plan.first_row
         if not needs_reader(data) and is_utf8(data):
             lines = [line for line in data.replace(b"\r\n", b"\n").decode().split("\n") if line]
@@ -78,9 +81,9 @@ class CsvFile:
                 yield table.quick(lines[at : at + size], row + at)
             return
         rows = (cells for cells in _reader(data) if cells)
-        while some := list(islice(rows, size)):
-            yield table.careful(some, row)
-            row += len(some)
+        while part := list(islice(rows, size)):
+            yield table.careful(part, row)
+            row += len(part)
 
 
 class _Table:
@@ -91,10 +94,10 @@ class _Table:
         self.layout = layout
         self.allow_nan = missing is Missing.NAN
 
-    def quick(self, lines: list[str], first_row: int) -> Window:
-        """Parse all numbers at once where nothing speaks against it, a third of the time of a cell at a time."""
+    def quick(self, lines: list[str], first_row: int) -> RowWindow:
+        """Parse all numbers at once if possible: three times as fast as cell by cell."""
 
-        def careful() -> Window:
+        def careful() -> RowWindow:
             return self.careful(list(csv.reader(lines)), first_row)
 
         if any(item.spec.datatype not in _EXACT_AS_FLOAT for item in self.layout.inputs):
@@ -105,17 +108,17 @@ class _Table:
             values = _Lines(lines, self)
         except ValueError:
             return careful()
-        return Window(range(first_row, first_row + len(lines)), values, careful=careful)
+        return RowWindow(range(first_row, first_row + len(lines)), values, careful=careful)
 
-    def careful(self, cells: list[list[str]], first_row: int) -> Window:
-        """Keep the rows that have the header's width, and say why the others are bad."""
+    def careful(self, cells: list[list[str]], first_row: int) -> RowWindow:
+        """Keep the rows with as many cells as the header, and report the others."""
         width = len(self.places)
         rows: list[int] = []
         good: list[list[str]] = []
         bad: list[RowError] = []
         for row, values in enumerate(cells, start=first_row):
             if len(values) != width:
-                reason = f"The row has {len(values):,} cells, the header has {width:,}."
+                reason = f"The row has {len(values):,} cells; the header has {width:,}."
             elif not _is_clean(values):
                 reason = "The row is not UTF-8."
             else:
@@ -123,29 +126,29 @@ class _Table:
                 good.append(values)
                 continue
             bad.append(RowError(row, self._id_of(values, row), reason))
-        return Window(rows, _Cells(good, self), tuple(bad))
+        return RowWindow(rows, _Cells(good, self), tuple(bad))
 
     def _id_of(self, values: Sequence[str], row: int) -> str | int | None:
         if not self.layout.id:
             return row
         place = self.places[self.layout.id]
-        known = place < len(values) and _is_clean(values) and is_id(values[place])
-        return values[place] if known else None
+        has_id = place < len(values) and _is_clean(values) and is_id(values[place])
+        return values[place] if has_id else None
 
 
 class _Lines:
-    """Lines whose numbers were parsed in one go."""
+    """Lines whose numbers are parsed all at once."""
 
     def __init__(self, lines: list[str], table: _Table) -> None:
         self._lines = lines
         self._places = table.places
-        wanted = [column for item in table.layout.inputs for column in item.columns]
-        self._order = {column: at for at, column in enumerate(dict.fromkeys(wanted))}
+        columns = [column for item in table.layout.inputs for column in item.columns]
+        self._order = {column: at for at, column in enumerate(dict.fromkeys(columns))}
         used = [table.places[column] for column in self._order]
         self._numbers: Array = np.loadtxt(
             lines, delimiter=",", dtype=np.float64, comments=None, usecols=used, ndmin=2
         )
-        if len(self._numbers) != len(lines):  # a line of spaces is a row, and a bad one
+        if len(self._numbers) != len(lines):  # a line of spaces is a bad row
             raise ValueError
 
     def __len__(self) -> int:
@@ -166,7 +169,7 @@ class _Lines:
 
 
 class _Cells:
-    """Rows taken apart; every column is turned on its own, and a fault is named."""
+    """Rows split into cells; each column is converted on its own, so that errors can name it."""
 
     def __init__(self, rows: list[list[str]], table: _Table) -> None:
         self._rows = rows
@@ -200,16 +203,16 @@ class _Cells:
 
 
 def _in_shape(block: Array, item: InputColumns) -> Array:
-    """Give rows × columns the shape that the input has."""
+    """Reshape rows × columns to the shape of the input."""
     tail = item.tail or ()
     return block.reshape((len(block), *tail) if item.has_row_axis else tail)
 
 
 def _truth(cell: str, column: str) -> bool:
-    found = cell.strip().lower()
-    if found not in (*_TRUE, *_FALSE):
-        raise BadRow(f"Column {column} is {_shown(cell)}; true or false is wanted.")
-    return found in _TRUE
+    word = cell.strip().lower()
+    if word not in (*_TRUE, *_FALSE):
+        raise BadRow(f"Column {column} is {_quoted(cell)}; it must be true or false.")
+    return word in _TRUE
 
 
 def _decimals(cells: Sequence[str], column: str, *, allow_nan: bool) -> Array:
@@ -227,14 +230,14 @@ def _integers(cells: Sequence[str], column: str) -> Array:
         except ValueError:
             number = _number(cell, column, allow_nan=False)
             if not number.is_integer() or abs(number) >= 2**53:
-                raise BadRow(f"Column {column} is {_shown(cell)}; a whole number is wanted.") from None
+                raise BadRow(f"Column {column} is {_quoted(cell)}; it must be a whole number.") from None
             numbers.append(int(number))
     for dtype in (np.int64, np.uint64):
         try:
             return np.array(numbers, dtype)
         except OverflowError:
             continue
-    raise BadRow(f"Column {column} holds a whole number beyond 64 bits.")
+    raise BadRow(f"Column {column} has a whole number that does not fit into 64 bits.")
 
 
 def _int(cell: str) -> int:
@@ -249,20 +252,20 @@ def _number(cell: str, column: str, *, allow_nan: bool) -> float:
     with suppress(ValueError):
         if _is_plain(cell):
             return float(cell)
-    raise BadRow(f"Column {column} is {_shown(cell)}; a number is wanted.")
+    raise BadRow(f"Column {column} is {_quoted(cell)}; it must be a number.")
 
 
 def _is_plain(text: str) -> bool:
-    """Python would also read 1_000 and digits of other scripts as numbers."""
+    """Python also accepts 1_000 and digits of other scripts as numbers; we do not."""
     return text.isascii() and "_" not in text
 
 
-def _shown(cell: str) -> str:
+def _quoted(cell: str) -> str:
     return repr(cell[:40]) if cell.strip() else "empty"
 
 
 def _reader(data: bytes) -> Iterator[list[str]]:
-    # What is not UTF-8 becomes lone surrogates, so that it spoils its own row only.
+    # Invalid UTF-8 becomes lone surrogates, so that it spoils only its own row.
     return csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline=""))
 
 

@@ -1,4 +1,4 @@
-"""JSONL: one object per line; a value is a number, a text, or nested lists as the input has axes."""
+"""JSONL: one object per line; a value is a number, text, or lists nested like the axes of the input."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -6,22 +6,18 @@ from typing import IO, Any
 
 import orjson
 
-from inference.rows.batches import RowError
-from inference.rows.contract import Contract, Missing
-from inference.rows.errors import BadFile
+from inference.rows.batches import BadRow, RowWindow, is_id, nan_for_null
+from inference.rows.contract import Contract, Missing, RowError
+from inference.rows.files import RowLimits
 from inference.rows.layout import FileColumns, InputColumns, Layout
-from inference.rows.limits import Limits
-from inference.rows.lines import BOM, RowEnds
-from inference.rows.planning import ChunkPlan, chunks_of_lines
-from inference.rows.values import nan_for_null
-from inference.rows.windows import BadRow, Window, is_id
+from inference.rows.planning import BOM, ChunkPlan, RowEnds, chunks_of_lines, read_planned
 
 _SAMPLE = 100
 _SAMPLE_BYTES = 2**20
 
 
 class JsonlFile:
-    def __init__(self, file: IO[bytes], limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], limits: RowLimits) -> None:
         self._file = file
         self._limits = limits
 
@@ -37,28 +33,22 @@ class JsonlFile:
         rows = []
         for line in islice(_lines(head), _SAMPLE):
             try:
-                found = orjson.loads(line)
+                row = orjson.loads(line)
             except orjson.JSONDecodeError:
-                continue  # reading says which, and the last may be cut
-            rows += [found] if isinstance(found, dict) else []
+                continue  # reading reports it, and the last line may be cut off
+            rows += [row] if isinstance(row, dict) else []
         return columns_of(rows)
 
-    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]:
-        self._file.seek(plan.byte_from)
-        data = self._file.read(plan.byte_to - plan.byte_from)
-        if len(data) < plan.byte_to - plan.byte_from:
-            raise BadFile(
-                "The file is shorter than when it was planned; it must not change while a job reads it."
-            )
-        lines = _lines(data)
+    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[RowWindow]:
+        lines = _lines(read_planned(self._file, plan))
         row = plan.first_row
-        while some := list(islice(lines, size)):
-            yield window_of([_parsed(line) for line in some], row, layout, contract)
-            row += len(some)
+        while part := list(islice(lines, size)):
+            yield window_of([_parsed(line) for line in part], row, layout, contract)
+            row += len(part)
 
 
 class _Objects:
-    """Rows as JSON gives them."""
+    """Rows parsed from JSON."""
 
     def __init__(self, rows: Sequence[dict[str, Any]], missing: Missing) -> None:
         self._rows = rows
@@ -86,37 +76,37 @@ class _Objects:
 
 
 def columns_of(rows: Sequence[dict[str, Any]]) -> FileColumns:
-    """What the first rows have."""
+    """The columns of the first rows."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lists = frozenset(name for name in names if any(isinstance(row.get(name), list) for row in rows))
     return FileColumns(tuple(names), open_ended=True, lists=lists)
 
 
-def window_of(found: Sequence[Any], first_row: int, layout: Layout, contract: Contract) -> Window:
-    """Keep the objects that have what is needed; `found` may hold a BadRow in place of an object."""
+def window_of(values: Sequence[Any], first_row: int, layout: Layout, contract: Contract) -> RowWindow:
+    """Keep the objects with all needed columns; `values` may hold a BadRow in place of an object."""
     rows: list[int] = []
     good: list[dict[str, Any]] = []
     bad: list[RowError] = []
     needed = layout.needed
-    for row, value in enumerate(found, start=first_row):
+    for row, value in enumerate(values, start=first_row):
         reason = ""
         if isinstance(value, BadRow):
             reason = str(value)
         elif not isinstance(value, dict):
             reason = "The row is not a JSON object."
-        elif lacks := next((name for name in needed if name not in value), None):
-            reason = f"The row has no {lacks!r}."
+        elif missing := next((name for name in needed if name not in value), None):
+            reason = f"The row has no {missing!r}."
         if not reason:
             rows.append(row)
             good.append(value)
             continue
-        own = value.get(layout.id) if isinstance(value, dict) and layout.id else None
-        bad.append(RowError(row, own if is_id(own) else None if layout.id else row, reason))
-    return Window(rows, _Objects(good, contract.missing), tuple(bad))
+        row_id = value.get(layout.id) if isinstance(value, dict) and layout.id else None
+        bad.append(RowError(row, row_id if is_id(row_id) else None if layout.id else row, reason))
+    return RowWindow(rows, _Objects(good, contract.missing), tuple(bad))
 
 
 def _lines(data: bytes) -> Iterator[bytes]:
-    """Cut as planning does: at line feeds only, and an empty line is no row."""
+    """Split like planning does: at line feeds only, skipping empty lines."""
     return (line for line in data.split(b"\n") if line not in (b"", b"\r"))
 
 
@@ -128,10 +118,10 @@ def _parsed(line: bytes) -> Any:
 
 
 def _folded(values: list[Any], tail: tuple[int, ...]) -> Any:
-    """Put single values into nested lists of the shape `tail`."""
+    """Nest single values in lists of the shape `tail`."""
     for value in values:
         if isinstance(value, (list, dict)):
-            raise BadRow("A column that is named beside others holds a list or an object.")
+            raise BadRow("A column that is combined with others has a list or an object.")
     if not tail:
         return values[0]
     for size in reversed(tail[1:]):

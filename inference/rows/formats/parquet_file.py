@@ -1,7 +1,7 @@
-"""Parquet, through pyarrow: columns of numbers, texts, or lists of numbers.
+"""Parquet, through pyarrow (the extra `parquet`): columns of numbers, text, or lists of numbers.
 
-pyarrow parses in native code and believes the sizes that pages state, so only those install the extra who trust
-the senders of their files, or bound the worker's memory.
+pyarrow parses in native code and trusts the sizes that pages declare. Install the extra only if you trust whoever
+sends the files, or limit the worker's memory.
 """
 
 from collections.abc import Iterator
@@ -9,37 +9,49 @@ from typing import IO, Any
 
 import numpy as np
 
-from inference.rows.arrow import arrow, parquet
-from inference.rows.batches import Array
+from inference.rows.batches import Array, ArrayValues, RowWindow
 from inference.rows.contract import Contract
-from inference.rows.errors import BadFile, FileTooLarge
+from inference.rows.errors import BadFile, FormatNotInstalled, RowFileTooLarge
+from inference.rows.files import RowLimits
 from inference.rows.layout import FileColumns, Layout
-from inference.rows.limits import Limits
 from inference.rows.planning import ChunkPlan, chunks_of_rows
-from inference.rows.values import ArrayValues
-from inference.rows.windows import Window
 
-_THRIFT_BYTES = 2**24  # of one text or list in the file's description
+_THRIFT_BYTES = 2**24  # of one string or list in the file's metadata
+
+
+def load_pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError:
+        raise FormatNotInstalled from None
+    return pyarrow
+
+
+def load_parquet() -> Any:
+    load_pyarrow()
+    import pyarrow.parquet
+
+    return pyarrow.parquet
 
 
 class ParquetFile:
-    def __init__(self, file: IO[bytes], limits: Limits) -> None:
-        self._arrow = arrow()
+    def __init__(self, file: IO[bytes], limits: RowLimits) -> None:
+        self._arrow = load_pyarrow()
         self._limits = limits
         file.seek(0)
         try:
-            self._file = parquet().ParquetFile(
+            self._file = load_parquet().ParquetFile(
                 file, memory_map=False, buffer_size=2**20, pre_buffer=False,
                 thrift_string_size_limit=_THRIFT_BYTES, thrift_container_size_limit=_THRIFT_BYTES,
             )  # fmt: skip
         except (self._arrow.ArrowException, OSError, ValueError) as error:
-            raise BadFile(f"The file is not Parquet that can be read: {_short(error)}.") from None
+            raise BadFile(f"The file is not readable as Parquet: {_short(error)}.") from None
         self._check()
 
     def plan(self, rows_per_chunk: int) -> Iterator[ChunkPlan]:
-        """Cut at row groups where they are small; a large group is cut within."""
-        found = self._file.metadata
-        groups = [found.row_group(place) for place in range(found.num_row_groups)]
+        """Keep small row groups whole; cut large ones."""
+        metadata = self._file.metadata
+        groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
         sizes = [group.num_rows for group in groups]
         row_bytes = sum(group.total_byte_size for group in groups) // max(sum(sizes), 1)
         rows_per_chunk = min(rows_per_chunk, max(self._limits.chunk_bytes // max(row_bytes, 1), 1))
@@ -61,7 +73,7 @@ class ParquetFile:
         lists = frozenset(column.name for column in schema if self._is_list(column.type))
         return FileColumns(tuple(schema.names), lists=lists)
 
-    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[Window]:
+    def windows(self, plan: ChunkPlan, layout: Layout, contract: Contract, size: int) -> Iterator[RowWindow]:
         groups, skip = self._groups(plan)
         row, left = plan.first_row, plan.rows
         try:
@@ -74,36 +86,34 @@ class ParquetFile:
                 batch = batch.slice(skip, left)
                 skip = 0
                 arrays = {name: self._values(batch.column(name)) for name in layout.columns}
-                yield Window(range(row, row + batch.num_rows), ArrayValues(arrays, contract.missing))
+                yield RowWindow(range(row, row + batch.num_rows), ArrayValues(arrays, contract.missing))
                 row, left = row + batch.num_rows, left - batch.num_rows
                 if not left:
                     return
         except (self._arrow.ArrowException, OSError) as error:
-            raise BadFile(f"The file cannot be read from row {row:,} on: {_short(error)}.") from None
+            raise BadFile(f"The file cannot be read after row {row:,}: {_short(error)}.") from None
         if left:
-            raise BadFile("The file has fewer rows than it says; write it again.")
+            raise BadFile("The file has fewer rows than it declares; write it again.")
 
     def _check(self) -> None:
-        found = self._file.metadata
-        sizes = [found.row_group(place) for place in range(found.num_row_groups)]
-        if found.num_rows > self._limits.rows or any(group.num_rows < 0 for group in sizes):
-            raise FileTooLarge(f"The file has {found.num_rows:,} rows; {self._limits.rows:,} is the most.")
-        if sum(group.total_byte_size for group in sizes) > self._limits.bytes:
-            raise FileTooLarge(
-                f"The file unpacks to more than {self._limits.bytes:,} bytes, which is the most."
-            )
-        if sum(group.num_rows for group in sizes) != found.num_rows:
-            raise BadFile("The file's row groups do not add up to its rows; write it again.")
-        if found.num_columns > self._limits.members * 10:
+        metadata, limits = self._file.metadata, self._limits
+        groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+        if metadata.num_rows > limits.rows or any(group.num_rows < 0 for group in groups):
+            raise RowFileTooLarge(f"The file has {metadata.num_rows:,} rows; the limit is {limits.rows:,}.")
+        if sum(group.total_byte_size for group in groups) > limits.bytes:
+            raise RowFileTooLarge(f"The file unpacks to more than the limit of {limits.bytes:,} bytes.")
+        if sum(group.num_rows for group in groups) != metadata.num_rows:
+            raise BadFile("The row groups do not add up to the number of rows; write the file again.")
+        if metadata.num_columns > limits.members * 10:
             raise BadFile(
-                f"The file has {found.num_columns:,} columns; {self._limits.members * 10:,} is the most."
+                f"The file has {metadata.num_columns:,} columns; the limit is {limits.members * 10:,}."
             )
         names = self._file.schema_arrow.names
         if len(set(names)) != len(names):
-            raise BadFile("The file names a column twice; columns are told apart by their names.")
+            raise BadFile("The file has two columns of the same name; column names must be unique.")
 
     def _groups(self, plan: ChunkPlan) -> tuple[list[int], int]:
-        """The row groups that a chunk touches, and how many of their rows come before it."""
+        """The row groups that a chunk overlaps, and how many of their rows come before it."""
         first, stop, at = plan.first_row - 1, plan.first_row - 1 + plan.rows, 0
         groups: list[int] = []
         skip = 0
@@ -131,11 +141,11 @@ class ParquetFile:
         try:
             return list(column.to_pylist())
         except UnicodeDecodeError:
-            found = column.cast(self._arrow.large_binary()).to_pylist()
-            return [None if value is None else value.decode("utf-8", "replace") for value in found]
+            values = column.cast(self._arrow.large_binary()).to_pylist()
+            return [None if value is None else value.decode("utf-8", "replace") for value in values]
 
     def _block(self, column: Any) -> Array | None:
-        """Lists of one length are a table of numbers; others are read one by one."""
+        """Lists of equal length as a table of numbers; None for all others."""
         types = self._arrow.types
         if column.null_count or not types.is_primitive(column.type.value_type):
             return None

@@ -1,4 +1,4 @@
-"""What serving asks of whatever runs versions."""
+"""What serving needs from whatever runs versions."""
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Protocol
 
 from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
 from inference.errors import CannotLoad, Loading
 from inference.serving.routes import Target
 from inference.tensors.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """One version in memory here, on its way there, or refused."""
+class VersionHolding:
+    """One version in this process: in memory, being loaded, or failed to load."""
 
     target: Target
     state: str  # loading | warm | failed
@@ -22,12 +22,12 @@ class Holding:
     provider_asked: str = ""
     provider_got: str = ""
     footprint_bytes: int = 0
-    merged_rows: int = 1  # of several requests in one run
+    merged_rows: int = 1
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class EngineMemory:
     used_bytes: int
     budget_bytes: int
 
@@ -44,67 +44,64 @@ class Obstacle:
 
 
 class Executor(Protocol):
-    """Runs versions. Several threads call it at once, but `hold`, `keep` and `let_go_of_all_but` only one at a time."""
+    """Runs versions. Any thread may call it, but `hold`, `keep` and `retain_only` only one at a time."""
 
     loop: EngineLoop  # its queues live there
 
     def hold(self, wanted: frozenset[Target]) -> None:
-        """Make these able to answer; what cannot be is remembered and said by `why_not`, and raises nothing."""
+        """Load these. Raises nothing for one that cannot be loaded: `obstacle` tells why."""
 
-    def let_go_of_all_but(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
-        """Stop holding the others: they are asked for by nobody any more, or by number only.
-
-        Those of `kept` that are in memory stay there until something needs the room.
-        """
+    def retain_only(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
+        """Stop holding all others. Those of `kept` that are in memory stay until their memory is needed."""
 
     def keep(self, wanted: Sequence[Target]) -> None:
-        """Have these in memory as well, where there is room; the first matter most."""
+        """Load these as well where there is room, the most important first."""
 
-    def holdings(self) -> list[Holding]:
-        """What is in memory in this process, and what should be and is not."""
+    def holdings(self) -> list[VersionHolding]:
+        """What this process has in memory, and what it should have and has not."""
 
-    def memory(self) -> Memory: ...
+    def memory(self) -> EngineMemory: ...
 
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
-        """Answer a request; a version that is not held is loaded on demand. In a thread, `complete` runs this."""
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
+        """Answer a request; a version that is not held is loaded on demand. Threads run this with `complete`."""
 
-    def at_hand(self, target: Target) -> Signature | None:
-        """What a version takes and gives, where asking it needs no load and no query now."""
+    def known_signature(self, target: Target) -> Signature | None:
+        """The version's signature where that takes no load and no query; None otherwise."""
 
     async def signature(self, target: Target, *, timeout_s: float) -> Signature:
-        """What a version takes and gives; it may be loaded for that, within the time. In a thread, as `infer`."""
+        """The version's signature; loads the version if need be, within the time."""
 
-    def why_not(self, target: Target) -> Obstacle | None:
-        """Why a version that should be held cannot answer; None while nothing is known against it."""
+    def obstacle(self, target: Target) -> Obstacle | None:
+        """Why a version that should be held cannot answer; None where no reason is known."""
 
-    def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
-        """Those of these that could not answer now."""
+    def unavailable(self, wanted: Collection[Target]) -> frozenset[Target]:
+        """Those of these versions that could not answer now."""
 
     def is_warm(self, target: Target) -> bool: ...
 
     def warm_versions(self) -> int:
-        """How many versions of those that should be held can answer."""
+        """How many of the held versions can answer."""
 
     def unload(self, target: Target) -> None:
-        """Let a version go that is only in memory because somebody asked for it by number or alias."""
+        """Unload a version that is in memory only because it was requested by number or alias."""
 
     def merged_rows(self, target: Target) -> int:
-        """How many rows of several requests share a run of this version; 1: each request runs by itself."""
+        """How many rows of different requests may share a run of this version; 1: each request runs alone."""
 
     def allows_non_finite(self, target: Target) -> bool:
-        """Whether this version's inputs may hold NaN and infinities, by its serving settings."""
+        """Whether the version's serving settings allow NaN and infinity in inputs."""
 
     def audit_merging(self, *, timeout_s: float) -> Iterable[tuple[int, str]]:
-        """Run some merged requests again by themselves; give the versions that must not merge any more, and why."""
+        """Run some merged requests again alone; yield the versions that must stop merging, and why."""
 
     @property
     def has_samples(self) -> bool:
-        """Whether there is something to audit."""
+        """Whether there are merged requests to audit."""
 
     def meters(self) -> dict[Hashable, Meters]: ...
 
     def look_after(self) -> None:
-        """What is to be done about once a second, even where nobody calls."""
+        """Periodic work; called about once a second."""
 
     def drain(self, *, timeout_s: float) -> bool: ...
 

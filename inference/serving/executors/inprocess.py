@@ -10,27 +10,26 @@ from typing import cast
 import structlog
 import uvloop
 
-from inference.checks.memory import share_bytes
-from inference.checks.proofs import Proof, Proofs
+from inference.checks.proofs import Proof, Proofs, share_bytes
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.crash_notes import CrashNotes, NotedBackend
-from inference.engine.engine import Engine, Plan
+from inference.engine.engine import Engine, EnginePlan
 from inference.engine.errors import NotLoaded
 from inference.engine.loop import EngineLoop
-from inference.engine.low_priority import LowPriority
 from inference.engine.meters import Meters
 from inference.engine.onnx_backend import OnnxBackend
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
+from inference.engine.threads import LowPriority
 from inference.serving import plans
-from inference.serving.executors.executor import Holding, Memory, Obstacle
-from inference.serving.executors.sandbox import Death, SandboxBackend
+from inference.serving.executors.executor import EngineMemory, Obstacle, VersionHolding
+from inference.serving.executors.sandbox import ChildDeath, SandboxBackend
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Target
 from inference.tensors.errors import InferenceError
 from inference.tensors.signature import Signature
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
-from registry.kit.turns import turns
+from registry.kit.compute_lock import compute_lock
 
 log = structlog.get_logger("roundhouse.runtime")
 
@@ -40,8 +39,8 @@ _MOST_CHILDREN = 2  # beside those of shadows
 _CHILD_IDLE_S = 60.0
 
 
-class _Telling:
-    """A backend whose loads are in the log: an operator sees which version came when, and what it took."""
+class _LoggedBackend:
+    """Logs each load and how long it took."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self.name = backend, backend.name
@@ -57,11 +56,11 @@ class _Telling:
         return session
 
 
-class InProcess:
-    """Holds versions warm, and loads others on demand, which go when room is needed.
+class InProcessExecutor:
+    """Holds versions warm, and loads others on demand, which are unloaded when room is needed.
 
-    A version that nobody approved is never loaded here: another engine runs it, whose sessions live in children. Few of
-    these are there at once, and idle ones go.
+    Unapproved versions are never loaded into this process: a second engine runs each in a child process. Few children
+    run at the same time, and idle ones are ended.
     """
 
     def __init__(
@@ -70,19 +69,19 @@ class InProcess:
         *,
         sandbox: Backend | None = None,
         notes: CrashNotes | None = None,
-        on_death: Callable[[Death], None] | None = None,
+        on_death: Callable[[ChildDeath], None] | None = None,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
         bulk_threads: LowPriority | None = None,
         loop: EngineLoop | None = None,
     ) -> None:
-        """`notes` are told what runs here, `on_death` of children that ended while they ran a version. Without a `loop`
-        there is one of its own."""
+        """`notes` records what is being run; `on_death` is called for children that ended while they ran a version.
+        Without a `loop` the executor starts one of its own."""
         self._backend = backend or OnnxBackend()
         self.loop = loop or EngineLoop.in_thread(uvloop.new_event_loop)
         noted = NotedBackend(self._backend, notes) if notes is not None else self._backend
         self._engine = Engine(
-            _Telling(noted),
+            _LoggedBackend(noted),
             on_hard_limit=on_hard_limit,
             on_sample=on_sample,
             on_bulk_thread=bulk_threads.enter if bulk_threads is not None else None,
@@ -92,20 +91,20 @@ class InProcess:
         self._bulk_threads = bulk_threads
         self._on_death = on_death
         self._children = Engine(
-            _Telling(sandbox or SandboxBackend(self._note_death)),
+            _LoggedBackend(sandbox or SandboxBackend(self._note_death)),
             on_hard_limit=self._end_child,
             on_sample=on_sample,
             loop=self.loop,
             budget_bytes=_MOST_CHILDREN * share_bytes(),
         )
-        self._asked_at: dict[Hashable, float] = {}  # when a version in a child was last asked
+        self._used_at: dict[Hashable, float] = {}  # when a version in a child was last used
         self._held: dict[Hashable, Target] = {}
         self._kept: dict[Hashable, Target] = {}
         self._on_demand: dict[Hashable, Target] = {}
         self._failed: dict[Hashable, tuple[Target, Obstacle]] = {}
         self._loading: Target | None = None
-        self._tried_to_keep: frozenset[Target] = frozenset()
-        self._plans: dict[Target, tuple[Plan, Proof]] = {}
+        self._keep_tried: frozenset[Target] = frozenset()
+        self._plans: dict[Target, tuple[EnginePlan, Proof]] = {}
         self._proofs = Proofs()
 
     def hold(self, wanted: frozenset[Target]) -> None:
@@ -114,10 +113,11 @@ class InProcess:
             if self._held.get(target.version_id) != target or target not in self._plans:
                 self._load(target)
 
-    def let_go_of_all_but(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
-        must_stay, may_stay = ({target.version_id for target in some} for some in (wanted, kept))
+    def retain_only(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
+        must_stay = {target.version_id for target in wanted}
+        may_stay = {target.version_id for target in kept}
         for key in (self._held.keys() & may_stay) - must_stay:
-            self._relax(key)
+            self._demote(key)
         for key in (self._held.keys() | self._kept.keys()) - must_stay - may_stay:
             held = self._held.pop(key, None) or self._kept.pop(key)
             self._engine_of(held).unload(key, timeout_s=_DRAIN_S)
@@ -125,27 +125,27 @@ class InProcess:
             del self._failed[key]
 
     def keep(self, wanted: Sequence[Target]) -> None:
-        """Each is loaded once: one that had to go does not come back to push out what is asked for."""
+        """Try each only once: one that was unloaded for lack of room must not push out what callers use now."""
         loaded = [
             target.version_id
             for target in wanted
-            if target not in self._tried_to_keep
+            if target not in self._keep_tried
             and self._kept.get(target.version_id) != target
             and self._load(target, is_needed=False)
         ]
-        for key in loaded:  # only now: before, the later ones would have pushed out the first
-            self._relax(key)
-        self._tried_to_keep = frozenset(wanted)
+        for key in loaded:  # not earlier: loading the later ones would push out the first
+            self._demote(key)
+        self._keep_tried = frozenset(wanted)
 
-    def holdings(self) -> list[Holding]:
+    def holdings(self) -> list[VersionHolding]:
         failed, loading = dict(self._failed), self._loading
         known = {**self._on_demand, **self._kept, **self._held}
-        told = {
-            held.key: Holding(
+        holdings = {
+            held.key: VersionHolding(
                 known[held.key],
                 "warm",
                 self._use_of(held.key),
-                provider_asked=self._asked(known[held.key]),
+                provider_asked=self._preferred_provider(known[held.key]),
                 provider_got=held.provider,
                 footprint_bytes=held.footprint_bytes,
                 merged_rows=self._merged_rows(known[held.key]),
@@ -154,16 +154,18 @@ class InProcess:
             if held.key in known
         }
         for key, (target, obstacle) in failed.items():
-            asked = self._asked(target)
-            told[key] = Holding(target, "failed", "held", provider_asked=asked, reason=obstacle.reason)
+            preferred = self._preferred_provider(target)
+            holdings[key] = VersionHolding(
+                target, "failed", "held", provider_asked=preferred, reason=obstacle.reason
+            )
         if loading is not None:
-            told[loading.version_id] = Holding(loading, "loading", "held")
-        return list(told.values())
+            holdings[loading.version_id] = VersionHolding(loading, "loading", "held")
+        return list(holdings.values())
 
-    def memory(self) -> Memory:
-        return Memory(self._engine.used_bytes, self._engine.share_bytes)
+    def memory(self) -> EngineMemory:
+        return EngineMemory(self._engine.used_bytes, self._engine.share_bytes)
 
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
         engine = self._engine_of(target)
         try:
             return await engine.infer(target.version_id, request)
@@ -173,7 +175,7 @@ class InProcess:
         plan = await off_loop(partial(self._plan_on_demand, target, time_left_s))
         return await engine.infer(target.version_id, request, plan=plan)
 
-    def at_hand(self, target: Target) -> Signature | None:
+    def known_signature(self, target: Target) -> Signature | None:
         return self._engine_of(target).published_signature(target.version_id)
 
     async def signature(self, target: Target, *, timeout_s: float) -> Signature:
@@ -182,14 +184,14 @@ class InProcess:
         except NotLoaded:
             return await off_loop(partial(self._signature_on_demand, target, timeout_s))
 
-    def why_not(self, target: Target) -> Obstacle | None:
+    def obstacle(self, target: Target) -> Obstacle | None:
         failed = self._failed.get(target.version_id)
         return failed[1] if failed is not None else None
 
-    def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
-        held = (*self._children.versions(), *self._engine.versions())
-        able = {one.key for one in held} - self._failed.keys()
-        return frozenset(target for target in wanted if target.version_id not in able)
+    def unavailable(self, wanted: Collection[Target]) -> frozenset[Target]:
+        loaded = (*self._children.versions(), *self._engine.versions())
+        available = {version.key for version in loaded} - self._failed.keys()
+        return frozenset(target for target in wanted if target.version_id not in available)
 
     def is_warm(self, target: Target) -> bool:
         return any(held.key == target.version_id for held in self._engine_of(target).versions())
@@ -210,22 +212,22 @@ class InProcess:
 
     def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
         for engine in (self._engine, self._children):
-            for key, found in engine.audit_merging(timeout_s=timeout_s):
-                yield cast("int", key), found
+            for key, difference in engine.audit_merging(timeout_s=timeout_s):
+                yield cast("int", key), difference
 
     @property
     def has_samples(self) -> bool:
         return self._engine.has_samples or self._children.has_samples
 
     def meters(self) -> dict[Hashable, Meters]:
-        counted = self._engine.stats()
+        totals = self._engine.stats()
         for key, meters in self._children.stats().items():
-            counted[key] = counted.get(key, Meters()) + meters
-        return counted
+            totals[key] = totals.get(key, Meters()) + meters
+        return totals
 
     def look_after(self) -> None:
         if self._bulk_threads is not None:
-            self._bulk_threads.look_after()
+            self._bulk_threads.rebalance()
         self._end_children(idle_since=time.monotonic() - _CHILD_IDLE_S)
 
     def drain(self, *, timeout_s: float) -> bool:
@@ -238,30 +240,30 @@ class InProcess:
         ends_at = time.monotonic() + timeout_s
         self._children.drain(timeout_s=0.0)
         has_closed = self._engine.close(timeout_s=timeout_s)
-        is_over = self._children.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_closed
-        if is_over:  # otherwise runs may still come back, and somebody waits for them
+        has_closed = self._children.close(timeout_s=max(0.0, ends_at - time.monotonic())) and has_closed
+        if has_closed:  # otherwise runs may still finish, and their callers wait for them on the loop
             self.loop.close()
-        return is_over
+        return has_closed
 
     def _engine_of(self, target: Target) -> Engine:
         return self._children if target.runs_apart else self._engine
 
     def _end_children(self, *, idle_since: float, most: int = _MOST_CHILDREN) -> None:
-        """End those that were asked last before this, and the longest idle ones of more than so many."""
-        asked = sorted(
-            (self._asked_at.get(held.key, 0.0), held.key)
+        """End the children that were last used before `idle_since`, and the longest idle ones above `most`."""
+        by_age = sorted(
+            (self._used_at.get(held.key, 0.0), held.key)
             for held in self._children.versions()
             if held.key not in self._held
         )
-        for place, (at, key) in enumerate(asked):
-            if at < idle_since or place < len(asked) - most:
+        for place, (used_at, key) in enumerate(by_age):
+            if used_at < idle_since or place < len(by_age) - most:
                 self._end_child(key)
 
     def _end_child(self, key: Hashable) -> None:
-        """Whoever waits for it is told to try again; one that has just begun a run is let end it."""
+        """Callers waiting for it are told to try again; a run that has just begun may finish."""
         self._children.unload(key, timeout_s=0.0)
 
-    def _note_death(self, death: Death) -> None:
+    def _note_death(self, death: ChildDeath) -> None:
         log.warning("a version's child has ended", version_id=death.version_id, crash=death.crash)
         self._end_child(death.version_id)
         if self._on_death is not None:
@@ -273,8 +275,8 @@ class InProcess:
         try:
             self._engine_of(target).load(key, self._plan(target), timeout_s=_LOAD_LIMIT_S)
         except (InferenceError, ArtifactMissing) as error:
-            said = log.error if is_needed else log.info
-            said("version cannot be loaded", version_id=key, code=error.code, reason=str(error))
+            write = log.error if is_needed else log.info
+            write("version cannot be loaded", version_id=key, code=error.code, reason=str(error))
             if is_needed:
                 reason = f"Version {target.number} cannot be loaded: {error}"
                 self._failed[key] = (target, Obstacle(reason, may_pass=error.retryable))
@@ -283,21 +285,21 @@ class InProcess:
             self._loading = None
         self._failed.pop(key, None)
         self._kept.pop(key, None)
-        if target.runs_apart:  # where it answered before, it answers no more
+        if target.runs_apart:  # it may have been in the other engine before
             self._engine.unload(key, timeout_s=_DRAIN_S)
         else:
             self._end_child(key)
         self._held[key] = target
         return True
 
-    def _relax(self, key: Hashable) -> None:
+    def _demote(self, key: Hashable) -> None:
         self._kept[key] = self._held.pop(key)
-        self._engine_of(self._kept[key]).relax(key, timeout_s=_DRAIN_S)
+        self._engine_of(self._kept[key]).demote(key, timeout_s=_DRAIN_S)
 
     def _use_of(self, key: Hashable) -> str:
         return "held" if key in self._held else "kept" if key in self._kept else "on_demand"
 
-    def _asked(self, target: Target) -> str:
+    def _preferred_provider(self, target: Target) -> str:
         planned = self._plans.get(target)
         return planned[0].order.options.providers[0] if planned is not None else ""
 
@@ -309,23 +311,23 @@ class InProcess:
         deadline = time.monotonic() + timeout_s
         plan = self._plan_on_demand(target, timeout_s)
         left_s = deadline - time.monotonic()
-        with turns.let_go():
+        with compute_lock.released():
             return self._engine_of(target).signature(target.version_id, plan=plan, timeout_s=left_s)
 
-    def _plan_on_demand(self, target: Target, timeout_s: float) -> Plan:
-        if (obstacle := self.why_not(target)) is not None:
+    def _plan_on_demand(self, target: Target, timeout_s: float) -> EnginePlan:
+        if (obstacle := self.obstacle(target)) is not None:
             raise obstacle.error()
         key = target.version_id
         if self._kept.get(key) != target:
             self._kept.pop(key, None)
         self._on_demand[key] = target
         if target.runs_apart:
-            self._asked_at[key] = time.monotonic()
+            self._used_at[key] = time.monotonic()
             self._end_children(idle_since=0.0, most=_MOST_CHILDREN - (not self.is_warm(target)))
         return self._plan(target, timeout_s)
 
-    def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> Plan:
-        """How this version is served; its file is probed first where there is no proof yet, for as long as one may wait."""
+    def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> EnginePlan:
+        """How this version is served. Without a proof its file is probed first, within the time."""
         planned = self._plans.get(target)
         if planned is None:
             values = current_serving(target.version_id)
@@ -344,7 +346,7 @@ class InProcess:
         return planned[0]
 
     def _forget_outdated_plans(self) -> None:
-        """A check may have proven more, or less, since they were made."""
+        """Drop plans whose batch proof has changed since."""
         outdated = self._proofs.outdated(proof for _, proof in list(self._plans.values()))
         for target, (_, proof) in list(self._plans.items()):
             if proof.fact in outdated:

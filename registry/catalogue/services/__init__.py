@@ -1,13 +1,12 @@
 """Writes of the catalogue."""
 
-from registry.catalogue.services.aliases import move_alias, retire_alias
+from registry.catalogue.services.aliases import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.catalogue.services.crashes import CRASHES_TO_BREAK, clear_crashes, record_crash
 from registry.catalogue.services.downloads import export_artifact, follow_link, make_download_link
-from registry.catalogue.services.guards import guard_alias, unguard_alias
 from registry.catalogue.services.models import ModelChanges, create_model, edit_model, why_not_move
-from registry.catalogue.services.serving import change_serving
 from registry.catalogue.services.versions import (
     archive_version,
+    change_serving,
     fail_check,
     pass_check,
     register_version,

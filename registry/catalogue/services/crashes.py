@@ -1,4 +1,4 @@
-"""Versions that end the processes that run them: counted, refused from the second time on, and cleared by a person."""
+"""Versions that crash the processes running them: counted, refused from the second crash on, cleared by a person."""
 
 from datetime import datetime
 
@@ -6,31 +6,25 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from registry.access.policies import Right
-from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import Version, VersionCrash
+from registry.catalogue.route_changes import lock_model, stamp
 from registry.catalogue.validation import checked_reason
 from registry.errors import NotAllowed, StaleState
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
-from registry.record.kinds import register_kind
 
-register_kind(
-    "version_crashed", "A version ended a process that ran it, and runs in one of its own from now on."
-)
-register_kind("version_broken", "A version ended the processes that ran it, and is refused.")
-
-CRASHES_TO_BREAK = 2  # the first may have been the machine's
+CRASHES_TO_BREAK = 2  # the first may have been the machine's fault
 
 
 @transaction.atomic
 def record_crash(
     *, version: Version, signal: str, process: str, source: str, crashed_at: datetime, by: Actor
 ) -> VersionCrash | None:
-    """Write down that a version ended the process that ran it: from then on it runs in a child of its own, and from the
-    second time on it is refused everywhere.
+    """Record that a version crashed the process running it: from then on it runs in a child process, and from the second
+    crash on it is refused everywhere.
 
-    `source` names the process: who is told of the same one again writes nothing, and gets None.
+    `source` identifies the process: a second report of the same crash writes nothing and returns None.
     """
     by.check(Right.WRITE, model_id=version.model_id)
     lock_model(version.model)
@@ -42,20 +36,20 @@ def record_crash(
     crashes = version.uncleared_crashes.count()
     if crashes == 1:
         stamp(version.model)
-        _tell("version_crashed", version, signal, crashes, "runs in a process of its own from now on")
-    if crashes >= CRASHES_TO_BREAK and _move(version, broken_at=Now(), broken=False):
-        reason = f"It ended {crashes} processes that ran it, the last one by {signal}."
+        _emit("version_crashed", version, signal, crashes, "runs in a process of its own from now on")
+    if crashes >= CRASHES_TO_BREAK and _set_broken(version, True):
+        reason = f"It crashed {crashes} processes, the last one with {signal}."
         record_change(
             action="break_version", subject=version, before={"broken": False}, after={"broken": True},
             reason=reason, by=by,
         )  # fmt: skip
-        _tell("version_broken", version, signal, crashes, "is refused from now on")
+        _emit("version_broken", version, signal, crashes, "is refused from now on")
     return crash
 
 
 @transaction.atomic
 def clear_crashes(*, version: Version, reason: str, by: Actor) -> Version:
-    """Let a version run as if it had never crashed. Only a person can: a key that may ask it must not be able to."""
+    """Clear a version's crashes, so that it runs like any other. Only a person can: a key must not clear its own way."""
     by.check(Right.SET_SPLIT, model_id=version.model_id)
     if by.key_id is not None:
         raise NotAllowed("Only a person can clear a version's crashes; log in.")
@@ -63,8 +57,8 @@ def clear_crashes(*, version: Version, reason: str, by: Actor) -> Version:
     lock_model(version.model)
     cleared = version.uncleared_crashes.update(cleared_at=Now())
     if not cleared:
-        raise StaleState(f"{version} has no crashes, or they were cleared already.")
-    was_broken = _move(version, broken_at=None, broken=True)
+        raise StaleState(f"{version} has no crashes, or they were already cleared.")
+    was_broken = _set_broken(version, False)
     if not was_broken:
         stamp(version.model)
     record_change(
@@ -78,7 +72,7 @@ def clear_crashes(*, version: Version, reason: str, by: Actor) -> Version:
     return Version.objects.select_related("model", "artifact").get(pk=version.pk)
 
 
-def _tell(kind: str, version: Version, signal: str, crashes: int, what: str) -> None:
+def _emit(kind: str, version: Version, signal: str, crashes: int, consequence: str) -> None:
     processes = "a process" if crashes == 1 else f"{crashes} processes"
     emit(
         kind,
@@ -89,13 +83,14 @@ def _tell(kind: str, version: Version, signal: str, crashes: int, what: str) -> 
             "signal": signal,
             "crashes": crashes,
         },
-        summary=f"{version} {what}. It ended {processes} that ran it, by {signal}.",
+        summary=f"{version} {consequence}. It crashed {processes} with {signal}.",
     )
 
 
-def _move(version: Version, *, broken_at: Now | None, broken: bool) -> bool:
-    """Mark or clear the version where it is in the other state, and number the change for routing."""
-    moved = Version.objects.filter(pk=version.pk, broken_at__isnull=not broken).update(broken_at=broken_at)
-    if moved:
-        stamp(version.model)
-    return bool(moved)
+def _set_broken(version: Version, is_broken: bool) -> bool:
+    """Mark or clear the version and number the change for routing; False if it was in that state already."""
+    rows = Version.objects.filter(pk=version.pk, broken_at__isnull=is_broken)
+    if not rows.update(broken_at=Now() if is_broken else None):
+        return False
+    stamp(version.model)
+    return True

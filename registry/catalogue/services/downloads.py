@@ -1,4 +1,4 @@
-"""Files that leave the house: by a link, or to a path of this machine."""
+"""Downloads of artifacts, by link or to a path on this machine."""
 
 import os
 import time
@@ -7,77 +7,76 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from registry.access.askers import actor_marked, mark_of
-from registry.access.policies import Right
+from registry.access.policies import Right, decode_actor, encode_actor
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import FolderStore, StoredFile, read_chunks
-from registry.catalogue.download_links import Link, file_name_of, read_link
-from registry.catalogue.errors import other_bytes
+from registry.catalogue.downloads import DownloadLink, file_name_of, read_link
+from registry.catalogue.errors import hash_mismatch
 from registry.catalogue.models import Version
-from registry.errors import ArtifactMissing, Conflict, Invalid, NotAllowed
+from registry.errors import Conflict, Invalid, NotAllowed
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 
-def make_download_link(*, version: Version, by: Actor) -> Link:
-    """Let its bearer take the version's file for a short time.
+def make_download_link(*, version: Version, by: Actor) -> DownloadLink:
+    """Create a link that downloads the version's file for a short time.
 
-    The record is made here and not at each use: whoever holds a link may use it many times, to go on after a lost
-    connection, and a GET must not make the chain longer. Uses are in the log.
+    Creating it is audited, using it is only logged: a client may use one link many times to resume, and a GET must
+    not extend the audit chain.
     """
     by.check(Right.DOWNLOAD, model_id=version.model_id)
     sha256 = version.artifact.sha256
     if not artifacts.current_store().has(sha256):
-        raise ArtifactMissing(f"The file {sha256[:12]} is not in the store; upload the version again.")
-    link = Link(version.pk, mark_of(by), int(time.time()) + settings.DOWNLOAD_LINK_S)
+        raise artifacts.not_in_store(sha256)
+    link = DownloadLink(version.pk, encode_actor(by), int(time.time()) + settings.DOWNLOAD_LINK_S)
     with transaction.atomic():
         record_change(
             action="make_download_link",
             subject=version,
             before=None,
-            after={**_told(version), "expires_at": link.expires},
+            after={**_audit_fields(version), "expires_at": link.expires},
             by=by,
         )
     return link
 
 
 def follow_link(text: str, *, request_id: str = "") -> tuple[Version, Actor]:
-    """Return what a link leads to, and who asked for it, if they still may."""
+    """The version a link points to and the actor it was created for; raise NotAllowed if their right is gone."""
     link = read_link(text)
-    by = actor_marked(link.asker, request_id=request_id)
+    by = decode_actor(link.actor, request_id=request_id)
     version = Version.objects.select_related("model", "artifact").filter(pk=link.version_id).first()
     if version is None or not by.may(Right.DOWNLOAD, model_id=version.model_id):
-        raise NotAllowed("Whoever asked for this link may no longer download the file.")
+        raise NotAllowed("This link was created for someone who may no longer download the file.")
     return version, by
 
 
 def export_artifact(*, version: Version, path: Path, by: Actor) -> Path:
-    """Copy the version's file to a path, or under its own name into a folder; all of it and verified, or nothing."""
+    """Copy the version's file to a path, or into a folder under its own name; verified, and all or nothing."""
     by.check(Right.DOWNLOAD, model_id=version.model_id)
     target = path / file_name_of(version) if path.is_dir() else path
     if target.exists():
         raise Conflict(f"{target} exists; remove it first or choose another path.")
     if not target.parent.is_dir():
-        raise Invalid(f"There is no folder {target.parent}; make it first.")
-    known = StoredFile(version.artifact.sha256, version.artifact.size_bytes)
+        raise Invalid(f"There is no folder {target.parent}; create it first.")
+    registered = StoredFile(version.artifact.sha256, version.artifact.size_bytes)
     with (
-        artifacts.path_of(known.sha256).open("rb") as source,
-        FolderStore(target.parent).incoming(read_chunks(source)) as (scratch, found),
+        artifacts.path_of(registered.sha256).open("rb") as source,
+        FolderStore(target.parent).incoming(read_chunks(source)) as (scratch, copied),
     ):
-        if found != known:
-            raise other_bytes(version.artifact)
+        if copied != registered:
+            raise hash_mismatch(version.artifact)
         with transaction.atomic():
             record_change(
                 action="export_artifact",
                 subject=version,
                 before=None,
-                after={**_told(version), "path": str(target.absolute())},
+                after={**_audit_fields(version), "path": str(target.absolute())},
                 by=by,
             )
         os.replace(scratch, target)  # last: no file without its record
     return target
 
 
-def _told(version: Version) -> dict[str, str | int]:
+def _audit_fields(version: Version) -> dict[str, str | int]:
     artifact = version.artifact
     return {"file_name": file_name_of(version), "sha256": artifact.sha256, "size_bytes": artifact.size_bytes}

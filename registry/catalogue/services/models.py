@@ -1,4 +1,4 @@
-"""Making and describing Models."""
+"""Models: created, and edited."""
 
 from collections.abc import Iterable
 from typing import Any, TypedDict
@@ -7,19 +7,19 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from registry.access.limits import Limits
+from registry.access.limits import CallerLimits
 from registry.access.policies import Right
 from registry.access.validation import checked_limits
-from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import KeySource, Model, Tag, Task
-from registry.catalogue.validation import check_row, checked_reason, checked_tags
+from registry.catalogue.route_changes import lock_model, stamp
+from registry.catalogue.validation import check_revision, check_row, checked_reason, checked_tags
 from registry.errors import Conflict, Invalid, NameTaken, StaleState
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
 
 class ModelChanges(TypedDict, total=False):
-    """What may be changed about a Model; what is absent stays."""
+    """What may be changed about a Model; absent members stay as they are."""
 
     title: str
     notes: str
@@ -29,7 +29,7 @@ class ModelChanges(TypedDict, total=False):
     key_field: str
     bake_minutes: int
     pool: str
-    limits: Limits
+    limits: CallerLimits
 
 
 def create_model(
@@ -41,11 +41,11 @@ def create_model(
     tags: Iterable[str] = (),
     by: Actor,
 ) -> Model:
-    """Make a Model; its name is its URL, and name and task never change."""
+    """Create a Model; its name is part of its URL, and name and task never change."""
     by.check(Right.WRITE)
     model = Model(slug=slug, title=title, notes=notes, task=task, owner_id=by.user_id)
     if task not in Task.values:
-        raise Invalid(f"{task!r} is no task; there are {', '.join(Task.values)}.")
+        raise Invalid(f"{task!r} is not a task; use one of {', '.join(Task.values)}.")
     check_row(model)
     names = checked_tags(tags)
     try:
@@ -53,25 +53,27 @@ def create_model(
             model.save()
             Tag.objects.bulk_create(Tag(model=model, name=name) for name in names)
             stamp(model)
-            record_change(action="create_model", subject=model, before=None, after=_told(model, names), by=by)
+            after = _audit_fields(model, names)
+            record_change(action="create_model", subject=model, before=None, after=after, by=by)
     except IntegrityError:
-        raise NameTaken(
-            f"A Model named {slug} exists already; add a version to it, or choose another name."
-        ) from None
+        raise name_taken(slug) from None
     return model
+
+
+def name_taken(slug: str) -> NameTaken:
+    return NameTaken(f"A Model named {slug} exists already; add a version to it, or choose another name.")
 
 
 @transaction.atomic
 def edit_model(
     *, model: Model, changes: ModelChanges, expected_revision: int | None = None, reason: str = "", by: Actor
 ) -> Model:
-    """Change what is written about a Model, where its routing key comes from, its bake, pool or limits."""
+    """Change a Model's texts, tags, owner, routing key, pool, limits, or how long replaced versions stay warm."""
     by.check(Right.WRITE, model_id=model.pk)
     present = lock_model(model)
-    if expected_revision is not None and present.revision != expected_revision:
-        raise StaleState(f"{model.slug} was edited since you read it; look again.")
+    check_revision(present, present.revision, expected_revision)
     tags_before = _tags_of(present)
-    before = _told(present, tags_before)
+    before = _audit_fields(present, tags_before)
     columns = _columns(changes)
     if columns.get("pool", present.pool) != present.pool:
         _check_may_move(present, reason)
@@ -81,14 +83,13 @@ def edit_model(
     check_row(present)
     tags = checked_tags(changes["tags"]) if "tags" in changes else tags_before
     if columns and not Model.objects.filter(pk=present.pk, route_revision=present.revision).update(**columns):
-        raise StaleState(f"{model.slug} was edited at the same moment; look again.")
+        raise StaleState(f"{model.slug} was edited at the same moment; reload and try again.")
     if tags != tags_before:
         present.tags.all().delete()
         Tag.objects.bulk_create(Tag(model=present, name=name) for name in tags)
     stamp(present)
-    record_change(
-        action="edit_model", subject=present, before=before, after=_told(present, tags), reason=reason, by=by
-    )
+    after = _audit_fields(present, tags)
+    record_change(action="edit_model", subject=present, before=before, after=after, reason=reason, by=by)
     return Model.objects.get(pk=present.pk)
 
 
@@ -100,13 +101,13 @@ def _columns(changes: ModelChanges) -> dict[str, Any]:
 
 
 def why_not_move(model: Model) -> str | None:
-    """Why a Model cannot be given to another pool now: its workers have nothing of it in memory."""
-    is_answered_by_workers = settings.EXECUTOR == "workers" and model.splits.filter(status="current").exists()
-    if not is_answered_by_workers or model.holds.filter(kind="stopped", to_at=None).exists():
+    """Why the Model cannot change its pool now, or None: workers of the new pool have not loaded its versions."""
+    is_served_by_workers = settings.EXECUTOR == "workers" and model.splits.filter(status="current").exists()
+    if not is_served_by_workers or model.holds.filter(kind="stopped", to_at=None).exists():
         return None
     return (
-        f"{model.slug} is live, and the workers of another pool are not warm for it. Stop it, change its pool,"
-        " wait until that pool's workers hold its versions, then start it again."
+        f"{model.slug} is live, and the workers of another pool have not loaded its versions. Stop it, change its pool,"
+        " wait until that pool's workers are warm, then start it again."
     )
 
 
@@ -118,17 +119,18 @@ def _check_may_move(model: Model, reason: str) -> None:
 
 def _check_key_source(model: Model) -> None:
     if model.key_source not in KeySource.values:
-        raise Invalid(f"{model.key_source!r} is no routing key; there are {', '.join(KeySource.values)}.")
+        raise Invalid(
+            f"{model.key_source!r} is not a routing key source; use one of {', '.join(KeySource.values)}."
+        )
     if (model.key_source == KeySource.FIELD) != bool(model.key_field):
-        raise Invalid("Name the field of the routing key exactly where the routing key is `field`.")
+        raise Invalid("Set the routing key's field if, and only if, the routing key is `field`.")
 
 
 def _tags_of(model: Model) -> list[str]:
     return [tag.name for tag in model.tags.all()]
 
 
-def _told(model: Model, tags: list[str]) -> dict[str, Any]:
-    """What the record keeps about a Model."""
+def _audit_fields(model: Model, tags: list[str]) -> dict[str, Any]:
     return {
         "title": model.title,
         "notes": model.notes,

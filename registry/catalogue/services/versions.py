@@ -1,4 +1,4 @@
-"""Versions: registered once, moved through their states by conditional updates."""
+"""Versions: registered once, moved through their states by conditional updates; their serving settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,19 +7,22 @@ from django.db import transaction
 from django.db.models import Max
 
 from registry.access.policies import Right
-from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.input_shapes import checked_shapes
 from registry.catalogue.models import Artifact, Model, ServingSettings, Version
-from registry.catalogue.serving_settings import DEFAULTS
-from registry.catalogue.task_config import checked_config
+from registry.catalogue.route_changes import lock_model, stamp
+from registry.catalogue.selectors import uses_of
+from registry.catalogue.serving_settings import DEFAULTS, ServingValues, checked_values
 from registry.catalogue.transitions import ALLOWED, Status
-from registry.catalogue.uses import uses_of
-from registry.catalogue.validation import check_row, checked_reason
+from registry.catalogue.validation import (
+    check_row,
+    checked_config,
+    checked_reason,
+    checked_shapes,
+)
 from registry.errors import Conflict, Invalid, StaleState
 from registry.kit.actors import Actor
-from registry.kit.text import MAX_REASON
-from registry.record.audit import record_change, storable
+from registry.kit.text import MAX_REASON, storable
+from registry.record.audit import record_change
 from registry.record.events import emit
 
 
@@ -35,12 +38,12 @@ def register_version(
     notes: str = "",
     by: Actor,
 ) -> Version:
-    """Record a stored file as the Model's next version, with default serving settings; it still must be checked."""
+    """Register a stored file as the Model's next version, with default serving settings; it is not checked yet."""
     by.check(Right.WRITE, model_id=model.pk)
     config = checked_config(model.task, task_config or {})
     shapes = checked_shapes(input_shapes or {})
     if derived_from is not None and not by.may(Right.READ, model_id=derived_from.model_id):
-        raise Invalid("The version it derives from does not exist, or you may not see it.")
+        raise Invalid("The version it is derived from does not exist, or you may not see it.")
     present = lock_model(model)
     artifact, _ = Artifact.objects.get_or_create(sha256=file.sha256, defaults={"size_bytes": file.size_bytes})
     last = present.versions.aggregate(last=Max("number"))["last"] or 0
@@ -62,25 +65,27 @@ def register_version(
         version=version, revision=1, values=DEFAULTS.to_json(), reason="defaults", made_by=version.made_by
     )
     stamp(present)
-    record_change(action="register_version", subject=version, before=None, after=_told(version), by=by)
+    record_change(
+        action="register_version", subject=version, before=None, after=_audit_fields(version), by=by
+    )
     return version
 
 
 @transaction.atomic
 def start_check(*, version: Version, by: Actor) -> Version:
-    """Say that somebody now looks into the file, for the first time or after a check that it failed."""
+    """Mark the version as being checked, for the first time or again after a failed check."""
     return _change(version, Status.CHECKING, "start_check", by, failure="")
 
 
 @transaction.atomic
 def pass_check(*, version: Version, signature: Mapping[str, Any], by: Actor) -> Version:
-    """Say that the file passed; from now on the version may answer."""
+    """Mark the version as ready; from now on it may answer."""
     return _change(version, Status.READY, "pass_check", by, signature=dict(signature))
 
 
 @transaction.atomic
 def fail_check(*, version: Version, failure: str, by: Actor) -> Version:
-    """Say why the file was refused, and tell those who want to know."""
+    """Mark the version as failed, and emit an event with the reason."""
     text = storable(failure, MAX_REASON).strip() or "The check gave no reason."
     changed = _change(version, Status.FAILED, "fail_check", by, failure=text)
     emit(
@@ -94,20 +99,20 @@ def fail_check(*, version: Version, failure: str, by: Actor) -> Version:
 
 @transaction.atomic
 def archive_version(*, version: Version, reason: str, by: Actor) -> Version:
-    """Put a version away that nothing needs any more."""
+    """Archive a version that nothing uses."""
     by.check(Right.WRITE, model_id=version.model_id)
     why = checked_reason(reason)
     lock_model(version.model)
-    if needed := uses_of(version):
-        raise Conflict(f"{' '.join(needed)} Move that elsewhere first, then archive it.")
+    if uses := uses_of(version):
+        raise Conflict(f"{' '.join(uses)} Change that first, then archive it.")
     return _change(version, Status.ARCHIVED, "archive_version", by, why)
 
 
 @transaction.atomic
 def unarchive_version(*, version: Version, reason: str, by: Actor) -> Version:
-    """Bring a version back to what its check had found."""
-    found = Status.FAILED if version.failure else Status.READY
-    return _change(version, found, "unarchive_version", by, checked_reason(reason))
+    """Restore an archived version to the result of its check."""
+    status = Status.FAILED if version.failure else Status.READY
+    return _change(version, status, "unarchive_version", by, checked_reason(reason))
 
 
 def _change(
@@ -117,27 +122,29 @@ def _change(
     lock_model(version.model)
     old = Status(version.status)
     if to not in ALLOWED[old]:
-        raise Conflict(f"{version} is {old}; from there it cannot become {to}.")
+        raise Conflict(f"{version} is {old}; it cannot become {to}.")
     if not Version.objects.filter(pk=version.pk, status=old).update(status=to, **columns):
-        raise StaleState(f"{version} is no longer {old}; somebody else moved it first. Look again.")
+        raise StaleState(
+            f"{version} is no longer {old}: someone else changed it first. Reload and try again."
+        )
     stamp(version.model)
     changed = Version.objects.select_related("model", "artifact").get(pk=version.pk)
     record_change(
         action=action,
         subject=changed,
-        before=_standing(version),
-        after=_standing(changed),
+        before=_status_fields(version),
+        after=_status_fields(changed),
         reason=reason,
         by=by,
     )
     return changed
 
 
-def _standing(version: Version) -> dict[str, Any]:
+def _status_fields(version: Version) -> dict[str, Any]:
     return {"status": version.status, **({"failure": version.failure} if version.failure else {})}
 
 
-def _told(version: Version) -> dict[str, Any]:
+def _audit_fields(version: Version) -> dict[str, Any]:
     parent = version.derived_from
     return {
         "sha256": version.artifact.sha256,
@@ -148,3 +155,46 @@ def _told(version: Version) -> dict[str, Any]:
         "derived_from": str(parent) if parent is not None else None,
         "status": version.status,
     }
+
+
+@transaction.atomic
+def change_serving(
+    *,
+    version: Version,
+    changes: Mapping[str, Any],
+    reason: str,
+    expected_revision: int | None = None,
+    by: Actor,
+) -> ServingSettings:
+    """Write the next revision of a version's serving settings; settings not in `changes` stay."""
+    by.check(Right.WRITE, model_id=version.model_id)
+    why = checked_reason(reason)
+    present = lock_model(version.model)
+    old = version.serving_settings.get(is_current=True)
+    if expected_revision is not None and old.revision != expected_revision:
+        raise StaleState(
+            f"The serving settings of {version} were changed since you read them; reload and try again."
+        )
+    values = checked_values(ServingValues.from_json(old.values), changes)
+    if not ServingSettings.objects.filter(pk=old.pk, is_current=True).update(is_current=False):
+        raise StaleState(
+            f"The serving settings of {version} were changed at the same moment; reload and try again."
+        )
+    new = ServingSettings.objects.create(
+        version=version,
+        revision=old.revision + 1,
+        values=values.to_json(),
+        reason=why,
+        made_by=by.name[:200],
+    )
+    stamp(present)
+    changed = [name for name, value in new.values.items() if old.values.get(name) != value]
+    record_change(
+        action="change_serving",
+        subject=version,
+        before={name: old.values.get(name) for name in changed},
+        after={"revision": new.revision, **{name: new.values[name] for name in changed}},
+        reason=why,
+        by=by,
+    )
+    return new

@@ -1,1 +1,1 @@
-"""The checks of a version, step by step. The registry keeps the list; `inference.checks` works through it."""
+"""The checks of a version, step by step. The registry stores the list; `inference.checks` runs the steps."""

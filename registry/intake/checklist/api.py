@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.catalogue.models import Version
-from registry.catalogue.selectors import model_named, version_numbered
+from registry.catalogue.api import ModelViewSet
 from registry.intake.checklist import selectors, services
 from registry.intake.checklist.models import CheckLine, CheckRun
-from registry.kit.api import RegistryViewSet, idempotent
+from registry.kit.api import idempotent
 
 
 class CheckLineSerializer(serializers.ModelSerializer[CheckLine]):
@@ -42,7 +41,7 @@ class CheckRunSerializer(serializers.ModelSerializer[CheckRun]):
 
 
 class AskedCheckSerializer(serializers.Serializer[Any]):
-    """Who asked is answered at once; the check is then shown at the same address."""
+    """The immediate answer; the check itself is then at the same URL."""
 
     model = serializers.CharField()
     version = serializers.IntegerField()
@@ -50,33 +49,30 @@ class AskedCheckSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema(tags=["checks"])
-class ChecksView(RegistryViewSet[CheckRun]):
+@extend_schema_view(
+    retrieve=extend_schema(
+        summary="Show the newest check of a version, step by step",
+        operation_id="show_check",
+        responses=CheckRunSerializer,
+    )
+)
+class ChecksView(ModelViewSet[CheckRun]):
     rights: ClassVar[Mapping[str, str]] = {"retrieve": Right.READ, "create": Right.WRITE}
     queryset = CheckRun.objects.none()
     serializer_class = CheckRunSerializer
 
     def get_queryset(self) -> QuerySet[CheckRun]:
-        return selectors.runs_for(self.actor).filter(version=self._version())
+        return selectors.runs_for(self.actor).filter(version=self.url_version())
 
     def get_object(self) -> CheckRun:
-        return selectors.the_newest_run(self._version())
+        return selectors.the_newest_run(self.url_version())
 
     @extend_schema(
-        summary="Show the newest check of a version, step by step", operation_id="show_check",
-        responses=CheckRunSerializer,
-    )  # fmt: skip
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        return super().retrieve(request, *args, **kwargs)
-
-    @extend_schema(
-        summary="Have a version checked again, also one that failed", operation_id="ask_check",
+        summary="Request a check of a version, also of one that failed", operation_id="ask_check",
         request=None, responses={202: AskedCheckSerializer},
     )  # fmt: skip
     @idempotent()
     def create(self, request: Request, slug: str, number: int) -> Response:
-        version = services.ask_check(version=self._version(), by=self.actor)
-        told = {"model": slug, "version": number, "status": version.status}
-        return Response(AskedCheckSerializer(told).data, status=202)
-
-    def _version(self) -> Version:
-        return version_numbered(model_named(self.kwargs["slug"], self.actor), self.kwargs["number"])
+        version = services.ask_check(version=self.url_version(), by=self.actor)
+        answer = {"model": slug, "version": number, "status": version.status}
+        return Response(AskedCheckSerializer(answer).data, status=202)

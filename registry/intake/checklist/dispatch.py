@@ -1,21 +1,21 @@
-"""Names of the checklist's background work."""
+"""The checklist's background tasks, by name."""
 
 from celery import current_app
 from django.db import transaction
 
 
 def check_version(version_id: int) -> None:
-    """Start a check when the transaction has committed."""
+    """Start a check once the transaction has committed."""
     _on_commit(version_id, False, None)
 
 
 def check_unfinished(version_id: int, *, expires_s: int) -> None:
-    """The same, for a version whose check never came to its end; who gets the message late leaves it."""
+    """The same for a version whose check was never finished; late messages expire."""
     _on_commit(version_id, True, expires_s)
 
 
 def _on_commit(version_id: int, only_unfinished: bool, expires_s: int | None) -> None:
-    # Robust: a broker that is away must not fail the change; the sweeper asks again.
+    # Robust: a broker that is down must not fail the change; the sweeper requests the check again.
     transaction.on_commit(lambda: _send(version_id, only_unfinished, expires_s), robust=True)
 
 

@@ -1,21 +1,20 @@
-"""Rows of the checklist: a run, and a line for each of its steps."""
+"""Rows of the checklist: runs, and a line for each step."""
 
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from registry.catalogue.models import Version, WrittenOnce
-from registry.intake.checklist.line_transitions import LineState
-from registry.intake.checklist.transitions import RunState
+from registry.intake.checklist.transitions import LineState, RunState
 from registry.kit.text import MAX_REASON
 
 MAX_CODE, MAX_RUNTIME = 64, 64
 STEPS = ("gate", "probe", "signature", "warmup", "batching", "conformance", "golden", "diff")
-ADVISORY = ("golden", "diff")  # what they find decides about promotion, not whether the version may answer
+ADVISORY = ("golden", "diff")  # they matter for promotion, not for whether the version may answer
 
 
 class Step(models.TextChoices):
-    """The steps, in their order; a label says what a step looks at."""
+    """The steps, in order; a label says what the step checks."""
 
     GATE = "gate", "File"
     PROBE = "probe", "Loads"
@@ -28,7 +27,7 @@ class Step(models.TextChoices):
 
 
 class CheckRun(WrittenOnce):
-    """Once through the checklist of a version."""
+    """One run through the checklist of a version."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="check_runs")
     number = models.PositiveIntegerField(editable=False)
@@ -38,7 +37,7 @@ class CheckRun(WrittenOnce):
     asked_by = models.CharField("asked by", max_length=200, editable=False)
     started_at = models.DateTimeField(editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
-    # By the database's clock: when the worker last said something.
+    # When the worker last reported, by the database's clock.
     touched_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -71,7 +70,7 @@ class CheckRun(WrittenOnce):
 
 
 class CheckLine(WrittenOnce):
-    """One step of a run: what was found, and what to do about it."""
+    """One step of a run: its result, and what to do about it."""
 
     run = models.ForeignKey(CheckRun, on_delete=models.PROTECT, related_name="lines")
     step = models.CharField(max_length=12, choices=Step, editable=False)

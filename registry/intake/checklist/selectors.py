@@ -8,26 +8,24 @@ from django.db.models import Prefetch, QuerySet
 
 from registry.catalogue.models import Version
 from registry.errors import NotFound
-from registry.intake.checklist.line_transitions import LineState
 from registry.intake.checklist.models import CheckLine, CheckRun
-from registry.intake.checklist.transitions import RunState
-from registry.kit.actors import Actor
-from registry.kit.scope import in_scope
+from registry.intake.checklist.transitions import LineState, RunState
+from registry.kit.actors import Actor, in_scope
 from registry.record.models import AuditRecord
 
 LOST_AT_MOST = 3
-WENT_AWAY = "The worker that ran this check went away."
+WORKER_LOST = "The worker that ran this check went away."  # stored: lost runs are found by it
 _WITH_LINES = Prefetch("lines", CheckLine.objects.order_by("id"))
 
 
 def runs_for(by: Actor) -> QuerySet[CheckRun]:
-    """The runs that the actor may see, with their lines."""
+    """The runs the actor may see, with their lines."""
     runs = CheckRun.objects.select_related("version__model").prefetch_related(_WITH_LINES)
     return in_scope(runs, by, model="version__model_id")
 
 
 def newest_run(version: Version) -> CheckRun | None:
-    """The version's last run with its lines; None before the first."""
+    """The version's last run with its lines."""
     runs = version.check_runs.select_related("version__model").prefetch_related(_WITH_LINES)
     return runs.order_by("-number").first()
 
@@ -40,10 +38,10 @@ def the_newest_run(version: Version) -> CheckRun:
 
 
 def last_facts(version: Version, step: str) -> dict[str, Any]:
-    """What the step measured when it passed last; nothing where it never did."""
+    """What the step measured when it last passed; empty if it never did."""
     passed = CheckLine.objects.filter(run__version=version, step=step, state=LineState.PASSED)
-    found = passed.order_by("-id").values_list("facts", flat=True).first()
-    return found if isinstance(found, dict) else {}
+    facts = passed.order_by("-id").values_list("facts", flat=True).first()
+    return facts if isinstance(facts, dict) else {}
 
 
 def running_run(version: Version) -> CheckRun | None:
@@ -51,8 +49,8 @@ def running_run(version: Version) -> CheckRun | None:
 
 
 def lost_runs(version: Version) -> QuerySet[CheckRun]:
-    """The runs that ended because their worker did."""
-    return version.check_runs.filter(state=RunState.FAILED, reason=WENT_AWAY)
+    """The runs that ended because their worker was lost."""
+    return version.check_runs.filter(state=RunState.FAILED, reason=WORKER_LOST)
 
 
 def lost_in_a_row(version: Version) -> int:
@@ -62,17 +60,17 @@ def lost_in_a_row(version: Version) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Somebody wants a check that no worker has begun."""
+class CheckRequest:
+    """A requested check that no worker has started."""
 
     by: str
     at: datetime
 
 
-def open_question(version: Version, run: CheckRun | None) -> Asked | None:
-    """Who asked for a check after the newest run had begun; None: nobody."""
-    asked = AuditRecord.objects.filter(object_kind="version", object_id=str(version.pk), action="ask_check")
-    found = asked.order_by("-seq").values_list("actor_name", "at").first()
-    if found is None or (run is not None and found[1] <= run.started_at):
+def open_check_request(version: Version, run: CheckRun | None) -> CheckRequest | None:
+    """The last request for a check since the newest run started."""
+    records = AuditRecord.objects.filter(object_kind="version", object_id=str(version.pk), action="ask_check")
+    newest = records.order_by("-seq").values_list("actor_name", "at").first()
+    if newest is None or (run is not None and newest[1] <= run.started_at):
         return None
-    return Asked(*found)
+    return CheckRequest(*newest)

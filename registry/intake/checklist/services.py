@@ -1,61 +1,56 @@
-"""Verbs of the checklist. People ask for a check; a worker starts it, tells each step, and ends it."""
+"""The checklist: people request a check; a worker starts it, reports each step, and ends it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import DateTimeField, DurationField, Exists, ExpressionWrapper, OuterRef, Q, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
 from registry.access.policies import Right, task_actor
 from registry.catalogue import services as catalogue
-from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch
-from registry.intake.checklist.facts import storable_facts
-from registry.intake.checklist.line_transitions import ALLOWED, LineState
 from registry.intake.checklist.models import ADVISORY, MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
 from registry.intake.checklist.selectors import (
     LOST_AT_MOST,
-    WENT_AWAY,
+    WORKER_LOST,
     lost_in_a_row,
-    open_question,
+    open_check_request,
     running_run,
 )
-from registry.intake.checklist.transitions import RunState
+from registry.intake.checklist.transitions import LINE_ALLOWED, LineState, RunState
 from registry.kit.actors import Actor
-from registry.kit.text import MAX_REASON
-from registry.record.audit import record_change, storable
+from registry.kit.text import MAX_REASON, storable
+from registry.record.audit import record_change
 from registry.record.events import emit
-from registry.record.kinds import register_kind
-
-register_kind("recheck_failed", "A version that is ready failed a repeated check; it still answers.")
 
 SILENT_AT_MOST = timedelta(minutes=15)
-_UNHEARD_AFTER = timedelta(minutes=5)  # a queue may be long, and a message too many is a check too many
-_ASKED_EVERY_S = 60
+_REQUEST_AGAIN_AFTER = timedelta(minutes=5)  # queues may be long, and an extra message is an extra check
+_REQUEST_EVERY_S = 60
 _SWEEP_AT_MOST = 100
-_RUN_AGAIN = "The worker's log says why it ended; the check is run again by itself."
-_MEND = (
-    "The worker's log says why it ended, often that memory ran out; mend that, then check the version again."
+_RUN_AGAIN = "The worker's log says why it ended; the check is repeated automatically."
+_FIX_WORKER = (
+    "The worker's log says why it ended, often lack of memory; fix that, then check the version again."
 )
 _NO_REASON = "The step gave no reason."
+_LONGEST_TEXT, _DEEPEST = 10_000, 20  # of facts
 
 
 @transaction.atomic
 def ask_check(*, version: Version, by: Actor) -> Version:
-    """Have a worker go through the version's checklist, for the first time or again.
+    """Request a check by a worker, for the first time or again.
 
-    One that failed leaves that state here, not when a worker begins: so a message that nobody asked for, such as one
-    that comes twice, checks no failed version.
+    A failed version changes its state here, not when a worker starts, so that a stray or repeated message checks no
+    failed version.
     """
-    by.check(Right.WRITE, model_id=version.model_id)
-    lock_model(version.model)
-    present = _version(version.pk)
+    present = _locked_version(version.pk, by)
     _refuse_unless_free(present)
     if present.status == Status.FAILED:
         present = catalogue.start_check(version=present, by=by)
@@ -66,26 +61,25 @@ def ask_check(*, version: Version, by: Actor) -> Version:
 
 @transaction.atomic
 def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = False, by: Actor) -> CheckRun:
-    """Begin a run with all of its lines waiting. A version that is ready stays so while it is checked again, which
-    `only_unfinished` refuses: it is for who does not know whether the check it asks for was made meanwhile."""
-    version = _version(version_id)
-    by.check(Right.WRITE, model_id=version.model_id)
-    lock_model(version.model)
-    version = _version(version_id)
+    """Start a run with all its steps waiting. A ready version stays ready while it is checked again.
+
+    `only_unfinished` refuses ready versions, for callers that cannot know whether their check was done meanwhile.
+    """
+    version = _locked_version(version_id, by)
     _refuse_unless_free(version)
     if version.status == Status.FAILED:
-        raise Conflict(f"{version} failed its checks; ask for another check of it first.")
+        raise Conflict(f"{version} failed its checks; request another check first.")
     if only_unfinished and version.status == Status.READY:
-        raise Conflict(f"{version} has passed its check meanwhile.")
+        raise Conflict(f"{version} passed its check meanwhile.")
     if version.status == Status.UPLOADED:
         version = catalogue.start_check(version=version, by=by)
     last = version.check_runs.order_by("-number").first()
-    question = open_question(version, last)
+    requested = open_check_request(version, last)
     run = CheckRun.objects.create(
         version=version,
         number=last.number + 1 if last is not None else 1,
         runtime_version=storable(runtime_version, MAX_RUNTIME),
-        asked_by=question.by if question is not None else storable(by.name, 200),
+        asked_by=requested.by if requested is not None else storable(by.name, 200),
         started_at=timezone.now(),
     )
     CheckLine.objects.bulk_create(CheckLine(run=run, step=step) for step in STEPS)
@@ -94,14 +88,14 @@ def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = 
 
 @transaction.atomic
 def start_line(*, run: CheckRun, step: str) -> CheckLine:
-    """Say that a step is being done."""
+    """Mark a step as running."""
     _touch(run)
     return _change(run, step, LineState.RUNNING, started_at=timezone.now())
 
 
 @transaction.atomic
 def note_progress(*, run: CheckRun, step: str, facts: Mapping[str, Any]) -> None:
-    """Show how far a long step is. Say it at least every 15 minutes, or the run is given up."""
+    """Show the progress of a long step. Call it at least every 15 minutes, or the run is given up."""
     _touch(run)
     run.lines.filter(step=step, state=LineState.RUNNING).update(facts=storable_facts(facts))
 
@@ -117,18 +111,18 @@ def end_line(
     advice: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> CheckLine:
-    """Say what a step found. A failed line has a reason; `code` is a stable word for programs."""
+    """Record the result of a step. A failed one has a reason; `code` is stable, for programs."""
     if state not in {LineState.PASSED, LineState.FAILED, LineState.SKIPPED}:
         raise Invalid(f"A step ends as passed, failed or skipped, not as {state!r}.")
     _touch(run)
     now = timezone.now()
-    told = _sentence(reason)
+    text = _sentence(reason)
     return _change(
         run,
         step,
         LineState(state),
         code=storable(code, MAX_CODE),
-        reason=(told or _NO_REASON) if state == LineState.FAILED else told,
+        reason=(text or _NO_REASON) if state == LineState.FAILED else text,
         advice=_sentence(advice),
         facts=storable_facts(facts or {}),
         ended_at=_end_of_interval(now),
@@ -138,53 +132,50 @@ def end_line(
 
 @transaction.atomic
 def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> CheckRun:
-    """Judge the run by its lines, and on a first check the version with it.
+    """End the run with the result of its steps; a first check also decides about the version.
 
-    1. What still waits is skipped; what still runs has failed, because nobody is doing it any more.
-    2. A step that is only advice, such as the golden set, may fail without failing the run.
-    3. A first check makes the version ready or failed. One that is ready stays so: whoever wants to know is told.
+    1. Waiting steps are skipped; running ones have failed, because no one works on them now.
+    2. Advisory steps, such as the golden set, may fail without failing the run.
+    3. A first check makes the version ready or failed. A ready version stays ready; an event reports a failure.
     """
-    version = _version(run.version_id)
-    by.check(Right.WRITE, model_id=version.model_id)
-    lock_model(version.model)
-    version = _version(run.version_id)
+    version = _locked_version(run.version_id, by)
     _close_lines(run)
     reason = _first_failure(run)
     if not reason and signature is None and version.status == Status.CHECKING:
-        reason = "The checks found no signature, so nothing can be asked of this version."
+        reason = "The checks found no signature, so this version cannot answer requests."
     ended = _end(run, reason)
     _judge(version, ended, signature, by)
     return ended
 
 
 def sweep(*, by: Actor | None = None) -> int:
-    """End the runs whose worker went away, and ask again for what still waits for its check. Return how many ended.
+    """End the runs whose worker was lost, and request checks again that no worker started. Return how many ended.
 
-    A file that may be what ends workers is not asked for for ever: after three runs in a row it has failed.
+    A file that may be what kills workers fails after three lost runs in a row.
     """
     by = by or task_actor("registry.sweep_checks")
     ended = 0
-    for run in CheckRun.objects.filter(_is_silent(), state=RunState.RUNNING)[:_SWEEP_AT_MOST]:
+    for run in _silent_runs()[:_SWEEP_AT_MOST]:
         ended += _give_up(run, by)
-    _ask_again()
+    _request_again()
     return ended
 
 
 @transaction.atomic
 def _give_up(run: CheckRun, by: Actor) -> int:
-    """Fail the run, unless its worker has just spoken. The version is to blame only if it happens again and again."""
+    """Fail the run, unless its worker just reported. The version fails only if this happens repeatedly."""
     version = _version(run.version_id)
     lock_model(version.model)
     version = _version(run.version_id)
-    silent = CheckRun.objects.filter(_is_silent(), pk=run.pk, state=RunState.RUNNING)
     now = timezone.now()
-    if not silent.update(state=RunState.FAILED, reason=WENT_AWAY, ended_at=_end_of_interval(now)):
+    silent = _silent_runs().filter(pk=run.pk)
+    if not silent.update(state=RunState.FAILED, reason=WORKER_LOST, ended_at=_end_of_interval(now)):
         return 0
     is_first, lost = version.status == Status.CHECKING, lost_in_a_row(version)
     is_over = is_first and lost >= LOST_AT_MOST
     run.lines.filter(state=LineState.RUNNING).update(
-        state=LineState.FAILED, code="worker_lost", reason=WENT_AWAY,
-        advice=_RUN_AGAIN if is_first and not is_over else _MEND, ended_at=_end_of_interval(now),
+        state=LineState.FAILED, code="worker_lost", reason=WORKER_LOST,
+        advice=_RUN_AGAIN if is_first and not is_over else _FIX_WORKER, ended_at=_end_of_interval(now),
     )  # fmt: skip
     _close_lines(run)
     if is_over:
@@ -196,21 +187,21 @@ def _give_up(run: CheckRun, by: Actor) -> int:
         subject=version,
         before={"check": run.number, "state": RunState.RUNNING},
         after={"check": run.number, "state": RunState.FAILED},
-        reason=WENT_AWAY,
+        reason=WORKER_LOST,
         by=by,
     )
     return 1
 
 
-def _ask_again() -> None:
-    """A message may get lost, and a worker too; what nobody checks is asked for again, until a worker takes it."""
-    unheard = Q(status=Status.UPLOADED, created_at__lte=_ago(_UNHEARD_AFTER))
-    left = Q(status=Status.CHECKING) & ~Exists(
+def _request_again() -> None:
+    """Messages and workers can be lost: request checks again that no worker is running."""
+    not_started = Q(status=Status.UPLOADED, created_at__lte=Now() - _REQUEST_AGAIN_AFTER)
+    abandoned = Q(status=Status.CHECKING) & ~Exists(
         CheckRun.objects.filter(version=OuterRef("pk"), state=RunState.RUNNING)
     )
-    found = Version.objects.filter(unheard | left).order_by("pk")
-    for version_id in found.values_list("pk", flat=True)[:_SWEEP_AT_MOST]:
-        dispatch.check_unfinished(version_id, expires_s=_ASKED_EVERY_S)
+    versions = Version.objects.filter(not_started | abandoned).order_by("pk")
+    for version_id in versions.values_list("pk", flat=True)[:_SWEEP_AT_MOST]:
+        dispatch.check_unfinished(version_id, expires_s=_REQUEST_EVERY_S)
 
 
 def _judge(version: Version, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> None:
@@ -245,7 +236,7 @@ def _end(run: CheckRun, reason: str) -> CheckRun:
     running = CheckRun.objects.filter(pk=run.pk, state=RunState.RUNNING)
     state = RunState.FAILED if reason else RunState.PASSED
     if not running.update(state=state, reason=reason, ended_at=_end_of_interval(timezone.now())):
-        raise StaleState(f"{run} has ended already; start another.")
+        raise StaleState(f"{run} has already ended; start another.")
     return CheckRun.objects.select_related("version__model").get(pk=run.pk)
 
 
@@ -254,11 +245,11 @@ def _close_lines(run: CheckRun) -> None:
     run.lines.filter(state=LineState.RUNNING).update(
         state=LineState.FAILED,
         code="interrupted",
-        reason="The run ended before this step had.",
+        reason="The run ended before this step did.",
         ended_at=_end_of_interval(now),
     )
     run.lines.filter(state=LineState.WAITING).update(
-        state=LineState.SKIPPED, code="not_reached", reason="The run ended before its turn.", ended_at=now
+        state=LineState.SKIPPED, code="not_reached", reason="The run ended before this step.", ended_at=now
     )
 
 
@@ -270,34 +261,42 @@ def _first_failure(run: CheckRun) -> str:
 def _change(run: CheckRun, step: str, to: LineState, **columns: Any) -> CheckLine:
     line = run.lines.filter(step=step).first()
     if line is None:
-        raise NotFound(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
+        raise NotFound(f"There is no step {step!r}; the steps are {', '.join(STEPS)}.")
     old = LineState(line.state)
-    if to not in ALLOWED[old]:
-        raise Conflict(f"{line} is {old}; from there it cannot become {to}.")
+    if to not in LINE_ALLOWED[old]:
+        raise Conflict(f"{line} is {old}; it cannot become {to}.")
     if not CheckLine.objects.filter(pk=line.pk, state=old).update(state=to, **columns):
-        raise StaleState(f"{line} is no longer {old}; somebody else moved it first.")
+        raise StaleState(f"{line} is no longer {old}: someone else changed it first.")
     return CheckLine.objects.get(pk=line.pk)
 
 
 def _touch(run: CheckRun) -> None:
-    """Note that the worker is alive; refuse one whose run was given up."""
+    """Note that the worker is alive; raise StaleState if its run was given up."""
     if not CheckRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(touched_at=Now()):
         raise StaleState(f"{run} has ended; stop working on it.")
 
 
 def _refuse_unless_free(version: Version) -> None:
     if version.status == Status.ARCHIVED:
-        raise Conflict(f"{version} is archived; bring it back to check it again.")
+        raise Conflict(f"{version} is archived; unarchive it to check it again.")
     run = running_run(version)
     if run is not None:
-        raise Conflict(f"{version} is being checked now (check {run.number}); wait for its end.")
+        raise Conflict(f"{version} is being checked now (check {run.number}); wait until it ends.")
 
 
 def _version(version_id: int) -> Version:
-    found = Version.objects.select_related("model", "artifact").filter(pk=version_id).first()
-    if found is None:
+    version = Version.objects.select_related("model", "artifact").filter(pk=version_id).first()
+    if version is None:
         raise NotFound("There is no such version.")
-    return found
+    return version
+
+
+def _locked_version(version_id: int, by: Actor) -> Version:
+    """Lock the version's Model after checking the right, and read the version again."""
+    version = _version(version_id)
+    by.check(Right.WRITE, model_id=version.model_id)
+    lock_model(version.model)
+    return _version(version_id)
 
 
 def _sentence(text: str) -> str:
@@ -305,13 +304,28 @@ def _sentence(text: str) -> str:
 
 
 def _end_of_interval(now: datetime) -> Greatest:
-    """Now; or the beginning, where the clock of the machine that began is ahead of this one's."""
+    """Now, or the start if the clock of the machine that started it is ahead of ours."""
     return Greatest(Coalesce("started_at", Value(now)), Value(now))
 
 
-def _is_silent() -> Q:
-    return Q(touched_at__lte=_ago(SILENT_AT_MOST))
+def _silent_runs() -> QuerySet[CheckRun]:
+    return CheckRun.objects.filter(state=RunState.RUNNING, touched_at__lte=Now() - SILENT_AT_MOST)
 
 
-def _ago(span: timedelta) -> "ExpressionWrapper[Any]":
-    return ExpressionWrapper(Now() - Value(span, output_field=DurationField()), output_field=DateTimeField())
+def storable_facts(value: Any, depth: int = 0) -> Any:
+    """Copy JSON-like values; whatever JSON or PostgreSQL cannot store becomes text."""
+    if depth > _DEEPEST:
+        return "…"
+    if isinstance(value, str):
+        return storable(value, _LONGEST_TEXT)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {
+            storable(str(name), _LONGEST_TEXT): storable_facts(one, depth + 1) for name, one in value.items()
+        }
+    if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
+        return [storable_facts(one, depth + 1) for one in value]
+    return storable(str(value), _LONGEST_TEXT)

@@ -1,4 +1,4 @@
-"""What changed between two signatures, and whether callers of the old one still get on. Pure."""
+"""What changed between two signatures, and whether it breaks callers of the old one. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference; `side` is input or output, `kind` a stable word, `sentence` for people."""
+    """One difference; `side` is input or output, `kind` is stable, `sentence` is for people."""
 
     side: str
     name: str
@@ -29,9 +29,9 @@ class Change:
 
 
 def signature_diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Compare what callers of `old` send and read with what `new` takes and gives; nothing changed, nothing listed.
+    """List the differences between what callers of `old` send and read and what `new` accepts and returns.
 
-    An input may take more than before, an output may promise more; the other way round breaks somebody.
+    An input may accept more than before, an output may vary less; the opposite breaks callers.
     """
     return [
         *_side("input", old.get("inputs") or (), new.get("inputs") or ()),
@@ -57,7 +57,7 @@ def _side(side: str, old: Sequence[Spec], new: Sequence[Spec]) -> list[Change]:
 def _removed(side: str, name: str) -> Change:
     does = "send" if side == "input" else "read"
     return Change(side, name, "removed", Effect.BREAKING,
-                  f"The {side} {name!r} is gone; callers that {does} it fail.")  # fmt: skip
+                  f"The {side} {name!r} was removed; callers that {does} it fail.")  # fmt: skip
 
 
 def _added(side: str, name: str, spec: Spec) -> Change:
@@ -89,7 +89,7 @@ def _shape(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
     was, is_now = _words(old), _words(new)
     if was == is_now:
         return []
-    # What an input takes must hold what it took; what an output gives must lie within what it gave.
+    # An input must accept all it accepted before; an output must stay within its old shape.
     wide, narrow = (new, old) if side == "input" else (old, new)
     effect = Effect.COMPATIBLE if _holds(wide, narrow) else Effect.BREAKING
     is_rank = not (old.get("any_rank") or new.get("any_rank")) and len(old["shape"]) != len(new["shape"])

@@ -1,1 +1,1 @@
-"""What a version's answers are compared with: its own few examples, and the golden set of its Model."""
+"""What a version's answers are compared with: its own examples, and its Model's golden set."""

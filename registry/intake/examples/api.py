@@ -4,38 +4,37 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access.policies import Right
-from registry.catalogue.models import Model, Version
-from registry.catalogue.selectors import model_named, version_numbered
+from registry.catalogue.api import ModelViewSet
+from registry.catalogue.models import Model
 from registry.errors import BodyTooLarge, Invalid
-from registry.intake.errors import LengthMissing
+from registry.intake.api import content_length
 from registry.intake.examples import selectors, services
-from registry.intake.examples.bodies import lines_of, pieces_of
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet, Metric
-from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL
-from registry.kit.api import CursorPages, RegistryViewSet, check_if_match, etag_of, idempotent
-from registry.kit.scope import in_scope
+from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL, lines_of, pieces_of
+from registry.kit.actors import in_scope
+from registry.kit.api import CursorPages, check_if_match, etag_of, idempotent
 from registry.kit.text import MAX_REASON
 
 
 class NewExampleSerializer(serializers.Serializer[Any]):
-    inputs = serializers.DictField(help_text="A value for each input, nested lists for tensors.")
-    expected = serializers.DictField(help_text="A value for each output that is to be compared.")
+    inputs = serializers.DictField(help_text="A value for each input; tensors are nested lists.")
+    expected = serializers.DictField(help_text="A value for each output to compare.")
     atol = serializers.FloatField(default=ATOL, min_value=0)
     rtol = serializers.FloatField(default=RTOL, min_value=0)
 
 
 @extend_schema_field(NewExampleSerializer(many=True))
 class ExamplesField(serializers.ListField):
-    """Handed on as they came: the service knows what an example is, and names the one that is none."""
+    """Passed on unchecked: the service checks examples, and names the one that is wrong."""
 
 
 class NewExamplesSerializer(serializers.Serializer[Any]):
@@ -64,14 +63,14 @@ class GoldenSetSerializer(serializers.ModelSerializer[GoldenSet]):
 
 
 class GoldenSetQuery(serializers.Serializer[Any]):
-    """What a golden set demands, beside the body that holds its rows."""
+    """The parameters of a golden set; its rows are the body."""
 
     metric = serializers.ChoiceField(choices=Metric.choices)
     floor = serializers.FloatField(
-        default=None, allow_null=True, help_text="The worst value that passes: the largest, for an error."
+        default=None, allow_null=True, help_text="The worst value that passes; for an error, the largest."
     )
     margin = serializers.FloatField(
-        default=None, allow_null=True, help_text="How much worse than the live version another may be."
+        default=None, allow_null=True, help_text="How much worse than the live version a version may be."
     )
     reason = serializers.CharField(max_length=MAX_REASON, default="put over the API")
 
@@ -79,7 +78,7 @@ class GoldenSetQuery(serializers.Serializer[Any]):
         if unknown := sorted(set(data) - set(self.fields)):
             raise serializers.ValidationError(
                 {
-                    name: [f"There is no such parameter; there are: {', '.join(self.fields)}."]
+                    name: [f"There is no such parameter; the parameters are {', '.join(self.fields)}."]
                     for name in unknown
                 }
             )
@@ -110,13 +109,14 @@ class GoldenResultFilters(filters.FilterSet):  # type: ignore[misc]  # the packa
 
 
 class ShortPages(CursorPages):
-    """Of results with a thousand wrong answers each."""
+    """A result may have a thousand wrong answers."""
 
     page_size = max_page_size = 10
 
 
 @extend_schema(tags=["checks"])
-class ExamplesView(RegistryViewSet[ConformanceExample]):
+@extend_schema_view(list=extend_schema(summary="List a version's examples", operation_id="list_examples"))
+class ExamplesView(ModelViewSet[ConformanceExample]):
     rights: ClassVar[Mapping[str, str]] = {"list": Right.READ, "create": Right.WRITE}
     queryset = ConformanceExample.objects.none()
     serializer_class = ExampleSerializer
@@ -124,67 +124,56 @@ class ExamplesView(RegistryViewSet[ConformanceExample]):
 
     def get_queryset(self) -> QuerySet[ConformanceExample]:
         rows = in_scope(ConformanceExample.objects.all(), self.actor, model="version__model_id")
-        return rows.filter(version=self._version())
-
-    @extend_schema(summary="List a version's examples", operation_id="list_examples")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
+        return rows.filter(version=self.url_version())
 
     @extend_schema(
-        summary="Give a version examples that its check must reproduce", operation_id="add_examples",
+        summary="Add examples that a version's check must reproduce", operation_id="add_examples",
         request=NewExamplesSerializer, responses={201: ExampleSerializer(many=True)},
     )  # fmt: skip
     @idempotent()
     def create(self, request: Request, slug: str, number: int) -> Response:
-        given = self.read(NewExamplesSerializer)
-        made = services.add_examples(version=self._version(), **given, by=self.actor)
+        data = self.read(NewExamplesSerializer)
+        made = services.add_examples(version=self.url_version(), **data, by=self.actor)
         return Response(self.get_serializer(made, many=True).data, status=201)
-
-    def _version(self) -> Version:
-        return version_numbered(model_named(self.kwargs["slug"], self.actor), self.kwargs["number"])
 
 
 @extend_schema(tags=["checks"])
-class GoldenSetView(RegistryViewSet[GoldenSet]):
+@extend_schema_view(
+    retrieve=extend_schema(summary="Show a Model's golden set", operation_id="show_golden_set")
+)
+class GoldenSetView(ModelViewSet[GoldenSet]):
     rights: ClassVar[Mapping[str, str]] = {"retrieve": Right.READ, "update": Right.WRITE}
     queryset = GoldenSet.objects.none()
     serializer_class = GoldenSetSerializer
 
     def get_object(self) -> GoldenSet:
-        return selectors.the_golden_set(self._model())
-
-    @extend_schema(summary="Show a Model's golden set", operation_id="show_golden_set")
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().retrieve(request, *args, **kwargs)
+        return selectors.the_golden_set(self.url_model())
 
     @extend_schema(
-        summary="Put a Model's golden set: one JSON object per line, with `inputs` and `label`",
+        summary="Set a Model's golden set: one JSON object per line, with `inputs` and `label`",
         operation_id="put_golden_set", parameters=[GoldenSetQuery],
         request={"application/octet-stream": OpenApiTypes.BINARY}, responses=GoldenSetSerializer,
     )  # fmt: skip
     def update(self, request: Request, slug: str) -> Response:
         query = GoldenSetQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
-        model = self._model()
+        model = self.url_model()
         if "If-Match" in request.headers:
             present = selectors.current_golden_set(model)
             check_if_match(request, etag_of(present) if present is not None else '""')
-        plain = request._request
-        length = _length_of(plain)
-        made = services.put_golden_set(
-            model=model,
-            lines=lines_of(pieces_of(plain.read, length)),
-            **query.validated_data,
-            by=self.actor,
-        )
-        return self.shown(made)
-
-    def _model(self) -> Model:
-        return model_named(self.kwargs["slug"], self.actor)
+        body = request._request
+        lines = lines_of(pieces_of(body.read, _checked_length(body)))
+        new = services.put_golden_set(model=model, lines=lines, **query.validated_data, by=self.actor)
+        return self.shown(new)
 
 
 @extend_schema(tags=["checks"])
-class GoldenResultsView(RegistryViewSet[GoldenResult]):
+@extend_schema_view(
+    list=extend_schema(
+        summary="List the results of versions on golden sets", operation_id="list_golden_results"
+    )
+)
+class GoldenResultsView(ModelViewSet[GoldenResult]):
     rights: ClassVar[Mapping[str, str]] = {"list": Right.READ}
     queryset = GoldenResult.objects.none()
     serializer_class = GoldenResultSerializer
@@ -192,20 +181,13 @@ class GoldenResultsView(RegistryViewSet[GoldenResult]):
     pagination_class = ShortPages
 
     def get_queryset(self) -> QuerySet[GoldenResult]:
-        model = model_named(self.kwargs["slug"], self.actor)
-        return selectors.results_for(self.actor).filter(version__model=model)
-
-    @extend_schema(summary="List how versions did on golden sets", operation_id="list_golden_results")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
+        return selectors.results_for(self.actor).filter(version__model=self.url_model())
 
 
-def _length_of(request: HttpRequest) -> int:
-    given = request.META.get("CONTENT_LENGTH") or ""
-    if not (given.isascii() and given.isdigit() and len(given) < 20):
-        raise LengthMissing
-    if int(given) > MAX_SET_BYTES:
-        raise BodyTooLarge(f"A golden set may have {MAX_SET_BYTES:,} bytes; this one has {int(given):,}.")
-    if not int(given):
+def _checked_length(request: HttpRequest) -> int:
+    length = content_length(request)
+    if length > MAX_SET_BYTES:
+        raise BodyTooLarge(f"A golden set may have at most {MAX_SET_BYTES:,} bytes; this one has {length:,}.")
+    if not length:
         raise Invalid("The body is empty; send one JSON object per line.")
-    return int(given)
+    return length

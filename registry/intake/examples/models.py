@@ -1,4 +1,4 @@
-"""Rows of examples: a version's conformance examples, a Model's golden sets, and how versions did on them."""
+"""Rows: a version's conformance examples, a Model's golden sets, and the results of versions on them."""
 
 from django.db import models
 from django.db.models import Q
@@ -10,7 +10,7 @@ MAX_WRONG = 1_000
 
 
 class Metric(models.TextChoices):
-    """How answers and labels make one number."""
+    """How answers and labels are turned into one number."""
 
     ACCURACY = "accuracy", "accuracy: the share of right answers"
     F1 = "f1", "F1: the mean over labels of precision with recall"
@@ -22,7 +22,7 @@ class Metric(models.TextChoices):
 
 
 class ConformanceExample(WrittenOnce):
-    """An input with the output that the version's makers saw; the check wants the same."""
+    """An input with its expected output, which the check must reproduce."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="conformance_examples")
     position = models.PositiveSmallIntegerField(editable=False)
@@ -47,7 +47,7 @@ class ConformanceExample(WrittenOnce):
 
 
 class GoldenSet(WrittenOnce):
-    """Rows with labels by which the versions of a Model are compared. Its file is JSONL, known by its SHA-256."""
+    """Labelled rows on which a Model's versions are compared; a JSONL file, stored by its SHA-256."""
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="golden_sets")
     revision = models.PositiveIntegerField(editable=False)
@@ -84,14 +84,14 @@ class GoldenSet(WrittenOnce):
 
 
 class GoldenResult(models.Model):
-    """How a version did on a golden set, when it was measured last."""
+    """A version's latest result on a golden set."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="golden_results")
     golden_set = models.ForeignKey(GoldenSet, on_delete=models.PROTECT, related_name="results")
     value = models.FloatField(editable=False)
     rows = models.PositiveIntegerField(editable=False)
     wrong = models.JSONField(default=list, editable=False)
-    answers_sha256 = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001 (no file is not an empty one)
+    answers_sha256 = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001 (no file differs from an empty one)
     created_at = models.DateTimeField(editable=False)
 
     class Meta:

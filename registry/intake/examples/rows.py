@@ -1,21 +1,24 @@
-"""Rows with labels and examples, as people write them: read, bounded, and refused with the line that is wrong."""
+"""Reads golden sets (JSONL) and examples, with one set of limits; errors name the line or example that is wrong."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from registry.errors import BodyTooLarge, Invalid
 from registry.intake.examples.models import Metric
-from registry.record.audit import storable
+from registry.kit.text import storable
 
 MAX_ROWS, MAX_SET_BYTES, MAX_LINE_BYTES = 100_000, 256 * 2**20, 4 * 2**20
 MAX_EXAMPLES, MAX_EXAMPLE_BYTES = 100, 2**20
 ATOL, RTOL = 1e-5, 1e-3
 _MAX_LABEL, _MAX_NAME, _DEEPEST = 200, 500, 16
 _NUMBERS = frozenset({int, float})
+_PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class GoldenRow:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One example before it is a row of the database."""
+    """An example before it is stored."""
 
     inputs: dict[str, Any]
     expected: dict[str, Any]
@@ -37,48 +40,52 @@ class Example:
     rtol: float
 
 
-def parse_row(line: bytes, number: int) -> GoldenRow:
-    """Read a line that was checked when it came in."""
-    row = orjson.loads(line)
-    return GoldenRow(number, row["inputs"], row["label"])
+def read_rows(path: Path, numbers: Collection[int] | None = None) -> Iterator[GoldenRow]:
+    """Read the rows of a stored golden set, or only those with these numbers."""
+    last = None if numbers is None else max(numbers, default=0)
+    with path.open("rb") as file:
+        for number, line in islice(enumerate(file, start=1), last):
+            if numbers is None or number in numbers:
+                row = orjson.loads(line)
+                yield GoldenRow(number, row["inputs"], row["label"])
 
 
 def checked_lines(lines: Iterable[bytes], metric: Metric) -> Iterator[bytes]:
-    """Hand on each line that is a good row, ended by a newline; raise Invalid naming the first that is not.
+    """Yield each line, ended by a newline; raise Invalid naming the first that is not a valid row.
 
-    Empty lines are left out, so that the n-th line of what is stored is row n.
+    Empty lines are skipped, so that line n of the stored file is row n.
     """
     size, rows = 0, 0
     for number, raw in enumerate(lines, start=1):
         size += len(raw)
         if size > MAX_SET_BYTES:
-            raise BodyTooLarge(f"A golden set may have {MAX_SET_BYTES:,} bytes; this one has more.")
+            raise BodyTooLarge(f"A golden set may have at most {MAX_SET_BYTES:,} bytes.")
         line = raw.strip()
         if not line:
             continue
         rows += 1
         if rows > MAX_ROWS:
-            raise Invalid(f"A golden set may have {MAX_ROWS:,} rows; line {number} is one too many.")
+            raise Invalid(f"A golden set may have at most {MAX_ROWS:,} rows; line {number} is one too many.")
         _check_line(line, number, metric)
         yield line + b"\n"
     if not rows:
         raise Invalid('The golden set is empty; write one JSON object per line: {"inputs": {…}, "label": …}.')
 
 
-def checked_examples(given: Iterable[Any]) -> list[Example]:
-    """Return examples as they are stored; raise Invalid naming the first that is wrong, counted from 1."""
-    found = []
-    for number, example in enumerate(given, start=1):
+def checked_examples(examples: Iterable[Any]) -> list[Example]:
+    """Return valid examples; raise Invalid naming the first that is not, counted from 1."""
+    checked = []
+    for number, example in enumerate(examples, start=1):
         if number > MAX_EXAMPLES:
-            raise Invalid(f"A version may have {MAX_EXAMPLES} examples; these are more.")
-        found.append(_checked_example(example, f"Example {number}"))
-    if not found:
+            raise Invalid(f"A version may have at most {MAX_EXAMPLES} examples.")
+        checked.append(_checked_example(example, f"Example {number}"))
+    if not checked:
         raise Invalid('Give at least one example: {"inputs": {…}, "expected": {…}}.')
-    return found
+    return checked
 
 
 def size_of(inputs: Mapping[str, Any], expected: Mapping[str, Any]) -> int:
-    """Bytes of an example, as they are counted against the limit."""
+    """The bytes of an example that count towards the limit."""
     return len(orjson.dumps([inputs, expected]))
 
 
@@ -91,7 +98,7 @@ def _check_line(line: bytes, number: int, metric: Metric) -> None:
     except orjson.JSONDecodeError as error:
         raise Invalid(f"{where} is not valid JSON: {error}.") from None
     if not isinstance(row, dict) or set(row) != {"inputs", "label"}:
-        raise Invalid(f'{where} must be an object of exactly two members: {{"inputs": {{…}}, "label": …}}.')
+        raise Invalid(f'{where} must be an object with exactly two members: {{"inputs": {{…}}, "label": …}}.')
     _check_tensors(row["inputs"], f"{where}: `inputs`")
     _check_label(row["label"], where, metric)
 
@@ -105,21 +112,21 @@ def _check_label(label: Any, where: str, metric: Metric) -> None:
         isinstance(label, str) and (len(label) > _MAX_LABEL or label != storable(label, _MAX_LABEL))
     ):
         raise Invalid(
-            f"{where}: for {metric.value}, `label` is a text of at most {_MAX_LABEL} characters or a whole number."
+            f"{where}: for {metric.value}, `label` is a string of at most {_MAX_LABEL} characters or a whole number."
         )
 
 
 def _checked_example(example: Any, where: str) -> Example:
     if not isinstance(example, Mapping):
-        raise Invalid(f'{where} must be an object such as {{"inputs": {{…}}, "expected": {{…}}}}.')
+        raise Invalid(f'{where} must be an object like {{"inputs": {{…}}, "expected": {{…}}}}.')
     if others := sorted(str(name) for name in example.keys() - {"inputs", "expected", "atol", "rtol"}):
         raise Invalid(f"{where} has unknown members: {', '.join(others)[:_MAX_NAME]}.")
     for name in ("inputs", "expected"):
         _check_tensors(example.get(name), f"{where}: `{name}`")
-    tolerances = {name: example.get(name, usual) for name, usual in (("atol", ATOL), ("rtol", RTOL))}
+    tolerances = {name: example.get(name, default) for name, default in (("atol", ATOL), ("rtol", RTOL))}
     for name, value in tolerances.items():
         if not _is_number(value) or value < 0:
-            raise Invalid(f"{where}: `{name}` is a number from 0 on.")
+            raise Invalid(f"{where}: `{name}` must be a number, 0 or more.")
     return Example(
         dict(example["inputs"]),
         dict(example["expected"]),
@@ -135,16 +142,17 @@ def _check_tensors(tensors: Any, where: str) -> None:
         if not isinstance(name, str) or not name or name != storable(name, _MAX_NAME):
             raise Invalid(f"{where} has a name that is empty or longer than {_MAX_NAME} characters.")
         if not _is_value(value, 0):
-            raise Invalid(f"{where}, {name[:64]!r} must be numbers, texts, true or false, or lists of them.")
+            raise Invalid(
+                f"{where}, {name[:64]!r} must be a number, a string, true, false, or lists of these."
+            )
 
 
 def _is_value(value: Any, depth: int) -> bool:
     if isinstance(value, list):
         if _NUMBERS.issuperset(map(type, value)):
-            return depth < _DEEPEST and all(
-                map(math.isfinite, value)
-            )  # an image's numbers, without a call for each
-        return depth < _DEEPEST and all(_is_value(one, depth + 1) for one in value)
+            # an image's numbers, without a call for each
+            return depth < _DEEPEST and all(map(math.isfinite, value))
+        return depth < _DEEPEST and all(_is_value(item, depth + 1) for item in value)
     if isinstance(value, str):
         return value == storable(value, len(value))
     return isinstance(value, bool) or _is_number(value)
@@ -152,3 +160,35 @@ def _is_value(value: Any, depth: int) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def pieces_of(read: Callable[[int], bytes], length: int) -> Iterator[bytes]:
+    """A body in pieces; raise Invalid if it ends before its announced length."""
+    missing = length
+    try:
+        while missing and (piece := read(min(missing, _PIECE))):
+            missing -= len(piece)
+            yield piece
+    except OSError:  # the client hung up
+        pass
+    if missing:
+        raise Invalid(f"The body ended {missing:,} bytes early; send it again.")
+
+
+def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines without their ends. A line that is too long is passed on early, to be refused."""
+    rest: list[bytes] = []
+    held = 0
+    for piece in pieces:
+        first, *more = piece.split(b"\n")
+        rest.append(first)
+        held += len(first)
+        if more:
+            yield b"".join(rest)
+            yield from more[:-1]
+            rest, held = [more[-1]], len(more[-1])
+        if held > MAX_LINE_BYTES + 1:
+            yield b"".join(rest)
+            rest, held = [], 0
+    if held:
+        yield b"".join(rest)

@@ -1,7 +1,7 @@
-"""Verbs of examples: what versions are compared with, and how they did."""
+"""Adds examples and golden sets, and records how versions did on them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -10,12 +10,13 @@ from django.utils import timezone
 
 from registry.access.policies import Right
 from registry.catalogue import artifacts
-from registry.catalogue.announce import lock_model
 from registry.catalogue.models import Model, Version
+from registry.catalogue.route_changes import lock_model
 from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, StaleState
-from registry.intake.checklist.facts import storable_facts
+from registry.intake.checklist.services import storable_facts
+from registry.intake.examples.golden_results import checked_floor, checked_margin
 from registry.intake.examples.models import (
     MAX_WRONG,
     ConformanceExample,
@@ -26,11 +27,11 @@ from registry.intake.examples.models import (
 from registry.intake.examples.rows import (
     MAX_EXAMPLE_BYTES,
     MAX_EXAMPLES,
+    Example,
     checked_examples,
     checked_lines,
     size_of,
 )
-from registry.intake.examples.thresholds import checked_floor, checked_margin
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
@@ -42,32 +43,32 @@ _BEFORE_READY = {Status.UPLOADED, Status.CHECKING}
 def add_examples(
     *, version: Version, examples: Iterable[Mapping[str, Any]], by: Actor
 ) -> list[ConformanceExample]:
-    """Give a version inputs with the outputs it must have; they count from its first check on, so they come before."""
+    """Add inputs with their expected outputs to a version that has not passed a check yet."""
     by.check(Right.WRITE, model_id=version.model_id)
-    found = checked_examples(examples)
+    new = checked_examples(examples)
     lock_model(version.model)
     status = Version.objects.values_list("status", flat=True).get(pk=version.pk)
     if status not in _BEFORE_READY:
-        raise Conflict(f"{version} is {status}; examples are added before a version is checked.")
+        raise Conflict(f"{version} is {status}; examples can only be added before a version is checked.")
     present = list(version.conformance_examples.all())
-    _check_bounds(len(present) + len(found), [*present, *found])
+    _check_limits([*present, *new])
     last = max((example.position for example in present), default=0)
     rows = [
         ConformanceExample(
             version=version, position=position, inputs=example.inputs, expected=example.expected,
             atol=example.atol, rtol=example.rtol,
         )
-        for position, example in enumerate(found, start=last + 1)
+        for position, example in enumerate(new, start=last + 1)
     ]  # fmt: skip
-    made = ConformanceExample.objects.bulk_create(rows)
+    added = ConformanceExample.objects.bulk_create(rows)
     record_change(
         action="add_examples",
         subject=version,
         before={"examples": len(present)},
-        after={"examples": len(present) + len(made)},
+        after={"examples": len(present) + len(added)},
         by=by,
     )
-    return made
+    return added
 
 
 def put_golden_set(
@@ -80,16 +81,16 @@ def put_golden_set(
     reason: str,
     by: Actor,
 ) -> GoldenSet:
-    """Make these JSONL rows the golden set by which versions of the Model are compared from now on.
+    """Make these JSONL rows the Model's golden set from now on.
 
-    The file is read, checked and stored before the transaction begins: others write meanwhile.
+    The file is read, checked and stored before the transaction starts, so that it does not block other writers.
     """
     by.check(Right.WRITE, model_id=model.pk)
     why = checked_reason(reason)
     if metric not in Metric.values:
-        raise Invalid(f"{metric!r} is no metric; there are {', '.join(Metric.values)}.")
+        raise Invalid(f"{metric!r} is not a metric; use one of {', '.join(Metric.values)}.")
     kind = Metric(metric)
-    limits = {"floor": checked_floor(floor, kind), "margin": checked_margin(margin)}
+    thresholds = {"floor": checked_floor(floor, kind), "margin": checked_margin(margin)}
     rows = 0
 
     def counted() -> Iterable[bytes]:
@@ -106,20 +107,18 @@ def put_golden_set(
         if old is not None and not GoldenSet.objects.filter(pk=old.pk, is_current=True).update(
             is_current=False
         ):
-            raise StaleState(f"The golden set of {model.slug} was exchanged at the same moment; look again.")
-        made = GoldenSet.objects.create(
+            raise StaleState(
+                f"The golden set of {model.slug} was replaced at the same moment; reload and try again."
+            )
+        new = GoldenSet.objects.create(
             model=present, revision=last + 1, rows=rows, metric=kind, sha256=file.sha256, reason=why,
-            made_by=by.name[:200], **limits,
+            made_by=by.name[:200], **thresholds,
         )  # fmt: skip
+        before = _audit_fields(old) if old is not None else None
         record_change(
-            action="put_golden_set",
-            subject=made,
-            before=_told(old) if old is not None else None,
-            after=_told(made),
-            reason=why,
-            by=by,
+            action="put_golden_set", subject=new, before=before, after=_audit_fields(new), reason=why, by=by
         )
-    return made
+    return new
 
 
 @transaction.atomic
@@ -133,14 +132,14 @@ def record_golden_result(
     answers_sha256: str | None = None,
     by: Actor,
 ) -> GoldenResult:
-    """Keep how a version did; measured again, it takes the place of what was. `wrong` holds {row, expected, got}."""
+    """Store a version's result, replacing an earlier one. `wrong` holds {row, expected, got}."""
     by.check(Right.WRITE, model_id=version.model_id)
     if golden_set.model_id != version.model_id:
         raise Invalid(f"{golden_set} belongs to another Model than {version}.")
     if storable_facts(float(value)) != value:
-        raise Invalid(f"{value} is no value of a metric.")
+        raise Invalid(f"{value} is not a valid value of a metric.")
     if answers_sha256 is not None and not _SHA256.fullmatch(answers_sha256):
-        raise Invalid("The answers' SHA-256 is not one.")
+        raise Invalid("The SHA-256 of the answers is not valid.")
     lock_model(version.model)
     before = GoldenResult.objects.filter(version=version, golden_set=golden_set).first()
     result, _ = GoldenResult.objects.update_or_create(
@@ -149,7 +148,7 @@ def record_golden_result(
         defaults={
             "value": value,
             "rows": rows,
-            "wrong": [_kept(one) for one in wrong[:MAX_WRONG]],
+            "wrong": [_storable_answer(answer) for answer in wrong[:MAX_WRONG]],
             "answers_sha256": answers_sha256,
             "created_at": timezone.now(),
         },
@@ -170,22 +169,24 @@ def record_golden_result(
     return result
 
 
-def _kept(wrong: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "row": int(wrong["row"]),
-        **{name: storable_facts(wrong.get(name)) for name in ("expected", "got")},
-    }
+def _storable_answer(wrong: Mapping[str, Any]) -> dict[str, Any]:
+    answers = {name: storable_facts(wrong.get(name)) for name in ("expected", "got")}
+    return {"row": int(wrong["row"]), **answers}
 
 
-def _check_bounds(count: int, examples: Iterable[Any]) -> None:
-    if count > MAX_EXAMPLES:
-        raise Invalid(f"A version may have {MAX_EXAMPLES} examples; with these it would have {count}.")
+def _check_limits(examples: Collection[ConformanceExample | Example]) -> None:
+    if len(examples) > MAX_EXAMPLES:
+        raise Invalid(
+            f"A version may have at most {MAX_EXAMPLES} examples; with these it would have {len(examples)}."
+        )
     size = sum(size_of(example.inputs, example.expected) for example in examples)
     if size > MAX_EXAMPLE_BYTES:
-        raise Invalid(f"The examples of a version may have {MAX_EXAMPLE_BYTES:,} bytes; these have {size:,}.")
+        raise Invalid(
+            f"The examples of a version may have at most {MAX_EXAMPLE_BYTES:,} bytes; these have {size:,}."
+        )
 
 
-def _told(golden_set: GoldenSet) -> dict[str, Any]:
+def _audit_fields(golden_set: GoldenSet) -> dict[str, Any]:
     return {
         name: getattr(golden_set, name)
         for name in ("revision", "rows", "metric", "floor", "margin", "sha256")

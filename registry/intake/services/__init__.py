@@ -1,10 +1,14 @@
 """Writes of the intake."""
 
-from registry.intake.services.beginning import begin_upload
-from registry.intake.services.completing import NewModel, complete_upload
-from registry.intake.services.ending import abandon_upload, sweep_uploads
-from registry.intake.services.taking import take_upload, whole_file
-from registry.intake.services.writing import MAX_PART_BYTES, write_part
+from registry.intake.services.completion import NewModel, complete_upload
+from registry.intake.services.part_writes import MAX_PART_BYTES, write_part
+from registry.intake.services.uploads import (
+    abandon_upload,
+    begin_upload,
+    sweep_uploads,
+    take_upload,
+    whole_file,
+)
 
 __all__ = [
     "MAX_PART_BYTES",

@@ -1,4 +1,4 @@
-"""Facts that a check measured, in words."""
+"""Measured facts, settings, durations and ages in words."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -9,27 +9,26 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-# A page draws these by themselves.
-DRAWN = frozenset({"profile", "changes", "inputs", "outputs"})
+# Pages draw these themselves.
+_DRAWN = frozenset({"profile", "changes", "inputs", "outputs"})
 _MOST_FACTS, _MOST_ENTRIES, _LONGEST = 24, 8, 300
 _SHORT_HASH = 12
 
 
 def readable(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, text) of what can be told in a line; what is empty is left out."""
-    told = [
+    """(name, text) of each fact that fits on a line; empty values are left out."""
+    lines = [
         (_name(name), _text(name, value))
         for name, value in facts.items()
-        if name not in DRAWN and value not in (None, "", [], {})
+        if name not in _DRAWN and value not in (None, "", [], {})
     ]
-    return told[:_MOST_FACTS]
+    return lines[:_MOST_FACTS]
 
 
 def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, text) of every setting; one that is not set is the installation's."""
+    """(name, text) of every setting; None is the default."""
     return [
-        (_name(name), "as the installation says" if value is None else _text(name, value))
-        for name, value in values.items()
+        (_name(name), "default" if value is None else _text(name, value)) for name, value in values.items()
     ]
 
 
@@ -44,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def short(value: Any, longest: int = _LONGEST) -> str:
-    """A value as somebody wrote it, in one line and cut where it is long: texts as they are, the rest as JSON."""
+    """The value on one line, cut if it is long: text as it is, anything else as JSON."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= longest else f"{text[:longest]}…"
 
@@ -66,9 +65,9 @@ def _text(name: str, value: Any) -> str:
         is_hash = name.endswith(("sha256", "digest"))
         return value[:_SHORT_HASH] if is_hash else value[:_LONGEST]
     if isinstance(value, Mapping):
-        return _joined([f"{_name(str(key))} {_text(str(key), one)}" for key, one in value.items()])
+        return _joined([f"{_name(str(key))} {_text(str(key), item)}" for key, item in value.items()])
     if isinstance(value, Sequence):
-        return _joined([_text(name, one) for one in value])
+        return _joined([_text(name, item) for item in value])
     return str(value)[:_LONGEST]
 
 
@@ -84,12 +83,12 @@ def _number(name: str, value: float) -> str:
 
 def _joined(words: Sequence[str]) -> str:
     more = len(words) - _MOST_ENTRIES
-    shown = ", ".join(words[:_MOST_ENTRIES])
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    text = ", ".join(words[:_MOST_ENTRIES])
+    return f"{text} and {more:,} more" if more > 0 else text
 
 
 def ago(moment: datetime) -> str:
-    """How long it is since then, in the largest unit that fits."""
+    """The time since then, in the largest unit that fits."""
     if timezone.now() - moment < timedelta(minutes=1):
         return "just now"
     return f"{timesince(moment, depth=1)} ago"

@@ -1,4 +1,4 @@
-"""The admin theme's classes, from here only: exchanging the theme is a change to this file."""
+"""The admin theme's classes. Import them only from here, so that another theme is a change to this file."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ else:
 
     class ModelAdmin(_Generic, _unfold.ModelAdmin):
         def changeform_view(self, request, *args, **kwargs):
-            """Say what a service refuses in the form, with all that was filled in; its transaction is undone by then."""
+            """Show a service's error in the form, with what was filled in; the transaction is rolled back by then."""
             try:
                 return super().changeform_view(request, *args, **kwargs)
             except RoundhouseError as error:
@@ -62,7 +62,7 @@ else:
                 return super().changeform_view(request, *args, **kwargs)
 
         def get_form(self, request, *args, **kwargs):
-            """The form; the second time in a request, with what the service refused as its error."""
+            """The form; after a refusal, with the service's message as its error."""
             form = super().get_form(request, *args, **kwargs)
             refusal = getattr(request, "refusal", None)
             if refusal is None:
@@ -77,7 +77,7 @@ else:
             return RefusedForm
 
     class PeriodFilter(_RangeDateTimeFilter):
-        """From and to, each a day and, if given, a time of it. The theme's own compares with times without a zone."""
+        """From and to, each a day with an optional time. The theme's own filter compares with naive times."""
 
         def queryset(self, request, queryset):
             for end, lookup, default in (("from", "gte", "00:00"), ("to", "lte", "23:59:59.999999")):
@@ -87,7 +87,7 @@ else:
                 try:
                     moment = datetime.fromisoformat(f"{day} {time or default}")
                 except ValueError:
-                    continue  # not given, or not a day
+                    continue  # missing, or not a date
                 queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": make_aware(moment)})
             return queryset
 
@@ -96,9 +96,9 @@ else:
 
 
 def actor(request: HttpRequest) -> Actor:
-    """Who acts, with rights and reach, as the access room's middleware has fixed it."""
-    found: Actor = request.actor  # type: ignore[attr-defined]
-    return found
+    """Return the request's actor, set by the access room's middleware."""
+    by: Actor = request.actor  # type: ignore[attr-defined]
+    return by
 
 
 __all__ = [

@@ -1,18 +1,27 @@
-"""What a page of a verb is made of: a form that asks why, and a service."""
+"""Verbs on admin pages: each has a page with a form that asks for a reason, and calls one service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 
+from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
-from registry.kit.admin.theme import TextInput
+from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.theme import TextInput, actor
 from registry.kit.text import MAX_REASON
 
 
 class ReasonForm(forms.Form):
-    """Asks why. `foretold` says what the verb will do, in numbers."""
+    """A form that asks for a reason. `preview` says in sentences, with numbers, what the verb will do."""
 
     fields_template = "admin/registry/verb_fields.html"
     is_destructive = False
@@ -24,22 +33,113 @@ class ReasonForm(forms.Form):
         super().__init__(*args, **kwargs)
 
     @property
-    def foretold(self) -> list[str]:
+    def preview(self) -> list[str]:
         return []
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`fits` says whether the row's state allows it; the service decides again.
+    """`fits` says whether the row's state allows the verb; the service decides again.
 
-    Where `why_not` has something to say, the verb's page says that and has no form.
+    If `why_not` returns a text, the verb's page shows that instead of the form.
     """
 
     name: str
     title: str
     right: str
     form: type[ReasonForm]
-    run: Callable[[Any, Any, Actor], str]  # row, valid form, actor -> what to tell
+    run: Callable[[Any, Any, Actor], str]  # row, valid form, actor -> the success message
     fits: Callable[[Any], bool]
     warning: str = ""
     why_not: Callable[[Any], str] = lambda _row: ""
+
+
+class VerbPages(ScopedPage):
+    """Gives each verb a page below the row's page, and the row's page a button for each verb that fits."""
+
+    verbs: ClassVar[Sequence[Verb]] = ()
+    opts: Any
+    admin_site: admin.AdminSite
+
+    def get_urls(self) -> list[URLPattern]:
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        pages = [
+            path(
+                f"<int:pk>/{verb.name}/",
+                self.admin_site.admin_view(partial(self.act, verb=verb)),
+                name=f"{prefix}_{verb.name.replace('-', '_')}",
+            )
+            for verb in self.verbs
+        ]
+        return [*pages, *super().get_urls()]  # type: ignore[misc]
+
+    def act(self, request: HttpRequest, pk: int, verb: Verb) -> HttpResponse:
+        row = self.get_queryset(request).filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
+            raise PermissionDenied
+        page = partial(
+            answer_verb, request, site=self.admin_site, opts=self.opts, name=verb.title, of=str(row)
+        )
+        if why_not := verb.why_not(row):
+            return page(back=self.address_of(row), why_not=why_not)
+        form = verb.form(request.POST or None, row=row)
+        return page(
+            back=self.address_of(row),
+            warning=verb.warning,
+            form=form,
+            run=lambda: verb.run(row, form, actor(request)),
+        )
+
+    def buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
+        """(title, address) of the verbs that the row's state and the actor's rights allow."""
+        by, model_id = actor(request), self.model_id_of(row)
+        return [
+            (verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/")
+            for verb in self.verbs
+            if verb.fits(row) and by.may(verb.right, model_id=model_id)
+        ]
+
+    def address_of(self, row: Any) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
+
+    @staticmethod
+    def model_id_of(row: Any) -> int:
+        model_id: int = getattr(row, "model_id", row.pk)  # a Model, or a row of one
+        return model_id
+
+
+def answer_verb(
+    request: HttpRequest,
+    *,
+    site: admin.AdminSite,
+    opts: Any,
+    name: str,
+    of: str,
+    back: str,
+    warning: str = "",
+    form: forms.Form | None = None,
+    run: Callable[[], str] = lambda: "",
+    why_not: str = "",
+) -> HttpResponse:
+    """Show the verb's form, or run the verb if the form is valid; `run` returns the success message.
+
+    If the service refuses, the form shows the error.
+    """
+    if form is not None and request.method == "POST" and form.is_valid():
+        try:
+            messages.success(request, run())
+            return redirect(back)
+        except RoundhouseError as error:
+            form.add_error(None, str(error))
+    context = {
+        **site.each_context(request),
+        "opts": opts,
+        "title": f"{name}: {of}",
+        "verb": {"title": name, "warning": warning},
+        "form": form,
+        "back": back,
+        "why_not": why_not,
+    }
+    return TemplateResponse(request, "admin/registry/verb.html", context)

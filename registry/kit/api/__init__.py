@@ -1,7 +1,5 @@
-"""What every room's API is built on.
+"""The base of every room's API: paging, filters, rights, revisions, and POSTs that are safe to repeat.
 
-A room's `api.py` says what it offers; this package pages, filters, checks rights, compares revisions and makes
-POSTs safe to repeat:
 
     class ModelsView(RegistryViewSet[Model]):
         rights = {"list": Right.READ, "retrieve": Right.READ, "create": Right.WRITE, "partial_update": Right.WRITE}
@@ -13,20 +11,19 @@ POSTs safe to repeat:
 
         @idempotent()
         def create(self, request: Request) -> Response:
-            given = self.read(NewModelSerializer)
-            return self.created(services.create_model(**given, by=self.actor))
+            body = self.read(NewModelSerializer)
+            return self.created(services.create_model(**body, by=self.actor))
 
         def partial_update(self, request: Request, slug: str) -> Response:
-            given = self.read(ModelChangeSerializer)
-            return self.changed(lambda model: services.change_model(model=model, **given, by=self.actor))
+            body = self.read(ModelChangeSerializer)
+            return self.changed(lambda model: services.change_model(model=model, **body, by=self.actor))
 
 An action without a line in `rights` is denied. Routes end without a slash; put them in the room's `urls.py`.
 """
 
 from registry.kit.api.idempotency import idempotent
-from registry.kit.api.paging import CursorPages
-from registry.kit.api.permissions import HasRight, actor_of
-from registry.kit.api.preconditions import check_if_match, etag_of
+from registry.kit.api.lists import CursorPages
+from registry.kit.api.requests import HasRight, actor_of, check_if_match, etag_of
 from registry.kit.api.views import RegistryViewSet
 
 __all__ = [

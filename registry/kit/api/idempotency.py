@@ -1,24 +1,29 @@
-"""Idempotency-Key: a POST that may be sent again, and is carried out once."""
+"""Idempotency-Key: a POST that may be sent again, and is carried out once. Times are the database's."""
 
 import hashlib
 import re
+import uuid
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Q, Value
+from django.db.models.functions import Now
 from django.http import HttpResponse
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from registry.errors import BadIdempotencyKey
-from registry.kit.api import ledger
-from registry.kit.api.ledger import Answer, Claim
-from registry.kit.api.parsers import check_length
-from registry.kit.api.permissions import actor_of
+from registry.errors import BadIdempotencyKey, IdempotencyInFlight, IdempotencyMismatch
+from registry.kit.api.models import IdempotencyRecord
+from registry.kit.api.requests import actor_of, check_length
 
+LEASE = timedelta(seconds=60)
+KEPT = timedelta(hours=24)
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEPT_HEADERS = ("Location", "ETag")
@@ -30,15 +35,42 @@ P = ParamSpec("P")
 Handler = Callable[Concatenate[V, Request, P], HttpResponse]
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The answer to a request, in a form that can be stored."""
+
+    status: int
+    body: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestClaim:
+    """The right to run one request; a runner whose claim has expired loses its work."""
+
+    record_id: int
+    runner: str
+
+    def finish(self, answer: KeptAnswer) -> None:
+        """Store the answer. Call this in the transaction that did the work, so that both are kept or neither."""
+        mine = IdempotencyRecord.objects.filter(pk=self.record_id, runner=self.runner, status=None)
+        if not mine.update(status=answer.status, headers=answer.headers, body=answer.body):
+            raise IdempotencyInFlight
+
+    def release(self) -> None:
+        """Allow the next attempt at once."""
+        IdempotencyRecord.objects.filter(pk=self.record_id, runner=self.runner, status=None).delete()
+
+
 def idempotent(
     *, forget: Collection[str] = (), digest: Callable[[Any], str] | None = None
 ) -> Callable[[Handler[V, P]], Handler[V, P]]:
     """Honour Idempotency-Key on a creating action.
 
-    The work and the kept answer are one transaction: after a crash there are both or neither, and the key is free
-    again when the lease ends. A refusal (4xx) is kept as well; after a 5xx the key is free at once.
-    `forget` names fields that are not kept, such as a secret shown once: a replay answers null there. `digest` gives
-    the SHA-256 of a body that the view has read already, because it is too large to be read here.
+    The work and the stored answer are one transaction: after a crash there are both or neither, and the key is free
+    again when the lease ends. A refusal (4xx) is stored as well; after a 5xx the key is free at once.
+    `forget` names fields that are not stored, such as a secret shown once: they are null in a replay. `digest` gives
+    the SHA-256 of a body that is too large to be read here, and that the view has read already.
     """
 
     def decorate(handler: Handler[V, P]) -> Handler[V, P]:
@@ -48,10 +80,10 @@ def idempotent(
             if key is None:
                 return handler(view, request, *args, **kwargs)
             fingerprint = _fingerprint(request, digest(view) if digest is not None else None)
-            taken = ledger.claim(principal=_principal(request), key=key, fingerprint=fingerprint)
-            if isinstance(taken, Answer):
-                return _replay(taken)
-            return _carry_out(view, taken, lambda: handler(view, request, *args, **kwargs), forget)
+            claimed = claim(principal=_principal(request), key=key, fingerprint=fingerprint)
+            if isinstance(claimed, KeptAnswer):
+                return _replay(claimed)
+            return _carry_out(view, claimed, lambda: handler(view, request, *args, **kwargs), forget)
 
         run.is_idempotent = True  # type: ignore[attr-defined]  # the OpenAPI description asks
         return cast("Handler[V, P]", run)
@@ -60,7 +92,7 @@ def idempotent(
 
 
 def read_key(header: str | None) -> str | None:
-    """Return the key, given as a structured-field string or bare; raise BadIdempotencyKey for anything else."""
+    """Return the key, a structured-field string or bare; raise BadIdempotencyKey for anything else."""
     if header is None:
         return None
     text = header.strip()
@@ -72,26 +104,29 @@ def read_key(header: str | None) -> str | None:
 
 
 def _carry_out(
-    view: "GenericViewSet[Any]", claim: Claim, work: Callable[[], HttpResponse], forget: Collection[str]
+    view: "GenericViewSet[Any]",
+    claimed: RequestClaim,
+    work: Callable[[], HttpResponse],
+    forget: Collection[str],
 ) -> HttpResponse:
     try:
         with transaction.atomic():
             response = work()
-            claim.finish(_answer_from(response, forget))
+            claimed.finish(_answer_from(response, forget))
             return response
-    except Exception as error:  # noqa: BLE001 (whatever it was, DRF's handler turns it into the answer)
+    except Exception as error:  # noqa: BLE001 (DRF's handler turns any error into an answer)
         refusal = view.handle_exception(error)
     if refusal.status_code >= 500 or refusal.status_code in {401, 403, 409, 429}:
-        claim.release()  # another time the same request may well succeed
+        claimed.release()  # the same request may succeed later
     else:
-        claim.finish(_answer_from(refusal, forget))
+        claimed.finish(_answer_from(refusal, forget))
     return refusal
 
 
-def _answer_from(response: HttpResponse, forget: Collection[str]) -> Answer:
+def _answer_from(response: HttpResponse, forget: Collection[str]) -> KeptAnswer:
     headers = {name: response[name] for name in _KEPT_HEADERS if name in response}
     if not isinstance(response, Response):
-        return Answer(
+        return KeptAnswer(
             response.status_code,
             response.content.decode(),
             {**headers, "Content-Type": response["Content-Type"]},
@@ -99,10 +134,10 @@ def _answer_from(response: HttpResponse, forget: Collection[str]) -> Answer:
     data = response.data
     if forget:
         data = {**data, **{name: None for name in forget if name in data}}
-    return Answer(response.status_code, JSONRenderer().render(data).decode(), headers)
+    return KeptAnswer(response.status_code, JSONRenderer().render(data).decode(), headers)
 
 
-def _replay(answer: Answer) -> HttpResponse:
+def _replay(answer: KeptAnswer) -> HttpResponse:
     response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
     for name, value in answer.headers.items():
         response[name] = value
@@ -122,3 +157,48 @@ def _fingerprint(request: Request, digest: str | None) -> str:
         return hashlib.sha256(head + digest.encode()).hexdigest()
     check_length(plain)
     return hashlib.sha256(head + plain.body).hexdigest()
+
+
+def claim(*, principal: str, key: str, fingerprint: str) -> RequestClaim | KeptAnswer:
+    """Return the right to run the request, or its stored answer. Raise if it is running, or was another request.
+
+    1. An unused key is claimed by the unique constraint.
+    2. A key that has expired, or whose runner was lost, is taken over by a conditional update.
+    """
+    runner = uuid.uuid4().hex
+    fresh = {
+        "fingerprint": fingerprint,
+        "runner": runner,
+        "leased_until": _in(LEASE),
+        "expires_at": _in(KEPT),
+    }
+    try:
+        with transaction.atomic():
+            return RequestClaim(
+                IdempotencyRecord.objects.create(principal=principal, key=key, **fresh).pk, runner
+            )
+    except IntegrityError:
+        pass  # seen before
+    seen = IdempotencyRecord.objects.filter(principal=principal, key=key)
+    expired = Q(expires_at__lte=Now())
+    lost = Q(status=None, leased_until__lte=Now(), fingerprint=fingerprint)
+    if seen.filter(expired | lost).update(**fresh, status=None, headers={}, body=""):
+        return RequestClaim(seen.get().pk, runner)
+    record = seen.first()
+    if record is None:
+        raise IdempotencyInFlight  # its runner released it just now
+    if record.fingerprint != fingerprint:
+        raise IdempotencyMismatch
+    if record.status is None:
+        raise IdempotencyInFlight
+    return KeptAnswer(record.status, record.body, record.headers)
+
+
+def sweep() -> int:
+    """Delete expired records."""
+    deleted, _ = IdempotencyRecord.objects.filter(expires_at__lte=Now()).delete()
+    return deleted
+
+
+def _in(span: timedelta) -> "ExpressionWrapper[Any]":
+    return ExpressionWrapper(Now() + Value(span, output_field=DurationField()), output_field=DateTimeField())

@@ -1,4 +1,4 @@
-"""The base of all view sets of the registry."""
+"""The base of the registry's view sets, and its part in the OpenAPI description."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -6,6 +6,9 @@ from typing import Any, ClassVar, TypeVar
 from django.db import transaction
 from django.db.models import Model as Row
 from django.http import HttpResponse
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,20 +16,43 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from registry.kit.actors import Actor
-from registry.kit.api.filters import StrictFilters
-from registry.kit.api.paging import CursorPages
-from registry.kit.api.parsers import StrictJSONParser
-from registry.kit.api.permissions import RightsOfActions, actor_of
-from registry.kit.api.preconditions import check_if_match, etag_of, is_unchanged
-from registry.kit.api.schema import RegistrySchema
+from registry.kit.api.lists import CursorPages, StrictFilters
+from registry.kit.api.requests import (
+    RightsOfActions,
+    StrictJSONParser,
+    actor_of,
+    check_if_match,
+    etag_of,
+    is_unchanged,
+)
 
 R = TypeVar("R", bound=Row)
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER,
+    description="Up to 255 characters of your choice. Repeating the request with the same key within 24 hours "
+    "does not repeat the work; it returns the first answer again.",
+)  # fmt: skip
+_IF_MATCH = OpenApiParameter(
+    "If-Match", OpenApiTypes.STR, OpenApiParameter.HEADER,
+    description="The ETag you have seen. If the object has changed since, nothing is changed and the answer is 412.",
+)  # fmt: skip
+
+
+class RegistrySchema(AutoSchema):
+    def get_override_parameters(self) -> list[Any]:
+        handler = getattr(self.view, getattr(self.view, "action", None) or "", None)
+        if self.method == "POST" and getattr(handler, "is_idempotent", False):
+            return [IDEMPOTENCY_KEY]
+        if self.method in {"PUT", "PATCH", "DELETE"}:
+            return [_IF_MATCH]
+        return []
 
 
 class RegistryViewSet(GenericViewSet[R], ListModelMixin):
     """Lists and shows rows; actions that change them call `created` and `changed`."""
 
-    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}  # action -> right; what is not here is denied
+    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}  # action -> right; other actions are denied
     paging_order: ClassVar[str] = "-pk"
     permission_classes = [RightsOfActions]
     pagination_class = CursorPages
@@ -45,23 +71,22 @@ class RegistryViewSet(GenericViewSet[R], ListModelMixin):
         return self.shown(row)
 
     def read(self, serializer_class: type[BaseSerializer[Any]], **context: Any) -> dict[str, Any]:
-        """Return the validated body; DRF's ValidationError (422) names the fields that need attention."""
+        """Return the validated body; DRF's ValidationError (422) names the fields that are wrong."""
         serializer = serializer_class(
             data=self.request.data, context={**self.get_serializer_context(), **context}
         )
         serializer.is_valid(raise_exception=True)
-        given: dict[str, Any] = serializer.validated_data
-        return given
+        body: dict[str, Any] = serializer.validated_data
+        return body
 
     def changed(self, change: Callable[[R], R]) -> Response:
-        """Apply a change to the row in the URL, if it is still the one that If-Match names.
+        """Change the row in the URL, if its state is still the one that If-Match names.
 
         The row is locked between the comparison and the change: of two callers with the same ETag, one gets 412.
         """
         with transaction.atomic():
-            found = self.get_object()
-            rows = type(found)._default_manager.select_for_update()
-            row = rows.get(pk=found.pk)
+            unlocked = self.get_object()
+            row = type(unlocked)._default_manager.select_for_update().get(pk=unlocked.pk)
             check_if_match(self.request, etag_of(row))
             change(row)
         return self.shown(self.get_object())

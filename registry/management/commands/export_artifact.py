@@ -3,22 +3,20 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from registry.catalogue.models import Model
-from registry.catalogue.selectors import version_numbered
+from registry.catalogue.models import Version
 from registry.catalogue.services import export_artifact
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import VersionCommand
 
 
-class Command(ModelCommand):
+class Command(VersionCommand):
     help = "Copy a version's file out of the store, verified against its SHA-256."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("number", type=int, help="The version.")
-        parser.add_argument("path", type=Path, help="A new file, or a folder for one.")
+        super().add_own_arguments(parser)
+        parser.add_argument("path", type=Path, help="A new file, or a folder for it.")
 
-    def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
-        version = version_numbered(model, options["number"])
+    def act_on(self, version: Version, by: Actor, options: dict[str, Any]) -> str:
         try:
             path = export_artifact(version=version, path=options["path"], by=by)
         except OSError as error:

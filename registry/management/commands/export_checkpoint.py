@@ -3,12 +3,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from registry.record.checkpoints import as_checkpoint, exported, write_checkpoint
+from registry.record.checkpoints import as_checkpoint, to_line, write_checkpoint
 from registry.record.models import AuditCheckpoint
 
 
 class Command(BaseCommand):
-    help = "Sign the audit chain as it stands and print the newest checkpoint, to be kept elsewhere."
+    help = "Sign the audit chain and print the newest checkpoint, to be stored elsewhere."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         newest = AuditCheckpoint.objects.first()
         if newest is None:
             raise CommandError("There is no audit record yet, so there is nothing to sign.")
-        line = exported(as_checkpoint(newest))
+        line = to_line(as_checkpoint(newest))
         if append is None:
             self.stdout.write(line)
             return

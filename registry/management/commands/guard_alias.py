@@ -8,14 +8,14 @@ from registry.catalogue.models import Model
 from registry.catalogue.services import guard_alias
 from registry.errors import NotFound
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Let only some people and keys move an alias of a Model; who was named before is not any more."
+    help = "Allow only these people and keys to move an alias of a Model. They replace those named before."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("alias", help="The alias, without @; there may be none of this name yet.")
+        parser.add_argument("alias", help="The alias, without @; it need not exist yet.")
         parser.add_argument(
             "--person", action="append", default=[], metavar="NAME", help="A person's user name; repeatable."
         )
@@ -33,19 +33,19 @@ class Command(ModelCommand):
             reason=options["reason"],
             by=by,
         )
-        named = [*guard.people.all(), *guard.keys.all()]
-        return f"{model}@{guard.name} is moved by {', '.join(map(str, named))} and nobody else."
+        movers = [*guard.people.all(), *guard.keys.all()]
+        return f"Only {', '.join(map(str, movers))} can move {model}@{guard.name}."
 
 
 def _person(name: str) -> User:
-    found = User.objects.filter(username=name).first()
-    if found is None:
-        raise NotFound(f"There is nobody named {name!r}.")
-    return found
+    user = User.objects.filter(username=name).first()
+    if user is None:
+        raise NotFound(f"There is no person named {name!r}.")
+    return user
 
 
 def _key(number: int) -> ApiKey:
-    found = ApiKey.objects.filter(pk=number).first()
-    if found is None:
+    key = ApiKey.objects.filter(pk=number).first()
+    if key is None:
         raise NotFound(f"There is no key with the number {number}.")
-    return found
+    return key

@@ -7,17 +7,15 @@ from django.utils import timezone
 
 from registry.catalogue.models import Model
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import ModelCommand
 from registry.traffic.selectors import LiveAt, live_at
 
 
 class Command(ModelCommand):
-    help = "Say who answered for a Model at a past moment, such as: live_at fraud 2026-08-01T14:05:00."
+    help = "Show what was live for a Model at a past moment, such as: live_at fraud 2026-08-01T14:05:00."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "moment", nargs="?", help="ISO 8601, UTC where no zone is given; now if left out."
-        )
+        parser.add_argument("moment", nargs="?", help="ISO 8601, in UTC unless it has a zone. Default: now.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
@@ -29,10 +27,10 @@ def _moment(text: str | None) -> datetime:
     if text is None:
         return timezone.now()
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(f"{text!r} is no moment; write it as 2026-08-01T14:05:00.") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        raise CommandError(f"{text!r} is not a time; write it as 2026-08-01T14:05:00.") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _as_text(model: Model, live: LiveAt) -> str:

@@ -6,11 +6,11 @@ from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
 from registry.catalogue.services import move_alias
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Point an alias of a Model at a version, making the alias if it is new."
+    help = "Point an alias of a Model at a version; creates the alias if needed."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", help="The alias, without @.")

@@ -5,15 +5,17 @@ from django.core.management.base import CommandError, CommandParser
 
 from registry.catalogue.artifacts import read_chunks
 from registry.catalogue.models import Model
-from registry.intake.examples.bodies import lines_of
 from registry.intake.examples.models import Metric
+from registry.intake.examples.rows import lines_of
 from registry.intake.examples.services import put_golden_set
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Give a Model the rows by which its versions are compared: a file of JSON lines."
+    help = (
+        "Add a golden set to a Model: the rows, in a file of JSON lines, on which its versions are compared."
+    )
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -21,7 +23,7 @@ class Command(ModelCommand):
         )
         parser.add_argument("--metric", required=True, choices=Metric.values)
         parser.add_argument(
-            "--floor", type=float, help="The worst value that passes: the largest, for an error."
+            "--floor", type=float, help="The worst value that passes; for an error metric, the largest."
         )
         parser.add_argument(
             "--margin", type=float, help="How much worse than the live version another may be."
@@ -31,7 +33,7 @@ class Command(ModelCommand):
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         try:
             with options["file"].open("rb") as file:
-                made = put_golden_set(
+                golden_set = put_golden_set(
                     model=model,
                     lines=lines_of(read_chunks(file)),
                     metric=options["metric"],
@@ -42,4 +44,4 @@ class Command(ModelCommand):
                 )
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
-        return f"{made} has {made.rows:,} rows; check a version to measure it."
+        return f"{golden_set} has {golden_set.rows:,} rows; check a version to measure it."

@@ -6,11 +6,11 @@ from registry.catalogue.models import Model
 from registry.catalogue.services import retire_alias
 from registry.errors import NotFound
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Let an alias of a Model point nowhere."
+    help = "Retire an alias of a Model: it points to no version."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", help="The alias, without @.")
@@ -21,4 +21,4 @@ class Command(ModelCommand):
         if alias is None:
             raise NotFound(f"{model} has no alias {options['alias']!r}.")
         retire_alias(alias=alias, reason=options["reason"], by=by)
-        return f"{alias} points nowhere."
+        return f"{alias} is retired."

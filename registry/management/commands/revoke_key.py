@@ -1,16 +1,15 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from registry.access.key_text import prefix_of
+from registry.access.key_ring import prefix_of
 from registry.access.models import ApiKey
-from registry.access.policies import command_actor
 from registry.access.services import revoke_key
-from registry.errors import RoundhouseError
+from registry.management.base import ServiceCommand
 
 
-class Command(BaseCommand):
-    help = "Revoke an API key. Every process refuses it within a minute."
+class Command(ServiceCommand):
+    help = "Revoke an API key. All processes refuse it within a minute."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -19,13 +18,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--reason", default="", help="Why; kept in the audit record.")
 
-    def handle(self, *_: Any, key: str, reason: str, **__: Any) -> None:
-        prefix = prefix_of(key) or key.removeprefix("rh_")[:8]
-        found = ApiKey.objects.filter(prefix=prefix).first()
-        if found is None:
+    def run(self, options: dict[str, Any]) -> str:
+        text = options["key"]
+        prefix = prefix_of(text) or text.removeprefix("rh_")[:8]
+        key = ApiKey.objects.filter(prefix=prefix).first()
+        if key is None:
             raise CommandError(f"There is no key with the prefix {prefix}.")
-        try:
-            revoke_key(key=found, reason=reason, by=command_actor("revoke_key"))
-        except RoundhouseError as error:
-            raise CommandError(str(error)) from None
-        self.stdout.write(f"{found} is revoked; every process refuses it within a minute.")
+        revoke_key(key=key, reason=options["reason"], by=self.machine_actor())
+        return f"{key} is revoked; all processes refuse it within a minute."

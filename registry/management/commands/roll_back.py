@@ -6,15 +6,15 @@ from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
 from registry.errors import NotFound
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
-from registry.management.waiting import outcome, wait_until_settled
+from registry.management.base import ModelCommand
+from registry.management.splits import outcome, wait_until_settled
 from registry.traffic.services import roll_back
 
 
 class Command(ModelCommand):
     help = (
-        "Set the shares of an earlier split again: of the one before the current, unless --to names another. "
-        "Or give everything to a version that was ever live: --to-version."
+        "Go back to the previous split, or to the split that --to names. "
+        "Or give all traffic to a version that was live before: --to-version."
     )
 
     def add_own_arguments(self, parser: CommandParser) -> None:
@@ -27,7 +27,7 @@ class Command(ModelCommand):
         goal = model.splits.filter(number=options["to"]).first() if options["to"] is not None else None
         if options["to"] is not None and goal is None:
             raise NotFound(f"{model} has no split {options['to']}.")
-        wanted = options["to_version"]
-        version = version_numbered(model, wanted) if wanted is not None else None
+        number = options["to_version"]
+        version = version_numbered(model, number) if number is not None else None
         split = roll_back(model=model, to_split=goal, to_version=version, reason=options["reason"], by=by)
-        return outcome(wait_until_settled(split, tell=self.tell, by=by))
+        return outcome(wait_until_settled(split, tell=self.print_now, by=by))

@@ -1,21 +1,18 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from registry.access.policies import command_actor
-from registry.record.models import Subscription
-from registry.record.subscriptions import send_test
+from registry.management.base import ServiceCommand
+from registry.record.subscriptions import send_test, subscription_named
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Send a test event to a subscription."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("subscription", help="Its name.")
 
-    def handle(self, *_: Any, subscription: str, **__: Any) -> None:
-        found = Subscription.objects.filter(name=subscription).first()
-        if found is None:
-            raise CommandError(f"There is no subscription {subscription}.")
-        delivery = send_test(subscription=found, by=command_actor("test_subscription"))
-        self.stdout.write(f"A test is on its way as delivery {delivery.pk}.")
+    def run(self, options: dict[str, Any]) -> str:
+        subscription = subscription_named(options["subscription"])
+        delivery = send_test(subscription=subscription, by=self.machine_actor())
+        return f"A test is sent as delivery {delivery.pk}."

@@ -2,7 +2,7 @@ from typing import Any
 
 from registry.catalogue.models import Model
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import ModelCommand
 from registry.traffic.services import unfreeze_model
 
 

@@ -5,11 +5,11 @@ from django.core.management.base import CommandParser
 from registry.catalogue.models import Model
 from registry.catalogue.services import unguard_alias
 from registry.kit.actors import Actor
-from registry.management.model_command import ModelCommand
+from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Let everybody who may move aliases of a Model move this one too."
+    help = "Remove an alias's guard: everyone who may move aliases of the Model can move it."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", help="The alias, without @.")
@@ -17,4 +17,4 @@ class Command(ModelCommand):
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         unguard_alias(model=model, name=options["alias"], reason=options["reason"], by=by)
-        return f"{model}@{options['alias']} has no guard any more."
+        return f"{model}@{options['alias']} is no longer guarded."

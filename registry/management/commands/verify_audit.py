@@ -6,19 +6,19 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from registry.errors import Invalid
 from registry.record.chain import Checkpoint
-from registry.record.checkpoints import imported
-from registry.record.verification import Report, verify
+from registry.record.checkpoints import from_line
+from registry.record.verification import ChainReport, verify
 
 
 class Command(BaseCommand):
-    help = "Verify the audit chain; name the first record that is wrong. Ends with 1 if there is one."
+    help = "Verify the audit chain, and print the first record that is wrong. The exit status is then 1."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--checkpoints",
             type=Path,
             metavar="FILE",
-            help="What export_checkpoint wrote, kept elsewhere: finds a chain that was cut or rewritten.",
+            help="Checkpoints stored elsewhere by export_checkpoint: they reveal a chain that was cut off or rewritten.",
         )
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
@@ -32,19 +32,19 @@ class Command(BaseCommand):
 def _read(path: Path) -> list[Checkpoint]:
     try:
         lines = path.read_text().splitlines()
-        return [imported(line) for line in lines if line.strip()]
+        return [from_line(line) for line in lines if line.strip()]
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
     except Invalid as error:
         raise CommandError(f"{path}: {error}") from None
 
 
-def _as_text(report: Report) -> str:
+def _as_text(report: ChainReport) -> str:
     good = f"{report.records:,} records and {report.checkpoints:,} checkpoints are good"
     return f"{report.fault} Before it, {good}." if report.fault else f"{good[0].upper()}{good[1:]}."
 
 
-def _as_json(report: Report) -> str:
+def _as_json(report: ChainReport) -> str:
     fault = report.fault
     return json.dumps({
         "ok": fault is None,

@@ -1,6 +1,6 @@
-"""The one way in which Roundhouse fetches an address that a person gave: webhooks now, images later."""
+"""The only way in which Roundhouse fetches a URL that someone entered, such as a webhook."""
 
 from registry.record.fetcher.client import Fetched, Fetcher, default_fetcher
-from registry.record.fetcher.wire import Limits
+from registry.record.fetcher.wire import FetchLimits
 
-__all__ = ["Fetched", "Fetcher", "Limits", "default_fetcher"]
+__all__ = ["FetchLimits", "Fetched", "Fetcher", "default_fetcher"]

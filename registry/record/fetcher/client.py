@@ -1,4 +1,4 @@
-"""Fetching: resolve once, check every address, dial the one that was checked, follow nothing unasked."""
+"""Fetching: resolve once, check every address, connect to a checked one, follow no redirect by default."""
 
 import socket
 import ssl
@@ -21,11 +21,10 @@ from registry.errors import (
     TlsFailed,
     TooSlow,
 )
-from registry.record.fetcher.addresses import is_public
-from registry.record.fetcher.urls import AllowedHosts, Target, read_url
-from registry.record.fetcher.wire import Answer, Deadline, Limits, exchange, secured
+from registry.record.fetcher.urls import AllowedHosts, FetchTarget, is_public, read_url
+from registry.record.fetcher.wire import Deadline, FetchLimits, FetchResponse, exchange, secured
 
-AT_ONCE = 8  # fetches of this process; each may hold its body twice in memory
+AT_ONCE = 8  # fetches of this process; each may have its body in memory twice
 AT_ONCE_PER_HOST = 4
 _CONNECT_AT_MOST_S = 3.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -43,7 +42,7 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches what others name. Tests give it a resolver and a connector of their own."""
+    """Fetches URLs. Tests pass a resolver and a connector of their own."""
 
     def __init__(
         self,
@@ -66,10 +65,10 @@ class Fetcher:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-        limits: Limits | None = None,
+        limits: FetchLimits | None = None,
     ) -> Fetched:
-        """Return the answer, whatever its status; raise UrlRefused or FetchFailed, which tell no address."""
-        bounds = limits or Limits()
+        """Return the response, whatever its status; raise UrlRefused or FetchFailed, which reveal no address."""
+        bounds = limits or FetchLimits()
         deadline = Deadline(bounds.total_s)
         target = read_url(url, self._allowed_hosts)
         for hops_left in range(bounds.max_redirects, -1, -1):
@@ -81,8 +80,8 @@ class Fetcher:
             target = self._next_hop(target, answer)
         raise RedirectNotAllowed
 
-    def _next_hop(self, target: Target, answer: Answer) -> Target:
-        """Read where the redirect leads, with every check that the first URL had to pass."""
+    def _next_hop(self, target: FetchTarget, answer: FetchResponse) -> FetchTarget:
+        """Read the redirect's target, with every check that the first URL had to pass."""
         following = read_url(urljoin(target.url, answer.headers.get("location", "")), self._allowed_hosts)
         if target.scheme == "https" and following.scheme == "http":
             raise RedirectNotAllowed
@@ -90,13 +89,13 @@ class Fetcher:
 
     def _exchange(
         self,
-        target: Target,
+        target: FetchTarget,
         method: str,
         headers: Mapping[str, str],
         body: bytes,
-        limits: Limits,
+        limits: FetchLimits,
         deadline: Deadline,
-    ) -> Answer:
+    ) -> FetchResponse:
         framing = {
             "Host": target.authority,
             "User-Agent": "Roundhouse",
@@ -104,7 +103,7 @@ class Fetcher:
             "Connection": "close",
             **({"Content-Length": str(len(body))} if body or method != "GET" else {}),
         }
-        with self._slots.one(target.host, deadline), self._dial(target, deadline) as sock:
+        with self._slots.slot(target.host, deadline), self._dial(target, deadline) as sock:
             return exchange(
                 sock,
                 method=method,
@@ -116,7 +115,7 @@ class Fetcher:
             )
 
     @contextmanager
-    def _dial(self, target: Target, deadline: Deadline) -> Iterator[socket.socket]:
+    def _dial(self, target: FetchTarget, deadline: Deadline) -> Iterator[socket.socket]:
         with self._connected(self._checked_addresses(target, deadline), target.port, deadline) as sock:
             if target.scheme == "http":
                 yield sock
@@ -130,8 +129,8 @@ class Fetcher:
             with channel:
                 yield channel
 
-    def _checked_addresses(self, target: Target, deadline: Deadline) -> Sequence[str]:
-        """Resolve once. One address that is not public spoils all: the next look-up might give it first."""
+    def _checked_addresses(self, target: FetchTarget, deadline: Deadline) -> Sequence[str]:
+        """Resolve once. One address that is not public is enough to refuse: the next look-up might return it first."""
         addresses = _in_time(self._resolve, target.host, target.port, deadline)
         if not addresses:
             raise DnsFailed
@@ -149,14 +148,14 @@ class Fetcher:
 
 
 class _Slots:
-    """Bounds the fetches under way, in all and for each host."""
+    """Limits the fetches in progress, in total and for each host."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
         self._busy: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, host: str, deadline: Deadline) -> Iterator[None]:
+    def slot(self, host: str, deadline: Deadline) -> Iterator[None]:
         with self._change:
             if not self._change.wait_for(lambda: self._is_free(host), deadline.left_s()):
                 raise FetcherBusy
@@ -166,7 +165,7 @@ class _Slots:
         finally:
             with self._change:
                 self._busy[host] -= 1
-                self._busy += Counter()  # forgets hosts that have none left
+                self._busy += Counter()  # removes hosts without fetches
                 self._change.notify_all()
 
     def _is_free(self, host: str) -> bool:
@@ -174,13 +173,13 @@ class _Slots:
 
 
 def _in_time(resolve: Resolver, host: str, port: int, deadline: Deadline) -> Sequence[str]:
-    """Call the resolver in a thread: the system's cannot be told to hurry."""
-    found: list[Sequence[str]] = []
-    thread = threading.Thread(target=lambda: found.append(_resolved(resolve, host, port)), daemon=True)
+    """Call the resolver in a thread: the system's has no timeout."""
+    results: list[Sequence[str]] = []
+    thread = threading.Thread(target=lambda: results.append(_resolved(resolve, host, port)), daemon=True)
     thread.start()
     thread.join(deadline.left_s())
     deadline.left_s()
-    return found[0] if found else []
+    return results[0] if results else []
 
 
 def _resolved(resolve: Resolver, host: str, port: int) -> Sequence[str]:
@@ -214,5 +213,5 @@ def _public_authorities() -> ssl.SSLContext:
 
 @cache
 def default_fetcher() -> Fetcher:
-    """The fetcher that the settings describe; one per process, so that its limits hold for all."""
+    """The process's fetcher, made from the settings; one for all, so that its limits are shared."""
     return Fetcher(allowed_hosts=settings.FETCH_ALLOWED_HOSTS)

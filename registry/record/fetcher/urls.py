@@ -1,13 +1,12 @@
-"""Reading a URL in one way only: what two parsers could read differently is refused."""
+"""URLs and addresses that may be fetched. A URL that two parsers could read differently is refused."""
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import quote, urlsplit
 
 from registry.errors import AddressNotAllowed, BadUrl, PortNotAllowed, SchemeNotAllowed
-from registry.record.fetcher.addresses import is_public
 
 LONGEST = 2_000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -16,15 +15,53 @@ _NETLOC = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]@:]+)(?::[0-9]+)?")
 _SAFE = "/%:@!$&'()*+,;=~-._?"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# Names that never belong to the public internet, whatever a resolver says.
+# Names that are never public, whatever a resolver says.
 _INTERNAL_NAMES = ("localhost", "local", "internal", "home.arpa", "onion")
+
+# Checked besides `is_global`, which some Python versions get wrong for some of these, and which does not look at
+# the IPv4 address inside an IPv6 one.
+_NEVER_PUBLIC: tuple[IPv4Network | IPv6Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",  # this host
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT; cloud providers keep services there
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # link-local, with the metadata services of clouds
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+        "::/96",  # unspecified, loopback, IPv4-compatible
+        "::ffff:0:0/96",  # mapped IPv4: a socket would speak IPv4
+        "::ffff:0:0:0/96",  # translated IPv4
+        "64:ff9b::/96",  # NAT64
+        "64:ff9b:1::/48",  # NAT64, local use
+        "100::/64",  # discard
+        "2001::/23",  # Teredo and other protocol assignments
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+        "fc00::/7",  # unique local
+        "fe80::/10",  # link-local
+        "fec0::/10",  # site-local
+        "ff00::/8",  # multicast
+    )
+)
 
 AllowedHosts = Collection[tuple[str, int | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes."""
+class FetchTarget:
+    """The host, port and path of a request."""
 
     scheme: str
     host: str  # ASCII, lower case; an IPv6 address without brackets
@@ -43,19 +80,19 @@ class Target:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
-def read_url(text: str, allowed: AllowedHosts = ()) -> Target:
-    """Split and normalise; raise the error that names what is not allowed."""
+def read_url(text: str, allowed: AllowedHosts = ()) -> FetchTarget:
+    """Split and normalise the URL; raise the error that says what is not allowed."""
     if len(text) > LONGEST or _UNUSABLE.search(text):
-        raise BadUrl("The URL is too long, or holds blanks, control characters or backslashes.")
+        raise BadUrl("The URL is too long, or contains spaces, control characters or backslashes.")
     try:
         parts = urlsplit(text)
         port, name = parts.port, parts.hostname
     except ValueError:
-        raise BadUrl("The URL cannot be understood; write it as https://host/path.") from None
+        raise BadUrl("The URL is not valid; write it as https://host/path.") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise SchemeNotAllowed
     if not name or not _NETLOC.fullmatch(parts.netloc):
-        raise BadUrl("The URL must name a host, and neither user nor password.")
+        raise BadUrl("The URL must have a host, and neither user nor password.")
     host = _host(name, is_bracketed="[" in parts.netloc)
     chosen = _DEFAULT_PORTS[parts.scheme] if port is None else port
     is_trusted = _is_trusted(host, chosen, allowed)
@@ -63,7 +100,16 @@ def read_url(text: str, allowed: AllowedHosts = ()) -> Target:
         _check_public(host, chosen)
     query = f"?{parts.query}" if parts.query else ""
     path = quote((parts.path or "/") + query, safe=_SAFE)
-    return Target(parts.scheme, host, chosen, path, is_trusted)
+    return FetchTarget(parts.scheme, host, chosen, path, is_trusted)
+
+
+def is_public(text: str) -> bool:
+    """Whether this is an address of the public internet."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return address.is_global and not any(address in network for network in _NEVER_PUBLIC)
 
 
 def _is_trusted(host: str, port: int, allowed: AllowedHosts) -> bool:
@@ -85,7 +131,7 @@ def _host(name: str, *, is_bracketed: bool) -> str:
     host = _ascii(name.removesuffix("."))
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise BadUrl("The host of the URL is not a name; labels hold letters, digits and hyphens.")
+        raise BadUrl("The host of the URL is not a valid name; use letters, digits, hyphens and dots.")
     if _NUMBER.fullmatch(labels[-1]) and not _is_address(host):
         # 127.1, 0x7f000001, 0177.0.0.1, 2130706433: parsers disagree about them.
         raise BadUrl("Write an IPv4 address as four decimal numbers.")
@@ -93,7 +139,7 @@ def _host(name: str, *, is_bracketed: bool) -> str:
 
 
 def _ascii(name: str) -> str:
-    """Turn an international name into its ASCII form, if that form leads back to just this name."""
+    """Return an international name in its ASCII form, if that form decodes to the same name."""
     if name.isascii():
         return name
     try:
@@ -102,7 +148,7 @@ def _ascii(name: str) -> str:
     except UnicodeError:
         same = False
     if not same:
-        # Full-width digits, odd dots and the like: characters that become others on the way.
+        # Full-width digits, unusual dots and the like, which change on encoding.
         raise BadUrl("The host of the URL is ambiguous; write it in its ASCII form (xn--…).")
     return encoded.lower()
 
@@ -121,5 +167,5 @@ def _ipv6(name: str) -> str:
     except ValueError:
         raise BadUrl("The host of the URL is not an IPv6 address.") from None
     if address.scope_id is not None:
-        raise BadUrl("An IPv6 address in a URL must not name a zone.")
+        raise BadUrl("An IPv6 address in a URL must not have a zone.")
     return str(address)

@@ -1,4 +1,4 @@
-"""One HTTP exchange on a connected socket, with every wait and every byte counted."""
+"""One HTTP exchange on a connected socket, limited in time, size and rate."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, LineTooLong
 from typing import Any
 
-from registry.errors import BadResponse, TooLarge, TooSlow
+from registry.errors import BadResponse, ResponseTooLarge, TooSlow
 
 _CHUNK_BYTES = 65_536
 _READ_AHEAD_BYTES = io.DEFAULT_BUFFER_SIZE
@@ -19,14 +19,14 @@ _HEADER = re.compile(r"[A-Za-z0-9-]+: [^\r\n\0]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long and how much a fetch may take."""
+class FetchLimits:
+    """The limits of one fetch in time and size."""
 
     total_s: float = 10.0
     max_bytes: int = 10 * 1024 * 1024  # of the body, decoded
     max_header_bytes: int = 64 * 1024
     min_bytes_per_s: int = 1024
-    slow_start_s: float = 3.0  # the rate is not asked for before
+    slow_start_s: float = 3.0  # before that, the rate is not checked
     max_redirects: int = 0
 
 
@@ -45,7 +45,7 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FetchResponse:
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
@@ -58,10 +58,10 @@ def exchange(
     path: str,
     headers: Mapping[str, str],
     body: bytes,
-    limits: Limits,
+    limits: FetchLimits,
     deadline: Deadline,
-) -> Answer:
-    """Send the request and read the whole answer, within the limits."""
+) -> FetchResponse:
+    """Send the request and read the whole response, within the limits."""
     reader = _CountedReader(sock, limits, deadline)
     try:
         _send(sock, _head(method, path, headers) + body, deadline)
@@ -72,23 +72,25 @@ def exchange(
     except TimeoutError:
         raise TooSlow from None
     except (HTTPException, OSError, zlib.error) as error:
-        # The bare class is how http.client says that there were more than 100 headers.
+        # http.client raises the bare class for more than 100 headers.
         has_long_head = type(error) is HTTPException or isinstance(error, LineTooLong)
-        raise (TooLarge if has_long_head else BadResponse) from None
-    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+        raise (ResponseTooLarge if has_long_head else BadResponse) from None
+    return FetchResponse(
+        response.status, {name.lower(): value for name, value in response.getheaders()}, content
+    )
 
 
 class _CountedReader(io.RawIOBase):
-    """Reads the socket; each wait ends with the fetch, and the bytes are limited in number and rate."""
+    """Reads the socket until the deadline, and limits the number and rate of bytes."""
 
-    def __init__(self, sock: socket.socket, limits: Limits, deadline: Deadline) -> None:
+    def __init__(self, sock: socket.socket, limits: FetchLimits, deadline: Deadline) -> None:
         self._sock, self._limits, self._deadline = sock, limits, deadline
         self._started_at = time.monotonic()
         self._received = 0
         self._allowed = limits.max_header_bytes + _READ_AHEAD_BYTES
 
     def body_begins(self) -> None:
-        # Twice: chunked framing with tiny chunks costs more than the content, and is not worth more.
+        # Twice: the framing of tiny chunks is larger than the content.
         self._allowed = self._received + 2 * self._limits.max_bytes + _READ_AHEAD_BYTES
 
     def readable(self) -> bool:
@@ -99,7 +101,7 @@ class _CountedReader(io.RawIOBase):
         count = self._sock.recv_into(buffer)
         self._received += count
         if self._received > self._allowed:
-            raise TooLarge
+            raise ResponseTooLarge
         self._check_rate()
         return count
 
@@ -110,7 +112,7 @@ class _CountedReader(io.RawIOBase):
 
 
 class _Wire:
-    """What HTTPResponse wants of a socket."""
+    """The part of a socket that HTTPResponse uses."""
 
     def __init__(self, reader: _CountedReader) -> None:
         self._reader = reader
@@ -133,19 +135,22 @@ def _send(sock: socket.socket, data: bytes, deadline: Deadline) -> None:
         rest = rest[sock.send(rest) :]
 
 
-def _read_body(response: HTTPResponse, limits: Limits) -> bytes:
+def _read_body(response: HTTPResponse, limits: FetchLimits) -> bytes:
     if response.length is not None and response.length > limits.max_bytes:
-        raise TooLarge
+        raise ResponseTooLarge
     content = bytearray()
     for piece in _decoded(response, limits.max_bytes):
         content += piece
         if len(content) > limits.max_bytes:
-            raise TooLarge
+            raise ResponseTooLarge
     return bytes(content)
 
 
 def _decoded(response: HTTPResponse, max_bytes: int) -> Iterator[bytes]:
-    """Yield the body, unpacked although it was asked for unpacked; never more at a time than is allowed in all."""
+    """Yield the decoded body, never more at a time than is allowed in total.
+
+    Some servers compress although the request asks for an uncompressed body.
+    """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding == "identity":
         yield from _pieces(response)
@@ -156,7 +161,7 @@ def _decoded(response: HTTPResponse, max_bytes: int) -> Iterator[bytes]:
     for piece in _pieces(response):
         yield unpacker.decompress(piece, max_bytes + 1)
         if unpacker.unconsumed_tail:
-            raise TooLarge
+            raise ResponseTooLarge
     if not unpacker.eof:
         raise BadResponse
 
@@ -164,7 +169,7 @@ def _decoded(response: HTTPResponse, max_bytes: int) -> Iterator[bytes]:
 def _pieces(response: HTTPResponse) -> Iterator[bytes]:
     while piece := response.read(_CHUNK_BYTES):
         yield piece
-    if response.length:  # the connection ended before the length that was promised
+    if response.length:  # the connection ended before Content-Length
         raise BadResponse
 
 

@@ -9,7 +9,7 @@ from registry.traffic.services.approvals import (
     withdraw_request,
 )
 from registry.traffic.services.holds import freeze_model, start_model, stop_model, unfreeze_model
-from registry.traffic.services.rolling_back import roll_back
+from registry.traffic.services.rollback import roll_back
 from registry.traffic.services.splits import (
     expire_split,
     reshuffle,

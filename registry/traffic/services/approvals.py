@@ -1,4 +1,4 @@
-"""Approvals: one person asks for a split, another agrees, and it is written in the same moment."""
+"""Approvals: one person requests a split; when another approves, it is written in the same transaction."""
 
 from typing import Any
 
@@ -7,34 +7,33 @@ from django.utils import timezone
 
 from registry.access.models import ApiKey
 from registry.access.policies import Right
-from registry.catalogue.announce import lock_model, stamp
 from registry.catalogue.models import Model
+from registry.catalogue.route_changes import lock_model, stamp
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, NotAllowed, StaleState
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
-from registry.record.kinds import register_kind
-from registry.traffic.gates import check_gates
+from registry.traffic.gates import check_gates, plan_for
 from registry.traffic.models import Split, SplitRequest
-from registry.traffic.request_transitions import ALLOWED, Status
-from registry.traffic.selectors import asked_shares, told_shares
+from registry.traffic.selectors import describe_shares, requested_shares
 from registry.traffic.services.splits import (
     Shares,
     check_expected,
     check_frozen,
     check_ready,
     check_shares,
-    plan_for,
     set_split,
     write_split,
 )
-from registry.traffic.transitions import Status as SplitStatus
-
-register_kind("approval_asked", "Somebody asks for a split that another person has to approve.")
-register_kind("approval_decided", "A request for a split was approved, rejected or withdrawn.")
+from registry.traffic.transitions import REQUEST_ALLOWED, RequestStatus, Status
 
 MAX_OPEN = 20
+_ACTIONS = {
+    RequestStatus.APPROVED: "approve_request",
+    RequestStatus.REJECTED: "reject_request",
+    RequestStatus.WITHDRAWN: "withdraw_request",
+}
 
 
 @transaction.atomic
@@ -47,7 +46,7 @@ def ask_for_split(
     expected_revision: int | None = None,
     by: Actor,
 ) -> SplitRequest:
-    """Ask for a split that gives a version live share. It waits until somebody else decides."""
+    """Request a split that gives a version live share. It waits for another person's decision."""
     by.check(Right.REQUEST_CHANGE, model_id=model.pk)
     why = checked_reason(comment)
     check_shares(model, arms, shadows or {})
@@ -55,10 +54,10 @@ def ask_for_split(
     check_expected(present, expected_revision)
     check_ready(present, [*arms, *(shadows or {})])
     if not plan_for(present, arms).gains:
-        raise Invalid("With this split no version gains live share, so it waits for nobody: set it.")
-    if present.split_requests.filter(status=Status.OPEN).count() >= MAX_OPEN:
+        raise Invalid("No version gains live share with this split, so it needs no approval: set it.")
+    if present.split_requests.filter(status=RequestStatus.OPEN).count() >= MAX_OPEN:
         raise Conflict(
-            f"{present.slug} has {MAX_OPEN} open requests; have some of them decided or withdrawn."
+            f"{present.slug} already has {MAX_OPEN} open requests; decide or withdraw some of them first."
         )
     request = SplitRequest.objects.create(
         model=present,
@@ -70,9 +69,11 @@ def ask_for_split(
         asker_id=_person_behind(by),
     )
     record_change(
-        action="ask_for_split", subject=request, before=None, after=_told(request), reason=why, by=by
+        action="ask_for_split", subject=request, before=None, after=_audit_fields(request), reason=why, by=by
     )
-    _emit("approval_asked", request, f"{by.name} asks for {told_shares(request)} of {present.slug}: {why}")
+    _emit(
+        "approval_asked", request, f"{by.name} requests {describe_shares(request)} of {present.slug}: {why}"
+    )
     return request
 
 
@@ -86,7 +87,7 @@ def set_or_ask(
     expected_revision: int | None = None,
     by: Actor,
 ) -> Split | SplitRequest:
-    """Set the split where that waits for nobody; else ask for it."""
+    """Set the split if it needs no approval; otherwise request it."""
     present = lock_model(model)
     check_shares(present, arms, shadows or {})
     if present.needs_approval and plan_for(present, arms).gains:
@@ -105,53 +106,58 @@ def set_or_ask(
 
 @transaction.atomic
 def approve_request(*, request: SplitRequest, reason: str, by: Actor) -> Split:
-    """Agree: the gates are looked at once more, and the split is written, both in one moment.
+    """Run the gates once more and write the requested split.
 
-    Only a person can, and not the one who asked: whoever issued the key that asked counts as having asked.
+    Only a person can approve, and not the requester. For a request by a key, that is the person who issued the key.
     """
     by.check(Right.APPROVE, model_id=request.model_id)
     _check_other_person(request, by)
     why = checked_reason(reason)
     present = lock_model(request.model)
-    asked = _still_open(request)
-    check_expected(present, asked.seen_revision)
-    arms, shadows = asked_shares(asked)
+    open_request = _reload_open(request)
+    check_expected(present, open_request.seen_revision)
+    arms, shadows = requested_shares(open_request)
     check_ready(present, [*arms, *shadows])
     check_frozen(present)
     gates = check_gates(plan_for(present, arms))
-    split = write_split(present, arms, shadows, asked.comment, action="approve_request", by=by, request=asked)
-    decided = _decide(asked, Status.APPROVED, why, by, split=split, gates=[gate.told() for gate in gates])
-    _emit("approval_decided", decided, f"{by.name} approved {told_shares(decided)} of {present.slug}: {why}")
+    split = write_split(
+        present, arms, shadows, open_request.comment, action="approve_request", by=by, request=open_request
+    )
+    results = [gate.to_json() for gate in gates]
+    decided = _decide(open_request, RequestStatus.APPROVED, why, by, split=split, gates=results)
+    _emit(
+        "approval_decided", decided, f"{by.name} approved {describe_shares(decided)} of {present.slug}: {why}"
+    )
     return split
 
 
 @transaction.atomic
 def reject_request(*, request: SplitRequest, reason: str, by: Actor) -> SplitRequest:
-    """Say no, and why."""
+    """Reject a request, with a reason."""
     by.check(Right.APPROVE, model_id=request.model_id)
     _check_other_person(request, by)
-    return _end(request, Status.REJECTED, reason, by)
+    return _end(request, RequestStatus.REJECTED, reason, by)
 
 
 @transaction.atomic
 def withdraw_request(*, request: SplitRequest, reason: str, by: Actor) -> SplitRequest:
-    """Take a request back. Whoever may ask for this Model may do it, also for a colleague who went home."""
+    """Withdraw a request: one's own, or a colleague's."""
     by.check(Right.REQUEST_CHANGE, model_id=request.model_id)
-    return _end(request, Status.WITHDRAWN, reason, by)
+    return _end(request, RequestStatus.WITHDRAWN, reason, by)
 
 
 @transaction.atomic
 def set_approval_rule(*, model: Model, needed: bool, reason: str, by: Actor) -> Model:
-    """Say whether giving a version of this Model live share takes two people."""
+    """Set whether giving a version of this Model live share needs a second person's approval."""
     by.check(Right.MANAGE_SETTINGS, model_id=model.pk)
     why = checked_reason(reason)
     present = lock_model(model)
     if present.needs_approval == needed:
-        raise StaleState(f"{present.slug} asks for {'two people' if needed else 'one person'} already.")
-    waiting = present.splits.filter(status=SplitStatus.WAITING, goes_back=False, request=None).first()
+        raise StaleState(f"{present.slug} already {'needs' if needed else 'does not need'} approvals.")
+    waiting = present.splits.filter(status=Status.WAITING, goes_back=False, request=None).first()
     if needed and waiting is not None:
         raise Conflict(
-            f"{waiting} waits to become current and nobody approved it; wait for it, or give it up."
+            f"{waiting} is waiting to become current without an approval; wait until it is, or expire it."
         )
     Model.objects.filter(pk=present.pk).update(needs_approval=needed)
     stamp(present)
@@ -163,7 +169,7 @@ def set_approval_rule(*, model: Model, needed: bool, reason: str, by: Actor) -> 
 
 
 def _person_behind(by: Actor) -> int | None:
-    """The person who acts, or who issued the key that does; None for commands and tasks."""
+    """The person who acts, or who issued the acting key; None for commands and tasks."""
     if by.key_id is None:
         return by.user_id
     return ApiKey.objects.filter(pk=by.key_id).values_list("created_by_id", flat=True).first()
@@ -171,46 +177,46 @@ def _person_behind(by: Actor) -> int | None:
 
 def _check_other_person(request: SplitRequest, by: Actor) -> None:
     if by.user_id is None:
-        raise NotAllowed("Only a person can decide about a request; log in.")
+        raise NotAllowed("Only a person can decide a request; log in.")
     if request.asker_id == by.user_id:
         raise NotAllowed(
-            f"{request.asked_by} asked for this, and that is you or a key that you issued; somebody else has to decide."
+            f"{request.asked_by} requested this, which is you or a key you issued; someone else has to decide."
         )
 
 
-def _still_open(request: SplitRequest) -> SplitRequest:
+def _reload_open(request: SplitRequest) -> SplitRequest:
     present = SplitRequest.objects.select_related("model").get(pk=request.pk)
-    if present.status != Status.OPEN:
-        raise StaleState(f"{present} is {present.status} already.")
+    if present.status != RequestStatus.OPEN:
+        raise StaleState(f"{present} is already {present.status}.")
     return present
 
 
-def _end(request: SplitRequest, to: Status, reason: str, by: Actor) -> SplitRequest:
+def _end(request: SplitRequest, to: RequestStatus, reason: str, by: Actor) -> SplitRequest:
     why = checked_reason(reason)
     lock_model(request.model)
-    decided = _decide(_still_open(request), to, why, by)
+    decided = _decide(_reload_open(request), to, why, by)
     _emit("approval_decided", decided, f"{by.name}: {decided} is {to}. {why}")
     return decided
 
 
-def _decide(request: SplitRequest, to: Status, reason: str, by: Actor, **columns: Any) -> SplitRequest:
-    old = Status(request.status)
-    if to not in ALLOWED[old]:
-        raise Conflict(f"{request} is {old}; from there it cannot become {to}.")
+def _decide(request: SplitRequest, to: RequestStatus, reason: str, by: Actor, **columns: Any) -> SplitRequest:
+    old = RequestStatus(request.status)
+    if to not in REQUEST_ALLOWED[old]:
+        raise Conflict(f"{request} is {old}; it cannot become {to}.")
     decided = {"decided_by": by.name[:200], "decider_id": by.user_id, "decided_at": timezone.now()}
     if not SplitRequest.objects.filter(pk=request.pk, status=old).update(
         status=to, decision=reason, **decided, **columns
     ):
-        raise StaleState(f"{request} is no longer {old}; somebody else decided first. Look again.")
+        raise StaleState(f"{request} is no longer {old}: someone else decided it first. Reload the page.")
     written = SplitRequest.objects.select_related("model", "split").get(pk=request.pk)
     record_change(
-        action=f"{_VERBS[to]}_request", subject=written, before=_told(request), after=_told(written),
-        reason=reason, by=by,
+        action=_ACTIONS[to], subject=written, before=_audit_fields(request),
+        after=_audit_fields(written), reason=reason, by=by,
     )  # fmt: skip
     return written
 
 
-def _told(request: SplitRequest) -> dict[str, Any]:
+def _audit_fields(request: SplitRequest) -> dict[str, Any]:
     return {
         "status": request.status,
         "arms": request.arms,
@@ -227,9 +233,6 @@ def _emit(kind: str, request: SplitRequest, summary: str) -> None:
         "asked_by": request.asked_by,
         "decided_by": request.decided_by,
         "reason": request.decision,
-        **_told(request),
+        **_audit_fields(request),
     }
     emit(kind, subject=request, data=data, summary=summary[:500])
-
-
-_VERBS = {Status.APPROVED: "approve", Status.REJECTED: "reject", Status.WITHDRAWN: "withdraw"}

@@ -1,27 +1,22 @@
-"""Stopping and freezing: what an operator does first when something is wrong."""
-
-from typing import Any
+"""Stopping and freezing Models: an operator's first step when something is wrong."""
 
 from django.db import transaction
 
 from registry.access.policies import Right
-from registry.catalogue.announce import Stamp, lock_model, stamp
 from registry.catalogue.models import Model
+from registry.catalogue.route_changes import Stamp, lock_model, stamp
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, ModelFrozen
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 from registry.record.events import emit
-from registry.record.kinds import register_kind
 from registry.traffic.models import Hold
-
-register_kind("model_stopped", "An operator stopped a Model.")
-register_kind("model_started", "A stopped Model answers again.")
+from registry.traffic.selectors import open_hold
 
 
 @transaction.atomic
 def stop_model(*, model: Model, text: str, by: Actor) -> Hold:
-    """Let the Model answer nobody; callers get the text. Stopping again replaces the text."""
+    """Refuse all requests of the Model; callers get the text. Stopping again replaces the text."""
     by.check(Right.STOP, model_id=model.pk)
     hold = _begin(model, Hold.Kind.STOPPED, text, "stop_model", by)
     _emit("model_stopped", hold, f"{model.slug} was stopped by {by.name}: {hold.text}")
@@ -30,7 +25,7 @@ def stop_model(*, model: Model, text: str, by: Actor) -> Hold:
 
 @transaction.atomic
 def start_model(*, model: Model, reason: str, by: Actor) -> Hold:
-    """Let a stopped Model answer again, with its current split. That is live share, which a freeze refuses."""
+    """Let a stopped Model answer again, with its current split. A freeze refuses that, as it gives live share."""
     by.check(Right.SET_SPLIT, model_id=model.pk)
     if frozen := open_hold(model, Hold.Kind.FROZEN):
         raise ModelFrozen(f"{model.slug} is frozen ({frozen.text}); unfreeze it before you start it.")
@@ -41,31 +36,28 @@ def start_model(*, model: Model, reason: str, by: Actor) -> Hold:
 
 @transaction.atomic
 def freeze_model(*, model: Model, reason: str, by: Actor) -> Hold:
-    """Refuse whatever gives a version live share. Lowering, stopping and rolling back still work."""
+    """Refuse changes that give a version live share. Lowering, stopping and rolling back still work."""
     by.check(Right.FREEZE, model_id=model.pk)
     return _begin(model, Hold.Kind.FROZEN, reason, "freeze_model", by)
 
 
 @transaction.atomic
 def unfreeze_model(*, model: Model, reason: str, by: Actor) -> Hold:
-    """Allow changes of live share again."""
+    """Allow versions to gain live share again."""
     by.check(Right.FREEZE, model_id=model.pk)
     return _end(model, Hold.Kind.FROZEN, reason, "unfreeze_model", by)
-
-
-def open_hold(model: Model, kind: Hold.Kind) -> Hold | None:
-    return model.holds.filter(kind=kind, to_at=None).first()
 
 
 def _begin(model: Model, kind: Hold.Kind, text: str, action: str, by: Actor) -> Hold:
     why = checked_reason(text)
     present = lock_model(model)
-    before = open_hold(present, kind)
-    moment = stamp(present)
-    if before is not None:
-        _close(before, moment, by)
-    hold = Hold.objects.create(model=present, kind=kind, text=why, from_at=moment.at, begun_by=by.name[:200])
-    record_change(action=action, subject=present, before=_told(before), after=_told(hold), reason=why, by=by)
+    old = open_hold(present, kind)
+    change = stamp(present)
+    if old is not None:
+        _close(old, change, by)
+    hold = Hold.objects.create(model=present, kind=kind, text=why, from_at=change.at, begun_by=by.name[:200])
+    before = {old.kind: old.text} if old is not None else None
+    record_change(action=action, subject=present, before=before, after={kind: why}, reason=why, by=by)
     return hold
 
 
@@ -76,17 +68,13 @@ def _end(model: Model, kind: Hold.Kind, reason: str, action: str, by: Actor) -> 
     if hold is None:
         raise Conflict(f"{model.slug} is not {kind}.")
     _close(hold, stamp(present), by)
-    record_change(action=action, subject=present, before=_told(hold), after=None, reason=why, by=by)
+    record_change(action=action, subject=present, before={kind: hold.text}, after=None, reason=why, by=by)
     return Hold.objects.get(pk=hold.pk)
 
 
-def _close(hold: Hold, moment: Stamp, by: Actor) -> None:
-    """The row's lock on the Model keeps two from closing it; the condition is the net below."""
-    Hold.objects.filter(pk=hold.pk, to_at=None).update(to_at=moment.at, ended_by=by.name[:200])
-
-
-def _told(hold: Hold | None) -> dict[str, Any] | None:
-    return {hold.kind: hold.text} if hold is not None else None
+def _close(hold: Hold, change: Stamp, by: Actor) -> None:
+    """The caller's lock on the Model prevents closing it twice; the condition is a safety net."""
+    Hold.objects.filter(pk=hold.pk, to_at=None).update(to_at=change.at, ended_by=by.name[:200])
 
 
 def _emit(kind: str, hold: Hold, summary: str) -> None:

@@ -1,4 +1,4 @@
-"""Splits: written whole, made current by conditional update, in one transaction with `champion`."""
+"""Splits: written once, made current by conditional update, in one transaction with `champion`."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import F
 
 from registry.access.policies import Right
-from registry.catalogue.announce import Stamp, lock_model, stamp
 from registry.catalogue.models import CHAMPION, Model, Version, new_salt
+from registry.catalogue.route_changes import Stamp, lock_model, stamp
 from registry.catalogue.services.aliases import follow_split
 from registry.catalogue.validation import checked_reason
 from registry.errors import (
@@ -22,23 +22,18 @@ from registry.errors import (
     StaleState,
     VersionNotReady,
 )
-from registry.intake.examples.selectors import champion_of
 from registry.kit.actors import Actor
 from registry.kit.loops import Attempts
 from registry.kit.text import MAX_REASON
 from registry.record.audit import record_change
 from registry.record.events import emit
-from registry.record.kinds import register_kind
 from registry.traffic import policies
 from registry.traffic.assignment import WHOLE, reallot
-from registry.traffic.gates import Plan, check_gates
+from registry.traffic.gates import check_gates, plan_for
 from registry.traffic.models import MAX_ARMS, Arm, Hold, Split, SplitRequest
 from registry.traffic.readiness import Verdict, readiness_of
-from registry.traffic.request_transitions import Status as RequestStatus
-from registry.traffic.selectors import overdue_splits
-from registry.traffic.transitions import ALLOWED, Status
-
-register_kind("split_expired", "A split that waited for engines to be warm was given up.")
+from registry.traffic.selectors import current_split, open_hold, overdue_splits
+from registry.traffic.transitions import ALLOWED, RequestStatus, Status
 
 Shares = Mapping[Version, int]  # basis points
 
@@ -53,12 +48,12 @@ def set_split(
     expected_revision: int | None = None,
     by: Actor,
 ) -> Split:
-    """Write the Model's next split, and make it current as soon as it is ready.
+    """Write the Model's next split; it becomes current as soon as it is ready.
 
-    1. `arms` are basis points that sum to 10,000; `shadows` say how much of the traffic each is shown.
-    2. `expected_revision` is the number of the newest split that the caller has seen; 0 where there is none.
-    3. A split that still waits is overtaken and expires; so are requests, which were about what was live before.
-    4. Where the Model asks for two people, nothing may gain live share here; see `approvals`.
+    1. `arms` are basis points that sum to 10,000; `shadows` are the shares of traffic mirrored to each.
+    2. `expected_revision` is the number of the newest split the caller has seen, 0 if there was none.
+    3. A waiting split expires, and open requests are overtaken: both were based on the split before.
+    4. If the Model needs approvals, no version may gain live share here; see `approvals`.
     """
     policies.check_may_set(by, model.pk, gains=False)
     why = checked_reason(reason)
@@ -72,7 +67,7 @@ def set_split(
         check_frozen(present)
         if present.needs_approval:
             raise ApprovalNeeded(
-                f"{present.slug} asks for two people: ask for this split, and let somebody else approve it."
+                f"{present.slug} needs a second person's approval: request this split, and have someone else approve it."
             )
         check_gates(plan)
     return write_split(present, arms, shadows or {}, why, action="set_split", by=by)
@@ -80,7 +75,7 @@ def set_split(
 
 @transaction.atomic
 def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
-    """Renew the salt: every key is dealt a new bucket. The shares stay."""
+    """Renew the salt: every key gets a new random bucket. The shares stay."""
     by.check(Right.SET_SPLIT, model_id=model.pk)
     why = checked_reason(reason)
     present = lock_model(model)
@@ -88,7 +83,7 @@ def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
     before = present.salt
     present.salt = new_salt()
     Model.objects.filter(pk=present.pk).update(salt=present.salt)
-    current = _current(present)
+    current = current_split(present)
     if current is None:
         stamp(present)
         record_change(
@@ -99,31 +94,30 @@ def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
     arms = list(current.arms.select_related("version"))
     shares = current.shares()
     answering = {arm.version: shares[arm.version_id] for arm in arms if arm.letter}
-    shown = {arm.version: arm.mirrored for arm in arms if arm.mirrored is not None}
-    return write_split(present, answering, shown, why, action="reshuffle", by=by)
+    shadows = {arm.version: arm.mirrored for arm in arms if arm.mirrored is not None}
+    return write_split(present, answering, shadows, why, action="reshuffle", by=by)
 
 
 @transaction.atomic
 def settle_split(*, split: Split, by: Actor) -> Split:
-    """Look again whether a waiting split is ready: make it current, let it expire, or leave it waiting."""
+    """Make a waiting split current if it is ready, expire it if it never will be, else leave it waiting."""
     by.check(Right.SET_SPLIT, model_id=split.model_id)
     present = lock_model(split.model)
-    waiting = _reread(split)
+    waiting = _reload(split)
     if waiting.status != Status.WAITING:
-        raise StaleState(f"{waiting} is {waiting.status} already.")
+        raise StaleState(f"{waiting} is already {waiting.status}.")
     readiness = readiness_of(waiting)
     if readiness.verdict is Verdict.NEVER:
         return expire_split(split=waiting, reason=readiness.sentence or "It cannot be made ready.", by=by)
     if readiness.verdict is Verdict.READY and not _is_held_by_freeze(present, waiting):
-        moment = stamp(present)
-        before = _told(_current(present))
-        _make_current(waiting, moment, by)
-        return _tell(waiting, before, waiting.reason, "activate_split", by)
+        before = _audit_fields(current_split(present))
+        _make_current(waiting, stamp(present), by)
+        return _record(waiting, before, waiting.reason, "activate_split", by)
     return waiting
 
 
 def settle_waiting_splits(*, by: Actor) -> None:
-    """Settle every split that waits and need not any longer; give up those that have waited for too long."""
+    """Settle every waiting split that can be settled; expire those that have waited too long."""
     overdue = {split.pk for split in overdue_splits()}
     with Attempts() as attempt:
         for split in Split.objects.filter(status=Status.WAITING).select_related("model"):
@@ -136,21 +130,18 @@ def _settle_or_expire(split: Split, is_overdue: bool, by: Actor) -> None:
         if readiness.verdict is not Verdict.WAIT and not _is_held_by_freeze(split.model, split):
             settle_split(split=split, by=by)
         elif is_overdue:
-            expire_split(split=split, reason=_gave_up(readiness.sentence), by=by)
-
-
-def _gave_up(sentence: str) -> str:
-    return f"It waited for {settings.WARM_LIMIT_S} s, the limit. {sentence}"[:MAX_REASON].strip()
+            reason = f"It waited for {settings.WARM_LIMIT_S} s, the limit. {readiness.sentence}"
+            expire_split(split=split, reason=reason[:MAX_REASON].strip(), by=by)
 
 
 @transaction.atomic
 def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
-    """Give a waiting split up; what is current stays."""
+    """Give up a waiting split; the current one stays."""
     by.check(Right.LOWER, model_id=split.model_id)
     why = checked_reason(reason)
     present = lock_model(split.model)
     _move(split, Status.EXPIRED, to_at=stamp(present).at)
-    expired = _reread(split)
+    expired = _reload(split)
     record_change(
         action="expire_split", subject=expired, before={"status": Status.WAITING},
         after={"status": Status.EXPIRED}, reason=why, by=by,
@@ -159,7 +150,7 @@ def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
         "split_expired",
         subject=expired,
         data={"model": expired.model.slug, "split": expired.number, "reason": why, "by": by.name},
-        summary=f"{expired} was given up; what was live stays. {why}"[:500],
+        summary=f"{expired} expired; the current split stays. {why}"[:500],
     )
     return expired
 
@@ -175,40 +166,41 @@ def write_split(
     request: SplitRequest | None = None,
     goes_back: bool = False,
 ) -> Split:
-    """The caller holds the Model and has checked everything; `request` is what is granted by this, and what
-    `goes_back` to something that was live waits for no freeze."""
+    """Write a split after the caller has locked the Model and checked everything.
+
+    `request` is the request this grants; a split that `goes_back` to something live before ignores freezes.
+    """
     number = _take_number(present)
-    moment = stamp(present)
-    _overtake(present, number, moment, request)
-    current = _current(present)
-    before = _told(current)
+    change = stamp(present)
+    _overtake(present, number, change, granted=request)
+    current = current_split(present)
+    before = _audit_fields(current)
     split = _insert(present, number, current, arms, shadows, reason, by, goes_back=goes_back)
-    readiness = readiness_of(split)
-    if readiness.verdict is Verdict.READY:
-        _make_current(split, moment, by)
-    return _tell(split, before, reason, action, by)
+    if readiness_of(split).verdict is Verdict.READY:
+        _make_current(split, change, by)
+    return _record(split, before, reason, action, by)
 
 
-def _overtake(present: Model, number: int, moment: Stamp, granted: SplitRequest | None) -> None:
-    """Whatever waited or was asked for before this change was about another state of things."""
-    present.splits.filter(status=Status.WAITING).update(status=Status.EXPIRED, to_at=moment.at)
+def _overtake(present: Model, number: int, change: Stamp, *, granted: SplitRequest | None) -> None:
+    """Expire the waiting split and close other open requests: they were based on the split before."""
+    present.splits.filter(status=Status.WAITING).update(status=Status.EXPIRED, to_at=change.at)
     others = present.split_requests.filter(status=RequestStatus.OPEN)
     if granted is not None:
         others = others.exclude(pk=granted.pk)
     others.update(
         status=RequestStatus.OVERTAKEN,
-        decided_at=moment.at,
-        decision=f"Split {number} came first; ask again if it is still wanted.",
+        decided_at=change.at,
+        decision=f"Split {number} came first; request it again if it is still needed.",
     )
 
 
 def _take_number(present: Model) -> int:
-    """The conditional update is what lets one of several win, even where rows cannot be locked."""
+    """The conditional update lets one of several callers win, even if the database cannot lock rows."""
     taken = Model.objects.filter(pk=present.pk, split_revision=present.split_revision).update(
         split_revision=F("split_revision") + 1
     )
     if not taken:
-        raise StaleState(f"The split of {present.slug} was changed at the same moment; look again.")
+        raise StaleState(f"The split of {present.slug} was changed at the same moment; reload and try again.")
     return present.split_revision + 1
 
 
@@ -243,41 +235,40 @@ def _insert(
     return split
 
 
-def _make_current(split: Split, moment: Stamp, by: Actor) -> None:
+def _make_current(split: Split, change: Stamp, by: Actor) -> None:
     for current in split.model.splits.filter(status=Status.CURRENT):
-        _move(current, Status.PAST, to_at=moment.at)
-    _move(split, Status.CURRENT, from_at=moment.at)
-    follow_split(
-        model=split.model, version=_leading(split), at=moment, reason=f"split {split.number}: {split.reason}"[:500],
-        by=by,
-    )  # fmt: skip
+        _move(current, Status.PAST, to_at=change.at)
+    _move(split, Status.CURRENT, from_at=change.at)
+    reason = f"split {split.number}: {split.reason}"[:500]
+    follow_split(model=split.model, version=_leading(split), at=change, reason=reason, by=by)
 
 
 def _leading(split: Split) -> Version:
-    """The version that `champion` names: the largest share; of equal ones that which has the name, else the oldest."""
+    """The version with the largest share; among equal ones the present champion, else the oldest."""
     shares = split.shares()
-    holder = _champion_id(split.model)
+    champion = _champion_id(split.model)
     arms = [arm for arm in split.arms.select_related("version") if arm.letter]
     return max(
-        arms, key=lambda arm: (shares[arm.version_id], arm.version_id == holder, -arm.version.number)
+        arms, key=lambda arm: (shares[arm.version_id], arm.version_id == champion, -arm.version.number)
     ).version
 
 
 def _move(split: Split, to: Status, **columns: Any) -> None:
     old = Status(split.status)
     if to not in ALLOWED[old]:
-        raise Conflict(f"{split} is {old}; from there it cannot become {to}.")
+        raise Conflict(f"{split} is {old}; it cannot become {to}.")
     if not Split.objects.filter(pk=split.pk, status=old).update(status=to, **columns):
-        raise StaleState(f"{split} is no longer {old}; somebody else moved it first. Look again.")
+        raise StaleState(f"{split} is no longer {old}: someone else changed it first. Reload and try again.")
 
 
-def _tell(split: Split, before: dict[str, Any] | None, reason: str, action: str, by: Actor) -> Split:
-    written = _reread(split)
-    after = _told(written) or {}
+def _record(split: Split, before: dict[str, Any] | None, reason: str, action: str, by: Actor) -> Split:
+    """Write the audit record, and emit an event if the split is current."""
+    written = _reload(split)
+    after = _audit_fields(written) or {}
     record_change(action=action, subject=written, before=before, after=after, reason=reason, by=by)
     if written.status == Status.CURRENT:
-        told = ", ".join(f"version {number} {share / 100:g} %" for number, share in after["arms"].items())
-        is_stopped = written.model.holds.filter(kind=Hold.Kind.STOPPED, to_at=None).exists()
+        shares = ", ".join(f"version {number} {share / 100:g} %" for number, share in after["arms"].items())
+        is_stopped = open_hold(written.model, Hold.Kind.STOPPED) is not None
         answers = "is stopped; once it is started, it answers" if is_stopped else "now answers"
         emit(
             "split_changed",
@@ -289,13 +280,12 @@ def _tell(split: Split, before: dict[str, Any] | None, reason: str, action: str,
                 "reason": reason,
                 "by": by.name,
             },
-            summary=f"{written.model.slug} {answers} with {told}.",
+            summary=f"{written.model.slug} {answers} with {shares}.",
         )
     return written
 
 
-def _told(split: Split | None) -> dict[str, Any] | None:
-    """What record and events keep of a split."""
+def _audit_fields(split: Split | None) -> dict[str, Any] | None:
     if split is None:
         return None
     shares = split.shares()
@@ -314,24 +304,24 @@ def check_shares(model: Model, arms: Shares, shadows: Shares) -> None:
         total = sum(arms.values())
         raise Invalid(
             f"The shares of {model.slug} add up to {total / 100:g} % ({total:,} basis points);"
-            f" they must make 100 % ({WHOLE:,})."
+            f" they must add up to 100 % ({WHOLE:,})."
         )
     if any(not 1 <= share <= WHOLE for share in [*arms.values(), *shadows.values()]):
         raise Invalid(
-            f"A share is 0.01 to 100 % (1 to {WHOLE:,} basis points); leave out a version that gets nothing."
+            f"A share is 0.01 to 100 % (1 to {WHOLE:,} basis points); leave out versions that get nothing."
         )
     if len(arms) > MAX_ARMS or len(shadows) > MAX_ARMS:
-        raise Invalid(f"A split can hold {MAX_ARMS} arms and as many shadows.")
-    if twice := arms.keys() & shadows.keys():
-        raise Invalid(f"{', '.join(str(version) for version in twice)} cannot both answer and shadow.")
+        raise Invalid(f"A split can have at most {MAX_ARMS} arms and {MAX_ARMS} shadows.")
+    if both := arms.keys() & shadows.keys():
+        raise Invalid(f"{', '.join(str(version) for version in both)} cannot be both an arm and a shadow.")
 
 
 def check_ready(model: Model, versions: list[Version]) -> None:
-    found = Version.objects.select_related("model").in_bulk([version.pk for version in versions])
+    by_id = Version.objects.select_related("model").in_bulk([version.pk for version in versions])
     for version in versions:
-        present = found.get(version.pk)
+        present = by_id.get(version.pk)
         if present is None or present.model_id != model.pk:
-            raise Invalid(f"A split of {model.slug} can only hold versions of {model.slug}.")
+            raise Invalid(f"A split of {model.slug} can only have versions of {model.slug}.")
         if not present.is_servable:
             raise VersionNotReady(
                 f"{present} is {present.status}; only a ready version can be put on a split."
@@ -342,57 +332,38 @@ def check_ready(model: Model, versions: list[Version]) -> None:
 def check_not_broken(version: Version) -> None:
     if version.is_broken:
         raise VersionNotReady(
-            f"{version} is broken: it ended processes that ran it. Look at its crashes; a person may clear it."
+            f"{version} is broken: it crashed the processes running it. See its crashes; a person may clear them."
         )
 
 
 def check_frozen(model: Model) -> None:
-    hold = model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).first()
+    hold = open_hold(model, Hold.Kind.FROZEN)
     if hold is not None:
         raise ModelFrozen(
             f"{model.slug} is frozen ({hold.text}), so nothing may gain live share. Unfreeze it first; "
-            "lowering, stopping and rolling back work all the same."
+            "lowering, stopping and rolling back still work."
         )
 
 
-def plan_for(model: Model, arms: Shares) -> Plan:
-    """What the arms would change about who answers now."""
-    current = _current(model)
-    return Plan(
-        model=model,
-        arms=dict(arms),
-        before=current.shares() if current is not None else {},
-        leader=champion_of(model),
-    )
-
-
 def _is_held_by_freeze(model: Model, split: Split) -> bool:
-    if split.goes_back or not _gains(model, split.shares()):
+    if split.goes_back or open_hold(model, Hold.Kind.FROZEN) is None:
         return False
-    return model.holds.filter(kind=Hold.Kind.FROZEN, to_at=None).exists()
+    current = current_split(model)
+    before = current.shares() if current is not None else {}
+    return policies.gains_share(before, split.shares(), leader=_champion_id(model))
 
 
 def check_expected(model: Model, expected_revision: int | None) -> None:
     if expected_revision is not None and expected_revision != model.split_revision:
         raise StaleState(
-            f"The newest split of {model.slug} is number {model.split_revision}, not {expected_revision}; "
-            "somebody else changed it first. Look again."
+            f"The newest split of {model.slug} is number {model.split_revision}, not {expected_revision}: "
+            "someone else changed it first. Reload and try again."
         )
-
-
-def _current(model: Model) -> Split | None:
-    return model.splits.filter(status=Status.CURRENT).first()
-
-
-def _gains(model: Model, after: Mapping[int, int]) -> bool:
-    current = _current(model)
-    before = current.shares() if current is not None else {}
-    return policies.gains_share(before, after, leader=_champion_id(model))
 
 
 def _champion_id(model: Model) -> int | None:
     return model.aliases.filter(name=CHAMPION).values_list("version_id", flat=True).first()
 
 
-def _reread(split: Split) -> Split:
+def _reload(split: Split) -> Split:
     return Split.objects.select_related("model").get(pk=split.pk)

@@ -1,11 +1,11 @@
-// The theme's search over everything (Ctrl+K) opens the chosen line on Enter, and throws where no line is chosen: before the
-// results are there, and when nothing was found. The theme has no setting or hook for this, so its function is wrapped.
+// The theme's global search (Ctrl+K) opens the selected line on Enter, and throws if there is none: before results arrive,
+// and when nothing was found. The theme has no setting for this, so its function is wrapped.
 "use strict";
 
 document.addEventListener("alpine:init", () => {
-  const theirs = window.searchCommand;
+  const themeCommand = window.searchCommand;
   window.searchCommand = () => {
-    const command = theirs();
+    const command = themeCommand();
     const open = command.selectItem;
     command.selectItem = function (...how) {
       if (this.items?.[this.currentIndex - 1]?.querySelector("a")) open.apply(this, how);

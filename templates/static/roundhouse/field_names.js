@@ -1,4 +1,4 @@
-// Gives the theme's search boxes for choices the name of their field, so that those who hear the page know what they fill in.
+// Labels the theme's search boxes for choices with their field's name, for screen readers.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {

@@ -1,4 +1,4 @@
-// Links the shares of a split, so that they always make 100 %, and says which routing keys would change versions.
+// Links the shares of a split so that they always add up to 100 %, and tells how many routing keys would change versions.
 "use strict";
 
 (() => {
@@ -11,8 +11,8 @@
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
   const percent = (share) => `${share / 100} %`;
 
-  // Parts in proportion to the weights that make `whole` exactly: the largest remainders get what rounding left.
-  function sharedOut(whole, weights) {
+  // Divides `whole` in proportion to the weights; the largest remainders get what rounding left.
+  function proportionalParts(whole, weights) {
     const total = sum(weights);
     const parts = weights.map((weight) => Math.floor((whole * weight) / total));
     const byRemainder = weights.map((_, i) => i).sort((a, b) => ((whole * weights[b]) % total) - ((whole * weights[a]) % total));
@@ -20,8 +20,8 @@
     return parts;
   }
 
-  // As the server deals buckets: each arm keeps its first ones, and what is freed goes to those that lack some, in
-  // the order of their versions. Returns how many buckets go from which version to which.
+  // The same rule as on the server: each arm keeps its first buckets, and freed buckets go to arms that need more, in
+  // the order of their versions. Returns how many buckets move from which version to which.
   function movesBetween(owners, shares) {
     const lacking = new Map(shares);
     const freed = [];
@@ -38,8 +38,8 @@
     return [...moves].sort((a, b) => b[1] - a[1]);
   }
 
-  function told(owners, shares) {
-    if (!owners.length) return "No version is live yet: every routing key gets its version by this split.";
+  function movesSentence(owners, shares) {
+    if (!owners.length) return "No version is live yet, so this split decides for every routing key.";
     const moves = movesBetween(owners, shares);
     if (!moves.length) return "No routing key moves.";
     const ways = moves.map(([way, count]) => `${percent(count)} ${way}`).join(", ");
@@ -67,28 +67,28 @@
       lock: row.querySelector("[data-lock]"),
     }));
     lines.forEach((line) => { line.share = Math.round(Number(line.number.value || 0) * 100); });
-    let saying;
+    let sayTimer;
 
     const isLocked = (line) => line.lock.getAttribute("aria-pressed") === "true";
 
-    // What the others share out among themselves: as they stood when this line was taken hold of, so that
-    // going there and back changes nothing. Where all of them have nothing, as it is now; else the newest gets it.
+    // How the other lines divide what is left: by their shares when this line was focused, so that going there and
+    // back changes nothing; if all of those are 0, by their live shares; else the newest gets it all.
     function weights(others) {
-      const candidates = [others.map((one) => one.held), others.map((one) => one.now)];
-      return candidates.find((found) => sum(found) > 0) || others.map((_, i) => (i === 0 ? 1 : 0));
+      const candidates = [others.map((other) => other.held), others.map((other) => other.now)];
+      return candidates.find((shares) => sum(shares) > 0) || others.map((_, i) => (i === 0 ? 1 : 0));
     }
 
     function hold() {
       lines.forEach((line) => { line.held = line.share; });
     }
 
-    function set(line, wanted) {
+    function set(line, share) {
       if (isLocked(line)) return;
       const others = lines.filter((one) => one !== line && !isLocked(one));
       const free = WHOLE - sum(lines.filter((one) => one !== line && isLocked(one)).map((one) => one.share));
-      line.share = others.length ? Math.max(0, Math.min(free, Math.round(wanted))) : free;
+      line.share = others.length ? Math.max(0, Math.min(free, Math.round(share))) : free;
       if (others.length) {
-        const parts = sharedOut(free - line.share, weights(others));
+        const parts = proportionalParts(free - line.share, weights(others));
         others.forEach((one, i) => { one.share = parts[i]; });
       }
       show(line);
@@ -101,7 +101,7 @@
         if (line !== typedIn || document.activeElement !== line.number) line.number.value = line.share / 100;
       }
       draw();
-      saying = saying || setTimeout(say, SAY_AGAIN_MS);
+      sayTimer = sayTimer || setTimeout(say, SAY_AGAIN_MS);
     }
 
     function arms() {
@@ -122,11 +122,11 @@
     }
 
     function say() {
-      saying = undefined;
+      sayTimer = undefined;
       const total = sum(lines.map((line) => line.share));
       const sentence = total === WHOLE
-        ? told(owners, arms().map((line) => [line.version, line.share]))
-        : `The shares add up to ${percent(total)}; they must make 100 %.`;
+        ? movesSentence(owners, arms().map((line) => [line.version, line.share]))
+        : `The shares add up to ${percent(total)}; they must add up to 100 %.`;
       if (moves.textContent !== sentence) moves.textContent = sentence;
     }
 

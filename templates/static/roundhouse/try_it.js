@@ -1,5 +1,5 @@
-// The panel "Try it" of a Model's and a version's page: sends what the editor holds and shows what comes back.
-// Whatever comes from elsewhere is written as text, never as markup.
+// The panel "Try it" on the pages of Models and versions: sends the request in the editor and shows the answer.
+// Data is always inserted as text, never as markup.
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
   const COPIED_MS = 2000;
   const LINE = 72;
   const ROWS = { least: 6, most: 18 };
-  const LONGEST_LAID_OUT = 500_000; // characters; more is shown as it came, and cut
+  const MAX_INDENTED = 500_000; // characters; longer text is cut and not indented
 
   const find = (id) => document.getElementById(id);
   const form = find("rh-try-it");
@@ -19,8 +19,8 @@
   const answer = find("rh-try-answer"); // for those who may send
   const buttons = form.querySelectorAll("button");
 
-  // Lays JSON out without reading its values: numbers stay as they are written, and rows stay on their line.
-  function laidOut(json) {
+  // Indents JSON without parsing its values: numbers stay as they are written, and each row stays on one line.
+  function indented(json) {
     const tokens = json.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g);
     let at = 0;
     const value = (indent, isInList) => {
@@ -44,8 +44,8 @@
     return value("", false);
   }
 
-  // The key travels in a header, and the server drops a header that holds anything else.
-  const canTravel = (text) => /^[\x20-\x7e]*$/.test(text);
+  // The key is sent as a header, which may hold only these characters.
+  const fitsHeader = (text) => /^[\x20-\x7e]*$/.test(text);
 
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
@@ -56,8 +56,8 @@
     curl.textContent = lines.join(" \\\n  ");
   }
 
-  // Each form keeps what was typed into it.
-  const drafts = new Map([...forms.options].map((option) => [option.value, laidOut(option.dataset.body)]));
+  // Each request form keeps its own draft.
+  const drafts = new Map([...forms.options].map((option) => [option.value, indented(option.dataset.body)]));
   let shownForm = forms.value;
 
   function changeForm() {
@@ -77,20 +77,20 @@
   function setBusy(busy) {
     isBusy = busy;
     answer.setAttribute("aria-busy", busy);
-    // Not `disabled`: that takes the focus away from whoever has just pressed the button.
+    // Not `disabled`, which would take the focus from the button that was just pressed.
     for (const button of buttons) button.setAttribute("aria-disabled", busy);
   }
 
   async function send(isCheck) {
     if (isBusy || !answer) return;
-    if (routingKey && !canTravel(routingKey.value)) {
-      say("bad", "", "A routing key is sent as a header: use letters without accents, digits and signs.");
+    if (routingKey && !fitsHeader(routingKey.value)) {
+      say("bad", "", "A routing key is sent as a header: use only letters without accents, digits and punctuation.");
       return;
     }
     setBusy(true);
-    say("busy", "", isCheck ? "Checking …" : `Asking ${form.dataset.whom} …`);
+    say("busy", "", isCheck ? "Checking …" : `Sending to ${form.dataset.whom} …`);
     const slow = setTimeout(
-      () => say("busy", "", "Still waiting: a version that is not in memory is loaded first …"),
+      () => say("busy", "", "Still waiting. A version that is not in memory is loaded first …"),
       SLOW_MS,
     );
     const started = performance.now();
@@ -100,7 +100,7 @@
       clearTimeout(slow);
       show(response, text, isCheck, performance.now() - started);
     } catch {
-      say("bad", "", "The server cannot be reached. Is it running, and are you connected to it?");
+      say("bad", "", "The server cannot be reached. Check that it is running and that you are connected.");
     } finally {
       clearTimeout(slow);
       setBusy(false);
@@ -118,7 +118,7 @@
       method: "POST",
       body: editor.value,
       headers,
-      redirect: "manual", // to the login page, when the session has ended
+      redirect: "manual", // to the login page, if the session has ended
     });
   }
 
@@ -128,39 +128,39 @@
       say("bad", "", "Your session has ended. Reload this page and log in again.");
       return;
     }
-    let told;
+    let data;
     try {
-      told = JSON.parse(text);
+      data = JSON.parse(text);
     } catch {
-      say("bad", status, "The answer is not JSON, so something between this page and Roundhouse gave it.");
+      say("bad", status, "The answer is not JSON. A proxy between this page and Roundhouse may have sent it.");
       return;
     }
     if (response.ok) {
-      say("good", status, sentenceOf(told, isCheck));
-      list(factsOf(told, tookMs));
+      say("good", status, sentenceOf(data, isCheck));
+      list(factsOf(data, tookMs));
       showText(text);
     } else {
-      say("bad", status, refusalOf(told));
-      list([...(told.errors ?? []).flatMap(fieldFacts), ["Time", inMs(tookMs)], ["Request id", told.request_id]]);
+      say("bad", status, refusalOf(data));
+      list([...(data.errors ?? []).flatMap(fieldFacts), ["Time", inMs(tookMs)], ["Request id", data.request_id]]);
     }
   }
 
-  const sentenceOf = (told, isCheck) =>
-    isCheck ? `Valid. Version ${told.version} would have taken it.` : `Version ${told.version} answered.`;
+  const sentenceOf = (data, isCheck) =>
+    isCheck ? `Valid for version ${data.version}.` : `Version ${data.version} answered.`;
 
-  const factsOf = (told, tookMs) => [
+  const factsOf = (data, tookMs) => [
     ["Time", inMs(tookMs)],
-    ["Version", told.version],
-    ["Arm", told.arm || "none: asked by its number"],
-    ["Split", told.split || "none"],
-    ["Request id", told.request_id],
+    ["Version", data.version],
+    ["Arm", data.arm || "none (called by number)"],
+    ["Split", data.split || "none"],
+    ["Request id", data.request_id],
   ];
 
-  function refusalOf(told) {
-    if (told.detail?.startsWith("CSRF Failed")) {
+  function refusalOf(data) {
+    if (data.detail?.startsWith("CSRF Failed")) {
       return "This page is older than your session. Reload it and send again.";
     }
-    return told.detail ?? "The request was refused.";
+    return data.detail ?? "The request was refused.";
   }
 
   const fieldFacts = (error) => [
@@ -204,9 +204,9 @@
     place.hidden = !text;
     place.textContent = !text
       ? ""
-      : text.length <= LONGEST_LAID_OUT
-        ? laidOut(text)
-        : `${text.slice(0, LONGEST_LAID_OUT)}\n… cut here: the answer has ${text.length} characters.`;
+      : text.length <= MAX_INDENTED
+        ? indented(text)
+        : `${text.slice(0, MAX_INDENTED)}\n… cut here: the answer has ${text.length} characters.`;
     place.scrollTop = 0;
   }
 
@@ -214,7 +214,7 @@
     try {
       await navigator.clipboard.writeText(curl.textContent);
     } catch {
-      // Without https there is no clipboard: select it, and copy the old way.
+      // Without https there is no clipboard API: select the text and copy it the old way.
       getSelection().selectAllChildren(curl);
       if (!document.execCommand("copy")) return;
     }

@@ -1,5 +1,5 @@
-// Uploads a model, and the files with its weights, by parts; goes on where it stopped: after a pause, a lost
-// connection or a reload. The server's offset is the truth; this page keeps only which upload belongs to which file.
+// Uploads a model and its weight files in parts, and resumes after a pause, a lost connection or a reload.
+// The server's offset is the truth; this page only remembers which upload belongs to which file.
 "use strict";
 
 (() => {
@@ -28,17 +28,17 @@
   const pause = form.querySelector("[data-pause]");
   const cancel = form.querySelector("[data-cancel]");
 
-  let items = []; // {file, id, offset}: the model first; an id says that its upload has begun
-  let current = null; // the one that is being sent
-  let mayChange = ""; // the server has the model, and wants more ("add") or other ("replace") files of weights
+  let items = []; // {file, id, offset}: the model first; with an id, its upload has begun
+  let current = null; // the item being sent
+  let mayChange = ""; // the server has the model and needs more ("add") or other ("replace") weight files
   let state = "idle"; // idle, sending, paused, refused
   let request = null; // the part in flight
   let wake = null; // ends a wait between two tries
   let knownTask = "";
-  let takenLabels = ""; // filled in by us, so ours to take away again
-  chooser.hasChangeListener = true; // the theme's own looks for a text field beside it, and fails
+  let takenLabels = ""; // filled in by this page, so it may be cleared again
+  chooser.hasChangeListener = true; // the theme's listener expects a text field beside it, and fails
 
-  // What went wrong in the server's words; trying again would not help.
+  // An error with the server's message; retrying would not help.
   class Refusal extends Error {}
 
   const total = () => items.reduce((sum, one) => sum + one.file.size, 0);
@@ -46,7 +46,7 @@
   const isSent = (one) => one.id && one.offset === one.file.size;
   const hasBegun = () => items.some((one) => one.id);
 
-  // --- what is kept between reloads
+  // --- remembered between reloads
 
   const PREFIX = `rh-upload:${page.dataset.person}:`;
   const mark = (one) => `${PREFIX}${one.name}|${one.size}|${one.lastModified}`;
@@ -63,7 +63,7 @@
       try {
         localStorage.setItem(key, JSON.stringify(value));
       } catch {
-        // Private windows and full stores: the upload works, it only cannot be resumed after a reload.
+        // Private windows and full storage: the upload works, but cannot be resumed after a reload.
       }
     },
     forget(key) {
@@ -82,7 +82,7 @@
     },
   };
 
-  // --- asking the server
+  // --- requests to the server
 
   const headers = (more = {}) => ({ "X-CSRFToken": token, Accept: "application/json", ...more });
 
@@ -96,7 +96,7 @@
     }
   }
 
-  // Not fetch: it does not tell how much of a body has left.
+  // Not fetch: it has no upload progress.
   function putPart(part, offset) {
     return new Promise((resolve) => {
       const xhr = new XMLHttpRequest();
@@ -121,16 +121,16 @@
     });
   }
 
-  const mayHelpToRepeat = ({ status, data }) =>
+  const isRetryable = ({ status, data }) =>
     status === 0 || status === 408 || status === 429 || data.retryable === true || (status >= 500 && status !== 507);
 
-  function words({ status, data }) {
-    if (status === 401 || status === 403) return data.detail || "You are no longer logged in. Log in again in another tab, then go on.";
+  function messageOf({ status, data }) {
+    if (status === 401 || status === 403) return data.detail || "You are no longer logged in. Log in again in another tab, then resume.";
     const fields = (data.errors || []).map((one) => `${one.pointer.replace(/^#\/?/, "")}: ${one.detail}`);
     return [data.detail || `The server answered ${status}.`, ...fields].join(" ");
   }
 
-  // --- telling the person
+  // --- messages
 
   const MIB = 2 ** 20;
   const size = (bytes) => (bytes < 10 * 1024 ? `${bytes.toLocaleString("en")} bytes` : `${(bytes / MIB).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MiB`);
@@ -168,7 +168,7 @@
     progress.querySelector(".rh-figures").textContent = figures.join(" · ");
     // Read aloud: quarters only.
     const reached = Math.floor((bytes / all) * 4);
-    if (state === "sending" && reached > quarter && reached < 4) tell(`${reached * 25} % has been sent.`);
+    if (state === "sending" && reached > quarter && reached < 4) tell(`${reached * 25} % sent.`);
     quarter = Math.max(quarter, reached);
   }
 
@@ -176,9 +176,9 @@
     state = next;
     const isBusy = state === "sending";
     send.hidden = isBusy || state === "paused";
-    send.textContent = items.length && items.every(isSent) ? "Make the version" : "Upload";
+    send.textContent = items.length && items.every(isSent) ? "Create version" : "Upload";
     pause.hidden = !(isBusy || state === "paused");
-    pause.textContent = state === "paused" ? "Go on" : "Pause";
+    pause.textContent = state === "paused" ? "Resume" : "Pause";
     cancel.hidden = !hasBegun();
     chooser.disabled = isBusy || state === "paused" || (hasBegun() && !mayChange);
     drop.classList.toggle("rh-fixed", chooser.disabled);
@@ -210,20 +210,20 @@
   function whatIsWrong(files) {
     const mains = files.filter(isMain);
     if (!mains.length && files.length === 1) {
-      return `${files[0].name} is no ONNX file. Export the model as ONNX; its name then ends with .onnx. A file with its weights is chosen together with the model.`;
+      return `${files[0].name} is not an ONNX file. Export the model as ONNX, with a name ending in .onnx. Choose weight files together with the model.`;
     }
-    if (!mains.length) return "None of these is an ONNX file. Choose the model as well; its name ends with .onnx.";
-    if (mains.length > 1) return "A version is made of one model. Choose one .onnx file and the files with its weights, or one zip.";
-    if (isArchive(mains[0]) && files.length > 1) return "A zip holds the model with its weights. Choose it alone.";
-    if (files.length > MOST_FILES) return `These are ${files.length} files; ${MOST_FILES} are sent at most. Put them into one zip.`;
+    if (!mains.length) return "None of these is an ONNX file. Choose the model too; its name ends with .onnx.";
+    if (mains.length > 1) return "A version has one model. Choose one .onnx file with its weight files, or one zip.";
+    if (isArchive(mains[0]) && files.length > 1) return "A zip contains the model and its weights. Choose it alone.";
+    if (files.length > MOST_FILES) return `You chose ${files.length} files; the limit is ${MOST_FILES}. Put them into one zip.`;
     for (const one of files) {
       if (one.size === 0) return `${one.name} is empty.`;
-      if (one.size > LARGEST) return `${one.name} has ${size(one.size)}; this installation accepts ${size(LARGEST)}.`;
+      if (one.size > LARGEST) return `${one.name} has ${size(one.size)}; the limit is ${size(LARGEST)}.`;
     }
     return "";
   }
 
-  // Files that are here already keep their uploads; those of others are given up.
+  // Files that were already chosen keep their uploads; uploads of other files are cancelled.
   function setFiles(files) {
     const before = items;
     items = files.map((file) => before.find((one) => mark(one.file) === mark(file)) || { file, id: null, offset: 0 });
@@ -258,7 +258,7 @@
     const help = form.querySelector("[data-help]");
     knownTask = "";
     if (field.labels.value === takenLabels) field.labels.value = "";
-    help.textContent = "The name of a Model that exists.";
+    help.textContent = "The name of an existing Model.";
     if (where() === "known" && slug) {
       const { status, data } = await ask("GET", `${MODELS}/${encodeURIComponent(slug)}`);
       if (slug !== field.model.value.trim()) return;
@@ -272,7 +272,7 @@
     showFields();
   }
 
-  // A next version mostly has the labels of the one before it.
+  // A new version usually has the labels of the one before it.
   async function takeLabels(slug) {
     const { data } = await ask("GET", `${MODELS}/${encodeURIComponent(slug)}/versions?page_size=1`);
     const config = data.results?.[0]?.task_config;
@@ -297,7 +297,7 @@
 
   const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter(Boolean);
 
-  // The sizes by name; null where a line is none. The server looks at the rest.
+  // Sizes by input name; null if a line is malformed. The server checks the rest.
   function shapes() {
     const found = {};
     for (const line of lines(field.shapes)) {
@@ -308,7 +308,7 @@
     return found;
   }
 
-  function wish() {
+  function requestBody() {
     const isNew = where() === "new";
     const task = isNew ? field.task.value : knownTask;
     const labels = lines(field.labels);
@@ -325,14 +325,14 @@
 
   function missing() {
     if (!items.length) return [chooser, "Choose a file first."];
-    if (!field.model.value.trim()) return [field.model, "Name the Model."];
+    if (!field.model.value.trim()) return [field.model, "Enter the name of the Model."];
     if (where() === "new" && !/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/.test(field.model.value.trim())) {
-      return [field.model, "A name is 1 to 64 lower-case letters, digits and inner hyphens, such as fraud-score."];
+      return [field.model, "A name has 1 to 64 lower-case letters, digits and hyphens, such as fraud-score. It starts and ends with a letter or digit."];
     }
-    if (!labelFields.hidden && !field.labels.value.trim() && !field.zipmap.checked) return [field.labels, "Name the labels of the classification."];
+    if (!labelFields.hidden && !field.labels.value.trim() && !field.zipmap.checked) return [field.labels, "Enter the labels of the classification."];
     if (shapes() === null) {
       more.open = true;
-      return [field.shapes, "Write each input size as name=1,3,320,320, one in each line."];
+      return [field.shapes, "Write each input size as name=1,3,320,320, one per line."];
     }
     return null;
   }
@@ -347,7 +347,7 @@
       return lack[0].focus();
     }
     refuse("");
-    if (!navigator.locks) return run(); // plain http: two tabs with one file then get in each other's way, harmlessly
+    if (!navigator.locks) return run(); // plain http: two tabs with the same file slow each other down, harmlessly
     const { file } = items[0];
     await navigator.locks.request(mark(file), { ifAvailable: true }, async (lock) => {
       if (lock) return run();
@@ -371,19 +371,19 @@
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (state !== "sending" && state !== "refused") return; // paused or cancelled meanwhile
+      if (state !== "sending" && state !== "refused") return; // paused or cancelled in the meantime
       refuse(error.message);
       tell("");
       become("refused");
     }
   }
 
-  // Before a byte is sent: nobody should wait for a gigabyte to hear that a name is wrong.
+  // Before any data is sent, so that a wrong name does not cost a long upload.
   async function checkName() {
     const slug = field.model.value.trim();
     const { status } = await repeated(() => ask("GET", `${MODELS}/${encodeURIComponent(slug)}`));
     const isNew = where() === "new";
-    if (isNew && status === 200) throw nameRefusal(`A Model named ${slug} exists already. Choose “the next version of a Model”, or another name.`);
+    if (isNew && status === 200) throw nameRefusal(`A Model named ${slug} already exists. Choose “the next version of an existing Model”, or another name.`);
     if (!isNew && status === 404) throw nameRefusal(`There is no Model named ${slug}, or you may not see it.`);
   }
 
@@ -392,7 +392,7 @@
     return new Refusal(sentence);
   }
 
-  // True: it became a version already, and that comes up.
+  // Returns true if the upload already became a version, whose page is then opened.
   async function begin(one) {
     const known = kept.get(mark(one.file));
     if (known) {
@@ -403,7 +403,7 @@
       }
       if (answer.status === 200 && answer.data.status === "open") {
         Object.assign(one, { id: answer.data.id, offset: answer.data.offset });
-        tell("Going on where it stopped.");
+        tell("Resuming.");
         ready();
         return false;
       }
@@ -413,7 +413,7 @@
     const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const about = { size_bytes: one.file.size, file_name: one.file.name, model: where() === "known" ? field.model.value.trim() : "" };
     const answer = await repeated(() => ask("POST", UPLOADS, about, { "Idempotency-Key": key }));
-    if (answer.status !== 201) throw new Refusal(words(answer));
+    if (answer.status !== 201) throw new Refusal(messageOf(answer));
     Object.assign(one, { id: answer.data.id, offset: answer.data.offset });
     ready();
     return false;
@@ -435,7 +435,7 @@
       if (state !== "sending") return;
       const before = one.offset;
       if (answer.status === 200 || Number.isInteger(answer.data.offset)) one.offset = answer.data.offset;
-      else if (!mayHelpToRepeat(answer)) throw await refusalOf(answer, one);
+      else if (!isRetryable(answer)) throw await refusalOf(answer, one);
       else await checkReadable(part, one);
       failures = one.offset > before ? 0 : failures + 1;
       show(sent());
@@ -446,10 +446,10 @@
     }
   }
 
-  // An upload that ended meanwhile (swept, cancelled elsewhere) is begun anew by the next press of the button.
+  // If the upload ended in the meantime (expired, or cancelled elsewhere), the next press of the button starts a new one.
   async function refusalOf(answer, one) {
     if (answer.status === 404 || answer.data.code === "upload_ended" || answer.status === 507) forget(one);
-    return new Refusal(words(answer));
+    return new Refusal(messageOf(answer));
   }
 
   async function checkReadable(part, one) {
@@ -465,14 +465,14 @@
     if (state !== "sending") return;
     const { status, data } = await ask("GET", `${UPLOADS}/${one.id}`);
     if (status === 200 && data.status === "open") one.offset = data.offset;
-    else if (status === 200 && data.status !== "complete") throw await refusalOf({ status: 404, data: { detail: data.failure || `This upload is ${data.status}; begin again.` } }, one);
+    else if (status === 200 && data.status !== "complete") throw await refusalOf({ status: 404, data: { detail: data.failure || `This upload is ${data.status}. Start again.` } }, one);
   }
 
-  // False: bytes are missing after all, so it goes on sending.
+  // Returns false if bytes are still missing.
   async function complete() {
-    tell("All of it is there. It is being stored.");
+    tell("Upload complete. Storing the file.");
     const main = items[0];
-    const answer = await repeated(() => ask("POST", `${UPLOADS}/${main.id}/complete`, wish()));
+    const answer = await repeated(() => ask("POST", `${UPLOADS}/${main.id}/complete`, requestBody()));
     if (state !== "sending") return true;
     if (answer.status === 201) {
       leave(main.id);
@@ -485,10 +485,10 @@
     await dropEnded();
     mayChange = main.id && !isArchive(main.file) ? { data_missing: "add", data_not_named: "replace", bad_data_place: "replace" }[answer.data.code] || "" : "";
     if (mayChange) showChosen(`Choose ${mayChange === "add" ? "the missing" : "other"} files, or drop them here`);
-    throw new Refusal(words(answer));
+    throw new Refusal(messageOf(answer));
   }
 
-  // A file that is no model has ended, and with it what came along.
+  // If the model file was refused, its upload has ended, and its weight files are cancelled.
   async function dropEnded() {
     for (const one of items) {
       const { status, data } = await ask("GET", `${UPLOADS}/${one.id}`);
@@ -501,7 +501,7 @@
 
   function leave(id) {
     for (const one of items) kept.forget(mark(one.file));
-    tell("It is stored. Its version comes up.");
+    tell("Stored. Opening the version.");
     state = "idle";
     location.assign(MADE.replace("ID", id));
   }
@@ -509,7 +509,7 @@
   async function repeated(work) {
     for (let failures = 1; ; failures++) {
       const answer = await work();
-      if (!mayHelpToRepeat(answer)) return answer;
+      if (!isRetryable(answer)) return answer;
       await wait(failures, answer);
       if (state !== "sending") throw new Refusal("");
     }
@@ -517,12 +517,12 @@
 
   async function wait(failures, answer) {
     if (failures > TRIES) {
-      stop("There was no getting through. It waits where it stopped; go on when you like.");
+      stop("The server could not be reached. The upload is paused; resume it when you are ready.");
       return;
     }
     const seconds = Math.min(MOST_WAIT_S, 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
-    const why = answer.status === 0 ? "The connection is lost" : answer.data.code === "overloaded" ? "Others are uploading" : "The server is busy";
-    tell(`${why}; trying again in ${time(seconds)}.`);
+    const why = answer.status === 0 ? "Connection lost" : answer.data.code === "overloaded" ? "Too many uploads at once" : "The server is busy";
+    tell(`${why}. Retrying in ${time(seconds)}.`);
     samples = [];
     await new Promise((resolve) => {
       wake = resolve;
@@ -545,7 +545,7 @@
     if (!hasBegun()) progress.hidden = true;
   }
 
-  // --- what a person does
+  // --- events
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -555,11 +555,11 @@
   pause.addEventListener("click", async () => {
     if (state === "sending") {
       stop("Paused.");
-      return learnOffset(); // what arrived of the part that was cut is kept
+      return learnOffset(); // part of the interrupted request may have arrived
     }
     await learnOffset();
     samples = [];
-    tell("Going on.");
+    tell("Resuming.");
     start();
   });
 
@@ -576,13 +576,13 @@
     stop("");
     for (const one of items.filter((each) => each.id)) {
       const answer = await giveUp(one);
-      if (one.id) return refuse(`It could not be cancelled: ${words(answer)}`);
+      if (one.id) return refuse(`The upload could not be cancelled: ${messageOf(answer)}`);
     }
     mayChange = "";
     showChosen();
     refuse("");
     become("idle");
-    tell("Cancelled. Nothing of it is left on the server.");
+    tell("Cancelled. Everything was deleted from the server.");
     send.focus();
   });
 
@@ -596,13 +596,13 @@
     });
   }
   for (const name of ["dragover", "drop"]) {
-    window.addEventListener(name, (event) => event.preventDefault()); // a file beside the mark must not replace the page
+    window.addEventListener(name, (event) => event.preventDefault()); // a file dropped next to the target must not replace the page
   }
   field.model.addEventListener("change", lookUp);
   field.task?.addEventListener("change", showFields);
   for (const choice of form.querySelectorAll("[name=where]")) choice.addEventListener("change", lookUp);
 
-  // --- what was not finished
+  // --- unfinished uploads
 
   async function showWaiting() {
     const list = page.querySelector(".rh-waiting");
@@ -619,7 +619,7 @@
       const away = document.createElement("button");
       away.type = "button";
       away.className = "rh-button";
-      away.textContent = "Cancel it";
+      away.textContent = "Cancel";
       away.addEventListener("click", async () => {
         await ask("DELETE", `${UPLOADS}/${data.id}`);
         kept.forget(key);

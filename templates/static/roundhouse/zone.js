@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const told = `rh_zone=${encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone)}`;
-  if (document.cookie.split("; ").includes(told)) return;
-  document.cookie = `${told}; path=/admin/; max-age=31536000; samesite=lax`;
+  const cookie = `rh_zone=${encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone)}`;
+  if (document.cookie.split("; ").includes(cookie)) return;
+  document.cookie = `${cookie}; path=/admin/; max-age=31536000; samesite=lax`;
 })();

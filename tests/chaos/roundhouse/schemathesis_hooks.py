@@ -1,4 +1,4 @@
-"""What schemathesis cannot read in the description: who asks, which objects there are, what a Model answers.
+"""What schemathesis cannot read in the description: who sends, which objects exist, what a Model answers.
 
 It runs in an environment of its own, with what it needs in the environment's variables.
 """

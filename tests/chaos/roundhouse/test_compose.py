@@ -1,4 +1,4 @@
-"""docker-compose.yml: every command of ours is run as it stands, with the services of this machine."""
+"""docker-compose.yml: each of our commands runs unchanged, with this machine's services."""
 
 import json
 import re
@@ -19,7 +19,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
 
 
-def test_services_of_the_design_are_there():
+def test_all_services_are_defined():
     assert set(COMPOSE["services"]) == {"migrate", "web", "console", "worker", "beat", "postgres", "redis"}
 
 

@@ -22,7 +22,7 @@ def demo(tmp_path_factory):
 
 
 def _run_printed_lines(served):
-    wait_until(lambda: "Ctrl-C stops everything" in served.output, within_s=5, what="the greeting")
+    wait_until(lambda: "Ctrl-C to stop everything" in served.output, within_s=5, what="the greeting")
     lines = [line.strip() for line in served.output.splitlines() if line.strip().startswith("curl ")]
     answers = [
         subprocess.run(
@@ -43,7 +43,7 @@ def test_three_printed_lines_answer(demo):
     assert {"outputs", "model", "version", "request_id"} <= json.loads(answers[1][0]).keys()
 
 
-def test_credentials_are_kept_for_their_owner_alone(demo):
+def test_only_the_owner_can_read_the_credentials(demo):
     path = demo.data / "first-run.json"
     wait_until(lambda: str(path) in demo.output, within_s=10, what="the greeting that names the file")
 
@@ -64,7 +64,7 @@ def test_worker_takes_tasks_from_broker(demo):
 @pytest.mark.parametrize(
     "victim", ["granian main", "granian worker", "worker", "beat"], ids=lambda name: name.replace(" ", "-")
 )
-def test_killed_child_is_back_within_5_s(demo, victim):
+def test_killed_child_is_restarted_within_5_s(demo, victim):
     name, _, which = victim.partition(" ")
     wait_until(
         lambda: len(demo.find("granian")) == 3, within_s=20, what="the web server and its two processes"
@@ -98,7 +98,7 @@ def test_killed_child_is_back_within_5_s(demo, victim):
         pytest.param(signal.SIGINT, id="Ctrl-C", marks=pytest.mark.long),
     ],
 )
-def test_ends_whole_within_25_s(tmp_path, number):
+def test_everything_stops_within_25_s(tmp_path, number):
     with serving(tmp_path, "--demo") as served:
         served.wait_ready()
         family = served.family()
@@ -165,7 +165,7 @@ def test_killed_supervisor_leaves_no_orphan(tmp_path):
 
 
 @pytest.mark.long
-def test_without_the_death_signal_an_orphan_stays():
+def test_without_the_death_signal_an_orphan_remains():
     """Negative control: a child that does not follow its parent outlives a killed supervisor."""
     program = (
         "from roundhouse.supervisor import Child, Supervisor\n"
@@ -189,7 +189,7 @@ def test_plain_serve_shows_credentials_once_and_keeps_no_file(tmp_path):
     with serving(tmp_path) as first:
         wait_until(lambda: "API key    rh_" in first.output, within_s=30, what="the credentials")
     with serving(tmp_path) as second:
-        wait_until(lambda: "Roundhouse answers" in second.output, within_s=30, what="the second greeting")
+        wait_until(lambda: "Roundhouse runs at" in second.output, within_s=30, what="the second greeting")
 
     assert "rh_" not in second.output
     assert not (first.data / "first-run.json").exists()

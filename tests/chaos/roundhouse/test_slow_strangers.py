@@ -40,7 +40,7 @@ def served(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("strangers", "beginnings"), KINDS.values(), ids=KINDS.keys())
-def test_others_are_answered_and_each_stranger_is_ended(served, tmp_path, strangers, beginnings):
+def test_others_are_answered_and_each_stranger_is_disconnected(served, tmp_path, strangers, beginnings):
     asked = beginnings(Addresses(served), STRANGERS)
     with with_short_deadlines(served, tmp_path, THREADS) as port, strangers(port, asked) as ended:
         loop_answers = answered_until_pages_are(port, served.authorization)
@@ -50,9 +50,7 @@ def test_others_are_answered_and_each_stranger_is_ended(served, tmp_path, strang
 
 
 @pytest.mark.parametrize(("strangers", "beginnings"), KINDS.values(), ids=KINDS.keys())
-def test_without_deadlines_they_stay_and_others_are_answered_all_the_same(
-    served, tmp_path, strangers, beginnings
-):
+def test_without_deadlines_they_stay_and_others_are_still_answered(served, tmp_path, strangers, beginnings):
     asked = beginnings(Addresses(served), STRANGERS)
     with without_deadlines(served, tmp_path, THREADS) as port, strangers(port, asked) as staying:
         loop_answers = answered_until_pages_are(port, served.authorization)
@@ -63,7 +61,7 @@ def test_without_deadlines_they_stay_and_others_are_answered_all_the_same(
     assert answers == [[200, 200, 200]] * 20
 
 
-def test_five_thousand_that_ask_nothing_add_no_thread(served):
+def test_five_thousand_idle_connections_add_no_thread(served):
     pids = served.find("granian")
     assert answers_to_others(served.port, served.authorization) == [200, 200, 200]
     before = threads_of(pids)

@@ -1,8 +1,23 @@
+from collections.abc import Iterator
+
 import pytest
 
-from inference.serving import runtime
+from inference.doors.celery import readers
+from inference.serving import push, runtime
+from inference.serving.executors.workers import consumer, lane
 from tests.support.live_models import put_live
 from tests.support.processes import ROOT
+
+
+@pytest.fixture(autouse=True, scope="session")
+def threads_that_stop_soon() -> Iterator[None]:
+    """Threads that block in Redis check more often whether they should stop, or each test would wait for them at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(push, "_CHECK_STOP_EVERY_S", 0.05)
+        patch.setattr(consumer, "_CHECK_STOP_EVERY_S", 0.1)
+        patch.setattr(lane, "_BLOCK_S", 0.1)
+        patch.setattr(readers, "_WAIT_S", 0.1)
+        yield
 
 
 @pytest.fixture

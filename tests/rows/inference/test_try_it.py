@@ -104,7 +104,7 @@ class TestAsking:
         runtime.started().refresh()
 
         assert "is a missing value" not in before
-        assert "null among decimal numbers is a missing value" in _panel(client, live)
+        assert "null in place of a decimal number is a missing value" in _panel(client, live)
         assert "allow_non_finite" in refused.json()["detail"]
         # The model makes NaN of NaN: it got there.
         assert _ask(client, live, gap).json()["code"] == "invalid_output"
@@ -114,7 +114,7 @@ class TestAsking:
         told = [_ask(client, row, query="?dry_run=1").json() for row in (live.model, live)]
 
         assert [(one["valid"], one["version"]) for one in told] == [(True, 1), (True, 1)]
-        assert not any(meters.batches for meters in runtime.started().meters().values())
+        assert not any(meters.batches for meters in runtime.started().executor.meters().values())
 
     def test_what_is_sent_is_counted_and_what_is_checked_is_not(self, client, live):
         for row in (live.model, live.model, live):
@@ -195,21 +195,21 @@ class TestPanel:
             sign_in(Role.OPERATOR)
             assert "Send" in _panel(client, row)
             sign_in(Role.VIEWER)
-            assert "ask an administrator for the role operator" in _panel(client, row)
+            assert "you need the role operator" in _panel(client, row)
             assert "data-check" not in _page(client, row)
 
     def test_the_example_is_of_the_version_with_the_largest_share(self, client, operator):
         model = a_live_model(30, 70)
 
-        assert "The example is version 2’s" in _panel(client, model)
-        assert "Asks version 1 by its number" in _panel(client, model.versions.get(number=1))
+        assert "The example is for version 2" in _panel(client, model)
+        assert "Sends to version 1 by its number" in _panel(client, model.versions.get(number=1))
 
     @pytest.mark.parametrize(
         ("settings", "said"),
         [
-            ({}, "each request is dealt anew"),
-            ({"key_source": "field", "key_field": EVIL}, f"it comes from the field {EVIL}"),
-            ({"key_source": "tenant"}, "You have none"),
+            ({}, "random for each request"),
+            ({"key_source": "field", "key_field": EVIL}, f"taken from the field {EVIL}"),
+            ({"key_source": "tenant"}, "You have no tenant"),
         ],
         ids=["random", "field", "tenant"],
     )
@@ -226,14 +226,14 @@ class TestPanel:
         stop_model(model=model, text=EVIL, by=an_actor())
 
         for row in (model, model.versions.get()):
-            assert f"Callers are told: {EVIL}" in html.unescape(_page(client, row)).replace("<b>", "")
+            assert f"Message to callers: {EVIL}" in html.unescape(_page(client, row)).replace("<b>", "")
             assert EVIL not in _page(client, row)
             assert "Send" not in _panel(client, row)
 
     def test_without_a_live_version_there_is_nobody_to_ask(self, client, operator):
         model = a_model()
 
-        assert "has no version that is ready" in _panel(client, model)
+        assert "has no ready version" in _panel(client, model)
         version = a_version(model)
         assert "No version of" in _panel(client, model)
         assert reverse("admin:registry_version_change", args=[version.pk]) in _page(client, model)
@@ -246,10 +246,10 @@ class TestPanel:
         failed = catalogue.fail_check(version=failing, failure="an operator is missing", by=by)
         archived = catalogue.archive_version(version=ready, reason="old", by=by)
 
-        assert "waits for its check" in _panel(client, waiting)
-        assert "waits for its check" in _panel(client, checking)
+        assert "is waiting for its check" in _panel(client, waiting)
+        assert "is waiting for its check" in _panel(client, checking)
         assert "an operator is missing" in _panel(client, failed)
-        assert "Bring it back" in _panel(client, archived)
+        assert "Unarchive it" in _panel(client, archived)
 
     def test_what_nobody_can_type_shows_the_signature(self, client, operator):
         by, model = an_actor(), a_model()
@@ -325,7 +325,7 @@ class TestInABrowser:
         page.wait_for_selector("[data-state=bad]")
         refused = page.inner_text("#rh-try-answer")
 
-        assert "Valid. Version 1 would have taken it." in checked
+        assert "Valid for version 1." in checked
         assert "422" in refused
         assert "Input 'x' is missing" in refused
         assert "inputs → x" in refused

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.access.policies import EVERY_RIGHT, Right
+from registry.access.policies import Right, every_right
 from registry.catalogue import services as catalogue
 from registry.catalogue.services import edit_model, move_alias, register_version
 from registry.errors import NotAllowed
@@ -76,7 +76,7 @@ NEEDS = {
 def test_without_its_right_or_out_of_reach_nothing_is_done(right, verb):
     version, person = a_version(a_model()), a_person("operator")
 
-    for by in (an_actor(*(EVERY_RIGHT - {right}), user=person), an_actor(models=frozenset(), user=person)):
+    for by in (an_actor(*(every_right() - {right}), user=person), an_actor(models=frozenset(), user=person)):
         with pytest.raises(NotAllowed):
             verb(version, by)
 

@@ -47,7 +47,7 @@ def test_no_two_installations_share_a_secret():
     }
 
 
-def test_the_second_start_makes_nothing():
+def test_the_second_start_creates_nothing():
     first_run.prepare()
     before = (User.objects.count(), ApiKey.objects.count())
 
@@ -55,7 +55,7 @@ def test_the_second_start_makes_nothing():
     assert (User.objects.count(), ApiKey.objects.count()) == before
 
 
-def test_the_demo_keeps_its_credentials_and_makes_new_ones_when_they_are_lost(monkeypatch, tmp_path):
+def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(monkeypatch, tmp_path):
     monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
     first_run.prepare_demo()
     kept = json.loads((tmp_path / "first-run.json").read_text())

@@ -1,4 +1,4 @@
-"""Probes: answered from memory, and what a thread finds out for them each second."""
+"""Probes: answered from memory, with checks that a thread makes each second."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from django.utils import timezone
 from inference.serving import runtime
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
-from inference.serving.runtime import Report
+from inference.serving.runtime import RuntimeReport
 from registry.kit.loops import FailingLoop
 from roundhouse import health
 from roundhouse.health import Probes
@@ -23,7 +23,7 @@ WAIT_S = 20
 @pytest.fixture
 def engine(monkeypatch):
     def set_state(state, **more):
-        monkeypatch.setattr(runtime, "report", lambda: Report(state, 2, **more))
+        monkeypatch.setattr(runtime, "report", lambda: RuntimeReport(state, 2, **more))
 
     set_state("ready")
     return set_state
@@ -60,7 +60,7 @@ def told(answer):
     return answer.status, json.loads(answer.body)
 
 
-def test_readyz_is_ready_and_short_unless_asked(probes, engine, pulse):
+def test_readyz_is_ready_and_short_by_default(probes, engine, pulse):
     checked = checks(probes, "ready")
 
     assert set(checked) == {"engine", "database", "broker", "disk", "loops", "versions"}
@@ -78,16 +78,16 @@ FIXED = {
 
 
 @pytest.mark.parametrize(("path", "body"), FIXED.items(), ids=FIXED)
-def test_the_others_say_one_thing(probes, engine, path, body):
+def test_the_other_probes_say_one_thing(probes, engine, path, body):
     assert told(probes().answer(path, "")) == (200, body)
 
 
 @pytest.mark.parametrize("path", ["/", "/livez/", "/readyz/", "/api/v1/health/", "/v2/health", "/livezz"])
-def test_what_is_no_probe_is_left_to_others(probes, path):
+def test_other_addresses_are_not_answered(probes, path):
     assert probes().answer(path, "") is None
 
 
-def test_what_speaks_the_protocol_is_told_alike_by_both(probes, engine, client):
+def test_loop_and_django_answer_the_protocols_probes_alike(probes, engine, client):
     """Django's views have the same addresses, with the schema and the rights of all of them."""
     for state in ("ready", "draining"):
         engine(state)
@@ -97,10 +97,10 @@ def test_what_speaks_the_protocol_is_told_alike_by_both(probes, engine, client):
 
 
 @pytest.mark.parametrize("path", ["/readyz", *FIXED])
-def test_answers_ask_nobody(probes, engine, pulse, monkeypatch, django_assert_num_queries, path):
+def test_answers_make_no_query(probes, engine, pulse, monkeypatch, django_assert_num_queries, path):
     made = probes()
     monkeypatch.setattr(health, "connection", LostConnection())
-    monkeypatch.setattr(health, "_look", lambda: pytest.fail("asked when it was probed"))
+    monkeypatch.setattr(health, "_check_services", lambda: pytest.fail("asked when it was probed"))
 
     with django_assert_num_queries(0):
         status, _ = told(made.answer(path, "verbose"))
@@ -108,13 +108,13 @@ def test_answers_ask_nobody(probes, engine, pulse, monkeypatch, django_assert_nu
     assert status == 200
 
 
-def test_looking_does_ask(probes, engine, pulse, django_assert_num_queries):
+def test_refreshing_makes_queries(probes, engine, pulse, django_assert_num_queries):
     """Negative control: what is known comes from there."""
     with django_assert_num_queries(2):
         probes()
 
 
-class TestWhenNobodyCanAsk:
+class TestWhenChecksHang:
     @pytest.fixture
     def clock(self, monkeypatch):
         clock = Clock()
@@ -125,12 +125,12 @@ class TestWhenNobodyCanAsk:
     def looks(self, monkeypatch):
         """Looks into the world that may be held."""
         looks = Looks()
-        monkeypatch.setattr(health, "_look", looks)
-        monkeypatch.setattr(health, "_LOOK_S", 0.0)
+        monkeypatch.setattr(health, "_check_services", looks)
+        monkeypatch.setattr(health, "_REFRESH_S", 0.0)
         yield looks
         looks.go_on.set()
 
-    def test_it_is_said_and_for_how_long(self, engine, clock, looks):
+    def test_it_is_reported_with_its_duration(self, engine, clock, looks):
         made = Probes()
         looks.hold()
         clock.now += 12
@@ -140,7 +140,7 @@ class TestWhenNobodyCanAsk:
         assert (status, body["status"]) == (200, "degraded")
         for name in ("database", "broker"):
             assert body["checks"][name]["ok"] is False
-            assert "Nobody could ask for 12 s" in body["checks"][name]["reason"]
+            assert "Not checked for 12 s" in body["checks"][name]["reason"]
         assert told(made.answer("/livez", "")) == (200, {"status": "alive"})
 
         looks.release()
@@ -148,7 +148,7 @@ class TestWhenNobodyCanAsk:
         looks.go_on.set()
         made.stop()
 
-    def test_a_short_silence_is_none(self, engine, clock, looks):
+    def test_a_short_delay_is_not_reported(self, engine, clock, looks):
         made = Probes()
         looks.hold()
         clock.now += 9
@@ -157,7 +157,7 @@ class TestWhenNobodyCanAsk:
         looks.go_on.set()
         made.stop()
 
-    def test_while_somebody_can_ask_time_changes_nothing(self, engine, clock, looks):
+    def test_time_changes_nothing_while_checks_work(self, engine, clock, looks):
         """Negative control: it is the silence that is told."""
         made = Probes()
         for _ in range(3):
@@ -207,14 +207,14 @@ def test_readyz_refuses_when_process_cannot_predict(probes, engine, pulse, state
     assert told(probes().answer("/v2/health/ready", "")) == (503, {"ready": False})
 
 
-def test_readyz_is_degraded_where_a_live_version_cannot_answer(probes, engine, pulse):
+def test_readyz_is_degraded_if_a_live_version_cannot_answer(probes, engine, pulse):
     engine("ready", lacking=1)
 
     checked = checks(probes, "degraded")["engine"]
     assert (checked["ok"], checked["cannot_answer"]) == (False, 1)
 
 
-def test_readyz_refuses_where_a_peer_can_answer_more(probes, engine, pulse):
+def test_readyz_refuses_if_a_peer_can_answer_more(probes, engine, pulse):
     engine("ready", lacking=1, is_outdone=True)
 
     assert "Another process" in checks(probes, "degraded", http=503)["engine"]["reason"]
@@ -244,13 +244,13 @@ def test_silent_worker_degrades_only(probes, engine, db):
 def through_workers(monkeypatch, settings):
     settings.EXECUTOR = "workers"
     routes = [Route("a", 1, owners=(Target(1, 1, "0"),)), Route("nobody", 2, pool="gpu")]
-    monkeypatch.setattr(runtime, "routes_here", lambda: routes)
+    monkeypatch.setattr(runtime, "current_routes", lambda: routes)
 
 
 def test_a_pool_without_a_worker_degrades_only(probes, engine, pulse, through_workers):
     an_engine(kind="worker", pool="gpu")
 
-    assert checks(probes, "degraded")["workers"]["reason"] == "No worker of the pool infer is alive."
+    assert checks(probes, "degraded")["workers"]["reason"] == "No worker is alive in the pool infer."
 
 
 def test_with_a_worker_it_is_ready(probes, engine, pulse, through_workers):
@@ -265,14 +265,14 @@ def test_full_disk_degrades_only(probes, engine, pulse, monkeypatch):
     assert checks(probes, "degraded")["disk"]["ok"] is False
 
 
-def test_a_live_version_that_is_refused_degrades_only_and_is_not_named(probes, engine, pulse, monkeypatch):
+def test_a_refused_live_version_degrades_only_and_is_not_named(probes, engine, pulse, monkeypatch):
     monkeypatch.setattr(runtime, "broken_versions", lambda: [Target(1, 1, "0", is_broken=True)])
 
-    expected = {"ok": False, "broken": 1, "reason": "Live versions ended processes and are refused."}
+    expected = {"ok": False, "broken": 1, "reason": "Some live versions crashed processes and are refused."}
     assert checks(probes, "degraded")["versions"] == expected
 
 
-def test_a_loop_that_fails_degrades_only_and_nothing_of_its_error_is_told(probes, engine, pulse, monkeypatch):
+def test_a_failing_loop_degrades_only_and_its_error_is_not_shown(probes, engine, pulse, monkeypatch):
     since = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     monkeypatch.setattr(health.loops, "failing", lambda: [FailingLoop("routes", 3, since, "KeyError")])
 

@@ -1,4 +1,4 @@
-"""The description of the API: made once, sent as it is to everybody."""
+"""The description of the API: generated once, then sent unchanged."""
 
 import pytest
 from django.test import Client
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
     """Nothing is kept from other tests; how often it is made is counted."""
-    monkeypatch.setattr(schema, "_kept", {})
+    monkeypatch.setattr(schema, "_cache", {})
     calls = []
     real = SchemaGenerator.get_schema
     monkeypatch.setattr(
@@ -22,7 +22,7 @@ def made(monkeypatch):
     return calls
 
 
-def test_many_who_ask_at_once_get_one_that_was_made_once(made):
+def test_simultaneous_requests_share_one_generation(made):
     answers = []
 
     def ask(_number):
@@ -44,7 +44,7 @@ def test_many_who_ask_at_once_get_one_that_was_made_once(made):
     ],
     ids=["yaml", "json"],
 )
-def test_each_format_is_itself_and_keeps_its_headers(client, made, path, accept, begins):
+def test_each_format_has_its_own_content_and_headers(client, made, path, accept, begins):
     first, again = (client.get(path, headers={"Accept": accept}) for _ in range(2))
 
     assert first.content.startswith(begins)
@@ -53,7 +53,7 @@ def test_each_format_is_itself_and_keeps_its_headers(client, made, path, accept,
     assert made == [1]
 
 
-def test_who_has_it_is_told_so(client):
+def test_an_etag_gives_not_modified(client):
     etag = client.get("/api/schema")["ETag"]
 
     same = client.get("/api/schema", headers={"If-None-Match": etag})

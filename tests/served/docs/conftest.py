@@ -1,4 +1,4 @@
-"""What the pages tell people to paste."""
+"""Code that the pages tell people to paste."""
 
 import pytest
 

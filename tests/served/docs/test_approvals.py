@@ -21,7 +21,7 @@ def shell(production):
     }
 
 
-def test_the_page_holds_what_it_promises(shell):
+def test_the_page_prints_what_it_says(shell):
     for snippet in PAGE:
         assert snippet.kind == "shell", f"line {snippet.line}"
         made = subprocess.run(

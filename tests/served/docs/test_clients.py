@@ -48,7 +48,7 @@ def test_prints_what_the_page_says(snippet, environment, tmp_path):
     check_printed(made, snippet)
 
 
-def test_every_block_that_can_be_run_is():
+def test_every_runnable_block_is_run():
     for snippet in PAGE:
         assert snippet.kind or snippet.language not in {"python", "javascript"}, f"line {snippet.line}"
         assert snippet.prints or not snippet.kind, f"line {snippet.line}"
@@ -87,7 +87,7 @@ def _refusing_first(url, **problem):
 
 
 @pytest.mark.parametrize("snippet", RETRYING, ids=str)
-def test_asks_again_when_told_to(snippet, environment, tmp_path):
+def test_retries_retryable_errors(snippet, environment, tmp_path):
     with _refusing_first(environment["ROUNDHOUSE_URL"], detail="Loading.", retryable=True) as (url, came):
         made = _ask(snippet, tmp_path, {**environment, "ROUNDHOUSE_URL": url})
 
@@ -97,7 +97,7 @@ def test_asks_again_when_told_to(snippet, environment, tmp_path):
 
 
 @pytest.mark.parametrize("snippet", RETRYING, ids=str)
-def test_gives_up_when_it_is_no_use(snippet, environment, tmp_path):
+def test_does_not_retry_other_errors(snippet, environment, tmp_path):
     with _refusing_first(environment["ROUNDHOUSE_URL"], detail="Stopped.", retryable=False) as (url, came):
         made = _ask(snippet, tmp_path, {**environment, "ROUNDHOUSE_URL": url})
 

@@ -1,4 +1,4 @@
-"""Every request that the API's description shows is sent, and accepted."""
+"""Every example request of the API's description is sent, and accepted."""
 
 import gzip
 import json
@@ -68,7 +68,7 @@ def test_every_example_is_accepted(embedded, send, version):
     status, text = get(f"{embedded.url}/api/{version}", Accept="application/vnd.oai.openapi+json")
     assert status == 200
     examples = request_examples(json.loads(text))
-    assert {"RowsInTheRequest", "AFileThatWasUploadedInParts"} <= {name for _, _, _, name, _ in examples}
+    assert {"RowsInTheRequest", "FileUploadedInParts"} <= {name for _, _, _, name, _ in examples}
 
     for method, path, kind, name, value in examples:
         body = UPLOAD.sub(lambda _: send.upload(gzip.compress(HARVEST)), json.dumps(value))
@@ -80,7 +80,7 @@ def test_every_example_is_accepted(embedded, send, version):
             assert (ended["status"], ended["progress"]["rows_done"]) == ("done", 2), (name, ended["failure"])
 
 
-def test_a_field_that_is_not_there_is_refused(send):
+def test_an_unknown_field_is_refused(send):
     """Negative control: the contract as it was once published."""
     status, told = send(
         "POST", "/api/v1/jobs",

@@ -1,4 +1,4 @@
-"""A client that is made from the OpenAPI description, and what it is answered."""
+"""A client generated from the OpenAPI description, and its answers."""
 
 import json
 import os

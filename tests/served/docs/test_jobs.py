@@ -1,4 +1,4 @@
-"""The code of docs/jobs.md, pasted into processes that order jobs of a served Roundhouse."""
+"""The code of docs/jobs.md, pasted into processes that start jobs on a served Roundhouse."""
 
 import shutil
 import sys

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from roundhouse.granian_server import tell_of_stops
+from roundhouse.granian_server import call_before_stop
 
 SHOWN, FILE = Path(os.environ["SHOWN"]), os.environ["FILE"]
 PLAIN = [("content-type", "text/plain")]
@@ -75,4 +75,4 @@ class Application:
 
 
 application = Application()
-tell_of_stops(application.begin_end)
+call_before_stop(application.begin_end)

@@ -1,4 +1,4 @@
-"""What we rely on in granian's RSGI, and nobody promises: each is tried on a small application, through our server."""
+"""Undocumented behaviour of granian's RSGI that we rely on, tested with a small application behind our server."""
 
 import json
 import os
@@ -115,7 +115,7 @@ def small(tmp_path_factory):
         yield small
 
 
-def test_a_cut_body_ends_like_a_whole_one_and_only_its_length_tells(small):
+def test_a_cut_body_differs_from_a_whole_one_only_by_length(small):
     _, whole = small.ask("POST /parts HTTP/1.1\r\nContent-Length: 10", b"0123456789")
     with small.connect() as connection:
         connection.sendall(b"POST /parts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n01234567")
@@ -141,7 +141,7 @@ def test_a_cut_body_that_is_awaited_whole_is_shorter_or_an_error(small):
 @pytest.mark.parametrize(
     ("line", "got"), [("plain", "plain"), ("gr\xfcn", None), ("", "")], ids=["ascii", "latin-1", "empty"]
 )
-def test_a_header_that_is_not_ascii_is_there_and_has_no_value(small, line, got):
+def test_a_header_that_is_not_ascii_has_no_value(small, line, got):
     _, told = small.ask(f"GET / HTTP/1.1\r\nX-Odd: {line}")
 
     assert json.loads(told) == {"path": "/", "got": got, "is_there": True}
@@ -151,7 +151,7 @@ def test_a_header_that_is_not_ascii_is_there_and_has_no_value(small, line, got):
     ("path", "decoded"),
     [("/a%20b%2Fc", "/a b/c"), ("/%C3%BC", "/ü"), ("/%ff", "/�"), ("/%2e%2e/x", "/../x"), ("/%00", "/\0")],
 )
-def test_paths_come_decoded(small, path, decoded):
+def test_paths_are_decoded(small, path, decoded):
     _, told = small.ask(f"GET {path} HTTP/1.1")
 
     assert json.loads(told)["path"] == decoded
@@ -161,7 +161,7 @@ def test_paths_come_decoded(small, path, decoded):
     ("start", "end", "content"),
     [(0, 10, b"0123456789"), (3, 5, b"34"), (9, 10, b"9"), (FILE_BYTES - 1, FILE_BYTES, b"\0")],
 )
-def test_the_end_of_a_part_of_a_file_is_not_in_it(small, start, end, content):
+def test_the_end_of_a_file_range_is_exclusive(small, start, end, content):
     assert small.ask(f"GET /file?{start}-{end} HTTP/1.1")[1] == content
 
 
@@ -174,7 +174,7 @@ def test_an_unread_body_ends_its_connection(small):
     assert answer.startswith(b"HTTP/1.1 403")
 
 
-def test_a_chunked_body_has_no_length_and_comes_whole(small):
+def test_a_chunked_body_has_no_length_and_arrives_whole(small):
     answer = small.ask(
         "POST /whole HTTP/1.1\r\nTransfer-Encoding: chunked", b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
     )
@@ -186,7 +186,7 @@ def test_a_chunked_body_has_no_length_and_comes_whole(small):
 @pytest.mark.parametrize(
     "leave", [socket.socket.close, lambda one: one.shutdown(socket.SHUT_WR)], ids=["whole", "half"]
 )
-def test_who_leaves_is_told_of_even_by_half(tmp_path, leave):
+def test_disconnects_are_reported_even_half_ones(tmp_path, leave):
     with served_small(tmp_path) as small, small.connect() as connection:
         connection.sendall(b"GET /gone HTTP/1.1\r\nHost: localhost\r\n\r\n")
         small.wait_for("asked", '"gone"')
@@ -198,7 +198,7 @@ def test_who_leaves_is_told_of_even_by_half(tmp_path, leave):
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
-def test_a_stop_is_told_and_lets_requests_end(tmp_path, start_method):
+def test_a_stop_is_announced_and_requests_may_end(tmp_path, start_method):
     """The end comes with the loop stopped, and it can be run once more."""
     before = f"import multiprocessing\nmultiprocessing.set_start_method({start_method!r})"
     with served_small(tmp_path, before=before) as small, small.connect() as connection:
@@ -216,7 +216,7 @@ def test_a_stop_is_told_and_lets_requests_end(tmp_path, start_method):
         assert small.wait_for("ended")["is_running"] is False
 
 
-def test_a_reader_whose_window_stays_shut_is_ended(tmp_path_factory):
+def test_a_reader_that_takes_nothing_is_disconnected(tmp_path_factory):
     """The control is the server whose option is not shortened: there the reader stays."""
     short = f"server.UNREAD_S = {SHORT_S}"
     with (
@@ -239,7 +239,7 @@ def test_a_reader_whose_window_stays_shut_is_ended(tmp_path_factory):
         assert port_of(stays) in server_sides(usual.port)
 
 
-def test_what_is_accepted_inherits_that_peers_are_looked_for(small):
+def test_accepted_connections_inherit_keepalive(small):
     with small.connect() as connection:
         wait_until(
             lambda: server_sides(small.port).get(port_of(connection)) == KEEPALIVE,
@@ -248,7 +248,7 @@ def test_what_is_accepted_inherits_that_peers_are_looked_for(small):
         )
 
 
-def test_headers_that_do_not_come_end_the_connection(tmp_path):
+def test_missing_headers_end_the_connection(tmp_path):
     with (
         served_small(tmp_path, "--http1-header-read-timeout", "1000") as small,
         small.connect() as begun,

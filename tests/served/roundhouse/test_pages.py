@@ -1,4 +1,4 @@
-"""Every kind of page in Chromium, light and dark, wide and phone: it opens, nothing complains, nothing keeps anybody out."""
+"""Every kind of page in Chromium, light and dark, wide and phone: it opens without errors and is accessible."""
 
 import re
 
@@ -15,7 +15,7 @@ PAGES = {
     "/admin/auth/group/": "operator",
     "/admin/auth/user/": "approver",
     "/admin/auth/user/add/": "Password",
-    "/admin/inference/enginereport/": "alive",
+    "/admin/inference/enginereport/": "running",
     "/admin/inference/job/": "Jobs",
     "/admin/inference/job/add/": "File",
     "/admin/registry/apikey/": "first key",
@@ -25,7 +25,7 @@ PAGES = {
     "/admin/registry/model/1/a-b/": "A/B",
     "/admin/registry/model/1/change/": "What was live at",
     "/admin/registry/model/1/roll-back/": "Roll back",
-    "/admin/registry/model/1/split/": "Set the split: demand",
+    "/admin/registry/model/1/split/": "Set split: demand",
     "/admin/registry/model/1/stop/": "Stop",
     "/admin/registry/split/": "100 %",
     "/admin/registry/splitrequest/": "waiting",
@@ -33,8 +33,8 @@ PAGES = {
     "/admin/registry/subscription/add/": "Address",
     "/admin/registry/upload/add/": "Upload",
     "/admin/registry/version/?q=demand": "demand 1",
-    "/admin/registry/version/1/change/": "Where it stands",
-    "/admin/registry/version/1/compare/": "beside",
+    "/admin/registry/version/1/change/": "Use and lineage",
+    "/admin/registry/version/1/compare/": "Compare",
     "/api/docs": "predict",
     "/api/redoc": "predict",
 }
@@ -79,7 +79,7 @@ def test_every_page_opens_for_everybody(embedded, browser, request_number, theme
     assert complaints == []
 
 
-def test_a_picture_without_a_name_is_found(embedded, browser):
+def test_an_image_without_a_text_is_found(embedded, browser):
     """The control."""
     page, _ = open_page(browser)
     page.goto(embedded.url + "/admin/login/")

@@ -1,4 +1,4 @@
-"""Strangers who send a byte now and then, or never read, at a product whose deadlines are short; and at one that has none."""
+"""Slow strangers: senders of a byte now and then, and readers that never read, with short deadlines and with none."""
 
 import resource
 import socket
@@ -64,7 +64,7 @@ def test_others_are_answered_meanwhile(embedded, patient, addresses, strangers, 
     assert answers == [[200, 200, 200]] * 10
 
 
-def test_pages_are_shown_behind_login_forms_that_come_byte_by_byte(embedded, patient, addresses):
+def test_pages_open_beside_login_forms_sent_byte_by_byte(embedded, patient, addresses):
     with SlowSenders(patient, [addresses.login] * FORMS) as forms:
         answers = [answers_to_others(patient, embedded.authorization) for _ in range(10)]
 
@@ -72,7 +72,7 @@ def test_pages_are_shown_behind_login_forms_that_come_byte_by_byte(embedded, pat
     assert answers == [[200, 200, 200]] * 10
 
 
-def test_where_each_form_has_a_thread_no_page_is_shown(embedded, addresses, tmp_path):
+def test_with_a_thread_per_form_no_page_opens(embedded, addresses, tmp_path):
     """Negative control of both tests above."""
     with changed_web_process(tmp_path, embedded.data, A_THREAD_EACH, threads=THREADS) as port:
         wait_until(
@@ -89,7 +89,7 @@ def test_where_each_form_has_a_thread_no_page_is_shown(embedded, addresses, tmp_
             )
 
 
-def test_connections_that_ask_nothing_add_no_thread(embedded):
+def test_idle_connections_add_no_thread(embedded):
     pids = embedded.find("granian")
     before = threads_of(pids)
     many = min(5000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)

@@ -38,13 +38,13 @@ def test_from_a_file_to_an_a_b_and_back(embedded, people, tmp_path):
     operator.reload()
     newer = int(re.search(rf"{walk.OF_TWO} (\d+)", operator.title())[1])
     walk.challenge(operator, "10 % see the autumn")
-    assert "asks for two people" in operator.inner_text("main, #main, body")
-    walk.confirm(operator, "A/B with live")
-    assert "somebody else has to approve it" in operator.content()
+    assert "needs a second person's approval" in operator.inner_text("main, #main, body")
+    walk.confirm(operator, "A/B test against live")
+    assert "another person has to approve it" in operator.content()
     assert walk.who_answers(embedded, 20) == {1: 20}
 
     walk.open_request(approver, embedded.url)
-    assert "10 % of the routing keys get another version" in approver.content()
+    assert "10 % of routing keys get another version" in approver.content()
     walk.decide(approver, "Approve", "numbers look fine")
     assert "Approved." in approver.content()
     wait_until(
@@ -66,5 +66,5 @@ def test_from_a_file_to_an_a_b_and_back(embedded, people, tmp_path):
     told = walk.live_at(operator, during)
     assert "split 2 answered" in told
     assert f"v{newer}" in told
-    assert "Asked for by admin, approved by approver" in told
+    assert "Requested by admin, approved by approver" in told
     assert "10 % see the autumn" in told

@@ -1,4 +1,4 @@
-"""The serving bench itself: what it reads, writes and concludes. Nothing here is timed."""
+"""The serving benchmark itself: parsing, scripts and conclusions. Nothing here is timed."""
 
 import base64
 import itertools
@@ -37,7 +37,7 @@ def test_only_answers_with_200_count():
     assert sample == Sample(rate=1900.0, p50_ms=2.1, p99_ms=9.0, others=500, broken=3)
 
 
-def test_wrk_that_could_not_connect_is_told_in_its_own_words():
+def test_wrks_own_error_is_shown():
     with pytest.raises(wrk.NoFigures, match="unable to connect"):
         wrk.parse("unable to connect to 127.0.0.1:9 Connection refused\n")
 
@@ -55,18 +55,18 @@ time for request:      150us     10.00ms      2.50ms       800us    70.00%
 TOOK_US = np.array([1000.0] * 98 + [9000.0] * 2)
 
 
-def test_calls_that_were_answered_without_a_message_do_not_count():
+def test_calls_without_a_message_do_not_count():
     sample = h2load.parse(H2LOAD_TOLD, TOOK_US, answer_bytes=125)
 
     assert sample == Sample(rate=1900.0, p50_ms=1.0, p99_ms=9.0, others=500, broken=6)
 
 
-def test_h2load_that_could_not_connect_is_told_in_its_own_words():
+def test_h2loads_own_error_is_shown():
     with pytest.raises(wrk.NoFigures, match="failed to connect"):
         h2load.parse("failed to connect to 127.0.0.1:9\n", np.array([]), answer_bytes=125)
 
 
-def test_grpc_is_left_out_where_h2load_is_not_installed(tmp_path, monkeypatch):
+def test_grpc_is_left_out_without_h2load(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(wrk.NoFigures, match="nghttp2-client"):
@@ -105,7 +105,7 @@ def test_h2load_counts_messages_and_not_statuses(tmp_path):
     assert sample.p50_ms <= sample.p99_ms
 
 
-def test_script_quotes_what_it_is_given_and_refuses_a_line_break(tmp_path):
+def test_script_quotes_its_values_and_refuses_a_line_break(tmp_path):
     request = wire.Request("/predict", b"{}", {"Authorization": 'Bearer "odd\\key"'})
 
     script = wrk.script(request, tmp_path / "body")
@@ -130,7 +130,7 @@ def test_every_protocol_gives_the_numbers(protocol, headers, answer):
     wire.check(ROW, protocol.output(headers, answer))
 
 
-def test_binary_request_states_where_its_header_ends():
+def test_binary_request_states_its_header_length():
     request = wire.OIP_BINARY.request("tiny", ROW)
 
     length = int(request.headers["Inference-Header-Content-Length"])
@@ -180,7 +180,7 @@ def test_many_connections_get_nothing_but_200(connections, samples, verdict):
     assert mark.verdict == verdict
 
 
-def test_view_is_asked_what_the_loop_is_asked_at_an_address_that_it_leaves_to_django():
+def test_view_gets_the_loops_request_at_an_address_for_django():
     through_loop, through_view = (
         protocol.request("tiny", ROW) for protocol in (wire.NATIVE, wire.THROUGH_VIEW)
     )
@@ -199,7 +199,7 @@ def test_view_is_asked_what_the_loop_is_asked_at_an_address_that_it_leaves_to_dj
     ],
     ids=["share of the best peer's", "more than in the web process"],
 )
-def test_p50_is_held_against_others_of_the_round(held, others, value):
+def test_p50_is_compared_within_the_round(held, others, value):
     p50s = {servers.ROUNDHOUSE: (0.2, 0.4), **others}
     results = {("tiny", 1, name): [_at(1, p50_ms=p50) for p50 in two] for name, two in p50s.items()}
     ours = servers.ROUNDHOUSE

@@ -1,4 +1,4 @@
-"""Every command of ours is named in docs/, as code, so that a reader who looks for it finds it."""
+"""Every command is named in docs/, as code, so that readers find it."""
 
 import re
 

@@ -6,18 +6,17 @@ from types import SimpleNamespace
 import pytest
 import redis
 
+from inference.doors.celery.readers import QueueReader
 from inference.doors.grpc import server as grpc_server
-from inference.doors.limits.refill import Refiller
+from inference.doors.limits.counters import Refiller
 from inference.engine.fake import FakeBackend
-from inference.jobs.celery_door.reader import Reader
 from inference.jobs.running import runner as jobs
-from inference.serving import push, runtime
-from inference.serving.executors.inprocess import InProcess
+from inference.serving import push, runtime, worker_process
+from inference.serving.executors.inprocess import InProcessExecutor
 from inference.serving.executors.workers import consumer, lane
 from inference.serving.routes import EMPTY
-from inference.serving.stewarding import reporter, watchdog
-from inference.serving.stewarding.desired import nothing
-from inference.serving.stewarding.steward import Steward
+from inference.serving.stewards import process, reporter
+from inference.serving.stewards.steward import Steward, no_models
 from registry.kit import loops
 from tests.support.batchers import shared_loop
 
@@ -47,7 +46,7 @@ def gone():
 def a_runtime(monkeypatch):
     monkeypatch.setattr(runtime.routes, "read_revision", lambda: EMPTY.revision)
     made = runtime.Runtime(FakeBackend())
-    made._is_leaving = True  # then it writes measurements each second
+    made._is_stopping = True  # then it writes measurements each second
     return made._watching
 
 
@@ -65,7 +64,7 @@ def unreadable_routes(monkeypatch, odd):
 
 
 def engine(monkeypatch, odd):
-    monkeypatch.setattr(InProcess, "look_after", odd)
+    monkeypatch.setattr(InProcessExecutor, "look_after", odd)
     return a_runtime(monkeypatch)
 
 
@@ -76,36 +75,42 @@ def measurements(monkeypatch, odd):
 
 def steward(monkeypatch, odd):
     odd._then = lambda: EMPTY
-    return Steward(InProcess(FakeBackend()), table=odd, wanted=nothing, on_change=lambda: None)._thread
+    return Steward(
+        InProcessExecutor(FakeBackend()), table=odd, wanted=no_models, on_change=lambda: None
+    )._thread
 
 
 def a_reporter(**given):
     given = {"state": lambda: "ready", "followed": lambda: 1, "has_waiting": lambda: False, **given}
-    return reporter.Reporter(reporter.Post("web", "serves", "", 8), InProcess(FakeBackend()), **given)._thread
+    return reporter.Reporter(
+        process.ProcessRole("web", "serves", "", 8), InProcessExecutor(FakeBackend()), **given
+    )._thread
 
 
 def report(monkeypatch, odd):
     odd._then = gone  # what follows would ask the database
-    monkeypatch.setattr(reporter.services, "tell_lost", lambda: None)
+    monkeypatch.setattr(reporter.services, "announce_lost", lambda: None)
     return a_reporter(state=odd)
 
 
 def waiting_splits(monkeypatch, odd):
     odd._then = lambda: False
-    monkeypatch.setattr(reporter.services, "tell_lost", lambda: None)
+    monkeypatch.setattr(reporter.services, "announce_lost", lambda: None)
     monkeypatch.setattr(reporter.services, "report", lambda *_: None)
     return a_reporter(has_waiting=odd)
 
 
 def lost_engines(monkeypatch, odd):
     monkeypatch.setattr(reporter.services, "report", lambda *_: None)
-    monkeypatch.setattr(reporter.services, "tell_lost", odd)
+    monkeypatch.setattr(reporter.services, "announce_lost", odd)
     return a_reporter()
 
 
 def watch(monkeypatch, odd):
-    monkeypatch.setattr(watchdog, "_probes", {"queue": lambda: watchdog.Seen(True, 7)})
-    return watchdog.Watchdog(0.01, end=odd)._thread
+    monkeypatch.setattr(
+        worker_process.WATCHES, "_items", {"queue": (1, lambda: worker_process.QueueProgress(True, 7))}
+    )
+    return worker_process.WorkerWatchdog(0.01, end=odd)._thread
 
 
 def route_push(monkeypatch, odd):
@@ -117,7 +122,7 @@ def route_push(monkeypatch, odd):
 def some_tokens():
     return SimpleNamespace(
         wanted=threading.Event(),
-        asks=lambda: [("key", 1, 1, 1)],
+        requests=lambda: [("key", 1, 1, 1)],
         go_together=lambda: None,
         settle=lambda *_: None,
         go_alone=lambda: None,
@@ -134,7 +139,7 @@ def limits_of_past_minutes(monkeypatch, odd):
 
 
 def grpc_health(monkeypatch, odd):
-    odd._then = lambda: runtime.Report("ready", 1)
+    odd._then = lambda: runtime.RuntimeReport("ready", 1)
     monkeypatch.setattr(grpc_server.runtime, "report", odd)
     return grpc_server._Health(SimpleNamespace(wait_for=lambda told: told.close()))._thread
 
@@ -161,19 +166,20 @@ def ended_job_leases(monkeypatch, odd):
 
 
 def cores_of_jobs(monkeypatch, odd):
-    monkeypatch.setattr(jobs.LowPriority, "look_after", odd)
+    monkeypatch.setattr(jobs.LowPriority, "rebalance", odd)
     return a_job_runner(monkeypatch, steps_back=True)._leases
 
 
 def orders(monkeypatch, odd):
     odd._then = gone
-    return Reader("orders", odd, print, threads=1)._threads
+    return QueueReader("orders", odd, print, threads=1)._threads
 
 
 def batches(monkeypatch, odd):
     odd._then = gone
     monkeypatch.setattr(consumer.broker, "connections", odd)
-    return consumer.BatchConsumer("redis://127.0.0.1:1/0", shared_loop(), pool="infer", at_once=1)._thread
+    engine = SimpleNamespace(loop=shared_loop())
+    return consumer.BatchConsumer("redis://127.0.0.1:1/0", engine, pool="infer", at_once=1)._thread
 
 
 def reply_lane(monkeypatch, odd):

@@ -5,7 +5,7 @@ import pytest
 
 from inference.engine.backends import SessionOptions
 from inference.engine.onnx_backend import OnnxBackend
-from registry.intake.gate import check_file
+from registry.intake.file_scan import scan_file
 from tests.support.batch_models import MIXING, SEPARATE
 
 SIZES = (1, 2, 3, 7, 33, 64)
@@ -24,7 +24,7 @@ def load(tmp_path):
     def load(model):
         path = tmp_path / "model.onnx"
         path.write_bytes(model.build())
-        check_file(path)
+        scan_file(path)
         sessions.append(OnnxBackend().load(path, SessionOptions()))
         return sessions[-1]
 

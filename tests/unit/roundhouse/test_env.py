@@ -1,7 +1,8 @@
 import pytest
 
-from roundhouse.env import BadEnvironment, kept_secret, read_environment
-from roundhouse.reference import PAGES
+from roundhouse.data_folder import read_or_create_secret
+from roundhouse.env import BadEnvironment, read_environment
+from roundhouse.management.commands.write_docs import PAGES
 from tests.support.processes import ROOT
 
 
@@ -16,7 +17,7 @@ def test_empty_value_means_unset():
     assert read_environment({"ROUNDHOUSE_PORT": ""}).port == 8000
 
 
-def test_database_address_is_taken_apart():
+def test_database_address_is_parsed():
     found = read_environment({"ROUNDHOUSE_DATABASE_URL": "postgresql://me:p%40ss@db:6000/house"}).database_url
 
     assert (found["ENGINE"], found["PASSWORD"]) == ("django.db.backends.postgresql", "p@ss")
@@ -35,8 +36,8 @@ def test_secret_given_twice_is_refused():
 
 
 @pytest.mark.parametrize("name", ["ROUNDHOUSE_FRONT_DOOR", "ROUNDHOUSE_WEB_PINNED"])
-def test_setting_that_is_gone_is_refused_without_a_guess(name):
-    with pytest.raises(BadEnvironment, match=f"{name}: there is no such setting any more; remove it"):
+def test_removed_setting_is_refused_without_a_guess(name):
+    with pytest.raises(BadEnvironment, match=f"{name}: this setting no longer exists; remove it"):
         read_environment({name: "true"})
 
 
@@ -47,10 +48,10 @@ def test_misspelt_setting_is_refused_with_a_guess():
         read_environment({"ROUNDHOUSE_WEB_THREDS": "8"})
 
 
-def test_generated_secret_is_kept_and_private(tmp_path):
+def test_generated_secret_is_stored_and_private(tmp_path):
     path = tmp_path / "secret-key"
 
-    first, second = kept_secret(path), kept_secret(path)
+    first, second = read_or_create_secret(path), read_or_create_secret(path)
 
     assert first == second
     assert len(first) >= 48

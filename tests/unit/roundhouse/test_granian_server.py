@@ -1,4 +1,4 @@
-"""What the web server does that granian's own options do not say."""
+"""What our web server adds to granian."""
 
 import json
 import socket
@@ -8,7 +8,14 @@ import sys
 import pytest
 
 from roundhouse import granian_server
-from roundhouse.granian_server import EVERY_S, IDLE_S, TIMES, UNREAD_S, WebServer, look_for_vanished_peers
+from roundhouse.granian_server import (
+    KEEPALIVE_IDLE_S,
+    KEEPALIVE_INTERVAL_S,
+    KEEPALIVE_PROBES,
+    UNREAD_S,
+    WebServer,
+    detect_dead_peers,
+)
 from tests.support.processes import ROOT, product_environment
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="socket options of Linux")
@@ -43,7 +50,7 @@ def server():
 
 
 class TestPauses:
-    def test_who_dies_soon_after_each_start_is_started_after_pauses_that_grow(self, server, clock):
+    def test_early_deaths_are_restarted_after_growing_pauses(self, server, clock):
         pauses = []
         for _ in range(8):
             pauses.append(server._pause_s(1))
@@ -51,7 +58,7 @@ class TestPauses:
 
         assert pauses == [0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 3.0, 3.0]
 
-    def test_who_lived_for_a_while_is_started_at_once(self, server, clock):
+    def test_a_late_death_is_restarted_at_once(self, server, clock):
         for _ in range(4):
             server._pause_s(1)
         clock.now += 5.6
@@ -97,27 +104,27 @@ def accepted(listening):
 
 
 WATCHED = {
-    "keepalive": 1, "TCP_KEEPIDLE": IDLE_S, "TCP_KEEPINTVL": EVERY_S, "TCP_KEEPCNT": TIMES,
+    "keepalive": 1, "TCP_KEEPIDLE": KEEPALIVE_IDLE_S, "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S, "TCP_KEEPCNT": KEEPALIVE_PROBES,
     "TCP_USER_TIMEOUT": UNREAD_S * 1000,
 }  # fmt: skip
 
 
 @linux
 class TestSocket:
-    def test_what_is_accepted_is_looked_after_by_the_kernel(self):
+    def test_the_kernel_checks_accepted_connections(self):
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            look_for_vanished_peers(listening)
+            detect_dead_peers(listening)
 
             assert accepted(listening) == WATCHED
 
-    def test_without_that_it_is_not(self):
+    def test_without_our_options_it_does_not(self):
         """Negative control: these are not the kernel's own."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             found = accepted(listening)
 
         assert (found["keepalive"], found["TCP_USER_TIMEOUT"]) == (0, 0)
 
-    def test_the_one_socket_of_all_processes_is_such(self, server):
+    def test_the_shared_socket_has_the_options(self, server):
         server._init_shared_socket()
 
         with server._sso:
@@ -142,11 +149,11 @@ import json, signal, sys
 from types import SimpleNamespace
 import uvloop
 from granian import _signals
-from roundhouse.granian_server import tell_of_stops
+from roundhouse.granian_server import call_before_stop
 
 told = []
 if sys.argv[1] == "telling":
-    tell_of_stops(lambda: told.append("leaving"))
+    call_before_stop(lambda: told.append("leaving"))
 _signals.WorkerSignal = lambda: SimpleNamespace(set=lambda: told.append("the server stops"))
 loop = uvloop.new_event_loop()
 _signals.set_loop_signals(loop)
@@ -169,17 +176,17 @@ def printed(code, *arguments):
     return json.loads(done.stdout)
 
 
-def test_as_many_connections_are_open_as_the_system_allows():
+def test_the_soft_limit_of_open_files_is_raised():
     most, soft, hard = printed(ALLOW)
 
     assert (soft, hard) == (most, most)
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
-def test_the_application_is_told_of_a_stop_before_the_server_stops(number):
+def test_the_application_is_called_before_the_server_stops(number):
     assert printed(STOP, "telling", number) == ["leaving", "the server stops"]
 
 
-def test_granian_itself_does_not_tell_it():
+def test_granian_itself_does_not_call_it():
     """Negative control."""
     assert printed(STOP, "silent", "SIGTERM") == ["the server stops"]

@@ -42,7 +42,7 @@ def test_wrong_tensor_names_the_field():
 @pytest.mark.parametrize(
     ("kind", "status"), list(problems.known_errors()), ids=lambda value: getattr(value, "code", value)
 )
-def test_every_error_has_words_and_a_stable_code(kind, status):
+def test_every_error_has_a_sentence_and_a_stable_code(kind, status):
     assert kind.__doc__.endswith(".")
     assert kind.code == kind.code.lower().replace(" ", "_")
     assert 400 <= status < 600
@@ -54,7 +54,7 @@ def test_every_error_has_a_status_and_a_code_of_its_own():
     assert [kind for kind in told_errors() if kind.code in {root.code for root in ROOTS}] == []
 
 
-def test_what_does_not_pass_by_itself_invites_nobody_to_ask_again():
+def test_permanent_errors_are_not_retryable():
     response, body = _handled(CannotLoad())
 
     assert (response.status_code, body["code"], body["retryable"]) == (500, "cannot_load", False)
@@ -62,21 +62,21 @@ def test_what_does_not_pass_by_itself_invites_nobody_to_ask_again():
 
 
 @pytest.mark.parametrize("kind", [NotLoaded, StillLoading, RunStuck])
-def test_what_passes_by_itself_is_said_to(kind):
+def test_temporary_errors_are_retryable(kind):
     response, body = _handled(kind())
 
     assert (response.status_code, body["code"], body["retryable"]) == (503, kind.code, True)
     assert response["Retry-After"] == "1"
 
 
-def test_every_error_that_passes_by_itself_says_when():
+def test_every_retryable_error_has_retry_after():
     for kind in told_errors():
         response, body = _handled(kind())
         if response.status_code in {429, 503}:
             assert body["retryable"] == ("Retry-After" in response), kind
 
 
-def test_unknown_error_tells_nothing(caplog):
+def test_unknown_error_reveals_nothing(caplog):
     response, body = _handled(RuntimeError("secret path /etc/x"))
 
     assert response.status_code == 500

@@ -1,4 +1,4 @@
-"""One request as the loop sees it: headers, a body within limits of time and memory, and a caller who may go."""
+"""One request on the loop: headers, a body within limits of time and memory, and a caller who may disconnect."""
 
 import asyncio
 import gc
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from inference.doors.memory import Holding, Memory
+from inference.doors.memory import MemoryHolding, RequestMemory
 from inference.engine.errors import Overloaded
 from inference.errors import BadBody, BodyTooSlow
 from roundhouse import rsgi
@@ -16,10 +16,10 @@ from roundhouse.rsgi import (
     LEAST_BYTES_PER_S,
     REFUSED_BYTES,
     SMALL_BYTES,
-    Answer,
     FilePart,
     Headers,
-    Underway,
+    Visits,
+    WebResponse,
     send,
 )
 from tests.support.loops import run_hurried
@@ -34,11 +34,11 @@ class Here:
     """Requests of one loop; they end with the block."""
 
     def __init__(self):
-        self.underway = Underway(asyncio.get_running_loop())
+        self.visits = Visits(asyncio.get_running_loop())
         self._visits = []
 
     def enter(self, proto=None, *headers):
-        visit = self.underway.enter(a_scope("/", *headers, method="POST"), proto or Proto())
+        visit = self.visits.enter(a_scope("/", *headers, method="POST"), proto or Proto())
         self._visits.append(visit)
         return visit
 
@@ -77,26 +77,26 @@ async def taken(visit, length):
 
 
 class TestHeaders:
-    def test_they_have_the_names_of_wsgi(self):
+    def test_they_have_wsgi_names(self):
         headers = Headers(Lines(("Content-Type", "a/b"), ("Content-Length", "5"), ("X-Routing-Key", "anna")))
 
         given = {"CONTENT_TYPE": "a/b", "CONTENT_LENGTH": "5", "HTTP_X_ROUTING_KEY": "anna"}
         assert dict(headers.items()) == given
         assert {name: headers.get(name) for name in given} == given
 
-    def test_one_that_is_not_there_is_told_from_one_that_is_empty(self):
+    def test_missing_and_empty_differ(self):
         headers = Headers(Lines(("X-Empty", "")))
 
         assert (headers.get("HTTP_X_EMPTY"), headers.get("HTTP_X_EMPTY", "default")) == ("", "")
         assert (headers.get("HTTP_X_NONE"), headers.get("HTTP_X_NONE", "default")) == (None, "default")
 
-    def test_one_that_is_not_ascii_is_there_and_empty(self):
+    def test_a_value_that_is_not_ascii_is_empty(self):
         headers = Headers(Lines(("X-Routing-Key", "\u00e9"), ("X-Other", "1")))
 
         assert headers.get("HTTP_X_ROUTING_KEY", "default") == ""
         assert dict(headers.items()) == {"HTTP_X_ROUTING_KEY": "", "HTTP_X_OTHER": "1"}
 
-    def test_names_with_underscores_pass_for_no_others(self):
+    def test_names_with_underscores_are_dropped(self):
         headers = Headers(Lines(("X_Forwarded_Proto", "https"), ("X-Forwarded_For", "1.1.1.1"), ("X-A", "1")))
 
         assert dict(headers.items()) == {"HTTP_X_A": "1"}
@@ -108,7 +108,7 @@ class TestHeaders:
         [("X-Deadline-Ms", "HTTP_X_DEADLINE_MS", "5,6"), ("Cookie", "HTTP_COOKIE", "5; 6")],
         ids=["others", "cookies"],
     )
-    def test_one_that_came_twice_is_joined_however_it_is_asked_for(self, name, wsgi_name, joined):
+    def test_repeated_headers_are_joined(self, name, wsgi_name, joined):
         headers = Headers(Lines((name, "5"), ("X-A", "1"), (name.lower(), "6")))
 
         assert headers.get(wsgi_name) == joined
@@ -117,31 +117,31 @@ class TestHeaders:
 
 class TestSmallBodies:
     @hurried
-    async def test_they_come_in_one_piece(self, here):
+    async def test_they_arrive_in_one_piece(self, here):
         visit = here.enter(Proto(b"ab", b"c"))
 
         assert await visit.receive(3) == b"abc"
-        assert await visit.take_rest()
+        assert await visit.drain()
 
     @hurried
-    async def test_an_empty_one_is_not_waited_for(self, here):
+    async def test_an_empty_one_is_not_awaited(self, here):
         assert await here.enter(Proto(is_whole=False)).receive(0) == b""
 
     @hurried
-    async def test_one_that_was_cut_is_the_callers(self, here):
+    async def test_a_cut_body_is_the_callers_error(self, here):
         visit = here.enter(Proto(b"ab", CUT))
 
         with pytest.raises(BadBody, match="connection was lost"):
             await visit.receive(3)
-        assert not await visit.take_rest()
+        assert not await visit.drain()
 
     @hurried
-    async def test_one_that_is_shorter_than_it_says_is_refused(self, here):
+    async def test_one_shorter_than_announced_is_refused(self, here):
         with pytest.raises(BadBody, match="ended 2 bytes before"):
             await here.enter(Proto(b"a")).receive(3)
 
     @hurried
-    async def test_one_that_does_not_come_is_given_up(self, here):
+    async def test_one_that_does_not_arrive_is_given_up(self, here):
         visit = here.enter(Proto(b"a", is_whole=False))
 
         with pytest.raises(BodyTooSlow):
@@ -149,17 +149,17 @@ class TestSmallBodies:
 
         assert FIRST_S + 1 <= now() < FIRST_S + 1.1
         assert asyncio.current_task().cancelling() == 0  # an answer can still be made
-        assert not await visit.take_rest()
+        assert not await visit.drain()
 
     @hurried
-    async def test_one_that_comes_just_in_time_is_not(self, here):
+    async def test_one_that_arrives_just_in_time_is_accepted(self, here):
         proto = Proto(is_whole=False)
         later(FIRST_S + 0.9, lambda: proto.feed(b"x" * LEAST_BYTES_PER_S, is_whole=True))
 
         assert len(await here.enter(proto).receive(LEAST_BYTES_PER_S)) == LEAST_BYTES_PER_S
 
     @hurried
-    async def test_whoever_else_cancels_the_task_is_not_taken_for_a_slow_caller(self, here):
+    async def test_another_cancellation_does_not_count_as_a_slow_caller(self, here):
         waiting = asyncio.ensure_future(here.enter(Proto(is_whole=False)).receive(3))
         later(1.0, waiting.cancel)
 
@@ -170,20 +170,20 @@ class TestSmallBodies:
 
 class TestLargeBodies:
     @hurried
-    async def test_they_come_by_parts_or_whole(self, here):
+    async def test_they_arrive_in_parts_or_whole(self, here):
         assert [part async for part in here.enter(Proto(b"ab", b"c")).parts(3, held=3)] == [b"ab", b"c"]
         assert await here.enter(Proto(BODY[:9], BODY[9:])).receive(LARGE) == BODY
 
     @hurried
-    async def test_one_that_was_cut_is_the_callers(self, here):
+    async def test_a_cut_body_is_the_callers_error(self, here):
         visit = here.enter(Proto(BODY[:-7], CUT, is_whole=False))
 
         with pytest.raises(BadBody, match="ended 7 bytes before"):
             await visit.receive(LARGE)
-        assert not await visit.take_rest()
+        assert not await visit.drain()
 
     @hurried
-    async def test_one_whose_sender_stops_is_given_up(self, here):
+    async def test_one_is_given_up_if_its_sender_stops(self, here):
         proto = Proto(BODY[: 3 * LEAST_BYTES_PER_S], is_whole=False)
 
         with pytest.raises(BodyTooSlow):
@@ -193,7 +193,7 @@ class TestLargeBodies:
         assert asyncio.current_task().cancelling() == 0
 
     @hurried
-    async def test_a_sender_who_keeps_the_rate_may_take_as_long_as_it_takes(self, here):
+    async def test_a_sender_at_the_minimum_rate_may_take_long(self, here):
         proto, parts = Proto(is_whole=False), 60
         for second in range(1, parts + 1):
             later(second, lambda last=second == parts: proto.feed(b"x" * LEAST_BYTES_PER_S, is_whole=last))
@@ -202,7 +202,7 @@ class TestLargeBodies:
         assert now() >= parts
 
     @hurried
-    async def test_a_sender_of_half_the_rate_may_not(self, here):
+    async def test_a_sender_at_half_the_rate_is_ended(self, here):
         proto, parts = Proto(is_whole=False), 60
         for second in range(1, parts + 1):
             later(
@@ -214,7 +214,7 @@ class TestLargeBodies:
         assert now() < 2 * FIRST_S + 2
 
     @hurried
-    async def test_beyond_the_share_of_bodies_nothing_more_is_taken(self, here):
+    async def test_above_the_share_of_bodies_nothing_is_read(self, here):
         with a_memory(longest_body=LARGE):
             first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
             await first.receive(LARGE)
@@ -227,7 +227,7 @@ class TestLargeBodies:
             assert len(await waiting) == 3000
 
     @hurried
-    async def test_within_the_share_all_is_taken(self, here):
+    async def test_within_the_share_everything_is_read(self, here):
         """Negative control: nothing but the memory held it up."""
         first, second = here.enter(Proto(BODY)), Proto(*[BODY[:1000]] * 3)
         await first.receive(LARGE)
@@ -235,7 +235,7 @@ class TestLargeBodies:
         assert len(await taken(here.enter(second), 3000)) == 3000
 
     @hurried
-    async def test_what_waits_for_room_too_long_is_refused_untaken(self, here):
+    async def test_one_that_waits_too_long_is_refused_unread(self, here):
         with a_memory(longest_body=3000) as memory:
             first, second = here.enter(Proto(*[BODY[:1000]] * 3)), Proto(*[BODY[:1000]] * 3)
             assert len(await taken(first, 3000)) == 3000
@@ -247,7 +247,7 @@ class TestLargeBodies:
             assert (second.taken, memory.held) == (0, 3000)
 
     @hurried
-    async def test_of_many_large_ones_all_are_taken_in_the_end(self, here):
+    async def test_many_large_ones_are_all_read_in_the_end(self, here):
         """None holds a part of its own while it waits: they would wait for each other."""
         with a_memory(longest_body=3000) as memory:
 
@@ -262,7 +262,7 @@ class TestLargeBodies:
         assert memory.held == 0
 
     @hurried
-    async def test_a_slow_one_goes_where_another_waits_for_its_memory(self, here):
+    async def test_a_slow_one_ends_if_another_waits_for_its_memory(self, here):
         with a_memory(longest_body=LARGE):
             visit = here.enter(dripping(LARGE))
             slow = asyncio.ensure_future(visit.receive(LARGE))
@@ -275,7 +275,7 @@ class TestLargeBodies:
                 await slow
 
     @hurried
-    async def test_where_nobody_does_it_may_take_its_time(self, here):
+    async def test_a_slow_one_may_continue_if_none_waits(self, here):
         """Negative control."""
         with a_memory(longest_body=LARGE):
             assert len(await here.enter(dripping(LARGE)).receive(LARGE)) == LARGE
@@ -293,17 +293,17 @@ def dripping(length, seconds=12):
 @contextmanager
 def a_memory(*, longest_body):
     """Requests that enter in the block share a memory in which bodies have so much room."""
-    memory = Memory(longest_body * 4)
+    memory = RequestMemory(longest_body * 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rsgi, "memory", memory)
         yield memory
 
 
-class TestRoomForWhatIsRead:
+class TestMemoryForParsing:
     """What a body will take once it is parsed is waited for as bodies are."""
 
     @hurried
-    async def test_it_is_waited_for_until_somebody_leaves(self, here):
+    async def test_it_waits_until_another_request_ends(self, here):
         with a_memory(longest_body=1000) as memory:
             first, second = here.enter(), here.enter()
             await first.hold(memory.limit)
@@ -317,9 +317,9 @@ class TestRoomForWhatIsRead:
             assert memory.held == 1000
 
     @hurried
-    async def test_what_a_thread_gives_back_is_noticed(self, here):
+    async def test_memory_released_by_a_thread_is_noticed(self, here):
         with a_memory(longest_body=1000) as memory:
-            elsewhere = Holding(memory)
+            elsewhere = MemoryHolding(memory)
             elsewhere.add(memory.limit)
             waiting = asyncio.ensure_future(here.enter().hold(1000))
             await passing(1.0)
@@ -339,7 +339,7 @@ class TestRoomForWhatIsRead:
                 await second.hold(1000)
 
             assert 5.0 <= now() < 5.1
-            assert await second.take_rest()
+            assert await second.drain()
 
     @hurried
     async def test_a_small_body_is_counted_too(self, here):
@@ -363,35 +363,35 @@ class TestRefusedBodies:
     """A small one is taken, so that its connection can be used again."""
 
     @hurried
-    async def test_a_small_one_is_taken(self, here):
+    async def test_a_small_one_is_read(self, here):
         proto = Proto(b"abc")
 
-        assert await here.enter(proto, ("Content-Length", "3")).take_rest()
+        assert await here.enter(proto, ("Content-Length", "3")).drain()
         assert proto.taken == 3
 
     @hurried
-    async def test_without_a_body_there_is_nothing_to_take(self, here):
-        assert await here.enter().take_rest()
+    async def test_without_a_body_nothing_is_read(self, here):
+        assert await here.enter().drain()
 
     @hurried
-    async def test_one_that_cannot_be_taken_quickly_is_not(self, here):
+    async def test_one_that_cannot_be_read_quickly_is_left(self, here):
         lengths = (str(REFUSED_BYTES + 1), "9" * 5000, "-1", "many")
         lines = [("Content-Length", length) for length in lengths] + [("Transfer-Encoding", "chunked")]
         for line in lines:
             proto = Proto(b"abc")
 
-            assert not await here.enter(proto, line).take_rest(), line
+            assert not await here.enter(proto, line).drain(), line
             assert proto.taken == 0
 
     @hurried
-    async def test_one_that_does_not_come_ends_the_connection(self, here):
+    async def test_one_that_does_not_arrive_ends_the_connection(self, here):
         for proto in (Proto(b"a", CUT), Proto(b"a", is_whole=False)):
-            assert not await here.enter(proto, ("Content-Length", "3")).take_rest()
+            assert not await here.enter(proto, ("Content-Length", "3")).drain()
 
 
-class TestCallersThatGo:
+class TestDisconnectedCallers:
     @hurried
-    async def test_what_is_waited_for_is_withdrawn(self, here):
+    async def test_the_request_is_cancelled(self, here):
         visit = here.enter(proto := Proto(b""))
         visit.may_be_withdrawn, gone = True, asyncio.Event()
         visit.bind(gone.set)
@@ -402,10 +402,10 @@ class TestCallersThatGo:
         await gone.wait()
 
     @hurried
-    async def test_a_request_that_was_looked_after_keeps_nothing(self, here):
+    async def test_a_checked_request_leaves_no_reference(self, here):
         gc.disable()
         try:
-            visit = here.underway.enter(a_scope("/"), proto := Proto(b""))
+            visit = here.visits.enter(a_scope("/"), proto := Proto(b""))
             visit.may_be_withdrawn, kept = True, weakref.ref(visit)
             await proto.is_watched.wait()
 
@@ -417,7 +417,7 @@ class TestCallersThatGo:
             gc.enable()
 
     @hurried
-    async def test_nobody_looks_for_the_caller_of_a_quick_answer(self, here):
+    async def test_the_caller_of_a_quick_answer_is_not_checked(self, here):
         visit = here.enter(proto := Proto(b""))
         visit.may_be_withdrawn = True
         later(0.09, visit.end)
@@ -426,14 +426,14 @@ class TestCallersThatGo:
         assert not proto.is_watched.is_set()
 
     @hurried
-    async def test_nobody_looks_where_nothing_can_be_withdrawn(self, here):
+    async def test_the_caller_is_not_checked_if_nothing_can_be_cancelled(self, here):
         here.enter(proto := Proto(b""))
 
         await passing(1.0)
         assert not proto.is_watched.is_set()
 
     @hurried
-    async def test_with_the_last_request_the_looking_ends(self, here):
+    async def test_checking_ends_with_the_last_request(self, here):
         visit = here.enter(proto := Proto(b""))
         visit.may_be_withdrawn = True
         await proto.is_watched.wait()
@@ -442,13 +442,13 @@ class TestCallersThatGo:
         await passing(1.0)
 
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert not here.underway._is_looking
+        assert not here.visits._is_checking
 
 
-def test_answers_go_as_bytes_or_as_a_part_of_a_file(tmp_path):
+def test_responses_are_sent_as_bytes_or_as_part_of_a_file(tmp_path):
     proto = Proto()
 
-    send(proto, Answer(200, [("A", "1")], b"abc"))
-    send(proto, Answer(206, [], FilePart(tmp_path / "file", range(3, 9))))
+    send(proto, WebResponse(200, [("A", "1")], b"abc"))
+    send(proto, WebResponse(206, [], FilePart(tmp_path / "file", range(3, 9))))
 
     assert proto.answers == [(200, [("A", "1")], b"abc"), (206, [], (str(tmp_path / "file"), 3, 9))]

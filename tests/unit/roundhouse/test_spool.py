@@ -1,4 +1,4 @@
-"""What is too large for memory lies in private files, and disks may have no room for them."""
+"""Private files for what is too large for memory, and full disks."""
 
 import asyncio
 import errno
@@ -48,7 +48,7 @@ def test_a_body_is_read_from_its_beginning(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_reads_a_body_that_found_no_room_is_told(disk):
+def test_reading_a_body_without_disk_space_raises(disk):
     """Parts go on being taken meanwhile, and the room is given back at once."""
     body = SpooledBody(None)
     for _ in range(3):
@@ -59,14 +59,14 @@ def test_who_reads_a_body_that_found_no_room_is_told(disk):
         body.read_back().read(1)
 
 
-def test_an_answer_is_written_down_whole(spool):
+def test_a_response_is_written_completely(spool):
     path, part = spool.answer([b"12", b"", b"345"])
 
     assert (path.read_bytes(), part) == (b"12345", range(5))
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_of_an_answer_that_cannot_be_made_nothing_stays(spool):
+def test_a_failed_response_leaves_no_file(spool):
     def pieces():
         yield b"12"
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -77,7 +77,7 @@ def test_of_an_answer_that_cannot_be_made_nothing_stays(spool):
     assert [path for path in spool._folder.path.iterdir() if path.is_file()] == []
 
 
-def test_files_go_with_their_process(spool):
+def test_files_are_deleted_with_their_process(spool):
     path, _ = spool.answer([b"12"])
 
     spool.close()

@@ -1,4 +1,4 @@
-"""Starts that cannot work: a clear message, an exit status, nothing half-made."""
+"""Impossible starts: a clear message, an exit status, nothing half-done."""
 
 import os
 import shutil

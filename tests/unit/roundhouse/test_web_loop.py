@@ -1,4 +1,4 @@
-"""Who answers which request of a web process, and what all answers have."""
+"""Who answers which request of a web process, and what all responses have in common."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from inference.engine.errors import Overloaded
 from roundhouse.health import _ALIVE
-from roundhouse.rsgi import REFUSED_BYTES, Answer, Underway
+from roundhouse.rsgi import REFUSED_BYTES, Visits, WebResponse
 from roundhouse.web_loop import WebLoop
 from tests.support.loops import run_hurried
 from tests.support.rsgi import Proto, a_scope
@@ -24,7 +24,7 @@ class Django:
         self.asked.append(f"{visit.scope.method} {visit.scope.path}")
         if self.error is not None:
             raise self.error
-        return Answer(200, [], b"a page")
+        return WebResponse(200, [], b"a page")
 
 
 def answered(scope, *, django=None, is_leaving=False, body=b""):
@@ -33,11 +33,11 @@ def answered(scope, *, django=None, is_leaving=False, body=b""):
 
     async def ask():
         probes = SimpleNamespace(answer=lambda path, query: _ALIVE if path == "/livez" else None)
-        underway = Underway(asyncio.get_running_loop())
-        web_loop = WebLoop(underway, django, probes, spool=None)
+        visits = Visits(asyncio.get_running_loop())
+        web_loop = WebLoop(visits, django, probes, spool=None)
         web_loop.is_leaving = is_leaving
         await web_loop(scope, proto)
-        assert not underway._visits
+        assert not visits._open
 
     run_hurried(ask())
     ((status, headers, sent),) = proto.answers
@@ -64,14 +64,14 @@ def test_probes_are_answered_on_the_loop(method):
         ("POST", "/v2/models/m", ""),
     ],
 )
-def test_what_is_neither_a_probe_nor_a_plain_prediction_is_djangos(method, path, query):
+def test_django_gets_everything_but_probes_and_plain_predictions(method, path, query):
     status, _, body, asked = answered(a_scope(path, method=method, query=query))
 
     assert (status, body, asked) == (200, b"a page", [f"{method} {path}"])
 
 
 @pytest.mark.parametrize("path", ["/api/v1/models/m/predict", "/v2/models/m/infer"])
-def test_plain_predictions_are_not(path):
+def test_django_gets_no_plain_predictions(path):
     status, headers, _, asked = answered(a_scope(path, method="POST"))
 
     assert (status, headers["WWW-Authenticate"], asked) == (401, "Bearer", [])
@@ -83,7 +83,7 @@ def test_plain_predictions_are_not(path):
     ids=["no-thread", "a-fault"],
 )
 @pytest.mark.parametrize("path", ["/api/v1/models", "/v2/models/m", "/admin/"])
-def test_where_django_cannot_answer_the_loop_says_why(path, error, status, code):
+def test_the_loop_reports_if_django_cannot_answer(path, error, status, code):
     found, headers, body, _ = answered(a_scope(path, ("X-Request-ID", "mine")), django=Django(error))
 
     told = json.loads(body)
@@ -97,7 +97,7 @@ def test_where_django_cannot_answer_the_loop_says_why(path, error, status, code)
     [(0, False), (REFUSED_BYTES, False), (REFUSED_BYTES + 1, True)],
     ids=["none", "small", "large"],
 )
-def test_a_body_that_was_refused_is_taken_or_ends_its_connection(length, closes):
+def test_a_refused_body_is_read_or_ends_its_connection(length, closes):
     scope = a_scope("/api/v1/models/m/predict", ("Content-Length", str(length)), method="POST")
 
     status, headers, _, _ = answered(scope, body=b"x" * length)
@@ -107,7 +107,7 @@ def test_a_body_that_was_refused_is_taken_or_ends_its_connection(length, closes)
 
 @pytest.mark.parametrize("is_leaving", [True, False], ids=["leaving", "staying"])
 @pytest.mark.parametrize("path", ["/livez", "/admin/", "/api/v1/models/m/predict"])
-def test_answers_of_a_process_that_leaves_are_the_last_of_their_connections(path, is_leaving):
+def test_responses_of_a_stopping_process_close_their_connections(path, is_leaving):
     method = "POST" if path.endswith("predict") else "GET"
 
     _, headers, _, _ = answered(a_scope(path, method=method), is_leaving=is_leaving)
@@ -115,13 +115,13 @@ def test_answers_of_a_process_that_leaves_are_the_last_of_their_connections(path
     assert (headers.get("Connection") == "close") is is_leaving
 
 
-def test_probes_that_were_answered_by_one_who_leaves_close_no_later_connection():
+def test_a_probe_of_a_stopping_process_closes_no_later_connection():
     """They are made once, for all who ask."""
     before = list(_ALIVE.headers)
 
     async def ask(proto, is_leaving):
         probes = SimpleNamespace(answer=lambda path, query: _ALIVE)
-        web_loop = WebLoop(Underway(asyncio.get_running_loop()), Django(), probes, spool=None)
+        web_loop = WebLoop(Visits(asyncio.get_running_loop()), Django(), probes, spool=None)
         web_loop.is_leaving = is_leaving
         await web_loop(a_scope("/livez"), proto)
 
@@ -131,7 +131,7 @@ def test_probes_that_were_answered_by_one_who_leaves_close_no_later_connection()
     assert _ALIVE.headers == before
 
 
-def test_a_refusal_that_already_ends_its_connection_says_so_once():
+def test_a_refusal_that_closes_its_connection_says_so_once():
     scope = a_scope("/api/v1/models/m/predict", ("Content-Length", "999999"), method="POST")
 
     _, headers, _, _ = answered(scope, is_leaving=True)

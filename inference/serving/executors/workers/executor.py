@@ -1,8 +1,10 @@
-"""Versions in the workers: requests of this process are combined per version and sent as one message per batch."""
+"""Runs versions in the workers: this process batches requests per version and sends each batch as one message."""
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -11,20 +13,20 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from inference.checks.proofs import batch_bytes, known_memory, most_rows
-from inference.engine.batcher import BatchConfig, Batcher
-from inference.engine.combiner import Limits, Priority
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.batcher import Batcher
+from inference.engine.combiner import Priority, QueueLimits
 from inference.engine.errors import EngineStopped, NotLoaded
 from inference.engine.latency import FixedPace
 from inference.engine.loop import EngineLoop
 from inference.engine.meters import Meters
-from inference.engine.requests import Answer, EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
 from inference.engine.warmup import MemoryUse
 from inference.engine.watchdog import StallWatch
 from inference.serving.calls import LONGEST_DEADLINE_S
-from inference.serving.executors.executor import Holding, Memory, Obstacle
-from inference.serving.executors.workers import pools
-from inference.serving.executors.workers.pools import Pools
-from inference.serving.executors.workers.session import Post, RemoteSession
+from inference.serving.executors.executor import EngineMemory, Obstacle, VersionHolding
+from inference.serving.executors.workers.session import WorkersLink, WorkersSession
+from inference.serving.models import EngineReport, EngineRole, EngineState, HeldState, HeldVersion
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Target
 from inference.tensors.signature import Signature
@@ -34,15 +36,66 @@ from registry.catalogue.serving_settings import ServingValues
 
 log = structlog.get_logger("roundhouse.lane")
 
-# Messages under way at once for each version, per worker: while one runs, the next one travels.
+# Messages under way per version and worker: while one runs, the next is on its way.
 _SLOTS_PER_WORKER = 2
-# Below this a message costs more than its run: then one large batch at a time beats several small ones.
+# For shorter runs a message costs more than its run, so one large batch at a time beats several small ones.
 _SHORT_RUN_S = 0.003
 _LEASE_S = LONGEST_DEADLINE_S + 5  # a run ends by itself at its callers' deadline
 
+_Held = tuple[str, int, int]  # pool, version, revision of its serving settings
 
-class _Version:
-    """A version as this process knows it: what it takes and gives, how it is served, and its queues."""
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """What the workers of each pool had reported at one moment."""
+
+    workers: Mapping[str, int] = field(default_factory=dict)  # how many take batches, by pool
+    warm: frozenset[_Held] = frozenset()
+    failed: Mapping[_Held, str] = field(default_factory=dict)
+    merged: Mapping[_Held, int] = field(default_factory=dict)  # the least that a worker holding it may merge
+
+    def is_warm(self, target: Target) -> bool:
+        return _key(target) in self.warm
+
+    def merged_rows(self, target: Target) -> int:
+        """How many rows of different requests all workers that hold it may run together; 1 where unknown."""
+        return self.merged.get(_key(target), 1)
+
+    def obstacle(self, target: Target) -> Obstacle | None:
+        """Why no worker can answer; None where one can, or may be able to after loading the version."""
+        if not self.workers.get(target.pool):
+            reason = f"No worker of the pool {target.pool} is running; start one, or wait until it is warm."
+            return Obstacle(reason, may_pass=True)
+        failed = None if self.is_warm(target) else self.failed.get(_key(target))
+        return Obstacle(failed, may_pass=False) if failed is not None else None
+
+
+def read_pools() -> Pools:
+    """Read what workers last reported; silent ones and those that are shutting down do not count."""
+    alive = (
+        EngineReport.objects.alive().filter(role=EngineRole.SERVES, state=EngineState.READY).exclude(pool="")
+    )
+    workers = dict(alive.values_list("pk", "pool"))
+    failed: dict[_Held, str] = {}
+    merged: dict[_Held, int] = {}
+    held = HeldVersion.objects.filter(engine__in=list(workers), state__in=[HeldState.WARM, HeldState.FAILED])
+    for engine, version, serving, state, rows, reason in held.values_list(
+        "engine_id", "version_id", "serving", "state", "merged_rows", "reason"
+    ):
+        key = workers[engine], version, serving
+        if state == HeldState.WARM:
+            merged[key] = min(rows, merged.get(key, rows))
+        else:
+            failed[key] = reason
+    return Pools(Counter(workers.values()), frozenset(merged), failed, merged)
+
+
+def _key(target: Target) -> _Held:
+    return target.pool, target.version_id, target.serving
+
+
+class _RemoteVersion:
+    """A version as this process knows it: its signature, its serving settings, and its queues."""
 
     def __init__(
         self, target: Target, signature: Signature, values: ServingValues, memory: MemoryUse
@@ -54,22 +107,26 @@ class _Version:
         return sum((batcher.stats() for batcher in list(self.batchers.values())), Meters())
 
 
-class ThroughWorkers:
-    """Loads nothing here; what a version takes and gives is read from its row, once."""
+class WorkersExecutor:
+    """Loads nothing in this process; a version's signature is read once from its row."""
 
     def __init__(
         self,
-        post: Post | None = None,
+        link: WorkersLink | None = None,
         *,
         on_hard_limit: Callable[[Hashable], None] = lambda key: None,
         on_sample: Callable[[], None] | None = None,
         loop: EngineLoop | None = None,
     ) -> None:
-        """Without a post there is one of its own, on the `loop` or else on one of its own."""
-        self._post = post or Post(settings.REDIS_URL, loop or EngineLoop.in_thread(uvloop.new_event_loop))
-        self.loop = self._post.loop
+        """Without a `link` the executor makes one, on the `loop` or else on a loop of its own."""
+        self._link = link or WorkersLink(
+            settings.REDIS_URL, loop or EngineLoop.in_thread(uvloop.new_event_loop)
+        )
+        self.loop = self._link.loop
         self._on_hard_limit, self._on_sample = on_hard_limit, on_sample
-        self._versions: Mapping[int, _Version] = {}  # replaced, never changed: calls read it unlocked
+        self._versions: Mapping[
+            int, _RemoteVersion
+        ] = {}  # replaced, never changed, so that calls can read it without a lock
         self._past: dict[Hashable, Meters] = {}
         self._changing = threading.Lock()
         self._pools = Pools()
@@ -81,9 +138,9 @@ class ThroughWorkers:
     def hold(self, wanted: frozenset[Target]) -> None:
         for target in wanted:
             self._version(target)
-        self._look()
+        self._refresh_pools()
 
-    def let_go_of_all_but(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
+    def retain_only(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
         with self._changing:
             staying = {target.version_id for target in wanted}
             for version_id, version in self._versions.items():
@@ -94,15 +151,15 @@ class ThroughWorkers:
             }
 
     def keep(self, wanted: Sequence[Target]) -> None:
-        """Nothing is held here; workers keep what was replaced."""
+        """Workers keep replaced versions themselves."""
 
-    def holdings(self) -> list[Holding]:
+    def holdings(self) -> list[VersionHolding]:
         return []
 
-    def memory(self) -> Memory:
-        return Memory(0, 0)
+    def memory(self) -> EngineMemory:
+        return EngineMemory(0, 0)
 
-    async def infer(self, target: Target, request: EngineRequest) -> Answer:
+    async def infer(self, target: Target, request: EngineRequest) -> EngineAnswer:
         if not self._is_open:
             raise EngineStopped
         version = self._known(target)
@@ -114,7 +171,7 @@ class ThroughWorkers:
         tensors = request.tensors(version.signature, allow_non_finite=version.values.allow_non_finite)
         return await batcher.infer(tensors, request)
 
-    def at_hand(self, target: Target) -> Signature | None:
+    def known_signature(self, target: Target) -> Signature | None:
         version = self._known(target)
         return version.signature if version is not None else None
 
@@ -124,10 +181,10 @@ class ThroughWorkers:
             version = await off_loop(partial(self._read, target))
         return version.signature
 
-    def why_not(self, target: Target) -> Obstacle | None:
-        return self._pools.why_not(target)
+    def obstacle(self, target: Target) -> Obstacle | None:
+        return self._pools.obstacle(target)
 
-    def lacking(self, wanted: Collection[Target]) -> frozenset[Target]:
+    def unavailable(self, wanted: Collection[Target]) -> frozenset[Target]:
         return frozenset(target for target in wanted if not self.is_warm(target))
 
     def is_warm(self, target: Target) -> bool:
@@ -137,7 +194,7 @@ class ThroughWorkers:
         return sum(self._pools.is_warm(version.target) for version in self._versions.values())
 
     def unload(self, target: Target) -> None:
-        """Nothing is held here; workers let go by themselves of what they loaded on demand."""
+        """Workers unload versions on demand themselves."""
 
     def merged_rows(self, target: Target) -> int:
         return self._pools.merged_rows(target)
@@ -148,9 +205,9 @@ class ThroughWorkers:
     def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[int, str]]:
         for version_id, version in self._versions.items():
             for batcher in list(version.batchers.values()):
-                found = batcher.audit(timeout_s=timeout_s)
-                if found is not None:
-                    yield version_id, found
+                difference = batcher.audit(timeout_s=timeout_s)
+                if difference is not None:
+                    yield version_id, difference
 
     @property
     def has_samples(self) -> bool:
@@ -164,21 +221,21 @@ class ThroughWorkers:
             return totals
 
     def look_after(self) -> None:
-        self._look()
+        self._refresh_pools()
         for version in self._versions.values():
             for batcher in list(version.batchers.values()):
                 batcher.resize(self._slots(version, batcher))
                 batcher.merge_up_to(self._pools.merged_rows(version.target))
 
-    def _look(self) -> None:
+    def _refresh_pools(self) -> None:
         try:
-            self._pools = pools.look()
+            self._pools = read_pools()
         except DatabaseError as error:
             log.warning("workers are believed to be as they were", reason=str(error))
 
-    def _slots(self, version: _Version, batcher: Batcher) -> int:
+    def _slots(self, version: _RemoteVersion, batcher: Batcher) -> int:
         session = batcher.session
-        if isinstance(session, RemoteSession) and session.compute_s < _SHORT_RUN_S:
+        if isinstance(session, WorkersSession) and session.compute_s < _SHORT_RUN_S:
             return 1
         return _SLOTS_PER_WORKER * max(1, self._pools.workers.get(version.target.pool, 0))
 
@@ -194,7 +251,7 @@ class ThroughWorkers:
         has_drained = self.drain(timeout_s=timeout_s)
         for batcher in self._batchers():
             batcher.close()
-        self._post.close()
+        self._link.close()
         self._stall_watch.stop()
         if has_drained:
             self.loop.close()
@@ -207,21 +264,21 @@ class ThroughWorkers:
     def _batchers(self) -> list[Batcher]:
         return [batcher for version in self._versions.values() for batcher in list(version.batchers.values())]
 
-    def _known(self, target: Target) -> _Version | None:
+    def _known(self, target: Target) -> _RemoteVersion | None:
         version = self._versions.get(target.version_id)
         return version if version is not None and version.target == target else None
 
-    def _version(self, target: Target) -> _Version:
+    def _version(self, target: Target) -> _RemoteVersion:
         return self._known(target) or self._read(target)
 
-    def _read(self, target: Target) -> _Version:
-        told = Version.objects.values_list("signature", flat=True).get(pk=target.version_id)
-        if told is None:
+    def _read(self, target: Target) -> _RemoteVersion:
+        signature = Version.objects.values_list("signature", flat=True).get(pk=target.version_id)
+        if signature is None:
             raise NotLoaded(
-                f"Version {target.number} has not passed its checks, so nobody knows what it takes."
+                f"Version {target.number} has not passed its checks, so its inputs are not known."
             )
         values, memory = current_serving(target.version_id), known_memory(target.sha256)
-        fresh = _Version(target, Signature.from_json(told), values, memory)
+        fresh = _RemoteVersion(target, Signature.from_json(signature), values, memory)
         with self._changing:
             known = self._versions.get(target.version_id)
             if known is not None and known.target == target:
@@ -231,35 +288,34 @@ class ThroughWorkers:
             self._versions = {**self._versions, target.version_id: fresh}
         return fresh
 
-    def _retire(self, version: _Version) -> None:
-        """Keep what it counted. Its queues end what they have accepted; they need no thread of ours for that."""
-        counted = version.stats().without_gauges()
+    def _retire(self, version: _RemoteVersion) -> None:
+        """Keep its meters. Its queues finish what they have accepted by themselves."""
         key = version.target.version_id
-        self._past[key] = self._past.get(key, Meters()) + counted
+        self._past[key] = self._past.get(key, Meters()) + version.stats().without_gauges()
 
-    def _batcher(self, version: _Version, priority: Priority) -> Batcher:
+    def _batcher(self, version: _RemoteVersion, priority: Priority) -> Batcher:
         with self._changing:
             batcher = version.batchers.get(priority)
             if batcher is None:
-                batcher = version.batchers[priority] = self._made(version, priority)
+                batcher = version.batchers[priority] = self._new_batcher(version, priority)
             return batcher
 
-    def _made(self, version: _Version, priority: Priority) -> Batcher:
+    def _new_batcher(self, version: _RemoteVersion, priority: Priority) -> Batcher:
         target, values = version.target, version.values
-        limits = Limits(
+        limits = QueueLimits(
             slots=1,
             max_batch_bytes=min(
-                Limits().max_batch_bytes,
+                QueueLimits().max_batch_bytes,
                 values.max_queue_bytes,
                 batch_bytes(version.memory, most_rows(values, version.memory)),
             ),
-            max_request_rows=max(Limits().max_request_rows, values.max_batch_rows),
+            max_request_rows=max(QueueLimits().max_request_rows, values.max_batch_rows),
             max_waiting_rows=values.max_queue_rows,
             max_waiting_bytes=values.max_queue_bytes,
             lease_s=_LEASE_S,
         )
-        session = RemoteSession(
-            self._post,
+        session = WorkersSession(
+            self._link,
             version.signature,
             version_id=target.version_id,
             pool=target.pool,

@@ -1,27 +1,32 @@
-"""What is asked of a worker and what it answers: a Celery message one way, bytes the other."""
+"""The messages between web processes and workers: a Celery message one way, bytes the other."""
 
 import socket
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import orjson
 
-from inference.engine.backends import Tensors
+from inference.engine import errors as engine_errors
 from inference.engine.combiner import Priority
-from inference.serving.executors.workers import errors
-from inference.serving.executors.workers.packing import BadPacket, Packet, pack, unpack
-from inference.tensors.errors import InferenceError
+from inference.errors import Loading, Stopping
+from inference.serving.executors.workers.packing import BadPacket, pack, unpack
+from inference.tensors.arrays import Tensors
+from inference.tensors.errors import InferenceError, InvalidInput
+from registry.errors import RoundhouseError
 
 RUN_BATCH = "inference.run_batch"
-KEPT_ASIDE = 32 << 10  # bytes of tensors; more travel beside the message, which would carry them 1.8 times
+MAX_INLINE_BYTES = (
+    32 << 10
+)  # of tensors; larger ones get a key of their own: base64 in JSON takes 1.8 times as much
 _ID_BYTES = 16
 _ORIGIN = socket.gethostname()
-# The third part of a Celery message's body: what happens to its result. Nothing: it has none.
+# The third part of a Celery message's body: what to do with the result.
 _NO_FOLLOW_UP = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -30,12 +35,12 @@ def queue_of(pool: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class BatchRequest:
     """One batch on its way to a worker. `deadline` is a time of Redis's clock."""
 
     batch: UUID
     attempt: int
-    lane: str  # the Redis list that the asking process listens to
+    lane: str  # the Redis list that the sender reads its replies from
     version_id: int
     deadline: float
     priority: Priority
@@ -57,33 +62,33 @@ class Ask:
         }
 
     @classmethod
-    def from_kwargs(cls, told: Mapping[str, Any]) -> "Ask":
-        """Read what `to_kwargs` gave; raise BadPacket for anything else."""
+    def from_kwargs(cls, kwargs: Mapping[str, Any]) -> "BatchRequest":
+        """The inverse of `to_kwargs`; raises BadPacket for anything else."""
         try:
             return cls(
-                batch=UUID(hex=told["batch"]),
-                attempt=int(told["attempt"]),
-                lane=str(told["lane"]),
-                version_id=int(told["version"]),
-                deadline=float(told["deadline"]),
-                priority=Priority(told["priority"]),
-                outputs=None if told["outputs"] is None else tuple(map(str, told["outputs"])),
-                tensors=None if told["tensors"] is None else b64decode(told["tensors"], validate=True),
-                data_key=None if told["data_key"] is None else str(told["data_key"]),
+                batch=UUID(hex=kwargs["batch"]),
+                attempt=int(kwargs["attempt"]),
+                lane=str(kwargs["lane"]),
+                version_id=int(kwargs["version"]),
+                deadline=float(kwargs["deadline"]),
+                priority=Priority(kwargs["priority"]),
+                outputs=None if kwargs["outputs"] is None else tuple(map(str, kwargs["outputs"])),
+                tensors=None if kwargs["tensors"] is None else b64decode(kwargs["tensors"], validate=True),
+                data_key=None if kwargs["data_key"] is None else str(kwargs["data_key"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, NotBase64) as error:
             raise BadPacket(f"No batch: {type(error).__name__}.") from error
 
 
-def message_bytes(ask: Ask, pool: str) -> bytes:
-    """The message as Celery's senders write it into Redis: its second protocol, in kombu's envelope.
+def message_bytes(batch: BatchRequest, pool: str) -> bytes:
+    """The message as Celery itself would write it into Redis: protocol 2 in kombu's envelope.
 
-    No `expires`: it would be measured by the worker's own clock.
+    Without `expires`, which would be compared with the worker's own clock.
     """
-    task_id, queue = str(ask.batch), queue_of(pool)
+    task_id, queue = str(batch.batch), queue_of(pool)
     return orjson.dumps(
         {
-            "body": b64encode(orjson.dumps(((), ask.to_kwargs(), _NO_FOLLOW_UP))).decode(),
+            "body": b64encode(orjson.dumps(((), batch.to_kwargs(), _NO_FOLLOW_UP))).decode(),
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": {
@@ -109,14 +114,14 @@ def message_bytes(ask: Ask, pool: str) -> bytes:
                 "delivery_info": {"exchange": "", "routing_key": queue},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": f"{task_id}-{ask.attempt}",
+                "delivery_tag": f"{task_id}-{batch.attempt}",
             },
         }
     )
 
 
 def read_message(raw: bytes) -> Mapping[str, Any]:
-    """The keyword arguments of a message of RUN_BATCH, from whichever sender of Celery's; raise BadPacket for anything else."""
+    """The keyword arguments of a RUN_BATCH message, whichever Celery sender wrote it; raises BadPacket for anything else."""
     try:
         message = orjson.loads(raw)
         task = message["headers"]["task"]
@@ -132,8 +137,8 @@ def read_message(raw: bytes) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A worker's answer: outputs, or the error that was raised there."""
+class BatchReply:
+    """A worker's reply: outputs, or the error that was raised there."""
 
     outputs: dict[str, np.ndarray[Any, Any]]
     error: InferenceError | None
@@ -142,36 +147,66 @@ class Reply:
     compute_s: float
 
 
-def reply_bytes(ask: Ask, worker: str, outputs: Tensors, compute_s: float) -> bytes:
-    facts = {"attempt": ask.attempt, "worker": worker, "compute_s": compute_s}
-    return ask.batch.bytes + pack(outputs, facts)
+def reply_bytes(batch: BatchRequest, worker: str, outputs: Tensors, compute_s: float) -> bytes:
+    facts = {"attempt": batch.attempt, "worker": worker, "compute_s": compute_s}
+    return batch.batch.bytes + pack(outputs, facts)
 
 
-def refusal_bytes(ask: Ask, worker: str, error: Exception) -> bytes:
-    facts = {"attempt": ask.attempt, "worker": worker, "error": errors.told(error)}
-    return ask.batch.bytes + pack({}, facts)
+def refusal_bytes(batch: BatchRequest, worker: str, error: Exception) -> bytes:
+    facts = {"attempt": batch.attempt, "worker": worker, "error": encode_error(error)}
+    return batch.batch.bytes + pack({}, facts)
 
 
 def batch_of(reply: bytes) -> bytes:
     return reply[:_ID_BYTES]
 
 
-def read_reply(reply: bytes) -> Reply:
+def read_reply(reply: bytes) -> BatchReply:
     facts, outputs = unpack(memoryview(reply)[_ID_BYTES:])
     error = facts.get("error")
     try:
-        return Reply(
+        return BatchReply(
             outputs,
-            errors.raised(error) if error is not None else None,
+            decode_error(error) if error is not None else None,
             int(facts["attempt"]),
             str(facts["worker"]),
             float(facts.get("compute_s", 0.0)),
         )
-    except (KeyError, TypeError, ValueError) as odd:
-        raise BadPacket(f"No reply: {type(odd).__name__}.") from odd
+    except (KeyError, TypeError, ValueError) as bad:
+        raise BadPacket(f"No reply: {type(bad).__name__}.") from bad
 
 
-__all__ = [
-    "KEPT_ASIDE", "RUN_BATCH", "Ask", "BadPacket", "Packet", "Reply",
-    "batch_of", "message_bytes", "queue_of", "read_message", "read_reply", "refusal_bytes", "reply_bytes",
-]  # fmt: skip
+def encode_error(error: Exception) -> dict[str, Any]:
+    """An error as a reply carries it; of an unexpected one only that the run failed."""
+    if isinstance(error, InvalidInput):
+        more = {"field": error.field, "expected": error.expected, "got": error.got}
+        return {"code": error.code, "message": str(error), "more": more}
+    if isinstance(error, Loading):
+        return {"code": engine_errors.StillLoading.code, "message": str(error)}
+    if isinstance(error, Stopping):
+        return {"code": engine_errors.EngineStopped.code, "message": str(error)}
+    if isinstance(error, RoundhouseError):
+        return {"code": engine_errors.LoadFailed.code, "message": str(error)}
+    if isinstance(error, InferenceError):
+        return {"code": error.code, "message": str(error)}
+    return {"code": engine_errors.RunFailed.code, "message": str(engine_errors.RunFailed())}
+
+
+def decode_error(encoded: Mapping[str, Any]) -> InferenceError:
+    """An error of the class that was encoded."""
+    kind = _error_classes().get(encoded["code"], engine_errors.RunFailed)
+    if issubclass(kind, InvalidInput):
+        return kind(encoded["message"], **encoded.get("more", {}))
+    return kind(encoded["message"])
+
+
+@cache
+def _error_classes() -> Mapping[str, type[InferenceError]]:
+    return {kind.code: kind for kind in _subclasses_first(InferenceError)}
+
+
+def _subclasses_first(kind: type[InferenceError]) -> Iterator[type[InferenceError]]:
+    # So that of two classes with the same code the parent is decoded.
+    for child in kind.__subclasses__():
+        yield from _subclasses_first(child)
+    yield kind

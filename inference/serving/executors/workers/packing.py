@@ -1,8 +1,7 @@
-"""Named tensors and a few facts as bytes: a small JSON header, then each tensor's values as they lie in memory.
+"""Named tensors and a few facts as bytes: a small JSON header, then each tensor's values as in memory.
 
-Reading copies nothing: arrays look into the given bytes and cannot be written to. A text tensor is its lengths
-and its UTF-8; texts that are none are read as bytes, all of their tensor. Whatever the bytes are, reading ends with
-tensors or with BadPacket.
+Reading copies nothing: the arrays are read-only views of the bytes. A text tensor is its lengths and its UTF-8; if one
+text is not UTF-8, all of the tensor is read as bytes. Reading ends with tensors or with BadPacket, whatever the bytes are.
 """
 
 import struct
@@ -21,12 +20,12 @@ Array = NDArray[Any]
 
 _START = struct.Struct("<4sI")  # magic, bytes of the header
 _MAGIC = b"RHT1"
-_ALIGNED = 16  # what numpy and the runtime read fastest; everything begins at a multiple of it
+_ALIGNED = 16  # everything begins at a multiple of it, which numpy and the runtime read fastest
 _LONGEST_HEADER = 1 << 20
 _MOST_TENSORS = 4096
-_MOST_AXES = 32  # numpy's own limit in its second half is higher; no model needs more
+_MOST_AXES = 32  # numpy 2 allows more; no model needs more
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-_TEXTS = "OSV"  # kinds of arrays that hold texts: `S` and `V` those that are not UTF-8
+_TEXTS = "OSV"  # array kinds that hold texts; `S` and `V` those that are not UTF-8
 
 
 class BadPacket(ValueError):
@@ -55,24 +54,24 @@ def pack(tensors: Mapping[str, Array], facts: Mapping[str, Any] | None = None) -
 def unpack(packed: bytes | memoryview) -> Packet:
     view = memoryview(packed)
     try:
-        return _unpacked(view)
+        return _unpack(view)
     except BadPacket:
         raise
     except (struct.error, ValueError, TypeError, KeyError, OverflowError) as error:
         raise BadPacket(f"{type(error).__name__} in packed tensors") from error
 
 
-def _unpacked(view: memoryview) -> Packet:
+def _unpack(view: memoryview) -> Packet:
     magic, length = _START.unpack_from(view)
-    _insist(magic == _MAGIC and length <= min(_LONGEST_HEADER, len(view) - _START.size), "no header")
+    _check(magic == _MAGIC and length <= min(_LONGEST_HEADER, len(view) - _START.size), "no header")
     at = _START.size + length
     facts, lines = orjson.loads(view[_START.size : at])
-    _insist(isinstance(facts, dict) and isinstance(lines, list) and len(lines) <= _MOST_TENSORS, "odd header")
+    _check(isinstance(facts, dict) and isinstance(lines, list) and len(lines) <= _MOST_TENSORS, "odd header")
     tensors = {}
     for name, datatype, shape, nbytes in lines:
-        _insist(isinstance(name, str) and name not in tensors and _is_size(nbytes), "odd line")
-        _insist(len(shape) <= _MOST_AXES and all(map(_is_size, shape)), "odd shape")
-        _insist(at + nbytes <= len(view), "cut short")
+        _check(isinstance(name, str) and name not in tensors and _is_size(nbytes), "odd line")
+        _check(len(shape) <= _MOST_AXES and all(map(_is_size, shape)), "odd shape")
+        _check(at + nbytes <= len(view), "cut short")
         buffer = view[at : at + nbytes]
         tensors[name] = _read_texts(buffer, shape) if datatype == "BYTES" else _read(buffer, datatype, shape)
         at += nbytes + -nbytes % _ALIGNED
@@ -92,17 +91,17 @@ def _texts(tensor: Array) -> bytes:
 
 def _read(buffer: memoryview, datatype: str, shape: list[int]) -> Array:
     dtype = DTYPES[datatype]
-    _insist(prod(shape) * dtype.itemsize == len(buffer), "size and shape differ")
+    _check(prod(shape) * dtype.itemsize == len(buffer), "size and shape differ")
     if dtype.kind == "b":
-        _insist(not np.frombuffer(buffer, np.uint8).max(initial=0) > 1, "neither true nor false")
+        _check(not np.frombuffer(buffer, np.uint8).max(initial=0) > 1, "neither true nor false")
     return np.frombuffer(buffer, dtype).reshape(shape)
 
 
 def _read_texts(buffer: memoryview, shape: list[int]) -> Array:
     count = prod(shape)
-    _insist(4 * count <= len(buffer), "cut short")
+    _check(4 * count <= len(buffer), "cut short")
     lengths = np.frombuffer(buffer[: 4 * count], "<u4").tolist()
-    _insist(sum(lengths) == len(buffer) - 4 * count, "size and shape differ")
+    _check(sum(lengths) == len(buffer) - 4 * count, "size and shape differ")
     ends = np.cumsum([4 * count, *lengths]).tolist()
     pieces = [buffer[at:end] for at, end in pairwise(ends)]
     texts = np.empty(count, object)
@@ -117,6 +116,6 @@ def _is_size(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _insist(holds: bool, otherwise: str) -> None:
+def _check(holds: bool, problem: str) -> None:
     if not holds:
-        raise BadPacket(f"Packed tensors: {otherwise}.")
+        raise BadPacket(f"Packed tensors: {problem}.")

@@ -1,22 +1,27 @@
-"""A version in the workers, as the batcher sees it: a session whose runs are messages."""
+"""A version in the workers as the batcher sees it: a session whose runs are messages, sent again if they seem lost."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
 import structlog
 
-from inference.engine.backends import Tensors, type_ndarray
 from inference.engine.combiner import Priority
 from inference.engine.errors import DeadlineExceeded, EngineStopped, RunFailed, RunStuck, SlotLost
 from inference.engine.loop import EngineLoop, off_loop_if_large
 from inference.serving.executors.workers import broker
-from inference.serving.executors.workers.budget import ResendBudget
 from inference.serving.executors.workers.lane import Lane
-from inference.serving.executors.workers.messages import KEPT_ASIDE, Ask, BadPacket, Reply, read_reply
-from inference.serving.executors.workers.packing import pack
+from inference.serving.executors.workers.messages import (
+    MAX_INLINE_BYTES,
+    BatchReply,
+    BatchRequest,
+    read_reply,
+)
+from inference.serving.executors.workers.packing import BadPacket, pack
+from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature
 
 log = structlog.get_logger("roundhouse.lane")
@@ -26,8 +31,44 @@ _LEASE_IN_RUNS = 20
 _WEIGHT = 0.05
 
 
-class Post:
-    """What all remote sessions of a process share: the way out and back, and how often to try again."""
+class ResendBudget:
+    """How many batches may be sent again: each batch earns a share of a token, time earns a few, a resend costs one.
+
+    When workers are merely slow, every batch seems lost, and sending all of them twice would make them slower.
+    """
+
+    def __init__(
+        self,
+        *,
+        share: float = 0.1,
+        each_s: float = 1.0,
+        most: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._share, self._each_s, self._most, self._clock = share, each_s, most, clock
+        self._tokens = most
+        self._at = clock()
+        self._lock = threading.Lock()
+
+    def earn(self) -> None:
+        """Call this for each new batch."""
+        with self._lock:
+            self._tokens = min(self._most, self._tokens + self._share)
+
+    def spend(self) -> bool:
+        """Whether a batch may be sent again."""
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._most, self._tokens + (now - self._at) * self._each_s)
+            self._at = now
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
+
+
+class WorkersLink:
+    """What all sessions of a process share: the lane to the workers, and the resend budget."""
 
     def __init__(self, url: str, loop: EngineLoop, *, budget: ResendBudget | None = None) -> None:
         self.loop = loop
@@ -39,34 +80,34 @@ class Post:
         self.lane.stop()
 
 
-class RemoteSession:
-    """Asks whichever worker of the pool takes the batch; several may be under way at once. Lives on the loop."""
+class WorkersSession:
+    """Sends batches to the workers of a pool, several at the same time. Lives on the loop."""
 
     provider = "workers"
 
     def __init__(
-        self, post: Post, signature: Signature, *, version_id: int, pool: str, priority: Priority
+        self, link: WorkersLink, signature: Signature, *, version_id: int, pool: str, priority: Priority
     ) -> None:
         self.signature = signature
-        self._post = post
+        self._link = link
         self._version_id, self._pool, self._priority = version_id, pool, priority
-        self._round_trip_s = 0.0  # moving means
+        self._round_trip_s = 0.0  # moving averages
         self.compute_s = 0.0  # in the worker
 
     async def ask(
         self, inputs: Tensors, outputs: Sequence[str] | None, *, ends_at: float
-    ) -> dict[str, type_ndarray]:
-        """Ask the workers, and once more where the answer seems lost."""
-        post = self._post
-        await post.lane.check_up()
+    ) -> dict[str, Array]:
+        """Run a batch in a worker, and in another if the reply seems lost."""
+        link = self._link
+        await link.lane.check_up()
         started = time.monotonic()
         nbytes = sum(tensor.nbytes for tensor in inputs.values())
         packed = await off_loop_if_large(nbytes, partial(pack, inputs))
-        ask = self._message(packed, outputs, ends_at)
-        post.budget.earn()
-        reply = await self._attempt(ask, packed, started + self._lease_s(ends_at - started))
-        if reply is None or _is_given_back(reply):
-            reply = await self._once_more(ask, packed, ends_at)
+        batch = self._request(packed, outputs, ends_at)
+        link.budget.earn()
+        reply = await self._attempt(batch, packed, started + self._lease_s(ends_at - started))
+        if reply is None or _was_handed_back(reply):
+            reply = await self._resend(batch, packed, ends_at)
         if reply.error is not None:
             raise reply.error
         self._round_trip_s += _WEIGHT * (time.monotonic() - started - self._round_trip_s)
@@ -76,49 +117,49 @@ class RemoteSession:
     def footprint_bytes(self) -> int:
         return 0
 
-    def _message(self, packed: bytes, outputs: Sequence[str] | None, ends_at: float) -> Ask:
-        batch, travels_beside = uuid4(), len(packed) > KEPT_ASIDE
-        return Ask(
-            batch=batch,
+    def _request(self, packed: bytes, outputs: Sequence[str] | None, ends_at: float) -> BatchRequest:
+        batch_id, is_inline = uuid4(), len(packed) <= MAX_INLINE_BYTES
+        return BatchRequest(
+            batch=batch_id,
             attempt=1,
-            lane=self._post.lane.key,
+            lane=self._link.lane.key,
             version_id=self._version_id,
-            deadline=self._post.lane.clock.at(ends_at),
+            deadline=self._link.lane.clock.at(ends_at),
             priority=self._priority,
             outputs=None if outputs is None else tuple(outputs),
-            tensors=None if travels_beside else packed,
-            data_key=broker.key(f"batch:{batch.hex}") if travels_beside else None,
+            tensors=packed if is_inline else None,
+            data_key=None if is_inline else broker.key(f"batch:{batch_id.hex}"),
         )
 
-    async def _attempt(self, ask: Ask, packed: bytes, until: float) -> Reply | None:
-        """The reply; None where there is none in time."""
-        found = await self._post.lane.exchange(ask, self._pool, until, packed=packed)
-        if found is None:
+    async def _attempt(self, batch: BatchRequest, packed: bytes, until: float) -> BatchReply | None:
+        """The reply; None if there is none in time."""
+        raw = await self._link.lane.exchange(batch, self._pool, until, packed=packed)
+        if raw is None:
             return None
         try:
-            return await off_loop_if_large(len(found), partial(read_reply, found))
-        except BadPacket as odd:
-            raise RunFailed("A worker's answer could not be read.") from odd
+            return await off_loop_if_large(len(raw), partial(read_reply, raw))
+        except BadPacket as error:
+            raise RunFailed("A worker's answer could not be read.") from error
 
-    async def _once_more(self, ask: Ask, packed: bytes, ends_at: float) -> Reply:
-        """The worker that took the batch is gone, or slow: whoever answers first is believed."""
-        await self._post.lane.check_up()
-        if not self._post.budget.spend():
+    async def _resend(self, batch: BatchRequest, packed: bytes, ends_at: float) -> BatchReply:
+        """Send the batch again: its worker has ended or is slow. The first reply counts."""
+        await self._link.lane.check_up()
+        if not self._link.budget.spend():
             raise SlotLost
-        self._post.resent += 1
-        log.warning("batch is sent once more", version_id=self._version_id, batch=ask.batch.hex)
-        reply = await self._attempt(replace(ask, attempt=2), packed, ends_at)
+        self._link.resent += 1
+        log.warning("batch is sent once more", version_id=self._version_id, batch=batch.batch.hex)
+        reply = await self._attempt(replace(batch, attempt=2), packed, ends_at)
         if reply is None:
             raise DeadlineExceeded
-        if _is_given_back(reply):
+        if _was_handed_back(reply):
             raise SlotLost
         return reply
 
     def _lease_s(self, left_s: float) -> float:
-        """How long an answer may take before it counts as lost: many usual ones, a third of the time at most."""
+        """When a reply counts as lost: after many usual round trips, or a third of the remaining time."""
         return min(left_s / 3, max(_SHORTEST_LEASE_S, _LEASE_IN_RUNS * self._round_trip_s))
 
 
-def _is_given_back(reply: Reply) -> bool:
-    """Whether a worker that is leaving has left the batch to another."""
+def _was_handed_back(reply: BatchReply) -> bool:
+    """Whether a worker that is shutting down has left the batch to another."""
     return isinstance(reply.error, (EngineStopped, RunStuck))

@@ -9,10 +9,10 @@ VERSIONS = ("3.1.1", "3.0.3")
 
 
 class Command(BaseCommand):
-    help = "Generate the OpenAPI description in both versions; fail on warnings or on an invalid document."
+    help = "Generate both versions of the OpenAPI description. Fail on warnings or an invalid document."
 
     def handle(self, *_: Any, **__: Any) -> None:
-        from openapi_spec_validator import validate  # a development dependency, like this command's use
+        from openapi_spec_validator import validate  # a development dependency
 
         for version in VERSIONS:
             with patched_settings({"OAS_VERSION": version}):

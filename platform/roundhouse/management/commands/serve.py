@@ -9,35 +9,37 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from roundhouse import first_run, launch
+from roundhouse import command_lines, first_run
 from roundhouse.supervisor import Child, Supervisor, port_problem
 
 
 class Command(BaseCommand):
-    help = "Prepare the database, then run web server, worker and beat until Ctrl-C."
+    help = "Prepare the database, then run the web server, a worker and beat until Ctrl-C."
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--demo", action="store_true", help="Register the example models and keep the credentials."
+            "--demo",
+            action="store_true",
+            help="Also register the example models, and save the credentials in the data folder.",
         )
 
     def handle(self, *_: Any, demo: bool, **__: Any) -> None:
         for port in filter(None, (settings.PORT, settings.GRPC_PORT)):
-            # gRPC's port is shared between our processes, so a second server would join it and nobody would notice.
+            # Our processes share gRPC's port, so a second server would join it unnoticed.
             if problem := port_problem(settings.BIND, port):
                 raise CommandError(problem)
         try:
             call_command("migrate", verbosity=0, interactive=False)
             welcome = first_run.prepare_demo() if demo else first_run.prepare()
         except (OSError, DatabaseError) as error:
-            raise CommandError(first_run.why_not_prepared(error)) from None
+            raise CommandError(first_run.explain_failure(error)) from None
 
-        launch.use_own_scratch_folder()
-        # From a thread, and only once it is true: lines pasted before that would fail.
+        command_lines.set_temporary_folder()
+        # In a thread, and only once the server is ready: commands pasted earlier would fail.
         greeter = threading.Thread(target=self._greet_when_ready, args=(welcome,), daemon=True)
         sys.exit(
-            Supervisor([Child(name, launch.supervised(name)) for name in launch.SERVICES]).run(
+            Supervisor([Child(name, command_lines.supervised(name)) for name in command_lines.SERVICES]).run(
                 on_started=greeter.start
             )
         )

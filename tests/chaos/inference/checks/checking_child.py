@@ -13,8 +13,8 @@ from django.db import connection  # noqa: E402
 
 connection.settings_dict["NAME"], settings.DATA_DIR = sys.argv[1], Path(sys.argv[2])
 
-from inference.checks.steps import loading  # noqa: E402
+from inference.checks.steps import structure  # noqa: E402
 from inference.tasks import check_version  # noqa: E402
 
-loading.probe = partial(loading.probe, backend="tests.support.hostile:HangingInRun")
+structure.probe = partial(structure.probe, backend="tests.support.hostile:HangingInRun")
 check_version.apply(args=[int(sys.argv[3])])

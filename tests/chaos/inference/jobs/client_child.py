@@ -16,7 +16,7 @@ django.setup()
 from django.db import DatabaseError, close_old_connections  # noqa: E402 (needs the apps loaded)
 
 from inference.jobs import services  # noqa: E402
-from inference.jobs.services import Order  # noqa: E402
+from inference.jobs.services import SubmittedJob  # noqa: E402
 from registry.access.policies import command_actor  # noqa: E402
 from tests.chaos.inference.jobs.installation import DEATH  # noqa: E402
 
@@ -37,7 +37,7 @@ def send(number: int) -> None:
     job_id = uuid.uuid4()
     value = DEATH if number in deadly else float(number + 1)
     note(did="send", job=str(job_id), value=value, rows=ROWS)
-    order = Order(model="double", rows=[{"x": value}] * ROWS, job_id=job_id)
+    order = SubmittedJob(model="double", rows=[{"x": value}] * ROWS, job_id=job_id)
     while True:
         try:
             services.accept(order, by=command_actor("client"), principal=None)

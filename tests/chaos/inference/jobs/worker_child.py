@@ -12,9 +12,9 @@ django.setup()
 log = structlog.get_logger("roundhouse.jobs")
 
 from inference.engine.onnx_session import OnnxSession  # noqa: E402 (needs the apps loaded)
-from inference.jobs import ledger  # noqa: E402
-from inference.jobs.running import answering, runner  # noqa: E402
-from roundhouse import launch  # noqa: E402
+from inference.jobs.running import runner, work  # noqa: E402
+from inference.jobs.services import ledger  # noqa: E402
+from roundhouse import command_lines  # noqa: E402
 from tests.chaos.inference.jobs.installation import DEATH  # noqa: E402
 
 SLOW_S = 1.0  # between an answer and its writing: long enough to be killed or stopped there
@@ -29,7 +29,7 @@ if "without-fencing" in CHANGES:
     ledger._held = lambda claim: ledger.Chunk.objects.filter(pk=claim.chunk_id)
 
 if "slow" in CHANGES:
-    answer = answering.answer
+    answer = work.answer_chunk
 
     def answer_slowly(held):
         results = answer(held)
@@ -37,7 +37,7 @@ if "slow" in CHANGES:
         time.sleep(SLOW_S)
         return results
 
-    answering.answer = answer_slowly
+    work.answer_chunk = answer_slowly
 
 if "deadly" in CHANGES:
     run = OnnxSession.run
@@ -49,8 +49,8 @@ if "deadly" in CHANGES:
 
     OnnxSession.run = run_or_die
 
-launch.use_own_scratch_folder()
-sys.argv = launch.worker()
+command_lines.set_temporary_folder()
+sys.argv = command_lines.worker()
 
 from celery.__main__ import main  # noqa: E402
 

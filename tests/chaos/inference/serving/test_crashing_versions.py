@@ -19,7 +19,7 @@ SETTINGS = {"WEB_THREADS": 8, "SESSION_MEMORY_MB": 4096}
 NO_LEDGER = "from inference.engine import crash_notes; crash_notes.ended_processes = lambda folder: iter(())"
 NO_SANDBOX = """
 from inference.serving import runtime
-executor = runtime.started()._executor
+executor = runtime.started().executor
 executor._engine_of = lambda target: executor._engine
 """
 

@@ -1,4 +1,4 @@
-"""What a version's check finds out about merging, and what serving is told of it."""
+"""What a version's check finds out about merging, and how serving uses it."""
 
 import threading
 
@@ -10,12 +10,11 @@ from inference.checks import probe, proofs
 from inference.checks.models import ProbePass
 from inference.checks.proofs import Proof, Proofs, known_merged_rows, merged_rows, runtime_version
 from inference.checks.runner import run_checks
-from inference.engine.backends import SessionOptions
+from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.batch_proof import NO_ROW_AXIS, BatchProof
 from inference.engine.errors import NotProbed, StillLoading
-from inference.engine.probed import ProbeFact
-from inference.engine.samples import NOTHING_SAID, Sample
 from inference.engine.warmup import MemoryUse
+from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
@@ -96,7 +95,7 @@ def test_a_file_whose_rows_mix_is_ready_and_says_that_it_runs_singly():
     assert known_merged_rows(DEFAULTS, sha256=version.artifact.sha256, options=OPTIONS) == 1
 
 
-def test_examples_tell_rows_apart_that_made_up_ones_do_not(tmp_path):
+def test_examples_show_what_generated_rows_do_not(tmp_path):
     data = rare(tmp_path)
     _, without = batching_line(bring_in(data))
     telling = {"x": [[7777, 0, 0, 0], [0, 7777, 0, 0], [0, 0, 1, 1]]}
@@ -139,7 +138,7 @@ MEASURED = MemoryUse(1 << 20, {64: 1 << 20}, asked_rows=64)
 
 
 class TestProofsOfAProcess:
-    """A process asks for what it needs; what nobody has proven is proven once, and waited for no longer than one may."""
+    """A process asks for the proofs it needs. A missing proof is made once, and callers wait no longer than their timeout."""
 
     @pytest.fixture
     def version(self, tmp_path):
@@ -171,7 +170,7 @@ class TestProofsOfAProcess:
 
     def test_what_is_known_is_not_proven_again(self, version, monkeypatch):
         before = self.get(Proofs(), version)
-        monkeypatch.setattr(proofs, "_proof_of", lambda *_: pytest.fail("it is known"))
+        monkeypatch.setattr(proofs, "_make_proof", lambda *_: pytest.fail("it is known"))
 
         assert self.get(Proofs(), version) == before
         assert self.get(Proofs(), version, max_rows=16) == before
@@ -207,16 +206,18 @@ class TestProofsOfAProcess:
         with pytest.raises(NotProbed):
             self.get(Proofs(), version)
 
-    def test_nobody_waits_longer_than_they_may_and_the_proof_is_there_later(self, version, monkeypatch):
+    def test_callers_wait_no_longer_than_their_timeout_and_the_proof_is_there_later(
+        self, version, monkeypatch
+    ):
         go_on, made = threading.Event(), []
         fact = ProbeFact(version.artifact.sha256, runtime_version(), "CPUExecutionProvider", OPTIONS.digest)
-        proof = Proof(fact, NOTHING_SAID, MEASURED, BatchProof(64, "proven", "x", 64))
+        proof = Proof(fact, EMPTY_SAMPLE, MEASURED, BatchProof(64, "proven", "x", 64))
 
         def make(*_):
             made.append(go_on.wait(PATIENCE_S))
             return proof
 
-        monkeypatch.setattr(proofs, "_proof_of", make)
+        monkeypatch.setattr(proofs, "_make_proof", make)
         here = Proofs()
         for _ in range(2):
             with pytest.raises(StillLoading):

@@ -1,4 +1,4 @@
-"""A version is measured on its Model's golden set, and so is the live one where nobody has."""
+"""A version is measured on its Model's golden set, and so is the live one if it is not measured yet."""
 
 import json
 from functools import partial
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference.checks.runner import run_checks
-from inference.checks.steps import golden, subject
+from inference.checks.steps import base, golden
 from inference.checks.trial import Trial
 from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
@@ -52,7 +52,7 @@ class TestAgainstTheLiveVersion:
         fruit.put_golden(model, fruit.golden_lines(), floor=None, **golden_set)
         return fruit.bring_in_wrong(folder, model, "rounded weights")
 
-    def test_it_is_measured_where_nobody_has(self, tmp_path):
+    def test_it_is_measured_if_it_is_not_yet(self, tmp_path):
         version = self.live_then_another(tmp_path, margin=0.001)
 
         line = check(version)
@@ -74,7 +74,7 @@ class TestAgainstTheLiveVersion:
     def test_a_live_version_that_cannot_be_measured_is_told(self, tmp_path, monkeypatch):
         version = self.live_then_another(tmp_path, margin=0.5)
         live = Version.objects.get(model=version.model, number=1)
-        real = subject.Trial
+        real = base.Trial
 
         def only_the_new(path, options, **more):
             is_live = options.expected_sha256 == live.artifact.sha256
@@ -82,7 +82,7 @@ class TestAgainstTheLiveVersion:
                 path, options, **more, **({"backend": "tests.support.hostile:Crashing"} if is_live else {})
             )
 
-        monkeypatch.setattr(subject, "Trial", only_the_new)
+        monkeypatch.setattr(base, "Trial", only_the_new)
 
         line = check(version)
 
@@ -157,7 +157,7 @@ class TestRows:
         assert check(tensor_model(tmp_path / "m.onnx", lines, build=build)).facts["value"] == 0
 
     def test_progress_is_seen(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(golden, "_TELL_EVERY_S", 0)
+        monkeypatch.setattr(golden, "_PROGRESS_EVERY_S", 0)
         seen, real = [], Trial.run
 
         def run(self, inputs, *rest, **more):
@@ -213,8 +213,8 @@ class TestFailures:
 
     def test_a_row_on_which_it_crashes(self, tmp_path, monkeypatch):
         version = tensor_model(tmp_path / "m.onnx", [line_of([666.0, 0, 0, 0], [1.0] * 4)])
-        misbehaving = partial(subject.Trial, backend="tests.support.hostile:Answering")
-        monkeypatch.setattr(subject, "Trial", misbehaving)
+        misbehaving = partial(base.Trial, backend="tests.support.hostile:Answering")
+        monkeypatch.setattr(base, "Trial", misbehaving)
 
         assert self.failed(version).code == "run_failed"
 
@@ -236,7 +236,7 @@ def test_the_live_version_does_not_measure_itself_against_itself(tmp_path):
     assert (line.state, line.facts["champion"], line.facts["value"]) == ("passed", None, 1.0)
 
 
-def test_an_exchanged_set_is_measured_anew(tmp_path):
+def test_a_replaced_set_is_measured_again(tmp_path):
     version = fruit.go_live(tmp_path)
     for wrong in (0, 3):
         fruit.put_golden(version.model, fruit.golden_lines(wrong=wrong))

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from registry.catalogue.models import Model, Version
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.traffic.models import Arm, Split, SplitRequest
-from registry.traffic.readiness import Readiness, Verdict, always_ready, register_readiness
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
 from registry.traffic.services import approve_request, expire_split, set_split
 from tests.support.factories import a_model, a_person, a_version, an_actor
 from tests.support.model_files import looks_like_a_model, put_outside
@@ -43,9 +43,8 @@ def test_task_of_a_model_never_changes():
 @pytest.fixture
 def not_warm():
     """No process is ready for a new split yet."""
-    before = register_readiness(lambda _split: Readiness(Verdict.WAIT, "Still cold."))
-    yield
-    register_readiness(before)
+    with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(Verdict.WAIT, "Still cold."))):
+        yield
 
 
 @pytest.fixture
@@ -121,9 +120,9 @@ def test_a_split_that_never_came_to_be_is_none(not_warm):
     model = a_model("fruit")
     split = set_split(model=model, arms={a_version(model): 10_000}, reason="by hand", by=an_actor())
     expire_split(split=split, reason="too long", by=an_actor())
-    register_readiness(always_ready)
 
-    call_command("import_model", "fruit", FILE)
+    with READINESS.changed(engines=ReadinessCheck()):
+        call_command("import_model", "fruit", FILE)
 
     assert Arm.objects.get(split__status="current").version.number == 2
 
@@ -137,7 +136,7 @@ class TestRefused:
         return str(path)
 
     def test_nothing_is_live_and_the_reason_is_listed(self, bad):
-        with pytest.raises(CommandError, match=r"bad.onnx was refused: fruit 1 was refused by the file gate"):
+        with pytest.raises(CommandError, match=r"bad.onnx was refused: fruit 1 was refused by the file scan"):
             call_command("import_model", "fruit", bad)
 
         version = Version.objects.get()
@@ -154,7 +153,7 @@ class TestRefused:
         (arm,) = Arm.objects.filter(split__status="current")
         assert arm.version.number == 1
 
-    def test_the_mended_file_is_version_2_and_goes_live_by_itself(self, alone, bad, capsys):
+    def test_the_fixed_file_is_version_2_and_goes_live_by_itself(self, alone, bad, capsys):
         with pytest.raises(CommandError):
             call_command("import_model", "fruit", bad)
 
@@ -212,11 +211,11 @@ class TestSeveralFiles:
         assert len(version.origin["changes"]) == 2
 
     def test_a_file_beside_the_model_is_named_and_not_taken(self, files):
-        with pytest.raises(CommandError, match=rf"It lies beside the model: .*{re.escape(files[1])}"):
+        with pytest.raises(CommandError, match=rf"Add the file next to the model: .*{re.escape(files[1])}"):
             call_command("import_model", "fruit", files[0])
         assert not Model.objects.exists()
 
-    def test_a_link_that_somebody_names_is_followed(self, files, tmp_path):
+    def test_a_link_on_the_command_line_is_followed(self, files, tmp_path):
         (tmp_path / "links").mkdir()
         links = [tmp_path / "links" / name for name in ("model.onnx", "model.onnx.data")]
         for link, file in zip(links, files, strict=True):

@@ -93,7 +93,7 @@ def test_while_another_worker_does_it_this_one_leaves_it(live, upgraded):
 
 
 def test_a_live_version_that_fails_is_told_and_still_answers(live, upgraded, tmp_path):
-    """The next release gives other numbers: examples notice, people are told, traffic is not touched."""
+    """The next release gives other numbers: examples notice, people are notified, traffic does not change."""
     model = a_model("other", task="classification")
     path = fruit.write(tmp_path / "other.onnx")
     version = fruit.bring_in(path, model, with_examples=fruit.examples())

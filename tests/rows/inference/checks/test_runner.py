@@ -11,10 +11,10 @@ from onnx import helper
 from inference.checks.models import ProbePass
 from inference.checks.proofs import known_sample, runtime_version
 from inference.checks.runner import check_version, run_checks
-from inference.checks.steps import conformance, loading, subject
+from inference.checks.steps import base, conformance, performance, structure
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import BatchProof
-from inference.engine.samples import Sample
+from inference.tensors.samples import Sample
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.services import change_serving
@@ -58,9 +58,9 @@ def hostile(monkeypatch, backend, where="trial"):
     """Have the file's child misbehave as named."""
     name = f"tests.support.hostile:{backend}"
     if where == "trial":
-        monkeypatch.setattr(subject, "Trial", partial(subject.Trial, backend=name))
+        monkeypatch.setattr(base, "Trial", partial(base.Trial, backend=name))
     else:
-        monkeypatch.setattr(loading, "probe", partial(loading.probe, backend=name))
+        monkeypatch.setattr(structure, "probe", partial(structure.probe, backend=name))
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ class TestWhatItRunsOn:
         run, line = self.check(tmp_path, input_shapes={"picture": [1, 50]})
 
         assert (run.state, line.code) == ("failed", "run_failed")
-        assert "'picture', which is no input of the file; it takes 'x'" in line.reason
+        assert "'picture', which is not an input of the file; it takes 'x'" in line.reason
 
     def test_an_output_that_cannot_be_carried_is_a_warning(self, tmp_path):
         run = check(plain(with_a_sequence(tmp_path)))
@@ -213,7 +213,7 @@ class TestWhatItRunsOn:
 
         rows = line.facts["largest_batch"]
         assert 1 <= rows < 64 and line.reason.startswith(f"Batches of at most {rows}: ")
-        assert "20 MiB are the most. The serving setting batch_memory_bytes" in line.reason
+        assert "and the limit is 20 MiB. The serving setting batch_memory_bytes" in line.reason
         assert line.code == ""
 
 
@@ -266,7 +266,7 @@ class TestFailures:
 
         line = self.failed(plain(tmp_path / "model.onnx"), "gate")
 
-        assert line.code == "external_data" and "'model.onnx.data'; send that file along" in line.reason
+        assert line.code == "external_data" and "'model.onnx.data'; send that file as well" in line.reason
         assert "together with the files" in line.advice
 
     def test_a_file_that_is_not_in_the_store(self):
@@ -329,7 +329,7 @@ class TestFailures:
 
     def test_a_hang_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "HangingInRun")
-        monkeypatch.setattr(loading, "WARM_UP_S", 0.5)
+        monkeypatch.setattr(performance, "WARM_UP_S", 0.5)
 
         line = self.failed(identity, "warmup")
 
@@ -421,7 +421,7 @@ class TestOnce:
         assert self.check_again(version) is None
         assert CheckRun.objects.count() == 1
 
-    def test_a_version_that_failed_for_its_surroundings_is_ready_when_they_are_mended(
+    def test_a_version_that_failed_for_its_surroundings_is_ready_once_they_are_fixed(
         self, identity, tmp_path
     ):
         path = artifacts.path_of(identity.artifact.sha256)
@@ -462,30 +462,30 @@ class TestWorkerThatDies:
 
         assert (run.number, run.state, status_of(identity)) == (2, "passed", "ready")
 
-    def test_before_the_sweep_nobody_takes_it_over(self, identity, dead_run):
+    def test_before_the_sweep_no_worker_takes_it_over(self, identity, dead_run):
         """Negative control: it is the sweep that lets another worker begin."""
         assert check_version(version_id=identity.pk, options_for=options_for, by=an_actor()) is None
 
     def test_a_worker_that_was_given_up_stops(self, identity, monkeypatch):
-        """It was slow, not dead: what it finds is nobody's any more."""
-        real = loading.probe
+        """It was slow, not dead: its results no longer count."""
+        real = structure.probe
 
         def slow(path, options, known):
             CheckRun.objects.update(touched_at=timezone.now() - timedelta(hours=1))
             sweep()
             return real(path, options, known)
 
-        monkeypatch.setattr(loading, "probe", slow)
+        monkeypatch.setattr(structure, "probe", slow)
 
         assert check_version(version_id=identity.pk, options_for=options_for, by=an_actor()) is None
         assert CheckRun.objects.get().reason == "The worker that ran this check went away."
         assert status_of(identity) == "checking"
 
     def test_a_fault_of_ours_is_not_held_against_the_version(self, identity, monkeypatch):
-        fault = loading.ProbeResult("not_started", "No processes left.", "CPU")
-        monkeypatch.setattr(loading, "probe", lambda *_: fault)
+        fault = structure.ProbeResult("not_started", "No processes left.", "CPU")
+        monkeypatch.setattr(structure, "probe", lambda *_: fault)
 
-        with pytest.raises(loading.ProbeNotStarted, match="No processes left"):
+        with pytest.raises(structure.ProbeNotStarted, match="No processes left"):
             check(identity)
 
         assert status_of(identity) == "checking"

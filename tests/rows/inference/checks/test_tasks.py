@@ -23,7 +23,7 @@ def test_it_checks_and_says_who_asked(version):
     assert CheckRun.objects.get().asked_by == "task inference.check_version for anna"
 
 
-def test_a_version_that_is_gone_ends_nothing_but_its_own_check(version):
+def test_a_deleted_version_ends_only_its_own_check(version):
     tasks.check_version.apply(args=[12345]).get()
     tasks.check_version.apply(args=[version.pk]).get()
 

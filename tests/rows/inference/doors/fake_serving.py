@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from inference.doors import asking
+from inference.doors import entry
 from inference.engine.meters import Meters
 from inference.errors import UnknownModel
 from inference.serving import runtime, services
 from inference.serving.calls import Description, Prediction
 from inference.serving.routes import Route
-from inference.serving.runtime import Report
+from inference.serving.runtime import RuntimeReport
 from inference.tensors.prepare import check_outputs, prepare
 from inference.tensors.signature import DTYPES, Signature, TensorSpec
 
@@ -37,8 +37,10 @@ class FakeServing:
     def install(self, monkeypatch):
         for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
-        monkeypatch.setattr(asking, "_are_at_hand", lambda targets: True)
-        monkeypatch.setattr(runtime, "report", lambda: Report("ready" if self.is_ready else "draining", 1))
+        monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: True)
+        monkeypatch.setattr(
+            runtime, "report", lambda: RuntimeReport("ready" if self.is_ready else "draining", 1)
+        )
 
     def find(self, by, model, *, version=None, alias=None):
         self._signature(model)

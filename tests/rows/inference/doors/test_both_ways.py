@@ -19,25 +19,25 @@ import pytest
 import uvloop
 from django.db import DatabaseError
 
-from inference.doors import asking
-from inference.doors.asking import LOOP_BYTES
-from inference.doors.limits.admission import Gate
-from inference.doors.limits.minutes import Minutes
+from inference.doors import entry
+from inference.doors.entry import LOOP_BYTES
+from inference.doors.limits.admission import Admission
+from inference.doors.limits.rates import Minutes
 from inference.engine.loop import EngineLoop
 from inference.serving import off_loop as off_loop_module
 from inference.serving import request_id, runtime
 from inference.serving.executors.executor import Obstacle
 from registry.access.key_ring import Principal
 from registry.access.keys import ring
-from registry.access.limits import Limits
+from registry.access.limits import CallerLimits
 from registry.access.models import ApiKey
 from registry.access.services import revoke_key
 from registry.catalogue.models import Model
 from registry.errors import NotAuthenticated
 from registry.traffic.services import stop_model
-from roundhouse import request_ids
-from roundhouse.django_threads import DjangoThreads, Handler, environ_of
-from roundhouse.rsgi import Underway, Visit
+from roundhouse import middleware
+from roundhouse.django_threads import DjangoHandler, DjangoThreads, environ_of
+from roundhouse.rsgi import Visit, Visits
 from roundhouse.spool import Spool
 from roundhouse.web_loop import WebLoop
 from tests.support.callers import MemoryStore, OneEach, enter, leave
@@ -120,14 +120,14 @@ class BothWays:
         self.key = key
         self.clean_up = ExitStack()
         self._loop = engine_loop.asyncio
-        self._underway = Underway(self._loop)
+        self._underway = Visits(self._loop)
         spool = Spool(self._loop)
         self.clean_up.callback(spool.close)
         self._django = DjangoThreads(spool)
         self.clean_up.callback(self._django.close)
         probes: Any = SimpleNamespace(answer=lambda path, query: None)
         self.web_loop = WebLoop(self._underway, self._django, probes, spool)
-        self._views = Handler()
+        self._views = DjangoHandler()
 
     def ask(self, sent: Sent, *, before=lambda: None, lost: bytes | None = None) -> tuple[Answer, str]:
         """Send it both ways; return the one answer that both gave, and who worked for the loop.
@@ -210,7 +210,7 @@ def held_still(monkeypatch):
     """Clock, nonces and random ids: two answers to one request differ in nothing else."""
     monkeypatch.setattr(request_id, "time", SimpleNamespace(time=lambda: 1_700_000_000.0))
     monkeypatch.setattr(request_id, "_nonces", itertools.repeat(7))
-    monkeypatch.setattr(request_ids, "uuid", SimpleNamespace(uuid4=lambda: uuid.UUID(int=7)))
+    monkeypatch.setattr(middleware, "uuid", SimpleNamespace(uuid4=lambda: uuid.UUID(int=7)))
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def live(transactional_db, settings):
 
 @pytest.fixture
 def doors(live, monkeypatch):
-    monkeypatch.setattr(asking, "gate", Gate(room=4, processes=1, costs=OneEach()))
+    monkeypatch.setattr(entry, "admission", Admission(room=4, processes=1, costs=OneEach()))
     ring.clear()
     doors = BothWays(live, a_key()[1])
     ring.admit(doors.key)
@@ -404,7 +404,7 @@ def test_what_would_hold_the_loop_up_is_done_in_threads(doors):
     on_demand = runtime.started().find("ripeness", None).choose(version=2)
 
     def as_before():
-        runtime.started().let_go(on_demand)
+        runtime.started().executor.unload(on_demand)
         ring._refused.clear()
 
     answered = {name: doors.ask(sent, before=as_before) for name, (sent, *_) in IN_THREADS.items()}
@@ -443,7 +443,7 @@ def _not_loaded(*, may_pass):
     def situation(patch, doors):
         target = runtime.started().find("ripeness", None).choose()
         obstacle = Obstacle("Version 1 cannot be loaded.", may_pass=may_pass)
-        patch.setitem(runtime.started()._executor._failed, target.version_id, (target, obstacle))
+        patch.setitem(runtime.started().executor._failed, target.version_id, (target, obstacle))
 
     return situation
 
@@ -469,7 +469,7 @@ def _gone(*_):
 
 def _revoked(patch, doors):
     revoke_key(key=ApiKey.objects.get(), reason="test", by=an_actor())
-    ring._known.clear()
+    ring._entries.clear()
     with suppress(NotAuthenticated):
         ring.admit(doors.key)
 
@@ -492,7 +492,7 @@ def _for_another_model(patch, doors):
 def _rate_spent(patch, doors):
     patch.setattr(Minutes, "left_s", lambda self: 30)
     patch.setattr(Minutes, "now", lambda self: 1)
-    _another_key(is_inside=True, limits=Limits(rate_per_minute=1))(patch, doors)
+    _another_key(is_inside=True, limits=CallerLimits(rate_per_minute=1))(patch, doors)
 
 
 def _exactly(*, used=0, is_down=False):
@@ -501,12 +501,12 @@ def _exactly(*, used=0, is_down=False):
     def change(patch, doors):
         patch.setattr(Minutes, "left_s", lambda self: 30)
         patch.setattr(Minutes, "now", lambda self: 1)
-        _another_key(limits=Limits(rate_per_minute=100, is_exact=True))(patch, doors)
+        _another_key(limits=CallerLimits(rate_per_minute=100, is_exact=True))(patch, doors)
         store = MemoryStore()
         store.used[f"key:{ring.admit(doors.key).principal.key_id}", 1] = used
         store.is_down = is_down
-        asking.gate.start(store)
-        doors.clean_up.callback(asking.gate.stop)
+        entry.admission.start(store)
+        doors.clean_up.callback(entry.admission.stop)
 
     return change
 
@@ -519,14 +519,14 @@ def _crowded(patch, doors):
 
 def _enter(doors, by: Principal):
     route = runtime.started().find("ripeness", None)
-    enter(asking.gate, by, route)
-    doors.clean_up.callback(leave, asking.gate, by, route)
+    enter(entry.admission, by, route)
+    doors.clean_up.callback(leave, entry.admission, by, route)
 
 
 def _not_finite(patch, doors):
     for module in ("inference.engine.batcher", "inference.doors.oip.codec"):
         patch.setattr(f"{module}.is_finite", lambda array: False)
-    patch.setattr("inference.engine.batcher.suspects", lambda outputs: tuple(outputs))
+    patch.setattr("inference.engine.batch_runs.non_finite_outputs", lambda outputs: tuple(outputs))
 
 
 def _patched(*arguments):
@@ -561,7 +561,7 @@ SITUATIONS = {
     "exact-rate": (_exactly(), {}, 200, None, "work"),
     "exact-rate-spent": (_exactly(used=100), {}, 429, "too_many_requests", "work"),
     "exact-rate-without-its-counter": (_exactly(is_down=True), {}, 503, "limits_unavailable", "work"),
-    "one-at-once": (_another_key(is_inside=True, limits=Limits(concurrency=1)), {}, 429, "too_many_requests", "loop"),
+    "one-at-once": (_another_key(is_inside=True, limits=CallerLimits(concurrency=1)), {}, 429, "too_many_requests", "loop"),
     "crowded": (_crowded, {}, 503, "overloaded", "loop"),
     "broken": (_patched("inference.serving.services.predict", lambda call: 1 / 0), {}, 500, "internal_error", "loop"),
     "not-finite": (_not_finite, {}, 422, "invalid_output", "loop"),
@@ -597,7 +597,7 @@ def test_caller_that_hangs_up_is_no_error_of_ours(doors, caplog, path, came):
     assert answer.headers["Connection"] == "close"
     assert caplog.records == []
     assert doors.ask(Sent(path=path), lost=came) == (answer, by)
-    assert asking.gate.flights.count == 0
+    assert entry.admission.flights.count == 0
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from inference.doors.entry import predict
 from inference.doors.grpc import inference_service
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.http_door import predict
 from inference.doors.oip.door import OIP
-from inference.doors.rest.predicting import REST
+from inference.doors.rest.door import REST
 from inference.doors.wire import read_exactly
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
@@ -32,7 +32,7 @@ from inference.serving.plans import session_options
 from inference.tensors.errors import InvalidInput, UnknownOutput
 from inference.tensors.signature import DTYPES, Signature
 from registry.access.keys import ring
-from roundhouse.problems import answer_to, status_of
+from roundhouse.problems import error_response, status_of
 from tests.support.factories import a_key
 from tests.support.live_models import import_live
 from tests.support.onnx_models import identity, save, value
@@ -185,7 +185,7 @@ def _sent_to(door, by, model, environ, body):
     async def receive(length):
         return read_exactly(io.BytesIO(body).read, length)
 
-    return complete(predict(door, environ, Arrived(receive), door.asked(by, model, "", "")))
+    return complete(predict(door, environ, Arrived(receive), door.model_request(by, model, "", "")))
 
 
 # The doors. Each puts an asking into its own words, and gives what is to be called.
@@ -251,7 +251,7 @@ def _oip_body(asking, write):
 
 def _over_grpc(by, model, asking):
     """Only what protobuf lets a client write: what it refuses never reaches us."""
-    caller = SimpleNamespace(by=by, within_s=None, metadata={}, tell=lambda request_id: None)
+    caller = SimpleNamespace(by=by, within_s=None, metadata={}, set_request_id=lambda request_id: None)
     caller.cancellation, caller.holding = Cancellation(), a_holding()
     return lambda: complete(inference_service.model_infer(_message(model, asking), caller))
 
@@ -348,7 +348,7 @@ def _check(error, door):
         assert repr(error.field) in str(error) or f"Instance {error.field} " in str(error), repr(error)
         if door == "rest":
             request = SimpleNamespace(META={}, path="/")
-            (told,) = json.loads(answer_to(error, request).content)["errors"]
+            (told,) = json.loads(error_response(error, request).content)["errors"]
             assert _last(told["pointer"]) in {error.field, None}, told
 
 

@@ -7,15 +7,15 @@ import grpc
 import pytest
 from rest_framework.test import APIClient
 
-from inference.doors.celery import predicting
-from inference.doors.celery.predicting import PREDICT, receive
+from inference.doors.celery import predictions
+from inference.doors.celery.predictions import PREDICT, receive
 from inference.doors.grpc import server as grpc_server
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.grpc.server import Address
+from inference.doors.grpc.server import ListenAddress
 from inference.engine.loop import EngineLoop
 from inference.errors import NotApproved
 from inference.jobs import services as jobs
-from inference.jobs.services import Order
+from inference.jobs.services import SubmittedJob
 from inference.serving import runtime, services
 from registry.access.keys import KeyTable, admit
 from registry.access.policies import Right, Role, actor_from_key
@@ -74,7 +74,7 @@ def oip_by_alias(key):
 def over_grpc(key):
     admit(key)
     loop = EngineLoop.in_thread()
-    server = grpc_server.start(Address("127.0.0.1", 0), loop)
+    server = grpc_server.start(ListenAddress("127.0.0.1", 0), loop)
     message = pb.ModelInferRequest(model_name="demand", model_version="2")
     tensor = message.inputs.add(name="x", datatype="INT64", shape=[1, 1])
     tensor.contents.int64_contents.append(CRASHES_AT - 1)
@@ -98,7 +98,7 @@ def over_grpc(key):
 def through_celery(key):
     told = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predicting, "_give", lambda _, answer: told.append(answer))
+        patch.setattr(predictions, "_store_answer", lambda _, answer: told.append(answer))
         task_id = str(uuid.uuid4())
         question = {"model": "demand", "version": 2, "within_s": 30, **BODY}
         receive(raw(signed(key, task_id, question, task=PREDICT), task_id, task=PREDICT))
@@ -107,7 +107,7 @@ def through_celery(key):
 
 def as_a_job(key):
     principal = admit(key).principal
-    order = Order(model="demand", version=2, rows=[{"x": [CRASHES_AT - 1]}])
+    order = SubmittedJob(model="demand", version=2, rows=[{"x": [CRASHES_AT - 1]}])
     try:
         jobs.accept(order, by=actor_from_key(principal), principal=principal)
     except NotAllowed as error:
@@ -153,7 +153,7 @@ def test_what_it_takes_is_told_to_those_who_may_ask_or_read(untried, scope, may)
 
 
 @pytest.mark.parametrize(
-    ("scope", "state"), [("predict", "Nobody approved it."), ("predict.unapproved", "READY")]
+    ("scope", "state"), [("predict", "It is not approved."), ("predict.unapproved", "READY")]
 )
 def test_the_index_says_who_can_be_asked(untried, scope, state):
     key = a_key("predict.unapproved")[1]
@@ -167,10 +167,10 @@ def test_the_index_says_who_can_be_asked(untried, scope, state):
 
 
 def test_people_may_order_jobs_for_it_and_who_may_only_predict_may_not(untried):
-    order = Order(model="demand", version=2, rows=[{"x": [1]}])
+    order = SubmittedJob(model="demand", version=2, rows=[{"x": [1]}])
 
     accepted = jobs.accept(order, by=an_actor(Right.PREDICT, Right.PREDICT_UNAPPROVED), principal=None)
-    with pytest.raises(NotApproved, match="Nobody approved version 2 of demand"):
+    with pytest.raises(NotApproved, match="Version 2 of demand is not approved"):
         jobs.accept(order, by=an_actor(Right.PREDICT), principal=None)
 
     assert accepted.version.number == 2

@@ -138,7 +138,7 @@ class _Caller:
         self.metadata = {"x-model": "gappy"}
         self.holding = a_holding()
 
-    def tell(self, request_id): ...
+    def set_request_id(self, request_id): ...
 
 
 def _raw():

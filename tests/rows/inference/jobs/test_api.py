@@ -7,9 +7,10 @@ import uuid
 import pytest
 from rest_framework.test import APIClient
 
-from inference.jobs import bodies, incoming, ledger, services
-from inference.jobs.ledger import Results
+from inference.jobs import files, services, submissions
 from inference.jobs.models import Chunk, Job
+from inference.jobs.services import ledger
+from inference.jobs.services.ledger import ChunkResults
 from registry.access.keys import ring
 from registry.access.policies import Role
 from registry.intake.models import Upload
@@ -182,7 +183,7 @@ class TestFiles:
             (CSV, {"query": "model=fruit&output=csv"}, 422, "invalid"),
             (CSV, {"query": 'model=fruit&contract={"id":1}'}, 422, "bad_job"),
             (CSV, {"CONTENT_LENGTH": ""}, 411, "length_required"),
-            (CSV, {"CONTENT_LENGTH": str(bodies.MAX_FILE_BYTES + 1)}, 413, "body_too_large"),
+            (CSV, {"CONTENT_LENGTH": str(submissions.MAX_FILE_BYTES + 1)}, 413, "body_too_large"),
             (b"", {"CONTENT_LENGTH": "0"}, 422, "bad_job"),
         ],
         ids=["type", "coding", "model", "nothing", "contract", "unknown", "bad contract", "no length", "too large",
@@ -218,11 +219,11 @@ class TestFiles:
 
     def test_one_that_no_job_came_of_is_swept(self, api, fresh, monkeypatch):
         send(api, CSV)
-        incoming.keep([b"its process died"])
+        files.save_input([b"its process died"])
         services.expire_jobs()
         assert len(inputs_in(fresh)) == 2
 
-        monkeypatch.setattr(incoming, "_STRAY_S", -60)
+        monkeypatch.setattr(files, "_STRAY_AFTER_S", -60)
         services.expire_jobs()
 
         (kept,) = inputs_in(fresh)
@@ -328,7 +329,7 @@ class TestResults:
     def done(self, api):
         told = order(api).json()
         claim = ledger.claim(Chunk.objects.get(job=told["id"]), holder="tester")
-        assert ledger.finish(claim, Results(rows_done=2, results='{"row": 1}\n{"row": 2}\n'))
+        assert ledger.finish(claim, ChunkResults(rows_done=2, results='{"row": 1}\n{"row": 2}\n'))
         return told["links"]
 
     def test_are_taken_as_a_file(self, api):

@@ -7,8 +7,8 @@ import pytest
 from django.db.models.functions import Now
 
 from inference.engine.fake import POISON
-from inference.jobs import incoming, selectors, services
-from inference.jobs.models import Format, Job, Source
+from inference.jobs import files, selectors, services
+from inference.jobs.models import Format, InputSource, Job
 from tests.support.house import chunk_statuses, errors, folder_of, order, results, work_off
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,7 +19,7 @@ CONTRACT = {"id": "name", "columns": {"x": ["a", "b", "c", "d"]}}
 def send(version, text, **more):
     data = text if isinstance(text, bytes) else text.encode()
     more = {"input_format": Format.CSV, "contract": CONTRACT, "input_bytes": len(data), **more}
-    return order(version, rows=None, input_ref=incoming.keep([data]), source=Source.FILE, **more)
+    return order(version, rows=None, input_ref=files.save_input([data]).ref, source=InputSource.FILE, **more)
 
 
 def lines(*values):
@@ -28,7 +28,7 @@ def lines(*values):
 
 @pytest.fixture(autouse=True)
 def two_rows_a_chunk(monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 2)
+    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 2)
 
 
 @pytest.mark.both
@@ -81,7 +81,10 @@ def test_partial_results_name_their_gaps(engine):
     job = work_off(send(engine.a_live_version(), lines(1, 2, POISON, 4, 5)))
 
     assert job.status == "failed"
-    assert next((gap.first_row, gap.rows) for gap in selectors.gaps_of(job)) == (3, 2)
+    assert next((gap.first_row, gap.rows) for gap in selectors.chunks_of(job).exclude(status="done")) == (
+        3,
+        2,
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,14 +94,14 @@ def test_partial_results_name_their_gaps(engine):
         (lines(1), {"columns": {"x": ["a", "none"]}}, "none"),
         (lines(1), {"columns": {"x": "a"}}, "1 column"),
         (HEADER + 'row-1,"1,2', CONTRACT, ""),
-        (None, CONTRACT, "The job's file is not there any more."),
+        (None, CONTRACT, "The job's file no longer exists."),
     ],
     ids=["empty", "no such column", "too few columns", "a quote that nobody closes", "gone"],
 )
 def test_file_that_cannot_be_used_fails_its_job_with_a_sentence(engine, text, contract, said):
     job = send(engine.a_live_version(), text or "", contract=contract)
     if text is None:
-        incoming.drop(job.input_ref)
+        files.drop_input(job.input_ref)
 
     work_off(job)
 
@@ -118,7 +121,7 @@ def test_more_rows_than_may_be_open_fail_the_plan(engine, settings):
 def test_job_goes_with_its_files_when_its_time_is_over(engine):
     job = work_off(send(engine.a_live_version(), lines(1, 2, 3)))
     kept = work_off(send(engine.a_live_version(), lines(1)))
-    path, folder = incoming.path_of(job.input_ref), folder_of(job)
+    path, folder = files.input_path(job.input_ref), folder_of(job)
     assert path.exists()
     assert folder.exists()
     Job.objects.filter(pk=job.pk).update(expires_at=Now() - timedelta(seconds=1))

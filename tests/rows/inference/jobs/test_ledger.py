@@ -6,12 +6,13 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from inference.jobs import ledger, services
+from inference.jobs import services
 from inference.jobs.errors import JobEnded
-from inference.jobs.ledger import Results
 from inference.jobs.models import Chunk, Job
 from inference.jobs.selectors import progress_of
-from inference.jobs.services.sweeping import sweep_jobs
+from inference.jobs.services import ledger
+from inference.jobs.services.ledger import ChunkResults
+from inference.jobs.services.sweeps import sweep_jobs
 from inference.jobs.transitions import ALLOWED, CHUNK_ALLOWED, CHUNK_MEANING, MEANING, ChunkStatus, Status
 from registry.record.models import AuditRecord, Event
 from tests.support.factories import a_live_model, an_actor
@@ -21,20 +22,20 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 def a_job(*values, model=None):
-    order = services.Order(model=(model or a_live_model(100)).slug, rows=rows_of(*(values or (1.0,))))
+    order = services.SubmittedJob(model=(model or a_live_model(100)).slug, rows=rows_of(*(values or (1.0,))))
     return services.accept(order, by=an_actor(), principal=None)
 
 
 def a_file_job():
     """A job whose first chunk is its plan."""
     slug = a_live_model(100).slug
-    order = services.Order(model=slug, input_ref="a-file", source="file", input_format="csv")
+    order = services.SubmittedJob(model=slug, input_ref="a-file", source="file", input_format="csv")
     return services.accept(order, by=an_actor(), principal=None)
 
 
 @pytest.fixture(autouse=True)
 def single_rows(monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 1)
+    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 1)
 
 
 def take(holder="worker-1", pool=None):
@@ -93,10 +94,10 @@ def test_first_chunk_starts_the_job_and_the_last_ends_it_and_each_counts_once():
     first, second = take(), take()
     assert state(job) == "running"
 
-    assert ledger.finish(first, Results(1))
-    assert not ledger.finish(first, Results(1))
+    assert ledger.finish(first, ChunkResults(1))
+    assert not ledger.finish(first, ChunkResults(1))
     assert (state(job), job.rows_done, job.chunks_done) == ("running", 1, 1)
-    assert ledger.finish(second, Results(1))
+    assert ledger.finish(second, ChunkResults(1))
 
     assert (state(job), job.rows_done, job.chunks_done) == ("done", 2, 2)
 
@@ -120,10 +121,10 @@ def test_a_job_counts_the_time_that_somebody_works_on_it():
     hours_pass(job, 5)
     first, second = take(), take()
     hours_pass(job)
-    ledger.finish(first, Results(rows_done=1))
+    ledger.finish(first, ChunkResults(rows_done=1))
     hours_pass(job)  # the other goes on
     assert hours_of(job) == (2, 5)
-    ledger.finish(second, Results(rows_done=1))
+    ledger.finish(second, ChunkResults(rows_done=1))
 
     assert state(job) == "done"
     assert hours_of(job) == (2, 5)
@@ -159,7 +160,7 @@ def test_the_time_until_a_retry_is_no_work():
 
     job.refresh_from_db()
     services.retry(job=job, by=an_actor(), reason="mended")
-    ledger.finish(take(), Results(rows_done=1))
+    ledger.finish(take(), ChunkResults(rows_done=1))
 
     assert (state(job), hours_of(job)) == ("done", (1, 9))
 
@@ -170,7 +171,7 @@ def test_a_cancelled_job_stops_its_clock():
     hours_pass(job)
     services.cancel(job=job, by=an_actor())
 
-    assert not ledger.finish(late, Results(rows_done=1))
+    assert not ledger.finish(late, ChunkResults(rows_done=1))
     hours_pass(job)
 
     job.refresh_from_db()
@@ -187,11 +188,11 @@ def test_lost_lease_goes_to_another_and_the_first_cannot_write_any_more(other):
     second = take(other)
 
     assert (second.attempt, second.runs_alone) == (2, True)
-    assert not ledger.finish(first, Results(1, results="old"))
+    assert not ledger.finish(first, ChunkResults(1, results="old"))
     assert not ledger.fail(first, "late")
     assert not ledger.give_back(first)
     assert ledger.renew([first]) == [first]
-    assert ledger.finish(second, Results(1, results="new"))
+    assert ledger.finish(second, ChunkResults(1, results="new"))
     assert Chunk.objects.get(pk=chunk.pk).results == "new"
     assert state(job) == "done"
 
@@ -210,7 +211,7 @@ def test_ended_lease_that_nobody_freed_may_still_be_finished():
     claim = take()
     let_leases_end()
 
-    assert ledger.finish(claim, Results(1))
+    assert ledger.finish(claim, ChunkResults(1))
     assert state(job) == "done"
 
 
@@ -224,10 +225,10 @@ def test_three_lost_leases_are_the_end_until_a_person_asks():
     chunk = lose(take())
 
     assert (chunk.status, chunk.leases_lost) == ("dead", 3)
-    assert "3 workers were lost" in chunk.failure
+    assert "3 workers died" in chunk.failure
     assert Event.objects.filter(kind="job_dead_letter", object_id=str(job.pk)).count() == 1
     assert state(job) == "running"
-    assert ledger.finish(take(), Results(1))
+    assert ledger.finish(take(), ChunkResults(1))
     assert state(job) == "failed"
     assert "1 of 2 parts" in job.failure
     assert take() is None
@@ -236,7 +237,7 @@ def test_three_lost_leases_are_the_end_until_a_person_asks():
 
     again = take()
     assert (again.chunk_id, again.attempt, again.runs_alone) == (chunk.pk, 4, True)
-    assert ledger.finish(again, Results(1))
+    assert ledger.finish(again, ChunkResults(1))
     assert state(job) == "done"
     assert AuditRecord.objects.filter(action="retry_job", object_id=str(job.pk)).exists()
 
@@ -263,7 +264,7 @@ def test_failed_chunk_leaves_the_others_going():
 
     assert ledger.fail(first, "It cannot be answered.")
     assert state(job) == "running"
-    assert ledger.finish(second, Results(1))
+    assert ledger.finish(second, ChunkResults(1))
 
     assert state(job) == "failed"
     assert "It cannot be answered." in job.failure
@@ -277,7 +278,7 @@ def test_failure_that_ends_the_job_leaves_the_rest_undone():
 
     assert (state(job), job.failure) == ("failed", "The first bad row.")
     assert take() is None
-    assert ledger.finish(running, Results(1))  # what is done stays
+    assert ledger.finish(running, ChunkResults(1))  # what is done stays
     assert (state(job), job.rows_done) == ("failed", 1)
 
 
@@ -288,13 +289,13 @@ def test_cancelled_job_is_taken_by_nobody_and_written_by_nobody():
     services.cancel(job=job, reason="not needed", by=an_actor())
 
     assert take() is None
-    assert not ledger.finish(running, Results(1))
+    assert not ledger.finish(running, ChunkResults(1))
     assert ledger.renew([running]) == [running]
     assert (state(job), job.rows_done) == ("cancelled", 0)
     assert {chunk.status for chunk in job.chunks.all()} == {"cancelled"}
-    with pytest.raises(JobEnded, match="nothing left to cancel"):
+    with pytest.raises(JobEnded, match="nothing to cancel"):
         services.cancel(job=job, by=an_actor())
-    with pytest.raises(JobEnded, match="only a failed job"):
+    with pytest.raises(JobEnded, match="only failed jobs"):
         services.retry(job=job, reason="why not", by=an_actor())
 
 
@@ -388,8 +389,8 @@ def test_a_lease_that_cannot_be_freed_keeps_no_other_from_it(monkeypatch):
             raise KeyError("odd")
         return lock(job_id)
 
-    lock = ledger.ending.lock
-    monkeypatch.setattr(ledger.ending, "lock", odd_for_one)
+    lock = ledger.completion.lock_job
+    monkeypatch.setattr(ledger.completion, "lock_job", odd_for_one)
     with pytest.raises(KeyError):
         ledger.free_expired()
 
@@ -406,7 +407,7 @@ def test_a_model_that_cannot_be_hinted_at_keeps_no_other_from_it(monkeypatch):
             raise KeyError("odd")
         hinted.append(model)
 
-    monkeypatch.setattr("inference.jobs.services.sweeping.dispatch.hint", odd_for_one)
+    monkeypatch.setattr("inference.jobs.services.sweeps.dispatch.hint", odd_for_one)
     with pytest.raises(KeyError):
         sweep_jobs()
 

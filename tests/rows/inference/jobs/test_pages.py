@@ -4,10 +4,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from inference.jobs import bodies, ledger, services
-from inference.jobs.ledger import Results
+from inference.jobs import services, submissions
 from inference.jobs.models import Chunk, Job
-from inference.jobs.services import Order
+from inference.jobs.services import SubmittedJob, ledger
+from inference.jobs.services.ledger import ChunkResults
 from tests.support.factories import a_live_model, a_person, a_tenant, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def job(model):
 
 
 def a_job(model, rows=ROWS, **more):
-    return services.accept(Order(model=model.slug, rows=rows, **more), by=an_actor(), principal=None)
+    return services.accept(SubmittedJob(model=model.slug, rows=rows, **more), by=an_actor(), principal=None)
 
 
 def a_claim(job):
@@ -51,7 +51,7 @@ def page_of(job, name="change"):
 
 
 def finish(job):
-    assert ledger.finish(a_claim(job), Results(rows_done=2, results='{"id": 1}\n{"id": 2}\n'))
+    assert ledger.finish(a_claim(job), ChunkResults(rows_done=2, results='{"id": 1}\n{"id": 2}\n'))
 
 
 def read(client, path):
@@ -91,8 +91,8 @@ class TestList:
         assert str(other.pk)[:8] not in page
 
     def test_an_empty_one_says_what_to_do(self, operator):
-        assert "No job yet." in read(operator, reverse(LIST))
-        assert "No job yet." not in read(operator, f"{reverse(LIST)}?q=x")
+        assert "No jobs yet." in read(operator, reverse(LIST))
+        assert "No jobs yet." not in read(operator, f"{reverse(LIST)}?q=x")
 
     def test_tells_its_script_how_far_they_are(self, operator, model, job):
         ended = a_job(model)
@@ -113,7 +113,7 @@ class TestPage:
 
         assert "{&quot;id&quot;: 1}" in page
         assert f"/api/v1/jobs/{job.pk}/results" in page
-        assert "left out, 1,000 at most" in page
+        assert "skipped, up to 1,000" in page
         assert 'data-open="no"' in page
 
     def test_of_one_that_has_no_results_to_show_yet(self, operator, job):
@@ -121,7 +121,7 @@ class TestPage:
 
         page = read(operator, page_of(job))
 
-        assert "They are shown here once there are some." in page
+        assert "The first results will appear here." in page
         assert '<progress max="1000" value="500"' in page
 
     def test_of_one_without_rows(self, operator, job):
@@ -130,7 +130,7 @@ class TestPage:
         assert '<progress max="1000" value="1000"' in read(operator, page_of(job))
 
     def test_of_one_with_a_dead_part(self, operator, job):
-        for _ in range(ledger.LOST_AT_MOST):
+        for _ in range(ledger.MAX_LEASES_LOST):
             claim = a_claim(job)
             Chunk.objects.filter(pk=claim.chunk_id).update(lease_until="2000-01-01T00:00:00Z")
             ledger.free_expired()
@@ -139,7 +139,7 @@ class TestPage:
 
         assert "rh-chunk-dead" in page
         assert Chunk.objects.get(job=job).failure.split(".")[0] in page
-        assert "cost three workers each" in read(operator, page_of(job, "retry"))
+        assert "Three workers died on each of 1 part" in read(operator, page_of(job, "retry"))
 
     def test_tells_its_script_what_has_changed(self, operator, job):
         a_claim(job)
@@ -163,8 +163,8 @@ class TestButtons:
     @pytest.mark.parametrize(
         ("name", "said", "status"),
         [
-            ("cancel", "1 part waiting and 0 parts at work end at once", "cancelled"),
-            ("retry", "1 part is tried again, with 2 rows.", "queued"),
+            ("cancel", "1 part waiting and 0 parts running will be cancelled", "cancelled"),
+            ("retry", "1 part with 2 rows will run again.", "queued"),
         ],
     )
     def test_say_what_they_do_and_do_it(self, operator, job, name, said, status):
@@ -183,7 +183,7 @@ class TestButtons:
 
         page = operator.post(page_of(job, "cancel"), {"reason": "too late"}).content.decode()
 
-        assert "nothing left to cancel" in page
+        assert "nothing to cancel" in page
 
     def test_are_for_those_who_may(self, client, job):
         client.force_login(a_person("viewer"))
@@ -222,7 +222,7 @@ class TestNewJob:
     @pytest.mark.parametrize(
         ("given", "said"),
         [
-            ({}, "one of them"),
+            ({}, "not both"),
             ({"pasted": "x\n1\n", "model": "nobody"}, "nobody"),
             ({"pasted": "x\n1\n", "version": "9"}, "version 9"),
             ({"pasted": "x\n1\n", "columns": "{"}, "valid JSON"),
@@ -242,13 +242,13 @@ class TestNewJob:
 
         page = self.order(operator, file=SimpleUploadedFile("rows.csv", b"x\n1\n")).content.decode()
 
-        assert bodies.MAX_FILE_BYTES == 64 << 20
-        assert "upload it in parts" in page
+        assert submissions.MAX_FILE_BYTES == 64 << 20
+        assert "Upload it in parts" in page
 
     def test_a_name_that_says_nothing_needs_a_format(self, operator, model):
         page = self.order(operator, file=SimpleUploadedFile("rows", b"x\n1\n")).content.decode()
 
-        assert "choose its format" in page
+        assert "choose it here" in page
 
 
 class TestPanel:
@@ -265,4 +265,4 @@ class TestPanel:
         assert f"{reverse(ADD)}?model=fruit" in text
 
     def test_an_empty_one_says_what_to_do(self, operator, page):
-        assert "A job answers a file of rows" in read(operator, page)
+        assert "A job runs predictions for a file of rows" in read(operator, page)

@@ -3,9 +3,10 @@
 import pytest
 
 from inference.engine.fake import HANG, NOT_A_NUMBER, POISON, FakeModel
-from inference.jobs import files, ledger, services
+from inference.jobs import files, services
 from inference.jobs.models import Chunk
-from registry.catalogue import uses
+from inference.jobs.services import ledger
+from registry.catalogue.selectors import USES
 from registry.catalogue.services import archive_version
 from registry.kit import loops
 from registry.kit.loops import Backoff
@@ -53,7 +54,7 @@ def test_rows_share_a_run_as_the_batch_proof_says(engine, proven_rows, runs):
 
 def test_several_threads_share_the_chunks_of_a_job(engine, monkeypatch):
     version = engine.a_live_version()
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 3)
+    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 3)
 
     job = work_off(order(version, *map(float, range(20))), threads=3)
 
@@ -77,14 +78,14 @@ def test_version_that_was_archived_fails_its_job_with_a_sentence(engine, monkeyp
     other = engine.a_live_version(version.model)
     a_split(version.model, 100, versions=[other])
     job = order(version, 1.0, version=version.number)
-    monkeypatch.setattr(uses, "_finders", [])  # as where the job is accepted in the same moment
+    monkeypatch.setattr(USES, "_items", {})  # as where the job is accepted in the same moment
     archive_version(version=version, reason="too old", by=an_actor())
     engine.runtime.refresh()
 
     work_off(job)
 
     assert job.status == "failed"
-    assert "cannot answer any more: it is archived" in job.failure
+    assert "cannot answer: it is archived" in job.failure
 
 
 def test_first_bad_row_fails_a_job_that_says_so(engine):
@@ -116,11 +117,11 @@ def test_missing_values_reach_the_model_where_the_contract_says_so_whatever_the_
 
     assert (job.rows_done, job.rows_bad) == (1, 1)
     # The fake answers twice its input, so it is the answer that JSON cannot say.
-    assert "The model answered NaN" in errors(job)[0]["reason"]
+    assert "The model returned NaN" in errors(job)[0]["reason"]
 
 
 def test_too_many_bad_rows_end_the_job_over_all_its_chunks(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 2)
+    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 2)
     skip = {"on_row_error": "skip", "error_limit": 1}
     job = work_off(order(engine.a_live_version(), POISON, 1.0, POISON, 2.0, 5.0, 6.0, contract=skip))
 
@@ -131,7 +132,7 @@ def test_too_many_bad_rows_end_the_job_over_all_its_chunks(engine, monkeypatch):
 
 
 def test_retry_does_only_what_failed(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.accepting.chunk_rows_for", lambda version: 1)
+    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 1)
     job = work_off(order(engine.a_live_version(), 1.0, POISON))
     assert (job.status, chunk_statuses(job)) == ("failed", ["done", "failed"])
     Chunk.objects.filter(job=job, index=1).update(inputs=rows_of(2.0))
@@ -157,7 +158,7 @@ def test_cancelled_while_a_chunk_runs_its_results_are_refused(hanging):
         taken(job)
         services.cancel(job=job, reason="not needed", by=an_actor())
         fake.released.set()
-        wait_until(lambda: not runner._holdings.all(), within_s=10, what="the chunk's end")
+        wait_until(lambda: not runner._held.all(), within_s=10, what="the chunk's end")
 
     job.refresh_from_db()
     assert (job.status, job.rows_done, chunk_statuses(job)) == ("cancelled", 0, ["cancelled"])

@@ -1,4 +1,4 @@
-"""Figures as the pages show them: of arms, of minutes, of hours."""
+"""The Traffic panels: by arm, by minute and by hour."""
 
 import re
 from datetime import timedelta
@@ -9,12 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from inference.measure import merging, selectors
+from inference.measure import compaction, selectors
+from inference.measure.counts import STOPPED
 from inference.measure.models import ArmMinute
-from inference.measure.windows import STOPPED
-from inference.measure.words import latency, per_second, percent
+from inference.measure.traffic import latency, per_second, percent
 from registry.access.policies import Role
-from registry.record.audit import Subject
+from registry.record.audit import AuditSubject
 from registry.record.events import emit
 from tests.support.factories import a_live_model, a_person, a_split
 
@@ -67,14 +67,14 @@ def test_the_table_of_arms_adds_processes_up_and_compares_shares(page):
     rows = cells(page(model), "rh-arms")
 
     assert [row[:6] for row in rows] == [
-        ["version 1 split 1", "80 %", "60.0 %", "600 0.17 a second", "0 % 0 failed", "0"],
-        ["version 2 split 1", "20 %", "40.0 %", "400 0.11 a second", "5.0 % 10 failed", "200"],
+        ["version 1 split 1", "80 %", "60.0 %", "600 0.17 per second", "0 % 0 failed", "0"],
+        ["version 2 split 1", "20 %", "40.0 %", "400 0.11 per second", "5.0 % 10 failed", "200"],
     ]
     assert rows[0][6:] == ["1 ms"] * 3
     assert rows[1][6:] == ["33 ms"] * 3
 
 
-def test_what_callers_named_is_told_apart_and_takes_no_share(page):
+def test_versions_named_by_callers_have_their_own_line_and_no_share(page):
     model = a_live_model(100)
     measured(model, 1, ago=1, ok=10)
     measured(model, 1, ago=1, ok=30, letter="")
@@ -82,8 +82,8 @@ def test_what_callers_named_is_told_apart_and_takes_no_share(page):
     rows = cells(page(model), "rh-arms")
 
     assert [row[:4] for row in rows] == [
-        ["version 1 split 1", "100 %", "100 %", "10 0.0028 a second"],
-        ["version 1 named by its callers", "–", "–", "30 0.0083 a second"],
+        ["version 1 split 1", "100 %", "100 %", "10 0.0028 per second"],
+        ["version 1 named by callers", "–", "–", "30 0.0083 per second"],
     ]
 
 
@@ -139,7 +139,7 @@ def test_a_page_says_the_same_before_and_after_merging(page, monkeypatch, period
             measured(model, 2, ago=ago, ok=7, errors=1, process=process)
     before = page(model, figures=period)
 
-    merging.merge_measurements()
+    compaction.merge_measurements()
 
     assert page(model, figures=period) == before
 
@@ -156,13 +156,13 @@ def test_a_version_shows_its_own_arms_only(page):
     assert "p50, p95, p99" in text
 
 
-def test_the_page_says_how_new_its_figures_are(page):
+def test_the_page_says_how_recent_its_data_is(page):
     model = a_live_model(100)
     measured(model, 1, ago=4, ok=1)
 
     text = page(model)
 
-    assert f"ended at <b>{END - timedelta(minutes=3):%H:%M}</b> (UTC)" in text
+    assert f"Data up to <b>{END - timedelta(minutes=3):%H:%M}</b> (UTC)" in text
     assert "at most its last minute" in text
 
 
@@ -174,7 +174,7 @@ def test_the_page_says_what_a_killed_process_took_with_it(page):
         with transaction.atomic():
             emit(
                 "worker_lost",
-                subject=Subject("engine", kind, kind),
+                subject=AuditSubject("engine", kind, kind),
                 data=data,
                 summary=said.replace("web", kind),
             )
@@ -182,7 +182,7 @@ def test_the_page_says_what_a_killed_process_took_with_it(page):
     text = page(model)
 
     assert said in text
-    assert f"from {END - timedelta(minutes=1):%H:%M} on is in no figure" in text
+    assert f"from {END - timedelta(minutes=1):%H:%M} on are missing here" in text
     assert "worker process" not in text  # it counts nothing that a page shows
 
 
@@ -192,7 +192,7 @@ def test_empty_pages_say_what_to_do(page):
 
     assert "Try it" in page(never)
     assert f"{END - timedelta(minutes=100):%H:%M}</b>" in page(lately)
-    assert "Nobody asked" in page(lately)
+    assert "No requests to" in page(lately)
 
 
 def test_a_measurement_outlives_its_version_on_the_page(page):
@@ -200,7 +200,7 @@ def test_a_measurement_outlives_its_version_on_the_page(page):
     measured(model, 1, ago=1, ok=5)
     ArmMinute.objects.update(version_id=10**9)
 
-    assert cells(page(model), "rh-arms")[0][0] == "a version that is gone split 1"
+    assert cells(page(model), "rh-arms")[0][0] == "a deleted version split 1"
 
 
 def turned_away(model, *, ago, count):
@@ -210,7 +210,7 @@ def turned_away(model, *, ago, count):
     )  # fmt: skip
 
 
-def test_those_that_a_stop_turned_away_are_told_apart_and_take_no_share(page):
+def test_requests_refused_by_a_stop_have_their_own_line_and_no_share(page):
     model = a_live_model(80, 20)
     measured(model, 1, ago=3, ok=30)
     measured(model, 2, ago=3, ok=10)
@@ -221,14 +221,14 @@ def test_those_that_a_stop_turned_away_are_told_apart_and_take_no_share(page):
 
     arms = [row[:5] for row in cells(text, "rh-arms")]
     assert arms[-1] == [
-        "turned away while the Model was stopped",
+        "refused while the Model was stopped",
         "–",
         "–",
-        "67 0.019 a second",
+        "67 0.019 per second",
         "100 % 67 failed",
     ]
     assert [arm[2] for arm in arms[:2]] == ["75.0 %", "25.0 %"]
-    assert "turned away by a stop" in text.partition("rh-legend")[2].partition("</p>")[0]
+    assert "refused while stopped" in text.partition("rh-legend")[2].partition("</p>")[0]
     assert [row[1:4] for row in cells(text, "rh-each")] == [
         ["stopped", "–", "7"],
         ["stopped", "–", "60"],
@@ -249,7 +249,7 @@ def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
     assert rows["busy"][2:4] == ["10", "0 %"]
     assert "between 1 ms and 1 ms, last 1 ms" in rows["busy"][4]
     assert rows["failing"][2:4] == ["0.33", "10.0 %"]
-    assert rows["idle"][2:5] == ["0", "–", "nobody asked"]
+    assert rows["idle"][2:5] == ["0", "–", "no requests"]
 
 
 def test_home_asks_the_same_however_much_was_measured(client, page, django_assert_num_queries):

@@ -15,12 +15,12 @@ from inference.engine.onnx_backend import OnnxBackend
 from inference.serving import runtime as runtime_module
 from inference.serving.executors.workers import lane
 from inference.serving.executors.workers.consumer import BatchConsumer
-from inference.serving.executors.workers.executor import ThroughWorkers
-from inference.serving.executors.workers.session import Post as ReplyPost
+from inference.serving.executors.workers.executor import WorkersExecutor
+from inference.serving.executors.workers.session import WorkersLink as ReplyPost
+from inference.serving.models import HeldVersion
 from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime
-from inference.serving.stewarding.models import HeldVersion
-from inference.serving.stewarding.reporter import Post
+from inference.serving.stewards.process import ProcessRole
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from tests.support.batch_models import MIXING, SEPARATE
@@ -55,16 +55,16 @@ class House:
         if not proof_is_on:
             ProbePass.objects.update(batches=BatchProof(64, "proven", "off", 64).to_json())
         a_split(self.version.model, 100)
-        self.worker = Runtime(post=Post("worker", "serves", "infer", 8))
+        self.worker = Runtime(role=ProcessRole("worker", "serves", "infer", 8))
         self.worker.start()
         monkeypatch.setattr(runtime_module, "_runtime", self.worker)
         wait_until(
             lambda: HeldVersion.objects.filter(state="warm").exists(), within_s=PATIENCE_S, what="it is warm"
         )
-        self.consumer = BatchConsumer(redis_url, self.worker.loop, pool="infer", at_once=8).start()
+        self.consumer = BatchConsumer(redis_url, self.worker, pool="infer", at_once=8).start()
         post = ReplyPost(redis_url, EngineLoop.in_thread(uvloop.new_event_loop))
         wait_until(lambda: post.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
-        self.executor = ThroughWorkers(post)
+        self.executor = WorkersExecutor(post)
         self.executor.look_after()
         self.target = self.worker.find("met", None).choose()
         self.bare = OnnxBackend().load(artifacts.path_of(version.artifact.sha256), SessionOptions())
@@ -111,7 +111,7 @@ def test_models_whose_rows_mix_answer_everybody_rightly(house, model):
     met = house(model)
 
     assert met.wrong_answers() == 0
-    assert met.worker.merged_rows(met.target) == met.executor.merged_rows(met.target) == 1
+    assert met.worker.executor.merged_rows(met.target) == met.executor.merged_rows(met.target) == 1
 
 
 @pytest.mark.parametrize("model", daily(SEPARATE))

@@ -11,11 +11,11 @@ from inference.engine.errors import VersionBroken
 from inference.engine.fake import FakeBackend
 from inference.engine.loop import complete
 from inference.jobs import services as jobs
-from inference.jobs.services import Order
+from inference.jobs.services import SubmittedJob
 from inference.jobs.transitions import Status
 from inference.serving import crash_ledger, runtime
 from inference.serving.crash_ledger import CrashLedger
-from inference.serving.executors.sandbox import Death
+from inference.serving.executors.sandbox import ChildDeath
 from inference.serving.runtime import Runtime
 from registry.catalogue.models import Version, VersionCrash
 from tests.support.batchers import a_request
@@ -119,9 +119,9 @@ def test_a_crash_of_nobodys_is_only_in_the_log(folder, version, version_id):
 
 def test_children_count_by_the_signal_that_is_the_versions_own(folder, version):
     with a_ledger() as ledger:
-        ledger.note_death(Death(version.pk))
-        ledger.note_death(Death(version.pk, "SIGFPE"))
-        ledger.note_death(Death(version.pk, "SIGSEGV"))
+        ledger.note_death(ChildDeath(version.pk))
+        ledger.note_death(ChildDeath(version.pk, "SIGFPE"))
+        ledger.note_death(ChildDeath(version.pk, "SIGSEGV"))
 
         ledger.collect()
         ledger.collect()
@@ -139,9 +139,9 @@ def test_a_runtime_reads_before_it_loads_and_loads_nothing_broken(folder, versio
         started.start()
 
         assert backend.loads == []
-        assert [target.number for target in started.broken_versions()] == [1]
+        assert [target.number for target in started.table.broken()] == [1]
         with pytest.raises(VersionBroken):
-            started.find("demand", None).foregone()
+            started.find("demand", None).fixed_target()
     finally:
         started.stop()
     assert list(folder.iterdir()) == []
@@ -161,7 +161,7 @@ def test_who_already_holds_a_target_is_refused_as_well(folder, version):
 
             with pytest.raises(VersionBroken):
                 complete(here.infer(target, a_request({"x": [[1, 2, 3, 4]]})))
-            assert not here.is_warm(target)
+            assert not here.executor.is_warm(target)
         finally:
             runtime.stop()
 
@@ -171,7 +171,9 @@ def test_a_job_of_a_broken_version_ends_and_says_why(folder):
         version = engine.a_live_version()
         a_split(version.model, 100, versions=[version])
         job = jobs.accept(
-            Order(model=version.model.slug, rows=[{"x": [1.0, 0, 0, 0]}]), by=an_actor(), principal=None
+            SubmittedJob(model=version.model.slug, rows=[{"x": [1.0, 0, 0, 0]}]),
+            by=an_actor(),
+            principal=None,
         )
         with a_ledger() as ledger:
             for _ in range(2):

@@ -6,10 +6,10 @@ from inference.checks.models import ProbePass
 from inference.checks.proofs import known_footprint_bytes
 from inference.engine.errors import OverBudget
 from inference.engine.fake import FakeBackend
-from inference.engine.samples import NOTHING_SAID
 from inference.engine.warmup import MemoryUse
 from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime
+from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.services import change_serving
@@ -29,7 +29,7 @@ def live_version(slug="wide", memory=MEASURED):
     model = a_model(slug)
     version = a_version(model, file=artifacts.store([slug.encode()]))
     fact = record_proof(version.artifact.sha256)
-    ProbePass.objects.record(fact, sample=NOTHING_SAID, memory=memory)
+    ProbePass.objects.record(fact, sample=EMPTY_SAMPLE, memory=memory)
     a_split(model, 100)  # last: a runtime that has been started loads it at once
     return version
 
@@ -54,7 +54,7 @@ def wait_for(runtime, rows, mebibytes):
     """Its own threads follow as well, and one of them may just be at it."""
 
     def held():
-        return [(one.merged_rows, one.footprint_bytes // MIB) for one in runtime._executor.holdings()]
+        return [(one.merged_rows, one.footprint_bytes // MIB) for one in runtime.executor.holdings()]
 
     runtime.refresh()
     wait_until(lambda: held() == [(rows, mebibytes)], within_s=10, what=f"batches of {rows}")
@@ -102,10 +102,10 @@ def test_what_cannot_fit_is_never_loaded_however_often_it_is_asked_for(room, sta
 
     for _ in range(3):
         with pytest.raises(OverBudget, match="ROUNDHOUSE_SESSION_MEMORY_MB"):
-            runtime._executor._engine.infer_from_thread(
+            runtime.executor._engine.infer_from_thread(
                 version.pk,
                 a_request({"x": [[1.0, 2, 3, 4]]}, within_s=1),
-                plan=runtime._executor._plan(target),
+                plan=runtime.executor._plan(target),
             )
 
     assert [path.name for path in backend.loads].count(version.artifact.sha256) == 0

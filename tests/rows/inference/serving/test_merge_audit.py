@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from inference.engine.batcher import BatchConfig
+from inference.engine.batch_runs import BatchConfig
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
 from inference.engine.latency import FixedPace
 from inference.engine.loop import complete
-from inference.engine.merge_audit import RARELY, Sample, Sampler
+from inference.engine.merge import RARELY, AuditSample, Sampler
 from inference.serving.merge_audit import MergeAudit, end_merging
 from inference.serving.runtime import Runtime
 from registry.catalogue import artifacts
@@ -100,7 +100,7 @@ class TestBatcher:
         found = self.batcher.audit(timeout_s=PATIENCE_S)
 
         assert found == (
-            "Output 'y' of a request that shared a run differs by 8 from what it is answered by itself."
+            "Output 'y' of a request that shared a run differs by 8 from its output when it runs alone."
         )
         assert not self.batcher._rules.merges
         self.batcher.merge_up_to(8)
@@ -132,7 +132,7 @@ class TestBatcher:
 
 def test_samples_are_dense_at_first_and_rare_later():
     sampler, taken = Sampler(), []
-    sample = Sample({}, None, {}, {})
+    sample = AuditSample({}, None, {}, {})
     for number in range(2_000_000):
         if sampler.is_due(64):
             sampler.add(sample)
@@ -148,7 +148,7 @@ def test_samples_that_nobody_takes_are_bounded():
     sampler = Sampler()
     for _ in range(100):
         if sampler.is_due(64):
-            sampler.add(Sample({}, None, {}, {}))
+            sampler.add(AuditSample({}, None, {}, {}))
 
     assert len(sampler._waiting) == 8
 
@@ -213,8 +213,8 @@ class TestEnding:
                 "inference.serving.merge_audit.end_merging", lambda **_: (_ for _ in ()).throw(OSError)
             )
             with pytest.raises(OSError):
-                audit._round()
-        audit._round()
+                audit._audit()
+        audit._audit()
 
         assert current_serving(version.pk).merging == "never"
 
@@ -232,18 +232,21 @@ def test_a_process_ends_it_for_all_and_merges_no_more():
     try:
         entered, release = hold_first(model)  # only now: what is loaded has run
         target = started.find("odd", None).choose()
-        assert started.merged_rows(target) == other.merged_rows(target) == 8
+        assert started.executor.merged_rows(target) == other.executor.merged_rows(target) == 8
 
         ask_together(
             lambda first: complete(started.infer(target, a_request(row(first)))),
-            lambda: started.meters()[version.pk].depth,
+            lambda: started.executor.meters()[version.pk].depth,
             [1.0, ODD],
             entered,
             release,
         )
 
         def has_ended():
-            return [one.merged_rows(one.find("odd", None).choose()) for one in (started, other)] == [1, 1]
+            return [one.executor.merged_rows(one.find("odd", None).choose()) for one in (started, other)] == [
+                1,
+                1,
+            ]
 
         wait_until(has_ended, within_s=PATIENCE_S, what="both processes have stopped merging")
         assert Event.objects.get(kind="merging_ended").object_id == str(version.pk)

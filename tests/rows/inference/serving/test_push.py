@@ -5,8 +5,8 @@ import redis
 from django.db import transaction
 
 from inference.serving.push import PushListener
-from registry.catalogue import announce
-from registry.catalogue.announce import CHANNEL
+from registry.catalogue import route_changes
+from registry.catalogue.route_changes import CHANNEL
 from tests.support.factories import a_live_model, a_split
 from tests.support.services import SERVICE_REDIS_URL
 
@@ -52,7 +52,7 @@ def test_a_change_that_is_rolled_back_is_not_announced(settings, monkeypatch):
     settings.REDIS_URL = SERVICE_REDIS_URL
     model = a_live_model(90, 10)
     sent: list[int] = []
-    monkeypatch.setattr(announce, "publish", sent.append)
+    monkeypatch.setattr(route_changes, "publish", sent.append)
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         a_split(model, 50, 50)

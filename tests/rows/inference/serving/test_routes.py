@@ -43,9 +43,9 @@ def test_the_table_sends_every_key_where_the_split_says():
     table = read_table()
 
     for key in map(str, range(2_000)):
-        assert table.choose(model.slug, key).version_id == owners[bucket_of(split.salt, key)]
+        assert table.find(model.slug).choose(key).version_id == owners[bucket_of(split.salt, key)]
     # Without a key every request draws for itself.
-    counts = Counter(table.choose(model.slug).number for _ in range(4_000))
+    counts = Counter(table.find(model.slug).choose().number for _ in range(4_000))
     assert 0.25 < counts[2] / 4_000 < 0.35
 
 
@@ -55,7 +55,7 @@ def test_a_version_may_be_asked_for_whatever_the_split_says(asked):
     second = a_version(model)
     move_alias(model=model, name="next", version=second, reason="x", by=an_actor())
 
-    target = read_table().choose(model.slug, "any", **asked)
+    target = read_table().find(model.slug).choose("any", **asked)
 
     assert (target.number, target.sha256) == (2, second.artifact.sha256)
 
@@ -79,7 +79,7 @@ def test_what_cannot_answer_is_not_found(asked):
     archive_version(version=third, reason="x", by=an_actor())
 
     with pytest.raises(NotFound):
-        read_table().choose(model.slug, **asked)
+        read_table().find(model.slug).choose(**asked)
 
 
 def test_an_unknown_model_and_one_without_a_split_have_their_errors():
@@ -87,9 +87,9 @@ def test_an_unknown_model_and_one_without_a_split_have_their_errors():
     table = read_table()
 
     with pytest.raises(UnknownModel):
-        table.choose("nobody")
+        table.find("nobody").choose()
     with pytest.raises(NoLiveVersion):
-        table.choose(model.slug)
+        table.find(model.slug).choose()
 
 
 def test_a_stopped_model_refuses_everybody_with_the_operators_text():
@@ -101,8 +101,8 @@ def test_a_stopped_model_refuses_everybody_with_the_operators_text():
 
     for asked in ({}, {"version": 1}, {"alias": "champion"}):
         with pytest.raises(Stopped, match="wrong prices"):
-            stopped.choose(model.slug, **asked)
-        assert read_table().choose(model.slug, **asked).number == 1
+            stopped.find(model.slug).choose(**asked)
+        assert read_table().find(model.slug).choose(**asked).number == 1
 
 
 def test_a_frozen_model_still_answers():
@@ -282,7 +282,7 @@ def test_choosing_asks_no_database_and_takes_microseconds(django_assert_num_quer
     with django_assert_num_queries(0):
         began = time.thread_time()
         for key in range(10_000):
-            table.choose(model.slug, str(key))
+            table.find(model.slug).choose(str(key))
 
     assert (time.thread_time() - began) / 10_000 < 0.001
 
@@ -379,7 +379,7 @@ def test_a_stop_reaches_a_model_whose_rows_make_no_sense(spoil):
     stop_model(model=model, text="wrong prices", by=an_actor())
 
     with pytest.raises(Stopped, match="wrong prices"):
-        read_table(before).choose(model.slug)
+        read_table(before).find(model.slug).choose()
 
 
 @each_odd_row

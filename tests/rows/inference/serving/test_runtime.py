@@ -1,5 +1,6 @@
 """The runtime of a process: what it loads, what it answers, when it wants to be replaced."""
 
+import sys
 import threading
 from contextlib import suppress
 
@@ -13,14 +14,14 @@ from inference.engine import errors as engine
 from inference.engine.batch_proof import BatchProof
 from inference.engine.fake import HANG, FakeBackend, FakeModel
 from inference.engine.loop import complete
-from inference.engine.samples import NOTHING_SAID
 from inference.errors import CannotLoad, Loading, Stopping
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
-from inference.serving.runtime import Runtime, nothing
-from inference.serving.stewarding.reporter import Post
-from inference.serving.stewarding.steward import Steward
+from inference.serving.runtime import Runtime
+from inference.serving.stewards.process import ProcessRole
+from inference.serving.stewards.steward import Steward, no_models
 from inference.tensors import errors
+from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts
 from registry.catalogue.models import ServingSettings, Version
 from registry.catalogue.services import change_serving, edit_model
@@ -118,13 +119,13 @@ def test_changed_file_is_not_served_and_others_are(runtime):
     with pytest.raises(CannotLoad, match="cannot be loaded"):
         _ask(started)
     with pytest.raises(CannotLoad, match="cannot be loaded"):
-        started.check_answers(started.find("ripeness", None).choose())
+        started.check_can_answer(started.find("ripeness", None).choose())
     assert started.report().warm_versions == 1
     other, row = started.find("other", None).choose(), {"hour": [[0.5]], "warmth": [[0.5]]}
     assert complete(started.infer(other, a_request(row)))
 
 
-WEB = Post("web", "serves", "", 4)
+WEB = ProcessRole("web", "serves", "", 4)
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def process(two_live, runtime, monkeypatch, tmp_path):
 
     def start(*able):
         models = {one.artifact.sha256: FakeModel(fails_to_load=one not in able) for one in two_live}
-        return runtime(FakeBackend(models), post=WEB)
+        return runtime(FakeBackend(models), role=WEB)
 
     return start
 
@@ -199,7 +200,7 @@ def test_a_database_that_is_away_sends_nobody_off(two_live, process, monkeypatch
         raise OperationalError("gone")
 
     process(*two_live)
-    monkeypatch.setattr("inference.serving.stewarding.readiness.is_outdone", is_away)
+    monkeypatch.setattr("inference.serving.stewards.readiness.is_outdone", is_away)
     report = process(two_live[0]).report()
 
     assert (report.lacking, report.can_predict) == (1, True)
@@ -213,7 +214,7 @@ def test_what_may_fit_by_and_by_is_still_loading(two_live, process, monkeypatch)
     started = process(*two_live)
 
     with pytest.raises(Loading):
-        started.check_answers(started.find("ripeness", None).choose())
+        started.check_can_answer(started.find("ripeness", None).choose())
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ def test_run_that_cannot_be_ended_has_the_process_replaced(runtime, limited, mon
         assert started.report().state == "draining"
         assert not started.report().can_predict
         with pytest.raises(Stopping):
-            started.check_answers(None)
+            started.check_can_answer(None)
     finally:
         model.released.set()
         caller.join()
@@ -285,7 +286,11 @@ def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(run
     started = runtime(backend)
 
     assert started.report().can_predict
-    assert [started.is_warm(started.target(version.pk)) for version in versions] == [False, True, True]
+    assert [started.executor.is_warm(started.target(version.pk)) for version in versions] == [
+        False,
+        True,
+        True,
+    ]
     wait_until(lambda: is_told("steward"), within_s=20, what="its report")
 
     new = a_version(versions[1].model)
@@ -293,7 +298,7 @@ def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(run
     backend.models[new.artifact.sha256] = FakeModel()
     a_split(versions[1].model, 100, versions=[new])
     wait_until(lambda: started.find("good", None).split == 2, within_s=20, what="the next split")
-    wait_until(lambda: started.is_warm(started.target(new.pk)), within_s=20, what="its version")
+    wait_until(lambda: started.executor.is_warm(started.target(new.pk)), within_s=20, what="its version")
 
 
 def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime, odd_settings):
@@ -335,7 +340,7 @@ class TestDeadlinesOfColdVersions:
         version = a_version(a_model("cold"))
         record_proof(version.artifact.sha256)
         backend = Held({version.artifact.sha256: FakeModel()})
-        started = Runtime(backend, wanted=nothing)
+        started = Runtime(backend, wanted=no_models)
         started.start()
         yield started, version, backend.gate
         backend.gate.set()
@@ -363,20 +368,20 @@ class TestDeadlinesOfColdVersions:
         gate.set()
         proven = Proof(
             record_proof(version.artifact.sha256),
-            NOTHING_SAID,
+            EMPTY_SAMPLE,
             NO_MEMORY,
             BatchProof(8, "proven", "x", 65_536),
         )
         ProbePass.objects.all().delete()
         made = threading.Event()
-        monkeypatch.setattr(proofs, "_proof_of", lambda *_: made.wait(20) and proven)
+        monkeypatch.setattr(proofs, "_make_proof", lambda *_: made.wait(20) and proven)
 
         with pytest.raises(engine.StillLoading):
             self.ask(started, version, 0.05)
 
         made.set()
         assert self.ask(started, version, 20).outputs["y"].tolist() == [[2, 4, 6, 8]]
-        assert started.merged_rows(started.find("cold", None).choose(version=version.number)) == 8
+        assert started.executor.merged_rows(started.find("cold", None).choose(version=version.number)) == 8
 
 
 class Held(FakeBackend):
@@ -390,3 +395,16 @@ class Held(FakeBackend):
         assert self.gate.wait(20)
         self.models.setdefault(path.name, next(iter(self.models.values())))
         return super().load(path, options)
+
+
+@pytest.mark.parametrize("start", [runtime_module.start, runtime_module.start_in_worker])
+def test_a_computing_thread_keeps_the_loop_waiting_only_briefly(monkeypatch, start):
+    """In web processes and in workers: both have an event loop."""
+    monkeypatch.setattr(runtime_module, "_runtime", None)
+    before = sys.getswitchinterval()
+    try:
+        start()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    finally:
+        runtime_module.stop()
+        sys.setswitchinterval(before)

@@ -10,8 +10,7 @@ from django.utils import timezone
 from inference.errors import UnknownModel
 from inference.serving.routes import read_table
 from registry.access import keys, services
-from registry.access.key_ring import KeyRing
-from registry.access.key_text import digest_of, prefix_of
+from registry.access.key_ring import KeyRing, digest_of, prefix_of
 from registry.access.limits import NO_LIMITS
 from registry.access.models import ApiKey, Tenant
 from registry.access.policies import Right
@@ -127,24 +126,24 @@ def test_a_model_that_goes_away_never_widens_a_key():
 
 
 @pytest.mark.both
-def test_last_use_is_written_when_the_ring_is_tended(django_assert_num_queries):
+def test_last_use_is_written_when_the_ring_is_refreshed(django_assert_num_queries):
     _, text = a_key()
     keys.admit(text)
     assert ApiKey.objects.get().last_used_at is None
 
     with django_assert_num_queries(3):  # the keys, their Models, one update
-        keys.ring.tend()
+        keys.ring.refresh()
 
     assert timezone.now() - ApiKey.objects.get().last_used_at < timedelta(minutes=1)
 
 
-def test_another_process_refuses_a_revoked_key_when_its_ring_is_tended():
+def test_another_process_refuses_a_revoked_key_when_its_ring_is_refreshed():
     here, there = KeyRing(keys.KeyTable()), KeyRing(keys.KeyTable())
     key, text = a_key()
     assert here.admit(text) == there.admit(text)
 
     services.revoke_key(key=key, by=BY)
-    there.tend()
+    there.refresh()
 
     with pytest.raises(NotAuthenticated):
         there.admit(text)
@@ -156,34 +155,34 @@ def test_a_key_for_one_model_cannot_ask_another():
     within = keys.admit(text).principal.models
     table = read_table()
 
-    assert table.choose("fraud", within=within).number == 1
-    assert table.choose(other.slug).number == 1
+    assert table.find("fraud", within).choose().number == 1
+    assert table.find(other.slug).choose().number == 1
     with pytest.raises(UnknownModel, match="no Model named 'other'"):
-        table.choose("other", within=within)
+        table.find("other", within).choose()
 
 
-def test_the_keeper_survives_an_outage(monkeypatch):
-    tended, is_tended_again = [], threading.Event()
+def test_the_refresher_survives_an_outage(monkeypatch):
+    calls, is_called_again = [], threading.Event()
 
-    def tend():
-        tended.append(1)
-        if len(tended) == 1:
+    def refresh():
+        calls.append(1)
+        if len(calls) == 1:
             raise DatabaseError("gone")
-        is_tended_again.set()
+        is_called_again.set()
 
-    monkeypatch.setattr(keys, "TEND_S", 0.001)
-    monkeypatch.setattr(keys.ring, "tend", tend)
-    keeper = keys.Keeper()
+    monkeypatch.setattr(keys, "REFRESH_EVERY_S", 0.001)
+    monkeypatch.setattr(keys.ring, "refresh", refresh)
+    refresher = keys.KeyRefresher()
 
-    assert is_tended_again.wait(10)
-    keeper.stop()
+    assert is_called_again.wait(10)
+    refresher.stop()
 
 
 @cases(
     "wrong, says",
-    no_name=({"name": "  "}, "Give a name"),
-    line_break=({"name": "a\nforged line"}, "nobody can see"),
-    bidi=({"name": "evil\u202egnp"}, "nobody can see"),
+    no_name=({"name": "  "}, "Enter a name"),
+    line_break=({"name": "a\nforged line"}, "invisible characters"),
+    bidi=({"name": "evil\u202egnp"}, "invisible characters"),
     long_name=({"name": "x" * 101}, "101 characters"),
     no_scope=({"scopes": []}, "at least one scope"),
     unknown_scope=({"scopes": ["root"]}, "no scope 'root'"),
@@ -259,8 +258,8 @@ class TestCommands:
         "words, says",
         unknown_model=(["issue_key", "x", "--model", "nobody"], "no Model named nobody"),
         no_days=(["issue_key", "x", "--days", "0"], "1 to 36,500"),
-        bad_tenant=(["issue_key", "x", "--tenant", "A B"], "cannot name a tenant"),
-        bad_name=(["issue_key", "a\nb"], "nobody can see"),
+        bad_tenant=(["issue_key", "x", "--tenant", "A B"], "not a valid tenant name"),
+        bad_name=(["issue_key", "a\nb"], "invisible characters"),
         unknown_key=(["revoke_key", "nothere1"], "no key with the prefix"),
     )
     def test_a_mistake_is_explained(self, words, says):
@@ -275,7 +274,7 @@ def test_a_key_whose_row_makes_no_sense_is_refused_alone():
     ring.admit(odd_text), ring.admit(text)
     ApiKey.objects.filter(pk=odd.pk).update(scopes=5)
 
-    ring.tend()
+    ring.refresh()
 
     assert ring.admit(text).stale_s == 0
     assert ApiKey.objects.exclude(pk=odd.pk).get().last_used_at is not None

@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 
 from registry.access import keys, services
 from registry.access.key_ring import KeyRing
-from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, NO_LIMITS, Limits
+from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, NO_LIMITS, CallerLimits
 from registry.access.models import ApiKey, Tenant
 from registry.access.validation import checked_limits
 from registry.catalogue.models import Model
@@ -16,23 +16,23 @@ from tests.support.factories import a_key, a_tenant, an_actor
 
 pytestmark = pytest.mark.django_db
 BY = an_actor()
-SOME = Limits(600, 8, is_exact=True)
+SOME = CallerLimits(600, 8, is_exact=True)
 SOME_COLUMNS = {"rate_per_minute": 600, "concurrency": 8, "exact_rate": True}
 NO_COLUMNS = {"rate_per_minute": None, "concurrency": None, "exact_rate": False}
 
 # Each with what the services say of it, nothing where it may be.
 LIMITS = {
     "none": (NO_LIMITS, ""),
-    "rate": (Limits(1), ""),
-    "exact rate": (Limits(1, is_exact=True), ""),
-    "concurrency": (Limits(concurrency=1), ""),
-    "largest": (Limits(MAX_RATE_PER_MINUTE, MAX_CONCURRENCY), ""),
-    "rate of nothing": (Limits(0), "requests a minute"),
-    "negative rate": (Limits(-1), "requests a minute"),
-    "rate too large": (Limits(MAX_RATE_PER_MINUTE + 1), "requests a minute"),
-    "none at once": (Limits(concurrency=0), "at the same time"),
-    "too many at once": (Limits(concurrency=MAX_CONCURRENCY + 1), "at the same time"),
-    "exact without a rate": (Limits(concurrency=1, is_exact=True), "needs a rate"),
+    "rate": (CallerLimits(1), ""),
+    "exact rate": (CallerLimits(1, is_exact=True), ""),
+    "concurrency": (CallerLimits(concurrency=1), ""),
+    "largest": (CallerLimits(MAX_RATE_PER_MINUTE, MAX_CONCURRENCY), ""),
+    "rate of nothing": (CallerLimits(0), "requests a minute"),
+    "negative rate": (CallerLimits(-1), "requests a minute"),
+    "rate too large": (CallerLimits(MAX_RATE_PER_MINUTE + 1), "requests a minute"),
+    "none at once": (CallerLimits(concurrency=0), "at the same time"),
+    "too many at once": (CallerLimits(concurrency=MAX_CONCURRENCY + 1), "at the same time"),
+    "exact without a rate": (CallerLimits(concurrency=1, is_exact=True), "needs a rate"),
 }
 each_limit = pytest.mark.parametrize(("limits", "refusal"), LIMITS.values(), ids=LIMITS)
 
@@ -76,9 +76,9 @@ def test_services_explain_the_bounds(limits, refusal):
     ("limits", "text"),
     [
         (NO_LIMITS, "none"),
-        (Limits(6_000), "6,000 a minute"),
-        (SOME, "600 a minute exactly, 8 at once"),
-        (Limits(concurrency=2), "2 at once"),
+        (CallerLimits(6_000), "6,000 a minute"),
+        (SOME, "600 a minute (strict), 8 at once"),
+        (CallerLimits(concurrency=2), "2 at once"),
     ],
 )
 def test_limits_are_told_in_words(limits, text):
@@ -123,7 +123,7 @@ def test_a_tenants_limits_reach_the_keys_of_every_process():
     services.change_tenant(tenant=tenant, limits=SOME, by=BY)
     assert here.admit(text).principal.tenant_limits == SOME
     assert there.admit(text).principal.tenant_limits == NO_LIMITS
-    there.tend()
+    there.refresh()
 
     principal = there.admit(text).principal
     assert (principal.limits, principal.tenant_limits) == (NO_LIMITS, SOME)
@@ -133,10 +133,10 @@ def test_of_a_tenant_only_what_is_named_changes():
     tenant = services.create_tenant(slug="acme", title="Acme", limits=SOME, by=BY)
 
     services.change_tenant(tenant=tenant, title="Acme Ltd", by=BY)
-    services.change_tenant(tenant=tenant, limits=Limits(1), by=BY)
+    services.change_tenant(tenant=tenant, limits=CallerLimits(1), by=BY)
 
     row = Tenant.objects.get()
-    assert (row.title, row.limits) == ("Acme Ltd", Limits(1))
+    assert (row.title, row.limits) == ("Acme Ltd", CallerLimits(1))
     record = AuditRecord.objects.first()
     assert record.before == {"title": "Acme Ltd", **SOME_COLUMNS}
     assert record.after == {"title": "Acme Ltd", **NO_COLUMNS, "rate_per_minute": 1}

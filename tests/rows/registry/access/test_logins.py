@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
 from registry.access import services
-from registry.access.client_address import client_address
+from registry.access.login import client_address
 from registry.access.policies import Right
 from registry.errors import NotAllowed
 from registry.record.models import AuditRecord

@@ -2,23 +2,24 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
 
 from registry.access.key_ring import Principal
-from registry.access.models import KeyScope
 from registry.access.policies import (
-    EVERY_RIGHT,
-    ROLE_RIGHTS,
-    SCOPE_RIGHTS,
-    WHOLE_REGISTRY,
+    GRANTS,
+    Grants,
     Right,
     Role,
     actor_from_key,
     actor_from_user,
     command_actor,
+    every_right,
+    global_rights,
+    key_scopes,
+    rights_by_role,
+    rights_of_scopes,
 )
-from registry.access.roles import PAGES, sync_roles
+from registry.access.roles import page_rights, sync_roles
 from registry.catalogue.models import Model, Version
 from registry.errors import NotAllowed
-from registry.kit.actors import Source
-from registry.kit.scope import in_scope, visible_models
+from registry.kit.actors import Source, in_scope, visible_models
 from tests.support.factories import a_model, a_person, a_version, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -39,14 +40,43 @@ MAY = {
 
 @pytest.mark.parametrize("role", Role)
 def test_a_role_holds_exactly_its_rights(role):
-    assert set(ROLE_RIGHTS[role]) == MAY[role]
+    assert rights_by_role()[role] == MAY[role]
 
 
 def test_no_key_can_approve_or_manage():
-    held = frozenset().union(*SCOPE_RIGHTS.values())
+    held = rights_of_scopes(frozenset(key_scopes()))
 
-    assert not held & (WHOLE_REGISTRY | {Right.APPROVE, Right.READ_RECORD})
-    assert set(SCOPE_RIGHTS) == set(KeyScope.values)
+    assert not held & (global_rights() | {Right.APPROVE, Right.READ_RECORD})
+    assert set(key_scopes()) == {
+        "predict", "predict.unapproved", "registry.read", "registry.write", "registry.download"
+    }  # fmt: skip
+
+
+def test_an_app_adds_rights_roles_scopes_and_pages():
+    review = Grants(
+        rights=frozenset({"review", "manage_review"}),
+        roles={Role.VIEWER: frozenset({"review"})},
+        scopes={"review": frozenset({"review"}), "registry.read": frozenset({"review"})},
+        scope_labels={"review": "review content"},
+        pages={"registry.change_tag": "review"},
+        global_rights=frozenset({"manage_review"}),
+    )
+    before = every_right(), key_scopes(), rights_of_scopes(frozenset({"registry.read"}))
+
+    with GRANTS.changed(moderation=review):
+        assert rights_by_role()[Role.VIEWER] == {Right.READ, "review"}
+        assert every_right() == before[0] | review.rights
+        assert "manage_review" in global_rights()
+        assert key_scopes() == {**before[1], "review": "review content"}
+        assert rights_of_scopes(frozenset({"registry.read"})) == {Right.READ, "review"}
+        sync_roles()
+        assert Group.objects.get(name=Role.VIEWER).permissions.filter(codename="change_tag").exists()
+
+    assert (every_right(), key_scopes(), rights_of_scopes(frozenset({"registry.read"}))) == before
+
+
+def test_every_right_has_an_app():
+    assert every_right() == frozenset(Right)
 
 
 @pytest.mark.parametrize("role", Role)
@@ -60,7 +90,7 @@ def test_groups_open_the_pages_of_their_rights_and_no_others(role):
         for found in Group.objects.get(name=role).permissions.all()
     }
     assert held
-    assert held == {page for page in held if PAGES[page] in ROLE_RIGHTS[role]}
+    assert held == {page for page in held if page_rights()[page] in rights_by_role()[role]}
 
 
 def test_a_person_acts_with_the_rights_of_all_their_roles():
@@ -91,7 +121,7 @@ def test_a_group_that_is_no_role_gives_nothing():
 def test_a_superuser_may_do_anything():
     user = User.objects.create_superuser("root", password="x")
 
-    assert actor_from_user(user, Source.ADMIN).rights == EVERY_RIGHT
+    assert actor_from_user(user, Source.ADMIN).rights == every_right()
 
 
 def test_whoever_is_limited_to_some_models_manages_nothing_that_belongs_to_none():
@@ -105,7 +135,7 @@ def test_whoever_is_limited_to_some_models_manages_nothing_that_belongs_to_none(
     by = actor_from_user(User.objects.get(pk=root.pk), Source.ADMIN)
 
     assert by.models == {mine.pk}
-    assert not by.rights & WHOLE_REGISTRY
+    assert not by.rights & global_rights()
 
 
 def _principal(scopes, models=None) -> Principal:
@@ -129,7 +159,7 @@ def test_a_command_says_who_ran_it():
     by = command_actor("promote")
 
     assert by.name.endswith(": manage.py promote")
-    assert (by.source, by.rights) == (Source.COMMAND, EVERY_RIGHT)
+    assert (by.source, by.rights) == (Source.COMMAND, every_right())
 
 
 class TestScope:

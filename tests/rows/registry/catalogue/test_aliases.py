@@ -59,7 +59,7 @@ def test_an_alias_names_ready_versions_of_its_model_only():
 
     with pytest.raises(VersionNotReady):
         moved(an_uploaded_version(model))
-    with pytest.raises(Invalid, match="can only name"):
+    with pytest.raises(Invalid, match="must point to a version"):
         move_alias(model=model, name="next", version=a_version(), reason="x", by=an_actor())
 
 

@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from inference.engine.errors import VersionBroken
 from inference.serving.routes import read_revision, read_table
-from inference.serving.stewarding.desired import all_models
+from inference.serving.stewards.steward import all_models
 from registry.access.policies import Right, Role
 from registry.catalogue.models import Version
 from registry.catalogue.services import clear_crashes, record_crash
@@ -104,7 +104,7 @@ def test_alone_it_is_refused_before_a_request_is_read():
     crash(model.versions.get(), "a", "b")
 
     with pytest.raises(VersionBroken):
-        read_table().find(model.slug).foregone()
+        read_table().find(model.slug).fixed_target()
 
 
 def test_it_gets_no_share_until_it_is_cleared(version):
@@ -134,7 +134,7 @@ def test_a_split_that_waits_for_it_is_given_up():
     split = a_split(model, 100, versions=[second])
     crash(second, "a", "b")
 
-    from inference.serving.stewarding.readiness import engines_are_warm
+    from inference.serving.stewards.readiness import engines_are_warm
 
     assert engines_are_warm(Split.objects.get(pk=split.pk)).verdict is Verdict.NEVER
 
@@ -195,11 +195,11 @@ class TestClearing:
 
         broken = client.get(page).content.decode()
         form = client.get(reverse("admin:registry_version_clear", args=[version.pk]))
-        foretold = " ".join(form.context["form"].foretold)
+        foretold = " ".join(form.context["form"].preview)
         client.post(reverse("admin:registry_version_clear", args=[version.pk]), {"reason": "x"})
 
         assert "Crashes" not in without
-        assert "demand 1 is broken and answers nobody" in broken
-        assert "Its 2 crashes count no more" in foretold
+        assert "demand 1 is broken and refuses every request" in broken
+        assert "Its 2 crashes no longer count" in foretold
         assert not Version.objects.get(pk=version.pk).is_broken
         assert "is broken" not in client.get(page).content.decode()

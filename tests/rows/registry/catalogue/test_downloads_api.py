@@ -266,13 +266,13 @@ class TestPage:
         shown = client.get(self.address(version)).text
         answer = client.post(self.address(version, "download"))
 
-        assert "Download the file" in shown
+        assert "Download file" in shown
         assert version.artifact.sha256 in shown
         assert (answer.status_code, client.get(answer["Location"]).getvalue()) == (302, CONTENT)
         assert AuditRecord.objects.get(action="make_download_link").source == "admin"
 
     def test_who_may_not_sees_no_button(self, client, viewer, version):
-        assert "Download the file" not in client.get(self.address(version)).text
+        assert "Download file" not in client.get(self.address(version)).text
 
     def test_a_missing_file_is_told_on_the_page(self, client, operator, version):
         artifacts.path_of(version.artifact.sha256).unlink()

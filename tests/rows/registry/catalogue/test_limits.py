@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from inference.serving.routes import read_table
-from registry.access.limits import NO_LIMITS, Limits
+from registry.access.limits import NO_LIMITS, CallerLimits
 from registry.catalogue.models import Model
 from registry.catalogue.services import edit_model
 from registry.errors import Invalid
@@ -14,7 +14,7 @@ from registry.record.models import AuditRecord
 from tests.support.factories import a_live_model, a_model, an_actor
 
 pytestmark = pytest.mark.django_db
-SOME = Limits(600, 8, is_exact=True)
+SOME = CallerLimits(600, 8, is_exact=True)
 
 
 def limit(model, limits):
@@ -48,7 +48,7 @@ def test_a_change_reaches_the_route_table():
 
 @pytest.mark.parametrize(
     "limits",
-    [Limits(0), Limits(concurrency=10_001), Limits(is_exact=True)],
+    [CallerLimits(0), CallerLimits(concurrency=10_001), CallerLimits(is_exact=True)],
     ids=["no rate", "too many", "exact alone"],
 )
 def test_what_cannot_be_a_limit_is_refused(limits):
@@ -68,11 +68,11 @@ class TestCommand:
         model = a_model("fraud")
 
         told = self.run("fraud", "--rate-per-minute", "600", "--concurrency", "8", "--exact")
-        assert "fraud: 600 a minute exactly, 8 at once" in told
+        assert "fraud: 600 a minute (strict), 8 at once" in told
         assert Model.objects.get().limits == SOME
 
         self.run("fraud", "--concurrency", "2", "--reason", "less")
-        assert Model.objects.get().limits == Limits(concurrency=2)
+        assert Model.objects.get().limits == CallerLimits(concurrency=2)
         assert AuditRecord.objects.first().reason == "less"
 
         assert "none" in self.run(model.slug, "--none")
@@ -81,8 +81,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "says"),
         [
-            ([], "Name a limit"),
-            (["--none", "--concurrency", "2"], "Name a limit"),
+            ([], "Give a limit"),
+            (["--none", "--concurrency", "2"], "Give a limit"),
             (["--exact"], "needs a rate"),
         ],
         ids=["nothing", "both", "exact alone"],

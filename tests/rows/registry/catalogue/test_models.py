@@ -84,7 +84,7 @@ def test_of_two_editors_who_saw_the_same_the_second_is_told():
     seen = model.revision
     edit(model, title="first", expected_revision=seen)
 
-    with pytest.raises(StaleState, match="look again"):
+    with pytest.raises(StaleState, match="reload and try again"):
         edit(model, title="second", expected_revision=seen)
 
     assert Model.objects.get().title == "first"
@@ -114,7 +114,7 @@ def test_the_routing_key_setting_is_whole(changes, is_good):
 def test_model_moves_to_another_pool_with_a_reason():
     model = a_model()
 
-    with pytest.raises(Invalid, match="Say why"):
+    with pytest.raises(Invalid, match="Give a reason"):
         edit(model, pool="gpu-large")
     moved = edit(model, pool="gpu-large", reason="too big for the others")
 

@@ -1,4 +1,4 @@
-"""The checklist on a version's page: what it says of a run, who may ask for another, and what its script is told."""
+"""The Checks panel: what it says about a run, who may start another, and what its script gets."""
 
 from datetime import timedelta
 
@@ -57,11 +57,11 @@ def end(run, signature=SIGNATURE):
 
 
 def test_a_version_without_a_run_says_so(client, viewer):
-    assert "has not been through the checklist" in text_of(client, a_version())
-    assert "No worker has begun yet" in text_of(client, an_uploaded_version())
+    assert "has not been checked yet" in text_of(client, a_version())
+    assert "Waiting for a worker" in text_of(client, an_uploaded_version())
 
 
-def test_a_run_is_told_step_by_step_until_it_ends(client, viewer):
+def test_a_run_is_shown_step_by_step_until_it_ends(client, viewer):
     version = an_uploaded_version()
     run = start(version)
     end_line(run, "gate")
@@ -75,7 +75,7 @@ def test_a_run_is_told_step_by_step_until_it_ends(client, viewer):
     ended = told(client, version)
 
     assert running["is_open"] is True
-    assert "Check 1 runs: Loads. 1 of 8 steps are done." in running["said"]
+    assert "Check 1 is running: Loads. 1 of 8 steps done." in running["said"]
     assert 'data-open="yes"' in page
     assert running["lines"].count("rh-step-waiting") == 6
     assert (ended["is_open"], "Check 1 passed in" in ended["said"]) == (False, True)
@@ -96,8 +96,8 @@ def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, viewer):
 
     page = text_of(client, version)
 
-    for text in ("2.0 KB", "Add, Gemm", "quantized", "250 ms", "5.0 MB", "It breaks callers.", "Tell them.",
-                 "The input &#x27;x&#x27; is gone.", "<polyline", "rows in a batch", "but look at"):  # fmt: skip
+    for text in ("2.0 KB", "Add, Gemm", "Quantized", "250 ms", "5.0 MB", "It breaks callers.", "Tell them.",
+                 "The input &#x27;x&#x27; is gone.", "<polyline", "rows in a batch", "but needs a look"):  # fmt: skip
         assert text in page, text
 
 
@@ -136,12 +136,12 @@ def test_an_operator_asks_again_and_the_page_waits(client, operator, sent, ask_a
 
     page = ask_again(version).text
 
-    assert f"A worker was asked to check {version}." in page
+    assert f"Check of {version} requested." in page
     assert sent == [version.pk]
     assert told(client, version)["is_open"] is True
-    assert f"{operator.username} asked for a check" in told(client, version)["said"]
+    assert f"{operator.username} requested a check" in told(client, version)["said"]
     start(version)
-    assert "Check 2 runs" in told(client, version)["said"]
+    assert "Check 2 is running" in told(client, version)["said"]
 
 
 def test_a_version_that_failed_can_be_checked_again_and_the_page_says_when_that_helps(
@@ -153,7 +153,7 @@ def test_a_version_that_failed_can_be_checked_again_and_the_page_says_when_that_
 
     ask_again(version)
 
-    assert "Check again" in page and "answers nobody until a split names it" in page
+    assert "Check again" in page and "it gets no traffic until a split includes it" in page
     assert sent == [version.pk]
     assert told(client, version)["is_open"] is True
 
@@ -173,7 +173,7 @@ def test_a_page_follows_a_first_check_whose_worker_was_lost(client, viewer):
 def test_a_page_does_not_wait_for_ever(client, viewer, monkeypatch):
     version = a_version()
     services.ask_check(version=version, by=an_actor())
-    monkeypatch.setattr(checks, "_WATCHED", timedelta(0))
+    monkeypatch.setattr(checks, "_WAIT_LIMIT", timedelta(0))
 
     assert told(client, version)["is_open"] is False
 

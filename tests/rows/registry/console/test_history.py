@@ -1,4 +1,4 @@
-"""What a Model's page tells of the past and of people, and a version's page of its relatives."""
+"""A Model's history and permissions, a version's lineage, and failed checks on the home page."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -7,12 +7,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.access.models import KeyScope
 from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue.models import Version
-from registry.console.failing import failing_runs
-from registry.console.who_may import who_may
+from registry.console.home import failed_runs
+from registry.console.model_panels import permissions
 from registry.intake.checklist.models import CheckRun
 from registry.traffic.models import Split
 from registry.traffic.services import stop_model
@@ -63,13 +62,13 @@ def with_a_past():
 @pytest.mark.parametrize(
     ("hours_ago", "said"), [(2, "v1</b> 100 %"), (0.5, "v1</b> 50 %"), (4, "no version was live")]
 )
-def test_who_was_live_is_answered_on_the_page(client, viewer, with_a_past, hours_ago, said):
+def test_what_was_live_at_a_time(client, viewer, with_a_past, hours_ago, said):
     at = timezone.now() - timedelta(hours=hours_ago)
 
     assert said in _then(client, with_a_past, f"{at:%Y-%m-%dT%H:%M}")[0]
 
 
-def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_past):
+def test_the_time_is_read_and_shown_in_the_viewers_zone(client, viewer, with_a_past):
     client.cookies["rh_zone"] = "Europe%2FVienna"
     at = (timezone.now() - timedelta(hours=2)).astimezone(VIENNA)
 
@@ -83,18 +82,18 @@ def test_the_moment_is_read_and_told_in_the_viewers_zone(client, viewer, with_a_
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("yesterday", "That is no day and time"),
-        ("2026-13-41T10:00", "That is no day and time"),
+        ("yesterday", "This is not a valid date and time"),
+        ("2026-13-41T10:00", "This is not a valid date and time"),
         ("0001-01-02T00:00", "no version was live"),
-        ("9998-12-31T23:59", "still to come"),
-        ("0001-01-01T00:00+14:00", "That is no day and time"),
+        ("9998-12-31T23:59", "in the future"),
+        ("0001-01-01T00:00+14:00", "This is not a valid date and time"),
         ("0001-01-01T00:30Z", ""),
         ("9999-12-31T23:30Z", ""),
-        ("<script>", "That is no day and time"),
+        ("<script>", "This is not a valid date and time"),
     ],
 )
 @pytest.mark.parametrize("zone", ["", "Pacific%2FAuckland", "America%2FLos_Angeles"])
-def test_what_is_no_past_moment_is_said(client, viewer, typed, said, zone):
+def test_invalid_and_future_times_are_refused(client, viewer, typed, said, zone):
     client.cookies["rh_zone"] = zone
 
     page = _page(client, a_live_model(100), at=typed)
@@ -103,7 +102,7 @@ def test_what_is_no_past_moment_is_said(client, viewer, typed, said, zone):
     assert said in page.text
 
 
-def test_a_stop_is_told_with_its_text(client, viewer):
+def test_a_stop_is_shown_with_its_text(client, viewer):
     model = a_live_model(100)
     stop_model(model=model, text="smoke from the stack", by=an_actor())
 
@@ -131,26 +130,26 @@ def test_pages_tell_times_in_the_viewers_zone(client, viewer):
 
 
 def _who(model):
-    return {line.title: (line.people, line.keys) for line in who_may(model)}
+    return {line.action: (line.people, line.keys) for line in permissions(model)}
 
 
 @pytest.mark.both
-def test_who_may_names_people_and_keys_within_their_reach():
+def test_permissions_name_people_and_keys_in_scope():
     model, other = a_model(), a_model()
     operator, approver = a_person(Role.OPERATOR).username, a_person(Role.APPROVER).username
     a_person(Role.VIEWER)
     elsewhere = a_person(Role.OPERATOR, models=[other.pk])
     a_person(Role.OPERATOR, is_active=False)
-    writer, _ = a_key(KeyScope.WRITE)
-    a_key(KeyScope.PREDICT)
-    a_key(KeyScope.WRITE, models=[other.pk])
-    revoked, _ = a_key(KeyScope.WRITE)
+    writer, _ = a_key("registry.write")
+    a_key("predict")
+    a_key("registry.write", models=[other.pk])
+    revoked, _ = a_key("registry.write")
     revoke_key(key=revoked, by=an_actor())
 
     found = _who(model)
 
     assert found["set the split"] == ([operator], [writer.name])
-    assert found["approve what others ask for"] == ([approver], [])
+    assert found["approve requests"] == ([approver], [])
     assert elsewhere.username in _who(other)["set the split"][0]
 
 
@@ -174,12 +173,12 @@ def test_a_version_tells_its_relatives_and_where_it_is_live(client, viewer):
 
     of_parent, of_child = (_page(client, row).text for row in (parent, child))
 
-    assert "engine 2" in of_parent.partition("derived from it")[2].partition("</div>")[0]
+    assert "engine 2" in of_parent.partition("Derived versions")[2].partition("</div>")[0]
     assert "live now" in of_parent
     assert "@champion" in of_parent
-    assert "engine 1" in of_child.partition("derived from")[2].partition("</div>")[0]
-    assert str(twin) in of_child.partition("the same file")[2].partition("</div>")[0]
-    assert "never been live" in of_child
+    assert "engine 1" in of_child.partition("Derived from")[2].partition("</div>")[0]
+    assert str(twin) in of_child.partition("Same file")[2].partition("</div>")[0]
+    assert "Never live" in of_child
 
 
 def test_a_version_tells_the_sizes_that_were_given_and_what_was_done_to_its_files(client, viewer):
@@ -195,7 +194,7 @@ def test_a_version_tells_the_sizes_that_were_given_and_what_was_done_to_its_file
     assert "images: 1 × 3 × 320 × 320" in told and "scale: one value" in told
     assert "&lt;b&gt;.zip</span>, 2.0" in told
     assert "&lt;b&gt;.onnx was taken out of &lt;b&gt;.zip." in told
-    for words in ("input sizes given", "files that were sent", "changed when they came in"):
+    for words in ("Input sizes", "Uploaded files", "Changed at upload"):
         assert words in told and words not in nothing
 
 
@@ -228,9 +227,9 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
     _checked(mended)
     _checked(mended, number=2, state="passed")
 
-    text = client.get(reverse("admin:index")).text.partition("Failing checks")[2].partition("</ul>")[0]
+    text = client.get(reverse("admin:index")).text.partition("Failed checks")[2].partition("</ul>")[0]
 
-    assert [run.version.model.slug for run in failing_runs(an_actor())] == ["live-one", "plain-one"]
+    assert [run.version.model.slug for run in failed_runs(an_actor())] == ["live-one", "plain-one"]
     assert text.index("live-one") < text.index("plain-one")
     assert "the file is torn" in text
 
@@ -238,5 +237,5 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
 def test_home_says_nothing_of_checks_where_none_checked(client, viewer):
     a_live_model(100)
 
-    assert "Failing checks" not in client.get(reverse("admin:index")).text
+    assert "Failed checks" not in client.get(reverse("admin:index")).text
     assert Version.objects.count() == 1

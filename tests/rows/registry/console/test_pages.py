@@ -10,7 +10,7 @@ from registry.access.limits import NO_LIMITS
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import change_serving, move_alias
-from registry.console.verbs import MODEL_VERBS
+from registry.console.admin import MODEL_VERBS
 from registry.record.models import AuditRecord
 from registry.traffic.models import Hold
 from registry.traffic.services import freeze_model, stop_model
@@ -61,7 +61,7 @@ def test_a_failed_version_is_offered_no_share(client, operator, method):
     response = getattr(client, method)(verb_page(a_failed_version(model), "a-b"))
 
     page = unescape(response.content.decode())
-    assert "only a ready version can and it is failed: It has no outputs." in page
+    assert "it must be ready, and it is failed: It has no outputs." in page
     assert 'name="reason"' not in page
     assert model.splits.count() == 1
 
@@ -76,7 +76,7 @@ def test_a_ready_version_is_offered_one(client, operator):
 def test_a_version_that_is_live_already_and_a_model_without_a_newcomer_say_so(client, operator):
     model = a_live_model(100)
 
-    assert "is live already" in client.get(verb_page(model.versions.get(), "a-b")).content.decode()
+    assert "is already live" in client.get(verb_page(model.versions.get(), "a-b")).content.decode()
     assert "No ready version of" in client.get(verb_page(model, "a-b")).content.decode()
 
 
@@ -96,10 +96,10 @@ def test_an_empty_list_says_what_would_be_in_it(client, signed_in, page):
 
     assert page.empty_text in unescape(client.get(url).text)
     if page.search_fields:
-        assert "Nothing fits" in client.get(url, {"q": "no such thing"}).text
+        assert "No results" in client.get(url, {"q": "no such thing"}).text
 
 
-def test_nobody_sees_anything_without_a_role(client, signed_in):
+def test_without_a_role_nothing_is_visible(client, signed_in):
     model = a_full_house()
     signed_in()
 
@@ -137,7 +137,7 @@ def test_an_operator_moves_a_model_to_another_pool_and_says_why(client, operator
     asked = client.post(change_page(model), form).text
     client.post(change_page(model), {**form, "reason": "it is too big for the others"})
 
-    assert "Say why the Model moves to another pool." in asked
+    assert "Give a reason for the move to another pool." in asked
     assert Model.objects.get().pool == "gpu"
     assert AuditRecord.objects.order_by("-pk")[0].reason == "it is too big for the others"
 
@@ -162,16 +162,16 @@ def test_an_operator_limits_a_model(client, operator):
     shown = client.get(reverse("admin:registry_model_changelist")).text
     page = client.post(change_page(model), {**form, "exact_rate": "on"}).text
 
-    assert "600 a minute exactly, 8 at once" in shown
-    assert "Counting exactly needs a rate" in page
+    assert "600 a minute (strict), 8 at once" in shown
+    assert "A strict limit needs a rate" in page
     client.post(change_page(model), form)
     assert Model.objects.get().limits == NO_LIMITS
 
 
-def test_a_half_said_routing_key_is_refused_on_the_form(client, operator):
+def test_an_incomplete_routing_key_is_refused_on_the_form(client, operator):
     page = client.post(change_page(a_model()), {"key_source": "field", "key_field": ""})
 
-    assert "Name a field exactly where" in page.text
+    assert "Name a field if, and only if," in page.text
 
 
 def test_the_split_is_set_from_the_model_page(client, operator):
@@ -189,7 +189,7 @@ def test_the_split_is_set_from_the_model_page(client, operator):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"version_1": "80"}, "make 100 %"),
+        ({"version_1": "80"}, "add up to 100 %"),
         ({"version_1": "90", "reason": ""}, "required"),
         ({"seen": "0"}, "newest split"),
     ],
@@ -206,7 +206,7 @@ def test_what_is_wrong_with_a_split_is_said_on_its_form(client, operator, given,
 @pytest.mark.parametrize(
     ("verb", "kind", "back"), [("stop", "stopped", "start"), ("freeze", "frozen", "unfreeze")]
 )
-def test_holding_back_and_letting_go_from_the_page(client, operator, verb, kind, back):
+def test_stop_and_freeze_from_the_page_and_back(client, operator, verb, kind, back):
     model = a_live_model(100)
 
     client.post(verb_page(model, verb), {"reason": EVIL})
@@ -243,7 +243,7 @@ def test_serving_settings_are_changed_from_the_versions_page(client, operator):
     shown = page.context["form"].initial
     as_they_are = {name: value for name, value in shown.items() if value is not None and value is not False}
 
-    assert "In JSON, null is then NaN" in page.text
+    assert "In JSON, null then means NaN" in page.text
     wrong = client.post(verb_page(version, "serving"), {**as_they_are, "device_id": "-1", "reason": "x"})
     assert "`device_id` must be a whole number" in unescape(wrong.text)
     change = {**as_they_are, "allow_non_finite": "on", "max_batch_rows": "8", "reason": "trees"}
@@ -251,7 +251,7 @@ def test_serving_settings_are_changed_from_the_versions_page(client, operator):
 
     record = AuditRecord.objects.filter(action="change_serving").get()
     assert record.after == {"revision": 2, "allow_non_finite": True, "max_batch_rows": 8}
-    assert "allow non finite</dt><dd>yes" in client.get(change_page(version)).text
+    assert "Allow non finite</dt><dd>yes" in client.get(change_page(version)).text
     again = client.post(verb_page(version, "serving"), change)
     assert "were changed since you read them" in again.text
 
@@ -282,7 +282,7 @@ def test_home_asks_the_same_however_many_models_there_are(client, operator, djan
     assert page.count("rh-split") >= 12
 
 
-def test_home_tells_what_changed_to_those_who_may_read_the_record(client, signed_in):
+def test_home_shows_changes_to_people_who_may_read_audit_records(client, signed_in):
     model = a_live_model(100, slug="fresh")
     stop_model(model=model, text=EVIL, by=an_actor())
 
@@ -291,7 +291,7 @@ def test_home_tells_what_changed_to_those_who_may_read_the_record(client, signed
     signed_in(Role.VIEWER)
     viewed = client.get(reverse("admin:index")).text
 
-    assert "Changed in the last 24 hours" in page
+    assert "Changes in the last 24 hours" in page
     assert "stop model" in page
     assert EVIL not in page
-    assert "Changed in the last 24 hours" not in viewed
+    assert "Changes in the last 24 hours" not in viewed

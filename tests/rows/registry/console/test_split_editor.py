@@ -172,12 +172,12 @@ def test_two_versions_are_compared_in_four_clicks_from_the_models_page(visit, mo
     for way in ["the button", "the version"]:
         page = visit(reverse("admin:registry_model_change", args=[model.pk]))
         if way == "the button":
-            clicks = [page.get_by_role("link", name="A/B the newest")]
+            clicks = [page.get_by_role("link", name="A/B test newest")]
         else:
             a_split(model, 100)
             clicks = [
                 page.locator(f"table a[href='{version_page}']"),
-                page.get_by_role("link", name="A/B with live"),
+                page.get_by_role("link", name="A/B test against live"),
             ]
         clicks += [page.get_by_label("reason"), page.get_by_role("button", name="A/B")]
         assert len(clicks) <= 4
@@ -204,11 +204,11 @@ def test_without_its_script_numbers_are_typed_and_the_server_counts(visit, model
     for number, share in {4: 5, 3: 5, 2: 30, 1: 50}.items():
         page.fill(f"[name=version_{number}]", str(share))
     page.fill("[name=reason]", "by hand")
-    page.get_by_role("button", name="Set the split").click()
+    page.get_by_role("button", name="Set split").click()
     page.wait_for_selector("[role=alert]")
     assert "add up to 90 %" in page.locator("[role=alert]").inner_text()
     page.fill("[name=version_1]", "60")
-    page.get_by_role("button", name="Set the split").click()
+    page.get_by_role("button", name="Set split").click()
     page.wait_for_url(re.compile("/change/$"))
 
     assert sorted(current_split(model).shares().values()) == [500, 500, 3_000, 6_000]
@@ -218,11 +218,11 @@ def test_shadows_stay_and_are_shown(visit, model):
     first, *_, fourth = model.versions.order_by("number")
     set_split(model=model, arms={first: WHOLE}, shadows={fourth: 2_500}, reason="x", by=an_actor())
     page = visit(split_page(model))
-    assert "Version 4 stays a shadow and is shown 25 %" in page.content()
+    assert "Version 4 stays a shadow of 25 %" in page.content()
 
     page.locator("[data-line='2'] input[type=number]").fill("10")
     page.fill("[name=reason]", "x")
-    page.get_by_role("button", name="Set the split").click()
+    page.get_by_role("button", name="Set split").click()
     page.wait_for_url(re.compile("/change/$"))
 
     arms = {arm.version.number: arm.mirrored for arm in current_split(model).arms.all()}

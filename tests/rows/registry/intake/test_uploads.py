@@ -17,8 +17,8 @@ from registry.catalogue import artifacts
 from registry.catalogue.models import Artifact, Model, Version
 from registry.catalogue.transitions import Status as VersionStatus
 from registry.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StaleState
-from registry.intake import digests, errors, parts
-from registry.intake.models import MAX_NAME, Upload
+from registry.intake import errors, parts
+from registry.intake.models import MAX_NAME, Status, Upload
 from registry.intake.services import (
     MAX_PART_BYTES,
     NewModel,
@@ -28,8 +28,7 @@ from registry.intake.services import (
     sweep_uploads,
     write_part,
 )
-from registry.intake.services.beginning import MOST_OPEN
-from registry.intake.transitions import Status
+from registry.intake.services.uploads import MAX_OPEN
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model, a_person, an_actor
 from tests.support.model_files import head_of, looks_like_a_model
@@ -154,7 +153,7 @@ class TestWriting:
             write(upload, b"right bytes")
             return b"other bytes"
 
-        with pytest.raises(errors.UploadInUse, match="taken this upload over"):
+        with pytest.raises(errors.UploadInUse, match="took over this upload"):
             write_from(upload, read, 11)
 
         assert parts.path_of(upload.pk).read_bytes() == b"right bytes"
@@ -180,7 +179,7 @@ class TestWriting:
 
     def test_another_process_hashes_from_the_disk(self):
         upload = begun()
-        digests.drop_digest(upload.pk)
+        parts.drop_digest(upload.pk)
         upload = write(upload, CONTENT[1000:], 1000)
         assert upload.sha256 == ""
 
@@ -203,15 +202,15 @@ class TestBeginning:
     def test_a_file_beyond_the_cap_is_refused_with_both_sizes(self, settings):
         settings.UPLOAD_BYTES = 2**20
 
-        with pytest.raises(errors.FileTooLarge, match=r"3 MiB.*accepts 1 MiB"):
+        with pytest.raises(errors.UploadTooLarge, match=r"3 MiB.*accepts 1 MiB"):
             begin()
         assert not Upload.objects.exists()
 
     def test_one_person_has_so_many_open(self):
         by, other = an_actor(user=a_person("operator")), an_actor(user=a_person("operator"))
-        uploads = [begin(by=by) for _ in range(MOST_OPEN)]
+        uploads = [begin(by=by) for _ in range(MAX_OPEN)]
 
-        with pytest.raises(errors.TooManyUploads, match="8 uploads open"):
+        with pytest.raises(errors.TooManyUploads, match="8 open uploads"):
             begin(by=by)
 
         begin(by=other)
@@ -228,7 +227,7 @@ class TestBeginning:
 
     @pytest.mark.parametrize("sha256", ["abc", "A" * 64, "g" * 64, "0" * 63 + "\n"])
     def test_a_hash_is_one(self, sha256):
-        with pytest.raises(Invalid, match="64 hexadecimal"):
+        with pytest.raises(Invalid, match="64 lower-case hexadecimal"):
             begin(sha256=sha256)
 
 
@@ -317,11 +316,11 @@ class TestCompleting:
         assert complete(upload, "known", None)
 
     def test_after_a_crash_between_store_and_database_it_is_completed(self, monkeypatch):
-        from registry.intake.services import completing
+        from registry.intake.services import completion
 
         upload = whole()
         with monkeypatch.context() as broken:
-            broken.setattr(completing.catalogue, "register_version", lambda **_: 1 / 0)
+            broken.setattr(completion.catalogue, "register_version", lambda **_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 complete(upload)
         parts.remove(upload.pk)  # as the rename left it

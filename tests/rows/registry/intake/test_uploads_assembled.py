@@ -12,11 +12,10 @@ from registry.catalogue import artifacts
 from registry.catalogue.models import Model, Version
 from registry.errors import Invalid, NotFound
 from registry.intake import assembly, errors, parts
-from registry.intake.gate import check_file
-from registry.intake.gate.errors import GateRefused
-from registry.intake.models import Upload
+from registry.intake.file_scan import scan_file
+from registry.intake.file_scan.errors import FileRefused
+from registry.intake.models import Status, Upload
 from registry.intake.services import NewModel, begin_upload, complete_upload, write_part
-from registry.intake.transitions import Status
 from registry.record.models import AuditRecord
 from tests.support.clients import V1
 from tests.support.factories import a_model, a_person, an_actor
@@ -75,7 +74,7 @@ class TestDataUploads:
             ],
             "changes": ["The weights of model.onnx.data were put inside the file."],
         }
-        check_file(file_of(version))
+        scan_file(file_of(version))
         assert statuses() == [Status.COMPLETE, Status.TAKEN]
         assert Upload.objects.get(status=Status.COMPLETE).sha256 == hashlib.sha256(MODEL).hexdigest()
         told = AuditRecord.objects.get(action="complete_upload").after
@@ -95,11 +94,11 @@ class TestDataUploads:
 
     @pytest.mark.django_db(transaction=True)
     def test_who_dies_before_the_end_can_complete_them_again(self, monkeypatch):
-        from registry.intake.services import completing
+        from registry.intake.services import completion
 
         model, data = send_both()
         with monkeypatch.context() as broken:
-            broken.setattr(completing, "ask_check", lambda **_: 1 / 0)
+            broken.setattr(completion, "ask_check", lambda **_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 complete(model, data)
         assert statuses() == [Status.OPEN, Status.OPEN]
@@ -110,9 +109,7 @@ class TestDataUploads:
     def test_a_model_alone_is_told_what_it_lacks_and_waits_for_it(self):
         model = send(MODEL, "model.onnx")
 
-        with pytest.raises(
-            GateRefused, match=r"'model.onnx.data', which did not come .* send that file along"
-        ):
+        with pytest.raises(FileRefused, match=r"'model.onnx.data'; send that file as well"):
             complete(model)
 
         assert statuses() == [Status.OPEN]
@@ -130,7 +127,7 @@ class TestDataUploads:
         if code is None:
             assert complete(model, data)
             return
-        with pytest.raises(GateRefused) as caught:
+        with pytest.raises(FileRefused) as caught:
             complete(model, data)
 
         assert caught.value.code == code
@@ -139,7 +136,7 @@ class TestDataUploads:
     def test_a_file_that_the_model_does_not_name(self):
         model, data, other = *send_both(), send(b"notes", "notes.txt")
 
-        with pytest.raises(GateRefused, match=r"'notes.txt' is not named by the model"):
+        with pytest.raises(FileRefused, match=r"'notes.txt' is not used by the model"):
             complete(model, data, other)
 
         assert statuses() == [Status.OPEN] * 3
@@ -176,11 +173,11 @@ class TestDataUploads:
     def test_no_transaction_is_open_while_they_are_joined(self, monkeypatch, django_db_blocker):
         from django.db import connection
 
-        depth, real = [], assembly.plan_rewriting
+        depth, real = [], assembly.plan_rewrite
         before = len(connection.savepoint_ids)
         monkeypatch.setattr(
             assembly,
-            "plan_rewriting",
+            "plan_rewrite",
             lambda *given, **more: depth.append(len(connection.savepoint_ids)) or real(*given, **more),
         )
 
@@ -204,7 +201,7 @@ class TestZip:
         assert onnx.load(file_of(version)) == WHOLE
         assert [file["name"] for file in version.origin["files"]] == ["demo.zip"]
         assert version.origin["changes"] == [
-            "model.onnx was taken out of demo.zip.",
+            "model.onnx was unpacked from demo.zip.",
             "The weights of model.onnx.data were put inside the file.",
         ]
         assert list(parts.folder().iterdir()) == []
@@ -213,7 +210,7 @@ class TestZip:
         version = complete(send(a_zip(model__onnx=WHOLE.SerializeToString())))
 
         assert file_of(version).read_bytes() == WHOLE.SerializeToString()
-        assert version.origin["changes"] == ["model.onnx was taken out of the archive."]
+        assert version.origin["changes"] == ["model.onnx was unpacked from the archive."]
 
     @pytest.mark.parametrize(
         ("files", "code"),
@@ -226,7 +223,7 @@ class TestZip:
         ids=["weights missing", "no model", "traversal", "torch"],
     )
     def test_one_that_is_refused_is_of_no_use(self, files, code):
-        with pytest.raises(GateRefused) as caught:
+        with pytest.raises(FileRefused) as caught:
             complete(send(a_zip(**files)))
 
         assert caught.value.code == code
@@ -238,7 +235,7 @@ class TestZip:
     def test_it_holds_all(self):
         archive, data = send(a_zip(model__onnx=MODEL)), send(DATA)
 
-        with pytest.raises(GateRefused, match="no other files"):
+        with pytest.raises(FileRefused, match="no other files"):
             complete(archive, data)
 
 
@@ -247,7 +244,7 @@ class TestZipMap:
         version = complete(send(WHOLE.SerializeToString(), "c.onnx"), new_model=BOTH, drop_zipmap=True)
 
         assert version.task_config == {"labels": ["no", "yes"], "scores": "probabilities"}
-        assert check_file(file_of(version)).outputs == ("label", "probabilities")
+        assert scan_file(file_of(version)).outputs == ("label", "probabilities")
         assert "ZipMap was removed" in version.origin["changes"][0]
 
     @pytest.mark.parametrize(
@@ -282,7 +279,7 @@ class TestZipMap:
         other = complete(upload, drop_zipmap=True)
         again = send(file_of(other).read_bytes())
 
-        with pytest.raises(GateRefused, match="no ZipMap"):
+        with pytest.raises(FileRefused, match="no ZipMap"):
             complete(again, new_model=None, drop_zipmap=True)
 
         assert complete(again, new_model=None).artifact == other.artifact
@@ -302,7 +299,7 @@ class TestEarly:
     def test_what_is_no_model_ends_before_it_takes_a_number(self, content, code):
         upload = send(content)
 
-        with pytest.raises(GateRefused) as caught:
+        with pytest.raises(FileRefused) as caught:
             complete(upload)
 
         upload.refresh_from_db()
@@ -318,8 +315,8 @@ class TestEarly:
 
         version = complete(send(model.SerializeToString()))
 
-        with pytest.raises(GateRefused, match=r"\.\./model"):
-            check_file(file_of(version))
+        with pytest.raises(FileRefused, match=r"\.\./model"):
+            scan_file(file_of(version))
 
     def test_a_model_that_is_not_there_is_told_before_a_byte_is_sent(self):
         mine, hidden = a_model("mine"), a_model("hidden")

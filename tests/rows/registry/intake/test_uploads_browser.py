@@ -75,7 +75,7 @@ def pair(tmp_path):
 
 
 def test_a_model_and_its_weights_become_one_version(page, pair):
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("More options", exact=True).click()
     page.fill("#rh-shapes", "x=1,2")
     page.check("[name=zipmap]")
     _send(page, pair[::-1])
@@ -114,8 +114,8 @@ def test_weights_that_do_not_fit_are_replaced_and_the_model_stays(page, pair, tm
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (["weights.bin"], "no ONNX file"),
-        (["a.bin", "b.bin"], "Choose the model as well"),
+        (["weights.bin"], "not an ONNX file"),
+        (["a.bin", "b.bin"], "Choose the model too"),
         (["a.onnx", "b.onnx"], "one model"),
         (["a.zip", "b.bin"], "alone"),
         ([*(f"{number}.bin" for number in range(8)), "a.onnx"], "one zip"),
@@ -136,7 +136,7 @@ def test_a_name_is_looked_up_before_a_byte_is_sent(page):
     _send(page, FILE)
 
     page.wait_for_selector("[role=alert]:visible")
-    assert "exists already" in page.locator("[role=alert]:visible").inner_text()
+    assert "already exists" in page.locator("[role=alert]:visible").inner_text()
     assert not Upload.objects.exists()
 
 
@@ -184,5 +184,5 @@ def test_cancelling_a_pair_gives_both_up(page, stopped):
 
     page.get_by_role("button", name="Cancel", exact=True).click()
 
-    page.get_by_text("Nothing of it is left on the server").wait_for()
+    page.get_by_text("Everything was deleted from the server").wait_for()
     assert set(Upload.objects.values_list("status", flat=True)) == {"abandoned"}

@@ -12,11 +12,10 @@ import pytest
 from registry.catalogue.models import Version
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
-from registry.intake.models import Upload
+from registry.intake.models import Status, Upload
 from registry.intake.parts import RESERVE_BYTES
 from registry.intake.services import MAX_PART_BYTES, begin_upload, write_part
-from registry.intake.services.beginning import MOST_OPEN
-from registry.intake.transitions import Status
+from registry.intake.services.uploads import MAX_OPEN
 from tests.support.factories import an_actor
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +62,7 @@ def test_a_file_that_does_not_fit_is_refused_before_it_comes(small_disk, monkeyp
     if parts.free_bytes() > FILE:  # no mount here
         monkeypatch.setattr(parts, "free_bytes", lambda: 10 * MIB)
 
-    for _ in range(MOST_OPEN + 1):
+    for _ in range(MAX_OPEN + 1):
         with pytest.raises(InsufficientStorage, match=r"no room for this file of 100 MiB.*256 MiB"):
             begin_upload(size_bytes=FILE, by=an_actor())
 
@@ -82,7 +81,7 @@ def test_a_disk_that_fills_up_on_the_way_gets_everything_back(small_disk, monkey
 
     for _ in range(3):  # the second finds the room that the first had
         upload = write(begin_upload(size_bytes=FILE, by=an_actor()), 0)
-        with pytest.raises(InsufficientStorage, match="became full"):
+        with pytest.raises(InsufficientStorage, match="is full"):
             write(upload, len(part))
 
         assert files_in(small_disk) == []

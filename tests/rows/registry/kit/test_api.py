@@ -9,10 +9,10 @@ from django.utils import timezone
 from registry.access import services
 from registry.access.models import ApiKey, Tenant
 from registry.errors import BadIdempotencyKey
-from registry.kit.api import etag_of, ledger
+from registry.kit.api import etag_of, idempotency
 from registry.kit.api.idempotency import read_key
 from registry.kit.api.models import IdempotencyRecord
-from registry.kit.api.tasks import sweep_idempotency
+from registry.tasks import sweep_idempotency
 from tests.support.cases import cases
 from tests.support.clients import client_for, signed_in
 from tests.support.factories import a_person, a_tenant
@@ -313,7 +313,7 @@ class TestIdempotency:
 
         assert not Tenant.objects.exists()
         left = IdempotencyRecord.objects.get().leased_until - timezone.now()
-        assert timedelta(0) < left <= ledger.LEASE == timedelta(seconds=60)
+        assert timedelta(0) < left <= idempotency.LEASE == timedelta(seconds=60)
         assert self.post(api).status_code == 409, "the lease holds"
         IdempotencyRecord.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
         assert self.post(api).status_code == 201

@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from registry.kit.actors import Actor, Source
-from registry.record.audit import Subject, record_change
+from registry.record.audit import AuditSubject, record_change
 
 EVERY_RIGHT = frozenset({"manage_subscriptions", "read_record"})
 
@@ -19,7 +19,7 @@ def add_record(by):
     def add(label: str = "fraud-score", **given):
         change = {
             "action": "set_split",
-            "subject": Subject("model", "1", label, model_slug=label),
+            "subject": AuditSubject("model", "1", label, model_slug=label),
             "before": {"shares": {"1": 10_000}},
             "after": {"shares": {"1": 9_000, "2": 1_000}},
             "reason": "try version 2",

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from registry.kit.actors import Source
-from registry.record.audit import Subject
+from registry.record.audit import AuditSubject
 from registry.record.checkpoints import write_checkpoint
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Subscription
@@ -81,7 +81,7 @@ def test_a_record_shows_its_change(operator, lines):
 
 
 def test_what_people_wrote_is_text(operator, lines, add_record):
-    subject = Subject("x", HOSTILE, HOSTILE)
+    subject = AuditSubject("x", HOSTILE, HOSTILE)
     hostile = add_record(HOSTILE, before={HOSTILE: HOSTILE}, after=None, subject=subject)
 
     for address in (LIST, f"{LIST}{hostile.pk}/change/"):
@@ -109,7 +109,7 @@ def test_the_list_links_to_the_export_with_its_filters(operator, lines):
 
 
 def test_the_export_is_longer_than_the_pages(operator, add_record, monkeypatch):
-    monkeypatch.setattr("registry.kit.admin.paging.COUNT_AT_MOST", 2)
+    monkeypatch.setattr("registry.kit.admin.pages.COUNT_AT_MOST", 2)
     for _ in range(4):
         add_record("long")
 
@@ -123,7 +123,7 @@ PAGES = ["auditrecord", "auditcheckpoint", "event", "delivery"]
 def one_of_each(lines):
     write_checkpoint()
     subscription = Subscription.objects.create(name="hook", url="https://public.example/", secret_salt="s")
-    subject = Subject("split", "1", HOSTILE, "fraud-score")
+    subject = AuditSubject("split", "1", HOSTILE, "fraud-score")
     emit("split_changed", subject=subject, data={"a": HOSTILE}, summary=HOSTILE)
     return subscription
 
@@ -239,7 +239,7 @@ def _press(client, name: str, row) -> str:
 
 
 def test_the_buttons_of_a_subscription(admin, one_of_each):
-    assert "on its way" in _press(admin, "test_subscription", one_of_each)
+    assert "is sent as delivery" in _press(admin, "test_subscription", one_of_each)
     assert "whsec_" in _press(admin, "renew_subscription_secret", one_of_each)
 
     assert Delivery.objects.filter(event__kind="test", subscription=one_of_each).exists()
@@ -247,7 +247,7 @@ def test_the_buttons_of_a_subscription(admin, one_of_each):
 
 
 def test_the_resend_button_sends_again_what_is_over(admin, one_of_each):
-    assert "still under way" in _press(admin, "resend_delivery", Delivery.objects.get())
+    assert "still being sent" in _press(admin, "resend_delivery", Delivery.objects.get())
     now = timezone.now()
     Delivery.objects.update(status="failed", ended_at=now, due_at=now - timedelta(days=1))
 

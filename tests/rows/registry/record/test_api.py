@@ -1,6 +1,6 @@
 import pytest
 
-from registry.record.audit import Subject
+from registry.record.audit import AuditSubject
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
 from tests.support.cases import cases
@@ -21,7 +21,7 @@ def lines(add_record):
     Subscription.objects.create(name="all", url="https://public.example/", secret_salt="s")
     for slug in ("fraud-score", "churn"):
         add_record(slug, action=f"touch_{slug}")
-        emit("split_changed", subject=Subject("split", slug, slug, slug), data={"a": 1}, summary=slug)
+        emit("split_changed", subject=AuditSubject("split", slug, slug, slug), data={"a": 1}, summary=slug)
 
 
 def _slugs(response) -> set[str]:

@@ -7,8 +7,9 @@ from django.db import DatabaseError, connection, transaction
 
 from registry.kit.actors import Actor, Source
 from registry.record import audit
-from registry.record.audit import Subject, record_change
+from registry.record.audit import AuditSubject, record_change
 from registry.record.chain import GENESIS
+from registry.record.checkpoints import write_checkpoint
 from registry.record.models import AuditCheckpoint, AuditRecord, Lease
 from registry.record.verification import verify
 from tests.support.cases import cases
@@ -57,7 +58,7 @@ def test_a_row_is_named_by_itself(by):
     markup_and_bidi=("<b>\u202e", "<b>\u202e"),
 )
 def test_any_text_can_be_kept(add_record, label, kept):
-    record = add_record(subject=Subject("model", "1", label))
+    record = add_record(subject=AuditSubject("model", "1", label))
 
     assert AuditRecord.objects.get(pk=record.pk).object_label == kept
     assert verify().fault is None
@@ -93,7 +94,7 @@ def test_a_change_that_fails_leaves_no_record_and_no_gap(add_record):
 @pytest.mark.django_db(transaction=True)
 def test_a_record_outside_a_transaction_is_refused(by):
     with pytest.raises(transaction.TransactionManagementError):
-        record_change(action="x", subject=Subject("model", "1", "m"), before=None, after=None, by=by)
+        record_change(action="x", subject=AuditSubject("model", "1", "m"), before=None, after=None, by=by)
 
 
 CHANGES = {
@@ -129,7 +130,7 @@ def test_checkpoints_refuse_change():
 
 
 def _write(number: int) -> None:
-    by, subject = Actor(name=f"writer {number}", source=Source.API), Subject("writer", str(number), "w")
+    by, subject = Actor(name=f"writer {number}", source=Source.API), AuditSubject("writer", str(number), "w")
     for turn in range(EACH):
         with transaction.atomic():
             record_change(action="turn", subject=subject, before=None, after={"turn": turn}, by=by)
@@ -154,3 +155,60 @@ def test_without_the_queue_writers_collide(monkeypatch):
 
     with pytest.raises(DatabaseError):
         at_once(partial(_write, number) for number in range(WRITERS))
+
+
+STATEMENTS = {
+    "update": "UPDATE registry_auditrecord SET reason = 'other' WHERE seq = 1",
+    "delete": "DELETE FROM registry_auditrecord WHERE seq = 1",
+    "delete all": "DELETE FROM registry_auditrecord",
+    "update a checkpoint": "UPDATE registry_auditcheckpoint SET seq = 9",
+    "delete a checkpoint": "DELETE FROM registry_auditcheckpoint",
+}
+
+
+def _execute(statement: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+@pytest.fixture
+def chain(add_record):
+    add_record()
+    write_checkpoint()
+    audit.install_triggers(using="default")
+    audit.install_triggers(using="default")  # as after every migration
+
+
+@pytest.mark.both
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_database_refuses_to_change_records(chain, name):
+    with pytest.raises(DatabaseError, match="only ever added"):
+        _execute(STATEMENTS[name])
+
+    assert verify().records == 1
+
+
+@pytest.mark.both
+def test_records_can_still_be_added(chain, add_record):
+    add_record()
+    write_checkpoint()
+
+    assert verify().records == 2
+
+
+@pytest.mark.both
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_without_the_triggers_it_changes_them(add_record, name):
+    add_record()
+    write_checkpoint()
+
+    _execute(STATEMENTS[name])
+
+
+@pytest.mark.both
+def test_postgresql_refuses_to_empty_the_table(chain):
+    if connection.vendor == "postgresql":
+        with pytest.raises(DatabaseError, match="only ever added"):
+            _execute("TRUNCATE registry_auditrecord")
+    else:
+        assert "TRUNCATE" not in "".join(audit.trigger_statements(connection.vendor))

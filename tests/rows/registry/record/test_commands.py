@@ -4,8 +4,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from registry.record.channels import secret_of
 from registry.record.models import AuditRecord, Delivery, Subscription
-from registry.record.signing import secret_of
 
 pytestmark = pytest.mark.django_db
 
@@ -22,9 +22,9 @@ def _run(*arguments: str) -> str:
 
 
 def test_a_test_is_sent_and_sent_again(hook):
-    assert "on its way" in _run("test_subscription", "hook")
+    assert "is sent as delivery" in _run("test_subscription", "hook")
     delivery = Delivery.objects.get()
-    with pytest.raises(CommandError, match="under way"):
+    with pytest.raises(CommandError, match="being sent"):
         _run("resend_delivery", str(delivery.pk))
 
     Delivery.objects.update(status="delivered", ended_at=timezone.now())

@@ -9,13 +9,12 @@ from django.utils import timezone
 
 from registry.errors import Conflict, NotAllowed
 from registry.kit.actors import Actor, Source
-from registry.record import channels, deliveries, dispatch
-from registry.record.audit import Subject
-from registry.record.channels import Outcome
+from registry.record import channels, deliveries, events
+from registry.record.audit import AuditSubject
+from registry.record.channels import SendResult, secret_of, signed_headers
 from registry.record.deliveries import BACK_OFF, deliver, resend, sweep
 from registry.record.events import emit
 from registry.record.models import Delivery, Subscription
-from registry.record.signing import secret_of, signed_headers
 from tests.support.cases import cases
 from tests.support.together import at_once
 
@@ -30,7 +29,7 @@ def hook():
 
 @pytest.fixture
 def delivery(hook):
-    subject = Subject("split", "3", "fraud-score split 3", "fraud-score")
+    subject = AuditSubject("split", "3", "fraud-score split 3", "fraud-score")
     summary = "fraud-score is now answered by version 4."
     with transaction.atomic():
         emit("split_changed", subject=subject, data={"shares": {"4": 10_000}}, summary=summary)
@@ -40,7 +39,7 @@ def delivery(hook):
 @pytest.fixture
 def outcomes(monkeypatch):
     """Attempts end as this list says."""
-    planned: list[Outcome] = []
+    planned: list[SendResult] = []
     monkeypatch.setattr(channels, "send", lambda _delivery: planned.pop(0))
     return planned
 
@@ -114,7 +113,7 @@ def test_an_address_that_cannot_be_fetched(hook, delivery, receiver, url, code, 
 
 @pytest.mark.both
 def test_attempts_follow_each_other_with_growing_pauses_and_end(delivery, outcomes):
-    outcomes += [Outcome(error="down")] * 9
+    outcomes += [SendResult(error="down")] * 9
     pauses = []
 
     for _ in range(9):
@@ -137,7 +136,7 @@ def test_what_is_not_due_is_not_sent(delivery, outcomes):
 
 def test_an_attempt_whose_sender_died_is_made_again_by_another(delivery, outcomes):
     Delivery.objects.update(status=Status.SENDING, attempts=1, due_at=timezone.now() - timedelta(seconds=1))
-    outcomes.append(Outcome())
+    outcomes.append(SendResult())
 
     assert deliver(delivery.pk)
 
@@ -148,7 +147,7 @@ def test_an_attempt_whose_sender_died_is_made_again_by_another(delivery, outcome
 def test_who_was_taken_for_dead_does_not_overwrite_the_next_attempt(delivery, monkeypatch):
     def send_slowly(_delivery):
         Delivery.objects.update(attempts=2)  # meanwhile somebody else has begun the second
-        return Outcome(error="too late")
+        return SendResult(error="too late")
 
     monkeypatch.setattr(channels, "send", send_slowly)
     delivery = attempt(delivery)
@@ -158,7 +157,7 @@ def test_who_was_taken_for_dead_does_not_overwrite_the_next_attempt(delivery, mo
 
 def test_the_sweeper_starts_what_is_due(delivery, monkeypatch, django_capture_on_commit_callbacks):
     started = []
-    monkeypatch.setattr(dispatch, "_send", started.append)
+    monkeypatch.setattr(events, "_start_task", started.append)
 
     with django_capture_on_commit_callbacks(execute=True):
         assert sweep() == 1
@@ -169,7 +168,7 @@ def test_the_sweeper_starts_what_is_due(delivery, monkeypatch, django_capture_on
 
 
 def test_a_delivery_can_be_sent_again(delivery, outcomes, by):
-    outcomes += [Outcome(), Outcome()]
+    outcomes += [SendResult(), SendResult()]
     deliver(delivery.pk)
 
     resend(delivery, by=by)

@@ -1,17 +1,16 @@
 import pytest
 from django.db import transaction
 
-from registry.record import dispatch, events
-from registry.record.audit import Subject
-from registry.record.events import emit
-from registry.record.kinds import KINDS, register_kind
+from registry.record import events
+from registry.record.audit import AuditSubject
+from registry.record.events import EVENT_KINDS, emit
 from registry.record.models import Delivery, Event, Subscription
 from tests.support.cases import cases
 from tests.support.factories import a_model
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.django_db
-SPLIT = Subject("split", "3", "fraud-score split 3", model_slug="fraud-score")
+SPLIT = AuditSubject("split", "3", "fraud-score split 3", model_slug="fraud-score")
 
 
 @pytest.fixture
@@ -26,11 +25,11 @@ def subscribe():
 def sent(monkeypatch):
     """The ids of deliveries that were started on commit."""
     started: list[int] = []
-    monkeypatch.setattr(dispatch, "_send", started.append)
+    monkeypatch.setattr(events, "_start_task", started.append)
     return started
 
 
-def _tell(kind: str = "split_changed", subject: Subject = SPLIT, **more) -> Event:
+def _tell(kind: str = "split_changed", subject: AuditSubject = SPLIT, **more) -> Event:
     return emit(kind, subject=subject, data={"shares": {"4": 10_000}}, summary="It changed.", **more)
 
 
@@ -54,12 +53,12 @@ def test_an_event_outside_a_transaction_is_refused():
         _tell()
 
 
-def test_kinds_are_registered_once():
-    sentence = KINDS["split_changed"]
-    register_kind("split_changed", sentence)
+def test_a_kind_has_one_sentence():
+    sentence = EVENT_KINDS["split_changed"]
+    EVENT_KINDS.add("split_changed", sentence)
 
-    with pytest.raises(ValueError, match="is taken"):
-        register_kind("split_changed", "something else")
+    with pytest.raises(ValueError, match="choose another name"):
+        EVENT_KINDS.add("split_changed", "something else")
 
 
 @cases(
@@ -94,7 +93,7 @@ def test_a_broker_that_is_away_does_not_fail_the_change(subscribe, monkeypatch):
     def no_broker(_delivery_id):
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(dispatch, "_send", no_broker)
+    monkeypatch.setattr(events, "_start_task", no_broker)
     subscribe()
 
     with transaction.atomic():
@@ -132,7 +131,7 @@ def test_what_follows_after_it_was_sent_waits_for_the_window_together(
 @cases(
     "kind, subject",
     another_kind=("worker_lost", SPLIT),
-    another_object=("split_changed", Subject("split", "4", "another")),
+    another_object=("split_changed", AuditSubject("split", "4", "another")),
 )
 def test_other_news_is_told_apart(subscribe, kind, subject):
     subscribe()
@@ -152,4 +151,4 @@ def test_the_window_and_the_sweeper_keep_the_promise_of_thirty_seconds():
 def test_the_page_for_receivers_lists_every_kind():
     page = (ROOT / "docs" / "events.md").read_text()
 
-    assert [kind for kind, sentence in KINDS.items() if f"| `{kind}` | {sentence} |" not in page] == []
+    assert [kind for kind, sentence in EVENT_KINDS.items() if f"| `{kind}` | {sentence} |" not in page] == []

@@ -4,10 +4,10 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from registry.errors import AddressNotAllowed, Invalid, NameTaken, NotAllowed, PortNotAllowed
+from registry.record.channels import secret_of
 from registry.record.models import AuditRecord, Delivery, Subscription
-from registry.record.signing import secret_of
 from registry.record.subscriptions import (
-    Wish,
+    SubscriptionSettings,
     add_subscription,
     change_subscription,
     remove_subscription,
@@ -18,7 +18,7 @@ from tests.support.cases import cases
 from tests.support.factories import a_model, a_person, an_actor
 
 pytestmark = pytest.mark.django_db
-WISH = Wish(name="hook", kinds=["split_changed"], url="https://public.example/hook")
+SETTINGS = SubscriptionSettings(name="hook", kinds=["split_changed"], url="https://public.example/hook")
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def by(by):
 
 @pytest.fixture
 def subscription(by):
-    return add_subscription(wish=WISH, by=by)[0]
+    return add_subscription(values=SETTINGS, by=by)[0]
 
 
 def test_a_subscription_comes_with_its_secret(by):
-    subscription, secret = add_subscription(wish=WISH, by=by)
+    subscription, secret = add_subscription(values=SETTINGS, by=by)
 
     kept = Subscription.objects.get()
     assert (kept.name, kept.kinds, kept.channel, kept.enabled) == ("hook", ["split_changed"], "webhook", True)
@@ -44,8 +44,8 @@ def test_a_subscription_comes_with_its_secret(by):
 def test_its_changes_are_audited_without_secrets(by, subscription):
     model = a_model("fraud-score")
 
-    wish = dataclasses.replace(WISH, model_id=model.pk, enabled=False)
-    change_subscription(subscription=subscription, wish=wish, by=by)
+    settings = dataclasses.replace(SETTINGS, model_id=model.pk, enabled=False)
+    change_subscription(subscription=subscription, values=settings, by=by)
     secret = renew_secret(subscription=subscription, by=by)
     remove_subscription(subscription=subscription, by=by)
 
@@ -72,21 +72,21 @@ def test_its_changes_are_audited_without_secrets(by, subscription):
 )
 def test_what_cannot_work_is_refused_at_once(by, changed, error):
     with pytest.raises(error):
-        add_subscription(wish=dataclasses.replace(WISH, **changed), by=by)
+        add_subscription(values=dataclasses.replace(SETTINGS, **changed), by=by)
 
     assert not Subscription.objects.exists()
 
 
 def test_mail_is_refused_with_the_reason_where_no_server_is_set_up(by):
     with pytest.raises(Invalid, match="ROUNDHOUSE_SMTP_URL"):
-        add_subscription(wish=Wish(name="mail", email="ops@example.org"), by=by)
+        add_subscription(values=SubscriptionSettings(name="mail", email="ops@example.org"), by=by)
 
 
 @pytest.mark.parametrize(("email", "fits"), [("ops@example.org", True), ("ops", False), ("a@b\nc", False)])
 def test_mail_addresses_are_checked(by, settings, email, fits):
     settings.MAIL_IS_SET_UP = True
     try:
-        made = add_subscription(wish=Wish(name="mail", email=email), by=by)[0].channel
+        made = add_subscription(values=SubscriptionSettings(name="mail", email=email), by=by)[0].channel
     except Invalid:
         made = None
 
@@ -95,12 +95,12 @@ def test_mail_addresses_are_checked(by, settings, email, fits):
 
 def test_a_name_is_given_once(by, subscription):
     with pytest.raises(NameTaken):
-        add_subscription(wish=WISH, by=by)
+        add_subscription(values=SETTINGS, by=by)
 
 
 VERBS = {
-    "add": lambda one, by: add_subscription(wish=dataclasses.replace(WISH, name="other"), by=by),
-    "change": lambda one, by: change_subscription(subscription=one, wish=WISH, by=by),
+    "add": lambda one, by: add_subscription(values=dataclasses.replace(SETTINGS, name="other"), by=by),
+    "change": lambda one, by: change_subscription(subscription=one, values=SETTINGS, by=by),
     "remove": lambda one, by: remove_subscription(subscription=one, by=by),
     "renew": lambda one, by: renew_secret(subscription=one, by=by),
     "test": lambda one, by: send_test(subscription=one, by=by),
@@ -121,7 +121,7 @@ def test_nobody_does_it_without_the_right(subscription, verb, right, models):
 
 
 def test_a_test_goes_to_this_subscription_alone(by, subscription):
-    add_subscription(wish=dataclasses.replace(WISH, name="other", kinds=[]), by=by)
+    add_subscription(values=dataclasses.replace(SETTINGS, name="other", kinds=[]), by=by)
 
     delivery = send_test(subscription=subscription, by=by)
 

@@ -8,8 +8,8 @@ from django.db import connection, models, transaction
 
 from registry.record import checkpoints, verification
 from registry.record.audit import audit_key
-from registry.record.chain import Checkpoint, Sealed, hash_of
-from registry.record.checkpoints import as_checkpoint, exported, imported, write_checkpoint
+from registry.record.chain import Checkpoint, SealedRecord, hash_of
+from registry.record.checkpoints import as_checkpoint, from_line, to_line, write_checkpoint
 from registry.record.models import AuditCheckpoint, AuditRecord
 from registry.record.verification import Fault, Finding, verify, walk
 
@@ -65,7 +65,7 @@ def _rehash(key: bytes, from_seq: int) -> None:
     previous = AuditRecord.objects.get(pk=from_seq - 1).hash
     for seq in AuditRecord.objects.filter(pk__gte=from_seq).order_by("seq").values_list("seq", flat=True):
         _sql(f"UPDATE {TABLE} SET previous_hash = %s WHERE seq = %s", previous, seq)
-        sealed = Sealed(*AuditRecord.objects.values_list(*Sealed._fields).get(pk=seq))
+        sealed = SealedRecord(*AuditRecord.objects.values_list(*SealedRecord._fields).get(pk=seq))
         previous = hash_of(sealed, key)
         _sql(f"UPDATE {TABLE} SET hash = %s WHERE seq = %s", previous, seq)
 
@@ -156,7 +156,7 @@ def test_tampering_is_found_with_its_first_record(chain, tampering):
     assert verify().fault == Fault(finding, number)
 
 
-FIELDS = [field for field in Sealed._fields if field not in {"seq", "previous_hash"}]
+FIELDS = [field for field in SealedRecord._fields if field not in {"seq", "previous_hash"}]
 OTHER = {
     "at": "2001-01-01 00:00:00+00:00",
     "user_id": 1,
@@ -212,7 +212,7 @@ def test_a_checkpoint_of_garbage_is_named(chain, column, monkeypatch):
 
 
 def test_every_column_but_the_hash_is_sealed():
-    assert {field.name for field in AuditRecord._meta.fields} - set(Sealed._fields) == {"hash"}
+    assert {field.name for field in AuditRecord._meta.fields} - set(SealedRecord._fields) == {"hash"}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_records_sealed_with_our_key_in_another_history_do_not_continue_this_one
     _rehash(audit_key(), 4)
     assert verify().fault is None
     _sql(f"UPDATE {TABLE} SET reason = 'other' WHERE seq = 4")
-    sealed = Sealed(*AuditRecord.objects.values_list(*Sealed._fields).get(pk=4))
+    sealed = SealedRecord(*AuditRecord.objects.values_list(*SealedRecord._fields).get(pk=4))
     _sql(f"UPDATE {TABLE} SET hash = %s WHERE seq = 4", hash_of(sealed, audit_key()))
 
     assert verify().fault == Fault(Finding.UNLINKED, 5)
@@ -297,11 +297,11 @@ def test_a_checkpoint_goes_to_the_log_too(add_record, django_capture_on_commit_c
     with django_capture_on_commit_callbacks(execute=True):
         row = write_checkpoint()
 
-    assert imported(lines[0]["checkpoint"]) == as_checkpoint(row)
+    assert from_line(lines[0]["checkpoint"]) == as_checkpoint(row)
 
 
 def test_the_exported_line_can_be_read_again(chain):
-    assert imported(exported(chain)) == chain
+    assert from_line(to_line(chain)) == chain
 
 
 def _run(*arguments: str) -> str:
@@ -341,7 +341,7 @@ def test_an_exported_file_finds_a_cut(chain, tmp_path):
 
 
 def test_export_prints_the_newest(chain):
-    assert imported(_run("export_checkpoint")) == chain
+    assert from_line(_run("export_checkpoint")) == chain
 
 
 def test_export_of_an_empty_chain_says_so():
@@ -368,7 +368,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 @pytest.mark.long
 def test_a_hundred_thousand_records_are_verified_in_a_minute(add_record):
     first = add_record()
-    begun = Sealed(*AuditRecord.objects.values_list(*Sealed._fields).get())
+    begun = SealedRecord(*AuditRecord.objects.values_list(*SealedRecord._fields).get())
     rows, previous = [], first.hash
     for seq in range(2, 100_001):
         sealed = begun._replace(seq=seq, previous_hash=previous)

@@ -2,17 +2,17 @@
 
 import pytest
 
-from registry.traffic import readiness
-from registry.traffic.readiness import Readiness, Verdict
+from registry.traffic.readiness import READINESS, READY, Readiness, ReadinessCheck, Verdict
 
 
 @pytest.fixture
 def verdict():
     """Sets how ready splits are."""
+    readiness = READY
 
     def set_verdict(word: Verdict, sentence: str = ""):
-        readiness.register_readiness(lambda _split: Readiness(word, sentence))
+        nonlocal readiness
+        readiness = Readiness(word, sentence)
 
-    before = readiness.register_readiness(readiness.always_ready)
-    yield set_verdict
-    readiness.register_readiness(before)
+    with READINESS.changed(engines=ReadinessCheck(lambda _split: readiness)):
+        yield set_verdict

@@ -6,8 +6,14 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from registry.access.keys import ring
-from registry.access.models import KeyScope
-from registry.access.policies import Role, actor_from_key, actor_from_user, command_actor, task_actor
+from registry.access.policies import (
+    Role,
+    actor_from_key,
+    actor_from_user,
+    command_actor,
+    key_scopes,
+    task_actor,
+)
 from registry.access.services import issue_key
 from registry.catalogue import services as catalogue
 from registry.errors import ApprovalNeeded, Conflict, Invalid, NotAllowed, StaleState
@@ -35,7 +41,7 @@ def by(user):
 def a_key_of(user):
     """A key with every scope that this person issued."""
     ring.clear()
-    _, text = issue_key(name="k", tenant=a_tenant(), scopes=KeyScope.values, by=an_actor(user=user))
+    _, text = issue_key(name="k", tenant=a_tenant(), scopes=key_scopes(), by=an_actor(user=user))
     return actor_from_key(ring.admit(text).principal)
 
 
@@ -132,7 +138,7 @@ def test_switching_the_rule_on_catches_what_waits(verdict):
     verdict(Verdict.WAIT)
     a_split(model, 50, 50)
 
-    with pytest.raises(Conflict, match="nobody approved it"):
+    with pytest.raises(Conflict, match="without an approval"):
         traffic.set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
 
 

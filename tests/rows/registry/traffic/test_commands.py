@@ -81,5 +81,5 @@ def test_live_at_tells_people_and_programs(model):
     assert "split 1 was live: version 1 90 %, version 2 10 %" in told
     assert (read["split"], read["arms"]) == (2, {"1": 5_000, "2": 5_000})
     assert "nothing was live" in run("live_at", model.slug, "2001-01-01")
-    with pytest.raises(CommandError, match="no moment"):
+    with pytest.raises(CommandError, match="not a time"):
         run("live_at", model.slug, "noon")

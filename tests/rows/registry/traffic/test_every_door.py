@@ -15,13 +15,13 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command, get_commands
 from django.db import transaction
 
-from inference.jobs.celery_door.receiving import receive
-from inference.jobs.running import here
+from inference.doors.celery.submissions import receive
+from inference.jobs.running import runner
 from registry.access.keys import ring
 from registry.access.policies import Role, actor_from_key, actor_from_user, command_actor, task_actor
 from registry.kit.actors import Actor, Source
 from registry.traffic import services as traffic
-from registry.traffic.readiness import always_ready, register_readiness
+from registry.traffic.readiness import READINESS, ReadinessCheck
 from registry.traffic.services import approvals, splits
 from tests.rows.registry.traffic.judging import look, wrongs
 from tests.support import factories as make
@@ -84,9 +84,8 @@ CALLERS = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in (*KEYS, EVERY_SCO
 def world():
     ring.clear()
     logging.disable(logging.CRITICAL)
-    before = register_readiness(always_ready)
-    yield GuardedWorld()
-    register_readiness(before)
+    with READINESS.changed(engines=ReadinessCheck()):
+        yield GuardedWorld()
     logging.disable(logging.NOTSET)
     ring.clear()
 
@@ -247,7 +246,7 @@ def task_holes(world, monkeypatch) -> Iterator[str]:
     version = world.model.versions.get(number=NEWCOMER)
     words = {"version_id": version.pk, "job_id": str(world.job.pk), "delivery_id": world.delivery.pk}
     # Its threads would look at another database than this test's.
-    monkeypatch.setattr(here, "hint", lambda: None)
+    monkeypatch.setattr(runner, "hint", lambda: None)
     for name, task in current_app.tasks.items():
         if not name.startswith("celery."):
             wanted = {word: value for word, value in words.items() if word in task.run.__code__.co_varnames}

@@ -10,16 +10,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from registry.access.keys import ring
-from registry.access.models import KeyScope
-from registry.access.policies import Right, Role, actor_from_key, actor_from_user, command_actor, task_actor
+from registry.access.policies import (
+    Right,
+    Role,
+    actor_from_key,
+    actor_from_user,
+    command_actor,
+    key_scopes,
+    task_actor,
+)
 from registry.access.services import issue_key
 from registry.catalogue import services as catalogue
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor, Source
 from registry.traffic import services as traffic
 from registry.traffic.models import Split, SplitRequest
-from registry.traffic.readiness import Readiness, Verdict, register_readiness
-from registry.traffic.services import approvals, rolling_back, splits
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
+from registry.traffic.services import approvals, rollback, splits
 from tests.rows.registry.traffic.judging import look, wrongs, wrongs_with_settling
 from tests.support.factories import a_model, a_person, a_split, a_tenant, a_version, an_actor
 
@@ -64,7 +71,9 @@ class EverySequence(RuleBasedStateMachine):
         self.transaction = transaction.atomic()
         self.transaction.__enter__()
         self.verdict = Verdict.READY
-        self.readiness_before = register_readiness(lambda _: Readiness(self.verdict, "because"))
+        check = ReadinessCheck(lambda _: Readiness(self.verdict, "because"))
+        self.readiness = READINESS.changed(engines=check)
+        self.readiness.__enter__()
 
     @initialize()
     def a_live_model(self):
@@ -74,7 +83,7 @@ class EverySequence(RuleBasedStateMachine):
         self.model = traffic.set_approval_rule(model=model, needed=True, reason="a test", by=an_actor())
 
     def teardown(self):
-        register_readiness(self.readiness_before)
+        self.readiness.__exit__(None, None, None)
         transaction.set_rollback(True)
         self.transaction.__exit__(None, None, None)
 
@@ -210,7 +219,7 @@ def run(db):
 
 
 def a_keys_actor(tenant, issuer):
-    _, text = issue_key(name="key", tenant=tenant, scopes=KeyScope.values, by=issuer)
+    _, text = issue_key(name="key", tenant=tenant, scopes=key_scopes(), by=issuer)
     return actor_from_key(ring.admit(text).principal)
 
 
@@ -241,7 +250,7 @@ class TestTheSearchItself:
 
     @pytest.mark.long
     def test_rolling_back_to_what_was_never_live(self, run, monkeypatch):
-        monkeypatch.setattr(rolling_back, "_once_live", lambda _model, version: version)
+        monkeypatch.setattr(rollback, "_check_was_live", lambda _model, version: version)
 
         with pytest.raises(AssertionError, match="nobody approved it"):
             run(300, phases=[Phase.generate])

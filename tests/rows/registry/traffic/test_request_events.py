@@ -38,7 +38,7 @@ def test_asking_and_approving_reach_a_webhook(hook, receiver):
     asked, decided = sent(receiver)
 
     assert (asked["type"], asked["data"]["model"]) == ("approval_asked", model.slug)
-    assert asked["data"]["summary"] == f"tester asks for version 1 90 %, version 2 10 % of {model}: because"
+    assert asked["data"]["summary"] == f"tester requests version 1 90 %, version 2 10 % of {model}: because"
     told = asked["data"]["details"]
     assert (told["request"], told["status"], told["arms"]) == (request.pk, "open", {"1": 9_000, "2": 1_000})
     assert (told["asked_by"], told["comment"], told["split"]) == ("tester", "because", None)

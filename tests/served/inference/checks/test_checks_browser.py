@@ -33,16 +33,16 @@ def test_a_good_file_fills_its_list_and_is_set_beside_the_live_version(page, emb
     said, states = bring_in(page, embedded, files / "worse.onnx")
     walk.compare(page)
 
-    assert "passed" in said and "look at Golden set" in said
+    assert "passed" in said and "but needs a look: Golden set" in said
     assert states == ["passed"] * 5 + ["skipped", "failed", "passed"]
-    assert "Callers of version 1 may call version" in page.inner_text("body")
+    assert "Callers of version 1 can call version" in page.inner_text("body")
     assert page.locator(".rh-plot polyline, svg polyline").count() == 2
     assert page.locator(".rh-disagreements tbody tr").count() > 0
 
 
 def test_a_bad_file_says_what_is_wrong_with_it_and_can_be_checked_again(page, embedded, files):
     said, states = bring_in(page, embedded, files / "foreign.onnx")
-    assert "was refused by the file gate" in said
+    assert "was refused by the file scan" in said
     assert states == ["failed"] + ["skipped"] * 7
 
     page.reload()

@@ -68,7 +68,7 @@ def test_a_file_that_its_check_finds_to_be_none_is_refused_with_the_reason(embed
 
     run = client.ended(client.upload(tmp_path / "m.onnx", model="paper", new_model=NEW, task_config=LABELLED))
 
-    assert run["state"] == "failed" and "file gate" in run["reason"]
+    assert run["state"] == "failed" and "file scan" in run["reason"]
     assert run["lines"][0]["code"] == "unsupported_version" and run["lines"][0]["advice"]
     assert get(f"{embedded.url}/readyz")[0] == 200
 

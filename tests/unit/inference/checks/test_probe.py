@@ -15,9 +15,8 @@ import pytest
 
 from inference.checks import probe as probing
 from inference.checks.probe import KnownInputs, probe
-from inference.engine.backends import SessionOptions
-from inference.engine.probed import ProbeFact
-from inference.engine.samples import Sample
+from inference.engine.backends import ProbeFact, SessionOptions
+from inference.tensors.samples import Sample
 from tests.support import onnx_models
 from tests.support.processes import ROOT, product_environment
 
@@ -42,7 +41,7 @@ def test_a_good_file_passes_with_its_signature_and_fact(tmp_path):
 
     result = probe(path, OPTIONS)
 
-    assert (result.code, result.has_passed) == ("passed", True)
+    assert (result.code, result.fact is not None) == ("passed", True)
     assert [spec.name for spec in result.signature.inputs] == ["x", "factor"]
     assert result.fact == ProbeFact(
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -59,7 +58,7 @@ class TestExtremes:
     def test_a_division_that_ends_the_process_is_refused_with_the_values(self, tmp_path):
         result = probe(onnx_models.quotient(tmp_path / "m.onnx"), OPTIONS)
 
-        assert (result.code, result.has_passed) == ("crashed_signal", False)
+        assert (result.code, result.fact is not None) == ("crashed_signal", False)
         assert (
             "(SIGFPE) with 'a' = -9223372036854775808, 'b' = -1, which any caller may send" in result.message
         )
@@ -77,7 +76,7 @@ class TestExtremes:
 
         result = probe_with(backend, any_file, memory_limit_bytes=200 * MIB)
 
-        assert (result.code, result.has_passed) == ("passed", True)
+        assert (result.code, result.fact is not None) == ("passed", True)
 
     def test_what_the_runtime_refuses_counts_for_nothing(self, tmp_path):
         """A whole number that names a place, of which most are not there."""
@@ -108,8 +107,8 @@ class TestWhatItRunsOn:
         result = probe(long_rows, OPTIONS, KnownInputs(shapes={"x": [1, 3]}))
 
         assert result.code == "run_failed"
-        assert "on the sizes that were given; say which" in result.message
-        assert "With 'x' of 1 x 3: The model could not be run" in result.message
+        assert "on the given sizes; give the sizes" in result.message
+        assert "With 'x' of 1 x 3: The model failed on this input" in result.message
 
     def test_examples_are_used_first_and_those_that_do_not_fit_are_left_out(self, long_rows):
         known = KnownInputs([{"y": [1]}, {"x": [[0.5] * 12]}], {"x": [1, 30]})
@@ -119,7 +118,7 @@ class TestWhatItRunsOn:
         assert (result.source, result.sample.shapes) == ("examples", {"x": (1, 12)})
 
     def test_examples_too_large_to_hand_over_are_left_out(self, long_rows, monkeypatch):
-        monkeypatch.setattr(probing, "_MOST_EXAMPLE_BYTES", 20)
+        monkeypatch.setattr(probing, "_MAX_EXAMPLE_BYTES", 20)
 
         result = probe(long_rows, OPTIONS, KnownInputs([{"x": [[0.5] * 12]}]))
 
@@ -156,7 +155,7 @@ def test_bytes_that_were_not_checked_are_a_failed_load(tmp_path):
 @pytest.mark.parametrize(
     ("backend", "told"), [("Crashing", "SIGSEGV"), ("Exiting", "exit status 3"), ("Raising", "exit status 1")]
 )
-def test_a_crash_is_told_with_its_signal_and_phase(any_file, backend, told):
+def test_a_crash_is_reported_with_its_signal_and_phase(any_file, backend, told):
     result = probe_with(backend, any_file)
 
     assert result.code == "crashed_signal"
@@ -194,7 +193,7 @@ class TestMemory:
     def test_with_cuda_the_parent_watches_instead(self, any_file, monkeypatch, looks):
         """The negative control: it is the parent's reading that ends the child."""
         if not looks:
-            monkeypatch.setattr(probing, "resident_of", lambda pid: 0)
+            monkeypatch.setattr(probing, "process_memory", lambda pid: (0, 0))
         cuda = SessionOptions(providers=("CUDAExecutionProvider",))
 
         result = probe(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")
@@ -270,7 +269,7 @@ def test_the_child_dies_with_its_parent(tmp_path, start):
 
 
 def test_an_orphan_would_live_on(tmp_path):
-    """Negative control: the same death of a parent whose child did not ask to be told."""
+    """Negative control: the same death of a parent whose child did not ask for the signal."""
     sleeper = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
         " start_new_session=True, stdout=subprocess.DEVNULL); print(p.pid, flush=True); p.wait()"

@@ -110,7 +110,7 @@ def test_probe_and_trial_work_in_them_and_leave_nothing(root, tmp_path, monkeypa
     monkeypatch.setattr(scratch, "_claimed", lambda kind: made.append(kind) or real(kind))
     path = onnx_models.identity(tmp_path / "m.onnx")
 
-    assert probe(path, SessionOptions()).has_passed
+    assert probe(path, SessionOptions()).code == "passed"
     with Trial(path, SessionOptions()):
         assert len(names(root)) == 2
 
@@ -120,7 +120,7 @@ def test_probe_and_trial_work_in_them_and_leave_nothing(root, tmp_path, monkeypa
 
 def test_the_chore_sweeps(monkeypatch):
     swept = []
-    monkeypatch.setattr("inference.tasks.stewarding.sweep_engines", lambda: None)
+    monkeypatch.setattr("inference.tasks.steward_services.sweep_engines", lambda: None)
     monkeypatch.setattr("inference.tasks.sweep_scratch_folders", lambda: swept.append(1))
 
     sweep_engines()

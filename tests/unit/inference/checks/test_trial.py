@@ -75,12 +75,12 @@ def test_what_is_too_large_to_be_handed_over_is_refused_and_nothing_breaks(tmp_p
 
 def test_the_warm_up_runs_the_ladder(tmp_path):
     with Trial(onnx_models.scaled(tmp_path / "m.onnx", 2.0), OPTIONS) as trial:
-        found = trial.warm_up(max_batch=6, limit_bytes=1 << 30, soft_limit_s=5, time_limit_s=20)
+        profile, memory = trial.warm_up(max_batch=6, limit_bytes=1 << 30, soft_limit_s=5, time_limit_s=20)
 
-    assert list(found.profile) == [1, 2, 4, 6]
-    assert all(seconds > 0 for seconds in found.profile.values())
-    assert found.memory.loaded_bytes > 0
-    assert list(found.memory.by_rows) == [1, 2, 4, 6]
+    assert list(profile) == [1, 2, 4, 6]
+    assert all(seconds > 0 for seconds in profile.values())
+    assert memory.loaded_bytes > 0
+    assert list(memory.by_rows) == [1, 2, 4, 6]
 
 
 def test_a_refused_run_fails_for_itself(any_file):
@@ -129,7 +129,7 @@ def test_a_crash_in_a_run_is_told_with_its_signal(any_file):
 @pytest.mark.parametrize(
     ("backend", "told"), [("Crashing", "SIGSEGV"), ("Exiting", "exit status 3"), ("Raising", "exit status 1")]
 )
-def test_a_crash_while_loading_is_told(any_file, backend, told):
+def test_a_crash_while_loading_is_reported(any_file, backend, told):
     before = children()
 
     with pytest.raises(TrialFailed, match=told), hostile(backend, any_file):

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from inference.doors.memory import Holding, Memory, hold_answer, json_bytes, parsed_bytes
+from inference.doors.memory import MemoryHolding, RequestMemory, hold_answer, json_bytes, parsed_bytes
 from inference.engine.errors import OutputTooLarge, Overloaded
 from registry.errors import BodyTooLarge
 from tests.support.processes import product_environment
@@ -18,23 +18,23 @@ MIB = 1 << 20
 
 
 def a_memory(mebibytes=64):
-    return Memory(mebibytes * MIB)
+    return RequestMemory(mebibytes * MIB)
 
 
 class TestHoldings:
     def test_what_finds_no_room_is_refused_and_not_counted(self):
         memory = a_memory()
-        first, second = Holding(memory), Holding(memory)
+        first, second = MemoryHolding(memory), MemoryHolding(memory)
         first.add(56 * MIB)
 
-        with pytest.raises(Overloaded, match="hold the 64 MiB"):
+        with pytest.raises(Overloaded, match="hold all of the 64 MiB"):
             second.add(2 * MIB)
 
         assert memory.held == 56 * MIB
 
     def test_small_requests_have_room_that_large_ones_never_take(self):
         memory = a_memory()
-        large, small = Holding(memory), Holding(memory)
+        large, small = MemoryHolding(memory), MemoryHolding(memory)
         large.add(56 * MIB)
         assert not large.take(2 * MIB)
 
@@ -45,7 +45,7 @@ class TestHoldings:
 
     def test_bodies_leave_room_for_any_one_to_be_read(self):
         memory = a_memory()
-        bodies = [Holding(memory) for _ in range(100)]
+        bodies = [MemoryHolding(memory) for _ in range(100)]
 
         held = [body for body in bodies if body.take_for_body(MIB)]
 
@@ -54,7 +54,7 @@ class TestHoldings:
 
     def test_all_is_given_back_once_however_often_it_ends(self):
         memory = a_memory()
-        stays, goes = Holding(memory), Holding(memory)
+        stays, goes = MemoryHolding(memory), MemoryHolding(memory)
         stays.add(1000)
         goes.add(3000)
         goes.take_for_body(50)
@@ -72,7 +72,7 @@ class TestHoldings:
 
         def hold_and_end():
             for _ in range(2000):
-                one = Holding(memory)
+                one = MemoryHolding(memory)
                 one.take(1000)
                 one.give_back(300)
                 one.end()
@@ -96,22 +96,22 @@ class TestWhatNeverFits:
 
     def test_an_answer_that_takes_too_much_when_written_is_refused(self):
         memory = a_memory()
-        hold_answer(Holding(memory), 10 * MIB, 30 * MIB)
+        hold_answer(MemoryHolding(memory), 10 * MIB, 30 * MIB)
         memory = a_memory()
 
         with pytest.raises(
-            OutputTooLarge, match="about 41 MiB with its tensors; one request may take 40 MiB"
+            OutputTooLarge, match="its tensors would take about 41 MiB; one request may take 40 MiB"
         ):
-            hold_answer(Holding(memory), 10 * MIB, 31 * MIB)
+            hold_answer(MemoryHolding(memory), 10 * MIB, 31 * MIB)
 
         assert memory.held == 0
 
     def test_an_answer_that_finds_no_room_now_may_be_asked_for_again(self):
         memory = a_memory()
-        Holding(memory).add(50 * MIB)
+        MemoryHolding(memory).add(50 * MIB)
 
         with pytest.raises(Overloaded):
-            hold_answer(Holding(memory), 4 * MIB, 4 * MIB)
+            hold_answer(MemoryHolding(memory), 4 * MIB, 4 * MIB)
 
 
 def repeated(unit, nbytes=4 * MIB, before=b"[", behind=b"]"):
@@ -215,12 +215,12 @@ LEGITIMATE = {
 
 @pytest.mark.parametrize("unit", LEGITIMATE.values(), ids=LEGITIMATE)
 def test_the_largest_bodies_that_people_send_are_let_in(unit):
-    Memory(512 * MIB).check_body(parsed_bytes(repeated(unit, 8 * MIB)))
+    RequestMemory(512 * MIB).check_body(parsed_bytes(repeated(unit, 8 * MIB)))
 
 
 def test_a_body_that_only_hurts_is_not():
     with pytest.raises(BodyTooLarge):
-        Memory(512 * MIB).check_body(parsed_bytes(repeated(b'{"a":0},', 8 * MIB)))
+        RequestMemory(512 * MIB).check_body(parsed_bytes(repeated(b'{"a":0},', 8 * MIB)))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from inference.engine.backends import Backend, SessionOptions
 from inference.engine.errors import LoadFailed, RunTimedOut
 from inference.engine.fake import HANG, ROWS, FakeBackend, FakeModel
 from inference.engine.onnx_backend import OnnxBackend
-from inference.engine.samples import sample_inputs
 from inference.tensors.prepare import prepare
+from inference.tensors.samples import sample_inputs
 from tests.support import onnx_models
 from tests.support.together import in_threads
 

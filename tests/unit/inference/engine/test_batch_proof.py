@@ -163,7 +163,7 @@ def test_an_output_that_is_common_to_all_rows_may_be_so():
     assert prove_batches(session, (), max_rows=8).code == "shape"
 
 
-def test_a_model_that_runs_on_nothing_made_up_says_so():
+def test_a_model_that_fails_on_generated_rows_says_so():
     def refuse(x):
         raise RunFailed("Axis 1 must be 80.")
 
@@ -182,7 +182,7 @@ def test_a_batch_that_is_too_large_leaves_a_smaller_one():
     proof = prove_batches(Model(bounded), (), max_rows=64)
 
     assert (proof.rows, proof.code, proof.asked_rows) == (16, "proven", 64)
-    assert "Batches of 64 could not be shown" in proof.reason
+    assert "Batches of 64 could not be proven" in proof.reason
 
 
 class TestTime:

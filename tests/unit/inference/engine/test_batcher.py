@@ -1,4 +1,4 @@
-"""Every accepted request ends exactly once, whatever happens to whoever runs it."""
+"""Every accepted request ends exactly once, whatever happens to its run."""
 
 import asyncio
 import gc
@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from inference.engine.batcher import BatchConfig, Batcher
-from inference.engine.combiner import Combiner, Limits, Priority
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.batcher import Batcher
+from inference.engine.combiner import Combiner, Priority, QueueLimits
 from inference.engine.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -26,9 +27,9 @@ from inference.engine.errors import (
 from inference.engine.fake import DEATH, HANG, NOT_A_NUMBER, POISON, ROWS, FakeModel, FakeSession
 from inference.engine.latency import CostCurve, FixedPace
 from inference.engine.loop import EngineLoop
-from inference.engine.requests import Answer, Cancellation, EngineRequest
-from inference.engine.rows import bytes_of
-from inference.engine.runners import Runners
+from inference.engine.requests import Cancellation, EngineAnswer, EngineRequest
+from inference.engine.threads import Runners
+from inference.tensors.arrays import byte_size
 from inference.tensors.errors import InferenceError
 from inference.tensors.signature import Signature, TensorSpec
 from tests.support.batchers import a_batcher, a_request, shared_loop
@@ -143,7 +144,7 @@ class Stage:
 
 
 class Elsewhere:
-    """The same session behind the other seam: awaited on the loop, while a thread of the test's plays whoever runs it."""
+    """The same session behind the other seam: awaited on the loop, while a thread of the test plays the other process."""
 
     provider = "elsewhere"
 
@@ -237,7 +238,7 @@ def test_requests_of_other_shapes_or_outputs_do_not_merge(stage):
 def test_two_slots_run_two_batches_at_once(stage):
     model = FakeModel()
     both = threading.Barrier(2, timeout=PATIENCE_S)
-    s = stage(model, limits=Limits(slots=2))
+    s = stage(model, limits=QueueLimits(slots=2))
     model.on_run = lambda rows: both.wait()
 
     s.call(1.0)
@@ -355,7 +356,7 @@ def test_of_a_shared_run_only_the_answer_above_the_limit_is_refused(stage):
     s.finish()
 
     assert s.session.runs == [1, 9]
-    assert [type(s.endings[name]) for name in names] == [Answer, OutputTooLarge, Answer]
+    assert [type(s.endings[name]) for name in names] == [EngineAnswer, OutputTooLarge, EngineAnswer]
     assert s.batcher.stats().ended["output_too_large"] == 1
 
 
@@ -384,8 +385,8 @@ def test_what_was_refused_is_not_kept(stage):
 def test_texts_count_with_their_characters():
     texts = np.array(["a" * 1000, ""], object)
 
-    assert 1000 < bytes_of({"y": texts}) < 1200
-    assert bytes_of({"y": np.zeros(5, np.float32), "z": np.zeros(5, np.int64)}) == 60
+    assert 1000 < byte_size({"y": texts}) < 1200
+    assert byte_size({"y": np.zeros(5, np.float32), "z": np.zeros(5, np.int64)}) == 60
 
 
 def test_inputs_of_unequal_rows_run_as_they_were_sent_and_alone(stage):
@@ -404,7 +405,7 @@ def test_a_failed_run_of_unequal_rows_says_how_many_there_were(stage):
 
     unlike = {"x": np.full((2, 4), POISON), "z": np.zeros((3, 4))}
 
-    with pytest.raises(RunFailed, match="unlike numbers of rows: 'x' 2, 'z' 3"):
+    with pytest.raises(RunFailed, match="different numbers of rows: 'x' 2, 'z' 3"):
         s.batcher.infer_from_thread(unlike, a_request(unlike))
 
 
@@ -500,7 +501,7 @@ def test_without_the_guard_a_dead_run_leaves_its_batch_waiting(stage, monkeypatc
         everybody_ends_with_slot_lost(s)
 
     monkeypatch.undo()
-    shared_loop().ask(lambda: s.batcher._combiner.lose(s.batcher._combiner.running[0], SlotLost, 0.0), 9)
+    shared_loop().call(lambda: s.batcher._combiner.lose(s.batcher._combiner.running[0], SlotLost, 0.0), 9)
     s.batcher.health()
 
 
@@ -542,14 +543,14 @@ def waiters_take_over(s):
 
 
 def test_when_a_lease_ends_those_who_wait_take_the_slot(stage):
-    s = free(stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05)))
+    s = free(stage(FakeModel(honours_soft_limit=False), limits=QueueLimits(lease_s=0.05)))
 
     waiters_take_over(s)
 
 
 def test_without_leases_a_hanging_run_blocks_everybody_until_their_deadline(stage, monkeypatch):
     monkeypatch.setattr(Combiner, "expire", lambda self, now: [])
-    s = free(stage(FakeModel(honours_soft_limit=False), limits=Limits(lease_s=0.05)))
+    s = free(stage(FakeModel(honours_soft_limit=False), limits=QueueLimits(lease_s=0.05)))
     s.call(HANG)
     waiting = s.call(1.0, patience_s=0.2)
     s.join(waiting)
@@ -564,10 +565,10 @@ def runs_at_once(s):
         s.batcher.health()
         s.clock.now += 2.0
         s.batcher.health()
-    return len(s.batcher._runs)
+    return len(s.batcher._running_since)
 
 
-def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage):
+def test_lost_runs_stop_the_version_from_starting_more(stage):
     s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
 
     assert runs_at_once(s) == 2
@@ -577,8 +578,8 @@ def test_runs_that_lost_their_lease_choke_the_version_instead_of_piling_up(stage
     is_over(s)
 
 
-def test_without_the_choke_every_caller_would_start_another_run(stage, monkeypatch):
-    monkeypatch.setattr(Batcher, "_choke", lambda self: None)
+def test_without_that_every_caller_would_start_another_run(stage, monkeypatch):
+    monkeypatch.setattr(Batcher, "_update_slots", lambda self: None)
     s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
 
     assert runs_at_once(s) > 2  # negative control of the test above
@@ -586,7 +587,7 @@ def test_without_the_choke_every_caller_would_start_another_run(stage, monkeypat
 
 def test_waiters_in_the_hanging_batch_itself_end_with_the_lease(stage):
     clock = Clock()
-    s = held(stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5)))
+    s = held(stage(FakeModel(honours_soft_limit=False), clock=clock, limits=QueueLimits(lease_s=1.5)))
     inside = [s.call(HANG), s.call(1.0)]
     second_run = threading.Event()
     s.model.on_run = lambda rows: second_run.set()
@@ -604,7 +605,12 @@ def test_waiters_in_the_hanging_batch_itself_end_with_the_lease(stage):
 def test_a_run_past_its_hard_limit_breaks_the_version_once(stage):
     clock = Clock()
     s = free(
-        stage(FakeModel(honours_soft_limit=False), clock=clock, limits=Limits(lease_s=1.5), hard_limit_s=10.0)
+        stage(
+            FakeModel(honours_soft_limit=False),
+            clock=clock,
+            limits=QueueLimits(lease_s=1.5),
+            hard_limit_s=10.0,
+        )
     )
     s.call(HANG)
     s.batcher.health()
@@ -669,7 +675,7 @@ def test_a_request_cancelled_before_it_came_is_not_answered(stage):
 
 
 def test_overload_is_refused_at_once_and_what_was_accepted_is_answered(stage):
-    s = held(stage(limits=Limits(max_waiting_rows=4), max_batch_rows=4))
+    s = held(stage(limits=QueueLimits(max_waiting_rows=4), max_batch_rows=4))
     accepted = [s.call(float(i)) for i in range(4)]
 
     for _ in range(100):  # on this thread, while the run goes on: a refusal waits for nothing
@@ -765,11 +771,11 @@ def test_many_callers_each_get_their_own_rows(stage):
     assert (stats.depth, stats.running) == (0, 0)
 
 
-def test_nobody_is_forgotten_where_several_batches_run_at_once():
+def test_every_caller_is_answered_when_several_batches_run_at_once():
     model = FakeModel()
     model.on_run = lambda *_: time.sleep(0.0005)
     batcher = a_batcher(
-        FakeSession(model), BatchConfig(Limits(slots=2, lease_s=60), merges=True), pace=FixedPace(32)
+        FakeSession(model), BatchConfig(QueueLimits(slots=2, lease_s=60), merges=True), pace=FixedPace(32)
     )
     slowest = []
 
@@ -830,7 +836,7 @@ def test_what_arrives_in_one_turn_of_the_loop_is_one_batch(stage):
 
 
 def test_a_refusal_reaches_the_task_that_asked(stage):
-    s = held(stage(limits=Limits(max_waiting_rows=1)))
+    s = held(stage(limits=QueueLimits(max_waiting_rows=1)))
     s.call(1.0)
 
     assert [type(answer) for answer in together(s, [1.0, 2.0])] == [Overloaded, Overloaded]
@@ -946,7 +952,7 @@ def test_a_poisoned_run_on_the_loop_fails_only_itself(stage):
     assert isinstance(answers[1], RunFailed)
 
 
-# The loop stands still.
+# The loop is stuck.
 
 
 @elsewhere_only
@@ -974,7 +980,7 @@ class Stuck:
         self.loop.close()
 
 
-def test_threads_leave_a_loop_that_stands_still_soon_after_their_deadline(stage):
+def test_threads_leave_a_stuck_loop_soon_after_their_deadline(stage):
     with Stuck() as stuck:
         s = stage(threads={"loop": stuck.loop})
 
@@ -988,12 +994,12 @@ def test_the_next_thread_of_a_batch_is_woken_although_the_one_before_it_has_left
     s = held(stage())
     first, second = s.call(1.0), s.call(2.0)
     calls = list(s.batcher._combiner._all_waiting())
-    real = calls[0].gate
-    calls[0].gate = threading.Lock()  # it is never told
-    calls[0].gate.acquire()
+    real = calls[0].sleep
+    calls[0].sleep = threading.Lock()  # it never wakes up
+    calls[0].sleep.acquire()
     s.release()
     wait_until(lambda: calls[0].result is not None, within_s=PATIENCE_S, what="the batch has ended")
-    shared_loop().post(lambda: s.batcher._leave(calls[0]))
+    shared_loop().post(lambda: s.batcher._abandon(calls[0]))
 
     s.join(second)
 
@@ -1002,11 +1008,11 @@ def test_the_next_thread_of_a_batch_is_woken_although_the_one_before_it_has_left
     assert s.value(second) == [[4.0] * 4]
 
 
-def test_a_run_that_never_ends_is_seen_although_the_loop_stands_still(stage):
+def test_a_run_that_never_ends_is_seen_although_the_loop_is_stuck(stage):
     clock = Clock()
     with Stuck() as stuck:
         s = stage(threads={"loop": stuck.loop}, clock=clock, hard_limit_s=10.0)
-        s.batcher._runs["one"] = 0.0  # as a run on the loop itself would be noted
+        s.batcher._running_since["one"] = 0.0  # as a run on the loop itself would be noted
         clock.now = 10.0
 
         s.batcher.check_hard_limit()

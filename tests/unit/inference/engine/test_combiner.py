@@ -7,7 +7,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inference.engine.combiner import RIDERS, Batch, Combiner, Limits, Priority, Standing, Ticket
+from inference.engine.combiner import (
+    RIDERS,
+    Combiner,
+    Priority,
+    QueueLimits,
+    RequestBatch,
+    Ticket,
+    TicketState,
+)
 from inference.engine.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -16,7 +24,7 @@ from inference.engine.errors import (
     RunFailed,
     SlotLost,
 )
-from inference.tensors.errors import InferenceError, TooLarge
+from inference.tensors.errors import InferenceError, RequestTooLarge
 
 LIVE, BULK, SHADOW = Priority
 
@@ -26,7 +34,7 @@ class Desk:
 
     def __init__(self, limits=None, **settings):
         self.endings = {}
-        self.combiner = Combiner(limits or Limits(), self.end, **settings)
+        self.combiner = Combiner(limits or QueueLimits(), self.end, **settings)
 
     def end(self, ticket, error):
         assert ticket not in self.endings, "ended twice"
@@ -63,7 +71,7 @@ def test_other_keys_wait_for_their_own_batch_and_take_turns():
 
 
 def test_a_batch_stops_at_its_rows_and_bytes_and_a_bigger_request_runs_alone():
-    desk = Desk(Limits(max_batch_bytes=100, slots=9), max_batch_rows=8)
+    desk = Desk(QueueLimits(max_batch_bytes=100, slots=9), max_batch_rows=8)
     rows = [desk.offer("rows", rows=5), desk.offer("rows", rows=4)]
     nbytes = [desk.offer("bytes", nbytes=60), desk.offer("bytes", nbytes=60)]
     big = desk.offer("big", rows=20)
@@ -75,7 +83,7 @@ def test_a_batch_stops_at_its_rows_and_bytes_and_a_bigger_request_runs_alone():
 
 
 def test_slots_bound_what_runs_at_once():
-    desk = Desk(Limits(slots=2), max_batch_rows=1)
+    desk = Desk(QueueLimits(slots=2), max_batch_rows=1)
     for _ in range(3):
         desk.offer()
 
@@ -89,14 +97,14 @@ def test_slots_bound_what_runs_at_once():
 
 @pytest.mark.parametrize(("rows", "nbytes"), [(257, 1), (1, (1 << 20) + 1)], ids=["rows", "bytes"])
 def test_a_request_over_the_size_limit_is_refused_for_good(rows, nbytes):
-    desk = Desk(Limits(max_waiting_bytes=1 << 20))
+    desk = Desk(QueueLimits(max_waiting_bytes=1 << 20))
 
-    with pytest.raises(TooLarge):
+    with pytest.raises(RequestTooLarge):
         desk.offer(rows=rows, nbytes=nbytes)
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(max_waiting_rows=4), Limits(max_waiting_bytes=32)], ids=["rows", "bytes"]
+    "limits", [QueueLimits(max_waiting_rows=4), QueueLimits(max_waiting_bytes=32)], ids=["rows", "bytes"]
 )
 def test_overload_is_refused_at_the_door(limits):
     desk = Desk(limits)
@@ -109,7 +117,7 @@ def test_overload_is_refused_at_the_door(limits):
 
 
 def test_without_the_limit_overload_would_be_accepted():
-    desk = Desk(Limits(max_waiting_rows=10**9, max_waiting_bytes=10**9))
+    desk = Desk(QueueLimits(max_waiting_rows=10**9, max_waiting_bytes=10**9))
 
     for _ in range(5000):
         desk.offer()
@@ -118,7 +126,7 @@ def test_without_the_limit_overload_would_be_accepted():
 
 
 def test_lower_classes_are_refused_earlier():
-    desk = Desk(Limits(max_waiting_rows=8))
+    desk = Desk(QueueLimits(max_waiting_rows=8))
 
     room = {}
     for priority in (SHADOW, BULK, LIVE):
@@ -131,7 +139,7 @@ def test_lower_classes_are_refused_earlier():
 
 
 def test_waiting_shadows_make_room_newest_first():
-    desk = Desk(Limits(max_waiting_rows=4, ceilings=(1.0, 1.0, 1.0)))
+    desk = Desk(QueueLimits(max_waiting_rows=4, ceilings=(1.0, 1.0, 1.0)))
     shadows = [desk.offer(priority=SHADOW) for _ in range(4)]
 
     desk.offer(rows=2)
@@ -141,7 +149,7 @@ def test_waiting_shadows_make_room_newest_first():
 
 
 def test_no_shadow_is_shed_for_a_request_that_still_would_not_fit():
-    desk = Desk(Limits(max_waiting_rows=4))
+    desk = Desk(QueueLimits(max_waiting_rows=4))
     desk.offer(priority=SHADOW)
     desk.offer(rows=3)
 
@@ -164,7 +172,7 @@ def test_live_leads_bulk_rides_along_and_shadows_run_alone():
 
 
 def test_bulk_leads_one_batch_in_every_eight_however_much_is_live():
-    desk = Desk(Limits(bulk_every=8), max_batch_rows=1)
+    desk = Desk(QueueLimits(bulk_every=8), max_batch_rows=1)
     bulk = desk.offer("bulk", priority=BULK)
 
     leads = []
@@ -175,11 +183,11 @@ def test_bulk_leads_one_batch_in_every_eight_however_much_is_live():
         desk.combiner.complete(batch, 0.0)
 
     assert leads == [LIVE] * 7 + [BULK]
-    assert bulk.standing is Standing.ENDED
+    assert bulk.state is TicketState.ENDED
 
 
 def test_late_bulk_gives_its_place_to_other_bulk_and_not_to_live():
-    desk = Desk(Limits(bulk_every=2), max_batch_rows=1)
+    desk = Desk(QueueLimits(bulk_every=2), max_batch_rows=1)
     waits = desk.offer("a", priority=BULK)
     desk.offer("a")
     desk.offer("b", priority=BULK, deadline=1.0)
@@ -190,14 +198,14 @@ def test_late_bulk_gives_its_place_to_other_bulk_and_not_to_live():
 
 
 def test_without_the_floor_bulk_starves():
-    desk = Desk(Limits(bulk_every=10**9), max_batch_rows=1)
+    desk = Desk(QueueLimits(bulk_every=10**9), max_batch_rows=1)
     bulk = desk.offer("bulk", priority=BULK)
 
     for _ in range(100):
         desk.offer("live")
         desk.combiner.complete(desk.combiner.take(0.0), 0.0)
 
-    assert bulk.standing is Standing.WAITING  # negative control of the test above
+    assert bulk.state is TicketState.WAITING  # negative control of the test above
 
 
 def test_work_past_its_deadline_is_dropped_before_it_runs():
@@ -257,7 +265,7 @@ def test_a_failed_batch_may_run_again_in_parts():
 
 
 def test_a_lease_that_ends_frees_the_slot_and_ends_its_tickets():
-    desk = Desk(Limits(lease_s=2.0))
+    desk = Desk(QueueLimits(lease_s=2.0))
     lost = desk.offer()
     batch = desk.combiner.take(0.0)
     waiting = desk.offer(now=1.0)
@@ -267,7 +275,7 @@ def test_a_lease_that_ends_frees_the_slot_and_ends_its_tickets():
 
     assert isinstance(desk.endings[lost], SlotLost)
     assert desk.combiner.take(2.0).tickets == [waiting]
-    assert desk.combiner.complete(batch, 2.1) == []  # the late answer is nobody's any more
+    assert desk.combiner.complete(batch, 2.1) == []  # no one waits for the late answer
     desk.combiner.fail(batch, RunFailed(), 2.1)
     assert desk.combiner.take(2.1) is None
 
@@ -337,7 +345,7 @@ class CombinerMachine(RuleBasedStateMachine):
         bulk_every=st.integers(1, 3),
     )
     def begin(self, slots, max_rows, wait_s, bulk_every):
-        self.limits = Limits(
+        self.limits = QueueLimits(
             slots=slots,
             max_batch_bytes=40,
             max_request_rows=8,
@@ -347,7 +355,7 @@ class CombinerMachine(RuleBasedStateMachine):
             lease_s=4.0,
         )
         self.now = 0.0
-        self.batches: list[Batch] = []
+        self.batches: list[RequestBatch] = []
         self.accepted: dict[Ticket, str | InferenceError | None] = {}
         self.returned: set[Ticket] = set()
         self.without_bulk = 0
@@ -397,7 +405,7 @@ class CombinerMachine(RuleBasedStateMachine):
         left = {
             ticket.priority
             for ticket, ending in self.accepted.items()
-            if ending is None and ticket.standing is Standing.WAITING and ticket.deadline > self.now
+            if ending is None and ticket.state is TicketState.WAITING and ticket.deadline > self.now
         }
         if lead is SHADOW:
             assert not left & {LIVE, BULK}, "a shadow ran before a request that somebody waits for"
@@ -420,7 +428,7 @@ class CombinerMachine(RuleBasedStateMachine):
             self.combiner.lose(batch, SlotLost, self.now)
         else:
             self.combiner.fail(batch, RunFailed(), self.now, parts=data.draw(st.sampled_from([None, 2, 3])))
-            self.returned.update(t for t in batch.tickets if t.standing is Standing.WAITING)
+            self.returned.update(t for t in batch.tickets if t.state is TicketState.WAITING)
 
     @precondition(lambda self: self.accepted)
     @rule(data=st.data())
@@ -448,7 +456,7 @@ class CombinerMachine(RuleBasedStateMachine):
         if not hasattr(self, "combiner"):
             return
         open_tickets = [ticket for ticket, ending in self.accepted.items() if ending is None]
-        waiting = [ticket for ticket in open_tickets if ticket.standing is Standing.WAITING]
+        waiting = [ticket for ticket in open_tickets if ticket.state is TicketState.WAITING]
         assert self.combiner.waiting == len(waiting)
         assert self.combiner.waiting_rows == sum(ticket.rows for ticket in waiting)
         assert self.combiner.waiting_bytes == sum(ticket.nbytes for ticket in waiting)
@@ -458,7 +466,7 @@ class CombinerMachine(RuleBasedStateMachine):
         assert sum(ticket.nbytes for ticket in first_time) <= self.limits.max_waiting_bytes
         assert len(self.combiner.running) <= self.limits.slots
         leased = {ticket for batch in self.combiner.running for ticket in batch.tickets}
-        assert all(ticket in leased for ticket in open_tickets if ticket.standing is Standing.RUNNING)
+        assert all(ticket in leased for ticket in open_tickets if ticket.state is TicketState.RUNNING)
 
     def teardown(self):
         if not hasattr(self, "combiner"):
@@ -474,7 +482,7 @@ TestCombinerMachine.settings = settings(max_examples=150, stateful_step_count=40
 
 
 def test_the_machine_would_notice_a_ticket_that_is_forgotten(monkeypatch):
-    """Negative control: a combiner whose lost leases tell nobody fails the machine's last check."""
+    """Negative control: a combiner that drops lost leases silently fails the machine's last check."""
     machine = CombinerMachine()
     machine.begin(slots=1, max_rows=2, wait_s=0.0, bulk_every=2)
     machine.offer(key="a", rows=1, nbytes=1, patience=9, priority=LIVE)

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.engine.backends import SessionOptions
-from inference.engine.batcher import BatchConfig
-from inference.engine.combiner import Limits
-from inference.engine.engine import Engine, Plan
+from inference.engine.backends import ProbeFact, SessionOptions
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.combiner import QueueLimits
+from inference.engine.engine import Engine, EnginePlan
 from inference.engine.errors import EngineStopped, NotLoaded, SlotLost, WarmUpFailed
 from inference.engine.fake import HANG, FakeBackend, FakeModel, FakeSession
-from inference.engine.leases import LoadOrder
-from inference.engine.probed import ProbeFact
+from inference.engine.pool import LoadOrder
 from inference.tensors.errors import WrongDimension, WrongDtype
 from tests.support.batchers import a_request
 from tests.support.together import in_threads
@@ -59,7 +58,7 @@ def loaded(engine):
 
 def plan(name, **batching):
     fact = ProbeFact("sha", "fake-1", "FakeExecutionProvider", OPTIONS.digest)
-    return Plan(LoadOrder(Path(name), OPTIONS, fact, max_batch=4), 4, BatchConfig(**batching))
+    return EnginePlan(LoadOrder(Path(name), OPTIONS, fact, max_batch=4), 4, BatchConfig(**batching))
 
 
 def ask(engine, key="m", value=1.0, plan=None, **more):
@@ -207,7 +206,7 @@ def test_long_runs_let_the_loop_and_those_who_answer_go_first(engine, monkeypatc
     assert seen == [max(own, 5)]
 
 
-def test_a_run_that_never_ends_is_told_by_its_key(monkeypatch):
+def test_a_run_that_never_ends_is_reported_by_key(monkeypatch):
     monkeypatch.setattr("inference.engine.watchdog._LOOK_EVERY_S", 0.005)
     told, model, keys = threading.Event(), FakeModel(honours_soft_limit=False), []
     engine = Engine(
@@ -215,7 +214,7 @@ def test_a_run_that_never_ends_is_told_by_its_key(monkeypatch):
         budget_bytes=1 << 40,
         on_hard_limit=lambda key: (keys.append(key), told.set()),
     )
-    hasty = BatchConfig(Limits(lease_s=0.01), hard_limit_s=0.05)
+    hasty = BatchConfig(QueueLimits(lease_s=0.01), hard_limit_s=0.05)
     engine.load("m", replace(plan("slow"), batching=hasty), timeout_s=PATIENCE_S)
     asking = threading.Thread(target=ask_and_lose, args=[engine], daemon=True)
     asking.start()

@@ -72,11 +72,6 @@ def test_no_batch_is_larger_than_may_share_a_run():
     assert TargetPace(0.200, CostCurve(LADDER), most_rows=4).max_batch_rows == 4
 
 
-@pytest.mark.parametrize(("target_s", "is_feasible"), [(0.025, True), (0.015, False)])
-def test_an_impossible_target_is_told(target_s, is_feasible):
-    assert TargetPace(target_s, CostCurve(LADDER)).is_feasible is is_feasible
-
-
 def run(pace, batches, slowness=1.0, slowest_s=0.0, rows=2):
     for index in range(batches):
         learn(pace, rows, linear(rows, slowness), slowest_s, index * 0.01)

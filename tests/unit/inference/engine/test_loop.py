@@ -10,7 +10,7 @@ import pytest
 from inference.engine import watchdog
 from inference.engine.errors import EngineStopped
 from inference.engine.loop import EngineLoop, complete
-from inference.engine.runners import Runners
+from inference.engine.threads import Runners
 from inference.engine.watchdog import StallWatch
 from tests.support.processes import wait_until
 
@@ -41,7 +41,7 @@ class TestLoop:
         for number in range(100):
             loop.post(lambda number=number: done.append(number))
         over.set()
-        loop.ask(lambda: None, PATIENCE_S)
+        loop.call(lambda: None, PATIENCE_S)
 
         assert done == list(range(100))
         assert len(wakes) <= 2  # one for the hundred, perhaps one for the question
@@ -59,7 +59,7 @@ class TestLoop:
         for thread in threads:
             thread.join(PATIENCE_S)
 
-        loop.ask(lambda: None, PATIENCE_S)
+        loop.call(lambda: None, PATIENCE_S)
         assert len(done) == 16_000
 
     def test_an_error_in_what_was_posted_keeps_nothing_else(self, loop, caplog):
@@ -69,20 +69,20 @@ class TestLoop:
         over.set()
 
         assert done.wait(PATIENCE_S)
-        loop.ask(lambda: None, PATIENCE_S)
+        loop.call(lambda: None, PATIENCE_S)
         assert "a posted call failed" in caplog.text
 
     def test_questions_are_answered_or_raise_what_was_raised(self, loop):
-        assert loop.ask(lambda: 7, PATIENCE_S) == 7
-        assert loop.ask(lambda: loop.ask(lambda: 8, 0.0), PATIENCE_S) == 8  # on the loop itself
+        assert loop.call(lambda: 7, PATIENCE_S) == 7
+        assert loop.call(lambda: loop.call(lambda: 8, 0.0), PATIENCE_S) == 8  # on the loop itself
         with pytest.raises(ZeroDivisionError):
-            loop.ask(lambda: 1 / 0, PATIENCE_S)
+            loop.call(lambda: 1 / 0, PATIENCE_S)
 
-    def test_a_question_is_given_up_where_the_loop_stands_still(self, loop):
+    def test_a_question_is_given_up_where_the_loop_is_stuck(self, loop):
         over = busy(loop)
 
         with pytest.raises(EngineStopped):
-            loop.ask(lambda: 7, 0.01)
+            loop.call(lambda: 7, 0.01)
         over.set()
 
     def test_it_runs_coroutines_of_other_threads(self, loop):
@@ -130,7 +130,7 @@ class TestLoopOfSomebodyElse:
         done = []
         for number in range(3):
             late.post(partial(done.append, number))
-        assert (done, late.is_running, late.is_here) == ([], False, False)
+        assert (done, late.is_running, late.is_current) == ([], False, False)
 
         late.asyncio.run_until_complete(turned())
 
@@ -138,7 +138,7 @@ class TestLoopOfSomebodyElse:
 
     def test_a_question_that_was_asked_before_is_answered(self, late):
         answers = []
-        asking = threading.Thread(target=lambda: answers.append(late.ask(lambda: 7, PATIENCE_S)))
+        asking = threading.Thread(target=lambda: answers.append(late.call(lambda: 7, PATIENCE_S)))
         asking.start()
         wait_until(lambda: late._posted, within_s=PATIENCE_S, what="it was asked")
 
@@ -148,11 +148,11 @@ class TestLoopOfSomebodyElse:
 
     def test_on_it_questions_are_answered_at_once(self, late):
         async def ask():
-            return late.is_here, late.is_running, late.ask(lambda: 7, 0.0)
+            return late.is_current, late.is_running, late.call(lambda: 7, 0.0)
 
         assert late.asyncio.run_until_complete(ask()) == (True, True, 7)
 
-    def test_it_is_left_to_whoever_runs_it(self, late):
+    def test_closing_leaves_the_loop_to_its_owner(self, late):
         late.close()
 
         assert not late.asyncio.is_closed()
@@ -236,7 +236,7 @@ class TestRunners:
         assert len(prepared) == 1 and set(ran) == set(prepared)
 
     def test_threads_without_work_end(self, monkeypatch):
-        monkeypatch.setattr("inference.engine.runners._IDLE_S", 0.01)
+        monkeypatch.setattr("inference.engine.threads._IDLE_S", 0.01)
         runners, threads = Runners("short-lived"), []
         runners.run(lambda: threads.append(threading.current_thread()))
         wait_until(lambda: threads, within_s=PATIENCE_S, what="it ran")
@@ -257,14 +257,14 @@ class TestStallWatch:
         yield stalls, looks
         watch.stop()
 
-    def test_a_loop_that_stands_still_is_told(self, loop, watched):
+    def test_a_stuck_loop_is_reported(self, loop, watched):
         stalls, _ = watched
         over = busy(loop)
 
         assert stalls.wait(PATIENCE_S)
         over.set()
 
-    def test_a_loop_that_goes_round_is_not(self, watched):
+    def test_a_turning_loop_is_not(self, watched):
         stalls, looks = watched
         for _ in range(3 * watchdog._STALLED_LOOKS):
             assert looks.acquire(timeout=PATIENCE_S)
@@ -281,7 +281,7 @@ class TestStallWatch:
             assert [first.has_turned(), second.has_turned()] == [True, True]
             assert [first.has_turned(), second.has_turned()] == [False, False]
             over.set()
-            loop.ask(lambda: None, PATIENCE_S)
+            loop.call(lambda: None, PATIENCE_S)
         for watch in (first, second):
             watch.stop()
 
@@ -298,12 +298,12 @@ class TestStallWatch:
             assert looks.acquire(timeout=PATIENCE_S)
         watch.stop()
 
-        assert "not watched for a moment" in caplog.text
+        assert "watching the runs and the loop failed" in caplog.text
 
 
 def test_soft_limits_are_kept_for_runs_that_come_in_any_order():
     """Each has a deadline before those that the thread sleeps towards."""
-    watch = watchdog.Watchdog()
+    watch = watchdog.RunWatchdog()
 
     class Options:
         def __init__(self):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from inference.engine.meters import BOUNDS, Meters, quantile
+from inference.engine.meters import BOUNDS, Meters
 
 
 def filled(*queue_s):
@@ -30,6 +30,19 @@ def test_every_time_falls_into_one_bucket_that_holds_it(seconds):
     bucket = meters.queue_us.index(1)
     assert bucket == 0 or BOUNDS[bucket - 1] <= seconds * 1e6
     assert bucket == len(BOUNDS) or seconds * 1e6 < BOUNDS[bucket]
+
+
+def quantile(table: list[int], share: float) -> float | None:
+    """An upper bound for this quantile of the counted values; None if there are none."""
+    total = sum(table)
+    if not total:
+        return None
+    seen = 0
+    for bucket, count in enumerate(table):
+        seen += count
+        if count and seen >= share * total:
+            return BOUNDS[min(bucket, len(BOUNDS) - 1)]
+    return BOUNDS[-1]
 
 
 def test_a_quantile_is_within_a_bucket_above_the_true_one():
@@ -89,7 +102,7 @@ def test_a_copy_holds_what_was_only_noted():
     assert sum(meters.copy().queue_us) == meters.copy().ended["ok"] == 17
 
 
-def test_what_has_gone_holds_nothing():
+def test_an_unloaded_version_holds_nothing():
     gone = filled(0.001).without_gauges()
 
     assert (gone.depth, gone.running, gone.footprint_bytes) == (0, 0, 0)

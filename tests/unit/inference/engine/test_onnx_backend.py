@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from inference.engine import onnx_session
 from inference.engine.backends import SessionOptions
-from inference.engine.batcher import BatchConfig
+from inference.engine.batch_runs import BatchConfig
 from inference.engine.errors import (
     CannotCarry,
     LoadFailed,
@@ -81,7 +81,7 @@ def test_an_output_that_is_not_utf8_is_an_error_of_its_own(tmp_path, texts):
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"\xff\0x", b"a\xff"])
-def test_bytes_that_cannot_come_out_fail_nobody_else(tmp_path, raw):
+def test_bytes_that_cannot_come_out_fail_no_other_request(tmp_path, raw):
     session = load(onnx_models.text_codes(tmp_path / "m.onnx", CODES))
     batcher = a_batcher(session, BatchConfig(merges=True), pace=FixedPace(6, wait_s=0.3))
     sent = [("a", None), (raw, None), (b"", None), (raw, ["code"]), ("é", None), (b"\xfe" * 9, ["code"])]
@@ -284,7 +284,7 @@ def test_a_missing_file_is_told_without_its_path(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [TensorProto.BFLOAT16, TensorProto.COMPLEX64])
-def test_an_input_that_nobody_could_send_is_refused_at_load(tmp_path, kind):
+def test_an_input_that_cannot_be_sent_is_refused_at_load(tmp_path, kind):
     identity = [helper.make_node("Identity", ["x"], ["y"])]
     ends = [[onnx_models.value(name, (1,), kind)] for name in "xy"]
     path = onnx_models.save(tmp_path / "m.onnx", identity, *ends)
@@ -301,7 +301,7 @@ def test_a_sequence_input_is_refused_and_named(tmp_path):
         [onnx_models.value("y", (), TensorProto.INT64)],
     )
 
-    with pytest.raises(CannotCarry, match=r"takes 'all', a seq\(tensor\(float\)\), which nobody could send"):
+    with pytest.raises(CannotCarry, match=r"takes 'all', a seq\(tensor\(float\)\), which cannot be sent"):
         load(path)
 
 
@@ -332,7 +332,7 @@ def test_a_missing_locale_is_named(tmp_path):
         [onnx_models.value("y", ("words",), TensorProto.STRING)],
     )
 
-    with pytest.raises(LocaleMissing, match=r"by the rules of xx_YY\.UTF-8, and this machine lacks them"):
+    with pytest.raises(LocaleMissing, match=r"The file needs the locale xx_YY\.UTF-8"):
         load(path)
 
 
@@ -438,7 +438,7 @@ def test_errors_of_a_run_tell_no_path_and_keep_node_names():
 
 
 def test_a_missing_input_is_a_failed_run(tmp_path):
-    with pytest.raises(RunFailed, match="could not be run"):
+    with pytest.raises(RunFailed, match="The model failed on this input"):
         load(onnx_models.identity(tmp_path / "m.onnx")).run({})
 
 
@@ -462,7 +462,7 @@ def test_a_run_that_finds_no_memory_says_so_and_the_session_goes_on(tmp_path):
     ],
 )
 def test_what_the_runtime_says_when_there_is_no_memory_is_understood(message):
-    assert onnx_session.tells_of_memory(RuntimeError(message))
+    assert onnx_session.is_out_of_memory(RuntimeError(message))
 
 
 def test_a_closed_session_says_so(tmp_path):

@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.engine.backends import SessionOptions
-from inference.engine.batcher import BatchConfig
-from inference.engine.combiner import Limits
-from inference.engine.engine import Engine, Plan
+from inference.engine.backends import ProbeFact, SessionOptions
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.combiner import QueueLimits
+from inference.engine.engine import Engine, EnginePlan
 from inference.engine.errors import LoadFailed, NotLoaded, OutOfMemory
-from inference.engine.fake import HUNGER, FakeBackend, FakeModel, FakeSession
+from inference.engine.fake import MEMORY_HOG, FakeBackend, FakeModel, FakeSession
 from inference.engine.latency import FixedPace
-from inference.engine.leases import LoadOrder
-from inference.engine.probed import ProbeFact
+from inference.engine.pool import LoadOrder
 from tests.support.batchers import a_batcher, a_request
 from tests.support.processes import wait_until
 from tests.support.together import in_threads
@@ -29,8 +28,8 @@ def row(value=1.0):
 
 def a_plan(name="model"):
     fact = ProbeFact("sha", "fake-1", "FakeExecutionProvider", OPTIONS.digest)
-    return Plan(
-        LoadOrder(Path(name), OPTIONS, fact, max_batch=8), 8, BatchConfig(Limits(max_waiting_rows=4096))
+    return EnginePlan(
+        LoadOrder(Path(name), OPTIONS, fact, max_batch=8), 8, BatchConfig(QueueLimits(max_waiting_rows=4096))
     )
 
 
@@ -97,7 +96,7 @@ def test_a_request_that_is_too_large_by_itself_fails_alone():
     session = FakeSession(FakeModel())
     batcher = a_batcher(session, BatchConfig(merges=True), pace=FixedPace(8))
 
-    answers = answered_together(batcher, session, [1.0, 2.0, HUNGER, 4.0])
+    answers = answered_together(batcher, session, [1.0, 2.0, MEMORY_HOG, 4.0])
 
     assert answers == [2.0, 4.0, OutOfMemory, 8.0]
     assert session.runs.count(4) == 1
@@ -111,8 +110,8 @@ def replaced():
 
 @pytest.fixture
 def breaking(replaced):
-    """An engine with a session that finds no memory any more once a single row found none."""
-    backend = FakeBackend({"model": FakeModel(breaks_by_hunger=True)})
+    """An engine with a session that is out of memory for good once a single row was."""
+    backend = FakeBackend({"model": FakeModel(breaks_when_out_of_memory=True)})
     engine = Engine(backend, budget_bytes=1 << 40, on_hard_limit=replaced.append)
     engine.backend = backend
     engine.load("m", a_plan(), timeout_s=PATIENCE_S)
@@ -129,14 +128,14 @@ def ask(engine, value=1.0):
         return engine.infer_from_thread("m", request, plan=a_plan()).outputs["y"][0, 0]
 
 
-def test_a_broken_session_is_loaded_anew_and_nobody_else_is_lost(breaking, replaced):
+def test_a_broken_session_is_loaded_again_and_no_other_request_is_lost(breaking, replaced):
     hungry, errors = 100, []
 
     def work(number):
         for turn in range(1000):
             if turn % 100 == 10 * number:
                 with pytest.raises(OutOfMemory):
-                    ask(breaking, HUNGER)
+                    ask(breaking, MEMORY_HOG)
                 errors.append(number)
             else:
                 value = float(number * 1000 + turn)
@@ -151,19 +150,19 @@ def test_a_broken_session_is_loaded_anew_and_nobody_else_is_lost(breaking, repla
     assert replaced == []
 
 
-def test_without_that_a_broken_session_answers_nobody(breaking, monkeypatch):
+def test_without_that_a_broken_session_answers_no_one(breaking, monkeypatch):
     monkeypatch.setattr(Engine, "_reload", lambda *_: None)
 
-    for value in (HUNGER, 1.0, 2.0):
+    for value in (MEMORY_HOG, 1.0, 2.0):
         with pytest.raises(OutOfMemory):
             ask(breaking, value)
 
 
-def test_where_it_cannot_be_loaded_anew_the_process_is_to_be_replaced(breaking, replaced):
+def test_if_it_cannot_be_loaded_again_the_process_is_replaced(breaking, replaced):
     breaking.backend.models["model"].fails_to_load = True
 
     with pytest.raises(OutOfMemory):
-        ask(breaking, HUNGER)
+        ask(breaking, MEMORY_HOG)
 
     with pytest.raises(LoadFailed):  # waits for the attempt that is under way, or makes one
         ask(breaking)

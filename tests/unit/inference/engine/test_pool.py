@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.engine.backends import SessionOptions
+from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.errors import (
     EngineStopped,
     LoadFailed,
@@ -21,9 +21,7 @@ from inference.engine.errors import (
     WarmUpFailed,
 )
 from inference.engine.fake import FakeBackend, FakeModel, FakeSession
-from inference.engine.leases import LoadOrder
-from inference.engine.pool import SessionPool
-from inference.engine.probed import ProbeFact
+from inference.engine.pool import LoadOrder, SessionPool
 from tests.support.together import in_threads
 
 MIB = 1 << 20
@@ -162,7 +160,7 @@ class TestProbe:
         house = House()
         order = replace(order_for("a", SessionOptions(expected_sha256="0" * 64)), probed=self.WRONG[name])
 
-        with pytest.raises(NotProbed, match=f"another {name}"):
+        with pytest.raises(NotProbed, match=f"a different {name}"):
             house.pool.load("a", order, timeout_s=LONG_S)
 
         assert house.names() == set() and house.pool.used_bytes == 0
@@ -312,7 +310,7 @@ class TestEviction:
         item.inside = 1
         loaded = threading.Thread(target=house.serve, args=("b",))
         loaded.start()
-        while not house.pool._seeking_room:
+        while not house.pool._waiting_for_room:
             pass
 
         assert not item.is_retired and house.names() == {"a"}
@@ -323,7 +321,7 @@ class TestEviction:
         assert house.names() == {"b"}
         assert item.is_retired and item.session.is_closed and not item.retired_while_inside
 
-    def test_without_the_lease_it_would_have_gone(self):
+    def test_without_the_lease_it_would_be_evicted(self):
         """Negative control: the check `retired_while_inside` sees an eviction under a call that holds no lease."""
         house = house_with("a", room=1)
         item = house.made[0]
@@ -354,7 +352,7 @@ class TestOverBudget:
 
         with pytest.raises(
             OverBudget,
-            match=r"takes 2\.0 MiB\. Of 2\.0 MiB .+ 1\.0 MiB are held by 1 that must stay .+ raise the memory budget",
+            match=r"takes 2\.0 MiB\. Of 2\.0 MiB .+ 1\.0 MiB are held by 1 that must stay loaded .+ raise the memory budget",
         ):
             house.serve("big")
 
@@ -398,7 +396,7 @@ class TestOverBudget:
 
         assert house.backend.loads == []
 
-    def test_another_largest_batch_is_measured_anew(self):
+    def test_another_largest_batch_is_measured_again(self):
         """What 64 rows took says nothing of 8."""
         house = House(room=8)
         growth = iter([0, 6 * MIB, 0, MIB])

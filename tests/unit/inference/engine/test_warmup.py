@@ -11,8 +11,8 @@ from inference.engine.errors import RunFailed, WarmUpFailed
 from inference.engine.fake import FakeModel, FakeSession
 from inference.engine.memory import resident_bytes
 from inference.engine.onnx_backend import OnnxBackend
-from inference.engine.samples import Sample, sample_inputs
 from inference.engine.warmup import MemoryUse, ladder, measured_warm_up, warm_up
+from inference.tensors.samples import Sample, sample_inputs
 from inference.tensors.signature import Signature, TensorSpec
 from tests.support import onnx_models
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.rows import FileFormat, kind_of, plan
-from inference.rows import lines as lines_module
-from inference.rows.errors import BadFile, FileTooLarge, RowTooLong, UnknownFormat
-from inference.rows.limits import Limits
+from inference.rows import planning as lines_module
+from inference.rows.errors import BadFile, RowFileTooLarge, RowTooLong, UnknownFormat
+from inference.rows.files import RowLimits
 
 CSV_TEXT = st.text(st.sampled_from('ab1,"\r\n é\x00\x0b\x85\u2028'), max_size=80)
 LINES = st.lists(
@@ -86,7 +86,7 @@ def _check_numbers(chunks):
 
 
 def test_a_chunk_ends_at_its_bytes_and_holds_one_row_at_least():
-    limits = Limits(chunk_bytes=20)
+    limits = RowLimits(chunk_bytes=20)
     text = b"h\n" + b"12345678\n" * 5 + b"x" * 40 + b"\n1\n"
 
     chunks = list(plan(io.BytesIO(text), FileFormat.CSV, 100, limits=limits))
@@ -112,7 +112,7 @@ def test_long_line_is_refused_before_it_is_held(format):
 
 
 def test_line_over_the_limit_in_a_whole_block_is_refused():
-    limits = Limits(row_bytes=100)
+    limits = RowLimits(row_bytes=100)
 
     with pytest.raises(RowTooLong):
         list(plan(io.BytesIO(b'{"a":"' + b"x" * 100 + b'"}\n'), FileFormat.JSONL, 10, limits=limits))
@@ -135,14 +135,14 @@ def test_a_long_row_of_short_cells_is_a_row():
 
 
 def test_more_rows_than_a_job_may_hold_are_refused():
-    with pytest.raises(FileTooLarge):
-        list(plan(io.BytesIO(b"h\n" + b"1\n" * 11), FileFormat.CSV, 3, limits=Limits(rows=10)))
-    assert list(plan(io.BytesIO(b"h\n" + b"1\n" * 10), FileFormat.CSV, 3, limits=Limits(rows=10)))
+    with pytest.raises(RowFileTooLarge):
+        list(plan(io.BytesIO(b"h\n" + b"1\n" * 11), FileFormat.CSV, 3, limits=RowLimits(rows=10)))
+    assert list(plan(io.BytesIO(b"h\n" + b"1\n" * 10), FileFormat.CSV, 3, limits=RowLimits(rows=10)))
 
 
 def test_more_bytes_than_a_job_may_hold_are_refused():
-    with pytest.raises(FileTooLarge):
-        list(plan(io.BytesIO(b"{}\n" * 10), FileFormat.JSONL, 3, limits=Limits(bytes=29)))
+    with pytest.raises(RowFileTooLarge):
+        list(plan(io.BytesIO(b"{}\n" * 10), FileFormat.JSONL, 3, limits=RowLimits(bytes=29)))
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"], ids=["nothing", "lines", "mark"])

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inference.rows import Contract, FileFormat, Limits, Missing, check, plan
-from inference.rows import arrow as arrow_module
-from inference.rows.errors import BadContract, BadFile, FileTooLarge, FormatNotInstalled
+from inference.rows import Contract, FileFormat, Missing, RowLimits, check, plan
+from inference.rows.errors import BadContract, BadFile, FormatNotInstalled, RowFileTooLarge
+from inference.rows.formats import parquet_file as arrow_module
 from tests.unit.inference.rows.tools import (
     ABC,
     ONE,
@@ -94,17 +94,17 @@ def test_npz_columns_of_numbers_fill_a_vector():
     ("data", "words"),
     [
         (b"no zip", "not an NPZ"),
-        (npz(x=np.array([1, "a"], object)), "no Python objects"),
-        (raw_npz(header("|O", "(1,)"), pickle.dumps([1])), "no Python objects"),
-        (raw_npz(header("<f8", "(1000000000000,)")), "another size"),
+        (npz(x=np.array([1, "a"], object)), "only numbers, booleans and text"),
+        (raw_npz(header("|O", "(1,)"), pickle.dumps([1])), "only numbers, booleans and text"),
+        (raw_npz(header("<f8", "(1000000000000,)")), "declared size"),
         (raw_npz(header("<f8", "(-1,)")), "size|header"),
         (raw_npz(header("<U0", "(5,)")), "type"),
         (raw_npz("(" * 5_000), "header"),
         (raw_npz(header("<f8", "(" + "1," * 9_000 + ")")), "header"),
         (raw_npz(header("<M8[s]", "(0,)")), "type"),
         (npz(x=np.float32(1)), "single value"),
-        (npz(x=np.zeros(3), y=np.zeros(4)), "unlike numbers"),
-        (raw_npz("", name="x.txt"), "something else"),
+        (npz(x=np.zeros(3), y=np.zeros(4)), "different numbers"),
+        (raw_npz("", name="x.txt"), "something other than arrays"),
     ],
 )
 def test_npz_that_lies_is_refused(data, words):
@@ -130,7 +130,7 @@ def test_npz_is_read_in_both_versions_of_its_headers(version):
 
 def test_npz_chunks_are_bounded_by_bytes():
     chunks = list(
-        plan(io.BytesIO(npz(x=np.zeros((10, 100)))), FileFormat.NPZ, 10, limits=Limits(chunk_bytes=2_000))
+        plan(io.BytesIO(npz(x=np.zeros((10, 100)))), FileFormat.NPZ, 10, limits=RowLimits(chunk_bytes=2_000))
     )
 
     assert [chunk.rows for chunk in chunks] == [2, 2, 2, 2, 2]
@@ -214,17 +214,17 @@ def test_parquet_flags_are_read():
 
 
 def test_parquet_with_too_many_rows_is_refused():
-    with pytest.raises(FileTooLarge):
-        list(plan(io.BytesIO(parquet({"x": range(11)})), FileFormat.PARQUET, 5, limits=Limits(rows=10)))
+    with pytest.raises(RowFileTooLarge):
+        list(plan(io.BytesIO(parquet({"x": range(11)})), FileFormat.PARQUET, 5, limits=RowLimits(rows=10)))
 
 
 def test_parquet_has_ten_times_as_many_columns_as_npz_has_arrays():
     data = parquet({f"x{place}": [1] for place in range(21)})
     contract = Contract(columns={"x": "x0"})
 
-    with pytest.raises(BadFile, match="21 columns; 20 is the most"):
-        list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=Limits(members=2)))
-    assert list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=Limits(members=3)))
+    with pytest.raises(BadFile, match="21 columns; the limit is 20"):
+        list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=RowLimits(members=2)))
+    assert list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=RowLimits(members=3)))
     assert check(io.BytesIO(data), FileFormat.PARQUET, contract, ONE).inputs
 
 
@@ -232,7 +232,7 @@ def test_parquet_needs_its_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
 
     with pytest.raises(FormatNotInstalled, match="parquet"):
-        arrow_module.arrow()
+        arrow_module.load_pyarrow()
 
 
 def test_lists_do_not_go_together_with_other_columns():

@@ -90,10 +90,10 @@ def test_bad_rows_are_told_and_their_neighbours_go_on_in_one_batch():
     assert batch.ids == ["1", "8"]
     assert batch.tensors["features"].tolist() == [[1, 2, 3], [4, 5, 6]]
     reasons = {error.row: (error.id, error.reason) for error in batch.bad}
-    assert reasons[2] == ("2", "Column b is 'x'; a number is wanted.")
-    assert reasons[3] == ("3", "The row has 3 cells, the header has 4.")
-    assert reasons[4] == ("4", "Column b is empty; a number is wanted.")
-    assert reasons[5] == ("5", "The row has 5 cells, the header has 4.")
+    assert reasons[2] == ("2", "Column b is 'x'; it must be a number.")
+    assert reasons[3] == ("3", "The row has 3 cells; the header has 4.")
+    assert reasons[4] == ("4", "Column b is empty; it must be a number.")
+    assert reasons[5] == ("5", "The row has 5 cells; the header has 4.")
     assert "NaN or an infinite" in reasons[6][1]
     assert "NaN or an infinite" in reasons[7][1]
     assert "beyond" in reasons[9][1]
@@ -177,7 +177,7 @@ def test_a_file_that_shrank_is_told():
 
 
 def test_a_column_that_is_named_twice_is_refused_by_its_name():
-    with pytest.raises(BadFile, match="names 'b' twice"):
+    with pytest.raises(BadFile, match="has 'b' twice"):
         read_all(b"a,b,c,b\n1,2,3,4\n", FileFormat.CSV)
 
 

@@ -6,13 +6,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from inference.rows import FileFormat, Kind, plain_file
-from inference.rows.errors import BadFile, FileTooLarge
-from inference.rows.limits import Limits
+from inference.rows import FileFormat, FileKind, plain_file
+from inference.rows.errors import BadFile, RowFileTooLarge
+from inference.rows.files import RowLimits
 from tests.unit.inference.rows.tools import CSV, NPZ, WIDE, read_all, values_of
 
-PACKED = Kind(FileFormat.CSV, True)
-SMALL = Limits(bytes=10_000, ratio=20, ratio_floor=1_000)
+PACKED = FileKind(FileFormat.CSV, True)
+SMALL = RowLimits(bytes=10_000, ratio=20, ratio_floor=1_000)
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def test_gzip_is_unpacked_members_and_all(unpack):
 
 @pytest.mark.parametrize(
     ("plain", "limits"),
-    [(b"0" * 9_999_000, Limits(bytes=2**30, ratio=20, ratio_floor=1_000)), (os.urandom(19_998), Limits(bytes=10_000))],
+    [(b"0" * 9_999_000, RowLimits(bytes=2**30, ratio=20, ratio_floor=1_000)), (os.urandom(19_998), RowLimits(bytes=10_000))],
     ids=["too well", "too much"],
 )  # fmt: skip
 def test_bombs_are_refused_before_they_are_unpacked(unpack, tmp_path, plain, limits):
-    with pytest.raises(FileTooLarge):
+    with pytest.raises(RowFileTooLarge):
         unpack(gzip.compress(plain), PACKED, limits)
     assert list((tmp_path / "scratch").iterdir()) == []
 
@@ -81,7 +81,7 @@ def test_packed_arrays_are_laid_out_plainly(unpack):
 
 
 def test_packed_arrays_may_not_be_bombs(unpack):
-    with pytest.raises(FileTooLarge):
+    with pytest.raises(RowFileTooLarge):
         unpack(packed_npz(x=np.zeros(10**6)), NPZ)
 
 
@@ -103,5 +103,5 @@ def test_other_members_are_refused(unpack):
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("../../evil.txt", "x")
 
-    with pytest.raises(BadFile, match="something else"):
+    with pytest.raises(BadFile, match="something other than arrays"):
         unpack(out.getvalue(), NPZ)

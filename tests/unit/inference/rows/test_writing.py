@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.rows import Contract, ErrorsWriter, FileFormat, Kind, ResultWriter, RowError, assemble
+from inference.rows import Contract, FileFormat, FileKind, ResultWriter, RowError, assemble, write_errors
 from inference.rows.errors import UnevenResults, UnknownFormat
-from inference.rows.writing.text_parts import safe_cell
+from inference.rows.result_parts import safe_cell
 from inference.tensors.signature import Signature, TensorSpec
 from tests.unit.inference.rows.tools import CSV, JSONL, NPZ, PARQUET, read_all
 
@@ -24,7 +24,7 @@ OUT = (
 )
 SIGNATURE = Signature((TensorSpec("x", "FP32", (None,)),), OUT)
 CONTRACT = Contract(columns={"x": "x"}, id="key", passthrough=("note",))
-KINDS = [JSONL, CSV, Kind(FileFormat.JSONL, True), Kind(FileFormat.CSV, True), NPZ, PARQUET]
+KINDS = [JSONL, CSV, FileKind(FileFormat.JSONL, True), FileKind(FileFormat.CSV, True), NPZ, PARQUET]
 NOTES = ["plain", '"q", x\r\n', "é ", "", "=1+1"]
 
 
@@ -218,7 +218,7 @@ def uneven(folder, kind):
     return parts
 
 
-@pytest.mark.parametrize("kind", [CSV, Kind(FileFormat.CSV, True), NPZ, PARQUET], ids=str)
+@pytest.mark.parametrize("kind", [CSV, FileKind(FileFormat.CSV, True), NPZ, PARQUET], ids=str)
 def test_answers_of_unlike_length_are_no_table(tmp_path, kind):
     with pytest.raises(UnevenResults, match="JSONL"):
         joined(uneven(tmp_path, kind), kind)
@@ -273,16 +273,14 @@ def test_a_part_that_cannot_be_finished_leaves_nothing(tmp_path, batch):
 
 def test_arrays_are_not_packed_once_more(tmp_path):
     with pytest.raises(UnknownFormat):
-        ResultWriter(tmp_path / "part", Kind(FileFormat.NPZ, True), CONTRACT, SIGNATURE)
+        ResultWriter(tmp_path / "part", FileKind(FileFormat.NPZ, True), CONTRACT, SIGNATURE)
 
 
 def test_errors_are_lines(tmp_path):
-    with ErrorsWriter(tmp_path / "errors") as writer:
-        writer.write([RowError(3, "a", "no number"), RowError(4, None, "é")])
+    write_errors(tmp_path / "errors", [RowError(3, "a", "no number"), RowError(4, None, "é")])
 
     lines = [json.loads(line) for line in (tmp_path / "errors").read_bytes().splitlines()]
     assert lines == [{"row": 3, "id": "a", "reason": "no number"}, {"row": 4, "id": None, "reason": "é"}]
-    assert writer.rows == 2
 
 
 def test_fp32_is_written_as_short_as_it_can_be(tmp_path):

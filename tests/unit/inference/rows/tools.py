@@ -2,7 +2,7 @@
 
 import io
 
-from inference.rows import Contract, FileFormat, Kind, plan, read_chunk
+from inference.rows import Contract, FileFormat, FileKind, plan, read_chunk
 from inference.tensors.signature import Signature, TensorSpec
 
 SCORE = TensorSpec("score", "FP32", (None,))
@@ -13,8 +13,8 @@ TWO = Signature(
     (SCORE,),
 )
 ABC = {"features": ("a", "b", "c")}  # the columns of a contract for WIDE
-JSONL, CSV = Kind(FileFormat.JSONL, False), Kind(FileFormat.CSV, False)
-NPZ, PARQUET = Kind(FileFormat.NPZ, False), Kind(FileFormat.PARQUET, False)
+JSONL, CSV = FileKind(FileFormat.JSONL, False), FileKind(FileFormat.CSV, False)
+NPZ, PARQUET = FileKind(FileFormat.NPZ, False), FileKind(FileFormat.PARQUET, False)
 
 
 def signature_of(datatype, *shape, **more):

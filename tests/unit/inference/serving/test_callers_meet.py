@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from inference.engine.backends import SessionOptions
+from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.batch_proof import prove_batches
-from inference.engine.batcher import BatchConfig
-from inference.engine.combiner import Limits
-from inference.engine.engine import Engine, Plan
-from inference.engine.leases import LoadOrder
+from inference.engine.batch_runs import BatchConfig
+from inference.engine.combiner import QueueLimits
+from inference.engine.engine import Engine, EnginePlan
 from inference.engine.onnx_backend import OnnxBackend
 from inference.engine.onnx_file import operators
-from inference.engine.probed import ProbeFact
+from inference.engine.pool import LoadOrder
 from tests.support.batch_models import MIXING, SEPARATE, BatchModel, Graph, as_file
 from tests.support.batchers import a_request
 from tests.support.processes import wait_until
@@ -28,7 +27,7 @@ REQUESTS = 200
 PATIENCE_S = 60
 MOST_ROWS = 64
 OPTIONS = SessionOptions()
-PATIENT = BatchConfig(Limits(lease_s=PATIENCE_S))  # a busy machine must lose nobody's batch
+PATIENT = BatchConfig(QueueLimits(lease_s=PATIENCE_S))  # a busy machine must lose nobody's batch
 MISSED = {"new_items"}  # the proof does not see that these mix, so the audit must
 
 
@@ -70,7 +69,7 @@ class Meeting:
         order = LoadOrder(self.path, OPTIONS, ProbeFact(sha256, runtime, self.bare.provider, OPTIONS.digest))
         self.merged_rows = merged
         self.engine = Engine(self.backend, budget_bytes=8 << 30, on_sample=self.sampled.set)
-        self.engine.load("m", Plan(order, merged, batching=PATIENT), timeout_s=PATIENCE_S)
+        self.engine.load("m", EnginePlan(order, merged, batching=PATIENT), timeout_s=PATIENCE_S)
 
     def requests(self, count, seed=0):
         return list(requests(self.model, self.bare, count, seed))

@@ -4,10 +4,19 @@ import pytest
 from django.db import DatabaseError
 
 from registry.access import key_ring
-from registry.access.key_ring import DOWN_S, REFRESH_S, REFUSE_S, TRUST_S, USED_S, KeyRing, Principal
-from registry.access.key_text import digest_of, new_key_text
+from registry.access.key_ring import (
+    DOWN_S,
+    REFRESH_S,
+    REFUSE_S,
+    TRUST_S,
+    USED_S,
+    KeyRing,
+    Principal,
+    digest_of,
+    new_key_text,
+)
 from registry.errors import NotAuthenticated
-from registry.kit.turns import Turns
+from registry.kit.compute_lock import ComputeLock
 from tests.support.together import at_once, in_threads
 
 WAIT_S = 20
@@ -115,12 +124,12 @@ def test_a_revoked_key_is_refused_within_a_minute_even_if_nobody_tends_the_ring(
     assert refused_after == REFRESH_S
 
 
-def test_a_tended_ring_drops_a_revoked_key_at_once(ring, shelf):
+def test_a_refreshed_ring_drops_a_revoked_key_at_once(ring, shelf):
     kept, revoked = shelf.add(), shelf.add()
     ring.admit(kept), ring.admit(revoked)
     shelf.revoke(revoked)
 
-    ring.tend()
+    ring.refresh()
 
     with pytest.raises(NotAuthenticated):
         ring.admit(revoked)
@@ -129,10 +138,10 @@ def test_a_tended_ring_drops_a_revoked_key_at_once(ring, shelf):
     assert shelf.finds == finds
 
 
-def test_a_tended_ring_never_asks_on_the_hot_path(ring, shelf, clock, known):
+def test_a_refreshed_ring_never_asks_on_the_hot_path(ring, shelf, clock, known):
     for _ in range(100):
         clock.now += 10
-        ring.tend()
+        ring.refresh()
         ring.admit(known)
 
     assert shelf.finds == 1
@@ -201,13 +210,13 @@ class TestCutOff:
 
         assert shelf.finds == 2
 
-    def test_when_a_keeper_has_seen_the_outage_no_caller_waits_at_all(self, ring, shelf, clock, known):
+    def test_when_a_refresher_has_seen_the_outage_no_caller_waits_at_all(self, ring, shelf, clock, known):
         shelf.is_down = True
 
         for _ in range(20):
             clock.now += 10
             with pytest.raises(DatabaseError):
-                ring.tend()
+                ring.refresh()
             ring.admit(known)
 
         assert shelf.finds == 1
@@ -269,29 +278,29 @@ class TestBounds:
             ring.admit(text)
 
         assert shelf.finds == 6
-        assert len(ring._known) == 5
+        assert len(ring._entries) == 5
 
 
 class TestLastUsed:
     def test_uses_are_written_together_and_at_most_each_minute(self, ring, shelf, clock):
         one, two = shelf.add(), shelf.add()
         ring.admit(one), ring.admit(two)
-        ring.tend()
+        ring.refresh()
         assert [sorted(batch) for batch in shelf.used] == [[1, 2]]
 
         for _ in range(12):
             clock.now += 10
             ring.admit(one)
-            ring.tend()
+            ring.refresh()
 
         assert [sorted(batch) for batch in shelf.used[1:]] == [[1], [1]]
 
     def test_an_unused_key_is_not_written_again(self, ring, shelf, clock):
         ring.admit(shelf.add())
-        ring.tend()
+        ring.refresh()
         clock.now += 2 * USED_S
 
-        ring.tend()
+        ring.refresh()
 
         assert len(shelf.used) == 1
 
@@ -305,19 +314,19 @@ def test_many_threads_with_one_new_key_ask_once(ring, shelf):
     assert shelf.finds == 1
 
 
-def test_a_thread_that_waits_for_another_ones_question_gives_its_turn_away(ring, shelf, monkeypatch):
-    """The question lets its turn go and wants it back; whoever holds both the turn and the place in line would stop it."""
-    turns = Turns(patience_s=5)
-    monkeypatch.setattr(key_ring, "turns", turns)
+def test_a_thread_that_waits_for_another_ones_question_releases_the_compute_lock(ring, shelf, monkeypatch):
+    """The look-up releases the lock and takes it again: a thread that held both locks would block it."""
+    lock = ComputeLock(patience_s=5)
+    monkeypatch.setattr(key_ring, "compute_lock", lock)
     strangers = [new_key_text()[1] for _ in range(2)]
-    is_asked, wants_turn, find, held = threading.Event(), threading.Event(), shelf.find, []
+    is_asked, wants_lock, find, held = threading.Event(), threading.Event(), shelf.find, []
 
     def find_slowly(prefix, digest):
-        with turns.let_go():
+        with lock.released():
             if not is_asked.is_set():
                 is_asked.set()
-                assert wants_turn.wait(WAIT_S)
-        held.append(turns.is_mine)
+                assert wants_lock.wait(WAIT_S)
+        held.append(lock.is_mine)
         return find(prefix, digest)
 
     shelf.find = find_slowly
@@ -325,9 +334,9 @@ def test_a_thread_that_waits_for_another_ones_question_gives_its_turn_away(ring,
     def admit(number):
         if number:
             assert is_asked.wait(WAIT_S)
-        with turns.taken():
+        with lock.held():
             if number:
-                wants_turn.set()
+                wants_lock.set()
             with pytest.raises(NotAuthenticated):
                 ring.admit(strangers[number])
 

@@ -8,8 +8,7 @@ import pytest
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 
 from registry.catalogue import artifacts
-from registry.catalogue.artifacts import FolderStore
-from registry.catalogue.remote_artifacts import RemoteStore
+from registry.catalogue.artifacts import FolderStore, RemoteStore
 from registry.errors import ArtifactMissing
 
 CONTENT = [b"wheel", b"", b"house" * 300_000]

@@ -16,13 +16,13 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from inference.doors import asking
+from inference.doors import entry
 from inference.doors.grpc import callers
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.generated import predictor_pb2
-from inference.doors.grpc.server import Address, GrpcServer, PortTaken
-from inference.doors.memory import Memory
+from inference.doors.grpc.server import GrpcServer, ListenAddress, PortTaken
+from inference.doors.memory import RequestMemory
 from inference.engine.combiner import Priority
 from inference.engine.loop import EngineLoop
 from inference.serving import runtime, services
@@ -44,7 +44,7 @@ OIP = "inference.GRPCInferenceService"
 def served():
     loop = EngineLoop.in_thread(uvloop.new_event_loop)
     with override_settings(PREDICT_BINARY_BYTES=64 << 20):
-        server = GrpcServer(Address("127.0.0.1", 0), loop, most_calls=4).start()
+        server = GrpcServer(ListenAddress("127.0.0.1", 0), loop, most_calls=4).start()
     yield server
     server.stop()
     loop.close()
@@ -362,7 +362,7 @@ def test_a_stream_answers_each_request_and_survives_a_bad_one(call):
 @pytest.fixture
 def memory(monkeypatch):
     """A memory that only this test's calls are counted in."""
-    small = Memory(16 << 20)
+    small = RequestMemory(16 << 20)
     monkeypatch.setattr(callers, "memory", small)
     return small
 
@@ -393,7 +393,7 @@ class TestMemory:
     def test_a_call_without_room_is_refused_and_may_come_again(self, call, memory, serving, streams):
         memory.held = memory.limit
 
-        with pytest.raises((grpc.RpcError, AssertionError), match="Requests hold the 16 MiB"):
+        with pytest.raises((grpc.RpcError, AssertionError), match="Requests hold all of the 16 MiB"):
             self._ask(call, streams=streams)
 
         assert serving.calls == []
@@ -404,7 +404,7 @@ class TestMemory:
         refused = _refusal(call, "ModelInfer", message, pb.ModelInferResponse)
 
         assert (refused.code(), serving.calls) == (StatusCode.INVALID_ARGUMENT, [])
-        assert "Once read" in refused.details()
+        assert "Parsed, this body would take" in refused.details()
 
     def test_where_there_is_plenty_it_is(self, call, serving):
         """Negative control: the same message is only of the wrong type."""
@@ -539,12 +539,12 @@ def test_health(call, serving, served):
         stub = health_pb2_grpc.HealthStub(call.channel)
         return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status
 
-    served._health.look()
+    served._health.update()
     serves = health_pb2.HealthCheckResponse.SERVING
     names = ("", OIP, "roundhouse.Predictor", "Predictor", "model.ModelService")
     assert {name: status(name) for name in names} == dict.fromkeys(names, serves)
     serving.is_ready = False
-    served._health.look()
+    served._health.update()
     assert status(OIP) == health_pb2.HealthCheckResponse.NOT_SERVING
     assert _refusal(status, "nobody").code() is StatusCode.NOT_FOUND
 
@@ -563,12 +563,12 @@ def test_reflection_names_services_and_their_messages(call):
 
 def test_a_taken_port_is_named(served):
     with pytest.raises(PortTaken, match=str(served.port)):
-        GrpcServer(Address("127.0.0.1", served.port), served._loop)
+        GrpcServer(ListenAddress("127.0.0.1", served.port), served._loop)
 
 
 def test_two_servers_share_a_port_where_both_say_so(served, serving):
-    first = GrpcServer(Address("127.0.0.1", 0, is_shared=True), served._loop).start()
-    second = GrpcServer(Address("127.0.0.1", first.port, is_shared=True), served._loop).start()
+    first = GrpcServer(ListenAddress("127.0.0.1", 0, is_shared=True), served._loop).start()
+    second = GrpcServer(ListenAddress("127.0.0.1", first.port, is_shared=True), served._loop).start()
 
     assert second.port == first.port
     first.stop()
@@ -631,7 +631,7 @@ def test_calls_beyond_the_most_are_refused_before_they_are_received(call, held):
 
 
 def test_a_stop_waits_for_calls_under_way_and_takes_no_others(served, held):
-    server = GrpcServer(Address("127.0.0.1", 0), served._loop).start()
+    server = GrpcServer(ListenAddress("127.0.0.1", 0), served._loop).start()
     stopping = threading.Thread(target=server.stop)
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         begun = _begin(channel)
@@ -734,7 +734,7 @@ def test_the_loop_answers_what_is_short_and_leaves_the_rest_to_threads(call, thr
     short = threads_of.pop("predict")
     call("ModelMetadata", pb.ModelMetadataRequest(name="scores"), pb.ModelMetadataResponse)
     call("ModelInfer", _request(tensor, raw=[long.tobytes()]), pb.ModelInferResponse)
-    monkeypatch.setattr(asking, "_are_at_hand", lambda targets: False)
+    monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: False)
     in_memory = threads_of.pop("predict")
     call("ModelInfer", _infer(), pb.ModelInferResponse)
 

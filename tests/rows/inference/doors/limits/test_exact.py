@@ -4,19 +4,20 @@ import uuid
 import pytest
 from django.db import connection
 
-from inference.doors.limits.exact import take_all
-from inference.doors.limits.limited import Limited
+from inference.doors.limits.admission import take_all
+from inference.doors.limits.rates import LimitSubject
 from inference.errors import LimitsUnavailable, TooManyRequests
 from inference.serving.routes import Route
-from registry.access.limits import Limits
-from tests.rows.inference.doors.limits.test_stores import STORES, closed_at_the_end
+from registry.access.limits import CallerLimits
+from tests.rows.inference.doors.limits.test_counters import STORES, closed_at_the_end
 from tests.support.callers import NOON, WAIT_S, Clock, MemoryStore, a_caller, a_gate, passes
 from tests.support.together import in_threads
 
 REQUESTS, MINUTES, LIMIT = 200, 5, 100
 
 KEY, TENANT, MODEL = (
-    Limited(kind, 1, "one", Limits(rate_per_minute=5, is_exact=True)) for kind in ("key", "tenant", "Model")
+    LimitSubject(kind, 1, "one", CallerLimits(rate_per_minute=5, is_exact=True))
+    for kind in ("key", "tenant", "Model")
 )
 
 
@@ -66,7 +67,7 @@ def test_threads_at_once_pass_exactly_as_often_as_the_limit_says(store):
     gates = [a_gate(clock, processes=4) for _ in range(4)]
     for gate in gates:
         gate.start(store)
-    by, route = a_caller(), Route("m", uuid.uuid4().int >> 80, limits=Limits(LIMIT, is_exact=True))
+    by, route = a_caller(), Route("m", uuid.uuid4().int >> 80, limits=CallerLimits(LIMIT, is_exact=True))
     # PostgreSQL has 100 connections: there each thread asks several times.
     threads = 40 if connection.vendor == "postgresql" else REQUESTS
     next_minute = threading.Barrier(threads, action=lambda: (clock.tick(60), passed.append([])))

@@ -79,7 +79,7 @@ def test_the_time_of_the_last_inference_is_kept(ask):
 
     (stats,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
     here = runtime.started()
-    here._executor._engine.unload(here.find("ripeness", None).choose().version_id, timeout_s=10)
+    here.executor._engine.unload(here.find("ripeness", None).choose().version_id, timeout_s=10)
     (kept,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
 
     assert before <= stats["last_inference"] == kept["last_inference"] <= after

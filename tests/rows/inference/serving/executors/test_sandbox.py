@@ -19,10 +19,10 @@ from inference.engine.errors import (
 )
 from inference.engine.loop import complete
 from inference.serving.executors import inprocess
-from inference.serving.executors.inprocess import InProcess
-from inference.serving.executors.sandbox import Death, SandboxBackend
+from inference.serving.executors.inprocess import InProcessExecutor
+from inference.serving.executors.sandbox import ChildDeath, SandboxBackend
 from inference.serving.routes import read_table
-from inference.tensors.errors import TooLarge, WrongDtype
+from inference.tensors.errors import RequestTooLarge, WrongDtype
 from registry.catalogue.services import change_serving
 from tests.support.batchers import a_request
 from tests.support.factories import an_actor
@@ -46,7 +46,7 @@ def deaths():
 
 @pytest.fixture
 def executor(deaths):
-    made = InProcess(on_death=deaths.append)
+    made = InProcessExecutor(on_death=deaths.append)
     yield made
     made.close(timeout_s=10)
     assert children() == []
@@ -100,7 +100,7 @@ class TestAnswering:
 
         executor.hold(frozenset({target}))
         held = executor.is_warm(target), executor.warm_versions(), len(children()), in_process(executor)
-        executor.let_go_of_all_but(frozenset())
+        executor.retain_only(frozenset())
 
         assert held == (True, 1, 1, [])
         assert children() == []
@@ -112,7 +112,7 @@ class TestAnswering:
         signature = complete(executor.signature(target, timeout_s=30))
         with pytest.raises(WrongDtype, match="allow_non_finite"):
             ask(executor, target, missing)
-        with pytest.raises(TooLarge):
+        with pytest.raises(RequestTooLarge):
             ask(executor, target, {"x": np.zeros((1_000, 4), np.float32)})
 
         assert [spec.name for spec in signature.inputs] == ["x"]
@@ -191,7 +191,7 @@ class TestCrashing:
         with pytest.raises(RunCrashed, match="SIGFPE"):
             ask(executor, target, FATAL)
 
-        assert deaths == [Death(target.version_id, "SIGFPE")]
+        assert deaths == [ChildDeath(target.version_id, "SIGFPE")]
         assert (children(), executor.is_warm(target)) == ([], False)
 
     def test_it_rests_longer_each_time_before_it_is_started_again(self, tmp_path):
@@ -227,7 +227,7 @@ class TestCrashing:
         with pytest.raises(SlotLost):
             ask(executor, target)
 
-        assert deaths == [Death(target.version_id)]
+        assert deaths == [ChildDeath(target.version_id)]
 
     def test_a_file_that_does_not_load_is_refused(self, tmp_path):
         (tmp_path / "m.onnx").write_bytes(b"no model")

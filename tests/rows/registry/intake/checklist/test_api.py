@@ -54,7 +54,7 @@ def test_the_command_asks_too(capsys):
 
     call_command("check_version", version.model.slug, "1")
 
-    assert "A worker was asked to check" in capsys.readouterr().out
+    assert "A worker will check" in capsys.readouterr().out
     assert AuditRecord.objects.get(action="ask_check").source == "command"
     with pytest.raises(CommandError, match="has no version 7"):
         call_command("check_version", version.model.slug, "7")

@@ -185,7 +185,7 @@ def test_an_archived_version_is_not_checked_again():
     archived = a_version()
     archive_version(version=archived, reason="old", by=an_actor())
 
-    with pytest.raises(Conflict, match="bring it back"):
+    with pytest.raises(Conflict, match="unarchive it"):
         start(archived)
 
 
@@ -221,7 +221,7 @@ class TestFailedVersion:
 
     def test_a_message_that_nobody_asked_for_does_nothing(self, failed):
         """Negative control: without the question, a message that comes twice would check a bad file for ever."""
-        with pytest.raises(Conflict, match="ask for another"):
+        with pytest.raises(Conflict, match="request another"):
             start(failed)
 
         assert (status_of(failed), failed.check_runs.count()) == ("failed", 1)
@@ -270,7 +270,7 @@ class TestSweep:
         assert (services.sweep(), services.sweep()) == (1, 0)
 
         run = newest_run(silent.version)
-        assert (run.state, run.reason) == ("failed", services.WENT_AWAY)
+        assert (run.state, run.reason) == ("failed", services.WORKER_LOST)
         assert (states(run)["probe"], states(run)["diff"]) == ("failed", "skipped")
         assert AuditRecord.objects.filter(action="give_up_check").count() == 1
         assert start(silent.version).number == 2
@@ -339,7 +339,7 @@ class TestSweep:
         assert status_of(fresh) == "failed"
         assert "lost 3 times" in failure_of(fresh)
         assert Event.objects.get().kind == "check_failed"
-        with pytest.raises(Conflict, match="ask for another"):
+        with pytest.raises(Conflict, match="request another"):
             start(fresh)
 
     def test_who_asks_again_gets_one_more_try_each_time(self, fresh):

@@ -3,7 +3,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from registry.intake.examples import bodies, rows
+from registry.intake.examples import rows
 from registry.intake.examples.models import ConformanceExample, GoldenSet
 from tests.support.factories import a_golden_result, a_model, a_version, an_uploaded_version
 
@@ -81,7 +81,7 @@ class TestGoldenSet:
         assert put(api, model, b"", CONTENT_LENGTH="0").status_code == 422
 
     def test_more_than_a_set_with_small_pieces(self, api, monkeypatch):
-        monkeypatch.setattr(bodies, "_PIECE", 7)
+        monkeypatch.setattr(rows, "_PIECE", 7)
 
         assert put(api, a_model()).json()["rows"] == 2
 
@@ -108,7 +108,7 @@ class TestBodies:
     def test_lines_do_not_depend_on_pieces(self, text, piece):
         pieces = [text[start : start + piece] for start in range(0, len(text), piece)]
 
-        assert list(bodies.lines_of(pieces)) == text.splitlines()
+        assert list(rows.lines_of(pieces)) == text.splitlines()
 
     def test_a_line_without_end_is_handed_on_before_it_fills_the_memory(self, monkeypatch):
         monkeypatch.setattr(rows, "MAX_LINE_BYTES", 10)
@@ -119,7 +119,7 @@ class TestBodies:
                 read.append(1)
                 yield b"a" * 6
 
-        assert len(next(bodies.lines_of(pieces()))) == 12
+        assert len(next(rows.lines_of(pieces()))) == 12
         assert len(read) == 2
 
     @pytest.mark.parametrize("error", [None, OSError], ids=["too short", "hung up"])
@@ -130,7 +130,7 @@ class TestBodies:
             return b""
 
         with pytest.raises(Exception, match="5 bytes early"):
-            list(bodies.pieces_of(read, 5))
+            list(rows.pieces_of(read, 5))
 
 
 class TestCommands:

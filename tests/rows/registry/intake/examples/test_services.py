@@ -63,10 +63,10 @@ class TestExamples:
             ({"inputs": {"x": 1}}, "`expected`"),
             ({**EXAMPLE, "inputs": {}}, "`inputs`"),
             ({**EXAMPLE, "inputs": {"": 1}}, "empty"),
-            ({**EXAMPLE, "inputs": {"x": None}}, "numbers"),
-            ({**EXAMPLE, "inputs": {"x": {"y": 1}}}, "numbers"),
-            ({**EXAMPLE, "inputs": {"x": float("nan")}}, "numbers"),
-            ({**EXAMPLE, "inputs": {"x": "\0"}}, "numbers"),
+            ({**EXAMPLE, "inputs": {"x": None}}, "must be a number"),
+            ({**EXAMPLE, "inputs": {"x": {"y": 1}}}, "must be a number"),
+            ({**EXAMPLE, "inputs": {"x": float("nan")}}, "must be a number"),
+            ({**EXAMPLE, "inputs": {"x": "\0"}}, "must be a number"),
             ({**EXAMPLE, "expected": [1]}, "`expected`"),
             ({**EXAMPLE, "atol": -1}, "`atol`"),
             ({**EXAMPLE, "rtol": True}, "`rtol`"),
@@ -215,7 +215,7 @@ class TestResults:
 
         with pytest.raises(Invalid, match="another Model"):
             a_golden_result(version, put(a_model()), 0.5)
-        with pytest.raises(Invalid, match="no value"):
+        with pytest.raises(Invalid, match="not a valid value"):
             a_golden_result(version, put(version.model), float("nan"))
 
 
@@ -226,9 +226,9 @@ class TestGate:
         put(version.model, floor=0.5)
         unmeasured = selectors.golden_gate(version)
 
-        assert (nothing.is_measured, nothing.passes) == (False, None)
+        assert (nothing.value, nothing.passes) == (None, None)
         assert "no golden set" in nothing.sentence
-        assert (unmeasured.state, unmeasured.floor, unmeasured.passes) == ("not_measured", 0.5, None)
+        assert (unmeasured.value, unmeasured.floor, unmeasured.passes) == (None, 0.5, None)
 
     @pytest.mark.parametrize(
         ("metric", "floor", "margin", "live", "value", "passes"),
@@ -257,7 +257,7 @@ class TestGate:
 
         gate = selectors.golden_gate(version)
 
-        assert (gate.is_measured, gate.value, gate.champion, gate.champion_value) == (True, value, 1, live)
+        assert (gate.value, gate.champion, gate.champion_value) == (value, 1, live)
         assert gate.passes is passes
         assert gate.sentence.startswith(f"Version 2 has {metric} {value:.4g} on golden set 1")
 
@@ -270,7 +270,7 @@ class TestGate:
         gate = selectors.golden_gate(live)
 
         assert (gate.champion, gate.passes) == (None, True)
-        assert gate.sentence == "Version 1 has accuracy 0.75 on golden set 1, as at least 0.5 is demanded."
+        assert gate.sentence == "Version 1 has accuracy 0.75 on golden set 1, where at least 0.5 is required."
 
     def test_an_alias_is_not_the_live_version(self):
         version = a_version()

@@ -3,68 +3,77 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from registry.access.policies import Role
-from registry.console import Place, register_panel
-from registry.kit.admin import panels
-from tests.support.factories import a_live_model, a_person
+from registry.kit.admin.panels import COLUMNS, PANELS, ColumnGroup, Panel, PanelPage, columns_for, panels_for
+from registry.kit.registrations import Registrations
+from tests.support.factories import a_live_model, a_model, a_person
 
 
 @pytest.fixture(autouse=True)
-def own_panels(monkeypatch):
-    monkeypatch.setattr(panels, "_panels", {})
+def no_panels(monkeypatch):
+    for name, empty in (("PANELS", Registrations("panel")), ("COLUMNS", Registrations("group of columns"))):
+        monkeypatch.setattr(f"registry.kit.admin.panels.{name}", empty)
+        monkeypatch.setitem(globals(), name, empty)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("place", Place)
-def test_a_panel_is_drawn_on_its_page_and_no_other(client, place):
-    register_panel(
-        name="speed", place=place, render=lambda _request, row: format_html("<i>speed of {}</i>", row)
-    )
+@pytest.mark.parametrize("page", PanelPage)
+def test_a_panel_is_drawn_on_its_page_and_no_other(client, page):
+    PANELS.add("speed", Panel(page, lambda _request, row: format_html("<i>speed of {}</i>", row)))
     model = a_live_model(100)
     version = model.versions.get()
     client.force_login(a_person(Role.VIEWER))
-    pages = {
-        Place.HOME: reverse("admin:index"),
-        Place.MODEL: reverse("admin:registry_model_change", args=[model.pk]),
-        Place.VERSION: reverse("admin:registry_version_change", args=[version.pk]),
+    addresses = {
+        PanelPage.HOME: reverse("admin:index"),
+        PanelPage.MODEL: reverse("admin:registry_model_change", args=[model.pk]),
+        PanelPage.VERSION: reverse("admin:registry_version_change", args=[version.pk]),
     }
-    rows = {Place.HOME: None, Place.MODEL: model, Place.VERSION: version}
+    rows = {PanelPage.HOME: None, PanelPage.MODEL: model, PanelPage.VERSION: version}
 
-    for where, page in pages.items():
-        shown = f"<i>speed of {rows[where]}</i>" in client.get(page).text
-        assert shown is (where is place)
+    for where, address in addresses.items():
+        is_shown = f"<i>speed of {rows[where]}</i>" in client.get(address).text
+        assert is_shown is (where is page)
 
 
-def test_panels_come_in_their_order_and_empty_ones_not_at_all():
+def test_panels_are_drawn_in_order_and_empty_ones_not_at_all():
     for name, order in (("late", 200), ("early", 1), ("silent", 50)):
-        register_panel(
-            name=name, place=Place.HOME, order=order, render=lambda *_, n=name: "" if n == "silent" else n
-        )
+        html = "" if name == "silent" else name
+        PANELS.add(name, Panel(PanelPage.HOME, lambda *_, html=html: html), order=order)
 
-    assert panels.panels_for(Place.HOME, request=None) == ["early", "late"]
-
-
-def test_a_name_registered_again_replaces_the_panel():
-    for text in ("one", "two"):
-        register_panel(name="same", place=Place.HOME, render=lambda *_, t=text: t)
-
-    assert panels.panels_for(Place.HOME, request=None) == ["two"]
+    assert panels_for(PanelPage.HOME, request=None) == ["early", "late"]
 
 
-def test_a_panel_that_fails_says_so_and_the_others_stand():
+def test_a_panel_that_fails_says_so_and_the_others_are_drawn():
     def broken(*_):
         raise ZeroDivisionError
 
-    register_panel(name="broken", place=Place.HOME, render=broken, order=1)
-    register_panel(name="whole", place=Place.HOME, render=lambda *_: "whole", order=2)
+    PANELS.add("broken", Panel(PanelPage.HOME, broken), order=1)
+    PANELS.add("whole", Panel(PanelPage.HOME, lambda *_: "whole"), order=2)
 
-    failed, whole = panels.panels_for(Place.HOME, request=None)
+    failed, whole = panels_for(PanelPage.HOME, request=None)
 
-    assert "broken could not be drawn" in failed
+    assert "broken could not be shown" in failed
     assert whole == "whole"
 
 
+@pytest.mark.django_db
+def test_columns_are_joined_and_those_that_fail_are_left_out():
+    def broken(*_):
+        raise ZeroDivisionError
+
+    model = a_model()
+    COLUMNS.add("broken", ColumnGroup(["never"], broken))
+    COLUMNS.add(
+        "speed", ColumnGroup(["speed", "load"], lambda _request, _models: {model.pk: ["9", "1"]}, "a note")
+    )
+
+    drawn = columns_for(None, [model])
+
+    assert (drawn.titles, drawn.notes) == (["speed", "load"], ["a note"])
+    assert drawn.cells == {model.pk: [("speed", "9"), ("load", "1")]}
+
+
 def test_what_a_panel_returns_without_marking_it_safe_is_escaped(client, db):
-    register_panel(name="evil", place=Place.HOME, render=lambda *_: "<script>x</script>")
+    PANELS.add("evil", Panel(PanelPage.HOME, lambda *_: "<script>x</script>"))
     client.force_login(a_person(Role.VIEWER))
 
     assert "<script>x</script>" not in client.get(reverse("admin:index")).text

@@ -1,9 +1,9 @@
 import pytest
 
-from inference.doors.limits import gate as this_process
+from inference.doors.limits.admission import admission as this_process
 from inference.engine.errors import Overloaded
 from inference.errors import LimitsUnavailable, TooManyRequests
-from registry.access.limits import Limits
+from registry.access.limits import CallerLimits
 from tests.support.callers import (
     NOON,
     Clock,
@@ -56,7 +56,7 @@ def each_of_three(**limits):
     """A key, a tenant or a Model with these limits."""
     table = {
         "key": (a_caller(**limits), ROUTE, "The key 'key-"),
-        "tenant": (a_caller(tenant_limits=Limits(**limits)), ROUTE, "The tenant 'night-shift'"),
+        "tenant": (a_caller(tenant_limits=CallerLimits(**limits)), ROUTE, "The tenant 'night-shift'"),
         "model": (a_caller(), a_route(**limits), "The Model 'model-"),
     }
     return pytest.mark.parametrize(("by", "route", "whose"), table.values(), ids=table)
@@ -86,7 +86,7 @@ def test_each_of_three_may_have_a_number_in_flight_divided_over_processes(by, ro
 
 
 def test_keys_of_a_tenant_share_its_limits():
-    gate, limits = a_gate(), Limits(rate_per_minute=4, concurrency=2)
+    gate, limits = a_gate(), CallerLimits(rate_per_minute=4, concurrency=2)
     one, other = (a_caller(tenant_limits=limits) for _ in range(2))
 
     assert [is_let_in(gate, by, ROUTE) for by in (one, other, one)] == [True, True, False]
@@ -154,7 +154,7 @@ def test_threads_leave_nothing_behind():
     assert in_threads(8, lambda _: passes(gate, a_caller(concurrency=9), route, 500)) == []
 
     assert gate.flights.count == 0
-    assert not gate.flights._by_limited
+    assert not gate.flights._by_subject
 
 
 def test_processes_share_a_rate(started, store):
@@ -203,7 +203,7 @@ def test_before_the_start_an_exact_rate_is_counted_here():
 
 def test_what_an_exact_rate_refuses_costs_the_others_nothing(started, store):
     gate = started(a_gate(), store)
-    by = a_caller(rate_per_minute=5, tenant_limits=Limits(rate_per_minute=10, is_exact=True))
+    by = a_caller(rate_per_minute=5, tenant_limits=CallerLimits(rate_per_minute=10, is_exact=True))
     narrow = a_route(rate_per_minute=1, is_exact=True)
 
     assert passes(gate, by, narrow, 4) == 1

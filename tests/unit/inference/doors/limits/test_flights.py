@@ -1,6 +1,6 @@
 import pytest
 
-from inference.doors.limits.flights import Asked, Flights
+from inference.doors.limits.flights import Flights, RecentRequests
 from inference.engine.errors import Overloaded
 from inference.errors import TooManyRequests
 from tests.support.callers import Clock, a_caller
@@ -47,7 +47,9 @@ def test_below_half_nobody_is_held_to_a_share(clock):
 
     enter(flights, greedy, ROOM // 2 - 3)
 
-    with pytest.raises(TooManyRequests, match="13 requests in flight while 4 keys are active") as refused:
+    with pytest.raises(
+        TooManyRequests, match="13 requests in flight, its fair share while 4 keys are active"
+    ) as refused:
         flights.check(greedy, MODEL)
     assert refused.value.retry_after_s == 1
 
@@ -99,30 +101,30 @@ def test_a_key_that_fell_silent_has_no_claim(clock):
     flights.drop(few, MODEL, 1.0)
     enter(flights, many, ROOM // 2)
 
-    clock.tick(2 * Asked.WINDOW_S)
+    clock.tick(2 * RecentRequests.WINDOW_S)
 
     enter(flights, many, ROOM // 4)
 
 
 def test_what_was_asked_counts_for_this_window_and_the_next(clock):
-    asked = Asked(clock.steady)
+    asked = RecentRequests(clock.steady)
     for _ in range(3):
         asked.note(1)
     asked.note(2)
-    assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, True, False)
+    assert (asked.keys, asked.is_above_average(1), asked.is_above_average(2)) == (2, True, False)
 
-    clock.tick(Asked.WINDOW_S)
+    clock.tick(RecentRequests.WINDOW_S)
     for _ in range(5):
         asked.note(2)
-    assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, False, True)
+    assert (asked.keys, asked.is_above_average(1), asked.is_above_average(2)) == (2, False, True)
 
-    clock.tick(Asked.WINDOW_S)
+    clock.tick(RecentRequests.WINDOW_S)
     asked.note(1)
-    assert (asked.keys, asked.asks_most(1), asked.asks_most(2)) == (2, False, True)
+    assert (asked.keys, asked.is_above_average(1), asked.is_above_average(2)) == (2, False, True)
 
-    clock.tick(3 * Asked.WINDOW_S)
+    clock.tick(3 * RecentRequests.WINDOW_S)
     asked.note(1)
-    assert (asked.keys, asked.asks_most(1)) == (1, True)
+    assert (asked.keys, asked.is_above_average(1)) == (1, True)
 
 
 def test_a_slow_model_fills_no_other_models_room(clock):

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.doors.limits.minutes import Minutes
+from inference.doors.limits.rates import Minutes
 from tests.support.callers import NOON, Clock
 
 

@@ -2,16 +2,14 @@ import threading
 
 import pytest
 
-from inference.doors.limits.limited import Limited
-from inference.doors.limits.minutes import Minutes
-from inference.doors.limits.refill import Refiller
-from inference.doors.limits.tokens import Tokens
+from inference.doors.limits.counters import Refiller
+from inference.doors.limits.rates import LimitSubject, Minutes, Tokens
 from inference.errors import LimitsUnavailable
-from registry.access.limits import Limits
+from registry.access.limits import CallerLimits
 from registry.kit.loops import Backoff
 from tests.support.callers import NOON, WAIT_S, Clock, MemoryStore
 
-ONE = Limited("key", 1, "one", Limits(rate_per_minute=100))
+ONE = LimitSubject("key", 1, "one", CallerLimits(rate_per_minute=100))
 
 
 class Watched(Tokens):
@@ -85,7 +83,7 @@ def test_a_process_that_was_stopped_goes_alone(tokens):
 
 
 def test_an_ask_that_fails_oddly_keeps_no_other_from_being_answered(tokens):
-    other = Limited("key", 2, "two", Limits(rate_per_minute=100))
+    other = LimitSubject("key", 2, "two", CallerLimits(rate_per_minute=100))
     for one in (ONE, other):
         tokens.check(one)
         tokens.spend(one)

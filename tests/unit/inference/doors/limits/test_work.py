@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.doors.limits import Gate
+from inference.doors.limits.admission import Admission
 from inference.doors.limits.flights import Costs
 from inference.engine.errors import Overloaded
 from inference.engine.loop import complete
@@ -20,7 +20,7 @@ def clock():
 
 @pytest.fixture
 def gate(clock):
-    return Gate(room=ROOM_S, processes=1, costs=Costs(), wall=clock.wall, steady=clock.steady)
+    return Admission(room=ROOM_S, processes=1, costs=Costs(), wall=clock.wall, steady=clock.steady)
 
 
 class TestCosts:
@@ -163,7 +163,7 @@ def once_a_second(gate, clock, flights, by, few, route, seconds=5):
 
 
 def test_a_key_that_asks_once_a_second_changes_nothing_for_another(clock):
-    gate = Gate(room=ROOM_S, processes=1, costs=Fixed(0.001), wall=clock.wall, steady=clock.steady)
+    gate = Admission(room=ROOM_S, processes=1, costs=Fixed(0.001), wall=clock.wall, steady=clock.steady)
     route, by = a_route(), a_caller()
     flights = fill(gate, by, route, most=1_000)
 
@@ -173,12 +173,14 @@ def test_a_key_that_asks_once_a_second_changes_nothing_for_another(clock):
 
 def test_where_it_gets_crowded_it_does(clock):
     """Negative control: the same with requests that cost three times as much is beyond what can wait."""
-    gate = Gate(room=ROOM_S, processes=1, costs=Fixed(0.003), wall=clock.wall, steady=clock.steady)
+    gate = Admission(room=ROOM_S, processes=1, costs=Fixed(0.003), wall=clock.wall, steady=clock.steady)
     route, by = a_route(), a_caller()
     flights = fill(gate, by, route, most=1_000)
     assert len(flights) == 1_000
 
-    with pytest.raises(TooManyRequests, match="has 999 requests in flight while 2 keys are active"):
+    with pytest.raises(
+        TooManyRequests, match="has 999 requests in flight, its fair share while 2 keys are active"
+    ):
         once_a_second(gate, clock, flights, by, a_caller(), route)
 
 
@@ -244,4 +246,4 @@ class TestBeforeItsBodyIsHere:
                 flight.begin()
             flight.end()
 
-        assert (gate.flights.count, gate.flights._by_limited) == (0, {})
+        assert (gate.flights.count, gate.flights._by_subject) == (0, {})

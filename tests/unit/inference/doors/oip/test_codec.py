@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inference.doors import asking, http_door
-from inference.doors.asking import Asked
+from inference.doors import entry
+from inference.doors.entry import ModelRequest
 from inference.doors.oip.bodies import chosen_encoding, inflate
 from inference.doors.oip.codec import read_infer, write_infer
 from inference.doors.oip.door import OIP
-from inference.doors.oip.messages import AskedOutput, InferRequest, Limits, terms_of
+from inference.doors.oip.messages import InferRequest, RequestedOutput, RequestLimits, terms_of
 from inference.doors.wire import read_exactly
 from inference.engine.combiner import Priority
 from inference.engine.loop import complete
@@ -28,7 +28,7 @@ from inference.tensors.signature import DTYPES
 from registry.errors import RoundhouseError
 from tests.support.wire import NUMBERS, Arrived, a_holding, in_binary, prediction, received, sent
 
-LIMITS = Limits()
+LIMITS = RequestLimits()
 PATIENT = settings(deadline=None)  # the machine may have other things to do
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -94,7 +94,7 @@ def test_json_tensors_arrive_flat_or_nested(named, is_flat):
 def test_answers_are_read_back(encoding, named, whole):
     outputs = {name: array for name, (_, array) in named.items()}
     asked = (
-        tuple(AskedOutput(name, is_binary=whole or bool(index % 2)) for index, name in enumerate(outputs))
+        tuple(RequestedOutput(name, is_binary=whole or bool(index % 2)) for index, name in enumerate(outputs))
         or None
     )
     answer = prediction(outputs, datatypes={name: datatype for name, (datatype, _) in named.items()})
@@ -253,9 +253,9 @@ def nobody_answers(monkeypatch):
     async def enter(by, route):
         return passing
 
-    monkeypatch.setattr(asking, "gate", SimpleNamespace(enter=enter))
-    monkeypatch.setattr(asking.services, "find", lambda *_, **more: (None, object()))
-    monkeypatch.setattr(asking, "_are_at_hand", lambda targets: True)
+    monkeypatch.setattr(entry, "admission", SimpleNamespace(enter=enter))
+    monkeypatch.setattr(entry.services, "find", lambda *_, **more: (None, object()))
+    monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: True)
     monkeypatch.setattr(OIP.__class__, "answer", _its_body)
 
 
@@ -265,7 +265,7 @@ async def _its_body(door, environ, body, asked, route, target, holding):
 
 def _send(environ, receive):
     with override_settings(PREDICT_JSON_BYTES=8 << 20, PREDICT_BINARY_BYTES=64 << 20):
-        return complete(http_door.predict(OIP, environ, Arrived(receive), Asked(None, "m")))
+        return complete(entry.predict(OIP, environ, Arrived(receive), ModelRequest(None, "m")))
 
 
 @pytest.mark.parametrize(("environ", "code"), LENGTHS.values(), ids=LENGTHS.keys())
@@ -413,7 +413,7 @@ def test_wishes_that_cannot_be_granted(parameters):
 
 def _classified(scores, classes, *, labels=None, batchable=True, is_binary=False):
     answer = prediction({"y": scores}, labels=labels, batchable=batchable)
-    request = InferRequest({}, (AskedOutput("y", is_binary=is_binary, classes=classes),))
+    request = InferRequest({}, (RequestedOutput("y", is_binary=is_binary, classes=classes),))
     told, arrays = received(*write_infer(request, answer))
     return told["outputs"][0], arrays["y"].tolist()
 
@@ -455,7 +455,9 @@ def test_json_cannot_say_what_is_not_finite_and_binary_can(value):
 def test_an_output_can_differ_from_the_rest():
     answer = prediction({"y": SCORES, "z": np.array([1, 2])})
     request = InferRequest(
-        {}, (AskedOutput("z"), AskedOutput("y", is_binary=False)), parameters={"binary_data_output": True}
+        {},
+        (RequestedOutput("z"), RequestedOutput("y", is_binary=False)),
+        parameters={"binary_data_output": True},
     )
 
     headers, body = write_infer(request, answer)

@@ -1,12 +1,12 @@
 import pytest
 
-from inference.doors.rest.errors import UnknownField
-from inference.doors.rest.fields import SAID_ELSEWHERE, check_fields
+from inference.doors.errors import UnknownField
+from inference.doors.rest.forms import ELSEWHERE_IN_HTTP, check_fields
 
 
 def refusal(*given):
     with pytest.raises(UnknownField) as caught:
-        check_fields(given, ["inputs", "parameters"], slug="fruit", elsewhere=SAID_ELSEWHERE)
+        check_fields(given, ["inputs", "parameters"], slug="fruit", elsewhere=ELSEWHERE_IN_HTTP)
     return caught.value
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import orjson
 import pytest
 
-from inference.doors.rest.errors import NotAPrediction, UnfitForm
+from inference.doors.errors import NotAPrediction, UnfitForm
 from inference.doors.rest.forms import confidence, form_of
 from inference.serving.calls import Prediction
 from inference.tensors.errors import InvalidInput

@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from inference.doors.oip.codec import parse_infer
-from inference.doors.oip.messages import Limits
+from inference.doors.oip.messages import RequestLimits
 from inference.doors.rest.forms import form_of
 from inference.doors.rest.signature import examples_for, signature_of
 from inference.serving.calls import Description
@@ -46,7 +46,7 @@ def test_binary_example_names_the_right_sizes(signature):
         size = tensor["parameters"]["binary_data_size"]
         one = {"inputs": [tensor]}
         data = b"\4\0\0\0text" * (size // 8) if tensor["datatype"] == "BYTES" else bytes(size)
-        read = parse_infer(orjson.dumps(one), data, Limits(), a_holding())
+        read = parse_infer(orjson.dumps(one), data, RequestLimits(), a_holding())
         assert read.inputs[tensor["name"]].shape == tuple(tensor["shape"])
 
 

@@ -1,4 +1,4 @@
-from registry.intake.examples.disagreements import disagreements
+from registry.intake.examples.golden_results import disagreements
 from registry.intake.examples.models import MAX_WRONG, GoldenResult
 
 

@@ -43,4 +43,4 @@ def test_long_values_are_cut():
 def test_settings_say_their_units_and_what_is_not_set():
     told = settings_in_words({"target_p99_ms": None, "max_wait_ms": 0.5, "providers": ["A", "B"]})
 
-    assert told == [("target p99", "as the installation says"), ("max wait", "0.5 ms"), ("providers", "A, B")]
+    assert told == [("target p99", "default"), ("max wait", "0.5 ms"), ("providers", "A, B")]

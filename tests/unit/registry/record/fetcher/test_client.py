@@ -18,11 +18,11 @@ from registry.errors import (
     TooSlow,
     UrlRefused,
 )
-from registry.record.fetcher import Fetcher, Limits
+from registry.record.fetcher import Fetcher, FetchLimits
 from registry.record.fetcher.client import AT_ONCE_PER_HOST, resolve_by_system
 from tests.support.internet import INTERNAL, OK, OTHER_PUBLIC, PUBLIC, read_request, redirect
 
-FOLLOW = Limits(max_redirects=3)
+FOLLOW = FetchLimits(max_redirects=3)
 
 
 def test_the_request_names_the_host_and_asks_for_plain_bytes(internet, fetcher):
@@ -96,7 +96,7 @@ def test_a_resolver_that_hangs_is_left_behind(internet):
     fetcher = Fetcher(resolve=lambda _host, _port: let_go.wait(30) and [], connect=internet.connect)
 
     with pytest.raises(TooSlow):
-        fetcher.fetch("http://public.example/", limits=Limits(total_s=0.2))
+        fetcher.fetch("http://public.example/", limits=FetchLimits(total_s=0.2))
     let_go.set()
 
 
@@ -346,7 +346,7 @@ def test_at_most_four_fetches_reach_one_host(pool, gate, fetcher):
     assert gate.wait_for(AT_ONCE_PER_HOST)
 
     with pytest.raises(FetcherBusy):
-        fetcher.fetch("http://public.example/", limits=Limits(total_s=0.3))
+        fetcher.fetch("http://public.example/", limits=FetchLimits(total_s=0.3))
     most = gate.open()
 
     assert [answer.result(10).body for answer in answers] == [b"ok"] * 12
@@ -367,7 +367,7 @@ def test_another_host_does_not_wait_for_a_busy_one(pool, gate, fetcher):
 def test_a_failed_fetch_gives_its_place_back(internet, fetcher):
     for _ in range(AT_ONCE_PER_HOST + 1):
         with pytest.raises(DnsFailed):
-            fetcher.fetch("http://unknown.example/", limits=Limits(total_s=1))
+            fetcher.fetch("http://unknown.example/", limits=FetchLimits(total_s=1))
 
 
 def test_a_connection_that_never_comes_ends_with_the_deadline(internet):
@@ -380,4 +380,4 @@ def test_a_connection_that_never_comes_ends_with_the_deadline(internet):
 
     fetcher = Fetcher(resolve=internet.resolve, connect=connect)
     with pytest.raises((TooSlow, ConnectFailed)):
-        fetcher.fetch("http://public.example/", limits=Limits(total_s=0.2))
+        fetcher.fetch("http://public.example/", limits=FetchLimits(total_s=0.2))

@@ -8,13 +8,13 @@ import time
 import pytest
 
 from registry.errors import FetchFailed
-from registry.record.fetcher import Fetcher, Limits
+from registry.record.fetcher import Fetcher, FetchLimits
 from tests.support.internet import read_request
 
-LIMITS = Limits(
+LIMITS = FetchLimits(
     total_s=0.6, max_bytes=100_000, max_header_bytes=8_000, min_bytes_per_s=1_000, slow_start_s=0.1
 )
-PATIENT = Limits(total_s=30.0, max_bytes=100_000, max_header_bytes=8_000)
+PATIENT = FetchLimits(total_s=30.0, max_bytes=100_000, max_header_bytes=8_000)
 HELD_S = 5  # how long a silent server would hold a fetch without limits
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -122,7 +122,7 @@ def test_a_body_of_just_the_limit_passes_and_one_byte_more_does_not(serve, inter
 @pytest.mark.parametrize("kind", ["dripping body", "dripping headers"])
 def test_without_the_rate_check_a_drip_lasts_as_long_as_the_fetch_may(serve, internet, fetcher, kind):
     serve(HOSTILE[kind][0])
-    unhurried = Limits(total_s=0.6, slow_start_s=60)
+    unhurried = FetchLimits(total_s=0.6, slow_start_s=60)
 
     began = time.monotonic()
     with pytest.raises(FetchFailed):

@@ -183,7 +183,7 @@ def test_killed_worker_fails_no_request(served, settings):
 def test_without_a_second_try_a_killed_worker_fails_requests(served, settings, tmp_path):
     """The control of the test above."""
     change = (
-        "from inference.serving.executors.workers.budget import ResendBudget\n"
+        "from inference.serving.executors.workers.session import ResendBudget\n"
         "ResendBudget.spend = lambda self: False"
     )
     more = {name: value for name, value in settings.items() if name != "WEB_THREADS"}

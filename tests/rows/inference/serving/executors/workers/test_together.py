@@ -20,13 +20,12 @@ from inference.engine.combiner import Priority
 from inference.engine.fake import NOT_A_NUMBER, POISON, FakeBackend, FakeModel
 from inference.engine.loop import EngineLoop, complete
 from inference.serving import runtime as runtime_module
-from inference.serving.executors.workers import broker, lane, pools
-from inference.serving.executors.workers.answering import answer_one
-from inference.serving.executors.workers.consumer import BatchConsumer
-from inference.serving.executors.workers.executor import ThroughWorkers
-from inference.serving.executors.workers.messages import RUN_BATCH, Ask, message_bytes, read_reply
+from inference.serving.executors.workers import broker, lane
+from inference.serving.executors.workers.consumer import BatchConsumer, run_one
+from inference.serving.executors.workers.executor import WorkersExecutor, read_pools
+from inference.serving.executors.workers.messages import RUN_BATCH, BatchRequest, message_bytes, read_reply
 from inference.serving.executors.workers.packing import pack
-from inference.serving.executors.workers.session import Post
+from inference.serving.executors.workers.session import WorkersLink
 from inference.serving.routes import read_table
 from inference.serving.runtime import Runtime
 from inference.tensors import errors
@@ -65,7 +64,7 @@ def worker(redis_server, version, model, monkeypatch):
     runtime = Runtime(FakeBackend({version.artifact.sha256: model}))
     runtime.start()
     monkeypatch.setattr(runtime_module, "_runtime", runtime)
-    consumer = BatchConsumer(redis_server.url, runtime.loop, pool="infer", at_once=AT_ONCE).start()
+    consumer = BatchConsumer(redis_server.url, runtime, pool="infer", at_once=AT_ONCE).start()
     yield runtime
     consumer.stop(PATIENCE_S)
     runtime.stop()
@@ -75,10 +74,10 @@ def worker(redis_server, version, model, monkeypatch):
 def executors(redis_server, monkeypatch):
     """Two processes that ask."""
     monkeypatch.setattr(lane, "_BLOCK_S", 0.1)  # they look more often whether to stop
-    posts = [Post(redis_server.url, EngineLoop.in_thread(uvloop.new_event_loop)) for _ in range(2)]
+    posts = [WorkersLink(redis_server.url, EngineLoop.in_thread(uvloop.new_event_loop)) for _ in range(2)]
     for post in posts:
         wait_until(lambda post=post: post.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
-    made = [ThroughWorkers(post) for post in posts]
+    made = [WorkersExecutor(post) for post in posts]
     yield made
     for executor in made:
         executor.close(timeout_s=PATIENCE_S)
@@ -184,7 +183,7 @@ def test_requests_of_several_processes_run_as_one(worker, executors, model, vers
     """While a run is held, what each process may send waits together, and all else goes in few messages."""
 
     def at_worker():
-        return worker.meters()[version.pk].depth
+        return worker.executor.meters()[version.pk].depth
 
     told_to_merge(executors, version)
     held, release = hold_the_first(model)
@@ -201,7 +200,7 @@ def test_requests_of_several_processes_run_as_one(worker, executors, model, vers
         release.set()
         answers = [caller.result(PATIENCE_S) for caller in asked]
 
-    meters = worker.meters()[version.pk]
+    meters = worker.executor.meters()[version.pk]
     messages = sum(executor.meters()[version.pk].batches for executor in executors)
     assert len(answers) == 17
     assert meters.rows == 17
@@ -243,7 +242,7 @@ def client(redis_server):
 def batch(client, version):
     """A batch for the worker, with five seconds left by Redis's clock."""
     seconds, microseconds = client.time()
-    return Ask(
+    return BatchRequest(
         batch=uuid4(), attempt=1, lane=f"lane:{uuid4().hex}", version_id=version.pk,
         deadline=seconds + microseconds / 1e6 + 5, priority=Priority.LIVE, outputs=None,
         tensors=pack({"x": np.ones((1, 4), np.float32)}), data_key=None,
@@ -253,7 +252,7 @@ def batch(client, version):
 @pytest.fixture
 def answer(redis_server, worker):
     """Run a batch as the task of a worker that was given the pool's queue as well."""
-    return lambda told: worker.loop.wait_for(answer_one(redis_server.url, told))
+    return lambda told: worker.loop.wait_for(run_one(redis_server.url, worker, told))
 
 
 @pytest.fixture
@@ -367,7 +366,7 @@ class Consumer:
 
     def __init__(self, url, runtime, model, at_once):
         self.held, self.release = hold_the_first(model)
-        self.consumer = BatchConsumer(url, runtime.loop, pool="slow", at_once=at_once).start()
+        self.consumer = BatchConsumer(url, runtime, pool="slow", at_once=at_once).start()
 
 
 @pytest.fixture
@@ -401,7 +400,7 @@ def test_messages_are_taken_only_where_there_is_room(consuming, client, batch, a
     queue_length = put_and_hold(client, batch, one, 20)
 
     wait_until(lambda: queue_length() <= left, within_s=PATIENCE_S, what="the consumer is full")
-    wait_until(lambda: len(one.consumer._under_way) == 20 - left, within_s=PATIENCE_S, what="they are taken")
+    wait_until(lambda: len(one.consumer._running) == 20 - left, within_s=PATIENCE_S, what="they are taken")
     assert queue_length() == left
 
     one.release.set()
@@ -427,9 +426,9 @@ def test_what_workers_report_says_who_can_answer(version):
     target = read_table().find("twice").choose()
     elsewhere = replace(target, pool="gpu")
 
-    assert pools.look().is_warm(target)
-    assert pools.look().why_not(target) is None
-    assert "No worker of the pool gpu" in pools.look().why_not(elsewhere).reason
+    assert read_pools().is_warm(target)
+    assert read_pools().obstacle(target) is None
+    assert "No worker of the pool gpu" in read_pools().obstacle(elsewhere).reason
 
     silence(workers)
-    assert "No worker of the pool infer" in pools.look().why_not(target).reason
+    assert "No worker of the pool infer" in read_pools().obstacle(target).reason

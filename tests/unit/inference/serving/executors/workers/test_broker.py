@@ -71,7 +71,7 @@ def test_what_is_sent_in_a_turn_leaves_in_one_write(on_loop):
 def test_answers_may_come_in_any_pieces(on_loop, size):
     async def steps(connection):
         answers = []
-        connection._asked.extend((answers.append, 0.0) for _ in range(9))
+        connection._pending.extend((answers.append, 0.0) for _ in range(9))
         for at in range(0, len(ALL_KINDS), size):
             connection.data_received(ALL_KINDS[at : at + size])
         return answers
@@ -85,7 +85,7 @@ def test_answers_may_come_in_any_pieces(on_loop, size):
 def test_answer_that_makes_no_sense_ends_the_connection(on_loop, odd):
     async def steps(connection):
         answers = []
-        connection._asked.append((answers.append, 0.0))
+        connection._pending.append((answers.append, 0.0))
         connection.data_received(odd)
         return answers
 
@@ -150,7 +150,7 @@ def pause_and_ping(seconds):
 
 
 def test_redis_that_hangs_is_given_up(on_loop, monkeypatch):
-    monkeypatch.setattr(broker, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(broker, "_TIMEOUT_S", 0.3)
 
     with pytest.raises(redis.TimeoutError):
         on_loop(pause_and_ping(1.0))

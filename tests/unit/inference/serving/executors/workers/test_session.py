@@ -18,19 +18,17 @@ from django.conf import settings
 from inference.engine import errors as engine
 from inference.engine.combiner import Priority
 from inference.engine.loop import EngineLoop
-from inference.errors import Loading
+from inference.errors import Loading, WorkersUnreachable
 from inference.serving.executors.workers import broker, lane
-from inference.serving.executors.workers.budget import ResendBudget
-from inference.serving.executors.workers.errors import WorkersUnreachable
 from inference.serving.executors.workers.messages import (
-    KEPT_ASIDE,
+    MAX_INLINE_BYTES,
     RUN_BATCH,
-    Ask,
+    BatchRequest,
     refusal_bytes,
     reply_bytes,
 )
 from inference.serving.executors.workers.packing import unpack
-from inference.serving.executors.workers.session import Post, RemoteSession
+from inference.serving.executors.workers.session import ResendBudget, WorkersLink, WorkersSession
 from inference.tensors import errors
 from inference.tensors.signature import Signature, TensorSpec
 from tests.support.batchers import shared_loop
@@ -56,7 +54,7 @@ def open_post(redis_server, client, monkeypatch):
     posts = []
 
     def build(budget=None):
-        posts.append(Post(redis_server.url, shared_loop(), budget=budget))
+        posts.append(WorkersLink(redis_server.url, shared_loop(), budget=budget))
         wait_until(lambda: posts[-1].lane.is_up, within_s=PATIENCE_S, what="the lane is up")
         return posts[-1]
 
@@ -66,7 +64,7 @@ def open_post(redis_server, client, monkeypatch):
 
 
 def session_on(post, pool="infer"):
-    return RemoteSession(post, SIGNATURE, version_id=7, pool=pool, priority=Priority.LIVE)
+    return WorkersSession(post, SIGNATURE, version_id=7, pool=pool, priority=Priority.LIVE)
 
 
 class Asking:
@@ -92,7 +90,7 @@ class Worker:
         self.client, self.queue = client, broker.key(f"pool.{pool}")
         self.raw = b""
 
-    def take(self) -> Ask:
+    def take(self) -> BatchRequest:
         found = self.client.brpop([self.queue], timeout=PATIENCE_S)
         assert found is not None, "no message"
         self.raw = found[1]
@@ -100,7 +98,7 @@ class Worker:
         assert message["headers"]["task"] == RUN_BATCH
         args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
         assert args == []
-        return Ask.from_kwargs(kwargs)
+        return BatchRequest.from_kwargs(kwargs)
 
     def reply(self, ask, outputs=None):
         outputs = {"y": unpack(ask.tensors).tensors["x"] * 2} if outputs is None else outputs
@@ -146,14 +144,14 @@ def test_stock_celery_worker_runs_the_message(open_post, worker, client, stock_w
 
     found = client.blpop(["heard"], timeout=40)
     args, kwargs = json.loads(found[1])
-    worker.reply(Ask.from_kwargs(kwargs))
+    worker.reply(BatchRequest.from_kwargs(kwargs))
 
     np.testing.assert_array_equal(asking.end().outputs["y"], ROWS["x"] * 2)
     assert args == []
 
 
 def test_large_tensors_travel_beside_the_message_and_go_by_themselves(open_post, worker, client):
-    image = {"x": np.ones((1, KEPT_ASIDE), np.float32)}
+    image = {"x": np.ones((1, MAX_INLINE_BYTES), np.float32)}
     asking = Asking(session_on(open_post()), image, within_s=5)
 
     ask = worker.take()
@@ -169,7 +167,7 @@ def test_large_tensors_travel_beside_the_message_and_go_by_themselves(open_post,
 
 def test_message_stays_small_whatever_is_asked(open_post, worker):
     """Base64 in base64: 1.8 times what is not kept aside, and the names."""
-    most = {"x": np.ones((1, (KEPT_ASIDE - 200) // 4), np.float32)}
+    most = {"x": np.ones((1, (MAX_INLINE_BYTES - 200) // 4), np.float32)}
     asking = Asking(session_on(open_post()), most)
 
     ask = worker.take()
@@ -177,7 +175,7 @@ def test_message_stays_small_whatever_is_asked(open_post, worker):
     asking.end()
 
     assert ask.data_key is None
-    assert len(worker.raw) < 2 * KEPT_ASIDE
+    assert len(worker.raw) < 2 * MAX_INLINE_BYTES
 
 
 def test_lost_batch_is_sent_once_more_and_answered(open_post, worker):
@@ -274,7 +272,7 @@ def test_worker_that_is_leaving_hands_the_batch_to_another(open_post, worker):
 
 
 def test_large_tensors_that_a_leaving_worker_removed_are_there_for_the_next(open_post, worker, client):
-    asking = Asking(session_on(open_post()), {"x": np.ones((1, KEPT_ASIDE), np.float32)}, within_s=60)
+    asking = Asking(session_on(open_post()), {"x": np.ones((1, MAX_INLINE_BYTES), np.float32)}, within_s=60)
 
     ask = worker.take()
     client.unlink(ask.data_key)
@@ -290,7 +288,7 @@ def test_large_tensors_that_a_leaving_worker_removed_are_there_for_the_next(open
 def test_process_that_has_just_begun_waits_for_its_first_connection(redis_server, client, worker):
     """Its callers come as soon as its loop runs; the lane is connecting then."""
     loop = EngineLoop(uvloop.new_event_loop())
-    post = Post(redis_server.url, loop)
+    post = WorkersLink(redis_server.url, loop)
     asked = asyncio.run_coroutine_threadsafe(
         session_on(post).ask(ROWS, None, ends_at=time.monotonic() + PATIENCE_S), loop.asyncio
     )

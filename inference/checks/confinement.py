@@ -1,0 +1,61 @@
+"""What a disposable child does to itself before it loads a file: no network, few resources, no life without its parent."""
+
+import ctypes
+import math
+import os
+import resource
+import signal
+from contextlib import suppress
+from typing import Any
+
+from inference.engine.memory import process_memory
+
+_NEW_USER, _NEW_NETWORK = 0x1000_0000, 0x4000_0000
+_PR_SET_PDEATHSIG = 1
+
+
+def leave_network() -> bool:
+    """Move this process to a new, empty network namespace without even a loopback; False if that was refused.
+
+    Call it before the first thread starts. Open sockets, device nodes and sockets in the file system still work.
+    Containers often refuse this; then the child's other limits must do.
+    """
+    try:
+        unshare = ctypes.CDLL(None).unshare
+    except (AttributeError, TypeError):  # not Linux
+        return False
+    # A process that may not create a network namespace needs a new user namespace too, in which it has no user name.
+    return bool(unshare(_NEW_NETWORK) == 0 or unshare(_NEW_USER | _NEW_NETWORK) == 0)
+
+
+def die_with(parent: int) -> None:
+    with suppress(OSError, AttributeError):  # Linux only; elsewhere the CPU limit ends a forgotten child
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked for the signal
+        os._exit(1)
+
+
+def limit_resources(order: dict[str, Any]) -> None:
+    """Limit what loading a file does not need. Memory counts from here on, on top of the runtime's own."""
+    seconds = math.ceil(order["time_limit_s"] * max(1, order["options"]["intra_op_threads"])) + 1
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_NOFILE: 64 if order["is_cpu_only"] else 1024,
+    }
+    if order["is_cpu_only"]:  # CUDA maps far more addresses than it uses; there the parent watches
+        limits[resource.RLIMIT_AS] = process_memory()[0] + order["memory_limit_bytes"]
+    for name, limit in limits.items():
+        hard = resource.getrlimit(name)[1]
+        value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(name, (value, value))
+
+
+def take_stdout() -> int:
+    """Keep the pipe for the report and redirect all other output to /dev/null: native code prints what it likes."""
+    report = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    return report

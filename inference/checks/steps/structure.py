@@ -1,0 +1,219 @@
+"""The steps that look at the file itself: its structure, whether it loads, its signature, and what changes for callers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inference.checks.metrics import labels_of, score_output
+from inference.checks.models import ProbePass
+from inference.checks.probe import ProbeResult, probe
+from inference.checks.steps.base import CheckContext, StepFailed, StepPassed, StepSkipped
+from inference.tensors.signature import TensorSpec
+from registry.errors import ArtifactMissing
+from registry.intake.checklist.signature_diff import is_breaking, signature_diff
+from registry.intake.examples.selectors import champion_of
+from registry.intake.file_scan import ScanLimits, scan_file
+from registry.intake.file_scan.errors import ExternalData, FileRefused
+
+BREAKING = "breaking"
+_MAX_CHANGES = 50
+_SCAN_ADVICE = (
+    "Fix the model where it is exported, and bring it in as the next version. Checking this file again helps only after a"
+    " release that reads it differently."
+)
+_EXTERNAL_DATA_ADVICE = (
+    "Bring the model in again together with the files that hold its weights, or as a zip of all of them; the weights are"
+    " put inside the file. Or export it with external_data=False."
+)
+_PROBE_ADVICE: Mapping[str, str] = {
+    "load_failed": "Load the file with the same ONNX Runtime where it was exported; fix it, and bring it in as"
+    " the next version. If only a newer runtime loads it, install that for the worker and check the version again.",
+    "cannot_carry": "Export the model so that it takes plain tensors, and bring it in as the next version.",
+    "locale_missing": "On Debian: apt-get install locales, then localedef -i en_US -f UTF-8 en_US.UTF-8 (or the locale named),"
+    " on every machine that loads models; without root, build it in a folder and set LOCPATH. Then check this one again."
+    " Or export the model with the locale C.",
+    "run_failed": "Bring it in as the next version with the sizes that it takes, or with examples. If it also fails on those"
+    " where it was exported, fix it first.",
+    "memory": "Export a smaller model, or one with smaller fixed shapes, and bring it in as the next version. If the machine"
+    " was short of memory, give the worker more and check this one again.",
+    "timed_out": "Look for a loop that does not end, or export a smaller model, and bring it in as the next version. If the"
+    " machine was busy, check this one again.",
+    "crashed_signal": "Export the model again, with another opset if necessary, and bring it in as the next version;"
+    " this file is never loaded.",
+}
+_ZIPMAP_ADVICE = (
+    "To have the scores in the answers, bring the file in again and remove its ZipMap: “Remove the ZipMap” on the upload"
+    " page, drop_zipmap in the API, import_model --drop-zipmap. Or export it with zipmap=False."
+)
+_LEFT_OUT_ADVICE = (
+    "If callers need it, export the model with a plain tensor for it, and bring that in as the next version."
+)
+
+
+class ProbeNotStarted(Exception):
+    """The probe's child could not be started. That says nothing about the file; the check must run again."""
+
+
+def scan_structure(context: CheckContext) -> StepPassed:
+    """Refuse a file that is not plainly a self-contained ONNX model, and report what it holds."""
+    try:
+        facts = scan_file(context.path(), ScanLimits())
+    except ArtifactMissing as error:
+        advice = "Fix the artifact store and check the version again, or bring the file in as the next one."
+        raise StepFailed(error.code, f"{context.version} cannot be read: {error}", advice) from None
+    except FileRefused as refusal:
+        advice = _EXTERNAL_DATA_ADVICE if isinstance(refusal, ExternalData) else _SCAN_ADVICE
+        raise StepFailed(
+            refusal.code, f"{context.version} was refused by the file scan: {refusal}", advice
+        ) from None
+    return StepPassed({
+        "ir_version": facts.ir_version,
+        "opsets": dict(facts.opsets),
+        "producer": facts.producer,
+        "nodes": facts.nodes,
+        "initializers": facts.initializers,
+        "initializer_bytes": facts.initializer_bytes,
+        "domains": list(facts.domains),
+    })  # fmt: skip
+
+
+def run_probe(context: CheckContext) -> StepPassed:
+    """Load and run the file once in a disposable child, and keep the proof if it passes."""
+    result = probe(context.path(), context.options, context.known)
+    if result.code == "not_started":
+        raise ProbeNotStarted(result.message)
+    facts = _probe_facts(context, result)
+    if result.fact is None or result.signature is None:
+        raise StepFailed(
+            result.code,
+            f"{context.version} did not pass the load probe: {result.message}",
+            _PROBE_ADVICE.get(result.code, _PROBE_ADVICE["load_failed"]),
+            facts,
+        )
+    ProbePass.objects.record(result.fact, sample=result.sample)
+    context.signature, context.fact, context.sample = result.signature, result.fact, result.sample
+    context.left_out = result.left_out
+    if result.provider != result.provider_asked:
+        return StepPassed(
+            facts,
+            "other_provider",
+            f"{context.version} asks for {result.provider_asked}, but {result.provider} runs it here.",
+            "Install the provider's libraries, or choose the provider that should serve it.",
+        )
+    return StepPassed(facts, reason=_sizes_it_ran_on(result))
+
+
+def read_signature(context: CheckContext) -> StepPassed:
+    """Report the file's inputs and outputs, and whether the task's labels fit them."""
+    signature = context.signature
+    if signature is None:
+        raise AssertionError("the probe sets it when it passes")
+    facts = {**signature.to_json(), "left_out": list(context.left_out)}
+    if not signature.outputs:
+        only = f" that can be sent, only {', '.join(context.left_out)}" if context.left_out else ""
+        raise StepFailed(
+            "no_outputs",
+            f"{context.version} has no outputs{only}, so it cannot answer.",
+            "Export the model with plain tensors as the outputs that callers read, and bring it in as the next version.",
+            facts,
+        )
+    labels = labels_of(context.version.task_config)
+    if labels is not None:
+        output = score_output(signature, labels)
+        if output is None:
+            outputs = ", ".join(_describe(spec) for spec in signature.outputs)
+            raise StepFailed(
+                "labels_do_not_fit",
+                f"{context.version} has {len(labels)} labels, but no output with as many scores: {outputs}."
+                + _left_out_sentence(context),
+                _left_out_advice(context)
+                if context.left_out
+                else "Give as many labels as the model has scores, in their order, and bring it in as the next version.",
+                facts,
+            )
+        facts["scores"] = output.name
+    if not context.left_out:
+        return StepPassed(facts)
+    return StepPassed(
+        facts, "outputs_left_out", _left_out_sentence(context).strip(), _left_out_advice(context)
+    )
+
+
+def compare_signatures(context: CheckContext) -> StepPassed:
+    """List what callers of the live version would notice. A breaking change is only a warning: callers may be new."""
+    version = context.version
+    champion = champion_of(version.model)
+    if champion is None or champion.pk == version.pk or not champion.signature or context.signature is None:
+        raise StepSkipped(
+            "no_live_version", f"{version.model} has no other live version to compare {version} with."
+        )
+    changes = signature_diff(champion.signature, context.signature.to_json())
+    facts = {
+        "champion": champion.number,
+        "changes": [
+            {
+                "side": change.side,
+                "name": change.name,
+                "kind": change.kind,
+                "effect": change.effect.value,
+                "sentence": change.sentence,
+            }
+            for change in changes[:_MAX_CHANGES]
+        ],
+    }
+    if not is_breaking(changes):
+        return StepPassed(facts)
+    first = next(change.sentence for change in changes if change.is_breaking)
+    return StepPassed(
+        facts,
+        BREAKING,
+        f"{version} breaks callers of {champion}, which is live: {first}",
+        "Tell the callers before you promote it, or serve it as another Model.",
+    )
+
+
+def _probe_facts(context: CheckContext, result: ProbeResult) -> dict[str, Any]:
+    return {
+        "provider_asked": result.provider_asked,
+        "provider": result.provider,
+        "runtime_version": result.runtime_version,
+        "options_digest": context.options.digest,
+        "load_s": round(result.load_s, 6),
+        "run_s": round(result.run_s, 6),
+        "peak_rss_bytes": result.peak_rss_bytes,
+        "ran_on": {"made_of": result.source, "tries": result.tries, **result.sample.to_json()["shapes"]}
+        if result.tries
+        else {},
+        "network_confined": result.network_confined,
+    }
+
+
+def _sizes_it_ran_on(result: ProbeResult) -> str:
+    """Say which sizes it ran on, if they were found by trying and callers may send others."""
+    if result.source != "made up" or result.signature is None:
+        return ""
+    free = [spec.name for spec in result.signature.required_inputs if None in spec.shape[1:]]
+    if not free:
+        return ""
+    shapes = ", ".join(
+        f"{name[:80]!r} of {' x '.join(map(str, result.sample.shapes[name]))}" for name in free[:4]
+    )
+    return (
+        f"It ran on {shapes}, the first sizes that worked. Memory and speed below are for these sizes. To measure it with"
+        " real ones, add examples and check it again, or give the sizes with the next version."
+    )
+
+
+def _left_out_sentence(context: CheckContext) -> str:
+    if not context.left_out:
+        return ""
+    return f" Answers come without {', '.join(context.left_out)}: it cannot be sent as a tensor."
+
+
+def _left_out_advice(context: CheckContext) -> str:
+    is_zipmap = any("seq(map(" in output for output in context.left_out)
+    return _ZIPMAP_ADVICE if is_zipmap else _LEFT_OUT_ADVICE
+
+
+def _describe(spec: TensorSpec) -> str:
+    sizes: Sequence[str] = ["any" if size is None else str(size) for size in spec.shape]
+    return f"{spec.name[:80]!r} ({'any shape' if spec.any_rank else ' x '.join(sizes) or 'a scalar'})"

@@ -1,0 +1,198 @@
+"""What all doors share: authentication, admission before anything is read, and answering on the loop or in a thread."""
+
+from collections.abc import Callable, Coroutine
+from functools import cache, partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from inference.doors.limits.admission import Flight, admission
+from inference.doors.memory import MemoryHolding, memory
+from inference.doors.wire import (
+    Environ,
+    HttpReply,
+    IncomingRequest,
+    check_length,
+    content_encoding,
+    read_exactly,
+)
+from inference.engine.loop import complete
+from inference.engine.requests import Cancellation
+from inference.serving import runtime, services
+from inference.serving.off_loop import WorkThreads, off_loop
+from inference.serving.routes import Route, Target
+from registry.access import keys
+from registry.access.key_ring import Admitted, Principal
+
+T = TypeVar("T")
+
+# Reading a larger body, or writing a larger answer, would block the loop for too long.
+LOOP_BYTES = 256 << 10
+
+# Separate threads, so that callers with unknown keys delay no other work.
+_key_threads = WorkThreads("keys", 2, most_waiting=256, wait_s=5.0, takes_turns=False)
+
+
+class ModelRequest(NamedTuple):
+    """Who requests which version. `cancellation` withdraws the request when its caller hangs up."""
+
+    by: Principal
+    model: str
+    version: int | None = None
+    alias: str | None = None
+    cancellation: Cancellation | None = None
+
+
+async def authenticate(key: str) -> Admitted:
+    """The principal of an API key; raises NotAuthenticated. A key that is not cached is looked up in a thread."""
+    cached = keys.recall(key)
+    return cached if cached is not None else await _key_threads.run(partial(keys.admit, key))
+
+
+async def admit(request: ModelRequest) -> tuple[Route, Target | None, Flight]:
+    """The Model's route, the version that answers if that is known already, and a flight, which the caller must `end`.
+
+    Called before the body is read. `begin` the flight when all of the request has been received.
+    """
+    route, target = services.find(request.by, request.model, version=request.version, alias=request.alias)
+    return route, target, await admission.enter(request.by, route)
+
+
+async def run_on_loop_or_thread(
+    route: Route,
+    target: Target | None,
+    answer: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    is_long: bool = False,
+) -> T:
+    """Answer an admitted request on the loop, or in a thread if it is long or a version's signature is not known."""
+    if is_long or not _signatures_are_known(route.owners if target is None else (target,)):
+        return await off_loop(lambda: complete(answer()))
+    return await answer()
+
+
+def _signatures_are_known(targets: tuple[Target, ...]) -> bool:
+    return None not in map(runtime.started().executor.known_signature, targets)
+
+
+class HttpDoor(Protocol):
+    """One HTTP protocol for predictions."""
+
+    def model_request(
+        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
+    ) -> ModelRequest:
+        """What the address names; version and alias are empty if it names none."""
+
+    def longest_body(self, environ: Environ) -> int:
+        """How many bytes are accepted; raises if this kind of body is not accepted at all."""
+
+    def parsed_bytes(self, environ: Environ, body: bytes) -> int:
+        """An upper bound of the parsed body's memory; 0 if that is known only when it is unpacked."""
+
+    async def answer(
+        self,
+        environ: Environ,
+        body: bytes,
+        request: ModelRequest,
+        route: Route,
+        target: Target | None,
+        holding: MemoryHolding,
+    ) -> HttpReply:
+        """Memory beyond `parsed_bytes` is added to `holding` before it is used."""
+
+    def render_problem(self, problem: HttpResponse) -> HttpResponse:
+        """An API problem in this door's format."""
+
+
+async def predict(
+    door: HttpDoor, environ: Environ, incoming: IncomingRequest, request: ModelRequest
+) -> HttpReply:
+    """Answer one request. The loop awaits this and threads `complete` it; both give the same bytes.
+
+    The caller ends the request's holding when the answer has been sent.
+    """
+    holding = incoming.holding
+    route, target, flight = await admit(request)
+    try:
+        longest = min(door.longest_body(environ), holding.memory.longest_body)
+        body = await incoming.receive(check_length(environ.get("CONTENT_LENGTH") or "", longest))
+        is_large = len(body) > LOOP_BYTES
+        if is_large:
+            needed = await off_loop(partial(door.parsed_bytes, environ, body))
+        else:
+            needed = door.parsed_bytes(environ, body)
+        holding.memory.check_body(needed)
+        await incoming.hold(needed)
+        flight.begin()
+        # A compressed body may be a thousand times as large once it is unpacked.
+        is_long = is_large or bool(content_encoding(environ))
+        answer = partial(door.answer, environ, body, request, route, target, holding)
+        return await run_on_loop_or_thread(route, target, answer, is_long=is_long)
+    finally:
+        flight.end()
+
+
+class ShortDispatch(APIView):
+    """A view that answers POST with a finished HttpResponse, after the usual authentication, permissions and throttles.
+
+    It skips the rest of DRF: negotiation, parsers, renderers and format suffixes cost more than a small model does, and
+    stock clients send no reliable Accept or Content-Type.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method != "POST":
+            return super().dispatch(request, *args, **kwargs)
+        self.headers: dict[str, str] = {}
+        self.request = Request(request, authenticators=self.get_authenticators())
+        try:
+            self.request._authenticate()  # type: ignore[attr-defined]  # `request.user` does the same with more steps
+            self.check_permissions(self.request)
+            self.check_throttles(self.request)
+            response: HttpResponseBase = self.post(self.request, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 (as DRF does: the handler raises what it does not know)
+            response = self.handle_exception(error)
+        stale_s = max(runtime.stale_s(), getattr(request, "stale_s", 0))
+        request.stale_s = stale_s  # type: ignore[attr-defined]  # the middleware adds the header, as the loop does for its answers
+        return response
+
+    def get_authenticators(self) -> list[Any]:
+        return _instances(tuple(self.authentication_classes))
+
+    def get_permissions(self) -> list[Any]:
+        return _instances(tuple(self.permission_classes))
+
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise NotImplementedError
+
+
+@cache
+def _instances(kinds: tuple[type, ...]) -> list[Any]:
+    """The same objects for all requests: they keep no state."""
+    return [kind() for kind in kinds]
+
+
+def answer_from_view(door: HttpDoor, request: Request, model_request: ModelRequest) -> HttpResponse:
+    """The door's answer, from the thread of a view."""
+    incoming = _ReceivedRequest(request._request)
+    try:
+        reply = complete(predict(door, request._request.META, incoming, model_request))
+        return HttpResponse(reply.body, headers=dict(reply.headers))
+    finally:
+        incoming.holding.end()
+
+
+class _ReceivedRequest:
+    """A request whose body has arrived already, in memory or in a file."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self.holding = MemoryHolding(memory)
+
+    async def receive(self, length: int) -> bytes:
+        self.holding.add(length)
+        return read_exactly(self._request.read, length)
+
+    async def hold(self, nbytes: int) -> None:
+        self.holding.add(nbytes)

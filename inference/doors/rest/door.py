@@ -1,0 +1,210 @@
+"""Predictions over REST: how a body is read and answered."""
+
+from functools import partial
+from typing import Any, TypeAlias
+
+import orjson
+from django.conf import settings
+from django.http import HttpResponse
+
+from inference.doors.entry import LOOP_BYTES, ModelRequest
+from inference.doors.errors import UnsupportedBody
+from inference.doors.memory import MemoryHolding, hold_answer, json_bytes, parsed_bytes
+from inference.doors.oip import bodies, codec
+from inference.doors.oip.door import call_for
+from inference.doors.oip.messages import InferRequest, request_limits
+from inference.doors.rest.forms import ELSEWHERE_IN_HTTP, Form, check_fields, form_of, routing_fields
+from inference.doors.wire import Environ, HttpReply, read_deadline_s, read_routing_key
+from inference.engine.requests import Cancellation
+from inference.errors import BadBody, InvalidOutput
+from inference.serving import services
+from inference.serving.calls import DEADLINE_S, Call, CheckedCall, Prediction
+from inference.serving.off_loop import off_loop
+from inference.serving.routes import Route, Target
+from inference.tensors.errors import InvalidInput
+from registry.access.key_ring import Principal
+
+_BINARY = "application/octet-stream"
+# The last is curl's default.
+_JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+
+
+Body: TypeAlias = Form | InferRequest
+
+
+class RestDoor:
+    """JSON in four forms, or the binary form; the answer has the request's form."""
+
+    def model_request(
+        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
+    ) -> ModelRequest:
+        return ModelRequest(by, model, int(version) if version else None, alias or None, cancellation)
+
+    def longest_body(self, environ: Environ) -> int:
+        return (
+            bodies.longest(environ, request_limits()) if _is_binary(environ) else settings.PREDICT_JSON_BYTES
+        )
+
+    def parsed_bytes(self, environ: Environ, body: bytes) -> int:
+        return bodies.parsed_bytes(environ, body) if _is_binary(environ) else parsed_bytes(body)
+
+    async def answer(
+        self,
+        environ: Environ,
+        body: bytes,
+        request: ModelRequest,
+        route: Route,
+        target: Target | None,
+        holding: MemoryHolding,
+    ) -> HttpReply:
+        form, call = _read_call(environ, body, request, route, target, holding)
+        with _PointedErrors(form):
+            prediction = await services.predict(call)
+        hold_answer(holding, prediction.nbytes, _written_bytes(form, prediction))
+        if prediction.nbytes > LOOP_BYTES:
+            return await off_loop(partial(_write, form, prediction))
+        return _write(form, prediction)
+
+    def render_problem(self, problem: HttpResponse) -> HttpResponse:
+        return problem
+
+
+class DryRunDoor(RestDoor):
+    """Checks a request and describes what would have run; nothing runs and nothing is counted."""
+
+    async def answer(
+        self,
+        environ: Environ,
+        body: bytes,
+        request: ModelRequest,
+        route: Route,
+        target: Target | None,
+        holding: MemoryHolding,
+    ) -> HttpReply:
+        form, call = _read_call(environ, body, request, route, target, holding)
+        with _PointedErrors(form):
+            checked = await off_loop(partial(services.check, call))
+        return HttpReply([("Content-Type", "application/json")], orjson.dumps(_dry_run_body(checked)))
+
+
+REST, DRY_RUN = RestDoor(), DryRunDoor()
+
+
+class _PointedErrors:
+    """Errors about tensors point to their place in the body."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, InvalidInput) and isinstance(self._body, Form):
+            self._body.place(error)
+
+
+def _read_call(
+    environ: Environ,
+    body: bytes,
+    request: ModelRequest,
+    route: Route,
+    target: Target | None,
+    holding: MemoryHolding,
+) -> tuple[Body, Call]:
+    if _is_binary(environ):
+        message = codec.read_infer(environ, body, request_limits(), holding)
+        if message.unread:
+            elsewhere = dict.fromkeys(routing_fields(route), "put it into `parameters`") | ELSEWHERE_IN_HTTP
+            check_fields(message.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
+        # A binary request gets a binary answer, unless it says otherwise.
+        message.parameters = {"binary_data_output": True, **message.parameters}
+        return message, call_for(message, environ, request, route, target)
+    fields = _read_json(body)
+    form = form_of(fields)
+    known = (form.name, *routing_fields(route))
+    check_fields(fields, known, slug=route.slug, elsewhere=ELSEWHERE_IN_HTTP)
+    return form, Call(
+        by=request.by,
+        route=route,
+        inputs=form.inputs,
+        version=request.version,
+        alias=request.alias,
+        fixed_target=target,
+        routing_key=read_routing_key(environ),
+        fields=fields,
+        within_s=read_deadline_s(environ) or DEADLINE_S,
+        cancellation=request.cancellation,
+    )
+
+
+def _read_json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadBody(f"The body is not valid JSON: {error}.") from None
+
+
+def _is_binary(environ: Environ) -> bool:
+    """Whether the body is binary; raises if it is neither that nor plain JSON."""
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "")
+    if encoding and encoding.lower() != "identity":
+        raise UnsupportedBody(
+            f"Content-Encoding {encoding[:40]!r} is not supported; send the body without it."
+        )
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if media_type in _JSON:
+        return False
+    if media_type == _BINARY:
+        return True
+    raise UnsupportedBody(f"{media_type[:60]!r} is not supported; send application/json or {_BINARY}.")
+
+
+def _written_bytes(body: Body, prediction: Prediction) -> int:
+    if not isinstance(body, Form):
+        return codec.written_bytes(body, prediction)
+    return json_bytes(list(prediction.outputs.values()))
+
+
+def _write(body: Body, prediction: Prediction) -> HttpReply:
+    if not isinstance(body, Form):
+        return codec.write_infer(body, prediction)
+    headers = [("Content-Type", "application/json"), ("X-Request-ID", prediction.request_id)]
+    return HttpReply(headers, write_form(body, prediction))
+
+
+def write_form(form: Form, prediction: Prediction) -> bytes:
+    """The answer in the request's form, as JSON."""
+    if prediction.non_finite:
+        raise InvalidOutput
+    body = {
+        **form.answer(prediction),
+        "model": prediction.model,
+        "version": prediction.version,
+        "arm": prediction.arm,
+        "split": prediction.split,
+        "request_id": prediction.request_id,
+    }
+    return orjson.dumps(body, default=_to_json, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _to_json(value: Any) -> Any:
+    """For what orjson cannot write: half floats, texts, and arrays that are not contiguous."""
+    return value.tolist()
+
+
+def _dry_run_body(checked: CheckedCall) -> dict[str, Any]:
+    datatypes = {spec.name: spec.datatype for spec in checked.signature.inputs}
+    return {
+        "valid": True,
+        "inputs": {
+            name: {"datatype": datatypes[name], "shape": tensor.shape}
+            for name, tensor in checked.tensors.items()
+        },
+        "model": checked.model,
+        "version": checked.version,
+        "arm": checked.arm,
+        "split": checked.split,
+    }

@@ -1,0 +1,250 @@
+"""Work on one chunk: plan a file, or read rows, answer and write them. Nothing counts until the ledger accepts it."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from django.conf import settings
+
+from inference import rows
+from inference.engine.combiner import Priority
+from inference.engine.errors import (
+    DeadlineExceeded,
+    LoadFailed,
+    NotLoaded,
+    OverBudget,
+    Overloaded,
+    RunFailed,
+    SlotLost,
+    StillLoading,
+    VersionBroken,
+)
+from inference.engine.loop import complete
+from inference.engine.requests import EngineRequest
+from inference.errors import Loading
+from inference.jobs import files
+from inference.jobs.models import Chunk, Job
+from inference.jobs.services.ledger import ChunkClaim, ChunkResults
+from inference.rows import ChunkPlan, Contract, FileFormat, RowBatch, RowError, RowsError
+from inference.rows.errors import TooManyBadRows
+from inference.serving import runtime
+from inference.serving.runtime import Runtime
+from inference.tensors.errors import InvalidInput
+from inference.tensors.signature import Signature
+from registry.catalogue.models import Version
+from registry.catalogue.selectors import current_serving
+from registry.errors import ArtifactMissing
+
+Outputs = Mapping[str, Any]
+
+_RETRYABLE = (Overloaded, DeadlineExceeded, SlotLost, NotLoaded, StillLoading, OverBudget, Loading)
+_PATIENCE_S = 300.0  # how long a batch waits for room before its chunk fails
+_DEADLINE_S = 60.0
+_PAUSE_S = 0.2
+_STUCK_AFTER_SOFT_LIMITS = 4  # by then even a run that cannot be terminated has been noticed
+_FILE_MISSING = "The job's file no longer exists."
+
+
+class ChunkFailed(Exception):
+    """No worker can answer the chunk. `ends_job`: the rest of the job is pointless as well."""
+
+    def __init__(self, why: str, *, ends_job: bool = False) -> None:
+        self.ends_job = ends_job
+        super().__init__(why)
+
+
+class ClaimLost(Exception):
+    """Another worker has the chunk by now, or the job was cancelled."""
+
+
+@dataclass(slots=True, eq=False)
+class HeldChunk:
+    """A claim, and how its work proceeds. `is_over` is set when the result is no longer needed."""
+
+    claim: ChunkClaim
+    note_move: Callable[[], None] = lambda: None
+    is_over: threading.Event = field(default_factory=threading.Event)
+    quiet_until: float = math.inf  # monotonic time of the next expected progress
+
+    def note_progress(self, *, next_within_s: float = math.inf) -> None:
+        """Record progress, and when to expect more. Raise ClaimLost if the result is no longer needed."""
+        if self.is_over.is_set():
+            raise ClaimLost
+        self.quiet_until = time.monotonic() + next_within_s
+        self.note_move()
+
+
+class HeldChunks:
+    """The chunks of this process. One that lost its worker before runs alone. Only one thread at a time adds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[HeldChunk] = []
+        self.moves = 0
+
+    def has_room_for(self, *, runs_alone: bool) -> bool:
+        with self._lock:
+            return not self._held or not (runs_alone or any(held.claim.runs_alone for held in self._held))
+
+    def add(self, claim: ChunkClaim) -> HeldChunk:
+        held = HeldChunk(claim, self._note_move)
+        with self._lock:
+            self._held.append(held)
+        return held
+
+    def remove(self, held: HeldChunk) -> None:
+        with self._lock:
+            self._held.remove(held)
+
+    def all(self) -> list[HeldChunk]:
+        with self._lock:
+            return list(self._held)
+
+    def _note_move(self) -> None:
+        self.moves += 1
+
+    def note_lost(self, lost: Iterable[ChunkClaim]) -> None:
+        lost_claims = set(lost)
+        for held in self.all():
+            if held.claim in lost_claims:
+                held.is_over.set()
+
+
+class BulkPredictor:
+    """Answers batches with one version, at bulk priority: callers that wait go first.
+
+    It waits while there is no room, and halves a batch in which one row spoils the others.
+    """
+
+    def __init__(self, version: Version, held: HeldChunk) -> None:
+        self._runtime: Runtime = runtime.started()
+        target = self._runtime.target(version.pk)
+        if target is None:  # the routes may have changed
+            self._runtime.refresh()
+            target = self._runtime.target(version.pk)
+        if target is None:
+            raise ChunkFailed(f"{version} cannot answer: it is {version.status}.", ends_job=True)
+        self._target = target
+        self._held = held
+        soft_limit_s = current_serving(version.pk).soft_limit_s
+        self._quiet_s = _DEADLINE_S + _STUCK_AFTER_SOFT_LIMITS * soft_limit_s
+        self.batch_rows = self._runtime.executor.merged_rows(target)
+
+    def answer(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
+        """Yield the batch with its outputs, or its parts if some rows cannot be run; those become bad rows."""
+        if not len(batch.rows):
+            yield batch, {}
+            return
+        try:
+            yield batch, self._outputs(batch)
+        except (InvalidInput, RunFailed) as error:
+            if len(batch.rows) == 1:
+                yield batch.without([0], str(error)), {}
+                return
+            for part in batch.split_at(len(batch.rows) // 2):
+                yield from self.answer(part)
+
+    def _outputs(self, batch: RowBatch) -> Outputs:
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while True:
+            self._held.note_progress(next_within_s=self._quiet_s)
+            try:
+                request = EngineRequest(
+                    batch.tensors,
+                    time.monotonic() + _DEADLINE_S,
+                    Priority.BULK,
+                    allow_non_finite=True,  # the row contract has already checked the rows
+                )
+                return complete(self._runtime.infer(self._target, request)).outputs
+            except _RETRYABLE as error:
+                if time.monotonic() > give_up_at:
+                    raise ChunkFailed(f"No engine had room for {_PATIENCE_S:.0f} s: {error}") from error
+            except VersionBroken as error:
+                raise ChunkFailed(str(error), ends_job=True) from error
+            except (LoadFailed, ArtifactMissing) as error:
+                raise ChunkFailed(str(error)) from error
+            self._held.is_over.wait(_PAUSE_S)
+
+
+def answer_chunk(held: HeldChunk) -> ChunkResults:
+    """Process a chunk and return its results; raise ChunkFailed or ClaimLost."""
+    chunk = Chunk.objects.select_related("job__version__model").get(pk=held.claim.chunk_id)
+    try:
+        return _answer(chunk, held)
+    except TooManyBadRows as error:
+        raise ChunkFailed(str(error), ends_job=True) from error
+    except RowsError as error:
+        raise ChunkFailed(str(error)) from error
+    except FileNotFoundError as error:
+        raise ChunkFailed(_FILE_MISSING, ends_job=True) from error
+
+
+def _answer(chunk: Chunk, held: HeldChunk) -> ChunkResults:
+    job, attempt = chunk.job, held.claim.attempt
+    contract = Contract.from_json(job.contract)
+    signature = Signature.from_json(job.version.signature or {})
+    predictor = BulkPredictor(job.version, held)
+    bad: list[RowError] = []
+    with closing(files.ChunkResultsWriter(chunk, attempt, contract, signature)) as results:
+        with results.writer as writer:
+            for batch in _batches(chunk, contract, signature, predictor.batch_rows):
+                for part, outputs in predictor.answer(batch):
+                    bad += part.bad
+                    if len(part.rows):
+                        bad += writer.write(part, outputs)
+                if bad:
+                    # Including earlier chunks; the ledger checks the final sum.
+                    contract.check_errors(job.rows_bad + len(bad), bad[-1])
+        text, name = results.keep()
+    return ChunkResults(writer.rows, len(bad), text, name, files.save_errors(chunk, attempt, bad))
+
+
+def _batches(chunk: Chunk, contract: Contract, signature: Signature, batch_rows: int) -> Iterator[RowBatch]:
+    if chunk.inputs is not None:
+        yield from rows.read_items(chunk.inputs, contract, signature, batch_rows, first_row=chunk.first_row)
+        return
+    part = ChunkPlan(chunk.index, chunk.first_row, chunk.rows, chunk.byte_from, chunk.byte_to)
+    kind = FileFormat(chunk.job.input_format)
+    with files.open_input(chunk.job) as file:
+        yield from rows.read_chunk(file, kind, part, contract, signature, batch_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChunks:
+    chunks: list[Chunk]
+    rows: int
+
+
+def plan_chunks(held: HeldChunk) -> PlannedChunks:
+    """Read through the file once and cut it into chunks; raise ChunkFailed, which fails the job."""
+    job = Job.objects.select_related("version").get(pk=held.claim.job_id)
+    try:
+        with files.open_input(job) as file:
+            signature = Signature.from_json(job.version.signature or {})
+            rows.check(file, FileFormat(job.input_format), Contract.from_json(job.contract), signature)
+            chunks = list(_cut_chunks(file, job, held))
+    except RowsError as error:
+        raise ChunkFailed(str(error)) from error
+    except FileNotFoundError as error:
+        raise ChunkFailed(_FILE_MISSING) from error
+    total = sum(chunk.rows for chunk in chunks)
+    if total > settings.JOB_OPEN_ROWS:
+        raise ChunkFailed(f"The file has {total:,} rows; the limit is {settings.JOB_OPEN_ROWS:,}.")
+    return PlannedChunks(chunks, total)
+
+
+def _cut_chunks(file: IO[bytes], job: Job, held: HeldChunk) -> Iterator[Chunk]:
+    for part in rows.plan(file, FileFormat(job.input_format), job.chunk_rows):
+        held.note_progress()
+        yield Chunk(
+            job=job,
+            index=part.index,
+            first_row=part.first_row,
+            rows=part.rows,
+            byte_from=part.byte_from,
+            byte_to=part.byte_to,
+        )

@@ -1,0 +1,62 @@
+"""Periodic work: expired leases, lost hints, and jobs past their time."""
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
+
+from inference.jobs import dispatch, files
+from inference.jobs.models import Chunk, Job
+from inference.jobs.services import completion, ledger
+from inference.jobs.transitions import ENDED, OPEN, ChunkStatus
+from registry.catalogue.models import Model
+from registry.kit.loops import Attempts
+
+_MAX_EXPIRED = 200
+
+
+def sweep_jobs() -> int:
+    """Free expired leases, and send hints again for whatever waits; return how many leases were freed."""
+    with Attempts() as attempt:
+        freed = attempt(ledger.free_expired)
+        waiting = Chunk.objects.filter(
+            job__model=OuterRef("pk"), job__status__in=OPEN, status=ChunkStatus.WAITING
+        )
+        for model in Model.objects.filter(Exists(waiting)):
+            attempt(dispatch.hint, model)
+    return freed or 0
+
+
+def expire_jobs() -> int:
+    """Remove ended jobs with their files after their time, and fail open ones; return how many were removed."""
+    with Attempts() as attempt:
+        for job in _overdue().filter(status__in=OPEN)[:_MAX_EXPIRED]:
+            attempt(_fail_overdue, job)
+        removed = sum(
+            bool(attempt(_remove, job)) for job in _overdue().filter(status__in=ENDED)[:_MAX_EXPIRED]
+        )
+        attempt(_drop_stray_inputs)
+    return removed
+
+
+@transaction.atomic
+def _fail_overdue(job: Job) -> None:
+    completion.fail_job(completion.lock_job(job.pk), "It was not finished before its input expired.")
+
+
+def _remove(job: Job) -> bool:
+    files.remove_files(job)
+    job.delete()
+    return True
+
+
+def _drop_stray_inputs() -> None:
+    """Remove files that never got a job, because the process that received them died."""
+    for names in files.stray_inputs():
+        used = set(Job.objects.filter(input_ref__in=names).values_list("input_ref", flat=True))
+        for name in names:
+            if name not in used:
+                files.drop_input(name)
+
+
+def _overdue() -> "QuerySet[Job]":
+    return Job.objects.filter(expires_at__lt=Now()).order_by("expires_at")

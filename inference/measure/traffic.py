@@ -1,0 +1,308 @@
+"""What the Traffic panels show: a table of arms, plots, and a line for each step of the period."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from inference.measure.compaction import start_of_hour
+from inference.measure.counts import STOPPED, Counts
+from inference.measure.selectors import MINUTE, ArmSummary, Series, written_until
+from registry.kit.admin.plots import LOOKS, TimePlot, time_plot
+
+HOUR = timedelta(hours=1)
+SHARES = (0.5, 0.95, 0.99)
+_ARMS_SHOWN, _STEPS_SHOWN = 12, 400
+_LEAST_ERROR_SCALE = 0.01  # the top of the error plot where nothing fails
+
+
+def per_second(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 10 else f"{value:.2g}"
+
+
+def percent(share: float) -> str:
+    """Two significant digits, and never 0 % for more than nothing."""
+    value = share * 100
+    if value == 0:
+        return "0 %"
+    if value < 0.01:
+        return "< 0.01 %"
+    if value < 1:
+        return f"{value:.2f} %"
+    return f"{value:.1f} %" if value < 99.95 else "100 %"
+
+
+def latency(seconds: float) -> str:
+    """As exact as the buckets are."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time that a page can show."""
+
+    name: str
+    title: str
+    length: timedelta
+    step: timedelta
+    each: str
+    time_format: str
+
+    def window(self) -> tuple[datetime, datetime]:
+        end = written_until()
+        if self.step == MINUTE:
+            return end - self.length, end
+        return start_of_hour(end - MINUTE) + HOUR - self.length, end
+
+    def tick(self, moment: datetime) -> str:
+        """The label of a moment below the plot; empty for most."""
+        local = timezone.localtime(moment)
+        if self.step == MINUTE:
+            return f"{local:%H:%M}" if local.minute % 15 == 0 else ""
+        if self.length <= timedelta(days=1):
+            return f"{local:%H:%M}" if local.hour % 6 == 0 else ""
+        return f"{local:%a %-d}" if local.hour == 0 else ""
+
+
+PERIODS = {
+    period.name: period
+    for period in (
+        Period("hour", "Last hour", HOUR, MINUTE, "minute", "%H:%M"),
+        Period("day", "Last 24 hours", timedelta(days=1), HOUR, "hour", "%a %H:%M"),
+        Period("week", "Last 7 days", timedelta(days=7), HOUR, "hour", "%a %-d %b %H:%M"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CountsText:
+    """Counts as text."""
+
+    counts: Counts
+    per_second: str
+
+    @property
+    def requests(self) -> str:
+        return f"{self.counts.requests:,}"
+
+    @property
+    def failed(self) -> str:
+        return f"{self.counts.errors:,}"
+
+    @property
+    def refused(self) -> str:
+        return f"{self.counts.refused:,}"
+
+    @property
+    def error_rate(self) -> str:
+        rate = self.counts.error_rate
+        return "–" if rate is None else percent(rate)
+
+    @property
+    def latencies(self) -> list[str]:
+        """p50, p95 and p99."""
+        seconds = [self.counts.latency_s(share) for share in SHARES]
+        return ["–" if value is None else latency(value) for value in seconds]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmLine:
+    """One line of the table of arms."""
+
+    version_id: int
+    version: int | None  # None: the version was deleted, or the Model was stopped
+    split: int | None  # None: callers named the version
+    target_share: str
+    actual_share: str
+    text: CountsText
+
+    @property
+    def was_stopped(self) -> bool:
+        return self.version_id == STOPPED
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One version in one step."""
+
+    at: str
+    version: str
+    share: str
+    text: CountsText
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Everything that the panel shows."""
+
+    period: Period
+    newest: datetime | None
+    arms: list[ArmLine]
+    other_arms: int
+    plots: list[TimePlot]
+    legend: list[tuple[str, int]]
+    steps: list[StepLine]
+    other_steps: int
+
+
+Numbers = Mapping[int, int]  # version number by version id
+Shares = Mapping[tuple[int, int], float]  # target share in percent, by split and version number
+_PlotLine = tuple[str, int, Sequence[Counts | None]]  # label, look, counts of each step
+
+
+def model_traffic(
+    series: Series, period: Period, *, numbers: Numbers, shares: Shares, live: Sequence[int]
+) -> Traffic:
+    """All arms, and a plotted line per version. `live` versions get the colours that they have in the split bar."""
+    requests: dict[int, int] = {}
+    for arm in series.arms():
+        requests[arm.version_id] = requests.get(arm.version_id, 0) + arm.requests
+    busiest = sorted(requests, key=lambda pk: (numbers.get(pk) not in live, -requests[pk]))[:LOOKS]
+    looks = [*live, *sorted({numbers.get(pk, 0) for pk in busiest} - {*live})]
+    lines = [
+        (_version_label(pk, numbers), looks.index(numbers.get(pk, 0)), series.by_version(pk))
+        for pk in sorted(busiest, key=lambda pk: numbers.get(pk, 0))
+    ]
+    plots = [
+        *_rate_plots(lines, series, period),
+        _plot("p95", lines, series, period, lambda _, counts: counts.latency_s(0.95), latency),
+    ]
+    legend = [(label, look) for label, look, _ in lines]
+    return _traffic(
+        series, period, _arms(series, numbers, shares), _steps(series, period, numbers), plots, legend
+    )
+
+
+def version_traffic(
+    series: Series, period: Period, version_id: int, *, numbers: Numbers, shares: Shares
+) -> Traffic:
+    """The arms of one version, and its latencies in one plot."""
+    counts = series.by_version(version_id)
+    latencies = [
+        (f"p{share * 100:.0f}", look, [step.latency_s(share) if step else None for step in counts])
+        for look, share in enumerate(SHARES)
+    ]
+    legend = [(name, look) for name, look, _ in latencies]
+    title = ", ".join(name for name, _ in legend)
+    plots = [
+        *_rate_plots([(_version_label(version_id, numbers), 0, counts)], series, period),
+        time_plot(title, latencies, moments=series.moments, tick=period.tick, write=latency),
+    ]
+    arms = [arm for arm in _arms(series, numbers, shares) if arm.version_id == version_id]
+    steps = [step for step in _steps(series, period, numbers) if step[0] == version_id]
+    return _traffic(series, period, arms, steps, plots, legend)
+
+
+def _traffic(
+    series: Series,
+    period: Period,
+    arms: list[ArmLine],
+    steps: list[tuple[int, StepLine]],
+    plots: list[TimePlot],
+    legend: list[tuple[str, int]],
+) -> Traffic:
+    return Traffic(
+        period=period,
+        newest=series.newest,
+        arms=arms[:_ARMS_SHOWN],
+        other_arms=max(0, len(arms) - _ARMS_SHOWN),
+        plots=plots,
+        legend=legend,
+        steps=[line for _, line in steps[:_STEPS_SHOWN]],
+        other_steps=max(0, len(steps) - _STEPS_SHOWN),
+    )
+
+
+def _rate_plots(lines: Sequence[_PlotLine], series: Series, period: Period) -> list[TimePlot]:
+    return [
+        _plot("Requests per second", lines, series, period, _rate_of(series), per_second, if_none=0.0),
+        _plot(
+            "Errors", lines, series, period, lambda _, counts: counts.error_rate, percent, _LEAST_ERROR_SCALE
+        ),
+    ]
+
+
+def _plot(
+    title: str,
+    lines: Sequence[_PlotLine],
+    series: Series,
+    period: Period,
+    value: Callable[[datetime, Counts], float | None],
+    write: Callable[[float], str],
+    least_top: float = 0.0,
+    if_none: float | None = None,
+) -> TimePlot:
+    """Plot a value of each step's counts; `if_none` for a step without requests."""
+    moments = series.moments
+    values = [
+        (
+            label,
+            look,
+            [value(at, step) if step else if_none for at, step in zip(moments, counts, strict=True)],
+        )
+        for label, look, counts in lines
+    ]
+    return time_plot(title, values, moments=moments, tick=period.tick, write=write, least_top=least_top)
+
+
+def _arms(series: Series, numbers: Numbers, shares: Shares) -> list[ArmLine]:
+    """The arms of every split, newest first, then the versions that callers named."""
+    summaries = series.arms()
+    split_requests: dict[int, int] = {}
+    named: dict[int, ArmSummary] = {}
+    for arm in summaries:
+        if arm.arm:
+            split_requests[arm.split] = split_requests.get(arm.split, 0) + arm.requests
+        else:
+            named.setdefault(arm.version_id, ArmSummary(version_id=arm.version_id)).add_all(arm)
+    seconds = (series.end - series.start).total_seconds()
+    return [
+        ArmLine(
+            version_id=arm.version_id,
+            version=numbers.get(arm.version_id),
+            split=arm.split if arm.arm else None,
+            target_share=_target_share(arm, numbers, shares),
+            actual_share=percent(arm.requests / split_requests[arm.split]) if arm.arm else "",
+            text=CountsText(arm, per_second(arm.requests / seconds)),
+        )
+        for arm in [*(arm for arm in summaries if arm.arm), *named.values()]
+    ]
+
+
+def _target_share(arm: ArmSummary, numbers: Numbers, shares: Shares) -> str:
+    share = shares.get((arm.split, numbers.get(arm.version_id, 0))) if arm.arm else None
+    return "" if share is None else f"{share:g} %"
+
+
+def _steps(series: Series, period: Period, numbers: Numbers) -> list[tuple[int, StepLine]]:
+    """(version id, line) of every version in every step in which it had requests, newest first."""
+    rate = _rate_of(series)
+    lines = []
+    for moment in sorted(series.steps, reverse=True):
+        by_version = series.versions_at(moment)
+        total = sum(counts.requests for version_id, counts in by_version.items() if version_id != STOPPED)
+        at = timezone.localtime(moment).strftime(period.time_format)
+        for version_id in sorted(by_version, key=lambda pk: numbers.get(pk, 0)):
+            counts = by_version[version_id]
+            text = CountsText(counts, per_second(rate(moment, counts)))
+            share = "" if version_id == STOPPED else percent(counts.requests / total)
+            number = "stopped" if version_id == STOPPED else str(numbers.get(version_id, "deleted"))
+            lines.append((version_id, StepLine(at, number, share, text)))
+    return lines
+
+
+def _rate_of(series: Series) -> Callable[[datetime, Counts], float]:
+    """Requests per second; the last step may be shorter than the others."""
+    return lambda at, counts: counts.requests / (min(at + series.step, series.end) - at).total_seconds()
+
+
+def _version_label(version_id: int, numbers: Numbers) -> str:
+    if version_id == STOPPED:
+        return "refused while stopped"
+    number = numbers.get(version_id)
+    return f"version {number}" if number is not None else "a deleted version"

@@ -1,1 +1,0 @@
-"""Writing results: a part per chunk, and the parts as one file."""

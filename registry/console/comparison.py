@@ -1,0 +1,180 @@
+"""The page that compares two versions of a Model: properties, signature, speed, and golden rows they disagree on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.views.decorators.http import require_GET
+
+from registry.catalogue.models import Version
+from registry.errors import ArtifactMissing
+from registry.intake.checklist.selectors import last_facts
+from registry.intake.checklist.signature_diff import Change, signature_diff
+from registry.intake.examples.golden_results import Disagreement, Disagreements, GoldenGate, disagreements
+from registry.intake.examples.models import GoldenSet
+from registry.intake.examples.selectors import (
+    champion_of,
+    current_golden_set,
+    golden_gate,
+    golden_rows_numbered,
+    result_of,
+)
+from registry.kit.admin.facts import short
+from registry.kit.admin.plots import ProfilePlot, profile_plot
+
+_ROWS_PER_PAGE = 25
+_VERSIONS_OFFERED = 100
+_MAX_LENGTH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One property of both versions."""
+
+    name: str
+    left: str
+    right: str
+
+    @property
+    def differs(self) -> bool:
+        return self.left != self.right
+
+
+@dataclass(frozen=True, slots=True)
+class ShownDisagreement:
+    found: Disagreement
+    inputs: str
+    expected: str
+    left: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`right` is the version whose page was opened, `left` the other."""
+
+    left: Version
+    right: Version
+    pairs: list[Pair]
+    changes: list[Change] | None
+    plot: ProfilePlot | None
+    golden_set: GoldenSet | None
+    gates: Sequence[GoldenGate]
+    disagreements: Disagreements | None
+    page: Page[Disagreement] | None
+    shown: list[ShownDisagreement]
+
+
+def others_of(version: Version) -> list[Version]:
+    """The versions it can be compared with, newest first."""
+    others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact")
+    return list(others.order_by("-number")[:_VERSIONS_OFFERED])
+
+
+def other_for(version: Version, number: str) -> Version | None:
+    """The version with this number; without one the live version, else the one before."""
+    others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact", "derived_from")
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        return others.filter(number=int(number)).first()
+    champion = champion_of(version.model)
+    if champion is not None and champion.pk != version.pk:
+        return others.get(pk=champion.pk)
+    return others.filter(number__lt=version.number).order_by("-number").first() or others.first()
+
+
+def compare(left: Version, right: Version, page_number: str | None) -> Comparison:
+    golden_set = current_golden_set(right.model)
+    left_result, right_result = result_of(left, golden_set), result_of(right, golden_set)
+    both = disagreements(left_result, right_result) if left_result and right_result else None
+    page = Paginator(both.found, _ROWS_PER_PAGE).get_page(page_number) if both is not None else None
+    facts = [last_facts(version, "warmup") for version in (left, right)]
+    return Comparison(
+        left=left,
+        right=right,
+        pairs=[*_pairs(left, right), *_measured_pairs(*facts)],
+        changes=signature_diff(left.signature, right.signature)
+        if left.signature and right.signature
+        else None,
+        plot=profile_plot(
+            (f"version {version.number}", warmup.get("profile"))
+            for version, warmup in zip((left, right), facts, strict=True)
+        ),
+        golden_set=golden_set,
+        gates=[golden_gate(version) for version in (left, right)] if golden_set is not None else (),
+        disagreements=both,
+        page=page,
+        shown=_shown(golden_set, page) if golden_set is not None and page is not None else [],
+    )
+
+
+def _pairs(left: Version, right: Version) -> list[Pair]:
+    described = [_described(version) for version in (left, right)]
+    return [Pair(name, described[0][name], described[1][name]) for name in described[0]]
+
+
+def _described(version: Version) -> dict[str, str]:
+    parent = version.derived_from
+    return {
+        "state": version.status,
+        "file": version.artifact.sha256[:12],
+        "size": filesizeformat(version.artifact.size_bytes).replace("\xa0", " "),
+        "task configuration": _configuration(version.task_config),
+        "derived from": str(parent.number) if parent is not None else "none",
+        "notes": short(version.notes) or "none",
+        "created by": version.made_by,
+        "created": f"{version.created_at:%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def _configuration(config: Mapping[str, Any]) -> str:
+    entries = [
+        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in config.items()
+    ]
+    return short("; ".join(entries)) or "none"
+
+
+def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:
+    sizes = [
+        filesizeformat(size).replace("\xa0", " ") if isinstance(size, (int, float)) else "not measured"
+        for size in (left.get("footprint_bytes"), right.get("footprint_bytes"))
+    ]
+    return [Pair("memory when loaded", *sizes)]
+
+
+def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagreement]:
+    rows_shown = list(page.object_list)
+    try:
+        rows = golden_rows_numbered(golden_set, [each.row for each in rows_shown])
+    except ArtifactMissing:
+        rows = {}  # show the answers without the inputs
+    return [
+        ShownDisagreement(
+            each,
+            short(rows[each.row].inputs, _MAX_LENGTH) if each.row in rows else "",
+            *(short(value, _MAX_LENGTH) for value in (each.expected, each.left, each.right)),
+        )
+        for each in rows_shown
+    ]
+
+
+@require_GET
+def compare_page(request: HttpRequest, version: Version) -> HttpResponse:
+    """The page behind "Compare with…"."""
+    other = other_for(version, request.GET.get("with", ""))
+    context = {
+        "opts": version._meta,
+        "title": f"Compare {version}",
+        "version": version,
+        "other": other,
+        "others": others_of(version),
+        "both": compare(other, version, request.GET.get("page")) if other is not None else None,
+    }
+    return TemplateResponse(
+        request, "admin/registry/compare.html", {**admin.site.each_context(request), **context}
+    )

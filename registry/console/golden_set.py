@@ -1,0 +1,130 @@
+"""The golden set on a Model's page: its thresholds, the results of versions, and a form that replaces it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from registry.access.policies import Right
+from registry.catalogue.models import Model
+from registry.errors import RoundhouseError
+from registry.intake.examples.golden_results import GoldenGate, judge
+from registry.intake.examples.models import GoldenResult, GoldenSet, Metric
+from registry.intake.examples.rows import lines_of
+from registry.intake.examples.selectors import champion_of, current_golden_set
+from registry.intake.examples.services import put_golden_set
+from registry.kit.admin.theme import NumberInput, TextInput, actor
+from registry.kit.text import MAX_REASON
+
+MAX_PAGE_BYTES = 5 * 2**20
+_RESULTS_SHOWN = 20
+
+
+class GoldenForm(forms.Form):
+    """A file of JSON lines, and the thresholds. Larger files go through the API."""
+
+    file = forms.FileField(
+        label="Rows",
+        help_text='JSON lines such as {"inputs": {"x": [1, 2]}, "label": "cat"}. At most 5 MiB; use the API for more.',
+        widget=forms.FileInput(attrs={"class": "rh-input", "accept": ".jsonl,.ndjson,application/x-ndjson"}),
+    )
+    metric = forms.ChoiceField(choices=Metric.choices, widget=forms.Select(attrs={"class": "rh-input"}))
+    floor = forms.FloatField(
+        required=False,
+        widget=NumberInput(attrs={"step": "any"}),
+        help_text="The worst value that passes. For an error metric, the largest.",
+    )
+    margin = forms.FloatField(
+        required=False,
+        widget=NumberInput(attrs={"step": "any"}),
+        help_text="How much worse than the live version a new version may be.",
+    )
+    reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > MAX_PAGE_BYTES:
+            raise forms.ValidationError(
+                f"The file has {file.size:,} bytes; the limit on this page is {MAX_PAGE_BYTES:,}. Use the API instead."
+            )
+        return file
+
+
+@dataclass(frozen=True, slots=True)
+class ShownResult:
+    result: GoldenResult
+    gate: GoldenGate
+    is_live: bool
+
+
+def draw_golden(request: HttpRequest, model: Model) -> SafeString:
+    golden_set = current_golden_set(model)
+    may_write = actor(request).may(Right.WRITE, model_id=model.pk)
+    return render_to_string(
+        "admin/registry/golden_panel.html",
+        {
+            "model": model,
+            "golden_set": golden_set,
+            "results": _results(model, golden_set) if golden_set is not None else [],
+            "form": GoldenForm(auto_id="rh-golden-%s") if may_write else None,
+        },
+        request,
+    )
+
+
+def _results(model: Model, golden_set: GoldenSet) -> list[ShownResult]:
+    """The results of the newest versions, each compared with the live version's."""
+    measured = golden_set.results.select_related("version__model").defer("wrong").order_by("-version__number")
+    rows = list(measured[:_RESULTS_SHOWN])
+    champion = champion_of(model)
+    champion_result = None
+    if champion is not None:
+        champion_result = next((row for row in rows if row.version_id == champion.pk), None)
+        champion_result = champion_result or measured.filter(version=champion).first()
+    results = []
+    for row in rows:
+        is_live = champion is not None and row.version_id == champion.pk
+        gate = judge(
+            version=row.version.number,
+            golden_set=golden_set,
+            result=row,
+            champion=champion.number if champion is not None and not is_live else None,
+            champion_result=None if is_live else champion_result,
+        )
+        results.append(ShownResult(row, gate, is_live))
+    return results
+
+
+def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
+    """Where the panel's form is sent; shows it again with its errors."""
+    by = actor(request)
+    if not by.may(Right.WRITE, model_id=model.pk):
+        raise PermissionDenied
+    back = reverse("admin:registry_model_change", args=[model.pk])
+    form = GoldenForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        data = dict(form.cleaned_data)
+        try:
+            made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
+            messages.success(request, f"{made} saved with {made.rows:,} rows. Check a version to measure it.")
+            return redirect(back)
+        except RoundhouseError as error:
+            form.add_error("file", str(error))
+    context = {
+        "opts": model._meta,
+        "title": f"Golden set: {model}",
+        "form": form,
+        "model": model,
+        "back": back,
+    }
+    return TemplateResponse(
+        request, "admin/registry/golden_page.html", {**admin.site.each_context(request), **context}
+    )

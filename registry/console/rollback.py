@@ -1,0 +1,136 @@
+"""Rolling back: the form that offers earlier splits and once-live versions, and the verb."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+
+from registry.access.policies import Right
+from registry.catalogue.models import Model
+from registry.console.splits import answers_text, preview_replaced, written_split_text
+from registry.kit.actors import Actor
+from registry.kit.admin.verbs import ReasonForm, Verb
+from registry.traffic import services as traffic
+from registry.traffic.models import Split
+from registry.traffic.readiness import warm_among
+from registry.traffic.selectors import (
+    ArmShare,
+    OnceLive,
+    arms_of,
+    earlier_splits,
+    live_arms,
+    previous_split,
+    versions_once_live,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RollBackGoal:
+    """A split or a version to roll back to. A version has no arms: it would get 100 %."""
+
+    value: str
+    title: str
+    arms: list[ArmShare]
+    from_at: datetime
+    to_at: datetime | None
+    note: str
+    is_warm: bool
+    archived: list[int]
+
+
+class RollBackForm(ReasonForm):
+    """A choice of the previous split, an earlier one, or a version that was once live."""
+
+    fields_template = "admin/registry/roll_back_fields.html"
+    is_destructive = True
+
+    to = forms.ChoiceField(required=False)
+    seen = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, row: Model, **kwargs: Any) -> None:
+        splits, versions = earlier_splits(row), versions_once_live(row)
+        kwargs["initial"] = {"seen": row.split_revision, "to": f"split-{splits[0].number}" if splits else ""}
+        super().__init__(*args, row=row, **kwargs)
+        self._splits = {split.number: split for split in splits}
+        self._versions = {once.version.number: once.version for once in versions}
+        warm = self._warm(splits, versions)
+        self.splits = [self._split_goal(split, warm) for split in splits]
+        self.versions = [self._version_goal(once, warm) for once in versions]
+        choices = [(goal.value, goal.title) for goal in [*self.splits, *self.versions]]
+        self.fields["to"].choices = choices  # type: ignore[attr-defined]
+
+    @property
+    def preview(self) -> list[str]:
+        arms = live_arms(self.row)
+        return [*([f"Now {answers_text(arms)}."] if arms else []), *preview_replaced(self.row)]
+
+    @property
+    def chosen(self) -> str:
+        return self["to"].value() or ""
+
+    @property
+    def is_earlier(self) -> bool:
+        return any(goal.value == self.chosen for goal in self.splits[1:])
+
+    @property
+    def is_version(self) -> bool:
+        return any(goal.value == self.chosen for goal in self.versions)
+
+    @property
+    def goal(self) -> dict[str, Any]:
+        """The arguments of `roll_back`."""
+        kind, _, number = self.cleaned_data["to"].partition("-")
+        if kind == "split":
+            return {"to_split": self._splits[int(number)]}
+        return {"to_version": self._versions[int(number)]} if kind == "version" else {}
+
+    def _warm(self, splits: Iterable[Split], versions: Iterable[OnceLive]) -> frozenset[int]:
+        in_splits = {version for split in splits for version in split.shares()}
+        return warm_among(self.row, in_splits | {once.version.pk for once in versions})
+
+    def _split_goal(self, split: Split, warm: frozenset[int]) -> RollBackGoal:
+        archived = [
+            arm.version.number for arm in split.arms.all() if arm.letter and not arm.version.is_servable
+        ]
+        return RollBackGoal(
+            value=f"split-{split.number}",
+            title=f"split {split.number}",
+            arms=arms_of(split),
+            from_at=split.from_at,  # type: ignore[arg-type]  # it was current once
+            to_at=split.to_at,
+            note=f"{split.made_by}: {split.reason}",
+            is_warm=split.shares().keys() <= warm,
+            archived=archived,
+        )
+
+    def _version_goal(self, once: OnceLive, warm: frozenset[int]) -> RollBackGoal:
+        version = once.version
+        return RollBackGoal(
+            value=f"version-{version.number}",
+            title=f"version {version.number}",
+            arms=[],
+            from_at=once.from_at,
+            to_at=once.to_at,
+            note=version.notes,
+            is_warm=version.pk in warm,
+            archived=[] if version.is_servable else [version.number],
+        )
+
+
+def _roll_back(model: Model, form: RollBackForm, by: Actor) -> str:
+    split = traffic.roll_back(
+        model=model,
+        **form.goal,
+        reason=form.cleaned_data["reason"],
+        expected_revision=form.cleaned_data["seen"],
+        by=by,
+    )
+    return written_split_text(split)
+
+
+ROLL_BACK = Verb(
+    "roll-back", "Roll back", Right.ROLL_BACK, RollBackForm, _roll_back,
+    lambda model: previous_split(model) is not None,
+)  # fmt: skip

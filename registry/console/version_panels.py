@@ -1,0 +1,88 @@
+"""Panels of a version's page: where it comes from and was live, its file, and its crashes."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from registry.access.policies import Right
+from registry.catalogue.downloads import file_name_of, sign_link
+from registry.catalogue.models import Version
+from registry.catalogue.services import CRASHES_TO_BREAK, make_download_link
+from registry.errors import RoundhouseError
+from registry.kit.actors import in_scope
+from registry.kit.admin.theme import actor
+from registry.traffic.models import Split
+from registry.traffic.selectors import arms_of, with_arms
+from registry.traffic.transitions import Status
+
+_SHOWN = 10
+_EVER_LIVE = (Status.CURRENT, Status.PAST)
+
+
+def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
+    """Shows only relatives that the reader may see: another team's Model may have the same file."""
+    relatives = in_scope(Version.objects.select_related("model").exclude(pk=version.pk), actor(request))
+    live = with_arms(Split.objects.filter(arms__version=version, status__in=_EVER_LIVE)).exclude(
+        arms__letter=""
+    )
+    splits = [
+        (split, next((arm for arm in arms_of(split) if arm.version == version.number), None))
+        for split in live.order_by("-number")[:_SHOWN]
+    ]
+    context = {
+        "version": version,
+        "shapes": [
+            (name, " × ".join(map(str, shape)) or "one value") for name, shape in version.input_shapes.items()
+        ],
+        "aliases": version.aliases.order_by("name")[:_SHOWN],
+        "splits": [(split, arm) for split, arm in splits if arm is not None],
+        "parent": relatives.filter(derived=version).first() if version.derived_from_id else None,
+        "derived": relatives.filter(derived_from=version).order_by("number")[:_SHOWN],
+        "same_file": relatives.filter(artifact=version.artifact_id).order_by("model__slug", "number")[
+            :_SHOWN
+        ],
+    }
+    return render_to_string("admin/registry/lineage.html", context, request)
+
+
+def draw_crashes(request: HttpRequest, version: Version) -> SafeString | str:
+    """The processes that died while running it; nothing if none did."""
+    crashes = list(version.crashes.all()[: _SHOWN + 1])
+    if not crashes:
+        return ""
+    context = {
+        "version": version,
+        "crashes": crashes[:_SHOWN],
+        "has_more": len(crashes) > _SHOWN,
+        "limit": CRASHES_TO_BREAK,
+        "may_clear": actor(request).may(Right.SET_SPLIT, model_id=version.model_id),
+    }
+    return render_to_string("admin/registry/crashes.html", context, request)
+
+
+def draw_file(request: HttpRequest, version: Version) -> SafeString:
+    context = {
+        "version": version,
+        "file_name": file_name_of(version),
+        "may_download": actor(request).may(Right.DOWNLOAD, model_id=version.model_id),
+    }
+    return render_to_string("admin/registry/file_panel.html", context, request)
+
+
+@require_POST
+def download(request: HttpRequest, version: Version) -> HttpResponse:
+    """Redirect to a fresh link, which is valid for a few minutes and only while the person has the right."""
+    by = actor(request)
+    if not by.may(Right.DOWNLOAD, model_id=version.model_id):
+        raise PermissionDenied
+    try:
+        link = make_download_link(version=version, by=by)
+    except RoundhouseError as error:
+        messages.error(request, str(error))
+        return redirect(reverse("admin:registry_version_change", args=[version.pk]))
+    return redirect(reverse("download", args=[sign_link(link)]))

@@ -1,0 +1,49 @@
+"""What templates ask for: the home page's content, hold banners, and filters for times and names."""
+
+from typing import Any
+
+from django import template
+from django.utils.safestring import SafeString
+
+from registry.catalogue.models import Model, Version
+from registry.kit.admin.facts import ago
+
+register = template.Library()
+register.filter(ago)
+
+
+@register.filter
+def words(name: str) -> str:
+    """`set_split` as people read it: set split."""
+    return name.replace("_", " ")
+
+
+# The tags import late: the theme loads this library while it is being imported itself, and the console needs the theme.
+@register.simple_tag(takes_context=True)
+def home(context: dict[str, Any]) -> dict[str, Any]:
+    from registry.access.policies import Right
+    from registry.console.home import live_rows, recent_changes
+    from registry.kit.admin.panels import PanelPage, columns_for, panels_for
+    from registry.kit.admin.theme import actor
+
+    request = context["request"]
+    by = actor(request)
+    rows, has_more = live_rows(by)
+    columns = columns_for(request, [row["model"] for row in rows])
+    return {
+        "rows": [{**row, "cells": columns.cells[row["model"].pk]} for row in rows],
+        "titles": columns.titles,
+        "notes": columns.notes,
+        "has_more": has_more,
+        "changes": recent_changes(by),
+        "may_read_record": Right.READ_RECORD in by.rights,
+        "panels": panels_for(PanelPage.HOME, request),
+    }
+
+
+@register.simple_tag(takes_context=True)
+def hold_banners(context: dict[str, Any], row: Model | Version) -> SafeString | str:
+    """The banners of a stopped or frozen Model, above everything else on the page."""
+    from registry.console.holds import draw_row_holds
+
+    return draw_row_holds(context["request"], row)

@@ -1,0 +1,42 @@
+"""Django's streamed responses, completed before they are sent."""
+
+import asyncio
+import time
+from contextlib import closing
+
+import pytest
+from django.http import StreamingHttpResponse
+
+from roundhouse.django_threads import DjangoThreads
+from roundhouse.rsgi import MAX_PIECE_BYTES
+from roundhouse.spool import Spool
+
+
+@pytest.fixture
+def threads():
+    with (
+        closing(asyncio.new_event_loop()) as loop,
+        closing(Spool(loop)) as spool,
+        closing(DjangoThreads(spool)) as threads,
+    ):
+        yield threads
+
+
+def test_many_small_pieces_take_linear_time(threads):
+    """Each added to bytes would copy all that were before it: minutes for what takes a tenth of a second."""
+    response = StreamingHttpResponse(b"x" for _ in range(MAX_PIECE_BYTES))
+    began_s = time.thread_time()
+
+    body = threads._body(response)
+
+    assert body == b"x" * MAX_PIECE_BYTES
+    assert time.thread_time() - began_s < 10
+
+
+def test_a_long_stream_goes_to_a_file(threads):
+    lines = [f"line {number}\n".encode() for number in range(MAX_PIECE_BYTES // 8)]
+
+    path, part = threads._body(StreamingHttpResponse(iter(lines)))
+
+    assert path.read_bytes() == b"".join(lines)
+    assert part == range(len(b"".join(lines)))
