@@ -6,10 +6,13 @@ With `received` it counts as it used to: only what Celery signals as received, w
 import sys
 import time
 
+import django
 from celery.signals import task_received
 
-from roundhouse.celery import app
-from roundhouse.worker import deliveries
+django.setup()
+
+from roundhouse.celery import app  # noqa: E402 (needs the apps loaded)
+from roundhouse.worker import deliveries  # noqa: E402
 
 queue, counted = sys.argv[1:]
 note = deliveries.note_delivery
