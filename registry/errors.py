@@ -13,10 +13,10 @@ RoundhouseError
 │   ├── IdempotencyInFlight the same request is running now
 │   ├── VersionNotReady     it has not passed its check, or is archived
 │   ├── ApprovalNeeded      a second person has to approve
-│   ├── GateFailed          a gate refuses live share
+│   ├── GateFailed          a gate keeps the version from going live
 │   │   └── GoldenGateFailed  its result on the golden set is too low
-│   └── ModelFrozen         nothing may gain live share
-├── Stopped                 an operator stopped the Model, with a text
+│   └── ModelFrozen         no version may gain live traffic
+├── Stopped                 an operator stopped the Model, with a message
 ├── Invalid                 the request itself is wrong
 │   ├── BodyTooLarge
 │   ├── BadPageSize
@@ -113,7 +113,7 @@ class ApprovalNeeded(Conflict):
 
 
 class GateFailed(Conflict):
-    """A gate refuses live share for this version."""
+    """A gate does not let this version take live traffic."""
 
     code = "gate_failed"
 
@@ -125,7 +125,7 @@ class GoldenGateFailed(GateFailed):
 
 
 class ModelFrozen(Conflict):
-    """The Model is frozen; nothing may gain live share."""
+    """The Model is frozen; no version may gain live traffic."""
 
     code = "model_frozen"
 
@@ -161,7 +161,7 @@ class SchemeNotAllowed(UrlRefused):
 
 
 class PortNotAllowed(UrlRefused):
-    """Only ports 80 and 443 are fetched; an administrator can allow others in ROUNDHOUSE_FETCH_ALLOWED_HOSTS."""
+    """Only ports 80 and 443 are allowed; an administrator can allow others in ROUNDHOUSE_FETCH_ALLOWED_HOSTS."""
 
     code = "port_not_allowed"
 
@@ -173,7 +173,7 @@ class AddressNotAllowed(UrlRefused):
 
 
 class RedirectNotAllowed(UrlRefused):
-    """The URL redirects, which is not followed; use the final URL."""
+    """The URL redirects, and redirects are not followed; use the final URL."""
 
     code = "redirect_not_allowed"
 

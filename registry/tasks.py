@@ -1,4 +1,4 @@
-"""The registry's Celery tasks: the rooms' own, and the kit's."""
+"""The registry's Celery tasks: those of its packages, and the kit's."""
 
 from celery import shared_task
 

@@ -1,4 +1,4 @@
-"""What a disposable child does to itself before it loads a file: no network, few resources, no life without its parent."""
+"""How a disposable child confines itself before it loads a file: no network, few resources, killed with its parent."""
 
 import ctypes
 import math
@@ -36,7 +36,7 @@ def die_with(parent: int) -> None:
 
 
 def limit_resources(order: dict[str, Any]) -> None:
-    """Limit what loading a file does not need. Memory counts from here on, on top of the runtime's own."""
+    """Limit what loading a file does not need. The memory limit counts from here, on top of the runtime's use."""
     seconds = math.ceil(order["time_limit_s"] * max(1, order["options"]["intra_op_threads"])) + 1
     limits = {
         resource.RLIMIT_CORE: 0,

@@ -32,7 +32,7 @@ def write_frame(message: Message, tensors: Tensors | None = None) -> bytes:
     size = sum(tensor.nbytes for tensor in (tensors or {}).values())
     if size > MAX_BYTES // 2:
         raise FrameTooLarge(
-            f"The tensors of one run have {size >> 20:,} MiB; at most {MAX_BYTES >> 21:,} MiB can be sent to the child."
+            f"The tensors of one run take {size >> 20:,} MiB; at most {MAX_BYTES >> 21:,} MiB can be sent to the child."
         )
     headers, data = [], []
     for name, tensor in (tensors or {}).items():
@@ -47,7 +47,7 @@ def write_frame(message: Message, tensors: Tensors | None = None) -> bytes:
 def read_frame(receive: Callable[[int], bytes]) -> Frame:
     """Read one frame; `receive(count)` returns exactly that many bytes.
 
-    A hostile file may control the child at the other end. Whatever it writes, this raises at worst ValueError.
+    A hostile file may control the child at the other end. Whatever it writes, the worst this raises is ValueError.
     """
     head_bytes, data_bytes = _SIZES.unpack(receive(_SIZES.size))
     if head_bytes + data_bytes > MAX_BYTES:

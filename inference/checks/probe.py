@@ -39,7 +39,7 @@ _LOOK_EVERY_S = 0.05
 _LINGER_S = 0.002
 _DEATH_S = 5.0
 _EXTREMES_S = EXTREMES_TIME_LIMIT_S + 2.0  # once the file is known to run
-# Causes after which the child's last report must not be trusted: the file controls it, or it never ends.
+# After these causes the child's last report cannot be trusted: the file may control the child, or its output never ends.
 _UNTRUSTED = {"crashed_signal", "load_failed"}
 # An abort may be caused by our own memory limit.
 _CRASHES = {int(number) for number in NATIVE_CRASHES - {signal.SIGABRT}}
@@ -104,15 +104,15 @@ def probe(
     memory_limit_bytes: int = 4 << 30,
     backend: str = ONNX,
 ) -> ProbeResult:
-    """In a child, load `path` as it would be served and run it on known or generated inputs.
+    """Load `path` in a child process as it would be served, and run it on known or generated inputs.
 
     1. The file is hashed, and the child loads only bytes with that hash.
     2. The child limits itself, leaves the network if the kernel allows it, gets none of our environment and dies when
        the calling thread dies.
-    3. A file that runs must also survive extreme integers; there only a crash counts against it.
-    4. Whatever the file does, this returns shortly after `time_limit_s` at the latest, and nothing of the child remains.
+    3. A file that runs must also survive extreme integers; in that test, only a crash counts against it.
+    4. Whatever the file does, this returns shortly after `time_limit_s` at the latest, and leaves no child behind.
 
-    The memory limit is on top of what interpreter and runtime take themselves. It limits address space on the CPU, and
+    The memory limit is on top of what the interpreter and the runtime need. It limits address space on the CPU, and
     resident memory with CUDA, whose own mappings would exceed any sensible limit.
     """
     result = partial(ProbeResult, provider_asked=options.providers[0])
@@ -136,8 +136,8 @@ def probe(
         return result(*_explain(watch, status))
     if not watch.cause and -status in _CRASHES:
         message = (
-            f"The runtime crashed ({signal.Signals(-status).name}) with {watch.last.get('values', 'what it ran on')},"
-            " which any caller may send; limit these inputs inside the file and export it again."
+            f"The runtime crashed ({signal.Signals(-status).name}) with {watch.last.get('values', 'its last input')},"
+            " which any caller may send; clamp these inputs in the model and export it again."
         )
         return result("crashed_signal", message)
     if last["code"] != "passed":
@@ -155,7 +155,7 @@ def probe(
 
 
 def _follow(order: dict[str, Any], known: KnownInputs) -> "tuple[_ChildWatch, int]":
-    """Start the child, follow it to its end or a limit, and kill whatever remains."""
+    """Start the child, watch it until it ends or hits a limit, and kill whatever is left."""
     with ScratchFolder("probe") as folder:
         known.write(folder / order["known"])
         child = start_child("probe_child", order, folder)
@@ -250,7 +250,7 @@ def child_order(
 def start_child(
     program: str, order: Mapping[str, Any], folder: Path, pass_fds: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
-    """Start one of our programs with its order. It inherits nothing but the given descriptors."""
+    """Start one of our programs with its instructions. It inherits nothing but the given descriptors."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment |= {
         "HOME": str(folder),
@@ -271,13 +271,13 @@ def start_child(
 
 
 def _explain(watch: _ChildWatch, status: int) -> tuple[str, str]:
-    doing = {"loading": "while loading", "running": "in its first run"}.get(
+    doing = {"loading": "while loading", "running": "during its first run"}.get(
         watch.last.get("phase", ""), "at its start"
     )
     cause = watch.cause or ("timed_out" if -status == signal.SIGXCPU else "crashed_signal")
     if cause == "timed_out":
         took = f"The file took longer than {watch.time_limit_s:g} s {doing}"
-        return cause, f"{took} and was stopped; send a model that answers."
+        return cause, f"{took} and was stopped; upload a model that finishes in time."
     if cause == "memory":
         return cause, memory_message(watch.memory_limit_bytes)
     if cause == "load_failed":

@@ -26,7 +26,7 @@ from inference.tensors.samples import Sample
 def main() -> NoReturn:
     order = json.loads(sys.argv[1])
     report = take_stdout()
-    is_confined = leave_network()  # before the death signal, which new rights could clear
+    is_confined = leave_network()  # before the death signal, which a change of privileges could clear
     die_with(order["parent"])
     known = _read_and_delete(Path(order["known"]))
     backend = backend_of(order)

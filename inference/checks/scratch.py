@@ -1,4 +1,4 @@
-"""Working folders of the disposable children. Folders whose owner was killed are swept."""
+"""Working folders for disposable child processes. Folders whose owner was killed are swept."""
 
 import fcntl
 import secrets
@@ -59,7 +59,7 @@ def _claimed(kind: str) -> tuple[Path, IO[bytes]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.with_suffix(_LOCK).exists():
             return path, lock
-        lock.close()  # a sweep was faster and took the file for a dead owner's
+        lock.close()  # a sweep got there first and took the file for a dead owner's
 
 
 def _remove(path: Path) -> None:

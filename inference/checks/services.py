@@ -53,7 +53,7 @@ def import_version(
     """Store a file, register it as the next version of a Model, and run its checklist at once.
 
     A missing Model is created for the task, plain tensors by default. The first version that passes goes live if the
-    Model never was; a later one only with `go_live`. If the Model needs a second person's approval, this requests it
+    Model was never live; a later one only with `go_live`. If the Model needs a second person's approval, this requests it
     instead. A file that is not an ONNX model, or lacks its data files, is refused before anything is created. A version
     that fails its check stays listed, with the reason.
     """
@@ -85,11 +85,11 @@ def import_version(
 
 
 def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] | None) -> None:
-    """Refuse early, before a file is read, what would be refused anyway."""
+    """Fail before a file is read if the request would be refused anyway."""
     checked_shapes(input_shapes or {})
     model = Model.objects.filter(slug=checked_name(slug)).first()
     if model is not None and task not in {None, model.task}:
-        raise Invalid(f"{slug} is for the task {model.task}, which never changes; leave {task} out.")
+        raise Invalid(f"{slug} is for the task {model.task}, which never changes; do not ask for {task}.")
 
 
 def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:
@@ -119,7 +119,7 @@ def _live_version_ids() -> list[int]:
 def _is_due(version_id: int, options_for: OptionsFor) -> bool:
     """Whether no check has probed this version with the current runtime and options.
 
-    Serving processes make proofs of their own, so a proof does not mean that examples and golden set were run. A version
+    Serving processes make proofs of their own, so a proof does not mean that the examples or golden set ran. A version
     that failed its probe is not due again: that was reported, and nothing has changed since. Neither is one whose check
     has killed several workers.
     """

@@ -31,7 +31,7 @@ T = TypeVar("T")
 # Reading a larger body, or writing a larger answer, would block the loop for too long.
 LOOP_BYTES = 256 << 10
 
-# Separate threads, so that callers with unknown keys delay no other work.
+# Separate threads, so that callers with unknown keys do not delay other work.
 _key_threads = WorkThreads("keys", 2, most_waiting=256, wait_s=5.0, takes_turns=False)
 
 
@@ -89,7 +89,7 @@ class HttpDoor(Protocol):
         """How many bytes are accepted; raises if this kind of body is not accepted at all."""
 
     def parsed_bytes(self, environ: Environ, body: bytes) -> int:
-        """An upper bound of the parsed body's memory; 0 if that is known only when it is unpacked."""
+        """An upper bound on the parsed body's memory; 0 if that is known only after unpacking."""
 
     async def answer(
         self,

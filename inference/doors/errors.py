@@ -4,7 +4,7 @@ RoundhouseError
 ├── NotServed               an extension of the Open Inference Protocol that is not supported
 └── Invalid
     ├── BadBody
-    │   ├── BadRequest          valid JSON that is no inference request of the protocol
+    │   ├── BadRequest          valid JSON, but not an inference request of the protocol
     │   ├── BadHeaderLength     Inference-Header-Content-Length does not fit the body
     │   ├── BadEncoding         a compressed body that cannot be unpacked, or an unknown encoding
     │   ├── NotAPrediction      readable, but not exactly one of the REST forms
@@ -34,7 +34,7 @@ class BadRequest(BadBody):
 
 
 class BadHeaderLength(BadBody):
-    """Inference-Header-Content-Length must be the length of the JSON part, which the body must hold."""
+    """Inference-Header-Content-Length must be the length of the JSON part, and not more than the body."""
 
     code = "bad_header_length"
 

@@ -1,6 +1,6 @@
 """The memory that prediction requests may hold: bodies, parsed bodies and answers, in one budget for all doors.
 
-Memory is counted before it is used, by an estimate that is rather too high than too low.
+Memory is counted before it is used, by an estimate that errs on the high side.
 """
 
 import threading
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inference.engine.errors import OutputTooLarge, Overloaded
 from registry.errors import BodyTooLarge
 
-# Shares of the budget. A request that waits to be parsed holds its body already, so beside all bodies there must be room to
+# Shares of the budget. A request that waits to be parsed holds its body already, so on top of all bodies there must be room to
 # parse any one of them; and the longest body must not have to wait until every small request has ended.
 _LONGEST_BODY = 0.2
 _FOR_BODIES, _FOR_ONE = 0.25, 0.625
@@ -24,13 +24,13 @@ _SMALL = 1 << 20
 # Sizes of Python's objects as measured with orjson, tensors included: an object, a list, a value with its place in one of
 # them, a text or a name. They are counted by the bytes that begin or end them, even inside texts.
 _OBJECT, _LIST, _VALUE, _TEXT = 112, 88, 72, 112
-# Bytes for each character of texts, which are joined and encoded for checking; four each if one is above U+FFFF.
+# Bytes per character of text; texts are joined and encoded for checking, at four each if one is above U+FFFF.
 _NARROW, _WIDE = 3, 9
 _WORST = 40  # times its own bytes, whatever the JSON is
 _NOT_COUNTED = 4 << 10  # bytes of JSON; for less, the worst case is assumed
 _COUNTED_AT_ONCE = 256 << 10  # fits into the processor's cache
 
-TEXT_BYTES = 136  # of a text in a binary tensor, beside its characters
+TEXT_BYTES = 136  # of a text in a binary tensor, besides its characters
 _WIDEST = 20  # characters of a number in JSON, and a comma
 _WIDER = 26
 _CHARACTERS: Mapping[str, int] = {
@@ -38,7 +38,7 @@ _CHARACTERS: Mapping[str, int] = {
     "float16": 64,  # written by way of Python's numbers
     "float32": _WIDEST,
 }  # fmt: skip
-_ESCAPED = 6  # characters in JSON for one of a text, at worst
+_ESCAPED = 6  # JSON characters per character of text, at worst
 
 
 class RequestMemory:
@@ -66,7 +66,7 @@ class RequestMemory:
         return self.held + nbytes <= share * self.limit
 
     def check_body(self, needed: int) -> None:
-        """Raise BodyTooLarge for a parsed body that could never get room."""
+        """Raise BodyTooLarge for a parsed body that could never fit."""
         if needed > self.most_of_one:
             raise BodyTooLarge(
                 f"Parsed, this body would take about {_mib(needed)}; one request may take {_mib(self.most_of_one)}."
@@ -83,7 +83,7 @@ class MemoryHolding:
         self._is_over = False
 
     def take(self, nbytes: int) -> bool:
-        """Add so many bytes, if there is room."""
+        """Add this many bytes, if there is room."""
         return self._take(nbytes, self.memory.room)
 
     def take_for_body(self, nbytes: int) -> bool:
@@ -91,7 +91,7 @@ class MemoryHolding:
         return self._take(nbytes, self.memory.room_for_body)
 
     def add(self, nbytes: int) -> None:
-        """Add so many bytes; raises Overloaded if there is no room now."""
+        """Add this many bytes; raises Overloaded if there is no room now."""
         if not self.take(nbytes):
             raise no_room(self.memory)
 
@@ -122,7 +122,7 @@ memory = RequestMemory(settings.PREDICT_MEMORY_BYTES)
 
 def no_room(memory: RequestMemory) -> Overloaded:
     return Overloaded(
-        f"Requests hold all of the {_mib(memory.limit)} that they may take in this process. Send again in a second."
+        f"All {_mib(memory.limit)} that requests may use in this process are taken. Try again in a second."
     )
 
 
@@ -138,7 +138,7 @@ def hold_answer(holding: MemoryHolding, outputs: int, written: int) -> None:
 
 
 def parsed_bytes(text: bytes) -> int:
-    """An upper bound of the memory of parsed JSON and its tensors. It only counts bytes, for a fiftieth of the cost."""
+    """An upper bound on the memory of parsed JSON and its tensors. Only counts bytes, at a fiftieth of the cost."""
     if len(text) <= _NOT_COUNTED:
         return _WORST * len(text)
     needed = _OBJECT * _count(text, b"{") + _LIST * _count(text, b"[") + _VALUE * (1 + _count(text, b","))
@@ -150,7 +150,7 @@ def parsed_bytes(text: bytes) -> int:
 
 
 def json_bytes(outputs: Sequence[NDArray[Any]]) -> int:
-    """An upper bound of tensors' size as JSON."""
+    """An upper bound on the tensors' size as JSON."""
     return sum(
         sum(_ESCAPED * len(text) + 4 for text in output.ravel().tolist())
         if output.dtype.kind == "O"

@@ -1,4 +1,4 @@
-"""Native crashes on this host: which versions run is noted beforehand, and a crash is recorded against the version."""
+"""Native crashes on this host: each process notes the version it runs, and a crash is recorded against that version."""
 
 from collections import deque
 from pathlib import Path
@@ -26,14 +26,14 @@ def folder() -> Path:
 
 
 class CrashLedger:
-    """This process's notes, and the reading of notes that ended processes of this host have left."""
+    """Keeps this process's notes, and reads the notes left by ended processes on this host."""
 
     def __init__(self, process: str) -> None:
         self.notes = CrashNotes(folder(), process)
         self._children: deque[NativeCrash] = deque()
 
     def note_death(self, death: ChildDeath) -> None:
-        """Remember how a version's child ended; it is written later, so that its caller does not wait."""
+        """Remember how a version's child ended; it is recorded later, so that the caller does not wait."""
         if death.crash:
             label = death.version_id
             self._children.append(NativeCrash(_CHILD, death.crash, (label,), label, timezone.now(), ""))

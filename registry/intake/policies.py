@@ -8,7 +8,7 @@ from registry.kit.actors import Actor
 
 
 def check_may_upload(by: Actor) -> None:
-    """An upload has no Model yet, so the right for any Model is enough. Completing it checks the Model."""
+    """An upload has no Model yet, so the right for any Model is enough. Its own Model is checked on completion."""
     by.check(Right.WRITE, model_id=next(iter(by.models), None) if by.models else None)
 
 

@@ -20,7 +20,7 @@ log = structlog.get_logger("registry.record")
 BACK_OFF = tuple(
     timedelta(seconds=seconds) for seconds in (10, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400)
 )
-# A sender counts as dead after this; no fetch or mail may take as long.
+# A sender counts as dead after this; no fetch or mail may take that long.
 _SENDING_AT_MOST = timedelta(seconds=60)
 _SWEEP_AT_MOST = 500
 _OPEN = (Delivery.Status.WAITING, Delivery.Status.SENDING)

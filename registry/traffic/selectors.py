@@ -1,4 +1,4 @@
-"""Reads of traffic."""
+"""Read-only queries about traffic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class ArmShare:
 
 @dataclass(frozen=True, slots=True)
 class LiveAt:
-    """What was live at one time."""
+    """What was live at a given time."""
 
     at: datetime
     split: Split | None
@@ -51,7 +51,7 @@ def with_arms(splits: QuerySet[Split]) -> QuerySet[Split]:
 
 
 def arms_of(split: Split) -> list[ArmShare]:
-    """The arms that answer, in their order; the split should come from `with_arms`."""
+    """The arms that answer, in order; the split should come from `with_arms`."""
     numbers = {arm.letter: arm.version.number for arm in split.arms.all() if arm.letter}
     buckets: dict[str, list[tuple[int, int]]] = {letter: [] for letter in numbers}
     for letter, first, end in ranges(split.buckets):
@@ -68,7 +68,7 @@ def shadows_of(split: Split) -> dict[int, int]:
 
 
 def with_live_arms(models: QuerySet[Model]) -> QuerySet[Model]:
-    """Prefetch what `live_arms` and `open_holds` need, in four queries however many Models."""
+    """Prefetch what `live_arms` and `open_holds` need, in four queries, however many Models there are."""
     current = with_arms(Split.objects.filter(status=Status.CURRENT))
     holds = Hold.objects.filter(to_at=None)
     return models.prefetch_related(
@@ -110,7 +110,7 @@ def open_hold(model: Model, kind: Hold.Kind) -> Hold | None:
 def live_at(model: Model, at: datetime) -> LiveAt:
     """What was live at a past time. Intervals include their start, not their end."""
     if at > timezone.now():
-        raise Invalid("That time is in the future; use a past one.")
+        raise Invalid("That time is in the future; use a time in the past.")
     then = Q(from_at__lte=at) & (Q(to_at=None) | Q(to_at__gt=at))
     split = with_arms(model.splits.filter(then)).select_related("model").first()
     holds = {hold.kind: hold.text for hold in model.holds.filter(then)}
@@ -172,7 +172,7 @@ def split_use(version: Version) -> str | None:
     """Which current or waiting split the version is on, in a sentence."""
     in_use = version.arms.filter(split__status__in=[Status.CURRENT, Status.WAITING]).select_related("split")
     arm = in_use.first()
-    return f"{version} is on the {arm.split.status} split {arm.split.number}." if arm is not None else None
+    return f"{version} is in {arm.split.status} split {arm.split.number}." if arm is not None else None
 
 
 def requested_shares(request: SplitRequest) -> tuple[dict[Version, int], dict[Version, int]]:
@@ -208,13 +208,13 @@ def previous_split(model: Model) -> Split | None:
 
 
 def earlier_splits(model: Model, most: int = 20) -> list[Split]:
-    """The splits that were live before, the latest first."""
+    """The splits that were live before, most recent first."""
     return list(with_arms(model.splits.filter(status=Status.PAST)).order_by("-from_at", "-number")[:most])
 
 
 @dataclass(frozen=True, slots=True)
 class OnceLive:
-    """A version that was live: in how many splits, since when, and until when (None while it still is)."""
+    """A version that has been live: in how many splits, from when, and until when (None while it still is)."""
 
     version: Version
     splits: int
@@ -223,7 +223,7 @@ class OnceLive:
 
 
 def versions_once_live(model: Model) -> list[OnceLive]:
-    """The versions that ever had live share, the latest first."""
+    """All versions that have ever been live, most recent first."""
     versions = model.versions.filter(arms__letter__gt="", arms__split__from_at__isnull=False).annotate(
         split_count=Count("arms"),
         live_from=Min("arms__split__from_at"),
@@ -247,5 +247,5 @@ def open_requests(model: Model) -> QuerySet[SplitRequest]:
 
 
 def request_url(request: SplitRequest) -> str:
-    """The page on which people decide the request."""
+    """The page where people decide on the request."""
     return f"{settings.PUBLIC_URL}/admin/registry/splitrequest/{request.pk}/change/"

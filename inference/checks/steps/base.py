@@ -19,7 +19,7 @@ from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
 
 Facts = Mapping[str, Any]
-OptionsFor = Callable[[int], SessionOptions]  # how a version, by its id, will be loaded where it serves
+OptionsFor = Callable[[int], SessionOptions]  # how a version, given its id, will be loaded for serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class _StepStopped(Exception):
 
 
 class StepFailed(_StepStopped):
-    """Something is wrong with the version: what, in a full sentence, and what to do about it."""
+    """Something is wrong with the version; says what, in a full sentence, and what to do about it."""
 
 
 class StepSkipped(_StepStopped):
@@ -80,7 +80,7 @@ class CheckContext:
 
     @cached_property
     def known(self) -> KnownInputs:
-        """What the owner has given; read once for all steps."""
+        """What the owner provided; read once for all steps."""
         return known_inputs(self.version)
 
     def path(self) -> Path:

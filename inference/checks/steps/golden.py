@@ -1,4 +1,4 @@
-"""The step that measures a version on its Model's golden set, and the live version if that is not measured yet."""
+"""The step that measures a version on its Model's golden set, and the live version if it has not been measured yet."""
 
 import math
 import time
@@ -33,7 +33,7 @@ from registry.intake.examples.selectors import (
 from registry.intake.examples.services import record_golden_result
 from registry.kit.actors import Actor
 
-BUDGET_S = 600.0  # less than the time after which a silent run is given up
+BUDGET_S = 600.0  # less than the time after which a silent run is abandoned
 _MAX_WRONG = 10
 _PROGRESS_EVERY_S = 1.0
 
@@ -118,7 +118,7 @@ class _Measurement:
             raise StepFailed(
                 error.code,
                 f"{self._version} failed on {numbers} of {self._set}: {error}",
-                "Run the file on these rows where it was exported, and fix it or the set.",
+                "Run the file on these rows where you exported it, then fix the file or the set.",
                 {"row": batch.rows[0].number},
             ) from None
         if len(batch.rows) == 1:
@@ -126,7 +126,7 @@ class _Measurement:
         if not got.ndim or got.shape[0] != len(batch.rows):
             raise StepFailed(
                 "not_by_row",
-                f"{self._version} gives {got.shape[0] if got.ndim else 1} rows in {output!r} for {len(batch.rows)} rows.",
+                f"{self._version} returns {got.shape[0] if got.ndim else 1} rows in {output!r} for {len(batch.rows)} input rows.",
                 "Export it with one row of output for each row of input.",
             )
         return list(got)
@@ -141,7 +141,9 @@ class _Measurement:
         expected = row.label if isinstance(row.label, list) else [row.label]
         got = answer.ravel().tolist()
         if len(got) != len(expected) or not all(isinstance(value, (int, float)) for value in got):
-            raise self._unfit(row, f"has {len(expected)} numbers as label, {self._version} gives {len(got)}")
+            raise self._unfit(
+                row, f"has a label of {len(expected)} numbers, but {self._version} gives {len(got)}"
+            )
         if not all(math.isfinite(value) for value in got):
             raise StepFailed(
                 "not_finite",
@@ -174,7 +176,7 @@ class _Measurement:
 
 
 def measure_golden(context: CheckContext, *, by: Actor) -> StepPassed:
-    """Measure the version, and the live one if it is not measured yet, then check whether it is good enough."""
+    """Measure the version, and the live one if it has not been measured, then check whether it is good enough."""
     golden_set = current_golden_set(context.version.model)
     if golden_set is None:
         raise StepSkipped(

@@ -1,4 +1,4 @@
-"""Errors of messages.
+"""Errors in Celery messages.
 
 RoundhouseError
 ├── NotAuthenticated

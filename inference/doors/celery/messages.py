@@ -1,6 +1,6 @@
-"""Celery messages with a signed envelope, read without Celery: bounded, and nothing in their headers is obeyed.
+"""Reads Celery messages with a signed envelope, without Celery: sizes are limited, and no header is obeyed.
 
-Whoever signs has the API key; the key itself is never sent. The signature is HMAC-SHA256 in hex. Its secret is the
+The signer must have the API key; the key itself is never sent. The signature is HMAC-SHA256 in hex. Its secret is the
 SHA-256 of the key's text, in hex, which is what we store of a key. It covers the task's name, its id and the envelope
 without the signature, as JSON with sorted keys and no spaces. So no one can change a word, or send the same envelope
 under another id or to another task.
@@ -167,7 +167,7 @@ class Envelope:
         return {name: value for name, value in self.message.envelope.items() if name not in _OWN_FIELDS}
 
     def check_fresh(self, within_s: float) -> float:
-        """Return how many seconds of this time are left; raise StaleMessage if none are."""
+        """Return how many of these seconds are left; raise StaleMessage if none are."""
         age_s = time.time() - self.sent_at
         if not -MAX_CLOCK_SKEW_S <= age_s <= within_s:
             raise StaleMessage(

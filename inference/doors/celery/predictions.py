@@ -47,7 +47,7 @@ def _answer(envelope: Envelope) -> None:
         raise BadBody("`version` must be a number.")
     body = complete(_predict(ModelRequest(by, model, version, alias), fields, left_s))
     if len(body) > MAX_BYTES:
-        raise BodyTooLarge(f"The answer has {len(body):,} bytes; the limit is {MAX_BYTES:,}. Send a job.")
+        raise BodyTooLarge(f"The answer has {len(body):,} bytes; the limit is {MAX_BYTES:,}. Submit a job.")
     _store_answer(envelope, {"ok": True, **orjson.loads(body)})
 
 
@@ -75,7 +75,7 @@ async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -
         )
         prediction = await services.predict(call)
         if 2 * sum(output.size for output in prediction.outputs.values()) > MAX_BYTES:
-            raise BodyTooLarge("The answer has too many values; send a job.")
+            raise BodyTooLarge("The answer has too many values; submit a job.")
         return write_form(form, prediction)
     finally:
         flight.end()

@@ -57,10 +57,10 @@ class MessageQueue(Protocol):
         """Remove a processed message."""
 
     def put_back(self, taken: TakenMessage) -> None:
-        """Return a message for another reader."""
+        """Put a message back for another reader."""
 
     def recover(self) -> int:
-        """Return the messages of readers that died; count them."""
+        """Put back the messages of readers that died; return how many."""
 
     def close(self) -> None: ...
 
@@ -68,7 +68,7 @@ class MessageQueue(Protocol):
 class RedisQueue:
     def __init__(self, url: str, queue: str) -> None:
         self._queue, self._taken = queue, f"{queue}.taken"
-        # Any: redis-py says `str` of what is bytes here, both ways.
+        # Any: redis-py types these as `str`, but they are bytes, both in and out.
         self._redis: Any = redis.Redis.from_url(
             url,
             socket_connect_timeout=_REDIS_TIMEOUT_S,
@@ -148,7 +148,7 @@ class FolderQueue:
         return (name for name in sorted(os.listdir(folder)) if name.partition(".")[2] == self._name_end)
 
     def _take(self, name: str) -> TakenMessage | None:
-        """Take a completely written file; None if it is still being written, or another reader was faster."""
+        """Take a completely written file; None if it is still being written, or another reader got it first."""
         place = self._taken_folder / name
         try:
             # Anyone may put anything there: follow no links, and do not block on pipes.
@@ -199,7 +199,7 @@ def call_task(task: str, queue: str, argument: Mapping[str, Any], *, task_id: UU
             producer = _producers.get(broker) or _producers.setdefault(broker, _connect())
             producer.publish(
                 message.body,
-                exchange="",  # directly to the queue; declare nothing that a stranger has named
+                exchange="",  # directly to the queue; never declare a queue named by a stranger
                 routing_key=queue,
                 serializer="json",
                 headers=message.headers,

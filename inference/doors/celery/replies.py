@@ -1,6 +1,6 @@
 """Replies to senders' own Celery, and the record of rejected jobs.
 
-A reply is made from a row, at least once, and repeated until the broker has accepted it.
+A reply is built from a database row, sent at least once, and repeated until the broker accepts it.
 """
 
 import threading
@@ -44,7 +44,7 @@ _KEEP_REJECTED = timedelta(days=30)
 
 
 def reply(job_id: UUID | str) -> bool:
-    """Tell the sender that a job has ended; False if it names no task, or was told already."""
+    """Tell the sender that a job has ended; False if the job names no task, or the sender knows already."""
     job = _unanswered_jobs().filter(pk=job_id).first()
     return job is not None and _reply_for_job(job)
 
@@ -145,7 +145,7 @@ def reject_unverified(*, task_id: str, code: str, why: str) -> None:
 
 
 def reject(signer: Signer, *, task_id: str, content: Mapping[str, Any], code: str, why: str) -> RefusedOrder:
-    """Record a rejected job of a known key, and reply to its sender, now or by the sweeper."""
+    """Record a rejected job of a known key, and reply to its sender, now or in a later sweep."""
     log.info("order refused", task_id=task_id, key=signer.name, code=code, reason=why)
     with transaction.atomic():
         rejected = RefusedOrder.objects.create(

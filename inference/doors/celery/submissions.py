@@ -1,4 +1,4 @@
-"""The queue `roundhouse.submit`: a message becomes a job, or a rejected job. Its row is written before it is removed."""
+"""The queue `roundhouse.submit`: a message becomes a job, or a rejected job. Its row is written before the message is removed."""
 
 from collections.abc import Callable
 from dataclasses import replace

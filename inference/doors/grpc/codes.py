@@ -67,7 +67,7 @@ def refusal_for(error: Exception) -> Refusal:
     if isinstance(error, DatabaseError):
         log.error("database unavailable", exc_info=error)
         return Refusal(
-            StatusCode.UNAVAILABLE, "The database does not answer; try again.", "database_unavailable"
+            StatusCode.UNAVAILABLE, "The database is not responding; try again.", "database_unavailable"
         )
     if code is None or not isinstance(error, registry.RoundhouseError | errors.InferenceError):
         log.error("unhandled error", exc_info=error)

@@ -257,7 +257,7 @@ def _inputs(
             )
         elif item.HasField("contents"):
             raise BadTensor(
-                f"Input {name[:80]!r} has contents beside raw_input_contents; send one of them.", field=name
+                f"Input {name[:80]!r} has contents as well as raw_input_contents; send only one.", field=name
             )
         else:
             hold_texts(holding, datatype, shape, request_limits)

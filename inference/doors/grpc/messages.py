@@ -55,7 +55,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def parsed_bytes(raw: bytes, fields: Fields) -> int:
-    """An upper bound of a parsed message's memory. Malformed messages are left to the parser."""
+    """An upper bound on a parsed message's memory. Malformed messages are left to the parser."""
     return _message_bytes(memoryview(raw), fields)
 
 

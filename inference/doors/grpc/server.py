@@ -16,7 +16,7 @@ from registry.kit.loops import Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.grpc")
 
-# gRPC refuses more with RESOURCE_EXHAUSTED before it receives anything of them.
+# gRPC refuses further calls with RESOURCE_EXHAUSTED before it receives any of their data.
 MOST_CALLS = 1024
 _MESSAGE_ROOM = 1 << 20  # names and shapes around the tensors
 _DRAIN_S = 5.0  # open streams use all of it, and the runtime drains afterwards

@@ -15,7 +15,8 @@ class ProtoView(View):
         if content is None:
             known = ", ".join(sorted(_FILES))
             return HttpResponseNotFound(
-                f"There is no {name!r}; there are {known}.", content_type="text/plain; charset=utf-8"
+                f"There is no file {name!r}; available files: {known}.",
+                content_type="text/plain; charset=utf-8",
             )
         return HttpResponse(
             content,

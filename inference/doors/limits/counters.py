@@ -20,7 +20,7 @@ _KEPT_S = 300
 _TIMEOUT_S = 0.5
 _SWEEP_S = 60.0
 _BACKOFF = Backoff(longest_s=5.0)
-_MEANWHILE = "each process allows its part of every rate"
+_MEANWHILE = "each process allows its share of every rate"
 _KEPT_MINUTES = 5  # hosts' clocks differ
 _CONNECTIONS = 16  # when all are busy, calls wait; each takes less than a millisecond
 
@@ -147,7 +147,7 @@ class Refiller:
         self._tokens.go_alone()
 
     def fetch(self) -> None:
-        """Fetch all wanted tokens. While the counter does not answer, this process spends its even part."""
+        """Fetch all wanted tokens. While the counter is unavailable, this process spends its equal share."""
         try:
             with Attempts(away=(LimitsUnavailable,)) as attempt:
                 for request in self._tokens.requests():

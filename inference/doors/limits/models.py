@@ -1,4 +1,4 @@
-"""Rows of limits."""
+"""Database rows for rate limits."""
 
 from django.db import models
 

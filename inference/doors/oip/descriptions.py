@@ -1,4 +1,4 @@
-"""The protocol's descriptions of server and models, as plain values for HTTP and gRPC."""
+"""The protocol's descriptions of the server and its models, as plain values for HTTP and gRPC."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -26,7 +26,7 @@ def check_datatype(name: str, datatype: object) -> str:
 
 
 def check_shape(name: str, shape: object) -> tuple[int, ...]:
-    """The shape as a tuple. An array must be able to have as many elements, not counting zeros."""
+    """The shape as a tuple; raises if it has more elements than an array can hold, ignoring zeros."""
     if not isinstance(shape, list) or not {int}.issuperset(map(type, shape)):
         raise _bad_tensor(name, "has no shape", "send `shape` as a list of whole numbers")
     if len(shape) > _MAX_RANK:
@@ -42,7 +42,7 @@ def check_shape(name: str, shape: object) -> tuple[int, ...]:
 def read_binary(
     name: str, datatype: str, shape: tuple[int, ...], data: Buffer, limits: RequestLimits
 ) -> Array:
-    """A tensor of its bytes, copied only if they are not aligned."""
+    """A tensor from its bytes, copied only if they are not aligned."""
     count = math.prod(shape)
     if datatype == "BYTES":
         return read_texts(name, data, count, limits).reshape(shape)
@@ -55,7 +55,7 @@ def read_binary(
         return np.empty(shape, dtype)
     tensor = np.frombuffer(data, dtype).reshape(shape)
     if datatype == "BOOL" and (tensor.view(np.uint8) > 1).any():
-        raise _bad_tensor(name, "holds bytes that are no BOOL", "send 0 or 1 for each element")
+        raise _bad_tensor(name, "holds bytes that are not BOOL", "send 0 or 1 for each element")
     if not tensor.flags.aligned:
         return tensor.copy()  # the runtime needs aligned numbers
     return tensor
@@ -67,7 +67,7 @@ def read_texts(name: str, data: Buffer, count: int, limits: RequestLimits) -> Ar
         raise _bad_tensor(name, f"has {count:,} texts", f"send at most {limits.texts:,} at once")
     if count * _LENGTH.size > len(data):
         raise _bad_tensor(
-            name, f"has {len(data)} bytes for {count} texts", "each has a length of four bytes first"
+            name, f"has {len(data)} bytes for {count} texts", "each text starts with a four-byte length"
         )
     texts = np.empty(count, object)
     at, end = 0, len(data)
@@ -80,13 +80,15 @@ def read_texts(name: str, data: Buffer, count: int, limits: RequestLimits) -> Ar
         at += _LENGTH.size
         if size > end - at:
             raise _bad_tensor(
-                name, f"says that text {index} has {size} bytes, {end - at} are left", "send its true length"
+                name,
+                f"says that text {index} has {size} bytes, but {end - at} are left",
+                "send its true length",
             )
         texts[index] = bytes(data[at : at + size])
         at += size
     if at != end:
         raise _bad_tensor(
-            name, f"has {end - at} bytes behind its last text", "send as many texts as the shape says"
+            name, f"has {end - at} bytes after its last text", "send as many texts as the shape says"
         )
     return texts
 
@@ -111,7 +113,7 @@ def read_values(name: str, datatype: str, shape: tuple[int, ...], data: Any, lim
 
 
 def write_binary(tensor: Array, datatype: str) -> tuple[Any, int]:
-    """A buffer with the tensor's bytes as on the wire, and its size; numbers are not copied."""
+    """A buffer with the tensor's bytes in wire format, and its size; numbers are not copied."""
     if datatype == "BYTES":
         packed = write_texts(tensor.ravel().tolist())
         return packed, len(packed)

@@ -1,4 +1,4 @@
-"""Routes at the root, with and without a final slash: to the protocol's clients a redirect is a failure."""
+"""Routes at the root, with and without a trailing slash: the protocol's clients treat a redirect as a failure."""
 
 from django.urls import URLPattern, path, re_path
 from django.views import View

@@ -40,7 +40,7 @@ class OipView(APIView):
         self.check_throttles(request)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        """The usual problem, in the protocol's format."""
+        """The usual error response, in the protocol's format."""
         return OIP.render_problem(super().handle_exception(exc))
 
 
@@ -112,7 +112,7 @@ class LoadView(OipView):
         try:
             parameters = _small_body(request).get("parameters") or {}
         except BodyTooLarge:
-            parameters = {"file:": ""}  # only a file can make it so large
+            parameters = {"file:": ""}  # only a file can make it this large
         if not isinstance(parameters, dict):
             raise BadRequest("Field 'parameters' is not an object.")
         check_load(parameters)
@@ -130,7 +130,7 @@ class UnloadView(OipView):
 
 
 class UnservedView(OipView):
-    """Calls of extensions that are not supported but that stock clients have. Over gRPC they are UNIMPLEMENTED."""
+    """Calls to unsupported extensions that stock clients can make. Over gRPC they are UNIMPLEMENTED."""
 
     def get(self, request: Request, **_: str) -> HttpResponse:
         raise NotServed
@@ -149,7 +149,7 @@ class NowhereView(OipView):
 
 
 def _principal(request: Request) -> Principal:
-    """The key's principal: views here know no other authentication."""
+    """The key's principal: views here use no other authentication."""
     return cast(Principal, request.user)
 
 

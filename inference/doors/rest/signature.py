@@ -31,7 +31,7 @@ def signature_of(description: Description, sample: Sample = EMPTY_SAMPLE) -> dic
 
 
 def examples_for(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
-    """A request of the sample's sizes in each form that fits; JSON only if it is not too long."""
+    """A request in each form that fits, with the sample's sizes; JSON only if it is not too long."""
     tensors = {name: _filled(tensor) for name, tensor in sample_inputs(signature, sample).items()}
     examples: dict[str, Any] = {}
     if sum(tensor.size for tensor in tensors.values()) <= _MAX_JSON_VALUES:

@@ -1,4 +1,4 @@
-"""Rollback: restore what was live before, without an approval."""
+"""Rollback: restore what was live before, without approval."""
 
 from collections.abc import Iterable, Mapping
 
@@ -32,7 +32,7 @@ def roll_back(
     """Restore the shares of an earlier split, or give all traffic to a version that was live before.
 
     1. The default is the split before the current one.
-    2. It needs no approval and ignores freezes and golden sets, because it was live before.
+    2. It needs no approval and ignores freezes and golden sets, because what it restores was live before.
     3. Warm versions answer at once; the split waits only for those that must be loaded.
     """
     by.check(Right.ROLL_BACK, model_id=model.pk)
@@ -66,7 +66,7 @@ def _check_was_live(model: Model, version: Version) -> Version:
         return version
     if answered.filter(split__status=Status.CURRENT).exists():
         raise Conflict(
-            f"{version} is live for the first time, so giving it more is not a rollback. Set or request a split."
+            f"{version} is live for the first time, so giving it more traffic is not a rollback. Set or request a split."
         )
     raise Conflict(
         f"{version} was never live, so there is nothing to go back to. Set a split with it instead."
