@@ -1,4 +1,4 @@
-"""Collects the rooms' admin pages for Django."""
+"""Imports the admin pages of all subpackages, so that Django finds them."""
 
 from inference.doors.celery import admin as celery_door_admin
 from inference.jobs import admin as jobs_admin

@@ -30,7 +30,7 @@ class InferenceConfig(AppConfig):
 
         # before the registry: `predict` is the first key scope
         GRANTS.add("inference", INFERENCE_GRANTS, order=50)
-        post_migrate.connect(sync_roles, sender=self)  # the permissions of our pages exist only now
+        post_migrate.connect(sync_roles, sender=self)  # runs after our pages' permissions exist
         USES.add("jobs", open_jobs_use)
         READINESS.add("engines", ReadinessCheck(engines_are_warm, warm_everywhere))
         GATES.add(MEMORY_GATE, memory_gates)
@@ -75,8 +75,8 @@ def _add_event_kinds() -> None:
         "job_done": "A job has ended: done, failed or cancelled.",
         "job_dead_letter": "A part of a job was abandoned after several workers died on it.",
         "worker_lost": "A worker stopped reporting.",
-        "worker_back": "A lost worker reports again, or another has replaced it.",
-        "merging_ended": "A version gave another answer in a shared run, so its requests now run alone.",
+        "worker_back": "A lost worker is reporting again, or has been replaced.",
+        "merging_ended": "A version gave a different answer in a shared run, so its requests now run alone.",
         "provider_fell_back": "A version that should run on CUDA runs on the CPU.",
     }
     for kind, sentence in sentences.items():

@@ -6,7 +6,7 @@ RoundhouseError
 ├── NotAllowed
 │   └── NotApproved         a request for an unapproved version
 ├── Loading                 the version is not in memory yet
-├── RoutesTooOld            the database has been away for too long
+├── RoutesTooOld            the database has been unreachable for too long
 ├── Stopping                this process is shutting down
 ├── TooManyRequests         the caller exceeds its limit or its fair share
 ├── LimitsUnavailable       an exact limit cannot be counted
@@ -16,7 +16,7 @@ RoundhouseError
     ├── ProbeFailed         a file could not be loaded and run
     ├── BadDeadline
     ├── BadRoutingKey
-    ├── InvalidOutput       the model's answer holds NaN or infinity
+    ├── InvalidOutput       the model's answer contains NaN or infinity
     └── BadBody             the body cannot be read
         ├── LengthRequired
         └── BodyTooSlow
@@ -25,7 +25,7 @@ Of inference.engine.errors:
 LoadFailed
 └── CannotLoad              a version that should be in memory cannot be loaded
 Overloaded
-└── WorkersUnreachable      Redis does not answer
+└── WorkersUnreachable      Redis is not responding
 """
 
 from inference.engine.errors import LoadFailed, Overloaded
@@ -52,13 +52,13 @@ class Loading(RoundhouseError):
 
 
 class CannotLoad(LoadFailed):
-    """The version cannot be loaded; trying again does not help until an operator has fixed it."""
+    """The version cannot be loaded; trying again will not help until an operator fixes it."""
 
     code = "cannot_load"
 
 
 class RoutesTooOld(RoundhouseError):
-    """The database has not answered for five minutes, so it is unknown which version should answer."""
+    """The database has not responded for five minutes, so it is unknown which version should answer."""
 
     code = "routes_too_old"
     retryable = True
@@ -83,7 +83,7 @@ class TooManyRequests(RoundhouseError):
 
 
 class LimitsUnavailable(RoundhouseError):
-    """The request counter does not answer, and a strict limit accepts nothing uncounted; try again."""
+    """The request counter is not responding, and a strict limit rejects requests that cannot be counted; try again."""
 
     code = "limits_unavailable"
     retryable = True
@@ -120,7 +120,7 @@ class LengthRequired(BadBody):
 
 
 class BodyTooSlow(BadBody):
-    """The body arrived too slowly, and the connection is closed; send at least 32 KiB a second."""
+    """The body arrived too slowly, so the connection was closed; send at least 32 KiB a second."""
 
     code = "body_too_slow"
     retryable = True
@@ -133,12 +133,12 @@ class BadRoutingKey(Invalid):
 
 
 class BadDeadline(Invalid):
-    """The deadline cannot be used."""
+    """The deadline is not valid."""
 
     code = "bad_deadline"
 
 
 class InvalidOutput(Invalid):
-    """The model answered with numbers that are not finite, which JSON cannot carry."""
+    """The model answered with numbers that are not finite, which JSON cannot represent."""
 
     code = "invalid_output"

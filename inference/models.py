@@ -1,4 +1,4 @@
-"""Collects the rooms' rows for Django."""
+"""Imports the models of all rooms, so that Django finds them."""
 
 from inference.checks.models import ProbePass
 from inference.doors.celery.models import RefusedOrder

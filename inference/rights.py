@@ -2,7 +2,7 @@
 
 from registry.access.policies import Grants, Right, Role
 
-# People try a version before they decide about it: who may predict may use any version.
+# People try a version before they decide on it, so anyone who may predict may use any version.
 _PREDICT_ANY = frozenset({Right.PREDICT, Right.PREDICT_UNAPPROVED})
 
 INFERENCE_GRANTS = Grants(
@@ -17,7 +17,7 @@ INFERENCE_GRANTS = Grants(
         "predict.unapproved": _PREDICT_ANY,
         "registry.write": frozenset({Right.MANAGE_JOBS}),
     },
-    scope_labels={"predict": "predict", "predict.unapproved": "predict, also with unapproved versions"},
+    scope_labels={"predict": "predict", "predict.unapproved": "predict, including with unapproved versions"},
     pages={
         "inference.view_job": Right.READ,
         "inference.view_enginereport": Right.READ,

@@ -46,7 +46,7 @@ def record_pulse(self: Task) -> None:
     services.record_pulse(worker=self.request.hostname or "unknown")
 
 
-@shared_task(name=RUN_BATCH, acks_late=False)  # the sender sends a lost batch again
+@shared_task(name=RUN_BATCH, acks_late=False)  # the sender resends a lost batch
 def run_batch(**kwargs: Any) -> None:
     online_batches.run_task(kwargs)
 

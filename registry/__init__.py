@@ -1,1 +1,1 @@
-"""What exists, which version serves whom, and who changed it."""
+"""The registry: Models and versions, which version serves which callers, and who changed what."""

@@ -1,4 +1,4 @@
-"""The rooms' admin pages, gathered for Django."""
+"""Imports the admin pages of every room, so that Django finds them."""
 
 from registry.access import admin as access_admin
 from registry.catalogue import admin as catalogue_admin

@@ -60,7 +60,7 @@ def _add_links() -> None:
 
 
 def _add_panels() -> None:
-    """The console's own panels are added here too, so that one list shows the order of a page."""
+    """The console's own panels are added here too, so that one list shows the order of all panels."""
     from registry.console.aliases import draw_guards
     from registry.console.checks import draw_checklist
     from registry.console.golden_set import draw_golden
@@ -92,15 +92,15 @@ def _add_event_kinds() -> None:
     sentences = {
         "split_changed": "A Model has a new current split.",
         "check_failed": "A version did not pass its checks.",
-        "version_crashed": "A version crashed the process running it; from now on it runs in a process of its own.",
-        "version_broken": "A version crashed the processes running it, and is refused.",
-        "recheck_failed": "A ready version failed a repeated check; it still answers.",
+        "version_crashed": "A version crashed the process running it; from now on it runs in its own process.",
+        "version_broken": "A version crashed the processes running it and is now refused.",
+        "recheck_failed": "A ready version failed a repeated check; it still answers requests.",
         "approval_asked": "Someone requested a split that another person has to approve.",
         "approval_decided": "A request for a split was approved, rejected or withdrawn.",
         "model_stopped": "An operator stopped a Model.",
-        "model_started": "A stopped Model answers again.",
-        "split_expired": "A split that waited for engines to warm up expired.",
-        "test": "Someone tests whether a subscription reaches its receiver.",
+        "model_started": "A stopped Model was started again.",
+        "split_expired": "A split expired while waiting for engines to warm up.",
+        "test": "Someone tested whether a subscription reaches its receiver.",
     }
     for kind, sentence in sentences.items():
         EVENT_KINDS.add(kind, sentence)

@@ -1,4 +1,4 @@
-"""The rooms' models, gathered for Django."""
+"""The models of all rooms, imported here so that Django finds them."""
 
 from registry.access import models as access_models
 from registry.catalogue import models as catalogue_models

@@ -1,1 +1,1 @@
-"""Checks of a version before it serves. Its file runs in disposable children, which know no Django."""
+"""Checks of a version before it serves. Its file runs in disposable child processes, which do not load Django."""

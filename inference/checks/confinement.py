@@ -35,17 +35,17 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def limit_resources(order: dict[str, Any]) -> None:
+def limit_resources(config: dict[str, Any]) -> None:
     """Limit what loading a file does not need. The memory limit counts from here, on top of the runtime's use."""
-    seconds = math.ceil(order["time_limit_s"] * max(1, order["options"]["intra_op_threads"])) + 1
+    seconds = math.ceil(config["time_limit_s"] * max(1, config["options"]["intra_op_threads"])) + 1
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CPU: seconds,
-        resource.RLIMIT_NOFILE: 64 if order["is_cpu_only"] else 1024,
+        resource.RLIMIT_NOFILE: 64 if config["is_cpu_only"] else 1024,
     }
-    if order["is_cpu_only"]:  # CUDA maps far more addresses than it uses; there the parent watches
-        limits[resource.RLIMIT_AS] = process_memory()[0] + order["memory_limit_bytes"]
+    if config["is_cpu_only"]:  # CUDA maps far more addresses than it uses; there the parent watches
+        limits[resource.RLIMIT_AS] = process_memory()[0] + config["memory_limit_bytes"]
     for name, limit in limits.items():
         hard = resource.getrlimit(name)[1]
         value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)

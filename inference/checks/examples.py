@@ -29,7 +29,7 @@ def read_example(signature: Signature, inputs: Mapping[str, Any]) -> tuple[dict[
 
 
 def example_rows(signature: Signature, examples: Iterable[Mapping[str, Any]]) -> dict[str, Array] | None:
-    """Stack the rows of the examples with the commonest shape; None if the model has no row axis or none fits."""
+    """Stack the rows of the examples with the most common shape; None if the model has no row axis or none fits."""
     if not signature.has_row_axis:
         return None
     names = [spec.name for spec in signature.required_inputs]
@@ -73,7 +73,7 @@ class OutputDifference:
 
     def __str__(self) -> str:
         position = f"{self.output!r}" + (f" at {list(self.index)}" if self.index else "")
-        return f"output {position} should be {self.expected} and is {self.got}"
+        return f"output {position} should be {self.expected} but is {self.got}"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "index": list(self.index)}
@@ -96,7 +96,7 @@ def _differences_in(
     try:
         expected = _as_array(values, got)
     except (ValueError, TypeError, OverflowError):
-        yield OutputDifference(name, (), "an array of numbers or texts", f"{got.dtype} of {list(got.shape)}")
+        yield OutputDifference(name, (), "an array of numbers or text", f"{got.dtype} of {list(got.shape)}")
         return
     if expected.shape != got.shape:
         yield OutputDifference(name, (), f"of shape {list(expected.shape)}", f"of shape {list(got.shape)}")

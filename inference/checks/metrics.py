@@ -22,7 +22,7 @@ def score_output(signature: Signature, labels: Sequence[str]) -> TensorSpec | No
 
 
 def predicted_label(row: Array, labels: Sequence[str] | None) -> Any:
-    """The label with the largest score. Without labels its index, or the value if there is only one."""
+    """The label with the largest score. Without labels, its index, or the value if there is only one."""
     flat = row.ravel()
     if labels is None and flat.size == 1:
         return flat[0].item() if isinstance(flat[0], np.generic) else flat[0]
@@ -60,7 +60,7 @@ class MetricTally(Protocol):
 
 
 class Accuracy:
-    """The share of right answers."""
+    """The fraction of correct answers."""
 
     def __init__(self) -> None:
         self._right = self._rows = 0

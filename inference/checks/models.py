@@ -1,4 +1,4 @@
-"""Rows of checks."""
+"""What the checks store."""
 
 from django.db import models
 
@@ -17,7 +17,7 @@ class ProbePassQuerySet(models.QuerySet["ProbePass"]):
         memory: MemoryUse | None = None,
         batches: BatchProof | None = None,
     ) -> None:
-        """Keep a passed probe and what was measured for the same way of loading. Values that are not given stay."""
+        """Save a passed probe and what was measured for the same way of loading. Values that are not given are kept."""
         measured = {"sample": sample, "memory": memory, "batches": batches}
         self.update_or_create(
             sha256=fact.sha256,
@@ -50,7 +50,7 @@ class ProbePass(models.Model):
     runtime_version = models.CharField(max_length=32)
     provider = models.CharField(max_length=64)
     options_digest = models.CharField(max_length=64)
-    sample = models.JSONField(null=True)  # on which it ran
+    sample = models.JSONField(null=True)  # what it ran on
     memory = models.JSONField(null=True)  # by batch size
     batches = models.JSONField(null=True)  # its batch proof
     at = models.DateTimeField(auto_now_add=True)

@@ -120,7 +120,7 @@ def probe(
         sha256 = options.expected_sha256 or _sha256(path)
     except OSError as error:
         return result("load_failed", f"The file could not be read ({error.strerror}); upload it again.")
-    order = child_order(
+    config = child_config(
         path,
         replace(options, expected_sha256=sha256),
         time_limit_s=time_limit_s,
@@ -128,7 +128,7 @@ def probe(
         backend=backend,
     )
     try:
-        watch, status = _follow({**order, "known": "known.json"}, known or KnownInputs())
+        watch, status = _follow({**config, "known": "known.json"}, known or KnownInputs())
     except OSError as error:
         return result("not_started", f"The probe could not be started ({error.strerror}).")
     result, last = partial(result, network_confined=watch.network_confined), watch.done
@@ -154,12 +154,12 @@ def probe(
     )
 
 
-def _follow(order: dict[str, Any], known: KnownInputs) -> "tuple[_ChildWatch, int]":
+def _follow(config: dict[str, Any], known: KnownInputs) -> "tuple[_ChildWatch, int]":
     """Start the child, watch it until it ends or hits a limit, and kill whatever is left."""
     with ScratchFolder("probe") as folder:
-        known.write(folder / order["known"])
-        child = start_child("probe_child", order, folder)
-        watch = _ChildWatch(child, order["time_limit_s"], order["memory_limit_bytes"])
+        known.write(folder / config["known"])
+        child = start_child("probe_child", config, folder)
+        watch = _ChildWatch(child, config["time_limit_s"], config["memory_limit_bytes"])
         try:
             watch.follow()
         finally:
@@ -232,7 +232,7 @@ class _ChildWatch:
             self.cause = "memory"
 
 
-def child_order(
+def child_config(
     path: Path, options: SessionOptions, *, time_limit_s: float, memory_limit_bytes: int, backend: str
 ) -> dict[str, Any]:
     """What a child must know to limit itself and load the file."""
@@ -248,7 +248,7 @@ def child_order(
 
 
 def start_child(
-    program: str, order: Mapping[str, Any], folder: Path, pass_fds: Sequence[int] = ()
+    program: str, config: Mapping[str, Any], folder: Path, pass_fds: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
     """Start one of our programs with its instructions. It inherits nothing but the given descriptors."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -259,7 +259,7 @@ def start_child(
         "CUDA_CACHE_DISABLE": "1",
     }
     return subprocess.Popen(  # noqa: S603  our own interpreter and program
-        [sys.executable, "-I", "-c", _START.format(program), str(_ROOT), json.dumps(order)],
+        [sys.executable, "-I", "-c", _START.format(program), str(_ROOT), json.dumps(config)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -24,18 +24,18 @@ from inference.tensors.samples import Sample
 
 
 def main() -> NoReturn:
-    order = json.loads(sys.argv[1])
+    config = json.loads(sys.argv[1])
     report = take_stdout()
     is_confined = leave_network()  # before the death signal, which a change of privileges could clear
-    die_with(order["parent"])
-    known = _read_and_delete(Path(order["known"]))
-    backend = backend_of(order)
+    die_with(config["parent"])
+    known = _read_and_delete(Path(config["known"]))
+    backend = backend_of(config)
     runtime_version = backend.runtime_version()
-    limit_resources(order)
+    limit_resources(config)
     _report(report, phase="loading", resident_bytes=process_memory()[1], network_confined=is_confined)
     session = None
     try:
-        session, sample, result = _probe(backend, order, known, report)
+        session, sample, result = _probe(backend, config, known, report)
     except (InferenceError, MemoryError) as error:
         result = {"code": error_code(error), "message": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -47,21 +47,21 @@ def main() -> NoReturn:
     os._exit(0)  # tearing a hostile model down could still crash
 
 
-def backend_of(order: dict[str, Any]) -> Backend:
-    module, _, name = order["backend"].partition(":")
+def backend_of(config: dict[str, Any]) -> Backend:
+    module, _, name = config["backend"].partition(":")
     backend: Backend = getattr(importlib.import_module(module), name)()
     return backend
 
 
-def options_of(order: dict[str, Any]) -> SessionOptions:
-    return SessionOptions(**{**order["options"], "providers": tuple(order["options"]["providers"])})
+def options_of(config: dict[str, Any]) -> SessionOptions:
+    return SessionOptions(**{**config["options"], "providers": tuple(config["options"]["providers"])})
 
 
 def _probe(
-    backend: Backend, order: dict[str, Any], known: dict[str, Any], report: int
+    backend: Backend, config: dict[str, Any], known: dict[str, Any], report: int
 ) -> tuple[LoadedSession, Sample, dict[str, Any]]:
     started = time.monotonic()
-    session = backend.load(Path(order["path"]), options_of(order))
+    session = backend.load(Path(config["path"]), options_of(config))
     loaded = time.monotonic()
     _report(report, phase="running", resident_bytes=process_memory()[1])
     examples = list(_readable_examples(session, known["examples"]))

@@ -33,7 +33,7 @@ _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _NOT_STARTED = "not_started"
 WARM_UP_S = 120.0  # for the whole ladder
 _SMALL_BATCH_BYTES = 1 << 20
-_UNMEASURED = MemoryUse(0, {1: 0}, asked_rows=0)  # then the process that loads it measures it
+_UNMEASURED = MemoryUse(0, {1: 0}, asked_rows=0)  # the process that loads the file then measures it
 _GOLDEN_ROWS = 16
 
 
@@ -69,7 +69,7 @@ def known_merged_rows(values: ServingValues, *, sha256: str, options: SessionOpt
 
 
 def known_footprint_bytes(values: ServingValues, *, sha256: str, options: SessionOptions) -> int | None:
-    """Memory that the version takes with its current settings; None if not measured with the installed runtime."""
+    """Memory that the version uses with its current settings; None if not measured with the installed runtime."""
     found = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version(), options=options)
     if found is None or found.found_memory is None or found.found_batches is None:
         return None
@@ -83,13 +83,13 @@ def known_sample(sha256: str) -> Sample:
 
 
 def known_memory(sha256: str) -> MemoryUse:
-    """The memory that a file last took, however it was loaded."""
+    """The memory that a file last used, however it was loaded."""
     row = ProbePass.objects.newest(sha256)
     return (row.found_memory if row is not None else None) or _UNMEASURED
 
 
 def batch_bytes(memory: MemoryUse, rows: int) -> int:
-    """How large the inputs of a merged run may be: as large as those measured, because free axes may be longer in use.
+    """How large the inputs of a merged run may be: as large as those measured, because free axes may be longer in practice.
 
     Small inputs may always merge: their memory use does not depend on their size.
     """
@@ -97,7 +97,7 @@ def batch_bytes(memory: MemoryUse, rows: int) -> int:
 
 
 def warmed_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse) -> int:
-    """The largest batch to warm up. It includes what the proof allows, so that merging can be turned on again without a load."""
+    """The largest batch to warm up, including what the proof allows, so that merging can be turned on without reloading."""
     return max(merged_rows(values, batches, memory), min(most_rows(values, memory), batches.rows))
 
 
@@ -110,7 +110,7 @@ def runtime_version() -> str:
 
 
 def batch_proof_of(trial: Trial, *, max_rows: int, examples: Tensors | None) -> BatchProof:
-    """Run the proof in a trial. If the file fails there or ends its process, each request runs alone."""
+    """Run the proof in a trial. If the file fails there or kills its process, each request runs alone."""
     try:
         return trial.prove_batches(max_rows=max_rows, examples=examples)
     except TrialFailed as error:
@@ -118,7 +118,7 @@ def batch_proof_of(trial: Trial, *, max_rows: int, examples: Tensors | None) -> 
 
 
 def known_inputs(version: Version) -> KnownInputs:
-    """What the owner has given: sizes of the inputs, and examples of the version or of the Model's golden set."""
+    """What the owner has provided: input sizes, and examples of the version or from the Model's golden set."""
     return KnownInputs(_given_examples(version), version.input_shapes)
 
 
@@ -136,7 +136,7 @@ def _given_examples(version: Version) -> list[Mapping[str, Any]]:
 class Proofs:
     """Proofs that a process needs. A missing one is made in a child, once for all callers.
 
-    A proof is missing after an upgrade of the runtime, and when the options or the largest batch have changed.
+    A proof is missing after a runtime upgrade, and when the options or the largest batch have changed.
     """
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ class Proofs:
         return proof
 
     def outdated(self, proofs: Iterable[Proof]) -> set[ProbeFact]:
-        """Which of these a later check has measured differently: examples were added, or the machine was less busy."""
+        """Return those that a later check has measured differently: examples were added, or the machine was less busy."""
         by_fact = {proof.fact: proof for proof in proofs}
         rows = ProbePass.objects.filter(sha256__in={fact.sha256 for fact in by_fact}, batches__isnull=False)
         return {row.fact for row in rows if row.fact in by_fact and _differs(row, by_fact[row.fact])}
@@ -204,7 +204,7 @@ class Proofs:
 
 @dataclass(frozen=True, slots=True)
 class _ProofOrder:
-    """What to measure, and about which file."""
+    """What to measure, and for which file."""
 
     path: Path
     options: SessionOptions
@@ -281,7 +281,7 @@ def _make_proof(order: _ProofOrder, known: _KnownParts) -> Proof:
     except TrialFailed as error:
         raise NotProbed(f"The version did not pass its warm-up: {error}") from None
     except OSError as error:
-        reason = f"Its child could not be started ({error.strerror})."
+        reason = f"Its child process could not be started ({error.strerror})."
         return Proof(fact, sample, _UNMEASURED, BatchProof(1, _NOT_STARTED, reason))
 
 
@@ -301,5 +301,5 @@ def share_bytes() -> int:
 
 
 def batch_memory_bytes(values: ServingValues) -> int:
-    """Memory that runs of the version's largest batch may take beside the loaded file."""
+    """Memory that runs of the version's largest batch may use in addition to the loaded file."""
     return values.batch_memory_bytes or share_bytes() // _BATCH_PART

@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 
 class CheckQueue(Generic[T]):
-    """Limits how many checks a process runs at once. It has no threads of its own: callers run what waits.
+    """Limits how many checks a process runs at once. It has no threads of its own: callers run the waiting items.
 
-    What waits is in memory only, and lost if the process dies.
+    Waiting items are kept in memory only, and are lost if the process dies.
     """
 
     def __init__(self, places: int) -> None:
@@ -41,7 +41,7 @@ class CheckQueue(Generic[T]):
         self._taken = 0
 
     def do(self, item: T, work: Callable[[T], object]) -> None:
-        """Do the work, then what was added in the meantime. If all places are taken, leave it to their holders."""
+        """Do the work, then what was added in the meantime. If all places are taken, leave it to the callers that hold them."""
         with self._lock:
             if item not in self._waiting:  # it may be added again before its turn
                 self._waiting.append(item)
@@ -67,7 +67,7 @@ def check_version(
 ) -> CheckRun | None:
     """Run the checks as a task does: skip a version that is being checked already or cannot be checked.
 
-    A message may come twice, or after the sweeper gave up the run; then the later one stops.
+    A message may arrive twice, or after the sweeper has given up on the run; the later one then stops.
     """
     try:
         return run_checks(
@@ -84,8 +84,8 @@ def run_checks(
     """Run all steps in order, and end the run.
 
     1. After a step fails, the others are skipped with that reason, unless the step is only advisory.
-    2. Advisory steps (golden set, differences) matter for promotion: the version becomes ready all the same.
-    3. Only our own faults raise. They leave the run to the sweeper, and the version can be checked again.
+    2. Advisory steps (golden set, differences) matter only for promotion: the version still becomes ready.
+    3. Only our own faults raise. The run is then left to the sweeper, and the version can be checked again.
     """
     run = checklist.start_run(
         version_id=version_id, runtime_version=runtime_version(), only_unfinished=only_unfinished, by=by

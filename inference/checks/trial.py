@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, write_frame
-from inference.checks.probe import ONNX, child_order, memory_message, start_child
+from inference.checks.probe import ONNX, child_config, memory_message, start_child
 from inference.checks.scratch import ScratchFolder
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
@@ -50,8 +50,8 @@ class TrialFailed(Exception):
 class Trial:
     """A file loaded in a child that runs any number of commands; a context manager.
 
-    1. The child limits itself like the probe's, and dies when the thread that opened it dies.
-    2. Every command has a time limit. A child that passes it, passes the memory limit or sends an invalid reply is
+    1. The child limits its own resources like the probe's, and dies when the thread that opened it dies.
+    2. Every command has a time limit. A child that exceeds it or the memory limit, or sends an invalid reply, is
        killed, and every later command fails with the same error.
     3. If the runtime refuses a run, only that run fails: the next one may succeed.
     """
@@ -75,7 +75,7 @@ class Trial:
     def __enter__(self) -> "Trial":
         self._folder = ScratchFolder("trial")
         self._socket, theirs = socket.socketpair()
-        order = child_order(
+        config = child_config(
             self._path,
             self._options,
             time_limit_s=_CPU_LIMIT_S,
@@ -86,7 +86,7 @@ class Trial:
         try:
             with theirs:
                 self._child = start_child(
-                    "trial_child", {**order, "channel": channel}, self._folder.path, [channel]
+                    "trial_child", {**config, "channel": channel}, self._folder.path, [channel]
                 )
         except OSError:
             self._socket.close()
@@ -94,7 +94,7 @@ class Trial:
             raise
         try:
             self._own_bytes = self._read(
-                _LOAD_S, "at its start", lambda frame: int(frame[0]["resident_bytes"])
+                _LOAD_S, "while starting", lambda frame: int(frame[0]["resident_bytes"])
             )
             self.signature, self.provider = self._read(_LOAD_S, "while loading", _parse_loaded)
         except BaseException:
@@ -129,7 +129,7 @@ class Trial:
             "soft_limit_s": soft_limit_s,
             "sample": self._sample.to_json(),
         }
-        return self._send(command, {}, time_limit_s, "in its warm-up", _parse_warm_up)
+        return self._send(command, {}, time_limit_s, "during its warm-up", _parse_warm_up)
 
     def prove_batches(
         self, *, max_rows: int, examples: Tensors | None = None, time_limit_s: float = TIME_LIMIT_S
@@ -143,7 +143,7 @@ class Trial:
             "time_limit_s": time_limit_s,
         }
         return self._send(
-            command, examples or {}, time_limit_s + _GRACE_S, "in its batch proof", _parse_proof
+            command, examples or {}, time_limit_s + _GRACE_S, "during its batch proof", _parse_proof
         )
 
     def run(
@@ -220,7 +220,7 @@ class Trial:
         return bytes(data)
 
     def _died(self, doing: str) -> TrialFailed:
-        self._kill()  # it is dead, or runs on without us; its exit status, if any, is kept
+        self._kill()  # it is dead, or still runs without us; its exit status, if any, is kept
         status = self._child.returncode or 0
         killed_by = signal.Signals(-status) if status < 0 else None
         name = killed_by.name if killed_by is not None else f"exit status {status}"

@@ -21,27 +21,27 @@ from inference.tensors.samples import Sample
 
 
 def main() -> NoReturn:
-    order = json.loads(sys.argv[1])
-    channel = _Channel(order["channel"])
+    config = json.loads(sys.argv[1])
+    channel = _Channel(config["channel"])
     os.close(take_stdout())
     leave_network()
-    die_with(order["parent"])
-    backend = backend_of(order)
+    die_with(config["parent"])
+    backend = backend_of(config)
     backend.runtime_version()  # imports the runtime, whose own memory does not count
-    limit_resources(order)
+    limit_resources(config)
     channel.send({"resident_bytes": resident_bytes()})
     try:
-        session = _load(backend, order, channel)
+        session = _load(backend, config, channel)
         while True:
             _run_command(session, channel)
     except EOFError:
         os._exit(0)  # tearing a hostile model down could still crash
 
 
-def _load(backend: Backend, order: dict[str, Any], channel: "_Channel") -> LoadedSession:
+def _load(backend: Backend, config: dict[str, Any], channel: "_Channel") -> LoadedSession:
     started = time.monotonic()
     try:
-        session = backend.load(Path(order["path"]), options_of(order))
+        session = backend.load(Path(config["path"]), options_of(config))
     except (InferenceError, MemoryError) as error:
         channel.send({"code": error_code(error), "text": str(error)})
         raise EOFError from error

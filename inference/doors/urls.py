@@ -1,4 +1,4 @@
-"""Addresses of predictions: for Django, and for the event loop, which cannot afford Django's list of patterns."""
+"""Addresses of predictions: for Django, and for the event loop, for which Django's list of patterns is too slow."""
 
 import re
 from typing import NamedTuple
@@ -30,7 +30,7 @@ _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
 
 
 class PredictionAddress(NamedTuple):
-    """The parts of a prediction's address; empty if it has none."""
+    """The parts of a prediction's address; a missing part is empty."""
 
     door: HttpDoor
     model: str

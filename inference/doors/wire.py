@@ -26,14 +26,14 @@ class IncomingRequest(Protocol):
     def holding(self) -> MemoryHolding: ...
 
     async def receive(self, length: int) -> bytes:
-        """Exactly so many bytes of the body; raises BadBody otherwise."""
+        """Exactly this many bytes of the body; raises BadBody otherwise."""
 
     async def hold(self, nbytes: int) -> None:
-        """Hold so many bytes more. In a thread this raises Overloaded if there is no room; a loop waits for it."""
+        """Hold this many more bytes. In a thread this raises Overloaded if there is no room; a loop waits for it."""
 
 
 class HttpReply(NamedTuple):
-    """A successful answer, before it becomes Django's or the web server's."""
+    """A successful answer, before it is converted for Django or the web server."""
 
     headers: Headers
     body: bytes
@@ -82,7 +82,7 @@ def pointer_to(*names: str) -> str:
 
 
 def read_routing_key(environ: Environ) -> str | None:
-    """The X-Routing-Key header. An empty one may not have been ASCII, which the web server does not pass on."""
+    """The X-Routing-Key header. An empty one may have been non-ASCII, which the web server does not pass on."""
     key: str | None = environ.get("HTTP_X_ROUTING_KEY")
     if key == "":
         raise BadRoutingKey

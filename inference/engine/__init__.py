@@ -1,1 +1,1 @@
-"""Warmed sessions and batches, as a library: standard library, numpy and ONNX Runtime, nothing else."""
+"""Warmed sessions and batches, as a library that needs only the standard library, numpy and ONNX Runtime."""

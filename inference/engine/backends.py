@@ -14,7 +14,7 @@ from inference.tensors.signature import Signature
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How a version is loaded. Its `digest` is part of the probe's fact: other options are another load.
+    """How a version is loaded. Its `digest` is part of the probe's fact: other options need another probe.
 
     `expected_sha256` is checked against the bytes that are loaded, and `label` is the version's id in crash notes.
     Neither changes how the file is loaded, so both stay out of the digest.
@@ -39,7 +39,7 @@ class SessionOptions:
 
 
 class Session(Protocol):
-    """A model in memory. Several threads may call `run` at once; call `close` only when no thread is inside."""
+    """A model in memory. Several threads may call `run` at once; call `close` only when no thread is running it."""
 
     signature: Signature
     provider: str  # the one that really runs it, e.g. CPUExecutionProvider
@@ -67,7 +67,7 @@ class AsyncSession(Protocol):
     async def ask(
         self, inputs: Tensors, outputs: Sequence[str] | None, *, ends_at: float
     ) -> dict[str, Array]:
-        """Run one batch there; raise an InferenceError. `ends_at` is a time of the monotonic clock."""
+        """Run one batch there; or raise an InferenceError. `ends_at` is a time on the monotonic clock."""
 
     def footprint_bytes(self) -> int: ...
 
@@ -75,10 +75,10 @@ class AsyncSession(Protocol):
 class LoadedSession(Session, Protocol):
     """A file in this process's memory."""
 
-    # Axis names by input; "" is no name. Free axes with the same name have the same size.
+    # Axis names by input; "" means no name. Free axes with the same name have the same size.
     axis_names: Mapping[str, Sequence[str]]
     left_out: Sequence[str]  # descriptions of the file's outputs that cannot be sent as tensors
-    texts: Sequence[str]  # some texts that the file knows, if it takes texts: many files refuse all others
+    texts: Sequence[str]  # some texts that the file knows, if it accepts text: many files refuse all others
 
     def shrink(self, inputs: Tensors) -> None:
         """Run once, and free what earlier runs left in the runtime's memory arena."""

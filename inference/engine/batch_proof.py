@@ -20,14 +20,14 @@ from inference.tensors.errors import InferenceError
 from inference.tensors.samples import EMPTY_SAMPLE, Sample, takes_rows
 
 TIME_LIMIT_S = 10.0
-_POOL_ROWS = 12  # different rows that run singly; larger batches repeat them
+_POOL_ROWS = 12  # different rows that run one by one; larger batches repeat them
 _FULL_RUNS = 18  # approximate number of runs for all checks of one size
 _OTHER_SEEDS = (1, 2, 3)
 _CLEAR_DIFFERENCE = 10.0  # times the tolerance: answers that differ by more are certainly different
 _CPU = "CPUExecutionProvider"
 
 NO_ROW_AXIS = "no_row_axis"
-# Prefixes of operators whose answer to a row depends on the other rows, or on chance, even if a few runs do not show it.
+# Prefixes of operators whose result for a row depends on the other rows, or on chance, even if a few runs do not show it.
 _QUANTIZES = "DynamicQuantize"
 _DRAWS = ("Random", "Multinomial", "Bernoulli")
 
@@ -37,7 +37,7 @@ class BatchProof:
     """How many rows of several requests may share a run, and why not more. 1: each request runs alone."""
 
     rows: int
-    code: str  # proven, or what speaks against it
+    code: str  # proven, or why it is not
     reason: str
     asked_rows: int = 1  # the largest batch to prove
 
@@ -61,10 +61,10 @@ def prove_batches(
 ) -> BatchProof:
     """Find the largest batch, up to `max_rows`, in which no row is changed by the others.
 
-    1. Refuse without a run what the file itself shows: a required input without a row axis, dynamic quantization,
+    1. Refuse, without a run, what the file itself rules out: a required input without a row axis, dynamic quantization,
        random numbers.
-    2. At 2, 3 and the largest number of rows that the time allows: the same run twice is equal; a row keeps its answer
-       when the others are replaced, and at any position; the rows together get the same answers as singly; each output
+    2. For 2, 3 and the largest number of rows that the time allows: two identical runs are equal; a row keeps its answer
+       when the others are replaced, and at any position; the rows get the same answers together as alone; each output
        has one row for each input row, or is the same in every run.
     3. The rows' answers must differ from each other, or none of this would show a mix-up.
 
@@ -85,7 +85,7 @@ def prove_batches(
     except InferenceError as error:
         text = f"It failed on generated rows: {error} Give it examples and check it again."
         return BatchProof(1, "failed", text, max_rows)
-    reason = f"Up to {rows:,} rows of different requests share a run."
+    reason = f"Up to {rows:,} rows of different requests can share a run."
     if rows < max_rows:
         reason += f" Batches of {max_rows:,} could not be proven within {time_limit_s:g} s."
     return BatchProof(rows, "proven", reason, max_rows)
@@ -113,9 +113,7 @@ def _check_file(session: Session, operators: frozenset[str], sample: Sample) -> 
         raise _MergeRefused(NO_ROW_AXIS, "It does not run on a single row, so a run holds one request.")
     for name in sorted(operators):
         if name.startswith(_QUANTIZES):
-            reason = (
-                f"It quantizes by what is in the batch ({name}), so a neighbour would change a row's answer."
-            )
+            reason = f"Its quantization depends on the whole batch ({name}), so a neighbour would change a row's answer."
             raise _MergeRefused("dynamic_quantization", reason)
         if name.startswith(_DRAWS):
             raise _MergeRefused(
@@ -141,7 +139,7 @@ class _Pool:
 
 
 class _BatchProver:
-    """Checks one session until all is proven, something fails, or the time is up."""
+    """Checks one session until everything is proven, something fails, or the time is up."""
 
     def __init__(self, session: Session, max_rows: int, ends_at: float, clock: Callable[[], float]) -> None:
         self._session, self._max_rows = session, max_rows
@@ -168,7 +166,7 @@ class _BatchProver:
             if self._has_time_for(rows, _FULL_RUNS):
                 try:
                     self._check(pool, rows)
-                except InferenceError:  # too large for the time or memory; the proof for fewer rows stays
+                except InferenceError:  # too large for the time or memory; the proof for fewer rows is kept
                     continue
                 proven = rows
                 break
@@ -176,7 +174,7 @@ class _BatchProver:
         return proven
 
     def _check_between(self, pool: _Pool, largest: int) -> None:
-        """Check the sizes in between briefly: a model may count its rows."""
+        """Check the sizes in between briefly: a model may depend on the number of rows."""
         rungs = {rows for rung in ladder(largest) for rows in (rung, rung + 1)}
         for rows in sorted(rungs):
             if 3 < rows < largest and self._has_time_for(rows, 2):
@@ -241,7 +239,7 @@ class _BatchProver:
             is_same = is_equal if self._session.provider == _CPU else is_close
             if not is_same(tensor, again[name]):
                 raise _MergeRefused(
-                    "not_repeatable", f"The same run twice gave different answers in output {name[:80]!r}."
+                    "not_repeatable", f"Two identical runs gave different answers in output {name[:80]!r}."
                 )
 
     def _check_shape(self, pool: _Pool, together: Tensors, rows: int) -> None:
@@ -281,7 +279,7 @@ class _BatchProver:
                         )
 
     def _is_kept(self, name: str, before: Array, after: Array, stays: Any) -> bool:
-        """Whether the rows that stayed kept their answers, to the last digits of each row's own numbers."""
+        """Whether the rows that stayed kept their answers, up to rounding errors of each row's own numbers."""
         if name in self._common:
             return is_equal(before, after, spread=self._spread)
         return before.shape == after.shape and all(
@@ -302,7 +300,7 @@ class _BatchProver:
                     )
 
     def _check_size(self, pool: _Pool, order: Sequence[int], together: Tensors) -> None:
-        """Check that rows get the same answers together as singly."""
+        """Check that rows get the same answers together as alone."""
         for name, tensor in together.items():
             if name in self._common:
                 continue
@@ -310,13 +308,13 @@ class _BatchProver:
             if not is_close(singles, tensor, scale=largest(tensor)):
                 raise _MergeRefused(
                     "size",
-                    f"{len(order)} rows together got different answers in output {name[:80]!r} than the same rows singly.",
+                    f"{len(order)} rows together got different answers in output {name[:80]!r} than the same rows alone.",
                 )
 
     def _answer(self, batch: Tensors) -> dict[str, Array]:
         left_s = self._ends_at - self._clock()
         if left_s <= 0:
-            raise RunTimedOut("the time for its batch proof is over.")
+            raise RunTimedOut("the time for its batch proof is up.")
         return self._session.run(batch, soft_limit_s=left_s)
 
     def _has_time_for(self, rows: int, runs: int) -> bool:

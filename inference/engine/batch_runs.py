@@ -1,4 +1,4 @@
-"""Runs the batches of one version: on the loop if that is short, otherwise in a thread, or in another process."""
+"""Runs the batches of one version: on the loop if they are short, otherwise in a thread, or in another process."""
 
 import asyncio
 import math
@@ -31,7 +31,7 @@ LOOP_RUN_S = 0.001  # expected
 _LOOP_P99_S = 0.002
 _LOOP_LIMIT_S = 0.020  # then the run is ended between two nodes and started again in a thread
 _LOOP_BAN_S = (
-    0.010  # of processor time; a version that took this much on the loop once runs in threads from then on
+    0.010  # of processor time; a version that once took this much on the loop runs in threads from then on
 )
 _LOOP_GROWTH = 2  # how many times larger than the largest short run so far
 
@@ -48,7 +48,7 @@ class BatchConfig:
 
 
 class BatchRunner:
-    """Runs batches and passes each result to `finish`, on the loop. `_run` may be in a thread, all else is on the loop.
+    """Runs batches and passes each result to `finish`, on the loop. `_run` may be in a thread; the rest is on the loop.
 
     A batch runs on the loop if the cost curve says it is short; without a curve, never. Batches led by bulk run in
     threads of their own. Those of an `AsyncSession` are awaited on the loop until the latest deadline of their callers.
@@ -96,7 +96,7 @@ class BatchRunner:
             return result
         try:
             (self._bulk_runners if is_bulk else self._runners).run(partial(self._run_and_post, batch))
-        except RuntimeError:  # the machine has no thread left
+        except RuntimeError:  # the machine has no threads left
             self._finish(batch, SlotLost())
         return None
 
@@ -113,7 +113,7 @@ class BatchRunner:
 
     def _run_and_post(self, batch: RequestBatch[QueuedCall]) -> None:
         result = self._run(batch)
-        with suppress(EngineStopped):  # then no one waits for it
+        with suppress(EngineStopped):  # then no one is waiting for it
             self._loop.post(partial(self._finish, batch, result))
 
     async def _run_elsewhere(self, batch: RequestBatch[QueuedCall], session: AsyncSession) -> None:
@@ -157,7 +157,7 @@ class BatchRunner:
     def _failure(self, batch: RequestBatch[QueuedCall], error: BaseException) -> InferenceError:
         """Turn whatever was raised into a typed error."""
         if isinstance(error, NotSplittable):
-            self._stop_merging()  # the model breaks what its proof promised
+            self._stop_merging()  # the model does not do what its proof promised
             return error
         if isinstance(error, InferenceError):
             first, *others = batch.tickets
@@ -172,8 +172,8 @@ def output_too_large(outputs: Tensors, max_bytes: int | None) -> OutputTooLarge 
     if max_bytes is None or (size := byte_size(outputs)) <= max_bytes:
         return None
     return OutputTooLarge(
-        f"The answer has {size:,} bytes, and the version's serving setting `max_output_bytes` allows {max_bytes:,}."
-        " Ask for less at once, or for other outputs."
+        f"The answer has {size:,} bytes, but the version's serving setting `max_output_bytes` allows {max_bytes:,}."
+        " Request less at a time, or other outputs."
     )
 
 

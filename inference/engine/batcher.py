@@ -39,14 +39,14 @@ from inference.tensors.errors import InferenceError
 
 _log = logging.getLogger("roundhouse.engine")
 
-_CAREFUL_RUNS = 200  # at half the size, after a run that was out of memory
+_CAREFUL_RUNS = 200  # at half the size, after a run that ran out of memory
 _LEARN_EVERY = 4  # runs between two that the cost curve sees, if no latency target depends on it
 _LATE_S = 0.5  # after its deadline, a thread leaves even if the loop has not woken it
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether requests move. If `is_broken`, the process must drain and be replaced."""
+    """Whether requests are moving. If `is_broken`, the process must drain and be replaced."""
 
     is_broken: bool
     lost_runs: int  # runs whose lease has ended but that have not come back
@@ -62,7 +62,7 @@ class Health:
 class Batcher:
     """Batches the requests of one version. Its state belongs to the loop; other threads only post to it.
 
-    What has arrived by the end of a turn of the loop is one batch. While it runs, the next one gathers.
+    Whatever has arrived by the end of a turn of the loop becomes one batch. While it runs, the next one gathers.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Batcher:
         on_sample: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """An `AsyncSession` needs no runners. `on_out_of_memory` is called in a thread, once for runs that fail so at
+        """An `AsyncSession` needs no runners. `on_out_of_memory` is called in a thread, once for runs that fail this way at
         the same time; no batch starts until it has returned."""
         self.session = session
         self.config = config or BatchConfig()
@@ -161,7 +161,7 @@ class Batcher:
         return self._answer(call)
 
     def audit(self, *, timeout_s: float) -> str | None:
-        """Run one sampled request again alone. If its answer differs, stop merging and return what differs.
+        """Run one sampled request again, alone. If its answer differs, stop merging and return what differs.
 
         Samples wait for the next call; one that finds no room in time is dropped.
         """
@@ -201,14 +201,14 @@ class Batcher:
         self.merge_up_to(1)
 
     def health(self, timeout_s: float = 1.0) -> Health:
-        """Ask the queue itself. If the loop does not answer in time, nothing moves."""
+        """Ask the queue itself. If the loop does not respond in time, report that nothing is moving."""
         try:
             return self._loop.call(self._health, timeout_s)
         except EngineStopped:
             return Health(self._is_broken, len(self._lost), 0, 0.0, is_moving=False)
 
     def check_hard_limit(self) -> None:
-        """Mark the version as broken if a run does not end. QueuedCall it in a thread that needs neither loop nor queue."""
+        """Mark the version as broken if a run does not end. Call it in a thread that needs neither loop nor queue."""
         oldest = min(list(self._running_since.values()), default=math.inf)
         if self._is_broken or self._clock() - oldest < self.config.hard_limit_s:
             return
@@ -236,13 +236,13 @@ class Batcher:
         return self._idle.wait(timeout_s)
 
     def close(self) -> None:
-        """Refuse new requests and end waiting ones with EngineStopped. Running ones end by themselves."""
+        """Refuse new requests and end waiting ones with EngineStopped. Running ones are left to finish."""
         self._loop.post(partial(self._close, EngineStopped))
 
-    # From here on: on the loop.
+    # Everything from here on runs on the loop.
 
     def _offer(self, call: QueuedCall, cancellation: Cancellation | None) -> None:
-        """Accept a request, or raise why not. It may run from the end of this turn on."""
+        """Accept a request, or raise the reason for refusing it. It may run from the end of this turn on."""
         now = self._clock()
         try:
             if self._is_broken:
@@ -364,7 +364,7 @@ class Batcher:
         self._update_slots()
         try:
             self._runners.run(partial(self._free_memory, self._on_out_of_memory))
-        except RuntimeError:  # the machine has no thread left
+        except RuntimeError:  # the machine has no threads left
             self._resume()
 
     def _free_memory(self, on_out_of_memory: Callable[[], None]) -> None:
@@ -414,7 +414,7 @@ class Batcher:
             call.next.wake()
 
     def _wake_by(self, at: float, now: float) -> None:
-        """Look again by this time, even if nothing happens before."""
+        """Look again by this time, even if nothing happens before then."""
         if at >= self._wakes_at:
             return
         if self._timer is not None:
@@ -455,16 +455,16 @@ class Batcher:
             self._idle.set()
 
     def _update_slots(self) -> None:
-        """Start no run while memory is being freed, or while more lost runs still go on than there are slots.
+        """Start no run while memory is being freed, or while there are more lost runs than slots.
 
         One takeover shows whether only that run hangs. If all runs are slow because the machine is, each further one
-        would slow the others down and be lost in turn. So the queue waits for one to come back, and its callers for
-        that or their deadline.
+        would slow the others down and be lost in turn. So the queue waits for one to come back, and its callers wait
+        for that or for their deadline.
         """
         can_run = len(self._lost) <= self._slots and not self._is_freeing_memory
         self._combiner.slots = self._slots if can_run else 0
 
-    # In the caller's thread.
+    # This runs in the caller's thread.
 
     def _answer(self, call: QueuedCall) -> EngineAnswer:
         """This call's part of its batch's result."""

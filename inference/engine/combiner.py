@@ -1,7 +1,7 @@
-"""Decides which waiting requests run together and which are refused. Knows no threads, clock or I/O.
+"""Decides which waiting requests run together and which are refused. It uses no threads, clock or I/O.
 
 offer -> WAITING -> take -> RUNNING -> complete | fail | lose -> ENDED. `cancel` and `expire` end a request from
-either state. Every accepted ticket ends exactly once: it comes back from `complete`, or is passed to `on_end` with its
+either state. Every accepted ticket ends exactly once: it is returned by `complete`, or passed to `on_end` with its
 error. The caller serialises the calls and passes in the time.
 """
 
@@ -127,7 +127,7 @@ class Combiner(Generic[T]):
         self._bulk_passed_over = 0
 
     def offer(self, ticket: T, now: float) -> None:
-        """Accept a ticket, or raise TooLarge, Overloaded, DeadlineExceeded or EngineStopped."""
+        """Accept a ticket, or raise RequestTooLarge, Overloaded, DeadlineExceeded or EngineStopped."""
         self._admit(ticket, now)
         self._append(ticket, now)
 
@@ -157,7 +157,7 @@ class Combiner(Generic[T]):
     def fail(
         self, batch: RequestBatch[T], error: InferenceError, now: float, *, parts: int | None = None
     ) -> None:
-        """Free the slot after an error. A batch of one ends with it; a larger one runs again, singly or in `parts`.
+        """Free the slot after an error. A batch of one ends with it; a larger one runs again, one by one or in `parts`.
 
         Its tickets go to the front and may exceed the waiting limits: they are already accepted, and refusing them
         would fail the neighbours of one bad input.

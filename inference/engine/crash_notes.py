@@ -1,7 +1,7 @@
-"""Notes that outlive the process: which version each thread runs, and what Python's fault handler writes in a crash.
+"""Notes that outlive the process: which version each thread runs, and what Python's fault handler writes on a crash.
 
 One file per process: a slot for each thread that runs versions, then the fault handler's text. The process holds a lock
-on its file. If the lock is free the process has ended, and the process that takes it reads why.
+on its file. If the lock is free, the process has ended, and the process that takes it reads why.
 """
 
 import faulthandler
@@ -100,7 +100,7 @@ class CrashNotes:
         return slot.index
 
     def close(self) -> None:
-        """The process ends normally, so delete its notes."""
+        """The process is ending normally, so delete its notes."""
         faulthandler.disable()
         self.path.unlink(missing_ok=True)
         self._file.close()
@@ -182,7 +182,7 @@ def ended_processes(folder: Path) -> Iterator[EndedProcess]:
         with suppress(FileNotFoundError), path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # it is alive, or another process reads this
+            except BlockingIOError:  # it is alive, or another process is reading this
                 continue
             if path.exists():  # otherwise another process has just read it
                 yield EndedProcess(path, file)
@@ -199,7 +199,7 @@ def _crash_in(path: Path, file: BinaryIO) -> NativeCrash | None:
     current = _CURRENT.search(text)
     if current is not None:
         blamed = running.get(int(current[1], 16), 0)
-    else:  # a thread of the runtime, which may work for any version that runs
+    else:  # a thread of the runtime, which may be working for any of the running versions
         blamed = next(iter(running.values())) if len(running) == 1 else 0
     at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
     process = path.stem.partition("-")[0]

@@ -47,7 +47,7 @@ class EnginePlan:
     allow_non_finite: bool = False  # NaN and infinity as inputs
 
     def batching_on(self, profile: Profile) -> BatchConfig:
-        """The batching, with a lease that even the longest run of the warm-up cannot lose."""
+        """The batching, with a lease that is long enough even for the longest run of the warm-up."""
         lease_s = max(self.batching.limits.lease_s, LEASE_IN_RUNS * max(profile.values()))
         return replace(
             self.batching,
@@ -135,7 +135,7 @@ class Engine:
     def load(self, key: Hashable, plan: EnginePlan, *, timeout_s: float) -> None:
         """Load, warm up, publish and keep a version. If the key is already served, swap it without a gap.
 
-        The old one answers until the new one is warm, then ends the requests it has accepted. If loading fails, it
+        The old one answers until the new one is warm, then ends the requests it has accepted. If loading fails, the old one
         stays.
         """
         with self._publish_lock:
@@ -166,9 +166,9 @@ class Engine:
         return was_held
 
     def demote(self, key: Hashable, *, timeout_s: float) -> None:
-        """Take a published version out of service, but keep it in memory until the room is needed.
+        """Take a published version out of service, but keep it in memory until the memory is needed.
 
-        `load` brings it back at once, and a call with its plan uses it.
+        `load` brings it back immediately, and a call with its plan uses it.
         """
         with self._publish_lock:
             old = self._published.get(key)
@@ -188,7 +188,7 @@ class Engine:
     ) -> EngineAnswer:
         """Answer one request, or raise an InferenceError. Await it on the engine's loop; in a thread, run it with `complete`.
 
-        A version that is not published is loaded by `plan` within the deadline; without a plan, this raises NotLoaded.
+        A version that is not published is loaded with `plan` within the deadline; without a plan, this raises NotLoaded.
         """
         while (published := self._published.get(key)) is not None:
             batcher = published.batcher
@@ -221,7 +221,7 @@ class Engine:
     def signature(
         self, key: Hashable, *, plan: EnginePlan | None = None, timeout_s: float = 5.0
     ) -> Signature:
-        """A version's signature. If it is not published it is loaded by `plan`; without a plan, this raises NotLoaded."""
+        """A version's signature. If it is not published, it is loaded with `plan`; without a plan, this raises NotLoaded."""
         if (known := self.published_signature(key)) is not None:
             return known
         if plan is None:
@@ -258,7 +258,7 @@ class Engine:
     def audit_merging(self, *, timeout_s: float) -> Iterator[tuple[Hashable, str]]:
         """Run one sampled request of each version again, alone; yield the versions that must not merge, and why.
 
-        `on_sample` is called when a sample waits; without `on_sample` nothing is sampled.
+        `on_sample` is called when a sample is waiting; without `on_sample` nothing is sampled.
         """
         with self._versions_lock:
             batchers = [(version.key, version.batchers[-1]) for version in self._versions]
@@ -282,7 +282,7 @@ class Engine:
         return all(batcher.drain(max(0.0, ends_at - time.monotonic())) for batcher in batchers)
 
     def close(self, *, timeout_s: float) -> bool:
-        """Drain, end the requests that still wait, and free every session."""
+        """Drain, end the requests that are still waiting, and free every session."""
         ends_at = time.monotonic() + timeout_s
         has_drained = self.drain(timeout_s=timeout_s)
         with self._publish_lock:
@@ -311,7 +311,7 @@ class Engine:
             batcher.check_hard_limit()
 
     def _free_memory(self, key: Hashable, version: _LoadedVersion, plan: EnginePlan) -> None:
-        """After a run was out of memory, free what earlier runs left. If the session cannot even run its sample any more,
+        """After a run ran out of memory, free what earlier runs left. If the session cannot even run its sample any more,
         load the file again; if that fails, report the hard limit so that the process is replaced.
         """
         try:

@@ -66,19 +66,19 @@ class RunCrashed(RunFailed):
 
 
 class OutOfMemory(RunFailed):
-    """The device does not have enough memory for a run of this size; send less at once."""
+    """The device does not have enough memory for a run of this size; send less at a time."""
 
     code = "out_of_memory"
 
 
 class OutputNotText(RunFailed):
-    """An output holds text that is not valid UTF-8, which the runtime cannot return; ask for other outputs."""
+    """An output holds text that is not valid UTF-8, which the runtime cannot return; request other outputs."""
 
     code = "output_not_text"
 
 
 class OutputTooLarge(RunFailed):
-    """The answer is larger than allowed; ask for less at once, or for other outputs."""
+    """The answer is larger than allowed; request less at a time, or other outputs."""
 
     code = "output_too_large"
 
@@ -155,7 +155,7 @@ class WarmUpFailed(LoadFailed):
 
 
 class OverBudget(LoadFailed):
-    """The version does not fit in the device's memory budget beside the versions that must stay loaded."""
+    """The version does not fit in the device's memory budget alongside the versions that must stay loaded."""
 
     code = "over_budget"
     retryable = True

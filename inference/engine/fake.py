@@ -27,8 +27,8 @@ class FakeModel:
     signature: Signature = ROWS
     cost_s: Callable[[int], float] = lambda rows: 0.0
     max_rows: int | None = None  # more rows in one run fail, as with a fixed or limited batch axis
-    memory_rows: int | None = None  # more rows in one run are out of memory
-    breaks_when_out_of_memory: bool = False  # after one row was out of memory, every later run is too
+    memory_rows: int | None = None  # more rows in one run exhaust the memory
+    breaks_when_out_of_memory: bool = False  # after one row ran out of memory, every later run does too
     honours_soft_limit: bool = True
     footprint: int = 1 << 20
     fails_to_load: bool = False

@@ -1,4 +1,4 @@
-"""Chooses the largest batch, and a short wait if it pays off, so that a target p99 holds."""
+"""Chooses the largest batch, and a short wait if it pays off, so that a target p99 is met."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -150,7 +150,7 @@ class WaitTrial:
 
     EPOCH_S = 0.25
     GAIN = 1.05
-    LONGEST_PAUSE = 64  # epochs between two trials that fail
+    LONGEST_PAUSE = 64  # epochs between two failed trials
 
     def __init__(self) -> None:
         self.kept_s = 0.0
@@ -162,7 +162,7 @@ class WaitTrial:
         self._busy_s = 0.0
 
     def observe(self, rows: int, compute_s: float, now: float, longest_s: float) -> float:
-        """Count a batch; return the wait to use. `longest_s`: how long the target allows; 0 forbids it."""
+        """Count a batch; return the wait to use. `longest_s`: the longest wait that the target allows; 0 forbids waiting."""
         if self._began_at is None:
             self._began_at = now
         self._rows += rows
@@ -176,7 +176,7 @@ class WaitTrial:
 
     def _end_epoch(self, rate: float, busy: float, longest_s: float) -> None:
         if self._tried_s is not None:
-            # No wait is the safe choice: it need not win, only not lose.
+            # Not waiting is the safe choice, so it only has to be about as good.
             needed = self.GAIN if self._tried_s else 1 / self.GAIN
             if rate >= needed * self._base_rate:
                 self.kept_s, self._pause = self._tried_s, 4

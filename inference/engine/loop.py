@@ -19,11 +19,11 @@ _LARGE_BYTES = 256 << 10  # copying or reading more than this would block the lo
 class EngineLoop:
     """An event loop that other threads post calls to.
 
-    The loop makes all calls posted since the last time in one turn, in order, so that many callers wake it only once.
+    The loop makes all pending calls in one turn, in order, so that many callers wake it only once.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Use a loop that this thread runs, now or later; calls that are posted before that wait."""
+        """Use a loop that this thread runs, now or later; calls posted before it runs will wait."""
         self.asyncio = loop
         self._thread_id = threading.get_ident()
         self._posted: deque[Callable[[], None]] = deque()
@@ -35,7 +35,7 @@ class EngineLoop:
     def in_thread(
         cls, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     ) -> "EngineLoop":
-        """A new loop that runs in a thread of its own until it is closed."""
+        """A new loop that runs in its own thread until it is closed."""
         self = cls(new_loop())
         self._thread_id = 0
         self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
@@ -44,17 +44,17 @@ class EngineLoop:
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller runs on this loop, so it must not block."""
-        # asyncio.get_running_loop asks the kernel for the process id.
+        """Whether the caller runs on this loop and so must not block."""
+        # asyncio.get_running_loop would ask the kernel for the process ID each time.
         return threading.get_ident() == self._thread_id and self.asyncio.is_running()
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs at all: a loop that has not started, or has ended, is not stalled."""
+        """Whether the loop is running: one that has not started, or has ended, is not stalled."""
         return self.asyncio.is_running()
 
     def post(self, callback: Callable[[], None]) -> None:
-        """Make the loop call this soon. For any thread; raises EngineStopped if the loop is closed."""
+        """Have the loop call this soon. Safe from any thread; raises EngineStopped if the loop is closed."""
         if self._is_closed:
             raise EngineStopped
         # We append before we read the flag, and the loop clears the flag before it takes the calls.
@@ -65,7 +65,7 @@ class EngineLoop:
                 self.asyncio.call_soon_threadsafe(self._call_posted)
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
-        """Call this on the loop and return its result; EngineStopped if the loop does not answer in time."""
+        """Call this on the loop and return its result; EngineStopped if the loop does not respond in time."""
         if self.is_current:
             return function()
         result: Future[T] = Future()
@@ -80,10 +80,10 @@ class EngineLoop:
         try:
             return result.result(timeout_s)
         except FutureTimeout:
-            raise EngineStopped("This process does not answer; try again.") from None
+            raise EngineStopped("This process is not responding; try again.") from None
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop and block until it is done. For a few threads, or before this thread runs the loop."""
+        """Run a coroutine on the loop and block until it is done. For occasional use, or before this thread runs the loop."""
         if threading.get_ident() == self._thread_id and not self.asyncio.is_running():
             return self.asyncio.run_until_complete(work)
         try:
@@ -133,7 +133,7 @@ def is_large(nbytes: int) -> bool:
 
 
 async def off_loop_if_large(nbytes: int, work: Callable[[], T]) -> T:
-    """Do work on this many bytes, in a thread if they are many."""
+    """Do work on this many bytes, in a thread if that is a lot."""
     if not is_large(nbytes):
         return work()
     return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -14,7 +14,7 @@ def limit_heaps(count: int = 2) -> None:
     """Limit how many heaps glibc uses for the threads of this process. Call it before they start.
 
     It creates up to eight per core. Weights that one thread loads and another frees leave all of them full of holes:
-    with 20 models of 2.5 MB coming and going in 8 threads, 110 MB remained instead of 70, a different amount each time.
+    with 20 models of 2.5 MB loaded and unloaded in 8 threads, around 110 MB remained instead of 70.
     """
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, count)
@@ -23,7 +23,7 @@ def limit_heaps(count: int = 2) -> None:
 def resident_bytes() -> int:
     """This process's resident memory; 0 if unknown (not Linux).
 
-    Returns freed blocks to the system first: a load that reuses them would seem to take no memory. That takes
+    Returns freed blocks to the system first: a load that reuses them would seem to need no memory. That takes
     milliseconds, so call it around loads, never around a request.
     """
     with suppress(OSError, AttributeError):  # another C library

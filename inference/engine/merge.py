@@ -50,11 +50,11 @@ class RowRules:
         }
 
     def allow(self, merges: bool) -> None:
-        """Let requests share runs from now on, or stop it."""
+        """Set whether requests share runs from now on."""
         self.merges = merges and self._has_row_axis
 
     def shape_of(self, tensors: Tensors, outputs: Sequence[str] | None) -> tuple[Hashable, int, int]:
-        """Return key, rows and bytes. Requests with equal keys can share a run; a new object equals no other key."""
+        """Return key, rows and bytes. Requests with equal keys can share a run; a new object matches no other key."""
         nbytes, rows, merges = 0, 0, self.merges
         parts: list[Hashable] = [None if outputs is None else tuple(outputs)]
         for name, tensor in tensors.items():
@@ -66,7 +66,7 @@ class RowRules:
             length = shape[0] if shape else 1
             if length != rows:
                 if rows:
-                    merges = False  # e.g. a query beside its documents: run the request as it was sent
+                    merges = False  # e.g. a query with its documents: run the request as it was sent
                 if length > rows:
                     rows = length
             parts += (name, tensor.dtype, shape[1:])
@@ -82,7 +82,7 @@ class RowRules:
                 raise NotSplittable(f"Output {name} has shape {output.shape} for {rows} rows.")
 
     def explain(self, error: InferenceError, tensors: Tensors) -> InferenceError:
-        """Add to the error of a request that ran alone that its inputs have different numbers of rows, if so."""
+        """If the inputs of a request that ran alone have different numbers of rows, say so in its error."""
         rows = {name: tensor.shape[0] for name, tensor in tensors.items() if tensor.ndim}
         if type(error) is not RunFailed or not self._has_row_axis or len(set(rows.values())) < 2:
             return error
@@ -125,7 +125,7 @@ class AuditSample(NamedTuple):
 class Sampler:
     """Picks merged requests to run again alone: a batch proof tries some inputs, and this watches real ones.
 
-    Picks nearly every request at first, later one in RARELY: most faults that exist show early.
+    Picks nearly every request at first, later one in RARELY: most faults show up early.
     """
 
     def __init__(self) -> None:
@@ -134,13 +134,13 @@ class Sampler:
         self._waiting: deque[AuditSample] = deque()
 
     def is_due(self, nbytes: int) -> bool:
-        """Count one merged request; return whether to sample it. Threads may lose counts, which does no harm."""
+        """Count one merged request; return whether to sample it. Threads may lose counts, which is harmless."""
         self._merged += 1
         return self._merged > self._next and len(self._waiting) < _MAX_WAITING and nbytes <= _MAX_BYTES
 
     def add(self, sample: AuditSample) -> None:
         gap = min(RARELY, 1 + self._merged // _OFTEN)
-        self._next = self._merged + random.randrange(2 * gap)  # noqa: S311 (no secret)
+        self._next = self._merged + random.randrange(2 * gap)  # noqa: S311 (not a secret)
         self._waiting.append(sample)
 
     @property

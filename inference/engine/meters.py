@@ -1,4 +1,4 @@
-"""Counts what one version does, in fixed-size tables that are copied in constant time and add up over processes."""
+"""Counts what one version does, in fixed-size tables that are copied in constant time and can be added up across processes."""
 
 import time
 from bisect import bisect_right
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 OK = "ok"
-# Lower bounds of all buckets but the first. From 1 on there are four per doubling, so a value is known within 25 %.
+# Lower bounds of all buckets but the first. From 1 on there are four per doubling, so a value is known to within 25 %.
 # In microseconds, the last bucket begins at 54 minutes.
 BOUNDS = [2.0 ** (step // 4) * (1 + step % 4 / 4) for step in range(127)]
 
@@ -30,7 +30,7 @@ class Meters:
     batch_us: list[int] = field(default_factory=_table)  # per batch: from its start to its answers
     compute_us: list[int] = field(default_factory=_table)  # per batch: in the runtime only
     batch_rows: list[int] = field(default_factory=_table)
-    queue_s: float = 0.0  # sums of the three above
+    queue_s: float = 0.0  # sums of the three times above
     batch_s: float = 0.0
     compute_s: float = 0.0
     answered_at: float = 0.0  # time of the last answered batch, in seconds since 1970; 0: none
@@ -73,7 +73,7 @@ class Meters:
         return self + Meters()
 
     def without_gauges(self) -> "Meters":
-        """The counts that still hold after the version was unloaded."""
+        """The counts that remain valid after the version has been unloaded."""
         return replace(self, depth=0, running=0, footprint_bytes=0)
 
     def __add__(self, other: "Meters") -> "Meters":

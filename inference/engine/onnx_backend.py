@@ -29,7 +29,7 @@ _GRAPH_LEVELS = {
     "all": "ORT_ENABLE_ALL",
 }
 _LOCALE = re.compile(r"locale with name:\s*([\w.@-]+)")
-_AXIS_NAME = re.compile(r"[\w.:/-]*\w[\w.:/-]*")  # not "?", which some exporters write on every free axis
+_AXIS_NAME = re.compile(r"[\w.:/-]*\w[\w.:/-]*")  # not "?", which some exporters write for every free axis
 _TYPE = re.compile(r"(optional\()?tensor\((\w+)\)\)?")
 _FATAL_ONLY = 4
 _dlls = threading.Lock()
@@ -120,11 +120,11 @@ def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
         locale = _LOCALE.search(str(error))
         if locale is not None:
             raise LocaleMissing(
-                f"The file needs the locale {locale[1]} for its texts, and this machine does not have it."
+                f"The file needs the locale {locale[1]} for its text, and this machine does not have it."
             ) from error
         raise LoadFailed(f"The file could not be loaded: {readable(error)}.") from error
     session.disable_fallback()
-    session._model_bytes = None  # otherwise the wrapper keeps the whole file beside the weights
+    session._model_bytes = None  # otherwise the wrapper keeps the whole file in addition to the weights
     return session
 
 
@@ -149,7 +149,7 @@ def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:
             ours.add_session_config_entry(key, value)
         elif owner not in options.providers:
             raise LoadFailed(
-                f"Option {key[:80]!r} is not allowed; begin it with session. or a provider of the version."
+                f"Option {key[:80]!r} is not allowed; it must start with session. or one of the version's providers."
             )
     return ours
 
@@ -186,7 +186,7 @@ def _preload_dlls(onnxruntime: Any) -> None:
 
 
 def _signature(session: Any, model: bytes) -> tuple[Signature, tuple[str, ...]]:
-    """The file's signature, and descriptions of outputs that cannot be sent. Answers come without those."""
+    """The file's signature, and descriptions of outputs that cannot be sent. Answers omit those."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     own_values = session.get_overridable_initializers()
     is_unclear = any(not arg.shape for arg in (*inputs, *outputs))
@@ -204,7 +204,7 @@ def _signature(session: Any, model: bytes) -> tuple[Signature, tuple[str, ...]]:
 def _input(arg: Any, any_rank: frozenset[str], *, optional: bool = False) -> TensorSpec:
     if _datatype(arg) is None:
         raise CannotCarry(
-            f"The model takes {_described(arg)}, which cannot be sent;"
+            f"The model expects {_described(arg)}, which cannot be sent;"
             f" export it with plain tensors of {', '.join(DATATYPES.values())}."
         )
     return _spec(arg, any_rank, optional=optional)
@@ -221,7 +221,7 @@ def _spec(arg: Any, any_rank: frozenset[str], *, optional: bool = False) -> Tens
 
 
 def _datatype(arg: Any) -> str | None:
-    """The datatype of its elements; None if it is not a plain tensor."""
+    """The datatype of an argument's elements; None if it is not a plain tensor."""
     match = _TYPE.fullmatch(arg.type)
     return DATATYPES.get(match[2]) if match is not None else None
 

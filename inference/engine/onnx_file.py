@@ -1,4 +1,4 @@
-"""What ONNX Runtime does not report about a file: undeclared shapes, operators, and texts that it knows."""
+"""What ONNX Runtime does not report about a file: undeclared shapes, operators, and the texts that it contains."""
 
 from collections.abc import Iterator
 from itertools import islice

@@ -40,7 +40,7 @@ class OnnxSession:
     ) -> None:
         self._onnxruntime, self._session = onnxruntime, session
         self._names = [spec.name for spec in signature.outputs]
-        # texts cannot be bound, so a model that has some runs without binding
+        # texts cannot be bound, so a model with text tensors runs without binding
         self._device = None if _has_texts(signature) else device
         self._device_id = device_id
         self._footprint = footprint
@@ -65,14 +65,14 @@ class OnnxSession:
             if limit.is_over:
                 raise RunTimedOut(
                     f"The model ran longer than its limit of {soft_limit_s:g} s and was stopped;"
-                    " send less at once or raise the version's limit."
+                    " send smaller inputs or raise the version's limit."
                 ) from error
             raise
 
     def shrink(self, inputs: Tensors) -> None:
         """Run once, and free what earlier runs of other sizes left in the arena.
 
-        Otherwise an arena only grows: runs of 1, 2, 4 … 64 rows leave more than twice what 64 rows take.
+        Otherwise an arena only grows: runs of 1, 2, 4 … 64 rows leave more than twice what 64 rows need.
         """
         options = self._onnxruntime.RunOptions()
         place = f"gpu:{self._device_id}" if self.provider == _CUDA else "cpu:0"
@@ -103,12 +103,14 @@ class OnnxSession:
             else:
                 results = self._run_bound(session, names, inputs, run_options)
         except UnicodeDecodeError as error:
-            # The runtime returns texts as str, or not at all.
+            # The runtime returns texts only as str, which fails for bytes that are not UTF-8.
             raise OutputNotText from error
-        except Exception as error:  # the binding raises its own classes, ValueError and RuntimeError alike
+        except (
+            Exception
+        ) as error:  # the binding raises its own classes as well as ValueError and RuntimeError
             if isinstance(error, MemoryError) or is_out_of_memory(error):
                 raise OutOfMemory(
-                    f"The device does not have enough memory for a run of this size; send less at once ({readable(error)})."
+                    f"The device does not have enough memory for a run of this size; send smaller inputs ({readable(error)})."
                 ) from error
             raise RunFailed(f"The model failed on this input: {readable(error)}.") from error
         return dict(zip(names, results, strict=True))
@@ -132,7 +134,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def readable(error: BaseException) -> str:
-    """Shorten a runtime's message to one line without prefix and file paths. Node names stay."""
+    """Shorten a runtime message to one line without its prefix or file paths; keep node names."""
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
     text = re.sub(r"(Name:'[^']*')|(?<![\w'])/[\w.+@-]+(?:/[\w.+@-]+)+(?::\d+)?", r"\1", text)
     return " ".join(text.split())[:_MESSAGE_LENGTH].rstrip(". ")

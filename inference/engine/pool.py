@@ -30,14 +30,14 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class LoadOrder:
-    """Which file to load, how, and the proof that a child has survived loading it."""
+    """Which file to load, how, and the proof that a child process has survived loading it."""
 
     path: Path
     options: SessionOptions
     probed: ProbeFact
     max_batch: int = 1  # the largest batch of the warm-up
     sample: Sample = EMPTY_SAMPLE  # input of the warm-up
-    expected_bytes: int = 0  # footprint, if it was measured in a process of its own; then it counts as that
+    expected_bytes: int = 0  # footprint, if it was measured in a separate process; then it is used as is
     run_limit_s: float | None = None  # soft limit of a warm-up run
 
 
@@ -120,10 +120,10 @@ class SessionPool(Generic[T]):
     2. All callers of a missing version wait for the same load, each until its own time is up. The load continues.
     3. To make room, the pool evicts the entry of least worth (GreedyDual-Size with frequency: level at the last use
        + uses x reload seconds / bytes; the level rises to the worth of each evicted entry, so that an expensive entry
-       that is not used becomes cheap). It never evicts pinned or leased entries; if only leases are in the way, the
+       that is no longer used can be evicted). It never evicts pinned or leased entries; if only leases are in the way, the
        load waits for them as long as a caller waits for the load.
-    4. The footprint is `expected_bytes`, if that was measured in a process of its own. Otherwise it is the session's own
-       figure plus the growth of `measure()` over the warm-up with its largest batch. Both read the whole process or
+    4. The footprint is `expected_bytes`, if that was measured in a separate process. Otherwise it is the session's own
+       figure plus the growth of `measure()` during the warm-up with its largest batch. Both read the whole process or
        device and so include what other work allocates; therefore only one load runs at a time. What other work frees
        may hide some of it; therefore the session's figure (at least the file's size) is a lower bound, and the pool
        keeps the largest reading for the same file and batch. Before the first load of a file its size is a guess, so
@@ -143,7 +143,7 @@ class SessionPool(Generic[T]):
         measure: Callable[[], int] = resident_bytes,
         budget_name: str = "the memory budget",
     ) -> None:
-        """`budget_name`: what the people who can raise the budget call it."""
+        """`budget_name`: how error messages refer to the budget."""
         self.share_bytes = budget_bytes // max(1, engines_on_device)
         self._backend, self._make, self._retire, self._measure = backend, make, retire, measure
         self._budget_name = budget_name
@@ -165,7 +165,7 @@ class SessionPool(Generic[T]):
     ) -> SessionLease[T]:
         """Lease the entry of `key`; if there is none, load `order` and wait up to `timeout_s`.
 
-        Raises NotLoaded without an order, StillLoading when the time is up, and whatever error the load had.
+        Raises NotLoaded if there is no `order`, StillLoading when the time is up, and the load's own error if it failed.
         """
         with self._lock:
             entry = self._ready.get(key)
@@ -182,7 +182,7 @@ class SessionPool(Generic[T]):
         return SessionLease(self._wait_for(load, timeout_s), self._release)
 
     def load(self, key: Hashable, order: LoadOrder, *, timeout_s: float) -> None:
-        """Make `key` use exactly `order`: load it, or swap it for the present entry."""
+        """Make `key` use exactly `order`: load it, replacing any current entry."""
         ends_at = time.monotonic() + timeout_s
         while True:
             with self._lock:
@@ -194,11 +194,11 @@ class SessionPool(Generic[T]):
                 load = self._join(key, order, ends_at - time.monotonic())
             entry = self._wait_for(load, ends_at - time.monotonic())
             self._release(entry)
-            if entry.order == order:  # not if we joined a load that was started with another order
+            if entry.order == order:  # not if we joined a load with a different `order`
                 return
 
     def unload(self, key: Hashable, only: T | None = None) -> bool:
-        """Take `key` out of service, or only this item of it. It is closed when its last lease ends.
+        """Take `key` out of service; with `only`, only if it still has that item. It is closed when its last lease ends.
 
         Returns False if it was not loaded.
         """
@@ -214,7 +214,7 @@ class SessionPool(Generic[T]):
         return entry is not None
 
     def pin(self, key: Hashable) -> None:
-        """Never evict `key`, from now or from its load on."""
+        """Never evict `key`, whether it is loaded now or later."""
         with self._lock:
             self._pinned.add(key)
 
@@ -235,11 +235,11 @@ class SessionPool(Generic[T]):
 
     @property
     def used_bytes(self) -> int:
-        """Bytes held or reserved now, including entries that drain and loads in progress."""
+        """Bytes held or reserved now, including draining entries and loads in progress."""
         return self._used_bytes
 
     def close(self, *, timeout_s: float) -> bool:
-        """Refuse new calls, wait for leases and loads to end, close everything. False if some did not end in time."""
+        """Refuse new calls, wait for leases and loads to end, close everything. False if any did not end in time."""
         with self._lock:
             self._is_closed = True
             entries = list(self._ready.values())
@@ -261,7 +261,7 @@ class SessionPool(Generic[T]):
             self._close(entry)
 
     def _join(self, key: Hashable, order: LoadOrder, timeout_s: float) -> _Load[T]:
-        """Join the load of `key`, or start it. Call it under the same lock as the look-up that found no entry."""
+        """Join the load of `key`, or start it. Hold the lock since the look-up that found no entry."""
         load = self._loads.get(key)
         if load is None:
             load = _Load(order)
@@ -386,13 +386,13 @@ class SessionPool(Generic[T]):
         batches = f" with batches of {rows:,}" if rows > 1 else ""
         fewer = " lower its max_batch_rows," if rows > 1 else ""
         raise OverBudget(
-            f"This version takes {_mib(already + needed)}{batches}. Of {_mib(self.share_bytes)} that this process may use,"
-            f" {_mib(staying_bytes)} are held by {len(staying)} that must stay loaded and {_mib(in_use_bytes)} are in use:"
-            f"{fewer} take another version's share away, or raise {self._budget_name}."
+            f"This version needs {_mib(already + needed)}{batches}. Of the {_mib(self.share_bytes)} that this process may use,"
+            f" {_mib(staying_bytes)} must stay loaded (versions: {len(staying)}) and {_mib(in_use_bytes)} are in use:"
+            f"{fewer} remove another version's share, or raise {self._budget_name}."
         )
 
     def _mark_retired(self, entry: PoolEntry[T]) -> bool:
-        """Take it out of service. True: nothing leases it, so the caller closes it; otherwise its last lease does."""
+        """Take it out of service. True if nothing leases it, so the caller must close it; otherwise its last lease does."""
         entry.is_retired = True
         return not entry.leases
 

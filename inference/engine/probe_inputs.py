@@ -23,7 +23,9 @@ _MAX_ELEMENTS = 1 << 26  # of one input
 _MAX_MIXED = 3  # free axes whose sizes are tried in all combinations
 _MAX_TEXTS = 512
 _SHOWN = 4
-_Axis = str | tuple[str, int]  # free axes with the same name have the same size; an unnamed axis is its own
+_Axis = (
+    str | tuple[str, int]
+)  # free axes with the same name have the same size; an unnamed axis is independent
 _Sizes = Mapping[_Axis, int]
 
 
@@ -51,7 +53,7 @@ def find_sample(
     3. Plausible sizes for the other free axes: first all equal, then mixed; first with zeros, then with ones in integer
        inputs, and with texts that the file knows.
 
-    The time limit is for the search only: the first run may be as slow as the model.
+    The time limit is for the search only: the first run may take as long as the model needs.
     """
     search = _Search(session, dict(shapes or {}))
     for tensors in examples:
@@ -108,7 +110,7 @@ class _Search:
                         yield sample
 
     def refusal(self) -> RunFailed:
-        """Put the advice first: the runtime's message is long and may be cut."""
+        """Put the advice first: the runtime's message is long and may be cut off."""
         sample, error = self._smallest or (Sample(), RunFailed())
         shown = [f"{name[:80]!r} of {_format_shape(shape)}" for name, shape in sample.shapes.items()]
         on = ", ".join(shown[:_SHOWN]) + (" and others" if len(shown) > _SHOWN else "")
@@ -116,8 +118,8 @@ class _Search:
         if self._has_all_sizes:
             tried = "the given sizes"
         if not self._is_fixed:
-            tried += f"; give the sizes it takes, such as {self._hint()}, or an example"
-        return RunFailed(f"It does not run on {tried}. With {on or 'no input'}: {error}")
+            tried += f"; give sizes that it accepts, such as {self._hint()}, or an example"
+        return RunFailed(f"The file does not run on {tried}. With {on or 'no input'}: {error}")
 
     @property
     def _is_fixed(self) -> bool:
@@ -160,7 +162,7 @@ class _Search:
                     yield {**dict.fromkeys(free, base), axis: other}
 
     def _sizes_with_rows(self) -> Iterator[_Sizes]:
-        """First the given shapes including the first axis, then as many rows as anything else."""
+        """First the given shapes including the first axis, then row counts equal to all the other sizes."""
         rows, free = self._row_axes(), self._free()
         if not rows:
             return
@@ -177,7 +179,7 @@ class _Search:
             yield dict.fromkeys([*rows, *free], size)
 
     def _texts(self) -> Iterator[dict[str, Any]]:
-        """Texts that the file knows, for each text input; most encoders refuse all others."""
+        """Texts that the file knows, for each text input; most encoders reject all others."""
         names = [spec.name for spec in self._specs if spec.datatype == "BYTES"]
         combinations = product(self._session.texts, repeat=len(names)) if names else ()
         for texts in islice(combinations, _MAX_TEXTS):
@@ -216,7 +218,7 @@ def check_shapes(signature: Signature, shapes: Mapping[str, Sequence[int]]) -> N
         if spec is None:
             inputs = ", ".join(repr(known[:80]) for known in specs) or "no inputs"
             raise RunFailed(
-                f"A shape is given for {name[:80]!r}, which is not an input of the file; it takes {inputs}."
+                f"A shape is given for {name[:80]!r}, which is not an input of the file; it accepts {inputs}."
             )
         if spec.any_rank:
             continue
@@ -226,7 +228,7 @@ def check_shapes(signature: Signature, shapes: Mapping[str, Sequence[int]]) -> N
         if not fits:
             takes = _format_shape(["any" if dim is None else dim for dim in spec.shape])
             raise RunFailed(
-                f"The shape {_format_shape(shape)} does not fit {name[:80]!r}: the file takes {takes}; give one that fits."
+                f"The shape {_format_shape(shape)} does not fit {name[:80]!r}: the file accepts {takes}; give one that fits."
             )
 
 
@@ -267,10 +269,10 @@ def try_extreme_integers(
     time_limit_s: float = EXTREMES_TIME_LIMIT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Run the file with -1, 0, and the smallest and largest number in its integer inputs; the rest is the sample.
+    """Run the file with -1, 0, and the smallest and largest number in its integer inputs; other inputs are the sample's.
 
     Some files crash the process on such numbers. `report` gets the values before each run, so after a crash the last
-    ones are known. Errors of the runtime and a lack of memory or time do not count.
+    ones are known. Runtime errors, and running out of memory or time, do not count.
     """
     ends_at = clock() + time_limit_s
     runs = 0

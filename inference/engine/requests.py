@@ -36,7 +36,7 @@ class Cancellation:
 
 @dataclass(slots=True)  # not frozen: freezing costs more per request than everything else here
 class EngineRequest:
-    """A caller's request to one version. `deadline` is a time of the monotonic clock."""
+    """A caller's request to one version. `deadline` is a time on the monotonic clock."""
 
     inputs: Mapping[str, Any]
     deadline: float
@@ -46,7 +46,7 @@ class EngineRequest:
     allow_non_finite: bool = False  # the caller accepts NaN and infinities, whatever the version's setting
 
     def tensors(self, signature: Signature, *, allow_non_finite: bool) -> Tensors:
-        """The inputs as the version takes them. `allow_non_finite` is the version's own setting."""
+        """The inputs in the form that the version accepts. `allow_non_finite` is the version's own setting."""
         allows = self.allow_non_finite or allow_non_finite
         return prepare(signature, self.inputs, allow_non_finite=allows, online=True)
 
@@ -62,7 +62,7 @@ class EngineAnswer(NamedTuple):
 
 
 class QueuedCall(Ticket, ABC):
-    """A request in the queue, and its result. `wake` is called once, on the loop, when there is one."""
+    """A request in the queue, and its result. `wake` is called once, on the loop, when the result is set."""
 
     __slots__ = ("is_audit", "outputs", "result", "start", "tensors")
 
@@ -83,7 +83,7 @@ class QueuedCall(Ticket, ABC):
 
 
 class TaskCall(QueuedCall):
-    """A call that a task of the loop waits for."""
+    """A call that a task on the loop waits for."""
 
     __slots__ = ("future",)
     future: "Future[None]"
@@ -97,7 +97,7 @@ class ThreadCall(QueuedCall):
     """A call that a thread waits for.
 
     The threads of one batch wake each other one by one: if all woke at once, they would only queue for the
-    interpreter's lock, and the loop with them.
+    interpreter's lock, and so would the loop.
     """
 
     __slots__ = ("next", "sleep")

@@ -147,7 +147,7 @@ class _RandomRows:
     style: _Style
     bounds: dict[str, int] = field(
         default_factory=dict
-    )  # integers by input are less than this; 1: only zeros
+    )  # for each integer input: values are less than this; 1: only zeros
 
     def rows(self, rng: np.random.Generator, count: int) -> dict[str, Array]:
         return {spec.name: self._draw(spec, rng, count) for spec in self.specs}
@@ -186,7 +186,7 @@ def _highest(dtype: np.dtype[Any]) -> int:
 
 
 def _runs(generator: _RandomRows, run: Run, highest: str = "") -> bool:
-    """Whether the model runs on two rows, one at a time. `highest`: an input to fill with the top of its range."""
+    """Whether the model runs on two rows, one at a time. `highest`: an input to fill with the highest value of its range."""
     rows = generator.rows(np.random.default_rng(0), 2)
     if highest:
         rows[highest][:] = generator.bounds[highest] - 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
-_IDLE_S = 30.0  # then a thread without work ends
+_IDLE_S = 30.0  # after this long without work, a thread ends
 _LOWER, _LOWEST = 5, 19  # niceness
 # Linux lets even the least important thread finish its time slice, a millisecond or more, before a thread that wakes up
 # gets the core.
@@ -49,7 +49,7 @@ def unpin_thread() -> None:
 
 
 class Runners:
-    """Threads that run batches. Work goes to an idle thread, else to a new one: a run that hangs blocks no other run."""
+    """Threads that run batches. Work goes to an idle thread, or to a new one, so that a hung run does not block others."""
 
     def __init__(self, name: str, *, on_start: Callable[[], None] | None = None) -> None:
         self._name, self._on_start = name, on_start
@@ -58,7 +58,7 @@ class Runners:
         self._idle = 0  # threads without work, minus work no thread has picked up yet
 
     def run(self, work: Callable[[], None]) -> None:
-        """Call this in a thread; RuntimeError if the machine has no thread left. The work must not raise."""
+        """Call this in a thread; RuntimeError if no thread can be started. The work must not raise."""
         with self._lock:
             if self._idle:
                 self._idle -= 1
@@ -133,7 +133,7 @@ class _PinnedThread:
 
 
 class Cores:
-    """Pins busy threads to one core each, to different cores while there are enough.
+    """Pins busy threads to one core each, to different cores as long as there are enough.
 
     Linux moves a busy thread to any core that is idle for a moment. Whatever wakes up there next has to wait, however
     low the thread's priority: live requests took half as long again.
@@ -146,7 +146,7 @@ class Cores:
         self._cores = sorted(os.sched_getaffinity(os.getpid())) if is_supported else []
 
     def pin_thread(self) -> None:
-        """Keep the calling thread on one core from now on. Does nothing with one core, or without Linux."""
+        """Keep the calling thread on one core from now on. Does nothing with a single core, or if not on Linux."""
         if len(self._cores) < 2:
             return
         thread = threading.get_native_id()

@@ -37,7 +37,7 @@ def warm_up(
     """Run each batch size of the ladder and return the median seconds by rows; raise WarmUpFailed if one fails.
 
     A session without a row axis runs one size, 1. At the end the runtime's memory holds what the largest batch needs,
-    without what each smaller one left.
+    without leftovers from the smaller ones.
     """
     rungs = ladder(max_batch) if takes_rows(session.signature, sample) else (1,)
     profile = {}
@@ -58,7 +58,7 @@ def warm_up(
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Memory that a loaded file takes, and what runs add by number of rows. Measured in a process of its own."""
+    """Memory that a loaded file uses, and what runs add, by number of rows. Measured in a separate process."""
 
     loaded_bytes: int
     by_rows: Mapping[int, int]  # for each batch size that ran and fitted, always including 1

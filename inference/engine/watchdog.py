@@ -1,4 +1,4 @@
-"""Watches runs that pass their limits, and the loop itself, from other threads."""
+"""Watches for runs that exceed their limits, and for a stalled loop, from other threads."""
 
 import logging
 import math
@@ -12,7 +12,7 @@ from inference.engine.loop import EngineLoop
 
 _log = logging.getLogger("roundhouse.engine")
 _LOOK_EVERY_S = 0.25
-_STALLED_LOOKS = 60  # looks, not seconds: a process that was stopped, or got no core, did not look either
+_STALLED_LOOKS = 60  # looks, not seconds: a process that was suspended, or got no core, did not look either
 
 
 class SoftLimit:
@@ -64,7 +64,7 @@ class RunWatchdog:
     def _loop(self) -> None:
         with self._changed:
             while True:
-                # Set this first: a run that comes later sees it and wakes us, or sees the time we find below.
+                # Set this first: a run that starts later sees it and wakes us, or sees the time we find below.
                 self._wakes_at = math.inf
                 now, watched = time.monotonic(), list(self._watched)
                 for limit in watched:
@@ -78,7 +78,7 @@ class RunWatchdog:
 
 
 class StallWatch:
-    """A thread that checks several times a second that no run hangs and that the loop turns.
+    """A thread that checks several times a second that no run is stuck and that the loop is turning.
 
     Watches that share a loop count their turns separately.
     """
@@ -95,7 +95,7 @@ class StallWatch:
         self._over.set()
 
     def has_turned(self) -> bool:
-        """Whether the loop has turned since the last call of this."""
+        """Whether the loop has turned since the last call of this method."""
         has_turned = self._turns_seen == self._turns_asked
         if has_turned:
             self._turns_asked += 1

@@ -1,1 +1,1 @@
-"""Asynchronous predictions. The database row is the truth; messages are only hints."""
+"""Asynchronous predictions. The database row is authoritative; messages are only hints."""

@@ -79,7 +79,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
     """Jobs and their progress. Staff can start one with a form; everything else is read-only."""
 
     empty_text = (
-        "No jobs yet. A job answers many rows in the background: start one here with a file or a few rows, or send"
+        "No jobs yet. A job runs a Model on many rows in the background: start one here with a file or a few rows, or send"
         " it to POST /api/v1/jobs."
     )
     own_template = "admin/inference/job.html"
@@ -89,7 +89,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
     list_filter_submit = True
     list_before_template = "admin/inference/job_list_head.html"
     search_fields = ["id", "model__slug", "made_by"]
-    search_help_text = "Id or start of an id, Model, or creator."
+    search_help_text = "ID or start of an ID, Model, or creator."
     ordering = ["-created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
@@ -209,7 +209,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         if request.method == "POST" and form.is_valid():
             try:
                 job = form.save(by)
-                messages.success(request, f"Job {str(job.pk)[:8]} started, with {job.version}.")
+                messages.success(request, f"Job {str(job.pk)[:8]} started with {job.version}.")
                 return redirect("admin:inference_job_change", job.pk)
             except RoundhouseError as error:
                 form.add_error(None, str(error))

@@ -65,7 +65,7 @@ def _files(*formats: Format) -> dict[tuple[int, str], OpenApiTypes]:
     return {(200, kind): OpenApiTypes.BINARY for kind in kinds}
 
 
-class JobFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class JobFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     model = filters.CharFilter(field_name="model__slug")
     version = filters.NumberFilter(field_name="version__number")
     status = filters.ChoiceFilter(choices=Status.choices)
@@ -74,7 +74,7 @@ class JobFilters(filters.FilterSet):  # type: ignore[misc]  # the package carrie
     created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
 
-class ChunkFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class ChunkFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     status = filters.ChoiceFilter(choices=ChunkStatus.choices)
 
 
@@ -90,7 +90,7 @@ class _JobViewSet(RegistryViewSet[Job]):
         if job is None:
             raise NotFound(
                 "There is no such job, or you may not see it."
-            )  # the same, so that ids cannot be probed
+            )  # the same message for both, so that IDs cannot be probed
         return job
 
 
@@ -114,7 +114,7 @@ class JobsView(RegistryViewSet[Job]):
 
     @extend_schema(
         summary="Start a job", operation_id="create_job",
-        description="Send JSON with `rows`, `instances`, `inputs` or a file that is already here. Or send the file itself, "
+        description="Send JSON with `rows`, `instances`, `inputs` or a file already on the server. Or send the file itself, "
         "at most 64 MiB, with a Content-Length, and everything else in the query string. The format is given by the "
         "Content-Type (`text/csv`, `application/x-ndjson`, `application/octet-stream` for NPZ, "
         "`application/vnd.apache.parquet`) or by `format`. `Content-Encoding: gzip` is supported. The version is fixed "
@@ -180,7 +180,7 @@ class JobView(_JobViewSet):
 
     @extend_schema(
         summary="Cancel a job", operation_id="cancel_job",
-        description="Waiting parts are cancelled, and running parts are discarded. Finished parts are kept.",
+        description="Waiting parts are cancelled, and the results of running parts are discarded. Finished parts are kept.",
         request=CancelSerializer, responses=JobSerializer,
     )  # fmt: skip
     def cancel(self, request: Request, pk: str) -> Response:
@@ -230,7 +230,7 @@ def _download(job: Job, name: str, pieces: Any, media_type: str, suffix: str) ->
 )
 @extend_schema(tags=["jobs"])
 class StoresView(RegistryViewSet[Store]):
-    """The stores that a caller's jobs may use; where they are is not revealed."""
+    """The stores that a caller's jobs may use; their locations are not revealed."""
 
     rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {"list": Right.PREDICT}
     queryset = Store.objects.none()

@@ -16,20 +16,20 @@ REPLY_TO_SENDER = "inference.tell_sender"
 DELIVER = "inference.deliver_results"
 SWEEP_DELIVERIES = "inference.sweep_results"
 SWEEP_REPLIES = "inference.sweep_senders"
-_HINT_EVERY_S = 0.05  # no message per job: a busy runner looks for more work by itself
+_HINT_EVERY_S = 0.05  # one message per job would be too many: a busy runner looks for more work anyway
 _HINT_LIVES_S = 60
 _hinted_at: dict[str, float] = {}
 
 
 def hint(model: Model) -> None:
-    """On commit, tell the workers of the Model's pool that there is work. Without it they look every few seconds."""
+    """On commit, tell the workers of the Model's pool that there is work. Without this, they only look every few seconds."""
     # Robust: an unreachable broker must not fail what the database has accepted.
     pool = model.pool if settings.EXECUTOR == "workers" else settings.POOL
     transaction.on_commit(lambda: _send_hint(pool), robust=True)
 
 
 def reply_to_sender(job_id: UUID) -> None:
-    """On commit, call the sender's own Celery."""
+    """On commit, call the task in the sender's own Celery."""
     _on_commit(REPLY_TO_SENDER, job_id)
 
 

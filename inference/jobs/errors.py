@@ -7,7 +7,7 @@ RoundhouseError
 ├── NotFound
 │   └── NotInStore          the store has no such file
 ├── Invalid
-│   ├── BadJob              the job can never be answered
+│   ├── BadJob              the job cannot be accepted
 │   ├── BadStore            a store with invalid settings
 │   ├── BadStorePath        a path that could lead out of its store
 │   └── BadBody

@@ -1,4 +1,4 @@
-"""The files of jobs on this server: received inputs in `<data>/jobs/inputs`, all else in `<data>/jobs/<id>`.
+"""The files of jobs on this server: received inputs in `<data>/jobs/inputs`, everything else in `<data>/jobs/<id>`.
 
 We choose every file name; nothing from a sender becomes part of a path.
 """
@@ -51,7 +51,7 @@ def open_input(job: Job) -> Iterator[IO[bytes]]:
 
 
 class ChunkResultsWriter:
-    """Collects the results of a chunk: short text for its row, all else for a file.
+    """Collects the results of a chunk: short text goes into its row, everything else into a file.
 
     The file name contains the attempt, so that an attempt whose lease was lost never overwrites newer results.
     """
@@ -74,7 +74,7 @@ class ChunkResultsWriter:
         fits = size <= INLINE_BYTES and self._chunk.inputs is not None
         if fits and self._chunk.job.output_format in _TEXT_FORMATS:
             text = self._spool.read().decode()
-            if "\0" not in text:  # PostgreSQL's JSON cannot hold it
+            if "\0" not in text:  # PostgreSQL's JSON cannot store it
                 return text, ""
             self._spool.seek(0)
         name = f"{_stem(self._chunk, self._attempt)}.{self._chunk.job.output_format}"

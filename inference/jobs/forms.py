@@ -35,7 +35,7 @@ class NewJobForm(forms.Form):
         min_value=1,
         required=False,
         widget=NumberInput(),
-        help_text="Default: the version that the split chooses now.",
+        help_text="Default: the version chosen by the split.",
     )
     file = forms.FileField(
         required=False,
@@ -77,7 +77,7 @@ class NewJobForm(forms.Form):
         label="Column mapping",
         required=False,
         widget=forms.Textarea(attrs={**_MONO, "rows": 2}),
-        help_text='Example: {"features": ["width", "height"]}. Default: each input takes the column of its name.',
+        help_text='Example: {"features": ["width", "height"]}. Default: each input uses the column with its name.',
     )
     on_row_error = forms.ChoiceField(
         label="Bad rows",
@@ -94,7 +94,7 @@ class NewJobForm(forms.Form):
         initial=ERROR_LIMIT,
         required=False,
         widget=NumberInput(),
-        help_text="The job fails above this.",
+        help_text="The job fails if more rows are skipped.",
     )
 
     def clean_file(self) -> Any:
@@ -152,7 +152,7 @@ class NewJobForm(forms.Form):
             return kind_of(name).format.value
         except RowsError:
             raise ValidationError(
-                {"format": "The file name does not tell the format; choose it here."}
+                {"format": "The file name does not show the format; choose it here."}
             ) from None
 
 

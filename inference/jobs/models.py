@@ -34,7 +34,7 @@ class Format(models.TextChoices):
 class Job(models.Model):
     """An asynchronous prediction by one version, fixed when the job was accepted.
 
-    Its rows are cut into chunks, which workers take. The counts are sums over the chunks, so that a list of jobs
+    Its rows are divided into chunks, which workers process. The counts are sums over the chunks, so that a list of jobs
     reads one table.
     """
 
@@ -71,12 +71,12 @@ class Job(models.Model):
     chunks_done = models.PositiveIntegerField(default=0, editable=False)
     chunks_stuck = models.PositiveIntegerField(default=0, editable=False)  # failed or dead
 
-    # When a worker last took a chunk, at first when the job was accepted: jobs take turns.
+    # When a worker last took a chunk, initially when the job was accepted: jobs take turns.
     served_at = models.DateTimeField(db_default=Now(), editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
-    # Working time until the last chunk was released; and since when workers have had chunks again.
+    # Working time until the last chunk was released, and the time since which workers have held chunks again.
     worked = models.DurationField(default=timedelta(0), editable=False)
     working_since = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(editable=False)  # inputs and results are removed then
@@ -119,7 +119,7 @@ class Job(models.Model):
 class Chunk(models.Model):
     """A part of a job, processed by one worker at a time, which alone may write its result.
 
-    Most chunks are rows to answer. One is the plan: it reads through the file and cuts it into the others.
+    Most chunks hold rows to predict. One is the plan: it reads through the file and divides it into the others.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="chunks", editable=False)

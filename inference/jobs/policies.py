@@ -77,7 +77,7 @@ def check_quota(by: Actor, *, rows: int, input_bytes: int) -> None:
 
 
 def check_on_done(on_done: Mapping[str, Any] | None) -> None:
-    """Raise BadJob unless it names a task and a queue of the sender's own Celery, none of ours."""
+    """Raise BadJob unless it names a task and a queue of the sender's own Celery, not one of ours."""
     if on_done is None:
         return
     if not isinstance(on_done, Mapping) or set(on_done) != {"task", "queue"}:
@@ -90,4 +90,4 @@ def check_on_done(on_done: Mapping[str, Any] | None) -> None:
             f"The queue in `on_done` must have at most {MAX_QUEUE} ASCII letters, digits, dots, hyphens and underscores."
         )
     if _RESERVED_TASK.match(task) or _RESERVED_QUEUE.match(queue):
-        raise BadJob(f"{task!r} in the queue {queue!r} is reserved; `on_done` calls only your own tasks.")
+        raise BadJob(f"{task!r} in the queue {queue!r} is reserved; `on_done` can only call your own tasks.")

@@ -1,4 +1,4 @@
-"""What the admin pages show of a job: progress, parts, contract, first results, and previews of its buttons."""
+"""What the admin pages show about a job: progress, parts, contract, first results, and previews of its buttons."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,7 +142,7 @@ def describe_cancel(job: Job) -> str:
         counts.get(state, 0) for state in (ChunkStatus.WAITING, ChunkStatus.LEASED, ChunkStatus.DONE)
     )
     if not job.is_planned:
-        return "The file is still being read; no rows have been answered yet."
+        return "The file is still being read; no rows have been processed yet."
     return (
         f"{_parts(waiting)} waiting and {_parts(leased)} running will be cancelled, and unfinished work is lost. The "
         f"results of {_parts(done)} with {_rows(job.rows_done)} can still be downloaded. A cancelled job cannot be resumed."
@@ -155,7 +155,7 @@ def describe_retry(job: Job) -> str:
     if not count:
         return "The file will be read again from the start."
     dead = stuck.get(ChunkStatus.DEAD, {}).get("count", 0)
-    warning = f" Three workers died on each of {_parts(dead)}; this may happen again." if dead else ""
+    warning = f" Workers died three times on {_parts(dead)}; this may happen again." if dead else ""
     return (
         f"{_parts(count)} with {_rows(rows)} will run again.{warning} Parts that never started will run too. "
         f"{_parts(job.chunks_done)} with {_rows(job.rows_done)} are finished and stay unchanged."
@@ -222,7 +222,7 @@ def first_results(job: Job) -> ResultPreview:
 
 
 def draw_jobs(request: HttpRequest, model: Model) -> SafeString:
-    """The panel "Jobs" of a Model's page."""
+    """The "Jobs" panel on a Model's page."""
     by = actor(request)
     jobs = jobs_in_reach(by).filter(model=model)[:_MAX_IN_PANEL]
     context = {

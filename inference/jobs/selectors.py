@@ -1,4 +1,4 @@
-"""Reads of jobs."""
+"""Queries for jobs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _PIECE = 64 * 2**10
 class Progress:
     """Rates are per second of working time; None while unknown."""
 
-    rows_total: int | None  # None until its file has been read through
+    rows_total: int | None  # None until the job's file has been read through
     rows_done: int
     rows_bad: int
     fraction: float
@@ -47,7 +47,7 @@ def jobs_in_reach(by: Actor) -> "QuerySet[Job]":
 def open_jobs_use(version: Version) -> str | None:
     """Say how many open jobs need a version; a job's version is fixed when it is accepted."""
     count = version.jobs.filter(status__in=OPEN).count()
-    return f"{version} has {count:,} open job{'s' if count > 1 else ''} to answer." if count else None
+    return f"{version} has {count:,} open job{'s' if count > 1 else ''} to process." if count else None
 
 
 def progress_of(job: Job) -> Progress:

@@ -30,7 +30,9 @@ class KnownFieldsOnly:
 
 
 class InputSerializer(KnownFieldsOnly, Base):
-    upload = serializers.UUIDField(default=None, help_text="A complete upload of yours. The job uses it up.")
+    upload = serializers.UUIDField(
+        default=None, help_text="One of your complete uploads. The job consumes it."
+    )
     store = Text(
         default="", allow_blank=True, max_length=64, help_text="Name of a store, together with `path`."
     )
@@ -50,7 +52,7 @@ class OutputSerializer(KnownFieldsOnly, Base):
         default="",
         allow_blank=True,
         max_length=64,
-        help_text="Name of a store, together with `path`. Default: kept here until the job expires.",
+        help_text="Name of a store, together with `path`. Default: kept on the server until the job expires.",
     )
     path = Text(default="", allow_blank=True, max_length=400)
 
@@ -61,7 +63,7 @@ class OutputSerializer(KnownFieldsOnly, Base):
 
 
 class OnDoneSerializer(KnownFieldsOnly, Base):
-    task = Text(max_length=200, help_text="Name of a task of your own Celery.")
+    task = Text(max_length=200, help_text="Name of a task in your own Celery.")
     queue = Text(max_length=200)
 
 
@@ -88,16 +90,16 @@ class NewJobSerializer(TargetSerializer):
         help_text="As in predict: values of the only input, or objects with a value for each input.",
     )
     inputs = serializers.DictField(
-        default=None, help_text="As in predict: tensors by input name; the first axis counts rows."
+        default=None, help_text="As in predict: tensors by input name; the first axis is the rows."
     )
-    input = InputSerializer(default=None, help_text="A file that is already here.")
-    format = serializers.ChoiceField(choices=Format.choices, default=None, help_text="Of the file.")
+    input = InputSerializer(default=None, help_text="A file that is already on the server.")
+    format = serializers.ChoiceField(choices=Format.choices, default=None, help_text="Format of the file.")
     gzip = serializers.BooleanField(default=False, help_text="Whether the file is compressed.")
     contract = serializers.DictField(
         default=dict, help_text="How columns become inputs, and what happens to bad rows."
     )
     output = OutputSerializer(default=None)
-    on_done = OnDoneSerializer(default=None, help_text="Calls a task of your own when the job ends.")
+    on_done = OnDoneSerializer(default=None, help_text="Calls one of your own tasks when the job ends.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         sources = [name for name in ("rows", "instances", "inputs", "input") if attrs[name] is not None]
@@ -130,7 +132,7 @@ class FileQuerySerializer(TargetSerializer):
 
 
 class ProgressSerializer(Base):
-    rows_total = serializers.IntegerField(allow_null=True, help_text="null while they are being counted.")
+    rows_total = serializers.IntegerField(allow_null=True, help_text="null while rows are being counted.")
     rows_done = serializers.IntegerField()
     rows_bad = serializers.IntegerField(help_text="Skipped rows; each has a line in the errors.")
     fraction = serializers.FloatField(help_text="From 0 to 1.")
@@ -139,14 +141,14 @@ class ProgressSerializer(Base):
     chunks_total = serializers.IntegerField()
     chunks_done = serializers.IntegerField()
     chunks_stuck = serializers.IntegerField(help_text="Failed or dead; a retry runs them again.")
-    worked_s = serializers.FloatField(help_text="Time during which workers had parts of it.")
+    worked_s = serializers.FloatField(help_text="Time during which workers had parts of the job.")
     waited_s = serializers.FloatField(help_text="The rest of the time from creation to end.")
 
 
 class LinksSerializer(Base):
     self = serializers.CharField()
     results = serializers.CharField()
-    errors = serializers.CharField()  # type: ignore[assignment]  # the metaclass takes it away
+    errors = serializers.CharField()  # type: ignore[assignment]  # the metaclass removes it
     chunks = serializers.CharField()
     cancel = serializers.CharField()
     retry = serializers.CharField()
@@ -191,8 +193,8 @@ class ChunkSerializer(serializers.ModelSerializer[Chunk]):
         ]  # fmt: skip
         read_only_fields = fields
         extra_kwargs = {
-            "attempt": {"help_text": "How often a worker has taken it."},
-            "leases_lost": {"help_text": "How often its worker died; after three times it is dead."},
+            "attempt": {"help_text": "How many times a worker has taken it."},
+            "leases_lost": {"help_text": "How many times its worker died; after three times it is dead."},
         }
 
 

@@ -1,4 +1,4 @@
-"""Files in stores. A job refers to one as `<store>/<path>`; access is checked when it is made and when it is used."""
+"""Files in stores. A job refers to one as `<store>/<path>`; access is checked when the job is accepted and at each use."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -38,7 +38,7 @@ def make_reference(*, store: str, path: str, writing: bool = False, by: Actor) -
 
 
 def resolve_reference(ref: str, *, writing: bool) -> tuple[Store, str]:
-    """Find a file's store, with its present settings: access removed since is refused."""
+    """Find a file's store with its current settings, so that access revoked since then is refused."""
     name, _, path = ref.partition("/")
     row = Store.objects.filter(name=name).first()
     if row is None:
@@ -53,7 +53,7 @@ def _check_use(store: Store, *, writing: bool) -> None:
 
 
 def checked_path(path: str, *, may_be_empty: bool = False) -> str:
-    """Return the path if it is relative and never leads up; raise BadStorePath."""
+    """Return the path if it is relative and does not lead upwards; raise BadStorePath."""
     if may_be_empty and path == "":
         return path
     if not 0 < len(path) <= MAX_PATH:

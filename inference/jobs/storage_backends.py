@@ -32,7 +32,7 @@ _NOT_FOLLOWED = (errno.ELOOP, errno.ENOTDIR)
 
 
 class FolderFiles:
-    """`root` must be an allowed folder or be inside one; raise BadStore."""
+    """`root` must be an allowed folder or inside one; otherwise raises BadStore."""
 
     def __init__(self, root: str, prefix: str) -> None:
         self._allowed, inner = _allowed_for(root)
@@ -143,7 +143,7 @@ def _translated_errors(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NOT_FOLLOWED:
             raise BadStorePath(f"{path!r} leads through a link or a file; links are not followed.") from None
-        raise StoreUnavailable(f"The store failed for {path!r}: {os.strerror(error.errno or 0)}.") from None
+        raise StoreUnavailable(f"Access to {path!r} failed: {os.strerror(error.errno or 0)}.") from None
 
 
 class BucketFiles:
@@ -196,4 +196,4 @@ def scratch_folder() -> Path:
 
 
 def _unavailable(path: str, error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"The store failed for {path!r} ({type(error).__name__}); try again.")
+    return StoreUnavailable(f"Access to {path!r} in the store failed ({type(error).__name__}); try again.")

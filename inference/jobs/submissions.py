@@ -1,4 +1,4 @@
-"""Incoming jobs: rows in JSON, the name of a file that is already here, or the file itself as the body."""
+"""Incoming jobs: rows in JSON, the name of a file that is already on the server, or the file itself as the body."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,7 +55,7 @@ class IncomingJob:
 
     submitted: SubmittedJob
     digest: str = ""
-    received: str = ""  # the reference of a file that belongs to no job yet
+    received: str = ""  # the reference to a file that belongs to no job yet
     upload: Upload | None = None
 
     def take_upload(self, by: Actor) -> None:
@@ -92,7 +92,7 @@ def from_json(request: HttpRequest, by: Actor) -> IncomingJob:
 
 
 def from_data(data: Any, by: Actor, digest: str = "") -> IncomingJob:
-    """The same for a parsed body."""
+    """Like `from_json`, for a parsed body."""
     fields = _validated(NewJobSerializer(data=data))
     output = fields["output"] or {"format": None, "store": "", "path": ""}
     job = {
@@ -113,7 +113,7 @@ def from_data(data: Any, by: Actor, digest: str = "") -> IncomingJob:
         return IncomingJob(SubmittedJob(**job, source=InputSource.STORE, input_ref=ref), digest)
     upload = uploads_of(by).filter(pk=fields["input"]["upload"]).first()
     if upload is None:
-        raise NotFound("There is no such upload of yours.")
+        raise NotFound("You have no such upload.")
     with suppress(UploadEnded):  # reported later, unless this is a repeated request
         whole_file(upload=upload, by=by)  # may take a while, and no transaction is open here
     submitted = SubmittedJob(**job, source=InputSource.FILE, input_bytes=upload.size_bytes)
@@ -189,12 +189,12 @@ class UnreadBodyParser(BaseParser):
 
 
 def body_pieces(request: HttpRequest, limit: int) -> Iterator[bytes]:
-    """The body piece by piece; a wrong length raises at once."""
+    """The body piece by piece; a wrong length raises immediately."""
     return pieces_of(request.read, content_length(request, limit))
 
 
 def is_json(request: HttpRequest) -> bool:
-    """Whether the body describes the job, and is not the file itself."""
+    """Whether the body describes the job rather than being the file itself."""
     return request.content_type in {"", "application/json"}
 
 
@@ -236,6 +236,6 @@ def content_length(request: HttpRequest, limit: int) -> int:
     if int(header) > limit:
         raise BodyTooLarge(
             f"The body has {int(header):,} bytes; the limit is {limit:,}. Send larger files as an upload in parts, or "
-            "name one in a store."
+            "refer to one in a store."
         )
     return int(header)

@@ -1,4 +1,4 @@
-"""Status of jobs and chunks, and the allowed moves."""
+"""Status of jobs and chunks, and the allowed transitions."""
 
 from django.db import models
 
@@ -49,10 +49,10 @@ CHUNK_ALLOWED: dict[ChunkStatus, frozenset[ChunkStatus]] = {
 }  # fmt: skip
 STUCK = frozenset({ChunkStatus.FAILED, ChunkStatus.DEAD})
 CHUNK_MEANING: dict[ChunkStatus, str] = {
-    ChunkStatus.WAITING: "Waits for a worker.",
-    ChunkStatus.LEASED: "A worker is on it, and renews its lease meanwhile.",
-    ChunkStatus.DONE: "Its results are written.",
-    ChunkStatus.FAILED: "Its rows could not be answered; the failure says why.",
-    ChunkStatus.DEAD: "Abandoned after three workers died on it; only a manual retry runs it again.",
+    ChunkStatus.WAITING: "Waiting for a worker.",
+    ChunkStatus.LEASED: "A worker is processing it and keeps renewing its lease.",
+    ChunkStatus.DONE: "Its results have been written.",
+    ChunkStatus.FAILED: "Its rows could not be processed; the failure says why.",
+    ChunkStatus.DEAD: "Abandoned after three workers died while processing it; only a manual retry runs it again.",
     ChunkStatus.CANCELLED: "Its job was cancelled before it was done.",
 }

@@ -1,4 +1,4 @@
-"""Keeps the table of measurements small: merges rows of processes, then minutes into hours, and deletes the oldest."""
+"""Keeps the table of measurements small: merges the rows of all processes, then minutes into hours, and deletes the oldest."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ class TakenMeanwhile(Exception):
 
 
 def merge_measurements() -> None:
-    """Compact the table; reads by minute or hour give the same before and after."""
+    """Compact the table; queries by minute or hour return the same before and after."""
     now, deadline = timezone.now(), time.monotonic() + _TIME_LIMIT_S
     try:
         _repeat(deadline, lambda: _merge_processes(now - _SETTLED_AFTER))
@@ -76,10 +76,10 @@ def _delete_hours(before: datetime) -> bool:
 
 
 def _replace(rows: list[ArmMinute], minutes: int) -> None:
-    """Replace these rows by one for each arm and stretch of `minutes`; all of them or none."""
+    """Replace these rows with one for each arm and stretch of `minutes`; all of them or none."""
     sums = list(_sums(rows, minutes))
     with transaction.atomic():
-        # Only the run that deleted the rows may write their sum, so two runs at once count nothing twice.
+        # Only the run that deleted the rows may write their sum, so two simultaneous runs count nothing twice.
         deleted, _ = ArmMinute.objects.filter(pk__in=[row.pk for row in rows]).delete()
         if deleted != len(rows):
             raise TakenMeanwhile

@@ -13,7 +13,7 @@ STOPPED = 0  # in place of a version id: the Model was stopped, so no version wa
 
 
 class ArmKey(NamedTuple):
-    """What counts are kept by. `arm` is empty where the caller named a version, or the Model was stopped."""
+    """The key under which requests are counted. `arm` is empty if the caller named a version, or the Model was stopped."""
 
     model_id: int
     split: int
@@ -64,7 +64,7 @@ class Counts:
         return self.errors / valid if valid else None
 
     def latency_s(self, share: float) -> float | None:
-        """The latency that this share of the answers did not exceed, as exact as a bucket is wide."""
+        """The latency that this share of the answers did not exceed, to within the width of a bucket."""
         rank, seen = share * sum(self.buckets.values()), 0
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]

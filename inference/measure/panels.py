@@ -78,7 +78,7 @@ def requests_refused_by_stop(model: Model) -> list[str]:
     if not rate:
         return []
     text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-    return [f"{text} requests per second were answered over the last 5 minutes; all of them will get 503."]
+    return [f"{text} requests per second were answered over the last 5 minutes; new requests will get 503."]
 
 
 def _sum(steps: Iterable[Counts | None]) -> Counts:

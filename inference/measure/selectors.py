@@ -1,4 +1,4 @@
-"""Reads of measurements, added up over processes and minutes."""
+"""Queries for measurements, summed over processes and minutes."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from inference.measure.models import ArmMinute
 from registry.record.models import Event
 
 MINUTE = timedelta(minutes=1)
-_WRITTEN_WITHIN = timedelta(seconds=5)  # after a minute's end, until every process has written it
+_WRITTEN_WITHIN = timedelta(seconds=5)  # time after the end of a minute for every process to write it
 _MOST_LOST = 50
 _COUNTING_KINDS = ("web", "grpc")  # processes that count requests; workers answer on their behalf
 
@@ -56,7 +56,7 @@ class Series:
         return sorted(summaries.values(), key=lambda arm: (-arm.split, arm.arm, arm.version_id))
 
     def versions_at(self, moment: datetime) -> dict[int, Counts]:
-        """Counts by version id in the step that begins then, over all splits."""
+        """Counts by version id in the step that begins at `moment`, over all splits."""
         found: dict[int, Counts] = {}
         for key, counts in self.steps.get(moment, {}).items():
             found.setdefault(key.version_id, Counts()).add_all(counts)
@@ -112,7 +112,7 @@ def written_until() -> datetime:
 
 
 def newest_minute(model_id: int) -> datetime | None:
-    """The newest minute in which the Model had requests; None if all measurements of it are deleted or there were none."""
+    """The newest minute in which the Model had requests; None if it had none or they have been deleted."""
     rows = ArmMinute.objects.filter(model_id=model_id).order_by("-minute")
     return rows.values_list("minute", flat=True).first()
 

@@ -12,13 +12,13 @@ from inference.measure.models import ArmMinute
 
 log = structlog.get_logger("roundhouse.measure")
 
-ROWS_AT_ONCE = 200  # longer transactions would hold SQLite's one writer for tens of milliseconds
+ROWS_AT_ONCE = 200  # longer transactions would hold SQLite's write lock for tens of milliseconds
 
 
 def flush(windows: Windows, *, all_of_it: bool = False) -> int:
     """Insert the finished minutes and return how many. What cannot be written now is kept for the next call.
 
-    Counts that can never be a row are dropped: kept, they would block all others for ever.
+    Counts that can never be written are dropped; otherwise they would block all others forever.
     """
     minutes = windows.take(all_of_it=all_of_it)
     at_once, written = ROWS_AT_ONCE, 0

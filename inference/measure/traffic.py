@@ -14,7 +14,7 @@ from registry.kit.admin.plots import LOOKS, TimePlot, time_plot
 HOUR = timedelta(hours=1)
 SHARES = (0.5, 0.95, 0.99)
 _ARMS_SHOWN, _STEPS_SHOWN = 12, 400
-_LEAST_ERROR_SCALE = 0.01  # the top of the error plot where nothing fails
+_LEAST_ERROR_SCALE = 0.01  # the top of the error plot if nothing fails
 
 
 def per_second(value: float) -> str:
@@ -24,7 +24,7 @@ def per_second(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Two significant digits, and never 0 % for more than nothing."""
+    """Two significant digits, and 0 % only for zero."""
     value = share * 100
     if value == 0:
         return "0 %"
@@ -36,7 +36,7 @@ def percent(share: float) -> str:
 
 
 def latency(seconds: float) -> str:
-    """As exact as the buckets are."""
+    """Only as precise as the buckets are."""
     if seconds >= 1:
         return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
     return f"{seconds * 1000:.0f} ms" if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"

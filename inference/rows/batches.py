@@ -1,6 +1,6 @@
 """Batches of good rows, with the bad rows and reasons next to them. Rows are numbered from 1.
 
-A format gives windows: a few rows, column by column. The builder turns them into batches of tensors.
+A format yields windows: a few rows each, column by column. The builder turns them into batches of tensors.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _MAX_REASON = 300
 class RowBatch:
     """Rows that share a run, in file order.
 
-    `bad` holds the bad rows since the previous batch. A batch may hold bad rows only, so check `rows` first.
+    `bad` holds the bad rows since the previous batch. A batch may hold only bad rows, so check `rows` first.
     """
 
     tensors: dict[str, Array]
@@ -77,7 +77,7 @@ class RowValues(Protocol):
     def __len__(self) -> int: ...
 
     def raw(self, item: InputColumns, part: slice) -> Any:
-        """The value that `prepare` takes for this input; raise BadRow."""
+        """The value to pass to `prepare` for this input; raise BadRow if it cannot be used."""
 
     def of(self, column: str, part: slice) -> Sequence[Any]:
         """Plain values, for ids and passthrough columns."""
@@ -87,7 +87,7 @@ class RowValues(Protocol):
 class RowWindow:
     """`rows`: the numbers of the rows in `values`; `bad`: rows that could not be split into columns.
 
-    `careful`: reads the same rows again, slower. Used if a row does not fit and `values` cannot say which.
+    `careful`: reads the same rows again, more slowly. Used if a row does not fit and `values` cannot say which.
     """
 
     rows: Sequence[int]
@@ -148,7 +148,7 @@ class BatchBuilder:
         return _Piece(part, tensors)
 
     def _pieces(self, window: RowWindow, part: slice) -> Iterator[_Piece | RowError]:
-        """Halve whatever does not fit until each bad row is alone, so that a few bad rows cost little."""
+        """Halve whatever does not fit until each bad row is isolated, so that a few bad rows cost little."""
         count = part.stop - part.start
         if count == 0:
             return
@@ -215,7 +215,7 @@ def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
 
 
 class ArrayValues:
-    """Rows whose columns are arrays, as in NPZ and Parquet; lists for nulls and for lists of different lengths."""
+    """Rows whose columns are arrays, as in NPZ and Parquet; lists if there are nulls or lists of different lengths."""
 
     def __init__(self, arrays: Mapping[str, Array | list[Any]], missing: Missing) -> None:
         self._arrays = arrays
@@ -247,7 +247,7 @@ class ArrayValues:
 
 
 def nan_for_null(value: Any) -> Any:
-    """Replace None by NaN, also in nested lists."""
+    """Replace None with NaN, including in nested lists."""
     if isinstance(value, list):
         return [nan_for_null(item) for item in value]
     return float("nan") if value is None else value

@@ -36,15 +36,15 @@ class OnRowError(StrEnum):
 
 class Missing(StrEnum):
     ERROR = "error"  # an empty cell, null or NaN makes the row bad
-    NAN = "nan"  # they become NaN in float inputs; in other inputs the row is still bad
+    NAN = "nan"  # they become NaN in float inputs; for other inputs the row is still bad
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """How rows become inputs.
 
-    `columns`: input → its column, or several columns with one number each. An input that is not listed takes the
-    column of the same name; in JSON the only input of a model may also be called `features`. Columns are never
+    `columns`: input → its column, or several columns with one number each. An input that is not listed uses the
+    column with the same name; in JSON the only input of a model may also be called `features`. Columns are never
     matched by position.
     `id`: the column that identifies rows in results and errors; without it rows are numbered from 1.
     `passthrough`: columns to copy to the result.

@@ -43,9 +43,9 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class FileColumns:
-    """The columns of a file. `open_ended`: each row may have its own; these are the first rows'.
+    """The columns of a file. `open_ended`: each row may have different ones; these are from the first rows.
 
-    `lists`: columns whose values are lists or arrays, so one of them fills an input alone.
+    `lists`: columns whose values are lists or arrays, so a single one fills an input.
     """
 
     names: tuple[str, ...]
@@ -85,7 +85,7 @@ def _check_result_names(contract: Contract, signature: Signature) -> None:
 
 
 def _columns_of(spec: TensorSpec, contract: Contract, *, is_only: bool, have: FileColumns) -> tuple[str, ...]:
-    """The columns named in the contract, else the one of the input's name; `instances` use `features`."""
+    """The columns named in the contract, else the one with the input's name; for a single JSON input also `features`."""
     named = contract.columns.get(spec.name)
     if named is not None:
         return (named,) if isinstance(named, str) else named
@@ -124,14 +124,14 @@ def _tail(spec: TensorSpec, width: int, has_row_axis: bool) -> tuple[int, ...]:
 
 
 def _check_match(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:
-    """Refuse a file without any column named like an input: position does not say which input a column is."""
+    """Refuse a file in which no column is named after an input: its position does not say which input it is for."""
     unnamed = [name for name in chosen if name not in contract.columns]
     names = set(have.names)
     if not names or not unnamed or any(names.intersection(columns) for columns in chosen.values()):
         return
     raise BadContract(
         f"the model's inputs are {_listed(unnamed)}, but no column has that name; the file has {_listed(have.names)}. "
-        "Set in `columns` which column, or list of columns, each input takes",
+        "Set the column, or list of columns, of each input in `columns`",
         field=f"columns.{unnamed[0]}",
     )
 

@@ -69,7 +69,7 @@ def read_chunk(
 ) -> Iterator[RowBatch]:
     """Yield the rows of one chunk in order, at most `batch_rows` per batch, with bad rows in `RowBatch.bad`.
 
-    Rows of different shapes come in separate batches. Use `batch_rows=1` for a model whose rows must not share a run.
+    Rows with different shapes are put in separate batches. Use `batch_rows=1` for a model whose rows must not share a run.
     Bad rows are not counted here; the caller checks the sum over all chunks with `Contract.check_errors`.
     """
     opened = _opened(file, format, limits)
@@ -143,7 +143,7 @@ class UnpackMeter:
         self._out = 0
 
     def add(self, size: int) -> None:
-        """Raise RowFileTooLarge as soon as it is too much."""
+        """Raise RowFileTooLarge as soon as a limit is exceeded."""
         self._out += size
         limits = self._limits
         if self._out > limits.bytes:

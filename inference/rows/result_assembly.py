@@ -19,7 +19,7 @@ Opener = Callable[[], IO[bytes]]  # opens a part, seekable, at its start
 _PIECE = 64 * 2**10
 _PIECE_ROWS = 4_096
 _NUMBER_WIDTH = 32  # characters; enough for any number
-_MAX_GROWTH = 16  # from padding text to the longest, after the first 64 MiB
+_MAX_GROWTH = 16  # from padding texts to the longest one, after the first 64 MiB
 _GZIP_WBITS = 31
 
 
@@ -181,7 +181,7 @@ def _common_type(types: Sequence[Any]) -> Any:
 
 
 def read_header(file: IO[bytes]) -> bytes:
-    """Read the first CSV row, and leave `file` after it."""
+    """Read the first CSV row, and leave `file` positioned after it."""
     header: list[bytes] = []
 
     def lines() -> Iterator[str]:
@@ -194,7 +194,7 @@ def read_header(file: IO[bytes]) -> bytes:
 
 
 def read_first_member(file: IO[bytes]) -> bytes:
-    """Decompress the first gzip member, and leave `file` after it."""
+    """Decompress the first gzip member, and leave `file` positioned after it."""
     at = file.tell()
     unpacker = zlib.decompressobj(_GZIP_WBITS)
     out: list[bytes] = []

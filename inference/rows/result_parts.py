@@ -44,7 +44,7 @@ class ResultColumns:
 
 
 class ResultShape:
-    """Assigns outputs to rows, by the version's signature."""
+    """Assigns outputs to rows, according to the version's signature."""
 
     def __init__(self, contract: Contract, signature: Signature) -> None:
         self._id_name = contract.id or ROW
@@ -140,7 +140,7 @@ class CsvPart:
             text.truncate()
         elif header != self._header:
             raise UnevenResults(
-                "The answers have different lengths, which do not fit into one CSV table; use JSONL."
+                "The answers have different lengths, so they do not fit into one CSV table; use JSONL."
             )
         self._header = header
         numbers = [_numbers(output) for output in columns.outputs.values()]
@@ -157,7 +157,7 @@ class CsvPart:
 
 
 def safe_cell(value: Any) -> str:
-    """Prefix text that a spreadsheet would run as a formula with an apostrophe; numbers are harmless."""
+    """Put an apostrophe before text that a spreadsheet would run as a formula; numbers are harmless."""
     if isinstance(value, str):
         harmless = not value.startswith(_STARTS_A_FORMULA) or _NUMBER.fullmatch(value)
         return value if harmless else f"'{value}"
@@ -242,7 +242,7 @@ class _ArrayPart:
         outputs = [held.outputs[name] for held in self._held]
         if len({output.shape[1:] for output in outputs}) > 1:
             raise UnevenResults(
-                f"Output {name!r} has different shapes, which do not fit into one array; use JSONL."
+                f"Output {name!r} has different shapes, so it does not fit into one array; use JSONL."
             )
         joined = np.concatenate(outputs)
         return _array(joined.tolist()) if joined.dtype.kind == "O" else joined
@@ -284,7 +284,7 @@ def _array(values: Sequence[Any]) -> Array:
     if kinds and kinds <= {int, float}:
         return np.array(values, np.float64)
     texts = [safe_text(value) for value in values]
-    # An array pads every text to the longest.
+    # An array pads every text to the length of the longest one.
     if 4 * len(texts) * max(map(len, texts), default=0) > _MAX_TEXT_BYTES:
         raise UnevenResults("A value is too long for an array of text; use JSONL.")
     return np.array(texts, np.str_)

@@ -23,14 +23,14 @@ Inputs = Mapping[str, Any]  # nested lists or arrays by tensor name
 
 @dataclass(slots=True)
 class Call:
-    """One request for a prediction. Inputs may be a function of the signature, for forms that do not name tensors."""
+    """One request for a prediction. Inputs may be a function of the signature, for formats that do not name tensors."""
 
     by: Principal
     route: Route
     inputs: Inputs | Callable[[Signature], Inputs]
     version: int | None = None
     alias: str | None = None
-    fixed_target: Target | None = None  # the version, where it was known before the body was read
+    fixed_target: Target | None = None  # the version, if it was known before the body was read
     outputs: Sequence[str] | None = None  # None: all
     routing_key: str | None = None  # from the caller's header
     # For Models that take their routing key from a field of the request.

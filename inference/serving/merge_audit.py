@@ -1,4 +1,4 @@
-"""Runs merged requests again alone, and turns merging off for a version whose answers differ."""
+"""Reruns merged requests separately, and turns merging off for a version whose answers differ."""
 
 import threading
 
@@ -17,7 +17,7 @@ from registry.record.events import emit
 
 log = structlog.get_logger("roundhouse.runtime")
 
-_RUN_WITHIN_S = 5.0  # a sample that gets no room in that time is dropped
+_RUN_WITHIN_S = 5.0  # a sample that cannot run within that time is dropped
 
 
 class MergeAudit:
@@ -60,11 +60,11 @@ def end_merging(*, version_id: int, difference: str, by: Actor) -> None:
         return
     log.error("merging ended", version_id=version_id, reason=difference)
     change_serving(
-        version=version, changes={"merging": "never"}, reason=f"An audit found this: {difference}", by=by
+        version=version, changes={"merging": "never"}, reason=f"Found by an audit: {difference}", by=by
     )
     emit(
         "merging_ended",
         subject=version,
         data={"model": version.model.slug, "version": version.number, "difference": difference},
-        summary=f"Requests of {version} no longer share runs. {difference}",
+        summary=f"Requests for {version} no longer share runs. {difference}",
     )

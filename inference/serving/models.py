@@ -1,4 +1,4 @@
-"""Rows of serving: which processes have an engine, what each holds, and the pulse of the background tasks."""
+"""Tables of serving: which processes have an engine, what each holds, and the pulse of the background tasks."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from registry.catalogue.models import Version
 
-ALIVE_FOR = timedelta(seconds=15)  # a process that has not reported for so long counts as lost
+ALIVE_FOR = timedelta(seconds=15)  # a process that has not reported for this long counts as lost
 MAX_REASON = 500
 
 
@@ -45,12 +45,12 @@ class EngineReports(models.QuerySet["EngineReport"]):
         return self.filter(lost_at=None, seen_at__gt=Now() - ALIVE_FOR)
 
     def silent(self) -> "EngineReports":
-        """Those that have not reported for too long and are not marked as lost yet."""
+        """Those that have been silent for too long but have not been marked as lost yet."""
         return self.filter(lost_at=None, seen_at__lte=Now() - ALIVE_FOR)
 
 
 class EngineReport(models.Model):
-    """One process, as it last reported. Times are the database's."""
+    """One process, as it last reported. Times are from the database's clock."""
 
     id = models.CharField(max_length=32, primary_key=True)
     kind = models.CharField(max_length=6, choices=ProcessKind)
@@ -65,7 +65,7 @@ class EngineReport(models.Model):
     seen_at = models.DateTimeField(db_default=Now(), db_index=True)
     lost_at = models.DateTimeField(null=True)
     replaces = models.CharField(max_length=32, blank=True)  # the id of the lost process that it replaces
-    # The newest revision of the routes whose versions it has loaded, or failed to; see readiness.
+    # The newest revision of the routes whose versions it has loaded or failed to load; see readiness.
     followed = models.BigIntegerField(default=-1)
     provider_asked = models.CharField(max_length=64, blank=True)
     provider_got = models.CharField(max_length=64, blank=True)
@@ -137,5 +137,5 @@ class HeldVersion(models.Model):
 
     @property
     def fell_back(self) -> bool:
-        """Whether it runs on another provider than the preferred one."""
+        """Whether it runs on a provider other than the preferred one."""
         return bool(self.provider_got) and self.provider_got != self.provider_asked

@@ -19,14 +19,14 @@ class WorkThreads:
     def __init__(
         self, name: str, threads: int, *, most_waiting: int, wait_s: float, takes_turns: bool = True
     ) -> None:
-        """`takes_turns`: whether to take turns with the threads of pages; not for work that hardly computes."""
+        """`takes_turns`: whether to take turns with the threads that serve pages; not needed for work that computes little."""
         self._takes_turns = takes_turns
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads, self._most, self._wait_s = threads, threads + most_waiting, wait_s
         self._inside = 0  # used on the loop only
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run the work in a thread; call this on the loop. Raises Overloaded if no thread is free in time."""
+        """Run the work in a thread; call this on the loop. Raises Overloaded if no thread becomes free in time."""
         if self._inside >= self._most:
             raise self._busy()
         loop = asyncio.get_running_loop()
@@ -53,7 +53,7 @@ class WorkThreads:
 
     def _busy(self) -> Overloaded:
         return Overloaded(
-            f"All {self._threads} threads of this process for such work are busy. Send again in a second."
+            f"All {self._threads} threads of this process for such work are busy. Send the request again in a second."
         )
 
 
@@ -72,7 +72,7 @@ _threads = WorkThreads("work", 32, most_waiting=512, wait_s=5.0)
 
 
 async def off_loop(work: Callable[[], T]) -> T:
-    """Run work that may block: on a loop in another thread, in a thread directly."""
+    """Run work that may block: in another thread if called on a loop, otherwise directly."""
     if asyncio._get_running_loop() is None:
         return work()
     return await _threads.run(work)

@@ -1,4 +1,4 @@
-"""This worker's consumer of online batches: its entry point starts and stops it."""
+"""This worker's consumer of online batches; the worker's entry point starts and stops it."""
 
 from typing import Any
 
@@ -32,6 +32,6 @@ def stop(within_s: float = _FINISH_WITHIN_S) -> None:
 
 
 def run_task(kwargs: dict[str, Any]) -> None:
-    """Run a batch that arrived as an ordinary task, in a worker that takes the pool's queue through Celery."""
+    """Run a batch that arrived as an ordinary task, in a worker that consumes the pool's queue through Celery."""
     engine = runtime.started()
     engine.loop.wait_for(run_one(settings.REDIS_URL, engine, kwargs))

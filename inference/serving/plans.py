@@ -14,7 +14,7 @@ from inference.engine.threads import available_cores, threads_per_session
 from registry.catalogue import artifacts
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 
-_HARD_LIMIT_FACTOR = 3.0  # a run that takes this many soft limits will not end by itself
+_HARD_LIMIT_FACTOR = 3.0  # a run that exceeds its soft limit by this factor is not going to end
 
 
 class EngineLimits(TypedDict):
@@ -37,7 +37,7 @@ def _online_engines() -> int:
 
 
 def session_options(values: ServingValues = DEFAULTS) -> SessionOptions:
-    """A version gets the threads of its settings, but never more than its share of the cores."""
+    """A version gets the number of threads in its settings, but never more than its share of the cores."""
     threads = threads_per_session(
         cores=available_cores(),
         engines=_online_engines(),

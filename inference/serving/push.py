@@ -1,6 +1,6 @@
-"""Listens on Redis for changes of routing, so that a process reads them at once instead of at its next poll.
+"""Listens on Redis for changes of routing, so that a process reads them immediately instead of at its next poll.
 
-A message is only a hint: a lost one costs a second.
+A message is only a hint: if one is lost, the change is seen up to a second later.
 """
 
 import threading
@@ -17,8 +17,8 @@ _BACKOFF = Backoff(first_s=0.2, longest_s=5.0)
 
 
 class PushListener:
-    """A thread that calls `on_change` for every announcement, and after each (re)connection, before which some may have
-    been missed. `on_change` must be quick and must not raise."""
+    """A thread that calls `on_change` for every announcement, and after each (re)connection, because some may have
+    been missed before it. `on_change` must be quick and must not raise."""
 
     def __init__(self, url: str, on_change: Callable[[], None]) -> None:
         self._url = url
@@ -42,7 +42,7 @@ class PushListener:
         self._thread.stop()
 
     def _listen(self) -> None:
-        """Until the connection breaks or the process stops."""
+        """Listen until the connection breaks or the process stops."""
         try:
             with (
                 redis.Redis.from_url(self._url, socket_connect_timeout=2, health_check_interval=10) as client,

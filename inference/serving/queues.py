@@ -10,13 +10,13 @@ _TIMEOUT_S = 1.0
 
 
 def queues_of_worker(pool: str) -> list[str]:
-    """Chores, job hints and submitted jobs; also batches where workers answer online requests."""
+    """Chores, job hints and submitted jobs; also batches if workers answer online requests."""
     names = ["chores", f"jobs.{pool}", "roundhouse.submit"]
     return [*names, f"pool.{pool}"] if settings.EXECUTOR == "workers" else names
 
 
 def depths(queues: Iterable[str]) -> dict[str, int]:
-    """Messages that no process has taken yet, by queue; raises RedisError or OSError where the broker is away."""
+    """Messages that no process has taken yet, by queue; raises RedisError or OSError if the broker cannot be reached."""
     names = list(queues)
     if not settings.REDIS_URL:
         return _files(names)

@@ -1,4 +1,4 @@
-"""Signed request ids that contain which version answered, so that an outcome sent back later needs no look-up."""
+"""Signed request ids that say which version answered, so that an outcome sent back later needs no look-up."""
 
 import hashlib
 import hmac

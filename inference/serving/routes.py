@@ -52,18 +52,18 @@ class Target:
     sha256: str
     serving: int = 0  # the revision of its serving settings; 0: defaults
     pool: str = DEFAULT_POOL
-    # It had share in a split, or in an approval request that was approved.
+    # It had a share in a split, or in an approval request that was approved.
     is_approved: bool = False
-    has_crashed: bool = False  # it ended a process that ran it, which has not been cleared
+    has_crashed: bool = False  # it ended a process that ran it, and that crash has not been cleared
     is_broken: bool = False  # it ended more than one
 
     @property
     def runs_apart(self) -> bool:
-        """Whether it runs in a child process of its own, where a crash hits no other request."""
+        """Whether it runs in its own child process, where a crash affects no other request."""
         return self.has_crashed or not self.is_approved
 
 
-# A replaced version, and until when it bakes; None: the rollback target.
+# A replaced version, and when its bake ends; None: the rollback target.
 Kept = tuple[Target, datetime | None]
 
 
@@ -77,7 +77,7 @@ class Route:
     key_source: str = KeySource.RANDOM
     key_field: str = ""
     split: int = 0  # the number of the current split; 0: none
-    bounds: tuple[int, ...] = ()  # where each bucket range ends, and below which version owns it
+    bounds: tuple[int, ...] = ()  # where each bucket range ends; `owners` has its version
     owners: tuple[Target, ...] = ()
     arms: Mapping[int, str] = field(default_factory=dict)  # version id -> its letter in the current split
     shadows: tuple[tuple[Target, int], ...] = ()
@@ -87,7 +87,9 @@ class Route:
     aliases: Mapping[str, int] = field(default_factory=dict)
     limits: CallerLimits = NO_LIMITS
     pool: str = DEFAULT_POOL
-    waiting: frozenset[Target] = frozenset()  # of the split that waits until all engines have them warm
+    waiting: frozenset[Target] = (
+        frozenset()
+    )  # versions of the split that waits until they are warm in all engines
     kept: tuple[Kept, ...] = ()
     stopped: str | None = None
     frozen: str | None = None
@@ -119,7 +121,7 @@ class Route:
         target = self.fixed_target(version=version, alias=alias)
         if target is not None:
             return target
-        bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (no secret)
+        bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (not a secret)
         return _checked(self.owners[bisect.bisect_right(self.bounds, bucket)])
 
     def fixed_target(self, *, version: int | None = None, alias: str | None = None) -> Target | None:
@@ -155,7 +157,7 @@ def _checked(target: Target) -> Target:
 def check_not_broken(target: Target) -> None:
     if target.is_broken:
         raise VersionBroken(
-            f"Version {target.number} is broken: it ended processes that ran it. Clear its crashes to use it again."
+            f"Version {target.number} is broken: it crashed processes that ran it. Clear its crashes to use it again."
         )
 
 
@@ -193,7 +195,7 @@ EMPTY = RouteTable(revision=-1, routes={})
 
 
 def _rollback_id() -> Subquery:
-    """The split that `roll_back` would set again."""
+    """The split that `roll_back` would restore."""
     past = Split.objects.filter(model=OuterRef("pk"), status=SplitStatus.PAST)
     return Subquery(past.order_by("-from_at", "-number").values("pk")[:1])
 
@@ -207,10 +209,10 @@ def read_table(known: RouteTable = EMPTY) -> RouteTable:
     """Bring a table up to date, reading only what has changed.
 
     The revision is read first. A Model that changes while its rows are read keeps its old route: its own revision is
-    then above the table's, so the next reading picks it up. No route ever mixes two states.
+    then above the table's, so the next read picks it up. No route ever mixes two states.
 
     A Model with invalid rows keeps its old route, if it had one, and does not keep other Models from being read. It is
-    read again each time; meanwhile only stops and freezes reach it.
+    read again each time; meanwhile only stops and freezes are applied to it.
     """
     revision = read_revision()
     if revision < known.revision:  # the database was restored to an earlier state
@@ -335,7 +337,7 @@ def _read_holds(ids: list[int]) -> dict[tuple[int, str], str]:
 
 
 def _read_waiting(ids: list[int], targets: Mapping[int, Target]) -> dict[int, frozenset[Target]]:
-    """The versions of each Model's split that waits to become current."""
+    """The versions of each Model's split that is waiting to become current."""
     arms = Arm.objects.filter(split__model__in=ids, split__status=SplitStatus.WAITING)
     waiting: dict[int, frozenset[Target]] = defaultdict(frozenset)
     for model_id, version_id in arms.values_list("split__model_id", "version_id"):
@@ -413,7 +415,7 @@ def _read_splits(
         by_letter = {letter: target for letter, _, target in lines[split_id] if letter}
         owned = ranges(buckets)
         if any(letter not in by_letter for letter, _, _ in owned):
-            # Invalid, or set after the arms were read: then its Model has another revision.
+            # Invalid, or set after the arms were read: in that case its Model has a newer revision.
             splits[model_id] = None
             continue
         splits[model_id] = {

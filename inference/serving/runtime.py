@@ -46,7 +46,7 @@ _DRAIN_S = 10.0
 _CONFIRMED_WITHIN_S = 5.0
 # How long a computing thread may keep the event loop waiting; Python's default is ten times as long.
 _SWITCH_INTERVAL_S = 0.0005
-# Short, so that changes made during an outage are followed soon after it.
+# Short, so that changes made during an outage are picked up soon after it.
 _BACKOFF = Backoff(longest_s=5.0)
 
 
@@ -116,7 +116,7 @@ class Runtime:
         self._reporter = self._new_reporter(role) if role is not None else None
 
     def start(self) -> None:
-        """Load and warm what is live, then watch for changes; a version that cannot load is reported, not fatal."""
+        """Load and warm what is live, then watch for changes; a version that cannot be loaded is reported, not fatal."""
         if self._reporter is not None:
             self._reporter.start()
         self._collect_crashes()  # a version that ended the previous process is not loaded again
@@ -132,12 +132,12 @@ class Runtime:
             self._push.start()
 
     def begin_shutdown(self) -> None:
-        """From now on write measurements every second: the server may kill this process while callers remain."""
+        """From now on write measurements every second: the server may kill this process while callers are still waiting."""
         self._is_stopping = True
         self._watching.wake()
 
     def stop(self, within_s: float = _DRAIN_S) -> None:
-        """Sign off, then finish accepted requests; those that take longer are dropped."""
+        """Sign off, then finish accepted requests; those that take too long are dropped."""
         self._state = "stopped"
         if self._reporter is not None:
             self._reporter.stop()
@@ -153,14 +153,14 @@ class Runtime:
 
     @property
     def loop(self) -> EngineLoop:
-        """The loop that `infer` is awaited on; a caller there holds no thread."""
+        """The loop that `infer` is awaited on; a caller on it blocks no thread."""
         return self.executor.loop
 
     def report(self) -> RuntimeReport:
         return RuntimeReport(self._state, self.executor.warm_versions(), self._lacking, self._is_outdone)
 
     def stale_s(self) -> int:
-        """How long ago the database last confirmed the routes; 0 while that is no longer than a few polls."""
+        """How long ago the database last confirmed the routes; 0 if that is no more than a few polls ago."""
         age_s = time.monotonic() - self._confirmed_at
         return 0 if age_s < _CONFIRMED_WITHIN_S else int(age_s)
 
@@ -188,7 +188,7 @@ class Runtime:
             return await self.executor.signature(target, timeout_s=timeout_s)
 
     def check_can_answer(self, target: Target | None) -> None:
-        """Raise what is known before a request is read: this process is stopping, or the version did not load."""
+        """Raise the errors that are known before a request is read: this process is stopping, or the version did not load."""
         if self._state != "ready":
             raise Stopping
         if target is not None and (obstacle := self.executor.obstacle(target)) is not None:
@@ -288,14 +288,16 @@ class Runtime:
         self._confirmed_at = time.monotonic()
 
     def _follow_unreadable(self) -> None:
-        """A loop of its own, so that its pauses never delay other Models' routes."""
+        """A separate loop, so that its pauses never delay other Models' routes."""
         if self.table.unreadable:
             self._follow()
         self.table.check_readable()
 
     def _write_measurements(self) -> None:
         now = minute_now()
-        if self._is_stopping or now != self._flushed_minute:  # a killed process loses what is not written
+        if (
+            self._is_stopping or now != self._flushed_minute
+        ):  # a killed process loses what has not been written
             flush(self.windows, all_of_it=self._is_stopping)
             self._flushed_minute = now
 
@@ -306,7 +308,7 @@ class Runtime:
             log.warning("measurements wait for the database", reason=str(error))
 
     def _give_up(self, key: Hashable) -> None:
-        """A run cannot be ended: finish what other requests can still get, then have this process replaced."""
+        """A run cannot be ended: finish what can still be answered, then have this process replaced."""
         log.critical("a run does not end; this process is replaced", version_id=key)
         self._state = "draining"
         threading.Thread(target=self._drain_and_exit, name="give-up", daemon=True).start()
@@ -330,7 +332,7 @@ _runtime: Runtime | None = None
 def start(kind: ProcessKind | None = None, loop: EngineLoop | None = None) -> None:
     """Start the runtime of a process that answers callers; its entry point calls this once.
 
-    `loop`: the loop of the process, where callers are answered on it.
+    `loop`: the loop of the process, if callers are answered on it.
     """
     executor = partial(WorkersExecutor, loop=loop) if settings.EXECUTOR == "workers" else None
     role, ledger = None, None
@@ -342,7 +344,7 @@ def start(kind: ProcessKind | None = None, loop: EngineLoop | None = None) -> No
 
 
 def start_in_worker() -> None:
-    """Start the runtime of a worker, which always has an engine of its own."""
+    """Start the runtime of a worker, which always has its own engine."""
     answers_online = settings.EXECUTOR == "workers"
     engine_role = EngineRole.SERVES if answers_online else EngineRole.ON_DEMAND
     _start(
@@ -350,7 +352,7 @@ def start_in_worker() -> None:
             wanted=models_of_pool(settings.POOL) if answers_online else no_models,
             role=ProcessRole(ProcessKind.WORKER, engine_role, settings.POOL, settings.WORKER_THREADS),
             ledger=CrashLedger(ProcessKind.WORKER),
-            # In a worker that answers online, a job must not slow the same version down for callers.
+            # In a worker that answers online requests, a job must not slow the same version down for callers.
             bulk_threads=None if answers_online else LowPriority(),
         )
     )
@@ -381,7 +383,7 @@ def report() -> RuntimeReport:
 
 
 def current_routes() -> list[Route]:
-    """Every Model's route, as this process knows it; none where it serves no predictions."""
+    """Every Model's route, as this process knows it; none if it serves no predictions."""
     return list(_runtime.table.routes.values()) if _runtime is not None else []
 
 

@@ -1,4 +1,4 @@
-"""Reads about engine processes, with those of their versions that a reader may see."""
+"""Queries about engine processes, with the versions that the reader may see."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def engines_for(by: Actor) -> QuerySet[EngineReport]:
 
 
 def is_alive(engine: EngineReport) -> bool:
-    """Whether it has reported recently; takes rows of `engines_for`."""
+    """Whether it has reported recently; expects rows from `engines_for`."""
     silent_for: timedelta = engine.silent_for  # type: ignore[attr-defined]
     return engine.lost_at is None and silent_for < ALIVE_FOR
 
@@ -57,7 +57,7 @@ class ShownEngine:
     is_alive: bool
     held: list[HeldVersion]
     others: int  # versions of Models that the reader may not see
-    queue_depths: Mapping[str, int] | None  # None: not a worker, or the broker does not answer
+    queue_depths: Mapping[str, int] | None  # None: not a worker, or the broker is not responding
 
     @property
     def seen_s(self) -> int:
@@ -101,7 +101,7 @@ def shown_engines(by: Actor) -> list[ShownEngine]:
 
 
 def _depths(pools: set[str]) -> dict[str, Mapping[str, int]]:
-    """The queue depths of each pool; empty where the broker does not answer."""
+    """The queue depths of each pool; empty if the broker is not responding."""
     try:
         return {pool: queues.depths(queues.queues_of_worker(pool)) for pool in pools}
     except (redis.RedisError, OSError):

@@ -29,10 +29,10 @@ _NOT_LOADED = "Not in memory; it is loaded on demand."
 def find(
     by: Principal, model: str, *, version: int | None = None, alias: str | None = None
 ) -> tuple[Route, Target | None]:
-    """The Model's route, and the version that answers where that does not depend on a routing key. Raises everything that
-    is known before the body is read.
+    """The Model's route, and the version that answers if that does not depend on a routing key. Raises all errors that
+    are known before the body is read.
 
-    Requests refused by a stop are counted, once per Model whatever version they ask for.
+    Requests refused by a stop are counted per Model, whichever version they name.
     """
     serving = runtime.started()
     route = serving.find(model, by.models)
@@ -63,7 +63,7 @@ def check_approved(model: str, target: Target, *, may_ask_any: bool) -> None:
 async def predict(call: Call) -> Prediction:
     """Answer with the requested version, or with the arm that the current split assigns to this caller.
 
-    Does no database query once the version is warm. May run on the event loop only for a version whose signature is known.
+    Makes no database query once the version is warm. May run on the event loop only for a version whose signature is known.
     """
     serving, route = runtime.started(), call.route
     target, arm, key = _choose(call)
@@ -101,7 +101,7 @@ async def predict(call: Call) -> Prediction:
 
 
 def check(call: Call) -> CheckedCall:
-    """Do everything that `predict` does except running the version; loads it if it is not in memory."""
+    """Do everything that `predict` does except run the version; loads it if it is not in memory."""
     target, arm, _ = _choose(call)
     serving = runtime.started()
     signature = complete(serving.signature(target, timeout_s=call.within_s))
@@ -146,7 +146,7 @@ def describe(by: Principal, model: str, version: int | None = None, alias: str |
 def statistics(
     by: Principal, model: str | None = None, version: int | None = None
 ) -> list[tuple[str, int, Meters]]:
-    """This process's meters of the versions that the caller may see."""
+    """This process's meters for the versions that the caller may see."""
     meters = runtime.started().executor.meters()
     return [
         (route.slug, target.number, meters[target.version_id])

@@ -1,6 +1,6 @@
-"""A worker process's own life: what it finishes before it ends, and the watchdog that ends it when it is stuck.
+"""How a worker process ends: what it finishes first, and the watchdog that ends it when it is stuck.
 
-The parts of a worker add themselves to STOP_HOOKS and WATCHES when they start.
+The parts of a worker register themselves in STOP_HOOKS and WATCHES when they start.
 """
 
 import os
@@ -20,7 +20,7 @@ FINISH_WITHIN_S = 20.0  # less than the supervisor waits before it sends SIGKILL
 EXIT_STATUS = 70
 _PROBE_EVERY_S = 1.0
 
-# Called at SIGTERM with the seconds left: take no new work, finish or hand back the rest, return.
+# Called on SIGTERM with the seconds left: accept no new work, finish or hand back the rest, and return.
 StopHook = Callable[[float], None]
 STOP_HOOKS: Registrations[StopHook] = Registrations("stop hook")
 
@@ -33,7 +33,7 @@ class QueueProgress:
     moved: int
 
 
-# A probe may raise where it cannot tell; that is not held against the worker.
+# A probe may raise if it cannot tell; that does not count against the worker.
 Probe = Callable[[], QueueProgress]
 WATCHES: Registrations[Probe] = Registrations("watch")
 
@@ -85,9 +85,7 @@ class WorkerWatchdog:
         self._limit_s, self._end = limit_s, end
         self._every_s = min(_PROBE_EVERY_S, limit_s / 4)
         self._probed_at: float | None = None
-        self._still: dict[
-            str, tuple[int, float]
-        ] = {}  # the last `moved`, and for how long it has not changed
+        self._still: dict[str, tuple[int, float]] = {}  # the last `moved`, and how long it has been unchanged
         self._thread = ThreadGroup(
             "watchdog", Loop("watchdog", self._probe, self._every_s, "a stuck worker is not replaced")
         )
@@ -105,7 +103,7 @@ class WorkerWatchdog:
         for name, probe in WATCHES.items():
             try:
                 progress = probe()
-            except Exception as error:  # noqa: BLE001 (without broker or database no worker moves)
+            except Exception as error:  # noqa: BLE001 (without a broker or database, no worker makes progress)
                 log.debug("a watch cannot tell", watch=name, reason=str(error))
                 self._still.pop(name, None)
                 continue

@@ -1,1 +1,1 @@
-"""What a model takes and gives: signatures, and tensors made from what callers send. A library."""
+"""A model's inputs and outputs: signatures, and tensors made from what callers send. A library."""

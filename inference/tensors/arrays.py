@@ -1,6 +1,6 @@
-"""What the libraries know about arrays: their size, whether they are finite, and when two of them count as equal.
+"""Helpers for arrays: their size, whether they are finite, and when two of them count as equal.
 
-The tolerance is what a runtime's own arithmetic changes between batch sizes.
+The tolerance covers what a runtime's own arithmetic changes between batch sizes.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def is_finite(array: Array) -> bool:
     """Whether the array holds no NaN or infinity; always true for anything but floating-point numbers."""
     if array.dtype.kind not in "fc":
         return True
-    # After a run, numpy's code is out of the cache and Python adds up a few scores faster than it comes back.
+    # After a run, numpy's code has left the CPU cache, and Python adds up a few scores faster than that code is loaded again.
     # A sum that is not finite may be an overflow of finite numbers, so check those properly.
     if array.size <= SMALL and array.dtype.kind == "f" and isfinite(sum(array.ravel().tolist())):
         return True
@@ -54,7 +54,7 @@ def is_close(one: Array, other: Array, *, scale: float | None = None, times: flo
 
 
 def is_equal(one: Array, other: Array, *, scale: float | None = None, spread: float = 0.0) -> bool:
-    """The same up to a few units in the last place of the largest number, or up to `spread`."""
+    """Whether they are equal up to a few units in the last place of the largest number, or up to `spread`."""
     if one.dtype.kind != "f":
         return _is_identical(one, other)
     ulp = float(np.spacing(np.asarray(_scale_of(one, scale), one.dtype)))

@@ -1,4 +1,4 @@
-"""The root of all errors in the inference libraries, and the errors of an input.
+"""The base class of all errors in the inference libraries, and the errors about inputs.
 
 InferenceError
 └── InvalidInput            tensors that do not fit the signature
@@ -75,6 +75,6 @@ class WrongDimension(InvalidInput):
 
 
 class RequestTooLarge(InvalidInput):
-    """The request has more rows or bytes than this version accepts at once; split it."""
+    """The request has more rows or bytes than this version accepts in one request; split it."""
 
     code = "too_large"

@@ -1,4 +1,4 @@
-"""Turns what a caller sent into the tensors a model takes, or raises an error that says what does not fit."""
+"""Turns what a caller sent into the tensors that a model accepts, or raises an error that says what does not fit."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +29,7 @@ _ONLINE_ADVICE = (
 _NESTED = {list, tuple}
 _LISTS, _NUMBERS = {list}, {int, float}
 _NUMPY = (np.ndarray, np.generic)
-_PLAIN = {"b": "true/false values", "i": "integers", "u": "integers", "f": "numbers", "O": "texts"}
+_PLAIN = {"b": "true/false values", "i": "integers", "u": "integers", "f": "numbers", "O": "strings"}
 _KINDS = {
     bool: "true/false",
     int: "an integer",
@@ -76,7 +76,7 @@ def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
         if name not in known:
             outputs = ", ".join(map(_quoted, known)) or "no outputs"
             raise UnknownOutput(
-                f"The model has no output {_quoted(name)}, it gives {outputs}; remove or rename this one.",
+                f"The model has no output {_quoted(name)}; it has {outputs}. Remove or rename this one.",
                 expected=outputs,
                 got=_quoted(name),
             )
@@ -121,7 +121,7 @@ def _finite_rows(spec: TensorSpec, value: list[Any]) -> Array | None:
 def _from_python(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) -> Array:
     """Build from nested lists and scalars, checking the type of each leaf first.
 
-    numpy itself would take True for 1, turn numbers next to a text into texts, and pad every text to the length of
+    numpy itself would take True for 1, turn numbers next to a string into strings, and pad every string to the length of
     the longest.
     """
     shape, leaves, kinds = _flatten(spec, value)
@@ -161,19 +161,19 @@ def _flatten(spec: TensorSpec, value: Any) -> tuple[list[int], Sequence[Any], se
             if kinds & _NESTED:
                 raise _refusal(
                     WrongRank, spec, f"mixes lists and single values at depth {len(shape)}",
-                    "send lists of one shape", expected="lists of one shape", got="lists and single values",
+                    "send lists of the same shape", expected="lists of the same shape", got="lists and single values",
                 )  # fmt: skip
             return shape, level, kinds
         if not level:
             return shape, level, kinds
         if len(shape) == MAX_DEPTH:
-            raise _wrong_shape(WrongRank, spec, f"is nested deeper than {MAX_DEPTH} lists", "deeper lists")
+            raise _wrong_shape(WrongRank, spec, f"is nested more than {MAX_DEPTH} lists deep", "deeper lists")
         sizes = set(map(len, level))
         if len(sizes) > 1:
             lengths = f"{min(sizes)} and {max(sizes)}"
             raise _refusal(
                 WrongDimension, spec, f"is ragged: lists at depth {len(shape)} have {lengths} items",
-                "pad them to one length", expected="lists of one length", got=f"lengths {lengths}",
+                "pad them to the same length", expected="lists of the same length", got=f"lengths {lengths}",
             )  # fmt: skip
         shape.append(sizes.pop())
         level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
@@ -197,7 +197,7 @@ def _texts(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type], online: bo
         raise _wrong_kind(spec, kinds - {str, bytes})
     try:
         texts = [leaf.decode() if isinstance(leaf, bytes) else leaf for leaf in leaves]
-        "".join(texts).encode()  # a lone surrogate would fail the whole batch inside the runtime
+        "".join(texts).encode()  # a lone surrogate would make the whole batch fail in the runtime
     except UnicodeError:
         if online and kinds == {bytes}:
             return _raw_texts(spec, leaves)
@@ -211,11 +211,11 @@ def _texts(spec: TensorSpec, leaves: Sequence[Any], kinds: set[type], online: bo
 
 
 def _raw_texts(spec: TensorSpec, texts: Sequence[bytes]) -> Array:
-    """Put texts that are not UTF-8 in one of the two array types whose bytes the runtime takes unchanged.
+    """Put texts that are not UTF-8 in one of the two array types whose bytes the runtime accepts unchanged.
 
-    It takes every byte of a `V` array, so all texts must have the same length. It reads each text of an `S` array up
-    to a zero byte, even past the text's end, so one extra byte is needed. From an object array it would take `str()`,
-    which for bytes is "b'…'".
+    It reads every byte of a `V` array, so all texts must have the same length. It reads each text of an `S` array up
+    to a zero byte, even past the text's end, so one extra byte is needed. For an object array it would call `str()`,
+    which turns bytes into "b'…'".
     """
     sizes = set(map(len, texts))
     if len(sizes) == 1:
@@ -224,13 +224,13 @@ def _raw_texts(spec: TensorSpec, texts: Sequence[bytes]) -> Array:
     if room * len(texts) > _MAX_RAW_BYTES:
         raise _refusal(
             WrongDtype, spec, "holds bytes that are not UTF-8, in texts of very different lengths",
-            "send them in several requests", expected="BYTES in UTF-8, or of one length", got="bytes",
+            "send them in several requests", expected="BYTES in UTF-8, or of the same length", got="bytes",
         )  # fmt: skip
     if any(b"\0" in text for text in texts):
         raise _refusal(
-            WrongDtype, spec, "holds bytes that are not UTF-8 and zero bytes, in texts of different lengths",
-            "send texts of one length, or one text per request",
-            expected="BYTES in UTF-8, or of one length, or without zero bytes", got="bytes",
+            WrongDtype, spec, "holds zero bytes and bytes that are not UTF-8, in texts of different lengths",
+            "send texts of the same length, or one text per request",
+            expected="BYTES in UTF-8, or of the same length, or without zero bytes", got="bytes",
         )  # fmt: skip
     return np.array(texts, f"S{room}")
 
@@ -283,7 +283,9 @@ def _cast(spec: TensorSpec, source: Array) -> Array:
         if not _is_finite(tensor) and (np.isinf(tensor) & np.isfinite(source)).any():
             raise _lossy(spec, f"a number beyond {np.finfo(dtype).max:.4g}")
     elif not _holds_same_integers(tensor, source):
-        raise _lossy(spec, "an integer it would round", "write it as a decimal number if rounding is meant")
+        raise _lossy(
+            spec, "an integer with too many digits", "write it as a decimal number if it may be rounded"
+        )
     return tensor
 
 
@@ -320,12 +322,12 @@ def _check_shape(spec: TensorSpec, tensor: Array) -> None:
     if spec.any_rank:
         return
     if tensor.ndim != len(spec.shape):
-        fact = f"has {tensor.ndim} axes, the model takes {len(spec.shape)}"
+        fact = f"has {tensor.ndim} axes, but the model expects {len(spec.shape)}"
         raise _wrong_shape(WrongRank, spec, fact, f"shape {list(tensor.shape)}")
     for axis, want in enumerate(spec.shape):
         have = tensor.shape[axis]
         if want is not None and want != have:
-            fact = f"has size {have} on axis {axis}, the model takes {want}"
+            fact = f"has size {have} on axis {axis}, but the model expects {want}"
             raise _wrong_shape(WrongDimension, spec, fact, f"shape {list(tensor.shape)}")
 
 
@@ -338,13 +340,13 @@ def _unknown(signature: Signature, raw: Mapping[str, Any]) -> InvalidInput:
     known = [spec.name for spec in signature.inputs]
     name = str(next(name for name in raw if name not in known))[:80]
     inputs = ", ".join(map(_quoted, known)) or "no inputs"
-    message = f"The model has no input {_quoted(name)}, it takes {inputs}; remove or rename this one."
+    message = f"The model has no input {_quoted(name)}; it has {inputs}. Remove or rename this one."
     return UnknownTensor(message, field=name, expected=inputs, got=_quoted(name))
 
 
 def _wrong_kind(spec: TensorSpec, kinds: set[type], advice: str = "") -> InvalidInput:
     got = ", ".join(sorted(_KINDS.get(kind, f"a {kind.__name__}") for kind in kinds))
-    fact = f"holds {got}, the model takes {spec.datatype}"
+    fact = f"holds {got}, but the model accepts {spec.datatype}"
     advice = advice or f"send {_PLAIN[spec.dtype.kind]} only"
     return _refusal(WrongDtype, spec, fact, advice, expected=spec.datatype, got=got)
 

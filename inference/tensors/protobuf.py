@@ -1,4 +1,4 @@
-"""A varint reader, for when parsing the whole protobuf message would build objects that may be large."""
+"""A varint reader, for cases where parsing the whole protobuf message could build large objects."""
 
 
 def read_varint(data: memoryview, start: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Sample inputs for a file nobody has sent a request to yet: a size for every free axis, values for small inputs."""
+"""Sample inputs for a file that has not received a request yet: a size for every free axis, and values for small inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
-MAX_VALUES = 4096  # per row of an input; larger inputs are zeros
+MAX_VALUES = 4096  # per row of an input; larger inputs are filled with zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ EMPTY_SAMPLE = Sample()
 
 
 def sample_inputs(signature: Signature, sample: Sample = EMPTY_SAMPLE, *, rows: int = 1) -> dict[str, Array]:
-    """Fill every required input from the sample, or with zeros (valid as index, id and mask) or short texts.
+    """Fill every required input from the sample, or with zeros (valid as an index, id or mask) or short texts.
 
-    `rows` repeats the sample's row if the model takes rows.
+    `rows` repeats the sample's row if the model accepts several rows.
     """
     repeats = rows if takes_rows(signature, sample) else 1
     inputs = {}
@@ -67,7 +67,7 @@ def sample_inputs(signature: Signature, sample: Sample = EMPTY_SAMPLE, *, rows: 
 
 
 def takes_rows(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> bool:
-    """Whether more rows can be added to the sample's; a first axis that only ran with several may not count rows."""
+    """Whether rows can be added to the sample's row. A first axis that has only run with a larger size may not count rows."""
     return signature.has_row_axis and all(
         sample.shapes.get(spec.name, (1,))[0] == 1 for spec in signature.required_inputs
     )

@@ -8,8 +8,8 @@ import numpy as np
 
 Dim = int | None  # None: any size
 
-# BYTES is an object array of str: ONNX strings are UTF-8, and the runtime returns str. Bytes that are not UTF-8 go in
-# as an `S` or `V` array (see `prepare`), and cannot come out.
+# BYTES is an object array of str: ONNX strings are UTF-8, and the runtime returns str. Bytes that are not UTF-8 are
+# passed as an `S` or `V` array (see `prepare`), and cannot be returned.
 DTYPES: Mapping[str, "np.dtype[Any]"] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -42,7 +42,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs and outputs of a version; the order is the file's."""
+    """Inputs and outputs of a version, in the file's order."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]

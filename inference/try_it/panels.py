@@ -69,7 +69,7 @@ def _draw(
 
 
 def _examples(version: Version | None) -> dict[str, str]:
-    """Request bodies as JSON, by form; without the binary one, which cannot be typed."""
+    """Request bodies as JSON, by format; the binary one is left out, because it cannot be typed."""
     if version is None or version.signature is None:
         return {}
     sample = known_sample(version.artifact.sha256)

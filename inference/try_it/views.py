@@ -25,7 +25,7 @@ class PageAuthentication(SessionAuthentication):
     """A session, with the CSRF token in a header."""
 
     def enforce_csrf(self, request: Request) -> None:
-        # On Django's request: DRF's looks for the token in the body first, and the door could not read the body then.
+        # On Django's request: DRF's looks for the token in the body first, and then the door could not read the body.
         super().enforce_csrf(request._request)  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ def principal_of(by: Actor) -> Principal:
     return Principal(
         key_id=-(
             by.user_id or 0
-        ),  # no key has a negative id; their own gives each person a fair share of the process
+        ),  # no key has a negative id; an id per person gives each a fair share of the process
         name=by.name,
         tenant_id=0,
         tenant="",

@@ -1,1 +1,1 @@
-"""The Django project: settings, processes, health, errors on the wire."""
+"""The Django project: settings, processes, health checks and HTTP errors."""

@@ -16,7 +16,7 @@ _LEASE_S = 15.0
 _RETRY_S = 3.0
 
 
-class LeasedScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
+class LeasedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type hints
     """Keeps the schedule in memory, and ticks only while it holds the lease."""
 
     max_interval = _RETRY_S

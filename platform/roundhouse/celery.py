@@ -1,4 +1,4 @@
-"""The Celery app, and its file broker. Messages are hints: rows in the database say what is to be done."""
+"""The Celery app, and its file broker. Messages are hints: rows in the database say what has to be done."""
 
 import os
 import uuid
@@ -25,13 +25,13 @@ from django.conf import settings
 
 app = Celery("roundhouse")
 
-# Longer than any task, or Redis hands a running task to a second worker.
+# Longer than any task. Otherwise, Redis would hand a running task to a second worker.
 _VISIBILITY_TIMEOUT_S = 6 * 3600
 CHORES = "chores"
 PULSE_S = 10
 
 
-class FileChannel(filesystem.Channel):  # type: ignore[misc]  # kombu carries no types
+class FileChannel(filesystem.Channel):  # type: ignore[misc]  # kombu has no type hints
     """Writes each message under another name, then renames it.
 
     Kombu's own channel opens a message under its final name and writes it afterwards. A worker that looks in between reads an
@@ -107,7 +107,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_soft_shutdown_timeout=15,
-    worker_enable_remote_control=False,  # files cannot carry it, and pickled remote control is a risk on Redis
+    worker_enable_remote_control=False,  # the file broker cannot do it, and pickled remote control is a risk on Redis
     worker_send_task_events=False,
     timezone="UTC",
     beat_schedule={
@@ -165,7 +165,7 @@ def sweep_after_a_crash(**_: object) -> None:
 
 @worker_ready.connect
 def recheck_after_an_upgrade(**_: object) -> None:
-    """A worker that starts may be the first with another version of the runtime."""
+    """A worker that has just started may be the first one with another version of the runtime."""
     app.send_task("inference.recheck_runtime", expires=3600)
 
 

@@ -12,7 +12,7 @@ def web() -> list[str]:
     return [
         "roundhouse.granian_server", "--interface", "rsgi", "--loop", "uvloop", "--task-impl", "asyncio",
         "--host", settings.BIND, "--port", str(settings.PORT), "--workers", str(settings.WEB_PROCESSES),
-        # It counts connections, not requests. A connection above the limit would hang, and could not be refused.
+        # Backpressure counts connections, not requests. A connection above the limit would hang instead of being refused.
         "--backpressure", "16384", "--backlog", "4096",
         # Without respawn, kill -9 of one web process ends the whole server.
         "--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "15",
@@ -22,7 +22,7 @@ def web() -> list[str]:
 
 
 def worker_queues() -> list[str]:
-    """The queues of a worker's Celery threads. Batches have threads of their own."""
+    """The queues of a worker's Celery threads. Batches have their own threads."""
     return [name for name in queues_of_worker(settings.POOL) if not name.startswith("pool.")]
 
 
@@ -45,7 +45,7 @@ SERVICES = {"web": web, "worker": worker, "beat": beat}
 
 
 def supervised(name: str) -> list[str]:
-    """The command line of a service that ends with this process. It loads Django only after it has become the service."""
+    """The command line of a service that ends with this process. Django is loaded only after the exec."""
     return [sys.executable, "-m", "roundhouse.process", str(os.getpid()), *SERVICES[name]()]
 
 

@@ -15,9 +15,9 @@ _MARKERS = {"secret-key", "audit-key", "roundhouse.sqlite3", "artifacts", "artif
 
 
 def prepare_data_folder(folder: Path) -> None:
-    """Create the data folder for its owner alone, or close one of an older installation.
+    """Create the data folder for its owner only, or restrict one from an older installation.
 
-    The folder's own mode keeps others out of everything below it. Its direct entries are closed as well, so that a
+    The folder's own mode keeps others out of everything below it. Its direct entries are restricted as well, so that a
     database or a key stays private when it is moved. `check_data_folder` reports what cannot be changed here.
     """
     os.umask(UMASK)

@@ -31,7 +31,7 @@ class PlainTypeRequest(WSGIRequest):
     """A request that ignores the parameters of its Content-Type."""
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
-        # Bodies are UTF-8. An unknown charset, or one that is not for text, would end the request in a traceback.
+        # Bodies are UTF-8. An unknown charset, or one that is not for text, would end the request with a traceback.
         media_type = meta.get("CONTENT_TYPE", "").partition(";")[0]
         self.content_type, self.content_params = media_type.strip().lower(), {}
 
@@ -41,7 +41,7 @@ class DjangoHandler(WSGIHandler):
 
 
 class DjangoThreads:
-    """Answers requests in Django's threads. A body above 256 KiB waits in a file."""
+    """Answers requests in Django's threads. A body above 256 KiB is kept in a file."""
 
     def __init__(self, spool: Spool) -> None:
         self._handler = DjangoHandler()
@@ -61,7 +61,7 @@ class DjangoThreads:
         self._threads.close()
 
     async def _spool_body(self, visit: Visit, length: int) -> IO[bytes]:
-        """Receive a large body into a file. Only authenticated callers may fill the disk."""
+        """Receive a large body into a file. Only authenticated callers may use the disk."""
         spooled = await self._threads.run(partial(self._open_spooled_body, visit))
         try:
             waiting: list[bytes] = []
@@ -105,7 +105,7 @@ class DjangoThreads:
         pieces = iter(response)
         start = (
             bytearray()
-        )  # a bytearray, because pieces may be lines: adding each to bytes would copy all before it
+        )  # a bytearray, because pieces may be lines: adding each to bytes would copy everything before it
         for piece in pieces:
             start += piece
             if len(start) > MAX_PIECE_BYTES:

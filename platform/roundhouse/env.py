@@ -200,8 +200,8 @@ VARIABLES = (
     Variable("DATABASE_URL", _database, None,
              "PostgreSQL, `postgresql://user:password@host:5432/name`. If unset: SQLite in the data folder.", is_secret=True),
     Variable("REDIS_URL", _redis, None,
-             "Redis with a database number of its own, `redis://host:6379/0`. "
-             "If unset: files in the data folder carry the tasks.", is_secret=True),
+             "Redis with a database number that only Roundhouse uses, `redis://host:6379/0`. "
+             "If unset: tasks are passed as files in the data folder.", is_secret=True),
     Variable("AUDIT_KEY", _secret, None,
              "Seals the audit records. Keep it outside the database. "
              "If unset, the embedded profile creates one in the data folder.", is_secret=True),
@@ -218,7 +218,7 @@ VARIABLES = (
     Variable("DOWNLOAD_LINK_S", _whole(1, 3_600), "300", "How long a link to a version's file works, in seconds."),
     Variable("WEB_PROCESSES", _whole(1, 64), "2", "Number of web processes. Each holds its own warm sessions."),
     Variable("WEB_THREADS", _whole(2, 512), "16",
-             "Threads of each web process for pages and the API. Predictions use none of them."),
+             "Threads of each web process for pages and the API. Predictions do not use them."),
     Variable("WORKER_THREADS", _whole(1, 64), "4",
              "Threads of a worker for chores. With `EXECUTOR=workers` it runs twice as many online batches at once."),
     Variable("EXECUTOR", _one_of("inprocess", "workers"), "inprocess",
@@ -227,22 +227,22 @@ VARIABLES = (
     Variable("POOL", _pool, "infer", "The worker's pool. It serves the Models that name this pool."),
     Variable("WARM_LIMIT_S", _whole(1, 86_400), "300",
              "How long a new split waits until its versions are warm in every engine that will serve it, in seconds. "
-             "After that it is given up, and the current split stays."),
+             "After that, it is abandoned and the current split stays."),
     Variable("WATCHDOG_S", _whole(0, 3_600), "30",
              "A worker ends itself after this many seconds without progress while work is waiting for it. 0: never."),
     Variable("JOB_THREADS", _whole(1, 64), "2",
              "Chunks of jobs that a worker runs at once: while one is read or written, another is predicted."),
     Variable("JOB_LEASE_S", _whole(1, 3_600), "30",
-             "After this many seconds without a sign of life from its worker, a chunk goes to another worker."),
+             "After this many seconds without a sign of life from its worker, a chunk is given to another worker."),
     Variable("JOB_KEEP_DAYS", _whole(1, 3_650), "7", "Days to keep a job's input and results after it ends."),
-    Variable("JOB_OPEN", _whole(1, 1_000_000), "1000", "Most open jobs per tenant, or per person."),
-    Variable("JOB_OPEN_ROWS", _whole(1, 10**12), "100000000", "Most rows in open jobs per tenant, or per person."),
-    Variable("JOB_OPEN_MB", _whole(1, 10**9), "16384", "Most MiB of input in open jobs per tenant, or per person."),
+    Variable("JOB_OPEN", _whole(1, 1_000_000), "1000", "Maximum number of open jobs per tenant, or per person."),
+    Variable("JOB_OPEN_ROWS", _whole(1, 10**12), "100000000", "Maximum rows in open jobs per tenant, or per person."),
+    Variable("JOB_OPEN_MB", _whole(1, 10**9), "16384", "Maximum input of open jobs per tenant, or per person, in MiB."),
     Variable("JOB_FOLDERS", _absolute_folders, "",
              "Folders that job storage may use, separated by commas. If unset, no folder can be job storage."),
     Variable("INTRA_OP_THREADS", _whole(1, 256), "1", "Threads that one run of a model may use in each process."),
     Variable("SESSION_MEMORY_MB", _whole(16, 1_048_576), "2048",
-             "Memory for all warm sessions on this host, in MiB, divided between the processes that serve."),
+             "Memory for all warm sessions on this host, in MiB, divided among the processes that serve."),
     Variable("PREDICT_JSON_MB", _whole(1, 1_024), "8", "Largest JSON body of a prediction, in MiB."),
     Variable("PREDICT_BINARY_MB", _whole(1, 4_096), "64", "Largest binary body or gRPC message of a prediction, in MiB."),
     Variable("PREDICT_MEMORY_MB", _whole(16, 1_048_576), None,
@@ -250,21 +250,21 @@ VARIABLES = (
              "If unset: five times the largest body, and at least 512."),
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port for gRPC, shared by the web processes. 0: no gRPC in the web processes."),
-    Variable("DEFAULT_MODEL", _text, None, "The Model that answers if a message names none."),
+    Variable("DEFAULT_MODEL", _text, None, "The Model that answers a gRPC call that names no Model."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. Only for work on Roundhouse itself; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",
              "`auto`: text in the embedded profile, JSON lines in production."),
     Variable("LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info", "Least severe level that is logged."),
 )  # fmt: skip
 
-# docs/clients.md has callers set these; people who try things out have them in the same shell.
+# docs/clients.md tells callers to set these; people who try things out have them in the same shell.
 _CLIENT_VARIABLES = frozenset({PREFIX + "URL", PREFIX + "GRPC", PREFIX + "KEY"})
 _REMOVED = frozenset({PREFIX + "FRONT_DOOR", PREFIX + "WEB_PINNED"})
 _BY_NAME = {PREFIX + variable.name: variable for variable in VARIABLES}
 
 
 def read_environment(environ: Mapping[str, str]) -> SimpleNamespace:
-    """Read every variable into an attribute in lower case. Raise BadEnvironment, which lists all problems."""
+    """Read every variable into a lower-case attribute. Raise BadEnvironment, which lists all problems."""
     problems: list[str] = []
     values: dict[str, Any] = {}
     for variable in VARIABLES:

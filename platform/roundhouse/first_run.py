@@ -45,7 +45,7 @@ class Credentials(TypedDict):
 
 
 def prepare() -> str:
-    """On an empty database create accounts and a key. Return the text to print; the secrets are not stored."""
+    """In an empty database, create accounts and a key. Return the text to print; the secrets are not stored."""
     if User.objects.exists():
         return f"Roundhouse runs at {settings.PUBLIC_URL} (admin: {settings.PUBLIC_URL}/admin/). Press Ctrl-C to stop it."
     credentials = _create_credentials()
@@ -53,7 +53,7 @@ def prepare() -> str:
 
 
 def prepare_demo() -> str:
-    """As `prepare`, with example models, and with the credentials saved in a file for the next start."""
+    """Like `prepare`, but with example models, and with the credentials saved in a file for the next start."""
     path = Path(settings.DATA_DIR) / "first-run.json"
     credentials = _read_credentials(path)
     if credentials is None:
@@ -155,7 +155,7 @@ def _import_examples(by: Actor) -> None:
 
 
 def _create_example(slug: str, about: dict[str, Any], by: Actor) -> Model:
-    """Create the Model without two-person approval, so that it can go live at once."""
+    """Create the Model without two-person approval, so that it can go live immediately."""
     model = Model.objects.filter(slug=slug).first() or create_model(
         slug=slug, title=about["title"], notes=about["notes"], task=about.get("task", Task.TENSOR), by=by
     )

@@ -1,7 +1,7 @@
 """The web server's main process: granian, with behaviour that its options do not offer.
 
-A web process that dies soon after its start does not end the others. Granian takes a second death within 5.5 s of a start for a
-crash loop and ends all its processes. Here a request may be the cause, and the other processes can answer, so the dead one is
+A web process that dies soon after its start does not end the others. Granian treats a second death within 5.5 s of a start as
+a crash loop and ends all its processes. Here a request may be the cause, and the other processes can answer, so the dead one is
 restarted after a growing pause.
 
 The kernel detects peers that disappear or never read their responses: accepted connections inherit the options of the
@@ -23,7 +23,7 @@ from granian.server.mp import MPServer
 _EARLY_DEATH_S = 5.5
 _PAUSES_S = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 15, 4
-UNREAD_S = 30  # how long a response may wait for its reader to take any of it
+UNREAD_S = 30  # how long a response may go unread
 
 
 class WebServer(MPServer):
@@ -32,7 +32,7 @@ class WebServer(MPServer):
         self._started: dict[int, tuple[float, int]] = {}  # start time, and early deaths in a row
 
     def _init_shared_socket(self) -> None:
-        """One socket for all processes: a waiting connection survives any of them, and goes to a process that is free."""
+        """One socket for all processes: a waiting connection survives any of them, and any free process accepts it."""
         holder: Any = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
         self._shd, self._sfd = holder, holder.get_fd()
         self._ssp, self._sso = None, socket.socket(fileno=self._sfd)
@@ -43,7 +43,7 @@ class WebServer(MPServer):
     def _respawn_workers(self, workers: list[int], *args: Any, **options: Any) -> None:
         time.sleep(max(map(self._pause_s, workers)))
         super()._respawn_workers(workers, *args, **options)
-        self.respawned_wrks.clear()  # granian ends all processes if a worker is in it
+        self.respawned_wrks.clear()  # granian ends all processes if a restarted one is still in it
 
     def _pause_s(self, worker: int) -> float:
         now = time.monotonic()
@@ -62,14 +62,14 @@ def detect_dead_peers(listening: socket.socket) -> None:
 
 
 def allow_many_connections() -> None:
-    """Raise the soft limit of open files to the hard limit: each connection is a file."""
+    """Raise the soft limit on open files to the hard limit: each connection is a file."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def call_before_stop(begin_stop: Callable[[], None]) -> None:
-    """Call `begin_stop` in this web process at SIGTERM. Granian itself notifies an application only after its loop has ended."""
+    """Call `begin_stop` in this web process on SIGTERM. Granian notifies an application only after its loop has ended."""
     set_loop_signals = _signals.set_loop_signals
 
     def set_signals_and_call(loop: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Probes: /livez says that the process runs, /readyz whether it can predict."""
+"""Probes: /livez says that the process is running, /readyz whether it can predict."""
 
 import shutil
 import time
@@ -26,7 +26,7 @@ Check = dict[str, Any]
 
 
 class Probes:
-    """WebResponses probes from memory. A thread checks database, broker and disk each second, so neither a hanging database nor a
+    """Answers probes from memory. A thread checks database, broker and disk each second, so neither a hanging database nor a
     flood of probes slows predictions down.
     """
 
@@ -57,7 +57,7 @@ class Probes:
         age_s = time.monotonic() - self._checked_at
         if age_s < _STALE_AFTER_S:
             return self._checks
-        reason = f"Not checked for {age_s:.0f} s; the database may hang."
+        reason = f"Not checked for {age_s:.0f} s; the database may be hanging."
         return {name: {"ok": False, "reason": reason} for name in self._checks}
 
 
@@ -80,7 +80,7 @@ def readyz(services: dict[str, Check], *, verbose: bool) -> WebResponse:
 
 
 def _check_services() -> dict[str, Check]:
-    """Everything that this process's memory cannot tell."""
+    """The checks that need more than this process's memory."""
     checks = {"database": _database(), "broker": _broker(), "disk": _disk()}
     return {**checks, "workers": _workers()} if settings.EXECUTOR == "workers" else checks
 
@@ -122,7 +122,7 @@ def _database() -> Check:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
-        return {"ok": False, "reason": "The database does not answer."}
+        return {"ok": False, "reason": "The database is not responding."}
     return {"ok": True, "vendor": connection.vendor, "ms": round((time.monotonic() - started) * 1000, 1)}
 
 
@@ -133,7 +133,7 @@ def _broker() -> Check:
     except DatabaseError:
         return {
             "ok": False,
-            "reason": "Unknown: the worker reports through the database, which does not answer.",
+            "reason": "Unknown: the worker reports through the database, which is not responding.",
         }
     if seen_at is None:
         return {"ok": False, "reason": "No task has reached a worker yet."}
@@ -149,12 +149,15 @@ def _workers() -> Check:
     try:
         alive = {pool: live_workers(pool) for pool in needed}
     except DatabaseError:
-        return {"ok": False, "reason": "Unknown: workers report through the database, which does not answer."}
+        return {
+            "ok": False,
+            "reason": "Unknown: workers report through the database, which is not responding.",
+        }
     if missing := [pool for pool, count in alive.items() if not count]:
         return {
             "ok": False,
             "pools": alive,
-            "reason": f"No worker is alive in the pool {', '.join(missing)}.",
+            "reason": f"No worker is alive in pool {', '.join(missing)}.",
         }
     return {"ok": True, "pools": alive}
 
@@ -174,12 +177,12 @@ def _loops() -> Check:
 
 
 def _versions() -> Check:
-    """Whether all live versions may run. Probes are public, so this names none."""
+    """Whether all live versions may run. Probes are public, so this does not name them."""
     if broken := len(runtime.broken_versions()):
         return {
             "ok": False,
             "broken": broken,
-            "reason": "Some live versions crashed processes and are refused.",
+            "reason": "Some live versions crashed processes and are no longer run.",
         }
     return {"ok": True}
 

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# API keys (rh_<prefix>_<secret>), bearer tokens and passwords in URLs, anywhere in a text.
+# API keys (rh_<prefix>_<secret>), bearer tokens and passwords in URLs, anywhere in a string.
 _SECRET_TEXT = re.compile(r"(rh_[a-z0-9]{8}_)[A-Za-z0-9_-]+|((?i:bearer) )\S+|(://[^/\s:@]*:)[^/\s@]+(?=@)")
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -34,7 +34,7 @@ def _clean(value: Any) -> Any:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask values with a secret's name, and secrets inside any text."""
+    """Mask values whose name suggests a secret, and secrets inside any string."""
     cleaned: EventDict = _clean(dict(event))
     return cleaned
 

@@ -20,7 +20,7 @@ _LOGGABLE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 def id_for(request: Any) -> str:
     """The request's id: the caller's X-Request-ID if it is harmless in logs, else a new one.
 
-    It is created on first use, because most predictions never need it: they have an id of their own, which says more.
+    It is created on first use, because most predictions never need it: they have their own id, which says more.
     """
     known: str | None = getattr(request, "request_id", None)
     if known is None:

@@ -84,7 +84,7 @@ FRAMEWORK = {
     415: ("unsupported_media_type", "This address does not accept that media type."),
     429: ("too_many_requests", "Too many requests; slow down."),
     500: ("internal_error", "Something went wrong on the server. Search its log for the request id."),
-    503: ("database_unavailable", "The database does not answer. Nothing was changed; try again."),
+    503: ("database_unavailable", "The database is not responding. Nothing was changed; try again."),
 }
 
 Problem = dict[str, Any]
@@ -119,7 +119,7 @@ def problem_response(
     retry_after_s: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Build the response of an error under /api."""
+    """Build the response for an error under /api."""
     body: Problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,

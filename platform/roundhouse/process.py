@@ -16,7 +16,7 @@ _MAIN_PID = "_RH_MAIN_PID"
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel end this process when its parent ends.
 
-    SIGKILL, not SIGTERM: a child that shuts down gracefully would keep answering next to its successor.
+    SIGKILL, not SIGTERM: a child that shuts down gracefully would keep answering alongside its successor.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -26,7 +26,7 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def exec_module(module: str, *arguments: str) -> None:
-    """Replace this process by `python -m module`, with our packages on its path."""
+    """Replace this process with `python -m module`, with our packages on its path."""
     environ = child_environment()
     environ[_MAIN_PID] = str(os.getpid())
     sys.stdout.flush()
@@ -46,7 +46,7 @@ def die_with_main_process() -> None:
 def freeze_heap() -> None:
     """Exclude everything loaded so far from garbage collection. Call it once a process has started.
 
-    A full collection walks all of Django, some hundred thousand objects, while every request waits for it.
+    A full collection walks all of Django, several hundred thousand objects, while every request waits for it.
     """
     gc.collect()
     gc.freeze()

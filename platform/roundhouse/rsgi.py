@@ -13,7 +13,7 @@ from inference.engine.requests import Cancellation
 from inference.errors import BadBody, BodyTooSlow
 
 SMALL_BYTES = 256 << 10  # received and sent in one piece
-# Of a response. The server would hold a larger one in memory for a reader who takes nothing, so it is sent from a file.
+# Of a response. The server would hold a larger one in memory for a reader that reads nothing, so it is sent from a file.
 MAX_PIECE_BYTES = 1 << 20
 REFUSED_BYTES = 64 << 10  # of a refused body, this much is read so that the connection can stay open
 
@@ -21,9 +21,7 @@ FIRST_S = 10.0  # a body may take this long, plus its length divided by the mini
 LEAST_BYTES_PER_S = 32 << 10
 HURRIED_BYTES_PER_S = 1 << 20  # the minimum rate while other requests wait for the memory that a body holds
 _ROOM_S = 5.0  # how long a received body waits for the memory to parse it
-_SLOW_UNDER_CONTENTION = (
-    "Others wait for the memory that this body holds, and it arrives more slowly than 1 MiB per second."
-)
+_SLOW_UNDER_CONTENTION = "Other requests wait for the memory that this body holds, and it arrives at less than 1 MiB per second."
 _CHECK_EVERY_S = 0.02
 _CHECK_CALLER_AFTER_S = 0.1  # a slower request is cancelled if its caller has disconnected
 
@@ -64,7 +62,7 @@ def _wsgi_name(header: str) -> str:
 
 
 class Headers(dict[str, str]):
-    """A request's headers under their WSGI names. A value that is not ASCII is empty; repeated headers are joined.
+    """A request's headers under their WSGI names. A value that is not ASCII becomes empty; repeated headers are joined.
 
     Names with underscores are dropped: WSGI's names would confuse them with others.
     """
@@ -93,12 +91,12 @@ class Visit(Cancellation):
         self.scope, self.proto = scope, proto
         self.headers = Headers(scope.headers)
         self.since = visits.loop.time()
-        self.due_at = 0.0  # deadline of the body; 0: none is awaited
+        self.due_at = 0.0  # deadline for the body; 0: no body is awaited
         self.holding = MemoryHolding(memory)
         self.waits_for_room = False
         self.task: asyncio.Task[Any] | None = None
-        self.may_be_withdrawn = False  # while its response is computed, a disconnect cancels it
-        self._yields_at = 0.0  # when a large body gives way to others that wait for memory; 0: never
+        self.may_be_withdrawn = False  # while its response is being computed, a disconnect cancels it
+        self._yields_at = 0.0  # when a large body gives way to requests that wait for memory; 0: never
         self._is_begun = self._is_read = self._is_late = self._must_yield = False
         self._watch: asyncio.Task[None] | None = None
 
@@ -226,7 +224,7 @@ class Visit(Cancellation):
 
 
 class Visits:
-    """The requests in this process now, checked for deadlines and lost callers. Lives on the loop."""
+    """The requests in this process now, checked for deadlines and lost callers. Used on the loop only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -249,7 +247,7 @@ class Visits:
         return visit
 
     async def wait_for_room(self) -> None:
-        """Wait until a request ends, or a moment longer: threads release memory as well."""
+        """Wait until a request ends, or for a moment: threads release memory as well."""
         self._freed.clear()
         self._waiting += 1
         try:

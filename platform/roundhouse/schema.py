@@ -1,4 +1,4 @@
-"""The OpenAPI description, as version 3.1 and as 3.0 for older generators."""
+"""The OpenAPI description, in version 3.1, and in 3.0 for older generators."""
 
 import hashlib
 import threading
@@ -75,7 +75,7 @@ _generating = threading.Lock()
 class CachedSchemaView(SpectacularAPIView):
     """Generates the description once, then sends the same bytes.
 
-    The generator is not thread-safe, takes half a second, and gives the same result for all callers.
+    The generator is not thread-safe, takes half a second, and returns the same result for all callers.
     """
 
     @extend_schema(exclude=True)

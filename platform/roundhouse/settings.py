@@ -10,7 +10,7 @@ from roundhouse.logs import logging_config
 
 try:
     env = read_environment(os.environ)
-    prepare_data_folder(env.data)  # every process passes here before it writes anything
+    prepare_data_folder(env.data)  # every process runs this before it writes anything
     SECRET_KEY = env.secret_key or read_or_create_secret(env.data / "secret-key")
     AUDIT_KEY = env.audit_key or read_or_create_secret(env.data / "audit-key")
 except BadEnvironment as bad:
@@ -131,7 +131,7 @@ else:
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "roundhouse.sqlite3",
-            # IMMEDIATE: a deferred transaction that starts to write fails at once if another one writes.
+            # IMMEDIATE: a deferred transaction that starts to write fails immediately if another one is writing.
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,

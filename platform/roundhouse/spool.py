@@ -14,8 +14,8 @@ from registry.intake.errors import InsufficientStorage
 from registry.intake.parts import room
 from roundhouse.rsgi import FilePart
 
-_FILE_STAYS_S = 60.0  # the server opens it at once, and can send an open file to its end
-_START_AGAIN = "Free some space, then start again."
+_FILE_STAYS_S = 60.0  # the server opens it immediately, and can send an open file to its end
+_START_AGAIN = "Free some space, then send the request again."
 
 
 class Spool:
@@ -29,7 +29,7 @@ class Spool:
         return SpooledBody(self._folder.path)
 
     def answer(self, pieces: Iterable[bytes]) -> FilePart:
-        """Write a response to a file, which the server sends as fast as its reader takes it."""
+        """Write a response to a file, which the server sends as fast as its reader reads it."""
         with tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False) as file:
             path = Path(file.name)
             try:
@@ -48,7 +48,7 @@ class Spool:
 
 
 class SpooledBody:
-    """A body in a private file. If the disk is full the rest is still received, so that the sender sees the response."""
+    """A body in a private file. If the disk is full, the rest is still received, so that the sender sees the response."""
 
     def __init__(self, folder: Path) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by the caller)

@@ -1,4 +1,4 @@
-"""`manage.py serve`: starts the web server, the worker and beat, restarts what dies, and stops all together.
+"""`manage.py serve`: starts the web server, the worker and beat, restarts any that die, and stops them together.
 
 It imports neither ONNX Runtime nor gRPC, so it stays small and no model can crash it.
 """
@@ -37,12 +37,12 @@ class Child:
 
     def start(self) -> None:
         self.started_at = time.monotonic()
-        # In its own session, Ctrl-C reaches only the supervisor, which then stops everything in order.
+        # The child gets its own session, so Ctrl-C reaches only the supervisor, which then stops everything in order.
         self.process = subprocess.Popen(self.command, start_new_session=True, env=child_environment())  # noqa: S603
         log.info("child started", child=self.name, pid=self.process.pid)
 
     def note_end(self, now: float) -> None:
-        """Plan the restart: at once after a long life, after growing pauses in a crash loop."""
+        """Plan the restart: almost immediately after a long life, after growing pauses in a crash loop."""
         settled = now - self.started_at >= _SETTLED_AFTER_S
         self.delay_s = _FIRST_DELAY_S if settled else min(self.delay_s * 2, _LONGEST_DELAY_S)
         self.due_at = now + self.delay_s
@@ -120,7 +120,7 @@ class Supervisor:
             self._stop_signals += 1
 
         def ignore(_number: int, _frame: object) -> None:
-            """A handler must exist, or the wake-up socket is not written."""
+            """Do nothing: without a handler, nothing is written to the wake-up socket."""
 
         handlers = {signal.SIGTERM: request_stop, signal.SIGINT: request_stop, signal.SIGCHLD: ignore}
         self._wake_writer.setblocking(False)
@@ -150,7 +150,7 @@ def port_problem(bind: str, port: int) -> str | None:
         except (OSError, OverflowError) as error:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             return (
-                f"Cannot listen on {bind}:{port}: {reason}. Stop the program that uses it, "
+                f"Cannot listen on {bind}:{port}: {reason}. Stop the program that is using it, "
                 "or set ROUNDHOUSE_BIND, ROUNDHOUSE_PORT and ROUNDHOUSE_GRPC_PORT to a free address."
             )
     return None

@@ -1,4 +1,4 @@
-"""Checks that stop an unsafe or impossible start. Each has an id; docs/configuration.md lists them."""
+"""Checks that prevent an unsafe or impossible start. Each has an id; docs/configuration.md lists them."""
 
 import os
 import stat
@@ -44,7 +44,7 @@ def check_public_url(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_data_folder(**_: Any) -> list[CheckMessage]:
-    """Report a mode that the start could not tighten: the folder belongs to another user, or holds other files as well."""
+    """Report a mode that could not be tightened: the folder belongs to another user, or holds other files as well."""
     mode = settings.DATA_DIR.stat().st_mode
     if not mode & GROUP_AND_OTHERS:
         return []
@@ -74,7 +74,7 @@ def check_sqlite(**_: Any) -> list[CheckMessage]:
         return _error(
             "E003",
             "SQLite does not use WAL with IMMEDIATE transactions. Writes would fail with 'database is locked'.",
-            hint="Restore the database OPTIONS of roundhouse/settings.py.",
+            hint="Restore the database OPTIONS in roundhouse/settings.py.",
         )
     return []
 
@@ -116,7 +116,7 @@ def check_redis(**_: Any) -> list[CheckMessage]:
     except redis.RedisError as error:
         return _warning(
             "W001",
-            f"Redis does not answer ({type(error).__name__}), so its eviction policy could not be checked.",
+            f"Redis is not responding ({type(error).__name__}), so its eviction policy could not be checked.",
             hint="Start Redis, or correct ROUNDHOUSE_REDIS_URL.",
         )
     if policy != "noeviction":
@@ -144,7 +144,7 @@ def check_proxies(**_: Any) -> list[CheckMessage]:
     if settings.PROFILE == "production" and settings.TRUSTED_PROXIES == 0:
         return _warning(
             "W002",
-            "No proxy is trusted, so https requests look like http behind a proxy.",
+            "No proxy is trusted, so requests that reach a proxy over https look like http.",
             hint="Set ROUNDHOUSE_TRUSTED_PROXIES to the number of proxies in front of Roundhouse.",
         )
     return []

@@ -1,4 +1,4 @@
-"""Entry point of a web process. The server gets the application only when the live versions are warm."""
+"""Entry point of a web process. The server gets the application only once the live versions are warm."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ class Application:
         self.__rsgi__ = self._web_loop.__call__
 
     def begin_stop(self) -> None:
-        """The server takes no more connections, and waits for the requests in progress."""
+        """The server accepts no more connections, and waits for the requests in progress."""
         self._web_loop.is_leaving = True
         runtime.begin_shutdown()
 
@@ -68,6 +68,6 @@ class Application:
         runtime.stop()
 
 
-# The server has created its loop and not started it yet.
+# The server has created its loop but has not started it yet.
 application = Application(asyncio.get_event_loop())
 call_before_stop(application.begin_stop)

@@ -1,4 +1,4 @@
-"""The entrance of a web process: its event loop answers predictions and probes, and Django the rest in threads."""
+"""Receives a web process's requests: the event loop answers predictions and probes, and Django answers the rest in threads."""
 
 from functools import partial
 from typing import Any
@@ -28,14 +28,14 @@ _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 
 
 class _FailedRequest:
-    """What an error response needs of a request."""
+    """What an error response needs from a request."""
 
     def __init__(self, visit: Visit) -> None:
         self.META, self.path = visit.headers, visit.scope.path
 
 
 class WebLoop:
-    """Answers every request. All of it lives on the loop."""
+    """Answers every request. All of it runs on the loop."""
 
     def __init__(self, visits: Visits, django: DjangoThreads, probes: Probes, spool: Spool) -> None:
         self._visits, self._django, self._probes, self._spool = visits, django, probes, spool
@@ -65,7 +65,7 @@ class WebLoop:
             return probe
         try:
             return await self._django.answer(visit)
-        except Exception as error:  # noqa: BLE001 (the caller gets a response in any case)
+        except Exception as error:  # noqa: BLE001 (the caller always gets a response)
             return await self._error_response(visit, error)
 
     async def _predict(self, visit: Visit, address: PredictionAddress) -> WebResponse:
@@ -107,6 +107,6 @@ class WebLoop:
 
 
 def _common_headers(key_stale_s: int) -> HeaderList:
-    """Headers of every prediction and of every error that the loop answers."""
+    """Headers of every prediction and of every error response from the loop."""
     stale_s = max(runtime.stale_s(), key_stale_s)
     return [_NO_SNIFFING, (STALE_HEADER, str(stale_s))] if stale_s else [_NO_SNIFFING]

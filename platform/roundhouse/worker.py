@@ -1,4 +1,4 @@
-"""A worker around Celery's: warm before it takes work, watched while it works, stopped in order."""
+"""Wraps Celery's worker: it is warm before it accepts work, watched while it works, and stopped in order."""
 
 import os
 import threading
@@ -20,13 +20,13 @@ from roundhouse.command_lines import worker_queues
 
 log = structlog.get_logger("roundhouse.worker")
 
-# Celery pauses up to 30 s between two attempts to connect, even if the broker has answered others meanwhile.
+# Celery pauses up to 30 s between two attempts to connect, even if the broker has answered others in the meantime.
 RECONNECTS_WITHIN_S = 60.0
 _LAST_DRAIN_S = 1.0
 
 
 class Deliveries:
-    """Whether Celery's consumer still takes waiting messages. It need not while every thread is busy.
+    """Whether Celery's consumer still takes waiting messages. It does not have to while every thread is busy.
 
     Celery's signal `task_received` is not enough: it is not sent for an expired message, and a backlog of those would look
     like a consumer that takes nothing.
@@ -36,7 +36,9 @@ class Deliveries:
         self._clock = clock
         self._moved = 0
         self._has_consumed = self._is_consuming = False
-        self._reachable_since: float | None = None  # the broker, while the consumer has no connection to it
+        self._reachable_since: float | None = (
+            None  # when the broker was seen again while the consumer had no connection
+        )
 
     def note_consuming(self) -> None:
         """The consumer has subscribed to its queues, for the first time or again. From now on it can be late."""
@@ -70,7 +72,7 @@ class Deliveries:
 deliveries = Deliveries()
 
 
-class WatchedConsumer(Consumer):  # type: ignore[misc]  # Celery carries no types
+class WatchedConsumer(Consumer):  # type: ignore[misc]  # Celery has no type hints
     """Counts deliveries. Both of Celery's loops create their message handler here, and call `on_ready` when they subscribe."""
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
@@ -98,7 +100,7 @@ _has_ended = threading.Event()
 
 def start() -> None:
     """Load this worker's versions, then take work."""
-    sweep_scratch_folders()  # a chore does this too, but on any one host
+    sweep_scratch_folders()  # a chore does this too, but on one host only
     runtime.start_in_worker()
     STOP_HOOKS.add("batches", online_batches.stop)
     online_batches.start()
@@ -127,7 +129,7 @@ def stop() -> None:
 
 
 def _exit_in_time(shutdown: Shutdown) -> None:
-    """Exit even if a task still runs. Its row says what has to be done again, so nothing is lost."""
+    """Exit even if a task is still running. Its row says what has to be done again, so nothing is lost."""
     shutdown.wait()
     if not _has_ended.wait(shutdown.left_s):
         log.warning("the worker ends although a task still runs", running=len(state.active_requests))

@@ -183,7 +183,7 @@ class ApiKeyPage(EditablePage, ModelAdmin[ApiKey]):
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Show the key on this page: a message would go through a cookie or the session."""
+        """Show the key on this page: a message would be stored in a cookie or the session."""
         context = {
             **self.admin_site.each_context(request),
             "title": "New API key",

@@ -87,7 +87,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
 class IssuedKey(KeySerializer):
     key = serializers.CharField(
-        help_text="The key itself, shown only in this answer; null in a replayed answer."
+        help_text="The key itself, shown only in this response; null in a replayed response."
     )
 
     class Meta(KeySerializer.Meta):
@@ -122,7 +122,7 @@ class Reason(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, allow_blank=True, default="")
 
 
-class KeyFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class KeyFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     tenant = django_filters.CharFilter(field_name="tenant__slug")
     prefix = django_filters.CharFilter()
     revoked = django_filters.BooleanFilter(field_name="revoked_at", lookup_expr="isnull", exclude=True)
@@ -155,7 +155,7 @@ class KeysView(RegistryViewSet[ApiKey]):
         return self.changed(lambda key: services.revoke_key(key=key, **body, by=self.actor))
 
     def _terms(self, key: ApiKey) -> dict[str, Any]:
-        """Read the body; what it leaves out stays as it is."""
+        """Read the body; fields that it leaves out keep their values."""
         present = {
             "name": key.name,
             "scopes": key.scopes,

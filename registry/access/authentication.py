@@ -1,4 +1,4 @@
-"""Who acts: set once per request, from the session or from an API key."""
+"""The actor: set once per request, from the session or from an API key."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ STALE_HEADER = "X-Roundhouse-Stale"
 
 
 class ActorMiddleware:
-    """Set `request.actor` from the session, looked up at its first use; an API key replaces it.
+    """Set `request.actor` from the session, looked up on first use; an API key replaces it.
 
     A view that uses data the database could not confirm sets `request.stale_s`; a header tells the caller.
     """

@@ -1,4 +1,4 @@
-"""Forms of access's admin pages. They check the input; services check the rights."""
+"""Forms of the admin pages for people and keys. They check the input; services check the rights."""
 
 from typing import Any
 

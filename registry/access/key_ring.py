@@ -1,9 +1,9 @@
-"""API keys: what they look like, and the cache of a process: no query for a cached key, bounded, thread-safe.
+"""API keys: their format, and each process's cache of them (bounded, thread-safe, no query for a cached key).
 
-While the database answers, entries older than REFRESH_S are not used. Without the database, entries are trusted for
+While the database is responding, entries older than REFRESH_S are not used. Without the database, entries are trusted for
 TRUST_S, and `Admitted.stale_s` says how old they are.
 
-A key is `rh_<prefix>_<secret>`. The prefix is shown and searched; the secret is stored nowhere.
+A key is `rh_<prefix>_<secret>`. The prefix is shown and can be searched for; the secret is not stored.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from registry.kit.compute_lock import compute_lock
 REFRESH_S = 30.0
 TRUST_S = 300.0
 USED_S = 60.0  # "last used" is written at most this often
-DOWN_S = 30.0  # so long after a failed look-up, cached keys are used without another one
+DOWN_S = 30.0  # for this long after a failed look-up, cached keys are used without another look-up
 REFUSE_S = 10.0
 ROOM = 10_000
 _BATCH = 500
@@ -67,7 +67,7 @@ class KeyStore(Protocol):
 
 
 class _Entry:
-    """One cached key. Threads only ever replace its fields by newer ones."""
+    """One cached key. Threads only ever replace its fields with newer ones."""
 
     __slots__ = ("confirmed_at", "principal", "used_at", "written_at")
 
@@ -108,11 +108,11 @@ class KeyRing:
         return None
 
     def forget(self, key_id: int) -> None:
-        """Look this key up again at its next use."""
+        """Look up this key again at its next use."""
         self._drop(lambda principal: principal.key_id == key_id)
 
     def forget_tenant(self, tenant_id: int) -> None:
-        """Look all keys of this tenant up again at their next use."""
+        """Look up all keys of this tenant again at their next use."""
         self._drop(lambda principal: principal.tenant_id == tenant_id)
 
     def clear(self) -> None:
@@ -208,12 +208,12 @@ def new_key_text() -> tuple[str, str]:
 
 
 def digest_of(text: str) -> str:
-    """SHA-256 is enough: the secret has 256 random bits, so guessing slowly gains nothing."""
+    """SHA-256 is enough: the secret has 256 random bits, so a slower hash gains nothing."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def prefix_of(text: str) -> str | None:
-    """Return the prefix, or None for what cannot be a key."""
+    """Return the prefix, or None for text that cannot be a key."""
     match = _FORM.fullmatch(text)
     return match[1] if match else None
 

@@ -30,7 +30,7 @@ class KeyTable:
         return _principal(key)
 
     def still_valid(self, key_ids: Collection[int]) -> dict[int, Principal]:
-        """Return the valid keys among these. A key whose row cannot be read is left out, and only it is refused."""
+        """Return the valid keys among these. A key whose row cannot be read is left out, so only that key is refused."""
         principals = {}
         for key in _valid_keys().filter(pk__in=key_ids):
             try:
@@ -101,7 +101,7 @@ def signer(prefix: str) -> Signer | None:
 
 
 def note_use(key_id: int) -> None:
-    """Write that the key was used, at most once a minute."""
+    """Record that the key was used, at most once a minute."""
     now = timezone.now()
     due = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(seconds=USED_S))
     ApiKey.objects.filter(due, pk=key_id).update(last_used_at=now)

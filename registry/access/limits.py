@@ -9,13 +9,11 @@ MAX_CONCURRENCY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CallerLimits:
-    """Limits of a key, a tenant or a Model; None: no limit of its own."""
+    """Limits of a key, a tenant or a Model; None: no limit is set here."""
 
     rate_per_minute: int | None = None
     concurrency: int | None = None
-    is_exact: bool = (
-        False  # strict: every request asks the shared counter; else each process spends blocks of tokens
-    )
+    is_exact: bool = False  # strict: every request checks the shared counter; otherwise each process spends blocks of tokens
 
     def __str__(self) -> str:
         strict = " (strict)" if self.is_exact else ""

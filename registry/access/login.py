@@ -25,7 +25,7 @@ _guard = threading.Lock()
 def login(request: HttpRequest) -> HttpResponse:
     """Show Django's login page, and check one guess at a time for each name and address.
 
-    django-axes counts a failure after the password was checked, so guesses sent at once would all pass its limit.
+    django-axes counts a failure after the password has been checked, so guesses sent at once would all pass its limit.
     Guesses that arrive while another is being checked are refused unchecked.
     """
     if request.method != "POST":
@@ -36,7 +36,7 @@ def login(request: HttpRequest) -> HttpResponse:
         _checking.add(guess)
     if not is_alone:
         return HttpResponse(
-            "Another login under this name is being checked; try again.",
+            "Another login with this name is being checked; try again.",
             status=429,
             headers={"Retry-After": "1"},
         )
@@ -51,7 +51,7 @@ def client_address(request: HttpRequest) -> str:
     """Return the address that the outermost trusted proxy saw.
 
     Each proxy appends its peer's address to X-Forwarded-For, so with n trusted proxies the n-th entry from the right
-    is true; everything left of it was written by the client.
+    is genuine; everything left of it was written by the client.
     """
     direct: str = request.META.get("REMOTE_ADDR", "")
     trusted: int = settings.TRUSTED_PROXIES
@@ -65,7 +65,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 class OwnPasswordView(PasswordChangeView):
-    """The admin's page for one's own password, with the change recorded."""
+    """The admin's page for changing one's own password. The change is recorded."""
 
     form_class = AdminPasswordChangeForm
     success_url = reverse_lazy("admin:password_change_done")

@@ -22,19 +22,19 @@ class LimitFields(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_RATE_PER_MINUTE)],
-        help_text="Leave empty for no limit of its own.",
+        help_text="Leave empty to set no limit here.",
     )
     concurrency = models.PositiveIntegerField(
         "requests at the same time",
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_CONCURRENCY)],
-        help_text="Over all web processes. Leave empty for no limit of its own.",
+        help_text="Across all web processes. Leave empty to set no limit here.",
     )
     exact_rate = models.BooleanField(
         "strict limit",
         default=False,
-        help_text="Every request asks the shared counter: slower, but never above the limit.",
+        help_text="Every request checks the shared counter: slower, but never above the limit.",
     )
 
     class Meta:
@@ -88,7 +88,7 @@ class ApiKey(LimitFields):
     name = models.CharField(max_length=100)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="keys")
     scopes = models.JSONField(default=list)
-    # A column of its own: an empty list must not come to mean "all" because a Model was deleted.
+    # A separate column: an empty list must not come to mean "all" because a Model was deleted.
     all_models = models.BooleanField("all Models", default=True)
     only_models = models.ManyToManyField(
         "registry.Model", blank=True, related_name="+", verbose_name="only these Models"

@@ -1,4 +1,4 @@
-"""Rights, the roles and key scopes that carry them, and the actors made from users, keys, commands and tasks."""
+"""Rights, the roles and key scopes that grant them, and the actors made from users, keys, commands and tasks."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ from registry.kit.registrations import Registrations
 
 
 class Right(StrEnum):
-    """The rights of the registry and of inference; other apps may use strings of their own.
+    """The rights of the registry and of inference; other apps may use their own strings.
 
     A value is a verb and an object: error messages print it.
     """
@@ -33,7 +33,7 @@ class Right(StrEnum):
     APPROVE = "approve_change"
     SET_SPLIT = "set_split"  # give a version live share
     MOVE_ALIAS = "move_alias"
-    LOWER = "lower_share"  # lower and pause: never needs an approval
+    LOWER = "lower_share"  # lower and pause: never needs approval
     STOP = "stop_model"
     ROLL_BACK = "roll_back"
     FREEZE = "freeze_model"
@@ -47,7 +47,7 @@ class Right(StrEnum):
 
 
 class Role(StrEnum):
-    """A group of this name. Apps say in code what a role may do; nothing in the database does."""
+    """A group of this name. Apps define in code what a role may do; the database does not."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -61,7 +61,7 @@ class Grants:
 
     rights: frozenset[str]
     roles: Mapping[str, frozenset[str]]
-    scopes: Mapping[str, frozenset[str]]  # what API keys of each scope may do
+    scopes: Mapping[str, frozenset[str]]  # what API keys with each scope may do
     scope_labels: Mapping[str, str]  # the app's own scopes; it may also add rights to other apps' scopes
     pages: Mapping[str, str]  # Django's admin permissions and the right that opens each
     # Rights that belong to no single Model: a person limited to some Models does not hold them.
@@ -150,7 +150,7 @@ def command_actor(command_name: str) -> Actor:
     """Make the actor of a management command: it may do anything, under the operating system's user name."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run under a number without a name
+    except KeyError:  # a container may run under a user id without a name
         user = f"uid {os.getuid()}"
     return Actor(name=f"{user}: manage.py {command_name}", source=Source.COMMAND, rights=every_right())
 
@@ -162,7 +162,7 @@ def task_actor(task_name: str, rights: Iterable[str] | None = None) -> Actor:
 
 
 def encode_actor(by: Actor) -> str:
-    """Name the person or key, for something signed and used later; raise NotAllowed for any other actor."""
+    """Encode the person or key, for something signed and used later; raise NotAllowed for any other actor."""
     if by.key_id is not None:
         return f"key:{by.key_id}"
     if by.user_id is not None:

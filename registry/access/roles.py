@@ -1,4 +1,4 @@
-"""The registry's roles, key scopes and admin pages; and the groups, made after every migration."""
+"""The registry's roles, key scopes and admin pages, and the groups created after every migration."""
 
 from typing import Any
 
@@ -60,12 +60,12 @@ REGISTRY_GRANTS = Grants(
 
 
 def page_rights() -> dict[str, str]:
-    """All apps' admin permissions, and the right that opens each."""
+    """The admin permissions of all apps, with the right that grants each."""
     return {permission: right for grants in GRANTS for permission, right in grants.pages.items()}
 
 
 def sync_roles(**_: Any) -> None:
-    """Make a group for each role, with exactly the permissions that its rights open."""
+    """Create a group for each role, with exactly the permissions that its rights grant."""
     permissions = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")

@@ -9,7 +9,7 @@ from registry.access.limits import MAX_CONCURRENCY, MAX_RATE_PER_MINUTE, NO_LIMI
 
 
 class LimitsSerializer(serializers.Serializer[CallerLimits]):
-    """All limits at once: null or left out means no limit."""
+    """All limits together; null or missing means no limit."""
 
     rate_per_minute = serializers.IntegerField(
         min_value=1, max_value=MAX_RATE_PER_MINUTE, allow_null=True, default=None
@@ -19,16 +19,16 @@ class LimitsSerializer(serializers.Serializer[CallerLimits]):
         max_value=MAX_CONCURRENCY,
         allow_null=True,
         default=None,
-        help_text="Requests at the same time, over all web processes.",
+        help_text="Concurrent requests, across all web processes.",
     )
     exact = serializers.BooleanField(
         source="is_exact",
         default=False,
-        help_text="Strict limit: every request asks the shared counter, which is slower.",
+        help_text="Strict limit: every request checks the shared counter, which is slower.",
     )
 
     def run_validation(self, data: Any = empty) -> CallerLimits:
-        """Accept null as no limits."""
+        """Treat null as no limits."""
         return super().run_validation(data) or NO_LIMITS
 
     def to_internal_value(self, data: Any) -> CallerLimits:

@@ -1,4 +1,4 @@
-"""Changes of tenants, keys and people. Each checks the right, writes, and adds an audit record, in one transaction."""
+"""Changes to tenants, keys and people. Each checks the right, writes, and adds an audit record, in one transaction."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def create_tenant(*, slug: str, title: str = "", limits: CallerLimits = NO_LIMIT
 def change_tenant(
     *, tenant: Tenant, title: str | None = None, limits: CallerLimits | None = None, by: Actor
 ) -> Tenant:
-    """Change the tenant's title, limits, or both; None keeps the present ones."""
+    """Change the tenant's title, limits, or both; None keeps the current ones."""
     by.check(Right.MANAGE_KEYS)
     row = Tenant.objects.select_for_update().get(pk=tenant.pk)
     before = _tenant_facts(row)
@@ -66,7 +66,7 @@ def issue_key(
     limits: CallerLimits = NO_LIMITS,
     by: Actor,
 ) -> tuple[ApiKey, str]:
-    """Make a key; return its row and its full text, which is shown only now. No `models` means all of them."""
+    """Make a key; return its row and its full text, which is shown only once. No `models` means all of them."""
     by.check(Right.MANAGE_KEYS)
     prefix, text = new_key_text()
     key = ApiKey(prefix=prefix, digest=digest_of(text), tenant=tenant, created_by_id=by.user_id)
@@ -88,7 +88,7 @@ def change_key(
     reason: str = "",
     by: Actor,
 ) -> ApiKey:
-    """Change what a key may do; its text stays. No `models` means all of them; `limits` None keeps those it has."""
+    """Change what a key may do; its text stays. No `models` means all of them; `limits=None` keeps its limits."""
     by.check(Right.MANAGE_KEYS)
     row = ApiKey.objects.select_for_update().get(pk=key.pk)
     if row.revoked_at is not None:
@@ -104,7 +104,7 @@ def change_key(
 
 @transaction.atomic
 def revoke_key(*, key: ApiKey, reason: str = "", by: Actor) -> ApiKey:
-    """Revoke a key: in this process at once, in every other within a minute."""
+    """Revoke a key: immediately in this process, within a minute in all others."""
     by.check(Right.MANAGE_KEYS)
     now = timezone.now()
     if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now, changed_at=now):
@@ -155,7 +155,7 @@ def _tenant_facts(tenant: Tenant) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What may be written about a person: neither superusers nor permissions besides the roles."""
+    """What may be set for a person; it cannot make a superuser or grant permissions other than through roles."""
 
     username: str
     roles: Collection[str]
@@ -167,7 +167,7 @@ class Person:
 
 
 def create_person(*, person: Person, password: str | None, by: Actor) -> User:
-    """Make an account; without a password, nobody can log in with it until one is set."""
+    """Create an account; without a password, nobody can log in to it until one is set."""
     by.check(Right.MANAGE_PEOPLE)
     user = User(is_staff=True)
     user.set_password(password)
@@ -185,7 +185,7 @@ def change_person(*, user: User, person: Person, by: Actor) -> User:
     check_manages(user, by)
     try:
         with transaction.atomic():
-            # A lock: of two administrators who remove each other, one stays.
+            # Locked, so that two administrators cannot remove each other at the same time.
             Group.objects.select_for_update().get(name=Role.ADMIN)
             row = User.objects.select_for_update().get(pk=user.pk)
             before = person_facts(row)
@@ -200,7 +200,7 @@ def change_person(*, user: User, person: Person, by: Actor) -> User:
 
 @transaction.atomic
 def set_password(*, user: User, password: str | None, by: Actor) -> None:
-    """Set one's own or another person's password; None leaves the account without one. Its sessions end."""
+    """Set one's own or another person's password; None leaves the account without one. This ends its sessions."""
     if by.user_id != user.pk:
         check_manages(user, by)
     user.set_password(password)
@@ -255,7 +255,7 @@ def _checked_roles(person: Person) -> set[str]:
         raise Invalid(f"There is no role {unknown[0]!r}; the roles are {', '.join(Role)}.")
     if person.models is not None and Role.ADMIN in roles:
         raise Invalid(
-            "An admin manages people, keys and settings, which belong to no Model: remove the limit, or the admin role."
+            "An admin manages people, keys and settings, which are not per Model: remove the limit, or the admin role."
         )
     return roles
 

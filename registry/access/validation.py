@@ -1,4 +1,4 @@
-"""What may be written into access's columns, from any API, form or command."""
+"""Checks of values for the access tables, from any API, form or command."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -32,16 +32,18 @@ def checked_scopes(scopes: Iterable[str]) -> list[str]:
 
 def checked_expiry(expires_at: datetime | None) -> datetime | None:
     if expires_at is not None and expires_at <= timezone.now():
-        raise Invalid("The expiry is in the past; choose a later time, or none.")
+        raise Invalid("The expiry is in the past; choose a later time, or no expiry.")
     return expires_at
 
 
 def checked_limits(limits: CallerLimits) -> CallerLimits:
     if limits.rate_per_minute is not None and not 1 <= limits.rate_per_minute <= MAX_RATE_PER_MINUTE:
-        raise Invalid(f"The rate must be 1 to {MAX_RATE_PER_MINUTE:,} requests a minute, or none.")
+        raise Invalid(
+            f"The rate must be 1 to {MAX_RATE_PER_MINUTE:,} requests a minute, or none for no limit."
+        )
     if limits.concurrency is not None and not 1 <= limits.concurrency <= MAX_CONCURRENCY:
         raise Invalid(
-            f"The requests at the same time must be 1 to {MAX_CONCURRENCY:,}, or none for no limit."
+            f"The number of concurrent requests must be 1 to {MAX_CONCURRENCY:,}, or none for no limit."
         )
     if limits.is_exact and limits.rate_per_minute is None:
         raise Invalid("A strict limit needs a rate; enter one.")

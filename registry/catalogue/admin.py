@@ -10,7 +10,7 @@ from registry.kit.admin.theme import ModelAdmin, display
 
 @admin.register(ServingSettings)
 class ServingSettingsPage(ScopedPage, ModelAdmin[ServingSettings]):
-    empty_text = "Changes of serving settings, made on a version’s page, are listed here."
+    empty_text = "Changes to serving settings made on a version’s page are listed here."
     scope = "version__model_id"
     list_display = ["__str__", "is_current", "reason", "made_by", "created_at"]
     list_select_related = ["version__model"]
@@ -29,7 +29,7 @@ class ServingSettingsPage(ScopedPage, ModelAdmin[ServingSettings]):
 
 @admin.register(Artifact)
 class ArtifactPage(ScopedPage, ModelAdmin[Artifact]):
-    empty_text = "Files of uploaded versions are listed here."
+    empty_text = "The files of uploaded versions are listed here."
     scope = "versions__model_id"
     list_display = ["sha256", "size", "created_at"]
     search_fields = ["sha256"]

@@ -1,6 +1,6 @@
 """Where artifact files are kept: under their SHA-256, written whole or not at all.
 
-`ROUNDHOUSE_ARTIFACT_STORE_URL` chooses the store; callers see hashes and local paths only.
+`ROUNDHOUSE_ARTIFACT_STORE_URL` chooses the store; callers only see hashes and local paths.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ class ArtifactStore(Protocol):
     """Stores files by content. Nothing is ever overwritten: the same hash is the same file."""
 
     def store(self, chunks: Iterable[bytes]) -> StoredFile:
-        """Write and hash the file; the same content is stored once."""
+        """Write and hash the file; identical content is stored only once."""
 
     def path_of(self, sha256: str) -> Path:
-        """The file's local path, fetched first if needed; raise ArtifactMissing."""
+        """Return the file's local path, fetching the file if needed; raise ArtifactMissing."""
 
     def has(self, sha256: str) -> bool: ...
 
@@ -90,7 +90,7 @@ class FolderStore:
         return path
 
     def _path(self, sha256: str) -> Path:
-        if not _SHA256.fullmatch(sha256):  # it becomes a path
+        if not _SHA256.fullmatch(sha256):  # because it becomes part of a path
             raise ArtifactMissing(f"{sha256[:64]!r} is not a SHA-256.")
         return self._folder / sha256[:2] / sha256
 
@@ -124,7 +124,7 @@ class RemoteStore:
         ):
             if file.sha256 != sha256:
                 raise ArtifactMissing(
-                    f"The store returned other content for the file {sha256[:12]}; upload the version again."
+                    f"The store returned different content for the file {sha256[:12]}; upload the version again."
                 )
             return self._cache.keep(scratch, sha256)
 
@@ -137,7 +137,7 @@ class RemoteStore:
 
 
 def s3_storage(bucket: str, prefix: str) -> Storage:
-    """Credentials, region and endpoint come from where boto3 looks for them (AWS_ variables, instance role)."""
+    """boto3 finds the credentials, region and endpoint (AWS_ variables, instance role)."""
     from storages.backends.s3 import S3Storage  # imports boto3, which only this profile needs
 
     storage = S3Storage(
@@ -151,7 +151,7 @@ def _name(sha256: str) -> str:
 
 
 def current_store() -> ArtifactStore:
-    """The store that the settings name."""
+    """The store configured in the settings."""
     return _store_at(settings.ARTIFACT_STORE_URL, Path(settings.DATA_DIR))
 
 

@@ -60,7 +60,7 @@ def sign_link(link: DownloadLink) -> str:
 
 
 def read_link(text: str) -> DownloadLink:
-    """Decode a signed link; raise BadLink for any other text, LinkExpired after its time."""
+    """Decode a signed link; raise BadLink for any other text, or LinkExpired."""
     try:
         link = DownloadLink(*_signer().unsign_object(text))
     except (BadSignature, UnicodeEncodeError):
@@ -82,7 +82,7 @@ def parse_range(header: str, size: int) -> range | None:
     match = _RANGE.fullmatch(header.strip())
     if match is None or not (match[1] or match[2]):
         return None
-    if not match[1]:  # the last so many
+    if not match[1]:  # the last N bytes
         start, stop = max(0, size - int(match[2])), size
     else:
         start, stop = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
@@ -124,7 +124,7 @@ class VerifiedFiles:
             if self._is_verified(state):
                 return True
             is_right = _sha256_of(descriptor) == sha256
-            if is_right and _state_of(descriptor, sha256) == state:  # else it was written to meanwhile
+            if is_right and _state_of(descriptor, sha256) == state:  # otherwise it was modified meanwhile
                 self._remember(state)
             return is_right
 
@@ -179,7 +179,7 @@ class OpenArtifact:
         if not left or self._descriptor is None:
             raise StopIteration
         piece = os.pread(self._descriptor, min(_CHUNK, left), self._position)
-        if not piece:  # break the connection, so that the client does not take a part for the whole file
+        if not piece:  # break the connection, so that the client does not mistake a part for the whole file
             log.error("artifact became shorter", sha256=self._artifact.sha256, **self._log_fields)
             raise ArtifactDamaged(f"The file {self._artifact} became shorter while it was being sent.")
         self._position += len(piece)

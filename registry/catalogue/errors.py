@@ -20,7 +20,7 @@ class ArtifactDamaged(RoundhouseError):
 
 def hash_mismatch(artifact: object) -> ArtifactDamaged:
     return ArtifactDamaged(
-        f"The content of the stored file {artifact} is not what was registered; "
+        f"The content of the stored file {artifact} does not match its registered hash; "
         "restore it from a backup, or upload the version again."
     )
 

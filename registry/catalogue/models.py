@@ -27,7 +27,10 @@ DEFAULT_POOL = "infer"
 MAX_BAKE_MINUTES = 24 * 60
 MAX_TITLE, MAX_NOTES, MAX_TAG = 200, 20_000, 64
 NO_NUL = ProhibitNullCharactersValidator()  # PostgreSQL cannot store them
-NOTES: list[Any] = [MaxLengthValidator(MAX_NOTES), NO_NUL]  # a text column's own max_length binds forms only
+NOTES: list[Any] = [
+    MaxLengthValidator(MAX_NOTES),
+    NO_NUL,
+]  # max_length of a text column is enforced only in forms
 
 
 def new_salt() -> str:
@@ -71,7 +74,7 @@ class Task(models.TextChoices):
     """What a Model's answers mean."""
 
     TENSOR = "tensor", "tensor: numbers in, numbers out"
-    CLASSIFICATION = "classification", "classification: one of some labels"
+    CLASSIFICATION = "classification", "classification: one of a list of labels"
 
 
 class KeySource(models.TextChoices):
@@ -83,7 +86,7 @@ class KeySource(models.TextChoices):
 
 
 class Model(LimitFields):
-    """A named thing that answers predictions. Its URL never changes."""
+    """A named thing that answers prediction requests. Its URL never changes."""
 
     slug = models.CharField("name", max_length=64, unique=True, validators=[SLUG])
     title = models.CharField(max_length=MAX_TITLE, blank=True, validators=[NO_NUL])
@@ -120,7 +123,7 @@ class Model(LimitFields):
     )
     salt = models.CharField(max_length=64, default=new_salt, editable=False)
     split_revision = models.PositiveIntegerField("number of the newest split", default=0, editable=False)
-    # The route clock's number of the last change; every change of a Model or of its versions, splits… stamps one.
+    # The route clock's number for its last change; every change to a Model, its versions or splits gets a new one.
     route_revision = models.PositiveBigIntegerField(default=0, db_index=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -175,7 +178,7 @@ class Version(WrittenOnce):
     number = models.PositiveIntegerField(editable=False)
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="versions")
     task_config = models.JSONField(default=dict, editable=False)
-    # Sizes of inputs by name, from whoever uploaded it: checks and warm-ups use them.
+    # Sizes of inputs by name, set by the uploader and used by checks and warm-ups.
     input_shapes = models.JSONField(default=dict, editable=False)
     # If the artifact is not exactly the file that was sent: the `files` sent, and the `changes` made, in sentences.
     origin = models.JSONField(default=dict, editable=False)
@@ -185,7 +188,7 @@ class Version(WrittenOnce):
     notes = models.TextField(blank=True, max_length=MAX_NOTES, validators=NOTES, editable=False)
     status = models.CharField(max_length=8, choices=Status, default=Status.UPLOADED, editable=False)
     signature = models.JSONField(null=True, editable=False)
-    # Since when it is refused for crashing processes; a person may clear it.
+    # When it began to be refused for crashing processes; a person may clear it.
     broken_at = models.DateTimeField(null=True, editable=False)
     failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
     created_by = models.ForeignKey(
@@ -225,7 +228,7 @@ class Version(WrittenOnce):
 
     @property
     def has_crashed(self) -> bool:
-        """Whether it crashed a process and the crash was not cleared."""
+        """Whether it has crashed a process and the crash has not been cleared."""
         return self.uncleared_crashes.exists()
 
     @property
@@ -253,7 +256,7 @@ class VersionCrash(WrittenOnce):
 
 
 class ServingSettings(WrittenOnce):
-    """What may change about a version without making it a new one. One row per change; one is current."""
+    """Settings of a version that can change without creating a new version. One row per change; one is current."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="serving_settings")
     revision = models.PositiveIntegerField(editable=False)
@@ -329,7 +332,7 @@ class AliasMove(WrittenOnce):
 
 
 class AliasGuard(models.Model):
-    """Who may move the alias of this name, which need not exist yet. Without a guard: everyone with the right to."""
+    """Who may move the alias with this name, which need not exist yet. Without a guard, anyone with the right may."""
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="alias_guards")
     name = models.CharField(max_length=64, validators=[SLUG])

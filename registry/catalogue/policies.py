@@ -26,12 +26,12 @@ def check_guard(*, model: Model, name: str, by: Actor) -> None:
 
 
 def guard_allows(guard: AliasGuard, by: Actor) -> bool:
-    """Whether the guard names the actor, who needs the right to move aliases as well."""
+    """Whether the guard names the actor, who also needs the right to move aliases."""
     if by.user_id is not None:
         return guard.people.filter(pk=by.user_id).exists()
     if by.key_id is not None:
         return guard.keys.filter(pk=by.key_id).exists()
-    return by.source == Source.COMMAND  # who can run commands on this machine can do anything
+    return by.source == Source.COMMAND  # anyone who can run commands on this machine can do anything
 
 
 def person_may_move(user: User, model: Model) -> bool:
@@ -54,4 +54,4 @@ def _describe_movers(guard: AliasGuard) -> str:
     names = [mover.name for mover in movers(guard) if mover.may]
     if not names:
         return "no one named in its guard can move it now; an administrator can name others."
-    return f"it is guarded, and only these may: {', '.join(names)}."
+    return f"it is guarded, and only these may move it: {', '.join(names)}."

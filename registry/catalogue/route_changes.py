@@ -39,7 +39,7 @@ def stamp(model: Model) -> Stamp:
     """Number a change of this Model's routing.
 
     The clock's row stays locked until commit, so that numbers become visible in order: a reader that has seen n never
-    sees a smaller one later.
+    later sees a smaller number.
     """
     if not RouteClock.objects.filter(pk=1).update(revision=F("revision") + 1, at=Greatest(F("at"), Now())):
         RouteClock.objects.bulk_create([RouteClock(pk=1, revision=0, at=Now())], ignore_conflicts=True)
@@ -52,7 +52,7 @@ def stamp(model: Model) -> Stamp:
 
 
 def publish(revision: int) -> None:
-    """Notify processes. Without Redis, or when it fails, they find the change at their next poll."""
+    """Notify all processes. Without Redis, or when it fails, they find the change at their next poll."""
     if not settings.REDIS_URL:
         return
     try:

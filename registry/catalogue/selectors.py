@@ -1,4 +1,4 @@
-"""Reads of the catalogue."""
+"""Read-only queries on the catalogue."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from registry.errors import NotFound
 from registry.kit.actors import Actor, in_scope, visible_models
 from registry.kit.registrations import Registrations
 
-# What a version may be needed for: each returns a sentence if the version is in use, which keeps it from being archived.
+# Uses of versions: each returns a sentence if it uses the version, which then cannot be archived.
 USES: Registrations[Callable[[Version], str | None]] = Registrations("use of versions")
 
 
@@ -24,7 +24,7 @@ def models_for(by: Actor) -> QuerySet[Model]:
 
 
 def model_named(slug: str, by: Actor) -> Model:
-    """Find a Model; raise NotFound also if the actor may not see it."""
+    """Find a Model; raise NotFound if there is none or the actor may not see it."""
     model = models_for(by).filter(slug=slug).first()
     if model is None:
         raise NotFound(f"There is no Model named {slug[:64]!r}, or you may not see it.")

@@ -60,7 +60,7 @@ def checked_values(current: ServingValues, changes: Mapping[str, Any]) -> Servin
     if values.target_p99_ms is not None and values.max_wait_ms >= values.target_p99_ms:
         raise Invalid("`max_wait_ms` must be below `target_p99_ms`, or waiting alone would miss the target.")
     if values.max_queue_rows < values.max_batch_rows:
-        raise Invalid("`max_queue_rows` must hold at least one batch of `max_batch_rows`.")
+        raise Invalid("`max_queue_rows` must be at least `max_batch_rows`, so that a full batch fits.")
     return values
 
 
@@ -90,7 +90,7 @@ def _providers(value: Any) -> str | None:
     return (
         None
         if is_usable and len(set(value)) == len(value)
-        else f"a list of {', '.join(PROVIDERS)}, each once"
+        else f"a list of {', '.join(PROVIDERS)}, each at most once"
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks of what people enter, with messages for them."""
+"""Checks of user input, with messages that explain what is wrong."""
 
 import unicodedata
 from collections import Counter
@@ -26,7 +26,7 @@ Shapes = dict[str, list[int]]
 
 
 def check_row(row: models.Model) -> None:
-    """Apply the fields' validators; constraints are checked by the write."""
+    """Apply the fields' validators; the database checks constraints on write."""
     try:
         row.clean_fields()
     except ValidationError as error:
@@ -40,7 +40,7 @@ def is_plain(text: str) -> bool:
 
 
 def checked_name(name: str) -> str:
-    """Return a new Model's name; raise Invalid if it is not a valid one."""
+    """Return a new Model's name; raise Invalid if it is not valid."""
     try:
         SLUG(name)
     except ValidationError as error:
@@ -59,9 +59,9 @@ def checked_reason(reason: str) -> str:
 
 
 def check_revision(subject: object, present: int, expected: int | None) -> None:
-    """Raise StaleState if the caller read an older revision than the present one."""
+    """Raise StaleState if the caller read an older revision than the current one."""
     if expected is not None and present != expected:
-        raise StaleState(f"{subject} was changed since you read it; reload and try again.")
+        raise StaleState(f"{subject} has changed since you read it; reload and try again.")
 
 
 def checked_tags(tags: Iterable[str]) -> list[str]:
@@ -71,7 +71,7 @@ def checked_tags(tags: Iterable[str]) -> list[str]:
         raise Invalid(f"A Model may have at most {MAX_TAGS} tags; got {len(names)}.")
     for tag in names:
         if not tag or len(tag) > MAX_TAG or not is_plain(tag):
-            raise Invalid(f"A tag is one line of 1 to {MAX_TAG} characters; {tag!r} is not.")
+            raise Invalid(f"A tag must be one line of 1 to {MAX_TAG} characters; {tag!r} is not.")
     return names
 
 
@@ -100,14 +100,12 @@ def _checked_labels(labels: Any) -> list[str]:
 
 def _refuse_unknown(config: Mapping[str, Any], *, known: tuple[str, ...]) -> None:
     if others := sorted(str(name) for name in config.keys() - set(known)):
-        allowed = f"only {', '.join(known)}" if known else "nothing"
-        raise Invalid(
-            f"The task configuration may contain {allowed} for this task; remove {', '.join(others)}."
-        )
+        allowed = f"may contain only {', '.join(known)}" if known else "must be empty"
+        raise Invalid(f"The task configuration {allowed} for this task; remove {', '.join(others)}.")
 
 
 def checked_shapes(shapes: Mapping[str, Any]) -> Shapes:
-    """Return input shapes by name; raise Invalid naming the input that is wrong. They may still not fit the file."""
+    """Return input shapes by name; raise Invalid naming the input that is wrong. They may still not match the file."""
     if len(shapes) > MAX_INPUTS:
         raise Invalid(f"Give shapes for at most {MAX_INPUTS} inputs; got {len(shapes):,}.")
     return {_checked_input(name): _checked_shape(name, shape) for name, shape in shapes.items()}
@@ -135,7 +133,7 @@ def _parse_size(text: str, line: str) -> int:
 
 def _checked_input(name: Any) -> str:
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME or "\0" in name:
-        raise Invalid("Shapes are keyed by input names.")
+        raise Invalid("Shapes must be keyed by input name.")
     return name
 
 
@@ -148,6 +146,6 @@ def _checked_shape(name: str, shape: Any) -> list[int]:
         )
     if prod(shape) > MAX_ELEMENTS:
         raise Invalid(
-            f"The shape of {name[:80]!r} has {prod(shape):,} elements; a check runs at most {MAX_ELEMENTS:,}."
+            f"The shape of {name[:80]!r} has {prod(shape):,} elements; a check allows at most {MAX_ELEMENTS:,}."
         )
     return list(shape)

@@ -1,1 +1,1 @@
-"""The admin pages that join rooms: home, Models, versions, aliases and approval requests."""
+"""The admin pages that combine several rooms: home, Models, versions, aliases and approval requests."""

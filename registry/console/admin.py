@@ -36,7 +36,7 @@ MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
 
 
 class RowViews(ScopedPage):
-    """Adds views below a row's page, by the last part of their address. They get the request and the row."""
+    """Adds views under a row's URL, keyed by the last part of theirs. Each is called with the request and the row."""
 
     row_views: ClassVar[Mapping[str, Callable[[HttpRequest, Any], HttpResponse]]]
     list_select_related: ClassVar[Any]
@@ -64,7 +64,7 @@ class RowViews(ScopedPage):
 
 
 class ModelEditForm(ModelForm[Model]):
-    """What can be edited of a Model. Tags are one text, separated by commas."""
+    """The editable fields of a Model. Tags are entered as one text, separated by commas."""
 
     tag_words = forms.CharField(
         label="Tags", required=False, widget=TextInput(), help_text="Separated by commas."
@@ -104,7 +104,7 @@ class ModelEditForm(ModelForm[Model]):
             )
         if "pool" in self.changed_data:
             if not cleaned.get("reason"):
-                self.add_error("reason", "Give a reason for the move to another pool.")
+                self.add_error("reason", "Give a reason for moving to another pool.")
             if (why := services.why_not_move(self.instance)) is not None:
                 self.add_error("pool", why)
         return cleaned
@@ -162,7 +162,7 @@ class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
 
 
 def _settings(serving: ServingSettings) -> list[tuple[str, str]]:
-    """The settings in effect: a revision of an older release lacks newer names, which have their defaults."""
+    """The settings in effect: a revision from an older release lacks newer ones, which get their defaults."""
     return settings_in_words(ServingValues.from_json(serving.values).to_json())
 
 
@@ -217,5 +217,5 @@ class VersionPage(RowViews, VerbPages, CardPage, ModelAdmin[Version]):
     @display(description="signature")
     def shown_signature(self, version: Version) -> str:
         if version.signature is None:
-            return "known after the check"
+            return "not known until it is checked"
         return render_to_string("admin/registry/signature.html", {"signature": version.signature})

@@ -33,8 +33,8 @@ from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages, answer_verb
 
 _VERSIONS_OFFERED = 20
 _GUARD_WARNING = (
-    "Only the people and keys that you choose can then move or retire it. Everyone else is refused, superusers too. "
-    "Commands on the machine itself still work."
+    "Only the people and keys that you choose can then move or retire it. Everyone else is refused, including superusers. "
+    "Commands run on the machine itself still work."
 )
 
 
@@ -63,7 +63,7 @@ class MoveForm(ReasonForm):
             return [_target_text(self.row), f"No other version of {self.row.model.slug} is ready."]
         return [
             _target_text(self.row),
-            f"Requests to {self.row} go to the version you choose within 2 seconds.",
+            f"Within 2 seconds, requests to {self.row} go to the version you choose.",
         ]
 
 
@@ -76,7 +76,10 @@ class RetireForm(ReasonForm):
 
     @property
     def preview(self) -> list[str]:
-        return [_target_text(self.row), f"Requests to {self.row} will get 404: there is no such alias."]
+        return [
+            _target_text(self.row),
+            f"Requests to {self.row} will get 404, as if the alias did not exist.",
+        ]
 
 
 class KeysField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not generic at run time
@@ -85,7 +88,7 @@ class KeysField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # no
 
 
 class GuardForm(ReasonForm):
-    """Chooses who may move an alias, among those whose role or scope allows it."""
+    """Chooses who may move an alias, from those whose role or scope allows it."""
 
     fields_template = "admin/registry/guard_fields.html"
     field_order = ["name", "people", "keys", "reason"]
@@ -117,10 +120,10 @@ class GuardForm(ReasonForm):
     def preview(self) -> list[str]:
         """Who can move it now."""
         if self.guard is None:
-            return [f"Now {_count_movers(self.row)} can move it."]
+            return [f"{_count_movers(self.row)} can move it now."]
         all_movers = movers(self.guard)
         able, unable = ([mover.name for mover in all_movers if mover.may is may] for may in (True, False))
-        preview = [f"Now these can move it: {', '.join(able) or 'no one'}."]
+        preview = [f"These can move it now: {', '.join(able) or 'no one'}."]
         if unable:
             preview.append(
                 f"No longer allowed to move aliases here, and left out of this form: {', '.join(unable)}."
@@ -129,7 +132,7 @@ class GuardForm(ReasonForm):
 
 
 class NewGuardForm(GuardForm):
-    """Also takes the name."""
+    """The same, with a field for the alias's name."""
 
     name = forms.CharField(
         label="Alias",
@@ -148,11 +151,15 @@ class NewGuardForm(GuardForm):
 class UnguardForm(ReasonForm):
     @property
     def preview(self) -> list[str]:
-        return [f"Then {_count_movers(self.row)} can move it."]
+        return [f"Without the guard, {_count_movers(self.row)} can move it."]
 
 
 def _target_text(alias: Alias) -> str:
-    return f"It names version {alias.version.number} now." if alias.version else "It names no version now."
+    return (
+        f"It points to version {alias.version.number} now."
+        if alias.version
+        else "It points to no version now."
+    )
 
 
 def _count_movers(model: Model) -> str:
@@ -170,13 +177,13 @@ def _move(alias: Alias, form: MoveForm, by: Actor) -> str:
         expected_revision=data["seen"],
         by=by,
     )
-    return f"{moved} names version {data['version'].number}."
+    return f"{moved} now points to version {data['version'].number}."
 
 
 def _retire(alias: Alias, form: RetireForm, by: Actor) -> str:
     data = form.cleaned_data
     retire_alias(alias=alias, reason=data["reason"], expected_revision=data["seen"], by=by)
-    return f"{alias} is retired: it names no version."
+    return f"{alias} is retired: it no longer points to a version."
 
 
 def _is_movable(alias: Alias) -> bool:
@@ -202,7 +209,7 @@ def draw_guards(request: HttpRequest, model: Model) -> SafeString | str:
 
 
 def _guard_buttons(model: Model, name: str, guard: AliasGuard | None) -> list[tuple[str, str]]:
-    """(title, address) of what can be done about the guard of a name."""
+    """(title, address) of each action on the guard of a name."""
     edit, remove = (
         reverse(f"admin:registry_alias_{verb}", args=[model.slug, name]) for verb in ("guard", "unguard")
     )
@@ -232,7 +239,7 @@ class MoveInline(TabularInline[AliasMove, Alias]):
 @admin.register(Alias)
 class AliasPage(VerbPages, CardPage, ModelAdmin[Alias]):
     empty_text = (
-        "An alias is a name that callers can use for a version. The first split of a Model adds champion."
+        "An alias is a name that callers can use for a version. A Model's first split creates champion."
     )
     verbs = _VERBS
     list_display = ["__str__", "points_to", "moved_by"]

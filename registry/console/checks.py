@@ -1,4 +1,4 @@
-"""The Checks panel of a version's page, which is refreshed each second while a check runs."""
+"""The Checks panel of a version's page, which is refreshed every second while a check runs."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +29,7 @@ from registry.kit.admin.theme import actor
 _CHECKABLE = frozenset({Status.UPLOADED, Status.CHECKING, Status.READY, Status.FAILED})
 _UNFINISHED = frozenset({Status.UPLOADED, Status.CHECKING})
 _ENDED = frozenset({LineState.PASSED, LineState.FAILED, LineState.SKIPPED})
-_WAIT_LIMIT = timedelta(minutes=10)  # then the page stops refreshing, in case no worker runs
+_WAIT_LIMIT = timedelta(minutes=10)  # then the page stops refreshing, in case no worker is running
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ShownLine:
 
     @property
     def look(self) -> str:
-        """The state; warned for a step that passed with a code."""
+        """The state, or `warned` for a step that passed with a code."""
         is_warning = self.line.state == LineState.PASSED and self.line.code
         return "warned" if is_warning else self.line.state
 
@@ -82,7 +82,7 @@ class ShownCheck:
 
     @property
     def advice(self) -> list[CheckLine]:
-        """Steps of a passed run that need a look: they failed without failing the run, or passed with a warning."""
+        """Steps of a passed run that need attention: they failed without failing the run, or passed with a warning."""
         if self.run is None or self.run.state != RunState.PASSED:
             return []
         return [shown.line for shown in self.lines if shown.look in {"warned", LineState.FAILED}]
@@ -160,7 +160,9 @@ def check_again(request: HttpRequest, version: Version) -> HttpResponse:
         raise PermissionDenied
     try:
         ask_check(version=version, by=by)
-        messages.success(request, f"Check of {version} requested. A worker starts it as soon as one is free.")
+        messages.success(
+            request, f"Check of {version} requested. A worker will start it as soon as one is free."
+        )
     except RoundhouseError as error:
         messages.error(request, str(error))
     return redirect(reverse("admin:registry_version_change", args=[version.pk]))

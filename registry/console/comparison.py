@@ -71,13 +71,13 @@ class Comparison:
 
 
 def others_of(version: Version) -> list[Version]:
-    """The versions it can be compared with, newest first."""
+    """The versions that this one can be compared with, newest first."""
     others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact")
     return list(others.order_by("-number")[:_VERSIONS_OFFERED])
 
 
 def other_for(version: Version, number: str) -> Version | None:
-    """The version with this number; without one the live version, else the one before."""
+    """The version with this number; without a number, the live version, or else the previous one."""
     others = version.model.versions.exclude(pk=version.pk).select_related("model", "artifact", "derived_from")
     if number.isascii() and number.isdigit() and len(number) < 10:
         return others.filter(number=int(number)).first()
@@ -165,7 +165,7 @@ def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagre
 
 @require_GET
 def compare_page(request: HttpRequest, version: Version) -> HttpResponse:
-    """The page behind "Compare with…"."""
+    """The page that "Compare with…" opens."""
     other = other_for(version, request.GET.get("with", ""))
     context = {
         "opts": version._meta,

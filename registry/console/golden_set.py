@@ -40,7 +40,7 @@ class GoldenForm(forms.Form):
     floor = forms.FloatField(
         required=False,
         widget=NumberInput(attrs={"step": "any"}),
-        help_text="The worst value that passes. For an error metric, the largest.",
+        help_text="The worst value that passes; for an error metric, the largest one.",
     )
     margin = forms.FloatField(
         required=False,
@@ -104,7 +104,7 @@ def _results(model: Model, golden_set: GoldenSet) -> list[ShownResult]:
 
 
 def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
-    """Where the panel's form is sent; shows it again with its errors."""
+    """Handle the panel's form; show it again if it has errors."""
     by = actor(request)
     if not by.may(Right.WRITE, model_id=model.pk):
         raise PermissionDenied
@@ -114,7 +114,9 @@ def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
         data = dict(form.cleaned_data)
         try:
             made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
-            messages.success(request, f"{made} saved with {made.rows:,} rows. Check a version to measure it.")
+            messages.success(
+                request, f"{made} saved with {made.rows:,} rows. To measure a version, check it."
+            )
             return redirect(back)
         except RoundhouseError as error:
             form.add_error("file", str(error))

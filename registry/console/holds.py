@@ -1,4 +1,4 @@
-"""Stopping and freezing a Model: the verbs with their previews, and the banner that every page shows meanwhile."""
+"""Stopping and freezing a Model: the verbs with their previews, and the banner that pages show meanwhile."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +83,9 @@ class StartForm(ReasonForm):
         else:
             effect = "No version is live, so callers get no answer until a split is set."
         frozen = (
-            ["It is frozen, and starting gives live share: unfreeze it first."] if _FROZEN in holds else []
+            ["It is frozen, and starting it would give live share: unfreeze it first."]
+            if _FROZEN in holds
+            else []
         )
         return [
             f"{_begun_text(self.row, _STOPPED)} Message to callers: {holds.get(_STOPPED, '')}",
@@ -103,7 +105,9 @@ class FreezeForm(ReasonForm):
             preview = ["No version can become live."]
         if waiting is not None:
             becomes = "is a rollback, so it still becomes" if waiting.split.goes_back else "does not become"
-            preview.append(f"Split {waiting.split.number} is waiting; it {becomes} current while this lasts.")
+            preview.append(
+                f"Split {waiting.split.number} is waiting; it {becomes} current while the freeze lasts."
+            )
         return [*preview, "Lowering shares, stopping and rolling back still work."]
 
 
@@ -130,7 +134,7 @@ def _begun_text(model: Model, kind: Hold.Kind) -> str:
 
 def _stop(model: Model, form: ReasonForm, by: Actor) -> str:
     traffic.stop_model(model=model, text=form.cleaned_data["reason"], by=by)
-    return f"{model} is stopped. Every process refuses its requests within 2 seconds."
+    return f"{model} is stopped. Within 2 seconds, every process refuses its requests."
 
 
 def _start(model: Model, form: ReasonForm, by: Actor) -> str:
@@ -169,7 +173,7 @@ _ENDED_BY = {_STOPPED: _START, _FROZEN: _UNFREEZE}
 
 @dataclass(frozen=True, slots=True)
 class HoldBanner:
-    """One open hold. `address` is the page of the verb that ends it; empty if the reader may not."""
+    """One open hold. `address` is the page of the verb that ends it; empty if the reader may not end it."""
 
     hold: Hold
     model: Model

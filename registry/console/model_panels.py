@@ -59,7 +59,7 @@ def live_then(request: HttpRequest, model: Model) -> LiveThen:
         return LiveThen("")
     at = _parse_time(typed)
     if at is None:
-        return LiveThen("", problem="This is not a valid date and time. Write it like 2026-01-31 14:05.")
+        return LiveThen("", problem="This is not a valid date and time. Write it as in 2026-01-31 14:05.")
     normalized = at.strftime(_TIME_FORMAT)
     try:
         return LiveThen(normalized, answer=live_at(model, at))
@@ -77,12 +77,12 @@ def _parse_time(typed: str) -> datetime | None:
     try:
         aware = timezone.make_aware(parsed) if timezone.is_naive(parsed) else parsed
         return timezone.localtime(aware.astimezone(UTC))
-    except (OverflowError, ValueError):  # before year 1 or after 9999 in the other zone
+    except (OverflowError, ValueError):  # before year 1 or after 9999 in the target zone
         return None
 
 
 def draw_waiting(request: HttpRequest, model: Model) -> SafeString | str:
-    """The split that waits to become current; nothing if none waits."""
+    """The split that is waiting to become current; nothing if there is none."""
     context = _waiting_context(model)
     if not context:
         return ""
@@ -96,7 +96,7 @@ def _waiting_context(model: Model) -> dict[str, object]:
 
 @require_GET
 def show_waiting(_request: HttpRequest, model: Model) -> HttpResponse:
-    """What the panel of a waiting split fetches each second."""
+    """What the panel of a waiting split fetches every second."""
     context = _waiting_context(model)
     html = render_to_string("admin/registry/waiting_said.html", {**context, "model": model})
     return JsonResponse({"html": html, "is_open": bool(context)}, headers={"Cache-Control": "no-store"})
@@ -104,7 +104,7 @@ def show_waiting(_request: HttpRequest, model: Model) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Who may do one thing with a Model: the first names, and how many more."""
+    """Who may do one thing with a Model: some of their names, and how many more there are."""
 
     action: str
     people: list[str]

@@ -1,4 +1,4 @@
-"""Approval requests: their list and page, the verbs that decide them, and the rule that makes them necessary."""
+"""Approval requests: their list and page, the verbs that decide them, and the rule that requires them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,12 +40,12 @@ def _approve(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
 
 def _reject(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
     traffic.reject_request(request=request, reason=form.cleaned_data["reason"], by=by)
-    return f"Rejected. {request.asked_by} can read the reason here."
+    return f"Rejected. {request.asked_by} can see the reason on this page."
 
 
 def _withdraw(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
     traffic.withdraw_request(request=request, reason=form.cleaned_data["reason"], by=by)
-    return "Withdrawn. It needs no decision."
+    return "Withdrawn. It no longer needs a decision."
 
 
 def _require_approval(model: Model, form: ReasonForm, by: Actor) -> str:
@@ -64,18 +64,18 @@ def _is_open(request: SplitRequest) -> bool:
 
 REQUEST_VERBS = (
     Verb("approve", "Approve", Right.APPROVE, ReasonForm, _approve, _is_open,
-         "The gates are checked once more. The split goes live as soon as every engine that serves the Model is warm."),
+         "The gates are checked again. The split goes live as soon as every engine that serves the Model is warm."),
     Verb("reject", "Reject", Right.APPROVE, ReasonForm, _reject, _is_open, "What is live stays live."),
     Verb("withdraw", "Withdraw", Right.REQUEST_CHANGE, ReasonForm, _withdraw, _is_open, "What is live stays live."),
 )  # fmt: skip
 RULE_VERBS = (
     Verb("one-person", "Turn off approval", Right.MANAGE_SETTINGS, ReasonForm, _allow_one_person,
          lambda model: model.needs_approval,
-         "Anyone who may set splits can then give any ready version live share alone."),
+         "Anyone who may set splits can then give any ready version live share on their own."),
     Verb("two-people", "Turn on approval", Right.MANAGE_SETTINGS, ReasonForm, _require_approval,
          lambda model: not model.needs_approval,
          "Every change that gives a version live share then needs a second person's approval. "
-         "Lowering shares, stopping and rolling back never wait."),
+         "Lowering shares, stopping and rolling back never need approval."),
 )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class ShownRequest:
 
     @property
     def moves(self) -> float:
-        """Percent of the routing keys that would get another version."""
+        """Percentage of routing keys that would move to another version."""
         live = {arm.version: arm.share for arm in self.live}
         return sum(max(0, arm.share - live.get(arm.version, 0)) for arm in self.arms) / 100
 
@@ -143,9 +143,9 @@ def may_decide(request: SplitRequest, by: Actor) -> bool:
 
 
 class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):
-    """Read only: requests are written by services."""
+    """Read-only: requests are written by services."""
 
-    empty_text = "Changes that need a second person's approval appear here until someone decides."
+    empty_text = "Changes that need a second person's approval appear here until someone decides on them."
     own_template = "admin/registry/split_request.html"
     verbs = REQUEST_VERBS
     list_display = ["__str__", "requested_split", "status", "comment", "asked_by", "asked_at", "decided_by"]

@@ -1,4 +1,4 @@
-"""Rolling back: the form that offers earlier splits and once-live versions, and the verb."""
+"""Rolling back: the form that offers earlier splits and versions that were once live, and the verb."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from registry.traffic.models import Split
 from registry.traffic.readiness import warm_among
 from registry.traffic.selectors import (
     ArmShare,
-    OnceLive,
+    LiveHistory,
     arms_of,
     earlier_splits,
     live_arms,
     previous_split,
-    versions_once_live,
+    versions_ever_live,
 )
 
 
@@ -41,7 +41,7 @@ class RollBackGoal:
 
 
 class RollBackForm(ReasonForm):
-    """A choice of the previous split, an earlier one, or a version that was once live."""
+    """A choice between the previous split, an earlier one, and a version that was once live."""
 
     fields_template = "admin/registry/roll_back_fields.html"
     is_destructive = True
@@ -50,7 +50,7 @@ class RollBackForm(ReasonForm):
     seen = forms.IntegerField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, row: Model, **kwargs: Any) -> None:
-        splits, versions = earlier_splits(row), versions_once_live(row)
+        splits, versions = earlier_splits(row), versions_ever_live(row)
         kwargs["initial"] = {"seen": row.split_revision, "to": f"split-{splits[0].number}" if splits else ""}
         super().__init__(*args, row=row, **kwargs)
         self._splits = {split.number: split for split in splits}
@@ -80,13 +80,13 @@ class RollBackForm(ReasonForm):
 
     @property
     def goal(self) -> dict[str, Any]:
-        """The arguments of `roll_back`."""
+        """The arguments for `roll_back`."""
         kind, _, number = self.cleaned_data["to"].partition("-")
         if kind == "split":
             return {"to_split": self._splits[int(number)]}
         return {"to_version": self._versions[int(number)]} if kind == "version" else {}
 
-    def _warm(self, splits: Iterable[Split], versions: Iterable[OnceLive]) -> frozenset[int]:
+    def _warm(self, splits: Iterable[Split], versions: Iterable[LiveHistory]) -> frozenset[int]:
         in_splits = {version for split in splits for version in split.shares()}
         return warm_among(self.row, in_splits | {once.version.pk for once in versions})
 
@@ -105,7 +105,7 @@ class RollBackForm(ReasonForm):
             archived=archived,
         )
 
-    def _version_goal(self, once: OnceLive, warm: frozenset[int]) -> RollBackGoal:
+    def _version_goal(self, once: LiveHistory, warm: frozenset[int]) -> RollBackGoal:
         version = once.version
         return RollBackGoal(
             value=f"version-{version.number}",

@@ -35,12 +35,12 @@ K = TypeVar("K", bound=Hashable)
 
 
 def shares_text(arms: Iterable[ArmShare]) -> str:
-    """version 3 90 %, version 2 10 %."""
+    """Text such as: version 3 90 %, version 2 10 %."""
     return ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in arms)
 
 
 def answers_text(arms: Sequence[ArmShare]) -> str:
-    """version 3 answers 90 %, version 2 10 %."""
+    """Text such as: version 3 answers 90 %, version 2 10 %."""
     first, *others = arms
     rest = f", {shares_text(others)}" if others else ""
     return f"version {first.version} answers {first.percent:g} %{rest}"
@@ -70,7 +70,7 @@ def preview_replaced(model: Model) -> list[str]:
         preview.append(f"Split {waiting.split.number} is waiting to become current; this one replaces it.")
     if open_count:
         requests = f"{open_count} open request{'s' if open_count > 1 else ''}"
-        preview.append(f"{requests} will be closed as overtaken once another split is set.")
+        preview.append(f"{requests} will be closed as overtaken when another split is set.")
     return preview
 
 
@@ -133,7 +133,7 @@ class SplitForm(ReasonForm):
             preview.insert(
                 0,
                 f"{model.slug} needs a second person's approval: giving a version more share sends an approval request. "
-                "Only returning share to the leading version takes effect at once.",
+                "Only returning share to the leading version takes effect immediately.",
             )
         if Hold.Kind.FROZEN in holds:
             preview.append(f"It is frozen ({holds[Hold.Kind.FROZEN]}): shares can only be lowered.")
@@ -149,7 +149,7 @@ class SplitForm(ReasonForm):
 
     @property
     def shadows(self) -> dict[Version, int]:
-        """The shadows of the current split, without versions that get a share."""
+        """The shadows of the current split, except versions that get a share."""
         return {version: share for version, share in self._shadows.items() if version not in self.arms}
 
     @property
@@ -194,14 +194,14 @@ class SplitForm(ReasonForm):
         )
 
     def _colours(self) -> dict[int, int]:
-        """Live versions keep the colours of the bar above; the others get the next ones."""
+        """Live versions keep the colours of the bar above; the others get the next colours."""
         live = sorted((v for v in self.versions.values() if v.pk in self.now), key=lambda v: v.number)
         others = [version for version in self.versions.values() if version.pk not in self.now]
         return {version.pk: colour for colour, version in enumerate([*live, *others])}
 
     @staticmethod
     def _offered(model: Model, named: set[int]) -> Iterable[Version]:
-        """The newest ready versions, and `named` ones however old they are."""
+        """The newest ready versions, and the `named` ones, however old they are."""
         ready = model.versions.filter(status="ready").select_related("model")
         newest = list(ready.order_by("-number")[:_VERSIONS_OFFERED])
         older = [version for version in ready.filter(pk__in=named) if version not in newest]
@@ -244,7 +244,9 @@ class ReshuffleForm(ReasonForm):
             effect = "No version is live, so no caller is affected."
         else:
             moving = 100 - sum((arm.share / WHOLE) ** 2 for arm in arms) * 100
-            effect = f"With {shares_text(arms)}, about {moving:.0f} % of routing keys get another version."
+            effect = (
+                f"With {shares_text(arms)}, about {moving:.0f} % of routing keys move to another version."
+            )
         return ["Every routing key gets a new random bucket.", effect]
 
 
@@ -282,7 +284,7 @@ def _why_no_challenge(version: Version) -> str:
     split = current_split(version.model)
     if not version.is_servable:
         because = f": {version.failure}" if version.failure else "."
-        return f"{version} cannot get a share: it must be ready, and it is {version.status}{because}"
+        return f"{version} cannot get a share: it must be ready, but it is {version.status}{because}"
     if split is None:
         return f"No version of {version.model} is live, so there is nothing to compare with. Set the split first."
     if version.pk in split.shares():

@@ -1,4 +1,4 @@
-"""Panels of a version's page: where it comes from and was live, its file, and its crashes."""
+"""Panels of a version's page: where it came from, where it was live, its file, and its crashes."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -51,7 +51,7 @@ def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
 
 
 def draw_crashes(request: HttpRequest, version: Version) -> SafeString | str:
-    """The processes that died while running it; nothing if none did."""
+    """The processes that crashed while running it; nothing if none did."""
     crashes = list(version.crashes.all()[: _SHOWN + 1])
     if not crashes:
         return ""

@@ -1,4 +1,4 @@
-"""What can be done on a version's page: serving settings, crashes, the archive."""
+"""The actions on a version's page: change serving settings, clear crashes, archive."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from registry.console.splits import CHALLENGE
 from registry.kit.actors import Actor
 from registry.kit.admin.theme import NumberInput
 from registry.kit.admin.verbs import ReasonForm, Verb
-from registry.traffic.selectors import versions_once_live
+from registry.traffic.selectors import versions_ever_live
 
 _CPU, _CUDA = PROVIDERS
 _PROVIDERS = (_CPU, f"{_CUDA},{_CPU}", f"{_CPU},{_CUDA}", _CUDA)
@@ -55,10 +55,10 @@ class ServingForm(ReasonForm):
         "The batch proof is on the version's page, under Checks.",
     )
     max_wait_ms = _number("Max. wait for a fuller batch (ms)", "Must be below the target p99.")
-    max_queue_rows = _integer("Max. queue (rows)", "More is refused with 503.")
+    max_queue_rows = _integer("Max. queue (rows)", "Requests beyond this get 503.")
     max_queue_bytes = _integer("Max. queue (bytes)")
     max_output_bytes = _integer("Max. answer (bytes)", "Per request. A larger answer is refused.")
-    soft_limit_s = _number("Max. run time (seconds)", "A longer run is ended.")
+    soft_limit_s = _number("Max. run time (seconds)", "A longer run is stopped.")
     providers = _choice(
         "Provider",
         [(names, ", then ".join(_LABELS[name] for name in names.split(","))) for names in _PROVIDERS],
@@ -101,7 +101,7 @@ class ClearForm(ReasonForm):
         count = self.row.uncleared_crashes.count()
         crashes = "crash no longer counts" if count == 1 else "crashes no longer count"
         return [
-            f"Its {count} {crashes}. Every process may run it within 2 seconds.",
+            f"Its {count} {crashes}. Within 2 seconds, every process may run it.",
             f"After the next crash it runs in its own process again; after {CRASHES_TO_BREAK} crashes it is refused.",
         ]
 
@@ -111,7 +111,7 @@ class ArchiveForm(ReasonForm):
     def preview(self) -> list[str]:
         version = self.row
         preview = [f"It can no longer get a share. Its file ({_size(version)}) and its history are kept."]
-        if any(once.version.pk == version.pk for once in versions_once_live(version.model)):
+        if any(once.version.pk == version.pk for once in versions_ever_live(version.model)):
             preview.append("It was live once. To roll back to it later, unarchive it first.")
         return preview
 
@@ -120,7 +120,7 @@ class UnarchiveForm(ReasonForm):
     @property
     def preview(self) -> list[str]:
         state = "failed again, because its check failed" if self.row.failure else "ready again"
-        return [f"It is {state}. Its file ({_size(self.row)}) was kept. Nothing goes live."]
+        return [f"It becomes {state}. Its file ({_size(self.row)}) was kept. Nothing goes live."]
 
 
 def _size(version: Version) -> str:

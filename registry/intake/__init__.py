@@ -1,1 +1,1 @@
-"""How versions come in: uploads, the file scan, the checklist, examples and golden sets."""
+"""How versions are added: uploads, the file scan, the checklist, examples and golden sets."""

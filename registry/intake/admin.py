@@ -24,9 +24,9 @@ _OFFERED_MODELS = 500
 
 @admin.register(Upload)
 class UploadPage(ModelAdmin[Upload]):
-    """Its add page uploads a file; the rows themselves are read-only."""
+    """The add page uploads a file; the rows are read-only."""
 
-    empty_text = "Files that are being uploaded are listed here until they are versions."
+    empty_text = "Files that are being uploaded are listed here until they become versions."
     list_display = ["__str__", "status", "progress", "model_slug", "made_by", "touched_at"]
     list_filter = ["status"]
     search_fields = ["file_name", "model_slug", "made_by"]
@@ -98,7 +98,7 @@ class UploadPage(ModelAdmin[Upload]):
         )
 
     def made(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Redirect to the version that one of the caller's uploads became."""
+        """Redirect to the version created from one of the caller's uploads."""
         try:
             upload = uploads_of(actor(request)).filter(pk=pk).first()
         except ValidationError:  # not a UUID
@@ -120,7 +120,7 @@ class UploadPage(ModelAdmin[Upload]):
             except RoundhouseError as error:
                 messages.error(request, f"{upload}: {error}")
             else:
-                messages.success(request, f"{upload} was abandoned, and its bytes were removed.")
+                messages.success(request, f"{upload} was abandoned, and its data was deleted.")
 
     def _may(self, request: HttpRequest) -> bool:
         return Right.WRITE in actor(request).rights

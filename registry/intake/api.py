@@ -48,11 +48,11 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
 class NewUploadSerializer(serializers.Serializer[Any]):
     size_bytes = serializers.IntegerField(min_value=0)
     file_name = Text(max_length=4096, allow_blank=True, default="", trim_whitespace=False,
-                     help_text=f"Only displayed, up to {MAX_NAME} characters of it; it never becomes a path.")  # fmt: skip
+                     help_text=f"Only for display, up to {MAX_NAME} characters; it is never used as a path.")  # fmt: skip
     sha256 = Text(max_length=64, allow_blank=True, default="",
-                  help_text="Of the whole file, if you know it; a file with another hash is refused.")  # fmt: skip
+                  help_text="Of the whole file, if you know it; a file with a different hash is refused.")  # fmt: skip
     model = Text(max_length=64, allow_blank=True, default="",
-                 help_text="An existing Model: without it you get the 404 now, and not after sending the file.")  # fmt: skip
+                 help_text="An existing Model; if it does not exist, you get the 404 before you send the file.")  # fmt: skip
 
 
 class ModelToMakeSerializer(serializers.Serializer[Any]):
@@ -67,8 +67,8 @@ class CompleteSerializer(serializers.Serializer[Any]):
     )
     data_uploads = serializers.ListField(
         child=serializers.UUIDField(), max_length=MAX_DATA_FILES, default=list,
-        help_text="Your uploads of the files that contain the model's weights. They are merged into the file, and end"
-        " as taken.",
+        help_text="Your uploads of the files that contain the model's weights. They are merged into the file, and get"
+        " the status `taken`.",
     )  # fmt: skip
     drop_zipmap = serializers.BooleanField(
         default=False,
@@ -76,7 +76,7 @@ class CompleteSerializer(serializers.Serializer[Any]):
     )
     task_config = serializers.DictField(
         default=dict,
-        help_text="`labels` and `scores` of a classification; with `drop_zipmap`, labels default to those of the file.",
+        help_text="`labels` and `scores` of a classification; with `drop_zipmap`, labels default to those in the file.",
     )
     input_shapes = serializers.DictField(
         child=serializers.ListField(child=serializers.IntegerField(min_value=1), max_length=MAX_AXES), default=dict,
@@ -90,7 +90,7 @@ class OffsetSerializer(serializers.Serializer[Any]):
 
 
 def content_length(request: HttpRequest) -> int:
-    """The Content-Length; raise LengthMissing without one."""
+    """The Content-Length; raise LengthMissing if there is none."""
     text = request.META.get("CONTENT_LENGTH") or ""
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise LengthMissing
@@ -151,7 +151,7 @@ class UploadsView(RegistryViewSet[Upload]):
     @extend_schema(
         summary="Send a part of a file", operation_id="write_upload",
         description="The body is the raw bytes, at most 8 MiB, with a Content-Length. `offset` must be the upload's offset; "
-        "409 `wrong_offset` says what that is. A part that was received already may be sent again.",
+        "409 `wrong_offset` says what that is. A part that was already received may be sent again.",
         request={"application/octet-stream": OpenApiTypes.BINARY}, responses=UploadSerializer,
         parameters=[OpenApiParameter("offset", int, required=True, description="Where the part starts."), _ANY_STATE],
     )  # fmt: skip

@@ -52,7 +52,7 @@ def check_count(files: int) -> None:
     """Refuse more data files than may be sent with a model."""
     if files > MAX_DATA_FILES:
         raise Invalid(
-            f"At most {MAX_DATA_FILES} files with weights may be sent with a model; put more of them, and the model, into a zip."
+            f"At most {MAX_DATA_FILES} files with weights may be sent with a model; to send more, put everything in a zip."
         )
 
 
@@ -61,8 +61,8 @@ def assemble(
 ) -> Assembled:
     """Store what was sent as one file; raise FileRefused.
 
-    1. A file that is not an ONNX model is refused at once, and so is a model without its data files.
-    2. `keep` stores a model that stays as it is. Otherwise the new file is written straight into the store, in pieces.
+    1. A file that is not an ONNX model is refused immediately, and so is a model without its data files.
+    2. `keep` stores a model that needs no changes. Otherwise the new file is written straight into the store, in pieces.
 
     The files that were sent are neither changed nor removed. The version's check scans the whole artifact.
     """
@@ -77,7 +77,7 @@ def assemble(
 
 
 def assemble_files(*, model: Path, data: Sequence[Path] = (), drop_zipmap: bool = False) -> Assembled:
-    """Store local files as one file; raise FileRefused. Links are followed: the operator named them."""
+    """Store local files as one file; raise FileRefused. Symbolic links are followed: the operator chose them."""
     check_count(len(data))
     with ExitStack() as stack:
         first, *others = [
@@ -93,7 +93,7 @@ def assemble_files(*, model: Path, data: Sequence[Path] = (), drop_zipmap: bool 
 
 
 def with_labels(task: str, config: Mapping[str, Any], labels: Sequence[str]) -> Mapping[str, Any]:
-    """Add the labels of the file to a classification's configuration, unless it has labels."""
+    """Add the labels of the file to a classification's configuration, unless it already has some."""
     if task != Task.CLASSIFICATION or not labels or config.get("labels"):
         return config
     return {"scores": "probabilities", **config, "labels": list(labels)}
@@ -103,7 +103,7 @@ def with_labels(task: str, config: Mapping[str, Any], labels: Sequence[str]) -> 
 def _planned_rewrite(
     model: SentFile, data: Sequence[SentFile], drop_zipmap: bool
 ) -> Iterator[tuple[Rewrite | None, list[str]]]:
-    """Yield the rewrite, None if the file stays as it is, and what unpacking changed."""
+    """Yield the rewrite (None if the file stays as it is), and what unpacking changed."""
     if not is_archive(model):
         yield _plan(model, data, drop_zipmap), []
         return
@@ -140,7 +140,7 @@ def _check_nothing_missing(model: SentFile) -> None:
 def _check_space(size: int) -> None:
     if parts.free_bytes() < size + parts.RESERVE_BYTES:
         raise InsufficientStorage(
-            f"The disk has no room for the new file of {size:,} bytes besides those that were sent. Free some space, then"
+            f"The disk has no room for the new file of {size:,} bytes in addition to the files sent. Free some space, then"
             " try again."
         )
 

@@ -1,17 +1,17 @@
-"""Errors of uploads.
+"""Upload errors.
 
 RoundhouseError
 ├── InsufficientStorage     the disk has no room for the file
 ├── Conflict
-│   ├── TooManyUploads      open ones of the caller
-│   ├── UploadInUse         another request writes to it or completes it now
+│   ├── TooManyUploads      the caller has too many open uploads
+│   ├── UploadInUse         another request is writing to it or completing it
 │   ├── UploadEnded         it is complete, failed or abandoned
-│   └── WrongOffset         not the number of bytes received, which it tells
+│   └── WrongOffset         differs from the number of bytes received, which it includes
 │       └── UploadIncomplete
 └── Invalid
     ├── LengthMissing
     ├── PartBeyondEnd       more bytes than announced
-    ├── HashDiffers         another hash than announced
+    ├── HashDiffers         a different hash from the one announced
     └── BodyTooLarge
         ├── UploadTooLarge
         └── PartTooLarge
@@ -86,6 +86,6 @@ class UploadTooLarge(BodyTooLarge):
 
 
 class PartTooLarge(BodyTooLarge):
-    """A part may have at most 8 MiB; send smaller parts."""
+    """A part may be at most 8 MiB; send smaller parts."""
 
     code = "part_too_large"

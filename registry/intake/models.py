@@ -1,4 +1,4 @@
-"""Rows of the intake: uploads."""
+"""Database models of the intake: uploads."""
 
 import uuid
 
@@ -25,14 +25,14 @@ class Status(models.TextChoices):
 
 
 class Upload(models.Model):
-    """A file that is sent in parts. Its bytes are in the data folder under this row's id, never under a user's name."""
+    """A file that is sent in parts. Its bytes are in the data folder under this row's id, never under a name from a user."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     file_name = models.CharField(max_length=MAX_NAME, blank=True, editable=False)  # displayed, never opened
     size_bytes = models.PositiveBigIntegerField("size", editable=False)
     received_bytes = models.PositiveBigIntegerField("received", default=0, editable=False)
     announced_sha256 = models.CharField("announced SHA-256", max_length=64, blank=True, editable=False)
-    # Known after the last byte if one process received all of them, otherwise on completion.
+    # Known after the last byte if one process received all bytes, otherwise on completion.
     sha256 = models.CharField("SHA-256", max_length=64, blank=True, editable=False)
     status = models.CharField(max_length=9, choices=Status, default=Status.OPEN, editable=False)
     failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
@@ -40,7 +40,7 @@ class Upload(models.Model):
     version = models.ForeignKey(
         Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )
-    # The request that is writing a part, and until when no other may.
+    # The request that is writing a part, and the time until which no other may.
     writer = models.CharField(max_length=32, blank=True, editable=False)
     writer_until = models.DateTimeField(null=True, editable=False)
     created_by = models.ForeignKey(

@@ -24,7 +24,7 @@ RESERVE_BYTES = 256 * 2**20  # kept free for the database and everything else on
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL = "The disk is full."
 _MAX_DIGESTS = 256
-# Hashes that grow with the parts. In this process only: another one that continues an upload hashes it from the disk.
+# Hashes that grow with the parts. In this process only: another process that continues an upload hashes the file.
 _digests: "OrderedDict[UUID, tuple[int, hashlib._Hash]]" = OrderedDict()
 _lock = threading.Lock()
 
@@ -44,7 +44,7 @@ def path_of(upload_id: UUID) -> Path:
 
 
 def free_bytes() -> int:
-    """The free space on the disk of uploads."""
+    """The free space on the disk that holds uploads."""
     return shutil.disk_usage(existing_folder()).free
 
 
@@ -62,7 +62,7 @@ def opened(upload_id: UUID, *, is_new: bool = False) -> Iterator[int]:
 
 @contextmanager
 def locked(descriptor: int, *, at_once: bool = False) -> Iterator[None]:
-    """Hold the file's lock, which the kernel releases when a process dies; with `at_once`, raise UploadInUse if taken."""
+    """Hold the file's lock, which the kernel releases when a process dies; with `at_once`, raise UploadInUse if it is held."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if at_once else 0))
     except BlockingIOError:
@@ -75,7 +75,7 @@ def locked(descriptor: int, *, at_once: bool = False) -> Iterator[None]:
 
 @contextmanager
 def room(advice: str) -> Iterator[None]:
-    """Raise InsufficientStorage for a full disk, also when a database on the same disk reports it."""
+    """Raise InsufficientStorage for a full disk, including when a database on the same disk reports it."""
     try:
         yield
     except OSError as error:
@@ -122,7 +122,7 @@ def hash_of(upload_id: UUID) -> str:
 
 
 def store(upload_id: UUID, file: StoredFile) -> None:
-    """Move the whole file into the artifact store, by a rename if that is a folder on this disk."""
+    """Move the whole file into the artifact store, by renaming it if the store is a folder on this disk."""
     path, target = path_of(upload_id), artifacts.current_store()
     if target.has(file.sha256):
         return
@@ -143,7 +143,7 @@ def remove(upload_id: UUID) -> None:
 
 
 def ids_older_than(seconds: float) -> list[UUID]:
-    """The uploads whose file was not written to for that long."""
+    """The uploads whose file has not been written to for that long."""
     ids = []
     for path in folder().glob("*.part"):
         with suppress(OSError, ValueError):
@@ -162,7 +162,7 @@ def digest_at(upload_id: UUID, offset: int) -> "hashlib._Hash | None":
 
 
 def keep_digest(upload_id: UUID, offset: int, digest: "hashlib._Hash") -> None:
-    """Remember the hash of the first `offset` bytes, which are on the disk now."""
+    """Remember the hash of the first `offset` bytes, which are now on the disk."""
     with _lock:
         _digests[upload_id] = (offset, digest)
         _digests.move_to_end(upload_id)

@@ -1,4 +1,4 @@
-"""Reads of uploads."""
+"""Queries for uploads."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -15,7 +15,7 @@ from registry.kit.actors import Actor
 
 
 def uploads_of(by: Actor) -> QuerySet[Upload]:
-    """The actor's own uploads. An open upload has no Model, so object scopes of others do not cover it."""
+    """The actor's own uploads. An open upload has no Model, so other callers' object scopes do not cover it."""
     mine = Upload.objects.filter(key=by.key_id, created_by=by.user_id)
     return mine.select_related("version__model")
 
@@ -29,16 +29,16 @@ def uploads_with_ids(ids: Sequence[UUID], by: Actor) -> list[Upload]:
 
 
 def uploads_for(by: Actor) -> QuerySet[Upload]:
-    """The uploads the actor may see: all for those who may write to every Model, else their own."""
+    """The uploads the actor may see: all of them if it may write to every Model, otherwise its own."""
     if by.may(Right.WRITE):
         return Upload.objects.select_related("version__model")
     return uploads_of(by)
 
 
 def known_model(slug: str, by: Actor) -> Model:
-    """Find a Model the actor may see; raise NotFound, also for names that no database accepts."""
+    """Find a Model the actor may see; raise NotFound, including for names that no database accepts."""
     if not is_plain(slug):
-        raise NotFound("There is no Model of that name.")
+        raise NotFound("There is no Model with that name.")
     return model_named(slug, by)
 
 

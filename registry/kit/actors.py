@@ -16,7 +16,7 @@ READ = "read_registry"
 
 
 class Source(StrEnum):
-    """How a change came in."""
+    """Where a change came from."""
 
     ADMIN = "admin"
     API = "api"
@@ -26,7 +26,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person, key, command or task. Every service takes one as `by`; its rights are fixed when it comes in."""
+    """A person, key, command or task. Every service expects one as `by`; its rights are fixed when it is created."""
 
     name: str
     source: Source
@@ -65,5 +65,5 @@ def in_scope(rows: QuerySet[R], by: Actor, *, model: str = "model_id", right: st
 
 
 def every_model() -> QuerySet[Any]:
-    """All Models; by name, because the kit is below the catalogue."""
+    """All Models, looked up by name because the kit must not import the catalogue."""
     return apps.get_model("registry.Model")._default_manager.all()

@@ -1,8 +1,8 @@
-"""A lock that lets one thread beside the event loop compute at a time.
+"""A lock that lets only one thread besides the event loop compute at a time.
 
-The interpreter's lock goes to any thread that waits for it. With sixteen threads that compute, the event loop gets it
-every seventeenth time, some milliseconds late each time; with one, every second time. A thread that waits, for the
-database or for a model's answer, releases this lock meanwhile.
+Any waiting thread may get the interpreter's lock next. With sixteen computing threads, the event loop gets it only
+every seventeenth time, some milliseconds late each time; with one, every second time. A thread that waits for the
+database or for a model's answer releases this lock in the meantime.
 """
 
 import threading
@@ -14,8 +14,8 @@ PATIENCE_S = 1.0
 
 
 class ComputeLock:
-    """A thread that does not get the lock in time works without it until it is done: the holder may compute nothing,
-    and wait for a disk.
+    """A thread that does not get the lock in time works without it until it is done: the holder may not be
+    computing at all, but waiting for a disk.
     """
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
@@ -47,7 +47,7 @@ class ComputeLock:
 
     @contextmanager
     def released_for(self, lock: threading.Lock) -> Iterator[None]:
-        """Hold another lock whose holders release this one: waiting for it with this one in hand would be a deadlock."""
+        """Hold another lock whose holders release this one: waiting for it while holding this one would deadlock."""
         with self.released():
             lock.acquire()
         try:
@@ -60,7 +60,7 @@ class ComputeLock:
         return self._thread.holds
 
     def released_for_query(self, execute: Callable[..., Any], *query: Any) -> Any:
-        """A wrapper of database calls, for Django's `execute_wrapper`."""
+        """A wrapper for database calls, for Django's `execute_wrapper`."""
         with self.released():
             return execute(*query)
 

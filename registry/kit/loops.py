@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The pause after a failure: twice as long after each further one."""
+    """The pause after a failure: doubled after each further one."""
 
     first_s: float = 1.0
     longest_s: float = 30.0
@@ -36,7 +36,7 @@ class Loop:
     """Work that a background thread repeats."""
 
     name: str
-    work: Callable[[], bool | None]  # True: there is more to do, so repeat at once
+    work: Callable[[], bool | None]  # True: there is more to do, so repeat immediately
     every_s: float | Callable[[], float] = 0.0
     meanwhile: str = ""  # what users notice while it fails; for the log
     backoff: Backoff = Backoff()
@@ -46,7 +46,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class FailingLoop:
-    """A failure as anyone may see it: the error's class, never its text."""
+    """A failure in the form that anyone may see: the error's class, never its text."""
 
     name: str
     failures: int  # in a row
@@ -86,7 +86,7 @@ class ThreadGroup:
             event.set()
 
     def stop(self, within_s: float | None = None) -> None:
-        """Start no more rounds, and wait for the running ones, at most `within_s` in total."""
+        """Start no more rounds, and wait for the running ones, for at most `within_s` in total."""
         self.stopping.set()
         self.wake()
         ends_at = None if within_s is None else time.monotonic() + within_s
@@ -142,7 +142,7 @@ class Rounds:
             try:
                 has_more = self._loop.work()
             finally:
-                close_old_connections()  # idle threads keep no connection of the pool
+                close_old_connections()  # idle threads hold no connection from the pool
             every_s = self._loop.every_s
             pause_s = every_s if isinstance(every_s, int | float) else every_s()
         except Exception as error:  # noqa: BLE001 (the thread must survive, or its work would stop for good)
@@ -182,7 +182,7 @@ def note_success() -> None:
 
 
 def success_noter() -> Callable[[], None]:
-    """This thread's `note_success`, for an event loop that does its work."""
+    """This thread's `note_success`, for an event loop that does this thread's work."""
     rounds: Rounds | None = getattr(_current, "rounds", None)
     return rounds.note_success if rounds is not None else lambda: None
 
@@ -199,9 +199,9 @@ def failing() -> list[FailingLoop]:
 
 
 class Attempts:
-    """Makes several calls although some fail, and raises the first error at the end.
+    """Makes several calls even if some fail, and raises the first error at the end.
 
-    Only errors of `away` end them at once: by default, those of a database that does not answer.
+    Only errors in `away` stop it immediately: by default, those of a database that is not responding.
     """
 
     def __init__(self, away: tuple[type[Exception], ...] = DATABASE_AWAY) -> None:

@@ -21,7 +21,7 @@ class Registrations(Generic[T]):
         self._items: dict[str, tuple[int, T]] = {}
 
     def add(self, name: str, item: T, *, order: int = 100) -> None:
-        """Add an item. Adding it twice is fine; another item of the same name is an error."""
+        """Add an item. Adding it twice is fine; another item with the same name is an error."""
         known = self._items.get(name)
         if known is not None and known[1] != item:
             raise ValueError(f"Another {self.kind} has the name {name!r}; choose another name.")

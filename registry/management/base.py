@@ -20,7 +20,7 @@ from registry.kit.actors import Actor, Source
 from registry.traffic.models import SplitRequest
 from registry.traffic.selectors import requests_for
 
-_HERE = "127.0.0.1"  # wrong passwords are counted by name and address, as at the login page
+_HERE = "127.0.0.1"  # wrong passwords are counted by name and address, as on the login page
 
 
 class ServiceCommand(BaseCommand):
@@ -119,18 +119,18 @@ class RequestCommand(PersonCommand):
 
 def add_limit_flags(parser: CommandParser) -> None:
     parser.add_argument(
-        "--rate-per-minute", type=int, metavar="N", help="Requests a minute. Default: no limit."
+        "--rate-per-minute", type=int, metavar="N", help="Requests per minute. Default: no limit."
     )
     parser.add_argument(
         "--concurrency",
         type=int,
         metavar="N",
-        help="Requests at the same time, over all web processes. Default: no limit.",
+        help="Concurrent requests, across all web processes. Default: no limit.",
     )
     parser.add_argument(
         "--exact",
         action="store_true",
-        help="Strict limit: every request asks the shared counter, which is slower.",
+        help="Strict limit: every request checks the shared counter, which is slower.",
     )
 
 
@@ -142,8 +142,10 @@ def _password(name: str, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise CommandError("There is no terminal to enter the password; pipe it in and use --password-stdin.")
-    return getpass(f"Password of {name}: ")
+        raise CommandError(
+            "There is no terminal to enter the password at; pipe it in and use --password-stdin."
+        )
+    return getpass(f"Password for {name}: ")
 
 
 def _authenticated(name: str, password: str) -> User:

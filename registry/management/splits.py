@@ -17,17 +17,19 @@ from registry.traffic.services import settle_waiting_splits
 from registry.traffic.transitions import Status
 
 _LOOK_EVERY_S = 0.25
-_LONGER_S = 15.0  # processes expire a split at the limit; this is for the case that none does
+_LONGER_S = 15.0  # processes expire a split at the limit; the extra time is in case none does
 
 
 def add_share_arguments(parser: CommandParser) -> None:
     parser.add_argument("arms", nargs="+", metavar="VERSION=PERCENT", help="Shares that add up to 100 %%.")
     parser.add_argument("--shadow", action="append", default=[], metavar="VERSION=PERCENT")
-    parser.add_argument("--expect", type=int, metavar="NUMBER", help="Refuse if another split is the newest.")
+    parser.add_argument(
+        "--expect", type=int, metavar="NUMBER", help="Refuse if the newest split has a different number."
+    )
 
 
 def shares_of(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the shares as arguments of the services."""
+    """Return the shares as keyword arguments for the services."""
     return {
         "arms": _shares(model, options["arms"]),
         "shadows": _shares(model, options["shadow"]),

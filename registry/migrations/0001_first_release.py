@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
                 ('slug', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('\\A[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\\Z', 'Use 1 to 64 lower-case letters, digits and inner hyphens, such as fraud-score.')], verbose_name='name')),
                 ('title', models.CharField(blank=True, max_length=200, validators=[django.core.validators.ProhibitNullCharactersValidator()])),
                 ('notes', models.TextField(blank=True, help_text='Markdown; shown as it is written.', max_length=20000, validators=[django.core.validators.MaxLengthValidator(20000), django.core.validators.ProhibitNullCharactersValidator()])),
-                ('task', models.CharField(choices=[('tensor', 'tensor: numbers in, numbers out'), ('classification', 'classification: one of some labels')], default='tensor', editable=False, max_length=16)),
+                ('task', models.CharField(choices=[('tensor', 'tensor: numbers in, numbers out'), ('classification', 'classification: one of a list of labels')], default='tensor', editable=False, max_length=16)),
                 ('key_source', models.CharField(choices=[('random', 'random: each request separately'), ('field', 'a named field of the request'), ('tenant', 'the tenant of the API key')], default='random', max_length=8, verbose_name='routing key')),
                 ('key_field', models.CharField(blank=True, max_length=100, validators=[django.core.validators.ProhibitNullCharactersValidator()], verbose_name='field of the routing key')),
                 ('salt', models.CharField(default=registry.catalogue.models.new_salt, editable=False, max_length=64)),
@@ -441,7 +441,7 @@ class Migration(migrations.Migration):
             name='CheckLine',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.CharField(choices=[('gate', 'File'), ('probe', 'Loads'), ('signature', 'Signature'), ('warmup', 'Speed and memory'), ('conformance', 'Examples'), ('golden', 'Golden set'), ('diff', 'Differences to the live version')], editable=False, max_length=12)),
+                ('step', models.CharField(choices=[('gate', 'File'), ('probe', 'Loads'), ('signature', 'Signature'), ('warmup', 'Speed and memory'), ('conformance', 'Examples'), ('golden', 'Golden set'), ('diff', 'Differences from the live version')], editable=False, max_length=12)),
                 ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('passed', 'Passed'), ('failed', 'Failed'), ('skipped', 'Skipped')], default='waiting', editable=False, max_length=8)),
                 ('code', models.CharField(blank=True, editable=False, max_length=64)),
                 ('reason', models.CharField(blank=True, editable=False, max_length=500)),
@@ -481,7 +481,7 @@ class Migration(migrations.Migration):
                 ('revision', models.PositiveIntegerField(editable=False)),
                 ('is_current', models.BooleanField(default=True, editable=False)),
                 ('rows', models.PositiveIntegerField(editable=False)),
-                ('metric', models.CharField(choices=[('accuracy', 'accuracy: the share of right answers'), ('f1', 'F1: the mean over labels of precision with recall'), ('error', 'error: the mean distance to the label; less is better')], editable=False, max_length=8)),
+                ('metric', models.CharField(choices=[('accuracy', 'accuracy: the share of right answers'), ('f1', 'F1: the harmonic mean of precision and recall, averaged over labels'), ('error', 'error: the mean distance from the label; lower is better')], editable=False, max_length=8)),
                 ('floor', models.FloatField(editable=False, null=True)),
                 ('margin', models.FloatField(editable=False, null=True)),
                 ('sha256', models.CharField(editable=False, max_length=64, verbose_name='SHA-256')),
@@ -627,7 +627,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='checkline',
             name='step',
-            field=models.CharField(choices=[('gate', 'File'), ('probe', 'Loads'), ('signature', 'Signature'), ('warmup', 'Speed and memory'), ('batching', 'Batch proof'), ('conformance', 'Examples'), ('golden', 'Golden set'), ('diff', 'Differences to the live version')], editable=False, max_length=12),
+            field=models.CharField(choices=[('gate', 'File'), ('probe', 'Loads'), ('signature', 'Signature'), ('warmup', 'Speed and memory'), ('batching', 'Batch proof'), ('conformance', 'Examples'), ('golden', 'Golden set'), ('diff', 'Differences from the live version')], editable=False, max_length=12),
         ),
         migrations.AddConstraint(
             model_name='checkline',

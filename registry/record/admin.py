@@ -29,7 +29,7 @@ from registry.record.subscriptions import SubscriptionSettings
 
 
 class RecordPage(ReadOnlyPage):
-    """Lists rows that only Roundhouse writes, to people who may read the record, for their Models."""
+    """Lists rows that only Roundhouse writes; people who may read the record see those of their Models."""
 
     right = READ
     scope: ClassVar[str | None] = "model_slug"  # the path to the Model's slug
@@ -52,7 +52,7 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
     ]
     list_before_template = "admin/registry/export_link.html"
     search_fields = ["object_label"]  # shows the search box; see get_search_results
-    search_help_text = "A whole number, object, object id, Model, actor, action or request id."
+    search_help_text = "An exact record number, object, object id, Model, actor, action or request id."
     fields = readonly_fields = (
         "when", "actor_name", "action", "object_label", "change", "reason", "seq", "source", "request_id", "user_id",
         "key_id", "object_kind", "object_id", "model_slug", "hash", "previous_hash",
@@ -64,13 +64,13 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
     )  # fmt: skip
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """By number; by time if the list ends at a day, so that its index skips all newer rows."""
+        """By number; by time if the list has an end date, so that the index on time skips all newer rows."""
         return ("-at", "-seq") if request.GET.get("at_to_0") else ("-seq",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditRecord], search_term: str
     ) -> tuple[QuerySet[AuditRecord], bool]:
-        """Search whole values: searching for parts of words in a million rows takes seconds."""
+        """Match whole values: searching a million rows for parts of words takes seconds."""
         term = search_term.strip().removeprefix("#")
         if not term:
             return queryset, False
@@ -104,7 +104,7 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
 
 @admin.register(AuditCheckpoint)
 class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
-    empty_text = "A checkpoint signs the last record, so that a log whose end was cut off is detected."
+    empty_text = "A checkpoint signs the last record, so that cutting off the end of the log is detected."
     scope = None
     list_display = ["number", "at", "seq", "signature"]
     fields = readonly_fields = ("number", "at", "seq", "record_hash", "previous_signature", "signature")
@@ -160,7 +160,7 @@ class ButtonPage:
 
 @admin.register(Delivery)
 class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
-    empty_text = "Messages to subscriptions appear here, whether they arrived or not."
+    empty_text = "Messages to subscribers appear here, whether or not they arrived."
     scope = "event__model_slug"
     list_display = [
         "event",
@@ -182,7 +182,7 @@ class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
 
     def resend(self, request: HttpRequest, delivery: Delivery) -> None:
         deliveries.resend(delivery, by=actor(request))
-        messages.success(request, "The message is sent again.")
+        messages.success(request, "The message is being sent again.")
 
 
 class SubscriptionForm(ModelForm[Subscription]):
@@ -192,7 +192,7 @@ class SubscriptionForm(ModelForm[Subscription]):
         required=False,
         choices=lambda: [(kind, sentence) for kind, sentence in EVENT_KINDS.items() if kind != "test"],
         widget=CheckboxSelectMultiple,
-        help_text="None means all of them.",
+        help_text="Select none to receive all of them.",
     )
 
     class Meta:
@@ -233,7 +233,7 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Deliveries are deleted with their subscription, without a right of their own."""
+        """Deliveries are deleted with their subscription; this needs no separate right."""
         return [str(subscription) for subscription in objs], {"subscriptions": len(objs)}, set(), []
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
@@ -254,7 +254,7 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
 
     def send_test(self, request: HttpRequest, subscription: Subscription) -> None:
         delivery = subscriptions.send_test(subscription=subscription, by=actor(request))
-        messages.success(request, f"A test is sent as delivery {delivery.pk}.")
+        messages.success(request, f"A test is being sent as delivery {delivery.pk}.")
 
     def renew_secret(self, request: HttpRequest, subscription: Subscription) -> None:
         _show_secret(request, subscriptions.renew_secret(subscription=subscription, by=actor(request)))
@@ -266,5 +266,5 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
 
 def _show_secret(request: HttpRequest, secret: str) -> None:
     messages.warning(
-        request, f"The signing secret is {secret} . It is shown only now; give it to the receiver."
+        request, f"The signing secret is {secret} . It will not be shown again; give it to the receiver."
     )

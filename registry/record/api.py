@@ -28,7 +28,7 @@ class AuditRecordSerializer(serializers.ModelSerializer[AuditRecord]):
         ]  # fmt: skip
 
 
-class RecordFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class RecordFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     model = django_filters.CharFilter(field_name="model_slug")
     since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
     until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
@@ -125,7 +125,9 @@ class DeliveriesView(RegistryViewSet[Delivery]):
 class SubscriptionSettingsSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100)
     kinds = serializers.ListField(
-        child=serializers.CharField(), default=list, help_text="Kinds of events; none means all of them."
+        child=serializers.CharField(),
+        default=list,
+        help_text="Kinds of events; an empty list means all of them.",
     )
     model = serializers.SlugRelatedField[Any](
         slug_field="slug", queryset=every_model(), allow_null=True, default=None
@@ -146,7 +148,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
 
 class SubscriptionWithSecret(SubscriptionSerializer):
     secret = serializers.CharField(
-        help_text="The signing secret, shown only in this answer; null in a replayed answer."
+        help_text="The signing secret, shown only in this response; null in a replayed response."
     )
 
     class Meta(SubscriptionSerializer.Meta):

@@ -55,8 +55,8 @@ def record_change(
 ) -> AuditRecord:
     """Add a record to the chain, inside the transaction that makes the change. Call it last.
 
-    Writers queue from here to the end of their transaction: waiting for a row that another writer has locked would
-    be a deadlock. `before` and `after` hold what a reader needs, never a secret.
+    Writers queue from here to the end of their transaction, so waiting for a row that another writer has locked would
+    deadlock. `before` and `after` hold what a reader needs, and never a secret.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("record_change belongs inside the change's transaction")
@@ -118,7 +118,7 @@ def trigger_statements(vendor: str) -> list[str]:
 
 
 def install_triggers(*, using: str, **_: Any) -> None:
-    """Make the database itself refuse changes; after each migration, because SQLite drops triggers when it rebuilds a table."""
+    """Make the database itself refuse changes. Runs after each migration, as SQLite drops triggers when it rebuilds a table."""
     connection = connections[using]
     if not set(APPEND_ONLY_TABLES) <= set(connection.introspection.table_names()):
         return

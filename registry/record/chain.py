@@ -55,7 +55,7 @@ def signature_of(checkpoint: Checkpoint, key: bytes) -> str:
 
 
 def _seal(key: bytes, purpose: str, columns: list[int | str | None]) -> str:
-    # A JSON list, so that no two rows give the same text.
+    # A JSON list, so that no two rows produce the same text.
     text = json.dumps([purpose, *columns], ensure_ascii=True, separators=(",", ":"))
     return hmac.digest(key, text.encode(), "sha256").hex()
 

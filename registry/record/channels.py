@@ -1,4 +1,4 @@
-"""Sending one message, by signed webhook (after the Standard Webhooks specification) or by e-mail."""
+"""Sending one message, by signed webhook (following the Standard Webhooks specification) or by e-mail."""
 
 import base64
 import hashlib
@@ -104,7 +104,7 @@ def new_salt() -> str:
 
 
 def secret_of(salt: str) -> str:
-    """The signing secret. It is in no table, so that a copy of the database cannot sign."""
+    """The signing secret. It is not stored in any table, so a copy of the database cannot be used to sign."""
     derived = hmac.digest(settings.SECRET_KEY.encode(), f"roundhouse webhook {salt}".encode(), "sha256")
     return SIGNING_PREFIX + base64.b64encode(derived).decode()
 

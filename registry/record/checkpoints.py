@@ -32,7 +32,7 @@ def write_checkpoint() -> AuditCheckpoint | None:
         signature="",
     )
     signed = unsigned._replace(signature=signature_of(unsigned, audit_key()))
-    # The log is one more place that the database's owner cannot rewrite.
+    # The log holds a copy that the database's owner cannot rewrite.
     transaction.on_commit(lambda: log.info("audit checkpoint", checkpoint=to_line(signed)))
     return AuditCheckpoint.objects.create(**signed._asdict())
 

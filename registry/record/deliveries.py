@@ -21,8 +21,8 @@ BACK_OFF = tuple(
     timedelta(seconds=seconds) for seconds in (10, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400)
 )
 # A sender counts as dead after this; no fetch or mail may take that long.
-_SENDING_AT_MOST = timedelta(seconds=60)
-_SWEEP_AT_MOST = 500
+_MAX_SENDING = timedelta(seconds=60)
+_MAX_SWEPT = 500
 _OPEN = (Delivery.Status.WAITING, Delivery.Status.SENDING)
 
 
@@ -40,7 +40,7 @@ def deliver(delivery_id: int) -> bool:
 def sweep() -> int:
     """Start all due deliveries: retries, those of dead senders, messages lost by a broker. Return how many."""
     due = Delivery.objects.filter(status__in=_OPEN, due_at__lte=timezone.now()).order_by("due_at")
-    ids = list(due.values_list("pk", flat=True)[:_SWEEP_AT_MOST])
+    ids = list(due.values_list("pk", flat=True)[:_MAX_SWEPT])
     for delivery_id in ids:
         events.send_on_commit(delivery_id)
     return len(ids)
@@ -70,7 +70,7 @@ def _claim(delivery_id: int) -> Delivery | None:
     if attempts is None:
         return None
     claimed = due.filter(attempts=attempts).update(
-        status=Delivery.Status.SENDING, attempts=F("attempts") + 1, due_at=now + _SENDING_AT_MOST
+        status=Delivery.Status.SENDING, attempts=F("attempts") + 1, due_at=now + _MAX_SENDING
     )
     if not claimed:
         return None

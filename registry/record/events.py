@@ -15,11 +15,11 @@ from registry.kit.text import storable
 from registry.record.audit import AuditSubject, subject_of
 from registry.record.models import Delivery, Event, Subscription
 
-# Every kind of event, with a sentence for people.
+# Every kind of event, with a sentence that describes it.
 EVENT_KINDS: Registrations[str] = Registrations("event kind")
 
-# Events of one kind and object within this time share a delivery. With the sweeper's 15 s this stays below the
-# 30 s within which a first attempt is promised.
+# Events of one kind and object within this time share a delivery. With the sweeper's 15 s, this stays below the
+# 30 s promised for a first attempt.
 GROUP_WINDOW = timedelta(seconds=10)
 
 
@@ -33,7 +33,7 @@ def emit(
 ) -> Event:
     """Write an event and its deliveries, inside the transaction of the change; they are sent on commit.
 
-    Receivers get `data`, so it holds no secrets. `summary` is a full sentence for people.
+    Receivers get `data`, so it holds no secrets. `summary` is a full sentence that people read.
     """
     if kind not in EVENT_KINDS:
         raise ValueError(f"no such event kind: {kind}; add it to EVENT_KINDS")

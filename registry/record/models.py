@@ -11,7 +11,7 @@ from registry.kit.actors import Source
 
 
 class Lease(models.Model):
-    """The one process among several that may do something now; judged by the database's clock."""
+    """Which one of several processes may do something now, according to the database's clock."""
 
     name = models.CharField(max_length=64, primary_key=True)
     holder = models.CharField(max_length=128)
@@ -37,7 +37,7 @@ class AppendOnly(models.QuerySet[Any]):
 
 
 class AppendOnlyRow(models.Model):
-    """A row that cannot be changed or deleted; database triggers refuse it as well."""
+    """A row that cannot be changed or deleted; database triggers enforce this as well."""
 
     objects = AppendOnly.as_manager()
 
@@ -47,7 +47,7 @@ class AppendOnlyRow(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise _never_changed(type(self))
-        kwargs["force_insert"] = True  # a chosen primary key would otherwise update the row that has it
+        kwargs["force_insert"] = True  # an explicit primary key would otherwise update the row that has it
         super().save(*args, **kwargs)
 
     def delete(self, *_: Any, **__: Any) -> NoReturn:
@@ -73,7 +73,7 @@ class AuditRecord(AppendOnlyRow):
     object_id = models.CharField(max_length=64, blank=True)
     object_label = models.CharField("object", max_length=200)
     model_slug = models.CharField("Model", max_length=64, blank=True)
-    # Text, not JSON columns: PostgreSQL would normalise the numbers, and the hash is over our text.
+    # Text, not JSON columns: PostgreSQL would normalise the numbers, and the hash is computed over our text.
     before_json = models.TextField()
     after_json = models.TextField()
     reason = models.CharField(max_length=1000, blank=True)
@@ -127,7 +127,7 @@ class AuditCheckpoint(AppendOnlyRow):
 
 
 class Event(models.Model):
-    """Something that people or other systems need to know."""
+    """Something that people or other systems need to know about."""
 
     at = models.DateTimeField(auto_now_add=True)
     kind = models.CharField(max_length=64)
@@ -170,7 +170,7 @@ class Subscription(models.Model):
     channel = models.CharField(max_length=8, choices=Channel, default=Channel.WEBHOOK)
     url = models.CharField("webhook URL", max_length=2000, blank=True)
     email = models.EmailField("e-mail address", blank=True)
-    # The signing secret is derived from this and SECRET_KEY, so that a copy of the database cannot sign.
+    # The signing secret is derived from this and SECRET_KEY, so a copy of the database cannot be used to sign.
     secret_salt = models.CharField(max_length=64, editable=False)
     enabled = models.BooleanField(default=True)
     created_by = models.ForeignKey(
@@ -202,7 +202,7 @@ class Subscription(models.Model):
 
 
 class Delivery(models.Model):
-    """One message to one subscription: its attempts, when the next one is due, how it ended."""
+    """One message to one subscription: its attempts, when the next one is due, and how it ended."""
 
     class Status(models.TextChoices):
         WAITING = "waiting"
@@ -217,9 +217,9 @@ class Delivery(models.Model):
     count = models.PositiveIntegerField("events", default=1)
     message_id = models.CharField(max_length=64, unique=True)
     status = models.CharField(max_length=9, choices=Status, default=Status.WAITING)
-    # The attempts begun; also the token that keeps two workers from making the same one.
+    # The number of attempts begun; also the token that keeps two workers from making the same one.
     attempts = models.PositiveSmallIntegerField(default=0)
-    # Waiting: when the next attempt is due. Sending: when the sender counts as dead.
+    # Waiting: when the next attempt is due. Sending: when the sender is considered dead.
     due_at = models.DateTimeField("next attempt")
     last_error = models.CharField(max_length=300, blank=True)
     http_status = models.PositiveSmallIntegerField("HTTP status", null=True)

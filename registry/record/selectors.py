@@ -16,7 +16,7 @@ READ = "read_record"
 
 
 def visible(rows: QuerySet[R], by: Actor, *, model_slug: str = "model_slug") -> QuerySet[R]:
-    """Keep the rows that the actor may see: people limited to some Models see only rows about these."""
+    """Keep the rows that the actor may see: people limited to some Models see only rows about those."""
     if READ not in by.rights:
         return rows.none()
     if by.models is None:

@@ -1,4 +1,4 @@
-"""Changes of subscriptions."""
+"""Changes to subscriptions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ RIGHT = "manage_subscriptions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionSettings:
-    """What a subscription is set to. It needs the address of exactly one channel."""
+    """A subscription's settings, with the address of exactly one channel."""
 
     name: str
     kinds: Sequence[str] = ()
@@ -33,7 +33,7 @@ class SubscriptionSettings:
 
 
 def subscription_named(name: str) -> Subscription:
-    """Return the subscription; raise NotFound if there is none of this name."""
+    """Return the subscription; raise NotFound if there is none with this name."""
     subscription = Subscription.objects.filter(name=name).first()
     if subscription is None:
         raise NotFound(f"There is no subscription {name}.")
@@ -42,7 +42,7 @@ def subscription_named(name: str) -> Subscription:
 
 @transaction.atomic
 def add_subscription(*, values: SubscriptionSettings, by: Actor) -> tuple[Subscription, str]:
-    """Create a subscription; return it and its signing secret, which is shown only now."""
+    """Create a subscription; return it and its signing secret, which is never shown again."""
     by.check(RIGHT)
     _check(values)
     subscription = Subscription(secret_salt=new_salt(), created_by_id=by.user_id)
@@ -77,7 +77,7 @@ def remove_subscription(*, subscription: Subscription, by: Actor) -> None:
 
 @transaction.atomic
 def renew_secret(*, subscription: Subscription, by: Actor) -> str:
-    """Replace the signing secret; return the new one, which is shown only now."""
+    """Replace the signing secret; return the new one, which is never shown again."""
     by.check(RIGHT)
     salt = new_salt()
     Subscription.objects.filter(pk=subscription.pk).update(secret_salt=salt)
@@ -102,7 +102,7 @@ def send_test(*, subscription: Subscription, by: Actor) -> Delivery:
 def _check(values: SubscriptionSettings) -> None:
     unknown = sorted(kind for kind in values.kinds if kind not in EVENT_KINDS)
     if unknown:
-        raise Invalid(f"There is no event kind {unknown[0]}; docs/events.md lists them.")
+        raise Invalid(f"There is no event kind {unknown[0]}; docs/events.md lists all kinds.")
     if bool(values.url) == bool(values.email):
         raise Invalid("Enter either a webhook URL or an e-mail address.")
     if values.url:

@@ -1,4 +1,4 @@
-"""Celery tasks of the record."""
+"""Celery tasks for deliveries and checkpoints."""
 
 from celery import shared_task
 

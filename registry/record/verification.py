@@ -21,11 +21,11 @@ class Finding(StrEnum):
     ALTERED = "was altered, or written without the key"
     DUPLICATED = "has a number that was used before"
     MISSING = "is missing"
-    UNLINKED = "does not continue the record before it"
-    CUT = "is missing, and all after it: the chain was cut off after a checkpoint"
-    REPLACED = "is not the one a checkpoint was made of: the chain was rewritten"
+    UNLINKED = "does not link to the record before it"
+    CUT = "is missing, as are all after it: the chain was cut off after a checkpoint"
+    REPLACED = "is not the one that a checkpoint signed: the chain was rewritten"
     CHECKPOINT_ALTERED = "was altered, or signed without the key"
-    CHECKPOINT_MISSING = "is missing among the checkpoints"
+    CHECKPOINT_MISSING = "is missing from the checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ _UNREADABLE = (TypeError, ValueError, AttributeError, OverflowError)
 def verify(outside: Sequence[Checkpoint] = ()) -> ChainReport:
     """Verify the whole chain against its own checkpoints and against copies kept outside the database."""
     key = audit_key()
-    # Checkpoints first: records written meanwhile only lengthen the chain.
+    # Checkpoints first: records written in the meantime only lengthen the chain.
     inside, unreadable = _checkpoints()
     signed = [checkpoint for checkpoint in (*inside, *outside) if _is_signed(checkpoint, key)]
     marks = {checkpoint.seq: checkpoint.record_hash for checkpoint in signed}
@@ -82,7 +82,7 @@ def checkpoint_fault(inside: Sequence[Checkpoint], outside: Sequence[Checkpoint]
 def walk(
     rows: Iterable[tuple[SealedRecord, str]], marks: dict[int, str], key: bytes
 ) -> tuple[int, Fault | None]:
-    """Follow the chain; `marks` has the hashes that some records must have. Return how many are good, and the fault."""
+    """Follow the chain; `marks` holds hashes that some records must have. Return how many are good, and any fault."""
     seq, previous = 0, GENESIS
     try:
         for record, stored_hash in rows:
@@ -136,7 +136,7 @@ def _records() -> Iterator[tuple[SealedRecord, str]]:
 
 
 def _in_order(rows: QuerySet[Any, tuple[Any, ...]], number: str) -> Iterator[tuple[Any, ...]]:
-    """Read rows by their number, the first column; yield all rows before one that cannot be read."""
+    """Read rows in order of number, the first column; yield all rows before one that cannot be read."""
     ordered, last = rows.order_by(number), None
     try:
         for row in ordered.iterator(chunk_size=2_000):
@@ -145,7 +145,7 @@ def _in_order(rows: QuerySet[Any, tuple[Any, ...]], number: str) -> Iterator[tup
         return
     except (*_UNREADABLE, OperationalError) as error:
         _raise_unless_unreadable(error)
-    # The bad row is somewhere in a chunk: go on one by one.
+    # The bad row is somewhere in this chunk: continue row by row.
     while following := _first(ordered if last is None else ordered.filter(**{f"{number}__gt": last})):
         yield following
         last = following[0]
@@ -160,6 +160,6 @@ def _first(rows: QuerySet[Any, tuple[Any, ...]]) -> tuple[Any, ...] | None:
 
 
 def _raise_unless_unreadable(error: Exception) -> None:
-    """SQLite raises the same error for invalid text as for a database that does not answer."""
+    """SQLite raises the same error for invalid text as for a database that is not responding."""
     if isinstance(error, OperationalError) and "decode" not in str(error):
         raise error

@@ -1,4 +1,4 @@
-"""What templates ask for: the home page's content, hold banners, and filters for times and names."""
+"""What templates use: the home page's content, hold banners, and filters for times and names."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-# The tags import late: the theme loads this library while it is being imported itself, and the console needs the theme.
+# The tags import lazily: the theme loads this library during its own import, and the console needs the theme.
 @register.simple_tag(takes_context=True)
 def home(context: dict[str, Any]) -> dict[str, Any]:
     from registry.access.policies import Right

@@ -11,7 +11,7 @@ from registry.traffic.selectors import arms_of, shadows_of, with_arms
 
 @admin.register(Split)
 class SplitPage(ScopedPage, ModelAdmin[Split]):
-    empty_text = "A split sets which versions get which share of the traffic; it is set on a Model’s page."
+    empty_text = "A split decides which versions get which share of the traffic. Set one on a Model’s page."
     list_display = ["__str__", "arms", "status", "reason", "made_by", "from_at", "to_at"]
     list_select_related = ["model"]
     list_filter = ["status"]
@@ -45,7 +45,7 @@ class SplitPage(ScopedPage, ModelAdmin[Split]):
 
 @admin.register(Hold)
 class HoldPage(ScopedPage, ModelAdmin[Hold]):
-    empty_text = "Stop a Model that gives wrong answers, or freeze one that must not change, on its own page."
+    empty_text = "Stop a Model that gives wrong answers, or freeze one that must not change, on its page."
     list_display = ["model", "kind", "text", "begun_by", "from_at", "ended_by", "to_at"]
     list_select_related = ["model"]
     list_filter = ["kind"]

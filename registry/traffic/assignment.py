@@ -50,5 +50,5 @@ def reallot(owners: Sequence[Owner], shares: Mapping[Owner, int]) -> list[Owner]
 
 
 def ranges(buckets: str) -> list[tuple[str, int, int]]:
-    """Runs of neighbouring buckets of one letter, as (letter, first, one past the last)."""
+    """Runs of neighbouring buckets with the same letter, as (letter, first, one past the last)."""
     return [(run[1], run.start(), run.end()) for run in _RUN.finditer(buckets)]

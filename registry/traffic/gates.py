@@ -1,4 +1,4 @@
-"""Promotion gates: looks, with numbers, at what would go live. Rooms above add theirs to `GATES`."""
+"""Promotion gates: checks, with numbers, of what would go live. Higher-level rooms add theirs to `GATES`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class GateOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """A split that is not written yet, compared with what is live now. Shares are basis points."""
+    """A split that has not been written yet, compared with what is live now. Shares are basis points."""
 
     model: Model
     arms: Mapping[Version, int]
@@ -72,7 +72,7 @@ class GateResult:
         return {"name": self.name, "outcome": self.outcome.value, "sentence": self.sentence}
 
 
-# They run in a transaction: database look-ups only.
+# Gates run in a transaction: database look-ups only.
 GATES: Registrations[Callable[[SplitPlan], list[GateResult]]] = Registrations("gate")
 
 
@@ -81,7 +81,7 @@ def gates_for(plan: SplitPlan) -> list[GateResult]:
 
 
 def check_gates(plan: SplitPlan) -> list[GateResult]:
-    """The results; raise the error of the first gate that failed."""
+    """Return the results; raise the error of the first gate that failed."""
     results = gates_for(plan)
     for result in results:
         if result.outcome is GateOutcome.FAILED:
@@ -90,7 +90,7 @@ def check_gates(plan: SplitPlan) -> list[GateResult]:
 
 
 def gates_of(request: SplitRequest) -> list[dict[str, str]]:
-    """The results now while the request is open; of a decided one, those at its approval."""
+    """The current results of an open request; for a decided one, those at its approval."""
     if request.status != RequestStatus.OPEN:
         stored: list[dict[str, str]] = request.gates
         return stored
@@ -111,7 +111,7 @@ def _check_version(version: Version) -> GateResult:
     skipped = sum(line.state == LineState.SKIPPED for line in lines)
     sentence = f"{label}: {passed} checks passed with ONNX Runtime {run.runtime_version}"
     sentence += f", {skipped} had nothing to check." if skipped else "."
-    # the golden set and the differences to the live version have gates of their own
+    # the golden set and the differences from the live version have their own gates
     doubts = [line.reason for line in lines if line.code and line.step not in ADVISORY]
     outcome = GateOutcome.WARNED if doubts else GateOutcome.PASSED
     return GateResult("checks", outcome, " ".join([sentence, *doubts]))
@@ -126,7 +126,7 @@ def _check_golden_set(version: Version) -> GateResult:
     return GateResult(
         "golden set",
         GateOutcome.FAILED,
-        f"{golden.sentence} Fix the version, or set a golden set with the requirements of today.",
+        f"{golden.sentence} Fix the version, or set a golden set that matches today's requirements.",
         GoldenGateFailed,
     )
 

@@ -1,4 +1,4 @@
-"""Rows of traffic: splits, approval requests, holds."""
+"""Splits, approval requests and holds."""
 
 from collections import Counter
 from string import ascii_lowercase
@@ -18,7 +18,7 @@ MAX_ARMS = len(ascii_lowercase)
 
 
 class Split(WrittenOnce):
-    """An immutable, numbered statement: which versions of a Model get which share.
+    """An immutable, numbered statement of which versions of a Model get which share.
 
     `buckets` is a string of 10,000 letters, one per bucket: the letter of the arm that owns it. An arm's share is the
     count of its letter, so the length of the string guarantees that the shares add up to 10,000.
@@ -162,7 +162,7 @@ class SplitRequest(WrittenOnce):
 
 
 class Hold(WrittenOnce):
-    """A time in which a Model was stopped (refuses every request) or frozen (no version may gain live share)."""
+    """A period in which a Model was stopped (refuses every request) or frozen (no version may gain live share)."""
 
     class Kind(models.TextChoices):
         STOPPED = "stopped"

@@ -7,7 +7,7 @@ from registry.kit.actors import Actor
 
 
 def gains_share(before: Mapping[int, int], after: Mapping[int, int], *, leader: int | None) -> bool:
-    """Whether a version gains live share. The leader (`champion`) taking share back is no gain: lowering a candidate
+    """Whether a version gains live share. The leader (`champion`) taking share back is not a gain: lowering a candidate
     must never wait for anyone."""
     return any(share > before.get(version, 0) for version, share in after.items() if version != leader)
 

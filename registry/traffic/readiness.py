@@ -1,4 +1,4 @@
-"""Which versions are warm, and whether a waiting split may become current. Processes that serve answer this."""
+"""Which versions are warm, and whether a waiting split may become current. The serving processes decide this."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def _all_warm(_model: Model, version_ids: Collection[int]) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True)
 class ReadinessCheck:
-    """What a kind of process knows. Both functions run in a transaction: database look-ups only."""
+    """What one kind of process knows about readiness. Both functions run in a transaction: database look-ups only."""
 
     readiness: Callable[[Split], Readiness] = _always_ready
     warm: Callable[[Model, Collection[int]], frozenset[int]] = _all_warm  # which of the versions are loaded
@@ -44,7 +44,7 @@ READINESS: Registrations[ReadinessCheck] = Registrations("readiness check")
 
 
 def readiness_of(split: Split) -> Readiness:
-    """What the first check objects to; ready if none does."""
+    """The first check's objection; ready if there is none."""
     for check in READINESS:
         readiness = check.readiness(split)
         if readiness.verdict is not Verdict.READY:
@@ -53,5 +53,5 @@ def readiness_of(split: Split) -> Readiness:
 
 
 def warm_among(model: Model, version_ids: Collection[int]) -> frozenset[int]:
-    """The versions, of these, that can answer at once."""
+    """The versions among these that can answer immediately."""
     return frozenset(version_ids).intersection(*(check.warm(model, version_ids) for check in READINESS))

@@ -213,7 +213,7 @@ def earlier_splits(model: Model, most: int = 20) -> list[Split]:
 
 
 @dataclass(frozen=True, slots=True)
-class OnceLive:
+class LiveHistory:
     """A version that has been live: in how many splits, from when, and until when (None while it still is)."""
 
     version: Version
@@ -222,7 +222,7 @@ class OnceLive:
     to_at: datetime | None
 
 
-def versions_once_live(model: Model) -> list[OnceLive]:
+def versions_ever_live(model: Model) -> list[LiveHistory]:
     """All versions that have ever been live, most recent first."""
     versions = model.versions.filter(arms__letter__gt="", arms__split__from_at__isnull=False).annotate(
         split_count=Count("arms"),
@@ -231,7 +231,7 @@ def versions_once_live(model: Model) -> list[OnceLive]:
         answers_now=Count("arms", filter=Q(arms__split__status=Status.CURRENT)),
     )
     rows = [
-        OnceLive(
+        LiveHistory(
             version, version.split_count, version.live_from, None if version.answers_now else version.live_to
         )
         for version in versions.select_related("model", "artifact")

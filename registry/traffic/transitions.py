@@ -20,7 +20,7 @@ ALLOWED: dict[Status, frozenset[Status]] = {
 }
 MEANING: dict[Status, str] = {
     Status.WAITING: "Written, but not every process that will serve it is warm yet.",
-    Status.CURRENT: "Decides who answers. Each Model has at most one.",
+    Status.CURRENT: "Decides which versions answer. Each Model has at most one.",
     Status.PAST: "Was current for some time.",
     Status.EXPIRED: "Never became current: a newer split replaced it, or it could not be made ready.",
 }
@@ -46,5 +46,5 @@ REQUEST_MEANING: dict[RequestStatus, str] = {
     RequestStatus.APPROVED: "Another person approved it; the split was written in the same transaction.",
     RequestStatus.REJECTED: "Another person rejected it, with a reason.",
     RequestStatus.WITHDRAWN: "Withdrawn by the requester or a colleague.",
-    RequestStatus.OVERTAKEN: "The Model's split was changed meanwhile, so the request no longer applies.",
+    RequestStatus.OVERTAKEN: "The Model's split has changed in the meantime, so the request no longer applies.",
 }

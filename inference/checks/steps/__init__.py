@@ -1,1 +1,1 @@
-"""The steps of the checklist, each a function of what is checked."""
+"""The steps of the checklist, each a function of the check's context."""

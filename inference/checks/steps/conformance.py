@@ -1,4 +1,4 @@
-"""The step that runs a version's own examples: the same input must give the outputs that its makers saw."""
+"""The step that runs a version's own examples: the same input must produce the outputs that its authors saw."""
 
 import time
 from itertools import islice
@@ -15,19 +15,19 @@ from registry.intake.examples.selectors import examples_of
 BUDGET_S = 300.0  # for all examples together
 _MAX_DIFFERENCES = 10
 _ADVICE = (
-    "Compare the preprocessing and the exporter's options with those that made the example, and bring in"
+    "Compare the preprocessing and the exporter's options with those used for the example, and bring in"
     " the fixed file as the next version; or bring it in with correct examples."
 )
 
 
 def run_examples(context: CheckContext) -> StepPassed:
-    """Run each example and compare the outputs it expects, within its tolerances."""
+    """Run each example and compare its outputs with the expected ones, within its tolerances."""
     examples = examples_of(context.version)
     if not examples:
         raise StepSkipped(
             "no_examples",
             f"{context.version} came without examples, so its answers were not compared with anything.",
-            "Send examples with the next version: an input and the output that the training code gave for it.",
+            "Send examples with the next version: an input and the output that the training code produced for it.",
         )
     wrong: list[dict[str, Any]] = []
     first = ""
@@ -47,7 +47,7 @@ def run_examples(context: CheckContext) -> StepPassed:
     if wrong:
         raise StepFailed(
             "outputs_differ",
-            f"{context.version} does not give what its examples expect: {first}.",
+            f"{context.version} does not return what its examples expect: {first}.",
             _ADVICE,
             {"examples": len(examples), "wrong": wrong},
         )

@@ -9,18 +9,18 @@ from inference.engine.warmup import MemoryUse
 
 _WARM_UP_ADVICE = (
     "Run the file repeatedly where it was exported; fix it, and bring it in as the next version. If the machine was busy"
-    " or short of memory, check this one again."
+    " or short of memory, check this version again."
 )
 # Normal for a model that was made for one request at a time.
 _AS_EXPECTED = frozenset({"proven", "no_row_axis", "batches_of_one"})
 _BATCHING_ADVICE = {
     "not_shown": "Give the version examples whose answers differ, or the Model a golden set, and check it again.",
-    "failed": "Give the version examples on which it runs, and check it again.",
+    "failed": "Give the version examples that it can run, and check it again.",
     "out_of_time": "Check it again when the machine is less busy, or give it more threads.",
     "dynamic_quantization": "Quantize it statically if its requests should share runs.",
 }
 _OTHER_BATCHING_ADVICE = (
-    "Its answers are right as it is, one request at a time. For a higher rate, export it so that each row of the first"
+    "Its answers are correct as it is, with one request at a time. For a higher rate, export it so that each row of the first"
     " axis gets its own answer."
 )
 
@@ -29,7 +29,7 @@ def warm_up(context: CheckContext) -> StepPassed:
     """Run every batch size that may be served, as a serving process does before it answers.
 
     This runs in the trial's child, not in an engine of this process: a batch of 64 can hang, grow or crash where the
-    probe's single row did not, and a worker that hangs checks nothing more. A batch that fails or takes too much memory
+    probe's single row did not, and a worker that hangs can check nothing else. A batch that fails or takes too much memory
     limits the version's batches; only a single row must run.
     """
     serving, limit_bytes = context.serving, batch_memory_bytes(context.serving)
@@ -63,7 +63,7 @@ def warm_up(context: CheckContext) -> StepPassed:
 
 
 def prove_batches(context: CheckContext) -> StepPassed:
-    """Prove batches again, with the version's examples if it has some, and keep the proof. It never fails a version."""
+    """Prove batches again, with the version's examples if it has some, and keep the proof. This step never fails a version."""
     if context.signature is None or context.fact is None or context.memory is None:
         raise AssertionError("the earlier steps set these when they pass")
     try:
@@ -83,7 +83,7 @@ def prove_batches(context: CheckContext) -> StepPassed:
     return StepPassed(
         facts,
         proof.code,
-        f"{proof.reason} So each request runs by itself.",
+        f"{proof.reason} Each request therefore runs alone.",
         _BATCHING_ADVICE.get(proof.code, _OTHER_BATCHING_ADVICE),
     )
 
@@ -92,8 +92,8 @@ def _why_not_larger(memory: MemoryUse, rows: int, limit_bytes: int) -> str:
     if memory.beyond is not None:
         more, needed = memory.beyond
         return (
-            f"Batches of at most {rows:,}: {more:,} rows would take {_mib(needed)} beside the loaded file, and the limit is"
-            f" {_mib(limit_bytes)}. The serving setting batch_memory_bytes allows more; by default it is an eighth of this"
+            f"Batches of at most {rows:,}: {more:,} rows would take {_mib(needed)} besides the loaded file, but the limit is"
+            f" {_mib(limit_bytes)}. Raise the serving setting batch_memory_bytes for more; by default it is an eighth of this"
             " engine's share of ROUNDHOUSE_SESSION_MEMORY_MB."
         )
     if memory.failure:

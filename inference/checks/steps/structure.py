@@ -25,23 +25,23 @@ _EXTERNAL_DATA_ADVICE = (
     " put inside the file. Or export it with external_data=False."
 )
 _PROBE_ADVICE: Mapping[str, str] = {
-    "load_failed": "Load the file with the same ONNX Runtime where it was exported; fix it, and bring it in as"
+    "load_failed": "Load the file where it was exported, with the same ONNX Runtime; fix it, and bring it in as"
     " the next version. If only a newer runtime loads it, install that for the worker and check the version again.",
-    "cannot_carry": "Export the model so that it takes plain tensors, and bring it in as the next version.",
+    "cannot_carry": "Export the model so that it accepts plain tensors, and bring it in as the next version.",
     "locale_missing": "On Debian: apt-get install locales, then localedef -i en_US -f UTF-8 en_US.UTF-8 (or the locale named),"
-    " on every machine that loads models; without root, build it in a folder and set LOCPATH. Then check this one again."
-    " Or export the model with the locale C.",
-    "run_failed": "Bring it in as the next version with the sizes that it takes, or with examples. If it also fails on those"
+    " on every machine that loads models; without root, build it in a folder and set LOCPATH. Then check this version again."
+    " Or export the model with the C locale.",
+    "run_failed": "Bring it in as the next version with sizes that it accepts, or with examples. If it also fails on those"
     " where it was exported, fix it first.",
     "memory": "Export a smaller model, or one with smaller fixed shapes, and bring it in as the next version. If the machine"
-    " was short of memory, give the worker more and check this one again.",
+    " was short of memory, give the worker more and check this version again.",
     "timed_out": "Look for a loop that does not end, or export a smaller model, and bring it in as the next version. If the"
-    " machine was busy, check this one again.",
+    " machine was busy, check this version again.",
     "crashed_signal": "Export the model again, with another opset if necessary, and bring it in as the next version;"
     " this file is never loaded.",
 }
 _ZIPMAP_ADVICE = (
-    "To have the scores in the answers, bring the file in again and remove its ZipMap: “Remove the ZipMap” on the upload"
+    "To get the scores in the answers, bring the file in again and remove its ZipMap: “Remove the ZipMap” on the upload"
     " page, drop_zipmap in the API, import_model --drop-zipmap. Or export it with zipmap=False."
 )
 _LEFT_OUT_ADVICE = (
@@ -58,7 +58,9 @@ def scan_structure(context: CheckContext) -> StepPassed:
     try:
         facts = scan_file(context.path(), ScanLimits())
     except ArtifactMissing as error:
-        advice = "Fix the artifact store and check the version again, or bring the file in as the next one."
+        advice = (
+            "Fix the artifact store and check the version again, or bring the file in as the next version."
+        )
         raise StepFailed(error.code, f"{context.version} cannot be read: {error}", advice) from None
     except FileRefused as refusal:
         advice = _EXTERNAL_DATA_ADVICE if isinstance(refusal, ExternalData) else _SCAN_ADVICE
@@ -96,7 +98,7 @@ def run_probe(context: CheckContext) -> StepPassed:
         return StepPassed(
             facts,
             "other_provider",
-            f"{context.version} asks for {result.provider_asked}, but {result.provider} runs it here.",
+            f"{context.version} should run on {result.provider_asked}, but runs on {result.provider} here.",
             "Install the provider's libraries, or choose the provider that should serve it.",
         )
     return StepPassed(facts, reason=_sizes_it_ran_on(result))
@@ -123,11 +125,11 @@ def read_signature(context: CheckContext) -> StepPassed:
             outputs = ", ".join(_describe(spec) for spec in signature.outputs)
             raise StepFailed(
                 "labels_do_not_fit",
-                f"{context.version} has {len(labels)} labels, but no output with as many scores: {outputs}."
+                f"{context.version} has {len(labels)} labels, but no output with that many scores: {outputs}."
                 + _left_out_sentence(context),
                 _left_out_advice(context)
                 if context.left_out
-                else "Give as many labels as the model has scores, in their order, and bring it in as the next version.",
+                else "Give as many labels as the model has scores, in the same order, and bring it in as the next version.",
                 facts,
             )
         facts["scores"] = output.name
@@ -139,7 +141,7 @@ def read_signature(context: CheckContext) -> StepPassed:
 
 
 def compare_signatures(context: CheckContext) -> StepPassed:
-    """List what callers of the live version would notice. A breaking change is only a warning: callers may be new."""
+    """List what callers of the live version would notice. A breaking change is only a warning: all callers may be new."""
     version = context.version
     champion = champion_of(version.model)
     if champion is None or champion.pk == version.pk or not champion.signature or context.signature is None:
@@ -167,7 +169,7 @@ def compare_signatures(context: CheckContext) -> StepPassed:
         facts,
         BREAKING,
         f"{version} breaks callers of {champion}, which is live: {first}",
-        "Tell the callers before you promote it, or serve it as another Model.",
+        "Warn the callers before you promote it, or serve it as a different Model.",
     )
 
 
@@ -188,7 +190,7 @@ def _probe_facts(context: CheckContext, result: ProbeResult) -> dict[str, Any]:
 
 
 def _sizes_it_ran_on(result: ProbeResult) -> str:
-    """Say which sizes it ran on, if they were found by trying and callers may send others."""
+    """Say which sizes it ran on, if they were found by trial and error and callers may send others."""
     if result.source != "made up" or result.signature is None:
         return ""
     free = [spec.name for spec in result.signature.required_inputs if None in spec.shape[1:]]
@@ -206,7 +208,7 @@ def _sizes_it_ran_on(result: ProbeResult) -> str:
 def _left_out_sentence(context: CheckContext) -> str:
     if not context.left_out:
         return ""
-    return f" Answers come without {', '.join(context.left_out)}: it cannot be sent as a tensor."
+    return f" Answers do not include {', '.join(context.left_out)}, which cannot be sent as a tensor."
 
 
 def _left_out_advice(context: CheckContext) -> str:

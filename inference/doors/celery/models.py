@@ -9,7 +9,7 @@ MAX_SENDER = 200
 
 
 class RefusedOrder(models.Model):
-    """A job submitted through Celery that was rejected. A message has no response, so this row is the response."""
+    """A job submitted through Celery that was rejected. A message gets no response, so this row serves as one."""
 
     task_id = models.CharField("task id", max_length=36, blank=True, editable=False)
     key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)

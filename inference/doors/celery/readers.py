@@ -54,7 +54,7 @@ class QueueReader:
         return self
 
     def stop(self, within_s: float) -> None:
-        """Take no more messages; finish the present ones, or leave them to another reader."""
+        """Take no more messages; finish the current ones, or leave them to another reader."""
         self._threads.stop(within_s)
 
     def _read(self) -> None:
@@ -114,7 +114,7 @@ def start_submissions() -> None:
 
 
 def start_predictions() -> None:
-    """Start reading predictions, if there is a Redis to leave answers in."""
+    """Start reading predictions, if there is a Redis server to put the answers in."""
     if not settings.REDIS_URL:
         return
     admission.start()

@@ -57,7 +57,7 @@ class Caller:
         return left_s
 
     def set_request_id(self, request_id: str) -> None:
-        """Send the prediction's id, and the age of the routes and rights if it is not fresh."""
+        """Send the prediction's id, and the age of the routes and rights if they are stale."""
         trailing = [("x-request-id", request_id)]
         stale_s = max(self._stale_s, runtime.stale_s())
         if stale_s:
@@ -69,10 +69,10 @@ Answer = Callable[[Any, Caller], Any]
 
 
 def unary(answer: Answer, message: Any, *rights: Right, fields: Fields = NO_FIELDS) -> grpc.RpcMethodHandler:
-    """A handler that runs `answer` with message and caller, and sends its result or an error status.
+    """A handler that runs `answer` with the message and the caller, and sends its result or an error status.
 
     A coroutine function runs on the loop, or in a thread if its message is long. A plain function may use the database and
-    always runs in a thread. Without rights a call needs no key.
+    always runs in a thread. Without rights, a call needs no key.
     """
 
     async def handle(_: object, context: Context) -> bytes:
@@ -81,7 +81,7 @@ def unary(answer: Answer, message: Any, *rights: Right, fields: Fields = NO_FIEL
         try:
             if rights:
                 await caller.authenticate(*rights)
-            # Only now is the message received: a refused call takes no memory.
+            # The message is received only now, so that a refused call takes no memory.
             raw = await context.read()
             request = parse(message, raw, fields, caller.holding)
             response = await run(answer, request, caller, is_long=len(raw) > LOOP_BYTES)
@@ -90,7 +90,7 @@ def unary(answer: Answer, message: Any, *rights: Right, fields: Fields = NO_FIEL
             await refuse(context, error)
             return b""
 
-    # As a stream of requests, gRPC lets us read the message ourselves; on the wire there is no difference.
+    # Declared as a stream of requests, so that we can read the message ourselves; on the wire there is no difference.
     return grpc.stream_unary_rpc_method_handler(handle)
 
 

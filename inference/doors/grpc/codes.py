@@ -9,7 +9,7 @@ from grpc import StatusCode
 from inference import errors as serving
 from inference.doors import errors as oip
 from inference.engine import errors as engine
-from inference.jobs import errors as stores
+from inference.jobs import errors as jobs
 from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
@@ -37,7 +37,7 @@ CODES: dict[type[Exception], StatusCode] = {
     serving.TooManyRequests: StatusCode.RESOURCE_EXHAUSTED,
     serving.LimitsUnavailable: StatusCode.UNAVAILABLE,
     oip.NotServed: StatusCode.UNIMPLEMENTED,
-    stores.StoreUnavailable: StatusCode.UNAVAILABLE,
+    jobs.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.InvalidInput: StatusCode.INVALID_ARGUMENT,
     engine.Overloaded: StatusCode.UNAVAILABLE,
     engine.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,

@@ -52,7 +52,7 @@ _FIELD = {
 }  # fmt: skip
 
 
-def handlers(*, most_streams: int) -> grpc.GenericRpcHandler:
+def handlers(*, max_streams: int) -> grpc.GenericRpcHandler:
     predict, read, write = (Right.PREDICT,), (Right.PREDICT, Right.READ), (Right.WRITE,)
     calls = {
         "ServerLive": unary(server_live, pb.ServerLiveRequest),
@@ -61,7 +61,7 @@ def handlers(*, most_streams: int) -> grpc.GenericRpcHandler:
         "ServerMetadata": unary(server_metadata, pb.ServerMetadataRequest, *read),
         "ModelMetadata": unary(model_metadata, pb.ModelMetadataRequest, *read),
         "ModelInfer": unary(model_infer, pb.ModelInferRequest, *predict, fields=INFER),
-        "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(_Streams(most_streams).handle),
+        "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(_Streams(max_streams).handle),
         "ModelConfig": unary(model_config, pb.ModelConfigRequest, *read),
         "ModelStatistics": unary(model_statistics, pb.ModelStatisticsRequest, *read),
         "RepositoryIndex": unary(repository_index, pb.RepositoryIndexRequest, *read),

@@ -24,7 +24,7 @@ from inference.serving.off_loop import off_loop
 from inference.tensors.signature import Signature, TensorSpec
 from registry.access.policies import Right
 
-# Each also under a second name, which other servers' stubs use.
+# Each is also served under a second name, which other servers' stubs use.
 _PREDICTOR = ("roundhouse.Predictor", "Predictor")
 _MODEL_SERVICE = ("roundhouse.ModelService", "model.ModelService")
 NAMES = (*_PREDICTOR, *_MODEL_SERVICE)
@@ -32,7 +32,7 @@ for _name, _second_name in (_PREDICTOR, _MODEL_SERVICE):
     define_service(_second_name, like=_name)
 
 _MOST_REQUESTS = 1024
-_TIMES_WRITTEN = 3  # tensors are in the message, perhaps wider, and then in its bytes
+_TIMES_WRITTEN = 3  # tensors are held in the message, perhaps in a wider type, and again in its bytes
 
 
 def handlers() -> list[grpc.GenericRpcHandler]:
@@ -53,7 +53,7 @@ async def predict_features(request: pb.FeaturesRequest, caller: Caller) -> pb.Fe
     prediction, output = await model.run(model.input_of(partial(_as_row, request.features)))
     row = output.ravel()
     if not row.size:
-        raise BadRequest(f"{prediction.model} answered with an empty tensor, which is no prediction.")
+        raise BadRequest(f"{prediction.model} answered with an empty tensor, which is not a prediction.")
     if prediction.labels is None:
         return pb.FeaturesResponse(prediction=row[0], outputs=row)
     best = int(np.argmax(row))
@@ -69,7 +69,7 @@ async def predict(request: pb.PredictRequest, caller: Caller) -> pb.PredictRespo
 async def batch_predict(request: pb.BatchPredictRequest, caller: Caller) -> pb.BatchPredictResponse:
     if len(request.requests) > _MOST_REQUESTS:
         raise BadRequest(
-            f"The batch has {len(request.requests)} requests; send at most {_MOST_REQUESTS} at once."
+            f"The batch has {len(request.requests)} requests; send at most {_MOST_REQUESTS} per batch."
         )
     model = _NamedModel(caller)
     description = await off_loop(model.describe)
@@ -92,14 +92,16 @@ class _NamedModel:
         self._caller = caller
         name = caller.metadata.get("x-model") or settings.DEFAULT_MODEL
         if not name:
-            raise UnknownModel("The call names no Model and there is no default; send metadata `x-model`.")
+            raise UnknownModel(
+                "The call does not name a Model, and there is no default; send metadata `x-model`."
+            )
         self._model, self._version, self._alias = parse_name(name, caller.metadata.get("x-model-version", ""))
 
     def describe(self) -> Description:
         return services.describe(self._caller.by, self._model, self._version, self._alias)
 
     def only_input(self, signature: Signature) -> TensorSpec:
-        return _only(signature.inputs, f"{self._model} takes", "input")
+        return _only(signature.inputs, f"{self._model} expects", "input")
 
     def input_of(self, tensor_for: Callable[[TensorSpec], Array]) -> Callable[[Signature], Inputs]:
         def inputs(signature: Signature) -> Inputs:
@@ -112,7 +114,7 @@ class _NamedModel:
         prediction = await self._predict(inputs)
         self._caller.set_request_id(prediction.request_id)
         hold_answer(self._caller.holding, prediction.nbytes, _TIMES_WRITTEN * prediction.nbytes)
-        output = _only(prediction.signature.outputs, f"{self._model} gives", "output")
+        output = _only(prediction.signature.outputs, f"{self._model} returns", "output")
         return prediction, prediction.outputs[output.name]
 
     async def _predict(self, inputs: Inputs | Callable[[Signature], Inputs]) -> Prediction:
@@ -148,7 +150,7 @@ class _NamedModel:
 
 
 def _groups(tensors: list[Array], most_rows: int) -> Iterator[list[Array]]:
-    """Neighbours that may share a run: of the same shape, with as many rows as the version's batch proof allows."""
+    """Neighbours that may share a run: of the same shape, with at most as many rows as the version's batch proof allows."""
     group: list[Array] = []
     for tensor in tensors:
         if group and not _may_join(tensor, group, most_rows):
@@ -173,7 +175,7 @@ def _as_row(values: Sequence[float], spec: TensorSpec) -> Array:
     rest = math.prod(dim or 1 for dim in dims[1:])
     if dims[1:].count(None) > 1 or not rest or flat.size % rest:
         raise BadTensor(
-            f"Input {spec.name!r} has {flat.size} numbers and the model takes rows of shape "
+            f"Input {spec.name!r} has {flat.size} numbers, but the model expects rows of shape "
             f"{[dim or -1 for dim in dims[1:]]}; send that many.",
             field=spec.name,
         )
@@ -186,7 +188,7 @@ def _tensor_of(request: pb.PredictRequest, spec: TensorSpec) -> Array:
     shape = check_shape(spec.name, list(request.shape))
     if math.prod(shape) != len(request.input):
         raise BadTensor(
-            f"Input {spec.name!r} has {len(request.input)} numbers and shape {list(shape)}; make them agree.",
+            f"Input {spec.name!r} has {len(request.input)} numbers but shape {list(shape)}; make them match.",
             field=spec.name,
         )
     return np.array(request.input, np.float32).reshape(shape)
@@ -197,5 +199,7 @@ def _only(specs: tuple[TensorSpec, ...], who: str, what: str) -> TensorSpec:
     required = [spec for spec in specs if not spec.optional]
     if len(required) != 1 or required[0].datatype == "BYTES":
         listed = ", ".join(f"{spec.name} ({spec.datatype})" for spec in required) or "none"
-        raise BadRequest(f"{who} {listed}: this call is for one {what} of numbers; use GRPCInferenceService.")
+        raise BadRequest(
+            f"{who} {listed}: this call supports only one {what} of numbers; use GRPCInferenceService."
+        )
     return required[0]

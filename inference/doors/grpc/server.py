@@ -17,7 +17,7 @@ from registry.kit.loops import Loop, ThreadGroup
 log = structlog.get_logger("roundhouse.grpc")
 
 # gRPC refuses further calls with RESOURCE_EXHAUSTED before it receives any of their data.
-MOST_CALLS = 1024
+MAX_CALLS = 1024
 _MESSAGE_ROOM = 1 << 20  # names and shapes around the tensors
 _DRAIN_S = 5.0  # open streams use all of it, and the runtime drains afterwards
 _CHECK_EVERY_S = 1.0
@@ -38,15 +38,15 @@ class PortTaken(Exception):
 
 
 class GrpcServer:
-    def __init__(self, address: ListenAddress, loop: EngineLoop, *, most_calls: int = MOST_CALLS) -> None:
+    def __init__(self, address: ListenAddress, loop: EngineLoop, *, max_calls: int = MAX_CALLS) -> None:
         """At most half of the calls may be streams, which their callers may keep open."""
         self._loop = loop
         self._health = _Health(loop)
-        self.port = loop.wait_for(self._listen(address, most_calls))
+        self.port = loop.wait_for(self._listen(address, max_calls))
 
-    async def _listen(self, address: ListenAddress, most_calls: int) -> int:
+    async def _listen(self, address: ListenAddress, max_calls: int) -> int:
         self._server = grpc.aio.server(
-            maximum_concurrent_rpcs=most_calls,
+            maximum_concurrent_rpcs=max_calls,
             options=[
                 ("grpc.so_reuseport", int(address.is_shared)),
                 ("grpc.max_receive_message_length", request_limits().body_bytes + _MESSAGE_ROOM),
@@ -55,7 +55,7 @@ class GrpcServer:
         )
         services = (inference_service.NAME, *predictor_service.NAMES)
         self._health.names = ("", *services)
-        oip = inference_service.handlers(most_streams=most_calls // 2)
+        oip = inference_service.handlers(max_streams=max_calls // 2)
         self._server.add_generic_rpc_handlers([oip, *predictor_service.handlers()])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

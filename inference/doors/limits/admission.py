@@ -1,4 +1,4 @@
-"""Admission: every request for a prediction passes here, whichever door it came through."""
+"""Admission: every request for a prediction passes through here, whichever door it came through."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ ROOM_S = 0.5 * DEADLINE_S
 
 
 class Flight:
-    """One admitted request. Its work counts from `begin` on; call `end` once in any case."""
+    """One admitted request. Its work counts from `begin` on; always call `end` exactly once."""
 
     __slots__ = ("_admission", "_at_once", "_began_at", "_by", "_route", "_subjects", "_work")
 
@@ -33,7 +33,7 @@ class Flight:
         self._at_once = 0
 
     def begin(self) -> None:
-        """Call this when all of the request has been received."""
+        """Call this once the whole request has been received."""
         admission, model_id = self._admission, self._route.model_id
         self._began_at = admission.steady()
         with admission.lock:
@@ -78,7 +78,7 @@ class Admission:
         self._refiller: Refiller | None = None
 
     def start(self, counter: SharedCounter | None = None) -> None:
-        """Share rates with other processes; until then this one allows its even part of each."""
+        """Share rates with other processes; until then, this one allows its equal part of each."""
         self._counter = counter or shared_counter()
         self._refiller = Refiller(self._tokens, self._counter)
         self._refiller.start()
@@ -138,7 +138,7 @@ class Admission:
 
 
 def take_all(counter: SharedCounter, strict: Sequence[LimitSubject], minute: int, left_s: int) -> None:
-    """Take a token of each or of none; raises TooManyRequests, or LimitsUnavailable if the counter does not answer."""
+    """Take a token from each or from none; raises TooManyRequests, or LimitsUnavailable if the counter is not responding."""
     taken: list[LimitSubject] = []
     try:
         for subject in strict:

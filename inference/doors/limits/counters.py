@@ -137,14 +137,14 @@ class Refiller:
         )
 
     def start(self) -> None:
-        self._tokens.go_together()
+        self._tokens.use_shared_counter()
         self._thread.start()
 
     def stop(self) -> None:
         self._thread.stop()
         with suppress(LimitsUnavailable):
             self.fetch()  # counts what was spent on credit
-        self._tokens.go_alone()
+        self._tokens.use_local_share()
 
     def fetch(self) -> None:
         """Fetch all wanted tokens. While the counter is unavailable, this process spends its equal share."""
@@ -153,12 +153,12 @@ class Refiller:
                 for request in self._tokens.requests():
                     attempt(self._fetch, request)
         except Exception:
-            self._tokens.go_alone()
+            self._tokens.use_local_share()
             raise
 
     def _fetch(self, request: TokenRequest) -> None:
         granted = self._counter.take(*request)
-        self._tokens.go_together()
+        self._tokens.use_shared_counter()
         self._tokens.settle(request, granted)
 
     def sweep(self) -> None:

@@ -16,8 +16,8 @@ CROWDED_FROM = 0.5  # of the room; below that, callers do not compete
 class Costs:
     """How many seconds of this process's time a request costs, by Model.
 
-    Learned from how long requests took and how many of the same Model were in flight meanwhile: of thirty that share a run
-    of 60 ms, each costs 2. Estimates follow low values fast and high ones slowly, since a request among a crowd of others
+    Learned from how long requests took and how many of the same Model were in flight meanwhile: if thirty share a run
+    of 60 ms, each costs 2 ms. Estimates follow low values fast and high ones slowly, since a request among a crowd of others
     overstates its cost. Not thread-safe.
     """
 
@@ -37,7 +37,7 @@ class Costs:
         known = self._known.get(model_id)
         if known is None:
             if len(self._known) >= self._MODELS:
-                self._known.clear()  # it is learned again as quickly
+                self._known.clear()  # they are soon learned again
             self._known[model_id] = cost_s
         else:
             weight = self._UP if cost_s > known else self._DOWN
@@ -45,7 +45,7 @@ class Costs:
 
 
 class Flights:
-    """The work in flight, Model by Model: a slow Model has its own queues and threads, and fills no other's room.
+    """The work in flight, Model by Model: a slow Model has its own queues and threads, and does not fill another's room.
 
     When Models compete for the CPU, all get slower, and so the cost of each grows. Not thread-safe: the owner holds a lock.
     """
@@ -80,7 +80,7 @@ class Flights:
         room.check(by)
 
     def check_own(self, subjects: Iterable[LimitSubject]) -> None:
-        """Raise if one of them has its limit of requests in flight in this process."""
+        """Raise if one of them has reached its limit of requests in flight in this process."""
         for subject in subjects:
             limit = subject.limits.concurrency
             if limit is not None and self._by_subject.get(subject.counter_key, 0) >= ceil(
@@ -89,7 +89,7 @@ class Flights:
                 raise TooManyRequests(_too_many_at_once(subject, limit, self._processes))
 
     def add(self, by: Principal, model_id: int, work: float) -> int:
-        """Add a request; return how many of the Model are in flight now."""
+        """Add a request; return how many of the Model's requests are in flight now."""
         room = self._rooms.get(model_id)
         if room is None:  # it was idle, and there are too many Models to remember
             room = self._rooms[model_id] = self._make_room()
@@ -97,7 +97,7 @@ class Flights:
         return room.count
 
     def drop(self, by: Principal, model_id: int, work: float) -> int:
-        """Remove a request; return how many of the Model there were."""
+        """Remove a request; return how many of the Model's requests were in flight."""
         room = self._rooms[model_id]
         at_once = room.count
         room.drop(by, work)
@@ -149,7 +149,7 @@ class _Room:
     def _check_share(self, by: Principal) -> None:
         """Raise if a key has its share already, and sends more than others or would take the last of the room.
 
-        A single key may use all but a reserve, so that the next one finds room at once. A key with nothing in flight gets
+        A single key may use all but a reserve, so that the next one finds room immediately. A key with nothing in flight gets
         room as long as there is any.
         """
         keys = self._recent.keys
@@ -167,7 +167,7 @@ class _Room:
 
     def _full(self) -> Overloaded:
         return Overloaded(
-            f"{self.count} requests for this Model wait in this process, {self._work:.1f} s of work. Send again in a second."
+            f"{self.count} requests for this Model are waiting here: {self._work:.1f} s of work. Try again in a second."
         )
 
 
@@ -206,6 +206,6 @@ class RecentRequests:
 
 def _too_many_at_once(subject: LimitSubject, limit: int, processes: int) -> str:
     return (
-        f"{subject} may have {limit} requests in flight, spread over {processes} processes, and this one has its part. "
+        f"{subject} may have {limit} requests in flight, spread over {processes} processes, and this one has reached its part. "
         "Wait for an answer before you send the next."
     )

@@ -1,6 +1,6 @@
 """Rates, and whose limits apply to a request. Tokens are spent from memory, and fetched in blocks from the shared counter.
 
-A block is a tenth of a process's even part of the rate. In each minute a process may spend one block on credit, before the
+A block is a tenth of a process's equal part of the rate. In each minute a process may spend one block on credit, before the
 counter has answered. So all processes together exceed a rate by at most one block each.
 """
 
@@ -47,7 +47,7 @@ class LimitSubject(NamedTuple):
 
 
 def limit_subjects(by: Principal, route: Route) -> tuple[LimitSubject, ...]:
-    """Those with limits; usually none, which must cost next to nothing."""
+    """Those with limits; usually there are none, and that case must cost next to nothing."""
     key, tenant, model = by.limits, by.tenant_limits, route.limits
     if (
         key.rate_per_minute is None
@@ -68,8 +68,8 @@ def limit_subjects(by: Principal, route: Route) -> tuple[LimitSubject, ...]:
 
 def rate_spent(subject: LimitSubject, left_s: int) -> TooManyRequests:
     return TooManyRequests(
-        f"{subject} has used all {subject.rate:,} requests of this minute. "
-        f"Send again in {left_s} s, or ask an administrator for a higher limit.",
+        f"{subject} has used all {subject.rate:,} requests for this minute. "
+        f"Try again in {left_s} s, or ask an administrator for a higher limit.",
         retry_after_s=left_s,
     )
 
@@ -77,7 +77,7 @@ def rate_spent(subject: LimitSubject, left_s: int) -> TooManyRequests:
 class Minutes:
     """The minutes that rates are counted in: those of the wall clock, which processes share.
 
-    When the wall clock is set back, no minute comes twice, and none lasts longer: the steady clock ends it. Not thread-safe.
+    When the wall clock is set back, no minute occurs twice, and none lasts longer: the steady clock ends it. Not thread-safe.
     """
 
     def __init__(
@@ -156,12 +156,12 @@ class Tokens:
         if self._is_alone and self._lend_part(allowance):
             return
         raise TooManyRequests(
-            f"{subject} may send {subject.rate:,} requests a minute, and this process has used its part of them. "
-            "Send again in a second."
+            f"{subject} may send {subject.rate:,} requests a minute, but this process has used its part of them. "
+            "Try again in a second."
         )
 
     def spend(self, subject: LimitSubject) -> None:
-        """Spend a token, after `check`, and request more in time."""
+        """Spend a token, after `check`, and request more before they run out."""
         allowance = self._allowances[subject.counter_key]
         allowance.spent += 1
         if not allowance.is_exhausted and 2 * (allowance.granted - allowance.spent) < self._block(
@@ -176,7 +176,7 @@ class Tokens:
             allowance.spent -= 1
 
     def requests(self) -> list[TokenRequest]:
-        """What to take from the counter: a full block each, and what was spent on credit."""
+        """What to take from the counter: a full block for each subject, plus what was spent on credit."""
         with self._lock:
             self.wanted.clear()
             wanted = [(subject, self._allowances[subject]) for subject in self._wanted]
@@ -205,14 +205,14 @@ class Tokens:
             if granted < request.amount:
                 allowance.exhausted_at = request.limit
 
-    def go_alone(self) -> None:
-        """The counter does not answer: spend this process's even part of every rate."""
+    def use_local_share(self) -> None:
+        """The counter is not responding: spend this process's equal part of every rate."""
         with self._lock:
             self._is_alone = True
             if self._wanted:
                 self.wanted.set()
 
-    def go_together(self) -> None:
+    def use_shared_counter(self) -> None:
         with self._lock:
             self._is_alone = False
 

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol over HTTP: other people's clients, unchanged."""
+"""The Open Inference Protocol over HTTP, for existing clients."""

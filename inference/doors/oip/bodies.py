@@ -15,11 +15,11 @@ from registry.errors import BodyTooLarge
 
 _WINDOW = {"gzip": 31, "deflate": 15}  # deflate on the web is zlib's format
 _COMPRESS_FROM = 1024
-_PACKED_PIECE, _PIECE = 64 << 10, 1 << 20  # how much is unpacked at a time, and the most it becomes
+_PACKED_PIECE, _PIECE = 64 << 10, 1 << 20  # the most that one step of unpacking reads and writes
 
 
 def longest(environ: Environ, limits: RequestLimits) -> int:
-    """How many bytes are accepted; fewer for JSON, which takes more memory than its bytes."""
+    """How many bytes are accepted; fewer for JSON, which takes more memory than its size."""
     return (
         limits.json_bytes
         if environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH") is None
@@ -28,7 +28,7 @@ def longest(environ: Environ, limits: RequestLimits) -> int:
 
 
 def parsed_bytes(environ: Environ, body: bytes) -> int:
-    """An upper bound of the parsed body's memory; 0 for a compressed one, which `parts_of` counts."""
+    """An upper bound on the parsed body's memory; 0 for a compressed one, which `parts_of` counts."""
     return 0 if content_encoding(environ) else _parsed_bytes(environ, body)
 
 
@@ -45,7 +45,7 @@ def parts_of(
     if header_length is None:
         return body, b""
     at = check_header_length(header_length, len(body), limits)
-    return body[:at], body[at:]  # slicing copies, so the tensors begin at an allocation, aligned
+    return body[:at], body[at:]  # slicing copies, so the tensors start at a new, aligned allocation
 
 
 def _parsed_bytes(environ: Environ, body: bytes) -> int:
@@ -63,7 +63,7 @@ def check_header_length(header: str, body_length: int, limits: RequestLimits) ->
     length = int(header)
     if length > body_length:
         raise BadHeaderLength(
-            f"Inference-Header-Content-Length is {length} and the body has {body_length} bytes; "
+            f"Inference-Header-Content-Length is {length}, but the body has {body_length} bytes; "
             "send the length of its JSON part."
         )
     if length > limits.json_bytes:
@@ -74,7 +74,7 @@ def check_header_length(header: str, body_length: int, limits: RequestLimits) ->
 
 
 def inflate(body: bytes, encoding: str, limit: int, holding: MemoryHolding) -> bytes:
-    """Unpack at most `limit` bytes; a longer body is refused as soon as it exceeds them. Until the pieces are joined, each
+    """Unpack at most `limit` bytes; a longer body is refused as soon as it exceeds that. Until the pieces are joined, each
     counts twice."""
     if encoding not in _WINDOW:
         raise BadEncoding(
@@ -96,10 +96,10 @@ def inflate(body: bytes, encoding: str, limit: int, holding: MemoryHolding) -> b
     except zlib.error:
         raise BadEncoding(f"The body is not valid {encoding}.") from None
     if size > limit:
-        raise BodyTooLarge(f"The body unpacks to more than {limit:,} bytes, the most that is accepted here.")
+        raise BodyTooLarge(f"The body unpacks to more than {limit:,} bytes, the maximum accepted here.")
     if not unpacker.eof or unpacker.unused_data or at < len(body):
         raise BadEncoding(
-            f"The body is {'longer than its' if unpacker.eof else 'cut off in its'} {encoding} stream."
+            f"The body is {'longer than its' if unpacker.eof else 'cut off inside its'} {encoding} stream."
         )
     plain = b"".join(pieces)
     holding.give_back(size)
@@ -107,7 +107,7 @@ def inflate(body: bytes, encoding: str, limit: int, holding: MemoryHolding) -> b
 
 
 def deflate(parts: Sequence[Any], accepted: str) -> tuple[bytes, str | None]:
-    """Join an answer and compress it by Accept-Encoding; never with br, which stock clients cannot read."""
+    """Join an answer and compress it as Accept-Encoding allows; never with br, which stock clients cannot read."""
     body = b"".join(parts)
     encoding = chosen_encoding(accepted) if accepted and len(body) >= _COMPRESS_FROM else None
     if encoding == "gzip":

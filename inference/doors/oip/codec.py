@@ -26,7 +26,7 @@ from inference.serving.calls import Prediction
 from inference.tensors.arrays import byte_size, is_finite
 
 _NAME_LENGTH = 1024
-_CLASSIFIED = 64  # bytes for each score, at worst as a text
+_CLASSIFIED = 64  # bytes for each score, written as text at worst
 _SCALARS = (bool, int, float, str)
 FIELDS = ("inputs", "outputs", "parameters", "id")
 
@@ -96,7 +96,7 @@ def write_infer(request: InferRequest, prediction: Prediction, *, accepted: str 
 
 
 def written_bytes(request: InferRequest, prediction: Prediction) -> int:
-    """An upper bound of the written answer's memory, without the tensors."""
+    """An upper bound on the written answer's memory, without the tensors."""
     by_default = binary_by_default(request.parameters)
     requested = {output.name: output for output in request.outputs or ()}
     needed = 0
@@ -134,7 +134,7 @@ def requested_outputs(
 
 
 def response_parameters(prediction: Prediction) -> dict[str, str | int]:
-    """Which arm answered, and whether some value is not finite."""
+    """Which arm answered, and whether any value is not finite."""
     parameters: dict[str, str | int] = {
         "request_id": prediction.request_id, "arm": prediction.arm, "split": prediction.split
     }  # fmt: skip
@@ -188,14 +188,16 @@ def _inputs(
         if size > len(rest):
             raise BadTensor(
                 f"Input {name[:80]!r} has binary_data_size {size} but {len(rest)} bytes are left in the body; "
-                "make them agree.",
+                "make them match.",
                 field=name[:80],
             )
         hold_texts(holding, datatype, shape, limits)
         inputs[name] = read_binary(name, datatype, shape, rest[:size], limits)
         rest = rest[size:]
     if rest:
-        raise BadRequest(f"The body has {len(rest)} bytes that belong to no input; see binary_data_size.")
+        raise BadRequest(
+            f"The body has {len(rest)} bytes that do not belong to any input; see binary_data_size."
+        )
     return inputs
 
 
@@ -237,14 +239,12 @@ def _parameters(item: dict[str, Any], whose: str) -> Parameters:
         raise BadRequest(f"The parameters of {whose} are not an object.")
     for name, value in parameters.items():
         if not isinstance(value, _SCALARS):
-            raise BadParameter(
-                f"Parameter {name[:80]!r} of {whose} is neither text, number nor true or false."
-            )
+            raise BadParameter(f"Parameter {name[:80]!r} of {whose} is not text, a number, true or false.")
     return parameters
 
 
 def hold_texts(holding: MemoryHolding, datatype: str, shape: tuple[int, ...], limits: RequestLimits) -> None:
-    """Add the memory of a binary tensor's texts, if it has any: each four bytes may be one."""
+    """Add the memory of a binary tensor's texts, if it has any: every four bytes may be one."""
     if datatype == "BYTES":
         holding.add(TEXT_BYTES * min(math.prod(shape), limits.texts))
 
@@ -261,9 +261,7 @@ def classify(
 ) -> Array:
     """The `classes` largest values of each row as `value:index[:label]`, largest first."""
     if tensor.dtype == object:
-        raise BadParameter(
-            f"Parameter 'classification': output {name!r} holds texts, which cannot be ranked."
-        )
+        raise BadParameter(f"Parameter 'classification': output {name!r} holds text, which cannot be ranked.")
     rows = tensor.shape[0] if by_row and tensor.ndim else 1
     if not tensor.size:
         return np.empty((rows, 0), object) if by_row else np.empty(0, object)
@@ -278,5 +276,5 @@ def classify(
 
 
 def _number(value: object) -> str:
-    """The shortest form that its own type reads back."""
+    """The shortest form that the value's own type can read back."""
     return str(int(value)) if isinstance(value, np.bool_) else str(value)

@@ -1,4 +1,4 @@
-"""Inference requests of the protocol over HTTP, and its errors."""
+"""The protocol's inference requests over HTTP, and its errors."""
 
 import orjson
 from django.http import HttpResponse
@@ -76,7 +76,7 @@ def call_of(
     *,
     routing_key: str | None,
 ) -> Call:
-    """The request as serving takes it, for every transport."""
+    """The request in the form that serving accepts, for every transport."""
     return Call(
         by=request.by,
         route=route,

@@ -1,4 +1,4 @@
-"""An inference request as all forms of the protocol mean it, and its limits."""
+"""An inference request, independent of the protocol's transport, and its limits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ def terms_of(parameters: Parameters, *, within_s: float | None = None) -> Terms:
     for name in ("sequence_id", "sequence_start", "sequence_end"):
         if parameters.get(name):
             raise BadParameter(
-                f"Parameter {name!r}: models here keep no state between requests; leave it out."
+                f"Parameter {name!r}: models here do not keep state between requests; leave it out."
             )
     timeout_us = _whole(parameters, "timeout")
     deadlines = [s for s in (within_s, timeout_us / 1e6 if timeout_us else None) if s is not None]
@@ -69,11 +69,11 @@ def terms_of(parameters: Parameters, *, within_s: float | None = None) -> Terms:
 
 
 def check_load(parameters: Iterable[str]) -> None:
-    """Raise BadParameter if a load brings a configuration or files, which would be ignored."""
+    """Raise BadParameter if a load request contains a configuration or files, which would be ignored."""
     for name in parameters:
         if name == "config" or name.startswith("file:"):
             raise BadParameter(
-                f"Parameter {name[:80]!r} of a load is not supported: a version is loaded from its own file. "
+                f"Parameter {name[:80]!r} of a load request is not supported: a version is loaded from its own file. "
                 "Upload another version, or change the version's serving settings."
             )
 

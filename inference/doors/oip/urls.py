@@ -15,9 +15,9 @@ _ROUTES: tuple[tuple[str, type[View]], ...] = (
     ("repository/index", views.IndexView),
     ("repository/models/<str:model>/load", views.LoadView),
     ("repository/models/<str:model>/unload", views.UnloadView),
-    ("trace/setting", views.UnservedView),
-    (f"{_MODEL}/trace/setting", views.UnservedView),
-    ("logging", views.UnservedView),
+    ("trace/setting", views.UnsupportedView),
+    (f"{_MODEL}/trace/setting", views.UnsupportedView),
+    ("logging", views.UnsupportedView),
     *(
         (f"{prefix}{rest}", view)
         for prefix in (_MODEL, _VERSION)
@@ -39,6 +39,6 @@ def _both(route: str, view: type[View]) -> list[URLPattern]:
 
 urlpatterns = [pattern for route, view in _ROUTES for pattern in _both(route, view)]
 urlpatterns += [
-    path(f"v2/{kind}sharedmemory/<path:call>", views.UnservedView.as_view()) for kind in ("system", "cuda")
+    path(f"v2/{kind}sharedmemory/<path:call>", views.UnsupportedView.as_view()) for kind in ("system", "cuda")
 ]
-urlpatterns.append(re_path(r"^v2/", views.NowhereView.as_view()))
+urlpatterns.append(re_path(r"^v2/", views.UnknownPathView.as_view()))

@@ -129,7 +129,7 @@ class UnloadView(OipView):
         return _json({})
 
 
-class UnservedView(OipView):
+class UnsupportedView(OipView):
     """Calls to unsupported extensions that stock clients can make. Over gRPC they are UNIMPLEMENTED."""
 
     def get(self, request: Request, **_: str) -> HttpResponse:
@@ -138,7 +138,7 @@ class UnservedView(OipView):
     post = get
 
 
-class NowhereView(OipView):
+class UnknownPathView(OipView):
     """Every other address below /v2, answered in JSON."""
 
     authentication_classes = []

@@ -1,4 +1,4 @@
-"""The REST door's views, and its bodies as OpenAPI describes them: the forms, not these serializers, read and write."""
+"""The REST door's views, and its bodies as OpenAPI describes them: the reading and writing is done by the forms."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -73,7 +73,7 @@ class RowsPredicted(_Predicted):
 class RowPredicted(_Predicted):
     prediction = serializers.JSONField(help_text="The only output's row.")
     confidence = serializers.FloatField(
-        required=False, help_text="Of a classification asked with `data`: its largest probability."
+        required=False, help_text="For a classification requested with `data`: its largest probability."
     )
 
 
@@ -106,9 +106,13 @@ class SignatureResponse(Base):
     inputs = TensorDescription(many=True)
     outputs = TensorDescription(many=True)
     labels = serializers.ListField(
-        child=serializers.CharField(), allow_null=True, help_text="Of a classification: what its scores mean."
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="For a classification: what its scores mean.",
     )
-    scores = serializers.CharField(allow_null=True, help_text="Of a classification: logits or probabilities.")
+    scores = serializers.CharField(
+        allow_null=True, help_text="For a classification: logits or probabilities."
+    )
     examples = serializers.DictField(
         help_text="A body for each form that this version answers; `binary` is the JSON part of a binary body."
     )
@@ -121,7 +125,7 @@ ROUTING_KEY = OpenApiParameter(
     "X-Routing-Key",
     str,
     OpenApiParameter.HEADER,
-    description="Requests with the same key reach the same version while shares do not change.",
+    description="Requests with the same key reach the same version as long as the shares do not change.",
 )
 DEADLINE = OpenApiParameter(
     "X-Deadline-Ms",
@@ -130,7 +134,7 @@ DEADLINE = OpenApiParameter(
     description="How long to wait for the answer; 5,000 by default.",
 )
 DRY_RUN = OpenApiParameter(
-    "dry_run", bool, description="Check the request against the version's signature, and run nothing."
+    "dry_run", bool, description="Check the request against the version's signature without running it."
 )
 _FORMS = PolymorphicProxySerializer(
     component_name="Predict", serializers=REQUESTS, resource_type_field_name=None
@@ -145,7 +149,7 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
         operation_id=operation_id,
         summary=summary,
         # Not `additionalProperties: false`: a Model may take its routing key from a field of the body.
-        description="The body has one of five forms, and the answer has the same one; see docs/clients.md. "
+        description="The body has one of five forms, and the answer has the same form; see docs/clients.md. "
         "A body with any other field is refused with `unknown_field`, except for the field that the Model takes its "
         "routing key from.",
         parameters=[*more, DEADLINE, DRY_RUN],

@@ -91,7 +91,7 @@ REST, DRY_RUN = RestDoor(), DryRunDoor()
 
 
 class _PointedErrors:
-    """Errors about tensors point to their place in the body."""
+    """Makes errors about tensors point to their place in the body."""
 
     __slots__ = ("_body",)
 

@@ -1,6 +1,6 @@
-"""The forms of a prediction request. Each reads a body to tensors, and writes an answer.
+"""The forms of a prediction request. Each reads a body into tensors, and writes an answer.
 
-Unknown fields are refused: a request with a misspelt `version` must not be answered by another one.
+Unknown fields are refused: a request with a misspelt `version` must not be answered by a different version.
 """
 
 import math
@@ -20,9 +20,9 @@ from registry.catalogue.models import KeySource
 
 # What the Celery door reads from the body, or callers may expect there, and where HTTP has it instead.
 ELSEWHERE_IN_HTTP = {
-    "model": "the address names the Model",
-    "version": "put the number into the address, /api/v1/models/{slug}/versions/NUMBER/predict",
-    "alias": "put the alias into the address, /api/v1/models/{slug}@ALIAS/predict",
+    "model": "the Model is named in the address",
+    "version": "put the number in the address, /api/v1/models/{slug}/versions/NUMBER/predict",
+    "alias": "put the alias in the address, /api/v1/models/{slug}@ALIAS/predict",
     "routing_key": "send it in the header X-Routing-Key",
     "within_s": "send the header X-Deadline-Ms, in milliseconds",
     "dry_run": "add ?dry_run=1 to the address",
@@ -100,7 +100,7 @@ class Rows(Form):
     def inputs(self, signature: Signature) -> Inputs:
         rows = self.content
         if not isinstance(rows, list) or not rows:
-            raise NotAPrediction("Field `instances` is not a list of rows; send one row at least.")
+            raise NotAPrediction("Field `instances` is not a list of rows; send at least one row.")
         if isinstance(rows[0], dict):
             return _columns(rows)
         return {_only_input(signature).name: rows}
@@ -128,7 +128,7 @@ class OneRow(Form):
         if len(signature.outputs) != 1:
             names = ", ".join(spec.name for spec in signature.outputs)
             raise UnfitForm(
-                f"The version gives {names}, and `{self.name}` has one prediction; send `inputs`."
+                f"The version returns {names}, but `{self.name}` allows only one output; send `inputs`."
             )
         spec = _only_input(signature)
         return {spec.name: [self.content] if _has_rows(spec) else self.content}
@@ -138,7 +138,7 @@ class OneRow(Form):
 
 
 class OneRowWithConfidence(OneRow):
-    """`{"data": [1, 2, 3]}` → `{"prediction": [0.1, 0.9], "confidence": 0.9}`; a confidence if it classifies."""
+    """`{"data": [1, 2, 3]}` → `{"prediction": [0.1, 0.9], "confidence": 0.9}`; a confidence only if the version classifies."""
 
     name = "data"
 
@@ -171,7 +171,7 @@ def form_of(body: object) -> Form:
 
 
 def confidence(row: "np.ndarray[Any, np.dtype[np.float64]]", scores: str) -> float:
-    """A classification's largest probability, after a soft-max where the version gives logits."""
+    """A classification's largest probability, after a softmax if the version returns logits."""
     best = float(row.max())
     return best if scores == "probabilities" else 1.0 / math.fsum(np.exp(row - best))
 
@@ -199,7 +199,7 @@ def _only_input(signature: Signature) -> TensorSpec:
     if len(required) != 1:
         names = ", ".join(spec.name for spec in required) or "no input at all"
         raise UnfitForm(
-            f"The version takes {names}; name them, in `inputs` or in the objects of `instances`."
+            f"The version expects {names}; name them in `inputs` or in the objects of `instances`."
         )
     return required[0]
 

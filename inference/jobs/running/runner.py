@@ -27,20 +27,20 @@ _LOOK_EVERY_S = 2.0
 _STOP_RESERVE_S = 2.0  # part of the stop time reserved for giving unfinished chunks back
 _DATABASE_PAUSE_S = 0.5
 _BACKOFF = Backoff(longest_s=5.0)
-_INTERNAL_ERROR = "Internal error of Roundhouse; see the worker's log."
+_INTERNAL_ERROR = "Internal Roundhouse error; see the worker's log."
 
 _runner: "JobRunner | None" = None
 
 
 class JobRunner:
-    """Processes chunks of a pool, or of all pools, a limited number at once. It looks regularly, and at once on a hint."""
+    """Processes chunks of a pool, or of all pools, a limited number at a time. Looks regularly, and promptly on a hint."""
 
     def __init__(self, *, pool: str | None, threads: int, steps_back: bool) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"[:200]
         self._pool = pool
         self._low_priority = LowPriority() if steps_back else None
         self._held = HeldChunks()
-        self._looking = threading.Lock()  # or two threads could both decide that a chunk may run alone
+        self._looking = threading.Lock()  # otherwise two threads could both decide that a chunk may run alone
         self._thread_count = threads
         self._threads = ThreadGroup(
             "jobs",
@@ -50,9 +50,7 @@ class JobRunner:
         )
         self._leases = ThreadGroup(
             "job-leases",
-            Loop(
-                "job leases", self._renew, _renewal_interval_s, "chunks may be done by others too", _BACKOFF
-            ),
+            Loop("job leases", self._renew, _renewal_interval_s, "others may process chunks too", _BACKOFF),
             Loop("ended job leases", self._free_expired, _renewal_interval_s, "lost chunks wait", _BACKOFF),
             Loop("cores of jobs", self._look_after_cores, _renewal_interval_s, "jobs may be slow"),
         )
@@ -108,7 +106,7 @@ class JobRunner:
     def _take(self) -> HeldChunk | None:
         """Claim the next chunk. A chunk that must run alone is not overtaken by others.
 
-        If claiming one fails, try the others; raise the error only if there is no other chunk.
+        If claiming one fails, try the others; raise the error only if no other chunk can be claimed.
         """
         failure: Exception | None = None
         with self._looking:
@@ -192,7 +190,7 @@ def start() -> None:
     _runner = JobRunner(
         pool=settings.POOL if settings.EXECUTOR == "workers" else None,
         threads=settings.JOB_THREADS,
-        # Online answers in the same process must not become slow because of a job.
+        # Jobs must not slow down online requests in the same process.
         steps_back=settings.EXECUTOR == "inprocess",
     )
     STOP_HOOKS.add("jobs", stop)

@@ -1,4 +1,4 @@
-"""Work on one chunk: plan a file, or read rows, answer and write them. Nothing counts until the ledger accepts it."""
+"""Work on one chunk: plan a file, or read rows, predict and write results. Nothing counts until the ledger accepts it."""
 
 import math
 import threading
@@ -50,7 +50,7 @@ _FILE_MISSING = "The job's file no longer exists."
 
 
 class ChunkFailed(Exception):
-    """No worker can answer the chunk. `ends_job`: the rest of the job is pointless as well."""
+    """No worker can process the chunk. `ends_job`: the rest of the job is pointless as well."""
 
     def __init__(self, why: str, *, ends_job: bool = False) -> None:
         self.ends_job = ends_job
@@ -63,7 +63,7 @@ class ClaimLost(Exception):
 
 @dataclass(slots=True, eq=False)
 class HeldChunk:
-    """A claim, and how its work proceeds. `is_over` is set when the result is no longer needed."""
+    """A claim, and the progress of its work. `is_over` is set when the result is no longer needed."""
 
     claim: ChunkClaim
     note_move: Callable[[], None] = lambda: None
@@ -79,7 +79,7 @@ class HeldChunk:
 
 
 class HeldChunks:
-    """The chunks of this process. One that lost its worker before runs alone. Only one thread at a time adds."""
+    """The chunks of this process. A chunk that lost its worker before runs alone. Only one thread at a time may add chunks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -115,7 +115,7 @@ class HeldChunks:
 
 
 class BulkPredictor:
-    """Answers batches with one version, at bulk priority: callers that wait go first.
+    """Answers batches with one version, at bulk priority: waiting callers go first.
 
     It waits while there is no room, and halves a batch in which one row spoils the others.
     """
@@ -127,7 +127,7 @@ class BulkPredictor:
             self._runtime.refresh()
             target = self._runtime.target(version.pk)
         if target is None:
-            raise ChunkFailed(f"{version} cannot answer: it is {version.status}.", ends_job=True)
+            raise ChunkFailed(f"{version} cannot be used: it is {version.status}.", ends_job=True)
         self._target = target
         self._held = held
         soft_limit_s = current_serving(version.pk).soft_limit_s
@@ -162,7 +162,7 @@ class BulkPredictor:
                 return complete(self._runtime.infer(self._target, request)).outputs
             except _RETRYABLE as error:
                 if time.monotonic() > give_up_at:
-                    raise ChunkFailed(f"No engine had room for {_PATIENCE_S:.0f} s: {error}") from error
+                    raise ChunkFailed(f"No engine had room within {_PATIENCE_S:.0f} s: {error}") from error
             except VersionBroken as error:
                 raise ChunkFailed(str(error), ends_job=True) from error
             except (LoadFailed, ArtifactMissing) as error:

@@ -1,4 +1,4 @@
-"""Writes of jobs and of stores."""
+"""Services that change jobs and stores."""
 
 from inference.jobs.services.acceptance import SubmittedJob, accept
 from inference.jobs.services.changes import cancel, retry

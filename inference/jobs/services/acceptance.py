@@ -58,7 +58,7 @@ class SubmittedJob:
 
     @property
     def digest(self) -> str:
-        """Tells this job from a different one with the same id. Stored: do not change what it covers."""
+        """Distinguishes this job from a different one with the same ID. Stored: do not change what it covers."""
         content = {
             "version": self.version,
             "alias": self.alias,
@@ -77,7 +77,7 @@ class SubmittedJob:
 
 
 def accept(submitted: SubmittedJob, *, by: Actor, principal: Principal | None) -> Job:
-    """Write the job. From then on it will be done, or its row will say why not.
+    """Write the job. From then on, it will be completed, or its row will say why not.
 
     1. The actor must have the right to predict with this Model and version, and quota for another job.
     2. The version is the one that would answer now: the given number, the alias, or the split's choice.
@@ -99,7 +99,7 @@ def accept(submitted: SubmittedJob, *, by: Actor, principal: Principal | None) -
             job = _create_job(submitted, version, contract, rows_bytes or submitted.input_bytes, by)
             dispatch.hint(version.model)
     except IntegrityError:
-        # The same id was sent twice at once, and the other one was faster.
+        # The same ID was sent twice at the same time, and the other request was faster.
         existing = _existing_job(submitted, by)
         if existing is None:
             raise
@@ -139,13 +139,13 @@ def _checked_rows(submitted: SubmittedJob) -> int:
             f"`rows` must have 1 to {MAX_INLINE_ROWS:,} rows, not {len(submitted.rows):,}; send more as a file."
         )
     if not all(isinstance(row, Mapping) for row in submitted.rows):
-        raise BadJob("Each of `rows` must be an object.")
+        raise BadJob("Each item of `rows` must be an object.")
     try:
         size = len(orjson.dumps(list(submitted.rows)))
     except (TypeError, ValueError) as error:
         raise BadJob(f"`rows` cannot be written as JSON: {error}.") from None
     if size > MAX_INLINE_BYTES:
-        raise BadJob(f"`rows` have {size:,} bytes; the limit is {MAX_INLINE_BYTES:,}. Send them as a file.")
+        raise BadJob(f"`rows` has {size:,} bytes; the limit is {MAX_INLINE_BYTES:,}. Send them as a file.")
     return size
 
 
@@ -200,14 +200,14 @@ def _cut_chunks(job: Job, rows: Sequence[Mapping[str, Any]], size: int) -> Itera
 
 
 def chunk_rows_for(version: Version) -> int:
-    """As many whole batches as take about CHUNK_S, by the measurements of the version's check; at least one."""
+    """As many whole batches as take about CHUNK_S, according to the version's check; at least one."""
     batch_rows = _merged_rows(version)
     batches = max(1, round(CHUNK_S / (batch_rows * _row_seconds(version, batch_rows))))
     return max(batch_rows, min(batches * batch_rows, MAX_CHUNK_ROWS // batch_rows * batch_rows))
 
 
 def _merged_rows(version: Version) -> int:
-    """How many rows share a run, by the batch proof of the last check."""
+    """How many rows share a run, according to the batch proof of the last check."""
     values = current_serving(version.pk)
     proven = last_facts(version, "batching").get("rows") or 1
     return merged_rows(values, BatchProof(int(proven), "", ""))

@@ -14,7 +14,7 @@ from registry.record.audit import record_change
 
 @transaction.atomic
 def cancel(*, job: Job, by: Actor, reason: str = "") -> Job:
-    """End an open job. Finished chunks are kept; a running chunk will find its write refused."""
+    """End an open job. Finished chunks are kept; a running chunk's results will be refused."""
     policies.check_may_change(job, by)
     job = completion.lock_job(job.pk)
     if job.status not in OPEN:

@@ -1,6 +1,6 @@
 """How a job ends, and the delivery of its results to the store that its sender named.
 
-A job ends inside the transaction that changed its last chunk and holds the job's row.
+A job ends inside the transaction that changed its last chunk and holds the lock on the job's row.
 """
 
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ def lock_job(job_id: UUID) -> Job:
 
 
 def stop_clock_if_idle(job: Job) -> None:
-    """Stop the working time if no chunk of the job is leased."""
+    """Stop the working-time clock if no chunk of the job is leased."""
     leased = Exists(Chunk.objects.filter(job=OuterRef("pk"), status=ChunkStatus.LEASED))
     _stop_clock(Job.objects.filter(~leased, pk=job.pk))
 
@@ -60,7 +60,7 @@ def end_if_complete(job: Job) -> None:
         return
     first = job.chunks.filter(status__in=STUCK).order_by("index").first()
     why = first.failure if first is not None else ""
-    fail_job(job, f"{job.chunks_stuck} of {job.chunks_total} parts could not be answered. The first: {why}")
+    fail_job(job, f"{job.chunks_stuck} of {job.chunks_total} parts could not be processed. The first: {why}")
 
 
 def fail_job(job: Job, why: str) -> None:
@@ -69,7 +69,7 @@ def fail_job(job: Job, why: str) -> None:
 
 
 def report_dead_chunk(job: Job, chunk: Chunk, why: str) -> None:
-    """Emit the event of a dead chunk. A dead plan fails its job; otherwise the job goes on without the chunk."""
+    """Emit the event for a dead chunk. A dead plan fails its job; otherwise the job continues without the chunk."""
     part = "the scan of its file" if chunk.is_plan else f"part {chunk.index}"
     emit(
         JOB_DEAD_LETTER,
@@ -102,7 +102,7 @@ def end_job(job: Job, status: Status, failure: str = "") -> None:
         JOB_DONE,
         subject=_subject(job),
         data=_event_data(job),
-        summary=f"Job {job} of {job.version} is {job.status}: {job.rows_done} rows answered, {job.rows_bad} skipped.",
+        summary=f"Job {job} of {job.version} is {job.status}: {job.rows_done} rows processed, {job.rows_bad} skipped.",
     )
     if job.output_ref and status is Status.DONE:
         dispatch.deliver(job.pk)
@@ -130,8 +130,8 @@ def _event_data(job: Job) -> dict[str, Any]:
 def deliver_results(job_id: UUID | str) -> bool:
     """Write the results as one file to their store; False if there was nothing to do, or the store failed.
 
-    If the store was removed or closed since, the job's failure says so, and the results can be downloaded here.
-    Two deliveries at once are harmless: they write the same file.
+    If the store has been removed or closed since, the job's failure says so, and the results can be downloaded here.
+    Two simultaneous deliveries are harmless: they write the same file.
     """
     job = _undelivered().filter(pk=job_id).first()
     if job is None:
@@ -153,7 +153,7 @@ def deliver_results(job_id: UUID | str) -> bool:
 
 
 def sweep_deliveries() -> int:
-    """Start again what a lost message or an unreachable store left undelivered; return how many."""
+    """Restart deliveries that failed because of a lost message or an unreachable store; return how many."""
     overdue = _undelivered().filter(ended_at__lt=from_now(-_DELIVERY_GRACE_S)).order_by("ended_at")
     waiting = overdue[:_MAX_DELIVERIES]
     for job in waiting:

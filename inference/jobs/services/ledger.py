@@ -26,7 +26,9 @@ from registry.record.leases import from_now
 log = structlog.get_logger("roundhouse.jobs")
 
 MAX_LEASES_LOST = 3
-_MAX_CANDIDATES = 8  # when several workers look at once, one gets the first chunk and the others try the next
+_MAX_CANDIDATES = (
+    8  # when several workers look at the same time, one gets the first chunk and the others try the next
+)
 _MAX_FREED = 500
 
 
@@ -89,7 +91,7 @@ def claim(chunk: Chunk, *, holder: str) -> ChunkClaim | None:
 
 
 def renew(claims: Iterable[ChunkClaim]) -> list[ChunkClaim]:
-    """Renew leases; return the claims that are lost.
+    """Renew leases; return the claims that have been lost.
 
     One by one: updates of several rows could deadlock.
     """
@@ -142,7 +144,7 @@ def finish_plan(claim: ChunkClaim, chunks: Iterable[Chunk], *, rows: int) -> boo
 
 
 def fail(claim: ChunkClaim, why: str, *, ends_job: bool = False) -> bool:
-    """Mark a chunk as failed. Its job goes on without it, unless `ends_job`."""
+    """Mark a chunk as failed. Its job continues without it, unless `ends_job`."""
     with transaction.atomic():
         job = completion.lock_job(claim.job_id)
         if not _held(claim).update(**_released(ChunkStatus.FAILED), failure=completion.shorten_reason(why)):
@@ -195,7 +197,7 @@ def _free(chunk: Chunk, *, rows: "QuerySet[Chunk]") -> bool:
             changes = {"status": ChunkStatus.WAITING, "holder": "", "lease_until": None, "runs_alone": True}
             freed = rows.update(**changes, leases_lost=lost)
         else:
-            why = f"{lost} workers died while they had it."
+            why = f"{lost} workers died while processing it."
             freed = rows.update(**_released(ChunkStatus.DEAD), leases_lost=lost, failure=why)
             if freed:
                 _count_stuck(job, chunk.is_plan)

@@ -1,4 +1,4 @@
-"""Periodic work: expired leases, lost hints, and jobs past their time."""
+"""Periodic work: expired leases, lost hints, and expired jobs."""
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -15,7 +15,7 @@ _MAX_EXPIRED = 200
 
 
 def sweep_jobs() -> int:
-    """Free expired leases, and send hints again for whatever waits; return how many leases were freed."""
+    """Free expired leases, and resend hints for waiting chunks; return how many leases were freed."""
     with Attempts() as attempt:
         freed = attempt(ledger.free_expired)
         waiting = Chunk.objects.filter(
@@ -27,7 +27,7 @@ def sweep_jobs() -> int:
 
 
 def expire_jobs() -> int:
-    """Remove ended jobs with their files after their time, and fail open ones; return how many were removed."""
+    """Remove expired jobs that have ended, with their files, and fail open ones; return how many were removed."""
     with Attempts() as attempt:
         for job in _overdue().filter(status__in=OPEN)[:_MAX_EXPIRED]:
             attempt(_fail_overdue, job)

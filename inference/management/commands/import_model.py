@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "data", type=Path, nargs="*", help="Files with the weights, such as model.onnx.data."
         )
-        parser.add_argument("--title", default="", help="A title for people, used when the Model is created.")
+        parser.add_argument("--title", default="", help="A readable title, used when the Model is created.")
         parser.add_argument(
             "--labels", help="The names of a classification's scores, in order, separated by commas: cat,dog."
         )
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--shape", action="append", default=[], metavar="NAME=SIZES",
-            help="Sizes for checking and warming up an input, such as images=1,3,320,320; may be repeated.",
+            help="Sizes of an input for checks and warm-up, such as images=1,3,320,320; may be repeated.",
         )  # fmt: skip
         parser.add_argument(
             "--live", action="store_true", help="Give this version all traffic, or request approval for that."
@@ -84,12 +84,12 @@ class Command(BaseCommand):
         self._wait(version, command_actor("import_model"))
         is_live = any(arm.version == version.number for arm in live_arms(version.model))
         self.stdout.write(
-            f"{name} version {version.number} is registered{' and live' if is_live else ', not live'}."
+            f"{name} version {version.number} is registered{' and live' if is_live else ' but not live'}."
         )
         request = open_requests(version.model).first()
         if not is_live and request is not None and str(version.number) in request.arms:
             self.stdout.write(
-                f"{name} needs a second person's approval: request {request.pk} waits for an approver at {request_url(request)}"
+                f"{name} needs a second person's approval: request {request.pk} awaits approval at {request_url(request)}"
             )
 
     def _wait(self, version: Version, by: Actor) -> None:
@@ -117,7 +117,7 @@ def _task_of(labels: str | None, scores: str | None, drop_zipmap: bool) -> dict[
 
 
 def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:
-    """The command that would work if a weight file is next to the model. It is not used without being named."""
+    """The command that would work if a weight file is next to the model. It is never used unless named."""
     candidates = [file.with_name(file.name + end) for end in (".data", "_data")]
     weights = next((path for path in candidates if path.is_file() and path not in data), None)
     return (

@@ -55,7 +55,7 @@ class CsvFile:
         self._file.seek(0)
         head = self._file.read(len(BOM) + self._limits.row_bytes + _EMPTY_LINES_BYTES)
         first: list[str] = []
-        with suppress(csv.Error):  # planning reports where
+        with suppress(csv.Error):  # planning reports the error and its place
             first = next(filter(None, _reader(head.removeprefix(BOM))), [])
         if not first:
             raise BadFile(_EMPTY_FILE)
@@ -169,7 +169,7 @@ class _Lines:
 
 
 class _Cells:
-    """Rows split into cells; each column is converted on its own, so that errors can name it."""
+    """Rows split into cells; each column is converted separately, so that errors can name it."""
 
     def __init__(self, rows: list[list[str]], table: _Table) -> None:
         self._rows = rows

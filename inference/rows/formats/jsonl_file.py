@@ -106,7 +106,7 @@ def window_of(values: Sequence[Any], first_row: int, layout: Layout, contract: C
 
 
 def _lines(data: bytes) -> Iterator[bytes]:
-    """Split like planning does: at line feeds only, skipping empty lines."""
+    """Split as planning does: at line feeds only, skipping empty lines."""
     return (line for line in data.split(b"\n") if line not in (b"", b"\r"))
 
 
@@ -121,7 +121,7 @@ def _folded(values: list[Any], tail: tuple[int, ...]) -> Any:
     """Nest single values in lists of the shape `tail`."""
     for value in values:
         if isinstance(value, (list, dict)):
-            raise BadRow("A column that is combined with others has a list or an object.")
+            raise BadRow("A column that is combined with others contains a list or an object.")
     if not tail:
         return values[0]
     for size in reversed(tail[1:]):

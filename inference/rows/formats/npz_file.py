@@ -25,7 +25,7 @@ _MAX_HEADER = 10_000  # bytes
 _PIECE = 2**20
 _LOCAL_HEADER = 30  # bytes of a zip member's header before its name
 _KINDS = "biufUS"
-# What numpy may raise when it parses a header, which is Python source, also tried as Python 2.
+# What numpy may raise when it parses a header: it is Python source, and numpy also tries it as Python 2.
 _UNREADABLE = (
     ValueError, KeyError, TypeError, OSError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
@@ -161,7 +161,7 @@ def _listed(archive: zipfile.ZipFile, limits: RowLimits) -> Sequence[zipfile.Zip
         raise BadFile(f"The file has {len(listed):,} arrays; it must have 1 to {limits.members:,}.")
     names = [info.filename for info in listed]
     if len(set(names)) != len(names):
-        raise BadFile("The file has two arrays of the same name.")
+        raise BadFile("The file has two arrays with the same name.")
     if any(info.flag_bits & 1 for info in listed):
         raise BadFile("The file is encrypted; send it unencrypted.")
     if any(not name.endswith(".npy") for name in names):

@@ -1,7 +1,7 @@
 """Parquet, through pyarrow (the extra `parquet`): columns of numbers, text, or lists of numbers.
 
-pyarrow parses in native code and trusts the sizes that pages declare. Install the extra only if you trust whoever
-sends the files, or limit the worker's memory.
+pyarrow parses in native code and trusts the sizes that pages declare. Install the extra only if you trust the people
+who send the files, or limit the worker's memory.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class ParquetFile:
                 thrift_string_size_limit=_THRIFT_BYTES, thrift_container_size_limit=_THRIFT_BYTES,
             )  # fmt: skip
         except (self._arrow.ArrowException, OSError, ValueError) as error:
-            raise BadFile(f"The file is not readable as Parquet: {_short(error)}.") from None
+            raise BadFile(f"The file cannot be read as Parquet: {_short(error)}.") from None
         self._check()
 
     def plan(self, rows_per_chunk: int) -> Iterator[ChunkPlan]:
@@ -110,7 +110,7 @@ class ParquetFile:
             )
         names = self._file.schema_arrow.names
         if len(set(names)) != len(names):
-            raise BadFile("The file has two columns of the same name; column names must be unique.")
+            raise BadFile("The file has two columns with the same name; column names must be unique.")
 
     def _groups(self, plan: ChunkPlan) -> tuple[list[int], int]:
         """The row groups that a chunk overlaps, and how many of their rows come before it."""

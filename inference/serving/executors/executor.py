@@ -1,4 +1,4 @@
-"""What serving needs from whatever runs versions."""
+"""The interface through which serving runs versions."""
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class EngineMemory:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a version that should be held cannot answer, and whether that may pass by itself."""
+    """Why a version that should be held cannot answer, and whether the reason may be temporary."""
 
     reason: str
     may_pass: bool
@@ -46,19 +46,19 @@ class Obstacle:
 class Executor(Protocol):
     """Runs versions. Any thread may call it, but `hold`, `keep` and `retain_only` only one at a time."""
 
-    loop: EngineLoop  # its queues live there
+    loop: EngineLoop  # the queues live on this loop
 
     def hold(self, wanted: frozenset[Target]) -> None:
-        """Load these. Raises nothing for one that cannot be loaded: `obstacle` tells why."""
+        """Load these. Does not raise if one cannot be loaded: `obstacle` says why."""
 
     def retain_only(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
         """Stop holding all others. Those of `kept` that are in memory stay until their memory is needed."""
 
     def keep(self, wanted: Sequence[Target]) -> None:
-        """Load these as well where there is room, the most important first."""
+        """Load these as well if there is room, the most important first."""
 
     def holdings(self) -> list[VersionHolding]:
-        """What this process has in memory, and what it should have and has not."""
+        """What this process has in memory, and what it should have but does not."""
 
     def memory(self) -> EngineMemory: ...
 
@@ -66,16 +66,16 @@ class Executor(Protocol):
         """Answer a request; a version that is not held is loaded on demand. Threads run this with `complete`."""
 
     def known_signature(self, target: Target) -> Signature | None:
-        """The version's signature where that takes no load and no query; None otherwise."""
+        """The version's signature if that needs no load and no query; None otherwise."""
 
     async def signature(self, target: Target, *, timeout_s: float) -> Signature:
-        """The version's signature; loads the version if need be, within the time."""
+        """The version's signature; loads the version if necessary, within the timeout."""
 
     def obstacle(self, target: Target) -> Obstacle | None:
-        """Why a version that should be held cannot answer; None where no reason is known."""
+        """Why a version that should be held cannot answer; None if no reason is known."""
 
     def unavailable(self, wanted: Collection[Target]) -> frozenset[Target]:
-        """Those of these versions that could not answer now."""
+        """The ones among these versions that cannot answer now."""
 
     def is_warm(self, target: Target) -> bool: ...
 
@@ -92,7 +92,7 @@ class Executor(Protocol):
         """Whether the version's serving settings allow NaN and infinity in inputs."""
 
     def audit_merging(self, *, timeout_s: float) -> Iterable[tuple[int, str]]:
-        """Run some merged requests again alone; yield the versions that must stop merging, and why."""
+        """Rerun some merged requests separately; yield the versions that must stop merging, and why."""
 
     @property
     def has_samples(self) -> bool:

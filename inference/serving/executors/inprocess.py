@@ -35,7 +35,7 @@ log = structlog.get_logger("roundhouse.runtime")
 
 _LOAD_LIMIT_S = 120.0
 _DRAIN_S = 10.0
-_MOST_CHILDREN = 2  # beside those of shadows
+_MOST_CHILDREN = 2  # in addition to those of shadows
 _CHILD_IDLE_S = 60.0
 
 
@@ -57,10 +57,10 @@ class _LoggedBackend:
 
 
 class InProcessExecutor:
-    """Holds versions warm, and loads others on demand, which are unloaded when room is needed.
+    """Keeps versions warm, and loads others on demand; those are unloaded when room is needed.
 
-    Unapproved versions are never loaded into this process: a second engine runs each in a child process. Few children
-    run at the same time, and idle ones are ended.
+    Unapproved versions are never loaded into this process: a second engine runs each in a child process. Only a few
+    children run at the same time, and idle ones are ended.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class InProcessExecutor:
         loop: EngineLoop | None = None,
     ) -> None:
         """`notes` records what is being run; `on_death` is called for children that ended while they ran a version.
-        Without a `loop` the executor starts one of its own."""
+        Without a `loop` the executor starts its own."""
         self._backend = backend or OnnxBackend()
         self.loop = loop or EngineLoop.in_thread(uvloop.new_event_loop)
         noted = NotedBackend(self._backend, notes) if notes is not None else self._backend
@@ -125,7 +125,7 @@ class InProcessExecutor:
             del self._failed[key]
 
     def keep(self, wanted: Sequence[Target]) -> None:
-        """Try each only once: one that was unloaded for lack of room must not push out what callers use now."""
+        """Try each only once: one that was unloaded for lack of room must not push out what callers are using."""
         loaded = [
             target.version_id
             for target in wanted
@@ -249,7 +249,7 @@ class InProcessExecutor:
         return self._children if target.runs_apart else self._engine
 
     def _end_children(self, *, idle_since: float, most: int = _MOST_CHILDREN) -> None:
-        """End the children that were last used before `idle_since`, and the longest idle ones above `most`."""
+        """End the children that were last used before `idle_since`, and those idle longest if there are more than `most`."""
         by_age = sorted(
             (self._used_at.get(held.key, 0.0), held.key)
             for held in self._children.versions()
@@ -327,7 +327,7 @@ class InProcessExecutor:
         return self._plan(target, timeout_s)
 
     def _plan(self, target: Target, timeout_s: float = _LOAD_LIMIT_S) -> EnginePlan:
-        """How this version is served. Without a proof its file is probed first, within the time."""
+        """How this version is served. Without a proof its file is probed first, within the timeout."""
         planned = self._plans.get(target)
         if planned is None:
             values = current_serving(target.version_id)
@@ -346,7 +346,7 @@ class InProcessExecutor:
         return planned[0]
 
     def _forget_outdated_plans(self) -> None:
-        """Drop plans whose batch proof has changed since."""
+        """Drop plans whose batch proof has changed."""
         outdated = self._proofs.outdated(proof for _, proof in list(self._plans.values()))
         for target, (_, proof) in list(self._plans.items()):
             if proof.fact in outdated:

@@ -1,4 +1,4 @@
-"""Runs unapproved versions in child processes, so that a file that crashes takes no serving process with it."""
+"""Runs unapproved versions in child processes, so that a file that crashes cannot take down a serving process."""
 
 import signal
 import threading
@@ -25,7 +25,7 @@ from inference.engine.onnx_backend import OnnxBackend
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.errors import RequestTooLarge
 
-_LONGEST_RUN_S = 60.0  # of a run without a limit of its own
+_LONGEST_RUN_S = 60.0  # for a run without its own limit
 _LONGEST_PAUSE_S = 60.0
 _FORGET_AFTER_S = 600.0  # without another death; the next pause is short again
 _REFUSALS = {kind.code: kind for kind in (RunFailed, RunTimedOut, OutputNotText)}
@@ -35,7 +35,7 @@ _BLAMED = NATIVE_CRASHES - {signal.SIGABRT}
 
 @dataclass(frozen=True, slots=True)
 class ChildDeath:
-    """How a version's child ended. `crash`: the signal, where the version itself is to blame."""
+    """How a version's child ended. `crash`: the signal, if the version itself is to blame."""
 
     version_id: int
     crash: str = ""
@@ -53,7 +53,9 @@ class SandboxBackend:
         self._on_death, self._clock = on_death, clock
         # A child dies with the thread that started it, and a load's own thread ends with the load.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
-        self._pauses: dict[int, tuple[int, float]] = {}  # by version: deaths in a row, and until when
+        self._pauses: dict[
+            int, tuple[int, float]
+        ] = {}  # by version: deaths in a row, and the end of the pause
 
     def runtime_version(self) -> str:
         return OnnxBackend().runtime_version()
@@ -62,7 +64,7 @@ class SandboxBackend:
         _, until = self._pauses.get(options.label, (0, 0.0))
         if (left_s := until - self._clock()) > 0:
             raise StillLoading(
-                f"The child process that ran this version has ended; it is started again in {left_s:.0f} s."
+                f"The child process that ran this version has ended; it will be started again in {left_s:.0f} s."
             )
         trial = Trial(path, options)
         try:
@@ -109,14 +111,14 @@ class SandboxSession:
                     self._on_end(failed)
                 raise _error_of(failed) from None
 
-    def _has_ended(self) -> bool:  # mypy would take a property for constant
+    def _has_ended(self) -> bool:  # mypy would treat a property as constant
         return self._trial.is_over
 
     def shrink(self, inputs: Tensors) -> None:
         self.run(inputs)
 
     def footprint_bytes(self) -> int:
-        """Nothing of this process's memory."""
+        """None of this process's memory."""
         return 0
 
     def close(self) -> None:
@@ -125,7 +127,7 @@ class SandboxSession:
 
 def _error_of(failed: TrialFailed) -> Exception:
     if failed.signal is not None and failed.signal not in NATIVE_CRASHES:
-        return SlotLost()  # killed from outside, such as by the kernel when memory is short
+        return SlotLost()  # killed from outside, for example by the kernel when memory is short
     if failed.signal is not None:
         return RunCrashed(f"The version ended the process that ran it ({failed.signal.name}).")
     if failed.code == "timed_out":

@@ -1,1 +1,1 @@
-"""Stewards: each process with an engine makes true what should be warm, and reports what it holds."""
+"""Stewards: each process with an engine loads the versions that should be warm, and reports what it holds."""

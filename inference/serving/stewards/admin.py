@@ -18,7 +18,7 @@ from inference.serving.selectors import SHOWN_ENGINES, engines_for, is_alive, sh
 from registry.kit.admin.pages import ScopedPage
 from registry.kit.admin.theme import ModelAdmin, actor
 
-_SHOWN = 8  # of the processes on the home page's panel
+_SHOWN = 8  # at most this many processes in the home page's panel
 
 
 @admin.register(EngineReport)
@@ -89,7 +89,7 @@ def draw_unhealthy(request: HttpRequest, _row: object) -> SafeString | str:
         "without_worker": without_worker,
         "through_workers": settings.EXECUTOR == "workers",
     }
-    return render_to_string("admin/inference/sick_workers.html", context, request)
+    return render_to_string("admin/inference/unhealthy_workers.html", context, request)
 
 
 def _problems(engine: EngineReport) -> list[str]:
@@ -97,10 +97,10 @@ def _problems(engine: EngineReport) -> list[str]:
         return ["lost: it ended or went silent without signing off"]
     problems = []
     if engine.state == EngineState.DRAINING:
-        problems.append("shutting down: it finishes its work and takes no more")
+        problems.append("shutting down: it is finishing its work and accepts no more")
     if engine.provider_got and engine.provider_got != engine.provider_asked:
         got, asked = short_provider(engine.provider_got), short_provider(engine.provider_asked)
-        problems.append(f"runs on {got}, should run on {asked}")
+        problems.append(f"runs on {got} but should run on {asked}")
     held: list[HeldVersion] = engine.seen_held  # type: ignore[attr-defined]
     failed = [row for row in held if row.state == HeldState.FAILED]
     return problems + [f"could not load {row.version}: {row.reason}" for row in failed]

@@ -34,7 +34,7 @@ class EngineSerializer(serializers.ModelSerializer[EngineReport]):
     )
     versions = serializers.SerializerMethodField()
     others = serializers.SerializerMethodField(
-        help_text="How many versions it holds of Models that you may not see."
+        help_text="How many of its versions belong to Models that you may not see."
     )
 
     class Meta:
@@ -68,7 +68,8 @@ class EnginesView(RegistryViewSet[EngineReport]):
         return selectors.engines_for(self.actor)
 
     @extend_schema(
-        summary="List the processes with an engine, and what each holds", operation_id="list_engines"
+        summary="List the processes with an engine, and the versions that each holds",
+        operation_id="list_engines",
     )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)

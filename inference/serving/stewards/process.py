@@ -1,4 +1,4 @@
-"""What a process is: its identity on its host, and its role."""
+"""A process's identity on its host, and its role."""
 
 import os
 import socket
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_START_TIME_FIELD = 19  # of /proc/PID/stat, counted behind the name
+_START_TIME_FIELD = 19  # in /proc/PID/stat, counted after the name
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process. `place` is the boot and the PID namespace that `pid` belongs to; "" where they cannot be read."""
+    """A process. `place` is the boot and the PID namespace that `pid` belongs to; "" if they cannot be read."""
 
     id: str
     host: str
@@ -24,7 +24,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRole:
-    """What a process does, as its entry point knows it."""
+    """What a process does, as its entry point defines it."""
 
     kind: str
     role: str
@@ -34,7 +34,7 @@ class ProcessRole:
 
 @dataclass(frozen=True, slots=True)
 class ProcessInfo:
-    """What stays the same about a process for as long as it runs."""
+    """The facts about a process that stay the same while it runs."""
 
     identity: Identity
     kind: str

@@ -1,4 +1,4 @@
-"""What engines answer to the registry's questions: are they warm for a split, and is there memory for it."""
+"""Answers the registry's questions about engines: whether they are warm for a split, and have memory for it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -22,7 +22,7 @@ _READY = Readiness(Verdict.READY)
 
 
 def engines_for(model: Model) -> list[EngineReport]:
-    """The engines that answer for a Model: workers of its pool, and processes that hold all live versions themselves."""
+    """The engines that serve a Model: workers of its pool, and processes that hold all live versions themselves."""
     serving = EngineReport.objects.alive().filter(role=EngineRole.SERVES).exclude(state=EngineState.DRAINING)
     return list(serving.filter(pool__in=["", model.pool]))
 
@@ -30,9 +30,9 @@ def engines_for(model: Model) -> list[EngineReport]:
 def engines_are_warm(split: Split) -> Readiness:
     """Ready when every live engine of the Model's pool holds all versions of the split with their current settings.
 
-    Where no engine runs there is nothing to wait for: the next one to start loads the current split before it answers.
-    A failed load counts only from an engine that has followed the routes since the split was written: an older
-    failure is about an earlier attempt.
+    If no engine is running, there is nothing to wait for: the next one to start loads the current split before it answers.
+    A failed load counts only if the engine has followed the routes since the split was written: an older
+    failure belongs to an earlier attempt.
     """
     engines = engines_for(split.model)
     if not engines:
@@ -40,7 +40,7 @@ def engines_are_warm(split: Split) -> Readiness:
     numbers = dict(split.arms.values_list("version_id", "version__number"))
     broken = split.arms.exclude(version__broken_at=None).values_list("version__number", flat=True).first()
     if broken is not None:
-        return Readiness(Verdict.NEVER, f"Version {broken} is broken: it ended processes that ran it.")
+        return Readiness(Verdict.NEVER, f"Version {broken} is broken: it crashed processes that ran it.")
     warm: dict[str, set[int]] = defaultdict(set)
     for row in _held_as_served(engines, numbers):
         has_tried = row.engine.followed >= split.model.route_revision
@@ -56,7 +56,7 @@ def engines_are_warm(split: Split) -> Readiness:
 
 
 def warm_everywhere(model: Model, version_ids: Collection[int]) -> frozenset[int]:
-    """Those versions that every live engine of the Model's pool holds, so that they can answer at once."""
+    """The versions that every live engine of the Model's pool holds, so that none has to be loaded first."""
     engines = engines_for(model)
     holders: dict[int, set[str]] = defaultdict(set)
     for row in _held_as_served(engines, version_ids):
@@ -91,7 +91,7 @@ def is_outdone(process: ProcessInfo, *, live: Collection[Target], lacking: Colle
 
 
 def _held_as_served(engines: list[EngineReport], version_ids: Collection[int]) -> list[HeldVersion]:
-    """What engines hold of these versions, counting only current files and serving settings."""
+    """The rows of these versions in these engines, only with their current files and serving settings."""
     shas = dict(Version.objects.filter(pk__in=version_ids).values_list("pk", "artifact__sha256"))
     current = ServingSettings.objects.filter(version__in=version_ids, is_current=True)
     serving: Mapping[int, int] = dict(current.values_list("version_id", "revision"))
@@ -108,14 +108,12 @@ def _is_warm(row: HeldVersion) -> bool:
 
 
 def memory_gates(plan: SplitPlan) -> list[GateResult]:
-    """One gate for each engine that lacks the memory; a single one where every engine has it."""
+    """One gate for each engine that lacks the memory; a single gate if every engine has it."""
     engines = engines_for(plan.model)
     if not plan.gaining:
         return []
     if not engines:
-        return [
-            GateResult(MEMORY_GATE, GateOutcome.UNKNOWN, "No engine is running that answers for this Model.")
-        ]
+        return [GateResult(MEMORY_GATE, GateOutcome.UNKNOWN, "No engine that serves this Model is running.")]
     sizes = {version: _footprint_bytes(version) for version in plan.arms}
     unknown = sorted(version.number for version, size in sizes.items() if not size)
     failed = [gate for engine in engines if (gate := _too_small(engine, sizes)) is not None]
@@ -123,15 +121,15 @@ def memory_gates(plan: SplitPlan) -> list[GateResult]:
         return failed
     if unknown:
         names = ", ".join(f"version {number}" for number in unknown)
-        sentence = f"The memory use of {names} was not measured; check it again."
+        sentence = f"The memory use of {names} has not been measured; run the check again."
         return [GateResult(MEMORY_GATE, GateOutcome.UNKNOWN, sentence)]
     each = "the engine has" if len(engines) == 1 else f"each of {len(engines)} engines has"
-    sentence = f"The split takes {_size(sum(sizes.values()))}, and {each} room for it."
+    sentence = f"The split needs {_size(sum(sizes.values()))}, and {each} room for it."
     return [GateResult(MEMORY_GATE, GateOutcome.PASSED, sentence)]
 
 
 def _footprint_bytes(version: Version) -> int:
-    """What the version takes with its current settings; 0 where that was not measured."""
+    """The memory that the version needs with its current settings; 0 if it has not been measured."""
     values = current_serving(version.pk)
     options = session_options(values)
     return known_footprint_bytes(values, sha256=version.artifact.sha256, options=options) or 0
@@ -153,8 +151,8 @@ def _too_small(engine: EngineReport, sizes: dict[Version, int]) -> GateResult | 
         MEMORY_GATE,
         GateOutcome.FAILED,
         f"{engine} has {_size(engine.memory_budget_bytes)}. Live versions of other splits hold {_size(others)} of it, and"
-        f" this split takes {_size(needed)}: {_size(others + needed - engine.memory_budget_bytes)} too much."
-        " Remove another version's share, lower max_batch_rows of one, raise ROUNDHOUSE_SESSION_MEMORY_MB, or move the"
+        f" this split needs {_size(needed)}: {_size(others + needed - engine.memory_budget_bytes)} too much."
+        " Remove another version's share, lower one's max_batch_rows, raise ROUNDHOUSE_SESSION_MEMORY_MB, or move the"
         " Model to another pool.",
         GateFailed,
     )

@@ -1,4 +1,4 @@
-"""Keeps this process's rows in the database: at once when something changes, otherwise every few seconds."""
+"""Writes this process's rows to the database: when something changes, and otherwise every few seconds."""
 
 import time
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class Reporter:
                 "waiting splits",
                 self._settle,
                 _CHECK_EVERY_S,
-                "splits may wait although their versions are warm",
+                "splits may keep waiting although their versions are warm",
                 _BACKOFF,
             ),
             Loop(
@@ -70,7 +70,7 @@ class Reporter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Remove the rows: this process ends normally."""
+        """Remove the rows: this process is ending normally."""
         self._thread.stop()
         try:
             services.sign_off(self.engine_id)

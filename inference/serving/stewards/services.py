@@ -1,4 +1,4 @@
-"""Writes about engine processes: reports, signing off, and announcing lost processes."""
+"""Database writes for engine processes: reporting, signing off, and announcing lost processes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ _FORGET_AFTER = timedelta(minutes=10)  # until then, lost processes are shown
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """What changes about a process."""
+    """The facts about a process that change while it runs."""
 
     state: str
     followed: int
@@ -35,7 +35,7 @@ class EngineFigures:
 
 
 def report(process: ProcessInfo, figures: EngineFigures, holdings: Sequence[VersionHolding]) -> None:
-    """Write the process's row, and those holdings that changed: usually none, so one update and one read."""
+    """Write the process's row, and the holdings that changed: usually none, so one update and one read."""
     values = {**asdict(figures), "state": _state(figures.state), "seen_at": Now()}
     me = process.identity
     known = EngineReport.objects.filter(pk=me.id)
@@ -54,12 +54,12 @@ def report(process: ProcessInfo, figures: EngineFigures, holdings: Sequence[Vers
 
 
 def sign_off(engine_id: str) -> None:
-    """Forget a process that ends normally."""
+    """Forget a process that is ending normally."""
     EngineReport.objects.filter(pk=engine_id).delete()
 
 
 def announce_ended(me: Identity) -> None:
-    """Announce, once each, the processes of this host that have certainly ended without signing off."""
+    """Announce, once each, the processes on this host that have certainly ended without signing off."""
     for engine in EngineReport.objects.filter(host=me.host, lost_at=None).exclude(pk=me.id):
         if has_ended(engine.place, engine.pid, engine.pid_started):
             with transaction.atomic():
@@ -88,7 +88,7 @@ def sweep_engines() -> None:
 
 @transaction.atomic
 def _announce_replaced(lost: EngineReport) -> None:
-    """The successor has the same kind, host and pool, started later, and does not replace another process yet."""
+    """The successor has the same kind, host and pool, started later, and is not yet another one's successor."""
     free = EngineReport.objects.filter(
         kind=lost.kind, host=lost.host, pool=lost.pool, lost_at=None, replaces="", started_at__gt=lost.seen_at
     )

@@ -20,18 +20,18 @@ _RECONCILE_EVERY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DesiredVersions:
-    """The versions on current splits, those on waiting splits, and those that were replaced lately."""
+    """The versions on current splits, those on waiting splits, and those that were replaced recently."""
 
     live: frozenset[Target] = frozenset()
     waiting: frozenset[Target] = frozenset()
-    kept: tuple[Target, ...] = ()  # the likeliest to be needed again first
+    kept: tuple[Target, ...] = ()  # the ones most likely to be needed again come first
 
 
 Wanted = Callable[[RouteTable], DesiredVersions]
 
 
 def all_models(table: RouteTable) -> DesiredVersions:
-    """For a process that answers for every Model."""
+    """For a process that serves every Model."""
     return _desired(list(table.routes.values()))
 
 
@@ -88,13 +88,13 @@ class Steward:
             "steward",
             Loop("steward", self.reconcile, _RECONCILE_EVERY_S, "the wrong versions may be in memory"),
         )
-        self.followed = -1  # the newest revision of the routes whose versions were loaded, or failed to
+        self.followed = -1  # the newest revision of the routes whose versions were loaded, or failed to load
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Do not wait for a load under way: closing the engine, which comes next, ends it."""
+        """Do not wait for a load in progress: closing the engine, which happens next, ends it."""
         self._thread.stop(within_s=0)
 
     def wake(self) -> None:
@@ -127,7 +127,7 @@ class Steward:
                 self._on_change()
 
     def _hold(self, targets: frozenset[Target], attempt: Attempts) -> None:
-        """Load all together; after an error one by one, so that a single bad version does not block the others."""
+        """Load all of them together, or one by one after an error, so that a single bad version does not block the others."""
         try:
             self._executor.hold(targets)
         except DATABASE_AWAY:

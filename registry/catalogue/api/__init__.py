@@ -14,7 +14,7 @@ R = TypeVar("R", bound=Row)
 
 
 class ModelViewSet(RegistryViewSet[R]):
-    """Views whose URL names a Model, and maybe one of its versions."""
+    """Views whose URL names a Model, and optionally one of its versions."""
 
     def url_model(self) -> Model:
         return model_named(self.kwargs["slug"], self.actor)
@@ -24,6 +24,6 @@ class ModelViewSet(RegistryViewSet[R]):
 
 
 class ChangeReasonSerializer(serializers.Serializer[Any]):
-    """The reason of a change, stored with it."""
+    """The reason for a change, stored with it."""
 
     reason = serializers.CharField(max_length=MAX_REASON)

@@ -88,7 +88,7 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
 
     @extend_schema_field(NamedSerializer(allow_null=True))
     def get_guard(self, alias: Alias) -> Any:
-        """Who may move it; null: everyone with the right to move aliases."""
+        """Who may move it; null means everyone with the right to move aliases."""
         guard = self.context["guards"].get(alias.name)
         return NamedSerializer(guard).data if guard is not None else None
 
@@ -141,7 +141,7 @@ class AliasesView(ModelViewSet[Alias]):
         return self.shown(services.move_alias(model=model, name=name, version=version, **data, by=self.actor))
 
     @extend_schema(
-        summary="Make an alias point nowhere", operation_id="retire_alias",
+        summary="Retire an alias, so that it points to no version", operation_id="retire_alias",
         request=ChangeReasonSerializer, responses=AliasSerializer,
     )  # fmt: skip
     @idempotent()

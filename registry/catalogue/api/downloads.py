@@ -72,19 +72,19 @@ class DownloadsView(RegistryViewSet[Version]):
 
     @extend_schema(
         summary="Download a version's file", operation_id="download_artifact", auth=[],
-        description="`HEAD` works as well. The ETag is the file's SHA-256: compare the received file with it.",
+        description="`HEAD` works as well. The ETag is the file's SHA-256: compare it with the hash of the file you received.",
         parameters=[
             OpenApiParameter("link", str, OpenApiParameter.PATH, description="From the `url` of the link."),
             OpenApiParameter("Range", str, OpenApiParameter.HEADER,
                              description="One range, such as `bytes=1000-`, to resume after a lost connection."),
             OpenApiParameter("If-Range", str, OpenApiParameter.HEADER,
-                             description="The ETag of the part you have; if the file is another one, all of it is sent."),
+                             description="The ETag of the part you have; if the file differs, all of it is sent."),
             OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="The ETag you have."),
         ],
         responses={
             (200, _BYTES): OpenApiTypes.BINARY,
             (206, _BYTES): OpenApiTypes.BINARY,
-            304: OpenApiResponse(description="You have this file."),
+            304: OpenApiResponse(description="You already have this file."),
         },
     )  # fmt: skip
     def retrieve(self, request: Request, link: str) -> HttpResponseBase:  # type: ignore[override]

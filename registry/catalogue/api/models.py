@@ -66,7 +66,7 @@ class ModelChangesSerializer(serializers.Serializer[Any]):
     reason = Text(max_length=MAX_REASON, allow_blank=True, required=False)
 
 
-class ModelFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class ModelFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     task = filters.ChoiceFilter(choices=Task.choices)
     tag = filters.CharFilter(field_name="tags__name")
     owner = filters.CharFilter(field_name="owner__username")
@@ -82,7 +82,7 @@ class ModelsView(RegistryViewSet[Model]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "create": Right.WRITE, "partial_update": Right.WRITE,
     }  # fmt: skip
-    queryset = Model.objects.none()  # for the API's description, which looks at its fields
+    queryset = Model.objects.none()  # for the OpenAPI schema, which reads its fields
     serializer_class = ModelSerializer
     filterset_class = ModelFilters
     paging_order = "slug"

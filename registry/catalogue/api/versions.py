@@ -37,7 +37,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     )
     origin = serializers.DictField(
         read_only=True,
-        help_text="The `files` that were sent and the `changes` made to them; empty if the artifact is the file as sent.",
+        help_text="The `files` that were sent and the `changes` made to them; empty if the file was not changed.",
     )
     signature = serializers.DictField(read_only=True, allow_null=True)
     derived_from = serializers.SerializerMethodField()
@@ -74,7 +74,7 @@ class ServingValuesSerializer(serializers.Serializer[Any]):
     )
     merging = serializers.ChoiceField(
         choices=MERGING,
-        help_text="Whether requests share a run: `proven` follows the batch proof, the others are a person's decision.",
+        help_text="Whether requests share a run: `proven` follows the batch proof, the others override it.",
     )
     max_wait_ms = serializers.FloatField()
     max_queue_rows = serializers.IntegerField()
@@ -105,7 +105,7 @@ class SomeServingValues(ServingValuesSerializer):
 
 @extend_schema_field(SomeServingValues)
 class ServingChangesField(serializers.DictField):
-    """Passed on unchecked: the service knows the names and limits."""
+    """Passed on unchecked; the service checks the names and values."""
 
 
 class ServingSerializer(serializers.ModelSerializer[ServingSettings]):
@@ -167,7 +167,7 @@ class VersionsView(ModelViewSet[Version]):
 
     @extend_schema(
         summary="Clear the crashes of a version, so that it runs like any other", operation_id="clear_version",
-        description="Only a person can do this, with a session: API keys cannot, whatever their scopes.",
+        description="Only a logged-in person can do this; API keys cannot, whatever their scopes.",
         request=ChangeReasonSerializer, responses=VersionSerializer,
     )  # fmt: skip
     @idempotent()

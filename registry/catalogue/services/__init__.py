@@ -1,4 +1,4 @@
-"""Writes of the catalogue."""
+"""Changes to the catalogue."""
 
 from registry.catalogue.services.aliases import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.catalogue.services.crashes import CRASHES_TO_BREAK, clear_crashes, record_crash

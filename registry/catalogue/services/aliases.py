@@ -19,7 +19,7 @@ from registry.errors import Invalid, NotFound, StaleState, VersionNotReady
 from registry.kit.actors import Actor
 from registry.record.audit import record_change, subject_of
 
-MAX_NAMED = 50  # people, and keys, of one guard
+MAX_NAMED = 50  # of people in one guard, and of keys
 
 
 @transaction.atomic
@@ -52,7 +52,7 @@ def move_alias(
 
 @transaction.atomic
 def retire_alias(*, alias: Alias, reason: str, expected_revision: int | None = None, by: Actor) -> Alias:
-    """Make an alias point nowhere. Its history stays, and it can be moved again."""
+    """Make an alias point to no version. Its history stays, and it can be moved again."""
     by.check(Right.MOVE_ALIAS, model_id=alias.model_id)
     _refuse_champion(alias.model, alias.name, "set the split to move it")
     why = checked_reason(reason)
@@ -61,7 +61,7 @@ def retire_alias(*, alias: Alias, reason: str, expected_revision: int | None = N
     check_guard(model=present, name=alias.name, by=by)
     check_revision(alias, alias.revision, expected_revision)
     if alias.version is None:
-        raise NotFound(f"{alias} already points nowhere.")
+        raise NotFound(f"{alias} already points to no version.")
     return point_alias(alias=alias, version=None, at=stamp(present), reason=why, by=by)
 
 
@@ -123,7 +123,7 @@ def guard_alias(
 ) -> AliasGuard:
     """Allow only these people and keys to move or retire the alias; they replace those named before."""
     by.check(Right.MANAGE_SETTINGS, model_id=model.pk)
-    _refuse_champion(model, name, "it takes no guard")
+    _refuse_champion(model, name, "it cannot be guarded")
     why = checked_reason(reason)
     _check_named(model, people, keys)
     present = lock_model(model)
@@ -172,8 +172,8 @@ def _check_named(model: Model, people: Collection[User], keys: Collection[ApiKey
             raise Invalid(f"{user.get_username()} is not active; choose someone who is.")
         if not person_may_move(user, model):
             raise Invalid(
-                f"{user.get_username()} has no role that may move aliases of {model.slug}; "
-                "make them an operator there, or choose someone else."
+                f"{user.get_username()} has no role that allows moving aliases of {model.slug}; "
+                "make them an operator, or choose someone else."
             )
     for key in keys:
         if not key.is_valid:
@@ -181,7 +181,7 @@ def _check_named(model: Model, people: Collection[User], keys: Collection[ApiKey
         if not key_may_move(key, model):
             raise Invalid(
                 f"The key {key} may not move aliases of {model.slug}; "
-                "give it the scope registry.write there, or choose another."
+                "give it the scope registry.write for this Model, or choose another."
             )
 
 

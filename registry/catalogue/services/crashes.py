@@ -36,7 +36,7 @@ def record_crash(
     crashes = version.uncleared_crashes.count()
     if crashes == 1:
         stamp(version.model)
-        _emit("version_crashed", version, signal, crashes, "runs in a process of its own from now on")
+        _emit("version_crashed", version, signal, crashes, "runs in its own process from now on")
     if crashes >= CRASHES_TO_BREAK and _set_broken(version, True):
         reason = f"It crashed {crashes} processes, the last one with {signal}."
         record_change(
@@ -49,7 +49,7 @@ def record_crash(
 
 @transaction.atomic
 def clear_crashes(*, version: Version, reason: str, by: Actor) -> Version:
-    """Clear a version's crashes, so that it runs like any other. Only a person can: a key must not clear its own way."""
+    """Clear a version's crashes, so that it runs like any other. API keys may not do this."""
     by.check(Right.SET_SPLIT, model_id=version.model_id)
     if by.key_id is not None:
         raise NotAllowed("Only a person can clear a version's crashes; log in.")
@@ -88,7 +88,7 @@ def _emit(kind: str, version: Version, signal: str, crashes: int, consequence: s
 
 
 def _set_broken(version: Version, is_broken: bool) -> bool:
-    """Mark or clear the version and number the change for routing; False if it was in that state already."""
+    """Mark or clear the version and number the change for routing; return False if it was already in that state."""
     rows = Version.objects.filter(pk=version.pk, broken_at__isnull=is_broken)
     if not rows.update(broken_at=Now() if is_broken else None):
         return False

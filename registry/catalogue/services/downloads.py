@@ -41,7 +41,7 @@ def make_download_link(*, version: Version, by: Actor) -> DownloadLink:
 
 
 def follow_link(text: str, *, request_id: str = "") -> tuple[Version, Actor]:
-    """The version a link points to and the actor it was created for; raise NotAllowed if their right is gone."""
+    """The version a link points to and the actor it was created for; raise NotAllowed if they lost the right."""
     link = read_link(text)
     by = decode_actor(link.actor, request_id=request_id)
     version = Version.objects.select_related("model", "artifact").filter(pk=link.version_id).first()
@@ -55,7 +55,7 @@ def export_artifact(*, version: Version, path: Path, by: Actor) -> Path:
     by.check(Right.DOWNLOAD, model_id=version.model_id)
     target = path / file_name_of(version) if path.is_dir() else path
     if target.exists():
-        raise Conflict(f"{target} exists; remove it first or choose another path.")
+        raise Conflict(f"{target} already exists; remove it first or choose another path.")
     if not target.parent.is_dir():
         raise Invalid(f"There is no folder {target.parent}; create it first.")
     registered = StoredFile(version.artifact.sha256, version.artifact.size_bytes)
@@ -73,7 +73,7 @@ def export_artifact(*, version: Version, path: Path, by: Actor) -> Path:
                 after={**_audit_fields(version), "path": str(target.absolute())},
                 by=by,
             )
-        os.replace(scratch, target)  # last: no file without its record
+        os.replace(scratch, target)  # last, so that no file exists without its record
     return target
 
 

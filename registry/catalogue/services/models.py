@@ -1,4 +1,4 @@
-"""Models: created, and edited."""
+"""Creates and edits Models."""
 
 from collections.abc import Iterable
 from typing import Any, TypedDict
@@ -19,7 +19,7 @@ from registry.record.audit import record_change
 
 
 class ModelChanges(TypedDict, total=False):
-    """What may be changed about a Model; absent members stay as they are."""
+    """What may be changed about a Model; missing keys stay unchanged."""
 
     title: str
     notes: str
@@ -41,7 +41,7 @@ def create_model(
     tags: Iterable[str] = (),
     by: Actor,
 ) -> Model:
-    """Create a Model; its name is part of its URL, and name and task never change."""
+    """Create a Model; its name is part of its URL, and neither name nor task ever changes."""
     by.check(Right.WRITE)
     model = Model(slug=slug, title=title, notes=notes, task=task, owner_id=by.user_id)
     if task not in Task.values:
@@ -61,7 +61,7 @@ def create_model(
 
 
 def name_taken(slug: str) -> NameTaken:
-    return NameTaken(f"A Model named {slug} exists already; add a version to it, or choose another name.")
+    return NameTaken(f"A Model named {slug} already exists; add a version to it, or choose another name.")
 
 
 @transaction.atomic
@@ -101,7 +101,7 @@ def _columns(changes: ModelChanges) -> dict[str, Any]:
 
 
 def why_not_move(model: Model) -> str | None:
-    """Why the Model cannot change its pool now, or None: workers of the new pool have not loaded its versions."""
+    """Why the Model cannot change its pool now (the new pool's workers have not loaded its versions), or None."""
     is_served_by_workers = settings.EXECUTOR == "workers" and model.splits.filter(status="current").exists()
     if not is_served_by_workers or model.holds.filter(kind="stopped", to_at=None).exists():
         return None

@@ -1,4 +1,4 @@
-"""Versions: registered once, moved through their states by conditional updates; their serving settings."""
+"""Registers versions, moves them through their states by conditional updates, and changes their serving settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ def register_version(
     notes: str = "",
     by: Actor,
 ) -> Version:
-    """Register a stored file as the Model's next version, with default serving settings; it is not checked yet."""
+    """Register a stored file as the Model's next version, with default serving settings; it has not been checked yet."""
     by.check(Right.WRITE, model_id=model.pk)
     config = checked_config(model.task, task_config or {})
     shapes = checked_shapes(input_shapes or {})
@@ -79,7 +79,7 @@ def start_check(*, version: Version, by: Actor) -> Version:
 
 @transaction.atomic
 def pass_check(*, version: Version, signature: Mapping[str, Any], by: Actor) -> Version:
-    """Mark the version as ready; from now on it may answer."""
+    """Mark the version as ready; from now on it may answer requests."""
     return _change(version, Status.READY, "pass_check", by, signature=dict(signature))
 
 
@@ -110,7 +110,7 @@ def archive_version(*, version: Version, reason: str, by: Actor) -> Version:
 
 @transaction.atomic
 def unarchive_version(*, version: Version, reason: str, by: Actor) -> Version:
-    """Restore an archived version to the result of its check."""
+    """Restore an archived version to ready or failed, according to its check."""
     status = Status.FAILED if version.failure else Status.READY
     return _change(version, status, "unarchive_version", by, checked_reason(reason))
 
@@ -166,14 +166,14 @@ def change_serving(
     expected_revision: int | None = None,
     by: Actor,
 ) -> ServingSettings:
-    """Write the next revision of a version's serving settings; settings not in `changes` stay."""
+    """Write the next revision of a version's serving settings; settings not in `changes` stay as they are."""
     by.check(Right.WRITE, model_id=version.model_id)
     why = checked_reason(reason)
     present = lock_model(version.model)
     old = version.serving_settings.get(is_current=True)
     if expected_revision is not None and old.revision != expected_revision:
         raise StaleState(
-            f"The serving settings of {version} were changed since you read them; reload and try again."
+            f"The serving settings of {version} have changed since you read them; reload and try again."
         )
     values = checked_values(ServingValues.from_json(old.values), changes)
     if not ServingSettings.objects.filter(pk=old.pk, is_current=True).update(is_current=False):

@@ -41,7 +41,7 @@ class CheckRunSerializer(serializers.ModelSerializer[CheckRun]):
 
 
 class AskedCheckSerializer(serializers.Serializer[Any]):
-    """The immediate answer; the check itself is then at the same URL."""
+    """The immediate answer; the check itself is then available at the same URL."""
 
     model = serializers.CharField()
     version = serializers.IntegerField()
@@ -68,7 +68,7 @@ class ChecksView(ModelViewSet[CheckRun]):
         return selectors.the_newest_run(self.url_version())
 
     @extend_schema(
-        summary="Request a check of a version, also of one that failed", operation_id="ask_check",
+        summary="Request a check of a version, even one that failed before", operation_id="ask_check",
         request=None, responses={202: AskedCheckSerializer},
     )  # fmt: skip
     @idempotent()

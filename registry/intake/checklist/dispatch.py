@@ -1,4 +1,4 @@
-"""The checklist's background tasks, by name."""
+"""Sends the checklist's background tasks by name."""
 
 from celery import current_app
 from django.db import transaction

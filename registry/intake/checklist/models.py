@@ -23,11 +23,11 @@ class Step(models.TextChoices):
     BATCHING = "batching", "Batch proof"
     CONFORMANCE = "conformance", "Examples"
     GOLDEN = "golden", "Golden set"
-    DIFF = "diff", "Differences to the live version"
+    DIFF = "diff", "Differences from the live version"
 
 
 class CheckRun(WrittenOnce):
-    """One run through the checklist of a version."""
+    """One run of the checklist for a version."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="check_runs")
     number = models.PositiveIntegerField(editable=False)

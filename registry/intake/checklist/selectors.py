@@ -1,4 +1,4 @@
-"""Reads of the checklist."""
+"""Read-only queries on the checklist."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from registry.kit.actors import Actor, in_scope
 from registry.record.models import AuditRecord
 
 LOST_AT_MOST = 3
-WORKER_LOST = "The worker that ran this check went away."  # stored: lost runs are found by it
+WORKER_LOST = "The worker that ran this check went away."  # stored, and used to find lost runs
 _WITH_LINES = Prefetch("lines", CheckLine.objects.order_by("id"))
 
 
@@ -54,7 +54,7 @@ def lost_runs(version: Version) -> QuerySet[CheckRun]:
 
 
 def lost_in_a_row(version: Version) -> int:
-    """How many of the newest runs lost their worker."""
+    """How many of the newest runs, in a row, lost their worker."""
     last = version.check_runs.exclude(pk__in=lost_runs(version)).order_by("-number").first()
     return lost_runs(version).filter(number__gt=last.number if last is not None else 0).count()
 

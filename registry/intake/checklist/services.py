@@ -34,21 +34,19 @@ from registry.record.events import emit
 SILENT_AT_MOST = timedelta(minutes=15)
 _REQUEST_AGAIN_AFTER = timedelta(minutes=5)  # queues may be long, and an extra message is an extra check
 _REQUEST_EVERY_S = 60
-_SWEEP_AT_MOST = 100
+_MAX_SWEPT = 100
 _RUN_AGAIN = "The worker's log says why it ended; the check is repeated automatically."
-_FIX_WORKER = (
-    "The worker's log says why it ended, often lack of memory; fix that, then check the version again."
-)
+_FIX_WORKER = "The worker's log says why it ended, often because memory ran out; fix that, then check the version again."
 _NO_REASON = "The step gave no reason."
-_LONGEST_TEXT, _DEEPEST = 10_000, 20  # of facts
+_LONGEST_TEXT, _DEEPEST = 10_000, 20  # limits for facts
 
 
 @transaction.atomic
 def ask_check(*, version: Version, by: Actor) -> Version:
     """Request a check by a worker, for the first time or again.
 
-    A failed version changes its state here, not when a worker starts, so that a stray or repeated message checks no
-    failed version.
+    A failed version changes its state here, not when a worker starts, so that a stray or repeated message does not
+    check a failed version.
     """
     present = _locked_version(version.pk, by)
     _refuse_unless_free(present)
@@ -63,14 +61,14 @@ def ask_check(*, version: Version, by: Actor) -> Version:
 def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = False, by: Actor) -> CheckRun:
     """Start a run with all its steps waiting. A ready version stays ready while it is checked again.
 
-    `only_unfinished` refuses ready versions, for callers that cannot know whether their check was done meanwhile.
+    `only_unfinished` refuses ready versions, for callers that cannot know whether the check has been done meanwhile.
     """
     version = _locked_version(version_id, by)
     _refuse_unless_free(version)
     if version.status == Status.FAILED:
         raise Conflict(f"{version} failed its checks; request another check first.")
     if only_unfinished and version.status == Status.READY:
-        raise Conflict(f"{version} passed its check meanwhile.")
+        raise Conflict(f"{version} has passed its check in the meantime.")
     if version.status == Status.UPLOADED:
         version = catalogue.start_check(version=version, by=by)
     last = version.check_runs.order_by("-number").first()
@@ -95,7 +93,7 @@ def start_line(*, run: CheckRun, step: str) -> CheckLine:
 
 @transaction.atomic
 def note_progress(*, run: CheckRun, step: str, facts: Mapping[str, Any]) -> None:
-    """Show the progress of a long step. Call it at least every 15 minutes, or the run is given up."""
+    """Show the progress of a long step. Call it at least every 15 minutes, or the run is abandoned."""
     _touch(run)
     run.lines.filter(step=step, state=LineState.RUNNING).update(facts=storable_facts(facts))
 
@@ -132,9 +130,9 @@ def end_line(
 
 @transaction.atomic
 def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> CheckRun:
-    """End the run with the result of its steps; a first check also decides about the version.
+    """End the run with the result of its steps; a first check also decides the version's status.
 
-    1. Waiting steps are skipped; running ones have failed, because no one works on them now.
+    1. Waiting steps are skipped; running ones fail, because no worker is working on them.
     2. Advisory steps, such as the golden set, may fail without failing the run.
     3. A first check makes the version ready or failed. A ready version stays ready; an event reports a failure.
     """
@@ -149,13 +147,13 @@ def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) ->
 
 
 def sweep(*, by: Actor | None = None) -> int:
-    """End the runs whose worker was lost, and request checks again that no worker started. Return how many ended.
+    """End the runs whose worker was lost, and request again the checks that no worker started. Return how many ended.
 
-    A file that may be what kills workers fails after three lost runs in a row.
+    A file that may be killing workers fails after three lost runs in a row.
     """
     by = by or task_actor("registry.sweep_checks")
     ended = 0
-    for run in _silent_runs()[:_SWEEP_AT_MOST]:
+    for run in _silent_runs()[:_MAX_SWEPT]:
         ended += _give_up(run, by)
     _request_again()
     return ended
@@ -163,7 +161,7 @@ def sweep(*, by: Actor | None = None) -> int:
 
 @transaction.atomic
 def _give_up(run: CheckRun, by: Actor) -> int:
-    """Fail the run, unless its worker just reported. The version fails only if this happens repeatedly."""
+    """Fail the run, unless its worker has just reported. The version fails only if this happens repeatedly."""
     version = _version(run.version_id)
     lock_model(version.model)
     version = _version(run.version_id)
@@ -194,13 +192,13 @@ def _give_up(run: CheckRun, by: Actor) -> int:
 
 
 def _request_again() -> None:
-    """Messages and workers can be lost: request checks again that no worker is running."""
+    """Messages and workers can be lost: so request again the checks that no worker is running."""
     not_started = Q(status=Status.UPLOADED, created_at__lte=Now() - _REQUEST_AGAIN_AFTER)
     abandoned = Q(status=Status.CHECKING) & ~Exists(
         CheckRun.objects.filter(version=OuterRef("pk"), state=RunState.RUNNING)
     )
     versions = Version.objects.filter(not_started | abandoned).order_by("pk")
-    for version_id in versions.values_list("pk", flat=True)[:_SWEEP_AT_MOST]:
+    for version_id in versions.values_list("pk", flat=True)[:_MAX_SWEPT]:
         dispatch.check_unfinished(version_id, expires_s=_REQUEST_EVERY_S)
 
 
@@ -271,7 +269,7 @@ def _change(run: CheckRun, step: str, to: LineState, **columns: Any) -> CheckLin
 
 
 def _touch(run: CheckRun) -> None:
-    """Note that the worker is alive; raise StaleState if its run was given up."""
+    """Note that the worker is alive; raise StaleState if its run has ended."""
     if not CheckRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(touched_at=Now()):
         raise StaleState(f"{run} has ended; stop working on it.")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-Spec = Mapping[str, Any]  # name, datatype, shape, optional, any_rank: as a version's signature holds it
+Spec = Mapping[str, Any]  # name, datatype, shape, optional, any_rank, as stored in a version's signature
 
 
 class Effect(StrEnum):
@@ -31,7 +31,7 @@ class Change:
 def signature_diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """List the differences between what callers of `old` send and read and what `new` accepts and returns.
 
-    An input may accept more than before, an output may vary less; the opposite breaks callers.
+    An input may accept more than before, and an output may vary less; the opposite breaks callers.
     """
     return [
         *_side("input", old.get("inputs") or (), new.get("inputs") or ()),
@@ -72,12 +72,12 @@ def _added(side: str, name: str, spec: Spec) -> Change:
 def _changed(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
     changes = []
     if old["datatype"] != new["datatype"]:
-        sentence = f"The {side} {name!r} was {old['datatype']} and is {new['datatype']} now."
+        sentence = f"The {side} {name!r} was {old['datatype']} and is now {new['datatype']}."
         changes.append(Change(side, name, "datatype", Effect.BREAKING, sentence))
     changes += _shape(side, name, old, new)
     if side == "input" and bool(old.get("optional")) != bool(new.get("optional")):
         required = not new.get("optional")
-        said = "must be sent now" if required else "may be left out now"
+        said = "must now be sent" if required else "may now be left out"
         effect = Effect.BREAKING if required else Effect.COMPATIBLE
         changes.append(
             Change(side, name, "required" if required else "optional", effect, f"The input {name!r} {said}.")
@@ -89,7 +89,7 @@ def _shape(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
     was, is_now = _words(old), _words(new)
     if was == is_now:
         return []
-    # An input must accept all it accepted before; an output must stay within its old shape.
+    # An input must accept everything it accepted before; an output must stay within its old shape.
     wide, narrow = (new, old) if side == "input" else (old, new)
     effect = Effect.COMPATIBLE if _holds(wide, narrow) else Effect.BREAKING
     is_rank = not (old.get("any_rank") or new.get("any_rank")) and len(old["shape"]) != len(new["shape"])
@@ -100,7 +100,7 @@ def _shape(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
     else:
         kind = "dims"
     return [
-        Change(side, name, kind, effect, f"The shape of the {side} {name!r} was {was} and is {is_now} now.")
+        Change(side, name, kind, effect, f"The shape of the {side} {name!r} was {was} and is now {is_now}.")
     ]
 
 

@@ -1,4 +1,4 @@
-"""The states of a check run and of its steps, and the moves between them."""
+"""The states of a check run and of its steps, and the transitions between them."""
 
 from django.db import models
 
@@ -18,8 +18,8 @@ ALLOWED: dict[RunState, frozenset[RunState]] = {
 }
 MEANING: dict[RunState, str] = {
     RunState.RUNNING: "A worker is going through the steps. Each version has at most one such run.",
-    RunState.PASSED: "Every step that decides whether the version may answer passed.",
-    RunState.FAILED: "Such a step failed, or the worker was lost.",
+    RunState.PASSED: "All steps that decide whether the version may answer have passed.",
+    RunState.FAILED: "A step that decides whether the version may answer failed, or the worker was lost.",
 }
 
 
@@ -37,14 +37,14 @@ _ENDED = frozenset({LineState.PASSED, LineState.FAILED, LineState.SKIPPED})
 LINE_ALLOWED: dict[LineState, frozenset[LineState]] = {
     LineState.WAITING: frozenset(
         {LineState.RUNNING, *_ENDED}
-    ),  # a step that takes no time need not be shown running
+    ),  # a step that finishes immediately need not be shown as running
     LineState.RUNNING: _ENDED,
     **dict.fromkeys((LineState.PASSED, LineState.FAILED, LineState.SKIPPED), frozenset()),
 }
 LINE_MEANING: dict[LineState, str] = {
     LineState.WAITING: "Not started.",
     LineState.RUNNING: "In progress.",
-    LineState.PASSED: "Nothing wrong was found.",
-    LineState.FAILED: "Something wrong was found; the step says what, and what to do.",
+    LineState.PASSED: "No problem was found.",
+    LineState.FAILED: "A problem was found; the step says what it is and what to do about it.",
     LineState.SKIPPED: "There was nothing to do, or an earlier step failed.",
 }

@@ -67,10 +67,12 @@ class GoldenSetQuery(serializers.Serializer[Any]):
 
     metric = serializers.ChoiceField(choices=Metric.choices)
     floor = serializers.FloatField(
-        default=None, allow_null=True, help_text="The worst value that passes; for an error, the largest."
+        default=None,
+        allow_null=True,
+        help_text="The worst value that passes; for an error metric, the largest.",
     )
     margin = serializers.FloatField(
-        default=None, allow_null=True, help_text="How much worse than the live version a version may be."
+        default=None, allow_null=True, help_text="How much worse a version may be than the live one."
     )
     reason = serializers.CharField(max_length=MAX_REASON, default="put over the API")
 
@@ -103,13 +105,13 @@ class GoldenResultSerializer(serializers.ModelSerializer[GoldenResult]):
         read_only_fields = fields
 
 
-class GoldenResultFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class GoldenResultFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     version = filters.NumberFilter(field_name="version__number")
     golden_set = filters.NumberFilter(field_name="golden_set__revision")
 
 
 class ShortPages(CursorPages):
-    """A result may have a thousand wrong answers."""
+    """A result may contain a thousand wrong answers."""
 
     page_size = max_page_size = 10
 

@@ -1,4 +1,4 @@
-"""What golden results say: thresholds, whether a version passes them, and where two versions differ. Pure."""
+"""What golden results say: thresholds, whether a version meets them, and where two versions differ. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -16,18 +16,20 @@ def checked_floor(floor: float | None, metric: Metric) -> float | None:
     if not math.isfinite(floor):
         raise Invalid("The floor must be a number.")
     if metric.less_is_better and floor < 0:
-        raise Invalid("The floor of an error is the largest that passes; it must be 0 or more.")
+        raise Invalid("The floor of an error metric is the largest value that passes; it must be 0 or more.")
     if not metric.less_is_better and not 0 <= floor <= 1:
         raise Invalid(f"The floor of {metric.value} must be a number from 0 to 1.")
     return float(floor)
 
 
 def checked_margin(margin: float | None) -> float | None:
-    """Return how much worse than the live version a version may be, or None for no margin."""
+    """Return how much worse a version may be than the live one, or None for no margin."""
     if margin is None:
         return None
     if not math.isfinite(margin) or margin < 0:
-        raise Invalid("The margin is how much worse than the live version a version may be: 0 or more.")
+        raise Invalid(
+            "The margin is how much worse a version may be than the live one; it must be 0 or more."
+        )
     return float(margin)
 
 
@@ -59,7 +61,7 @@ def judge(
     metric, floor, margin = Metric(golden_set.metric), golden_set.floor, golden_set.margin
     label = f"golden set {golden_set.revision}"
     if result is None:
-        sentence = f"Version {version} was not measured on {label}; check it again."
+        sentence = f"Version {version} has not been measured on {label}; check it again."
         return GoldenGate(sentence, metric=metric, floor=floor, margin=margin)
     champion_value = champion_result.value if champion_result is not None else None
     clauses = [f"Version {version} has {metric.value} {result.value:.4g} on {label}"]
@@ -75,7 +77,7 @@ def judge(
             f" the {champion_value:.4g} of version {champion}, which is live"
         )
     elif champion is not None and margin is not None:
-        clauses.append(f"version {champion}, which is live, was not measured on it")
+        clauses.append(f"version {champion}, which is live, has not been measured on it")
     return GoldenGate(
         f"{', '.join(clauses)}.",
         metric=metric,
@@ -96,7 +98,7 @@ def _is_not_worse(metric: Metric, value: float, other: float, margin: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One row; a version that was right answered what was expected."""
+    """One row; a version that was right gave the expected answer."""
 
     row: int
     expected: Any
@@ -108,7 +110,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Disagreements:
-    """Rows beyond `known_to` are unknown, because a list of wrong answers was cut off; None: all are known."""
+    """Rows beyond `known_to` are unknown, because a list of wrong answers was cut off; None means that all are known."""
 
     found: Sequence[Disagreement]
     known_to: int | None

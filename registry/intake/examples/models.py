@@ -13,8 +13,8 @@ class Metric(models.TextChoices):
     """How answers and labels are turned into one number."""
 
     ACCURACY = "accuracy", "accuracy: the share of right answers"
-    F1 = "f1", "F1: the mean over labels of precision with recall"
-    ERROR = "error", "error: the mean distance to the label; less is better"
+    F1 = "f1", "F1: the harmonic mean of precision and recall, averaged over labels"
+    ERROR = "error", "error: the mean distance from the label; lower is better"
 
     @property
     def less_is_better(self) -> bool:
@@ -91,7 +91,7 @@ class GoldenResult(models.Model):
     value = models.FloatField(editable=False)
     rows = models.PositiveIntegerField(editable=False)
     wrong = models.JSONField(default=list, editable=False)
-    answers_sha256 = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001 (no file differs from an empty one)
+    answers_sha256 = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001 (NULL and empty are different)
     created_at = models.DateTimeField(editable=False)
 
     class Meta:

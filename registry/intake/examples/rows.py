@@ -51,7 +51,7 @@ def read_rows(path: Path, numbers: Collection[int] | None = None) -> Iterator[Go
 
 
 def checked_lines(lines: Iterable[bytes], metric: Metric) -> Iterator[bytes]:
-    """Yield each line, ended by a newline; raise Invalid naming the first that is not a valid row.
+    """Yield each line, ending in a newline; raise Invalid naming the first that is not a valid row.
 
     Empty lines are skipped, so that line n of the stored file is row n.
     """
@@ -150,7 +150,7 @@ def _check_tensors(tensors: Any, where: str) -> None:
 def _is_value(value: Any, depth: int) -> bool:
     if isinstance(value, list):
         if _NUMBERS.issuperset(map(type, value)):
-            # an image's numbers, without a call for each
+            # fast for the many numbers of an image: no function call for each
             return depth < _DEEPEST and all(map(math.isfinite, value))
         return depth < _DEEPEST and all(_is_value(item, depth + 1) for item in value)
     if isinstance(value, str):
@@ -176,7 +176,7 @@ def pieces_of(read: Callable[[int], bytes], length: int) -> Iterator[bytes]:
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends. A line that is too long is passed on early, to be refused."""
+    """Lines without their line endings. A line that is too long is passed on early, so that it is refused."""
     rest: list[bytes] = []
     held = 0
     for piece in pieces:

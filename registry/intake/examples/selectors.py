@@ -1,4 +1,4 @@
-"""Reads of examples, golden sets and results."""
+"""Queries for examples, golden sets and results."""
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress

@@ -83,7 +83,7 @@ def put_golden_set(
 ) -> GoldenSet:
     """Make these JSONL rows the Model's golden set from now on.
 
-    The file is read, checked and stored before the transaction starts, so that it does not block other writers.
+    The file is read, checked and stored before the transaction starts, so that this does not block other writers.
     """
     by.check(Right.WRITE, model_id=model.pk)
     why = checked_reason(reason)
@@ -135,9 +135,9 @@ def record_golden_result(
     """Store a version's result, replacing an earlier one. `wrong` holds {row, expected, got}."""
     by.check(Right.WRITE, model_id=version.model_id)
     if golden_set.model_id != version.model_id:
-        raise Invalid(f"{golden_set} belongs to another Model than {version}.")
+        raise Invalid(f"{golden_set} belongs to a different Model from {version}.")
     if storable_facts(float(value)) != value:
-        raise Invalid(f"{value} is not a valid value of a metric.")
+        raise Invalid(f"{value} is not a valid metric value.")
     if answers_sha256 is not None and not _SHA256.fullmatch(answers_sha256):
         raise Invalid("The SHA-256 of the answers is not valid.")
     lock_model(version.model)

@@ -1,4 +1,4 @@
-"""The scan of an uploaded file before any native parser reads it. A library: standard library only."""
+"""Scans an uploaded file before any native parser reads it. Uses only the standard library."""
 
 from registry.intake.file_scan.limits import ScanLimits
 from registry.intake.file_scan.scan import FileFacts, scan_file

@@ -62,7 +62,7 @@ class Draft:
             self.parts.append(part)
 
 
-REMOVED: Final = Draft()  # stands for a field that is left out
+REMOVED: Final = Draft()  # marks a field that is left out
 Rule = Callable[
     [int, int], Draft | None
 ]  # a field's start and end -> its new content, REMOVED, or None to keep it

@@ -5,7 +5,7 @@ Invalid
     ├── NotOnnx             another kind of file
     │   └── EmptyFile
     ├── Truncated           the end is missing
-    ├── Malformed           not a protobuf message of ONNX
+    ├── Malformed           not a valid ONNX protobuf message
     ├── UnsupportedVersion  of the format or of an operator set
     ├── TooMuch             more than a limit allows
     │   ├── TooDeep
@@ -19,7 +19,7 @@ Invalid
     ├── MemoryMarker        weights at an address in this process
     ├── RuntimeConfig       settings of the runtime
     ├── CompiledModel       a compiled engine, or a path to one
-    ├── UnknownOperator     neither the runtime's nor defined in the file
+    ├── UnknownOperator     neither built into the runtime nor defined in the file
     ├── RecursiveFunction
     ├── DuplicateName       one name for two things
     └── TensorRefused
@@ -55,7 +55,7 @@ class Truncated(FileRefused):
 
 
 class Malformed(FileRefused):
-    """The file is damaged, or was made to confuse its readers; export it again."""
+    """The file is damaged, or was crafted to confuse parsers; export it again."""
 
     code = "malformed_file"
 
@@ -145,7 +145,7 @@ class UnknownOperator(FileRefused):
 
 
 class RecursiveFunction(FileRefused):
-    """A function of the file calls itself; export the model without recursion."""
+    """A function in the file calls itself; export the model without recursion."""
 
     code = "recursive_function"
 
@@ -157,13 +157,13 @@ class DuplicateName(FileRefused):
 
 
 class TensorRefused(FileRefused):
-    """A tensor of the file is not usable; export the file again."""
+    """A tensor in the file is not usable; export the file again."""
 
     code = "bad_weights"
 
 
 class TensorOverflow(TensorRefused):
-    """A tensor of the file is negative or impossibly large; export the file again."""
+    """A tensor in the file has a negative or impossibly large size; export the file again."""
 
     code = "weights_overflow"
 
@@ -185,7 +185,7 @@ def quote_name(name: bytes | str) -> str:
 
 
 def printable(name: str) -> str:
-    """An untrusted name that every page and database can hold."""
+    """Make an untrusted name safe for every page and database."""
     return _replace_unprintable(name)[:255]
 
 

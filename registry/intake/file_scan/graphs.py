@@ -89,7 +89,7 @@ def _check_known(counts: OperatorCounts, defined: Container[Operator], limits: S
             )
         if used.domain.decode(errors="replace") not in limits.opsets and used not in defined:
             raise UnknownOperator(
-                f"The {node} uses the operator {used}, which is neither the runtime's nor defined in the file;"
+                f"The {node} uses the operator {used}, which is neither built into the runtime nor defined in the file;"
                 f" use operators of {', '.join(limits.opsets)}."
             )
 
@@ -102,7 +102,7 @@ def _check_sizes(main: OperatorCounts, defined: dict[Operator, OperatorCounts], 
             _measure(name, defined, sizes, limits)
     if _inlined_size(main, sizes, limits).nodes > limits.max_nodes:
         raise TooMuch(
-            f"With its functions inlined the file has more than {limits.max_nodes:,} nodes; send a smaller model."
+            f"With its functions inlined, the file has more than {limits.max_nodes:,} nodes; send a smaller model."
         )
 
 
@@ -147,7 +147,7 @@ def _inlined_size(
 
 @dataclass(slots=True)
 class Node:
-    """What is known about a node so far; fields come in any order."""
+    """What is known about a node so far; its fields can be in any order."""
 
     number: int
     name: bytes = b""
@@ -284,9 +284,9 @@ class GraphWalk:
             key = name if len(name) <= _KEPT_BYTES else blake2b(name, digest_size=_KEPT_BYTES).digest()
             if key in outputs:
                 raise DuplicateName(
-                    f"The {node} has the output {quote_name(name)}, as another node has; make names unique."
+                    f"The {node} has the output {quote_name(name)}, which another node has too; make names unique."
                 )
-            if name:  # an omitted output has none
+            if name:  # an omitted output has no name
                 outputs.add(key)
 
     def _attribute(self, start: int, end: int, counts: OperatorCounts, owner: object) -> None:

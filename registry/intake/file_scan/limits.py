@@ -7,14 +7,14 @@ from types import MappingProxyType
 
 from registry.intake.file_scan.errors import TooMuch
 
-# What ONNX Runtime 1.31 supports, verified in tests; older ones support less, and the check's load step says so.
+# What ONNX Runtime 1.31 supports, verified in tests; older releases support less, and the check's load step says so.
 # Every other domain is refused, training included.
 _OPSETS = MappingProxyType({"ai.onnx": 26, "ai.onnx.ml": 5, "com.microsoft": 1})
 
 
 @dataclass(frozen=True, slots=True)
 class ScanLimits:
-    """What a file may contain. The number of fields bounds the time of a scan: about a second per million."""
+    """What a file may contain. The number of fields limits the time of a scan: about a second per million."""
 
     max_file_bytes: int = 2**31 - 1  # protobuf's limit, and so the largest file without external data
     max_plain_bytes: int = 256 << 20  # everything but the numbers of tensors and attributes
@@ -61,7 +61,7 @@ class ItemCounts:
         self.counts: Counter[str] = Counter()
 
     def add(self, what: str, number: int = 1) -> int:
-        """Add to a count and return it; raise TooMuch."""
+        """Add to a count and return it; raise TooMuch if it exceeds its limit."""
         self.counts[what] = count = self.counts[what] + number
         if count > self._limits[what]:
             raise TooMuch(

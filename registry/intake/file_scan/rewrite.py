@@ -1,4 +1,4 @@
-"""Rewrites a model file without loading it: weights from other files are put inside, a ZipMap is removed.
+"""Rewrites a model file without loading it: puts weights from other files inside, or removes a ZipMap.
 
 Standard library only, and as careful as the scan: it first plans spans, limited in number and size, and only then
 copies bytes in pieces. The result passes the scan like any other file.
@@ -79,7 +79,7 @@ class Rewrite:
                 _check_length(part, self._data[part.location])
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the new file in pieces; call `use` before."""
+        """Yield the new file in pieces; call `use` first."""
         parts = self._draft.parts if self._draft is not None else [Span(0, self._model.size)]
         for part in parts:
             if isinstance(part, bytes):
@@ -187,7 +187,7 @@ class _Planner:
     def _external_span(self, location: DataLocation, needed: int, label: str) -> ExternalSpan:
         if location.length is not None and location.length != needed:
             raise BadDataLocation(
-                f"{label} needs {needed:,} bytes by its shape and type, but the model assigns it {location.length:,} of"
+                f"{label} needs {needed:,} bytes for its shape and type, but the model assigns it {location.length:,} of"
                 f" {quote_name(location.file)}; export the model again."
             )
         self._outside += 1
@@ -208,7 +208,7 @@ class _Planner:
 
     def _too_large(self, size: int) -> TooMuch:
         return TooMuch(
-            f"With its weights inside, the file would have at least {size:,} bytes; an ONNX file may have"
+            f"With its weights inside, the file would have at least {size:,} bytes; an ONNX file may have at most"
             f" {self._limits.max_file_bytes:,}. Send a smaller model."
         )
 
@@ -235,7 +235,7 @@ class _Planner:
         if zipmap is None:
             return None
         scores = zipmap.inputs[0]
-        if scores in self._outputs:  # they are an output already
+        if scores in self._outputs:  # the scores are already an output
             return REMOVED
         self._outputs.add(scores)
         return scores_value(zipmap)
@@ -249,7 +249,7 @@ class _Planner:
 
 def _match_files(locations: Sequence[str], data: Sequence[SentFile]) -> dict[str, SentFile]:
     """Match the files that the model names with those that were sent, by name only."""
-    if len(locations) == 1 and len(data) == 1:  # whatever its name was when it was sent
+    if len(locations) == 1 and len(data) == 1:  # whatever name it was sent under
         return {locations[0]: data[0]}
     by_label: dict[str, SentFile] = {}
     for file in data:

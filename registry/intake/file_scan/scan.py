@@ -30,7 +30,7 @@ _SAVED_MODEL = "is a TensorFlow SavedModel; convert it with tf2onnx and send tha
 _ARCHIVE = "is {}, which is never unpacked here; send the ONNX file itself"
 _PROGRAM = "is a program ({}), not a model; export the model as ONNX and send that"
 _NO_GRAPH = "The file has no graph, so it is not an ONNX model; export the model as ONNX and send that."
-_MAX_MODEL_FIELDS = 200_000  # of the model message itself; checked at once
+_MAX_MODEL_FIELDS = 200_000  # of the model message itself, read when only the format is checked
 _RUNTIME_KEYS = frozenset({b"ort_config"})
 
 # Offset, pattern, what it is and what to do; the first match counts.
@@ -58,7 +58,7 @@ _FORMATS: tuple[tuple[int, bytes, str], ...] = (
     ),
     (0, rb"\x08\x01\x12[\x80-\xff]", _SAVED_MODEL),
     (0, rb"(?i)\s*<(?:!doctype|html|\?xml)", "is a web page; download the model itself and send that"),
-    (0, rb"version https://git-lfs", "is a pointer of Git LFS; fetch the model itself and send that"),
+    (0, rb"version https://git-lfs", "is a Git LFS pointer; fetch the model itself and send that"),
     (0, rb"\s*[\{\[]\s*[\"\{\[\d]", "is JSON; export the model as ONNX and send that"),
 )
 _PATTERNS = tuple((offset, re.compile(pattern, re.DOTALL), advice) for offset, pattern, advice in _FORMATS)
@@ -70,7 +70,7 @@ def other_format(head: bytes) -> str | None:
 
 
 def check_format(descriptor: int, limits: ScanLimits = DEFAULT) -> None:
-    """Raise FileRefused if the file is not ONNX or is incomplete; it steps over the graph, which the scan checks."""
+    """Raise FileRefused if the file is not ONNX or is incomplete; skip the graph, which the scan checks."""
     size = _check_kind(descriptor, limits)
     file, seen = WireFile(descriptor, size, limits), set[str]()
     try:
@@ -97,7 +97,7 @@ def _check_kind(descriptor: int, limits: ScanLimits) -> int:
         raise EmptyFile
     if status.st_size > limits.max_file_bytes:
         raise TooMuch(
-            f"The file has {status.st_size:,} bytes; an ONNX file may have {limits.max_file_bytes:,}. Send a smaller model."
+            f"The file has {status.st_size:,} bytes; the limit is {limits.max_file_bytes:,}. Send a smaller model."
         )
     advice = other_format(os.pread(descriptor, HEAD_BYTES, 0))
     if advice is not None:
@@ -127,7 +127,7 @@ def scan_file(path: Path, limits: ScanLimits = DEFAULT) -> FileFacts:
     2. A walk through the whole file: structure, limits, no references to the outside, tensors.
     3. What needs the whole file: versions, operators, functions.
 
-    The file is never loaded: the walk steps over weights, and memory does not grow with them. An OSError is the store's.
+    The file is never loaded: the walk steps over weights, and memory does not grow with them. OSErrors are the store's.
     """
     descriptor = os.open(
         path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -209,7 +209,7 @@ class _Walk:
         limits = self._limits
         if not limits.min_ir_version <= self._ir_version <= limits.max_ir_version:
             raise UnsupportedVersion(
-                f"The file has the IR version {self._ir_version}; {limits.min_ir_version} to {limits.max_ir_version} are"
+                f"The file has IR version {self._ir_version}; {limits.min_ir_version} to {limits.max_ir_version} are"
                 " supported. Export it for one of these."
             )
         if not self._graphs.opsets:

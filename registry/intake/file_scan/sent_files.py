@@ -21,9 +21,9 @@ from registry.intake.file_scan.scan import HEAD_BYTES, TORCH, other_format
 _PIECE = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe would block
 _ZIP_MAGIC = b"PK\x03\x04"
-_MAX_READ = 4 << 20  # at once, including the list of entries
+_MAX_READ = 4 << 20  # in one call, including the list of entries
 _MAX_ENTRIES = 2_000
-# Weights hardly compress: an archive above this size may not unpack to more than so many times its own.
+# Weights hardly compress: an archive above this size may not unpack to more than this many times its own.
 _RATIO, _RATIO_FROM = 200, 64 << 20
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others unpack without limits
 _ENCRYPTED = 0x1 | 0x40
@@ -53,7 +53,9 @@ class SentFile:
         while at < end:
             piece = os.pread(self.descriptor, min(_PIECE, end - at), at)
             if not piece:
-                raise Truncated(f"{quote_name(self.label)} became shorter while it was read; send it again.")
+                raise Truncated(
+                    f"{quote_name(self.label)} became shorter while it was being read; send it again."
+                )
             yield piece
             at += len(piece)
 
@@ -111,7 +113,7 @@ def unpack(
                          for name, entry in entries.items()}  # fmt: skip
         except _ZIP_ERRORS:
             raise ArchiveRefused(
-                "The archive is damaged, or was made to confuse its readers; create it again and send that."
+                "The archive is damaged, or was crafted to confuse parsers; create it again and send that."
             ) from None
         name = next(filter(_is_model, files))
         yield UnpackedModel(files.pop(name), tuple(files.values()))
@@ -143,7 +145,7 @@ class _ArchiveReader(io.RawIOBase):
         left = max(0, self._archive.size - self._at)
         count = left if size is None or size < 0 else min(size, left)
         if count > _MAX_READ:
-            raise ValueError("too much at once")
+            raise ValueError("too much in one call")
         content = b"".join(self._archive.read(self._at, count))
         self._at += count
         return content
@@ -169,14 +171,14 @@ def _checked_entries(
     models = sum(map(_is_model, checked))
     if models != 1:
         _refuse(
-            f"The archive has {models or 'no'} files whose name ends with .onnx; include one model and its weights"
+            f"The archive has {models or 'no'} files whose names end in .onnx; include one model and its weights"
         )
     if len(checked) > limits.max_data_files:
         _refuse(f"The archive has more than {limits.max_data_files} files; export the model as one file")
     claimed = sum(entry.file_size for entry in checked.values())
     if claimed > limits.max_file_bytes:
         _refuse(
-            f"The archive unpacks to {claimed:,} bytes; an ONNX file may have {limits.max_file_bytes:,}. Send a smaller model"
+            f"The archive unpacks to {claimed:,} bytes; the limit is {limits.max_file_bytes:,}. Send a smaller model"
         )
     if claimed > max(_RATIO_FROM, _RATIO * archive.size):
         _refuse(
@@ -201,12 +203,12 @@ def _checked_name(entry: zipfile.ZipInfo) -> str:
     if entry.flag_bits & _ENCRYPTED:
         _refuse("The archive is encrypted; send it without a password")
     if entry.compress_type not in _METHODS:
-        _refuse("The archive uses an unusual compression; use the ordinary one (deflate)")
+        _refuse("The archive uses an unusual compression method; use the standard one (deflate)")
     return parts[-1]
 
 
 def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes]) -> SentFile:
-    """Append an entry to a scratch file, and not a byte more than it claims."""
+    """Append an entry to a scratch file; refuse it if its size is not the one that it claims."""
     start = target.seek(0, os.SEEK_END)
     with source.open(entry) as content:
         while piece := content.read(_PIECE):
@@ -217,7 +219,7 @@ def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes]) ->
     if size != entry.file_size:
         name = quote_name(_base_name(entry.filename))
         _refuse(
-            f"{name} in the archive does not have the size that the archive says; create the archive again"
+            f"{name} in the archive does not have the size that the archive lists; create the archive again"
         )
     target.flush()
     return SentFile(_base_name(entry.filename), target.fileno(), size, start)

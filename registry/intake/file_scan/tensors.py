@@ -94,7 +94,7 @@ class TensorCheck:
         return tensor
 
     def check_sparse(self, start: int, end: int, where: Where) -> None:
-        """Check a sparse tensor; it counts with the size of the dense one the runtime makes of it."""
+        """Check a sparse tensor; it counts as the dense tensor that the runtime expands it to."""
         dims: list[int] = []
         name, bits = b"", 64
         for what, begin, stop in self._file.fields(SPARSE, start, end):
@@ -159,7 +159,7 @@ class TensorCheck:
 
     def _too_many_dims(self) -> TensorOverflow:
         return TensorOverflow(
-            f"A tensor of the file has more than {self._limits.max_rank} dimensions; export the file again."
+            f"A tensor in the file has more than {self._limits.max_rank} dimensions; export the file again."
         )
 
     def _count_numbers(self, tensor: Tensor, what: str, start: int, end: int) -> None:
@@ -205,7 +205,7 @@ class TensorCheck:
             )
         if not is_right:
             raise TensorMismatch(
-                f"{label} has {elements:,} elements by its shape, for which its type needs {expected:,} {unit}, but"
+                f"{label} has {elements:,} elements in its shape, for which its type needs {expected:,} {unit}, but"
                 f" it contains {got:,} {unit}; export the file again."
             )
 
@@ -229,7 +229,7 @@ def check_entry(file: WireFile, limits: ScanLimits, start: int, end: int, owner:
     for what, begin, stop in file.fields(ENTRY, start, end):
         if stop - begin > limits.max_text_bytes:
             raise TooMuch(
-                f"The entry {quote_name(key)} of {owner} has {stop - begin:,} bytes; leave it out, the limit is"
+                f"The entry {quote_name(key)} of {owner} has {stop - begin:,} bytes; leave it out. The limit is"
                 f" {limits.max_text_bytes:,}."
             )
         text = file.text(begin, stop)

@@ -117,7 +117,7 @@ class WireFile:
         self._depth += 1
         if self._depth > self._limits.max_depth:
             raise TooDeep(
-                f"The file nests more than {self._limits.max_depth} messages, the innermost a {message.what};"
+                f"The file nests more than {self._limits.max_depth} messages, the innermost of type '{message.what}';"
                 " export the model with fewer nested graphs."
             )
 
@@ -130,7 +130,7 @@ class WireFile:
             if match is None:
                 break
             at = self._base + match.end()
-        return at if at > start else self.size + 1  # not one matches
+        return at if at > start else self.size + 1  # nothing matches
 
     def _move_near(self, at: int) -> None:
         if not self._base <= at <= self._safe:
@@ -147,7 +147,9 @@ class WireFile:
         while size > 0:
             piece = os.pread(self._descriptor, size, at)
             if not piece:
-                raise Truncated(f"The file became shorter while it was read (at byte {at:,}); send it again.")
+                raise Truncated(
+                    f"The file became shorter while it was being read (at byte {at:,}); send it again."
+                )
             pieces.append(piece)
             at, size = at + len(piece), size - len(piece)
         return b"".join(pieces)
@@ -155,20 +157,22 @@ class WireFile:
     def _unexpected(self, message: MessageSpec, tag: int, at: int) -> Malformed:
         field = message.known.get(tag)
         what = f"a second {field.name}" if field else f"an unknown field ({tag >> 3}, wire type {tag & 7})"
-        return Malformed(f"A {message.what} of the file has {what} at byte {at:,}; export the file again.")
+        return Malformed(
+            f"A message of type '{message.what}' has {what} at byte {at:,}; export the file again."
+        )
 
     def _beyond(self, message: MessageSpec, field: FieldSpec, at: int, stop: int) -> Truncated | Malformed:
-        what = f"the {field.name} of a {message.what}, which begins at byte {at:,},"
+        what = f"the {field.name} in a message of type '{message.what}', which begins at byte {at:,},"
         if stop > self.size:
             return Truncated(
-                f"The file is incomplete: {what} ends after its {self.size:,} bytes; send it again."
+                f"The file is incomplete: {what} ends after the file's {self.size:,} bytes; send it again."
             )
         return Malformed(f"The file is damaged: {what} is larger than its parent; export the file again.")
 
     def _long_name(self, message: MessageSpec, field: FieldSpec, start: int, size: int) -> NameTooLong:
         begin = self.text(start, min(start + 64, self.size))
         return NameTooLong(
-            f"The {field.name} of a {message.what}, {quote_name(begin)}, has {size:,} bytes;"
+            f"The {field.name} in a message of type '{message.what}', {quote_name(begin)}, has {size:,} bytes;"
             f" shorten it to at most {self._limits.max_name_bytes:,}."
         )
 
@@ -184,7 +188,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return value & 0xFFFF_FFFF_FFFF_FFFF, at
         shift += 7
         if shift > 63:
-            raise Malformed("The file has a number of more than 64 bits; export it again.")
+            raise Malformed("The file has a number longer than 64 bits; export it again.")
 
 
 def _signed(value: int) -> int:

@@ -10,7 +10,7 @@ from registry.intake.file_scan.schema import ATTRIBUTE, GRAPH, NODE, PACKED, VAL
 from registry.intake.file_scan.wire import WireFile
 
 _DOMAIN, _OPERATOR = b"ai.onnx.ml", b"ZipMap"
-_MAX_ZIPMAPS = 100  # of a graph
+_MAX_ZIPMAPS = 100  # per graph
 _MAX_LABEL_BYTES = 4 << 20
 _FLOAT = 1
 
@@ -84,7 +84,9 @@ def _read_zipmap(file: WireFile, start: int, end: int) -> ZipMap | None:
     if (texts.get("op_type"), texts.get("domain")) != (_OPERATOR, _DOMAIN):
         return None
     if len(node.inputs) != 1 or len(node.outputs) != 1 or not node.inputs[0] or not node.outputs[0]:
-        raise Malformed("A ZipMap of the file does not have one input and one output; export the file again.")
+        raise Malformed(
+            "A ZipMap in the file does not have exactly one input and one output; export the file again."
+        )
     for begin, stop in attributes:
         node.labels += _labels(file, begin, stop)
     return node
@@ -106,5 +108,5 @@ def _labels(file: WireFile, start: int, end: int) -> Iterator[str]:
             f"The labels of the ZipMap have more than {_MAX_LABEL_BYTES:,} bytes; export the file without it."
         )
     yield from (file.text(begin, stop).decode(errors="replace") for begin, stop in strings)
-    for begin, stop, tags in numbers:  # unpacked numbers have a tag before each
+    for begin, stop, tags in numbers:  # each unpacked number follows its tag
         yield from map(str, file.numbers(begin, stop)[tags :: 1 + tags])

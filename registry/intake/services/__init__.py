@@ -1,4 +1,4 @@
-"""Writes of the intake."""
+"""Services of the intake."""
 
 from registry.intake.services.completion import NewModel, complete_upload
 from registry.intake.services.part_writes import MAX_PART_BYTES, write_part

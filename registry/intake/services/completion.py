@@ -66,7 +66,7 @@ def complete_upload(
     """Make a whole upload the next version of a Model; completing it again returns the same version.
 
     1. Whatever can be refused is refused before the file is read.
-    2. The file is hashed (unless it was while receiving it), checked for its format, and stored with the weights of the
+    2. The file is hashed (unless this was done on receipt), its format is checked, and it is stored with the weights of the
        data uploads inside, without an open transaction. If it is not an ONNX model, the upload fails; after any other
        error it can be completed again.
     3. One transaction writes Model, version and uploads, and requests the check. After a crash before that, the uploads

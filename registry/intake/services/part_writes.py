@@ -1,4 +1,4 @@
-"""Writes of parts: one writer at a time; bytes count once they are on the disk."""
+"""Writes parts: one writer at a time; bytes count once they are on the disk."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -31,10 +31,10 @@ _START_AGAIN = "Free some space, then start again."
 def write_part(
     *, upload: Upload, offset: int, length: int, read: Callable[[int], bytes], by: Actor
 ) -> Upload:
-    """Append a part, reading it piece by piece; a part that was already written is answered as before.
+    """Append a part, reading it piece by piece; a part that was already written gets the same answer as before.
 
     1. The writer claims the upload. Before each piece it checks, under the file's lock, that it still has the claim: a
-       writer that was silent may have been replaced, and must not overwrite the bytes of the other.
+       writer that was silent may have been replaced, and must not overwrite the new writer's bytes.
     2. Bytes received before the connection broke are kept, and count once they are on the disk.
     """
     check_own(upload, by)
@@ -112,7 +112,7 @@ def _claim(upload: Upload, offset: int, file: int) -> str:
 
 def _renew(upload: Upload, writer: str) -> None:
     if not _held(upload, writer).update(writer_until=Now() + _SILENCE):
-        raise UploadInUse("Another request took over this upload, or it ended; get its state.")
+        raise UploadInUse("Another request took over this upload, or it ended; check its state.")
 
 
 def _held(upload: Upload, writer: str) -> "QuerySet[Upload]":
@@ -122,7 +122,7 @@ def _held(upload: Upload, writer: str) -> "QuerySet[Upload]":
 def _check_open(upload: Upload) -> None:
     if not upload.is_open:
         why = f": {upload.failure}" if upload.failure else "; start another."
-        raise UploadEnded(f"This upload is {upload.status}{why}")
+        raise UploadEnded(f"This upload has ended ({upload.status}){why}")
 
 
 def _check_fits(upload: Upload, offset: int, length: int) -> None:
@@ -134,6 +134,6 @@ def _check_fits(upload: Upload, offset: int, length: int) -> None:
         )
     if offset + length > upload.size_bytes:
         raise PartBeyondEnd(
-            f"The file was announced with {upload.size_bytes:,} bytes, and this part ends at {offset + length:,}. "
+            f"The file was announced as {upload.size_bytes:,} bytes, but this part ends at {offset + length:,}. "
             "Start another upload with the right size."
         )

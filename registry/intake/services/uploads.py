@@ -1,4 +1,4 @@
-"""Uploads: started, abandoned or swept, held while their whole file is used, taken for something else."""
+"""Starts, abandons and sweeps uploads, and holds or takes a whole file that is used for something else."""
 
 import re
 import unicodedata
@@ -50,8 +50,8 @@ def begin_upload(
 ) -> Upload:
     """Start an upload of this size. Whatever can be refused is refused before the first byte is sent.
 
-    The name is displayed, and matches a model's data files; it is never a path. A Model that is named must exist for
-    the caller; completing the upload names it again.
+    The name is displayed, and matches a model's data files; it is never a path. If a Model is named, the caller must be
+    able to see it; completing the upload names it again.
     """
     check_may_upload(by)
     if model:
@@ -81,13 +81,13 @@ def _check_size(size_bytes: int) -> None:
         raise Invalid("The file is empty.")
     if size_bytes > settings.UPLOAD_BYTES:
         raise UploadTooLarge(
-            f"The file has {_mib(size_bytes)} MiB; this installation accepts {_mib(settings.UPLOAD_BYTES)} MiB "
+            f"The file is {_mib(size_bytes)} MiB; this installation accepts {_mib(settings.UPLOAD_BYTES)} MiB "
             "(ROUNDHOUSE_UPLOAD_MB)."
         )
 
 
 def _lock_owner(by: Actor) -> None:
-    """Of two uploads started at once, the second must count the first."""
+    """Of two uploads started at the same time, the second must count the first."""
     if by.key_id is not None:
         ApiKey.objects.select_for_update(no_key=True).filter(pk=by.key_id).first()
     elif by.user_id is not None:
@@ -103,7 +103,7 @@ def _check_quota(size_bytes: int, by: Actor) -> None:
     allowed = MAX_OPEN_FILES * settings.UPLOAD_BYTES
     if (held["total"] or 0) + size_bytes > allowed:
         raise TooManyUploads(
-            f"With this file your open uploads would exceed {_mib(allowed)} MiB; "
+            f"With this file, your open uploads would exceed {_mib(allowed)} MiB; "
             "complete or abandon one first."
         )
 
@@ -130,14 +130,14 @@ def _display_name(file_name: str) -> str:
 def abandon_upload(*, upload: Upload, by: Actor) -> None:
     """Abandon an upload and remove its bytes; abandoning it again changes nothing.
 
-    Those who may write to every Model can abandon uploads of others.
+    Those who may write to every Model can abandon other callers' uploads.
     """
     if not by.may(Right.WRITE):
         check_own(upload, by)
     if not end_upload(upload, Status.ABANDONED):
         present = Upload.objects.get(pk=upload.pk)
         if present.status != Status.ABANDONED:
-            raise UploadEnded(f"This upload is {present.status}; there is nothing left to abandon.")
+            raise UploadEnded(f"This upload has ended ({present.status}); there is nothing left to abandon.")
 
 
 def sweep_uploads() -> None:
@@ -173,7 +173,7 @@ def _silent() -> "QuerySet[Upload]":
 
 def check_whole(upload: Upload) -> None:
     if not upload.is_open:
-        raise UploadEnded(f"This upload is {upload.status}; start another.")
+        raise UploadEnded(f"This upload has ended ({upload.status}); start another.")
     if not upload.is_whole:
         raise UploadIncomplete(
             f"{upload.received_bytes:,} of {upload.size_bytes:,} bytes were received; send the rest, then complete it.",
@@ -200,7 +200,7 @@ def _open(upload: Upload, stack: ExitStack) -> Sent:
     stack.enter_context(parts.locked(descriptor, at_once=True))
     sha256 = upload.sha256 or parts.hash_of(upload.pk)
     _check_hash(upload, sha256)
-    # Stored before the file moves: after a crash it is found in the store by its hash.
+    # The hash is saved before the file moves, so that after a crash the file can be found in the store.
     Upload.objects.filter(pk=upload.pk, status=Status.OPEN).update(sha256=sha256, touched_at=Now())
     return Sent(SentFile(upload.file_name, descriptor, upload.size_bytes), sha256)
 

@@ -24,13 +24,13 @@ NAVIGATION: Registrations[ListLink] = Registrations("navigation link")
 
 
 def add_links(*links: ListLink, order: int) -> None:
-    """Add links that follow each other, the first at `order`, the others a step of 10 behind it."""
+    """Add links that follow each other, the first at `order`, the others in steps of 10 after it."""
     for place, link in enumerate(links):
         NAVIGATION.add(link.table, link, order=order + 10 * place)
 
 
 def navigation_groups() -> list[dict[str, Any]]:
-    """Return the sidebar as the theme reads it: groups in the order of their first links."""
+    """Return the sidebar in the form that the theme expects: groups in the order of their first links."""
     groups: dict[str, list[dict[str, Any]]] = {
         "": [{"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")}]
     }

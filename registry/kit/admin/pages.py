@@ -17,10 +17,10 @@ COUNT_AT_MOST = 10_000
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # takes no parameter at run time
-    """Counts to 10,000 and no further: counting a million rows takes longer than the rest of their page.
+class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # accepts no type parameter at run time
+    """Counts to 10,000 and no further: counting a million rows takes longer than the rest of the page.
 
-    The list ends there; filters lead to older rows.
+    The list ends there; use filters to reach older rows.
     """
 
     template_name = "admin/registry/pagination.html"
@@ -85,7 +85,7 @@ class ScopedPage(ReadOnlyPage):
 
 
 class CardPage(ScopedPage):
-    """A row's page with cards of ours around Django's form."""
+    """A row's page with our own cards around Django's form."""
 
     def card(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the context of the cards' templates."""
@@ -107,7 +107,7 @@ class CardPage(ScopedPage):
 
 
 class OwnPage(ScopedPage):
-    """A row's page with a template of its own, and without a form: verbs have pages of their own."""
+    """A row's page with its own template and no form: each verb has its own page."""
 
     own_template: ClassVar[str]
 

@@ -16,7 +16,7 @@ log = structlog.get_logger("roundhouse.console")
 
 # Gets the request and the page's row (None on the home page); returns HTML, or "" to show nothing.
 Render = Callable[[HttpRequest, Any], SafeString | str]
-# Gets the request and all Models of a page; returns by Model id one rendered cell for each title.
+# Gets the request and all Models of a page; returns, by Model id, one rendered cell per title.
 Cells = Callable[[HttpRequest, Sequence[Any]], Mapping[int, Sequence[SafeString | str]]]
 
 
@@ -45,7 +45,7 @@ class ColumnGroup:
 
 @dataclass(frozen=True, slots=True)
 class DrawnColumns:
-    """All registered columns: titles and notes in order, and by Model id its (title, cell) pairs."""
+    """All registered columns: titles and notes in order, and the (title, cell) pairs of each Model id."""
 
     titles: list[str]
     cells: dict[int, list[tuple[str, SafeString | str]]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-LOOKS = 5  # colours and dashes that the stylesheet tells apart
+LOOKS = 5  # distinct colours and dashes in the stylesheet
 _MOST_TICKS = 8
 
 Values = Sequence[float | None]
@@ -109,7 +109,7 @@ def time_plot(
     write: Write,
     least_top: float = 0.0,
 ) -> TimePlot:
-    """Lay out (label, look, a value per moment) over one another, from zero up; None leaves a gap.
+    """Lay out lines of (label, look, a value per moment) in one plot that starts at zero; None leaves a gap.
 
     `tick` returns the text below a moment, or "" for no tick there.
     """
@@ -140,7 +140,7 @@ def sparkline(title: str, values: Values, *, write: Write) -> Sparkline | None:
 
 
 def profile_plot(profiles: Iterable[tuple[str, Any]]) -> ProfilePlot | None:
-    """Lay out (label, profile) pairs over one another; None if no profile has a point."""
+    """Lay out (label, profile) pairs in one plot; None if no profile has a point."""
     series = [(label, points) for label, profile in profiles if (points := _points(profile))]
     if not series:
         return None
@@ -168,7 +168,7 @@ def profile_plot(profiles: Iterable[tuple[str, Any]]) -> ProfilePlot | None:
 
 
 def _round_up(value: float) -> float:
-    """The next 1, 2 or 5 of a power of ten; 1 if there is nothing to show."""
+    """The next 1, 2 or 5 times a power of ten; 1 if there is nothing to show."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

@@ -1,4 +1,4 @@
-"""The admin theme's classes. Import them only from here, so that another theme is a change to this file."""
+"""The admin theme's classes. Import them only from here, so that changing the theme changes only this file."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 
-if TYPE_CHECKING:  # the theme's classes carry no types; those of Django that they extend do
+if TYPE_CHECKING:  # the theme's classes have no type hints; the Django classes that they extend do
     from django.contrib.admin import DateFieldListFilter as PeriodFilter
     from django.contrib.admin import ModelAdmin, TabularInline, display
     from django.contrib.admin import SimpleListFilter as TextFilter
@@ -32,7 +32,7 @@ else:
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
     from unfold.widgets import UnfoldAdminDecimalFieldWidget as NumberInput
 
-    # Its script writes a chosen file's name into a text field nearby: any other widget loses a field of the form to it.
+    # Its script writes the chosen file's name into a text field nearby; with another widget it would overwrite a form field.
     from unfold.widgets import UnfoldAdminFileFieldWidget as FileInput
     from unfold.widgets import UnfoldAdminSelect2MultipleWidget as SelectMultiple
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
@@ -52,7 +52,7 @@ else:
 
     class ModelAdmin(_Generic, _unfold.ModelAdmin):
         def changeform_view(self, request, *args, **kwargs):
-            """Show a service's error in the form, with what was filled in; the transaction is rolled back by then."""
+            """Show a service's error in the form, with what was filled in; the transaction has been rolled back by then."""
             try:
                 return super().changeform_view(request, *args, **kwargs)
             except RoundhouseError as error:

@@ -39,9 +39,9 @@ class ReasonForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`fits` says whether the row's state allows the verb; the service decides again.
+    """`fits` says whether the row's state allows the verb; the service checks again.
 
-    If `why_not` returns a text, the verb's page shows that instead of the form.
+    If `why_not` returns text, the verb's page shows that instead of the form.
     """
 
     name: str
@@ -106,7 +106,7 @@ class VerbPages(ScopedPage):
 
     @staticmethod
     def model_id_of(row: Any) -> int:
-        model_id: int = getattr(row, "model_id", row.pk)  # a Model, or a row of one
+        model_id: int = getattr(row, "model_id", row.pk)  # a Model, or a row that belongs to one
         return model_id
 
 

@@ -18,7 +18,7 @@
             body = self.read(ModelChangeSerializer)
             return self.changed(lambda model: services.change_model(model=model, **body, by=self.actor))
 
-An action without a line in `rights` is denied. Routes end without a slash; put them in the room's `urls.py`.
+An action that is not in `rights` is denied. Routes end without a slash; put them in the room's `urls.py`.
 """
 
 from registry.kit.api.idempotency import idempotent

@@ -1,4 +1,4 @@
-"""Idempotency-Key: a POST that may be sent again, and is carried out once. Times are the database's."""
+"""Idempotency-Key: a POST that may be sent again but is carried out only once. Times come from the database's clock."""
 
 import hashlib
 import re
@@ -27,7 +27,7 @@ KEPT = timedelta(hours=24)
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEPT_HEADERS = ("Location", "ETag")
-_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # a structured field's (RFC 8941)
+_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # a structured-field string (RFC 8941)
 _BARE = re.compile(r"[\x21\x23-\x7e]+")
 
 V = TypeVar("V", bound="GenericViewSet[Any]")
@@ -52,25 +52,25 @@ class RequestClaim:
     runner: str
 
     def finish(self, answer: KeptAnswer) -> None:
-        """Store the answer. Call this in the transaction that did the work, so that both are kept or neither."""
+        """Store the answer. Call this in the transaction that did the work, so that both are kept or neither is."""
         mine = IdempotencyRecord.objects.filter(pk=self.record_id, runner=self.runner, status=None)
         if not mine.update(status=answer.status, headers=answer.headers, body=answer.body):
             raise IdempotencyInFlight
 
     def release(self) -> None:
-        """Allow the next attempt at once."""
+        """Allow the next attempt immediately."""
         IdempotencyRecord.objects.filter(pk=self.record_id, runner=self.runner, status=None).delete()
 
 
 def idempotent(
     *, forget: Collection[str] = (), digest: Callable[[Any], str] | None = None
 ) -> Callable[[Handler[V, P]], Handler[V, P]]:
-    """Honour Idempotency-Key on a creating action.
+    """Honour Idempotency-Key on an action that creates something.
 
-    The work and the stored answer are one transaction: after a crash there are both or neither, and the key is free
-    again when the lease ends. A refusal (4xx) is stored as well; after a 5xx the key is free at once.
-    `forget` names fields that are not stored, such as a secret shown once: they are null in a replay. `digest` gives
-    the SHA-256 of a body that is too large to be read here, and that the view has read already.
+    The work and the stored answer are one transaction: after a crash both exist or neither does, and the key is free
+    again when the lease ends. A refusal (4xx) is stored as well; after a 5xx the key is free immediately.
+    `forget` names fields that are not stored, such as a secret shown once: they are null in a replay. `digest` returns
+    the SHA-256 of a body that is too large to be read here, and that the view has already read.
     """
 
     def decorate(handler: Handler[V, P]) -> Handler[V, P]:
@@ -85,7 +85,7 @@ def idempotent(
                 return _replay(claimed)
             return _carry_out(view, claimed, lambda: handler(view, request, *args, **kwargs), forget)
 
-        run.is_idempotent = True  # type: ignore[attr-defined]  # the OpenAPI description asks
+        run.is_idempotent = True  # type: ignore[attr-defined]  # read by the OpenAPI description
         return cast("Handler[V, P]", run)
 
     return decorate
@@ -160,7 +160,7 @@ def _fingerprint(request: Request, digest: str | None) -> str:
 
 
 def claim(*, principal: str, key: str, fingerprint: str) -> RequestClaim | KeptAnswer:
-    """Return the right to run the request, or its stored answer. Raise if it is running, or was another request.
+    """Return the right to run the request, or its stored answer. Raise if it is running, or the key is another request's.
 
     1. An unused key is claimed by the unique constraint.
     2. A key that has expired, or whose runner was lost, is taken over by a conditional update.
@@ -186,7 +186,7 @@ def claim(*, principal: str, key: str, fingerprint: str) -> RequestClaim | KeptA
         return RequestClaim(seen.get().pk, runner)
     record = seen.first()
     if record is None:
-        raise IdempotencyInFlight  # its runner released it just now
+        raise IdempotencyInFlight  # its runner has just released it
     if record.fingerprint != fingerprint:
         raise IdempotencyMismatch
     if record.status is None:

@@ -29,7 +29,7 @@ class CursorPages(CursorPagination):
         return (getattr(view, "paging_order", self.ordering),)
 
     def get_page_size(self, request: Request) -> int:
-        """Return `page_size`, up to the maximum. DRF itself ignores what is not a number."""
+        """Return `page_size`, up to the maximum. DRF itself ignores values that are not numbers."""
         text = request.query_params.get(self.page_size_query_param)
         if text is None:
             return self.page_size
@@ -59,8 +59,8 @@ class CursorPages(CursorPagination):
             raise NotFound(self.invalid_cursor_message) from None
 
 
-class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]  # the package carries no types
-    """Refuse unknown parameters: a misspelt filter must not answer with everything."""
+class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]  # the package has no type hints
+    """Refuse unknown parameters: a misspelt filter must not return everything."""
 
     _PAGING = frozenset({CursorPages.cursor_query_param, CursorPages.page_size_query_param})
 

@@ -1,16 +1,16 @@
-"""Rows of the API."""
+"""Database models of the API."""
 
 from django.db import models
 from django.db.models import Q
 
 
 class IdempotencyRecord(models.Model):
-    """A creating request that its sender may repeat, and its answer."""
+    """A request that creates something and may be repeated, with its answer."""
 
     principal = models.CharField(max_length=40)
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
-    # While it runs: its runner, and until when no other may try.
+    # While it runs: its runner, and the time until which no other may try.
     runner = models.CharField(max_length=32)
     leased_until = models.DateTimeField()
     # When it has finished:

@@ -47,7 +47,7 @@ class RightsOfActions(BasePermission):
     """Look the action up in the view set's `rights`; of several rights, one is enough."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if view.action is None:  # the route does not know the method: DRF answers 405
+        if view.action is None:  # the route does not support the method: DRF answers 405
             return request.successful_authenticator is not None
         needed = view.rights.get(view.action, ())
         rights = (needed,) if isinstance(needed, str) else needed

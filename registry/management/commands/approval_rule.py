@@ -9,7 +9,7 @@ from registry.traffic.services import set_approval_rule
 
 
 class Command(ModelCommand):
-    help = "Set whether live share of a Model's versions needs a second person's approval: on or off."
+    help = "Set whether giving a Model's versions live share needs a second person's approval: on or off."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -20,4 +20,4 @@ class Command(ModelCommand):
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         needed = options["needed"] == "on"
         set_approval_rule(model=model, needed=needed, reason=options["reason"], by=by)
-        return f"Changes of {model} {'need' if needed else 'do not need'} a second person's approval."
+        return f"Changes to {model} {'need' if needed else 'do not need'} a second person's approval."

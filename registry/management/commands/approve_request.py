@@ -6,7 +6,7 @@ from registry.traffic.services import approve_request
 
 
 class Command(RequestCommand):
-    help = "Approve another person's request; its split is written at once."
+    help = "Approve another person's request; its split is written immediately."
 
     def decide(self, request: SplitRequest, reason: str, by: Actor) -> str:
         split = approve_request(request=request, reason=reason, by=by)

@@ -12,7 +12,7 @@ from registry.traffic.services import ask_for_split
 
 class Command(PersonCommand):
     help = (
-        "Request a split that a second person approves, such as: "
+        "Request a split, for a second person to approve. Example: "
         "ask_split fraud 3=90 4=10 --as ann --reason 'try 4'."
     )
 
@@ -22,4 +22,4 @@ class Command(PersonCommand):
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         request = ask_for_split(model=model, **shares_of(model, options), comment=options["reason"], by=by)
-        return f"{request} waits for an approver at {request_url(request)}"
+        return f"{request} is waiting for an approver at {request_url(request)}"

@@ -7,7 +7,7 @@ from registry.traffic.services import freeze_model
 
 
 class Command(ModelCommand):
-    help = "Freeze a Model: nothing may gain live share."
+    help = "Freeze a Model: no version may gain live share."
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         freeze_model(model=model, reason=options["reason"], by=by)

@@ -14,13 +14,11 @@ _MOST = 50
 
 
 class Command(ServiceCommand):
-    help = (
-        f"List the open approval requests with their gates; with --all also decided ones, the newest {_MOST}."
-    )
+    help = f"List the open approval requests with their gates; with --all, the newest {_MOST}, including decided ones."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model", nargs="?", help="Only this Model's.")
-        parser.add_argument("--all", action="store_true", help="Decided requests, too.")
+        parser.add_argument("model", nargs="?", help="Only this Model's requests.")
+        parser.add_argument("--all", action="store_true", help="Include decided requests.")
 
     def run(self, options: dict[str, Any]) -> str:
         by = self.machine_actor()
@@ -35,8 +33,8 @@ class Command(ServiceCommand):
 
 def _lines(request: SplitRequest) -> list[str]:
     head = (
-        f"{request}: {request.status}. {request.asked_by} asked on {request.asked_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC "
-        f"for {describe_shares(request)}: {request.comment}"
+        f"{request}: {request.status}. Requested by {request.asked_by} on {request.asked_at.astimezone(UTC):%Y-%m-%d %H:%M}"
+        f" UTC: {describe_shares(request)} ({request.comment})"
     )
     decision = [f"  {request.decided_by or 'Roundhouse'}: {request.decision}"] if request.decision else []
     return [

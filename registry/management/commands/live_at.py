@@ -12,7 +12,7 @@ from registry.traffic.selectors import LiveAt, live_at
 
 
 class Command(ModelCommand):
-    help = "Show what was live for a Model at a past moment, such as: live_at fraud 2026-08-01T14:05:00."
+    help = "Show what was live for a Model at a past moment. Example: live_at fraud 2026-08-01T14:05:00."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("moment", nargs="?", help="ISO 8601, in UTC unless it has a zone. Default: now.")
@@ -35,11 +35,13 @@ def _moment(text: str | None) -> datetime:
 
 def _as_text(model: Model, live: LiveAt) -> str:
     if live.split is None:
-        lines = [f"At {live.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC nothing was live for {model}."]
+        lines = [f"At {live.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, nothing was live for {model}."]
     else:
         arms = ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in live.arms)
         why = f"set by {live.split.made_by}: {live.split.reason}"
-        lines = [f"At {live.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC {live.split} was live: {arms} ({why})."]
+        lines = [
+            f"At {live.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {live.split} was live: {arms} ({why})."
+        ]
     lines += [f"It was stopped: {live.stopped}"] if live.stopped else []
     lines += [f"It was frozen: {live.frozen}"] if live.frozen else []
     lines += [f"@{name} was version {number}." for name, number in live.aliases.items()]

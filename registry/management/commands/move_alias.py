@@ -22,4 +22,4 @@ class Command(ModelCommand):
         alias = move_alias(
             model=model, name=options["alias"], version=version, reason=options["reason"], by=by
         )
-        return f"{alias} is version {version.number}."
+        return f"{alias} now points to version {version.number}."

@@ -25,9 +25,7 @@ class Command(ModelCommand):
         parser.add_argument(
             "--floor", type=float, help="The worst value that passes; for an error metric, the largest."
         )
-        parser.add_argument(
-            "--margin", type=float, help="How much worse than the live version another may be."
-        )
+        parser.add_argument("--margin", type=float, help="How much worse a version may be than the live one.")
         super().add_own_arguments(parser)
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:

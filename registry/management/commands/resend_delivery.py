@@ -8,7 +8,7 @@ from registry.record.models import Delivery
 
 
 class Command(ServiceCommand):
-    help = "Send a delivery again that has arrived or failed."
+    help = "Resend a delivery that has arrived or failed."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("delivery", type=int, help="Its number.")
@@ -18,4 +18,4 @@ class Command(ServiceCommand):
         if delivery is None:
             raise CommandError(f"There is no delivery {options['delivery']}.")
         resend(delivery, by=self.machine_actor())
-        return f"Delivery {delivery.pk} is sent again."
+        return f"Delivery {delivery.pk} will be sent again."

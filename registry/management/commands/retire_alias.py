@@ -10,7 +10,7 @@ from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Retire an alias of a Model: it points to no version."
+    help = "Retire an alias of a Model: afterwards it points to no version."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", help="The alias, without @.")

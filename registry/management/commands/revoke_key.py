@@ -25,4 +25,4 @@ class Command(ServiceCommand):
         if key is None:
             raise CommandError(f"There is no key with the prefix {prefix}.")
         revoke_key(key=key, reason=options["reason"], by=self.machine_actor())
-        return f"{key} is revoked; all processes refuse it within a minute."
+        return f"{key} has been revoked; all processes will refuse it within a minute."

@@ -13,8 +13,8 @@ from registry.traffic.services import roll_back
 
 class Command(ModelCommand):
     help = (
-        "Go back to the previous split, or to the split that --to names. "
-        "Or give all traffic to a version that was live before: --to-version."
+        "Go back to the previous split, or to the one given with --to. "
+        "With --to-version, give all traffic to a version that was live before."
     )
 
     def add_own_arguments(self, parser: CommandParser) -> None:

@@ -10,7 +10,7 @@ from registry.management.base import ModelCommand, add_limit_flags, limits_of
 
 
 class Command(ModelCommand):
-    help = "Set all limits of a Model at once; a limit that is not given is removed."
+    help = "Set all limits of a Model together; any limit you leave out is removed."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         add_limit_flags(parser)

@@ -11,4 +11,4 @@ class Command(ModelCommand):
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         start_model(model=model, reason=options["reason"], by=by)
-        return f"{model} is started."
+        return f"{model} has been started."

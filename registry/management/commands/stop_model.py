@@ -9,7 +9,7 @@ from registry.traffic.services import stop_model
 
 
 class Command(ModelCommand):
-    help = "Stop a Model: callers get an error with the text."
+    help = "Stop a Model: callers get an error with your text."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--text", required=True, help="The text that callers get.")

@@ -15,4 +15,4 @@ class Command(ServiceCommand):
     def run(self, options: dict[str, Any]) -> str:
         subscription = subscription_named(options["subscription"])
         delivery = send_test(subscription=subscription, by=self.machine_actor())
-        return f"A test is sent as delivery {delivery.pk}."
+        return f"A test is being sent as delivery {delivery.pk}."

@@ -7,7 +7,7 @@ from registry.management.base import VersionCommand
 
 
 class Command(VersionCommand):
-    help = "Restore an archived version to the state that its check gave it."
+    help = "Restore an archived version to the state its check left it in."
     needs_reason = True
 
     def act_on(self, version: Version, by: Actor, options: dict[str, Any]) -> str:

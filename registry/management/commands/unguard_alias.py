@@ -9,7 +9,7 @@ from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Remove an alias's guard: everyone who may move aliases of the Model can move it."
+    help = "Remove an alias's guard: everyone who may move aliases of the Model can then move it."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", help="The alias, without @.")

@@ -11,7 +11,7 @@ from registry.record.verification import ChainReport, verify
 
 
 class Command(BaseCommand):
-    help = "Verify the audit chain, and print the first record that is wrong. The exit status is then 1."
+    help = "Verify the audit chain. If a record is wrong, print the first such record and exit with status 1."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -40,8 +40,8 @@ def _read(path: Path) -> list[Checkpoint]:
 
 
 def _as_text(report: ChainReport) -> str:
-    good = f"{report.records:,} records and {report.checkpoints:,} checkpoints are good"
-    return f"{report.fault} Before it, {good}." if report.fault else f"{good[0].upper()}{good[1:]}."
+    good = f"{report.records:,} records and {report.checkpoints:,} checkpoints are intact"
+    return f"{report.fault} Before that, {good}." if report.fault else f"{good[0].upper()}{good[1:]}."
 
 
 def _as_json(report: ChainReport) -> str:

@@ -1,4 +1,4 @@
-"""Fetching: resolve once, check every address, connect to a checked one, follow no redirect by default."""
+"""Fetching: resolve once, check every address, connect to a checked one, follow no redirects by default."""
 
 import socket
 import ssl
@@ -24,7 +24,7 @@ from registry.errors import (
 from registry.record.fetcher.urls import AllowedHosts, FetchTarget, is_public, read_url
 from registry.record.fetcher.wire import Deadline, FetchLimits, FetchResponse, exchange, secured
 
-AT_ONCE = 8  # fetches of this process; each may have its body in memory twice
+AT_ONCE = 8  # concurrent fetches in this process; each may hold its body in memory twice
 AT_ONCE_PER_HOST = 4
 _CONNECT_AT_MOST_S = 3.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -42,7 +42,7 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches URLs. Tests pass a resolver and a connector of their own."""
+    """Fetches URLs. Tests pass their own resolver and connector."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Fetcher:
         raise RedirectNotAllowed
 
     def _next_hop(self, target: FetchTarget, answer: FetchResponse) -> FetchTarget:
-        """Read the redirect's target, with every check that the first URL had to pass."""
+        """Read the redirect's target, applying every check that the first URL had to pass."""
         following = read_url(urljoin(target.url, answer.headers.get("location", "")), self._allowed_hosts)
         if target.scheme == "https" and following.scheme == "http":
             raise RedirectNotAllowed
@@ -173,7 +173,7 @@ class _Slots:
 
 
 def _in_time(resolve: Resolver, host: str, port: int, deadline: Deadline) -> Sequence[str]:
-    """Call the resolver in a thread: the system's has no timeout."""
+    """Call the resolver in a thread: the system's resolver has no timeout."""
     results: list[Sequence[str]] = []
     thread = threading.Thread(target=lambda: results.append(_resolved(resolve, host, port)), daemon=True)
     thread.start()
@@ -213,5 +213,5 @@ def _public_authorities() -> ssl.SSLContext:
 
 @cache
 def default_fetcher() -> Fetcher:
-    """The process's fetcher, made from the settings; one for all, so that its limits are shared."""
+    """The process's fetcher, built from the settings; all callers share it, and so its limits."""
     return Fetcher(allowed_hosts=settings.FETCH_ALLOWED_HOSTS)

@@ -18,16 +18,16 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Names that are never public, whatever a resolver says.
 _INTERNAL_NAMES = ("localhost", "local", "internal", "home.arpa", "onion")
 
-# Checked besides `is_global`, which some Python versions get wrong for some of these, and which does not look at
+# Checked in addition to `is_global`, which some Python versions get wrong for some of these, and which does not look at
 # the IPv4 address inside an IPv6 one.
 _NEVER_PUBLIC: tuple[IPv4Network | IPv6Network, ...] = tuple(
     ip_network(text)
     for text in (
         "0.0.0.0/8",  # this host
         "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT; cloud providers keep services there
+        "100.64.0.0/10",  # carrier-grade NAT; cloud providers run services there
         "127.0.0.0/8",
-        "169.254.0.0/16",  # link-local, with the metadata services of clouds
+        "169.254.0.0/16",  # link-local, with cloud metadata services
         "172.16.0.0/12",
         "192.0.0.0/24",
         "192.0.2.0/24",  # documentation
@@ -92,7 +92,7 @@ def read_url(text: str, allowed: AllowedHosts = ()) -> FetchTarget:
     if parts.scheme not in _DEFAULT_PORTS:
         raise SchemeNotAllowed
     if not name or not _NETLOC.fullmatch(parts.netloc):
-        raise BadUrl("The URL must have a host, and neither user nor password.")
+        raise BadUrl("The URL must have a host, and no user name or password.")
     host = _host(name, is_bracketed="[" in parts.netloc)
     chosen = _DEFAULT_PORTS[parts.scheme] if port is None else port
     is_trusted = _is_trusted(host, chosen, allowed)
@@ -104,7 +104,7 @@ def read_url(text: str, allowed: AllowedHosts = ()) -> FetchTarget:
 
 
 def is_public(text: str) -> bool:
-    """Whether this is an address of the public internet."""
+    """Whether this is an address on the public internet."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -20,7 +20,7 @@ _HEADER = re.compile(r"[A-Za-z0-9-]+: [^\r\n\0]*")
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """The limits of one fetch in time and size."""
+    """The time and size limits of one fetch."""
 
     total_s: float = 10.0
     max_bytes: int = 10 * 1024 * 1024  # of the body, decoded
@@ -147,7 +147,7 @@ def _read_body(response: HTTPResponse, limits: FetchLimits) -> bytes:
 
 
 def _decoded(response: HTTPResponse, max_bytes: int) -> Iterator[bytes]:
-    """Yield the decoded body, never more at a time than is allowed in total.
+    """Yield the decoded body in pieces, none larger than the limit for the whole body.
 
     Some servers compress although the request asks for an uncompressed body.
     """
@@ -174,6 +174,6 @@ def _pieces(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def secured(sock: socket.socket, host: str, context: ssl.SSLContext, deadline: Deadline) -> ssl.SSLSocket:
-    """Speak TLS for this name; the context verifies the certificate."""
+    """Start TLS for this host name; the context verifies the certificate."""
     sock.settimeout(deadline.left_s())
     return context.wrap_socket(sock, server_hostname=host)

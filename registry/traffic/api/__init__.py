@@ -1,4 +1,4 @@
-"""Traffic over HTTP."""
+"""Splits, approvals and holds over HTTP."""
 
 from collections.abc import Iterable
 from typing import Any

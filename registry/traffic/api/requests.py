@@ -1,4 +1,4 @@
-"""Approvals over HTTP: requesting a split, and deciding requests of others."""
+"""Approvals over HTTP: requesting a split, and deciding on other people's requests."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -37,7 +37,7 @@ class RequestRowSerializer(serializers.ModelSerializer[SplitRequest]):
     arms = serializers.SerializerMethodField()
     shadows = serializers.SerializerMethodField()
     reason = Text(
-        source="decision", read_only=True, help_text="The reason of the decision; empty while open."
+        source="decision", read_only=True, help_text="The reason for the decision; empty while open."
     )
     split = serializers.IntegerField(
         source="split.number",
@@ -73,12 +73,12 @@ class RequestSerializer(RequestRowSerializer):
 
     @extend_schema_field(GateSerializer(many=True))
     def get_gates(self, request: SplitRequest) -> Any:
-        """The results now while the request is open; afterwards those at its approval."""
+        """The current results while the request is open; after that, those at its approval."""
         return gates_of(request)
 
 
 class NewRequestSerializer(SharesSerializer):
-    comment = Text(max_length=MAX_REASON, help_text="Why; the approver reads it.")
+    comment = Text(max_length=MAX_REASON, help_text="Why you need this split; shown to the approver.")
 
 
 class RuleSerializer(serializers.Serializer[Any]):
@@ -95,7 +95,7 @@ class ShownRuleSerializer(serializers.ModelSerializer[Model]):
         read_only_fields = fields
 
 
-class RequestFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class RequestFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     status = filters.ChoiceFilter(choices=RequestStatus.choices)
 
 
@@ -141,7 +141,7 @@ class RequestsView(ModelViewSet[SplitRequest]):
         return self.shown(self.get_object())  # no 304: gate results change while the row does not
 
     @extend_schema(
-        summary="Request a split that another person approves", operation_id="ask_for_split",
+        summary="Request a split for another person to approve", operation_id="ask_for_split",
         request=NewRequestSerializer, responses={201: RequestSerializer},
     )  # fmt: skip
     @idempotent()

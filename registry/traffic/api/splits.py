@@ -37,7 +37,7 @@ Text = serializers.CharField
 class OwnedArmSerializer(ArmSerializer):
     buckets = serializers.ListField(
         child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2),
-        help_text="The arm's bucket ranges: the first, and one past the last.",
+        help_text="The arm's bucket ranges, each as its first bucket and one past its last.",
     )
 
 
@@ -74,7 +74,7 @@ class SplitSerializer(serializers.ModelSerializer[Split]):
 
     @extend_schema_field(WaitingSerializer(allow_null=True))
     def get_waiting(self, split: Split) -> Any:
-        """What the split waits for before it becomes current; null if it is not waiting."""
+        """What the split is waiting for before it becomes current; null if it is not waiting."""
         waiting = selectors.waiting_for(split)
         return WaitingSerializer(waiting).data if waiting is not None else None
 
@@ -142,7 +142,7 @@ class LiveRowSerializer(serializers.ModelSerializer[Model]):
         return selectors.open_holds(model).get(Hold.Kind.FROZEN)
 
 
-class SplitFilters(filters.FilterSet):  # type: ignore[misc]  # the package carries no types
+class SplitFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
     status = filters.ChoiceFilter(choices=Status.choices)
 
 
@@ -154,7 +154,7 @@ class SplitFilters(filters.FilterSet):  # type: ignore[misc]  # the package carr
 class SplitsView(ModelViewSet[Split]):
     rights: ClassVar[Mapping[str, str]] = {
         "list": Right.READ, "retrieve": Right.READ, "current": Right.READ,
-        "create": Right.LOWER,  # the service checks for more if a version gains share
+        "create": Right.LOWER,  # the service checks a further right if a version gains share
         "roll_back": Right.ROLL_BACK, "reshuffle": Right.SET_SPLIT,
     }  # fmt: skip
     queryset = Split.objects.none()

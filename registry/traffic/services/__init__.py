@@ -1,4 +1,4 @@
-"""Writes of traffic."""
+"""Changes to splits, approvals and holds."""
 
 from registry.traffic.services.approvals import (
     approve_request,

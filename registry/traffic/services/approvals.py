@@ -54,7 +54,9 @@ def ask_for_split(
     check_expected(present, expected_revision)
     check_ready(present, [*arms, *(shadows or {})])
     if not plan_for(present, arms).gains:
-        raise Invalid("No version gains live share with this split, so it needs no approval: set it.")
+        raise Invalid(
+            "No version gains live share with this split, so it needs no approval; set it directly."
+        )
     if present.split_requests.filter(status=RequestStatus.OPEN).count() >= MAX_OPEN:
         raise Conflict(
             f"{present.slug} already has {MAX_OPEN} open requests; decide or withdraw some of them first."
@@ -72,7 +74,7 @@ def ask_for_split(
         action="ask_for_split", subject=request, before=None, after=_audit_fields(request), reason=why, by=by
     )
     _emit(
-        "approval_asked", request, f"{by.name} requests {describe_shares(request)} of {present.slug}: {why}"
+        "approval_asked", request, f"{by.name} requested {describe_shares(request)} for {present.slug}: {why}"
     )
     return request
 
@@ -106,7 +108,7 @@ def set_or_ask(
 
 @transaction.atomic
 def approve_request(*, request: SplitRequest, reason: str, by: Actor) -> Split:
-    """Run the gates once more and write the requested split.
+    """Run the gates again and write the requested split.
 
     Only a person can approve, and not the requester. For a request by a key, that is the person who issued the key.
     """
@@ -126,7 +128,9 @@ def approve_request(*, request: SplitRequest, reason: str, by: Actor) -> Split:
     results = [gate.to_json() for gate in gates]
     decided = _decide(open_request, RequestStatus.APPROVED, why, by, split=split, gates=results)
     _emit(
-        "approval_decided", decided, f"{by.name} approved {describe_shares(decided)} of {present.slug}: {why}"
+        "approval_decided",
+        decided,
+        f"{by.name} approved {describe_shares(decided)} for {present.slug}: {why}",
     )
     return split
 
@@ -141,7 +145,7 @@ def reject_request(*, request: SplitRequest, reason: str, by: Actor) -> SplitReq
 
 @transaction.atomic
 def withdraw_request(*, request: SplitRequest, reason: str, by: Actor) -> SplitRequest:
-    """Withdraw a request: one's own, or a colleague's."""
+    """Withdraw your own request or a colleague's."""
     by.check(Right.REQUEST_CHANGE, model_id=request.model_id)
     return _end(request, RequestStatus.WITHDRAWN, reason, by)
 
@@ -153,11 +157,11 @@ def set_approval_rule(*, model: Model, needed: bool, reason: str, by: Actor) -> 
     why = checked_reason(reason)
     present = lock_model(model)
     if present.needs_approval == needed:
-        raise StaleState(f"{present.slug} already {'needs' if needed else 'does not need'} approvals.")
+        raise StaleState(f"{present.slug} {'already needs' if needed else 'does not need'} approval.")
     waiting = present.splits.filter(status=Status.WAITING, goes_back=False, request=None).first()
     if needed and waiting is not None:
         raise Conflict(
-            f"{waiting} is waiting to become current without an approval; wait until it is, or expire it."
+            f"{waiting} is waiting to become current without approval; wait until it is current, or expire it."
         )
     Model.objects.filter(pk=present.pk).update(needs_approval=needed)
     stamp(present)
@@ -180,7 +184,7 @@ def _check_other_person(request: SplitRequest, by: Actor) -> None:
         raise NotAllowed("Only a person can decide a request; log in.")
     if request.asker_id == by.user_id:
         raise NotAllowed(
-            f"{request.asked_by} requested this, which is you or a key you issued; someone else has to decide."
+            f"You requested this yourself or with a key you issued ({request.asked_by}); someone else has to decide."
         )
 
 
@@ -195,7 +199,7 @@ def _end(request: SplitRequest, to: RequestStatus, reason: str, by: Actor) -> Sp
     why = checked_reason(reason)
     lock_model(request.model)
     decided = _decide(_reload_open(request), to, why, by)
-    _emit("approval_decided", decided, f"{by.name}: {decided} is {to}. {why}")
+    _emit("approval_decided", decided, f"{decided} was {to} by {by.name}: {why}")
     return decided
 
 

@@ -1,4 +1,4 @@
-"""Splits: written once, made current by conditional update, in one transaction with `champion`."""
+"""Splits: written once, made current by conditional update, in the same transaction as `champion`."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -52,7 +52,7 @@ def set_split(
 
     1. `arms` are basis points that sum to 10,000; `shadows` are the shares of traffic mirrored to each.
     2. `expected_revision` is the number of the newest split the caller has seen, 0 if there was none.
-    3. A waiting split expires, and open requests are overtaken: both were based on the split before.
+    3. A waiting split expires, and open requests are overtaken: both were based on the previous split.
     4. If the Model needs approvals, no version may gain live share here; see `approvals`.
     """
     policies.check_may_set(by, model.pk, gains=False)
@@ -75,7 +75,7 @@ def set_split(
 
 @transaction.atomic
 def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
-    """Renew the salt: every key gets a new random bucket. The shares stay."""
+    """Renew the salt: every key gets a new random bucket. The shares stay the same."""
     by.check(Right.SET_SPLIT, model_id=model.pk)
     why = checked_reason(reason)
     present = lock_model(model)
@@ -136,7 +136,7 @@ def _settle_or_expire(split: Split, is_overdue: bool, by: Actor) -> None:
 
 @transaction.atomic
 def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
-    """Give up a waiting split; the current one stays."""
+    """Give up on a waiting split; the current one stays live."""
     by.check(Right.LOWER, model_id=split.model_id)
     why = checked_reason(reason)
     present = lock_model(split.model)
@@ -150,7 +150,7 @@ def expire_split(*, split: Split, reason: str, by: Actor) -> Split:
         "split_expired",
         subject=expired,
         data={"model": expired.model.slug, "split": expired.number, "reason": why, "by": by.name},
-        summary=f"{expired} expired; the current split stays. {why}"[:500],
+        summary=f"{expired} expired; the current split stays live. {why}"[:500],
     )
     return expired
 
@@ -168,7 +168,7 @@ def write_split(
 ) -> Split:
     """Write a split after the caller has locked the Model and checked everything.
 
-    `request` is the request this grants; a split that `goes_back` to something live before ignores freezes.
+    `request` is the approved request, if any; a split that `goes_back` to what was live before ignores freezes.
     """
     number = _take_number(present)
     change = stamp(present)
@@ -182,7 +182,7 @@ def write_split(
 
 
 def _overtake(present: Model, number: int, change: Stamp, *, granted: SplitRequest | None) -> None:
-    """Expire the waiting split and close other open requests: they were based on the split before."""
+    """Expire the waiting split and close other open requests: they were based on the previous split."""
     present.splits.filter(status=Status.WAITING).update(status=Status.EXPIRED, to_at=change.at)
     others = present.split_requests.filter(status=RequestStatus.OPEN)
     if granted is not None:
@@ -195,7 +195,7 @@ def _overtake(present: Model, number: int, change: Stamp, *, granted: SplitReque
 
 
 def _take_number(present: Model) -> int:
-    """The conditional update lets one of several callers win, even if the database cannot lock rows."""
+    """The conditional update lets only one of several callers win, even if the database cannot lock rows."""
     taken = Model.objects.filter(pk=present.pk, split_revision=present.split_revision).update(
         split_revision=F("split_revision") + 1
     )
@@ -244,7 +244,7 @@ def _make_current(split: Split, change: Stamp, by: Actor) -> None:
 
 
 def _leading(split: Split) -> Version:
-    """The version with the largest share; among equal ones the present champion, else the oldest."""
+    """The version with the largest share; in a tie, the current champion, else the oldest."""
     shares = split.shares()
     champion = _champion_id(split.model)
     arms = [arm for arm in split.arms.select_related("version") if arm.letter]
@@ -269,7 +269,7 @@ def _record(split: Split, before: dict[str, Any] | None, reason: str, action: st
     if written.status == Status.CURRENT:
         shares = ", ".join(f"version {number} {share / 100:g} %" for number, share in after["arms"].items())
         is_stopped = open_hold(written.model, Hold.Kind.STOPPED) is not None
-        answers = "is stopped; once it is started, it answers" if is_stopped else "now answers"
+        answers = "is stopped; once it is started, it will answer" if is_stopped else "now answers"
         emit(
             "split_changed",
             subject=written,
@@ -321,10 +321,10 @@ def check_ready(model: Model, versions: list[Version]) -> None:
     for version in versions:
         present = by_id.get(version.pk)
         if present is None or present.model_id != model.pk:
-            raise Invalid(f"A split of {model.slug} can only have versions of {model.slug}.")
+            raise Invalid(f"A split of {model.slug} can only contain versions of {model.slug}.")
         if not present.is_servable:
             raise VersionNotReady(
-                f"{present} is {present.status}; only a ready version can be put on a split."
+                f"{present} is {present.status}; only a ready version can be put in a split."
             )
         check_not_broken(present)
 
@@ -332,7 +332,7 @@ def check_ready(model: Model, versions: list[Version]) -> None:
 def check_not_broken(version: Version) -> None:
     if version.is_broken:
         raise VersionNotReady(
-            f"{version} is broken: it crashed the processes running it. See its crashes; a person may clear them."
+            f"{version} is broken: it crashed the processes running it. See its crashes; a person can clear them."
         )
 
 

@@ -1,4 +1,4 @@
-// Links the shares of a split so that they always add up to 100 %, and tells how many routing keys would change versions.
+// Links the shares of a split so that they always add up to 100 %, and says how many routing keys would change versions.
 "use strict";
 
 (() => {
@@ -71,7 +71,7 @@
 
     const isLocked = (line) => line.lock.getAttribute("aria-pressed") === "true";
 
-    // How the other lines divide what is left: by their shares when this line was focused, so that going there and
+    // How the other lines divide what is left: by their shares when this line was focused, so that moving it there and
     // back changes nothing; if all of those are 0, by their live shares; else the newest gets it all.
     function weights(others) {
       const candidates = [others.map((other) => other.held), others.map((other) => other.now)];

@@ -16,7 +16,7 @@
   const routingKey = find("rh-try-key"); // on a Model's page
   const curl = find("rh-try-curl");
   const copy = find("rh-try-copy");
-  const answer = find("rh-try-answer"); // for those who may send
+  const answer = find("rh-try-answer"); // only on pages of people who may send requests
   const buttons = form.querySelectorAll("button");
 
   // Indents JSON without parsing its values: numbers stay as they are written, and each row stays on one line.
@@ -84,7 +84,7 @@
   async function send(isCheck) {
     if (isBusy || !answer) return;
     if (routingKey && !fitsHeader(routingKey.value)) {
-      say("bad", "", "A routing key is sent as a header: use only letters without accents, digits and punctuation.");
+      say("bad", "", "A routing key is sent as a header: use only unaccented letters, digits and punctuation.");
       return;
     }
     setBusy(true);
@@ -151,7 +151,7 @@
   const factsOf = (data, tookMs) => [
     ["Time", inMs(tookMs)],
     ["Version", data.version],
-    ["Arm", data.arm || "none (called by number)"],
+    ["Arm", data.arm || "none (called by version number)"],
     ["Split", data.split || "none"],
     ["Request id", data.request_id],
   ];

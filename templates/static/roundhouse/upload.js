@@ -1,10 +1,10 @@
 // Uploads a model and its weight files in parts, and resumes after a pause, a lost connection or a reload.
-// The server's offset is the truth; this page only remembers which upload belongs to which file.
+// The server's offset is authoritative; this page only remembers which upload belongs to which file.
 "use strict";
 
 (() => {
   const MOST_WAIT_S = 30;
-  const TRIES = 12; // without any progress, then it pauses
+  const TRIES = 12; // failures in a row without progress; then it pauses
   const SPEED_OVER_MS = 8000;
   const LABELS_SHOWN = 2000;
   const MOST_FILES = 8; // as many uploads as a person may have open
@@ -33,10 +33,10 @@
   let mayChange = ""; // the server has the model and needs more ("add") or other ("replace") weight files
   let state = "idle"; // idle, sending, paused, refused
   let request = null; // the part in flight
-  let wake = null; // ends a wait between two tries
+  let wake = null; // ends the wait before a retry
   let knownTask = "";
   let takenLabels = ""; // filled in by this page, so it may be cleared again
-  chooser.hasChangeListener = true; // the theme's listener expects a text field beside it, and fails
+  chooser.hasChangeListener = true; // the theme's listener expects a text field next to it, and fails
 
   // An error with the server's message; retrying would not help.
   class Refusal extends Error {}
@@ -166,7 +166,7 @@
     progress.hidden = false;
     progress.querySelector("progress").value = Math.floor((bytes / all) * 1000);
     progress.querySelector(".rh-figures").textContent = figures.join(" · ");
-    // Read aloud: quarters only.
+    // Screen readers announce only quarters.
     const reached = Math.floor((bytes / all) * 4);
     if (state === "sending" && reached > quarter && reached < 4) tell(`${reached * 25} % sent.`);
     quarter = Math.max(quarter, reached);
@@ -218,7 +218,7 @@
     if (files.length > MOST_FILES) return `You chose ${files.length} files; the limit is ${MOST_FILES}. Put them into one zip.`;
     for (const one of files) {
       if (one.size === 0) return `${one.name} is empty.`;
-      if (one.size > LARGEST) return `${one.name} has ${size(one.size)}; the limit is ${size(LARGEST)}.`;
+      if (one.size > LARGEST) return `${one.name} is ${size(one.size)}; the limit is ${size(LARGEST)}.`;
     }
     return "";
   }
@@ -329,7 +329,7 @@
     if (where() === "new" && !/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/.test(field.model.value.trim())) {
       return [field.model, "A name has 1 to 64 lower-case letters, digits and hyphens, such as fraud-score. It starts and ends with a letter or digit."];
     }
-    if (!labelFields.hidden && !field.labels.value.trim() && !field.zipmap.checked) return [field.labels, "Enter the labels of the classification."];
+    if (!labelFields.hidden && !field.labels.value.trim() && !field.zipmap.checked) return [field.labels, "Enter the class labels."];
     if (shapes() === null) {
       more.open = true;
       return [field.shapes, "Write each input size as name=1,3,320,320, one per line."];
@@ -347,7 +347,7 @@
       return lack[0].focus();
     }
     refuse("");
-    if (!navigator.locks) return run(); // plain http: two tabs with the same file slow each other down, harmlessly
+    if (!navigator.locks) return run(); // plain http: two tabs with the same file only slow each other down
     const { file } = items[0];
     await navigator.locks.request(mark(file), { ifAvailable: true }, async (lock) => {
       if (lock) return run();
@@ -378,7 +378,7 @@
     }
   }
 
-  // Before any data is sent, so that a wrong name does not cost a long upload.
+  // Before any data is sent, so that a wrong name does not waste a long upload.
   async function checkName() {
     const slug = field.model.value.trim();
     const { status } = await repeated(() => ask("GET", `${MODELS}/${encodeURIComponent(slug)}`));
@@ -392,7 +392,7 @@
     return new Refusal(sentence);
   }
 
-  // Returns true if the upload already became a version, whose page is then opened.
+  // Returns true if the upload has already become a version, and opens its page.
   async function begin(one) {
     const known = kept.get(mark(one.file));
     if (known) {
@@ -582,7 +582,7 @@
     showChosen();
     refuse("");
     become("idle");
-    tell("Cancelled. Everything was deleted from the server.");
+    tell("Cancelled. The uploaded data was deleted from the server.");
     send.focus();
   });
 

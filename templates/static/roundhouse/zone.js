@@ -1,4 +1,4 @@
-// Tells the server the viewer's time zone, so that the admin's pages are written in it. Without this, they are in UTC.
+// Tells the server the viewer's time zone, so that the admin pages show times in it. Without this, times are in UTC.
 "use strict";
 
 (() => {

@@ -268,7 +268,11 @@ def test_full_disk_degrades_only(probes, engine, pulse, monkeypatch):
 def test_a_refused_live_version_degrades_only_and_is_not_named(probes, engine, pulse, monkeypatch):
     monkeypatch.setattr(runtime, "broken_versions", lambda: [Target(1, 1, "0", is_broken=True)])
 
-    expected = {"ok": False, "broken": 1, "reason": "Some live versions crashed processes and are refused."}
+    expected = {
+        "ok": False,
+        "broken": 1,
+        "reason": "Some live versions crashed processes and are no longer run.",
+    }
     assert checks(probes, "degraded")["versions"] == expected
 
 

@@ -123,9 +123,9 @@ def some_tokens():
     return SimpleNamespace(
         wanted=threading.Event(),
         requests=lambda: [("key", 1, 1, 1)],
-        go_together=lambda: None,
+        use_shared_counter=lambda: None,
         settle=lambda *_: None,
-        go_alone=lambda: None,
+        use_local_share=lambda: None,
         drop_idle=lambda: 0,
     )
 

@@ -1,1 +1,1 @@
-"""Versions in the workers of a pool: one Celery message per batch, one reply lane per process that asks."""
+"""Versions in the workers of a pool: one Celery message per batch, one reply lane per sending process."""

@@ -16,20 +16,20 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 _CONNECT_S = 1.0
-_TIMEOUT_S = 2.0  # beyond what a command may wait in Redis
-BROKEN = (redis.RedisError, OSError)  # raised when Redis is away
+_TIMEOUT_S = 2.0  # on top of the time that a command may wait in Redis
+BROKEN = (redis.RedisError, OSError)  # raised when Redis cannot be reached
 
 Part = bytes | str | int | float
 Then = Callable[[Any], None]  # called with Redis's answer or with an error; must not raise
 
 
 def key(name: str) -> str:
-    """A Redis key of ours, behind the same prefix as Celery's."""
+    """One of our Redis keys, with the same prefix as Celery's."""
     return f"{settings.REDIS_KEY_PREFIX}{name}"
 
 
 class LoopConnection(asyncio.Protocol):
-    """Commands and their answers, in order. Commands sent in one turn of the loop leave in one write."""
+    """Commands and their answers, in order. Commands from one turn of the loop are sent in one write."""
 
     def __init__(self, opened: AbstractConnection, blocks_s: float) -> None:
         """`blocks_s`: how long its commands may wait in Redis."""
@@ -40,7 +40,7 @@ class LoopConnection(asyncio.Protocol):
         self._transport.set_protocol(self)
         self._timeout_s = blocks_s + _TIMEOUT_S
         self._to_write: list[bytes] = []
-        self._pending: deque[tuple[Then, float]] = deque()  # and when it was sent
+        self._pending: deque[tuple[Then, float]] = deque()  # each with the time it was sent
         self._bytes = bytearray()  # of incomplete answers
         self._moved_at, self._unsent = 0.0, 0
         self._timer: asyncio.TimerHandle | None = None
@@ -48,7 +48,7 @@ class LoopConnection(asyncio.Protocol):
         self.on_break: Callable[[], None] = lambda: None
 
     def send(self, *command: Part, then: Then) -> None:
-        """Send a command. If the connection is broken or breaks before the answer, `then` gets the error, later."""
+        """Send a command. If the connection is broken or breaks before the answer, `then` gets the error later."""
         if self._error is not None:
             self._loop.call_soon(then, self._error)
             return
@@ -61,7 +61,7 @@ class LoopConnection(asyncio.Protocol):
         self._to_write += _encode(command)
 
     async def ask(self, *commands: tuple[Part, ...]) -> list[Any]:
-        """Send commands together and wait for all answers; raises one of BROKEN, also if Redis refuses a command."""
+        """Send commands together and wait for all answers; raises one of BROKEN, including if Redis refuses a command."""
         answers: list[Any] = []
         is_answered = self._loop.create_future()
         for command in commands:
@@ -132,7 +132,7 @@ class LoopConnection(asyncio.Protocol):
             self._unsent, self._moved_at = unsent, now
         left_s = max(self._moved_at, self._pending[0][1]) + self._timeout_s - now
         if left_s <= 0:
-            self.end(redis.TimeoutError("Redis does not answer."))
+            self.end(redis.TimeoutError("Redis is not responding."))
         else:
             self._timer = self._loop.call_later(left_s, self._check_stalled)
 
@@ -155,7 +155,7 @@ async def connection(url: str, *, blocks_s: float = 0.0) -> AsyncIterator[LoopCo
         socket_connect_timeout=_CONNECT_S,
         socket_timeout=_TIMEOUT_S,
         socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),  # callers have a deadline, so a failure must show at once
+        retry=Retry(NoBackoff(), 0),  # callers have a deadline, so a failure must show immediately
     ).make_connection()  # type: ignore[no-untyped-call]
     await opened.connect()  # type: ignore[no-untyped-call]
     ready = LoopConnection(opened, blocks_s)
@@ -220,7 +220,7 @@ _SYNC_EVERY_S = 30.0
 class RedisClock:
     """Redis's time, computed from this process's monotonic clock and the difference last measured.
 
-    Deadlines are sent as times of this clock, so hosts agree about them to within a round trip to Redis, however their own
+    Deadlines are sent as times on this clock, so hosts agree on them to within a round trip to Redis, however their own
     clocks are set. After a reconnection the address may lead to another Redis, so each connection has its own clock.
     """
 
@@ -233,12 +233,12 @@ class RedisClock:
         began = time.monotonic()
         if self._synced_at is None or began - self._synced_at >= _SYNC_EVERY_S:
             [(seconds, microseconds)] = await connection.ask(("TIME",))
-            # Redis answered somewhere between then and now; the middle is off by half a round trip at most
+            # Redis answered sometime between then and now; the middle is off by half a round trip at most
             self._ahead_s = int(seconds) + int(microseconds) / 1e6 - (began + time.monotonic()) / 2
             self._synced_at = began
 
     def at(self, monotonic: float) -> float:
-        """Redis's time at a time of the monotonic clock."""
+        """Convert a monotonic time to Redis's time."""
         return monotonic + self._ahead_s
 
     def monotonic(self, at: float) -> float:

@@ -104,7 +104,7 @@ class WorkerBatchRunner:
 
 
 async def run_one(url: str, engine: BatchEngine, kwargs: dict[str, Any]) -> None:
-    """Run a single batch over a connection of its own."""
+    """Run a single batch over its own connection."""
     try:
         batch = BatchRequest.from_kwargs(kwargs)
     except BadPacket as error:
@@ -118,7 +118,7 @@ async def run_one(url: str, engine: BatchEngine, kwargs: dict[str, Any]) -> None
 
 
 class BatchConsumer:
-    """Takes as many batches of one pool as it has room for. A taken message leaves Redis: a lost one is sent again.
+    """Takes as many batches of one pool as it has room for. Taking removes a message from Redis; if lost, it is sent again.
 
     One thread sleeps while the connections are good, and reopens them when they break.
     """
@@ -149,7 +149,7 @@ class BatchConsumer:
         self._thread.stop(within_s)
 
     async def _consume(self, note_success: Callable[[], None]) -> None:
-        """Until a connection breaks or the worker stops."""
+        """Take batches until a connection breaks or the worker stops."""
         async with broker.connections(self._url, blocks_s=_CHECK_STOP_EVERY_S) as (sending, taking):
             runner = self._runner = self._runner or WorkerBatchRunner(self._engine, sending)
             while not self._thread.stopping.is_set():
@@ -180,7 +180,7 @@ class BatchConsumer:
 
 
 async def _run_message(raw: bytes, runner: WorkerBatchRunner) -> None:
-    """Whatever is in a message, it ends nothing but its own task."""
+    """No message, whatever its content, may end more than its own task."""
     try:
         await runner.run(BatchRequest.from_kwargs(read_message(raw)))
     except BadPacket as error:
@@ -197,7 +197,7 @@ def _engine_request(batch: BatchRequest, packed: bytes, deadline: float) -> Engi
         deadline,
         batch.priority,
         outputs=batch.outputs,
-        allow_non_finite=True,  # the sender has checked, by settings that may be newer than ours
+        allow_non_finite=True,  # the sender has checked this, with settings that may be newer than ours
     )
 
 

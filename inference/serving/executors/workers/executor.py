@@ -38,33 +38,35 @@ log = structlog.get_logger("roundhouse.lane")
 
 # Messages under way per version and worker: while one runs, the next is on its way.
 _SLOTS_PER_WORKER = 2
-# For shorter runs a message costs more than its run, so one large batch at a time beats several small ones.
+# For shorter runs the message costs more than the run, so one large batch at a time beats several small ones.
 _SHORT_RUN_S = 0.003
-_LEASE_S = LONGEST_DEADLINE_S + 5  # a run ends by itself at its callers' deadline
+_LEASE_S = LONGEST_DEADLINE_S + 5  # a run ends at its callers' deadline anyway
 
 _Held = tuple[str, int, int]  # pool, version, revision of its serving settings
 
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """What the workers of each pool had reported at one moment."""
+    """What the workers of each pool reported, at one moment."""
 
     workers: Mapping[str, int] = field(default_factory=dict)  # how many take batches, by pool
     warm: frozenset[_Held] = frozenset()
     failed: Mapping[_Held, str] = field(default_factory=dict)
-    merged: Mapping[_Held, int] = field(default_factory=dict)  # the least that a worker holding it may merge
+    merged: Mapping[_Held, int] = field(
+        default_factory=dict
+    )  # the smallest limit among the workers that hold it
 
     def is_warm(self, target: Target) -> bool:
         return _key(target) in self.warm
 
     def merged_rows(self, target: Target) -> int:
-        """How many rows of different requests all workers that hold it may run together; 1 where unknown."""
+        """How many rows of different requests every worker that holds it may run together; 1 if unknown."""
         return self.merged.get(_key(target), 1)
 
     def obstacle(self, target: Target) -> Obstacle | None:
-        """Why no worker can answer; None where one can, or may be able to after loading the version."""
+        """Why no worker can answer; None if one can, or may be able to after loading the version."""
         if not self.workers.get(target.pool):
-            reason = f"No worker of the pool {target.pool} is running; start one, or wait until it is warm."
+            reason = f"No worker in the pool {target.pool} is running; start one, or wait until one is ready."
             return Obstacle(reason, may_pass=True)
         failed = None if self.is_warm(target) else self.failed.get(_key(target))
         return Obstacle(failed, may_pass=False) if failed is not None else None
@@ -118,7 +120,7 @@ class WorkersExecutor:
         on_sample: Callable[[], None] | None = None,
         loop: EngineLoop | None = None,
     ) -> None:
-        """Without a `link` the executor makes one, on the `loop` or else on a loop of its own."""
+        """Without a `link` the executor makes one, on the `loop` or else on its own loop."""
         self._link = link or WorkersLink(
             settings.REDIS_URL, loop or EngineLoop.in_thread(uvloop.new_event_loop)
         )
@@ -194,7 +196,7 @@ class WorkersExecutor:
         return sum(self._pools.is_warm(version.target) for version in self._versions.values())
 
     def unload(self, target: Target) -> None:
-        """Workers unload versions on demand themselves."""
+        """Workers themselves unload what they loaded on demand."""
 
     def merged_rows(self, target: Target) -> int:
         return self._pools.merged_rows(target)
@@ -289,7 +291,7 @@ class WorkersExecutor:
         return fresh
 
     def _retire(self, version: _RemoteVersion) -> None:
-        """Keep its meters. Its queues finish what they have accepted by themselves."""
+        """Keep its meters. Its queues still finish what they have accepted."""
         key = version.target.version_id
         self._past[key] = self._past.get(key, Meters()) + version.stats().without_gauges()
 

@@ -30,7 +30,9 @@ class Lane:
     def __init__(self, url: str, loop: EngineLoop) -> None:
         self.key = broker.key(f"lane:{uuid4().hex}")
         self.clock = RedisClock()
-        self.is_up = False  # whether Redis answered recently; while it does not, batches are refused at once
+        self.is_up = (
+            False  # whether Redis answered recently; while it does not, batches are refused immediately
+        )
         self.dropped = 0
         self._url, self._loop = url, loop
         self._sending: LoopConnection | None = None
@@ -55,7 +57,7 @@ class Lane:
         self._thread.stop(_STOP_WITHIN_S)
 
     async def check_up(self) -> None:
-        """Raise WorkersUnreachable if Redis is away. A process that has just started waits for its first attempt."""
+        """Raise WorkersUnreachable if Redis is unreachable. A process that has just started waits for its first attempt."""
         if not self.is_up:
             await self._has_tried.wait()
         if not self.is_up:
@@ -67,7 +69,7 @@ class Lane:
         """Send a batch and wait for its reply; None if none arrives before `until`, a time of the monotonic clock.
 
         `packed`: tensors that are stored under the batch's `data_key`, which expires at its deadline.
-        Raises WorkersUnreachable if Redis does not take the batch.
+        Raises WorkersUnreachable if Redis does not accept the batch.
         """
         reply: PendingReply = self._loop.asyncio.create_future()
         timer = self._loop.asyncio.call_later(max(0.0, until - time.monotonic()), _give_up, reply)
@@ -88,7 +90,7 @@ class Lane:
         self._sending.send("LPUSH", broker.key(queue_of(pool)), message_bytes(batch, pool), then=then)
 
     async def _listen(self, note_success: Callable[[], None]) -> None:
-        """Until a connection breaks or the process stops."""
+        """Receive replies until a connection breaks or the process stops."""
         try:
             async with broker.connections(self._url, blocks_s=_BLOCK_S) as (sending, listening):
                 self.clock = RedisClock()
@@ -118,7 +120,7 @@ def _give_up(reply: PendingReply) -> None:
 
 
 def _fail(reply: PendingReply, answer: Any) -> None:
-    """Called with Redis's answer to a sent message: one that it did not take gets no reply."""
+    """Called with Redis's answer to a sent message: one that it did not accept gets no reply."""
     if isinstance(answer, Exception) and not reply.done():
         error = WorkersUnreachable()
         error.__cause__ = answer

@@ -23,7 +23,7 @@ from registry.errors import RoundhouseError
 RUN_BATCH = "inference.run_batch"
 MAX_INLINE_BYTES = (
     32 << 10
-)  # of tensors; larger ones get a key of their own: base64 in JSON takes 1.8 times as much
+)  # of tensors; larger ones get their own key: base64 in JSON takes 1.8 times as much
 _ID_BYTES = 16
 _ORIGIN = socket.gethostname()
 # The third part of a Celery message's body: what to do with the result.
@@ -36,7 +36,7 @@ def queue_of(pool: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """One batch on its way to a worker. `deadline` is a time of Redis's clock."""
+    """One batch on its way to a worker. `deadline` is a time on Redis's clock."""
 
     batch: UUID
     attempt: int
@@ -77,11 +77,11 @@ class BatchRequest:
                 data_key=None if kwargs["data_key"] is None else str(kwargs["data_key"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, NotBase64) as error:
-            raise BadPacket(f"No batch: {type(error).__name__}.") from error
+            raise BadPacket(f"Not a batch: {type(error).__name__}.") from error
 
 
 def message_bytes(batch: BatchRequest, pool: str) -> bytes:
-    """The message as Celery itself would write it into Redis: protocol 2 in kombu's envelope.
+    """The message as Celery itself would write it to Redis: protocol 2 in kombu's envelope.
 
     Without `expires`, which would be compared with the worker's own clock.
     """
@@ -129,10 +129,10 @@ def read_message(raw: bytes) -> Mapping[str, Any]:
         if message["properties"]["body_encoding"] == "base64":
             body = b64decode(body, validate=True)
         _, kwargs, _ = orjson.loads(body)
-    except (KeyError, TypeError, ValueError) as error:  # neither JSON nor base64 is a ValueError too
-        raise BadPacket(f"No Celery message in JSON: {type(error).__name__}.") from error
+    except (KeyError, TypeError, ValueError) as error:  # invalid JSON or base64 raises a ValueError too
+        raise BadPacket(f"Not a Celery message in JSON: {type(error).__name__}.") from error
     if task != RUN_BATCH or not isinstance(kwargs, dict):
-        raise BadPacket(f"No batch: task {str(task)[:100]!r}.")
+        raise BadPacket(f"Not a batch: task {str(task)[:100]!r}.")
     return kwargs
 
 
@@ -173,11 +173,11 @@ def read_reply(reply: bytes) -> BatchReply:
             float(facts.get("compute_s", 0.0)),
         )
     except (KeyError, TypeError, ValueError) as bad:
-        raise BadPacket(f"No reply: {type(bad).__name__}.") from bad
+        raise BadPacket(f"Not a reply: {type(bad).__name__}.") from bad
 
 
 def encode_error(error: Exception) -> dict[str, Any]:
-    """An error as a reply carries it; of an unexpected one only that the run failed."""
+    """An error as a reply carries it; for an unexpected one, only that the run failed."""
     if isinstance(error, InvalidInput):
         more = {"field": error.field, "expected": error.expected, "got": error.got}
         return {"code": error.code, "message": str(error), "more": more}
@@ -206,7 +206,7 @@ def _error_classes() -> Mapping[str, type[InferenceError]]:
 
 
 def _subclasses_first(kind: type[InferenceError]) -> Iterator[type[InferenceError]]:
-    # So that of two classes with the same code the parent is decoded.
+    # So that, of two classes with the same code, decoding uses the parent.
     for child in kind.__subclasses__():
         yield from _subclasses_first(child)
     yield kind

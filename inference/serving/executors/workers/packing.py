@@ -1,7 +1,7 @@
 """Named tensors and a few facts as bytes: a small JSON header, then each tensor's values as in memory.
 
-Reading copies nothing: the arrays are read-only views of the bytes. A text tensor is its lengths and its UTF-8; if one
-text is not UTF-8, all of the tensor is read as bytes. Reading ends with tensors or with BadPacket, whatever the bytes are.
+Reading copies nothing: the arrays are read-only views of the bytes. A text tensor is stored as lengths and UTF-8; if one
+text is not UTF-8, the whole tensor is read as bytes. Reading returns tensors or raises BadPacket, whatever the bytes are.
 """
 
 import struct
@@ -20,12 +20,12 @@ Array = NDArray[Any]
 
 _START = struct.Struct("<4sI")  # magic, bytes of the header
 _MAGIC = b"RHT1"
-_ALIGNED = 16  # everything begins at a multiple of it, which numpy and the runtime read fastest
+_ALIGNED = 16  # everything begins at a multiple of this, which numpy and the runtime read fastest
 _LONGEST_HEADER = 1 << 20
 _MOST_TENSORS = 4096
 _MOST_AXES = 32  # numpy 2 allows more; no model needs more
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-_TEXTS = "OSV"  # array kinds that hold texts; `S` and `V` those that are not UTF-8
+_TEXTS = "OSV"  # array kinds that hold texts; `S` and `V` hold texts that are not UTF-8
 
 
 class BadPacket(ValueError):
@@ -66,11 +66,13 @@ def _unpack(view: memoryview) -> Packet:
     _check(magic == _MAGIC and length <= min(_LONGEST_HEADER, len(view) - _START.size), "no header")
     at = _START.size + length
     facts, lines = orjson.loads(view[_START.size : at])
-    _check(isinstance(facts, dict) and isinstance(lines, list) and len(lines) <= _MOST_TENSORS, "odd header")
+    _check(
+        isinstance(facts, dict) and isinstance(lines, list) and len(lines) <= _MOST_TENSORS, "invalid header"
+    )
     tensors = {}
     for name, datatype, shape, nbytes in lines:
-        _check(isinstance(name, str) and name not in tensors and _is_size(nbytes), "odd line")
-        _check(len(shape) <= _MOST_AXES and all(map(_is_size, shape)), "odd shape")
+        _check(isinstance(name, str) and name not in tensors and _is_size(nbytes), "invalid line")
+        _check(len(shape) <= _MOST_AXES and all(map(_is_size, shape)), "invalid shape")
         _check(at + nbytes <= len(view), "cut short")
         buffer = view[at : at + nbytes]
         tensors[name] = _read_texts(buffer, shape) if datatype == "BYTES" else _read(buffer, datatype, shape)

@@ -32,9 +32,9 @@ _WEIGHT = 0.05
 
 
 class ResendBudget:
-    """How many batches may be sent again: each batch earns a share of a token, time earns a few, a resend costs one.
+    """How many batches may be sent again: each batch earns part of a token, each second earns a few, a resend costs one.
 
-    When workers are merely slow, every batch seems lost, and sending all of them twice would make them slower.
+    When workers are merely slow, every batch seems lost, and sending them all twice would slow the workers further.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class WorkersSession:
         return reply
 
     def _lease_s(self, left_s: float) -> float:
-        """When a reply counts as lost: after many usual round trips, or a third of the remaining time."""
+        """How long until a reply counts as lost: many usual round trips, or a third of the remaining time."""
         return min(left_s / 3, max(_SHORTEST_LEASE_S, _LEASE_IN_RUNS * self._round_trip_s))
 
 

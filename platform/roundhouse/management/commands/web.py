@@ -9,7 +9,7 @@ from roundhouse.supervisor import port_problem
 
 
 class Command(BaseCommand):
-    help = "Run only the web server (in production a service of its own; `serve` runs it with the others)."
+    help = "Run only the web server (a separate service in production; `serve` runs it with the others)."
 
     def handle(self, *_: Any, **__: Any) -> None:
         if problem := port_problem(settings.BIND, settings.PORT):

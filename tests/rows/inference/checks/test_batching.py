@@ -78,7 +78,7 @@ def test_a_good_file_is_proven_and_the_proof_is_kept(tmp_path):
     _, line = batching_line(version)
 
     assert (line.state, line.code, line.facts["rows"]) == ("passed", "", 64)
-    assert line.reason == "Up to 64 rows of different requests share a run."
+    assert line.reason == "Up to 64 rows of different requests can share a run."
     sha256 = version.artifact.sha256
     assert known_merged_rows(DEFAULTS, sha256=sha256, options=OPTIONS) == 64
     assert known_merged_rows(DEFAULTS, sha256=sha256, options=SessionOptions(intra_op_threads=2)) == 1

@@ -68,7 +68,7 @@ def test_a_new_model_takes_two_people_so_its_first_version_is_asked_for(capsys):
     assert not Split.objects.exists()
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2] == "fruit version 1 is registered, not live."
-    assert f"request {request.pk} waits for an approver" in lines[-1]
+    assert f"request {request.pk} is waiting for an approver" in lines[-1]
 
 
 def test_a_later_version_is_asked_for_only_where_that_is_said():

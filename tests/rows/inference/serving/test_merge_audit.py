@@ -170,11 +170,11 @@ class TestEnding:
 
         serving = version.serving_settings.get(is_current=True)
         assert (serving.values["merging"], serving.revision) == ("never", 2)
-        assert serving.reason == "An audit found this: It differs by 8."
+        assert serving.reason == "Found by an audit: It differs by 8."
         record = AuditRecord.objects.get(action="change_serving")
         assert record.after == {"revision": 2, "merging": "never"}
         event = Event.objects.get(kind="merging_ended")
-        assert event.summary == f"Requests of {version} no longer share runs. It differs by 8."
+        assert event.summary == f"Requests for {version} no longer share runs. It differs by 8."
         assert event.data["version"] == version.number
 
     def test_several_processes_end_it_once(self):

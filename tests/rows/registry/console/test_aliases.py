@@ -139,7 +139,7 @@ def test_an_alias_is_moved_and_retired_from_its_page(client, alias, ann):
     late = client.post(verb_page(alias, "retire"), {"reason": "x", "seen": alias.revision})
     assert "changed since you read it" in late.text
     done = client.post(verb_page(alias, "retire"), {"reason": "x", "seen": alias.revision + 1}, follow=True)
-    assert "fraud@next is retired: it names no version." in done.text
+    assert "fraud@next is retired: it no longer points to a version." in done.text
     assert verb_page(alias, "retire") not in done.text
 
 
@@ -152,7 +152,7 @@ def test_people_not_named_in_a_guard_get_no_button_and_are_refused(client, alias
     client.force_login(a_person(Role.OPERATOR, username="bob"))
     assert verb_page(alias, verb) not in client.get(page_of(alias)).text
     refused = client.post(verb_page(alias, verb), body).text
-    assert "bob may not move fraud@next: it is guarded, and only these may: ann." in refused
+    assert "bob may not move fraud@next: it is guarded, and only these may move it: ann." in refused
     assert alias.moves.get().to_at is None
 
     client.force_login(ann)

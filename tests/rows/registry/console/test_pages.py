@@ -137,7 +137,7 @@ def test_an_operator_moves_a_model_to_another_pool_and_says_why(client, operator
     asked = client.post(change_page(model), form).text
     client.post(change_page(model), {**form, "reason": "it is too big for the others"})
 
-    assert "Give a reason for the move to another pool." in asked
+    assert "Give a reason for moving to another pool." in asked
     assert Model.objects.get().pool == "gpu"
     assert AuditRecord.objects.order_by("-pk")[0].reason == "it is too big for the others"
 

@@ -116,7 +116,7 @@ def test_gates_show_their_numbers(model):
     told = {gate["name"]: gate for gate in shown_request(request).gates}
 
     assert told["golden set"]["outcome"] == "unknown"
-    assert "was not measured on golden set 1" in told["golden set"]["sentence"]
+    assert "has not been measured on golden set 1" in told["golden set"]["sentence"]
     assert told["signature"]["sentence"] == "Version 2 has the same inputs and outputs as version 1."
     assert told["memory"]["outcome"] == "unknown"
 

@@ -31,7 +31,7 @@ def test_a_split_of_a_stopped_model_is_not_told_as_answering(model):
     a_split(model, 100)
 
     told = Event.objects.filter(kind="split_changed").order_by("-id").first().summary
-    assert told == f"{model.slug} is stopped; once it is started, it answers with version 1 100 %."
+    assert told == f"{model.slug} is stopped; once it is started, it will answer with version 1 100 %."
 
 
 def test_of_one_that_runs_it_is(model):

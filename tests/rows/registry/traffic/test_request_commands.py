@@ -58,8 +58,8 @@ def test_one_asks_and_another_approves(run, olga, anna, model):
     listed = run("list_requests")
     approved = run("approve_request", model.slug, request.pk, *anna)
 
-    assert asked.startswith(f"{request} waits for an approver at http")
-    assert f"{request}: open. olga asked on" in listed
+    assert asked.startswith(f"{request} is waiting for an approver at http")
+    assert f"{request}: open. Requested by olga on" in listed
     assert "for version 1 90 %, version 2 10 %: because\n  checks " in listed
     assert approved == f"{request} is approved. {model} split 2 is current.\n"
     assert live_percents(model) == {1: 90, 2: 10}
@@ -83,7 +83,7 @@ def test_rejecting_keeps_what_is_live(run, anna, model):
     assert run("reject_request", model.slug, request.pk, *anna) == f"{request} is rejected.\n"
 
     assert run("list_requests") == "There are no open requests.\n"
-    assert "rejected. tester asked on" in run("list_requests", model.slug, "--all")
+    assert "rejected. Requested by tester on" in run("list_requests", model.slug, "--all")
     assert "  anna: because\n" in run("list_requests", "--all")
     assert live_percents(model) == {1: 100}
 
@@ -152,7 +152,7 @@ def test_at_a_terminal_it_is_asked_for(run, olga, monkeypatch, model):
 
     run("ask_split", model.slug, "2=100", *olga, stdin=Terminal())
 
-    assert asked == ["Password of olga: "]
+    assert asked == ["Password for olga: "]
     assert SplitRequest.objects.get().asked_by == "olga"
 
 
@@ -175,13 +175,13 @@ def test_the_rule_is_switched(run):
 
     assert (
         run("approval_rule", model.slug, "on", *WHY)
-        == f"Changes of {model} need a second person's approval.\n"
+        == f"Changes to {model} need a second person's approval.\n"
     )
     with pytest.raises(CommandError, match="already"):
         run("approval_rule", model.slug, "on", *WHY)
     assert (
         run("approval_rule", model.slug, "off", *WHY)
-        == f"Changes of {model} do not need a second person's approval.\n"
+        == f"Changes to {model} do not need a second person's approval.\n"
     )
 
     record = AuditRecord.objects.filter(action="set_approval_rule").first()

@@ -8,7 +8,7 @@ from registry.catalogue.services import archive_version, unarchive_version
 from registry.errors import Conflict, Invalid, NotFound, StaleState, VersionNotReady
 from registry.record.models import AuditRecord
 from registry.traffic.readiness import Verdict
-from registry.traffic.selectors import previous_split, versions_once_live, waiting_for
+from registry.traffic.selectors import previous_split, versions_ever_live, waiting_for
 from registry.traffic.services import freeze_model, roll_back, set_split, settle_waiting_splits
 from tests.support.factories import a_live_model, a_split, a_version, an_actor
 
@@ -77,7 +77,7 @@ def test_a_shadow_was_never_live(model):
 
     with pytest.raises(Conflict, match="was never live"):
         roll_back(model=model, to_version=shadow, reason="x", by=an_actor())
-    assert [row.version.number for row in versions_once_live(model)] == [3, 2, 1]
+    assert [row.version.number for row in versions_ever_live(model)] == [3, 2, 1]
 
 
 def test_what_waited_and_expired_was_never_live(model, verdict):
@@ -88,7 +88,7 @@ def test_what_waited_and_expired_was_never_live(model, verdict):
 
     with pytest.raises(Conflict, match="was never live"):
         roll_back(model=model, to_version=numbered(model, 4), reason="x", by=an_actor())
-    assert numbered(model, 4) not in [row.version for row in versions_once_live(model)]
+    assert numbered(model, 4) not in [row.version for row in versions_ever_live(model)]
 
 
 @pytest.mark.parametrize("frozen_first", [True, False], ids=["before", "while it waits"])
@@ -159,7 +159,7 @@ def test_who_has_seen_another_state_is_told(model):
 
 def test_versions_are_listed_with_when_they_answered(model):
     a_split(model, 50, 50, versions=[numbered(model, 1), numbered(model, 3)])
-    rows = versions_once_live(model)
+    rows = versions_ever_live(model)
 
     assert [(row.version.number, row.splits) for row in rows] == [(3, 2), (1, 2), (2, 1)]
     first, second = model.splits.get(number=1), model.splits.get(number=2)

@@ -88,8 +88,8 @@ def test_tolerances_add_up(got, atol, rtol, differs):
     ("expected", "got", "told"),
     [
         ([1.0], np.array([[1.0]]), "of shape [1]"),
-        (["a"], np.array([1.0]), "an array of numbers or texts"),
-        ([[1], [1, 2]], np.array([1.0]), "an array of numbers or texts"),
+        (["a"], np.array([1.0]), "an array of numbers or text"),
+        ([[1], [1, 2]], np.array([1.0]), "an array of numbers or text"),
         (["a", "b"], np.array(["a", "c"], dtype=object), "'b'"),
         ([1.0], np.array([np.nan]), "1"),
         ([2**40], np.array([0], np.int32), str(2**40)),

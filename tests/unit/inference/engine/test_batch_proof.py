@@ -35,7 +35,7 @@ def test_models_whose_rows_mix_are_not_merged(model, tmp_path):
 @pytest.mark.parametrize("model", SEPARATE, ids=lambda model: model.name)
 def test_models_whose_rows_do_not_mix_are_merged(model, tmp_path):
     assert prove(model.build(), tmp_path) == BatchProof(
-        64, "proven", "Up to 64 rows of different requests share a run.", 64
+        64, "proven", "Up to 64 rows of different requests can share a run.", 64
     )
 
 

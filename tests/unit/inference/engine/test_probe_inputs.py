@@ -187,7 +187,7 @@ class TestRefused:
 
         assert str(refused.value).startswith("It does not run on any of ")
         assert "With 'image' of 1 x 3 x 1 x 1: not on" in str(refused.value)
-        assert "; give the sizes it takes, such as image=1,3,320,320, or an example. With" in str(
+        assert "; give sizes that it accepts, such as image=1,3,320,320, or an example. With" in str(
             refused.value
         )
 

@@ -44,7 +44,7 @@ OIP = "inference.GRPCInferenceService"
 def served():
     loop = EngineLoop.in_thread(uvloop.new_event_loop)
     with override_settings(PREDICT_BINARY_BYTES=64 << 20):
-        server = GrpcServer(ListenAddress("127.0.0.1", 0), loop, most_calls=4).start()
+        server = GrpcServer(ListenAddress("127.0.0.1", 0), loop, max_calls=4).start()
     yield server
     server.stop()
     loop.close()

@@ -84,7 +84,7 @@ REFUSED = {
     **{f"{name}-elsewhere": ({**SAMPLE, name: value}, {}, 422, "unknown_field", where) for name, value, where in (
         ("version", 3, "/api/v1/models/ripeness/versions/NUMBER/predict"),
         ("alias", "champion", "/api/v1/models/ripeness@ALIAS/predict"),
-        ("model", "ripeness", "the address names the Model"),
+        ("model", "ripeness", "the Model is named in the address"),
         ("routing_key", "anna", "X-Routing-Key"),
         ("within_s", 5, "X-Deadline-Ms"),
         ("dry_run", True, "?dry_run=1"),

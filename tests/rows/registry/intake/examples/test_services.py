@@ -213,9 +213,9 @@ class TestResults:
     def test_what_is_no_result_is_refused(self):
         version = a_version()
 
-        with pytest.raises(Invalid, match="another Model"):
+        with pytest.raises(Invalid, match="a different Model"):
             a_golden_result(version, put(a_model()), 0.5)
-        with pytest.raises(Invalid, match="not a valid value"):
+        with pytest.raises(Invalid, match="not a valid metric value"):
             a_golden_result(version, put(version.model), float("nan"))
 
 

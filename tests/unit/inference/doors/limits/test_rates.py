@@ -18,7 +18,7 @@ class Process:
         minutes = Minutes(wall=clock.wall, steady=clock.steady)
         self.store = store
         self.tokens = Tokens(processes=processes, minutes=minutes, lock=threading.Lock(), **more)
-        self.tokens.go_together()
+        self.tokens.use_shared_counter()
 
     def spend(self, one, times=1):
         """Ask until refused, at most so often; return how many passed."""
@@ -94,7 +94,7 @@ def test_a_rate_that_is_used_up_is_refused_until_the_minute_ends():
 
     assert refused.retry_after_s == 42
     assert str(refused) == (
-        "The key 'key-1' has used all 3 requests of this minute. "
+        "The key 'key-1' has used all 3 requests for this minute. "
         "Send again in 42 s, or ask an administrator for a higher limit."
     )
     clock.tick(42)
@@ -169,7 +169,7 @@ def test_an_answer_for_the_last_minute_is_not_taken_for_this_one():
 
 def test_without_the_counter_a_process_spends_its_part():
     process, one = Process(MemoryStore(), processes=3), a_key(100)
-    process.tokens.go_alone()
+    process.tokens.use_local_share()
 
     assert process.spend(one, 100) == 34
     assert process.refusal(one).retry_after_s == 1
@@ -179,17 +179,17 @@ def test_what_was_granted_before_an_outage_is_part_of_the_part():
     process, one = Process(MemoryStore(), processes=2), a_key(100)
     process.spend(one, 5)
     process.fetch()
-    process.tokens.go_alone()
+    process.tokens.use_local_share()
 
     assert process.spend(one, 100) == 45
 
 
 def test_what_was_spent_in_an_outage_is_counted_after_it():
     process, one = Process(MemoryStore(), processes=2), a_key(100)
-    process.tokens.go_alone()
+    process.tokens.use_local_share()
     process.spend(one, 30)
 
-    process.tokens.go_together()
+    process.tokens.use_shared_counter()
     process.fetch()
 
     assert [*process.store.used.values()] == [35]
@@ -200,7 +200,7 @@ def test_a_rate_that_was_used_up_stays_so_in_an_outage():
     process, one = Process(MemoryStore()), a_key(2)
     process.spend_and_fetch(one, 3)
 
-    process.tokens.go_alone()
+    process.tokens.use_local_share()
 
     assert process.spend(one) == 0
 

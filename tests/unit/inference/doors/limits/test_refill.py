@@ -113,7 +113,7 @@ def test_an_outage_ends_with_the_first_answer(tokens):
 def test_in_an_outage_a_process_allows_its_part_and_keeps_asking(tokens):
     store = MemoryStore()
     refiller = Refiller(tokens, store)
-    tokens.go_together()
+    tokens.use_shared_counter()
     store.is_down = True
 
     spend(tokens)

@@ -68,7 +68,7 @@ def test_outputs(old, new, kinds, breaks):
 def test_sentences_name_the_tensor_and_both_sides():
     (change,) = signature_diff(SAME, signature(spec(shape=(None, 5))))
 
-    assert change.sentence == "The shape of the input 'x' was (any × 4) and is (any × 5) now."
+    assert change.sentence == "The shape of the input 'x' was (any × 4) and is now (any × 5)."
 
 
 def test_a_change_of_two_kinds_is_two_changes():

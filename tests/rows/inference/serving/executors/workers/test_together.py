@@ -428,7 +428,7 @@ def test_what_workers_report_says_who_can_answer(version):
 
     assert read_pools().is_warm(target)
     assert read_pools().obstacle(target) is None
-    assert "No worker of the pool gpu" in read_pools().obstacle(elsewhere).reason
+    assert "No worker in the pool gpu" in read_pools().obstacle(elsewhere).reason
 
     silence(workers)
-    assert "No worker of the pool infer" in read_pools().obstacle(target).reason
+    assert "No worker in the pool infer" in read_pools().obstacle(target).reason
