@@ -21,7 +21,9 @@ FIRST_S = 10.0  # a body may take this long, plus its length divided by the mini
 LEAST_BYTES_PER_S = 32 << 10
 HURRIED_BYTES_PER_S = 1 << 20  # the minimum rate while other requests wait for the memory that a body holds
 _ROOM_S = 5.0  # how long a received body waits for the memory to parse it
-_SLOW_UNDER_CONTENTION = "Other requests wait for the memory that this body holds, and it arrives at less than 1 MiB per second."
+_SLOW_UNDER_CONTENTION = (
+    "Other requests wait for the memory that this body holds, and it arrives at less than 1 MiB per second."
+)
 _CHECK_EVERY_S = 0.02
 _CHECK_CALLER_AFTER_S = 0.1  # a slower request is cancelled if its caller has disconnected
 

@@ -53,7 +53,7 @@ def _take_upload(page, url, folder):
     held = f"**/uploads/*?offset={_PARTS // 2 * _PART}"
     page.route(held, lambda route: None)
     walk.choose_file(page, url, large, "Trained on the autumn harvest as well.")
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload", exact=True).click()
     page.wait_for_function("document.querySelector('.rh-progress progress').value >= 500")
     _take_whole(page, "upload")
     page.get_by_role("button", name="Cancel").click()

@@ -107,7 +107,7 @@ def choose_file(page, url, file, notes="", model=MODEL):
 
 def send(page):
     """Upload what is chosen; return on the page of the version that it became."""
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload", exact=True).click()
     page.wait_for_url(VERSION_PAGE)
 
 

@@ -195,7 +195,7 @@ class TestPanel:
             sign_in(Role.OPERATOR)
             assert "Send" in _panel(client, row)
             sign_in(Role.VIEWER)
-            assert "you need the role operator" in _panel(client, row)
+            assert "you need the operator" in _panel(client, row)
             assert "data-check" not in _page(client, row)
 
     def test_the_example_is_of_the_version_with_the_largest_share(self, client, operator):
@@ -355,7 +355,7 @@ class TestInABrowser:
         page.fill("#rh-try-key", "kündin")
         page.press("#rh-try-key", "Enter")
 
-        assert "without accents" in page.inner_text("#rh-try-answer [role=status]")
+        assert "only unaccented letters" in page.inner_text("#rh-try-answer [role=status]")
 
     def test_an_ended_session_says_to_log_in_again(self, opened):
         open_, _ = opened

@@ -250,7 +250,7 @@ def through_workers(monkeypatch, settings):
 def test_a_pool_without_a_worker_degrades_only(probes, engine, pulse, through_workers):
     an_engine(kind="worker", pool="gpu")
 
-    assert checks(probes, "degraded")["workers"]["reason"] == "No worker is alive in the pool infer."
+    assert checks(probes, "degraded")["workers"]["reason"] == "No worker is alive in pool infer."
 
 
 def test_with_a_worker_it_is_ready(probes, engine, pulse, through_workers):

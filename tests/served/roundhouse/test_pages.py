@@ -47,7 +47,7 @@ COLOURS_ALONE = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # a
 def request_number(embedded):
     """Of a request that waits for an approver."""
     asked = embedded.manage("import_model", "waiting", ROOT / "examples" / "demand" / "model.onnx", "--live")
-    return re.search(r"request (\d+) is waiting for an approver", asked.stdout)[1]
+    return re.search(r"request (\d+) awaits approval", asked.stdout)[1]
 
 
 def problems(page, options=None) -> list[str]:

@@ -44,7 +44,7 @@ def test_from_a_file_to_an_a_b_and_back(embedded, people, tmp_path):
     assert walk.who_answers(embedded, 20) == {1: 20}
 
     walk.open_request(approver, embedded.url)
-    assert "10 % of routing keys get another version" in approver.content()
+    assert "10 % of routing keys get a different version" in approver.content()
     walk.decide(approver, "Approve", "numbers look fine")
     assert "Approved." in approver.content()
     wait_until(

@@ -271,7 +271,7 @@ class TestLargeBodies:
 
             assert len(await taken(here.enter(Proto(BODY)), LARGE)) == LARGE
             assert FIRST_S < now() < FIRST_S + 1
-            with pytest.raises(BodyTooSlow, match="Others wait"):
+            with pytest.raises(BodyTooSlow, match="Other requests wait"):
                 await slow
 
     @hurried
@@ -335,7 +335,7 @@ class TestMemoryForParsing:
             await second.receive(3)
             await first.hold(memory.limit - 3)
 
-            with pytest.raises(Overloaded, match="that they may take in this process"):
+            with pytest.raises(Overloaded, match="that requests may use in this process"):
                 await second.hold(1000)
 
             assert 5.0 <= now() < 5.1

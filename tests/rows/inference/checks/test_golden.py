@@ -195,7 +195,7 @@ class TestFailures:
     def test_a_label_of_another_size(self, tmp_path):
         line = self.failed(tensor_model(tmp_path / "m.onnx", [line_of([1.0, 2, 3, 4], 1.0)]))
 
-        assert line.code == "row_unfit" and "1 numbers as label" in line.reason
+        assert line.code == "row_unfit" and "a label of 1 numbers" in line.reason
 
     def test_an_answer_that_is_not_finite(self, tmp_path):
         def divides(path):

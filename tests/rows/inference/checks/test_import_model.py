@@ -67,8 +67,8 @@ def test_a_new_model_takes_two_people_so_its_first_version_is_asked_for(capsys):
     assert (request.arms, request.comment, request.asker_id) == ({"1": 10_000}, "imported", None)
     assert not Split.objects.exists()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2] == "fruit version 1 is registered, not live."
-    assert f"request {request.pk} is waiting for an approver" in lines[-1]
+    assert lines[-2] == "fruit version 1 is registered but not live."
+    assert f"request {request.pk} awaits approval" in lines[-1]
 
 
 def test_a_later_version_is_asked_for_only_where_that_is_said():
@@ -94,7 +94,7 @@ def test_the_first_version_goes_live_where_one_person_is_enough(alone, capsys):
 
 @pytest.mark.parametrize(
     ("options", "end", "live"),
-    [([], "registered, not live", 1), (["--live"], "registered and live", 2)],
+    [([], "registered but not live", 1), (["--live"], "registered and live", 2)],
     ids=["unless said", "where said"],
 )
 def test_a_second_version_waits_for_a_split(alone, capsys, options, end, live):

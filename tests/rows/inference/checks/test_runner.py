@@ -194,14 +194,14 @@ class TestWhatItRunsOn:
         run, line = self.check(tmp_path, input_shapes={"picture": [1, 50]})
 
         assert (run.state, line.code) == ("failed", "run_failed")
-        assert "'picture', which is not an input of the file; it takes 'x'" in line.reason
+        assert "'picture', which is not an input of the file; it accepts 'x'" in line.reason
 
     def test_an_output_that_cannot_be_carried_is_a_warning(self, tmp_path):
         run = check(plain(with_a_sequence(tmp_path)))
 
         line = lines(run)["signature"]
         assert (run.state, line.state, line.code) == ("passed", "passed", "outputs_left_out")
-        assert "without 'all', a seq(tensor(float))" in line.reason and "plain tensor" in line.advice
+        assert "do not include 'all', a seq(tensor(float))" in line.reason and "plain tensor" in line.advice
         assert [spec["name"] for spec in Version.objects.get(pk=run.version_id).signature["outputs"]] == ["y"]
 
     def test_a_batch_that_takes_too_much_is_told_with_the_setting(self, tmp_path):
@@ -213,7 +213,7 @@ class TestWhatItRunsOn:
 
         rows = line.facts["largest_batch"]
         assert 1 <= rows < 64 and line.reason.startswith(f"Batches of at most {rows}: ")
-        assert "and the limit is 20 MiB. The serving setting batch_memory_bytes" in line.reason
+        assert "but the limit is 20 MiB. Raise the serving setting batch_memory_bytes" in line.reason
         assert line.code == ""
 
 
@@ -325,7 +325,7 @@ class TestFailures:
 
         line = self.failed(identity, "warmup")
 
-        assert line.code == "crashed_signal" and "in its warm-up" in line.reason
+        assert line.code == "crashed_signal" and "during its warm-up" in line.reason
 
     def test_a_hang_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "HangingInRun")

@@ -193,7 +193,7 @@ def test_version_with_open_jobs_is_not_archived():
     jobs = [accept(model, by=by), accept(model, by=by)]
     a_split(model, 100, versions=[a_version(model)])
 
-    with pytest.raises(Conflict, match="has 2 open jobs to answer"):
+    with pytest.raises(Conflict, match="has 2 open jobs to process"):
         archive_version(version=version, reason="old", by=by)
 
     for job in jobs:

@@ -139,7 +139,7 @@ class TestPage:
 
         assert "rh-chunk-dead" in page
         assert Chunk.objects.get(job=job).failure.split(".")[0] in page
-        assert "Three workers died on each of 1 part" in read(operator, page_of(job, "retry"))
+        assert "Workers died three times on 1 part" in read(operator, page_of(job, "retry"))
 
     def test_tells_its_script_what_has_changed(self, operator, job):
         a_claim(job)

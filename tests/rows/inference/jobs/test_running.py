@@ -85,7 +85,7 @@ def test_version_that_was_archived_fails_its_job_with_a_sentence(engine, monkeyp
     work_off(job)
 
     assert job.status == "failed"
-    assert "cannot answer: it is archived" in job.failure
+    assert "cannot be used: it is archived" in job.failure
 
 
 def test_first_bad_row_fails_a_job_that_says_so(engine):

@@ -83,7 +83,7 @@ def test_versions_named_by_callers_have_their_own_line_and_no_share(page):
 
     assert [row[:4] for row in rows] == [
         ["version 1 split 1", "100 %", "100 %", "10 0.0028 per second"],
-        ["version 1 named by callers", "–", "–", "30 0.0083 per second"],
+        ["version 1 requested directly", "–", "–", "30 0.0083 per second"],
     ]
 
 
@@ -182,7 +182,7 @@ def test_the_page_says_what_a_killed_process_took_with_it(page):
     text = page(model)
 
     assert said in text
-    assert f"from {END - timedelta(minutes=1):%H:%M} on are missing here" in text
+    assert f"from {END - timedelta(minutes=1):%H:%M} onwards are missing here" in text
     assert "worker process" not in text  # it counts nothing that a page shows
 
 

@@ -249,7 +249,7 @@ class TestCommands:
 
         call_command("revoke_key", key.prefix, "--reason", "leaked")
 
-        assert "is revoked" in capsys.readouterr().out
+        assert "has been revoked" in capsys.readouterr().out
         assert last_record().reason == "leaked"
         with pytest.raises(NotAuthenticated):
             keys.admit(text)

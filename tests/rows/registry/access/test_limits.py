@@ -30,8 +30,8 @@ LIMITS = {
     "rate of nothing": (CallerLimits(0), "requests a minute"),
     "negative rate": (CallerLimits(-1), "requests a minute"),
     "rate too large": (CallerLimits(MAX_RATE_PER_MINUTE + 1), "requests a minute"),
-    "none at once": (CallerLimits(concurrency=0), "at the same time"),
-    "too many at once": (CallerLimits(concurrency=MAX_CONCURRENCY + 1), "at the same time"),
+    "none at once": (CallerLimits(concurrency=0), "concurrent requests"),
+    "too many at once": (CallerLimits(concurrency=MAX_CONCURRENCY + 1), "concurrent requests"),
     "exact without a rate": (CallerLimits(concurrency=1, is_exact=True), "needs a rate"),
 }
 each_limit = pytest.mark.parametrize(("limits", "refusal"), LIMITS.values(), ids=LIMITS)

@@ -185,7 +185,7 @@ class TestSending:
         path.write_bytes(b"x" + CONTENT[1:])
         os.utime(path, (1, 1))
 
-        with pytest.raises(errors.ArtifactDamaged, match="is not what was registered"):
+        with pytest.raises(errors.ArtifactDamaged, match="does not match its registered hash"):
             opened(version)
 
         path.write_bytes(CONTENT)

@@ -146,7 +146,7 @@ def test_a_guard_gives_nobody_the_right_to_move(version):
     change_person(user=ann, person=Person(username="ann", roles=[Role.VIEWER]), by=an_actor())
 
     assert not may_move(version, person(ann))
-    with pytest.raises(NotAllowed, match=r"only these may: bob\."):
+    with pytest.raises(NotAllowed, match=r"only these may move it: bob\."):
         moved(version, person(a_person(Role.OPERATOR)))
 
 
@@ -223,7 +223,7 @@ def test_of_two_who_saw_the_same_guard_the_second_is_told(version, verb):
     seen = guarded_by_somebody(version.model, expected_revision=0).revision
     guarded_by_somebody(version.model)
 
-    with pytest.raises(StaleState, match="guard of fraud@next was changed"):
+    with pytest.raises(StaleState, match="guard of fraud@next has changed"):
         verb(version.model, expected_revision=seen)
 
 

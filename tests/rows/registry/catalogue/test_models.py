@@ -29,7 +29,7 @@ def test_names_that_are_taken_as_they_are(slug):
 def test_a_name_is_given_once():
     a_model("fraud")
 
-    with pytest.raises(NameTaken, match="fraud exists already"):
+    with pytest.raises(NameTaken, match="fraud already exists"):
         a_model("fraud")
 
     assert a_model("fraud-2").pk

@@ -53,7 +53,7 @@ def test_a_guard_is_added_edited_and_removed_on_the_aliass_page(admin, alias, an
     named, _ = a_key()
     assert "It has no guard" in admin.get(page_of(alias)).text
     form = admin.get(guard_page()).text
-    assert "Now 1 person and 1 key can move it." in form
+    assert "1 person and 1 key can move it now." in form
     assert "chief" not in form.split("<form")[-1]  # an admin is no operator
 
     done = admin.post(
@@ -93,7 +93,7 @@ def test_a_name_is_guarded_from_the_models_page_before_there_is_an_alias(admin, 
         ({"people": ["chief"]}, "not one of the available choices"),
         ({"people": ["ann"], "reason": ""}, "required"),
         ({"people": ["ann"], "seen": "7"}, "changed since you read it"),
-        ({"people": ["ann"], "name": "champion"}, "takes no guard"),
+        ({"people": ["ann"], "name": "champion"}, "cannot be guarded"),
         ({"people": ["ann"], "name": "A B"}, "lower-case"),
     ],
     ids=["nobody", "no right", "no reason", "somebody was faster", "champion", "no name"],
@@ -128,13 +128,13 @@ def test_an_alias_is_moved_and_retired_from_its_page(client, alias, ann):
     client.force_login(ann)
     assert "No other version of fraud is ready." in client.get(verb_page(alias, "move")).text
     second = a_version(alias.model)
-    assert "It names version 1 now." in client.get(verb_page(alias, "move")).text
+    assert "It points to version 1 now." in client.get(verb_page(alias, "move")).text
 
     done = client.post(
         verb_page(alias, "move"), {"version": second.pk, "reason": EVIL, "seen": alias.revision}, follow=True
     )
 
-    assert "fraud@next names version 2." in done.text
+    assert "fraud@next now points to version 2." in done.text
     assert EVIL not in done.text
     late = client.post(verb_page(alias, "retire"), {"reason": "x", "seen": alias.revision})
     assert "changed since you read it" in late.text
@@ -168,7 +168,7 @@ def test_people_without_the_right_any_longer_are_named_and_left_out(admin, alias
 
     page = admin.get(guard_page()).text
 
-    assert "Now these can move it: bob." in page
+    assert "These can move it now: bob." in page
     assert "left out of this form: ann." in page
 
 

@@ -108,7 +108,7 @@ def test_a_version_that_was_not_checked_is_compared_as_far_as_it_goes(client, vi
 
     page = shown(client, an_uploaded_version(model))
 
-    assert "one of the two was not checked yet" in page
+    assert "one of the two has not been checked yet" in page
     assert "Not measured yet" in page
 
 

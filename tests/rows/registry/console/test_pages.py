@@ -61,7 +61,7 @@ def test_a_failed_version_is_offered_no_share(client, operator, method):
     response = getattr(client, method)(verb_page(a_failed_version(model), "a-b"))
 
     page = unescape(response.content.decode())
-    assert "it must be ready, and it is failed: It has no outputs." in page
+    assert "it must be ready, but it is failed: It has no outputs." in page
     assert 'name="reason"' not in page
     assert model.splits.count() == 1
 
@@ -253,7 +253,7 @@ def test_serving_settings_are_changed_from_the_versions_page(client, operator):
     assert record.after == {"revision": 2, "allow_non_finite": True, "max_batch_rows": 8}
     assert "Allow non finite</dt><dd>yes" in client.get(change_page(version)).text
     again = client.post(verb_page(version, "serving"), change)
-    assert "were changed since you read them" in again.text
+    assert "have changed since you read them" in again.text
 
 
 @pytest.mark.both

@@ -93,7 +93,7 @@ def test_a_split_that_waits_is_overtaken(preview, model, verb):
 
 
 def test_reshuffling_says_how_many_keys_change_sides(preview, model):
-    assert "about 18 % of routing keys get another version" in preview("reshuffle", model)
+    assert "about 18 % of routing keys move to another version" in preview("reshuffle", model)
 
 
 def test_archiving_says_what_it_takes_away(preview, model):
@@ -125,7 +125,7 @@ def test_rolling_back_offers_what_was_live_warm_or_not_or_archived(client, opera
         ("version-3", True, []), ("version-1", False, []), ("version-2", True, [2]),
     ]  # fmt: skip
     assert form.chosen == "split-2"
-    assert "not warm: loads first" in page
+    assert "not warm: must load first" in page
     assert "archived: unarchive version 2 first" in page
 
 

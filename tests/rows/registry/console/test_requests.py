@@ -72,7 +72,7 @@ def test_request_waits_on_the_models_page_and_at_home(client, model, operator, a
 def test_another_person_approves(client, model, operator, approver):
     request = asked(client, model, operator, 90, 10)
     shown = logged_in(client, approver).get(address(request)).text
-    assert "10 % of routing keys get another version" in shown
+    assert "10 % of routing keys get a different version" in shown
     assert f'href="{address(request, "approve")}"' in shown
 
     answer = client.post(address(request, "approve"), {"reason": "looks good"}, follow=True)

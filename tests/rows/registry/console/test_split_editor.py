@@ -218,7 +218,7 @@ def test_shadows_stay_and_are_shown(visit, model):
     first, *_, fourth = model.versions.order_by("number")
     set_split(model=model, arms={first: WHOLE}, shadows={fourth: 2_500}, reason="x", by=an_actor())
     page = visit(split_page(model))
-    assert "Version 4 stays a shadow of 25 %" in page.content()
+    assert "Version 4 stays a shadow for 25 %" in page.content()
 
     page.locator("[data-line='2'] input[type=number]").fill("10")
     page.fill("[name=reason]", "x")

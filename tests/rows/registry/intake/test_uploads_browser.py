@@ -27,7 +27,7 @@ def page(visit):
 
 def _send(page, file):
     page.set_input_files("#rh-file", file)
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload", exact=True).click()
 
 
 def test_a_chosen_file_becomes_a_version(page):
@@ -184,5 +184,5 @@ def test_cancelling_a_pair_gives_both_up(page, stopped):
 
     page.get_by_role("button", name="Cancel", exact=True).click()
 
-    page.get_by_text("Everything was deleted from the server").wait_for()
+    page.get_by_text("The uploaded data was deleted from the server").wait_for()
     assert set(Upload.objects.values_list("status", flat=True)) == {"abandoned"}

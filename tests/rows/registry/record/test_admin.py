@@ -239,7 +239,7 @@ def _press(client, name: str, row) -> str:
 
 
 def test_the_buttons_of_a_subscription(admin, one_of_each):
-    assert "is sent as delivery" in _press(admin, "test_subscription", one_of_each)
+    assert "is being sent as delivery" in _press(admin, "test_subscription", one_of_each)
     assert "whsec_" in _press(admin, "renew_subscription_secret", one_of_each)
 
     assert Delivery.objects.filter(event__kind="test", subscription=one_of_each).exists()

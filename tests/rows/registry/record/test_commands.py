@@ -22,7 +22,7 @@ def _run(*arguments: str) -> str:
 
 
 def test_a_test_is_sent_and_sent_again(hook):
-    assert "is sent as delivery" in _run("test_subscription", "hook")
+    assert "is being sent as delivery" in _run("test_subscription", "hook")
     delivery = Delivery.objects.get()
     with pytest.raises(CommandError, match="being sent"):
         _run("resend_delivery", str(delivery.pk))

@@ -311,7 +311,7 @@ def _run(*arguments: str) -> str:
 
 
 def test_verify_audit_says_that_all_is_good(chain):
-    assert _run("verify_audit") == "8 records and 2 checkpoints are good.\n"
+    assert _run("verify_audit") == "8 records and 2 checkpoints are intact.\n"
     assert json.loads(_run("verify_audit", "--json")) == {
         "ok": True, "records": 8, "checkpoints": 2, "fault": None,
     }  # fmt: skip
@@ -337,7 +337,7 @@ def test_an_exported_file_finds_a_cut(chain, tmp_path):
     with pytest.raises(CommandError):
         call_command("verify_audit", "--checkpoints", str(kept), stdout=(out := StringIO()))
 
-    assert "Record 7 is missing, and all after it" in out.getvalue()
+    assert "Record 7 is missing, as are all after it" in out.getvalue()
 
 
 def test_export_prints_the_newest(chain):

@@ -138,7 +138,7 @@ def test_switching_the_rule_on_catches_what_waits(verdict):
     verdict(Verdict.WAIT)
     a_split(model, 50, 50)
 
-    with pytest.raises(Conflict, match="without an approval"):
+    with pytest.raises(Conflict, match="without approval"):
         traffic.set_approval_rule(model=model, needed=True, reason="x", by=an_actor())
 
 

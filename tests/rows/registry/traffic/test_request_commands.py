@@ -60,7 +60,7 @@ def test_one_asks_and_another_approves(run, olga, anna, model):
 
     assert asked.startswith(f"{request} is waiting for an approver at http")
     assert f"{request}: open. Requested by olga on" in listed
-    assert "for version 1 90 %, version 2 10 %: because\n  checks " in listed
+    assert ": version 1 90 %, version 2 10 % (because)\n  checks " in listed
     assert approved == f"{request} is approved. {model} split 2 is current.\n"
     assert live_percents(model) == {1: 90, 2: 10}
     records = AuditRecord.objects.filter(action__endswith="request").values_list("actor_name", "source")

@@ -38,7 +38,7 @@ def test_asking_and_approving_reach_a_webhook(hook, receiver):
     asked, decided = sent(receiver)
 
     assert (asked["type"], asked["data"]["model"]) == ("approval_asked", model.slug)
-    assert asked["data"]["summary"] == f"tester requests version 1 90 %, version 2 10 % of {model}: because"
+    assert asked["data"]["summary"] == f"tester requested version 1 90 %, version 2 10 % for {model}: because"
     told = asked["data"]["details"]
     assert (told["request"], told["status"], told["arms"]) == (request.pk, "open", {"1": 9_000, "2": 1_000})
     assert (told["asked_by"], told["comment"], told["split"]) == ("tester", "because", None)
@@ -57,7 +57,7 @@ def test_other_ends_are_told_too(hook, receiver, verb, status):
     _, decided = sent(receiver)
 
     assert (decided["type"], decided["data"]["details"]["status"]) == ("approval_decided", status)
-    assert f"is {status}. no" in decided["data"]["summary"]
+    assert f"was {status} by" in decided["data"]["summary"]
 
 
 def test_a_split_that_waits_for_nobody_tells_no_approver():

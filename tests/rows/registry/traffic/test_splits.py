@@ -80,7 +80,7 @@ def test_shares_that_do_not_make_the_whole_are_refused(shares, model):
 
 @cases(
     "a_candidate, error, says",
-    of_another_Model=(lambda model: a_version(), Invalid, "can only have versions"),
+    of_another_Model=(lambda model: a_version(), Invalid, "can only contain versions"),
     not_ready=(an_uploaded_version, VersionNotReady, "is uploaded"),
 )
 def test_a_version_that_cannot_answer_is_refused(a_candidate, error, says):

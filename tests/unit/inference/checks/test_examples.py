@@ -67,7 +67,7 @@ def test_a_difference_says_where_and_what():
     (one,) = found([[1.0, 2.0], [3.0, 4.0]], np.array([[1, 2], [3, 5]], np.float32))
 
     assert (one.output, one.index, one.expected, one.got) == ("y", (1, 1), "4", "5")
-    assert str(one) == "output 'y' at [1, 1] should be 4 and is 5"
+    assert str(one) == "output 'y' at [1, 1] should be 4 but is 5"
 
 
 @pytest.mark.parametrize(

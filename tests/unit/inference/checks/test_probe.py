@@ -107,7 +107,7 @@ class TestWhatItRunsOn:
         result = probe(long_rows, OPTIONS, KnownInputs(shapes={"x": [1, 3]}))
 
         assert result.code == "run_failed"
-        assert "on the given sizes; give the sizes" in result.message
+        assert "on the given sizes; give sizes" in result.message
         assert "With 'x' of 1 x 3: The model failed on this input" in result.message
 
     def test_examples_are_used_first_and_those_that_do_not_fit_are_left_out(self, long_rows):
@@ -169,7 +169,7 @@ def test_an_endless_run_is_ended_at_the_time_limit(tmp_path):
     result = probe(path, OPTIONS, time_limit_s=1.5)
 
     assert result.code == "timed_out"
-    assert "1.5 s in its first run" in result.message
+    assert "1.5 s during its first run" in result.message
     assert time.monotonic() - started < 10
 
 

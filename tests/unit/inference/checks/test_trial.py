@@ -112,7 +112,7 @@ def test_a_run_that_cannot_be_ended_ends_with_its_child(any_file, monkeypatch):
 def test_a_warm_up_that_hangs_has_a_limit_too(any_file):
     with (
         hostile("HangingInRun", any_file) as trial,
-        pytest.raises(TrialFailed, match=r"0\.3 s in its warm-up"),
+        pytest.raises(TrialFailed, match=r"0\.3 s during its warm-up"),
     ):
         trial.warm_up(max_batch=4, limit_bytes=1 << 30, soft_limit_s=60, time_limit_s=0.3)
 

@@ -27,7 +27,7 @@ class TestHoldings:
         first, second = MemoryHolding(memory), MemoryHolding(memory)
         first.add(56 * MIB)
 
-        with pytest.raises(Overloaded, match="hold all of the 64 MiB"):
+        with pytest.raises(Overloaded, match="All 64 MiB that requests may use"):
             second.add(2 * MIB)
 
         assert memory.held == 56 * MIB

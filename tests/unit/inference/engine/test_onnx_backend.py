@@ -301,7 +301,7 @@ def test_a_sequence_input_is_refused_and_named(tmp_path):
         [onnx_models.value("y", (), TensorProto.INT64)],
     )
 
-    with pytest.raises(CannotCarry, match=r"takes 'all', a seq\(tensor\(float\)\), which cannot be sent"):
+    with pytest.raises(CannotCarry, match=r"expects 'all', a seq\(tensor\(float\)\), which cannot be sent"):
         load(path)
 
 

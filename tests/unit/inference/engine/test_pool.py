@@ -352,7 +352,7 @@ class TestOverBudget:
 
         with pytest.raises(
             OverBudget,
-            match=r"takes 2\.0 MiB\. Of 2\.0 MiB .+ 1\.0 MiB are held by 1 that must stay loaded .+ raise the memory budget",
+            match=r"needs 2\.0 MiB\. Of the 2\.0 MiB .+ 1\.0 MiB must stay loaded .+ raise the memory budget",
         ):
             house.serve("big")
 
@@ -391,7 +391,7 @@ class TestOverBudget:
     def test_what_is_known_not_to_fit_is_never_loaded(self):
         house = House(room=2)
 
-        with pytest.raises(OverBudget, match=r"takes 3\.0 MiB with batches of 8.+lower its max_batch_rows"):
+        with pytest.raises(OverBudget, match=r"needs 3\.0 MiB with batches of 8.+lower its max_batch_rows"):
             house.pool.load("b", order_for("b", expected_bytes=3 * MIB, max_batch=8), timeout_s=LONG_S)
 
         assert house.backend.loads == []

@@ -146,8 +146,8 @@ class TestGiven:
     @pytest.mark.parametrize(
         ("shapes", "text"),
         [
-            ({"picture": [1]}, "for 'picture', which is not an input of the file; it takes 'image'"),
-            ({"image": [1, 3, 8]}, "1 x 3 x 8 does not fit 'image': the file takes any x 3 x any x any"),
+            ({"picture": [1]}, "for 'picture', which is not an input of the file; it accepts 'image'"),
+            ({"image": [1, 3, 8]}, "1 x 3 x 8 does not fit 'image': the file accepts any x 3 x any x any"),
             ({"image": [1, 4, 8, 8]}, "1 x 4 x 8 x 8 does not fit"),
         ],
         ids=["name", "rank", "size"],
@@ -164,7 +164,7 @@ class TestGiven:
         session = Picky(IMAGE, runs=lambda image: False)
 
         with pytest.raises(
-            RunFailed, match=r"on the given sizes; give the sizes .+ With 'image' of 1 x 3 x 8 x 8: not on"
+            RunFailed, match=r"on the given sizes; give sizes .+ With 'image' of 1 x 3 x 8 x 8: not on"
         ):
             find_sample(session, shapes={"image": [1, 3, 8, 8]})
 
@@ -185,7 +185,7 @@ class TestRefused:
         with pytest.raises(RunFailed) as refused:
             find_sample(session)
 
-        assert str(refused.value).startswith("It does not run on any of ")
+        assert str(refused.value).startswith("The file does not run on any of ")
         assert "With 'image' of 1 x 3 x 1 x 1: not on" in str(refused.value)
         assert "; give sizes that it accepts, such as image=1,3,320,320, or an example. With" in str(
             refused.value

@@ -110,7 +110,7 @@ def test_a_remote_file_with_other_content_is_not_believed(tmp_path):
     RemoteStore(remote, cache=FolderStore(tmp_path / "one")).store(CONTENT)
     (tmp_path / "remote" / SHA256[:2] / SHA256).write_bytes(b"poison")
 
-    with pytest.raises(ArtifactMissing, match="other content"):
+    with pytest.raises(ArtifactMissing, match="different content"):
         RemoteStore(remote, cache=FolderStore(tmp_path / "two")).path_of(SHA256)
 
     assert files_in(tmp_path / "two") == []

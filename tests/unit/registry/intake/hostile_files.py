@@ -249,7 +249,7 @@ ONNX = (
     Hostile("subgraphs-5000-deep", "too_deep", "graph", _always(nested(5_000))),
     Hostile("dims-overflow", "weights_overflow", "initializer 'w'", _overflow),
     Hostile("declares-a-terabyte", "memory", "512 MiB", _terabyte, by="probe"),
-    Hostile("endless-loop", "timed_out", "3 s in its first run", _endless, by="probe"),
+    Hostile("endless-loop", "timed_out", "3 s during its first run", _endless, by="probe"),
     Hostile("broken-off", "truncated_file", "graph in a message of type 'model'", _broken_off),
     Hostile("nothing", "empty_file", "empty", _always(b"")),
     Hostile("two-gigabytes", "too_much", "2,254,857,830 bytes", _sparse_file),

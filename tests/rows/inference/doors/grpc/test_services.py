@@ -393,7 +393,7 @@ class TestMemory:
     def test_a_call_without_room_is_refused_and_may_come_again(self, call, memory, serving, streams):
         memory.held = memory.limit
 
-        with pytest.raises((grpc.RpcError, AssertionError), match="Requests hold all of the 16 MiB"):
+        with pytest.raises((grpc.RpcError, AssertionError), match="All 16 MiB that requests may use"):
             self._ask(call, streams=streams)
 
         assert serving.calls == []

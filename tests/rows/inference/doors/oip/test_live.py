@@ -91,6 +91,6 @@ def test_an_unknown_output_is_named_and_nothing_is_run(ask):
     refused = ask("POST", f"{MODEL}/infer", body, **length)
 
     assert (refused.status_code, refused.json()["code"]) == (400, "unknown_output")
-    assert "no output 'nobody', it gives 'probabilities'" in refused.json()["error"]
+    assert "no output 'nobody'; it has 'probabilities'" in refused.json()["error"]
     (stats,) = ask("GET", f"{MODEL}/stats").json()["model_stats"]
     assert (stats["execution_count"], stats["inference_stats"]["fail"]["count"]) == (0, 0)

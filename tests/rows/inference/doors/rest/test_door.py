@@ -92,7 +92,7 @@ REFUSED = {
     "elsewhere-in-octets": ({"inputs": [TENSOR], "version": 3}, OCTETS, 422, "unknown_field", "/versions/NUMBER/predict"),
     **{f"unknown-output{query}": (
         {"inputs": [TENSOR], "outputs": [{"name": "nobody"}]}, {"url": URL + query, **OCTETS}, 422, "unknown_output", said,
-    ) for query, said in (("", "it gives 'probabilities'"), ("?dry_run=1", "it gives 'probabilities'"), ("?", "#/outputs"))},
+    ) for query, said in (("", "it has 'probabilities'"), ("?dry_run=1", "it has 'probabilities'"), ("?", "#/outputs"))},
     **{f"deadline-{given}": (SAMPLE, {"X-Deadline-Ms": given.encode().decode("latin-1")}, 422, "bad_deadline", "")
        for given in ("0", "-1", "60001", "soon", "1e3", "\u0663")},
     # The web server hands on a header that is not ASCII as an empty one.

@@ -48,8 +48,8 @@ def test_each_trouble_is_named(client):
     for trouble in (
         "without signing off",
         "could not load fruit 1: It did not fit.",
-        "runs on CPU, should run on CUDA",
-        "takes no more",
+        "runs on CPU but should run on CUDA",
+        "accepts no more",
     ):
         assert said.count(trouble) == 1
 

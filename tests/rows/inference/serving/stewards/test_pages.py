@@ -86,7 +86,7 @@ def test_who_is_limited_to_some_models_learns_no_names_of_others(client):
 
     assert "mine 1" in shown
     assert "secret" not in shown
-    assert "1 of Models that you cannot see" in shown
+    assert "1 more, of Models that you cannot see" in shown
 
 
 def test_the_api_tells_the_same(client):

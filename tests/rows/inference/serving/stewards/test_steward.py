@@ -187,7 +187,9 @@ def test_what_the_memory_cannot_hold_is_given_up_with_the_sum(fruit, runtime, se
     split = put(model, second)
     wait_until(lambda: status(split) == "expired", within_s=10, what="the end of the split")
 
-    assert "Of 6.0 MiB that this process may use" in Event.objects.get(kind="split_expired").data["reason"]
+    assert (
+        "Of the 6.0 MiB that this process may use" in Event.objects.get(kind="split_expired").data["reason"]
+    )
     assert serves(started, 1)()
 
 

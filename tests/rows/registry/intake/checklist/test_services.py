@@ -326,7 +326,7 @@ class TestSweep:
     def test_who_gets_the_message_late_leaves_what_has_passed_meanwhile(self):
         version = a_version()
 
-        with pytest.raises(Conflict, match="passed its check meanwhile"):
+        with pytest.raises(Conflict, match="passed its check in the meantime"):
             start(version, only_unfinished=True)
         assert start(version).number == 1
 

@@ -180,7 +180,7 @@ def test_an_exact_rate_that_is_used_up_says_when_to_come_again(started, store):
     clock.tick(20)
 
     assert passes(gate, by, ROUTE, 9) == 3
-    with pytest.raises(TooManyRequests, match="has used all 3 requests of this minute") as refused:
+    with pytest.raises(TooManyRequests, match="has used all 3 requests for this minute") as refused:
         enter(gate, by, ROUTE)
     assert refused.value.retry_after_s == 40
 

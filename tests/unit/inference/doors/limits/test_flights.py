@@ -29,7 +29,7 @@ def test_a_single_key_may_have_all_but_a_reserve(clock):
 
     enter(flights, by, ROOM * 7 // 8)
 
-    with pytest.raises(Overloaded, match="28 requests for this Model wait in this process"):
+    with pytest.raises(Overloaded, match="28 requests for this Model are waiting here"):
         flights.check(by, MODEL)
 
 

@@ -95,7 +95,7 @@ def test_a_rate_that_is_used_up_is_refused_until_the_minute_ends():
     assert refused.retry_after_s == 42
     assert str(refused) == (
         "The key 'key-1' has used all 3 requests for this minute. "
-        "Send again in 42 s, or ask an administrator for a higher limit."
+        "Try again in 42 s, or ask an administrator for a higher limit."
     )
     clock.tick(42)
     assert process.spend(one) == 1

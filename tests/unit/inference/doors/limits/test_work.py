@@ -213,7 +213,7 @@ class TestBeforeItsBodyIsHere:
             flight.begin()
 
         with pytest.raises(
-            Overloaded, match=r"500 requests for this Model wait in this process, 40\.0 s of work"
+            Overloaded, match=r"500 requests for this Model are waiting here: 40\.0 s of work"
         ):
             complete(gate.enter(by, route))
 

@@ -21,7 +21,7 @@ from tests.unit.registry.intake.hostile_files import HOSTILE, SECRET, TOUCHED
 CAP_S = 3.0
 CORES = os.cpu_count()
 MEMORY = 512 << 20
-ADVICE = re.compile(r"(send|export|use|raise|remove|make|convert|download|shorten)\b", re.IGNORECASE)
+ADVICE = re.compile(r"(send|export|upload|use|raise|remove|make|convert|download|shorten)\b", re.IGNORECASE)
 
 
 @pytest.fixture
