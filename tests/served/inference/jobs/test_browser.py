@@ -39,7 +39,7 @@ def test_a_file_is_ordered_and_followed_to_its_end(page, embedded, worker, tmp_p
     page.locator("[name=columns]").press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("#rh-job")
-    assert "Waiting for a worker of the pool" in page.inner_text("[data-progress]")
+    assert "Waiting for a worker in the pool" in page.inner_text("[data-progress]")
 
     worker()
     page.wait_for_selector("#rh-job[data-open=no]", timeout=60_000)
