@@ -21,8 +21,8 @@ _FOR_BODIES, _FOR_ONE = 0.25, 0.625
 _FOR_LARGE = 0.875  # the rest is for small requests, which large ones never delay
 _SMALL = 1 << 20
 
-# Sizes of Python's objects as measured with orjson, tensors included: an object, a list, a value with its place in one of
-# them, a text or a name. They are counted by the bytes that begin or end them, even inside texts.
+# Sizes of Python's objects as measured with orjson, tensors included: an object, a list, a value with its slot in one of
+# them, a string or a key. What is counted is their delimiter bytes, even inside strings.
 _OBJECT, _LIST, _VALUE, _TEXT = 112, 88, 72, 112
 # Bytes per character of text; texts are joined and encoded for checking, at four each if one is above U+FFFF.
 _NARROW, _WIDE = 3, 9
@@ -30,7 +30,7 @@ _WORST = 40  # times its own bytes, whatever the JSON is
 _NOT_COUNTED = 4 << 10  # bytes of JSON; for less, the worst case is assumed
 _COUNTED_AT_ONCE = 256 << 10  # fits into the processor's cache
 
-TEXT_BYTES = 136  # of a text in a binary tensor, besides its characters
+TEXT_BYTES = 136  # overhead per string in a binary tensor, on top of its characters
 _WIDEST = 20  # characters of a number in JSON, and a comma
 _WIDER = 26
 _CHARACTERS: Mapping[str, int] = {
@@ -87,7 +87,7 @@ class MemoryHolding:
         return self._take(nbytes, self.memory.room)
 
     def take_for_body(self, nbytes: int) -> bool:
-        """The same for a large body, or the part of it that is held at once, before it is read."""
+        """Like `take`, but reserves room for a large body, or the part held at one time, before it is read."""
         return self._take(nbytes, self.memory.room_for_body)
 
     def add(self, nbytes: int) -> None:
@@ -138,7 +138,7 @@ def hold_answer(holding: MemoryHolding, outputs: int, written: int) -> None:
 
 
 def parsed_bytes(text: bytes) -> int:
-    """An upper bound on the memory of parsed JSON and its tensors. Only counts bytes, at a fiftieth of the cost."""
+    """An upper bound on the memory of parsed JSON and its tensors. Counting bytes costs a fiftieth of parsing."""
     if len(text) <= _NOT_COUNTED:
         return _WORST * len(text)
     needed = _OBJECT * _count(text, b"{") + _LIST * _count(text, b"[") + _VALUE * (1 + _count(text, b","))

@@ -19,7 +19,7 @@ Opener = Callable[[], IO[bytes]]  # opens a part, seekable, at its start
 _PIECE = 64 * 2**10
 _PIECE_ROWS = 4_096
 _NUMBER_WIDTH = 32  # characters; enough for any number
-_MAX_GROWTH = 16  # from padding texts to the longest one, after the first 64 MiB
+_MAX_GROWTH = 16  # from padding strings to the longest one, after the first 64 MiB
 _GZIP_WBITS = 31
 
 

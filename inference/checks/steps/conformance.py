@@ -15,8 +15,8 @@ from registry.intake.examples.selectors import examples_of
 BUDGET_S = 300.0  # for all examples together
 _MAX_DIFFERENCES = 10
 _ADVICE = (
-    "Compare the preprocessing and the exporter's options with those used for the example, and bring in"
-    " the fixed file as the next version; or bring it in with correct examples."
+    "Compare the preprocessing and the exporter's options with those used for the example, and upload"
+    " the fixed file as the next version; or upload it with correct examples."
 )
 
 
@@ -62,7 +62,7 @@ def _compare(context: CheckContext, example: ConformanceExample) -> list[OutputD
         raise StepFailed(
             error.code,
             f"{context.version} failed on example {example.position}: {error}",
-            "Run the file on this example where it was exported; fix it, and bring it in as the next version.",
+            "Run the file on this example where it was exported; fix it, and upload it as the next version.",
             {"example": example.position},
         ) from None
     if is_row:
@@ -82,6 +82,6 @@ def _inputs(context: CheckContext, example: ConformanceExample) -> tuple[Any, bo
         raise StepFailed(
             "example_unfit",
             f"Example {example.position} of {context.version} does not fit its signature: {error}",
-            "Write the example for this file's inputs, and bring the file in again with it.",
+            "Write the example for this file's inputs, and upload the file again with it.",
             {"example": example.position, "field": error.field},
         ) from None

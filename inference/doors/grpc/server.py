@@ -65,7 +65,7 @@ class GrpcServer:
             return int(self._server.add_insecure_port(str(address)))
         except RuntimeError:
             raise PortTaken(
-                f"gRPC cannot listen on {address}: another program does, or this host does not have the address."
+                f"gRPC cannot listen on {address}: the address is in use, or this host does not have it."
             ) from None
 
     def start(self) -> "GrpcServer":
