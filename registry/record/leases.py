@@ -3,11 +3,10 @@
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import ExpressionWrapper, F, Q, Value
-from django.db.models.expressions import Combinable
-from django.db.models.fields import DateTimeField, DurationField
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from registry.kit.clock import from_now
 from registry.record.models import Lease
 
 
@@ -25,13 +24,6 @@ def claim(name: str, *, holder: str, for_s: float) -> bool:
     except IntegrityError:
         return False  # another process created the row in between
     return True
-
-
-def from_now(seconds: float) -> Combinable:
-    """The database's time plus these seconds."""
-    return ExpressionWrapper(
-        Now() + Value(timedelta(seconds=seconds), output_field=DurationField()), output_field=DateTimeField()
-    )
 
 
 def release(name: str, *, holder: str) -> None:

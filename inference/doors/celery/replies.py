@@ -28,8 +28,8 @@ from inference.jobs.policies import check_on_done
 from inference.jobs.serializers import job_url
 from inference.jobs.transitions import ENDED
 from registry.access.keys import Signer
+from registry.kit.clock import from_now
 from registry.kit.text import MAX_REASON, storable
-from registry.record.leases import from_now
 
 log = structlog.get_logger("roundhouse.celery_door")
 

@@ -20,10 +20,10 @@ from inference.jobs.selectors import results_of
 from inference.jobs.transitions import OPEN, STUCK, ChunkStatus, Status
 from inference.rows import RowsError
 from registry.errors import Invalid, NotAllowed, NotFound
+from registry.kit.clock import from_now
 from registry.kit.text import MAX_REASON
 from registry.record.audit import AuditSubject
 from registry.record.events import emit
-from registry.record.leases import from_now
 
 log = structlog.get_logger("roundhouse.jobs")
 

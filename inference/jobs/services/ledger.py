@@ -20,8 +20,8 @@ from inference.jobs.services import completion
 from inference.jobs.transitions import OPEN, ChunkStatus, Status
 from inference.rows import Contract
 from inference.rows.errors import TooManyBadRows
+from registry.kit.clock import from_now
 from registry.kit.loops import Attempts
-from registry.record.leases import from_now
 
 log = structlog.get_logger("roundhouse.jobs")
 

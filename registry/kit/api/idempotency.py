@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Q, Value
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from rest_framework.renderers import JSONRenderer
@@ -21,6 +21,7 @@ from rest_framework.viewsets import GenericViewSet
 from registry.errors import BadIdempotencyKey, IdempotencyInFlight, IdempotencyMismatch
 from registry.kit.api.models import IdempotencyRecord
 from registry.kit.api.requests import actor_of, check_length
+from registry.kit.clock import from_now
 
 LEASE = timedelta(seconds=60)
 KEPT = timedelta(hours=24)
@@ -169,8 +170,8 @@ def claim(*, principal: str, key: str, fingerprint: str) -> RequestClaim | KeptA
     fresh = {
         "fingerprint": fingerprint,
         "runner": runner,
-        "leased_until": _in(LEASE),
-        "expires_at": _in(KEPT),
+        "leased_until": from_now(LEASE.total_seconds()),
+        "expires_at": from_now(KEPT.total_seconds()),
     }
     try:
         with transaction.atomic():
@@ -198,7 +199,3 @@ def sweep() -> int:
     """Delete expired records."""
     deleted, _ = IdempotencyRecord.objects.filter(expires_at__lte=Now()).delete()
     return deleted
-
-
-def _in(span: timedelta) -> "ExpressionWrapper[Any]":
-    return ExpressionWrapper(Now() + Value(span, output_field=DurationField()), output_field=DateTimeField())

@@ -8,7 +8,7 @@ from inference.doors.celery import queues, replies
 from inference.jobs import services
 from inference.jobs.models import Chunk, Job
 from inference.jobs.services import SubmittedJob, ledger
-from registry.record.leases import from_now
+from registry.kit.clock import from_now
 from tests.support.factories import a_live_model, an_actor
 from tests.support.sending import ROWS
 
