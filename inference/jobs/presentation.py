@@ -111,7 +111,7 @@ class PartGroup:
         return self.state in STUCK
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"{_parts(self.count)}, {_rows(self.rows)}"
 
     @property

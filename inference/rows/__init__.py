@@ -9,11 +9,11 @@ It needs numpy and orjson, and pyarrow for Parquet.
 """
 
 from inference.rows.batches import RowBatch
+from inference.rows.chunk_plans import ChunkPlan
 from inference.rows.contract import Contract, Missing, OnRowError, RowError
 from inference.rows.errors import RowsError
 from inference.rows.files import LIMITS, FileFormat, FileKind, RowLimits, kind_of
-from inference.rows.planning import ChunkPlan
-from inference.rows.reading import ROWS_PER_CHUNK, check, plain_file, plan, read_chunk, read_items
+from inference.rows.reader import ROWS_PER_CHUNK, check, plain_file, plan, read_chunk, read_items
 from inference.rows.result_assembly import assemble, joined_text
 from inference.rows.result_writer import TEXT, ResultWriter, write_errors
 

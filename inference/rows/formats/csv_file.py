@@ -10,11 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from inference.rows.batches import Array, BadRow, RowWindow, is_id
-from inference.rows.contract import Contract, Missing, RowError
-from inference.rows.errors import BadFile
-from inference.rows.files import RowLimits
-from inference.rows.layout import FileColumns, InputColumns, Layout
-from inference.rows.planning import (
+from inference.rows.chunk_plans import (
     BOM,
     ChunkPlan,
     Ends,
@@ -24,6 +20,10 @@ from inference.rows.planning import (
     needs_reader,
     read_planned,
 )
+from inference.rows.contract import Contract, Missing, RowError
+from inference.rows.errors import BadFile
+from inference.rows.files import RowLimits
+from inference.rows.layout import FileColumns, InputColumns, Layout
 
 _EMPTY_LINES_BYTES = 2**20  # allowed before the header
 _EMPTY_FILE = "The file is empty; a CSV file starts with a line of column names."

@@ -7,10 +7,10 @@ from typing import IO, Any
 import orjson
 
 from inference.rows.batches import BadRow, RowWindow, is_id, nan_for_null
+from inference.rows.chunk_plans import BOM, ChunkPlan, RowEnds, chunks_of_lines, read_planned
 from inference.rows.contract import Contract, Missing, RowError
 from inference.rows.files import RowLimits
 from inference.rows.layout import FileColumns, InputColumns, Layout
-from inference.rows.planning import BOM, ChunkPlan, RowEnds, chunks_of_lines, read_planned
 
 _SAMPLE = 100
 _SAMPLE_BYTES = 2**20

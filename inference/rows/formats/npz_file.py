@@ -15,11 +15,11 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from inference.rows.batches import Array, ArrayValues, RowWindow
+from inference.rows.chunk_plans import ChunkPlan, chunks_of_rows
 from inference.rows.contract import Contract
 from inference.rows.errors import BadFile, RowFileTooLarge
 from inference.rows.files import RowLimits
 from inference.rows.layout import FileColumns, Layout
-from inference.rows.planning import ChunkPlan, chunks_of_rows
 
 _MAX_HEADER = 10_000  # bytes
 _PIECE = 2**20

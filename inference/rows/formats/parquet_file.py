@@ -10,11 +10,11 @@ from typing import IO, Any
 import numpy as np
 
 from inference.rows.batches import Array, ArrayValues, RowWindow
+from inference.rows.chunk_plans import ChunkPlan, chunks_of_rows
 from inference.rows.contract import Contract
 from inference.rows.errors import BadFile, FormatNotInstalled, RowFileTooLarge
 from inference.rows.files import RowLimits
 from inference.rows.layout import FileColumns, Layout
-from inference.rows.planning import ChunkPlan, chunks_of_rows
 
 _THRIFT_BYTES = 2**24  # of one string or list in the file's metadata
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from inference.rows.batches import BatchBuilder, RowBatch, RowWindow
+from inference.rows.chunk_plans import ChunkPlan
 from inference.rows.contract import Contract
 from inference.rows.errors import BadFile, RowFileTooLarge
 from inference.rows.files import LIMITS, FileFormat, FileKind, RowLimits, write_atomically
@@ -15,7 +16,6 @@ from inference.rows.formats.jsonl_file import JsonlFile, columns_of, window_of
 from inference.rows.formats.npz_file import NpzFile, is_packed, unpack_members
 from inference.rows.formats.parquet_file import ParquetFile
 from inference.rows.layout import FileColumns, Layout, lay_out
-from inference.rows.planning import ChunkPlan
 from inference.tensors.signature import Signature
 
 ROWS_PER_CHUNK = 20_000

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.rows import FileFormat, kind_of, plan
-from inference.rows import planning as lines_module
+from inference.rows import chunk_plans as lines_module
 from inference.rows.errors import BadFile, RowFileTooLarge, RowTooLong, UnknownFormat
 from inference.rows.files import RowLimits
 
