@@ -1,7 +1,5 @@
 """Take the pictures of the docs again, from the running demo: `make pictures`."""
 
-import os
-import signal
 import tempfile
 import time
 from contextlib import contextmanager
@@ -9,7 +7,7 @@ from pathlib import Path
 
 from tests.support import walk
 from tests.support.browser import SIZES, chromium, log_in, open_page
-from tests.support.processes import ROOT, serving
+from tests.support.processes import ROOT, paused, serving
 
 FOLDER = ROOT / "docs" / "pictures"
 PICTURES = {
@@ -87,10 +85,9 @@ def _take_job(page, demo, folder):
     walk.order_job(page, demo.url, walk.write_harvest(folder / "harvest.csv"))
     page.wait_for_function("document.querySelector('#rh-job progress').value >= 300")
     (worker, *_) = demo.find(r"manage\.py worker|celery.* worker")
-    os.kill(worker, signal.SIGSTOP)
-    page.reload()
-    _take_whole(page, "job")
-    os.kill(worker, signal.SIGCONT)
+    with paused(worker, demo.data):
+        page.reload()
+        _take_whole(page, "job")
     page.wait_for_selector("#rh-job[data-open=no]", timeout=60_000)
 
 

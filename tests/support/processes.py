@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +115,11 @@ def family_of(pid) -> dict[int, str]:
     return family
 
 
+def _age(pid) -> tuple[int, int]:
+    """Clock tick of its start, then its id: ids alone begin again at the top of their range."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid
+
+
 @contextmanager
 def growing_at_most(pids, mebibytes):
     """Watch the processes' memory: the most that they had meanwhile, not what is left."""
@@ -139,6 +145,47 @@ def is_running(pid) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
+        return False
+
+
+@contextmanager
+def paused(pid, data=None):
+    """The process stands still, all its threads, and does not hold the write lock of the SQLite database in `data`."""
+    _pause(pid)
+    try:
+        while data is not None and _is_locked(data / "roundhouse.sqlite3"):
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.02)
+            _pause(pid)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _pause(pid):
+    """Wait for it: a thread that is kept from a core, as nice ones are, stops only when it gets one."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+    wait_until(
+        lambda: all(_state(thread) == "T" for thread in threads.iterdir()),
+        within_s=60,
+        what=f"{pid} stands still",
+    )
+
+
+def _state(task) -> str:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # the thread has ended
+        return "T"
+
+
+def _is_locked(database) -> bool:
+    with closing(sqlite3.connect(database, timeout=0.5)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
         return False
 
 
@@ -184,7 +231,7 @@ class Served:
 
     def find(self, text) -> list[int]:
         """The processes that run this, the parent before its forks."""
-        return sorted(pid for pid, command in self.family().items() if re.search(text, command))
+        return sorted((pid for pid, command in self.family().items() if re.search(text, command)), key=_age)
 
     def stop(self, number=signal.SIGTERM) -> float:
         """Signal it, wait for the end, return how long that took."""

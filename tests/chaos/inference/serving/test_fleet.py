@@ -1,7 +1,5 @@
 """A fleet under a steady rate of requests: its splits change, its processes are renewed and killed, its Redis hangs up."""
 
-import os
-import signal
 import time
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -12,7 +10,7 @@ from celery import Celery
 
 from tests.chaos.inference.serving.fleet import a_fleet
 from tests.chaos.inference.serving.steady import SteadyRate, p99_s
-from tests.support.processes import wait_until
+from tests.support.processes import paused, wait_until
 
 pytestmark = [pytest.mark.service]
 FOLLOW_WITHIN_S, NORMAL_WITHIN_S, CONSUMING_WITHIN_S = 2.0, 5.0, 15
@@ -217,10 +215,5 @@ def test_workers_consume_again_whenever_redis_hangs_up(fleet):
 @pytest.mark.long
 def test_a_worker_that_does_not_take_anything_is_seen(fleet):
     """The control of the test above."""
-    with chores(fleet) as send:
-        os.kill(fleet.worker.pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(AssertionError, match="both workers"):
-                all_consume(fleet, send, within_s=2)
-        finally:
-            os.kill(fleet.worker.pid, signal.SIGCONT)
+    with chores(fleet) as send, paused(fleet.worker.pid), pytest.raises(AssertionError, match="both workers"):
+        all_consume(fleet, send, within_s=2)

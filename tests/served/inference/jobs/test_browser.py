@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.support.processes import post
+from tests.support.processes import paused, post
 
 pytestmark = pytest.mark.browser
 ROWS = 60_000
@@ -15,9 +15,8 @@ ROWS = 60_000
 def worker(embedded):
     """Stands still until it is told to go on, so that there is something to look at before."""
     (pid, *_) = embedded.find(r"manage\.py worker|celery.* worker")
-    os.kill(pid, signal.SIGSTOP)
-    yield lambda: os.kill(pid, signal.SIGCONT)
-    os.kill(pid, signal.SIGCONT)
+    with paused(pid, embedded.data):
+        yield lambda: os.kill(pid, signal.SIGCONT)
 
 
 def ask(embedded):
@@ -59,7 +58,7 @@ def test_the_bars_of_a_list_move_by_themselves(page, embedded, worker):
     assert page.locator("[data-job][data-open=yes]").count() == 2
 
     worker()
-    page.wait_for_function("!document.querySelector('[data-job][data-open=yes]')", timeout=30_000)
+    page.wait_for_function("!document.querySelector('[data-job][data-open=yes]')", timeout=60_000)
 
     assert page.evaluate("window.isTheSamePage")
     assert page.locator("[data-job] progress").first.evaluate("bar => bar.value") == 1000

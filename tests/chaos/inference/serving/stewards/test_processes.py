@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.processes import ROOT, manage, post, serving, wait_until
+from tests.support.processes import ROOT, manage, paused, post, serving, wait_until
 
 ROW = {"inputs": {"hour": [[0.5]], "warmth": [[0.5]]}}
 DEMAND = ROOT / "examples" / "demand" / "model.onnx"
@@ -87,15 +87,6 @@ def house(tmp_path_factory):
 
 
 @contextmanager
-def paused(pid):
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
 def importing(house):
     """A command that imports another version and gives it all traffic, while the test looks on."""
     results = []
@@ -116,7 +107,7 @@ def test_a_new_version_answers_when_both_web_processes_are_warm(house):
     slow = house.engines("web")[1]
 
     with importing(house) as results:
-        with paused(slow):
+        with paused(slow, house.data):
             wait_until(lambda: house.split(number) == "waiting", within_s=20, what="the split")
             warm = (
                 "SELECT count(*) FROM inference_heldversion"
@@ -136,7 +127,7 @@ def test_what_is_not_warm_in_time_is_given_up_and_the_old_one_answers_on(house):
     number, lost_before = house.newest_split() + 1, house.lost()
     slow = house.engines("web")[1]
 
-    with importing(house) as results, paused(slow):
+    with importing(house) as results, paused(slow, house.data):
         wait_until(lambda: house.split(number) is not None, within_s=20, what="the split")
         wait_until(lambda: house.split(number) == "expired", within_s=14, what="its end")
 
