@@ -166,6 +166,7 @@ AXES_ENABLE_ADMIN = False  # registry.access.admin shows locked accounts
 AXES_VERBOSE = False
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["roundhouse.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"

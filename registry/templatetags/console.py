@@ -6,10 +6,11 @@ from django import template
 from django.utils.safestring import SafeString
 
 from registry.catalogue.models import Model, Version
-from registry.kit.admin.facts import ago
+from registry.kit.admin.facts import ago, when
 
 register = template.Library()
 register.filter(ago)
+register.filter(when)
 
 
 @register.filter

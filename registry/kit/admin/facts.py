@@ -7,6 +7,9 @@ from typing import Any
 import orjson
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 # Pages draw these themselves.
@@ -85,6 +88,19 @@ def _joined(words: Sequence[str]) -> str:
     more = len(words) - _MOST_ENTRIES
     text = ", ".join(words[:_MOST_ENTRIES])
     return f"{text} and {more:,} more" if more > 0 else text
+
+
+def when(moment: datetime | None) -> SafeString | str:
+    """The moment as every page writes it: 24 hours, in the viewer's zone, with its age as the tooltip."""
+    if moment is None:
+        return ""
+    local = timezone.localtime(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(),
+        f"{ago(moment)}, {date_format(local, 'H:i:s T')}",
+        date_format(local, "DATETIME_FORMAT"),
+    )
 
 
 def ago(moment: datetime) -> str:
