@@ -1,10 +1,10 @@
-# The commands to know: make demo, make serve, make lint, make test.
+# The main commands: make demo, make serve, make lint, make test.
 
 PYTHON ?= python3
 BIN := .venv/bin
-# More than there are cores: half of the time that tests take is waiting.
+# More processes than cores, because tests spend half of their time waiting.
 TEST_PROCESSES ?= 4
-# Tests start hundreds of processes; without bytecode on disk each compiles the product again.
+# Tests start hundreds of processes; without bytecode on disk, each would compile the product again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs lock docs pictures clean
@@ -16,11 +16,11 @@ help:
 	@echo "make test-both  tests that depend on the database product, on SQLite"
 	@echo "make test-chaos killed processes and full disks, a few minutes; make test-long runs all of them"
 	@echo "make test-real  ONNX files from public packages; see docs/real-files.md"
-	@echo "make mutants    change the product in 200 small ways, and list those that no test notices"
+	@echo "make mutants    change the product in 200 small ways, and list the changes that no test catches"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
-	@echo "make bench      measure the engine on this machine; make bench-serving: the server beside its peers; make bench-jobs: jobs"
-	@echo "make docs       write the generated pages of docs/ again"
-	@echo "make pictures   take the screenshots of docs/ again"
+	@echo "make bench      measure the engine on this machine; make bench-serving compares the server with its peers; make bench-jobs measures jobs"
+	@echo "make docs       regenerate the generated pages of docs/"
+	@echo "make pictures   retake the screenshots in docs/"
 	@echo "make lock       resolve the dependencies again"
 
 demo: $(BIN)/.installed

@@ -9,7 +9,7 @@ RoundhouseError
 ├── RoutesTooOld            the database has been unreachable for too long
 ├── Stopping                this process is shutting down
 ├── TooManyRequests         the caller exceeds its limit or its fair share
-├── LimitsUnavailable       an exact limit cannot be counted
+├── LimitsUnavailable       an exact limit cannot be enforced
 ├── Conflict
 │   └── Pinned              a live version cannot be unloaded
 └── Invalid

@@ -1,4 +1,4 @@
-"""Imports the models of all rooms, so that Django finds them."""
+"""Imports the models of all subpackages, so that Django finds them."""
 
 from inference.checks.models import ProbePass
 from inference.doors.celery.models import RefusedOrder

@@ -28,7 +28,7 @@ RoundhouseError
 │       ├── PortNotAllowed
 │       ├── AddressNotAllowed
 │       └── RedirectNotAllowed
-└── FetchFailed             the other side's fault, or the network's
+└── FetchFailed             the remote host or the network failed
     ├── DnsFailed
     ├── ConnectFailed
     ├── TlsFailed
@@ -107,13 +107,13 @@ class VersionNotReady(Conflict):
 
 
 class ApprovalNeeded(Conflict):
-    """This change needs a second person's approval; ask for it."""
+    """This change needs a second person's approval; request it."""
 
     code = "approval_needed"
 
 
 class GateFailed(Conflict):
-    """A gate does not let this version take live traffic."""
+    """A gate failed, so this version cannot take live traffic."""
 
     code = "gate_failed"
 
@@ -186,7 +186,7 @@ class FetchFailed(RoundhouseError):
 
 
 class DnsFailed(FetchFailed):
-    """The host's name could not be resolved."""
+    """The host name could not be resolved."""
 
     code = "dns_failed"
 
@@ -198,7 +198,7 @@ class ConnectFailed(FetchFailed):
 
 
 class TlsFailed(FetchFailed):
-    """No secure connection: the certificate is not valid for the host's name, or TLS failed."""
+    """No secure connection could be made: the certificate is not valid for the host name, or TLS failed."""
 
     code = "tls_failed"
 

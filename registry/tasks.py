@@ -1,4 +1,4 @@
-"""The registry's Celery tasks: those of its packages, and the kit's."""
+"""The Celery tasks of the registry: those of its packages, and one for the kit."""
 
 from celery import shared_task
 

@@ -15,10 +15,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def leave_network() -> bool:
-    """Move this process to a new, empty network namespace without even a loopback; False if that was refused.
+    """Move this process to a new, empty network namespace without even a loopback; False if the kernel refuses.
 
     Call it before the first thread starts. Open sockets, device nodes and sockets in the file system still work.
-    Containers often refuse this; then the child's other limits must do.
+    Containers often forbid this; the child's other limits must then suffice.
     """
     try:
         unshare = ctypes.CDLL(None).unshare
@@ -29,14 +29,14 @@ def leave_network() -> bool:
 
 
 def die_with(parent: int) -> None:
-    with suppress(OSError, AttributeError):  # Linux only; elsewhere the CPU limit ends a forgotten child
+    with suppress(OSError, AttributeError):  # Linux only; elsewhere the CPU limit ends an orphaned child
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked for the signal
+    if os.getppid() != parent:  # the parent died before the signal was set up
         os._exit(1)
 
 
 def limit_resources(config: dict[str, Any]) -> None:
-    """Limit what loading a file does not need. The memory limit counts from here, on top of the runtime's use."""
+    """Limit resources to what loading a file needs. The memory limit is on top of what the runtime uses already."""
     seconds = math.ceil(config["time_limit_s"] * max(1, config["options"]["intra_op_threads"])) + 1
     limits = {
         resource.RLIMIT_CORE: 0,
@@ -44,7 +44,9 @@ def limit_resources(config: dict[str, Any]) -> None:
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_NOFILE: 64 if config["is_cpu_only"] else 1024,
     }
-    if config["is_cpu_only"]:  # CUDA maps far more addresses than it uses; there the parent watches
+    if config[
+        "is_cpu_only"
+    ]:  # CUDA maps far more addresses than it uses, so with CUDA the parent watches memory
         limits[resource.RLIMIT_AS] = process_memory()[0] + config["memory_limit_bytes"]
     for name, limit in limits.items():
         hard = resource.getrlimit(name)[1]
@@ -53,7 +55,7 @@ def limit_resources(config: dict[str, Any]) -> None:
 
 
 def take_stdout() -> int:
-    """Keep the pipe for the report and redirect all other output to /dev/null: native code prints what it likes."""
+    """Keep the pipe for the report and redirect all other output to /dev/null: native code may print anything."""
     report = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (1, 2):

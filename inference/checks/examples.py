@@ -1,4 +1,4 @@
-"""Examples as people write them: reads them, and compares a version's outputs with what they expect."""
+"""Reads examples as people write them, and compares a version's outputs with the expected ones."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ def read_example(signature: Signature, inputs: Mapping[str, Any]) -> tuple[dict[
 
 
 def example_rows(signature: Signature, examples: Iterable[Mapping[str, Any]]) -> dict[str, Array] | None:
-    """Stack the rows of the examples with the most common shape; None if the model has no row axis or none fits."""
+    """Stack the rows of the examples with the most common shape; None if there is no row axis or none fits."""
     if not signature.has_row_axis:
         return None
     names = [spec.name for spec in signature.required_inputs]
@@ -85,7 +85,7 @@ def output_differences(
     """Yield values that differ by more than atol + rtol * |expected|, in the order of the outputs."""
     for name, values in expected.items():
         if name not in got:
-            yield OutputDifference(name, (), "there", f"missing; the outputs are {', '.join(got)}")
+            yield OutputDifference(name, (), "present", f"missing; the outputs are {', '.join(got)}")
         else:
             yield from _differences_in(name, values, got[name], atol, rtol)
 

@@ -47,7 +47,7 @@ def write_frame(message: Message, tensors: Tensors | None = None) -> bytes:
 def read_frame(receive: Callable[[int], bytes]) -> Frame:
     """Read one frame; `receive(count)` returns exactly that many bytes.
 
-    A hostile file may control the child at the other end. Whatever it writes, the worst this raises is ValueError.
+    A hostile file may control the child at the other end. Whatever it writes, this raises only ValueError.
     """
     head_bytes, data_bytes = _SIZES.unpack(receive(_SIZES.size))
     if head_bytes + data_bytes > MAX_BYTES:

@@ -250,7 +250,7 @@ def child_config(
 def start_child(
     program: str, config: Mapping[str, Any], folder: Path, pass_fds: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
-    """Start one of our programs with its instructions. It inherits nothing but the given descriptors."""
+    """Start one of our programs in a child process. It inherits nothing but the given descriptors."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment |= {
         "HOME": str(folder),
@@ -272,7 +272,7 @@ def start_child(
 
 def _explain(watch: _ChildWatch, status: int) -> tuple[str, str]:
     doing = {"loading": "while loading", "running": "during its first run"}.get(
-        watch.last.get("phase", ""), "at its start"
+        watch.last.get("phase", ""), "at startup"
     )
     cause = watch.cause or ("timed_out" if -status == signal.SIGXCPU else "crashed_signal")
     if cause == "timed_out":

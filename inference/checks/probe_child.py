@@ -85,7 +85,7 @@ def _probe(
 
 
 def _read_and_delete(path: Path) -> dict[str, Any]:
-    """What is known about the inputs. The file that is probed finds an empty folder."""
+    """Read what is known about the inputs, and delete it: the probed file should find an empty folder."""
     known: dict[str, Any] = json.loads(path.read_bytes())
     path.unlink()
     return known

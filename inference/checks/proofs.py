@@ -61,7 +61,7 @@ def merged_rows(values: ServingValues, batches: BatchProof, memory: MemoryUse | 
 
 
 def known_merged_rows(values: ServingValues, *, sha256: str, options: SessionOptions) -> int:
-    """The same, from results with the installed runtime; 1 if there are none."""
+    """Like `merged_rows`, from saved results for the installed runtime; 1 if there are none."""
     found = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version(), options=options)
     if found is None or found.found_batches is None:
         return 1
@@ -89,7 +89,7 @@ def known_memory(sha256: str) -> MemoryUse:
 
 
 def batch_bytes(memory: MemoryUse, rows: int) -> int:
-    """How large the inputs of a merged run may be: as large as those measured, because free axes may be longer in practice.
+    """The most bytes of input in a merged run: as many as were measured, because free axes may be longer in practice.
 
     Small inputs may always merge: their memory use does not depend on their size.
     """
@@ -153,7 +153,7 @@ class Proofs:
         values: ServingValues,
         timeout_s: float,
     ) -> Proof:
-        """Wait for the proof until `timeout_s`; raises NotProbed if the file is refused, or StillLoading."""
+        """Wait up to `timeout_s` for the proof; raises NotProbed if the file is refused, or StillLoading."""
         row = ProbePass.objects.found_for(sha256=sha256, runtime_version=runtime_version, options=options)
         limit_bytes = batch_memory_bytes(values)
         known = _KnownParts.of(row, values.max_batch_rows, limit_bytes)
@@ -189,7 +189,7 @@ class Proofs:
         return proof
 
     def outdated(self, proofs: Iterable[Proof]) -> set[ProbeFact]:
-        """Return those that a later check has measured differently: examples were added, or the machine was less busy."""
+        """Return facts of proofs that a later check measured differently, with new examples or on an idler machine."""
         by_fact = {proof.fact: proof for proof in proofs}
         rows = ProbePass.objects.filter(sha256__in={fact.sha256 for fact in by_fact}, batches__isnull=False)
         return {row.fact for row in rows if row.fact in by_fact and _differs(row, by_fact[row.fact])}
@@ -242,7 +242,7 @@ class _KnownParts:
 
 
 def keep(proof: Proof) -> None:
-    """Save a proof. If its child could not be started, that says nothing about the file."""
+    """Save a proof. If its child could not be started, save only the sample; the rest was not measured."""
     if proof.batches.code == _NOT_STARTED:
         ProbePass.objects.record(proof.fact, sample=proof.sample)
     else:

@@ -16,7 +16,7 @@ class ScratchFolder:
     """An empty folder that exists until `remove`; a context manager.
 
     Its owner keeps a file beside it locked. The kernel releases the lock however the owner ends. A process id in the name
-    would not do: containers that share the data folder number their processes separately.
+    would not be enough: containers that share the data folder number their processes separately.
     """
 
     def __init__(self, kind: str) -> None:
@@ -59,7 +59,7 @@ def _claimed(kind: str) -> tuple[Path, IO[bytes]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.with_suffix(_LOCK).exists():
             return path, lock
-        lock.close()  # a sweep got there first and took the file for a dead owner's
+        lock.close()  # a sweep came first, and mistook the file for a dead owner's
 
 
 def _remove(path: Path) -> None:

@@ -89,7 +89,7 @@ def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] |
     checked_shapes(input_shapes or {})
     model = Model.objects.filter(slug=checked_name(slug)).first()
     if model is not None and task not in {None, model.task}:
-        raise Invalid(f"{slug} is for the task {model.task}, which never changes; do not ask for {task}.")
+        raise Invalid(f"{slug} has the task {model.task}, which cannot be changed to {task}.")
 
 
 def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:

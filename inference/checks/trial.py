@@ -30,7 +30,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 0.05
 _DEATH_S = 5.0
 _LOAD_S = 30.0
-_CPU_LIMIT_S = 3600.0  # for a child that its parent forgot
+_CPU_LIMIT_S = 3600.0  # for a child that outlives its parent
 _GRACE_S = 2.0  # for a run to end at its soft limit before the child is killed
 
 
@@ -173,7 +173,7 @@ class Trial:
             frame = write_frame(command, tensors)
         except FrameTooLarge as error:
             raise TrialFailed("too_large", str(error)) from None
-        with suppress(OSError):  # it died while reading; what it wrote before says more
+        with suppress(OSError):  # the child died while reading; its last message is more informative
             self._socket.settimeout(limit_s)
             self._socket.sendall(frame)
         return self._read(limit_s, doing, parse)

@@ -54,7 +54,7 @@ async def authenticate(key: str) -> Admitted:
 async def admit(request: ModelRequest) -> tuple[Route, Target | None, Flight]:
     """The Model's route, the version that answers if that is known already, and a flight, which the caller must `end`.
 
-    Called before the body is read. `begin` the flight when all of the request has been received.
+    Called before the body is read. Call `begin` on the flight once the whole request has been received.
     """
     route, target = services.find(request.by, request.model, version=request.version, alias=request.alias)
     return route, target, await admission.enter(request.by, route)
@@ -83,7 +83,7 @@ class HttpDoor(Protocol):
     def model_request(
         self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
     ) -> ModelRequest:
-        """What the address names; version and alias are empty if it names none."""
+        """The request for an address; `version` and `alias` are empty if the address has none."""
 
     def longest_body(self, environ: Environ) -> int:
         """How many bytes are accepted; raises if this kind of body is not accepted at all."""
@@ -151,7 +151,7 @@ class ShortDispatch(APIView):
             self.check_permissions(self.request)
             self.check_throttles(self.request)
             response: HttpResponseBase = self.post(self.request, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 (as DRF does: the handler raises what it does not know)
+        except Exception as error:  # noqa: BLE001 (as DRF does: the handler re-raises what it does not handle)
             response = self.handle_exception(error)
         stale_s = max(runtime.stale_s(), getattr(request, "stale_s", 0))
         request.stale_s = stale_s  # type: ignore[attr-defined]  # the middleware adds the header, as the loop does for its answers
@@ -169,7 +169,7 @@ class ShortDispatch(APIView):
 
 @cache
 def _instances(kinds: tuple[type, ...]) -> list[Any]:
-    """The same objects for all requests: they keep no state."""
+    """All requests share these objects, because they keep no state."""
     return [kind() for kind in kinds]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inference.engine.errors import OutputTooLarge, Overloaded
 from registry.errors import BodyTooLarge
 
-# Shares of the budget. A request that waits to be parsed holds its body already, so on top of all bodies there must be room to
+# Shares of the budget. A request that waits to be parsed already holds its body, so on top of all bodies there must be room to
 # parse any one of them; and the longest body must not have to wait until every small request has ended.
 _LONGEST_BODY = 0.2
 _FOR_BODIES, _FOR_ONE = 0.25, 0.625
@@ -22,11 +22,11 @@ _FOR_LARGE = 0.875  # the rest is for small requests, which large ones never del
 _SMALL = 1 << 20
 
 # Sizes of Python's objects as measured with orjson, tensors included: an object, a list, a value with its slot in one of
-# them, a string or a key. What is counted is their delimiter bytes, even inside strings.
+# them, a string or a key. Their delimiter bytes are counted, even inside strings.
 _OBJECT, _LIST, _VALUE, _TEXT = 112, 88, 72, 112
-# Bytes per character of text; texts are joined and encoded for checking, at four each if one is above U+FFFF.
+# Bytes per character of text; texts are joined and encoded for checking, at four bytes each if one is above U+FFFF.
 _NARROW, _WIDE = 3, 9
-_WORST = 40  # times its own bytes, whatever the JSON is
+_WORST = 40  # times the size of the JSON, at worst
 _NOT_COUNTED = 4 << 10  # bytes of JSON; for less, the worst case is assumed
 _COUNTED_AT_ONCE = 256 << 10  # fits into the processor's cache
 
@@ -35,7 +35,7 @@ _WIDEST = 20  # characters of a number in JSON, and a comma
 _WIDER = 26
 _CHARACTERS: Mapping[str, int] = {
     "bool": 6, "int8": 5, "uint8": 4, "int16": 7, "uint16": 6, "int32": 12, "uint32": 11,
-    "float16": 64,  # written by way of Python's numbers
+    "float16": 64,  # converted to Python numbers first
     "float32": _WIDEST,
 }  # fmt: skip
 _ESCAPED = 6  # JSON characters per character of text, at worst
@@ -69,13 +69,13 @@ class RequestMemory:
         """Raise BodyTooLarge for a parsed body that could never fit."""
         if needed > self.most_of_one:
             raise BodyTooLarge(
-                f"Parsed, this body would take about {_mib(needed)}; one request may take {_mib(self.most_of_one)}."
+                f"When parsed, this body would take about {_mib(needed)}; a request may take {_mib(self.most_of_one)}."
                 " Send fewer values at once, or send tensors in binary."
             )
 
 
 class MemoryHolding:
-    """What one request holds. Used by one thread at a time, except for `end`, which must be called and frees all of it."""
+    """What one request holds. Used by one thread at a time, except for `end`, which frees it all and must be called."""
 
     def __init__(self, memory: RequestMemory) -> None:
         self.memory = memory
@@ -87,7 +87,7 @@ class MemoryHolding:
         return self._take(nbytes, self.memory.room)
 
     def take_for_body(self, nbytes: int) -> bool:
-        """Like `take`, but reserves room for a large body, or the part held at one time, before it is read."""
+        """Like `take`, but for a large body, or the part of it held at one time, before it is read."""
         return self._take(nbytes, self.memory.room_for_body)
 
     def add(self, nbytes: int) -> None:
@@ -122,7 +122,7 @@ memory = RequestMemory(settings.PREDICT_MEMORY_BYTES)
 
 def no_room(memory: RequestMemory) -> Overloaded:
     return Overloaded(
-        f"All {_mib(memory.limit)} that requests may use in this process are taken. Try again in a second."
+        f"All {_mib(memory.limit)} that requests may use in this process are in use. Try again in a second."
     )
 
 
@@ -132,7 +132,7 @@ def hold_answer(holding: MemoryHolding, outputs: int, written: int) -> None:
     if outputs + written > most:
         raise OutputTooLarge(
             f"The answer and its tensors would take about {_mib(outputs + written)}; one request may take"
-            f" {_mib(most)}. Ask for binary data, for less at once, or for other outputs."
+            f" {_mib(most)}. Request binary data, less data at once, or fewer outputs."
         )
     holding.add(outputs + written)
 

@@ -14,7 +14,7 @@ from inference.tensors.signature import Signature
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How a version is loaded. Its `digest` is part of the probe's fact: other options need another probe.
+    """How a version is loaded. Its `digest` is part of the probe's fact, so different options need a new probe.
 
     `expected_sha256` is checked against the bytes that are loaded, and `label` is the version's id in crash notes.
     Neither changes how the file is loaded, so both stay out of the digest.
@@ -42,7 +42,7 @@ class Session(Protocol):
     """A model in memory. Several threads may call `run` at once; call `close` only when no thread is running it."""
 
     signature: Signature
-    provider: str  # the one that really runs it, e.g. CPUExecutionProvider
+    provider: str  # the one that actually runs it, e.g. CPUExecutionProvider
     # Runs on the CPU and has no loops or branches: runs of equal size take about equally long.
     is_steady: bool
 
@@ -78,7 +78,9 @@ class LoadedSession(Session, Protocol):
     # Axis names by input; "" means no name. Free axes with the same name have the same size.
     axis_names: Mapping[str, Sequence[str]]
     left_out: Sequence[str]  # descriptions of the file's outputs that cannot be sent as tensors
-    texts: Sequence[str]  # some texts that the file knows, if it accepts text: many files refuse all others
+    texts: Sequence[
+        str
+    ]  # some texts that the file knows, if it has text inputs: many files reject all others
 
     def shrink(self, inputs: Tensors) -> None:
         """Run once, and free what earlier runs left in the runtime's memory arena."""
@@ -92,21 +94,21 @@ class Backend(Protocol):
     def runtime_version(self) -> str: ...
 
     def load(self, path: Path, options: SessionOptions) -> LoadedSession:
-        """Load a file; raise LoadFailed with a message for people."""
+        """Load a file; raise LoadFailed with a human-readable message."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeFact:
-    """The proof that a disposable child has loaded and run these bytes, with this runtime, provider and options."""
+    """Proof that a disposable child process loaded and ran these bytes, with this runtime, provider and options."""
 
     sha256: str
     runtime_version: str
-    provider: str  # the one that really ran it
+    provider: str  # the one that actually ran it
     options_digest: str
 
 
 def check_probed(fact: ProbeFact, options: SessionOptions, runtime_version: str) -> None:
-    """Raise NotProbed before loading: a native parser only gets bytes that a child has survived."""
+    """Raise NotProbed before loading: only bytes that a child process survived may reach the native parser."""
     _compare("file", options.expected_sha256 or fact.sha256, fact.sha256)
     _compare("runtime", runtime_version, fact.runtime_version)
     _compare("options", options.digest, fact.options_digest)

@@ -59,14 +59,14 @@ def prove_batches(
     time_limit_s: float = TIME_LIMIT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> BatchProof:
-    """Find the largest batch, up to `max_rows`, in which no row is changed by the others.
+    """Find the largest batch, up to `max_rows`, in which no row's answer depends on the other rows.
 
-    1. Refuse, without a run, what the file itself rules out: a required input without a row axis, dynamic quantization,
+    1. Refuse, before a run, what the file itself rules out: a required input without a row axis, dynamic quantization,
        random numbers.
     2. For 2, 3 and the largest number of rows that the time allows: two identical runs are equal; a row keeps its answer
        when the others are replaced, and at any position; the rows get the same answers together as alone; each output
        has one row for each input row, or is the same in every run.
-    3. The rows' answers must differ from each other, or none of this would show a mix-up.
+    3. The rows' answers must differ from each other; otherwise a mix-up would go unnoticed.
 
     `examples` (rows stacked on the first axis) are tried before generated rows, which some models cannot tell apart.
     Generated rows have the sizes of `sample`, on which the file is known to run.
@@ -81,9 +81,9 @@ def prove_batches(
             reason += " Its dropout seems to be in training mode; export it for inference."
         return BatchProof(1, refused.code, reason, max_rows)
     except RunTimedOut:
-        return BatchProof(1, "out_of_time", f"It could not be proven within {time_limit_s:g} s.", max_rows)
+        return BatchProof(1, "out_of_time", f"The proof did not finish within {time_limit_s:g} s.", max_rows)
     except InferenceError as error:
-        text = f"It failed on generated rows: {error} Give it examples and check it again."
+        text = f"The model failed on generated rows: {error} Give it examples and check it again."
         return BatchProof(1, "failed", text, max_rows)
     reason = f"Up to {rows:,} rows of different requests can share a run."
     if rows < max_rows:
@@ -107,17 +107,19 @@ def _check_file(session: Session, operators: frozenset[str], sample: Sample) -> 
         if not spec.optional and (spec.any_rank or spec.shape[:1] != (None,))
     ]
     if fixed or not signature.has_row_axis:
-        what = f"Input {fixed[0].name[:80]!r} has no free first axis" if fixed else "It has no input"
+        what = f"Input {fixed[0].name[:80]!r} has no free first axis" if fixed else "The model has no input"
         raise _MergeRefused(NO_ROW_AXIS, f"{what}, so a run holds one request.")
     if not takes_rows(signature, sample):
-        raise _MergeRefused(NO_ROW_AXIS, "It does not run on a single row, so a run holds one request.")
+        raise _MergeRefused(
+            NO_ROW_AXIS, "The model does not run on a single row, so each run holds one request."
+        )
     for name in sorted(operators):
         if name.startswith(_QUANTIZES):
-            reason = f"Its quantization depends on the whole batch ({name}), so a neighbour would change a row's answer."
+            reason = f"Its quantization depends on the whole batch ({name}), so other rows would change a row's answer."
             raise _MergeRefused("dynamic_quantization", reason)
         if name.startswith(_DRAWS):
             raise _MergeRefused(
-                "random_numbers", f"It draws random numbers ({name}), so no two runs are alike."
+                "random_numbers", f"The model draws random numbers ({name}), so no two runs are alike."
             )
 
 
@@ -154,7 +156,7 @@ class _BatchProver:
     def run(self, examples: Tensors | None, sample: Sample) -> int:
         """The largest number of rows that passed all checks."""
         if self._max_rows < 2:
-            raise _MergeRefused("batches_of_one", "Its largest batch is one row.")
+            raise _MergeRefused("batches_of_one", "The version's largest batch is one row.")
         pool = self._pool(examples, sample)
         small = [rows for rows in (2, 3) if rows <= self._max_rows]
         for rows in small:
@@ -200,7 +202,7 @@ class _BatchProver:
             raise error
         raise _MergeRefused(
             "not_shown",
-            "It gave the same answer for all rows that were tried, so a mix-up would not show;"
+            "The model gave the same answer for all rows that were tried, so a mix-up would go unnoticed;"
             " give it examples whose answers differ, and check it again.",
         )
 
@@ -279,7 +281,7 @@ class _BatchProver:
                         )
 
     def _is_kept(self, name: str, before: Array, after: Array, stays: Any) -> bool:
-        """Whether the rows that stayed kept their answers, up to rounding errors of each row's own numbers."""
+        """Whether the rows that stayed kept their answers, to within the rounding error of each row's own numbers."""
         if name in self._common:
             return is_equal(before, after, spread=self._spread)
         return before.shape == after.shape and all(
@@ -308,7 +310,7 @@ class _BatchProver:
             if not is_close(singles, tensor, scale=largest(tensor)):
                 raise _MergeRefused(
                     "size",
-                    f"{len(order)} rows together got different answers in output {name[:80]!r} than the same rows alone.",
+                    f"Output {name[:80]!r} differs when {len(order)} rows run together instead of alone.",
                 )
 
     def _answer(self, batch: Tensors) -> dict[str, Array]:

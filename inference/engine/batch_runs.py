@@ -41,7 +41,7 @@ class BatchConfig:
     """How one version is batched."""
 
     limits: QueueLimits = field(default_factory=QueueLimits)
-    merges: bool = False  # rows of several requests may share a run; only if a batch proof says so
+    merges: bool = False  # rows of several requests may share a run; only if a batch proof allows it
     soft_limit_s: float | None = None
     hard_limit_s: float = 30.0
     max_output_bytes: int | None = None  # of one request's answer
@@ -50,7 +50,7 @@ class BatchConfig:
 class BatchRunner:
     """Runs batches and passes each result to `finish`, on the loop. `_run` may be in a thread; the rest is on the loop.
 
-    A batch runs on the loop if the cost curve says it is short; without a curve, never. Batches led by bulk run in
+    A batch runs on the loop if the cost curve predicts a short run; without a curve, never. Batches led by bulk run in
     threads of their own. Those of an `AsyncSession` are awaited on the loop until the latest deadline of their callers.
     """
 
@@ -102,7 +102,7 @@ class BatchRunner:
 
     def _run_on_loop(self, batch: RequestBatch[QueuedCall]) -> RunResult | InferenceError | None:
         """None: it unexpectedly took too long, and must run again in a thread."""
-        cpu_before_s = time.thread_time()  # processor time: on a busy machine any run may take long
+        cpu_before_s = time.thread_time()  # processor time: on a busy machine any run may take a long time
         result = self._run(batch, limit_s=_LOOP_LIMIT_S)
         took_s = self._clock() - batch.taken_at
         if took_s > _LOOP_BAN_S and time.thread_time() - cpu_before_s > _LOOP_BAN_S:
@@ -157,7 +157,7 @@ class BatchRunner:
     def _failure(self, batch: RequestBatch[QueuedCall], error: BaseException) -> InferenceError:
         """Turn whatever was raised into a typed error."""
         if isinstance(error, NotSplittable):
-            self._stop_merging()  # the model does not do what its proof promised
+            self._stop_merging()  # the model does not behave as its batch proof showed
             return error
         if isinstance(error, InferenceError):
             first, *others = batch.tickets

@@ -40,8 +40,8 @@ from inference.tensors.errors import InferenceError
 _log = logging.getLogger("roundhouse.engine")
 
 _CAREFUL_RUNS = 200  # at half the size, after a run that ran out of memory
-_LEARN_EVERY = 4  # runs between two that the cost curve sees, if no latency target depends on it
-_LATE_S = 0.5  # after its deadline, a thread leaves even if the loop has not woken it
+_LEARN_EVERY = 4  # the cost curve sees one run in this many, unless a latency target depends on it
+_LATE_S = 0.5  # how long after its deadline a thread stops waiting, even if the loop has not woken it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Health:
 class Batcher:
     """Batches the requests of one version. Its state belongs to the loop; other threads only post to it.
 
-    Whatever has arrived by the end of a turn of the loop becomes one batch. While it runs, the next one gathers.
+    Everything that has arrived by the end of a loop turn becomes one batch. While it runs, the next one fills.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Batcher:
     def infer_from_thread(
         self, tensors: Tensors, request: EngineRequest, *, is_audit: bool = False
     ) -> EngineAnswer:
-        """The same for a thread. An audit runs alone and is not counted."""
+        """Like `infer`, but blocks the calling thread. An audit runs alone and is not counted."""
         shape = self._rules.shape_of(tensors, request.outputs)
         call = ThreadCall((object(), *shape[1:]) if is_audit else shape, tensors, request, is_audit)
         self._loop.post(partial(self._offer_for_thread, call, request.cancellation))
@@ -163,7 +163,7 @@ class Batcher:
     def audit(self, *, timeout_s: float) -> str | None:
         """Run one sampled request again, alone. If its answer differs, stop merging and return what differs.
 
-        Samples wait for the next call; one that finds no room in time is dropped.
+        Samples wait for the next call; one that cannot run in time is dropped.
         """
         sample = self._sampler.take()
         if sample is None:
@@ -201,7 +201,7 @@ class Batcher:
         self.merge_up_to(1)
 
     def health(self, timeout_s: float = 1.0) -> Health:
-        """Ask the queue itself. If the loop does not respond in time, report that nothing is moving."""
+        """Check the queue on the loop. If the loop does not respond in time, report that nothing is moving."""
         try:
             return self._loop.call(self._health, timeout_s)
         except EngineStopped:
@@ -231,7 +231,7 @@ class Batcher:
             return self._meters.copy()
 
     def drain(self, timeout_s: float) -> bool:
-        """Refuse new requests and let the accepted ones end; False if some have not ended in time."""
+        """Refuse new requests and let the accepted ones finish; False if some have not finished in time."""
         self._loop.post(partial(self._close, None))
         return self._idle.wait(timeout_s)
 
@@ -382,7 +382,7 @@ class Batcher:
         self._flush()
 
     def _count_careful_run(self) -> None:
-        """Allow larger batches again after some runs: the shortage may be over, or one odd request's fault."""
+        """Allow larger batches again after some runs: the shortage may be over, or due to one odd request."""
         self._runs_until_larger -= 1
         if not self._runs_until_larger:
             most = self.config.limits.max_batch_bytes
@@ -457,8 +457,8 @@ class Batcher:
     def _update_slots(self) -> None:
         """Start no run while memory is being freed, or while there are more lost runs than slots.
 
-        One takeover shows whether only that run hangs. If all runs are slow because the machine is, each further one
-        would slow the others down and be lost in turn. So the queue waits for one to come back, and its callers wait
+        Replacing one lost run shows whether only that run hangs. If the whole machine is slow, each further run
+        would slow the others down and be lost too. So the queue waits until a run comes back, and its callers wait
         for that or for their deadline.
         """
         can_run = len(self._lost) <= self._slots and not self._is_freeing_memory

@@ -45,7 +45,7 @@ RIDERS = {
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How much may wait and run. `ceilings`: the part of the waiting room that each class may fill."""
+    """How much may wait and run. `ceilings`: the share of the waiting limits that each class may use."""
 
     slots: int = 1
     max_batch_bytes: int = 64 << 20
@@ -53,12 +53,12 @@ class QueueLimits:
     max_waiting_rows: int = 1024
     max_waiting_bytes: int = 256 << 20
     ceilings: tuple[float, float, float] = (1.0, 0.5, 0.25)
-    bulk_every: int = 8  # bulk leads at least one of this many batches in a row
+    bulk_every: int = 8  # bulk leads at least one in this many consecutive batches
     lease_s: float = 1.5
 
 
 class Ticket:
-    """One request as the combiner sees it. Tickets of equal `key` may share a batch."""
+    """One request as the combiner sees it. Tickets with an equal `key` may share a batch."""
 
     __slots__ = ("deadline", "key", "nbytes", "offered_at", "priority", "rows", "state")
 
@@ -117,7 +117,7 @@ class Combiner(Generic[T]):
             (share * limits.max_waiting_rows, share * limits.max_waiting_bytes) for share in limits.ceilings
         ]
         # Per class: key -> tickets in order of arrival. Ordered dicts, because a cancelled ticket must leave at once, from
-        # the middle: if it stayed, its tensors would escape the limits while a run hangs.
+        # the middle: if it stayed while a run hangs, its tensors would use memory that the limits do not count.
         self._lines: tuple[OrderedDict[Hashable, OrderedDict[T, None]], ...] = tuple(
             OrderedDict() for _ in Priority
         )
@@ -201,7 +201,7 @@ class Combiner(Generic[T]):
         return overdue
 
     def cancel(self, ticket: T, error: InferenceError) -> bool:
-        """End a ticket with this error; False if it has already ended. If it runs, only its result is dropped."""
+        """End a ticket with this error; False if it has already ended. If it is running, only its result is dropped."""
         if ticket.state is ENDED:
             return False
         if ticket.state is WAITING:
@@ -214,7 +214,7 @@ class Combiner(Generic[T]):
         return True
 
     def close(self, error: Callable[[], InferenceError] | None = None) -> None:
-        """Refuse every further offer. With an error, also end every waiting ticket."""
+        """Refuse all further offers. With an error, also end every waiting ticket."""
         self.is_open = False
         if error is not None:
             for ticket in list(self._all_waiting()):

@@ -1,7 +1,7 @@
 """Notes that outlive the process: which version each thread runs, and what Python's fault handler writes on a crash.
 
 One file per process: a slot for each thread that runs versions, then the fault handler's text. The process holds a lock
-on its file. If the lock is free, the process has ended, and the process that takes it reads why.
+on its file. If the lock is free, the process has ended, and whichever process takes the lock reads why.
 """
 
 import faulthandler
@@ -37,7 +37,7 @@ _FATAL = re.compile(r"^Fatal Python error: (.+)$", re.MULTILINE)
 _CURRENT = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
 _SLOTS = 512
 _SLOT = struct.Struct("QQ")  # the thread, and the label of what it runs; 0: nothing
-_LAST = _SLOTS - 1  # shared by threads for which no slot was free; it names none of them
+_LAST = _SLOTS - 1  # shared by threads that found no free slot; it does not identify them
 _MAP_BYTES = _SLOTS * _SLOT.size
 _MAX_TEXT_BYTES = 1 << 16
 _SUFFIX = ".crash"

@@ -135,7 +135,7 @@ class Engine:
     def load(self, key: Hashable, plan: EnginePlan, *, timeout_s: float) -> None:
         """Load, warm up, publish and keep a version. If the key is already served, swap it without a gap.
 
-        The old one answers until the new one is warm, then ends the requests it has accepted. If loading fails, the old one
+        The old one answers until the new one is warm, then finishes accepted requests. If loading fails, the old one
         stays.
         """
         with self._publish_lock:
@@ -155,7 +155,7 @@ class Engine:
             self._drain_and_release(old, timeout_s, keep=new.batcher)
 
     def unload(self, key: Hashable, *, timeout_s: float) -> bool:
-        """Take a version out of service and end its accepted requests; False if it was not loaded."""
+        """Take a version out of service and finish its accepted requests; False if it was not loaded."""
         with self._publish_lock:
             old = self._published.get(key)
             self._published = {other: kept for other, kept in self._published.items() if other != key}

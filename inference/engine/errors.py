@@ -2,7 +2,7 @@
 
 InferenceError (inference.tensors.errors)
 ├── Overloaded              refused before it was queued
-├── DeadlineExceeded        did not run, or not in time
+├── DeadlineExceeded        did not run, or did not finish in time
 ├── Cancelled               the caller hung up
 ├── RunFailed               the runtime refused this input
 │   ├── RunTimedOut         ended at the soft limit

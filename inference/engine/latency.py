@@ -79,7 +79,7 @@ class CostCurve:
 
 
 class TargetPace:
-    """Holds a target p99 with the largest batch for which waiting for one run and being in the next is fast enough.
+    """Meets a target p99 with the largest batch for which waiting for one run and joining the next is fast enough.
 
     1. A request that arrives just after a batch started waits for that run and then for its own, so twice the run time
        must fit into the planned share of the target.
@@ -143,7 +143,7 @@ class TargetPace:
 class WaitTrial:
     """Tries a short wait for an epoch if the slot is busy, and keeps it only while more rows are answered that way.
 
-    Callers who send their next request after the last answer come back together. If a large batch costs little more
+    Callers who send the next request when they have their answer come back together. If a large batch costs little more
     than a small one, one run that waits for all of them beats two runs with half of them each. Under any other load
     waiting gains nothing, and only an experiment can tell.
     """

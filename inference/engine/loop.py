@@ -119,7 +119,7 @@ class EngineLoop:
 
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a thread: `infer` and its callers await something only on a loop; in a thread they block."""
+    """Run a coroutine in a thread. `infer` and its callers only await on a loop; in a thread they block instead."""
     try:
         coroutine.send(None)
     except StopIteration as end:

@@ -23,7 +23,7 @@ def limit_heaps(count: int = 2) -> None:
 def resident_bytes() -> int:
     """This process's resident memory; 0 if unknown (not Linux).
 
-    Returns freed blocks to the system first: a load that reuses them would seem to need no memory. That takes
+    Returns freed blocks to the system first; otherwise a load that reuses them would seem to need no memory. That takes
     milliseconds, so call it around loads, never around a request.
     """
     with suppress(OSError, AttributeError):  # another C library

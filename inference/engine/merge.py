@@ -34,7 +34,7 @@ class RunResult(NamedTuple):
 
 
 class RowRules:
-    """How the requests of one version merge. Whether they may is decided by the batch proof, not by the signature."""
+    """How the requests of one version merge. The batch proof decides whether they may, not the signature."""
 
     def __init__(self, signature: Signature, *, merges: bool) -> None:
         self._has_row_axis = signature.has_row_axis
@@ -123,7 +123,7 @@ class AuditSample(NamedTuple):
 
 
 class Sampler:
-    """Picks merged requests to run again alone: a batch proof tries some inputs, and this watches real ones.
+    """Picks merged requests to run again alone: a batch proof tries only some inputs; this checks real ones.
 
     Picks nearly every request at first, later one in RARELY: most faults show up early.
     """

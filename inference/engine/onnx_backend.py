@@ -102,7 +102,7 @@ def _runtime() -> Any:
 
 
 def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
-    # `session.provider` shows that a CUDA library is missing; no need for stderr
+    # `session.provider` shows if a CUDA library is missing, so stderr can stay quiet
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     if CUDA in options.providers:
         _preload_dlls(onnxruntime)
@@ -112,7 +112,7 @@ def _create(onnxruntime: Any, model: bytes, options: SessionOptions) -> Any:
             _session_options(onnxruntime, options),
             providers=_providers(onnxruntime, options),
             enable_fallback=0,  # it would print, and switch providers in the middle of a run
-            read_config_from_model=0,  # whatever the environment says: a file must not configure its host
+            read_config_from_model=0,  # regardless of the environment: a file must not configure its host
         )
     except LoadFailed:
         raise

@@ -261,7 +261,7 @@ class SessionPool(Generic[T]):
             self._close(entry)
 
     def _join(self, key: Hashable, order: LoadOrder, timeout_s: float) -> _Load[T]:
-        """Join the load of `key`, or start it. Hold the lock since the look-up that found no entry."""
+        """Join the load of `key`, or start it. The lock must be held since the look-up that found no entry."""
         load = self._loads.get(key)
         if load is None:
             load = _Load(order)
@@ -280,7 +280,7 @@ class SessionPool(Generic[T]):
             load.waiting -= 1
         if load.error is None:
             raise StillLoading
-        # A new error for each caller: raising adds to a traceback, and there are several threads.
+        # A new error for each caller: raising extends the traceback, and several threads raise it.
         raise type(load.error)(str(load.error)) from load.error
 
     def _run_load(self, key: Hashable, load: _Load[T]) -> None:
@@ -413,7 +413,7 @@ class SessionPool(Generic[T]):
 def _file_bytes(order: LoadOrder) -> int:
     try:
         return order.path.stat().st_size
-    except OSError:  # the backend has a better message
+    except OSError:  # the backend raises a better error
         return 0
 
 

@@ -114,4 +114,4 @@ class ThreadCall(QueuedCall):
         try:  # noqa: SIM105 - contextlib.suppress costs as much as the wake-up
             self.sleep.release()
         except RuntimeError:
-            pass  # it was woken before and has left
+            pass  # it was already woken and no longer waits

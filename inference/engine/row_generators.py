@@ -31,7 +31,7 @@ class RowGenerator(Protocol):
 def row_generators(
     signature: Signature, examples: Tensors | None, sample: Sample, run: Run
 ) -> Iterator[RowGenerator]:
-    """Generators of rows on which the model runs, the likeliest first. If there are none, one on which it fails.
+    """Generators of rows on which the model runs, the likeliest first. If there are none, yields one on which it fails.
 
     Rows have the sample's sizes, unless those are all 1: hardly any model can tell such rows apart.
     """

@@ -35,7 +35,7 @@ def available_cores() -> int:
 def threads_per_session(*, cores: int, engines: int = 1, at_once: int = 1, asked: int = 0) -> int:
     """Divide `cores` between the machine's engines and the sessions that one engine runs at once.
 
-    A version may ask for fewer threads than its share but not for more: two sessions that each use all cores are
+    A version may set fewer threads than its share, but not more: two sessions that each use all cores are
     slower together than one after the other.
     """
     share = max(1, cores // max(1, engines) // max(1, at_once))
@@ -111,7 +111,7 @@ def lower_priority() -> None:
 
 
 def _set_niceness(niceness: int) -> None:
-    """Set it for this thread only, which needs Linux."""
+    """Set it for this thread only. This requires Linux."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
@@ -136,7 +136,7 @@ class Cores:
     """Pins busy threads to one core each, to different cores as long as there are enough.
 
     Linux moves a busy thread to any core that is idle for a moment. Whatever wakes up there next has to wait, however
-    low the thread's priority: live requests took half as long again.
+    low the busy thread's priority: live requests took 50 % longer.
     """
 
     def __init__(self) -> None:

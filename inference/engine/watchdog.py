@@ -12,7 +12,9 @@ from inference.engine.loop import EngineLoop
 
 _log = logging.getLogger("roundhouse.engine")
 _LOOK_EVERY_S = 0.25
-_STALLED_LOOKS = 60  # looks, not seconds: a process that was suspended, or got no core, did not look either
+_STALLED_LOOKS = (
+    60  # counted in looks, not seconds: a suspended process, or one without a core, does not look
+)
 
 
 class SoftLimit:

@@ -263,7 +263,7 @@ class StorePage(ModelAdmin[Store]):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Hide the links to tenants, which are deleted together with the store."""
+        """Leave out the links between store and tenants, which are deleted with the store."""
         return [str(store) for store in objs], {"stores": len(objs)}, set(), []
 
     def save_model(self, request: HttpRequest, obj: Store, form: Any, change: bool) -> None:

@@ -22,8 +22,8 @@ _hinted_at: dict[str, float] = {}
 
 
 def hint(model: Model) -> None:
-    """On commit, tell the workers of the Model's pool that there is work. Without this, they only look every few seconds."""
-    # Robust: an unreachable broker must not fail what the database has accepted.
+    """On commit, tell the workers of the Model's pool that there is work. Otherwise they look every few seconds."""
+    # Robust: an unreachable broker must not raise an error after the database has committed.
     pool = model.pool if settings.EXECUTOR == "workers" else settings.POOL
     transaction.on_commit(lambda: _send_hint(pool), robust=True)
 

@@ -168,7 +168,7 @@ def drop_input(ref: str) -> None:
 
 
 def stray_inputs() -> Iterator[list[str]]:
-    """Names of inputs old enough to have a job by now, in batches."""
+    """Yield, in batches, the names of inputs that are old enough to belong to a job by now."""
     before = time.time() - _STRAY_AFTER_S
     old = [path.name for path in _inputs_folder().iterdir() if path.stat().st_ctime < before]
     for start in range(0, len(old), _STRAY_BATCH):

@@ -52,7 +52,7 @@ class NewJobForm(forms.Form):
     )
     format = forms.ChoiceField(
         required=False,
-        choices=[("", "by file name"), *((kind.value, kind.value.upper()) for kind in Format)],
+        choices=[("", "from file name"), *((kind.value, kind.value.upper()) for kind in Format)],
         widget=forms.Select(attrs=_INPUT),
     )
     output_format = forms.ChoiceField(
@@ -145,14 +145,14 @@ class NewJobForm(forms.Form):
         return contract
 
     def _guess_format(self, name: str) -> str:
-        """By file name; pasted rows by their first character."""
+        """Guess from the file name, or from the first character of pasted rows."""
         if not name:
             return Format.JSONL if self.cleaned_data["pasted"].lstrip().startswith("{") else Format.CSV
         try:
             return kind_of(name).format.value
         except RowsError:
             raise ValidationError(
-                {"format": "The file name does not show the format; choose it here."}
+                {"format": "The format cannot be determined from the file name; choose it here."}
             ) from None
 
 

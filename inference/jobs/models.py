@@ -34,8 +34,8 @@ class Format(models.TextChoices):
 class Job(models.Model):
     """An asynchronous prediction by one version, fixed when the job was accepted.
 
-    Its rows are divided into chunks, which workers process. The counts are sums over the chunks, so that a list of jobs
-    reads one table.
+    Its rows are divided into chunks, which workers process. The counts are sums over the chunks, so that listing jobs
+    reads only one table.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -71,16 +71,16 @@ class Job(models.Model):
     chunks_done = models.PositiveIntegerField(default=0, editable=False)
     chunks_stuck = models.PositiveIntegerField(default=0, editable=False)  # failed or dead
 
-    # When a worker last took a chunk, initially when the job was accepted: jobs take turns.
+    # When a worker last took a chunk (at first, when the job was accepted). Jobs take turns in this order.
     served_at = models.DateTimeField(db_default=Now(), editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
-    # Working time until the last chunk was released, and the time since which workers have held chunks again.
+    # Working time accumulated so far, and since when workers have held chunks without a break (null: none do).
     worked = models.DurationField(default=timedelta(0), editable=False)
     working_since = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(editable=False)  # inputs and results are removed then
-    # When the results were written to `output_ref`, or delivery was given up; then `failure` says why.
+    # When the results were written to `output_ref`, or when delivery was abandoned (`failure` says why).
     delivered_at = models.DateTimeField(null=True, editable=False)
     told_at = models.DateTimeField(null=True, editable=False)  # when the sender's own Celery was called
 
@@ -117,9 +117,9 @@ class Job(models.Model):
 
 
 class Chunk(models.Model):
-    """A part of a job, processed by one worker at a time, which alone may write its result.
+    """A part of a job. One worker at a time processes it, and only that worker may write its result.
 
-    Most chunks hold rows to predict. One is the plan: it reads through the file and divides it into the others.
+    Most chunks hold rows to predict. One is the plan: its worker reads the file and creates the other chunks.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="chunks", editable=False)

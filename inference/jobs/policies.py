@@ -39,7 +39,7 @@ def jobs_in_scope(by: Actor) -> "QuerySet[Job]":
 
 
 def check_may_change(job: Job, by: Actor) -> None:
-    """Owners may change their own jobs; others need the right to manage jobs. Jobs out of scope are not found."""
+    """Owners may change their own jobs; others need the right to manage jobs. Jobs out of scope raise NotFound."""
     if not jobs_in_scope(by).filter(pk=job.pk).exists():
         raise NotFound(f"There is no job {job.pk}, or you may not see it.")
     if not may_change(job, by):
@@ -77,7 +77,7 @@ def check_quota(by: Actor, *, rows: int, input_bytes: int) -> None:
 
 
 def check_on_done(on_done: Mapping[str, Any] | None) -> None:
-    """Raise BadJob unless it names a task and a queue of the sender's own Celery, not one of ours."""
+    """Raise BadJob unless `on_done` names a task and a queue of the sender's own Celery, not one of ours."""
     if on_done is None:
         return
     if not isinstance(on_done, Mapping) or set(on_done) != {"task", "queue"}:

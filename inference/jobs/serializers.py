@@ -33,9 +33,7 @@ class InputSerializer(KnownFieldsOnly, Base):
     upload = serializers.UUIDField(
         default=None, help_text="One of your complete uploads. The job consumes it."
     )
-    store = Text(
-        default="", allow_blank=True, max_length=64, help_text="Name of a store, together with `path`."
-    )
+    store = Text(default="", allow_blank=True, max_length=64, help_text="Name of a store; requires `path`.")
     path = Text(default="", allow_blank=True, max_length=400)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +50,7 @@ class OutputSerializer(KnownFieldsOnly, Base):
         default="",
         allow_blank=True,
         max_length=64,
-        help_text="Name of a store, together with `path`. Default: kept on the server until the job expires.",
+        help_text="Name of a store; requires `path`. Default: kept on the server until the job expires.",
     )
     path = Text(default="", allow_blank=True, max_length=400)
 
@@ -90,7 +88,7 @@ class NewJobSerializer(TargetSerializer):
         help_text="As in predict: values of the only input, or objects with a value for each input.",
     )
     inputs = serializers.DictField(
-        default=None, help_text="As in predict: tensors by input name; the first axis is the rows."
+        default=None, help_text="As in predict: tensors by input name, with the rows on the first axis."
     )
     input = InputSerializer(default=None, help_text="A file that is already on the server.")
     format = serializers.ChoiceField(choices=Format.choices, default=None, help_text="Format of the file.")
@@ -194,7 +192,9 @@ class ChunkSerializer(serializers.ModelSerializer[Chunk]):
         read_only_fields = fields
         extra_kwargs = {
             "attempt": {"help_text": "How many times a worker has taken it."},
-            "leases_lost": {"help_text": "How many times its worker died; after three times it is dead."},
+            "leases_lost": {
+                "help_text": "How many workers died while processing it; after three, it is dead."
+            },
         }
 
 

@@ -29,7 +29,7 @@ class StoreFiles(Protocol):
 
 
 def make_reference(*, store: str, path: str, writing: bool = False, by: Actor) -> str:
-    """Name a file in a store that the actor may use, and check its path. Other stores are not found."""
+    """Name a file in a store that the actor may use, and check its path. Other stores raise NotFound."""
     row = stores_for(by).filter(name=store).first()
     if row is None:
         raise NotFound(f"There is no store {store[:64]!r}, or you may not use it.")
@@ -38,7 +38,7 @@ def make_reference(*, store: str, path: str, writing: bool = False, by: Actor) -
 
 
 def resolve_reference(ref: str, *, writing: bool) -> tuple[Store, str]:
-    """Find a file's store with its current settings, so that access revoked since then is refused."""
+    """Find a file's store with its current settings, so that access revoked in the meantime is refused."""
     name, _, path = ref.partition("/")
     row = Store.objects.filter(name=name).first()
     if row is None:
@@ -53,7 +53,7 @@ def _check_use(store: Store, *, writing: bool) -> None:
 
 
 def checked_path(path: str, *, may_be_empty: bool = False) -> str:
-    """Return the path if it is relative and does not lead upwards; raise BadStorePath."""
+    """Return the path if it is relative and cannot leave its folder; otherwise raise BadStorePath."""
     if may_be_empty and path == "":
         return path
     if not 0 < len(path) <= MAX_PATH:
@@ -91,7 +91,7 @@ def fetch(ref: str, target: Path) -> Path:
 
 @contextmanager
 def open_for_writing(ref: str) -> Iterator[IO[bytes]]:
-    """Write a file in a store; it appears, complete, when the block succeeds."""
+    """Open a file in a store for writing. It appears only when the block succeeds, and is then complete."""
     store, path = resolve_reference(ref, writing=True)
     with _backend(store).writing(path) as file:
         yield file

@@ -75,7 +75,7 @@ class FolderFiles:
 
 
 def check_folder(root: str) -> None:
-    """Raise BadStore unless the environment allows this folder."""
+    """Raise BadStore unless ROUNDHOUSE_JOB_FOLDERS allows this folder."""
     _allowed_for(root)
 
 
@@ -162,7 +162,7 @@ class BucketFiles:
             raise
         except FileNotFoundError:
             raise NotInStore(f"The store has no {path!r}.") from None
-        except Exception as error:  # noqa: BLE001 (botocore has many error classes, and they name the bucket)
+        except Exception as error:  # noqa: BLE001 (botocore has many error classes; their messages name the bucket)
             raise _unavailable(path, error) from None
         with file:
             yield file

@@ -158,7 +158,7 @@ def _rows(fields: Mapping[str, Any]) -> list[Any]:
         rows: list[Any] = fields["rows"]
         return rows
     if fields["instances"] is not None:
-        # The only input of a model may be called `features`.
+        # A model's only input may be sent under the name `features`.
         return [row if isinstance(row, Mapping) else {"features": row} for row in fields["instances"]]
     columns = fields["inputs"]
     sizes = {len(values) if isinstance(values, list) else 0 for values in columns.values()}
@@ -178,7 +178,7 @@ def _validated(serializer: Serializer[Any]) -> dict[str, Any]:
 
 
 class UnreadBodyParser(BaseParser):
-    """Leaves the body to the view; not even the search for a CSRF token may read it."""
+    """Leaves the body unread for the view; even the lookup of a CSRF token must not read it."""
 
     media_type = "*/*"
 
@@ -235,7 +235,7 @@ def content_length(request: HttpRequest, limit: int) -> int:
         raise LengthMissing
     if int(header) > limit:
         raise BodyTooLarge(
-            f"The body has {int(header):,} bytes; the limit is {limit:,}. Send larger files as an upload in parts, or "
+            f"The body has {int(header):,} bytes; the limit is {limit:,}. Upload larger files in parts, or "
             "refer to one in a store."
         )
     return int(header)

@@ -31,7 +31,7 @@ MEANING: dict[Status, str] = {
     Status.QUEUED: "Accepted; no worker has started it.",
     Status.RUNNING: "A worker has started it; some parts may be done.",
     Status.DONE: "Every row has a result, or a line in the errors file.",
-    Status.FAILED: "It ended without all results; the failure says why. Finished parts are kept.",
+    Status.FAILED: "It ended without producing all results; the failure says why. Finished parts are kept.",
     Status.CANCELLED: "Someone cancelled it. Finished parts are kept.",
 }
 OPEN = frozenset({Status.QUEUED, Status.RUNNING})

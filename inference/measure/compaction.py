@@ -24,7 +24,7 @@ class TakenMeanwhile(Exception):
 
 
 def merge_measurements() -> None:
-    """Compact the table; queries by minute or hour return the same before and after."""
+    """Compact the table; queries by minute or hour return the same results before and after."""
     now, deadline = timezone.now(), time.monotonic() + _TIME_LIMIT_S
     try:
         _repeat(deadline, lambda: _merge_processes(now - _SETTLED_AFTER))

@@ -5,12 +5,12 @@ from django.db.models import Q
 
 
 class ArmMinute(models.Model):
-    """The requests of one arm in the minute that begins at `minute`, of one process or merged (`compaction`)."""
+    """The requests of one arm in the minute that begins at `minute`, for one process or merged (`compaction`)."""
 
     minute = models.DateTimeField()
     minutes = models.PositiveSmallIntegerField(default=1)  # how long: 1, or 60 for a merged hour
     process = models.CharField(max_length=100, blank=True)  # empty in a merged row
-    model_id = models.BigIntegerField()  # a plain number: measurements outlive what they measured
+    model_id = models.BigIntegerField()  # not a foreign key: measurements outlive their Model
     split = models.PositiveIntegerField()
     arm = models.CharField(max_length=2, blank=True)
     version_id = models.BigIntegerField()

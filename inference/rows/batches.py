@@ -87,7 +87,7 @@ class RowValues(Protocol):
 class RowWindow:
     """`rows`: the numbers of the rows in `values`; `bad`: rows that could not be split into columns.
 
-    `careful`: reads the same rows again, more slowly. Used if a row does not fit and `values` cannot say which.
+    `careful`: reads the same rows again, more slowly. Used if some row does not fit and `values` cannot show which.
     """
 
     rows: Sequence[int]

@@ -196,7 +196,7 @@ class RowEnds:
 
 
 def needs_reader(block: bytes) -> bool:
-    """Whether CSV rows may end anywhere but at line feeds."""
+    """Whether finding the ends of the CSV rows takes more than looking for line feeds."""
     return b'"' in block or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n"))
 
 

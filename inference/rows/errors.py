@@ -25,7 +25,7 @@ class RowsError(Exception):
 
 
 class BadContract(RowsError):
-    """The row contract does not fit."""
+    """The row contract is invalid, or does not fit the file or the model."""
 
     code = "bad_row_contract"
 

@@ -95,7 +95,7 @@ def _columns_of(spec: TensorSpec, contract: Contract, *, is_only: bool, have: Fi
 
 
 def _has_row_axis(spec: TensorSpec) -> bool:
-    """A first axis of any size, or of size one, is the row axis; so is that of an undeclared shape."""
+    """A first axis of any size, or of size one, is the row axis; so is the first axis of an undeclared shape."""
     return spec.any_rank or (bool(spec.shape) and spec.shape[0] in (None, 1))
 
 
@@ -124,7 +124,7 @@ def _tail(spec: TensorSpec, width: int, has_row_axis: bool) -> tuple[int, ...]:
 
 
 def _check_match(contract: Contract, chosen: Mapping[str, Sequence[str]], have: FileColumns) -> None:
-    """Refuse a file in which no column is named after an input: its position does not say which input it is for."""
+    """Refuse a file in which no column is named after an input: a column's position does not determine its input."""
     unnamed = [name for name in chosen if name not in contract.columns]
     names = set(have.names)
     if not names or not unnamed or any(names.intersection(columns) for columns in chosen.values()):

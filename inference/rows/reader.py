@@ -41,7 +41,7 @@ def plan(
 ) -> Iterator[ChunkPlan]:
     """Cut an uncompressed, seekable file into chunks in one pass; raise BadFile. A file without rows has no chunks."""
     if rows_per_chunk < 1:
-        raise ValueError("A chunk has at least one row.")
+        raise ValueError("rows_per_chunk must be at least 1.")
     return _opened(file, format, limits).plan(rows_per_chunk)
 
 

@@ -101,7 +101,7 @@ def write_errors(path: Path, errors: Sequence[RowError]) -> None:
 
 
 class GzipMembers:
-    """Compresses into `target` as gzip members: such files, concatenated, are one gzip file."""
+    """Compresses into `target` as gzip members; several members in a row form one valid gzip file."""
 
     def __init__(self, target: IO[bytes]) -> None:
         self._target = target

@@ -1,4 +1,4 @@
-"""Tables of serving: which processes have an engine, what each holds, and the pulse of the background tasks."""
+"""Serving's tables: which processes have an engine, what each holds, and the pulse of the background tasks."""
 
 from datetime import timedelta
 

@@ -19,7 +19,7 @@ class WorkThreads:
     def __init__(
         self, name: str, threads: int, *, most_waiting: int, wait_s: float, takes_turns: bool = True
     ) -> None:
-        """`takes_turns`: whether to take turns with the threads that serve pages; not needed for work that computes little."""
+        """`takes_turns`: whether to take turns with the threads that serve pages; not needed for work that uses little CPU."""
         self._takes_turns = takes_turns
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads, self._most, self._wait_s = threads, threads + most_waiting, wait_s
@@ -53,7 +53,7 @@ class WorkThreads:
 
     def _busy(self) -> Overloaded:
         return Overloaded(
-            f"All {self._threads} threads of this process for such work are busy. Send the request again in a second."
+            f"All {self._threads} threads that this process has for such work are busy; try again in a second."
         )
 
 

@@ -1,4 +1,4 @@
-"""Listens on Redis for changes of routing, so that a process reads them immediately instead of at its next poll.
+"""Listens on Redis for routing changes, so that a process reads them immediately instead of at its next poll.
 
 A message is only a hint: if one is lost, the change is seen up to a second later.
 """

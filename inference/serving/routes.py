@@ -107,7 +107,7 @@ class Route:
     def key_of(
         self, *, header: str | None = None, fields: Mapping[str, Any] | None = None, tenant: str | None = None
     ) -> str | None:
-        """The routing key: the X-Routing-Key header, or what the Model's setting says. None: random."""
+        """The routing key: the X-Routing-Key header, or the value of the Model's key source. None: random."""
         if header:
             return header_text(header)
         if self.key_source == KeySource.FIELD:

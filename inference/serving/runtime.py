@@ -54,7 +54,7 @@ _BACKOFF = Backoff(longest_s=5.0)
 class RuntimeReport:
     state: str  # starting | ready | draining | stopped
     warm_versions: int
-    lacking: int = 0  # live versions that this process should hold but could not answer with
+    lacking: int = 0  # live versions that this process should hold but that cannot answer here
     is_outdone: bool = False  # another process of its kind lacks fewer of them
 
     @property
@@ -80,7 +80,7 @@ class Runtime:
     ) -> None:
         """With a role, this process reports what it holds, and splits wait for it. With a ledger, a native crash is
         recorded against the version that was running. `bulk_threads`: how threads that run batches of jobs yield to
-        others. Without a `loop` the executor makes its own."""
+        others. Without a `loop` the executor starts its own."""
         self._ledger = ledger
         has_samples = threading.Event()
         self.executor: Executor
@@ -218,7 +218,7 @@ class Runtime:
         self._steward.wake()
 
     def _compare_with_peers(self) -> None:
-        """Done periodically, so that the number of probes does not matter: they read only the result."""
+        """Runs periodically; probes only read the result, so their number does not matter."""
         live = self._wanted(self.table).live
         lacking, is_outdone = self.executor.unavailable(live), False
         try:

@@ -225,7 +225,7 @@ def _versions(route: Route, number: int | None) -> list[Target]:
 
 
 def _outcome_of(error: Exception) -> str:
-    """Whose fault it was: a bad request says nothing about the version."""
+    """Whether the caller is at fault: a bad request does not count as the version's error."""
     is_callers = isinstance(error, (InvalidInput, Invalid)) or (
         isinstance(error, RunFailed) and not isinstance(error, (RunTimedOut, RunCrashed, OutOfMemory))
     )

@@ -98,7 +98,7 @@ class WorkerWatchdog:
         self._thread.stop()
 
     def stuck(self, now: float) -> str | None:
-        """Probe everything, and return the name of a watch that has stood still for too long."""
+        """Probe everything, and return the name of a watch without progress for too long."""
         passed_s = self._passed_s(now)
         for name, probe in WATCHES.items():
             try:

@@ -1,6 +1,6 @@
 """Helpers for arrays: their size, whether they are finite, and when two of them count as equal.
 
-The tolerance covers what a runtime's own arithmetic changes between batch sizes.
+The tolerance allows for a runtime's own arithmetic differences between batch sizes.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def is_close(one: Array, other: Array, *, scale: float | None = None, times: flo
 
 
 def is_equal(one: Array, other: Array, *, scale: float | None = None, spread: float = 0.0) -> bool:
-    """Whether they are equal up to a few units in the last place of the largest number, or up to `spread`."""
+    """Whether two arrays are equal up to a few units in the last place of the largest number, or up to `spread`."""
     if one.dtype.kind != "f":
         return _is_identical(one, other)
     ulp = float(np.spacing(np.asarray(_scale_of(one, scale), one.dtype)))

@@ -68,7 +68,7 @@ def prepare(
 
 
 def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
-    """Raise UnknownOutput for an output the model does not have; None means all. The runtime would only say the run failed."""
+    """Raise UnknownOutput for an output the model does not have; None means all. The runtime's own error is vague."""
     if names is None:
         return
     known = [spec.name for spec in signature.outputs]

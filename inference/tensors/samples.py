@@ -67,7 +67,7 @@ def sample_inputs(signature: Signature, sample: Sample = EMPTY_SAMPLE, *, rows: 
 
 
 def takes_rows(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> bool:
-    """Whether rows can be added to the sample's row. A first axis that has only run with a larger size may not count rows."""
+    """Whether rows can be added to the sample's row. A first axis that only ran at a larger size may not hold rows."""
     return signature.has_row_axis and all(
         sample.shapes.get(spec.name, (1,))[0] == 1 for spec in signature.required_inputs
     )

@@ -53,7 +53,7 @@ class Signature:
 
     @property
     def has_row_axis(self) -> bool:
-        """Whether every required input has a free first axis. Only a run can show whether it counts rows."""
+        """Whether every required input has a free first axis. Only a run can show whether that axis holds rows."""
         required = self.required_inputs
         return bool(required) and all(spec.shape and spec.shape[0] is None for spec in required)
 

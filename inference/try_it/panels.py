@@ -1,4 +1,4 @@
-"""Draws the panel: an editor with an example request, or what to do before one can be sent."""
+"""Draws the panel: an editor with an example request, or instructions if no request can be sent yet."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The views that the panel sends to: the REST door's own functions, with a session instead of an API key."""
+"""The views that receive the panel's requests: the REST door's own functions, with a session instead of an API key."""
 
 from django.contrib import admin
 from django.http import HttpResponse
@@ -25,7 +25,7 @@ class PageAuthentication(SessionAuthentication):
     """A session, with the CSRF token in a header."""
 
     def enforce_csrf(self, request: Request) -> None:
-        # On Django's request: DRF's looks for the token in the body first, and then the door could not read the body.
+        # Use Django's request: DRF's looks for the token in the body first, so the door could not read the body.
         super().enforce_csrf(request._request)  # type: ignore[arg-type]
 
 

@@ -206,7 +206,7 @@ VARIABLES = (
              "Seals the audit records. Keep it outside the database. "
              "If unset, the embedded profile creates one in the data folder.", is_secret=True),
     Variable("FETCH_ALLOWED_HOSTS", _reachable_hosts, "",
-             "Private hosts, or `host:port`, that webhooks and other fetches may still reach."),
+             "Private hosts, or `host:port`, that webhooks and other fetches are allowed to reach."),
     Variable("SMTP_URL", _smtp, None,
              "Mail server for events: `smtp://user:password@host:25`, `smtp+tls://` for STARTTLS, `smtps://` for TLS.",
              is_secret=True),
@@ -229,7 +229,7 @@ VARIABLES = (
              "How long a new split waits until its versions are warm in every engine that will serve it, in seconds. "
              "After that, it is abandoned and the current split stays."),
     Variable("WATCHDOG_S", _whole(0, 3_600), "30",
-             "A worker ends itself after this many seconds without progress while work is waiting for it. 0: never."),
+             "A worker exits after this many seconds without progress while work is waiting for it. 0: never."),
     Variable("JOB_THREADS", _whole(1, 64), "2",
              "Chunks of jobs that a worker runs at once: while one is read or written, another is predicted."),
     Variable("JOB_LEASE_S", _whole(1, 3_600), "30",

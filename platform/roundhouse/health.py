@@ -1,4 +1,4 @@
-"""Probes: /livez says that the process is running, /readyz whether it can predict."""
+"""Probes: /livez reports that the process is running, and /readyz whether it can predict."""
 
 import shutil
 import time
@@ -104,13 +104,11 @@ _OIP_READY_PATHS = {"/v2/health/ready", "/v2/health/ready/"}
 
 
 def _engine(report: RuntimeReport) -> Check:
-    """Probes are public, so this says how many versions cannot answer, not which."""
+    """Probes are public, so this reports how many versions cannot answer, not which ones."""
     facts = {"state": report.state, "versions": report.warm_versions}
     if not report.lacking:
         return {"ok": report.can_predict, **facts}
-    reason = (
-        "Some live versions cannot answer in this process. Its log and the Workers page say which, and why."
-    )
+    reason = "Some live versions cannot answer in this process. Its log and the Workers page show which ones, and why."
     if report.is_outdone:
         reason += " Another process can answer more of them, so send requests there."
     return {"ok": False, **facts, "cannot_answer": report.lacking, "reason": reason}

@@ -18,9 +18,9 @@ _LOGGABLE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def id_for(request: Any) -> str:
-    """The request's id: the caller's X-Request-ID if it is harmless in logs, else a new one.
+    """The request's id: the caller's X-Request-ID if it is safe to log, otherwise a new one.
 
-    It is created on first use, because most predictions never need it: they have their own id, which says more.
+    It is created on first use, because most predictions never need it: they have their own id, which is more useful.
     """
     known: str | None = getattr(request, "request_id", None)
     if known is None:
@@ -44,7 +44,7 @@ class RequestIdMiddleware:
 
 
 class ContentSecurityMiddleware:
-    """Let pages load from this server only. The admin's Alpine.js needs 'unsafe-eval'; other pages do not get it."""
+    """Let pages load only from this server. Only the admin gets 'unsafe-eval', which its Alpine.js needs."""
 
     def __init__(self, get_response: View) -> None:
         self.get_response = get_response

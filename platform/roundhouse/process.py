@@ -9,7 +9,7 @@ import sys
 from roundhouse.env import ROOT
 
 _PR_SET_PDEATHSIG = 1
-# Not a setting: exec_module tells the new program, and the forks it makes, which process is the main one.
+# Not a setting: exec_module sets it, so that the new program and its forks know which process is the main one.
 _MAIN_PID = "_RH_MAIN_PID"
 
 

@@ -13,7 +13,7 @@ from inference.engine.requests import Cancellation
 from inference.errors import BadBody, BodyTooSlow
 
 SMALL_BYTES = 256 << 10  # received and sent in one piece
-# Of a response. The server would hold a larger one in memory for a reader that reads nothing, so it is sent from a file.
+# Of a response. The server would hold a larger one in memory for a client that does not read, so it is sent from a file.
 MAX_PIECE_BYTES = 1 << 20
 REFUSED_BYTES = 64 << 10  # of a refused body, this much is read so that the connection can stay open
 
@@ -22,7 +22,7 @@ LEAST_BYTES_PER_S = 32 << 10
 HURRIED_BYTES_PER_S = 1 << 20  # the minimum rate while other requests wait for the memory that a body holds
 _ROOM_S = 5.0  # how long a received body waits for the memory to parse it
 _SLOW_UNDER_CONTENTION = (
-    "Other requests wait for the memory that this body holds, and it arrives at less than 1 MiB per second."
+    "Other requests are waiting for the memory that this body holds, and it arrives slower than 1 MiB/s."
 )
 _CHECK_EVERY_S = 0.02
 _CHECK_CALLER_AFTER_S = 0.1  # a slower request is cancelled if its caller has disconnected
@@ -127,7 +127,7 @@ class Visit(Cancellation):
         return body
 
     async def parts(self, length: int, *, held: int) -> AsyncIterator[bytes]:
-        """The same, part by part, with at most `held` bytes in memory at once. Reading starts only when there is room for them:
+        """Like `receive`, part by part, with at most `held` bytes in memory. Reading starts only when there is room for them:
         half-read bodies might otherwise wait for each other."""
         missing = length
         self._await_body(FIRST_S)
@@ -249,7 +249,7 @@ class Visits:
         return visit
 
     async def wait_for_room(self) -> None:
-        """Wait until a request ends, or for a moment: threads release memory as well."""
+        """Wait until a request ends, or briefly: threads also release memory."""
         self._freed.clear()
         self._waiting += 1
         try:

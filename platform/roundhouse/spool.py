@@ -1,4 +1,4 @@
-"""Private files for what is too large for memory: bodies on their way to Django, responses on their way to readers."""
+"""Private files for what is too large for memory: request bodies for Django, and responses for clients."""
 
 import asyncio
 import io
@@ -14,7 +14,7 @@ from registry.intake.errors import InsufficientStorage
 from registry.intake.parts import room
 from roundhouse.rsgi import FilePart
 
-_FILE_STAYS_S = 60.0  # the server opens it immediately, and can send an open file to its end
+_FILE_STAYS_S = 60.0  # the server opens it immediately, and can send an open file after it is deleted
 _START_AGAIN = "Free some space, then send the request again."
 
 
@@ -29,7 +29,7 @@ class Spool:
         return SpooledBody(self._folder.path)
 
     def answer(self, pieces: Iterable[bytes]) -> FilePart:
-        """Write a response to a file, which the server sends as fast as its reader reads it."""
+        """Write a response to a file, which the server sends as fast as the client reads it."""
         with tempfile.NamedTemporaryFile(dir=self._folder.path, delete=False) as file:
             path = Path(file.name)
             try:

@@ -42,7 +42,7 @@ class Child:
         log.info("child started", child=self.name, pid=self.process.pid)
 
     def note_end(self, now: float) -> None:
-        """Plan the restart: almost immediately after a long life, after growing pauses in a crash loop."""
+        """Plan the restart: almost immediately if it ran for a while, after growing pauses in a crash loop."""
         settled = now - self.started_at >= _SETTLED_AFTER_S
         self.delay_s = _FIRST_DELAY_S if settled else min(self.delay_s * 2, _LONGEST_DELAY_S)
         self.due_at = now + self.delay_s

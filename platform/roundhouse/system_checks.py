@@ -1,4 +1,4 @@
-"""Checks that prevent an unsafe or impossible start. Each has an id; docs/configuration.md lists them."""
+"""Checks that refuse to start an unsafe or unusable installation. docs/configuration.md lists them by id."""
 
 import os
 import stat

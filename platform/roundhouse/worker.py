@@ -129,7 +129,7 @@ def stop() -> None:
 
 
 def _exit_in_time(shutdown: Shutdown) -> None:
-    """Exit even if a task is still running. Its row says what has to be done again, so nothing is lost."""
+    """Exit even if a task is still running. Its row records what has to be done again, so nothing is lost."""
     shutdown.wait()
     if not _has_ended.wait(shutdown.left_s):
         log.warning("the worker ends although a task still runs", running=len(state.active_requests))

@@ -99,7 +99,7 @@ class RolePage(ReadOnlyPage, ModelAdmin[Group]):
 
 @admin.register(Tenant)
 class TenantPage(EditablePage, ModelAdmin[Tenant]):
-    empty_text = "A tenant is a client: its API keys, limits and jobs belong together."
+    empty_text = "A tenant is a client with its own API keys, limits and jobs."
     right = Right.MANAGE_KEYS
     list_display = ["slug", "title", "key_count", "limits", "created_at"]
     search_fields = ["slug", "title"]
@@ -126,7 +126,7 @@ class TenantPage(EditablePage, ModelAdmin[Tenant]):
 
 @admin.register(ApiKey)
 class ApiKeyPage(EditablePage, ModelAdmin[ApiKey]):
-    empty_text = "Programs need a key to predict, to send jobs and to use the API."
+    empty_text = "Programs need a key to predict, submit jobs and use the API."
     right = Right.MANAGE_KEYS
     form = KeyForm
     list_display = [
@@ -201,12 +201,14 @@ class ApiKeyPage(EditablePage, ModelAdmin[ApiKey]):
             except RoundhouseError as error:
                 messages.error(request, str(error))
             else:
-                messages.success(request, f"{key} is revoked; all processes refuse it within a minute.")
+                messages.success(request, f"{key} is revoked; every process will refuse it within a minute.")
 
 
 @admin.register(AccessAttempt)
 class LockedLoginPage(ReadOnlyPage, ModelAdmin[AccessAttempt]):
-    empty_text = "Names and addresses with too many wrong passwords appear here until the lock expires."
+    empty_text = (
+        "User names and addresses locked after too many wrong passwords appear here until the lock expires."
+    )
     right = Right.MANAGE_PEOPLE
     list_display = ["username", "ip_address", "failures_since_start", "attempt_time"]
     search_fields = ["username", "ip_address"]

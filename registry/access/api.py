@@ -95,7 +95,7 @@ class IssuedKey(KeySerializer):
 
 
 class KeyTerms(serializers.Serializer[Any]):
-    """What a key may do. `models` null or left out: all Models."""
+    """What a key may do. If `models` is null or left out, it may use all Models."""
 
     name = serializers.CharField(max_length=100)
     scopes = serializers.ListField(

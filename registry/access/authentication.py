@@ -14,7 +14,7 @@ from registry.access.keys import admit, sent_text
 from registry.access.policies import actor_from_key, actor_from_user
 from registry.kit.actors import Actor, Source
 
-if TYPE_CHECKING:  # rest_framework.views loads this module while it is itself half loaded
+if TYPE_CHECKING:  # rest_framework.views imports this module before it has finished loading
     from rest_framework.views import APIView
 
 View = Callable[[HttpRequest], HttpResponse]
@@ -24,7 +24,7 @@ STALE_HEADER = "X-Roundhouse-Stale"
 class ActorMiddleware:
     """Set `request.actor` from the session, looked up on first use; an API key replaces it.
 
-    A view that uses data the database could not confirm sets `request.stale_s`; a header tells the caller.
+    A view that uses data the database could not confirm sets `request.stale_s`, which is sent in a header.
     """
 
     def __init__(self, get_response: View) -> None:
@@ -58,7 +58,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class DenyAll(BasePermission):
-    """The default: a view must say who may use it."""
+    """The default: nobody may use a view that does not set its own permissions."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         return False

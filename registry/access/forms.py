@@ -53,7 +53,8 @@ class PersonForm(ModelForm[User]):
             self.add_error("is_limited", "Tick this too, or remove the Models.")
         if data.get("is_limited") and Role.ADMIN in data.get("roles", []):
             self.add_error(
-                "is_limited", "An admin cannot be limited: people, keys and settings belong to no Model."
+                "is_limited",
+                "An admin cannot be limited: people, keys and settings do not belong to a Model.",
             )
         return data
 

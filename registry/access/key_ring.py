@@ -1,7 +1,7 @@
 """API keys: their format, and each process's cache of them (bounded, thread-safe, no query for a cached key).
 
 While the database is responding, entries older than REFRESH_S are not used. Without the database, entries are trusted for
-TRUST_S, and `Admitted.stale_s` says how old they are.
+TRUST_S, and `Admitted.stale_s` is their age.
 
 A key is `rh_<prefix>_<secret>`. The prefix is shown and can be searched for; the secret is not stored.
 """
@@ -85,7 +85,7 @@ class KeyRing:
         self._entries: dict[str, _Entry] = {}
         self._refused: dict[str, float] = {}
         self._failed_at = -DOWN_S
-        # One look-up at a time: a flood of unknown keys costs this process one connection.
+        # One look-up at a time: a flood of unknown keys ties up only one of this process's connections.
         self._looking_up = threading.Lock()
 
     def admit(self, text: str) -> Admitted:
@@ -96,7 +96,7 @@ class KeyRing:
             return self._look_up(prefix_of(text) or "", digest_of(text))
 
     def recall(self, text: str) -> Admitted | None:
-        """The same from the cache; None if a look-up is needed."""
+        """Like `admit`, but only from the cache; None if a look-up is needed."""
         digest = digest_of(text)
         entry = self._entries.get(digest)
         if entry is not None and self._is_usable(entry):
@@ -108,11 +108,11 @@ class KeyRing:
         return None
 
     def forget(self, key_id: int) -> None:
-        """Look up this key again at its next use."""
+        """Look this key up again the next time it is used."""
         self._drop(lambda principal: principal.key_id == key_id)
 
     def forget_tenant(self, tenant_id: int) -> None:
-        """Look up all keys of this tenant again at their next use."""
+        """Look this tenant's keys up again the next time they are used."""
         self._drop(lambda principal: principal.tenant_id == tenant_id)
 
     def clear(self) -> None:
@@ -225,6 +225,6 @@ def refusal() -> NotAuthenticated:
 
 
 def _make_room(entries: dict[str, Any], room: int) -> None:
-    """Drop the oldest one at a time: emptying the cache would send every caller to the database at once."""
+    """Drop only the oldest entries: emptying the cache would send every caller to the database at once."""
     while len(entries) >= room:
         del entries[next(iter(entries))]

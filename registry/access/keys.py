@@ -40,7 +40,7 @@ class KeyTable:
         return principals
 
     def write_used(self, used_s_ago: Mapping[int, float]) -> None:
-        """Write the latest time for all of them: "last used" is accurate to a minute."""
+        """Write the most recent time for all of these keys: "last used" is accurate only to a minute."""
         used_at = timezone.now() - timedelta(seconds=min(used_s_ago.values()))
         ApiKey.objects.filter(pk__in=used_s_ago).update(last_used_at=used_at)
 
@@ -54,7 +54,7 @@ def admit(text: str) -> Admitted:
 
 
 def recall(text: str) -> Admitted | None:
-    """The same without a query; None if one is needed."""
+    """Like `admit`, but without a query; None if one is needed."""
     return ring.recall(text)
 
 
@@ -66,14 +66,14 @@ def sent_text(headers: Any) -> str | None:
 
 
 class KeyRefresher:
-    """A thread that confirms all cached keys every REFRESH_EVERY_S, so that no caller waits for it."""
+    """A thread that confirms all cached keys every REFRESH_EVERY_S, so that callers do not wait for look-ups."""
 
     def __init__(self) -> None:
-        # After a longer pause, callers would wait for look-ups that fail.
+        # With longer pauses, callers would have to wait for look-ups that fail.
         backoff = Backoff(longest_s=REFRESH_EVERY_S)
         self._thread = ThreadGroup(
             "key-keeper",
-            Loop("API keys", ring.refresh, REFRESH_EVERY_S, "keys are kept as they were", backoff),
+            Loop("API keys", ring.refresh, REFRESH_EVERY_S, "cached keys are not refreshed", backoff),
         )
         self._thread.start()
 

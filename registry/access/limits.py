@@ -22,7 +22,7 @@ class CallerLimits:
         return ", ".join(rate + at_once) or "none"
 
     def columns(self) -> dict[str, Any]:
-        """Return them under the names of the database columns, which audit records use too."""
+        """Return the limits by database column name; audit records use the same names."""
         return {
             "rate_per_minute": self.rate_per_minute,
             "concurrency": self.concurrency,

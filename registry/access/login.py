@@ -1,4 +1,4 @@
-"""Logging in and changing one's own password: Django's pages, with one guess at a time and an audit record."""
+"""Login and password change: Django's pages, with one password check at a time and an audit record."""
 
 import threading
 from ipaddress import ip_address
@@ -25,7 +25,7 @@ _guard = threading.Lock()
 def login(request: HttpRequest) -> HttpResponse:
     """Show Django's login page, and check one guess at a time for each name and address.
 
-    django-axes counts a failure after the password has been checked, so guesses sent at once would all pass its limit.
+    django-axes counts a failure after the password has been checked, so parallel guesses would all get past its limit.
     Guesses that arrive while another is being checked are refused unchecked.
     """
     if request.method != "POST":
@@ -51,7 +51,7 @@ def client_address(request: HttpRequest) -> str:
     """Return the address that the outermost trusted proxy saw.
 
     Each proxy appends its peer's address to X-Forwarded-For, so with n trusted proxies the n-th entry from the right
-    is genuine; everything left of it was written by the client.
+    is genuine; the client may have forged everything to the left of it.
     """
     direct: str = request.META.get("REMOTE_ADDR", "")
     trusted: int = settings.TRUSTED_PROXIES

@@ -66,7 +66,7 @@ class LimitFields(models.Model):
 
 
 class Tenant(LimitFields):
-    """The client that an API key acts for; its keys, limits and jobs belong together."""
+    """The client that an API key acts for, with its own keys, limits and jobs."""
 
     slug = models.CharField("name", max_length=64, unique=True, validators=[TENANT_SLUG])
     title = models.CharField(max_length=200, blank=True)
@@ -88,7 +88,7 @@ class ApiKey(LimitFields):
     name = models.CharField(max_length=100)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="keys")
     scopes = models.JSONField(default=list)
-    # A separate column: an empty list must not come to mean "all" because a Model was deleted.
+    # A separate column: deleting the last Model in the list must not give the key access to all Models.
     all_models = models.BooleanField("all Models", default=True)
     only_models = models.ManyToManyField(
         "registry.Model", blank=True, related_name="+", verbose_name="only these Models"

@@ -21,7 +21,7 @@ from registry.kit.registrations import Registrations
 class Right(StrEnum):
     """The rights of the registry and of inference; other apps may use their own strings.
 
-    A value is a verb and an object: error messages print it.
+    A value is a verb and an object, because error messages print it.
     """
 
     PREDICT = "predict"  # for people: from admin pages; for keys: through the APIs
@@ -47,7 +47,7 @@ class Right(StrEnum):
 
 
 class Role(StrEnum):
-    """A group of this name. Apps define in code what a role may do; the database does not."""
+    """A Django group of the same name. What a role may do is defined in code, not in the database."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -89,10 +89,8 @@ def key_scopes() -> Mapping[str, str]:
 
 @cache
 def every_right() -> frozenset[str]:
-    if (
-        not apps.ready
-    ):  # a module that makes its actor while it is imported would lack the rights of later apps
-        raise RuntimeError("Rights are registered while apps get ready; make the actor when it is needed.")
+    if not apps.ready:  # an actor created at import time would lack the rights of apps that load later
+        raise RuntimeError("Rights are registered while apps start; create the actor when it is needed.")
     return _union(grants.rights for grants in GRANTS)
 
 
@@ -117,7 +115,7 @@ def _union(sets: Iterable[Iterable[str]]) -> frozenset[str]:
 
 
 def actor_from_user(user: AbstractBaseUser | AnonymousUser, source: Source, request_id: str = "") -> Actor:
-    """Make a person's actor; someone unknown or deactivated has no rights."""
+    """Create the actor for a user; an unknown or deactivated user has no rights."""
     if not isinstance(user, User) or not user.is_active:
         return Actor(name="anonymous", source=source, request_id=request_id)
     reach = ObjectScope.objects.filter(user=user).prefetch_related("models").first()
@@ -134,7 +132,7 @@ def actor_from_user(user: AbstractBaseUser | AnonymousUser, source: Source, requ
 
 
 def actor_from_key(principal: Principal, source: Source = Source.API, request_id: str = "") -> Actor:
-    """Make a key's actor: its scopes' rights, for its Models."""
+    """Create the actor for a key, with the rights of its scopes, for its Models."""
     return Actor(
         name=f"key {principal.name}",
         source=source,
@@ -147,7 +145,7 @@ def actor_from_key(principal: Principal, source: Source = Source.API, request_id
 
 
 def command_actor(command_name: str) -> Actor:
-    """Make the actor of a management command: it may do anything, under the operating system's user name."""
+    """Create the actor for a management command. It may do anything, and is named after the operating system's user."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run under a user id without a name
@@ -156,13 +154,13 @@ def command_actor(command_name: str) -> Actor:
 
 
 def task_actor(task_name: str, rights: Iterable[str] | None = None) -> Actor:
-    """Make the actor of a background task, with all rights unless some are given."""
+    """Create the actor for a background task, with all rights unless `rights` is given."""
     held = every_right() if rights is None else frozenset(rights)
     return Actor(name=f"task {task_name}", source=Source.TASK, rights=held)
 
 
 def encode_actor(by: Actor) -> str:
-    """Encode the person or key, for something signed and used later; raise NotAllowed for any other actor."""
+    """Encode a person or key as text that can be signed and used later; raise NotAllowed for any other actor."""
     if by.key_id is not None:
         return f"key:{by.key_id}"
     if by.user_id is not None:
@@ -171,7 +169,7 @@ def encode_actor(by: Actor) -> str:
 
 
 def decode_actor(text: str, *, request_id: str = "") -> Actor:
-    """Return the actor with its present rights; without any if the key or person no longer exists."""
+    """Return the actor with its current rights, or with none if the key or person no longer exists."""
     kind, _, pk = text.partition(":")
     if kind == "key":
         principal = KeyTable().still_valid([int(pk)]).get(int(pk))
@@ -182,7 +180,7 @@ def decode_actor(text: str, *, request_id: str = "") -> Actor:
 
 
 def check_manages(user: User, by: Actor) -> None:
-    """Raise NotAllowed unless the actor may change this person; only superusers change superusers."""
+    """Raise NotAllowed unless the actor may change this person; only superusers may change superusers."""
     by.check(Right.MANAGE_PEOPLE)
     if user.is_superuser:
         by.check(Right.MANAGE_SUPERUSERS)

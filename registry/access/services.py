@@ -25,7 +25,7 @@ from registry.record.audit import AuditSubject, record_change
 
 
 def create_tenant(*, slug: str, title: str = "", limits: CallerLimits = NO_LIMITS, by: Actor) -> Tenant:
-    """Make a tenant; its name never changes, because keys and routing rules refer to it."""
+    """Create a tenant. Its name never changes, because keys and routing rules refer to it."""
     by.check(Right.MANAGE_KEYS)
     tenant = Tenant(slug=checked_tenant_slug(slug), title=_checked_title(title))
     tenant.limits = checked_limits(limits)
@@ -66,7 +66,7 @@ def issue_key(
     limits: CallerLimits = NO_LIMITS,
     by: Actor,
 ) -> tuple[ApiKey, str]:
-    """Make a key; return its row and its full text, which is shown only once. No `models` means all of them."""
+    """Create a key; return its row and its full text, which is shown only once. No `models` means all of them."""
     by.check(Right.MANAGE_KEYS)
     prefix, text = new_key_text()
     key = ApiKey(prefix=prefix, digest=digest_of(text), tenant=tenant, created_by_id=by.user_id)
@@ -88,7 +88,7 @@ def change_key(
     reason: str = "",
     by: Actor,
 ) -> ApiKey:
-    """Change what a key may do; its text stays. No `models` means all of them; `limits=None` keeps its limits."""
+    """Change what a key may do, not its text. No `models` means all of them; `limits=None` keeps its limits."""
     by.check(Right.MANAGE_KEYS)
     row = ApiKey.objects.select_for_update().get(pk=key.pk)
     if row.revoked_at is not None:
@@ -123,7 +123,7 @@ def revoke_key(*, key: ApiKey, reason: str = "", by: Actor) -> ApiKey:
 
 
 def key_facts(key: ApiKey) -> dict[str, Any]:
-    """What audit records say about a key; never the digest."""
+    """A key's fields in audit records; never the digest."""
     return {
         "name": key.name,
         "tenant": key.tenant.slug,
@@ -155,7 +155,7 @@ def _tenant_facts(tenant: Tenant) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What may be set for a person; it cannot make a superuser or grant permissions other than through roles."""
+    """What may be set for a person. This cannot make a superuser, and grants permissions only through roles."""
 
     username: str
     roles: Collection[str]
@@ -181,7 +181,7 @@ def create_person(*, person: Person, password: str | None, by: Actor) -> User:
 
 
 def change_person(*, user: User, person: Person, by: Actor) -> User:
-    """Change who this is and what they may do; the last administrator cannot be removed."""
+    """Change a person's details, roles and Models; the last administrator cannot be removed."""
     check_manages(user, by)
     try:
         with transaction.atomic():
@@ -200,7 +200,7 @@ def change_person(*, user: User, person: Person, by: Actor) -> User:
 
 @transaction.atomic
 def set_password(*, user: User, password: str | None, by: Actor) -> None:
-    """Set one's own or another person's password; None leaves the account without one. This ends its sessions."""
+    """Set one's own or another person's password; None leaves the account without one. Ends the account's sessions."""
     if by.user_id != user.pk:
         check_manages(user, by)
     user.set_password(password)
@@ -220,7 +220,7 @@ def unlock_login(*, attempt: AccessAttempt, by: Actor) -> None:
 
 
 def person_facts(user: User) -> dict[str, Any]:
-    """What audit records say about a person; never the password."""
+    """A person's fields in audit records; never the password."""
     reach = ObjectScope.objects.filter(user=user).first()
     return {
         "username": user.username,
@@ -255,7 +255,7 @@ def _checked_roles(person: Person) -> set[str]:
         raise Invalid(f"There is no role {unknown[0]!r}; the roles are {', '.join(Role)}.")
     if person.models is not None and Role.ADMIN in roles:
         raise Invalid(
-            "An admin manages people, keys and settings, which are not per Model: remove the limit, or the admin role."
+            "An admin manages people, keys and settings, which do not belong to a Model: remove the limit or the role."
         )
     return roles
 
@@ -265,7 +265,7 @@ def _models_by_id(ids: Collection[int]) -> QuerySet[Any]:
     models = every_model().filter(pk__in=ids)
     missing = set(ids) - set(models.values_list("pk", flat=True))
     if missing:
-        raise Invalid(f"There is no Model with the number {min(missing)}.")
+        raise Invalid(f"There is no Model with the id {min(missing)}.")
     return models
 
 

@@ -37,7 +37,7 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 class DownloadLink:
     """Lets its bearer download one version's file for a short time, with the rights of the actor who requested it.
 
-    `actor` is an actor as `registry.access` encodes it; `expires_at` is in seconds since 1970.
+    `actor` is text made by `encode_actor`; `expires_at` is in seconds since 1970.
     """
 
     version_id: int
@@ -94,7 +94,7 @@ def parse_range(header: str, size: int) -> range | None:
 
 
 class _FileState(NamedTuple):
-    """Changes with the file's content, unless the disk itself is at fault."""
+    """Differs whenever the file's content has changed, unless the disk itself corrupted it."""
 
     sha256: str
     device: int

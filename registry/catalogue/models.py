@@ -53,7 +53,7 @@ class WrittenOnce(models.Model):
 
 
 class Artifact(WrittenOnce):
-    """A file, identified by its content: stored under its hash, never under a name from a user."""
+    """A file, identified by its content: stored under its hash, never under a user-supplied name."""
 
     sha256 = models.CharField("SHA-256", max_length=64, unique=True, editable=False)
     size_bytes = models.PositiveBigIntegerField(editable=False)
@@ -188,7 +188,7 @@ class Version(WrittenOnce):
     notes = models.TextField(blank=True, max_length=MAX_NOTES, validators=NOTES, editable=False)
     status = models.CharField(max_length=8, choices=Status, default=Status.UPLOADED, editable=False)
     signature = models.JSONField(null=True, editable=False)
-    # When it began to be refused for crashing processes; a person may clear it.
+    # When the version was marked as broken for crashing processes; a person may clear it.
     broken_at = models.DateTimeField(null=True, editable=False)
     failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
     created_by = models.ForeignKey(

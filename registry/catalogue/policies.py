@@ -19,14 +19,14 @@ class Mover(NamedTuple):
 
 
 def check_guard(*, model: Model, name: str, by: Actor) -> None:
-    """Raise NotAllowed if the name is guarded and its guard does not name the actor; superusers are no exception."""
+    """Raise NotAllowed if the name is guarded and its guard does not name the actor, even a superuser."""
     guard = AliasGuard.objects.select_related("model").filter(model=model, name=name).first()
     if guard is not None and not guard_allows(guard, by):
         raise NotAllowed(f"{by.name} may not move {model.slug}@{name}: {_describe_movers(guard)}")
 
 
 def guard_allows(guard: AliasGuard, by: Actor) -> bool:
-    """Whether the guard names the actor, who also needs the right to move aliases."""
+    """Whether the guard names the actor. The actor needs the right to move aliases as well."""
     if by.user_id is not None:
         return guard.people.filter(pk=by.user_id).exists()
     if by.key_id is not None:

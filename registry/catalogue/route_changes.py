@@ -30,7 +30,7 @@ class Stamp:
 def lock_model(model: Model) -> Model:
     """Reload the Model and lock its row until the transaction ends.
 
-    Every service that stamps calls this first: locking in the order Model, clock, audit avoids deadlocks.
+    Every service that calls `stamp` calls this first: locking in the order Model, clock, audit avoids deadlocks.
     """
     return Model.objects.select_for_update(no_key=True).get(pk=model.pk)
 

@@ -14,7 +14,7 @@ from registry.errors import NotFound
 from registry.kit.actors import Actor, in_scope, visible_models
 from registry.kit.registrations import Registrations
 
-# Uses of versions: each returns a sentence if it uses the version, which then cannot be archived.
+# Each returns a sentence if something uses the version; a version in use cannot be archived.
 USES: Registrations[Callable[[Version], str | None]] = Registrations("use of versions")
 
 
@@ -108,7 +108,7 @@ def current_serving(version_id: int) -> ServingValues:
 
 
 def uses_of(version: Version) -> list[str]:
-    """Sentences that say what the version is needed for."""
+    """Return a sentence for each use of the version."""
     return [sentence for use in USES if (sentence := use(version)) is not None]
 
 

@@ -105,7 +105,7 @@ def _refuse_unknown(config: Mapping[str, Any], *, known: tuple[str, ...]) -> Non
 
 
 def checked_shapes(shapes: Mapping[str, Any]) -> Shapes:
-    """Return input shapes by name; raise Invalid naming the input that is wrong. They may still not match the file."""
+    """Return input shapes by name; raise Invalid naming the input that is wrong. Does not read the file."""
     if len(shapes) > MAX_INPUTS:
         raise Invalid(f"Give shapes for at most {MAX_INPUTS} inputs; got {len(shapes):,}.")
     return {_checked_input(name): _checked_shape(name, shape) for name, shape in shapes.items()}

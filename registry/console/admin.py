@@ -36,7 +36,7 @@ MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
 
 
 class RowViews(ScopedPage):
-    """Adds views under a row's URL, keyed by the last part of theirs. Each is called with the request and the row."""
+    """Adds views under a row's URL, keyed by their URL's last part. Each is called with the request and the row."""
 
     row_views: ClassVar[Mapping[str, Callable[[HttpRequest, Any], HttpResponse]]]
     list_select_related: ClassVar[Any]

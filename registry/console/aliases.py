@@ -138,7 +138,7 @@ class NewGuardForm(GuardForm):
         label="Alias",
         max_length=64,
         widget=TextInput(),
-        help_text="Its name without @. The alias need not exist yet.",
+        help_text="Its name without @. The alias does not have to exist yet.",
     )
 
     def clean_name(self) -> str:

@@ -114,9 +114,7 @@ def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
         data = dict(form.cleaned_data)
         try:
             made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
-            messages.success(
-                request, f"{made} saved with {made.rows:,} rows. To measure a version, check it."
-            )
+            messages.success(request, f"{made} saved with {made.rows:,} rows. Check a version to measure it.")
             return redirect(back)
         except RoundhouseError as error:
             form.add_error("file", str(error))

@@ -1,4 +1,4 @@
-"""Stopping and freezing a Model: the verbs with their previews, and the banner that pages show meanwhile."""
+"""Stopping and freezing a Model: the verbs with their previews, and the banner that pages show while it lasts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def _preview_keys(model: Model) -> str:
     keys = ApiKey.objects.filter(reaching, valid, revoked_at=None).distinct().values_list("pk", "scopes")
     count = sum(Right.PREDICT in rights_of_scopes(frozenset(scopes)) for _, scopes in keys)
     if not count:
-        return "No API key may call it."
+        return "No API key can call it."
     who = (
         "The one API key that may call it gets"
         if count == 1
@@ -83,7 +83,7 @@ class StartForm(ReasonForm):
         else:
             effect = "No version is live, so callers get no answer until a split is set."
         frozen = (
-            ["It is frozen, and starting it would give live share: unfreeze it first."]
+            ["It is frozen, and starting it would give versions live share: unfreeze it first."]
             if _FROZEN in holds
             else []
         )

@@ -59,7 +59,9 @@ def live_then(request: HttpRequest, model: Model) -> LiveThen:
         return LiveThen("")
     at = _parse_time(typed)
     if at is None:
-        return LiveThen("", problem="This is not a valid date and time. Write it as in 2026-01-31 14:05.")
+        return LiveThen(
+            "", problem="This is not a valid date and time. Write it like this: 2026-01-31 14:05."
+        )
     normalized = at.strftime(_TIME_FORMAT)
     try:
         return LiveThen(normalized, answer=live_at(model, at))

@@ -50,9 +50,9 @@ class NewUploadSerializer(serializers.Serializer[Any]):
     file_name = Text(max_length=4096, allow_blank=True, default="", trim_whitespace=False,
                      help_text=f"Only for display, up to {MAX_NAME} characters; it is never used as a path.")  # fmt: skip
     sha256 = Text(max_length=64, allow_blank=True, default="",
-                  help_text="Of the whole file, if you know it; a file with a different hash is refused.")  # fmt: skip
+                  help_text="The whole file's, if you know it; a file with a different hash is refused.")  # fmt: skip
     model = Text(max_length=64, allow_blank=True, default="",
-                 help_text="An existing Model; if it does not exist, you get the 404 before you send the file.")  # fmt: skip
+                 help_text="An existing Model; an unknown one is a 404 before you send the file.")  # fmt: skip
 
 
 class ModelToMakeSerializer(serializers.Serializer[Any]):
@@ -151,7 +151,7 @@ class UploadsView(RegistryViewSet[Upload]):
     @extend_schema(
         summary="Send a part of a file", operation_id="write_upload",
         description="The body is the raw bytes, at most 8 MiB, with a Content-Length. `offset` must be the upload's offset; "
-        "409 `wrong_offset` says what that is. A part that was already received may be sent again.",
+        "a 409 `wrong_offset` response contains the right one. A part that was already received may be sent again.",
         request={"application/octet-stream": OpenApiTypes.BINARY}, responses=UploadSerializer,
         parameters=[OpenApiParameter("offset", int, required=True, description="Where the part starts."), _ANY_STATE],
     )  # fmt: skip

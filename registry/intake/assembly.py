@@ -93,7 +93,7 @@ def assemble_files(*, model: Path, data: Sequence[Path] = (), drop_zipmap: bool 
 
 
 def with_labels(task: str, config: Mapping[str, Any], labels: Sequence[str]) -> Mapping[str, Any]:
-    """Add the labels of the file to a classification's configuration, unless it already has some."""
+    """Add the file's labels to a classification's configuration, unless it already has some."""
     if task != Task.CLASSIFICATION or not labels or config.get("labels"):
         return config
     return {"scores": "probabilities", **config, "labels": list(labels)}

@@ -6,7 +6,7 @@ RoundhouseError
 │   ├── TooManyUploads      the caller has too many open uploads
 │   ├── UploadInUse         another request is writing to it or completing it
 │   ├── UploadEnded         it is complete, failed or abandoned
-│   └── WrongOffset         differs from the number of bytes received, which it includes
+│   └── WrongOffset         not the number of bytes received; the error includes that number
 │       └── UploadIncomplete
 └── Invalid
     ├── LengthMissing
@@ -46,7 +46,7 @@ class UploadEnded(Conflict):
 
 
 class WrongOffset(Conflict):
-    """The part does not start where the upload continues; continue at `offset`."""
+    """The part does not start where the received bytes end; continue at `offset`."""
 
     code = "wrong_offset"
 

@@ -24,7 +24,7 @@ RESERVE_BYTES = 256 * 2**20  # kept free for the database and everything else on
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL = "The disk is full."
 _MAX_DIGESTS = 256
-# Hashes that grow with the parts. In this process only: another process that continues an upload hashes the file.
+# Running hashes, in this process only: another process that continues an upload hashes the whole file.
 _digests: "OrderedDict[UUID, tuple[int, hashlib._Hash]]" = OrderedDict()
 _lock = threading.Lock()
 
@@ -132,7 +132,7 @@ def store(upload_id: UUID, file: StoredFile) -> None:
             return
         except OSError as error:
             if error.errno not in {errno.EXDEV, errno.ENOENT}:
-                raise  # else: another disk, or the store's first file, for which the copy creates the folder
+                raise  # else: another disk, or no folder yet; the copy below handles both
     with path.open("rb") as source:
         target.store(read_chunks(source))
 

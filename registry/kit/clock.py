@@ -1,4 +1,4 @@
-"""The database's clock: of several processes it is the one that all agree on."""
+"""The database's clock, which is the same for all processes."""
 
 from datetime import timedelta
 

@@ -36,7 +36,7 @@ class ComputeLock:
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Wait for something without the lock; does nothing in threads that do not hold it."""
+        """Release the lock while waiting for something; does nothing in threads that do not hold it."""
         held = self._thread.holds
         self._release()
         try:
@@ -47,7 +47,7 @@ class ComputeLock:
 
     @contextmanager
     def released_for(self, lock: threading.Lock) -> Iterator[None]:
-        """Hold another lock whose holders release this one: waiting for it while holding this one would deadlock."""
+        """Hold another lock, but release this one while waiting for it: its holder may be waiting for this one."""
         with self.released():
             lock.acquire()
         try:

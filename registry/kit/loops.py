@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The pause after a failure: doubled after each further one."""
+    """The pause after a failure; it doubles with each further failure."""
 
     first_s: float = 1.0
     longest_s: float = 30.0
@@ -46,7 +46,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class FailingLoop:
-    """A failure in the form that anyone may see: the error's class, never its text."""
+    """A failure, with only what anyone may see: the error's class, never its text."""
 
     name: str
     failures: int  # in a row
@@ -66,7 +66,7 @@ class ThreadGroup:
         on_start: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_start` is called once in each thread. `wake_event`, which others may set, needs a group of one thread."""
+        """`on_start` is called once in each thread. `wake_event`, which other code may set, requires `threads=1`."""
         self.stopping = threading.Event()
         self._loops, self._on_start, self._clock = loops, on_start, clock
         names = [name] if threads == 1 else [f"{name}-{number}" for number in range(1, threads + 1)]

@@ -5,7 +5,7 @@ import unicodedata
 from registry.errors import Invalid
 
 MAX_REASON = 500
-# Control characters forge log lines; direction marks make one name look like another.
+# Control characters can forge log lines; direction marks can make one name look like another.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 

@@ -1,4 +1,4 @@
-"""The bases of management commands: they call the same services as the admin and the API."""
+"""Base classes for management commands, which call the same services as the admin and the API."""
 
 import sys
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class ModelCommand(ServiceCommand):
         self.add_own_arguments(parser)
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--reason", required=True, help="Why; kept with the change.")
+        parser.add_argument("--reason", required=True, help="The reason; recorded with the change.")
 
     def run(self, options: dict[str, Any]) -> str:
         by = self.actor(options)
@@ -143,7 +143,7 @@ def _password(name: str, from_stdin: bool) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise CommandError(
-            "There is no terminal to enter the password at; pipe it in and use --password-stdin."
+            "There is no terminal to read the password from; pipe it in and use --password-stdin."
         )
     return getpass(f"Password for {name}: ")
 

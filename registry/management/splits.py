@@ -1,4 +1,4 @@
-"""Splits in commands: reading shares such as 3=90 4=10, and waiting until a split is current."""
+"""Helpers for commands about splits: parse shares such as 3=90 4=10, and wait until a split is current."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from registry.traffic.services import settle_waiting_splits
 from registry.traffic.transitions import Status
 
 _LOOK_EVERY_S = 0.25
-_LONGER_S = 15.0  # processes expire a split at the limit; the extra time is in case none does
+_LONGER_S = 15.0  # extra time, in case no process expires the split at the limit
 
 
 def add_share_arguments(parser: CommandParser) -> None:
@@ -45,7 +45,7 @@ def _shares(model: Model, words: list[str]) -> dict[Version, int]:
         try:
             version, share = int(number), Decimal(percent) * 100
             if share != int(share):
-                raise CommandError(f"{word!r} is finer than a hundredth of a percent.")
+                raise CommandError(f"{word!r} has too many decimals; a share is a multiple of 0.01 %.")
         except (ValueError, ArithmeticError):
             raise CommandError(f"{word!r} is not a share; write VERSION=PERCENT, such as 4=12.5.") from None
         shares[version_numbered(model, version)] = int(share)
@@ -71,7 +71,7 @@ def wait_until_settled(split: Split, *, tell: Callable[[str], None], by: Actor) 
 
 
 def outcome(split: Split) -> str:
-    """Say in a sentence how it ended."""
+    """Describe in one sentence how the split ended."""
     if split.status == Status.EXPIRED:
         return f"{split} expired; its audit record says why. The live split has not changed."
     return f"{split} is {split.status}."

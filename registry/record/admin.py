@@ -29,7 +29,7 @@ from registry.record.subscriptions import SubscriptionSettings
 
 
 class RecordPage(ReadOnlyPage):
-    """Lists rows that only Roundhouse writes; people who may read the record see those of their Models."""
+    """Lists rows that only Roundhouse writes. People who may read the record see only the rows about their Models."""
 
     right = READ
     scope: ClassVar[str | None] = "model_slug"  # the path to the Model's slug
@@ -104,7 +104,7 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
 
 @admin.register(AuditCheckpoint)
 class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
-    empty_text = "A checkpoint signs the last record, so that cutting off the end of the log is detected."
+    empty_text = "A checkpoint signs the last record, so that a truncated log can be detected."
     scope = None
     list_display = ["number", "at", "seq", "signature"]
     fields = readonly_fields = ("number", "at", "seq", "record_hash", "previous_signature", "signature")
@@ -160,7 +160,7 @@ class ButtonPage:
 
 @admin.register(Delivery)
 class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
-    empty_text = "Messages to subscribers appear here, whether or not they arrived."
+    empty_text = "Messages to subscribers appear here, whether or not they were delivered."
     scope = "event__model_slug"
     list_display = [
         "event",

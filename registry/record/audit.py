@@ -59,7 +59,9 @@ def record_change(
     deadlock. `before` and `after` hold what a reader needs, and never a secret.
     """
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("record_change belongs inside the change's transaction")
+        raise transaction.TransactionManagementError(
+            "record_change must be called inside the change's transaction"
+        )
     subject = subject if isinstance(subject, AuditSubject) else subject_of(subject)
     queue_writers()
     last = AuditRecord.objects.order_by("-seq").values_list("seq", "hash").first()

@@ -1,4 +1,4 @@
-"""Signed checkpoints of the audit chain. Copies outside the database reveal a chain whose end was cut off."""
+"""Signed checkpoints of the audit chain. Copies outside the database reveal a truncated chain."""
 
 import json
 from datetime import datetime

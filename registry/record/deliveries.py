@@ -16,7 +16,7 @@ from registry.record.subscriptions import RIGHT
 
 log = structlog.get_logger("registry.record")
 
-# The pauses after the first, second … failed attempt; after the last there is none.
+# The pause after each failed attempt: the first, the second, and so on. The last attempt is not retried.
 BACK_OFF = tuple(
     timedelta(seconds=seconds) for seconds in (10, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400)
 )
@@ -47,7 +47,7 @@ def sweep() -> int:
 
 
 def resend(delivery: Delivery, *, by: Actor) -> Delivery:
-    """Send an ended delivery once more. Receivers see the same webhook-id."""
+    """Send a finished delivery again. Receivers see the same webhook-id."""
     by.check(RIGHT)
     ended = (Delivery.Status.DELIVERED, Delivery.Status.FAILED)
     changed = Delivery.objects.filter(pk=delivery.pk, status__in=ended).update(
@@ -81,7 +81,7 @@ def _write_result(delivery: Delivery, result: SendResult, *, took_ms: int) -> No
     now = timezone.now()
     retry = result.error and not result.is_final and delivery.attempts <= len(BACK_OFF)
     status = Delivery.Status.WAITING if retry else Delivery.Status.FAILED
-    # Only while the attempt is still ours: a sender that counted us as dead has begun another.
+    # Only if the attempt is still ours: another sender may have taken us for dead and begun a new one.
     Delivery.objects.filter(
         pk=delivery.pk, attempts=delivery.attempts, status=Delivery.Status.SENDING
     ).update(

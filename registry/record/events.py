@@ -33,12 +33,12 @@ def emit(
 ) -> Event:
     """Write an event and its deliveries, inside the transaction of the change; they are sent on commit.
 
-    Receivers get `data`, so it holds no secrets. `summary` is a full sentence that people read.
+    Receivers get `data`, so it holds no secrets. `summary` is a full sentence for people to read.
     """
     if kind not in EVENT_KINDS:
         raise ValueError(f"no such event kind: {kind}; add it to EVENT_KINDS")
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("emit belongs inside the change's transaction")
+        raise transaction.TransactionManagementError("emit must be called inside the change's transaction")
     subject = subject if isinstance(subject, AuditSubject) else subject_of(subject)
     event = Event.objects.create(
         kind=kind,

@@ -11,7 +11,7 @@ from registry.record.models import Lease
 
 
 def claim(name: str, *, holder: str, for_s: float) -> bool:
-    """Take or renew the lease; False while another holder's has not expired."""
+    """Take or renew the lease; False while another holder's lease has not expired."""
     until = from_now(for_s)
     free_or_mine = Q(holder=holder) | Q(expires_at__lt=Now())
     if Lease.objects.filter(free_or_mine, name=name).update(holder=holder, expires_at=until):

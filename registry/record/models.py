@@ -109,7 +109,7 @@ class AuditRecord(AppendOnlyRow):
 
 
 class AuditCheckpoint(AppendOnlyRow):
-    """The chain's last record at some time, signed; a copy outside the database reveals a chain that was cut off."""
+    """The chain's last record at a point in time, signed; a copy outside the database reveals a truncated chain."""
 
     number = models.PositiveBigIntegerField(primary_key=True)
     at = models.DateTimeField()

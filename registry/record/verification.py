@@ -1,4 +1,4 @@
-"""Reading the audit chain from its start, and finding the first thing that is wrong."""
+"""Reads the audit chain from its start and finds the first fault."""
 
 import hmac
 from collections.abc import Iterable, Iterator, Sequence

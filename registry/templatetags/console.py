@@ -1,4 +1,4 @@
-"""What templates use: the home page's content, hold banners, and filters for times and names."""
+"""Template tags and filters: the home page's content, hold banners, times and names."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ register.filter(when)
 
 @register.filter
 def words(name: str) -> str:
-    """`set_split` as people read it: set split."""
+    """Turn a name such as `set_split` into words: set split."""
     return name.replace("_", " ")
 
 

@@ -45,7 +45,9 @@ class SplitPage(ScopedPage, ModelAdmin[Split]):
 
 @admin.register(Hold)
 class HoldPage(ScopedPage, ModelAdmin[Hold]):
-    empty_text = "Stop a Model that gives wrong answers, or freeze one that must not change, on its page."
+    empty_text = (
+        "On a Model’s page, you can stop it if it gives wrong answers, or freeze it if it must not change."
+    )
     list_display = ["model", "kind", "text", "begun_by", "from_at", "ended_by", "to_at"]
     list_select_related = ["model"]
     list_filter = ["kind"]

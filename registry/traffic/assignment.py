@@ -1,4 +1,4 @@
-"""Which arm answers a routing key: pure functions, published in docs/routing.md."""
+"""Which arm answers a routing key: pure functions, documented in docs/routing.md."""
 
 import hashlib
 import re
@@ -18,14 +18,14 @@ def bucket_of(salt: str, key: str) -> int:
 
 
 def key_text(value: object) -> str | None:
-    """A request field as a routing key: a string as it is, an integer in decimal digits, nothing else."""
+    """Convert a request field to a routing key: a string as it is, an integer in decimal digits, else None."""
     if isinstance(value, str):
         return value or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def header_text(value: str) -> str:
-    """A header's bytes as UTF-8: servers decode headers as Latin-1 whatever was sent."""
+    """Decode a header's bytes as UTF-8, because servers always decode headers as Latin-1."""
     return value.encode("latin-1", "replace").decode("utf-8", "replace")
 
 

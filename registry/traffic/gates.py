@@ -1,4 +1,4 @@
-"""Promotion gates: checks, with numbers, of what would go live. Higher-level rooms add theirs to `GATES`."""
+"""Promotion gates: checks on what would go live, with numbers. Higher-level rooms add theirs to `GATES`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def check_gates(plan: SplitPlan) -> list[GateResult]:
 
 
 def gates_of(request: SplitRequest) -> list[dict[str, str]]:
-    """The current results of an open request; for a decided one, those at its approval."""
+    """The current results of an open request; for a decided one, the results at approval."""
     if request.status != RequestStatus.OPEN:
         stored: list[dict[str, str]] = request.gates
         return stored
@@ -126,7 +126,7 @@ def _check_golden_set(version: Version) -> GateResult:
     return GateResult(
         "golden set",
         GateOutcome.FAILED,
-        f"{golden.sentence} Fix the version, or set a golden set that matches today's requirements.",
+        f"{golden.sentence} Fix the version, or replace the golden set if the requirements have changed.",
         GoldenGateFailed,
     )
 

@@ -42,12 +42,12 @@ class Split(WrittenOnce):
     created_at = models.DateTimeField(auto_now_add=True)
     from_at = models.DateTimeField("current from", null=True, editable=False)
     to_at = models.DateTimeField("until", null=True, editable=False)
-    goes_back = models.BooleanField(default=False, editable=False)  # a rollback: only engines can delay it
+    goes_back = models.BooleanField(default=False, editable=False)  # a rollback, which ignores freezes
 
     class Meta:
         ordering = ["-id"]
         indexes = [models.Index(fields=["model", "from_at"], name="split_live_from")]
-        # A CHECK passes if a comparison with NULL is unknown: hence every IS NOT NULL.
+        # A CHECK also passes if a comparison with NULL makes it unknown, so nullable columns need IS NOT NULL.
         constraints = [
             models.UniqueConstraint(fields=["model", "number"], name="split_number_per_model"),
             models.UniqueConstraint(
@@ -78,13 +78,13 @@ class Split(WrittenOnce):
         return [by_letter[letter] for letter in self.buckets]
 
     def shares(self) -> dict[int, int]:
-        """Basis points by version id, of the arms that answer."""
+        """Basis points by version id; only arms that answer, no shadows."""
         counts = Counter(self.buckets)
         return {arm.version_id: counts[arm.letter] for arm in self.arms.all() if arm.letter}
 
 
 class Arm(WrittenOnce):
-    """One line of a split: a version with a letter in its buckets, or a shadow, whose answers are discarded."""
+    """One line of a split: a version whose letter is in `buckets`, or a shadow, whose answers are discarded."""
 
     split = models.ForeignKey(Split, on_delete=models.PROTECT, related_name="arms")
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="arms")

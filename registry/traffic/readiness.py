@@ -44,7 +44,7 @@ READINESS: Registrations[ReadinessCheck] = Registrations("readiness check")
 
 
 def readiness_of(split: Split) -> Readiness:
-    """The first check's objection; ready if there is none."""
+    """Return the first result that is not ready, or READY if there is none."""
     for check in READINESS:
         readiness = check.readiness(split)
         if readiness.verdict is not Verdict.READY:
@@ -53,5 +53,5 @@ def readiness_of(split: Split) -> Readiness:
 
 
 def warm_among(model: Model, version_ids: Collection[int]) -> frozenset[int]:
-    """The versions among these that can answer immediately."""
+    """Those of the given versions that can answer immediately."""
     return frozenset(version_ids).intersection(*(check.warm(model, version_ids) for check in READINESS))

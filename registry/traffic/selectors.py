@@ -169,7 +169,7 @@ def overdue_splits() -> QuerySet[Split]:
 
 
 def split_use(version: Version) -> str | None:
-    """Which current or waiting split the version is on, in a sentence."""
+    """A sentence that names the current or waiting split the version is in; None if there is none."""
     in_use = version.arms.filter(split__status__in=[Status.CURRENT, Status.WAITING]).select_related("split")
     arm = in_use.first()
     return f"{version} is in {arm.split.status} split {arm.split.number}." if arm is not None else None
@@ -214,7 +214,7 @@ def earlier_splits(model: Model, most: int = 20) -> list[Split]:
 
 @dataclass(frozen=True, slots=True)
 class LiveHistory:
-    """A version that has been live: in how many splits, from when, and until when (None while it still is)."""
+    """A version that has been live: in how many splits, from when, and until when (None if it is live now)."""
 
     version: Version
     splits: int

@@ -1,4 +1,4 @@
-"""The states of splits and of approval requests, and the moves between them."""
+"""The states of splits and of approval requests, and the transitions between them."""
 
 from django.db import models
 
@@ -42,9 +42,9 @@ REQUEST_ALLOWED: dict[RequestStatus, frozenset[RequestStatus]] = {
     **dict.fromkeys(_DECIDED, frozenset()),
 }
 REQUEST_MEANING: dict[RequestStatus, str] = {
-    RequestStatus.OPEN: "Waits for another person's decision.",
+    RequestStatus.OPEN: "Waiting for another person's decision.",
     RequestStatus.APPROVED: "Another person approved it; the split was written in the same transaction.",
     RequestStatus.REJECTED: "Another person rejected it, with a reason.",
     RequestStatus.WITHDRAWN: "Withdrawn by the requester or a colleague.",
-    RequestStatus.OVERTAKEN: "The Model's split has changed in the meantime, so the request no longer applies.",
+    RequestStatus.OVERTAKEN: "The Model's split changed before a decision, so the request no longer applies.",
 }

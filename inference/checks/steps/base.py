@@ -39,7 +39,7 @@ class _StepStopped(Exception):
 
 
 class StepFailed(_StepStopped):
-    """Something is wrong with the version; says what, in a full sentence, and what to do about it."""
+    """Something is wrong with the version. `reason` explains it in a full sentence, and `advice` says what to do."""
 
 
 class StepSkipped(_StepStopped):

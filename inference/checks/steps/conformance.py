@@ -38,11 +38,11 @@ def run_examples(context: CheckContext) -> StepPassed:
             raise StepFailed(
                 "out_of_time",
                 f"{context.version} ran {done} of its {len(examples)} examples in {BUDGET_S:g} s.",
-                "Bring it in again with fewer or smaller examples.",
+                "Upload it again with fewer or smaller examples.",
                 {"done": done, "of": len(examples)},
             )
         for difference in islice(_compare(context, example), _MAX_DIFFERENCES - len(wrong)):
-            first = first or f"in example {example.position} {difference}"
+            first = first or f"in example {example.position}, {difference}"
             wrong.append({"example": example.position, **difference.to_json()})
     if wrong:
         raise StepFailed(

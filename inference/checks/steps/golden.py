@@ -215,7 +215,7 @@ def measure_golden(context: CheckContext, *, by: Actor) -> StepPassed:
 
 
 def _measure_champion(context: CheckContext, golden_set: GoldenSet, by: Actor) -> Facts:
-    """The live version may only have been measured on an earlier set. If it fails now, this version is not to blame."""
+    """The live version may have been measured only on an earlier set. If it fails now, that is only noted."""
     champion = champion_of(context.version.model)
     if champion is None or champion.pk == context.version.pk or result_of(champion, golden_set) is not None:
         return {}

@@ -8,7 +8,7 @@ from inference.checks.trial import TrialFailed
 from inference.engine.warmup import MemoryUse
 
 _WARM_UP_ADVICE = (
-    "Run the file repeatedly where it was exported; fix it, and bring it in as the next version. If the machine was busy"
+    "Run the file repeatedly where it was exported; fix it, and upload it as the next version. If the machine was busy"
     " or short of memory, check this version again."
 )
 # Normal for a model that was made for one request at a time.
@@ -20,7 +20,7 @@ _BATCHING_ADVICE = {
     "dynamic_quantization": "Quantize it statically if its requests should share runs.",
 }
 _OTHER_BATCHING_ADVICE = (
-    "Its answers are correct as it is, with one request at a time. For a higher rate, export it so that each row of the first"
+    "Its answers are correct, but each request runs alone. For more throughput, export it so that each row of the first"
     " axis gets its own answer."
 )
 
@@ -92,7 +92,7 @@ def _why_not_larger(memory: MemoryUse, rows: int, limit_bytes: int) -> str:
     if memory.beyond is not None:
         more, needed = memory.beyond
         return (
-            f"Batches of at most {rows:,}: {more:,} rows would take {_mib(needed)} besides the loaded file, but the limit is"
+            f"Batches of at most {rows:,}: {more:,} rows need {_mib(needed)} on top of the loaded file; the limit is"
             f" {_mib(limit_bytes)}. Raise the serving setting batch_memory_bytes for more; by default it is an eighth of this"
             " engine's share of ROUNDHOUSE_SESSION_MEMORY_MB."
         )

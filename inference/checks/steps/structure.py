@@ -17,35 +17,35 @@ from registry.intake.file_scan.errors import ExternalData, FileRefused
 BREAKING = "breaking"
 _MAX_CHANGES = 50
 _SCAN_ADVICE = (
-    "Fix the model where it is exported, and bring it in as the next version. Checking this file again helps only after a"
+    "Fix the model where it is exported, and upload it as the next version. Checking this file again helps only after a"
     " release that reads it differently."
 )
 _EXTERNAL_DATA_ADVICE = (
-    "Bring the model in again together with the files that hold its weights, or as a zip of all of them; the weights are"
+    "Upload the model again together with the files that hold its weights, or as a zip of all of them; the weights are"
     " put inside the file. Or export it with external_data=False."
 )
 _PROBE_ADVICE: Mapping[str, str] = {
-    "load_failed": "Load the file where it was exported, with the same ONNX Runtime; fix it, and bring it in as"
+    "load_failed": "Load the file where it was exported, with the same ONNX Runtime; fix it, and upload it as"
     " the next version. If only a newer runtime loads it, install that for the worker and check the version again.",
-    "cannot_carry": "Export the model so that it accepts plain tensors, and bring it in as the next version.",
+    "cannot_carry": "Export the model so that it accepts plain tensors, and upload it as the next version.",
     "locale_missing": "On Debian: apt-get install locales, then localedef -i en_US -f UTF-8 en_US.UTF-8 (or the locale named),"
     " on every machine that loads models; without root, build it in a folder and set LOCPATH. Then check this version again."
     " Or export the model with the C locale.",
-    "run_failed": "Bring it in as the next version with sizes that it accepts, or with examples. If it also fails on those"
+    "run_failed": "Upload it as the next version with sizes it accepts, or with examples. If it also fails on those"
     " where it was exported, fix it first.",
-    "memory": "Export a smaller model, or one with smaller fixed shapes, and bring it in as the next version. If the machine"
+    "memory": "Export a smaller model, or smaller fixed shapes, and upload it as the next version. If the machine"
     " was short of memory, give the worker more and check this version again.",
-    "timed_out": "Look for a loop that does not end, or export a smaller model, and bring it in as the next version. If the"
+    "timed_out": "Look for an endless loop, or export a smaller model, and upload it as the next version. If the"
     " machine was busy, check this version again.",
-    "crashed_signal": "Export the model again, with another opset if necessary, and bring it in as the next version;"
+    "crashed_signal": "Export the model again, with another opset if necessary, and upload it as the next version;"
     " this file is never loaded.",
 }
 _ZIPMAP_ADVICE = (
-    "To get the scores in the answers, bring the file in again and remove its ZipMap: “Remove the ZipMap” on the upload"
+    "To get the scores in the answers, upload the file again and remove its ZipMap: “Remove the ZipMap” on the upload"
     " page, drop_zipmap in the API, import_model --drop-zipmap. Or export it with zipmap=False."
 )
 _LEFT_OUT_ADVICE = (
-    "If callers need it, export the model with a plain tensor for it, and bring that in as the next version."
+    "If callers need it, export the model with a plain tensor for it, and upload that as the next version."
 )
 
 
@@ -54,13 +54,11 @@ class ProbeNotStarted(Exception):
 
 
 def scan_structure(context: CheckContext) -> StepPassed:
-    """Refuse a file that is not plainly a self-contained ONNX model, and report what it holds."""
+    """Refuse a file that is not clearly a self-contained ONNX model, and report what it contains."""
     try:
         facts = scan_file(context.path(), ScanLimits())
     except ArtifactMissing as error:
-        advice = (
-            "Fix the artifact store and check the version again, or bring the file in as the next version."
-        )
+        advice = "Fix the artifact store and check the version again, or upload the file as the next version."
         raise StepFailed(error.code, f"{context.version} cannot be read: {error}", advice) from None
     except FileRefused as refusal:
         advice = _EXTERNAL_DATA_ADVICE if isinstance(refusal, ExternalData) else _SCAN_ADVICE
@@ -115,7 +113,7 @@ def read_signature(context: CheckContext) -> StepPassed:
         raise StepFailed(
             "no_outputs",
             f"{context.version} has no outputs{only}, so it cannot answer.",
-            "Export the model with plain tensors as the outputs that callers read, and bring it in as the next version.",
+            "Export the model with plain tensors as the outputs that callers read, and upload it as the next version.",
             facts,
         )
     labels = labels_of(context.version.task_config)
@@ -129,7 +127,7 @@ def read_signature(context: CheckContext) -> StepPassed:
                 + _left_out_sentence(context),
                 _left_out_advice(context)
                 if context.left_out
-                else "Give as many labels as the model has scores, in the same order, and bring it in as the next version.",
+                else "Give one label for each score, in the same order, and upload it as the next version.",
                 facts,
             )
         facts["scores"] = output.name

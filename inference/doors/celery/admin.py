@@ -12,7 +12,7 @@ from registry.record.selectors import READ, visible
 
 @admin.register(RefusedOrder)
 class RejectedJobPage(ModelAdmin[RefusedOrder]):
-    """For people who may read the record of their Models; people with access to all Models also see rows without one."""
+    """Visible to people who may read their Models' record. Rows without a Model need access to all Models."""
 
     empty_text = "Jobs that were submitted through Celery and rejected appear here, with the reason."
     list_display = ["created_at", "code", "why", "sender", "model_slug", "task_id", "told_at"]

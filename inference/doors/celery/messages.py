@@ -1,8 +1,8 @@
-"""Reads Celery messages with a signed envelope, without Celery: sizes are limited, and no header is obeyed.
+"""Reads Celery messages with a signed envelope, without using Celery: sizes are limited, and headers trigger nothing.
 
 The signer must have the API key; the key itself is never sent. The signature is HMAC-SHA256 in hex. Its secret is the
 SHA-256 of the key's text, in hex, which is what we store of a key. It covers the task's name, its id and the envelope
-without the signature, as JSON with sorted keys and no spaces. So no one can change a word, or send the same envelope
+without the signature, as JSON with sorted keys and no spaces. So no one can alter the envelope, or send it again
 under another id or to another task.
 """
 
@@ -43,7 +43,7 @@ class CeleryMessage:
 
 
 def raw_limit(body_bytes: int) -> int:
-    """The largest message for a body of this size, which travels in base64."""
+    """The largest message for a body of this size, which is sent as base64."""
     return body_bytes * 4 // 3 + _WRAPPING_BYTES
 
 
@@ -145,7 +145,7 @@ def _task_id(value: Any) -> UUID:
     except (ValueError, TypeError, AttributeError):
         task_id = None
     if task_id is None or str(task_id) != value:
-        raise BadMessage(f"The task id is {_short(value)}; it must be a UUID like those of Celery.")
+        raise BadMessage(f"The task id is {_short(value)}; it must be a UUID in Celery's format.")
     return task_id
 
 
@@ -167,7 +167,7 @@ class Envelope:
         return {name: value for name, value in self.message.envelope.items() if name not in _OWN_FIELDS}
 
     def check_fresh(self, within_s: float) -> float:
-        """Return how many of these seconds are left; raise StaleMessage if none are."""
+        """Return how many of these seconds are left; raise StaleMessage if it is too old or from the future."""
         age_s = time.time() - self.sent_at
         if not -MAX_CLOCK_SKEW_S <= age_s <= within_s:
             raise StaleMessage(

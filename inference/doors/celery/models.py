@@ -9,7 +9,7 @@ MAX_SENDER = 200
 
 
 class RefusedOrder(models.Model):
-    """A job submitted through Celery that was rejected. A message gets no response, so this row serves as one."""
+    """A job that was submitted through Celery and rejected. Messages get no response, so this row keeps the reason."""
 
     task_id = models.CharField("task id", max_length=36, blank=True, editable=False)
     key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)

@@ -37,7 +37,7 @@ def receive(raw: bytes) -> None:
 def _answer(envelope: Envelope) -> None:
     by, fields = envelope.principal(), envelope.content
     if Right.PREDICT not in rights_of_scopes(by.scopes):
-        raise NotAllowed(f"Key {by.name} may not predict.")
+        raise NotAllowed(f"Key {by.name} does not have the right to predict.")
     left_s = envelope.check_fresh(_deadline_s(fields.pop("within_s", DEADLINE_S)))
     model = fields.pop("model", None)
     version, alias = fields.pop("version", None), fields.pop("alias", None)
@@ -82,7 +82,7 @@ async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -
 
 
 def _send_error(envelope: Envelope, code: str, why: str) -> None:
-    """Return an error to the waiting sender; like other predictions, it is not recorded."""
+    """Return an error to the waiting sender. Like all predictions, it is not recorded."""
     _store_answer(envelope, {"ok": False, "code": code, "failure": why})
 
 

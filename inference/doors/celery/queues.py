@@ -1,10 +1,10 @@
 """The door's queues: lists in Redis, or files in a folder, as Celery clients write them; and calls to senders' tasks.
 
-A taken message is kept in a second place until it is done, so a killed reader loses nothing: after GIVE_BACK_S another
+A message in progress is kept in a second place, so a killed reader loses nothing: after GIVE_BACK_S another
 reader takes it again. So the same message may be read twice.
 
 These queues are separate from Roundhouse's own. On Redis our own keys have a prefix and these have none, so an
-application needs no access to the others, and nothing that we send here can reach them.
+application needs no access to our own queues, and nothing that we send here can reach those.
 """
 
 import fcntl
@@ -199,7 +199,7 @@ def call_task(task: str, queue: str, argument: Mapping[str, Any], *, task_id: UU
             producer = _producers.get(broker) or _producers.setdefault(broker, _connect())
             producer.publish(
                 message.body,
-                exchange="",  # directly to the queue; never declare a queue named by a stranger
+                exchange="",  # directly to the queue; never declare a queue that a sender has named
                 routing_key=queue,
                 serializer="json",
                 headers=message.headers,

@@ -1,4 +1,4 @@
-"""A worker's threads that read the door's queues. No message, broker failure or database failure ends them."""
+"""A worker's threads that read the door's queues. They survive any message, broker failure or database failure."""
 
 import time
 from collections.abc import Callable

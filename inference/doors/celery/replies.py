@@ -44,7 +44,7 @@ _KEEP_REJECTED = timedelta(days=30)
 
 
 def reply(job_id: UUID | str) -> bool:
-    """Tell the sender that a job has ended; False if the job names no task, or the sender knows already."""
+    """Tell the sender that a job has ended; False if the job names no task, or the sender was already told."""
     job = _unanswered_jobs().filter(pk=job_id).first()
     return job is not None and _reply_for_job(job)
 

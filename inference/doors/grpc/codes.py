@@ -18,7 +18,7 @@ from registry.intake import errors as intake
 log = structlog.get_logger("roundhouse.grpc")
 
 # The nearest class in an error's MRO decides. Clients retry UNAVAILABLE by themselves, so it is for our own temporary
-# problems; RESOURCE_EXHAUSTED is for callers that ask too much.
+# problems; RESOURCE_EXHAUSTED is for callers that send too much.
 CODES: dict[type[Exception], StatusCode] = {
     registry.NotFound: StatusCode.NOT_FOUND,
     registry.NoLiveVersion: StatusCode.UNAVAILABLE,
@@ -72,7 +72,9 @@ def refusal_for(error: Exception) -> Refusal:
     if code is None or not isinstance(error, registry.RoundhouseError | errors.InferenceError):
         log.error("unhandled error", exc_info=error)
         return Refusal(
-            StatusCode.INTERNAL, "Something broke on our side; it is in our log.", "internal_error"
+            StatusCode.INTERNAL,
+            "Something went wrong on the server; its log has the error.",
+            "internal_error",
         )
     return Refusal(code, str(error), error.code)
 

@@ -43,7 +43,7 @@ from inference.serving.routes import Route, Target
 from registry.access.policies import Right
 
 NAME = "inference.GRPCInferenceService"
-_TIMES_WRITTEN = 2  # tensors are in the message, and then in its bytes
+_TIMES_WRITTEN = 2  # tensors are held in the message, and again in its bytes
 # Which list of InferTensorContents holds a datatype's values; FP16 has none.
 _FIELD = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",

@@ -1,4 +1,4 @@
-"""Message classes, from a pool of our own since other packages may define the same names, and the memory they take."""
+"""Message classes, in our own pool because other packages may define the same names, and estimates of their memory."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ def define_service(name: str, *, like: str) -> None:
     POOL.Add(file)
 
 
-# How many times its own bytes a parsed field takes; for a message, a mapping of its fields. Lists of numbers become Python's
+# A parsed field's memory, as a multiple of its bytes; for a message, by field. Lists of numbers become Python's
 # numbers before they become a tensor.
 _WORST = 40
 _DECIMALS, _DOUBLES, _KEPT = 14, 8, 2
@@ -77,7 +77,7 @@ def _message_bytes(raw: memoryview, fields: Fields) -> int:
                 _, at = read_varint(raw, at)
             else:
                 at += {_FIXED64: 8, _FIXED32: 4}[kind]
-        except LookupError:  # it is cut off, or holds an obsolete wire type
+        except LookupError:  # the message is cut off, or uses an obsolete wire type
             break
         needed += _FIELD
     return needed + _WORST * max(0, len(raw) - at)

@@ -140,7 +140,7 @@ class _NamedModel:
             flight.end()
 
     async def run_together(self, name: str, tensors: list[Array], version: int) -> list[Array]:
-        """Answer all in one run, or each alone if another version answered or the output has no rows."""
+        """Answer all in one run, or one by one if another version answered or the output's rows do not match."""
         if len(tensors) > 1:
             stacked = np.concatenate(tensors)
             prediction, output = await self.run({name: stacked})
@@ -150,7 +150,7 @@ class _NamedModel:
 
 
 def _groups(tensors: list[Array], most_rows: int) -> Iterator[list[Array]]:
-    """Neighbours that may share a run: of the same shape, with at most as many rows as the version's batch proof allows."""
+    """Consecutive tensors that may share a run: the same shape, and no more rows than the batch proof allows."""
     group: list[Array] = []
     for tensor in tensors:
         if group and not _may_join(tensor, group, most_rows):

@@ -65,7 +65,7 @@ class GrpcServer:
             return int(self._server.add_insecure_port(str(address)))
         except RuntimeError:
             raise PortTaken(
-                f"gRPC cannot listen on {address}: the address is in use, or this host does not have it."
+                f"gRPC cannot listen on {address}: the address is in use, or does not belong to this host."
             ) from None
 
     def start(self) -> "GrpcServer":
@@ -75,7 +75,7 @@ class GrpcServer:
         return self
 
     def stop(self) -> None:
-        """Take no more calls, and let those under way finish."""
+        """Accept no more calls, and let those in progress finish."""
         self._health.end()
         self._loop.wait_for(self._server.stop(_DRAIN_S))
 

@@ -78,7 +78,7 @@ class Admission:
         self._refiller: Refiller | None = None
 
     def start(self, counter: SharedCounter | None = None) -> None:
-        """Share rates with other processes; until then, this one allows its equal part of each."""
+        """Share rates with other processes; until then, this process allows its equal part of each rate."""
         self._counter = counter or shared_counter()
         self._refiller = Refiller(self._tokens, self._counter)
         self._refiller.start()

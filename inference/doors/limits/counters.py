@@ -1,4 +1,4 @@
-"""The rate counters that all processes share, in Redis or else in the database, and the thread that takes from them."""
+"""The rate counters that all processes share, in Redis or in the database, and the thread that takes from them."""
 
 from contextlib import suppress
 from typing import Protocol

@@ -16,8 +16,8 @@ CROWDED_FROM = 0.5  # of the room; below that, callers do not compete
 class Costs:
     """How many seconds of this process's time a request costs, by Model.
 
-    Learned from how long requests took and how many of the same Model were in flight meanwhile: if thirty share a run
-    of 60 ms, each costs 2 ms. Estimates follow low values fast and high ones slowly, since a request among a crowd of others
+    Learned from how long requests took and how many of the same Model were in flight: if thirty share a run
+    of 60 ms, each costs 2 ms. Estimates follow low values fast and high ones slowly, because a request among many others
     overstates its cost. Not thread-safe.
     """
 
@@ -91,7 +91,7 @@ class Flights:
     def add(self, by: Principal, model_id: int, work: float) -> int:
         """Add a request; return how many of the Model's requests are in flight now."""
         room = self._rooms.get(model_id)
-        if room is None:  # it was idle, and there are too many Models to remember
+        if room is None:  # it was idle, and was dropped because there are too many Models
             room = self._rooms[model_id] = self._make_room()
         room.add(by, work)
         return room.count

@@ -47,7 +47,7 @@ class LimitSubject(NamedTuple):
 
 
 def limit_subjects(by: Principal, route: Route) -> tuple[LimitSubject, ...]:
-    """Those with limits; usually there are none, and that case must cost next to nothing."""
+    """The subjects with limits. Usually there are none, and that case must be cheap."""
     key, tenant, model = by.limits, by.tenant_limits, route.limits
     if (
         key.rate_per_minute is None
@@ -77,7 +77,7 @@ def rate_spent(subject: LimitSubject, left_s: int) -> TooManyRequests:
 class Minutes:
     """The minutes that rates are counted in: those of the wall clock, which processes share.
 
-    When the wall clock is set back, no minute occurs twice, and none lasts longer: the steady clock ends it. Not thread-safe.
+    If the wall clock is set back, no minute repeats or lasts longer: the steady clock ends it. Not thread-safe.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Tokens:
         if self._is_alone and self._lend_part(allowance):
             return
         raise TooManyRequests(
-            f"{subject} may send {subject.rate:,} requests a minute, but this process has used its part of them. "
+            f"{subject} is limited to {subject.rate:,} requests a minute, and this process has used its part of them. "
             "Try again in a second."
         )
 

@@ -244,7 +244,7 @@ def _parameters(item: dict[str, Any], whose: str) -> Parameters:
 
 
 def hold_texts(holding: MemoryHolding, datatype: str, shape: tuple[int, ...], limits: RequestLimits) -> None:
-    """Add the memory of a binary tensor's texts, if it has any: every four bytes may be one."""
+    """Add the memory of a binary tensor's texts, if it has any: every four bytes may be a text."""
     if datatype == "BYTES":
         holding.add(TEXT_BYTES * min(math.prod(shape), limits.texts))
 
@@ -276,5 +276,5 @@ def classify(
 
 
 def _number(value: object) -> str:
-    """The shortest form that the value's own type can read back."""
+    """The shortest text that converts back to the same value in its own type."""
     return str(int(value)) if isinstance(value, np.bool_) else str(value)

@@ -27,7 +27,7 @@ def parse_name(name: str, version: str = "") -> tuple[str, int | None, str | Non
         return model, None, alias or None
     if not (version.isascii() and version.isdigit() and len(version) < 10):
         raise NotFound(
-            f"{model} has no version {version[:40]!r}; versions are numbers; write an alias after an @."
+            f"{model} has no version {version[:40]!r}; versions are numbers, and an alias is written after an @."
         )
     return model, int(version), None
 

@@ -81,14 +81,14 @@ def read_texts(name: str, data: Buffer, count: int, limits: RequestLimits) -> Ar
         if size > end - at:
             raise _bad_tensor(
                 name,
-                f"says that text {index} has {size} bytes, but {end - at} are left",
+                f"declares {size} bytes for text {index}, but {end - at} are left",
                 "send its true length",
             )
         texts[index] = bytes(data[at : at + size])
         at += size
     if at != end:
         raise _bad_tensor(
-            name, f"has {end - at} bytes after its last text", "send as many texts as the shape says"
+            name, f"has {end - at} bytes after its last text", "send as many texts as the shape has elements"
         )
     return texts
 

@@ -1,4 +1,4 @@
-"""The protocol's views. Tensors are the codec's business."""
+"""The protocol's views. The codec handles tensors."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -34,7 +34,7 @@ class OipView(APIView):
     schema = None  # the protocol publishes its own description
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Skip content negotiation: stock clients send no Accept or Content-Type, or a wrong one."""
+        """Skip content negotiation: stock clients send no Accept or Content-Type, or wrong ones."""
         self.perform_authentication(request)
         self.check_permissions(request)
         self.check_throttles(request)

@@ -1,4 +1,4 @@
-"""The REST door's views, and its bodies as OpenAPI describes them: the reading and writing is done by the forms."""
+"""The REST door's views, and its bodies for the OpenAPI description. The forms do the reading and writing."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -83,7 +83,7 @@ class TensorShape(Base):
 
 
 class DryRun(_Answered):
-    valid = serializers.BooleanField(help_text="Always true: an invalid request is answered with a problem.")
+    valid = serializers.BooleanField(help_text="Always true: an invalid request gets an error response.")
     inputs = serializers.DictField(child=TensorShape(), help_text="The tensors that would have been run.")
 
 
@@ -108,7 +108,7 @@ class SignatureResponse(Base):
     labels = serializers.ListField(
         child=serializers.CharField(),
         allow_null=True,
-        help_text="For a classification: what its scores mean.",
+        help_text="For a classification: the class names, in the order of its scores.",
     )
     scores = serializers.CharField(
         allow_null=True, help_text="For a classification: logits or probabilities."

@@ -18,7 +18,7 @@ from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
 from inference.tensors.signature import Signature, TensorSpec
 from registry.catalogue.models import KeySource
 
-# What the Celery door reads from the body, or callers may expect there, and where HTTP has it instead.
+# Fields that the Celery door reads from the body, or callers may expect there, and where they go over HTTP.
 ELSEWHERE_IN_HTTP = {
     "model": "the Model is named in the address",
     "version": "put the number in the address, /api/v1/models/{slug}/versions/NUMBER/predict",
@@ -138,7 +138,7 @@ class OneRow(Form):
 
 
 class OneRowWithConfidence(OneRow):
-    """`{"data": [1, 2, 3]}` → `{"prediction": [0.1, 0.9], "confidence": 0.9}`; a confidence only if the version classifies."""
+    """`{"data": [1, 2, 3]}` → `{"prediction": [0.1, 0.9], "confidence": 0.9}`; a confidence only for a classification."""
 
     name = "data"
 

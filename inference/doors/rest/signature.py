@@ -12,7 +12,7 @@ from inference.tensors.arrays import Array
 from inference.tensors.samples import EMPTY_SAMPLE, Sample, sample_inputs
 from inference.tensors.signature import Signature, TensorSpec
 
-_MAX_JSON_VALUES = 4096  # longer examples would not be read
+_MAX_JSON_VALUES = 4096  # nobody would read longer examples
 
 
 def signature_of(description: Description, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _runner: "JobRunner | None" = None
 
 
 class JobRunner:
-    """Processes chunks of a pool, or of all pools, a limited number at a time. Looks regularly, and promptly on a hint."""
+    """Processes chunks of a pool, or of all pools, a few at a time. Looks for work regularly, and at once on a hint."""
 
     def __init__(self, *, pool: str | None, threads: int, steps_back: bool) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"[:200]
@@ -61,7 +61,7 @@ class JobRunner:
         log.info("jobs are taken", holder=self.holder, threads=self._thread_count)
 
     def hint(self) -> None:
-        """There may be work."""
+        """Wake the threads, because there may be work."""
         self._threads.wake()
 
     def watched(self) -> QueueProgress:

@@ -50,7 +50,7 @@ _FILE_MISSING = "The job's file no longer exists."
 
 
 class ChunkFailed(Exception):
-    """No worker can process the chunk. `ends_job`: the rest of the job is pointless as well."""
+    """No worker can process the chunk. `ends_job`: the rest of the job cannot succeed either."""
 
     def __init__(self, why: str, *, ends_job: bool = False) -> None:
         self.ends_job = ends_job
@@ -58,7 +58,7 @@ class ChunkFailed(Exception):
 
 
 class ClaimLost(Exception):
-    """Another worker has the chunk by now, or the job was cancelled."""
+    """Another worker now has the chunk, or the job was cancelled."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +79,7 @@ class HeldChunk:
 
 
 class HeldChunks:
-    """The chunks of this process. A chunk that lost its worker before runs alone. Only one thread at a time may add chunks."""
+    """The chunks of this process. A chunk that already lost a worker runs alone. Only one thread at a time may add."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -117,7 +117,7 @@ class HeldChunks:
 class BulkPredictor:
     """Answers batches with one version, at bulk priority: waiting callers go first.
 
-    It waits while there is no room, and halves a batch in which one row spoils the others.
+    It waits while the engine has no room, and halves a batch that fails because of some of its rows.
     """
 
     def __init__(self, version: Version, held: HeldChunk) -> None:
@@ -135,7 +135,7 @@ class BulkPredictor:
         self.batch_rows = self._runtime.executor.merged_rows(target)
 
     def answer(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
-        """Yield the batch with its outputs, or its parts if some rows cannot be run; those become bad rows."""
+        """Yield the batch with its outputs. If some rows cannot be run, yield parts, with those rows as bad."""
         if not len(batch.rows):
             yield batch, {}
             return

@@ -38,7 +38,7 @@ _UNKNOWN_ROW_S = 0.001
 
 @dataclass(frozen=True, slots=True)
 class SubmittedJob:
-    """A job as its sender describes it. The rows are included, or in a file that `input_ref` names."""
+    """A job as its sender describes it. The rows are included, or are in the file that `input_ref` names."""
 
     model: str
     version: int | None = None
@@ -54,7 +54,7 @@ class SubmittedJob:
     output_ref: str = ""
     contract: Mapping[str, Any] = field(default_factory=dict)
     on_done: Mapping[str, str] | None = None
-    job_id: UUID | None = None  # chosen by the sender, who may then send the same job twice
+    job_id: UUID | None = None  # chosen by the sender, so that sending the same job twice is safe
 
     @property
     def digest(self) -> str:
@@ -77,11 +77,11 @@ class SubmittedJob:
 
 
 def accept(submitted: SubmittedJob, *, by: Actor, principal: Principal | None) -> Job:
-    """Write the job. From then on, it will be completed, or its row will say why not.
+    """Write the job. From then on, the job is either completed, or its row says why not.
 
     1. The actor must have the right to predict with this Model and version, and quota for another job.
     2. The version is the one that would answer now: the given number, the alias, or the split's choice.
-    3. The same job sent twice with the sender's own id is one job; a different one raises JobIdTaken.
+    3. The same job sent twice with the sender's own id is accepted once; another job with that id raises JobIdTaken.
     """
     route = read_route(submitted.model, within=by.models)
     by.check(Right.PREDICT, model_id=route.model_id)
@@ -99,7 +99,7 @@ def accept(submitted: SubmittedJob, *, by: Actor, principal: Principal | None) -
             job = _create_job(submitted, version, contract, rows_bytes or submitted.input_bytes, by)
             dispatch.hint(version.model)
     except IntegrityError:
-        # The same ID was sent twice at the same time, and the other request was faster.
+        # The same ID was sent twice at the same time, and the other request came first.
         existing = _existing_job(submitted, by)
         if existing is None:
             raise

@@ -60,7 +60,9 @@ def end_if_complete(job: Job) -> None:
         return
     first = job.chunks.filter(status__in=STUCK).order_by("index").first()
     why = first.failure if first is not None else ""
-    fail_job(job, f"{job.chunks_stuck} of {job.chunks_total} parts could not be processed. The first: {why}")
+    fail_job(
+        job, f"{job.chunks_stuck} of {job.chunks_total} parts could not be processed. First failure: {why}"
+    )
 
 
 def fail_job(job: Job, why: str) -> None:
@@ -130,7 +132,7 @@ def _event_data(job: Job) -> dict[str, Any]:
 def deliver_results(job_id: UUID | str) -> bool:
     """Write the results as one file to their store; False if there was nothing to do, or the store failed.
 
-    If the store has been removed or closed since, the job's failure says so, and the results can be downloaded here.
+    If the store was removed or closed in the meantime, the job's failure says so. The results can still be downloaded.
     Two simultaneous deliveries are harmless: they write the same file.
     """
     job = _undelivered().filter(pk=job_id).first()

@@ -64,7 +64,7 @@ def change_store(*, store: Store, settings: StoreSettings, by: Actor) -> Store:
 
 @transaction.atomic
 def remove_store(*, store: Store, by: Actor) -> None:
-    """Remove a store. Its files stay; jobs that refer to it will fail and say so."""
+    """Remove a store. Its files stay; jobs that refer to it will fail with that reason."""
     by.check(Right.MANAGE_SETTINGS)
     subject, before = subject_of(store), _audit_fields(store)
     store.delete()

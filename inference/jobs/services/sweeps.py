@@ -50,7 +50,7 @@ def _remove(job: Job) -> bool:
 
 
 def _drop_stray_inputs() -> None:
-    """Remove files that never got a job, because the process that received them died."""
+    """Remove files that no job refers to because the process that received them died."""
     for names in files.stray_inputs():
         used = set(Job.objects.filter(input_ref__in=names).values_list("input_ref", flat=True))
         for name in names:

@@ -15,7 +15,7 @@ from registry.access.keys import KeyRefresher
 
 
 class Command(BaseCommand):
-    help = "Serve only gRPC, with its own engine. Web processes also serve gRPC unless that is turned off."
+    help = "Serve only gRPC, with its own engine. Web processes also serve gRPC unless it is turned off."
 
     def handle(self, *_: Any, **__: Any) -> None:
         ended = threading.Event()

@@ -117,7 +117,7 @@ def _task_of(labels: str | None, scores: str | None, drop_zipmap: bool) -> dict[
 
 
 def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:
-    """The command that would work if a weight file is next to the model. It is never used unless named."""
+    """The command that would work, if there is a weight file next to the model. Only files that are named are used."""
     candidates = [file.with_name(file.name + end) for end in (".data", "_data")]
     weights = next((path for path in candidates if path.is_file() and path not in data), None)
     return (

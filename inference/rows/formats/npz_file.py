@@ -1,7 +1,7 @@
 """NPZ: arrays with the rows on their first axis, as `numpy.savez` writes them. No pickles.
 
 Rows are read by seeking, never by loading whole arrays, so the arrays must be uncompressed. Files from
-`numpy.savez_compressed` are unpacked first (`reading.plain_file`).
+`numpy.savez_compressed` are unpacked first (`reader.plain_file`).
 """
 
 import tokenize
@@ -25,7 +25,7 @@ _MAX_HEADER = 10_000  # bytes
 _PIECE = 2**20
 _LOCAL_HEADER = 30  # bytes of a zip member's header before its name
 _KINDS = "biufUS"
-# What numpy may raise when it parses a header: it is Python source, and numpy also tries it as Python 2.
+# What numpy may raise when it parses a header, which is Python source; numpy also tries to parse it as Python 2.
 _UNREADABLE = (
     ValueError, KeyError, TypeError, OSError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip

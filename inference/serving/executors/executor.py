@@ -49,7 +49,7 @@ class Executor(Protocol):
     loop: EngineLoop  # the queues live on this loop
 
     def hold(self, wanted: frozenset[Target]) -> None:
-        """Load these. Does not raise if one cannot be loaded: `obstacle` says why."""
+        """Load these. Does not raise if one cannot be loaded; `obstacle` returns the reason."""
 
     def retain_only(self, wanted: frozenset[Target], kept: Sequence[Target] = ()) -> None:
         """Stop holding all others. Those of `kept` that are in memory stay until their memory is needed."""

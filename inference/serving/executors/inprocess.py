@@ -260,7 +260,7 @@ class InProcessExecutor:
                 self._end_child(key)
 
     def _end_child(self, key: Hashable) -> None:
-        """Callers waiting for it are told to try again; a run that has just begun may finish."""
+        """Callers waiting for it get a retryable error; a run that has just begun may finish."""
         self._children.unload(key, timeout_s=0.0)
 
     def _note_death(self, death: ChildDeath) -> None:

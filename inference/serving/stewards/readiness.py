@@ -1,4 +1,4 @@
-"""Answers the registry's questions about engines: whether they are warm for a split, and have memory for it."""
+"""Tells the registry whether engines are warm for a split, and whether they have memory for it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -45,7 +45,9 @@ def engines_are_warm(split: Split) -> Readiness:
     for row in _held_as_served(engines, numbers):
         has_tried = row.engine.followed >= split.model.route_revision
         if row.state == HeldState.FAILED and has_tried:
-            return Readiness(Verdict.NEVER, f"{row.engine} cannot hold it. {row.reason}"[:500])
+            return Readiness(
+                Verdict.NEVER, f"{row.engine} cannot load the split's versions. {row.reason}"[:500]
+            )
         if _is_warm(row):
             warm[row.engine_id].add(row.version_id)
     done = sum(numbers.keys() <= warm[engine.pk] for engine in engines)

@@ -130,7 +130,7 @@ class AliasesView(ModelViewSet[Alias]):
         return {**super().get_serializer_context(), "guards": guards}
 
     @extend_schema(
-        summary="Point an alias at a version; a new name is created", operation_id="move_alias",
+        summary="Point an alias at a version; it is created if it does not exist", operation_id="move_alias",
         request=MoveSerializer, responses=AliasSerializer,
     )  # fmt: skip
     def update(self, request: Request, slug: str, name: str) -> Response:

@@ -1,4 +1,4 @@
-"""Downloads of artifacts over HTTP: links for those who may download, files for those who have a link."""
+"""Downloads of artifacts over HTTP: links for callers who may download, files for anyone with a link."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Aliases: movable names, with every move kept; and guards, which say who may move them."""
+"""Aliases: movable names with a history of moves; and guards, which limit who may move them."""
 
 from collections.abc import Collection
 from typing import Any
@@ -19,7 +19,7 @@ from registry.errors import Invalid, NotFound, StaleState, VersionNotReady
 from registry.kit.actors import Actor
 from registry.record.audit import record_change, subject_of
 
-MAX_NAMED = 50  # of people in one guard, and of keys
+MAX_NAMED = 50  # people per guard, and keys per guard
 
 
 @transaction.atomic
@@ -32,7 +32,7 @@ def move_alias(
     expected_revision: int | None = None,
     by: Actor,
 ) -> Alias:
-    """Point an alias at a version; a new name is created. `champion` follows the split and cannot be moved here.
+    """Point an alias at a version, creating it if needed. `champion` follows the split and cannot be moved here.
 
     Only people and keys named in its guard may move or retire a guarded alias.
     """

@@ -88,7 +88,7 @@ def _emit(kind: str, version: Version, signal: str, crashes: int, consequence: s
 
 
 def _set_broken(version: Version, is_broken: bool) -> bool:
-    """Mark or clear the version and number the change for routing; return False if it was already in that state."""
+    """Mark the version as broken or not, and stamp the change; return False if it was already in that state."""
     rows = Version.objects.filter(pk=version.pk, broken_at__isnull=is_broken)
     if not rows.update(broken_at=Now() if is_broken else None):
         return False

@@ -41,7 +41,7 @@ def make_download_link(*, version: Version, by: Actor) -> DownloadLink:
 
 
 def follow_link(text: str, *, request_id: str = "") -> tuple[Version, Actor]:
-    """The version a link points to and the actor it was created for; raise NotAllowed if they lost the right."""
+    """The version a link points to and the actor it was created for; raise NotAllowed if the actor lost the right."""
     link = read_link(text)
     by = decode_actor(link.actor, request_id=request_id)
     version = Version.objects.select_related("model", "artifact").filter(pk=link.version_id).first()
@@ -51,7 +51,7 @@ def follow_link(text: str, *, request_id: str = "") -> tuple[Version, Actor]:
 
 
 def export_artifact(*, version: Version, path: Path, by: Actor) -> Path:
-    """Copy the version's file to a path, or into a folder under its own name; verified, and all or nothing."""
+    """Copy the version's file to a path, or into a folder under its own name; the copy is verified and atomic."""
     by.check(Right.DOWNLOAD, model_id=version.model_id)
     target = path / file_name_of(version) if path.is_dir() else path
     if target.exists():

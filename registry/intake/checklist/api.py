@@ -45,7 +45,7 @@ class AskedCheckSerializer(serializers.Serializer[Any]):
 
     model = serializers.CharField()
     version = serializers.IntegerField()
-    status = serializers.CharField(help_text="The version's state now.")
+    status = serializers.CharField(help_text="The version's current state.")
 
 
 @extend_schema(tags=["checks"])

@@ -10,7 +10,7 @@ def check_version(version_id: int) -> None:
 
 
 def check_unfinished(version_id: int, *, expires_s: int) -> None:
-    """The same for a version whose check was never finished; late messages expire."""
+    """Start a check for a version whose check never finished; the message expires if it is late."""
     _on_commit(version_id, True, expires_s)
 
 

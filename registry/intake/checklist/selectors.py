@@ -54,7 +54,7 @@ def lost_runs(version: Version) -> QuerySet[CheckRun]:
 
 
 def lost_in_a_row(version: Version) -> int:
-    """How many of the newest runs, in a row, lost their worker."""
+    """How many runs in a row, counted back from the newest, lost their worker."""
     last = version.check_runs.exclude(pk__in=lost_runs(version)).order_by("-number").first()
     return lost_runs(version).filter(number__gt=last.number if last is not None else 0).count()
 

@@ -35,8 +35,10 @@ SILENT_AT_MOST = timedelta(minutes=15)
 _REQUEST_AGAIN_AFTER = timedelta(minutes=5)  # queues may be long, and an extra message is an extra check
 _REQUEST_EVERY_S = 60
 _MAX_SWEPT = 100
-_RUN_AGAIN = "The worker's log says why it ended; the check is repeated automatically."
-_FIX_WORKER = "The worker's log says why it ended, often because memory ran out; fix that, then check the version again."
+_RUN_AGAIN = "See the worker's log for the cause; the check is repeated automatically."
+_FIX_WORKER = (
+    "See the worker's log for the cause, often a lack of memory; fix that, then check the version again."
+)
 _NO_REASON = "The step gave no reason."
 _LONGEST_TEXT, _DEEPEST = 10_000, 20  # limits for facts
 
@@ -45,8 +47,8 @@ _LONGEST_TEXT, _DEEPEST = 10_000, 20  # limits for facts
 def ask_check(*, version: Version, by: Actor) -> Version:
     """Request a check by a worker, for the first time or again.
 
-    A failed version changes its state here, not when a worker starts, so that a stray or repeated message does not
-    check a failed version.
+    A failed version changes its state here, not when a worker starts, so that a stray or repeated message cannot
+    start another check of it.
     """
     present = _locked_version(version.pk, by)
     _refuse_unless_free(present)
@@ -61,7 +63,7 @@ def ask_check(*, version: Version, by: Actor) -> Version:
 def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = False, by: Actor) -> CheckRun:
     """Start a run with all its steps waiting. A ready version stays ready while it is checked again.
 
-    `only_unfinished` refuses ready versions, for callers that cannot know whether the check has been done meanwhile.
+    `only_unfinished` refuses ready versions, for callers that cannot know whether the check finished in the meantime.
     """
     version = _locked_version(version_id, by)
     _refuse_unless_free(version)
@@ -147,9 +149,9 @@ def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) ->
 
 
 def sweep(*, by: Actor | None = None) -> int:
-    """End the runs whose worker was lost, and request again the checks that no worker started. Return how many ended.
+    """End the runs whose worker was lost, and re-request checks that no worker started. Return how many ended.
 
-    A file that may be killing workers fails after three lost runs in a row.
+    A version whose file may be crashing workers fails after three lost runs in a row.
     """
     by = by or task_actor("registry.sweep_checks")
     ended = 0
@@ -192,7 +194,7 @@ def _give_up(run: CheckRun, by: Actor) -> int:
 
 
 def _request_again() -> None:
-    """Messages and workers can be lost: so request again the checks that no worker is running."""
+    """Re-request the checks that no worker is running, because messages and workers can be lost."""
     not_started = Q(status=Status.UPLOADED, created_at__lte=Now() - _REQUEST_AGAIN_AFTER)
     abandoned = Q(status=Status.CHECKING) & ~Exists(
         CheckRun.objects.filter(version=OuterRef("pk"), state=RunState.RUNNING)
@@ -269,7 +271,7 @@ def _change(run: CheckRun, step: str, to: LineState, **columns: Any) -> CheckLin
 
 
 def _touch(run: CheckRun) -> None:
-    """Note that the worker is alive; raise StaleState if its run has ended."""
+    """Record that the worker is alive; raise StaleState if its run has ended."""
     if not CheckRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(touched_at=Now()):
         raise StaleState(f"{run} has ended; stop working on it.")
 
@@ -302,7 +304,7 @@ def _sentence(text: str) -> str:
 
 
 def _end_of_interval(now: datetime) -> Greatest:
-    """Now, or the start if the clock of the machine that started it is ahead of ours."""
+    """Now, or the start time if the clock of the machine that set it is ahead of ours."""
     return Greatest(Coalesce("started_at", Value(now)), Value(now))
 
 

@@ -34,7 +34,7 @@ class NewExampleSerializer(serializers.Serializer[Any]):
 
 @extend_schema_field(NewExampleSerializer(many=True))
 class ExamplesField(serializers.ListField):
-    """Passed on unchecked: the service checks examples, and names the one that is wrong."""
+    """Not validated here: the service checks the examples and names the one that is wrong."""
 
 
 class NewExamplesSerializer(serializers.Serializer[Any]):
@@ -69,12 +69,12 @@ class GoldenSetQuery(serializers.Serializer[Any]):
     floor = serializers.FloatField(
         default=None,
         allow_null=True,
-        help_text="The worst value that passes; for an error metric, the largest.",
+        help_text="The worst value that passes (for an error metric, the largest).",
     )
     margin = serializers.FloatField(
         default=None, allow_null=True, help_text="How much worse a version may be than the live one."
     )
-    reason = serializers.CharField(max_length=MAX_REASON, default="put over the API")
+    reason = serializers.CharField(max_length=MAX_REASON, default="set through the API")
 
     def to_internal_value(self, data: Any) -> Any:
         if unknown := sorted(set(data) - set(self.fields)):

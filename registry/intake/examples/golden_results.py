@@ -74,10 +74,10 @@ def judge(
         verdicts.append(_is_not_worse(metric, result.value, champion_value, margin))
         clauses.append(
             f"{'not' if verdicts[-1] else 'which is'} more than {margin:.4g} worse than"
-            f" the {champion_value:.4g} of version {champion}, which is live"
+            f" live version {champion} ({champion_value:.4g})"
         )
     elif champion is not None and margin is not None:
-        clauses.append(f"version {champion}, which is live, has not been measured on it")
+        clauses.append(f"live version {champion} has not been measured on it")
     return GoldenGate(
         f"{', '.join(clauses)}.",
         metric=metric,
@@ -98,7 +98,7 @@ def _is_not_worse(metric: Metric, value: float, other: float, margin: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One row; a version that was right gave the expected answer."""
+    """A row that two versions answered differently; a version that was right gave the expected answer."""
 
     row: int
     expected: Any

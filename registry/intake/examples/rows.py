@@ -150,7 +150,7 @@ def _check_tensors(tensors: Any, where: str) -> None:
 def _is_value(value: Any, depth: int) -> bool:
     if isinstance(value, list):
         if _NUMBERS.issuperset(map(type, value)):
-            # fast for the many numbers of an image: no function call for each
+            # fast path for long lists of numbers, such as images: no function call per number
             return depth < _DEEPEST and all(map(math.isfinite, value))
         return depth < _DEEPEST and all(_is_value(item, depth + 1) for item in value)
     if isinstance(value, str):

@@ -19,7 +19,7 @@ class ExternalSpan(NamedTuple):
     location: str
     start: int
     size: int
-    label: str  # the tensor's, for messages
+    label: str  # the tensor's name, for error messages
 
 
 Part = Span | ExternalSpan | bytes

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from registry.intake.file_scan.errors import TooMuch
 
-# What ONNX Runtime 1.31 supports, verified in tests; older releases support less, and the check's load step says so.
-# Every other domain is refused, training included.
+# What ONNX Runtime 1.31 supports, verified in tests; older releases support less, which the check's load step reports.
+# Every other domain is refused, including training.
 _OPSETS = MappingProxyType({"ai.onnx": 26, "ai.onnx.ml": 5, "com.microsoft": 1})
 
 

@@ -1,4 +1,4 @@
-"""Rewrites a model file without loading it: puts weights from other files inside, or removes a ZipMap.
+"""Rewrites a model file without loading it: merges in weights from other files, or removes a ZipMap.
 
 Standard library only, and as careful as the scan: it first plans spans, limited in number and size, and only then
 copies bytes in pieces. The result passes the scan like any other file.
@@ -187,7 +187,7 @@ class _Planner:
     def _external_span(self, location: DataLocation, needed: int, label: str) -> ExternalSpan:
         if location.length is not None and location.length != needed:
             raise BadDataLocation(
-                f"{label} needs {needed:,} bytes for its shape and type, but the model assigns it {location.length:,} of"
+                f"{label} needs {needed:,} bytes for its shape, but the model gives it {location.length:,} bytes of"
                 f" {quote_name(location.file)}; export the model again."
             )
         self._outside += 1
@@ -249,7 +249,7 @@ class _Planner:
 
 def _match_files(locations: Sequence[str], data: Sequence[SentFile]) -> dict[str, SentFile]:
     """Match the files that the model names with those that were sent, by name only."""
-    if len(locations) == 1 and len(data) == 1:  # whatever name it was sent under
+    if len(locations) == 1 and len(data) == 1:  # the name it was sent under does not matter
         return {locations[0]: data[0]}
     by_label: dict[str, SentFile] = {}
     for file in data:
@@ -279,8 +279,8 @@ def missing_sentence(names: Sequence[str]) -> str:
 
 def _merged_sentences(names: Sequence[str]) -> list[str]:
     if len(names) > _MAX_LISTED:
-        return [f"The weights of {len(names):,} files were put inside the file."]
-    return [f"The weights of {name} were put inside the file." for name in names]
+        return [f"The weights of {len(names):,} files were merged into the file."]
+    return [f"The weights of {name} were merged into the file." for name in names]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -291,7 +291,7 @@ def _listed(names: Sequence[str]) -> str:
 def _check_length(part: ExternalSpan, file: SentFile) -> None:
     if part.start + part.size > file.size:
         raise BadDataLocation(
-            f"{part.label} has its data up to byte {part.start + part.size:,} of {quote_name(part.location)}, which has"
+            f"{part.label} needs data up to byte {part.start + part.size:,} of {quote_name(part.location)}, which has"
             f" {file.size:,} bytes; send the whole file, or export the model again."
         )
 
@@ -320,13 +320,13 @@ def _entry(file: WireFile, limits: ScanLimits, start: int, end: int, label: str)
     for what, begin, stop in file.fields(ENTRY, start, end):
         if stop - begin > limits.max_name_bytes:
             raise BadDataLocation(
-                f"{label} uses {stop - begin:,} bytes to say where its data is; export it again."
+                f"{label} has an entry of {stop - begin:,} bytes for its data, which is too long; export it again."
             )
         texts[what] = file.text(begin, stop)
     key = texts["key"].decode(errors="replace")
     if key not in _LOCATION_KEYS:
         raise BadDataLocation(
-            f"{label} has the unknown key {quote_name(key)} for its data; the keys are"
+            f"{label} has the unknown key {quote_name(key)} for its data; the valid keys are"
             f" {', '.join(sorted(_LOCATION_KEYS))}. Export the model again."
         )
     return key, texts["value"]

@@ -33,7 +33,7 @@ _NO_GRAPH = "The file has no graph, so it is not an ONNX model; export the model
 _MAX_MODEL_FIELDS = 200_000  # of the model message itself, read when only the format is checked
 _RUNTIME_KEYS = frozenset({b"ort_config"})
 
-# Offset, pattern, what it is and what to do; the first match counts.
+# Offset, pattern, what it is and what to do; the first match wins.
 _FORMATS: tuple[tuple[int, bytes, str], ...] = (
     (0, rb"PK\x03\x04.{26,200}?data\.pkl", TORCH),
     (0, rb"PK(?:\x03\x04|\x05\x06|\x01\x02)", _ARCHIVE.format("a zip archive")),
@@ -121,17 +121,17 @@ class FileFacts:
 
 
 def scan_file(path: Path, limits: ScanLimits = DEFAULT) -> FileFacts:
-    """Return what the file contains, or raise FileRefused with a sentence for people.
+    """Return what the file contains, or raise FileRefused with a message for users.
 
     1. Format and size.
-    2. A walk through the whole file: structure, limits, no references to the outside, tensors.
+    2. A walk through the whole file: structure, limits, no external references, tensors.
     3. What needs the whole file: versions, operators, functions.
 
-    The file is never loaded: the walk steps over weights, and memory does not grow with them. OSErrors are the store's.
+    The file is never loaded: the walk skips weights, and memory does not grow with them. OSErrors come from the store.
     """
     descriptor = os.open(
         path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    )  # a pipe would wait for its other end
+    )  # opening a pipe would block otherwise
     try:
         size = _check_kind(descriptor, limits)
         return _Walk(WireFile(descriptor, size, limits), size, limits).facts()
@@ -228,7 +228,7 @@ def _text(name: bytes) -> str:
 
 
 def _check_metadata_key(key: bytes) -> None:
-    """Refuse a metadata key under which the runtime looks for settings."""
+    """Refuse a metadata key that the runtime reads settings from."""
     if key.lower() in _RUNTIME_KEYS:
         raise RuntimeConfig(
             f"The metadata key {quote_name(key)} contains runtime settings; remove it and use the version's serving settings."

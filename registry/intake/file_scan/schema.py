@@ -11,7 +11,7 @@ from registry.intake.file_scan.wire import EIGHT, FOUR, LENGTH, VARINT, FieldSpe
 NAME, BYTES, INT, FLOAT, DOUBLE = "name", "bytes", "int", "float", "double"
 PACKED = " packed"
 _WIRE = {NAME: LENGTH, BYTES: LENGTH, INT: VARINT, FLOAT: FOUR, DOUBLE: EIGHT}
-# Possessive (++): a run of a hundred million must not keep as many positions to backtrack to.
+# Possessive (++), so that a run of a hundred million numbers does not keep a backtracking position for each.
 _RUN = {INT: rb"(?:%s[\x80-\xff]{0,9}[\x00-\x7f])++", FLOAT: rb"(?s:%s.{4})++", DOUBLE: rb"(?s:%s.{8})++"}
 
 Fields = Mapping[str, tuple[int, str]]
@@ -20,7 +20,7 @@ Fields = Mapping[str, tuple[int, str]]
 def _message(
     what: str, *, once: Fields, many: Fields | None = None, runs: Fields | None = None
 ) -> MessageSpec:
-    """`runs` are numbers repeated by the million, which are walked in one step."""
+    """`runs` are fields that may repeat millions of times; a run of them is walked in one step."""
     known: dict[int, FieldSpec] = {}
     for place, (name, (number, kind)) in enumerate(once.items()):
         known[number << 3 | _WIRE[kind]] = FieldSpec(name, 1 << place, kind == NAME, None)

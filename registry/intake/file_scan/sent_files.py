@@ -23,7 +23,7 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe wo
 _ZIP_MAGIC = b"PK\x03\x04"
 _MAX_READ = 4 << 20  # in one call, including the list of entries
 _MAX_ENTRIES = 2_000
-# Weights hardly compress: an archive above this size may not unpack to more than this many times its own.
+# Weights hardly compress: above _RATIO_FROM bytes, an archive may not unpack to more than _RATIO times its size.
 _RATIO, _RATIO_FROM = 200, 64 << 20
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others unpack without limits
 _ENCRYPTED = 0x1 | 0x40
@@ -100,7 +100,7 @@ def unpack(
     """Unpack one model and its data files into scratch files in the folder; raise FileRefused.
 
     Names in the archive are labels: nothing is written under them, and the scratch files have no names. Sizes are
-    checked while they are copied. `check_space` gets the total size before anything is written, and may raise.
+    checked during the copy. `check_space` gets the total size before anything is written, and may raise.
     """
     if other_format(os.pread(archive.descriptor, HEAD_BYTES, archive.start)) == TORCH:
         raise NotOnnx(f"The file {TORCH}.")
@@ -208,7 +208,7 @@ def _checked_name(entry: zipfile.ZipInfo) -> str:
 
 
 def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes]) -> SentFile:
-    """Append an entry to a scratch file; refuse it if its size is not the one that it claims."""
+    """Append an entry to a scratch file; refuse it if its size is not the one that the archive lists."""
     start = target.seek(0, os.SEEK_END)
     with source.open(entry) as content:
         while piece := content.read(_PIECE):

@@ -34,7 +34,7 @@ ELEMENT_TYPES = {
     **dict.fromkeys((4, 5, 10, 16), ElementType(16, "int32_data")),  # uint16, int16, float16, bfloat16
     6: ElementType(32, "int32_data"),
     7: ElementType(64, "int64_data"),
-    STRING: ElementType(8 * 32, "string_data"),  # the memory of an empty one
+    STRING: ElementType(8 * 32, "string_data"),  # the memory of an empty string
     11: ElementType(64, "double_data"),
     12: ElementType(32, "uint64_data"),
     13: ElementType(64, "uint64_data"),
@@ -205,7 +205,7 @@ class TensorCheck:
             )
         if not is_right:
             raise TensorMismatch(
-                f"{label} has {elements:,} elements in its shape, for which its type needs {expected:,} {unit}, but"
+                f"{label} has a shape of {elements:,} elements, which its type stores as {expected:,} {unit}, but"
                 f" it contains {got:,} {unit}; export the file again."
             )
 
@@ -229,8 +229,8 @@ def check_entry(file: WireFile, limits: ScanLimits, start: int, end: int, owner:
     for what, begin, stop in file.fields(ENTRY, start, end):
         if stop - begin > limits.max_text_bytes:
             raise TooMuch(
-                f"The entry {quote_name(key)} of {owner} has {stop - begin:,} bytes; leave it out. The limit is"
-                f" {limits.max_text_bytes:,}."
+                f"The entry {quote_name(key)} of {owner} has {stop - begin:,} bytes; the limit is"
+                f" {limits.max_text_bytes:,}. Leave it out."
             )
         text = file.text(begin, stop)
         if _MARKER in text:

@@ -117,7 +117,7 @@ class WireFile:
         self._depth += 1
         if self._depth > self._limits.max_depth:
             raise TooDeep(
-                f"The file nests more than {self._limits.max_depth} messages, the innermost of type '{message.what}';"
+                f"Messages are nested more than {self._limits.max_depth} deep, the innermost of type '{message.what}';"
                 " export the model with fewer nested graphs."
             )
 

@@ -17,7 +17,7 @@ _FLOAT = 1
 
 @dataclass(slots=True)
 class ZipMap:
-    """A ZipMap node: its input, its output, and the class names if it has them."""
+    """A ZipMap node: its input, its output, and the class names, if any."""
 
     at: int  # the start of the node's content
     inputs: list[bytes] = field(default_factory=list)
@@ -26,7 +26,7 @@ class ZipMap:
 
     @property
     def change(self) -> str:
-        """A sentence that says what removing it changed."""
+        """A sentence that describes what removing the ZipMap changed."""
         scores = f"{len(self.labels):,} scores" if self.labels else "scores"
         return (
             f"The ZipMap was removed: instead of {quote_name(self.outputs[0])}, a list of maps, the model outputs"

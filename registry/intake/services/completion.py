@@ -65,7 +65,7 @@ def complete_upload(
 ) -> Version:
     """Make a whole upload the next version of a Model; completing it again returns the same version.
 
-    1. Whatever can be refused is refused before the file is read.
+    1. Everything that can be checked without the file is checked before it is read.
     2. The file is hashed (unless this was done on receipt), its format is checked, and it is stored with the weights of the
        data uploads inside, without an open transaction. If it is not an ONNX model, the upload fails; after any other
        error it can be completed again.
@@ -158,7 +158,7 @@ def _register(
     by: Actor,
 ) -> Version:
     open_upload = Upload.objects.filter(pk=upload.pk, status=Status.OPEN)
-    # The update locks the row: of two callers that complete the upload, one waits here.
+    # The update locks the row: if two callers complete the upload, one waits here.
     if not open_upload.update(touched_at=Now()):
         raise StaleState("This upload was completed or ended at the same moment; reload and try again.")
     slug, new_model = new.slug, new.new_model

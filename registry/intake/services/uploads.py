@@ -35,7 +35,7 @@ from registry.intake.selectors import bytes_on_the_way, known_model, uploads_of
 from registry.kit.actors import Actor
 
 MAX_OPEN = 8  # uploads of one person or key
-MAX_OPEN_FILES = 4  # their total size, as a multiple of the largest file
+MAX_OPEN_FILES = 4  # their total size, as a multiple of the largest allowed file
 SILENT_FOR = timedelta(hours=24)
 STRAY_FOR_S = 3600
 _MIB = 2**20
@@ -48,10 +48,10 @@ _LOST = "Its bytes are no longer on this machine; start another upload."
 def begin_upload(
     *, size_bytes: int, file_name: str = "", sha256: str = "", model: str = "", by: Actor
 ) -> Upload:
-    """Start an upload of this size. Whatever can be refused is refused before the first byte is sent.
+    """Start an upload of this size. Size, quota and space are checked before the first byte is sent.
 
-    The name is displayed, and matches a model's data files; it is never a path. If a Model is named, the caller must be
-    able to see it; completing the upload names it again.
+    The name is shown, and used to match data files; it is never a path. If a Model is given, the caller must be
+    able to write to it; the request that completes the upload names it again.
     """
     check_may_upload(by)
     if model:
@@ -81,13 +81,13 @@ def _check_size(size_bytes: int) -> None:
         raise Invalid("The file is empty.")
     if size_bytes > settings.UPLOAD_BYTES:
         raise UploadTooLarge(
-            f"The file is {_mib(size_bytes)} MiB; this installation accepts {_mib(settings.UPLOAD_BYTES)} MiB "
+            f"The file is {_mib(size_bytes)} MiB; this installation accepts up to {_mib(settings.UPLOAD_BYTES)} MiB "
             "(ROUNDHOUSE_UPLOAD_MB)."
         )
 
 
 def _lock_owner(by: Actor) -> None:
-    """Of two uploads started at the same time, the second must count the first."""
+    """Lock the owner, so that two uploads started at the same time cannot both pass the quota."""
     if by.key_id is not None:
         ApiKey.objects.select_for_update(no_key=True).filter(pk=by.key_id).first()
     elif by.user_id is not None:
@@ -130,7 +130,7 @@ def _display_name(file_name: str) -> str:
 def abandon_upload(*, upload: Upload, by: Actor) -> None:
     """Abandon an upload and remove its bytes; abandoning it again changes nothing.
 
-    Those who may write to every Model can abandon other callers' uploads.
+    Callers that may write to every Model can also abandon other callers' uploads.
     """
     if not by.may(Right.WRITE):
         check_own(upload, by)
@@ -183,9 +183,9 @@ def check_whole(upload: Upload) -> None:
 
 @contextmanager
 def held(upload: Upload) -> Iterator[Sent]:
-    """Hash the whole file and lock it against other requests; raise HashDiffers if it is not the announced one.
+    """Hash the whole file and lock it against other requests; raise HashDiffers if its hash is not the announced one.
 
-    After a crash it may already be in the store, where files never change.
+    After a crash the file may already be in the store, where files never change.
     """
     with ExitStack() as stack:
         try:
@@ -239,7 +239,7 @@ def whole_file(*, upload: Upload, by: Actor) -> Path:
 
 
 def take_upload(*, upload: Upload, by: Actor) -> None:
-    """End an upload whose file is now stored elsewhere. Call it in the transaction that records where.
+    """End an upload whose file is now stored elsewhere. Call it in the transaction that records where the file is.
 
     The bytes are removed on commit: until then the upload could still be completed.
     """

@@ -18,7 +18,7 @@ _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # accepts no type parameter at run time
-    """Counts to 10,000 and no further: counting a million rows takes longer than the rest of the page.
+    """Stops counting at 10,000: counting a million rows takes longer than the rest of the page.
 
     The list ends there; use filters to reach older rows.
     """
@@ -39,7 +39,7 @@ class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # accepts no type 
 
 
 class ReadOnlyPage:
-    """A page for those who hold its right, whatever Django's permission tables say. Only services change rows."""
+    """A page for people with its right, regardless of Django's permission tables. Only services change rows."""
 
     right: ClassVar[str] = READ
     show_full_result_count = False

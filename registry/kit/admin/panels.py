@@ -14,9 +14,9 @@ from registry.kit.registrations import Registrations
 
 log = structlog.get_logger("roundhouse.console")
 
-# Gets the request and the page's row (None on the home page); returns HTML, or "" to show nothing.
+# Takes the request and the page's row (None on the home page); returns HTML, or "" to show nothing.
 Render = Callable[[HttpRequest, Any], SafeString | str]
-# Gets the request and all Models of a page; returns, by Model id, one rendered cell per title.
+# Takes the request and all Models on a page; returns one rendered cell per title for each Model id.
 Cells = Callable[[HttpRequest, Sequence[Any]], Mapping[int, Sequence[SafeString | str]]]
 
 

@@ -52,7 +52,7 @@ else:
 
     class ModelAdmin(_Generic, _unfold.ModelAdmin):
         def changeform_view(self, request, *args, **kwargs):
-            """Show a service's error in the form, with what was filled in; the transaction has been rolled back by then."""
+            """Show a service's error in the form and keep the input; the transaction has already been rolled back."""
             try:
                 return super().changeform_view(request, *args, **kwargs)
             except RoundhouseError as error:
@@ -62,7 +62,7 @@ else:
                 return super().changeform_view(request, *args, **kwargs)
 
         def get_form(self, request, *args, **kwargs):
-            """The form; after a refusal, with the service's message as its error."""
+            """Return the form; after a refusal, it shows the service's message as an error."""
             form = super().get_form(request, *args, **kwargs)
             refusal = getattr(request, "refusal", None)
             if refusal is None:

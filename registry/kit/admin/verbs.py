@@ -1,4 +1,4 @@
-"""Verbs on admin pages: each has a page with a form that asks for a reason, and calls one service."""
+"""Verbs on admin pages: each has a page with a form, including a reason, and calls one service."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from registry.kit.text import MAX_REASON
 
 
 class ReasonForm(forms.Form):
-    """A form that asks for a reason. `preview` says in sentences, with numbers, what the verb will do."""
+    """A form with a reason. `preview` describes in sentences, with numbers, what the verb will do."""
 
     fields_template = "admin/registry/verb_fields.html"
     is_destructive = False
@@ -39,7 +39,7 @@ class ReasonForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`fits` says whether the row's state allows the verb; the service checks again.
+    """`fits` returns whether the row's state allows the verb; the service checks again.
 
     If `why_not` returns text, the verb's page shows that instead of the form.
     """
@@ -55,7 +55,7 @@ class Verb:
 
 
 class VerbPages(ScopedPage):
-    """Gives each verb a page below the row's page, and the row's page a button for each verb that fits."""
+    """Adds a page for each verb below the row's page, and a button on the row's page for each verb that fits."""
 
     verbs: ClassVar[Sequence[Verb]] = ()
     opts: Any

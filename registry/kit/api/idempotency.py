@@ -47,7 +47,7 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RequestClaim:
-    """The right to run one request; a runner whose claim has expired loses its work."""
+    """The right to run one request. If another runner takes it over, this one's work is rolled back."""
 
     record_id: int
     runner: str
@@ -161,7 +161,7 @@ def _fingerprint(request: Request, digest: str | None) -> str:
 
 
 def claim(*, principal: str, key: str, fingerprint: str) -> RequestClaim | KeptAnswer:
-    """Return the right to run the request, or its stored answer. Raise if it is running, or the key is another request's.
+    """Return the right to run the request, or its stored answer. Raise if it is running, or the key belongs to another.
 
     1. An unused key is claimed by the unique constraint.
     2. A key that has expired, or whose runner was lost, is taken over by a conditional update.

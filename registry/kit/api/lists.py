@@ -15,7 +15,7 @@ from registry.errors import BadPageSize
 
 
 class CursorPages(CursorPagination):
-    """`{"next", "previous", "results"}`: stable while rows are added, and never counted.
+    """`{"next", "previous", "results"}`: stable while rows are added, and without a total count.
 
     A view set's `paging_order` names an indexed, unique column.
     """
@@ -41,7 +41,7 @@ class CursorPages(CursorPagination):
         return min(int(text.lstrip("0")[:9]), self.max_page_size)
 
     def decode_cursor(self, request: Request) -> Any:
-        """Accept only our own cursors: DRF reads what it can of others, and may start at the first page."""
+        """Accept only our own cursors: DRF reads what it can of a bad one, and may silently start at the first page."""
         cursor = super().decode_cursor(request)
         if cursor is not None:
             text = request.query_params[self.cursor_query_param]

@@ -10,7 +10,7 @@ class IdempotencyRecord(models.Model):
     principal = models.CharField(max_length=40)
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
-    # While it runs: its runner, and the time until which no other may try.
+    # While the request is running: its runner, and the time until which no other runner may try.
     runner = models.CharField(max_length=32)
     leased_until = models.DateTimeField()
     # When it has finished:

@@ -28,8 +28,8 @@ def actor_of(request: Request) -> Actor:
 
 
 def holds(request: Request, right: str) -> bool:
-    """Whether the caller holds the right for at least one Model; services check it for the Model at hand."""
-    # Without an authenticator of this view, the session behind `request.actor` has not passed its CSRF check.
+    """Whether the caller holds the right for at least one Model; services check it for the Model in question."""
+    # Unless this view's authenticator succeeded, the session behind `request.actor` has not passed a CSRF check.
     return request.successful_authenticator is not None and right in actor_of(request).rights
 
 
@@ -44,7 +44,7 @@ def HasRight(right: str) -> type[BasePermission]:
 
 
 class RightsOfActions(BasePermission):
-    """Look the action up in the view set's `rights`; of several rights, one is enough."""
+    """Look the action up in the view set's `rights`; if it lists several, one is enough."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if view.action is None:  # the route does not support the method: DRF answers 405
@@ -55,7 +55,7 @@ class RightsOfActions(BasePermission):
 
 
 def etag_of(row: Row) -> str:
-    """Make the tag of a row's state from its `revision`, else its `changed_at`, else all of its columns."""
+    """Make a row's ETag from its `revision`, else its `changed_at`, else all of its columns."""
     field = next((name for name in _REVISION_FIELDS if hasattr(row, name)), None)
     columns = [getattr(row, f.attname) for f in row._meta.concrete_fields]
     state = repr(getattr(row, field) if field else columns)

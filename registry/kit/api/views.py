@@ -35,7 +35,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )  # fmt: skip
 _IF_MATCH = OpenApiParameter(
     "If-Match", OpenApiTypes.STR, OpenApiParameter.HEADER,
-    description="The ETag you have seen. If the object has changed since, nothing is changed and the answer is 412.",
+    description="The ETag you have seen. If the object has changed since, the request is refused with 412.",
 )  # fmt: skip
 
 

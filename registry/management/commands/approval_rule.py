@@ -9,7 +9,7 @@ from registry.traffic.services import set_approval_rule
 
 
 class Command(ModelCommand):
-    help = "Set whether giving a Model's versions live share needs a second person's approval: on or off."
+    help = "Require a second person's approval for changes that give a version live share: on or off."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

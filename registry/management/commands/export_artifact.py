@@ -14,7 +14,7 @@ class Command(VersionCommand):
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         super().add_own_arguments(parser)
-        parser.add_argument("path", type=Path, help="A new file, or a folder for it.")
+        parser.add_argument("path", type=Path, help="The new file, or a folder to create it in.")
 
     def act_on(self, version: Version, by: Actor, options: dict[str, Any]) -> str:
         try:

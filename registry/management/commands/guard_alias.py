@@ -12,7 +12,7 @@ from registry.management.base import ModelCommand
 
 
 class Command(ModelCommand):
-    help = "Allow only these people and keys to move an alias of a Model. They replace those named before."
+    help = "Allow only these people and keys to move an alias of a Model. They replace any set earlier."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("alias", help="The alias, without @; it need not exist yet.")

@@ -17,15 +17,15 @@ class Command(ServiceCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="What the key is for.")
         parser.add_argument(
-            "--tenant", default="default", help="The client that it acts for; created if needed."
+            "--tenant", default="default", help="The tenant that the key acts for; created if needed."
         )
         parser.add_argument(
-            "--scope", action="append", choices=list(key_scopes()), help="What it may do; repeat for several.",
+            "--scope", action="append", choices=list(key_scopes()), help="What the key may do; repeat for several.",
         )  # fmt: skip
         parser.add_argument(
             "--model", action="append", default=[], help="Only this Model; repeat for several. Default: all.",
         )  # fmt: skip
-        parser.add_argument("--days", type=int, help="Days until it expires. Default: never.")
+        parser.add_argument("--days", type=int, help="Days until the key expires. Default: never.")
         add_limit_flags(parser)
 
     def run(self, options: dict[str, Any]) -> str:

@@ -15,7 +15,9 @@ class Command(ModelCommand):
     help = "Show what was live for a Model at a past moment. Example: live_at fraud 2026-08-01T14:05:00."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("moment", nargs="?", help="ISO 8601, in UTC unless it has a zone. Default: now.")
+        parser.add_argument(
+            "moment", nargs="?", help="ISO 8601, in UTC unless it has a time zone. Default: now."
+        )
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
@@ -42,8 +44,8 @@ def _as_text(model: Model, live: LiveAt) -> str:
         lines = [
             f"At {live.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {live.split} was live: {arms} ({why})."
         ]
-    lines += [f"It was stopped: {live.stopped}"] if live.stopped else []
-    lines += [f"It was frozen: {live.frozen}"] if live.frozen else []
+    lines += [f"The Model was stopped: {live.stopped}"] if live.stopped else []
+    lines += [f"The Model was frozen: {live.frozen}"] if live.frozen else []
     lines += [f"@{name} was version {number}." for name, number in live.aliases.items()]
     return "\n".join(lines)
 

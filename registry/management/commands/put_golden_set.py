@@ -14,7 +14,7 @@ from registry.management.base import ModelCommand
 
 class Command(ModelCommand):
     help = (
-        "Add a golden set to a Model: the rows, in a file of JSON lines, on which its versions are compared."
+        "Add a golden set to a Model: a JSON Lines file of labelled rows that its versions are compared on."
     )
 
     def add_own_arguments(self, parser: CommandParser) -> None:
@@ -23,7 +23,7 @@ class Command(ModelCommand):
         )
         parser.add_argument("--metric", required=True, choices=Metric.values)
         parser.add_argument(
-            "--floor", type=float, help="The worst value that passes; for an error metric, the largest."
+            "--floor", type=float, help="The worst value that passes (for an error metric, the largest)."
         )
         parser.add_argument("--margin", type=float, help="How much worse a version may be than the live one.")
         super().add_own_arguments(parser)

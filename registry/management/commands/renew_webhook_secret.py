@@ -10,7 +10,7 @@ class Command(ServiceCommand):
     help = "Replace the signing secret of a subscription, and print the new one."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("subscription", help="Its name.")
+        parser.add_argument("subscription", help="The subscription's name.")
 
     def run(self, options: dict[str, Any]) -> str:
         subscription = subscription_named(options["subscription"])

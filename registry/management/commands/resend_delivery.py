@@ -11,7 +11,7 @@ class Command(ServiceCommand):
     help = "Resend a delivery that has arrived or failed."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("delivery", type=int, help="Its number.")
+        parser.add_argument("delivery", type=int, help="The delivery's number.")
 
     def run(self, options: dict[str, Any]) -> str:
         delivery = Delivery.objects.filter(pk=options["delivery"]).first()

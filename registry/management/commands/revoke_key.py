@@ -16,7 +16,7 @@ class Command(ServiceCommand):
             "key",
             help="Its prefix: the 8 characters after `rh_`. The whole key works too, but stays in your shell's history.",
         )
-        parser.add_argument("--reason", default="", help="Why; kept in the audit record.")
+        parser.add_argument("--reason", default="", help="The reason; recorded in the audit record.")
 
     def run(self, options: dict[str, Any]) -> str:
         text = options["key"]

@@ -15,7 +15,7 @@ class Command(ModelCommand):
     def add_own_arguments(self, parser: CommandParser) -> None:
         add_limit_flags(parser)
         parser.add_argument("--none", action="store_true", help="Remove all limits.")
-        parser.add_argument("--reason", default="", help="Why; kept with the change.")
+        parser.add_argument("--reason", default="", help="The reason; recorded with the change.")
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
         limits = limits_of(options)

@@ -10,7 +10,7 @@ class Command(ServiceCommand):
     help = "Send a test event to a subscription."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("subscription", help="Its name.")
+        parser.add_argument("subscription", help="The subscription's name.")
 
     def run(self, options: dict[str, Any]) -> str:
         subscription = subscription_named(options["subscription"])

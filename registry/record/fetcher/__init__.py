@@ -1,4 +1,4 @@
-"""The only code that fetches a URL that someone entered, such as a webhook."""
+"""The only code that fetches user-supplied URLs, such as webhooks."""
 
 from registry.record.fetcher.client import Fetched, Fetcher, default_fetcher
 from registry.record.fetcher.wire import FetchLimits

@@ -213,5 +213,5 @@ def _public_authorities() -> ssl.SSLContext:
 
 @cache
 def default_fetcher() -> Fetcher:
-    """The process's fetcher, built from the settings; all callers share it, and so its limits."""
+    """The process's fetcher, built from the settings; all callers share it and its limits."""
     return Fetcher(allowed_hosts=settings.FETCH_ALLOWED_HOSTS)

@@ -15,7 +15,7 @@ _NETLOC = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]@:]+)(?::[0-9]+)?")
 _SAFE = "/%:@!$&'()*+,;=~-._?"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# Names that are never public, whatever a resolver says.
+# Names that are never public, whatever they resolve to.
 _INTERNAL_NAMES = ("localhost", "local", "internal", "home.arpa", "onion")
 
 # Checked in addition to `is_global`, which some Python versions get wrong for some of these, and which does not look at
@@ -39,7 +39,7 @@ _NEVER_PUBLIC: tuple[IPv4Network | IPv6Network, ...] = tuple(
         "224.0.0.0/4",  # multicast
         "240.0.0.0/4",  # reserved, broadcast
         "::/96",  # unspecified, loopback, IPv4-compatible
-        "::ffff:0:0/96",  # mapped IPv4: a socket would speak IPv4
+        "::ffff:0:0/96",  # mapped IPv4: a socket would connect over IPv4
         "::ffff:0:0:0/96",  # translated IPv4
         "64:ff9b::/96",  # NAT64
         "64:ff9b:1::/48",  # NAT64, local use
@@ -81,7 +81,7 @@ class FetchTarget:
 
 
 def read_url(text: str, allowed: AllowedHosts = ()) -> FetchTarget:
-    """Split and normalise the URL; raise the error that says what is not allowed."""
+    """Split and normalise the URL; raise a specific error for whatever is not allowed."""
     if len(text) > LONGEST or _UNUSABLE.search(text):
         raise BadUrl("The URL is too long, or contains spaces, control characters or backslashes.")
     try:

@@ -124,7 +124,7 @@ class _Wire:
 def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
     lines = [f"{name}: {value}" for name, value in headers.items()]
     if not all(_HEADER.fullmatch(line) for line in lines):
-        raise ValueError("a header would break out of its line")
+        raise ValueError("a header has an invalid name or value")
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
@@ -149,7 +149,7 @@ def _read_body(response: HTTPResponse, limits: FetchLimits) -> bytes:
 def _decoded(response: HTTPResponse, max_bytes: int) -> Iterator[bytes]:
     """Yield the decoded body in pieces, none larger than the limit for the whole body.
 
-    Some servers compress although the request asks for an uncompressed body.
+    Some servers compress the body even though the request does not allow it.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding == "identity":

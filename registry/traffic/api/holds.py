@@ -39,7 +39,7 @@ class HoldSerializer(serializers.ModelSerializer[Hold]):
 
 @extend_schema(tags=["holds"])
 @extend_schema_view(
-    list=extend_schema(summary="List when a Model was stopped or frozen", operation_id="list_holds")
+    list=extend_schema(summary="List the stops and freezes of a Model", operation_id="list_holds")
 )
 class HoldsView(ModelViewSet[Hold]):
     rights: ClassVar[Mapping[str, str]] = {
@@ -70,7 +70,7 @@ class HoldsView(ModelViewSet[Hold]):
         return self._change(services.start_model)
 
     @extend_schema(
-        summary="Freeze a Model: nothing may gain live share", operation_id="freeze_model",
+        summary="Freeze a Model: no version may gain live share", operation_id="freeze_model",
         request=ChangeReasonSerializer, responses=HoldSerializer,
     )  # fmt: skip
     @idempotent()

@@ -73,7 +73,7 @@ class RequestSerializer(RequestRowSerializer):
 
     @extend_schema_field(GateSerializer(many=True))
     def get_gates(self, request: SplitRequest) -> Any:
-        """The current results while the request is open; after that, those at its approval."""
+        """The current results while the request is open; after a decision, the results at approval."""
         return gates_of(request)
 
 
@@ -138,7 +138,7 @@ class RequestsView(ModelViewSet[SplitRequest]):
 
     @extend_schema(summary="Show a request with its gates", operation_id="show_request")
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.shown(self.get_object())  # no 304: gate results change while the row does not
+        return self.shown(self.get_object())  # no 304: gate results can change when the row does not
 
     @extend_schema(
         summary="Request a split for another person to approve", operation_id="ask_for_split",
@@ -199,7 +199,7 @@ class RuleView(RegistryViewSet[Model]):
         return models_for(self.actor)
 
     @extend_schema(
-        summary="Set whether giving a version live share needs a second person's approval",
+        summary="Set whether changes that give a version live share need a second person's approval",
         operation_id="set_approval_rule",
         request=RuleSerializer, responses=ShownRuleSerializer,
     )  # fmt: skip

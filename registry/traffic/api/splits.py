@@ -37,13 +37,13 @@ Text = serializers.CharField
 class OwnedArmSerializer(ArmSerializer):
     buckets = serializers.ListField(
         child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2),
-        help_text="The arm's bucket ranges, each as its first bucket and one past its last.",
+        help_text="The arm's bucket ranges; each is a pair: its first bucket, and one past its last.",
     )
 
 
 class WaitingSerializer(serializers.Serializer[Any]):
     told = Text(
-        source="summary", help_text="In words, such as: waiting: 1 of 2 engines are warm, gives up in 4:12"
+        source="summary", help_text="A summary, such as `waiting: 1 of 2 engines are warm, gives up in 4:12`."
     )
     sentence = Text()
     gives_up_at = serializers.DateTimeField()
@@ -111,7 +111,7 @@ class LiveSerializer(serializers.Serializer[Any]):
 
 class LiveNowSerializer(LiveSerializer):
     needs_approval = serializers.BooleanField(
-        help_text="Whether giving a version live share needs a second person's approval."
+        help_text="Whether changes that give a version live share need a second person's approval."
     )
 
 
@@ -214,7 +214,7 @@ class SplitsView(ModelViewSet[Split]):
         return self._created(split)
 
     @extend_schema(
-        summary="Renew the salt: every key gets a new random bucket", operation_id="reshuffle",
+        summary="Replace the salt: every routing key gets a new random bucket", operation_id="reshuffle",
         request=ChangeReasonSerializer, responses={201: SplitSerializer, 204: None},
     )  # fmt: skip
     @idempotent()

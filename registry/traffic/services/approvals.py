@@ -1,4 +1,4 @@
-"""Approvals: one person requests a split; when another approves, it is written in the same transaction."""
+"""Approvals: one person requests a split; when another approves it, the split is written in the same transaction."""
 
 from typing import Any
 
@@ -110,7 +110,7 @@ def set_or_ask(
 def approve_request(*, request: SplitRequest, reason: str, by: Actor) -> Split:
     """Run the gates again and write the requested split.
 
-    Only a person can approve, and not the requester. For a request by a key, that is the person who issued the key.
+    Only a person other than the requester can approve. The requester behind a key is the person who issued it.
     """
     by.check(Right.APPROVE, model_id=request.model_id)
     _check_other_person(request, by)
@@ -181,7 +181,7 @@ def _person_behind(by: Actor) -> int | None:
 
 def _check_other_person(request: SplitRequest, by: Actor) -> None:
     if by.user_id is None:
-        raise NotAllowed("Only a person can decide a request; log in.")
+        raise NotAllowed("Only a person can decide on a request; log in.")
     if request.asker_id == by.user_id:
         raise NotAllowed(
             f"You requested this yourself or with a key you issued ({request.asked_by}); someone else has to decide."

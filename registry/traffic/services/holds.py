@@ -16,7 +16,7 @@ from registry.traffic.selectors import open_hold
 
 @transaction.atomic
 def stop_model(*, model: Model, text: str, by: Actor) -> Hold:
-    """Refuse all requests of the Model; callers get the text. Stopping again replaces the text."""
+    """Refuse all requests to the Model; callers get the text. Stopping again replaces the text."""
     by.check(Right.STOP, model_id=model.pk)
     hold = _begin(model, Hold.Kind.STOPPED, text, "stop_model", by)
     _emit("model_stopped", hold, f"{model.slug} was stopped by {by.name}: {hold.text}")
@@ -25,7 +25,7 @@ def stop_model(*, model: Model, text: str, by: Actor) -> Hold:
 
 @transaction.atomic
 def start_model(*, model: Model, reason: str, by: Actor) -> Hold:
-    """Let a stopped Model answer again, with its current split. A frozen Model cannot be started, as that gives live share."""
+    """Let a stopped Model answer again, with its current split. A frozen Model cannot start: that gives live share."""
     by.check(Right.SET_SPLIT, model_id=model.pk)
     if frozen := open_hold(model, Hold.Kind.FROZEN):
         raise ModelFrozen(f"{model.slug} is frozen ({frozen.text}); unfreeze it before you start it.")
@@ -73,7 +73,7 @@ def _end(model: Model, kind: Hold.Kind, reason: str, action: str, by: Actor) -> 
 
 
 def _close(hold: Hold, change: Stamp, by: Actor) -> None:
-    """The caller's lock on the Model prevents closing it twice; the condition is a safety net."""
+    """The caller's lock on the Model prevents closing a hold twice; the condition is a safety net."""
     Hold.objects.filter(pk=hold.pk, to_at=None).update(to_at=change.at, ended_by=by.name[:200])
 
 

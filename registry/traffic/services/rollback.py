@@ -32,7 +32,7 @@ def roll_back(
     """Restore the shares of an earlier split, or give all traffic to a version that was live before.
 
     1. The default is the split before the current one.
-    2. It needs no approval and ignores freezes and golden sets, because what it restores was live before.
+    2. A rollback needs no approval and ignores freezes and golden sets: what it restores was live before.
     3. Warm versions answer at once; the split waits only for those that must be loaded.
     """
     by.check(Right.ROLL_BACK, model_id=model.pk)

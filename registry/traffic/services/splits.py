@@ -1,4 +1,4 @@
-"""Splits: written once, made current by conditional update, in the same transaction as `champion`."""
+"""Splits are written once and made current by a conditional update, in the transaction that moves `champion`."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -50,7 +50,7 @@ def set_split(
 ) -> Split:
     """Write the Model's next split; it becomes current as soon as it is ready.
 
-    1. `arms` are basis points that sum to 10,000; `shadows` are the shares of traffic mirrored to each.
+    1. `arms` are basis points that sum to 10,000; `shadows` are the shares of traffic mirrored to each version.
     2. `expected_revision` is the number of the newest split the caller has seen, 0 if there was none.
     3. A waiting split expires, and open requests are overtaken: both were based on the previous split.
     4. If the Model needs approvals, no version may gain live share here; see `approvals`.
@@ -75,7 +75,7 @@ def set_split(
 
 @transaction.atomic
 def reshuffle(*, model: Model, reason: str, by: Actor) -> Split | None:
-    """Renew the salt: every key gets a new random bucket. The shares stay the same."""
+    """Replace the salt: every routing key gets a new random bucket. The shares stay the same."""
     by.check(Right.SET_SPLIT, model_id=model.pk)
     why = checked_reason(reason)
     present = lock_model(model)
@@ -130,7 +130,7 @@ def _settle_or_expire(split: Split, is_overdue: bool, by: Actor) -> None:
         if readiness.verdict is not Verdict.WAIT and not _is_held_by_freeze(split.model, split):
             settle_split(split=split, by=by)
         elif is_overdue:
-            reason = f"It waited for {settings.WARM_LIMIT_S} s, the limit. {readiness.sentence}"
+            reason = f"It waited longer than the limit of {settings.WARM_LIMIT_S} s. {readiness.sentence}"
             expire_split(split=split, reason=reason[:MAX_REASON].strip(), by=by)
 
 
@@ -166,9 +166,9 @@ def write_split(
     request: SplitRequest | None = None,
     goes_back: bool = False,
 ) -> Split:
-    """Write a split after the caller has locked the Model and checked everything.
+    """Write a split. The caller has already locked the Model and checked everything.
 
-    `request` is the approved request, if any; a split that `goes_back` to what was live before ignores freezes.
+    `request` is the approved request, if any; a rollback (`goes_back`) ignores freezes.
     """
     number = _take_number(present)
     change = stamp(present)
@@ -332,7 +332,7 @@ def check_ready(model: Model, versions: list[Version]) -> None:
 def check_not_broken(version: Version) -> None:
     if version.is_broken:
         raise VersionNotReady(
-            f"{version} is broken: it crashed the processes running it. See its crashes; a person can clear them."
+            f"{version} is broken: it crashed the processes running it. A person can review its crashes and clear them."
         )
 
 

@@ -1,4 +1,4 @@
-// Keeps parts of a page up to date: asks the server again until it says that nothing more will change.
+// Keeps parts of a page up to date: polls the server until nothing more will change.
 "use strict";
 
 (() => {

@@ -271,7 +271,7 @@ class TestLargeBodies:
 
             assert len(await taken(here.enter(Proto(BODY)), LARGE)) == LARGE
             assert FIRST_S < now() < FIRST_S + 1
-            with pytest.raises(BodyTooSlow, match="Other requests wait"):
+            with pytest.raises(BodyTooSlow, match="Other requests are waiting"):
                 await slow
 
     @hurried

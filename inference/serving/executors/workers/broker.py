@@ -1,4 +1,4 @@
-"""Connections to Redis that live on an event loop, so that no thread waits for them, and Redis's clock."""
+"""Redis's clock, and connections to Redis that live on an event loop, so that no thread waits for them."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ class LoopConnection(asyncio.Protocol):
         """`blocks_s`: how long its commands may wait in Redis."""
         self._loop = asyncio.get_running_loop()
         self._opened = opened
-        # redis-py has connected and authenticated; its own reading would cost ten times as much
+        # redis-py has connected and authenticated; its own parser would cost ten times as much
         self._transport = cast("asyncio.StreamWriter", opened._writer).transport
         self._transport.set_protocol(self)
         self._timeout_s = blocks_s + _TIMEOUT_S

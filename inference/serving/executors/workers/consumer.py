@@ -180,7 +180,7 @@ class BatchConsumer:
 
 
 async def _run_message(raw: bytes, runner: WorkerBatchRunner) -> None:
-    """No message, whatever its content, may end more than its own task."""
+    """Whatever a message contains, it must not end more than its own task."""
     try:
         await runner.run(BatchRequest.from_kwargs(read_message(raw)))
     except BadPacket as error:

@@ -49,7 +49,7 @@ _Held = tuple[str, int, int]  # pool, version, revision of its serving settings
 class Pools:
     """What the workers of each pool reported, at one moment."""
 
-    workers: Mapping[str, int] = field(default_factory=dict)  # how many take batches, by pool
+    workers: Mapping[str, int] = field(default_factory=dict)  # number of workers that take batches, by pool
     warm: frozenset[_Held] = frozenset()
     failed: Mapping[_Held, str] = field(default_factory=dict)
     merged: Mapping[_Held, int] = field(
@@ -60,7 +60,7 @@ class Pools:
         return _key(target) in self.warm
 
     def merged_rows(self, target: Target) -> int:
-        """How many rows of different requests every worker that holds it may run together; 1 if unknown."""
+        """How many rows of different requests may share a run in every worker that holds it; 1 if unknown."""
         return self.merged.get(_key(target), 1)
 
     def obstacle(self, target: Target) -> Obstacle | None:
@@ -120,7 +120,7 @@ class WorkersExecutor:
         on_sample: Callable[[], None] | None = None,
         loop: EngineLoop | None = None,
     ) -> None:
-        """Without a `link` the executor makes one, on the `loop` or else on its own loop."""
+        """Without a `link` the executor creates one, on the `loop` or else on its own loop."""
         self._link = link or WorkersLink(
             settings.REDIS_URL, loop or EngineLoop.in_thread(uvloop.new_event_loop)
         )

@@ -177,7 +177,7 @@ def read_reply(reply: bytes) -> BatchReply:
 
 
 def encode_error(error: Exception) -> dict[str, Any]:
-    """An error as a reply carries it; for an unexpected one, only that the run failed."""
+    """An error in the form that a reply carries; an unexpected one becomes RunFailed."""
     if isinstance(error, InvalidInput):
         more = {"field": error.field, "expected": error.expected, "got": error.got}
         return {"code": error.code, "message": str(error), "more": more}

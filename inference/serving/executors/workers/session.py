@@ -32,7 +32,7 @@ _WEIGHT = 0.05
 
 
 class ResendBudget:
-    """How many batches may be sent again: each batch earns part of a token, each second earns a few, a resend costs one.
+    """How many batches may be sent again: each batch earns part of a token, each second earns more, a resend costs one.
 
     When workers are merely slow, every batch seems lost, and sending them all twice would slow the workers further.
     """

@@ -27,11 +27,11 @@ def configuration() -> str:
     return "\n".join([
         _NOTE, "# Configuration", "",
         "Roundhouse reads these environment variables and nothing else. A wrong value, or a `ROUNDHOUSE_` name that does",
-        "not exist, prevents the start; all problems are reported together, each with advice.", "",
+        "not exist, prevents Roundhouse from starting; all problems are reported together, each with advice.", "",
         "A *secret* can also be read from a file: set the variable's name plus `_FILE` to the file's path.", "",
         "| variable | default | meaning |", "|---|---|---|", *rows, "",
         "## Start-up checks", "",
-        "An error (E) prevents the start; a warning (W) does not.", "",
+        "An error (E) prevents Roundhouse from starting; a warning (W) does not.", "",
         "| id | reported when |", "|---|---|",
         "| roundhouse.E001 | debug pages are on in the production profile |",
         "| roundhouse.E002 | the production profile has a public URL without https |",

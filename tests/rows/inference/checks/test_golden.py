@@ -60,7 +60,7 @@ class TestAgainstTheLiveVersion:
         assert (line.state, line.code) == ("failed", "worse_than_demanded")
         assert line.facts["champion_value"] == 1.0 > line.facts["value"]
         assert GoldenResult.objects.get(version__number=1).value == 1.0
-        assert "worse than the 1 of version 1, which is live" in line.reason
+        assert "worse than live version 1 (1)" in line.reason
 
     def test_within_the_margin_it_passes_and_what_is_known_is_not_measured_again(self, tmp_path):
         version = self.live_then_another(tmp_path, margin=0.5)

@@ -72,7 +72,7 @@ class TestDataUploads:
                 {"name": name, "sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
                 for name, content in (("model.onnx", MODEL), ("model.onnx.data", DATA))
             ],
-            "changes": ["The weights of model.onnx.data were put inside the file."],
+            "changes": ["The weights of model.onnx.data were merged into the file."],
         }
         scan_file(file_of(version))
         assert statuses() == [Status.COMPLETE, Status.TAKEN]
@@ -202,7 +202,7 @@ class TestZip:
         assert [file["name"] for file in version.origin["files"]] == ["demo.zip"]
         assert version.origin["changes"] == [
             "model.onnx was unpacked from demo.zip.",
-            "The weights of model.onnx.data were put inside the file.",
+            "The weights of model.onnx.data were merged into the file.",
         ]
         assert list(parts.folder().iterdir()) == []
 

@@ -404,7 +404,7 @@ class TestMemory:
         refused = _refusal(call, "ModelInfer", message, pb.ModelInferResponse)
 
         assert (refused.code(), serving.calls) == (StatusCode.INVALID_ARGUMENT, [])
-        assert "Parsed, this body would take" in refused.details()
+        assert "When parsed, this body would take" in refused.details()
 
     def test_where_there_is_plenty_it_is(self, call, serving):
         """Negative control: the same message is only of the wrong type."""

@@ -93,7 +93,7 @@ class TestTheSameModel:
         for tensor in tensors_in(loaded):
             tensor.ClearField("data_location")  # onnx says that it is inside, which is what is meant anyway
         assert equal(content, loaded)
-        assert plan.changes == ["The weights of m.onnx.data were put inside the file."]
+        assert plan.changes == ["The weights of m.onnx.data were merged into the file."]
 
     def test_every_tensor_of_a_file_that_has_some_of_everything(self, tmp_path, rewrite):
         model = ModelProto.FromString(everything())
