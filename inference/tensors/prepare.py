@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from inference.tensors.errors import (
     WrongDtype,
     WrongRank,
 )
+from inference.tensors.names import nearest
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_DEPTH = 64  # numpy's own limit; a deeper list is an attack or a mistake
+_MOST_COMPARED = 50  # unknown names that are compared with a missing input's
 _MAX_RAW_BYTES = 64 << 20  # an S array pads every text to the length of the longest
 _ABSENT = object()
 _NULL = type(None)
@@ -59,7 +61,7 @@ def prepare(
         value = raw.get(spec.name, _ABSENT)
         if value is _ABSENT:
             if not spec.optional:
-                raise _missing(spec)
+                raise _missing(signature, spec, raw)
             continue
         tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
     if len(tensors) != len(raw):
@@ -75,8 +77,10 @@ def check_outputs(signature: Signature, names: Sequence[str] | None) -> None:
     for name in names:
         if name not in known:
             outputs = ", ".join(map(_quoted, known)) or "no outputs"
+            near = nearest(name, known)
+            advice = f"Did you mean {_quoted(near)}?" if near else "Remove it."
             raise UnknownOutput(
-                f"The model has no output {_quoted(name)}; it has {outputs}. Remove or rename this one.",
+                f"The model has no output {_quoted(name)}; it has {outputs}. {advice}",
                 expected=outputs,
                 got=_quoted(name),
             )
@@ -331,17 +335,39 @@ def _check_shape(spec: TensorSpec, tensor: Array) -> None:
             raise _wrong_shape(WrongDimension, spec, fact, f"shape {list(tensor.shape)}")
 
 
-def _missing(spec: TensorSpec) -> InvalidInput:
+def _missing(signature: Signature, spec: TensorSpec, raw: Mapping[str, Any]) -> InvalidInput:
     wanted = f"{spec.datatype} of {_shape_text(spec)}"
-    return _refusal(MissingTensor, spec, "is missing", f"send it as {wanted}", expected=wanted, got="nothing")
+    sent = _unknown_names(signature, raw)
+    got = nearest(spec.name, sent)
+    if got is None:
+        message = f"Input {_quoted(spec.name)} is missing; send it as {wanted}."
+        if sent:
+            message = f"{message} {_sent_text(sent[0], signature)}"
+    else:
+        message = f"{_sent_text(got, signature)} Rename it to {_quoted(spec.name)}, {wanted}."
+    return MissingTensor(message, field=spec.name, expected=wanted, got=_quoted(got) if got else "nothing")
 
 
 def _unknown(signature: Signature, raw: Mapping[str, Any]) -> InvalidInput:
     known = [spec.name for spec in signature.inputs]
-    name = str(next(name for name in raw if name not in known))[:80]
-    inputs = ", ".join(map(_quoted, known)) or "no inputs"
-    message = f"The model has no input {_quoted(name)}; it has {inputs}. Remove or rename this one."
-    return UnknownTensor(message, field=name, expected=inputs, got=_quoted(name))
+    name = _unknown_names(signature, raw)[0]
+    return UnknownTensor(
+        f"{_sent_text(name, signature)} Remove it.",
+        field=name,
+        expected=", ".join(map(_quoted, known)) or "no inputs",
+        got=_quoted(name),
+    )
+
+
+def _unknown_names(signature: Signature, raw: Mapping[str, Any]) -> list[str]:
+    """The first names that are not inputs, as they may appear in a message."""
+    known = {spec.name for spec in signature.inputs}
+    return [str(name)[:80] for name in islice((name for name in raw if name not in known), _MOST_COMPARED)]
+
+
+def _sent_text(name: str, signature: Signature) -> str:
+    takes = ", ".join(_quoted(spec.name) for spec in signature.inputs) or "no inputs"
+    return f"You sent {_quoted(name)}; the model takes {takes}."
 
 
 def _wrong_kind(spec: TensorSpec, kinds: set[type], advice: str = "") -> InvalidInput:

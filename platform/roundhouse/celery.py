@@ -2,11 +2,13 @@
 
 import os
 import uuid
+import warnings
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.signals import (
     setup_logging,
     worker_init,
@@ -23,6 +25,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "roundhouse.settings")
 
 from django.conf import settings
 
+# Celery warns root about messages that run code when they are unpickled; we accept JSON only.
+warnings.filterwarnings(
+    "ignore", category=SecurityWarning, message="You're running the worker with superuser"
+)
 app = Celery("roundhouse")
 
 # Longer than any task. Otherwise, Redis would hand a running task to a second worker.

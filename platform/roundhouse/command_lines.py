@@ -29,15 +29,14 @@ def worker_queues() -> list[str]:
 def worker() -> list[str]:
     return [
         "celery", "--app", "roundhouse", "--quiet", "worker", "--pool", "threads",
-        "--concurrency", str(settings.WORKER_THREADS), "--queues", ",".join(worker_queues()), "--loglevel", settings.LOG_LEVEL,
+        "--concurrency", str(settings.WORKER_THREADS), "--queues", ",".join(worker_queues()),
         "--without-gossip", "--without-mingle", "--without-heartbeat",
     ]  # fmt: skip
 
 
 def beat() -> list[str]:
     return [
-        "celery", "--app", "roundhouse", "--quiet", "beat", "--scheduler", "roundhouse.beat:LeasedScheduler",
-        "--loglevel", settings.LOG_LEVEL, "--pidfile", "",
+        "celery", "--app", "roundhouse", "--quiet", "beat", "--scheduler", "roundhouse.beat:LeasedScheduler", "--pidfile", "",
     ]  # fmt: skip
 
 

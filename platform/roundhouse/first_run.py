@@ -33,12 +33,13 @@ from roundhouse.data_folder import explain_os_error
 from roundhouse.env import ROOT
 
 EXAMPLES = ROOT / "examples"
+STOP = "Press Ctrl-C to stop everything."
 
 
 class Credentials(TypedDict):
     url: str
-    admin_user: str
-    admin_password: str
+    operator_user: str
+    operator_password: str
     approver_user: str
     approver_password: str
     api_key: str
@@ -49,22 +50,36 @@ def prepare() -> str:
     if User.objects.exists():
         return f"Roundhouse runs at {settings.PUBLIC_URL} (admin: {settings.PUBLIC_URL}/admin/). Press Ctrl-C to stop it."
     credentials = _create_credentials()
-    return _welcome(credentials, "These credentials are shown only once. Write them down.")
+    return f"{_welcome(credentials, 'These credentials are shown only once. Write them down.')}{STOP}\n"
 
 
 def prepare_demo() -> str:
     """Like `prepare`, but with example models, and with the credentials saved in a file for the next start."""
-    path = Path(settings.DATA_DIR) / "first-run.json"
+    path = _credentials_path()
     credentials = _read_credentials(path)
     if credentials is None:
         credentials = _create_credentials()
         _save_credentials(path, credentials)
-    credentials["url"] = settings.PUBLIC_URL
     _import_examples(command_actor("serve"))
+    return f"{_welcome_again(credentials)}Only warnings are logged here; set ROUNDHOUSE_LOG_LEVEL=info for more. {STOP}\n"
+
+
+def saved_welcome() -> str | None:
+    """What `prepare_demo` returned; None without a valid file of credentials."""
+    credentials = _read_credentials(_credentials_path())
+    return _welcome_again(credentials) if credentials is not None else None
+
+
+def _welcome_again(credentials: Credentials) -> str:
     return _welcome(
-        credentials,
-        f"Saved in {path} (only you can read it). Delete the file when you are done trying things out.",
+        {**credentials, "url": settings.PUBLIC_URL},
+        f"Saved in {_credentials_path()} (only you can read it); `manage.py credentials` prints this again. "
+        "Delete the file when you are done trying things out.",
     )
+
+
+def _credentials_path() -> Path:
+    return Path(settings.DATA_DIR) / "first-run.json"
 
 
 def explain_failure(error: OSError | DatabaseError) -> str:
@@ -89,8 +104,8 @@ def _create_credentials() -> Credentials:
     _, key_text = issue_key(name="first key", tenant=tenant, scopes=key_scopes(), by=by)
     return Credentials(
         url=settings.PUBLIC_URL,
-        admin_user="admin",
-        admin_password=create_or_reset_person("admin", [Role.OPERATOR, Role.ADMIN], by),
+        operator_user="operator",
+        operator_password=create_or_reset_person("operator", [Role.OPERATOR, Role.ADMIN], by),
         approver_user="approver",
         approver_password=create_or_reset_person("approver", [Role.APPROVER], by),
         api_key=key_text,
@@ -115,6 +130,8 @@ def _read_credentials(path: Path) -> Credentials | None:
     if not path.exists():
         return None
     credentials: Credentials = json.loads(path.read_text())
+    if not Credentials.__required_keys__ <= credentials.keys():
+        return None  # an older release wrote it
     prefix = credentials["api_key"].split("_")[1]
     return credentials if ApiKey.objects.filter(prefix=prefix, revoked_at=None).exists() else None
 
@@ -172,14 +189,14 @@ def _welcome(credentials: Credentials, note: str) -> str:
         Roundhouse runs at {url}
 
           admin      {url}/admin/
-          operator   {credentials["admin_user"]} / {credentials["admin_password"]}
-          approver   {credentials["approver_user"]} / {credentials["approver_password"]}
+          operator   {credentials["operator_user"]} / {credentials["operator_password"]}   (requests changes)
+          approver   {credentials["approver_user"]} / {credentials["approver_password"]}   (decides on them)
           API key    {key}
           API docs   {url}/api/docs
 
         {note}
         """)
-    return lines + _curl_lines(url, key) + "\nPress Ctrl-C to stop everything.\n"
+    return f"{lines}{_curl_lines(url, key)}\n"
 
 
 def _curl_lines(url: str, key: str) -> str:

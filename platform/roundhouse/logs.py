@@ -87,5 +87,7 @@ def logging_config(*, as_json: bool, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("kombu", "amqp", "boto3", "botocore", "urllib3", "django.utils.autoreload"):
+    # Celery writes two lines for every chore, several per second.
+    celery = ("celery.worker.strategy", "celery.app.trace", "celery.worker.consumer.connection")
+    for noisy in ("kombu", "amqp", "boto3", "botocore", "urllib3", "django.utils.autoreload", *celery):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

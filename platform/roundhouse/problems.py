@@ -21,6 +21,7 @@ from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
 from registry.intake.parts import lacks_room
+from roundhouse import error_pages
 from roundhouse.middleware import id_for
 
 log = structlog.get_logger("roundhouse.problems")
@@ -140,6 +141,10 @@ def problem_response(
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """DRF's exception handler."""
+    if isinstance(error, drf.MethodNotAllowed):
+        *others, last = sorted({*context["view"].allowed_methods} - {"OPTIONS"}) or ["nothing"]
+        methods = f"{', '.join(others)} and {last}" if others else last
+        error = drf.MethodNotAllowed("", detail=f"This address accepts {methods}.")
     return error_response(error, context["request"]._request)
 
 
@@ -148,10 +153,10 @@ def error_response(error: Exception, request: HttpRequest) -> HttpResponse:
     if isinstance(error, (registry.RoundhouseError, errors.InferenceError)):
         return _from_ours(request, error)
     if isinstance(error, drf.ValidationError):
+        found = list(_field_errors(error.detail))
         return problem_response(
-            request, status=422, code="invalid", detail="Some fields need attention.", retryable=False,
-            errors=list(_field_errors(error.detail)),
-        )  # fmt: skip
+            request, status=422, code="invalid", detail=_in_one_sentence(found), retryable=False, errors=found
+        )
     if isinstance(error, drf.APIException):
         # DRF's own message for a missing key does not say how to send one.
         detail = None if error.status_code == 401 else str(error.detail)
@@ -216,18 +221,33 @@ def _field_errors(detail: Any, pointer: str = "#") -> Iterator[dict[str, str]]:
         yield {"pointer": pointer, "detail": str(detail)}
 
 
-def _handler(status: int, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A problem under /api, Django's own page elsewhere."""
+def _in_one_sentence(found: list[dict[str, str]]) -> str:
+    """The first field error, for readers who look only at `detail`."""
+    if not found:
+        return "Some fields need attention."
+    field = found[0]["pointer"].removeprefix("#").removeprefix("/")
+    text = f"Field `{field}`: {found[0]['detail']}" if field else found[0]["detail"]
+    return text if len(found) == 1 else f"{text} {_more(len(found) - 1)}"
+
+
+def _more(count: int) -> str:
+    return "There is one more error, in `errors`." if count == 1 else f"There are {count} more, in `errors`."
+
+
+def _handler(
+    status: int, page: Callable[[HttpRequest, Exception | None], HttpResponse]
+) -> Callable[..., HttpResponse]:
+    """A problem under /api, a page elsewhere."""
 
     def handle(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
         if request.path.startswith("/api/"):
             return _from_framework(request, status)
-        return page(request) if exception is None else page(request, exception)
+        return page(request, exception)
 
     return handle
 
 
-bad_request = _handler(400, defaults.bad_request)
-forbidden = _handler(403, defaults.permission_denied)
-not_found = _handler(404, defaults.page_not_found)
-server_error = _handler(500, defaults.server_error)
+bad_request = _handler(400, lambda request, error: defaults.bad_request(request, error or Exception()))
+forbidden = _handler(403, error_pages.forbidden)
+not_found = _handler(404, error_pages.not_found)
+server_error = _handler(500, lambda request, _: defaults.server_error(request))

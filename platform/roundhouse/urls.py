@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitV
 
 from registry.access.login import OwnPasswordView, login
 from roundhouse import problems
+from roundhouse.api_index import ApiIndexView
 from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 
 admin.site.index_title = "Home"
@@ -17,6 +18,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("registry.urls")),
     path("api/v1/", include("inference.serving.stewards.urls")),
     path("api/v1/", include("inference.doors.grpc.urls")),
+    path("api/v1", ApiIndexView.as_view(), name="api-index"),
     path("favicon.ico", RedirectView.as_view(url=static("roundhouse/mark.svg"))),
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/login/", login, name="login"),

@@ -99,6 +99,11 @@ def global_rights() -> frozenset[str]:
     return _union(grants.global_rights for grants in GRANTS)
 
 
+def roles_with(right: str) -> list[str]:
+    """The roles that hold this right."""
+    return [role for role, rights in rights_by_role().items() if right in rights]
+
+
 def rights_of_roles(roles: Iterable[str]) -> frozenset[str]:
     """What these roles may do together; an unknown role adds nothing."""
     return _union(rights_by_role().get(role, ()) for role in roles)

@@ -6,7 +6,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -26,7 +25,7 @@ from registry.catalogue.selectors import (
 )
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.catalogue.transitions import Status
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, LacksRight
 from registry.kit.admin.pages import CardPage
 from registry.kit.admin.theme import ModelAdmin, TabularInline, TextInput, actor, display
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages, answer_verb
@@ -325,7 +324,7 @@ def _model_to_guard(request: HttpRequest, slug: str) -> Model:
     if model is None:
         raise Http404
     if not by.may(Right.MANAGE_SETTINGS, model_id=model.pk):
-        raise PermissionDenied
+        raise LacksRight(Right.MANAGE_SETTINGS, model_id=model.pk)
     return model
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -21,6 +20,7 @@ from registry.intake.examples.models import GoldenResult, GoldenSet, Metric
 from registry.intake.examples.rows import lines_of
 from registry.intake.examples.selectors import champion_of, current_golden_set
 from registry.intake.examples.services import put_golden_set
+from registry.kit.actors import LacksRight
 from registry.kit.admin.theme import NumberInput, TextInput, actor
 from registry.kit.text import MAX_REASON
 
@@ -107,7 +107,7 @@ def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
     """Handle the panel's form; show it again if it has errors."""
     by = actor(request)
     if not by.may(Right.WRITE, model_id=model.pk):
-        raise PermissionDenied
+        raise LacksRight(Right.WRITE, model_id=model.pk)
     back = reverse("admin:registry_model_change", args=[model.pk])
     form = GoldenForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():

@@ -1,7 +1,6 @@
 """Panels of a version's page: where it came from, where it was live, its file, and its crashes."""
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -14,7 +13,7 @@ from registry.catalogue.downloads import file_name_of, sign_link
 from registry.catalogue.models import Version
 from registry.catalogue.services import CRASHES_TO_BREAK, make_download_link
 from registry.errors import RoundhouseError
-from registry.kit.actors import in_scope
+from registry.kit.actors import LacksRight, in_scope
 from registry.kit.admin.theme import actor
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, with_arms
@@ -79,7 +78,7 @@ def download(request: HttpRequest, version: Version) -> HttpResponse:
     """Redirect to a fresh link, which is valid for a few minutes and only while the person has the right."""
     by = actor(request)
     if not by.may(Right.DOWNLOAD, model_id=version.model_id):
-        raise PermissionDenied
+        raise LacksRight(Right.DOWNLOAD, model_id=version.model_id)
     try:
         link = make_download_link(version=version, by=by)
     except RoundhouseError as error:

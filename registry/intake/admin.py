@@ -2,7 +2,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -16,6 +16,7 @@ from registry.errors import RoundhouseError
 from registry.intake.models import Upload
 from registry.intake.selectors import uploads_for, uploads_of
 from registry.intake.services import MAX_PART_BYTES, abandon_upload
+from registry.kit.actors import LacksRight
 from registry.kit.admin.pages import NoCountPaginator
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
@@ -76,7 +77,7 @@ class UploadPage(ModelAdmin[Upload]):
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         if not self.has_add_permission(request):
-            raise PermissionDenied
+            raise LacksRight(Right.WRITE)
         by = actor(request)
         models = models_for(by).order_by("slug").values_list("slug", "title")
         slug = request.GET.get("model", "")

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from django.apps import apps
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model as Row
 from django.db.models import QuerySet
 
@@ -13,6 +14,14 @@ from registry.errors import NotAllowed
 R = TypeVar("R", bound=Row)
 
 READ = "read_registry"
+
+
+class LacksRight(PermissionDenied):
+    """Django's 403 that knows which right is missing, so that the page can name who holds it."""
+
+    def __init__(self, right: str, *, model_id: int | None = None) -> None:
+        super().__init__(f"You lack the right to {right.replace('_', ' ')}.")
+        self.right, self.model_id = right, model_id
 
 
 class Source(StrEnum):

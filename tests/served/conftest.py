@@ -51,7 +51,9 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def page(embedded, browser):
     """A page of the embedded server, as the administrator; nothing may complain."""
     page, complaints = open_page(browser)
-    log_in(page, embedded.url, embedded.credentials["admin_user"], embedded.credentials["admin_password"])
+    log_in(
+        page, embedded.url, embedded.credentials["operator_user"], embedded.credentials["operator_password"]
+    )
     yield page
     assert complaints == []
     page.context.close()

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 @contextmanager
-def _visitor(browser, demo, theme="light", size="wide", who="admin"):
+def _visitor(browser, demo, theme="light", size="wide", who="operator"):
     page, _ = open_page(browser, theme=theme, size=size)
     log_in(page, demo.url, demo.credentials[f"{who}_user"], demo.credentials[f"{who}_password"])
     yield page

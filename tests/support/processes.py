@@ -246,7 +246,14 @@ def serving(folder, *arguments, **variables):
     """Run `manage.py serve` on a free port; whatever happens, nothing of it stays."""
     port = variables.pop("PORT", None) or free_port()
     data, log = Path(folder) / "data", Path(folder) / f"serve-{time.monotonic_ns()}.log"
-    variables = {"DATA": data, "WEB_THREADS": 8, "GRPC_PORT": 0, **variables, "PORT": port}
+    variables = {
+        "DATA": data,
+        "WEB_THREADS": 8,
+        "GRPC_PORT": 0,
+        "LOG_LEVEL": "info",
+        **variables,
+        "PORT": port,
+    }
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [sys.executable, ROOT / "manage.py", "serve", *arguments],

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -121,6 +121,29 @@ class SignatureResponse(Base):
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# With the demo's Models.
+_EXAMPLES = [
+    OpenApiExample(
+        "inputs: tensors by name", request_only=True, media_type="application/json",
+        value={"inputs": {"features": [[0.21, 0.79, 0.31], [0.82, 0.18, 0.88]]}},
+    ),
+    OpenApiExample(
+        "instances: rows", request_only=True, media_type="application/json",
+        value={"instances": [[0.21, 0.79, 0.31], [0.82, 0.18, 0.88]]},
+    ),
+    OpenApiExample(
+        "features: one row", request_only=True, media_type="application/json",
+        value={"features": [0.21, 0.79, 0.31]},
+    ),
+    OpenApiExample(
+        "data: one row, with a confidence", request_only=True, media_type="application/json",
+        value={"data": [0.21, 0.79, 0.31]},
+    ),
+]  # fmt: skip
+_RIPENESS = OpenApiParameter(
+    "model", str, OpenApiParameter.PATH, examples=[OpenApiExample("the demo's Model", value="ripeness")]
+)
+
 ROUTING_KEY = OpenApiParameter(
     "X-Routing-Key",
     str,
@@ -152,7 +175,8 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
         description="The body has one of five forms, and the answer has the same form; see docs/clients.md. "
         "A body with any other field is refused with `unknown_field`, except for the field that the Model takes its "
         "routing key from.",
-        parameters=[*more, DEADLINE, DRY_RUN],
+        parameters=[_RIPENESS, *more, DEADLINE, DRY_RUN],
+        examples=_EXAMPLES,
         request={"application/json": _FORMS, "application/octet-stream": OpenApiTypes.BINARY},
         responses={
             (200, "application/json"): _ANSWERS,

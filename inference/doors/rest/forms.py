@@ -6,6 +6,7 @@ Unknown fields are refused: a request with a misspelt `version` must not be answ
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from inference.doors.wire import pointer_to
 from inference.serving.calls import Inputs, Prediction
 from inference.serving.routes import Route
 from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
+from inference.tensors.names import nearest
 from inference.tensors.signature import Signature, TensorSpec
 from registry.catalogue.models import KeySource
 
@@ -163,9 +165,11 @@ def form_of(body: object) -> Form:
         raise NotAPrediction
     named = FORMS.keys() & body.keys()
     if len(named) != 1:
+        near = next((near for name in islice(body, len(FORMS)) if (near := nearest(str(name), FORMS))), None)
+        advice = f" Did you mean `{near}`?" if near and not named else ""
         raise NotAPrediction(
             f"The body has {' and '.join(sorted(f'`{name}`' for name in named)) or 'none of the forms'}; "
-            "send exactly one of `inputs`, `instances`, `features` and `data`."
+            f"send exactly one of `inputs`, `instances`, `features` and `data`.{advice}"
         )
     return FORMS[named.pop()](body)
 

@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from registry.errors import RoundhouseError
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, LacksRight
 from registry.kit.admin.pages import ScopedPage
 from registry.kit.admin.theme import TextInput, actor
 from registry.kit.text import MAX_REASON
@@ -78,7 +77,7 @@ class VerbPages(ScopedPage):
         if row is None:
             raise Http404
         if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
-            raise PermissionDenied
+            raise LacksRight(verb.right, model_id=self.model_id_of(row))
         page = partial(
             answer_verb, request, site=self.admin_site, opts=self.opts, name=verb.title, of=str(row)
         )

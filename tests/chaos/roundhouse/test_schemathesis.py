@@ -40,8 +40,8 @@ def _sign_in(served) -> dict[str, str]:
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1]
     credentials = served.credentials
     form = {
-        "username": credentials["admin_user"],
-        "password": credentials["admin_password"],
+        "username": credentials["operator_user"],
+        "password": credentials["operator_password"],
         "csrfmiddlewaretoken": token,
     }
     browser.open(login, urlencode(form).encode(), timeout=10).close()

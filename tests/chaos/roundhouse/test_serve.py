@@ -49,7 +49,7 @@ def test_only_the_owner_can_read_the_credentials(demo):
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(demo.credentials) == [
-        "url", "admin_user", "admin_password", "approver_user", "approver_password", "api_key",
+        "url", "operator_user", "operator_password", "approver_user", "approver_password", "api_key",
     ]  # fmt: skip
 
 

@@ -28,9 +28,9 @@ def test_a_new_installation_gets_two_people_and_a_key(client):
     said = first_run.prepare()
 
     password = re.search(r"admin / (\S+)", said)[1]
-    assert client.post("/admin/login/", {"username": "admin", "password": password}).status_code == 302
+    assert client.post("/admin/login/", {"username": "operator", "password": password}).status_code == 302
     assert keys.admit(re.search(r"rh_\S+", said)[0]).principal.tenant == "default"
-    assert (roles_of("admin"), roles_of("approver")) == ({"operator", "admin"}, {"approver"})
+    assert (roles_of("operator"), roles_of("approver")) == ({"operator", "admin"}, {"approver"})
     assert not User.objects.filter(is_superuser=True).exists()
     assert {record.source for record in AuditRecord.objects.all()} == {"command"}
 
@@ -67,5 +67,5 @@ def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(mo
 
     fresh = json.loads((tmp_path / "first-run.json").read_text())
     assert fresh["api_key"] != kept["api_key"]
-    assert User.objects.get(username="admin").check_password(fresh["admin_password"])
+    assert User.objects.get(username="operator").check_password(fresh["operator_password"])
     assert (tmp_path / "first-run.json").stat().st_mode & 0o777 == 0o600

@@ -64,7 +64,9 @@ def problems(page, options=None) -> list[str]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_opens_for_everybody(embedded, browser, request_number, theme, size):
     page, complaints = open_page(browser, theme=theme, size=size)
-    log_in(page, embedded.url, embedded.credentials["admin_user"], embedded.credentials["admin_password"])
+    log_in(
+        page, embedded.url, embedded.credentials["operator_user"], embedded.credentials["operator_password"]
+    )
     found = []
 
     for path, text in PAGES.items():
@@ -91,7 +93,7 @@ def test_an_image_without_a_text_is_found(embedded, browser):
 def test_wrong_password_is_refused(embedded, browser):
     page, _ = open_page(browser)
 
-    log_in(page, embedded.url, embedded.credentials["admin_user"], "not the password")
+    log_in(page, embedded.url, embedded.credentials["operator_user"], "not the password")
 
     assert "correct" in page.content()
     assert "/admin/login/" in page.url

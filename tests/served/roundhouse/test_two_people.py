@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 def people(embedded, browser):
     """An operator at a desk, an approver at night with a phone."""
     pages = []
-    for who, theme, size in (("admin", "light", "wide"), ("approver", "dark", "phone")):
+    for who, theme, size in (("operator", "light", "wide"), ("approver", "dark", "phone")):
         page, complaints = open_page(browser, theme=theme, size=size)
         log_in(
             page, embedded.url, embedded.credentials[f"{who}_user"], embedded.credentials[f"{who}_password"]

@@ -1,3 +1,5 @@
+import logging
+import os
 import sys
 import threading
 import time
@@ -25,6 +27,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, demo: bool, **__: Any) -> None:
+        if demo and "ROUNDHOUSE_LOG_LEVEL" not in os.environ:
+            os.environ["ROUNDHOUSE_LOG_LEVEL"] = (
+                "warning"  # for the children: the credentials must stay in sight
+            )
+            logging.getLogger().setLevel(logging.WARNING)
         for port in filter(None, (settings.PORT, settings.GRPC_PORT)):
             # Our processes share gRPC's port, so a second server would join it unnoticed.
             if problem := port_problem(settings.BIND, port):

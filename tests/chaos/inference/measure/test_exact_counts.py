@@ -247,8 +247,8 @@ def _signed_in(served):
     read("/admin/login/")
     token = next(cookie.value for cookie in cookies if cookie.name == "csrftoken")
     form = {
-        "username": served.credentials["admin_user"],
-        "password": served.credentials["admin_password"],
+        "username": served.credentials["operator_user"],
+        "password": served.credentials["operator_password"],
         "csrfmiddlewaretoken": token,
         "next": "/admin/",
     }
