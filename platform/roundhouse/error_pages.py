@@ -46,7 +46,7 @@ def _page(request: HttpRequest, status: int, title: str, sentences: list[str]) -
         "title": title,
         "sentences": sentences,
         "address": request.path[:200],
-        "layout": "admin/base_site.html" if is_staff else "unfold/layouts/skeleton.html",
+        "layout": "admin/base_site.html" if is_staff else "unfold/layouts/unauthenticated.html",
     }
     return TemplateResponse(request, "admin/error_page.html", context, status=status).render()
 

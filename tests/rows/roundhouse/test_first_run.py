@@ -3,6 +3,8 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from registry.access import keys
 from registry.access.models import ApiKey
@@ -27,7 +29,7 @@ def roles_of(username: str) -> set[str]:
 def test_a_new_installation_gets_two_people_and_a_key(client):
     said = first_run.prepare()
 
-    password = re.search(r"admin / (\S+)", said)[1]
+    password = re.search(r"operator / (\S+)", said)[1]
     assert client.post("/admin/login/", {"username": "operator", "password": password}).status_code == 302
     assert keys.admit(re.search(r"rh_\S+", said)[0]).principal.tenant == "default"
     assert (roles_of("operator"), roles_of("approver")) == ({"operator", "admin"}, {"approver"})
@@ -69,3 +71,28 @@ def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(mo
     assert fresh["api_key"] != kept["api_key"]
     assert User.objects.get(username="operator").check_password(fresh["operator_password"])
     assert (tmp_path / "first-run.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_demos_words_are_printed_again(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    with pytest.raises(CommandError, match="No credentials are saved"):
+        call_command("credentials")
+
+    first_run.prepare_demo()
+    call_command("credentials")
+
+    printed = capsys.readouterr().out
+    assert json.loads((tmp_path / "first-run.json").read_text())["api_key"] in printed
+    assert "Ctrl-C" not in printed  # nothing is running here
+
+
+def test_a_file_of_an_older_release_is_replaced(monkeypatch, tmp_path):
+    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    first_run.prepare_demo()
+    path = tmp_path / "first-run.json"
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({**kept, "admin_user": kept.pop("operator_user")}))
+
+    first_run.prepare_demo()
+
+    assert json.loads(path.read_text())["operator_user"] == "operator"

@@ -353,10 +353,24 @@ class TestSeveralInputs:
         ):
             prepare(self.signature, {"ids": self.rows})
 
+    def test_a_name_that_is_almost_right(self):
+        with pytest.raises(MissingTensor) as caught:
+            prepare(self.signature, {"ids": self.rows, "masks": self.rows})
+
+        assert str(caught.value) == (
+            "You sent 'masks'; the model takes 'ids', 'mask', 'threshold'. "
+            "Rename it to 'mask', INT64 of shape [any, 3]."
+        )
+        assert (caught.value.field, caught.value.got) == ("mask", "'masks'")
+
+    def test_thousands_of_unknown_names_cost_little(self):
+        with pytest.raises(MissingTensor, match="'mask' is missing"):
+            prepare(self.signature, {f"zzz{number}": 1 for number in range(100_000)} | {"ids": self.rows})
+
     def test_unknown_and_hostile_names_are_cut_and_escaped(self):
         name = "évil\n" * 1000
 
-        with pytest.raises(UnknownTensor, match="it has 'ids', 'mask', 'threshold'") as caught:
+        with pytest.raises(UnknownTensor, match="the model takes 'ids', 'mask', 'threshold'") as caught:
             prepare(self.signature, {"ids": self.rows, "mask": self.rows, name: 1})
 
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
@@ -370,7 +384,7 @@ class TestSeveralInputs:
             check_outputs(self.signature, ["scores", "évil\n" * 1000])
 
         assert "the model has no output 'évil" in str(caught.value).lower()
-        assert str(caught.value).endswith("it has 'scores', 'label'. Remove or rename this one.")
+        assert str(caught.value).endswith("it has 'scores', 'label'. Remove it.")
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
     def test_first_axes_may_be_of_unlike_lengths(self):
