@@ -1,13 +1,15 @@
 """What all doors share: authentication, admission before anything is read, and answering on the loop or in a thread."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from functools import cache, partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from inference.doors.counting import counted
 from inference.doors.limits.admission import Flight, admission
 from inference.doors.memory import MemoryHolding, memory
 from inference.doors.wire import (
@@ -21,6 +23,7 @@ from inference.doors.wire import (
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.serving import runtime, services
+from inference.serving.calls import ModelRequest
 from inference.serving.off_loop import WorkThreads, off_loop
 from inference.serving.routes import Route, Target
 from registry.access import keys
@@ -33,16 +36,6 @@ LOOP_BYTES = 256 << 10
 
 # Separate threads, so that callers with unknown keys do not delay other work.
 _key_threads = WorkThreads("keys", 2, most_waiting=256, wait_s=5.0, takes_turns=False)
-
-
-class ModelRequest(NamedTuple):
-    """Who requests which version. `cancellation` withdraws the request when its caller hangs up."""
-
-    by: Principal
-    model: str
-    version: int | None = None
-    alias: str | None = None
-    cancellation: Cancellation | None = None
 
 
 async def authenticate(key: str) -> Admitted:
@@ -80,6 +73,8 @@ def _signatures_are_known(targets: tuple[Target, ...]) -> bool:
 class HttpDoor(Protocol):
     """One HTTP protocol for predictions."""
 
+    is_counted: bool  # whether its requests are predictions, which are counted
+
     def model_request(
         self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
     ) -> ModelRequest:
@@ -111,7 +106,7 @@ async def predict(
 ) -> HttpReply:
     """Answer one request. The loop awaits this and threads `complete` it; both give the same bytes.
 
-    The caller ends the request's holding when the answer has been sent.
+    The caller counts the request, and ends its holding when the answer has been sent.
     """
     holding = incoming.holding
     route, target, flight = await admit(request)
@@ -177,8 +172,9 @@ def answer_from_view(door: HttpDoor, request: Request, model_request: ModelReque
     """The door's answer, from the thread of a view."""
     incoming = _ReceivedRequest(request._request)
     try:
-        reply = complete(predict(door, request._request.META, incoming, model_request))
-        return HttpResponse(reply.body, headers=dict(reply.headers))
+        with counted(model_request) if door.is_counted else nullcontext():
+            reply = complete(predict(door, request._request.META, incoming, model_request))
+            return HttpResponse(reply.body, headers=dict(reply.headers))
     finally:
         incoming.holding.end()
 

@@ -94,7 +94,7 @@ def _sums(rows: Iterable[ArmMinute], minutes: int) -> Iterable[ArmMinute]:
     for (start, key), parts in groupby(sorted(rows, key=start_and_key), key=start_and_key):
         total = Counts()
         for part in parts:
-            total.add(part.ok, part.errors, part.refused, part.seconds, part.buckets)
+            total.add(part.ok, part.errors, part.refused, part.seconds, part.buckets, part.codes)
         yield arm_minute(start, key, total, minutes=minutes)
 
 

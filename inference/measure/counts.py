@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from inference.engine.meters import BOUNDS
 
-STOPPED = 0  # in place of a version id: the Model was stopped, so no version was called
+NO_VERSION = 0  # in place of a version id: the request was turned away before a version was chosen
 
 
 class ArmKey(NamedTuple):
-    """The key under which requests are counted. `arm` is empty if the caller named a version, or the Model was stopped."""
+    """The key under which requests are counted. `arm` is empty if the caller named a version, or none was chosen."""
 
     model_id: int
     split: int
@@ -23,15 +23,19 @@ class ArmKey(NamedTuple):
 
 @dataclass(slots=True)
 class Counts:
-    """Requests by how they ended, and the latencies of those that were answered."""
+    """Requests by how they ended, and the latencies of those that were answered.
+
+    Requests that got no answer were turned away; `codes` says why.
+    """
 
     ok: int = 0
     errors: int = 0  # the request was valid, but got no answer
-    refused: int = 0  # the request itself was invalid
+    refused: int = 0  # the caller was at fault: an invalid request, or more than its limit
     seconds: float = 0.0
     buckets: dict[int, int] = field(
         default_factory=dict
     )  # answers by latency in µs (BOUNDS); no empty buckets
+    codes: dict[str, int] = field(default_factory=dict)  # errors and refused requests by error code
 
     def add(
         self,
@@ -40,6 +44,7 @@ class Counts:
         refused: int,
         seconds: float,
         buckets: Mapping[int, int] | Mapping[str, int],
+        codes: Mapping[str, int],
     ) -> None:
         self.ok += ok
         self.errors += errors
@@ -49,13 +54,20 @@ class Counts:
         for name, count in buckets.items():
             bucket = int(name)
             mine[bucket] = mine.get(bucket, 0) + count
+        for code, count in codes.items():
+            self.codes[code] = self.codes.get(code, 0) + count
 
     def add_all(self, other: "Counts") -> None:
-        self.add(other.ok, other.errors, other.refused, other.seconds, other.buckets)
+        self.add(other.ok, other.errors, other.refused, other.seconds, other.buckets, other.codes)
 
     @property
     def requests(self) -> int:
         return self.ok + self.errors + self.refused
+
+    @property
+    def turned_away(self) -> int:
+        """Requests that got no answer, whoever was at fault."""
+        return self.errors + self.refused
 
     @property
     def error_rate(self) -> float | None:
@@ -97,22 +109,30 @@ class Windows:
         self._open: dict[ArmKey, MinuteCounts] = {}
         self._closed: list[tuple[ArmKey, MinuteCounts]] = []
 
-    def count(self, key: ArmKey, *, seconds: float, outcome: str = "ok") -> None:
-        """Count one request that ended; `outcome` is ok, errors or refused."""
+    def count(self, key: ArmKey, *, seconds: float) -> None:
+        """Count one request that was answered."""
         minute = minute_now()
         bucket = bisect_right(BOUNDS, seconds * 1e6)
         with self._lock:
             counts = self._open.get(key)
             if counts is None or counts.minute != minute:
                 counts = self._next(key, minute)
-            if outcome == "ok":
-                counts.ok += 1
-                counts.seconds += seconds
-                counts.buckets[bucket] = counts.buckets.get(bucket, 0) + 1
-            elif outcome == "refused":
+            counts.ok += 1
+            counts.seconds += seconds
+            counts.buckets[bucket] = counts.buckets.get(bucket, 0) + 1
+
+    def count_turned_away(self, key: ArmKey, code: str, *, is_callers: bool) -> None:
+        """Count one request that got an error; `is_callers`: the caller was at fault."""
+        minute = minute_now()
+        with self._lock:
+            counts = self._open.get(key)
+            if counts is None or counts.minute != minute:
+                counts = self._next(key, minute)
+            if is_callers:
                 counts.refused += 1
             else:
                 counts.errors += 1
+            counts.codes[code] = counts.codes.get(code, 0) + 1
 
     def take(self, *, all_of_it: bool = False) -> list[tuple[ArmKey, MinuteCounts]]:
         """Hand out finished minutes; with `all_of_it` the current one too, when the process ends."""

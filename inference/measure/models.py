@@ -19,6 +19,7 @@ class ArmMinute(models.Model):
     refused = models.PositiveIntegerField()
     seconds = models.FloatField()
     buckets = models.JSONField()
+    codes = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
 
     class Meta:
         indexes = [

@@ -1,6 +1,6 @@
 """The Traffic panels of Models and versions, the traffic columns of the home page, and what a stop would refuse."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,13 +29,17 @@ from inference.measure.traffic import (
     percent,
     version_traffic,
 )
+from inference.measure.turned_away import TurnedAway, turned_away
 from registry.catalogue.models import Model, Version
 from registry.kit.admin.plots import sparkline
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, live_arms, with_arms
 
 COLUMNS = ("Requests per second", "Errors", "p95, last hour")
-NOTE = "Requests and errors are from the last 5 minutes, updated once a minute."
+NOTE = (
+    "Requests and errors are from the last 5 minutes, updated once a minute. Errors include every request that was turned"
+    " away, such as by a stop or a limit."
+)
 _RECENT_MINUTES = 5
 _ALARMING = 0.01
 _SPLITS_SHOWN, _LOST_SHOWN = 12, 3
@@ -51,7 +55,7 @@ def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
         shares=_shares(model.pk, series),
         live=[arm.version for arm in live_arms(model)],
     )
-    return _draw(request, traffic, series, model.pk, of=f"{model}")
+    return _draw(request, traffic, series, model.pk, of=f"{model}", away=turned_away(_counts_of(series)))
 
 
 def draw_for_version(request: HttpRequest, version: Version) -> SafeString:
@@ -60,7 +64,8 @@ def draw_for_version(request: HttpRequest, version: Version) -> SafeString:
     traffic = version_traffic(
         series, period, version.pk, numbers=_numbers(series), shares=_shares(version.model_id, series)
     )
-    return _draw(request, traffic, series, version.model_id, of=f"{version}")
+    away = turned_away(_counts_of(series, version.pk))
+    return _draw(request, traffic, series, version.model_id, of=f"{version}", away=away)
 
 
 def draw_columns(_request: HttpRequest, models: Sequence[Model]) -> Mapping[int, list[SafeString | str]]:
@@ -92,13 +97,15 @@ def _sum(steps: Iterable[Counts | None]) -> Counts:
 def _cells(steps: Sequence[Counts | None]) -> list[SafeString | str]:
     recent = _sum(steps[-_RECENT_MINUTES:])
     rate = recent.error_rate
+    away = turned_away([recent])
     spark = sparkline(
         "p95 over the last hour",
         [counts.latency_s(0.95) if counts else None for counts in steps],
         write=latency,
     )
     context = {
-        "errors": percent(rate) if rate is not None else None,
+        "errors": percent(recent.turned_away / recent.requests) if recent.requests else None,
+        "away": away.named_codes if away is not None else "",
         "is_alarming": rate is not None and rate >= _ALARMING,
         "spark": spark,
     }
@@ -128,11 +135,20 @@ def _shares(model_id: int, series: Series) -> dict[tuple[int, int], float]:
     return {(split.number, arm.version): arm.percent for split in splits for arm in arms_of(split)}
 
 
-def _draw(request: HttpRequest, traffic: Traffic, series: Series, model_id: int, of: str) -> SafeString:
+def _counts_of(series: Series, version_id: int | None = None) -> Iterator[Counts]:
+    """All counts of a series, or those of one version."""
+    for arms in series.steps.values():
+        yield from (counts for key, counts in arms.items() if version_id in {None, key.version_id})
+
+
+def _draw(
+    request: HttpRequest, traffic: Traffic, series: Series, model_id: int, of: str, away: TurnedAway | None
+) -> SafeString:
     lost = counters_lost_between(series.start, series.end + HOUR)
     context = {
         "of": of,
         "traffic": traffic,
+        "turned_away": away,
         "periods": PERIODS.values(),
         "last_request": None if traffic.arms else newest_minute(model_id),
         "lost": [(event, _missing_from(event.data)) for event in reversed(lost[-_LOST_SHOWN:])],

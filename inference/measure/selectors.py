@@ -1,12 +1,13 @@
 """Queries for measurements, summed over processes and minutes."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import orjson
-from django.db.models import TextField
+from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -72,6 +73,7 @@ class _Row(NamedTuple):
     minute: datetime
     numbers: tuple[int, int, int, float]
     buckets: dict[str, int]
+    codes: dict[str, int]
 
 
 def arms_between(*, model_id: int, start: datetime, end: datetime) -> list[ArmSummary]:
@@ -85,7 +87,7 @@ def series_between(*, model_id: int, start: datetime, end: datetime, step: timed
     for row in _rows([model_id], start, end):
         moment = start + (row.minute - start) // step * step
         counts = series.steps.setdefault(moment, {}).setdefault(row.key, Counts())
-        counts.add(*row.numbers, row.buckets)
+        counts.add(*row.numbers, row.buckets, row.codes)
         series.newest = max(series.newest or start, row.minute + MINUTE)
     return series
 
@@ -102,8 +104,20 @@ def models_between(
         counts = steps[index]
         if counts is None:
             counts = steps[index] = Counts()
-        counts.add(*row.numbers, row.buckets)
+        counts.add(*row.numbers, row.buckets, row.codes)
     return found
+
+
+def turned_away_between(
+    model_ids: Collection[int], start: datetime, end: datetime
+) -> dict[int, dict[str, int]]:
+    """How many requests to each Model got an error, by error code, the most frequent first; one query."""
+    rows = ArmMinute.objects.filter(model_id__in=model_ids, minute__gte=start, minute__lt=end)
+    failed = rows.filter(Q(errors__gt=0) | Q(refused__gt=0)).values_list("model_id", "codes")
+    totals: dict[int, Counter[str]] = {}
+    for model_id, codes in failed.iterator(chunk_size=2_000):
+        totals.setdefault(model_id, Counter()).update(codes)
+    return {model_id: dict(codes.most_common()) for model_id, codes in totals.items()}
 
 
 def written_until() -> datetime:
@@ -126,11 +140,24 @@ def counters_lost_between(start: datetime, end: datetime) -> list[Event]:
 def _rows(model_ids: Collection[int], start: datetime, end: datetime) -> Iterator[_Row]:
     rows = ArmMinute.objects.filter(model_id__in=model_ids, minute__gte=start, minute__lt=end)
     # As text: a page reads thousands of rows, and Django's own JSON decoding would be the slowest part.
-    text = rows.annotate(buckets_text=Cast("buckets", TextField())).values_list(
-        "model_id", "split", "arm", "version_id", "minute", "ok", "errors", "refused", "seconds", "buckets_text"
+    text = rows.annotate(
+        buckets_text=Cast("buckets", TextField()), codes_text=Cast("codes", TextField())
+    ).values_list(
+        "model_id", "split", "arm", "version_id", "minute", "ok", "errors", "refused", "seconds", "buckets_text",
+        "codes_text",
     )  # fmt: skip
-    for model_id, split, arm, version_id, minute, ok, errors, refused, seconds, buckets in text.iterator(
-        chunk_size=2_000
-    ):
+    for (
+        model_id,
+        split,
+        arm,
+        version_id,
+        minute,
+        ok,
+        errors,
+        refused,
+        seconds,
+        buckets,
+        codes,
+    ) in text.iterator(chunk_size=2_000):
         key = ArmKey(model_id, split, arm, version_id)
-        yield _Row(key, minute, (ok, errors, refused, seconds), orjson.loads(buckets))
+        yield _Row(key, minute, (ok, errors, refused, seconds), orjson.loads(buckets), orjson.loads(codes))

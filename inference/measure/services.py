@@ -56,5 +56,6 @@ def arm_minute(
         refused=counts.refused,
         seconds=counts.seconds,
         buckets={str(bucket): count for bucket, count in sorted(counts.buckets.items())},
+        codes=dict(sorted(counts.codes.items())),
         **key._asdict(),
     )

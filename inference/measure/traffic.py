@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from inference.measure.compaction import start_of_hour
-from inference.measure.counts import STOPPED, Counts
+from inference.measure.counts import NO_VERSION, Counts
 from inference.measure.selectors import MINUTE, ArmSummary, Series, written_until
 from registry.kit.admin.plots import LOOKS, TimePlot, time_plot
 
@@ -115,15 +115,16 @@ class ArmLine:
     """One line of the table of arms."""
 
     version_id: int
-    version: int | None  # None: the version was deleted, or the Model was stopped
+    version: int | None  # None: the version was deleted, or none was chosen
     split: int | None  # None: callers named the version
     target_share: str
     actual_share: str
     text: CountsText
 
     @property
-    def was_stopped(self) -> bool:
-        return self.version_id == STOPPED
+    def has_no_version(self) -> bool:
+        """These requests were turned away before a version was chosen."""
+        return self.version_id == NO_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,13 +286,13 @@ def _steps(series: Series, period: Period, numbers: Numbers) -> list[tuple[int, 
     lines = []
     for moment in sorted(series.steps, reverse=True):
         by_version = series.versions_at(moment)
-        total = sum(counts.requests for version_id, counts in by_version.items() if version_id != STOPPED)
+        total = sum(counts.requests for version_id, counts in by_version.items() if version_id != NO_VERSION)
         at = timezone.localtime(moment).strftime(period.time_format)
         for version_id in sorted(by_version, key=lambda pk: numbers.get(pk, 0)):
             counts = by_version[version_id]
             text = CountsText(counts, per_second(rate(moment, counts)))
-            share = "" if version_id == STOPPED else percent(counts.requests / total)
-            number = "stopped" if version_id == STOPPED else str(numbers.get(version_id, "deleted"))
+            share = "" if version_id == NO_VERSION else percent(counts.requests / total)
+            number = "none" if version_id == NO_VERSION else str(numbers.get(version_id, "deleted"))
             lines.append((version_id, StepLine(at, number, share, text)))
     return lines
 
@@ -302,7 +303,7 @@ def _rate_of(series: Series) -> Callable[[datetime, Counts], float]:
 
 
 def _version_label(version_id: int, numbers: Numbers) -> str:
-    if version_id == STOPPED:
-        return "refused while stopped"
+    if version_id == NO_VERSION:
+        return "turned away"
     number = numbers.get(version_id)
     return f"version {number}" if number is not None else "a deleted version"

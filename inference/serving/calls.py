@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inference.engine.combiner import Priority
 from inference.engine.requests import Cancellation
+from inference.measure.counts import ArmKey
 from inference.serving.routes import Route, Target
 from inference.tensors.arrays import byte_size
 from inference.tensors.signature import Signature
@@ -22,14 +23,28 @@ Inputs = Mapping[str, Any]  # nested lists or arrays by tensor name
 
 
 @dataclass(slots=True)
+class ModelRequest:
+    """Who requests which version. `cancellation` withdraws the request when its caller hangs up.
+
+    `predict` notes here how the request is to be counted; the door counts it when it sends the answer.
+    """
+
+    by: Principal
+    model: str
+    version: int | None = None
+    alias: str | None = None
+    cancellation: Cancellation | None = None
+    arm_key: ArmKey | None = None  # None: no version was chosen yet
+    took_s: float = 0.0
+
+
+@dataclass(slots=True)
 class Call:
     """One request for a prediction. Inputs may be a function of the signature, for formats that do not name tensors."""
 
-    by: Principal
+    request: ModelRequest
     route: Route
     inputs: Inputs | Callable[[Signature], Inputs]
-    version: int | None = None
-    alias: str | None = None
     fixed_target: Target | None = None  # the version, if it was known before the body was read
     outputs: Sequence[str] | None = None  # None: all
     routing_key: str | None = None  # from the caller's header
@@ -37,7 +52,6 @@ class Call:
     fields: Mapping[str, Any] | None = None
     within_s: float = DEADLINE_S
     priority: Priority = Priority.LIVE
-    cancellation: Cancellation | None = None
 
 
 @dataclass(slots=True)

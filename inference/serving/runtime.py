@@ -395,6 +395,11 @@ def stale_s() -> int:
     return _runtime.stale_s() if _runtime is not None else 0
 
 
+def current() -> Runtime | None:
+    """This process's runtime; None if it serves no predictions, or no more."""
+    return _runtime
+
+
 def started() -> Runtime:
     """This process's runtime, for doors and services."""
     if _runtime is None:

@@ -5,22 +5,19 @@ from collections.abc import Iterator
 
 from django.db.models.functions import Now
 
-from inference.engine.errors import OutOfMemory, RunCrashed, RunFailed, RunTimedOut
 from inference.engine.loop import complete
 from inference.engine.meters import Meters
 from inference.engine.requests import EngineRequest
 from inference.errors import NotApproved, Pinned
-from inference.measure.counts import STOPPED, ArmKey
+from inference.measure.counts import ArmKey
 from inference.serving import request_id, runtime
 from inference.serving.calls import Call, CheckedCall, Description, Inputs, Prediction
 from inference.serving.models import Pulse
 from inference.serving.routes import Route, Target
-from inference.tensors.errors import InferenceError, InvalidInput
 from inference.tensors.prepare import check_outputs, prepare
 from inference.tensors.signature import Signature
 from registry.access.key_ring import Principal
 from registry.access.policies import Right, rights_of_scopes
-from registry.errors import Invalid, RoundhouseError, Stopped
 
 PLATFORM = "onnx_onnxv1"
 _NOT_LOADED = "Not in memory; it is loaded on demand."
@@ -30,20 +27,13 @@ def find(
     by: Principal, model: str, *, version: int | None = None, alias: str | None = None
 ) -> tuple[Route, Target | None]:
     """The Model's route, and the version that answers if that does not depend on a routing key. Raises all errors that
-    are known before the body is read.
-
-    Requests refused by a stop are counted per Model, whichever version they name.
-    """
+    are known before the body is read."""
     serving = runtime.started()
     route = serving.find(model, by.models)
-    try:
-        target = route.fixed_target(version=version, alias=alias)
-        if target is not None:
-            check_approved(route.slug, target, may_ask_any=may_use_unapproved(by))
-        serving.check_can_answer(target)
-    except Stopped:
-        serving.windows.count(ArmKey(route.model_id, route.split, "", STOPPED), seconds=0.0, outcome="errors")
-        raise
+    target = route.fixed_target(version=version, alias=alias)
+    if target is not None:
+        check_approved(route.slug, target, may_ask_any=may_use_unapproved(by))
+    serving.check_can_answer(target)
     return route, target
 
 
@@ -64,28 +54,25 @@ async def predict(call: Call) -> Prediction:
     """Answer with the requested version, or with the arm that the current split assigns to this caller.
 
     Makes no database query once the version is warm. May run on the event loop only for a version whose signature is known.
+    The door counts the request once it has ended (`doors.counting`); its arm and its latency are noted in `call.request`.
     """
     serving, route = runtime.started(), call.route
     target, arm, key = _choose(call)
-    arm_key = ArmKey(route.model_id, route.split, arm, target.version_id)
+    call.request.arm_key = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
-    try:
-        signature = serving.executor.known_signature(target)
-        if signature is None:
-            signature = await serving.signature(target, timeout_s=call.within_s)
-        check_outputs(signature, call.outputs)
-        request = EngineRequest(
-            _inputs(call, signature),
-            started + call.within_s,
-            call.priority,
-            outputs=call.outputs,
-            cancellation=call.cancellation,
-        )
-        answer = await serving.infer(target, request)
-    except (InferenceError, RoundhouseError) as error:
-        serving.windows.count(arm_key, seconds=time.monotonic() - started, outcome=_outcome_of(error))
-        raise
-    serving.windows.count(arm_key, seconds=time.monotonic() - started)
+    signature = serving.executor.known_signature(target)
+    if signature is None:
+        signature = await serving.signature(target, timeout_s=call.within_s)
+    check_outputs(signature, call.outputs)
+    request = EngineRequest(
+        _inputs(call, signature),
+        started + call.within_s,
+        call.priority,
+        outputs=call.outputs,
+        cancellation=call.request.cancellation,
+    )
+    answer = await serving.infer(target, request)
+    call.request.took_s = time.monotonic() - started
     return Prediction(
         request_id=request_id.make(version_id=target.version_id, split=route.split, arm=arm, routing_key=key),
         model=route.slug,
@@ -198,10 +185,10 @@ def record_pulse(*, worker: str) -> None:
 
 def _choose(call: Call) -> tuple[Target, str, str | None]:
     """The version that answers, its arm, and the routing key."""
-    route = call.route
-    key = route.key_of(header=call.routing_key, fields=call.fields, tenant=call.by.tenant)
-    target = call.fixed_target or route.choose(key, version=call.version, alias=call.alias)
-    is_chosen = call.version is None and call.alias is None
+    route, request = call.route, call.request
+    key = route.key_of(header=call.routing_key, fields=call.fields, tenant=request.by.tenant)
+    target = call.fixed_target or route.choose(key, version=request.version, alias=request.alias)
+    is_chosen = request.version is None and request.alias is None
     return target, route.arms.get(target.version_id, "") if is_chosen else "", key
 
 
@@ -222,11 +209,3 @@ def _versions(route: Route, number: int | None) -> list[Target]:
     if number is not None:
         return [route.choose(version=number)]
     return [route.versions[known] for known in sorted(route.versions)]
-
-
-def _outcome_of(error: Exception) -> str:
-    """Whether the caller is at fault: a bad request does not count as the version's error."""
-    is_callers = isinstance(error, (InvalidInput, Invalid)) or (
-        isinstance(error, RunFailed) and not isinstance(error, (RunTimedOut, RunCrashed, OutOfMemory))
-    )
-    return "refused" if is_callers else "errors"

@@ -1,15 +1,19 @@
 """The views that receive the panel's requests: the REST door's own functions, with a session instead of an API key."""
 
+from contextlib import nullcontext
+
 from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
-from inference.doors.entry import ModelRequest, ShortDispatch, answer_from_view
+from inference.doors.counting import counted
+from inference.doors.entry import ShortDispatch, answer_from_view
 from inference.doors.errors import UnsupportedBody
 from inference.doors.rest.door import DRY_RUN, REST
 from inference.doors.wire import check_length
+from inference.serving.calls import ModelRequest
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
@@ -38,12 +42,13 @@ class _TryView(ShortDispatch):
 
     def answer(self, request: Request, model: Model, version: int | None = None) -> HttpResponse:
         plain = request._request
-        if plain.content_type != "application/json":
-            raise UnsupportedBody("Send application/json. The API accepts other content types too.")
-        check_length(plain.META.get("CONTENT_LENGTH") or "", MAX_BYTES)
         asked = ModelRequest(principal_of(actor_of(request)), model.slug, version)
-        is_dry = plain.GET.get("dry_run") in {"1", "true"}
-        return answer_from_view(DRY_RUN if is_dry else REST, request, asked)
+        door = DRY_RUN if plain.GET.get("dry_run") in {"1", "true"} else REST
+        with counted(asked) if door.is_counted else nullcontext():
+            if plain.content_type != "application/json":
+                raise UnsupportedBody("Send application/json. The API accepts other content types too.")
+            check_length(plain.META.get("CONTENT_LENGTH") or "", MAX_BYTES)
+        return answer_from_view(door, request, asked)
 
 
 class TryModelView(_TryView):

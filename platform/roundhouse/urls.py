@@ -15,6 +15,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("inference.doors.urls")),
     path("", include("inference.doors.oip.urls")),
     path("api/v1/", include("inference.jobs.urls")),
+    path("api/v1/", include("inference.measure.urls")),
     path("api/v1/", include("registry.urls")),
     path("api/v1/", include("inference.serving.stewards.urls")),
     path("api/v1/", include("inference.doors.grpc.urls")),

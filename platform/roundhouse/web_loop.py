@@ -6,11 +6,13 @@ from typing import Any
 from rest_framework import exceptions as drf
 
 from inference.doors import entry, urls
+from inference.doors.counting import count_answer, count_turned_away
 from inference.doors.entry import predict
 from inference.doors.oip.door import OIP
 from inference.doors.urls import PredictionAddress
 from inference.errors import LengthRequired
 from inference.serving import runtime
+from inference.serving.calls import ModelRequest
 from inference.serving.off_loop import off_loop
 from registry.access import keys
 from registry.access.authentication import STALE_HEADER
@@ -70,18 +72,22 @@ class WebLoop:
 
     async def _predict(self, visit: Visit, address: PredictionAddress) -> WebResponse:
         stale_s = 0
+        asked: ModelRequest | None = None
         try:
-            if visit.headers.get("HTTP_TRANSFER_ENCODING") is not None:
-                raise LengthRequired
             by, stale_s = await self._admit(visit)
             asked = address.door.model_request(by, address.model, address.version, address.alias, visit)
+            if visit.headers.get("HTTP_TRANSFER_ENCODING") is not None:
+                raise LengthRequired
             visit.may_be_withdrawn = True
             reply = await predict(address.door, visit.headers, visit, asked)
             body: bytes | FilePart = reply.body
             if len(reply.body) > MAX_PIECE_BYTES:
                 body = await off_loop(partial(self._spool.answer, [reply.body]))
         except Exception as error:  # noqa: BLE001
+            if asked is not None:
+                count_turned_away(asked, error)
             return await self._error_response(visit, error, address, stale_s)
+        count_answer(asked)
         return WebResponse(200, [*reply.headers, *_common_headers(stale_s)], body)
 
     async def _admit(self, visit: Visit) -> Admitted:

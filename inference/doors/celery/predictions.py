@@ -10,15 +10,17 @@ from django.conf import settings
 
 from inference.doors.celery.messages import Envelope
 from inference.doors.celery.submissions import handle
-from inference.doors.entry import ModelRequest, admit
+from inference.doors.counting import counted
+from inference.doors.entry import admit
 from inference.doors.rest.door import write_form
 from inference.doors.rest.forms import check_fields, form_of, routing_fields
 from inference.engine.loop import complete
 from inference.errors import BadBody, BadDeadline, BadRoutingKey
 from inference.serving import services
-from inference.serving.calls import DEADLINE_S, LONGEST_DEADLINE_S, Call
+from inference.serving.calls import DEADLINE_S, LONGEST_DEADLINE_S, Call, ModelRequest
 from registry.access.policies import Right, rights_of_scopes
 from registry.errors import BodyTooLarge, NotAllowed
+from registry.kit.loops import DATABASE_AWAY
 
 log = structlog.get_logger("roundhouse.celery_door")
 
@@ -38,17 +40,28 @@ def _answer(envelope: Envelope) -> None:
     by, fields = envelope.principal(), envelope.content
     if Right.PREDICT not in rights_of_scopes(by.scopes):
         raise NotAllowed(f"Key {by.name} does not have the right to predict.")
-    left_s = envelope.check_fresh(_deadline_s(fields.pop("within_s", DEADLINE_S)))
     model = fields.pop("model", None)
+    if not isinstance(model, str):
+        raise BadBody("`model` must be a string.")
+    request = ModelRequest(by, model)
+    with counted(request, unless=DATABASE_AWAY):  # then the message is kept and read again
+        left_s = envelope.check_fresh(_deadline_s(fields.pop("within_s", DEADLINE_S)))
+        request.version, request.alias = _version_and_alias(fields)
+        body = complete(_predict(request, fields, left_s))
+        if len(body) > MAX_BYTES:
+            raise BodyTooLarge(
+                f"The answer has {len(body):,} bytes; the limit is {MAX_BYTES:,}. Submit a job."
+            )
+        _store_answer(envelope, {"ok": True, **orjson.loads(body)})
+
+
+def _version_and_alias(fields: dict[str, Any]) -> tuple[int | None, str | None]:
     version, alias = fields.pop("version", None), fields.pop("alias", None)
-    if not isinstance(model, str) or not isinstance(alias, str | None):
-        raise BadBody("`model` and `alias` must be strings.")
+    if not isinstance(alias, str | None):
+        raise BadBody("`alias` must be a string.")
     if not isinstance(version, int | None) or isinstance(version, bool):
         raise BadBody("`version` must be a number.")
-    body = complete(_predict(ModelRequest(by, model, version, alias), fields, left_s))
-    if len(body) > MAX_BYTES:
-        raise BodyTooLarge(f"The answer has {len(body):,} bytes; the limit is {MAX_BYTES:,}. Submit a job.")
-    _store_answer(envelope, {"ok": True, **orjson.loads(body)})
+    return version, alias
 
 
 async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -> bytes:
@@ -63,11 +76,9 @@ async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -
         form = form_of(fields)
         check_fields(fields, (form.name, *_FIELDS, *routing_fields(route)))
         call = Call(
-            by=who.by,
-            route=route,
-            inputs=form.inputs,
-            version=who.version,
-            alias=who.alias,
+            who,
+            route,
+            form.inputs,
             fixed_target=target,
             routing_key=routing_key,
             fields=fields,

@@ -10,14 +10,17 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
+from inference.doors.counting import count_answer, count_turned_away
 from inference.doors.entry import LOOP_BYTES, authenticate
 from inference.doors.errors import BadRequest
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.messages import NO_FIELDS, Fields, parsed_bytes
 from inference.doors.memory import MemoryHolding, memory
+from inference.doors.oip.door import request_named
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.serving import runtime
+from inference.serving.calls import ModelRequest
 from inference.serving.off_loop import off_loop
 from registry.access.authentication import STALE_HEADER
 from registry.access.key_ring import Principal
@@ -38,6 +41,7 @@ class Caller:
         self._stale_s = 0
         self.metadata: dict[str, Any] = dict(context.invocation_metadata())
         self.cancellation = Cancellation()  # withdraws the request from the engine's queue
+        self._request: ModelRequest | None = None  # the one that is being answered
 
     async def authenticate(self, *rights: Right) -> None:
         """Look up the call's key, which must have one of these rights."""
@@ -49,6 +53,22 @@ class Caller:
         self.by, self._stale_s = await authenticate(text.strip())
         if rights_of_scopes(self.by.scopes).isdisjoint(rights):
             raise NotAllowed(f"The key {self.by.name!r} lacks the right to {rights[0].replace('_', ' ')}.")
+
+    def ask(self, name: str, version: str) -> ModelRequest:
+        """Begin a request for a prediction. A call may make several, one after the other; each is counted."""
+        self.count_answer()
+        self._request = request_named(self.by, name, version, self.cancellation)
+        return self._request
+
+    def count_answer(self) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            count_answer(request)
+
+    def count_turned_away(self, error: Exception) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            count_turned_away(request, error)
 
     @property
     def within_s(self) -> float | None:
@@ -85,10 +105,13 @@ def unary(answer: Answer, message: Any, *rights: Right, fields: Fields = NO_FIEL
             raw = await context.read()
             request = parse(message, raw, fields, caller.holding)
             response = await run(answer, request, caller, is_long=len(raw) > LOOP_BYTES)
-            return bytes(response.SerializeToString())
+            written = bytes(response.SerializeToString())
         except Exception as error:  # noqa: BLE001 (the caller gets a status in any case)
+            caller.count_turned_away(error)
             await refuse(context, error)
             return b""
+        caller.count_answer()
+        return written
 
     # Declared as a stream of requests, so that we can read the message ourselves; on the wire there is no difference.
     return grpc.stream_unary_rpc_method_handler(handle)

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import ParseDict
 
-from inference.doors.entry import LOOP_BYTES, ModelRequest, admit, run_on_loop_or_thread
+from inference.doors.entry import LOOP_BYTES, admit, run_on_loop_or_thread
 from inference.doors.errors import BadRequest, BadTensor
 from inference.doors.grpc.callers import Caller, Context, parse, refuse, run, unary
 from inference.doors.grpc.codes import refusal_for
@@ -37,7 +37,7 @@ from inference.doors.oip.messages import (
 from inference.doors.oip.tensors import check_datatype, check_shape, read_binary, read_values, write_binary
 from inference.errors import TooManyRequests
 from inference.serving import runtime, services
-from inference.serving.calls import Prediction
+from inference.serving.calls import ModelRequest, Prediction
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route, Target
 from registry.access.policies import Right
@@ -98,8 +98,7 @@ def model_config(request: pb.ModelConfigRequest, caller: Caller) -> pb.ModelConf
 
 
 async def model_infer(message: pb.ModelInferRequest, caller: Caller) -> pb.ModelInferResponse:
-    name = descriptions.parse_name(message.model_name, message.model_version)
-    request = ModelRequest(caller.by, *name, caller.cancellation)
+    request = caller.ask(message.model_name, message.model_version)
     route, target, flight = await admit(request)
     try:
         flight.begin()
@@ -171,15 +170,14 @@ class _Streams:
             while (raw := await context.read()) is not grpc.aio.EOF:
                 caller = Caller(context)
                 try:
-                    response = await _answer_in_stream(raw, caller)
-                    await context.write(response.SerializeToString())
+                    await context.write(await _answer_in_stream(raw, caller))
                 finally:
                     caller.holding.end()
         finally:
             self._open -= 1
 
 
-async def _answer_in_stream(raw: bytes, caller: Caller) -> pb.ModelStreamInferResponse:
+async def _answer_in_stream(raw: bytes, caller: Caller) -> bytes:
     """One answer of a stream; an error does not end the stream."""
     request = pb.ModelInferRequest()
     try:
@@ -188,10 +186,14 @@ async def _answer_in_stream(raw: bytes, caller: Caller) -> pb.ModelStreamInferRe
             Right.PREDICT
         )  # again: the key may have been revoked since the stream began
         response = await run(model_infer, request, caller, is_long=len(raw) > LOOP_BYTES)
-        return pb.ModelStreamInferResponse(infer_response=response)
+        written = bytes(pb.ModelStreamInferResponse(infer_response=response).SerializeToString())
     except Exception as error:  # noqa: BLE001 (the stream's other requests still get their answers)
+        caller.count_turned_away(error)
         failed = pb.ModelInferResponse(id=request.id, model_name=request.model_name)
-        return pb.ModelStreamInferResponse(error_message=refusal_for(error).text, infer_response=failed)
+        response = pb.ModelStreamInferResponse(error_message=refusal_for(error).text, infer_response=failed)
+        return bytes(response.SerializeToString())
+    caller.count_answer()
+    return written
 
 
 def _describe(name: str, version: str, caller: Caller) -> Any:

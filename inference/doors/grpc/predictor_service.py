@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 from django.conf import settings
 
-from inference.doors.entry import ModelRequest, admit, run_on_loop_or_thread
+from inference.doors.entry import admit, run_on_loop_or_thread
 from inference.doors.errors import BadRequest, BadTensor
 from inference.doors.grpc.callers import Caller, unary
 from inference.doors.grpc.generated import predictor_pb2 as pb
@@ -19,7 +19,7 @@ from inference.doors.oip.messages import Array, terms_of
 from inference.doors.oip.tensors import check_shape
 from inference.errors import UnknownModel
 from inference.serving import services
-from inference.serving.calls import Call, Description, Inputs, Prediction
+from inference.serving.calls import Call, Description, Inputs, ModelRequest, Prediction
 from inference.serving.off_loop import off_loop
 from inference.tensors.signature import Signature, TensorSpec
 from registry.access.policies import Right
@@ -67,11 +67,11 @@ async def predict(request: pb.PredictRequest, caller: Caller) -> pb.PredictRespo
 
 
 async def batch_predict(request: pb.BatchPredictRequest, caller: Caller) -> pb.BatchPredictResponse:
+    model = _NamedModel(caller)
     if len(request.requests) > _MOST_REQUESTS:
         raise BadRequest(
             f"The batch has {len(request.requests)} requests; send at most {_MOST_REQUESTS} per batch."
         )
-    model = _NamedModel(caller)
     description = await off_loop(model.describe)
     spec = model.only_input(description.signature)
     tensors = [_tensor_of(message, spec) for message in request.requests]
@@ -95,10 +95,12 @@ class _NamedModel:
             raise UnknownModel(
                 "The call does not name a Model, and there is no default; send metadata `x-model`."
             )
-        self._model, self._version, self._alias = parse_name(name, caller.metadata.get("x-model-version", ""))
+        self._name = (name, caller.metadata.get("x-model-version", ""))
+        self._first: ModelRequest | None = caller.ask(*self._name)
+        self._model = self._first.model
 
     def describe(self) -> Description:
-        return services.describe(self._caller.by, self._model, self._version, self._alias)
+        return services.describe(self._caller.by, *parse_name(*self._name))
 
     def only_input(self, signature: Signature) -> TensorSpec:
         return _only(signature.inputs, f"{self._model} expects", "input")
@@ -119,19 +121,16 @@ class _NamedModel:
 
     async def _predict(self, inputs: Inputs | Callable[[Signature], Inputs]) -> Prediction:
         caller = self._caller
-        request = ModelRequest(caller.by, self._model, self._version, self._alias, caller.cancellation)
+        request, self._first = self._first or caller.ask(*self._name), None
         terms = terms_of({}, within_s=caller.within_s)
         route, target, flight = await admit(request)
         call = Call(
-            by=caller.by,
-            route=route,
-            version=self._version,
-            alias=self._alias,
+            request,
+            route,
+            inputs,
             fixed_target=target,
-            inputs=inputs,
             routing_key=caller.metadata.get("x-routing-key"),
             within_s=terms.within_s,
-            cancellation=caller.cancellation,
         )
         try:
             flight.begin()

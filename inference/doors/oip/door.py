@@ -3,24 +3,28 @@
 import orjson
 from django.http import HttpResponse
 
-from inference.doors.entry import LOOP_BYTES, ModelRequest
+from inference.doors.counting import count_turned_away
+from inference.doors.entry import LOOP_BYTES
 from inference.doors.memory import MemoryHolding, hold_answer
 from inference.doors.oip import bodies, codec, descriptions
 from inference.doors.oip.messages import InferRequest, Terms, request_limits, terms_of
 from inference.doors.wire import Environ, HttpReply, read_deadline_s, read_routing_key
 from inference.engine.requests import Cancellation
 from inference.serving import services
-from inference.serving.calls import Call
+from inference.serving.calls import Call, ModelRequest
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route, Target
 from registry.access.key_ring import Principal
+from registry.errors import NotFound
 
 
 class OipDoor:
+    is_counted = True
+
     def model_request(
         self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
     ) -> ModelRequest:
-        return ModelRequest(by, *descriptions.parse_name(model, version), cancellation)
+        return request_named(by, model, version, cancellation)
 
     def longest_body(self, environ: Environ) -> int:
         return bodies.longest(environ, request_limits())
@@ -60,6 +64,17 @@ class OipDoor:
 OIP = OipDoor()
 
 
+def request_named(
+    by: Principal, name: str, version: str, cancellation: Cancellation | None = None
+) -> ModelRequest:
+    """The request for a model as the protocol names it; a version that is not a number is counted as turned away."""
+    try:
+        return ModelRequest(by, *descriptions.parse_name(name, version), cancellation)
+    except NotFound as error:
+        count_turned_away(ModelRequest(by, name.partition("@")[0]), error)
+        raise
+
+
 def call_for(
     message: InferRequest, environ: Environ, request: ModelRequest, route: Route, target: Target | None
 ) -> Call:
@@ -78,16 +93,13 @@ def call_of(
 ) -> Call:
     """The request in the form that serving accepts, for every transport."""
     return Call(
-        by=request.by,
-        route=route,
-        version=request.version,
-        alias=request.alias,
+        request,
+        route,
+        message.inputs,
         fixed_target=target,
-        inputs=message.inputs,
         outputs=message.output_names,
         routing_key=routing_key,
         fields=message.parameters,
         within_s=terms.within_s,
         priority=terms.priority,
-        cancellation=request.cancellation,
     )

@@ -12,11 +12,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from inference.checks.proofs import known_sample
-from inference.doors.entry import ModelRequest, ShortDispatch, answer_from_view
+from inference.doors.entry import ShortDispatch, answer_from_view
 from inference.doors.rest.door import DRY_RUN as DRY_RUN_DOOR
 from inference.doors.rest.door import REST
 from inference.doors.rest.signature import signature_of
 from inference.serving import services
+from inference.serving.calls import ModelRequest
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
 from registry.access.policies import Right

@@ -7,7 +7,7 @@ import orjson
 from django.conf import settings
 from django.http import HttpResponse
 
-from inference.doors.entry import LOOP_BYTES, ModelRequest
+from inference.doors.entry import LOOP_BYTES
 from inference.doors.errors import UnsupportedBody
 from inference.doors.memory import MemoryHolding, hold_answer, json_bytes, parsed_bytes
 from inference.doors.oip import bodies, codec
@@ -18,7 +18,7 @@ from inference.doors.wire import Environ, HttpReply, read_deadline_s, read_routi
 from inference.engine.requests import Cancellation
 from inference.errors import BadBody, InvalidOutput
 from inference.serving import services
-from inference.serving.calls import DEADLINE_S, Call, CheckedCall, Prediction
+from inference.serving.calls import DEADLINE_S, Call, CheckedCall, ModelRequest, Prediction
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route, Target
 from inference.tensors.errors import InvalidInput
@@ -34,6 +34,8 @@ Body: TypeAlias = Form | InferRequest
 
 class RestDoor:
     """JSON in four forms, or the binary form; the answer has the request's form."""
+
+    is_counted = True
 
     def model_request(
         self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
@@ -71,6 +73,8 @@ class RestDoor:
 
 class DryRunDoor(RestDoor):
     """Checks a request and describes what would have run; nothing runs and nothing is counted."""
+
+    is_counted = False
 
     async def answer(
         self,
@@ -127,16 +131,13 @@ def _read_call(
     known = (form.name, *routing_fields(route))
     check_fields(fields, known, slug=route.slug, elsewhere=ELSEWHERE_IN_HTTP)
     return form, Call(
-        by=request.by,
-        route=route,
-        inputs=form.inputs,
-        version=request.version,
-        alias=request.alias,
+        request,
+        route,
+        form.inputs,
         fixed_target=target,
         routing_key=read_routing_key(environ),
         fields=fields,
         within_s=read_deadline_s(environ) or DEADLINE_S,
-        cancellation=request.cancellation,
     )
 
 

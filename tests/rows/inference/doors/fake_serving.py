@@ -57,7 +57,7 @@ class FakeServing:
         if self.non_finite:
             outputs["y"] = outputs["y"] * np.float32(np.nan)
         return Prediction(
-            request_id="rid-1", model=model, version=call.version or 1, arm="A", split=7,
+            request_id="rid-1", model=model, version=call.request.version or 1, arm="A", split=7,
             outputs={name: outputs[name] for name in call.outputs or outputs}, signature=signature,
             labels=("a", "b", "c") if model == "scores" else None, scores=None, non_finite=self.non_finite,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inference.measure import compaction, selectors
-from inference.measure.counts import STOPPED
+from inference.measure.counts import NO_VERSION
 from inference.measure.models import ArmMinute
 from inference.measure.traffic import latency, per_second, percent
 from registry.access.policies import Role
@@ -205,7 +205,7 @@ def test_a_measurement_outlives_its_version_on_the_page(page):
 
 def turned_away(model, *, ago, count):
     ArmMinute.objects.create(
-        minute=END - timedelta(minutes=ago), process="one", model_id=model.pk, split=1, arm="", version_id=STOPPED,
+        minute=END - timedelta(minutes=ago), process="one", model_id=model.pk, split=1, arm="", version_id=NO_VERSION,
         ok=0, errors=count, refused=0, seconds=0.0, buckets={},
     )  # fmt: skip
 

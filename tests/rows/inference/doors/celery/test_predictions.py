@@ -94,7 +94,7 @@ def test_what_is_asked_for_reaches_serving(ask, key, serving):
     )
 
     (call,) = serving.calls
-    assert (call.version, call.alias, call.routing_key) == (1, None, "ada")
+    assert (call.request.version, call.request.alias, call.routing_key) == (1, None, "ada")
     assert 15 < call.within_s <= 20
 
 

@@ -457,7 +457,7 @@ class TestPredictor:
 
         self.features(call, 1, 2)
 
-        assert (serving.calls[0].route.slug, serving.calls[0].alias) == ("scores", "champion")
+        assert (serving.calls[0].route.slug, serving.calls[0].request.alias) == ("scores", "champion")
 
     @pytest.mark.parametrize(
         ("metadata", "values", "code"),

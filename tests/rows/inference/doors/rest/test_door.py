@@ -8,7 +8,7 @@ import orjson
 import pytest
 from django.utils import timezone
 
-from inference.measure.counts import STOPPED
+from inference.measure.counts import NO_VERSION
 from inference.measure.selectors import arms_between
 from inference.serving import request_id, runtime
 from registry.access.keys import ring
@@ -279,5 +279,5 @@ def test_whom_a_stop_turns_away_is_counted_once_per_model_whatever_they_ask(clie
     counted = runtime.started().windows.take(all_of_it=True)
 
     assert [(key.model_id, key.version_id, key.arm, window.errors) for key, window in counted] == [
-        (model.pk, STOPPED, "", 3)
+        (model.pk, NO_VERSION, "", 3)
     ]

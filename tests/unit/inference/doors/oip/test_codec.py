@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inference.doors import entry
-from inference.doors.entry import ModelRequest
 from inference.doors.oip.bodies import chosen_encoding, inflate
 from inference.doors.oip.codec import read_infer, write_infer
 from inference.doors.oip.door import OIP
@@ -23,6 +22,7 @@ from inference.doors.wire import read_exactly
 from inference.engine.combiner import Priority
 from inference.engine.loop import complete
 from inference.errors import BadBody
+from inference.serving.calls import ModelRequest
 from inference.tensors.errors import InferenceError
 from inference.tensors.signature import DTYPES
 from registry.errors import RoundhouseError
