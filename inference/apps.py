@@ -38,6 +38,7 @@ class InferenceConfig(AppConfig):
         _add_event_kinds()
         _add_links()
         _add_panels()
+        _add_chart_marks()
 
 
 def _add_links() -> None:
@@ -66,6 +67,13 @@ def _add_panels() -> None:
     PANELS.add("jobs", Panel(PanelPage.MODEL, draw_jobs), order=20)
     PANELS.add("traffic of a version", Panel(PanelPage.VERSION, traffic.draw_for_version), order=7)
     PANELS.add("try a version", Panel(PanelPage.VERSION, draw_for_version), order=10)
+
+
+def _add_chart_marks() -> None:
+    from inference.serving.stewards.marks import loaded_marks
+    from registry.kit.admin.plots import CHART_MARKS
+
+    CHART_MARKS.add("loaded versions", loaded_marks)
 
 
 def _add_event_kinds() -> None:

@@ -23,6 +23,7 @@ class RegistryConfig(AppConfig):
         _add_event_kinds()
         _add_links()
         _add_panels()
+        _add_chart_marks()
 
 
 def _add_links() -> None:
@@ -84,6 +85,17 @@ def _add_panels() -> None:
     PANELS.add("lineage", Panel(PanelPage.VERSION, draw_lineage), order=1)
     PANELS.add("file", Panel(PanelPage.VERSION, draw_file), order=3)
     PANELS.add("checks", Panel(PanelPage.VERSION, draw_checklist), order=5)
+
+
+def _add_chart_marks() -> None:
+    from registry.catalogue.marks import crash_marks, settings_marks
+    from registry.kit.admin.plots import CHART_MARKS
+    from registry.traffic.marks import hold_marks, split_marks
+
+    CHART_MARKS.add("splits", split_marks)
+    CHART_MARKS.add("holds", hold_marks)
+    CHART_MARKS.add("serving settings", settings_marks)
+    CHART_MARKS.add("crashes", crash_marks)
 
 
 def _add_event_kinds() -> None:

@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from inference.measure.counts import Counts
+from inference.measure.hours import HOURS, HourRate
 from inference.measure.selectors import (
     MINUTE,
     Series,
@@ -22,6 +23,7 @@ from inference.measure.traffic import (
     HOUR,
     PERIODS,
     Period,
+    Splits,
     Traffic,
     latency,
     model_traffic,
@@ -31,14 +33,14 @@ from inference.measure.traffic import (
 )
 from inference.measure.turned_away import TurnedAway, turned_away
 from registry.catalogue.models import Model, Version
-from registry.kit.admin.plots import sparkline
+from registry.kit.admin.plots import marks_between, spark_bars
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, live_arms, with_arms
 
-COLUMNS = ("Requests per second", "Errors", "p95, last hour")
+COLUMNS = ("Last 24 hours", "Requests per second", "Errors", "p95")
 NOTE = (
-    "Requests and errors are from the last 5 minutes, updated once a minute. Errors include every request that was turned"
-    " away, such as by a stop or a limit."
+    "Requests per second, errors and p95 are from the last 5 minutes, updated once a minute. Errors include every request "
+    "that was turned away, such as by a stop or a limit. Each bar of the last 24 hours is an hour; errors are red."
 )
 _RECENT_MINUTES = 5
 _ALARMING = 0.01
@@ -52,8 +54,9 @@ def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
         series,
         period,
         numbers=_numbers(series),
-        shares=_shares(model.pk, series),
+        splits=_splits(model.pk, series),
         live=[arm.version for arm in live_arms(model)],
+        marks=marks_between(model, series.start, series.end),
     )
     return _draw(request, traffic, series, model.pk, of=f"{model}", away=turned_away(_counts_of(series)))
 
@@ -62,17 +65,25 @@ def draw_for_version(request: HttpRequest, version: Version) -> SafeString:
     """The version's own arms, in every split."""
     period, series = _period_and_series(request, version.model_id)
     traffic = version_traffic(
-        series, period, version.pk, numbers=_numbers(series), shares=_shares(version.model_id, series)
+        series,
+        period,
+        version.pk,
+        numbers=_numbers(series),
+        splits=_splits(version.model_id, series),
+        marks=marks_between(version.model, series.start, series.end),
     )
     away = turned_away(_counts_of(series, version.pk))
     return _draw(request, traffic, series, version.model_id, of=f"{version}", away=away)
 
 
 def draw_columns(_request: HttpRequest, models: Sequence[Model]) -> Mapping[int, list[SafeString | str]]:
-    """Rates and a sparkline for each Model, from one query."""
+    """Rates, latency and the last 24 hours of each Model, from two queries for all of them."""
     end = written_until()
-    counts = models_between(model_ids=[model.pk for model in models], start=end - HOUR, end=end, step=MINUTE)
-    return {model.pk: _cells(counts.get(model.pk, [])) for model in models}
+    model_ids = [model.pk for model in models]
+    start = end - _RECENT_MINUTES * MINUTE
+    recent = models_between(model_ids=model_ids, start=start, end=end, step=end - start)
+    hours = HOURS.rates(model_ids, end)
+    return {pk: _cells(_sum(recent.get(pk, [])), hours.get(pk, [])) for pk in model_ids}
 
 
 def requests_refused_by_stop(model: Model) -> list[str]:
@@ -94,25 +105,21 @@ def _sum(steps: Iterable[Counts | None]) -> Counts:
     return total
 
 
-def _cells(steps: Sequence[Counts | None]) -> list[SafeString | str]:
-    recent = _sum(steps[-_RECENT_MINUTES:])
-    rate = recent.error_rate
+def _cells(recent: Counts, hours: Sequence[HourRate]) -> list[SafeString | str]:
+    rate, p95 = recent.error_rate, recent.latency_s(0.95)
     away = turned_away([recent])
-    spark = sparkline(
-        "p95 over the last hour",
-        [counts.latency_s(0.95) if counts else None for counts in steps],
-        write=latency,
-    )
+    bars = spark_bars("Requests per second over the last 24 hours", hours, write=per_second)
     context = {
         "errors": percent(recent.turned_away / recent.requests) if recent.requests else None,
         "away": away.named_codes if away is not None else "",
         "is_alarming": rate is not None and rate >= _ALARMING,
-        "spark": spark,
+        "bars": bars,
     }
     return [
+        render_to_string("admin/inference/cell_day.html", context),
         per_second(recent.requests / (_RECENT_MINUTES * 60)),
         render_to_string("admin/inference/cell_errors.html", context),
-        render_to_string("admin/inference/cell_p95.html", context),
+        latency(p95) if p95 is not None else "–",
     ]
 
 
@@ -127,12 +134,15 @@ def _numbers(series: Series) -> dict[int, int]:
     return dict(Version.objects.filter(pk__in=ids).values_list("pk", "number"))
 
 
-def _shares(model_id: int, series: Series) -> dict[tuple[int, int], float]:
-    """The target shares of the newest splits: percent by split and version number."""
+def _splits(model_id: int, series: Series) -> Splits:
+    """The newest splits: target shares in percent by split and version number, and when each was current."""
     numbers = {key.split for arms in series.steps.values() for key in arms if key.arm}
     newest = sorted(numbers, reverse=True)[:_SPLITS_SHOWN]
-    splits = with_arms(Split.objects.filter(model_id=model_id, number__in=newest))
-    return {(split.number, arm.version): arm.percent for split in splits for arm in arms_of(split)}
+    splits = list(with_arms(Split.objects.filter(model_id=model_id, number__in=newest)))
+    return Splits(
+        shares={(split.number, arm.version): arm.percent for split in splits for arm in arms_of(split)},
+        spans={split.number: (split.from_at, split.to_at) for split in splits if split.from_at is not None},
+    )
 
 
 def _counts_of(series: Series, version_id: int | None = None) -> Iterator[Counts]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from inference.measure.compaction import start_of_hour
 from inference.measure.counts import NO_VERSION, Counts
 from inference.measure.selectors import MINUTE, ArmSummary, Series, written_until
-from registry.kit.admin.plots import LOOKS, TimePlot, time_plot
+from registry.kit.admin.plots import LOOKS, Charts, Mark, TimeAxis, TimePlot, charts, time_plot
 
 HOUR = timedelta(hours=1)
 SHARES = (0.5, 0.95, 0.99)
@@ -68,6 +68,12 @@ class Period:
             return f"{local:%H:%M}" if local.hour % 6 == 0 else ""
         return f"{local:%a %-d}" if local.hour == 0 else ""
 
+    def write(self, moment: datetime) -> str:
+        return timezone.localtime(moment).strftime(self.time_format)
+
+    def axis(self, series: Series) -> TimeAxis:
+        return TimeAxis(series.moments, series.end, self.tick, self.write)
+
 
 PERIODS = {
     period.name: period
@@ -120,6 +126,7 @@ class ArmLine:
     target_share: str
     actual_share: str
     text: CountsText
+    live: str = ""  # when its split was current, if that was not the whole period
 
     @property
     def has_no_version(self) -> bool:
@@ -145,7 +152,7 @@ class Traffic:
     newest: datetime | None
     arms: list[ArmLine]
     other_arms: int
-    plots: list[TimePlot]
+    charts: Charts
     legend: list[tuple[str, int]]
     steps: list[StepLine]
     other_steps: int
@@ -153,11 +160,28 @@ class Traffic:
 
 Numbers = Mapping[int, int]  # version number by version id
 Shares = Mapping[tuple[int, int], float]  # target share in percent, by split and version number
+Spans = Mapping[int, tuple[datetime, datetime | None]]  # from when until when a split was current
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """What a panel needs to know about the splits of a period."""
+
+    shares: Shares
+    spans: Spans
+
+
 _PlotLine = tuple[str, int, Sequence[Counts | None]]  # label, look, counts of each step
 
 
 def model_traffic(
-    series: Series, period: Period, *, numbers: Numbers, shares: Shares, live: Sequence[int]
+    series: Series,
+    period: Period,
+    *,
+    numbers: Numbers,
+    splits: Splits,
+    live: Sequence[int],
+    marks: Sequence[Mark] = (),
 ) -> Traffic:
     """All arms, and a plotted line per version. `live` versions get the colours that they have in the split bar."""
     requests: dict[int, int] = {}
@@ -174,13 +198,18 @@ def model_traffic(
         _plot("p95", lines, series, period, lambda _, counts: counts.latency_s(0.95), latency),
     ]
     legend = [(label, look) for label, look, _ in lines]
-    return _traffic(
-        series, period, _arms(series, numbers, shares), _steps(series, period, numbers), plots, legend
-    )
+    arms = _arms(series, period, numbers, splits)
+    return _traffic(series, period, arms, _steps(series, period, numbers), plots, legend, marks)
 
 
 def version_traffic(
-    series: Series, period: Period, version_id: int, *, numbers: Numbers, shares: Shares
+    series: Series,
+    period: Period,
+    version_id: int,
+    *,
+    numbers: Numbers,
+    splits: Splits,
+    marks: Sequence[Mark] = (),
 ) -> Traffic:
     """The arms of one version, and its latencies in one plot."""
     counts = series.by_version(version_id)
@@ -192,11 +221,11 @@ def version_traffic(
     title = ", ".join(name for name, _ in legend)
     plots = [
         *_rate_plots([(_version_label(version_id, numbers), 0, counts)], series, period),
-        time_plot(title, latencies, moments=series.moments, tick=period.tick, write=latency),
+        time_plot(title, latencies, axis=period.axis(series), write=latency),
     ]
-    arms = [arm for arm in _arms(series, numbers, shares) if arm.version_id == version_id]
+    arms = [arm for arm in _arms(series, period, numbers, splits) if arm.version_id == version_id]
     steps = [step for step in _steps(series, period, numbers) if step[0] == version_id]
-    return _traffic(series, period, arms, steps, plots, legend)
+    return _traffic(series, period, arms, steps, plots, legend, marks)
 
 
 def _traffic(
@@ -206,13 +235,14 @@ def _traffic(
     steps: list[tuple[int, StepLine]],
     plots: list[TimePlot],
     legend: list[tuple[str, int]],
+    marks: Sequence[Mark],
 ) -> Traffic:
     return Traffic(
         period=period,
         newest=series.newest,
         arms=arms[:_ARMS_SHOWN],
         other_arms=max(0, len(arms) - _ARMS_SHOWN),
-        plots=plots,
+        charts=charts(plots, axis=period.axis(series), marks=marks),
         legend=legend,
         steps=[line for _, line in steps[:_STEPS_SHOWN]],
         other_steps=max(0, len(steps) - _STEPS_SHOWN),
@@ -248,11 +278,14 @@ def _plot(
         )
         for label, look, counts in lines
     ]
-    return time_plot(title, values, moments=moments, tick=period.tick, write=write, least_top=least_top)
+    return time_plot(title, values, axis=period.axis(series), write=write, least_top=least_top)
 
 
-def _arms(series: Series, numbers: Numbers, shares: Shares) -> list[ArmLine]:
-    """The arms of every split, newest first, then the versions that callers named."""
+def _arms(series: Series, period: Period, numbers: Numbers, splits: Splits) -> list[ArmLine]:
+    """The arms of every split, newest first, then the versions that callers named.
+
+    An arm's rate is over the time in which its split was current, not over the whole period.
+    """
     summaries = series.arms()
     split_requests: dict[int, int] = {}
     named: dict[int, ArmSummary] = {}
@@ -261,18 +294,43 @@ def _arms(series: Series, numbers: Numbers, shares: Shares) -> list[ArmLine]:
             split_requests[arm.split] = split_requests.get(arm.split, 0) + arm.requests
         else:
             named.setdefault(arm.version_id, ArmSummary(version_id=arm.version_id)).add_all(arm)
-    seconds = (series.end - series.start).total_seconds()
+    spans = {arm.split: _live_span(series, splits.spans.get(arm.split)) for arm in summaries if arm.arm}
+    whole = (series.start, series.end)
     return [
         ArmLine(
             version_id=arm.version_id,
             version=numbers.get(arm.version_id),
             split=arm.split if arm.arm else None,
-            target_share=_target_share(arm, numbers, shares),
+            target_share=_target_share(arm, numbers, splits.shares),
             actual_share=percent(arm.requests / split_requests[arm.split]) if arm.arm else "",
-            text=CountsText(arm, per_second(arm.requests / seconds)),
+            text=CountsText(arm, _rate_text(arm.requests, *(spans[arm.split] if arm.arm else whole))),
+            live=_live_text(spans[arm.split], whole, period) if arm.arm else "",
         )
         for arm in [*(arm for arm in summaries if arm.arm), *named.values()]
     ]
+
+
+def _live_span(series: Series, span: tuple[datetime, datetime | None] | None) -> tuple[datetime, datetime]:
+    """The part of the period in which a split was current; all of it if the split is not known."""
+    if span is None:
+        return series.start, series.end
+    start, end = span
+    return max(start, series.start), min(end or series.end, series.end)
+
+
+def _rate_text(requests: int, start: datetime, end: datetime) -> str:
+    """Requests per second. A split that was current for less than a second has no rate."""
+    seconds = (end - start).total_seconds()
+    return per_second(requests / seconds) if seconds >= 1 else "–"
+
+
+def _live_text(span: tuple[datetime, datetime], whole: tuple[datetime, datetime], period: Period) -> str:
+    start, end = span
+    if end <= start:  # its last answers were counted after the next split became current
+        return ""
+    if end < whole[1]:
+        return f"live {period.write(start)} – {period.write(end)}"
+    return f"live from {period.write(start)}" if start > whole[0] else ""
 
 
 def _target_share(arm: ArmSummary, numbers: Numbers, shares: Shares) -> str:

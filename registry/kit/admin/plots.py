@@ -1,17 +1,71 @@
-"""Plots as coordinates that templates draw as SVG: lines over time, sparklines, and latency by batch size."""
+"""Plots as coordinates that templates draw as SVG: lines over time, sparklines, and latency by batch size.
+
+`charts.js` reads the same plots from `Charts.data` for its crosshair and its zoom. All texts are written here.
+"""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
+from heapq import nlargest
 from typing import Any
+
+import structlog
+
+from registry.kit.registrations import Registrations
+
+log = structlog.get_logger("roundhouse.console")
 
 LOOKS = 5  # distinct colours and dashes in the stylesheet
 _MOST_TICKS = 8
+_MOST_MARKS, _MARKS_SHOWN = 60, 5
+_MOST_SCALES = 12  # how far a zoomed plot may shrink its vertical axis
+_SIGNIFICANT = 5  # digits of a value, more than a screen has pixels
+
+_Y_TICKS = (0, 0.5, 1)
+_LEAST_WHOLE, _LEAST_BAD = 1.0, 2.0  # heights of the smallest bars
 
 Values = Sequence[float | None]
 Write = Callable[[float], str]
 Profile = list[tuple[float, float]]  # rows of a batch, milliseconds
+
+
+class MarkKind(StrEnum):
+    """What a vertical line stands for; each kind has a colour in the stylesheet."""
+
+    CHANGE = "change"
+    DEPLOY = "deploy"  # a version began to answer, or was loaded
+    STOP = "stop"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened to a Model: a vertical line in its charts and a line in the list below them."""
+
+    at: datetime
+    kind: MarkKind
+    sentence: str
+    url: str = ""
+
+
+# Takes the Model, and the start and end of the time shown; reads at most a bounded number of rows.
+MarksOf = Callable[[Any, datetime, datetime], Iterable[Mark]]
+CHART_MARKS: Registrations[MarksOf] = Registrations("source of chart marks")
+
+
+def marks_between(model: Any, start: datetime, end: datetime) -> list[Mark]:
+    """The newest marks of all sources, oldest first. A source that fails is left out; the charts still work."""
+    found: list[Mark] = []
+    for name, marks_of in CHART_MARKS.items():
+        try:
+            found.extend([mark for mark in marks_of(model, start, end) if start <= mark.at < end])
+        except Exception as error:
+            log.error("chart marks failed", source=name, exc_info=error)
+    newest = nlargest(_MOST_MARKS, found, key=lambda mark: mark.at)
+    return sorted(newest, key=lambda mark: mark.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +92,27 @@ SPARK_FRAME = Frame(132, 28, left=3, right=129, top=3, bottom=25)
 
 
 @dataclass(frozen=True, slots=True)
+class TimeAxis:
+    """The steps from `moments[0]` to `end` that all plots of a panel share."""
+
+    moments: Sequence[datetime]
+    end: datetime
+    tick: Callable[[datetime], str]  # the text below a moment; empty for most
+    title: Callable[[datetime], str]  # a moment in a tooltip
+
+    def share(self, at: datetime) -> float:
+        """How far along the axis a moment is, from 0 to 1."""
+        whole = self.end - self.moments[0]
+        return min(1.0, max(0.0, (at - self.moments[0]) / whole)) if whole else 0.5
+
+    @property
+    def middles(self) -> list[float]:
+        """Where each step's values are drawn. The last step may be shorter than the others."""
+        ends = [*self.moments[1:], self.end]
+        return [(self.share(at) + self.share(end)) / 2 for at, end in zip(self.moments, ends, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
 class TimeLine:
     """One line: its pieces between gaps, and points without a neighbour."""
 
@@ -54,20 +129,53 @@ class TimePlot:
     x_ticks: list[tuple[str, str]]
     y_ticks: list[tuple[str, str]]
     label: str  # for screen readers
+    data: dict[str, Any] = field(default_factory=dict)  # for charts.js
     width: int = TIME_FRAME.width
     height: int = TIME_FRAME.height
     left: int = TIME_FRAME.left
     right: int = TIME_FRAME.right
+    top: int = TIME_FRAME.top
     bottom: int = TIME_FRAME.bottom
 
 
 @dataclass(frozen=True, slots=True)
-class Sparkline:
-    line: TimeLine
+class DrawnMark:
+    """A mark with its place in the plots; `index` connects the line with the entry in the list."""
+
+    mark: Mark
+    x: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """Plots over the same time, with the marks that cross them."""
+
+    plots: list[TimePlot]
+    marks: list[DrawnMark]
+    data: dict[str, Any]
+
+    @property
+    def newest_marks(self) -> list[DrawnMark]:
+        return self.marks[::-1][:_MARKS_SHOWN]
+
+    @property
+    def older_marks(self) -> list[DrawnMark]:
+        return self.marks[::-1][_MARKS_SHOWN:]
+
+
+@dataclass(frozen=True, slots=True)
+class SparkBars:
+    """A bar per step, as two paths: all of it, and the bad part in front of that."""
+
+    whole: str
+    bad: str
     label: str
-    last: str
     width: int = SPARK_FRAME.width
     height: int = SPARK_FRAME.height
+    left: int = SPARK_FRAME.left
+    right: int = SPARK_FRAME.right
+    bottom: int = SPARK_FRAME.bottom
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,39 +212,72 @@ def time_plot(
     title: str,
     lines: Sequence[tuple[str, int, Values]],
     *,
-    moments: Sequence[datetime],
-    tick: Callable[[datetime], str],
+    axis: TimeAxis,
     write: Write,
     least_top: float = 0.0,
 ) -> TimePlot:
-    """Lay out lines of (label, look, a value per moment) in one plot that starts at zero; None leaves a gap.
-
-    `tick` returns the text below a moment, or "" for no tick there.
-    """
-    top = _round_up(
-        max([least_top, *(value for *_, values in lines for value in values if value is not None)])
-    )
+    """Lay out lines of (label, look, a value per step) in one plot that starts at zero; None leaves a gap."""
+    known = [value for *_, values in lines for value in values if value is not None]
+    top = _round_up(max([least_top, *known]))
     frame = TIME_FRAME
+    middles = axis.middles
     return TimePlot(
         title=title,
-        lines=[_time_line(frame, top, label, look, values) for label, look, values in lines],
+        lines=[_time_line(frame, top, label, look, middles, values) for label, look, values in lines],
         x_ticks=[
-            (frame.x(_share(index, len(moments))), text)
-            for index, moment in enumerate(moments)
-            if (text := tick(moment))
+            (frame.x(axis.share(moment)), text) for moment in axis.moments if (text := axis.tick(moment))
         ],
-        y_ticks=[(frame.y(part), write(top * part)) for part in (0, 0.5, 1)],
+        y_ticks=[(frame.y(part), write(top * part)) for part in _Y_TICKS],
         label=f"{title}. " + "; ".join(_range(label, values, write) for label, _, values in lines),
+        data={
+            "title": title,
+            "scales": [
+                [scale, [write(scale * part) for part in _Y_TICKS]]
+                for scale in _scales(top, known, least_top)
+            ],
+            "lines": [_line_data(label, look, values, write) for label, look, values in lines],
+        },
     )
 
 
-def sparkline(title: str, values: Values, *, write: Write) -> Sparkline | None:
-    """Lay out a line without axes; None if there is no value."""
-    known = [value for value in values if value is not None]
-    if not known:
+def charts(plots: Sequence[TimePlot], *, axis: TimeAxis, marks: Sequence[Mark] = ()) -> Charts:
+    """Put plots over the same axis together, with the marks' lines through all of them."""
+    drawn = [DrawnMark(mark, TIME_FRAME.x(axis.share(mark.at)), index) for index, mark in enumerate(marks)]
+    titles = [axis.title(moment) for moment in axis.moments]
+    middles = axis.middles
+    data = {
+        "frame": {"left": TIME_FRAME.left, "right": TIME_FRAME.right, "top": TIME_FRAME.top,
+                  "bottom": TIME_FRAME.bottom, "width": TIME_FRAME.width, "height": TIME_FRAME.height},
+        "start": round(axis.moments[0].timestamp() * 1000),
+        "end": round(axis.end.timestamp() * 1000),
+        "steps": [[round(at, 5), title] for at, title in zip(middles, titles, strict=True)],
+        "marks": [
+            {"at": round(axis.share(mark.at), 5), "step": _step_of(axis, mark.at), "kind": mark.kind,
+             "text": f"{axis.title(mark.at)} {mark.sentence}"}
+            for mark in marks
+        ],
+        "plots": [plot.data for plot in plots],
+    }  # fmt: skip
+    return Charts(list(plots), drawn, data)
+
+
+def spark_bars(title: str, bars: Sequence[tuple[float, float]], *, write: Write) -> SparkBars | None:
+    """Lay out (whole, bad part) pairs as bars; None if all are zero. Even a small bad part can be seen."""
+    top = max((whole for whole, _ in bars), default=0)
+    if top <= 0:
         return None
-    line = _time_line(SPARK_FRAME, _round_up(max(known)), "", 0, values)
-    return Sparkline(line, _range(title, values, write), write(known[-1]))
+    frame, slot = SPARK_FRAME, (SPARK_FRAME.right - SPARK_FRAME.left) / len(bars)
+    whole_path, bad_path = [], []
+    for index, (whole, bad) in enumerate(bars):
+        x = frame.left + index * slot
+        if whole > 0:
+            whole_path.append(_bar(frame, x, slot, whole / top, _LEAST_WHOLE))
+        if bad > 0:
+            bad_path.append(_bar(frame, x, slot, bad / top, _LEAST_BAD))
+    failing = sum(1 for _, bad in bars if bad > 0)
+    label = f"{title}: at most {write(top)}, last {write(bars[-1][0])}"
+    label += f"; errors in {failing} of {len(bars)}" if failing else "; no errors"
+    return SparkBars("".join(whole_path), "".join(bad_path), label)
 
 
 def profile_plot(profiles: Iterable[tuple[str, Any]]) -> ProfilePlot | None:
@@ -175,17 +316,43 @@ def _round_up(value: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999)
 
 
-def _share(index: int, count: int) -> float:
-    return index / (count - 1) if count > 1 else 0.5
+def _scales(top: float, known: Sequence[float], least_top: float) -> list[float]:
+    """Tops of the vertical axis that a zoomed plot can choose from, highest first."""
+    least = max(least_top, min((value for value in known if value > 0), default=top))
+    scales = [top]
+    while scales[-1] > least * 1.001 and len(scales) < _MOST_SCALES:
+        scales.append(_round_up(scales[-1] * 0.4))  # the next lower of 1, 2 and 5
+    return scales
 
 
-def _time_line(frame: Frame, top: float, label: str, look: int, values: Values) -> TimeLine:
+def _line_data(label: str, look: int, values: Values, write: Write) -> dict[str, Any]:
+    return {
+        "label": label,
+        "look": look % LOOKS,
+        "values": [None if value is None else float(f"{value:.{_SIGNIFICANT}g}") for value in values],
+        "texts": ["" if value is None else write(value) for value in values],
+    }
+
+
+def _step_of(axis: TimeAxis, at: datetime) -> int:
+    """The number of the step that a moment lies in."""
+    return max(0, bisect_right(axis.moments, at) - 1)
+
+
+def _bar(frame: Frame, x: float, slot: float, share: float, least: float) -> str:
+    height = max(least, share * (frame.bottom - frame.top))
+    return f"M{x:.1f},{frame.bottom}v-{height:.1f}h{slot - 1:.1f}v{height:.1f}z"
+
+
+def _time_line(
+    frame: Frame, top: float, label: str, look: int, middles: Sequence[float], values: Values
+) -> TimeLine:
     pieces: list[list[tuple[str, str]]] = [[]]
-    for index, value in enumerate(values):
+    for middle, value in zip(middles, values, strict=True):
         if value is None:
             pieces.append([])
         else:
-            pieces[-1].append((frame.x(_share(index, len(values))), frame.y(value / top)))
+            pieces[-1].append((frame.x(middle), frame.y(value / top)))
     return TimeLine(
         label,
         look % LOOKS,

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from inference.measure import compaction, selectors
 from inference.measure.counts import NO_VERSION
+from inference.measure.hours import HOURS
 from inference.measure.models import ArmMinute
 from inference.measure.traffic import latency, per_second, percent
 from registry.access.policies import Role
@@ -25,6 +26,11 @@ END = NOW.replace(second=0)
 @pytest.fixture(autouse=True)
 def half_past(monkeypatch):
     monkeypatch.setattr(selectors.timezone, "now", lambda: NOW)
+
+
+@pytest.fixture(autouse=True)
+def unknown_hours():
+    HOURS.clear()
 
 
 @pytest.fixture
@@ -51,6 +57,12 @@ def measured(model, number, *, ago, ok=0, bucket=40, process="one", letter=None,
     )  # fmt: skip
 
 
+def current(model, split, *, ago, until=None):
+    """Make a split current from so many minutes ago, until so many minutes ago."""
+    to_at = END - timedelta(minutes=until) if until is not None else None
+    model.splits.filter(number=split).update(from_at=END - timedelta(minutes=ago), to_at=to_at)
+
+
 def cells(text, table):
     """The rows of a table as texts."""
     body = text.partition(table)[2].partition("<tbody>")[2].partition("</tbody>")[0]
@@ -60,6 +72,7 @@ def cells(text, table):
 
 def test_the_table_of_arms_adds_processes_up_and_compares_shares(page):
     model = a_live_model(80, 20)
+    current(model, 1, ago=120)
     for process in ("one", "two"):
         measured(model, 1, ago=3, ok=300, process=process)
         measured(model, 2, ago=2, ok=95, errors=5, refused=100, bucket=60, process=process)
@@ -76,6 +89,7 @@ def test_the_table_of_arms_adds_processes_up_and_compares_shares(page):
 
 def test_versions_named_by_callers_have_their_own_line_and_no_share(page):
     model = a_live_model(100)
+    current(model, 1, ago=120)
     measured(model, 1, ago=1, ok=10)
     measured(model, 1, ago=1, ok=30, letter="")
 
@@ -92,10 +106,47 @@ def test_older_splits_keep_their_own_lines(page):
     measured(model, 1, ago=9, ok=10)
     a_split(model, 10, 90)
     measured(model, 1, ago=1, ok=10, split=2)
+    current(model, 1, ago=120, until=7)
+    current(model, 2, ago=7)
 
     rows = cells(page(model), "rh-arms")
 
-    assert [row[:2] for row in rows] == [["version 1 split 2", "10 %"], ["version 1 split 1", "50 %"]]
+    changed = f"{END - timedelta(minutes=7):%H:%M}"
+    assert [row[:2] for row in rows] == [
+        [f"version 1 split 2, live from {changed}", "10 %"],
+        [f"version 1 split 1, live {END - timedelta(hours=1):%H:%M} – {changed}", "50 %"],
+    ]
+
+
+def test_an_arms_rate_is_over_the_time_its_split_was_current(page):
+    model = a_live_model(50, 50)
+    a_split(model, 10, 90)
+    current(model, 1, ago=12, until=2)
+    current(model, 2, ago=2)
+    for ago in (12, 4):
+        measured(model, 1, ago=ago, ok=300)
+    measured(model, 2, ago=1, ok=360, split=2)
+    measured(model, 1, ago=1, ok=40, split=2)
+
+    rows = cells(page(model), "rh-arms")
+
+    assert [row[2:4] for row in rows] == [
+        ["10.0 %", "40 0.33 per second"],
+        ["90.0 %", "360 3 per second"],
+        ["100 %", "600 1 per second"],
+    ]
+
+
+def test_answers_counted_after_their_split_ended_have_no_rate(page):
+    model = a_live_model(50, 50)
+    a_split(model, 10, 90)
+    current(model, 1, ago=120, until=60)
+    current(model, 2, ago=60)
+    measured(model, 1, ago=60, ok=3)
+
+    assert [row[:4] for row in cells(page(model), "rh-arms")] == [
+        ["version 1 split 1", "50 %", "100 %", "3 – per second"]
+    ]
 
 
 def test_each_minute_has_a_line_newest_first(page):
@@ -191,7 +242,7 @@ def test_empty_pages_say_what_to_do(page):
     measured(lately, 1, ago=100, ok=1)
 
     assert "Try it" in page(never)
-    assert f"{END - timedelta(minutes=100):%H:%M}</b>" in page(lately)
+    assert f"{END - timedelta(minutes=100):%H:%M}</time></b>" in page(lately)
     assert "No requests to" in page(lately)
 
 
@@ -246,10 +297,11 @@ def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
     text = client.get(reverse("admin:index")).content.decode()
     rows = {row[0]: row for row in cells(text, "rh-models")}
 
-    assert rows["busy"][2:4] == ["10", "0 %"]
-    assert "between 1 ms and 1 ms, last 1 ms" in rows["busy"][4]
-    assert rows["failing"][2:4] == ["0.33", "10.0 %"]
-    assert rows["idle"][2:5] == ["0", "–", "no requests"]
+    assert rows["busy"][3:6] == ["10", "0 %", "1 ms"]
+    assert rows["busy"][2].endswith("at most 10, last 10; no errors")
+    assert rows["failing"][3:6] == ["0.33", "10.0 %", "1 ms"]
+    assert rows["failing"][2].endswith("at most 0.056, last 0.056; errors in 1 of 24")
+    assert rows["idle"][2:6] == ["no requests", "0", "–", "–"]
 
 
 def test_home_asks_the_same_however_much_was_measured(client, page, django_assert_num_queries):
@@ -282,7 +334,7 @@ def test_a_page_asks_the_same_however_many_arms_there_were(client, page, kind, d
     row = model if kind == "model" else model.versions.get(number=1)
     page(row)
 
-    with django_assert_max_num_queries(42 if kind == "model" else 33):
+    with django_assert_max_num_queries(45 if kind == "model" else 38):
         page(row)
 
 

@@ -3,11 +3,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry.kit.admin.plots import (
+    CHART_MARKS,
     PROFILE_FRAME,
     SPARK_FRAME,
     TIME_FRAME,
+    Mark,
+    MarkKind,
+    TimeAxis,
+    charts,
+    marks_between,
     profile_plot,
-    sparkline,
+    spark_bars,
     time_plot,
 )
 
@@ -15,8 +21,20 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MOMENTS = [NOON + timedelta(minutes=number) for number in range(6)]
 
 
+END = NOON + timedelta(minutes=6)
+AXIS = TimeAxis(MOMENTS, END, tick=lambda at: f"{at:%M}", title=lambda at: f"{at:%H:%M}")
+
+
 def _plot(*lines, **more):
-    return time_plot("p95", lines, moments=MOMENTS, tick=lambda at: f"{at:%M}", write=str, **more)
+    return time_plot("p95", lines, axis=AXIS, write=str, **more)
+
+
+def _mark(*, minutes, kind=MarkKind.CHANGE, sentence="split 7"):
+    return Mark(NOON + timedelta(minutes=minutes), kind, sentence, "/there/")
+
+
+def _x_of(share):
+    return TIME_FRAME.left + share * (TIME_FRAME.right - TIME_FRAME.left)
 
 
 def _points(piece):
@@ -56,13 +74,111 @@ def test_nothing_to_show_still_has_a_scale(values, least_top, top):
     assert _plot(("a", 0, values), least_top=least_top).y_ticks[-1][1] == top
 
 
-def test_a_sparkline_says_its_range_and_its_last_value():
-    spark = sparkline("p95", [None, 4, 2, None], write=str)
+def test_a_step_is_drawn_in_its_middle_even_if_it_is_not_over():
+    axis = TimeAxis(MOMENTS, END - timedelta(seconds=30), tick=lambda _: "", title=str)
 
-    assert (spark.label, spark.last) == ("p95: between 2 and 4, last 2", "2")
-    points = _points(spark.line.pieces[0])
-    assert all(0 < x < SPARK_FRAME.width and 0 < y < SPARK_FRAME.height for x, y in points)
-    assert sparkline("p95", [None, None], write=str) is None
+    assert [round(at * 330) for at in axis.middles] == [30, 90, 150, 210, 270, 315]
+
+
+def test_an_axis_of_one_step_has_its_value_in_the_middle():
+    assert TimeAxis([NOON], END, tick=str, title=str).middles == [0.5]
+
+
+def test_a_mark_lies_between_the_steps_around_it_and_says_when_it_was():
+    shown = charts([_plot(("a", 0, [1] * 6))], axis=AXIS, marks=[_mark(minutes=2.75), _mark(minutes=5)])
+
+    assert [float(drawn.x) for drawn in shown.marks] == [
+        pytest.approx(_x_of(minutes / 6), abs=0.1) for minutes in (2.75, 5)
+    ]
+    assert [(mark["step"], mark["text"]) for mark in shown.data["marks"]] == [
+        (2, "12:02 split 7"),
+        (5, "12:05 split 7"),
+    ]
+
+
+def test_the_list_of_marks_begins_with_the_newest_and_folds_the_rest():
+    shown = charts([], axis=AXIS, marks=[_mark(minutes=number / 2) for number in range(8)])
+
+    assert [drawn.index for drawn in shown.newest_marks] == [7, 6, 5, 4, 3]
+    assert [drawn.index for drawn in shown.older_marks] == [2, 1, 0]
+
+
+def test_the_script_gets_values_with_their_texts_and_the_steps():
+    plot = time_plot(
+        "Errors", [("a", 0, [0.123456789, None, 0, 0, 0, 0])], axis=AXIS, write=lambda v: f"{v:.0%}"
+    )
+
+    (line,) = charts([plot], axis=AXIS).data["plots"][0]["lines"]
+    assert line["values"][:3] == [0.12346, None, 0.0]
+    assert line["texts"][:3] == ["12%", "", "0%"]
+    assert [title for _, title in charts([plot], axis=AXIS).data["steps"]][:2] == ["12:00", "12:01"]
+
+
+@pytest.mark.parametrize(
+    ("values", "tops"),
+    [
+        ([10, 0.3, None, 0, 0, 0], [10, 5, 2, 1, 0.5, 0.2]),
+        ([7, 7, 7, 7, 7, 7], [10, 5]),
+        ([0] * 6, [1]),
+        ([1e9, 1e-9, 0, 0, 0, 0], [1e9, 5e8, 2e8, 1e8, 5e7, 2e7, 1e7, 5e6, 2e6, 1e6, 5e5, 2e5]),
+    ],
+    ids=["a wide range", "one value", "zeros", "a range too wide"],
+)
+def test_a_zoomed_plot_can_choose_from_lower_scales(values, tops):
+    scales = _plot(("a", 0, values)).data["scales"]
+
+    assert [top for top, _ in scales] == pytest.approx(tops)
+    assert all(len(texts) == 3 for _, texts in scales)
+
+
+def test_marks_of_all_sources_are_sorted_and_bounded():
+    def many(_model, _start, _end):
+        return [_mark(minutes=number / 100, sentence=str(number)) for number in range(200)]
+
+    def one(_model, _start, _end):
+        return [_mark(minutes=1.985, sentence="other"), _mark(minutes=60, sentence="later")]
+
+    with CHART_MARKS.changed(**{name: lambda *_: [] for name, _ in CHART_MARKS.items()}, many=many, one=one):
+        found = marks_between(None, NOON, END)
+
+    assert len(found) == 60
+    assert [mark.sentence for mark in found[-3:]] == ["198", "other", "199"]
+
+
+def test_a_source_of_marks_that_fails_is_left_out():
+    def broken(_model, _start, _end):
+        raise ValueError("no such table")
+
+    nothing = {name: lambda *_: [] for name, _ in CHART_MARKS.items()}
+    with CHART_MARKS.changed(**nothing, broken=broken, works=lambda *_: [_mark(minutes=1)]):
+        assert [mark.sentence for mark in marks_between(None, NOON, END)] == ["split 7"]
+
+
+def _bars(path):
+    return [part.split("v-")[1].split("h")[0] for part in path.split("M")[1:]]
+
+
+def test_bars_show_errors_in_front_however_few_they_are():
+    bars = spark_bars("Requests", [(0, 0), (1000, 1), (500, 500)], write=str)
+
+    assert _bars(bars.whole) == ["22.0", "11.0"]
+    assert _bars(bars.bad) == ["2.0", "11.0"]
+    assert bars.label == "Requests: at most 1000, last 500; errors in 2 of 3"
+
+
+def test_bars_stay_within_the_picture():
+    bars = spark_bars("Requests", [(number, 0) for number in range(1, 25)], write=str)
+
+    xs = [float(part.split(",")[0]) for part in bars.whole.split("M")[1:]]
+    assert len(xs) == 24
+    assert min(xs) >= SPARK_FRAME.left and max(xs) < SPARK_FRAME.right
+    assert bars.bad == ""
+    assert bars.label.endswith("no errors")
+
+
+def test_no_requests_are_no_bars():
+    assert spark_bars("Requests", [(0, 0)] * 24, write=str) is None
+    assert spark_bars("Requests", [], write=str) is None
 
 
 def test_points_of_a_profile_lie_within_the_picture_in_the_order_of_batches():
