@@ -36,6 +36,7 @@ class InferenceConfig(AppConfig):
         GATES.add(MEMORY_GATE, memory_gates)
         STOP_PREVIEWS.add("traffic", requests_refused_by_stop)
         _add_event_kinds()
+        _add_sentences()
         _add_links()
         _add_panels()
 
@@ -66,6 +67,14 @@ def _add_panels() -> None:
     PANELS.add("jobs", Panel(PanelPage.MODEL, draw_jobs), order=20)
     PANELS.add("traffic of a version", Panel(PanelPage.VERSION, traffic.draw_for_version), order=7)
     PANELS.add("try a version", Panel(PanelPage.VERSION, draw_for_version), order=10)
+
+
+def _add_sentences() -> None:
+    from inference.jobs.sentences import JOB_SENTENCES
+    from registry.record.sentences import SENTENCES
+
+    for action, sentence in JOB_SENTENCES.items():
+        SENTENCES.add(action, sentence)
 
 
 def _add_event_kinds() -> None:
