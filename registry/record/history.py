@@ -72,7 +72,6 @@ def _shown(request: HttpRequest, row: Row) -> dict[str, Any]:
     shown = newest[:PER_PAGE]
     return {
         "may_read": True,
-        "is_limited": by.models is not None,
         "lines": lines_for(request, shown),
         "is_model": is_model,
         "choices": _choices(kinds, kind, is_model),
