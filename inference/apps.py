@@ -36,6 +36,7 @@ class InferenceConfig(AppConfig):
         GATES.add(MEMORY_GATE, memory_gates)
         STOP_PREVIEWS.add("traffic", requests_refused_by_stop)
         _add_event_kinds()
+        _add_sentences()
         _add_links()
         _add_panels()
         _add_chart_marks()
@@ -74,6 +75,14 @@ def _add_chart_marks() -> None:
     from registry.kit.admin.plots import CHART_MARKS
 
     CHART_MARKS.add("loaded versions", loaded_marks)
+
+
+def _add_sentences() -> None:
+    from inference.jobs.sentences import JOB_SENTENCES
+    from registry.record.sentences import SENTENCES
+
+    for action, sentence in JOB_SENTENCES.items():
+        SENTENCES.add(action, sentence)
 
 
 def _add_event_kinds() -> None:

@@ -13,14 +13,18 @@ class RegistryConfig(AppConfig):
         from registry.access.policies import GRANTS
         from registry.access.roles import REGISTRY_GRANTS, sync_roles
         from registry.catalogue.selectors import USES
+        from registry.kit.admin.history import HISTORIES, RowHistory
         from registry.record.audit import install_triggers
+        from registry.record.history import draw_records, has_records
         from registry.traffic.selectors import split_use
 
         GRANTS.add("registry", REGISTRY_GRANTS)
         post_migrate.connect(sync_roles, sender=self)
         post_migrate.connect(install_triggers, sender=self, dispatch_uid="registry.triggers")
         USES.add("splits", split_use)
+        HISTORIES.add("audit records", RowHistory(has_records, draw_records))
         _add_event_kinds()
+        _add_sentences()
         _add_links()
         _add_panels()
         _add_chart_marks()
@@ -96,6 +100,26 @@ def _add_chart_marks() -> None:
     CHART_MARKS.add("holds", hold_marks)
     CHART_MARKS.add("serving settings", settings_marks)
     CHART_MARKS.add("crashes", crash_marks)
+
+
+def _add_sentences() -> None:
+    from registry.access.sentences import ACCESS_SENTENCES
+    from registry.catalogue.sentences import CATALOGUE_SENTENCES
+    from registry.intake.sentences import INTAKE_SENTENCES
+    from registry.record.sentences import SENTENCES
+    from registry.record.subscription_sentences import SUBSCRIPTION_SENTENCES
+    from registry.traffic.sentences import TRAFFIC_SENTENCES
+
+    rooms = (
+        TRAFFIC_SENTENCES,
+        INTAKE_SENTENCES,
+        CATALOGUE_SENTENCES,
+        ACCESS_SENTENCES,
+        SUBSCRIPTION_SENTENCES,
+    )
+    for sentences in rooms:
+        for action, sentence in sentences.items():
+            SENTENCES.add(action, sentence)
 
 
 def _add_event_kinds() -> None:

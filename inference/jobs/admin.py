@@ -30,6 +30,7 @@ from registry.access.policies import Right
 from registry.catalogue.selectors import models_for
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
+from registry.kit.admin.history import HistoryPage
 from registry.kit.admin.pages import OwnPage
 from registry.kit.admin.theme import ModelAdmin, TextFilter, actor, display
 from registry.kit.admin.verbs import ReasonForm, answer_verb
@@ -238,7 +239,7 @@ def _uncached_json(data: dict[str, Any]) -> JsonResponse:
 
 
 @admin.register(Store)
-class StorePage(ModelAdmin[Store]):
+class StorePage(HistoryPage, ModelAdmin[Store]):
     empty_text = "No job storage yet. Add a folder or a bucket that jobs may read from or write to."
     form = StoreForm
     fields = ["name", "kind", "root", "prefix", "may_read", "may_write", "for_people", "tenants"]

@@ -17,6 +17,7 @@ from registry.intake.models import Upload
 from registry.intake.selectors import uploads_for, uploads_of
 from registry.intake.services import MAX_PART_BYTES, abandon_upload
 from registry.kit.actors import LacksRight
+from registry.kit.admin.history import HistoryPage
 from registry.kit.admin.pages import NoCountPaginator
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
@@ -24,7 +25,7 @@ _OFFERED_MODELS = 500
 
 
 @admin.register(Upload)
-class UploadPage(ModelAdmin[Upload]):
+class UploadPage(HistoryPage, ModelAdmin[Upload]):
     """The add page uploads a file; the rows are read-only."""
 
     empty_text = "Files that are being uploaded are listed here until they become versions."

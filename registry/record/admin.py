@@ -12,9 +12,12 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
 from registry.errors import NotAllowed, RoundhouseError
+from registry.kit.admin.facts import readable, when
 from registry.kit.admin.pages import EditablePage, ReadOnlyPage, csv_response, exact_filter
 from registry.kit.admin.theme import (
+    ChangeList,
     CheckboxSelectMultiple,
+    DropdownFilter,
     ModelAdmin,
     ModelForm,
     PeriodFilter,
@@ -23,8 +26,10 @@ from registry.kit.admin.theme import (
 )
 from registry.record import deliveries, subscriptions
 from registry.record.events import EVENT_KINDS
+from registry.record.lines import lines_for, links_for
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
 from registry.record.selectors import READ, differences, visible
+from registry.record.sentences import SENTENCES
 from registry.record.subscriptions import SubscriptionSettings
 
 
@@ -40,28 +45,96 @@ class RecordPage(ReadOnlyPage):
         return visible(rows, actor(request), model_slug=self.scope) if self.scope else rows
 
 
+class ActionFilter(DropdownFilter):
+    title = "action"
+    parameter_name = "action"
+
+    def lookups(self, _request: HttpRequest, _page: Any) -> list[tuple[str, str]]:
+        return sorted((name, name.replace("_", " ")) for name, _ in SENTENCES.items())
+
+    def queryset(self, _request: HttpRequest, records: QuerySet[AuditRecord]) -> QuerySet[AuditRecord]:
+        return records.filter(action=self.value()) if self.value() else records
+
+
+class EventKindFilter(DropdownFilter):
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, _request: HttpRequest, _page: Any) -> list[tuple[str, str]]:
+        return sorted((name, name.replace("_", " ")) for name, _ in EVENT_KINDS.items())
+
+    def queryset(self, _request: HttpRequest, events: QuerySet[Event]) -> QuerySet[Event]:
+        return events.filter(kind=self.value()) if self.value() else events
+
+
+class RecordList(ChangeList):
+    """Each record with its line, made for all records of a page at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = _with_lines(request, list(self.result_list))
+
+
+class EventList(ChangeList):
+    """Each event with its links, made for all events of a page at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = _with_links(request, list(self.result_list))
+
+
+def _with_lines(request: HttpRequest, records: list[Any]) -> list[Any]:
+    for record, line in zip(records, lines_for(request, records), strict=True):
+        record.line = line
+    return records
+
+
+def _with_links(request: HttpRequest, events: list[Any]) -> list[Any]:
+    for event, links in zip(events, links_for(request, events), strict=True):
+        event.links = links
+    return events
+
+
 @admin.register(AuditRecord)
 class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
-    list_display = ["seq", "when", "actor_name", "source", "action", "object_label", "model_slug", "reason"]
+    list_display = ["seq", "when", "who", "sentence", "about", "of_model", "why"]
+    list_display_links = ["seq"]
     list_filter = [
         ("at", PeriodFilter),
         "source",
-        exact_filter("action", "action"),
+        ActionFilter,
         exact_filter("model_slug", "Model"),
         exact_filter("actor_name", "actor"),
     ]
     list_before_template = "admin/registry/export_link.html"
     search_fields = ["object_label"]  # shows the search box; see get_search_results
     search_help_text = "An exact record number, object, object id, Model, actor, action or request id."
+    change_form_outer_before_template = "admin/registry/record_card.html"
     fields = readonly_fields = (
-        "when", "actor_name", "action", "object_label", "change", "reason", "seq", "source", "request_id", "user_id",
-        "key_id", "object_kind", "object_id", "model_slug", "hash", "previous_hash",
+        "seq", "action", "source", "request_id", "user_id", "key_id", "object_kind", "object_id", "model_slug", "hash",
+        "previous_hash",
     )  # fmt: skip
     _SEARCHED = ("object_label", "object_id", "model_slug", "actor_name", "action", "request_id")
     _EXPORTED = (
         "seq", "at", "actor_name", "user_id", "key_id", "source", "request_id", "action", "object_kind", "object_id",
         "object_label", "model_slug", "before_json", "after_json", "reason", "hash",
     )  # fmt: skip
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordList]:
+        return RecordList
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        record: AuditRecord = kwargs["obj"]
+        (line,) = lines_for(request, [record])
+        shown = {
+            "line": line,
+            "rows": differences(record),
+            "title": f"Audit record {record.pk}",
+            "subtitle": None,
+        }
+        return super().render_change_form(request, {**context, **shown}, *args, **kwargs)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """By number; by time if the list has an end date, so that the index on time skips all newer rows."""
@@ -93,13 +166,34 @@ class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
         values = rows.values_list(*self._EXPORTED).iterator(chunk_size=2_000)
         return csv_response("audit", self._EXPORTED, values)
 
-    @display(description="when (UTC)", ordering="at")
+    @display(description="when", ordering="at")
     def when(self, record: AuditRecord) -> str:
-        return f"{record.at:%Y-%m-%d %H:%M:%S}"
+        return when(record.at)
 
-    @display(description="change")
-    def change(self, record: AuditRecord) -> str:
-        return render_to_string("admin/registry/differences.html", {"rows": differences(record)})
+    @display(description="who", ordering="actor_name")
+    def who(self, record: Any) -> str:
+        return _linked(record.actor_name, record.line.actor_url)
+
+    @display(description="what was done", ordering="action")
+    def sentence(self, record: Any) -> str:
+        return render_to_string("admin/registry/record_sentence.html", {"line": record.line})
+
+    @display(description="object", ordering="object_label")
+    def about(self, record: Any) -> str:
+        return _linked(record.object_label, record.line.links.object_url)
+
+    @display(description="Model", ordering="model_slug")
+    def of_model(self, record: Any) -> str:
+        return _linked(record.model_slug, record.line.links.model_url)
+
+    @display(description="reason")
+    def why(self, record: Any) -> str:
+        reason: str = record.line.reason
+        return reason
+
+
+def _linked(text: str, url: str) -> str:
+    return render_to_string("admin/registry/linked.html", {"text": text, "url": url})
 
 
 @admin.register(AuditCheckpoint)
@@ -113,10 +207,41 @@ class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
 @admin.register(Event)
 class EventPage(RecordPage, ModelAdmin[Event]):
     empty_text = "Events of Models, jobs and workers appear here, and are sent to subscribers."
-    list_display = ["at", "kind", "summary", "model_slug"]
+    list_display = ["when", "summary", "kind_in_words", "about", "of_model"]
     list_display_links = ["summary"]
-    list_filter = [("at", PeriodFilter), exact_filter("kind", "kind"), exact_filter("model_slug", "Model")]
-    fields = readonly_fields = ("at", "kind", "summary", "object_kind", "object_label", "model_slug", "data")
+    list_filter = [("at", PeriodFilter), EventKindFilter, exact_filter("model_slug", "Model")]
+    fields = readonly_fields = ("when", "summary", "meaning", "about", "of_model", "facts", "data")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EventList]:
+        return EventList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Event | None:
+        event = super().get_object(request, object_id, from_field)
+        return _with_links(request, [event])[0] if event is not None else None
+
+    @display(description="when", ordering="at")
+    def when(self, event: Event) -> str:
+        return when(event.at)
+
+    @display(description="kind", ordering="kind")
+    def kind_in_words(self, event: Event) -> str:
+        return event.kind.replace("_", " ")
+
+    @display(description="kind")
+    def meaning(self, event: Event) -> str:
+        return f"{event.kind}: {EVENT_KINDS[event.kind]}" if event.kind in EVENT_KINDS else event.kind
+
+    @display(description="object", ordering="object_label")
+    def about(self, event: Any) -> str:
+        return _linked(event.object_label, event.links.object_url)
+
+    @display(description="Model", ordering="model_slug")
+    def of_model(self, event: Any) -> str:
+        return _linked(event.model_slug, event.links.model_url)
+
+    @display(description="details")
+    def facts(self, event: Event) -> str:
+        return render_to_string("admin/registry/fact_list.html", {"facts": readable(event.data)})
 
 
 class ButtonPage:

@@ -13,19 +13,26 @@ from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempoten
 from registry.record import deliveries, subscriptions
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
 from registry.record.selectors import READ, visible
+from registry.record.sentences import describe
 from registry.record.subscriptions import RIGHT, SubscriptionSettings
 
 
 class AuditRecordSerializer(serializers.ModelSerializer[AuditRecord]):
     before = serializers.JSONField(read_only=True)  # null: no such values
     after = serializers.JSONField(read_only=True)
+    sentence = serializers.SerializerMethodField(
+        help_text="What was done, for people to read; it may change between releases."
+    )
 
     class Meta:
         model = AuditRecord
         fields = [
-            "seq", "at", "actor_name", "user_id", "key_id", "source", "request_id", "action", "object_kind",
+            "seq", "at", "sentence", "actor_name", "user_id", "key_id", "source", "request_id", "action", "object_kind",
             "object_id", "object_label", "model_slug", "before", "after", "reason", "previous_hash", "hash",
         ]  # fmt: skip
+
+    def get_sentence(self, record: AuditRecord) -> str:
+        return describe(record)
 
 
 class RecordFilters(django_filters.FilterSet):  # type: ignore[misc]  # the package has no type hints

@@ -95,7 +95,7 @@ class AuditRecord(AppendOnlyRow):
         ]
 
     def __str__(self) -> str:
-        return f"#{self.seq} {self.action} {self.object_label}"
+        return f"#{self.seq} {self.action.replace('_', ' ')} {self.object_label}"
 
     @property
     def before(self) -> dict[str, Any] | None:

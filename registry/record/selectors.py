@@ -25,6 +25,15 @@ def visible(rows: QuerySet[R], by: Actor, *, model_slug: str = "model_slug") -> 
     return rows.filter(**{f"{model_slug}__in": slugs})
 
 
+def records_about(row: Row) -> QuerySet[AuditRecord]:
+    """The records about a row, newest first; for a Model also those about its versions, splits, aliases and so on."""
+    if row._meta.label == "registry.Model":
+        about = {"model_slug": str(row)}
+    else:
+        about = {"object_id": str(row.pk), "object_kind": row._meta.model_name or ""}
+    return AuditRecord.objects.filter(**about).order_by("-seq")
+
+
 @dataclass(frozen=True, slots=True)
 class ValueChange:
     """One value before and after a change, as text."""

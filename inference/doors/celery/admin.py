@@ -5,13 +5,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from inference.doors.celery.models import RefusedOrder
+from registry.kit.admin.history import HistoryPage
 from registry.kit.admin.pages import NoCountPaginator
 from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.record.selectors import READ, visible
 
 
 @admin.register(RefusedOrder)
-class RejectedJobPage(ModelAdmin[RefusedOrder]):
+class RejectedJobPage(HistoryPage, ModelAdmin[RefusedOrder]):
     """Visible to people who may read their Models' record. Rows without a Model need access to all Models."""
 
     empty_text = "Jobs that were submitted through Celery and rejected appear here, with the reason."

@@ -136,6 +136,7 @@ def _audit_fields(model: Model, tags: list[str]) -> dict[str, Any]:
         "notes": model.notes,
         "task": model.task,
         "tags": tags,
+        "owner": model.owner.get_username() if model.owner is not None else None,
         "owner_id": model.owner_id,
         "key_source": model.key_source,
         "key_field": model.key_field,

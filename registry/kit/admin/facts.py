@@ -21,7 +21,7 @@ _SHORT_HASH = 12
 def readable(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, text) of each fact that fits on a line; empty values are left out."""
     lines = [
-        (_name(name), _text(name, value))
+        (name_in_words(name), value_in_words(name, value))
         for name, value in facts.items()
         if name not in _DRAWN and value not in (None, "", [], {})
     ]
@@ -31,7 +31,8 @@ def readable(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, text) of every setting; None is the default."""
     return [
-        (_name(name), "default" if value is None else _text(name, value)) for name, value in values.items()
+        (name_in_words(name), "default" if value is None else value_in_words(name, value))
+        for name, value in values.items()
     ]
 
 
@@ -51,13 +52,15 @@ def short(value: Any, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
-def _name(name: str) -> str:
+def name_in_words(name: str) -> str:
+    """The name of a value without its unit: `max_wait_ms` is max wait."""
     for unit in ("_bytes", "_ms", "_s"):
         name = name.removesuffix(unit)
     return name.removeprefix("is_").replace("_", " ")
 
 
-def _text(name: str, value: Any) -> str:
+def value_in_words(name: str, value: Any) -> str:
+    """The value as text, in the unit that its name says."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -68,9 +71,11 @@ def _text(name: str, value: Any) -> str:
         is_hash = name.endswith(("sha256", "digest"))
         return value[:_SHORT_HASH] if is_hash else value[:_LONGEST]
     if isinstance(value, Mapping):
-        return _joined([f"{_name(str(key))} {_text(str(key), item)}" for key, item in value.items()])
+        return _joined(
+            [f"{name_in_words(str(key))} {value_in_words(str(key), item)}" for key, item in value.items()]
+        )
     if isinstance(value, Sequence):
-        return _joined([_text(name, item) for item in value])
+        return _joined([value_in_words(name, item) for item in value])
     return str(value)[:_LONGEST]
 
 

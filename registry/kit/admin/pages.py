@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 
 from registry.kit.actors import READ, in_scope
+from registry.kit.admin.history import HistoryPage, has_history
 from registry.kit.admin.theme import TextFilter, actor
 
 COUNT_AT_MOST = 10_000
@@ -38,7 +39,7 @@ class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # accepts no type 
         return self.count >= COUNT_AT_MOST
 
 
-class ReadOnlyPage:
+class ReadOnlyPage(HistoryPage):
     """A page for people with its right, regardless of Django's permission tables. Only services change rows."""
 
     right: ClassVar[str] = READ
@@ -131,7 +132,13 @@ class OwnPage(ScopedPage):
             return missing
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
-        context = {**page.admin_site.each_context(request), "opts": page.opts, "has_view_permission": True}
+        context = {
+            **page.admin_site.each_context(request),
+            "opts": page.opts,
+            "original": row,
+            "has_view_permission": True,
+            "show_history": has_history(row),
+        }
         return TemplateResponse(request, self.own_template, {**context, **self.shown(request, row)})
 
 

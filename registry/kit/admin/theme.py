@@ -11,7 +11,9 @@ from registry.kit.actors import Actor
 if TYPE_CHECKING:  # the theme's classes have no type hints; the Django classes that they extend do
     from django.contrib.admin import DateFieldListFilter as PeriodFilter
     from django.contrib.admin import ModelAdmin, TabularInline, display
+    from django.contrib.admin import SimpleListFilter as DropdownFilter
     from django.contrib.admin import SimpleListFilter as TextFilter
+    from django.contrib.admin.views.main import ChangeList
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserCreationForm
     from django.forms import (
         CheckboxSelectMultiple,
@@ -26,9 +28,10 @@ else:
     from django.utils.timezone import make_aware
     from unfold import admin as _unfold
     from unfold import forms as _unfold_forms
+    from unfold.contrib.filters.admin import DropdownFilter, TextFilter
     from unfold.contrib.filters.admin import RangeDateTimeFilter as _RangeDateTimeFilter
-    from unfold.contrib.filters.admin import TextFilter
     from unfold.decorators import display
+    from unfold.views import ChangeList
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
     from unfold.widgets import UnfoldAdminDecimalFieldWidget as NumberInput
 
@@ -103,7 +106,9 @@ def actor(request: HttpRequest) -> Actor:
 
 __all__ = [
     "AdminPasswordChangeForm",
+    "ChangeList",
     "CheckboxSelectMultiple",
+    "DropdownFilter",
     "FileInput",
     "ModelAdmin",
     "ModelForm",

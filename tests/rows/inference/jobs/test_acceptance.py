@@ -13,6 +13,8 @@ from registry.access.policies import Right, actor_from_key, actor_from_user
 from registry.catalogue.services import archive_version
 from registry.errors import Conflict, NoLiveVersion, NotAllowed, NotFound, Stopped
 from registry.kit.actors import Source
+from registry.record.models import AuditRecord
+from registry.record.sentences import describe
 from registry.traffic.services import stop_model
 from tests.support.factories import a_key, a_live_model, a_person, a_split, a_tenant, a_version, an_actor
 from tests.support.house import rows_of
@@ -154,9 +156,11 @@ def test_open_jobs_rows_and_bytes_are_bounded_for_a_tenant(settings):
 def test_ended_jobs_take_no_room(settings):
     model = a_live_model(100)
     settings.JOB_OPEN = 1
-    services.cancel(job=accept(model), by=an_actor())
+    job = services.cancel(job=accept(model), by=an_actor())
 
     accept(model)
+    record = AuditRecord.objects.get(action="cancel_job")
+    assert describe(record) == f"cancelled job {str(job.pk)[:8]}, which was queued"
 
 
 def test_keys_see_and_change_their_tenants_jobs_only():

@@ -15,6 +15,7 @@ from inference.jobs.services.ledger import ChunkResults
 from inference.jobs.services.sweeps import sweep_jobs
 from inference.jobs.transitions import ALLOWED, CHUNK_ALLOWED, CHUNK_MEANING, MEANING, ChunkStatus, Status
 from registry.record.models import AuditRecord, Event
+from registry.record.sentences import describe
 from tests.support.factories import a_live_model, an_actor
 from tests.support.house import rows_of
 
@@ -239,7 +240,8 @@ def test_three_lost_leases_are_the_end_until_a_person_asks():
     assert (again.chunk_id, again.attempt, again.runs_alone) == (chunk.pk, 4, True)
     assert ledger.finish(again, ChunkResults(1))
     assert state(job) == "done"
-    assert AuditRecord.objects.filter(action="retry_job", object_id=str(job.pk)).exists()
+    record = AuditRecord.objects.get(action="retry_job", object_id=str(job.pk))
+    assert describe(record) == f"queued 1 failed chunk of job {str(job.pk)[:8]} again"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from registry.access.policies import Right, every_right
 from registry.errors import NameTaken, NotAllowed, NotFound
 from registry.kit.actors import Actor, Source
 from registry.record.models import AuditRecord
+from registry.record.sentences import describe
 from tests.support.factories import a_tenant, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,11 @@ def test_every_change_is_recorded(folder):
     assert set(records) == {"add_store", "change_store", "remove_store"}
     assert records["change_store"].after["tenants"] == ["acme"]
     assert records["change_store"].before["tenants"] == []
+    assert {action: describe(record) for action, record in records.items()} == {
+        "add_store": f"added job storage lake: folder “{folder}”, jobs may read",
+        "change_store": "changed job storage lake: jobs may write: no → yes, tenants: none → acme",
+        "remove_store": "removed job storage lake",
+    }
     assert Store.objects.count() == 0
 
 

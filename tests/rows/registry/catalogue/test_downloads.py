@@ -15,6 +15,7 @@ from registry.catalogue.downloads import DownloadLink, OpenArtifact, parse_range
 from registry.catalogue.services import export_artifact, make_download_link
 from registry.errors import ArtifactMissing, Conflict, Invalid, NotAllowed
 from registry.record.models import AuditRecord
+from registry.record.sentences import describe, size
 from tests.support.factories import a_key, a_model, a_person, a_version, an_actor
 
 CONTENT = b"not much of a model " * 1000
@@ -140,6 +141,7 @@ class TestLinkRecords:
             "expires_at": link.expires.isoformat().replace("+00:00", "Z"),
         }
         assert sign_link(link).rpartition(".")[2] not in record.after_json
+        assert describe(record) == f"created a link to download version 1 ({size(len(CONTENT))})"
 
     def test_no_link_to_a_file_that_is_not_there(self, version):
         artifacts.path_of(version.artifact.sha256).unlink()
@@ -230,6 +232,8 @@ class TestExport:
         assert own.name == "demand-v1.onnx"
         told = [record.after["path"] for record in AuditRecord.objects.filter(action="export_artifact")]
         assert told == [str(own), str(named)]
+        newest = AuditRecord.objects.filter(action="export_artifact").latest("seq")
+        assert describe(newest).startswith("copied the file of version 1 to “/")
 
     def test_nothing_is_overwritten(self, version, tmp_path):
         (tmp_path / "demand-v1.onnx").write_bytes(b"mine")

@@ -17,6 +17,7 @@ from registry.intake.file_scan.errors import FileRefused
 from registry.intake.models import Status, Upload
 from registry.intake.services import NewModel, begin_upload, complete_upload, write_part
 from registry.record.models import AuditRecord
+from registry.record.sentences import describe
 from tests.support.clients import V1
 from tests.support.factories import a_model, a_person, an_actor
 from tests.support.model_files import put_outside, tensors_in
@@ -77,7 +78,9 @@ class TestDataUploads:
         scan_file(file_of(version))
         assert statuses() == [Status.COMPLETE, Status.TAKEN]
         assert Upload.objects.get(status=Status.COMPLETE).sha256 == hashlib.sha256(MODEL).hexdigest()
-        told = AuditRecord.objects.get(action="complete_upload").after
+        record = AuditRecord.objects.get(action="complete_upload")
+        assert describe(record).startswith("completed the upload of model.onnx as version 1 (")
+        told = record.after
         assert (told["data_uploads"], told["sha256"]) == ([str(data.pk)], version.artifact.sha256)
 
     def test_again_gives_the_same_version(self):

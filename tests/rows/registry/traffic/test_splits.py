@@ -7,6 +7,7 @@ from registry.catalogue.models import Alias, Model
 from registry.catalogue.services import archive_version
 from registry.errors import Conflict, Invalid, ModelFrozen, NotAllowed, StaleState, VersionNotReady
 from registry.record.models import AuditRecord, Event
+from registry.record.sentences import describe
 from registry.traffic.models import Split
 from registry.traffic.readiness import Verdict
 from registry.traffic.services import expire_split, freeze_model, reshuffle, set_split, settle_split
@@ -196,7 +197,11 @@ def test_a_split_waits_until_it_is_ready(verdict, model):
     assert split.status == Status.WAITING
     assert settle_split(split=split, by=an_actor()).status == Status.WAITING
     verdict(Verdict.READY)
+    waits = "set split 2: v2 10 → 50 %, v1 90 → 50 %; it waits until its versions are loaded"
+    assert describe(AuditRecord.objects.get(action="set_split", object_id=split.pk)) == waits
     assert settle_split(split=split, by=an_actor()).status == Status.CURRENT
+    made_current = AuditRecord.objects.get(action="activate_split")
+    assert describe(made_current) == "made split 2 current: v2 10 → 50 %, v1 90 → 50 %"
     assert [s.status for s in model.splits.order_by("number")] == [Status.PAST, Status.CURRENT]
 
 
@@ -207,6 +212,8 @@ def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict, 
 
     assert settle_split(split=split, by=an_actor()).status == Status.EXPIRED
     assert model.splits.get(status=Status.CURRENT).number == 1
+    record = AuditRecord.objects.get(action="expire_split")
+    assert describe(record) == "gave up split 2, which was waiting to become current"
 
 
 def test_a_newer_split_overtakes_one_that_waits(verdict, model):

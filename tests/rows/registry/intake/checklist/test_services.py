@@ -14,6 +14,7 @@ from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.intake.checklist.selectors import newest_run
 from registry.record.models import AuditRecord, Event
+from registry.record.sentences import describe
 from registry.traffic.models import Split
 from tests.support.factories import SIGNATURE, a_version, an_actor, an_uploaded_version
 
@@ -130,6 +131,8 @@ def test_a_recheck_leaves_a_ready_version_alone_and_tells_of_a_failure():
     assert status_of(version) == "ready"
     event = Event.objects.get()
     assert (event.kind, event.data["failure"]) == ("recheck_failed", "Example 2 differs.")
+    sentence = describe(AuditRecord.objects.first())
+    assert sentence == "checked version 1 again: check 1 failed: Example 2 differs."
 
 
 def test_a_recheck_that_passes_is_recorded():
@@ -138,7 +141,8 @@ def test_a_recheck_that_passes_is_recorded():
     end(start(version), None)
 
     assert (newest_run(version).state, status_of(version)) == ("passed", "ready")
-    assert AuditRecord.objects.first().action == "recheck"
+    record = AuditRecord.objects.first()
+    assert (record.action, describe(record)) == ("recheck", "checked version 1 again: check 1 passed")
     assert not Event.objects.exists()
 
 
@@ -272,7 +276,8 @@ class TestSweep:
         run = newest_run(silent.version)
         assert (run.state, run.reason) == ("failed", services.WORKER_LOST)
         assert (states(run)["probe"], states(run)["diff"]) == ("failed", "skipped")
-        assert AuditRecord.objects.filter(action="give_up_check").count() == 1
+        record = AuditRecord.objects.get(action="give_up_check")
+        assert describe(record).endswith("of version 1: its worker was lost")
         assert start(silent.version).number == 2
         assert status_of(silent.version) == "checking"
 

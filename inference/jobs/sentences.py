@@ -1,0 +1,54 @@
+"""What the records of jobs and job storage say."""
+
+from registry.record.sentences import Change, Sentence, changed_values, counted, listed, quoted
+
+_STORE_VALUES = {
+    "kind": "kind",
+    "root": "folder or bucket",
+    "prefix": "prefix",
+    "may_read": "jobs may read",
+    "may_write": "jobs may write",
+    "for_people": "people may use it",
+    "tenants": "tenants",
+}
+
+
+def _add_store(change: Change) -> str:
+    after = change.after
+    rights = " and ".join(
+        word for word, may in (("read", after["may_read"]), ("write", after["may_write"])) if may
+    )
+    tenants = f", for {listed(after['tenants'])}" if after["tenants"] else ""
+    place = "folder" if after["kind"] == "folder" else "bucket"
+    return f"added job storage {change.label}: {place} {quoted(after['root'])}, jobs may {rights}{tenants}"
+
+
+def _change_store(change: Change) -> str:
+    values = changed_values(change, _STORE_VALUES)
+    storage = f"job storage {change.label}"
+    return f"changed {storage}: {values}" if values else f"saved {storage} without changing it"
+
+
+def _remove_store(change: Change) -> str:
+    return f"removed job storage {change.label}"
+
+
+def _cancel_job(change: Change) -> str:
+    return f"cancelled job {_job(change)}, which was {change.before['status']}"
+
+
+def _retry_job(change: Change) -> str:
+    return f"queued {counted(change.after['chunks_tried'], 'failed chunk')} of job {_job(change)} again"
+
+
+def _job(change: Change) -> str:
+    return change.object_id[:8]
+
+
+JOB_SENTENCES = {
+    "add_store": Sentence(_add_store),
+    "change_store": Sentence(_change_store),
+    "remove_store": Sentence(_remove_store),
+    "cancel_job": Sentence(_cancel_job),
+    "retry_job": Sentence(_retry_job),
+}
