@@ -75,7 +75,7 @@ def stuck_queues(by: Actor) -> list[AttentionItem]:
         .filter(status__in=OPEN)
         .order_by("model__pool")
         .values_list("model__pool")
-        .annotate(Count("pk"), Min("created_at"), Count("pk", filter=is_old))
+        .annotate(jobs=Count("pk"), oldest=Min("created_at"), old=Count("pk", filter=is_old))
     )
     workers = EngineReport.objects.alive().filter(kind=ProcessKind.WORKER)
     alive = set(workers.values_list("pool", flat=True))

@@ -30,7 +30,7 @@ IMPORTANT = frozenset({
 })  # fmt: skip
 _PARTS = {
     "create_model": "created the Model", "register_version": "registered version {number}",
-    "complete_upload": "completed the upload", "start_check": "", "ask_check": "requested a check",
+    "complete_upload": "completed the upload", "start_check": "started a check", "ask_check": "requested a check",
     "pass_check": "passed its check", "fail_check": "failed its check", "recheck": "checked it again",
     "set_split": "set split {number}", "roll_back": "rolled back", "approve_request": "approved split {number}",
     "ask_for_split": "asked for approval", "move_alias": "moved @{alias}", "set_approval_rule": "set the approval rule",
@@ -38,6 +38,8 @@ _PARTS = {
     "change_serving": "changed serving settings", "edit_model": "edited it", "issue_key": "created key {label}",
     "create_person": "created person {label}", "create_tenant": "created tenant {label}",
 }  # fmt: skip
+# Steps that follow from others, so a line with others does not name them.
+_MINOR = frozenset({"ask_check", "complete_upload", "move_alias", "set_approval_rule", "start_check"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +127,11 @@ def _group(records: Sequence[AuditRecord], link: Callable[[AuditRecord], str]) -
 
 def group_title(records: Sequence[AuditRecord]) -> str:
     """What the records did together: imported demand 1: created the Model, registered version 1, set split 1."""
-    parts = list(dict.fromkeys(part for record in records if (part := _part(record))))
+    parts = list(dict.fromkeys(part for record in records if record.action not in _MINOR and (part := _part(record))))
+    if not parts:
+        parts = list(dict.fromkeys(part for record in records if (part := _part(record))))
     more = len(parts) - _PARTS_SHOWN
-    if more > 0:  # the first steps, and the last important one: what an import led to
-        important = [part for record in records if record.action in IMPORTANT and (part := _part(record))]
-        last = important[-1] if important else parts[-1]
-        parts = [*[part for part in parts if part != last][: _PARTS_SHOWN - 1], last]
-    said = ", ".join(parts) + (f" and {more} more" if more > 0 else "")
+    said = ", ".join(parts[:_PARTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
     version = next((record for record in records if record.action == "register_version"), None)
     if version is not None:
         return f"imported {version.object_label}: {said}"
