@@ -119,7 +119,7 @@ def _joined(found: Iterable[AttentionItem]) -> list[AttentionItem]:
     """What several sources say about one subject, as one item."""
     by_subject: dict[object, list[AttentionItem]] = {}
     for item in found:
-        by_subject.setdefault(item.subject or id(item), []).append(item)
+        by_subject.setdefault(item.subject or object(), []).append(item)
     return [_with_notes(items) for items in by_subject.values()]
 
 

@@ -74,9 +74,9 @@ def test_trouble_with_models_out_of_reach_is_not_told():
 
 
 def test_a_pool_of_live_models_without_a_worker_is_named(settings):
-    a_worker(role="serves", pool="infer")
     a_live_model(100)
     lonely = a_live_model(100)
+    a_worker(role="serves", pool="infer")
     settings.EXECUTOR = "workers"
     type(lonely).objects.filter(pk=lonely.pk).update(pool="gpu")
 
