@@ -40,6 +40,8 @@ class InferenceConfig(AppConfig):
         _add_links()
         _add_panels()
         _add_chart_marks()
+        _add_attention()
+        _add_first_steps()
 
 
 def _add_links() -> None:
@@ -57,12 +59,10 @@ def _add_links() -> None:
 def _add_panels() -> None:
     from inference.jobs.presentation import draw_jobs
     from inference.measure import panels as traffic
-    from inference.serving.stewards.admin import draw_unhealthy
     from inference.try_it.panels import draw_for_model, draw_for_version
     from registry.kit.admin.panels import COLUMNS, PANELS, ColumnGroup, Panel, PanelPage
 
     COLUMNS.add("traffic", ColumnGroup(traffic.COLUMNS, traffic.draw_columns, traffic.NOTE))
-    PANELS.add("sick workers", Panel(PanelPage.HOME, draw_unhealthy), order=20)
     PANELS.add("traffic of a Model", Panel(PanelPage.MODEL, traffic.draw_for_model), order=5)
     PANELS.add("try a Model", Panel(PanelPage.MODEL, draw_for_model), order=10)
     PANELS.add("jobs", Panel(PanelPage.MODEL, draw_jobs), order=20)
@@ -83,6 +83,36 @@ def _add_sentences() -> None:
 
     for action, sentence in JOB_SENTENCES.items():
         SENTENCES.add(action, sentence)
+
+
+def _add_attention() -> None:
+    from inference.jobs import attention as jobs
+    from inference.measure.attention import errors_and_turned_away
+    from inference.serving.stewards.attention import troubled_processes
+    from registry.kit.admin.attention import ATTENTION
+
+    ATTENTION.add("errors", errors_and_turned_away, order=20)
+    ATTENTION.add("workers", troubled_processes, order=30)
+    ATTENTION.add("stuck queues", jobs.stuck_queues, order=40)
+    ATTENTION.add("stuck parts of jobs", jobs.stuck_parts, order=50)
+    ATTENTION.add("failed jobs", jobs.failed_jobs, order=55)
+
+
+def _add_first_steps() -> None:
+    from django.urls import reverse
+
+    from inference.measure.selectors import has_answered
+    from registry.access.policies import Right
+    from registry.kit.admin.first_steps import FIRST_STEPS, FirstStep
+
+    step = FirstStep(
+        "Send a prediction",
+        Right.PREDICT,
+        has_answered,
+        lambda: reverse("admin:registry_model_changelist"),
+        "docs/clients.md",
+    )
+    FIRST_STEPS.add("prediction", step, order=10)
 
 
 def _add_event_kinds() -> None:

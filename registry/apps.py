@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 from django.apps import AppConfig
 
 
@@ -28,6 +30,8 @@ class RegistryConfig(AppConfig):
         _add_links()
         _add_panels()
         _add_chart_marks()
+        _add_attention()
+        _add_first_steps()
 
 
 def _add_links() -> None:
@@ -69,16 +73,11 @@ def _add_panels() -> None:
     from registry.console.aliases import draw_guards
     from registry.console.checks import draw_checklist
     from registry.console.golden_set import draw_golden
-    from registry.console.holds import draw_home_holds
-    from registry.console.home import draw_failed_checks
     from registry.console.model_panels import draw_history, draw_permissions, draw_waiting
-    from registry.console.requests import draw_home_requests, draw_model_requests
+    from registry.console.requests import draw_model_requests
     from registry.console.version_panels import draw_crashes, draw_file, draw_lineage
     from registry.kit.admin.panels import PANELS, Panel, PanelPage
 
-    PANELS.add("holds", Panel(PanelPage.HOME, draw_home_holds), order=0)
-    PANELS.add("open requests", Panel(PanelPage.HOME, draw_home_requests), order=2)
-    PANELS.add("failed checks", Panel(PanelPage.HOME, draw_failed_checks), order=10)
     PANELS.add("waiting split", Panel(PanelPage.MODEL, draw_waiting), order=1)
     PANELS.add("approval requests", Panel(PanelPage.MODEL, draw_model_requests), order=2)
     PANELS.add("history", Panel(PanelPage.MODEL, draw_history), order=8)
@@ -120,6 +119,42 @@ def _add_sentences() -> None:
     for sentences in rooms:
         for action, sentence in sentences.items():
             SENTENCES.add(action, sentence)
+
+
+def _add_attention() -> None:
+    from registry.console import attention
+    from registry.kit.admin.attention import ATTENTION
+
+    ATTENTION.add("stopped and frozen Models", attention.stopped_and_frozen, order=0)
+    ATTENTION.add("broken versions", attention.broken_versions, order=10)
+    ATTENTION.add("failed checks", attention.failed_checks, order=60)
+    ATTENTION.add("deliveries", attention.failing_deliveries, order=70)
+    ATTENTION.add("approval requests", attention.requests_to_decide, order=80)
+
+
+def _add_first_steps() -> None:
+    from django.urls import reverse
+
+    from registry.access.policies import Right
+    from registry.console import first_steps as steps
+    from registry.kit.admin.first_steps import FIRST_STEPS, FirstStep
+
+    def page(name: str) -> Callable[[], str]:
+        return lambda: reverse(f"admin:{name}")
+
+    for order, (name, step) in enumerate({
+        "upload": FirstStep("Upload a version of your own", Right.WRITE, steps.uploaded_a_version,
+                            page("registry_upload_add"), "docs/uploads.md"),
+        "checks": FirstStep("See it pass its checks", Right.WRITE, steps.passed_checks,
+                            page("registry_version_changelist"), "docs/checks.md"),
+        "split": FirstStep("Set a split, or ask a second person for approval", Right.REQUEST_CHANGE,
+                           steps.changed_a_split, page("registry_model_changelist"), "docs/routing.md"),
+        "key": FirstStep("Create an API key for an application", Right.MANAGE_KEYS, steps.created_a_key,
+                         page("registry_apikey_add"), "docs/access.md"),
+        "person": FirstStep("Invite a second person", Right.MANAGE_PEOPLE, steps.invited_a_person,
+                            page("auth_user_add"), "docs/access.md"),
+    }.items(), start=2):  # fmt: skip
+        FIRST_STEPS.add(name, step, order=order * 10)
 
 
 def _add_event_kinds() -> None:

@@ -131,6 +131,11 @@ def newest_minute(model_id: int) -> datetime | None:
     return rows.values_list("minute", flat=True).first()
 
 
+def has_answered() -> bool:
+    """Whether any request has ever been answered; counts are written once a minute."""
+    return ArmMinute.objects.filter(ok__gt=0).exists()
+
+
 def counters_lost_between(start: datetime, end: datetime) -> list[Event]:
     """Events of processes that died before writing their last minute, oldest first."""
     lost = Event.objects.filter(kind="worker_lost", at__gte=start, at__lt=end).order_by("at")

@@ -242,6 +242,7 @@ UNFOLD = {
         "roundhouse.theme.zone_script",
         "roundhouse.theme.field_names_script",
         "roundhouse.theme.command_script",
+        "roundhouse.theme.live_script",
     ],
     "SIDEBAR": {"show_search": True, "navigation": "roundhouse.theme.navigation"},
     "COLORS": {

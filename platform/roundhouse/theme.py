@@ -24,6 +24,10 @@ def command_script(_request: HttpRequest) -> str:
     return static("roundhouse/command.js")
 
 
+def live_script(_request: HttpRequest) -> str:
+    return static("roundhouse/live.js")
+
+
 def favicon(_request: HttpRequest) -> str:
     return static("roundhouse/mark.svg")
 

@@ -15,7 +15,7 @@ from registry.access.models import ApiKey
 from registry.access.policies import Right, rights_of_scopes
 from registry.catalogue.models import Model, Version
 from registry.console.splits import answers_text, shares_text
-from registry.kit.actors import Actor, in_scope
+from registry.kit.actors import Actor
 from registry.kit.admin.facts import ago
 from registry.kit.admin.theme import TextInput, actor
 from registry.kit.admin.verbs import ReasonForm, Verb
@@ -23,10 +23,9 @@ from registry.kit.registrations import Registrations
 from registry.kit.text import MAX_REASON
 from registry.traffic import services as traffic
 from registry.traffic.models import Hold
-from registry.traffic.selectors import live_arms, open_holds, waiting_split, with_live_arms
+from registry.traffic.selectors import live_arms, open_holds, waiting_split
 
 _STOPPED, _FROZEN = Hold.Kind.STOPPED, Hold.Kind.FROZEN
-_HOME_LIMIT = 6
 _WORST_FIRST = ("-kind", "-from_at")  # stopped before frozen
 
 # Sentences for the preview of a stop, from the apps that know what it would interrupt.
@@ -168,7 +167,7 @@ HOLD_VERBS = (
     Verb("freeze", "Freeze", Right.FREEZE, FreezeForm, _freeze, _is_free(_FROZEN)),
     _UNFREEZE,
 )
-_ENDED_BY = {_STOPPED: _START, _FROZEN: _UNFREEZE}
+ENDED_BY = {_STOPPED: _START, _FROZEN: _UNFREEZE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,28 +192,15 @@ def draw_row_holds(request: HttpRequest, row: Model | Version) -> SafeString | s
     return _draw(request, [_banner(hold, model, actor(request)) for hold in holds])
 
 
-def draw_home_holds(request: HttpRequest, _row: object = None) -> SafeString | str:
-    """The banners of all Models that the reader may see."""
-    by = actor(request)
-    open_now = in_scope(Hold.objects.filter(to_at=None), by)
-    first = list(open_now.order_by(*_WORST_FIRST)[:_HOME_LIMIT])
-    if not first:
-        return ""
-    models = with_live_arms(Model.objects.filter(pk__in=[hold.model_id for hold in first])).in_bulk()
-    banners = [_banner(hold, models[hold.model_id], by) for hold in first]
-    more = open_now.count() - len(first) if len(first) == _HOME_LIMIT else 0
-    return _draw(request, banners, more=more, is_home=True)
-
-
-def _draw(request: HttpRequest, banners: list[HoldBanner], **more: object) -> SafeString | str:
+def _draw(request: HttpRequest, banners: list[HoldBanner]) -> SafeString | str:
     if not banners:
         return ""
-    return render_to_string("admin/registry/hold_banners.html", {"banners": banners, **more}, request)
+    return render_to_string("admin/registry/hold_banners.html", {"banners": banners}, request)
 
 
 def _banner(hold: Hold, model: Model, by: Actor) -> HoldBanner:
     kind = Hold.Kind(hold.kind)
-    verb = _ENDED_BY[kind]
+    verb = ENDED_BY[kind]
     may_end = by.may(verb.right, model_id=model.pk)
     return HoldBanner(
         hold=hold,

@@ -1,79 +1,64 @@
-"""The home page: Models with their live split, failed checks, and recent changes."""
+"""The home page: what needs attention, the first steps, Models with their live split, and recent changes."""
 
-from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models import Case, Count, IntegerField, Value, When
 from django.http import HttpRequest
-from django.template.loader import render_to_string
-from django.utils import timezone
-from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
-from registry.catalogue.transitions import Status
-from registry.intake.checklist.models import CheckRun
-from registry.intake.checklist.transitions import RunState
-from registry.kit.actors import Actor, in_scope, visible_models
+from registry.console.changes import recent_changes
+from registry.console.first_steps import first_steps
+from registry.kit.actors import Actor, visible_models
+from registry.kit.admin.attention import Attention, AttentionItem, attention_for
+from registry.kit.admin.panels import PanelPage, columns_for, panels_for
 from registry.kit.admin.theme import actor
-from registry.record.models import AuditRecord
-from registry.traffic.models import Arm
 from registry.traffic.selectors import live_arms, open_holds, with_live_arms
-from registry.traffic.transitions import Status as SplitStatus
 
-_MODEL_LIMIT, _CHANGE_LIMIT, _FAILED_LIMIT = 50, 15, 5
-_CHANGES_FROM = timedelta(hours=24)
-_FAILED_FROM = timedelta(days=14)
+_MODEL_LIMIT = 50
 
 
-def live_rows(by: Actor) -> tuple[list[dict[str, Any]], bool]:
-    """The first Models that the actor may see, with their live split, and whether there are more."""
-    models = list(with_live_arms(visible_models(Model.objects.order_by("slug"), by))[: _MODEL_LIMIT + 1])
+def home_context(request: HttpRequest) -> dict[str, Any]:
+    by = actor(request)
+    attention = attention_for(by)
+    rows, total = live_rows(by, attention)
+    columns = columns_for(request, [row["model"] for row in rows])
+    may_read_record = Right.READ_RECORD in by.rights
+    changes, has_more_changes = recent_changes(request) if may_read_record else ([], False)
+    return {
+        "attention": attention,
+        "steps": first_steps(request),
+        "rows": [{**row, "cells": columns.cells[row["model"].pk]} for row in rows],
+        "titles": columns.titles,
+        "notes": columns.notes,
+        "total": total,
+        "has_more": total > len(rows),
+        "changes": changes,
+        "has_more_changes": has_more_changes,
+        "may_read_record": may_read_record,
+        "panels": panels_for(PanelPage.HOME, request),
+    }
+
+
+def live_rows(by: Actor, attention: Attention) -> tuple[list[dict[str, Any]], int]:
+    """The first Models that the actor may see, those in trouble first, with their live split; and how many there are."""
+    trouble = [When(pk=pk, then=Value(int(item.severity))) for pk, item in attention.models.items()]
+    order = Case(*trouble, default=Value(9), output_field=IntegerField())
+    visible = visible_models(Model.objects.all(), by)
+    models = list(with_live_arms(visible.order_by(order, "slug"))[: _MODEL_LIMIT + 1])
     first = models[:_MODEL_LIMIT]
     counts = dict(
         Version.objects.filter(model__in=first).order_by().values_list("model").annotate(Count("pk"))
     )
-    rows = [
-        {
-            "model": model,
-            "arms": live_arms(model),
-            "holds": open_holds(model),
-            "versions": counts.get(model.pk, 0),
-        }
-        for model in first
-    ]
-    return rows, len(models) > _MODEL_LIMIT
+    rows = [_row(model, counts.get(model.pk, 0), attention.models.get(model.pk)) for model in first]
+    return rows, visible.count() if len(models) > _MODEL_LIMIT else len(models)
 
 
-def recent_changes(by: Actor) -> list[AuditRecord]:
-    """The newest audit records of the last 24 hours in the actor's scope; none without the right to read them."""
-    if Right.READ_RECORD not in by.rights:
-        return []
-    records: QuerySet[AuditRecord] = AuditRecord.objects.filter(at__gte=timezone.now() - _CHANGES_FROM)
-    if by.models is not None:
-        records = records.filter(model_slug__in=visible_models(Model.objects.all(), by).values("slug"))
-    return list(records.order_by("-seq")[:_CHANGE_LIMIT])
-
-
-def failed_runs(by: Actor) -> QuerySet[CheckRun]:
-    """Versions whose newest check failed in the last two weeks, in the actor's scope; live versions first."""
-    newer = CheckRun.objects.filter(version=OuterRef("version"), number__gt=OuterRef("number"))
-    live = Arm.objects.filter(version=OuterRef("version"), split__status=SplitStatus.CURRENT).exclude(
-        letter=""
-    )
-    runs = CheckRun.objects.filter(
-        ~Exists(newer),
-        state=RunState.FAILED,
-        ended_at__gte=timezone.now() - _FAILED_FROM,
-        version__status__in=[Status.FAILED, Status.READY],
-    )
-    visible = in_scope(runs, by, model="version__model_id").select_related("version__model")
-    return visible.annotate(is_live=Exists(live)).order_by(F("is_live").desc(), "-id")
-
-
-def draw_failed_checks(request: HttpRequest, _row: object) -> SafeString | str:
-    runs = list(failed_runs(actor(request))[: _FAILED_LIMIT + 1])
-    if not runs:
-        return ""
-    context = {"runs": runs[:_FAILED_LIMIT], "has_more": len(runs) > _FAILED_LIMIT}
-    return render_to_string("admin/registry/failing.html", context, request)
+def _row(model: Model, versions: int, trouble: AttentionItem | None) -> dict[str, Any]:
+    arms = live_arms(model)
+    state, look = ("live", "good") if arms else ("not live", "quiet")
+    if trouble is not None:
+        state, look = trouble.badge, trouble.severity.look
+    elif holds := open_holds(model):  # more holds than the list above reads
+        state, look = max(holds), "critical" if "stopped" in holds else "notice"
+    return {"model": model, "arms": arms, "state": state, "look": look, "versions": versions}

@@ -30,8 +30,6 @@ from registry.traffic.selectors import (
 )
 from registry.traffic.transitions import RequestStatus
 
-_HOME_LIMIT = 10
-
 
 def _approve(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
     split = traffic.approve_request(request=request, reason=form.cleaned_data["reason"], by=by)
@@ -121,20 +119,12 @@ def draw_model_requests(request: HttpRequest, model: Model) -> SafeString | str:
     return _draw(request, list(open_requests(model).select_related("model")))
 
 
-def draw_home_requests(request: HttpRequest, _row: Any) -> SafeString | str:
-    """The open requests of all Models that the reader may see; nothing if there are none."""
-    open_now = requests_for(actor(request)).filter(status=RequestStatus.OPEN)
-    first = list(open_now.order_by("pk")[:_HOME_LIMIT])
-    more = open_now.count() - len(first) if len(first) == _HOME_LIMIT else 0
-    return _draw(request, first, more)
-
-
-def _draw(request: HttpRequest, rows: list[SplitRequest], more: int = 0) -> SafeString | str:
+def _draw(request: HttpRequest, rows: list[SplitRequest]) -> SafeString | str:
     if not rows:
         return ""
     by = actor(request)
     lines = [(row, describe_shares(row), may_decide(row, by)) for row in rows]
-    return render_to_string("admin/registry/open_requests.html", {"lines": lines, "more": more}, request)
+    return render_to_string("admin/registry/open_requests.html", {"lines": lines}, request)
 
 
 def may_decide(request: SplitRequest, by: Actor) -> bool:

@@ -22,24 +22,9 @@ def words(name: str) -> str:
 # The tags import lazily: the theme loads this library during its own import, and the console needs the theme.
 @register.simple_tag(takes_context=True)
 def home(context: dict[str, Any]) -> dict[str, Any]:
-    from registry.access.policies import Right
-    from registry.console.home import live_rows, recent_changes
-    from registry.kit.admin.panels import PanelPage, columns_for, panels_for
-    from registry.kit.admin.theme import actor
+    from registry.console.home import home_context
 
-    request = context["request"]
-    by = actor(request)
-    rows, has_more = live_rows(by)
-    columns = columns_for(request, [row["model"] for row in rows])
-    return {
-        "rows": [{**row, "cells": columns.cells[row["model"].pk]} for row in rows],
-        "titles": columns.titles,
-        "notes": columns.notes,
-        "has_more": has_more,
-        "changes": recent_changes(by),
-        "may_read_record": Right.READ_RECORD in by.rights,
-        "panels": panels_for(PanelPage.HOME, request),
-    }
+    return home_context(context["request"])
 
 
 @register.simple_tag(takes_context=True)

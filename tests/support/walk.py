@@ -136,7 +136,7 @@ def confirm(page, verb):
 def open_request(page, url):
     """From home: the one of this Model that waits."""
     page.goto(f"{url}/admin/")
-    page.locator(".rh-requests a", has_text=OF_TWO).first.click()
+    page.locator("#rh-attention a", has_text=f"approval of {OF_TWO}").first.click()
     page.wait_for_selector("#rh-request-title")
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue.models import Version
-from registry.console.home import failed_runs
+from registry.console.attention import failed_runs
 from registry.console.model_panels import permissions
 from registry.intake.checklist.models import CheckRun
 from registry.traffic.models import Split
@@ -227,7 +227,7 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
     _checked(mended)
     _checked(mended, number=2, state="passed")
 
-    text = client.get(reverse("admin:index")).text.partition("Failed checks")[2].partition("</ul>")[0]
+    text = client.get(reverse("admin:index")).text.partition("Needs attention")[2].partition("</section>")[0]
 
     assert [run.version.model.slug for run in failed_runs(an_actor())] == ["live-one", "plain-one"]
     assert text.index("live-one") < text.index("plain-one")
@@ -237,5 +237,5 @@ def test_home_names_versions_whose_newest_check_failed_live_ones_first(client, v
 def test_home_says_nothing_of_checks_where_none_checked(client, viewer):
     a_live_model(100)
 
-    assert "Failed checks" not in client.get(reverse("admin:index")).text
+    assert "failed its" not in client.get(reverse("admin:index")).text
     assert Version.objects.count() == 1

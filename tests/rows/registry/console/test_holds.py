@@ -1,9 +1,8 @@
-"""Banners of stopped and frozen Models: on their pages, on those of their versions, and on the home page."""
+"""Banners of stopped and frozen Models: on their pages, and on those of their versions."""
 
 import pytest
 from django.urls import reverse
 
-from registry.access.policies import Role
 from registry.traffic.selectors import open_holds
 from registry.traffic.services import freeze_model, stop_model
 from tests.support.factories import a_live_model, an_actor
@@ -21,7 +20,6 @@ def pages(model):
     return {
         "model": reverse("admin:registry_model_change", args=[model.pk]),
         "version": reverse("admin:registry_version_change", args=[model.versions.first().pk]),
-        "home": reverse("admin:index"),
     }
 
 
@@ -80,7 +78,7 @@ def test_a_frozen_stop_says_what_comes_first(client, operator, model):
     stop(model, "x")
     freeze(model)
 
-    page = shown(client, model)["home"]
+    page = shown(client, model)["model"]
 
     assert page.index("is stopped") < page.index("is frozen")
     assert "Unfreeze it first." in page
@@ -90,21 +88,3 @@ def test_what_people_wrote_is_text(client, operator, model):
     stop(model, EVIL)
 
     assert not any(EVIL in page for page in shown(client, model).values())
-
-
-def test_home_shows_the_first_six_and_only_what_one_may_see(
-    client, signed_in, model, django_assert_max_num_queries
-):
-    others = [a_live_model(100, slug=f"other-{number}") for number in range(8)]
-    for one in others:
-        stop(one, "down")
-    hidden = a_live_model(100, slug="hidden-one")
-    stop(hidden, "down")
-    signed_in(Role.OPERATOR, models=[one.pk for one in (model, *others)])
-
-    with django_assert_max_num_queries(40):
-        page = client.get(reverse("admin:index")).text
-
-    assert page.count('class="rh-incident ') == 6
-    assert "2 more stopped or frozen" in page
-    assert "hidden-one" not in page

@@ -5,13 +5,16 @@ from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from registry.access.limits import NO_LIMITS
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import change_serving, move_alias
 from registry.console.admin import MODEL_VERBS
-from registry.record.models import AuditRecord
+from registry.intake.checklist.models import CheckRun
+from registry.kit.admin.attention import ATTENTION
+from registry.record.models import AuditRecord, Delivery, Event, Subscription
 from registry.traffic.models import Hold
 from registry.traffic.services import freeze_model, stop_model
 from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor
@@ -25,6 +28,7 @@ EMPTY = [page for page in admin.site._registry.values() if page.opts.model_name 
 EVIL = "<script>alert(1)</script>"
 
 
+HOME_QUERIES = 40  # whatever is wrong, and however many Models there are
 KEPT = {"bake_minutes": "30", "pool": "infer"}  # what a form has even where nobody touched it
 
 
@@ -272,14 +276,77 @@ def test_a_list_page_asks_at_most_fifteen_queries_and_no_full_count(client, view
     assert [sql for sql in counts if "LIMIT" not in sql] == []
 
 
-def test_home_asks_the_same_however_many_models_there_are(client, operator, django_assert_max_num_queries):
+def test_home_asks_the_same_however_many_models_there_are(client, signed_in, django_assert_max_num_queries):
+    signed_in(Role.OPERATOR, Role.ADMIN)
     for _ in range(12):
         a_live_model(90, 10)
 
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(HOME_QUERIES):
         page = client.get(reverse("admin:index")).text
 
     assert page.count("rh-split") >= 12
+    assert "could not be checked" not in page
+
+
+def test_home_asks_the_same_however_much_is_wrong(client, signed_in, django_assert_max_num_queries):
+    signed_in(Role.OPERATOR, Role.ADMIN)
+    models = [a_live_model(100) for _ in range(8)]
+    for number, model in enumerate(models):
+        stop_model(model=model, text="x", by=an_actor())
+        event = Event.objects.create(kind="test", object_kind="x", object_label="x", summary="x")
+        subscription = Subscription.objects.create(
+            name=model.slug, url="https://example.com/", secret_salt="x"
+        )
+        Delivery.objects.create(
+            subscription=subscription, event=event, group_key="x", message_id=str(number), due_at=timezone.now(),
+            attempts=5,
+        )  # fmt: skip
+        a_failed_check(model.versions.get())
+
+    with django_assert_max_num_queries(HOME_QUERIES):
+        page = client.get(reverse("admin:index")).text
+
+    for line in (
+        "8 stopped Models",
+        "8 subscriptions that cannot be reached",
+        "8 live versions that failed a check",
+    ):
+        assert line in page
+
+
+def a_failed_check(version):
+    now = timezone.now()
+    return CheckRun.objects.create(
+        version=version, number=1, state="failed", reason="torn", runtime_version="1", asked_by="tester",
+        started_at=now, ended_at=now,
+    )  # fmt: skip
+
+
+def test_models_in_trouble_come_first_and_more_than_fifty_are_searched(client, operator, monkeypatch):
+    monkeypatch.setattr("registry.console.home._MODEL_LIMIT", 3)
+    for number in range(5):
+        a_model(f"apple-{number}")
+    stop_model(model=a_live_model(100, slug="zebra"), text="x", by=an_actor())
+
+    page = client.get(reverse("admin:index"))
+    rows = page.context["shown"]["rows"]
+
+    assert [(row["model"].slug, row["state"]) for row in rows] == [
+        ("zebra", "stopped"), ("apple-0", "not live"), ("apple-1", "not live"),
+    ]  # fmt: skip
+    assert "All 6 Models" in page.text
+    assert 'id="rh-model-search"' in page.text
+
+
+def test_home_says_when_nothing_needs_attention_and_when_it_looked(client, operator, monkeypatch):
+    a_live_model(100)
+    for name, _ in ATTENTION.items():
+        monkeypatch.setitem(ATTENTION._items, name, (0, lambda _by: []))
+
+    page = client.get(reverse("admin:index")).text
+
+    assert "Nothing needs attention." in page
+    assert "Looked at <time" in page
 
 
 def test_home_shows_changes_to_people_who_may_read_audit_records(client, signed_in):
@@ -291,7 +358,7 @@ def test_home_shows_changes_to_people_who_may_read_audit_records(client, signed_
     signed_in(Role.VIEWER)
     viewed = client.get(reverse("admin:index")).text
 
-    assert "Changes in the last 24 hours" in page
+    assert "Changed in the last 24 hours" in page
     assert "stop model" in page
     assert EVIL not in page
-    assert "Changes in the last 24 hours" not in viewed
+    assert "Changed in the last 24 hours" not in viewed

@@ -1,0 +1,169 @@
+"""What changed recently, from the audit records: what belongs together is one line, and important changes are marked."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+from registry.kit.actors import Actor
+from registry.kit.admin.theme import actor
+from registry.record.models import AuditRecord
+from registry.record.selectors import visible
+from registry.record.sentences import describe
+
+_CHANGES_FROM = timedelta(hours=24)
+_TOGETHER = timedelta(minutes=5)  # the longest pause between two records of one line
+_READ, _SHOWN, _PARTS_SHOWN = 200, 12, 4
+
+# Changes of what is live, of who may do what, and of who has to agree.
+IMPORTANT = frozenset({
+    "set_split", "reshuffle", "roll_back", "expire_split", "ask_for_split", "approve_request", "reject_request",
+    "withdraw_request", "set_approval_rule", "stop_model", "start_model", "freeze_model", "unfreeze_model",
+    "break_version", "clear_crashes", "issue_key", "change_key", "revoke_key", "create_person", "change_person",
+    "set_password", "unlock_login", "change_tenant",
+})  # fmt: skip
+_PARTS = {
+    "create_model": "created the Model", "register_version": "registered version {number}",
+    "complete_upload": "completed the upload", "start_check": "started a check", "ask_check": "requested a check",
+    "pass_check": "passed its check", "fail_check": "failed its check", "recheck": "checked it again",
+    "set_split": "set split {number}", "roll_back": "rolled back", "approve_request": "approved split {number}",
+    "ask_for_split": "asked for approval", "move_alias": "moved @{alias}", "set_approval_rule": "set the approval rule",
+    "stop_model": "stopped it", "start_model": "started it", "freeze_model": "froze it", "unfreeze_model": "unfroze it",
+    "change_serving": "changed serving settings", "edit_model": "edited it", "issue_key": "created key {label}",
+    "create_person": "created person {label}", "create_tenant": "created tenant {label}",
+}  # fmt: skip
+# Steps that follow from others, so a line with others does not name them.
+_MINOR = frozenset({"ask_check", "complete_upload", "move_alias", "set_approval_rule", "start_check"})
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """One record: its sentence, and the page of what it changed if the reader may open it."""
+
+    record: AuditRecord
+    sentence: str
+    address: str
+    is_important: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeGroup:
+    """Records that belong together, oldest first: the steps of one import, several people added after each other."""
+
+    changes: Sequence[ShownChange]
+    title: str
+    address: str
+
+    @property
+    def at(self) -> datetime:
+        return self.changes[-1].record.at
+
+    @property
+    def actor_name(self) -> str:
+        return self.changes[0].record.actor_name
+
+    @property
+    def reason(self) -> str:
+        return self.changes[0].record.reason if len(self.changes) == 1 else ""
+
+    @property
+    def is_important(self) -> bool:
+        return any(change.is_important for change in self.changes)
+
+
+def recent_changes(request: HttpRequest) -> tuple[list[ChangeGroup], bool]:
+    """The groups of the last 24 hours, newest first, and whether there are more. Important ones are kept if it is many."""
+    records, has_more = _recent_records(actor(request))
+    link = _linker(request)
+    groups = [_group(records_of_group, link) for records_of_group in grouped(records)]
+    kept = sorted(groups, key=lambda group: (not group.is_important, -group.changes[-1].record.seq))[:_SHOWN]
+    return (
+        sorted(kept, key=lambda group: -group.changes[-1].record.seq),
+        has_more or len(groups) > len(kept),
+    )
+
+
+def _recent_records(by: Actor) -> tuple[list[AuditRecord], bool]:
+    """The newest records and the newest important ones, oldest first."""
+    records = visible(AuditRecord.objects.filter(at__gte=timezone.now() - _CHANGES_FROM), by).order_by("-seq")
+    newest = list(records[: _READ + 1])
+    found = {record.seq: record for record in newest[:_READ]}
+    if len(newest) > _READ:
+        important = records.filter(action__in=IMPORTANT, seq__lt=newest[_READ - 1].seq)
+        found.update((record.seq, record) for record in important[:_READ])
+    return [found[seq] for seq in sorted(found)], len(newest) > _READ
+
+
+def grouped(records: Iterable[AuditRecord]) -> list[list[AuditRecord]]:
+    """Records of one actor about one Model, or about objects of one kind, within minutes of each other."""
+    groups: list[list[AuditRecord]] = []
+    open_groups: dict[tuple[str, str], list[AuditRecord]] = {}
+    for record in records:
+        key = (record.actor_name, record.model_slug or f"{record.object_kind} {record.action}")
+        group = open_groups.get(key)
+        if group is None or record.at - group[-1].at > _TOGETHER:
+            group = open_groups[key] = []
+            groups.append(group)
+        group.append(record)
+    return groups
+
+
+def _group(records: Sequence[AuditRecord], link: Callable[[AuditRecord], str]) -> ChangeGroup:
+    changes = [
+        ShownChange(record, describe(record), link(record), record.action in IMPORTANT) for record in records
+    ]
+    if len(changes) == 1:
+        return ChangeGroup(changes, changes[0].sentence, changes[0].address)
+    main = next((change for change in changes if change.record.action == "register_version"), None)
+    main = main or next((change for change in changes if change.is_important), changes[0])
+    return ChangeGroup(changes, group_title(records), main.address)
+
+
+def group_title(records: Sequence[AuditRecord]) -> str:
+    """What the records did together: imported demand 1: created the Model, registered version 1, set split 1."""
+    parts = list(
+        dict.fromkeys(part for record in records if record.action not in _MINOR and (part := _part(record)))
+    )
+    if not parts:
+        parts = list(dict.fromkeys(part for record in records if (part := _part(record))))
+    more = len(parts) - _PARTS_SHOWN
+    said = ", ".join(parts[:_PARTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    version = next((record for record in records if record.action == "register_version"), None)
+    if version is not None:
+        return f"imported {version.object_label}: {said}"
+    slug = records[0].model_slug
+    return f"{slug}: {said}" if slug else said
+
+
+def _part(record: AuditRecord) -> str:
+    words = _PARTS.get(record.action)
+    if words is None:
+        return record.action.replace("_", " ")
+    label = record.object_label
+    return words.format(label=label, number=label.rpartition(" ")[2], alias=label.rpartition("@")[2])
+
+
+def _linker(request: HttpRequest) -> Callable[[AuditRecord], str]:
+    """Give the address of what a record is about, if it has a page that the reader may open; no queries."""
+
+    @cache
+    def route(kind: str) -> str:
+        page = next((page for page in admin.site._registry.values() if page.opts.model_name == kind), None)
+        if page is None or not page.has_view_permission(request):
+            return ""
+        return f"admin:{page.opts.app_label}_{page.opts.model_name}_change"
+
+    def link(record: AuditRecord) -> str:
+        name: Any = route(record.object_kind) if record.object_id else ""
+        try:
+            return reverse(name, args=[record.object_id]) if name else ""
+        except NoReverseMatch:
+            return ""
+
+    return link

@@ -1,0 +1,145 @@
+"""Jumps of the error rate on the home page: how much, since when, and what changed just before."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from inference.measure import selectors
+from inference.measure.attention import Rate, errors_and_turned_away, find_jump
+from inference.measure.models import ArmMinute
+from registry.access.policies import Right
+from registry.kit.admin.attention import Severity, attention_for
+from registry.traffic.models import Split
+from registry.traffic.services import stop_model
+from tests.support.factories import a_live_model, a_split, an_actor
+
+pytestmark = pytest.mark.django_db
+NOW = timezone.now().replace(minute=30, second=30, microsecond=0)
+END = NOW.replace(second=0)
+START = END - timedelta(minutes=65)
+
+
+@pytest.fixture(autouse=True)
+def half_past(monkeypatch):
+    monkeypatch.setattr(selectors.timezone, "now", lambda: NOW)
+
+
+@pytest.fixture
+def model():
+    return a_live_model(100, slug="fruit")
+
+
+def counted(model, *, ago, ok=0, errors=0, version=1, process="one"):
+    version_id = model.versions.get(number=version).pk if version else 0
+    ArmMinute.objects.create(
+        minute=END - timedelta(minutes=ago), process=process, model_id=model.pk, split=1, arm="a" if version else "",
+        version_id=version_id, ok=ok, errors=errors, refused=0, seconds=0.0, buckets={},
+    )  # fmt: skip
+
+
+def an_hour(model, *, ok=100, errors=0, bad=0, bad_errors=0):
+    """An hour of requests; the last `bad` minutes have `bad_errors` instead."""
+    for ago in range(1, 66):
+        counted(model, ago=ago, ok=ok, errors=bad_errors if ago <= bad else errors)
+
+
+class TestJump:
+    def rates(self, *, errors=0, bad=0, bad_errors=0, requests=100):
+        return {
+            END - timedelta(minutes=ago): Rate(requests, bad_errors if ago <= bad else errors)
+            for ago in range(1, 66)
+        }
+
+    def jump(self, **rates):
+        return find_jump(self.rates(**rates), START, END)
+
+    @pytest.mark.parametrize(
+        ("rates", "is_one"),
+        [
+            ({}, False),
+            ({"bad": 3, "bad_errors": 20}, True),
+            ({"bad": 5, "bad_errors": 2}, True),
+            ({"bad": 1, "bad_errors": 2}, False),
+            ({"errors": 1, "bad": 5, "bad_errors": 2, "requests": 500}, False),
+            ({"errors": 4}, False),
+            ({"errors": 6}, True),
+            ({"errors": 6, "bad": 5, "bad_errors": 0}, False),
+        ],
+        ids=[
+            "no errors", "a jump", "2 % after none", "two errors only", "below 1 %", "4 % all along",
+            "6 % all along", "over",
+        ],
+    )  # fmt: skip
+    def test_it_is_well_above_the_rate_before_or_high(self, rates, is_one):
+        assert (self.jump(**rates) is not None) is is_one
+
+    def test_it_began_with_the_first_bad_minute(self):
+        jump = self.jump(bad=12, bad_errors=20)
+
+        assert jump.began == END - timedelta(minutes=12)
+        assert (jump.recent.share, jump.before.share) == (0.2, 0)
+        assert not jump.lasts_all_along
+        assert self.jump(errors=6).lasts_all_along
+
+    def test_minutes_without_requests_do_not_end_it(self):
+        rates = self.rates(bad=9, bad_errors=20)
+        del rates[END - timedelta(minutes=4)]
+
+        assert find_jump(rates, START, END).began == END - timedelta(minutes=9)
+
+
+def test_a_jump_says_how_much_since_when_and_what_changed_before(model):
+    an_hour(model, bad=3, bad_errors=25)
+    split = a_split(model, 100)
+    Split.objects.filter(pk=split.pk).update(from_at=END - timedelta(minutes=6))
+
+    (item,) = errors_and_turned_away(an_actor())
+
+    assert item.sentence == "fruit fails 13.0 % of its requests: 75 of 575 in the last 5 minutes, 0 % before."
+    assert item.severity is Severity.CRITICAL
+    assert item.since == END - timedelta(minutes=3)
+    assert item.cause.title == "split 2 by tester 3 minutes before"
+    assert item.cause.address == reverse("admin:registry_split_change", args=[split.pk])
+    assert item.action.address == reverse("admin:registry_model_roll_back", args=[model.pk])
+
+
+def test_a_split_long_before_or_after_is_not_the_cause(model):
+    an_hour(model, bad=3, bad_errors=25)
+    for minutes in (40, 1):
+        split = a_split(model, 100)
+        Split.objects.filter(pk=split.pk).update(from_at=END - timedelta(minutes=minutes))
+
+    (item,) = errors_and_turned_away(an_actor())
+
+    assert item.cause is None
+
+
+def test_a_quiet_hour_takes_one_query(model, django_assert_num_queries):
+    an_hour(model)
+
+    with django_assert_num_queries(1):
+        assert errors_and_turned_away(an_actor()) == []
+
+
+def test_models_out_of_reach_are_not_told_and_without_the_right_there_is_no_button(model):
+    an_hour(model, bad=3, bad_errors=25)
+    other = a_live_model(100)
+
+    assert errors_and_turned_away(an_actor(models=frozenset({other.pk}))) == []
+    (item,) = errors_and_turned_away(an_actor(Right.READ, models=frozenset({model.pk})))
+    assert item.action is None
+
+
+def test_what_a_stop_turned_away_is_told_on_the_line_of_the_stop(model):
+    for ago in (1, 2):
+        counted(model, ago=ago, errors=300, version=0)
+
+    (item,) = errors_and_turned_away(an_actor())
+    assert item.sentence == "fruit turned away 600 requests in the last hour: stopped."
+
+    stop_model(model=model, text="wrong prices", by=an_actor())
+    lines = [line for line in attention_for(an_actor()).lines if "fruit" in line.sentence]
+    assert [line.sentence for line in lines] == ["fruit is stopped by tester: every request gets 503."]
+    assert lines[0].item.notes == ("Message to callers: “wrong prices”", item.sentence)
