@@ -60,7 +60,9 @@ def _check_health(version: Version, run: CheckRun | None) -> HealthLine:
     if run is None:
         return HealthLine(Health.DOUBTFUL, f"{name} has not been checked yet.", address)
     if run.state == RunState.FAILED:
-        return HealthLine(Health.BAD, f"Check {run.number} of version {version.number} failed: {run.reason}", address)
+        return HealthLine(
+            Health.BAD, f"Check {run.number} of version {version.number} failed: {run.reason}", address
+        )
     if run.state == RunState.RUNNING:
         return HealthLine(Health.GOOD, f"{name} is being checked again.", address)
     return HealthLine(Health.GOOD, f"{name} passed its last check.", address)

@@ -104,5 +104,5 @@ def download(request: HttpRequest, version: Version) -> HttpResponse:
         link = make_download_link(version=version, by=by)
     except RoundhouseError as error:
         messages.error(request, str(error))
-        return redirect(reverse("admin:registry_version_change", args=[version.pk]))
+        return redirect(f"{reverse('admin:registry_version_change', args=[version.pk])}?tab=file")
     return redirect(reverse("download", args=[sign_link(link)]))

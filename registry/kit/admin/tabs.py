@@ -30,10 +30,10 @@ TABS: Registrations[Tab] = Registrations("tab")
 
 
 def tabs_for(page: PanelPage, request: HttpRequest, *, form_tab: str = "") -> list[Tab]:
-    """The page's tabs in order, without those on which the reader would see nothing."""
+    """The page's tabs in order, without those on which the reader would see nothing; at least one."""
     tabs = [tab for tab in TABS if tab.page is page]
     filled = {panel.tab or tabs[0].name for _, panel in panels_on(page, request)}
-    return [tab for tab in tabs if tab.name in filled or tab.name == form_tab]
+    return [tab for tab in tabs if tab.name in filled or tab.name == form_tab] or tabs[:1]
 
 
 def open_tab(tabs: list[Tab], request: HttpRequest, row: Any) -> Tab:

@@ -117,9 +117,7 @@ class VerbPages(ScopedPage):
         """The buttons of the verbs that the row's state and the actor's rights allow, with their groups."""
         by, model_id = actor(request), self.model_id_of(row)
         return [
-            VerbButton(
-                verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/", verb.group
-            )
+            VerbButton(verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/", verb.group)
             for verb in self.verbs
             if by.may(verb.right, model_id=model_id) and verb.fits(row)
         ]
