@@ -38,6 +38,7 @@ class InferenceConfig(AppConfig):
         _add_event_kinds()
         _add_sentences()
         _add_links()
+        _add_tabs()
         _add_panels()
         _add_chart_marks()
         _add_attention()
@@ -56,18 +57,37 @@ def _add_links() -> None:
     )
 
 
+def _add_tabs() -> None:
+    from registry.kit.admin.panels import PanelPage
+    from registry.kit.admin.tabs import TABS, Tab
+
+    model, version = PanelPage.MODEL, PanelPage.VERSION
+    TABS.add("try", Tab(model, "try", "Try it"), order=30)
+    TABS.add("jobs", Tab(model, "jobs", "Jobs"), order=40)
+    TABS.add("version traffic", Tab(version, "traffic", "Traffic", opened_by=("figures",)), order=20)
+    TABS.add("version try", Tab(version, "try", "Try it"), order=30)
+
+
 def _add_panels() -> None:
     from inference.jobs.presentation import draw_jobs
     from inference.measure import panels as traffic
+    from inference.serving.stewards.readiness import engines_health
     from inference.try_it.panels import draw_for_model, draw_for_version
+    from registry.console.headers import MODEL_FACTS
+    from registry.console.health import HEALTH
     from registry.kit.admin.panels import COLUMNS, PANELS, ColumnGroup, Panel, PanelPage
 
     COLUMNS.add("traffic", ColumnGroup(traffic.COLUMNS, traffic.draw_columns, traffic.NOTE))
-    PANELS.add("traffic of a Model", Panel(PanelPage.MODEL, traffic.draw_for_model), order=5)
-    PANELS.add("try a Model", Panel(PanelPage.MODEL, draw_for_model), order=10)
-    PANELS.add("jobs", Panel(PanelPage.MODEL, draw_jobs), order=20)
-    PANELS.add("traffic of a version", Panel(PanelPage.VERSION, traffic.draw_for_version), order=7)
-    PANELS.add("try a version", Panel(PanelPage.VERSION, draw_for_version), order=10)
+    model, version = PanelPage.MODEL, PanelPage.VERSION
+    PANELS.add("traffic in short", Panel(model, traffic.draw_short_for_model, "live"), order=5)
+    PANELS.add("traffic of a Model", Panel(model, traffic.draw_for_model, "traffic"), order=5)
+    PANELS.add("try a Model", Panel(model, draw_for_model, "try"), order=10)
+    PANELS.add("jobs", Panel(model, draw_jobs, "jobs"), order=20)
+    PANELS.add("traffic of a version", Panel(version, traffic.draw_for_version, "traffic"), order=7)
+    PANELS.add("try a version", Panel(version, draw_for_version, "try"), order=10)
+    PANELS.add("traffic beside a request", Panel(PanelPage.REQUEST, traffic.draw_for_request), order=0)
+    MODEL_FACTS.add("traffic", traffic.requests_per_second)
+    HEALTH.add("engines", engines_health, order=5)
 
 
 def _add_chart_marks() -> None:

@@ -28,6 +28,7 @@ class RegistryConfig(AppConfig):
         _add_event_kinds()
         _add_sentences()
         _add_links()
+        _add_tabs()
         _add_panels()
         _add_chart_marks()
         _add_attention()
@@ -68,26 +69,67 @@ def _add_links() -> None:
     )
 
 
+def _add_tabs() -> None:
+    """The tabs of Model and version pages. Apps above add theirs between these."""
+    from registry.console.headers import is_unfinished
+    from registry.kit.admin.panels import PanelPage
+    from registry.kit.admin.tabs import TABS, Tab
+
+    model, version = PanelPage.MODEL, PanelPage.VERSION
+    TABS.add("live", Tab(model, "live", "Live", refresh_s=15), order=0)
+    TABS.add("versions", Tab(model, "versions", "Versions"), order=10)
+    TABS.add("traffic", Tab(model, "traffic", "Traffic", opened_by=("at", "figures")), order=20)
+    TABS.add("access", Tab(model, "access", "Access"), order=80)
+    TABS.add("settings", Tab(model, "settings", "Settings"), order=90)
+    TABS.add("version overview", Tab(version, "overview", "Overview"), order=0)
+    TABS.add("version checks", Tab(version, "checks", "Checks", opens_for=is_unfinished), order=10)
+    TABS.add("version file", Tab(version, "file", "File & settings"), order=90)
+
+
 def _add_panels() -> None:
     """The console's own panels are added here too, so that one list shows the order of all panels."""
+    from registry.access.policies import Right
     from registry.console.aliases import draw_guards
     from registry.console.checks import draw_checklist
     from registry.console.golden_set import draw_golden
-    from registry.console.model_panels import draw_history, draw_permissions, draw_waiting
+    from registry.console.health import HEALTH, checks_health, crashes_health, draw_health
+    from registry.console.model_panels import (
+        draw_aliases,
+        draw_changes,
+        draw_permissions,
+        draw_splits,
+        draw_versions,
+        draw_waiting,
+    )
     from registry.console.requests import draw_model_requests
-    from registry.console.version_panels import draw_crashes, draw_file, draw_lineage
+    from registry.console.version_panels import (
+        draw_crashes,
+        draw_facts,
+        draw_file,
+        draw_lineage,
+        draw_serving,
+    )
     from registry.kit.admin.panels import PANELS, Panel, PanelPage
 
-    PANELS.add("waiting split", Panel(PanelPage.MODEL, draw_waiting), order=1)
-    PANELS.add("approval requests", Panel(PanelPage.MODEL, draw_model_requests), order=2)
-    PANELS.add("history", Panel(PanelPage.MODEL, draw_history), order=8)
-    PANELS.add("golden set", Panel(PanelPage.MODEL, draw_golden), order=30)
-    PANELS.add("permissions", Panel(PanelPage.MODEL, draw_permissions), order=40)
-    PANELS.add("guards", Panel(PanelPage.MODEL, draw_guards), order=40)
-    PANELS.add("crashes", Panel(PanelPage.VERSION, draw_crashes), order=0)
-    PANELS.add("lineage", Panel(PanelPage.VERSION, draw_lineage), order=1)
-    PANELS.add("file", Panel(PanelPage.VERSION, draw_file), order=3)
-    PANELS.add("checks", Panel(PanelPage.VERSION, draw_checklist), order=5)
+    model, version = PanelPage.MODEL, PanelPage.VERSION
+    PANELS.add("waiting split", Panel(model, draw_waiting, "live"), order=1)
+    PANELS.add("approval requests", Panel(model, draw_model_requests, "live"), order=2)
+    PANELS.add("health", Panel(model, draw_health, "live"), order=6)
+    PANELS.add("changes", Panel(model, draw_changes, "live", Right.READ_RECORD), order=8)
+    PANELS.add("versions", Panel(model, draw_versions, "versions"), order=10)
+    PANELS.add("aliases", Panel(model, draw_aliases, "versions"), order=20)
+    PANELS.add("golden set", Panel(model, draw_golden, "versions"), order=30)
+    PANELS.add("splits", Panel(model, draw_splits, "traffic"), order=10)
+    PANELS.add("permissions", Panel(model, draw_permissions, "access"), order=40)
+    PANELS.add("guards", Panel(model, draw_guards, "access"), order=40)
+    PANELS.add("crashes", Panel(version, draw_crashes, "overview"), order=0)
+    PANELS.add("facts", Panel(version, draw_facts, "overview"), order=1)
+    PANELS.add("lineage", Panel(version, draw_lineage, "overview"), order=2)
+    PANELS.add("checks", Panel(version, draw_checklist, "checks"), order=5)
+    PANELS.add("file", Panel(version, draw_file, "file"), order=3)
+    PANELS.add("serving settings", Panel(version, draw_serving, "file"), order=4)
+    HEALTH.add("crashes", crashes_health, order=0)
+    HEALTH.add("checks", checks_health, order=10)
 
 
 def _add_chart_marks() -> None:

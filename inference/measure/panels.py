@@ -1,18 +1,20 @@
-"""The Traffic panels of Models and versions, the traffic columns of the home page, and what a stop would refuse."""
+"""The Traffic panels of Models, versions and requests, the traffic columns of the home page, and what a stop would refuse."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from inference.measure.compaction import start_of_hour
 from inference.measure.counts import Counts
 from inference.measure.hours import HOURS, HourRate
 from inference.measure.selectors import (
     MINUTE,
     Series,
+    arms_between,
     counters_lost_between,
     models_between,
     newest_minute,
@@ -22,6 +24,7 @@ from inference.measure.selectors import (
 from inference.measure.traffic import (
     HOUR,
     PERIODS,
+    CountsText,
     Period,
     Splits,
     Traffic,
@@ -34,8 +37,9 @@ from inference.measure.traffic import (
 from inference.measure.turned_away import TurnedAway, turned_away
 from registry.catalogue.models import Model, Version
 from registry.kit.admin.plots import marks_between, spark_bars
-from registry.traffic.models import Split
-from registry.traffic.selectors import arms_of, live_arms, with_arms
+from registry.traffic.models import Split, SplitRequest
+from registry.traffic.selectors import arms_of, current_split, live_arms, with_arms
+from registry.traffic.transitions import RequestStatus
 
 COLUMNS = ("Last 24 hours", "Requests per second", "Errors", "p95")
 NOTE = (
@@ -45,10 +49,20 @@ NOTE = (
 _RECENT_MINUTES = 5
 _ALARMING = 0.01
 _SPLITS_SHOWN, _LOST_SHOWN = 12, 3
+_LONGEST_COMPARISON = timedelta(days=7)
 
 
 def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
     """Every arm that had requests in the period."""
+    return _draw_model(request, model, is_short=False)
+
+
+def draw_short_for_model(request: HttpRequest, model: Model) -> SafeString:
+    """The plots of the last hour, without the tables."""
+    return _draw_model(request, model, is_short=True)
+
+
+def _draw_model(request: HttpRequest, model: Model, *, is_short: bool) -> SafeString:
     period, series = _period_and_series(request, model.pk)
     traffic = model_traffic(
         series,
@@ -58,7 +72,8 @@ def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
         live=[arm.version for arm in live_arms(model)],
         marks=marks_between(model, series.start, series.end),
     )
-    return _draw(request, traffic, series, model.pk, of=f"{model}", away=turned_away(_counts_of(series)))
+    away = turned_away(_counts_of(series))
+    return _draw(request, traffic, series, model.pk, of=f"{model}", away=away, is_short=is_short)
 
 
 def draw_for_version(request: HttpRequest, version: Version) -> SafeString:
@@ -95,6 +110,38 @@ def requests_refused_by_stop(model: Model) -> list[str]:
         return []
     text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
     return [f"{text} requests per second were answered over the last 5 minutes; new requests will get 503."]
+
+
+def requests_per_second(model: Model) -> str:
+    """The rate over the last 5 minutes, for the summary of a Model."""
+    end = written_until()
+    counts = models_between(model_ids=[model.pk], start=end - _RECENT_MINUTES * MINUTE, end=end, step=MINUTE)
+    rate = _sum(counts.get(model.pk, [])).requests / (_RECENT_MINUTES * 60)
+    return f"{per_second(rate)} requests/s" if rate else "no requests in 5 minutes"
+
+
+def draw_for_request(request: HttpRequest, row: SplitRequest) -> SafeString | str:
+    """How each arm has done since the split began: the live split, or for an approved request its own.
+
+    Nothing for a request that was rejected or withdrawn, and at most the last 7 days.
+    """
+    split = row.split or (current_split(row.model) if row.status == RequestStatus.OPEN else None)
+    if split is None or split.from_at is None:
+        return ""
+    end = min(written_until(), split.to_at or written_until())
+    start = max(start_of_hour(split.from_at), end - _LONGEST_COMPARISON)
+    found = arms_between(model_id=row.model_id, start=start, end=end) if start < end else []
+    counts = {arm.version_id: arm for arm in found if arm.split == split.number and arm.arm}
+    context = {
+        "split": split,
+        "is_cut": start > split.from_at,
+        "arms": [
+            (arm.version, share / 100, CountsText(counts.get(arm.version_id, Counts()), ""))
+            for arm in split.arms.select_related("version").exclude(letter="").order_by("-version__number")
+            if (share := split.shares()[arm.version_id])
+        ],
+    }
+    return render_to_string("admin/inference/request_traffic.html", context, request)
 
 
 def _sum(steps: Iterable[Counts | None]) -> Counts:
@@ -152,11 +199,19 @@ def _counts_of(series: Series, version_id: int | None = None) -> Iterator[Counts
 
 
 def _draw(
-    request: HttpRequest, traffic: Traffic, series: Series, model_id: int, of: str, away: TurnedAway | None
+    request: HttpRequest,
+    traffic: Traffic,
+    series: Series,
+    model_id: int,
+    of: str,
+    away: TurnedAway | None,
+    *,
+    is_short: bool = False,
 ) -> SafeString:
     lost = counters_lost_between(series.start, series.end + HOUR)
     context = {
         "of": of,
+        "is_short": is_short,
         "traffic": traffic,
         "turned_away": away,
         "periods": PERIODS.values(),

@@ -6,17 +6,18 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
-from registry.catalogue.models import Model, ServingSettings, Version
-from registry.catalogue.serving_settings import ServingValues
+from registry.catalogue.models import Model, Version
 from registry.console.checks import check_again, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden
+from registry.console.headers import model_header, version_header, with_live_model
 from registry.console.holds import HOLD_VERBS
 from registry.console.model_panels import show_waiting
 from registry.console.requests import RULE_VERBS
@@ -24,13 +25,13 @@ from registry.console.rollback import ROLL_BACK
 from registry.console.splits import RESHUFFLE, SPLIT_VERBS
 from registry.console.version_panels import download
 from registry.console.version_verbs import VERSION_VERBS
-from registry.kit.admin.facts import settings_in_words
-from registry.kit.admin.pages import CardPage, ScopedPage
-from registry.kit.admin.panels import PanelPage, panels_for
+from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.panels import PanelPage
+from registry.kit.admin.tabs import TabbedPage
 from registry.kit.admin.theme import ModelAdmin, ModelForm, TextInput, actor, display
 from registry.kit.admin.verbs import VerbPages
 from registry.kit.text import MAX_REASON
-from registry.traffic.selectors import current_split, live_arms, open_holds, with_live_arms
+from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 
 MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
 
@@ -111,7 +112,7 @@ class ModelEditForm(ModelForm[Model]):
 
 
 @admin.register(Model)
-class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
+class ModelPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Model]):
     empty_text = "Upload an ONNX file to create the first Model."
     scope = "pk"
     verbs = MODEL_VERBS
@@ -127,7 +128,10 @@ class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
     ]  # fmt: skip
     readonly_fields = ["slug", "task", "created_at"]
     autocomplete_fields = ["owner"]
-    change_form_outer_before_template = "admin/registry/model_card.html"
+    panel_page = PanelPage.MODEL
+    header_template = "admin/registry/model_header.html"
+    form_tab = "settings"
+    change_form_outer_before_template = "admin/registry/tabbed_top.html"
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         by = actor(request)
@@ -150,24 +154,16 @@ class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
         context = {"arms": live_arms(model), "holds": open_holds(model)}
         return render_to_string("admin/registry/live.html", context)
 
-    def card(self, request: HttpRequest, model: Model) -> dict[str, Any]:
-        return {
-            "row": model,
-            "arms": live_arms(model),
-            "split": current_split(model),
-            "tags": [tag.name for tag in model.tags.all()],
-            "buttons": self.buttons(request, model),
-            "panels": panels_for(PanelPage.MODEL, request, model),
-        }
+    def header(self, request: HttpRequest, model: Model) -> dict[str, Any]:
+        return model_header(model, self.verb_buttons(request, model))
 
-
-def _settings(serving: ServingSettings) -> list[tuple[str, str]]:
-    """The settings in effect: a revision from an older release lacks newer ones, which get their defaults."""
-    return settings_in_words(ServingValues.from_json(serving.values).to_json())
+    def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
+        """Stay on the page."""
+        return redirect(f"{self.address_of(obj)}?tab={self.form_tab}")
 
 
 @admin.register(Version)
-class VersionPage(RowViews, VerbPages, CardPage, ModelAdmin[Version]):
+class VersionPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Version]):
     empty_text = "Upload an ONNX file to create the first version. It can go live once its checks pass."
     verbs = VERSION_VERBS
     row_views = {
@@ -180,42 +176,18 @@ class VersionPage(RowViews, VerbPages, CardPage, ModelAdmin[Version]):
     list_select_related = ["model", "artifact"]
     list_filter = ["status"]
     search_fields = ["model__slug", "artifact__sha256"]
-    fields = readonly_fields = (
-        "model",
-        "number",
-        "status",
-        "failure",
-        "sha256",
-        "size",
-        "task_config",
-        "shown_signature",
-        "derived_from",
-        "notes",
-        "made_by",
-        "created_at",
-    )
-    change_form_outer_before_template = "admin/registry/version_card.html"
+    panel_page = PanelPage.VERSION
+    header_template = "admin/registry/version_header.html"
 
-    def card(self, request: HttpRequest, version: Version) -> dict[str, Any]:
-        serving = version.serving_settings.filter(is_current=True).first()
-        return {
-            "row": version,
-            "buttons": self.buttons(request, version),
-            "serving": serving,
-            "settings": _settings(serving) if serving is not None else [],
-            "panels": panels_for(PanelPage.VERSION, request, version),
-        }
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Version | None:
+        version = super().get_object(request, object_id, from_field)
+        return with_live_model(version) if version is not None else None
 
-    @display(description="SHA-256")
-    def sha256(self, version: Version) -> str:
-        return version.artifact.sha256
+    def header(self, request: HttpRequest, version: Version) -> dict[str, Any]:
+        return version_header(version, self.verb_buttons(request, version))
 
     @display(description="size")
     def size(self, version: Version) -> str:
         return f"{version.artifact.size_bytes / 1024:,.1f} KiB"
-
-    @display(description="signature")
-    def shown_signature(self, version: Version) -> str:
-        if version.signature is None:
-            return "not known until it is checked"
-        return render_to_string("admin/registry/signature.html", {"signature": version.signature})

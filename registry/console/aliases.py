@@ -356,4 +356,4 @@ def _alias_page(model: Model, name: str) -> str:
 
 
 def _model_page(model: Model) -> str:
-    return reverse("admin:registry_model_change", args=[model.pk])
+    return f"{reverse('admin:registry_model_change', args=[model.pk])}?tab=access"

@@ -165,4 +165,4 @@ def check_again(request: HttpRequest, version: Version) -> HttpResponse:
         )
     except RoundhouseError as error:
         messages.error(request, str(error))
-    return redirect(reverse("admin:registry_version_change", args=[version.pk]))
+    return redirect(f"{reverse('admin:registry_version_change', args=[version.pk])}?tab=checks")

@@ -108,7 +108,7 @@ def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
     by = actor(request)
     if not by.may(Right.WRITE, model_id=model.pk):
         raise LacksRight(Right.WRITE, model_id=model.pk)
-    back = reverse("admin:registry_model_change", args=[model.pk])
+    back = f"{reverse('admin:registry_model_change', args=[model.pk])}?tab=versions"
     form = GoldenForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         data = dict(form.cleaned_data)

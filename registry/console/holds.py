@@ -18,7 +18,7 @@ from registry.console.splits import answers_text, shares_text
 from registry.kit.actors import Actor
 from registry.kit.admin.facts import ago
 from registry.kit.admin.theme import TextInput, actor
-from registry.kit.admin.verbs import ReasonForm, Verb
+from registry.kit.admin.verbs import ReasonForm, Verb, VerbGroup
 from registry.kit.registrations import Registrations
 from registry.kit.text import MAX_REASON
 from registry.traffic import services as traffic
@@ -159,12 +159,13 @@ def _is_free(kind: Hold.Kind) -> Callable[[Model], bool]:
     return lambda model: kind not in open_holds(model)
 
 
-_START = Verb("start", "Start", Right.SET_SPLIT, StartForm, _start, _is_held(_STOPPED))
-_UNFREEZE = Verb("unfreeze", "Unfreeze", Right.FREEZE, UnfreezeForm, _unfreeze, _is_held(_FROZEN))
+_IN = VerbGroup.EMERGENCY
+_START = Verb("start", "Start", Right.SET_SPLIT, StartForm, _start, _is_held(_STOPPED), group=_IN)
+_UNFREEZE = Verb("unfreeze", "Unfreeze", Right.FREEZE, UnfreezeForm, _unfreeze, _is_held(_FROZEN), group=_IN)
 HOLD_VERBS = (
-    Verb("stop", "Stop", Right.STOP, StopForm, _stop, _is_free(_STOPPED)),
+    Verb("stop", "Stop", Right.STOP, StopForm, _stop, _is_free(_STOPPED), group=_IN),
     _START,
-    Verb("freeze", "Freeze", Right.FREEZE, FreezeForm, _freeze, _is_free(_FROZEN)),
+    Verb("freeze", "Freeze", Right.FREEZE, FreezeForm, _freeze, _is_free(_FROZEN), group=_IN),
     _UNFREEZE,
 )
 ENDED_BY = {_STOPPED: _START, _FROZEN: _UNFREEZE}

@@ -1,4 +1,4 @@
-"""Panels of a Model's page: its history with "What was live at", a waiting split, and who has permissions."""
+"""Panels of a Model's page: its splits with "What was live at", versions, aliases, changes, and who has permissions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,10 +16,14 @@ from django.views.decorators.http import require_GET
 from registry.access.models import ApiKey
 from registry.access.policies import Right, rights_by_role, rights_of_roles, rights_of_scopes
 from registry.catalogue.models import Model
+from registry.console.headers import state_of_version
 from registry.errors import Invalid
-from registry.traffic.selectors import LiveAt, arms_of, live_at, waiting_split, with_arms
+from registry.record.models import AuditRecord
+from registry.traffic.selectors import LiveAt, arms_of, live_arms, live_at, waiting_split, with_arms
 
 _HISTORY_LIMIT = 20
+_ALIASES_SHOWN = 100
+_CHANGES_SHOWN = 5
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 _NAMES_SHOWN = 12
 _NAMES_READ = 500
@@ -30,17 +34,42 @@ _ACTIONS = (
 )
 
 
-def draw_history(request: HttpRequest, model: Model) -> SafeString:
-    """The newest splits and versions, and all aliases."""
+def draw_splits(request: HttpRequest, model: Model) -> SafeString:
+    """The newest splits, and what was live at a time."""
     newest = with_arms(model.splits.order_by("-number"))[:_HISTORY_LIMIT]
     context = {
         "model": model,
         "then": live_then(request, model),
         "splits": [(split, arms_of(split)) for split in newest],
-        "versions": model.versions.select_related("artifact").order_by("-number")[:_HISTORY_LIMIT],
-        "aliases": model.aliases.select_related("version"),
     }
-    return render_to_string("admin/registry/model_history.html", context, request)
+    return render_to_string("admin/registry/splits_panel.html", context, request)
+
+
+def draw_versions(request: HttpRequest, model: Model) -> SafeString:
+    """The newest versions with their live shares."""
+    shares = {arm.version: arm.percent for arm in live_arms(model)}
+    newest = list(model.versions.select_related("artifact").order_by("-number")[: _HISTORY_LIMIT + 1])
+    context = {
+        "model": model,
+        "versions": [
+            (version, state_of_version(version), shares.get(version.number))
+            for version in newest[:_HISTORY_LIMIT]
+        ],
+        "has_more": len(newest) > _HISTORY_LIMIT,
+    }
+    return render_to_string("admin/registry/versions_panel.html", context, request)
+
+
+def draw_aliases(request: HttpRequest, model: Model) -> SafeString:
+    aliases = model.aliases.select_related("version")[:_ALIASES_SHOWN]
+    return render_to_string("admin/registry/aliases_panel.html", {"aliases": aliases}, request)
+
+
+def draw_changes(request: HttpRequest, model: Model) -> SafeString:
+    """The newest changes to the Model and to what belongs to it."""
+    records = AuditRecord.objects.filter(model_slug=model.slug).order_by("-seq")[:_CHANGES_SHOWN]
+    context = {"model": model, "records": records}
+    return render_to_string("admin/registry/changes_panel.html", context, request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Approval requests: their list and page, the verbs that decide them, and the rule that requires them."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,12 @@ from registry.catalogue.models import Model, Version
 from registry.console.splits import written_split_text
 from registry.kit.actors import Actor
 from registry.kit.admin.pages import OwnPage
+from registry.kit.admin.panels import PanelPage, panels_for
 from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages
+from registry.kit.text import MAX_REASON
 from registry.traffic import services as traffic
-from registry.traffic.gates import gates_of
+from registry.traffic.gates import GateOutcome, gates_of
 from registry.traffic.models import SplitRequest
 from registry.traffic.selectors import (
     ArmShare,
@@ -29,6 +32,8 @@ from registry.traffic.selectors import (
     requests_for,
 )
 from registry.traffic.transitions import RequestStatus
+
+_WORST_FIRST = (GateOutcome.FAILED, GateOutcome.WARNED, GateOutcome.UNKNOWN, GateOutcome.PASSED)
 
 
 def _approve(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
@@ -103,6 +108,23 @@ class ShownRequest:
         return sum(gate["outcome"] == "failed" for gate in self.gates)
 
     @property
+    def changes(self) -> list[tuple[int, float, float]]:
+        """(version, percent now, percent then) of every version whose share would change."""
+        now = {arm.version: arm.percent for arm in self.live}
+        then = {arm.version: arm.percent for arm in self.arms}
+        return [
+            (number, now.get(number, 0), then.get(number, 0))
+            for number in sorted(now.keys() | then.keys(), reverse=True)
+            if now.get(number, 0) != then.get(number, 0)
+        ]
+
+    @property
+    def outcomes(self) -> list[tuple[str, int]]:
+        """How many gates have each outcome, worst first; those without any are left out."""
+        counts = Counter(gate["outcome"] for gate in self.gates)
+        return [(outcome, counts[outcome]) for outcome in _WORST_FIRST if counts[outcome]]
+
+    @property
     def moves(self) -> float:
         """Percentage of routing keys that would move to another version."""
         live = {arm.version: arm.share for arm in self.live}
@@ -154,8 +176,11 @@ class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):
         by = actor(request)
         return {
             "title": str(row),
+            "original": row,
             "shown": shown_request(row),
             "buttons": self.buttons(request, row),
+            "panels": panels_for(PanelPage.REQUEST, request, row),
+            "longest_reason": MAX_REASON,
             "is_own": row.asker_id is not None and row.asker_id == by.user_id,
             "may_decide": may_decide(row, by),
         }

@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.console.splits import answers_text, preview_replaced, written_split_text
 from registry.kit.actors import Actor
-from registry.kit.admin.verbs import ReasonForm, Verb
+from registry.kit.admin.theme import actor
+from registry.kit.admin.verbs import ReasonForm, Verb, VerbGroup
 from registry.traffic import services as traffic
-from registry.traffic.models import Split
+from registry.traffic.models import Hold, Split
 from registry.traffic.readiness import warm_among
 from registry.traffic.selectors import (
     ArmShare,
@@ -21,6 +24,7 @@ from registry.traffic.selectors import (
     arms_of,
     earlier_splits,
     live_arms,
+    open_holds,
     previous_split,
     versions_ever_live,
 )
@@ -132,5 +136,19 @@ def _roll_back(model: Model, form: RollBackForm, by: Actor) -> str:
 
 ROLL_BACK = Verb(
     "roll-back", "Roll back", Right.ROLL_BACK, RollBackForm, _roll_back,
-    lambda model: previous_split(model) is not None,
+    lambda model: previous_split(model) is not None, group=VerbGroup.EMERGENCY,
 )  # fmt: skip
+
+
+def emergency_links(request: HttpRequest, model: Model) -> list[tuple[str, str]]:
+    """(title, address) of stopping and rolling back, for a list: the verbs' pages check the rest.
+
+    Without a query per row, if the Models come from `with_live_arms`.
+    """
+    by, arms, holds = actor(request), live_arms(model), open_holds(model)
+    links = []
+    if arms and Hold.Kind.STOPPED not in holds and by.may(Right.STOP, model_id=model.pk):
+        links.append(("Stop", reverse("admin:registry_model_stop", args=[model.pk])))
+    if arms and model.split_revision > 1 and by.may(Right.ROLL_BACK, model_id=model.pk):
+        links.append(("Roll back", reverse("admin:registry_model_roll_back", args=[model.pk])))
+    return links

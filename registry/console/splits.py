@@ -13,7 +13,7 @@ from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.kit.actors import Actor
 from registry.kit.admin.theme import NumberInput
-from registry.kit.admin.verbs import ReasonForm, Verb
+from registry.kit.admin.verbs import ReasonForm, Verb, VerbGroup
 from registry.traffic import services as traffic
 from registry.traffic.assignment import WHOLE, ranges
 from registry.traffic.models import Hold, Split, SplitRequest
@@ -209,7 +209,7 @@ class SplitForm(ReasonForm):
 
 
 class AgainstLiveForm(SplitForm):
-    """The same, proposing 10 % for a version that is not live and 90 % for those that are."""
+    """The same, proposing 10 % for a version that is not live, or 100 % if none is live."""
 
     def __init__(self, *args: Any, row: Model | Version, **kwargs: Any) -> None:
         model, candidate = (row.model, row) if isinstance(row, Version) else (row, newcomer(row))
@@ -280,28 +280,26 @@ def _why_no_newcomer(model: Model) -> str:
     return f"No ready version of {model} is newer than the live ones. Upload one, or set the split."
 
 
-def _why_no_challenge(version: Version) -> str:
+def _why_no_share(version: Version) -> str:
     split = current_split(version.model)
     if not version.is_servable:
         because = f": {version.failure}" if version.failure else "."
         return f"{version} cannot get a share: it must be ready, but it is {version.status}{because}"
-    if split is None:
-        return f"No version of {version.model} is live, so there is nothing to compare with. Set the split first."
-    if version.pk in split.shares():
+    if split is not None and version.pk in split.shares():
         return f"{version} is already live. Set the split to change its share."
     return ""
 
 
 SPLIT_VERBS = (
-    Verb("split", "Set split", Right.LOWER, SplitForm, _set_split, lambda _: True),
-    Verb("a-b", "A/B test newest", Right.LOWER, AgainstLiveForm, _set_split,
-         lambda model: not _why_no_newcomer(model), why_not=_why_no_newcomer),
+    Verb("split", "Set split", Right.LOWER, SplitForm, _set_split, lambda _: True, group=VerbGroup.RELEASE),
+    Verb("a-b", "A/B test against live", Right.LOWER, AgainstLiveForm, _set_split,
+         lambda model: not _why_no_newcomer(model), why_not=_why_no_newcomer, group=VerbGroup.RELEASE),
 )  # fmt: skip
 RESHUFFLE = Verb(
     "reshuffle", "Reshuffle", Right.SET_SPLIT, ReshuffleForm, _reshuffle,
     lambda model: Hold.Kind.FROZEN not in open_holds(model),
 )  # fmt: skip
-CHALLENGE = Verb(
-    "a-b", "A/B test against live", Right.LOWER, AgainstLiveForm, _set_split,
-    lambda version: not _why_no_challenge(version), why_not=_why_no_challenge,
+ASK_FOR_SHARE = Verb(
+    "a-b", "Ask for share", Right.LOWER, AgainstLiveForm, _set_split,
+    lambda version: not _why_no_share(version), why_not=_why_no_share, group=VerbGroup.RELEASE,
 )  # fmt: skip

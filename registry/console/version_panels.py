@@ -1,4 +1,4 @@
-"""Panels of a version's page: where it came from, where it was live, its file, and its crashes."""
+"""Panels of a version's page: its facts, where it came from and was live, its file, settings and crashes."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,8 +12,10 @@ from registry.access.policies import Right
 from registry.catalogue.downloads import file_name_of, sign_link
 from registry.catalogue.models import Version
 from registry.catalogue.services import CRASHES_TO_BREAK, make_download_link
+from registry.catalogue.serving_settings import ServingValues
 from registry.errors import RoundhouseError
 from registry.kit.actors import LacksRight, in_scope
+from registry.kit.admin.facts import settings_in_words
 from registry.kit.admin.theme import actor
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, with_arms
@@ -47,6 +49,24 @@ def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
         ],
     }
     return render_to_string("admin/registry/lineage.html", context, request)
+
+
+def draw_facts(request: HttpRequest, version: Version) -> SafeString:
+    """What was given when it was uploaded, and what the check found."""
+    return render_to_string("admin/registry/version_facts.html", {"version": version}, request)
+
+
+def draw_serving(request: HttpRequest, version: Version) -> SafeString | str:
+    """The settings in effect: a revision from an older release lacks newer ones, which get their defaults."""
+    serving = version.serving_settings.filter(is_current=True).first()
+    if serving is None:
+        return ""
+    context = {
+        "version": version,
+        "serving": serving,
+        "settings": settings_in_words(ServingValues.from_json(serving.values).to_json()),
+    }
+    return render_to_string("admin/registry/serving_panel.html", context, request)
 
 
 def draw_crashes(request: HttpRequest, version: Version) -> SafeString | str:
@@ -83,5 +103,5 @@ def download(request: HttpRequest, version: Version) -> HttpResponse:
         link = make_download_link(version=version, by=by)
     except RoundhouseError as error:
         messages.error(request, str(error))
-        return redirect(reverse("admin:registry_version_change", args=[version.pk]))
+        return redirect(f"{reverse('admin:registry_version_change', args=[version.pk])}?tab=file")
     return redirect(reverse("download", args=[sign_link(link)]))

@@ -12,7 +12,7 @@ from registry.catalogue.models import Version
 from registry.catalogue.services import CRASHES_TO_BREAK
 from registry.catalogue.serving_settings import GRAPH_LEVELS, MERGING, PROVIDERS, ServingValues
 from registry.catalogue.transitions import ALLOWED, Status
-from registry.console.splits import CHALLENGE
+from registry.console.splits import ASK_FOR_SHARE
 from registry.kit.actors import Actor
 from registry.kit.admin.theme import NumberInput
 from registry.kit.admin.verbs import ReasonForm, Verb
@@ -158,7 +158,7 @@ def _may_become(status: Status) -> Callable[[Version], bool]:
 
 
 VERSION_VERBS = (
-    CHALLENGE,
+    ASK_FOR_SHARE,
     Verb("serving", "Change serving settings", Right.WRITE, ServingForm, _change_serving, lambda _: True),
     Verb("clear", "Clear crashes", Right.SET_SPLIT, ClearForm, _clear, lambda version: version.has_crashed),
     Verb("archive", "Archive", Right.WRITE, ArchiveForm, _archive, _may_become(Status.ARCHIVED)),

@@ -33,3 +33,11 @@ def hold_banners(context: dict[str, Any], row: Model | Version) -> SafeString | 
     from registry.console.holds import draw_row_holds
 
     return draw_row_holds(context["request"], row)
+
+
+@register.simple_tag(takes_context=True)
+def emergency_links(context: dict[str, Any], model: Model) -> list[tuple[str, str]]:
+    """Stop and roll back, as (title, address), for a row of a list; no query if the Model's splits are prefetched."""
+    from registry.console.rollback import emergency_links
+
+    return emergency_links(context["request"], model)

@@ -162,6 +162,10 @@ def waiting_split(model: Model) -> Waiting | None:
     return waiting_for(split) if split is not None else None
 
 
+def has_waiting_split(model: Model) -> bool:
+    return model.splits.filter(status=Status.WAITING).exists()
+
+
 def overdue_splits() -> QuerySet[Split]:
     """Splits that have waited too long, by the database's clock."""
     limit = timedelta(seconds=settings.WARM_LIMIT_S)

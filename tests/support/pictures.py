@@ -68,7 +68,7 @@ def _take_checks(page, url, folder):
     )
     walk.send(page)
     walk.wait_checked(page)
-    page.reload()
+    walk.open_tab(page, "Checks")
     _take_part(page, "#rh-checks", "checks")
     walk.compare(page)
     _take_whole(page, "compare", at_most=3000)
@@ -76,7 +76,7 @@ def _take_checks(page, url, folder):
     walk.choose_file(page, url, walk.write_foreign_model(folder / "foreign.onnx"))
     walk.send(page)
     walk.wait_checked(page)
-    page.reload()
+    walk.open_tab(page, "Checks")
     _take_part(page, "#rh-checks", "checks-failed")
 
 
@@ -100,7 +100,7 @@ def _take_two_people(browser, page, demo, folder):
     page.reload()
     walk.challenge(page, "10 % see the autumn")
     _take_whole(page, "split")
-    walk.confirm(page, "A/B test against live")
+    walk.confirm(page, "Ask for share")
     with _visitor(browser, demo, who="approver") as approver:
         walk.open_request(approver, demo.url)
         _take_whole(approver, "request")

@@ -84,11 +84,17 @@ def order_job(page, url, file):
 def open_model(page, url, model=MODEL):
     page.goto(f"{url}/admin/registry/model/")
     page.get_by_role("link", name=model, exact=True).first.click()
-    page.wait_for_selector("#rh-golden")
+    page.wait_for_selector(".rh-page-tabs")
+
+
+def open_tab(page, title):
+    page.locator(".rh-page-tabs").get_by_role("link", name=title, exact=True).click()
+    page.wait_for_load_state("networkidle")
 
 
 def put_golden_set(page, url, file, floor):
     open_model(page, url)
+    open_tab(page, "Versions")
     page.locator("#rh-golden summary").click()
     page.set_input_files("#rh-golden-file", file)
     page.fill("#rh-golden-floor", str(floor))
@@ -117,13 +123,14 @@ def wait_checked(page):
 
 
 def compare(page):
+    open_tab(page, "Checks")
     page.get_by_role("link", name="Compare with…").click()
     page.wait_for_selector("#rh-compare-golden")
 
 
 def challenge(page, reason):
     """From a version's page: 10 % of the traffic for it."""
-    page.get_by_role("link", name="A/B test against live").click()
+    page.get_by_role("link", name="Ask for share").click()
     page.fill("[name=reason]", reason)
 
 
@@ -141,7 +148,6 @@ def open_request(page, url):
 
 
 def decide(page, verb, reason):
-    page.get_by_role("link", name=verb, exact=True).click()
     page.fill("[name=reason]", reason)
     confirm(page, verb)
 
@@ -155,6 +161,7 @@ def roll_back(page, url, reason):
 
 def live_at(page, moment):
     """Ask on a Model's page; return what it says."""
+    open_tab(page, "Traffic")
     page.fill("#rh-at", moment)
     page.get_by_role("button", name="Show", exact=True).click()
     return page.inner_text(".rh-then")

@@ -1,9 +1,10 @@
 """Tells the registry whether engines are warm for a split, and whether they have memory for it."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 
 from inference.checks.proofs import known_footprint_bytes
 from inference.serving.models import EngineReport, EngineRole, EngineState, HeldState, HeldUse, HeldVersion
@@ -12,6 +13,7 @@ from inference.serving.routes import Target
 from inference.serving.stewards.process import ProcessInfo
 from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.selectors import current_serving
+from registry.console.health import Health, HealthLine
 from registry.errors import GateFailed
 from registry.traffic.gates import GateOutcome, GateResult, SplitPlan
 from registry.traffic.models import Split
@@ -65,6 +67,32 @@ def warm_everywhere(model: Model, version_ids: Collection[int]) -> frozenset[int
         if _is_warm(row):
             holders[row.version_id].add(row.engine_id)
     return frozenset(pk for pk in version_ids if len(holders[pk]) == len(engines))
+
+
+def engines_health(model: Model, live: Sequence[Version]) -> list[HealthLine]:
+    """On how many of the Model's engines each live version is warm."""
+    engines = engines_for(model)
+    address = reverse("admin:inference_enginereport_changelist")
+    if not engines:
+        return [HealthLine(Health.BAD, "No process that serves this Model is running.", address)]
+    holders: dict[int, set[str]] = defaultdict(set)
+    for row in _held_as_served(engines, [version.pk for version in live]):
+        if _is_warm(row):
+            holders[row.version_id].add(row.engine_id)
+    return [
+        HealthLine(
+            Health.GOOD if len(holders[version.pk]) == len(engines) else Health.DOUBTFUL,
+            f"Version {version.number} is {_warm_on(len(holders[version.pk]), len(engines))}.",
+            address,
+        )
+        for version in live
+    ]
+
+
+def _warm_on(count: int, engines: int) -> str:
+    if engines == 1:
+        return "warm on the one engine" if count else "not warm yet"
+    return f"warm on {'all' if count == engines else f'{count} of'} {engines} engines"
 
 
 def is_outdone(process: ProcessInfo, *, live: Collection[Target], lacking: Collection[Target]) -> bool:

@@ -1,6 +1,6 @@
 """Panels and columns that apps add to the home page and to the pages of Models and versions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from registry.kit.actors import READ
+from registry.kit.admin.theme import actor
 from registry.kit.registrations import Registrations
 
 log = structlog.get_logger("roundhouse.console")
@@ -26,12 +28,20 @@ class PanelPage(StrEnum):
     HOME = "home"
     MODEL = "model"
     VERSION = "version"
+    REQUEST = "request"
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
+    """A part of a page. On a page with tabs it is drawn on one of them: by default, on the first.
+
+    People without the right do not see it.
+    """
+
     page: PanelPage
     render: Render
+    tab: str = ""
+    right: str = READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +66,21 @@ PANELS: Registrations[Panel] = Registrations("panel")
 COLUMNS: Registrations[ColumnGroup] = Registrations("group of columns")
 
 
-def panels_for(page: PanelPage, request: HttpRequest, row: Any = None) -> list[SafeString | str]:
-    """Draw the page's panels in order. A panel that fails shows an error; the page still works."""
-    drawn = [_draw(name, panel, request, row) for name, panel in PANELS.items() if panel.page is page]
+def panels_on(page: PanelPage, request: HttpRequest) -> list[tuple[str, Panel]]:
+    """The page's panels that the reader may see, in order, with their names."""
+    rights = actor(request).rights
+    return [(name, panel) for name, panel in PANELS.items() if panel.page is page and panel.right in rights]
+
+
+def panels_for(
+    page: PanelPage, request: HttpRequest, row: Any = None, *, tabs: Collection[str] | None = None
+) -> list[SafeString | str]:
+    """Draw the page's panels, or only those of these tabs. A panel that fails shows an error; the page still works."""
+    drawn = [
+        _draw(name, panel, request, row)
+        for name, panel in panels_on(page, request)
+        if tabs is None or panel.tab in tabs
+    ]
     return [html for html in drawn if html]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Any, ClassVar
 
@@ -36,6 +37,14 @@ class ReasonForm(forms.Form):
         return []
 
 
+class VerbGroup(StrEnum):
+    """Where a page shows a verb's button. The value is the group's title."""
+
+    RELEASE = "Release"
+    EMERGENCY = "Emergency"
+    MORE = "More"  # in a menu
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """`fits` returns whether the row's state allows the verb; the service checks again.
@@ -51,6 +60,14 @@ class Verb:
     fits: Callable[[Any], bool]
     warning: str = ""
     why_not: Callable[[Any], str] = lambda _row: ""
+    group: VerbGroup = VerbGroup.MORE
+
+
+@dataclass(frozen=True, slots=True)
+class VerbButton:
+    title: str
+    address: str
+    group: VerbGroup
 
 
 class VerbPages(ScopedPage):
@@ -93,11 +110,15 @@ class VerbPages(ScopedPage):
 
     def buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
         """(title, address) of the verbs that the row's state and the actor's rights allow."""
+        return [(button.title, button.address) for button in self.verb_buttons(request, row)]
+
+    def verb_buttons(self, request: HttpRequest, row: Any) -> list[VerbButton]:
+        """The buttons of the verbs that the row's state and the actor's rights allow, with their groups."""
         by, model_id = actor(request), self.model_id_of(row)
         return [
-            (verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/")
+            VerbButton(verb.title, f"{self.address_of(row).removesuffix('change/')}{verb.name}/", verb.group)
             for verb in self.verbs
-            if verb.fits(row) and by.may(verb.right, model_id=model_id)
+            if by.may(verb.right, model_id=model_id) and verb.fits(row)
         ]
 
     def address_of(self, row: Any) -> str:

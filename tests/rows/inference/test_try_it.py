@@ -64,7 +64,7 @@ def _ask(client, row, body=SAMPLE, *, query="", content_type="application/json",
 
 def _page(client, row):
     return client.get(
-        reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk])
+        reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk]), {"tab": "try"}
     ).content.decode()
 
 
@@ -288,7 +288,7 @@ class TestInABrowser:
             log_in(page, url, "typist", PASSWORD)
 
             def open_(name):
-                page.goto(url + addresses[name])
+                page.goto(f"{url}{addresses[name]}?tab=try")
                 page.wait_for_load_state("networkidle")
                 return page
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 from registry.access.services import create_tenant, issue_key
 from registry.catalogue import services as catalogue
 from registry.errors import RoundhouseError
+from registry.kit.admin.tabs import TABS
 from registry.traffic import services as traffic
 from roundhouse.middleware import ContentSecurityMiddleware
 from tests.support.browser import chromium, log_in, open_page
@@ -75,7 +76,9 @@ def admin_pages():
             yield reverse(f"admin:{name}_changelist")
             first = model._default_manager.order_by("-pk").first()
             if first is not None:
-                yield reverse(f"admin:{name}_change", args=[first.pk])
+                page = reverse(f"admin:{name}_change", args=[first.pk])
+                yield page
+                yield from (f"{page}?tab={tab.name}" for tab in TABS if tab.page == model._meta.model_name)
         yield "/admin/"
 
     return pages

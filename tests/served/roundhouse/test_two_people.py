@@ -39,7 +39,7 @@ def test_from_a_file_to_an_a_b_and_back(embedded, people, tmp_path):
     newer = int(re.search(rf"{walk.OF_TWO} (\d+)", operator.title())[1])
     walk.challenge(operator, "10 % see the autumn")
     assert "needs a second person's approval" in operator.inner_text("main, #main, body")
-    walk.confirm(operator, "A/B test against live")
+    walk.confirm(operator, "Ask for share")
     assert "another person has to approve it" in operator.content()
     assert walk.who_answers(embedded, 20) == {1: 20}
 

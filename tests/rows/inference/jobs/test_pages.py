@@ -254,7 +254,7 @@ class TestNewJob:
 class TestPanel:
     @pytest.fixture
     def page(self, model):
-        return reverse("admin:registry_model_change", args=[model.pk])
+        return f"{reverse('admin:registry_model_change', args=[model.pk])}?tab=jobs"
 
     def test_shows_the_last_jobs(self, operator, model, page):
         jobs = [a_job(model) for _ in range(6)]

@@ -37,9 +37,9 @@ def unknown_hours():
 def page(client, db):
     client.force_login(a_person(Role.OPERATOR))
 
-    def read(row, **query):
-        kind = row._meta.model_name
-        text = client.get(reverse(f"admin:registry_{kind}_change", args=[row.pk]), query).content.decode()
+    def read(row, tab="traffic", **query):
+        address = reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk])
+        text = client.get(address, {"tab": tab, **query}).content.decode()
         return text.partition('id="rh-measured"')[2].partition("</section>")[0]
 
     return read

@@ -73,7 +73,7 @@ def test_a_guard_is_added_edited_and_removed_on_the_aliass_page(admin, alias, an
 
 
 def test_a_name_is_guarded_from_the_models_page_before_there_is_an_alias(admin, alias, ann):
-    model_page = reverse("admin:registry_model_change", args=[alias.model_id])
+    model_page = f"{reverse('admin:registry_model_change', args=[alias.model_id])}?tab=access"
     assert another_page() in admin.get(model_page).text
 
     done = admin.post(another_page(), {"name": "later", "people": [ann.pk], "reason": "x", "seen": "0"})
@@ -112,7 +112,8 @@ def test_anyone_who_can_see_an_alias_sees_who_can_move_it(client, admin, alias, 
     change_person(user=ann, person=Person(username="ann", roles=[Role.VIEWER]), by=an_actor())
     client.force_login(a_person(Role.VIEWER))
 
-    for url in (page_of(alias), reverse("admin:registry_model_change", args=[alias.model_id])):
+    model_page = f"{reverse('admin:registry_model_change', args=[alias.model_id])}?tab=access"
+    for url in (page_of(alias), model_page):
         page = client.get(url).text
         assert "ann (no longer allowed)" in page and ">bob</span>" in page
         assert guard_page() not in page

@@ -14,7 +14,7 @@ ROW = b'{"inputs": {"x": [1, 2]}, "label": "cat"}\n'
 
 
 def page_of(model, name="change"):
-    return reverse(f"admin:registry_model_{name}", args=[model.pk])
+    return f"{reverse(f'admin:registry_model_{name}', args=[model.pk])}?tab=versions"
 
 
 def filled(content=ROW, **more):

@@ -114,7 +114,7 @@ def test_an_unknown_zone_is_utc(client, viewer):
     for zone in ("Mars%2FOlympus", "..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "x" * 3000, "%00"):
         client.cookies["rh_zone"] = zone
 
-        page = _page(client, model)
+        page = _page(client, model, tab="traffic")
 
         assert page.status_code == 200
         assert '<span id="rh-at-zone">UTC</span>' in page.text
@@ -124,9 +124,9 @@ def test_pages_tell_times_in_the_viewers_zone(client, viewer):
     model = a_live_model(100)
     Split.objects.filter(model=model).update(from_at=datetime(2026, 7, 1, 22, 30, tzinfo=ZoneInfo("UTC")))
 
-    assert "1 Jul 2026, 22:30" in _page(client, model).text
+    assert "1 Jul 2026, 22:30" in _page(client, model, tab="traffic").text
     client.cookies["rh_zone"] = "Europe%2FVienna"
-    assert "2 Jul 2026, 00:30" in _page(client, model).text
+    assert "2 Jul 2026, 00:30" in _page(client, model, tab="traffic").text
 
 
 def _who(model):
@@ -157,10 +157,10 @@ def test_a_page_of_many_people_stays_short(client, viewer, django_assert_max_num
     model = a_live_model(100)
     for _ in range(15):
         a_person(Role.OPERATOR)
-    _page(client, model)
+    _page(client, model, tab="access")
 
     with django_assert_max_num_queries(40):
-        text = _page(client, model).text
+        text = _page(client, model, tab="access").text
 
     assert "and 3 more" in text
 
@@ -189,7 +189,7 @@ def test_a_version_tells_the_sizes_that_were_given_and_what_was_done_to_its_file
     version = an_uploaded_version(input_shapes={"images": [1, 3, 320, 320], "scale": []}, origin=origin)
     plain = an_uploaded_version()
 
-    told, nothing = (_page(client, one).text for one in (version, plain))
+    told, nothing = (_page(client, one, tab="overview").text for one in (version, plain))
 
     assert "images: 1 × 3 × 320 × 320" in told and "scale: one value" in told
     assert "&lt;b&gt;.zip</span>, 2.0" in told

@@ -73,7 +73,8 @@ def test_another_person_approves(client, model, operator, approver):
     request = asked(client, model, operator, 90, 10)
     shown = logged_in(client, approver).get(address(request)).text
     assert "10 % of routing keys get a different version" in shown
-    assert f'href="{address(request, "approve")}"' in shown
+    assert f'formaction="{address(request, "approve")}"' in shown
+    assert 'name="reason"' in shown
 
     answer = client.post(address(request, "approve"), {"reason": "looks good"}, follow=True)
 
@@ -91,8 +92,8 @@ def test_the_requester_cannot_decide(client, model):
 
     shown = client.get(address(request)).text
     assert "Another person has to decide" in shown
-    assert f'href="{address(request, "approve")}"' not in shown
-    assert f'href="{address(request, "withdraw")}"' in shown
+    assert f'formaction="{address(request, "approve")}"' not in shown
+    assert f'formaction="{address(request, "withdraw")}"' in shown
 
     refused = client.post(address(request, "approve"), {"reason": "me"})
     assert "someone else has to decide" in refused.text

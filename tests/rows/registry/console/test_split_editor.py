@@ -169,17 +169,19 @@ def test_two_versions_are_compared_in_four_clicks_from_the_models_page(visit, mo
     """And from the table of versions in as many."""
     newest = model.versions.get(number=4)
     version_page = reverse("admin:registry_version_change", args=[newest.pk])
-    for way in ["the button", "the version"]:
-        page = visit(reverse("admin:registry_model_change", args=[model.pk]))
-        if way == "the button":
-            clicks = [page.get_by_role("link", name="A/B test newest")]
+    for tab in ["live", "versions"]:
+        page = visit(f"{reverse('admin:registry_model_change', args=[model.pk])}?tab={tab}")
+        if tab == "live":
+            clicks = [page.get_by_role("link", name="A/B test against live")]
+            button = "A/B test against live"
         else:
             a_split(model, 100)
             clicks = [
                 page.locator(f"table a[href='{version_page}']"),
-                page.get_by_role("link", name="A/B test against live"),
+                page.get_by_role("link", name="Ask for share"),
             ]
-        clicks += [page.get_by_label("reason"), page.get_by_role("button", name="A/B")]
+            button = "Ask for share"
+        clicks += [page.get_by_label("reason"), page.get_by_role("button", name=button)]
         assert len(clicks) <= 4
 
         *first, reason, submit = clicks

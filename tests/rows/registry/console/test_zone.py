@@ -15,7 +15,9 @@ def test_a_browser_tells_its_zone_and_pages_follow(visit):
     model = a_live_model(100)
     there = current_split(model).from_at.astimezone(ZoneInfo("Asia/Kolkata")) + seconds(1)
 
-    page = visit(reverse("admin:registry_model_change", args=[model.pk]), timezone_id="Asia/Kolkata")
+    page = visit(
+        reverse("admin:registry_model_change", args=[model.pk]) + "?tab=traffic", timezone_id="Asia/Kolkata"
+    )
     page.fill("#rh-at", f"{there:%Y-%m-%dT%H:%M:%S}")
     page.get_by_role("button", name="Show").click()
     page.wait_for_selector(".rh-then")
