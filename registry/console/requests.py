@@ -12,7 +12,8 @@ from django.utils.safestring import SafeString
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.console.splits import written_split_text
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, in_scope
+from registry.kit.admin.navigation import Badge
 from registry.kit.admin.pages import OwnPage
 from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages
@@ -140,6 +141,15 @@ def _draw(request: HttpRequest, rows: list[SplitRequest], more: int = 0) -> Safe
 def may_decide(request: SplitRequest, by: Actor) -> bool:
     """Whether this person may approve or reject; the service checks again."""
     return by.may(Right.APPROVE, model_id=request.model_id) and request.asker_id != by.user_id
+
+
+def decisions_badge(request: HttpRequest) -> Badge | None:
+    """How many open requests this person may decide."""
+    by = actor(request)
+    others = SplitRequest.objects.filter(status=RequestStatus.OPEN).exclude(asker_id=by.user_id)
+    count = in_scope(others, by, right=Right.APPROVE).count()
+    requests = "request needs" if count == 1 else "requests need"
+    return Badge(count, f"{count:,} {requests} your decision") if count else None
 
 
 class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):

@@ -6,10 +6,11 @@ from django import template
 from django.utils.safestring import SafeString
 
 from registry.catalogue.models import Model, Version
-from registry.kit.admin.facts import ago, when
+from registry.kit.admin.facts import ago, size, when
 
 register = template.Library()
 register.filter(ago)
+register.filter(size)
 register.filter(when)
 
 
@@ -40,6 +41,13 @@ def home(context: dict[str, Any]) -> dict[str, Any]:
         "may_read_record": Right.READ_RECORD in by.rights,
         "panels": panels_for(PanelPage.HOME, request),
     }
+
+
+@register.simple_tag(takes_context=True)
+def breadcrumbs(context: dict[str, Any]) -> list[Any]:
+    from registry.kit.admin.navigation import breadcrumbs
+
+    return list(breadcrumbs(context))
 
 
 @register.simple_tag(takes_context=True)
