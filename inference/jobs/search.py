@@ -26,7 +26,10 @@ def find_jobs(request: HttpRequest, text: str) -> list[Hit]:
     if match is None:
         return []
     digits = match["digits"]
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))  # a range, so that the index is used
+    first, last = (
+        UUID(digits.ljust(32, "0")),
+        UUID(digits.ljust(32, "f")),
+    )  # a range, so that the index is used
     jobs = jobs_in_reach(actor(request)).filter(pk__gte=first, pk__lte=last)
     return [
         Hit(

@@ -10,6 +10,7 @@ from roundhouse import problems
 from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 
 admin.site.index_title = "Home"
+admin.site.empty_value_display = "–"
 
 urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("inference.doors.urls")),

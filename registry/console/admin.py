@@ -8,12 +8,15 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.serving_settings import ServingValues
+from registry.catalogue.transitions import Status
 from registry.console.checks import check_again, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden
@@ -24,14 +27,16 @@ from registry.console.rollback import ROLL_BACK
 from registry.console.splits import RESHUFFLE, SPLIT_VERBS
 from registry.console.version_panels import download
 from registry.console.version_verbs import VERSION_VERBS
-from registry.kit.admin.facts import settings_in_words
-from registry.kit.admin.pages import CardPage, ScopedPage
+from registry.kit.admin.columns import Tone, badge, moment_column, size_column, text_column
+from registry.kit.admin.facts import settings_in_words, size
+from registry.kit.admin.pages import CardPage, ScopedPage, exact_filter
 from registry.kit.admin.panels import PanelPage, panels_for
 from registry.kit.admin.theme import ModelAdmin, ModelForm, TextInput, actor, display
 from registry.kit.admin.verbs import VerbPages
 from registry.kit.text import MAX_REASON
 from registry.traffic.selectors import current_split, live_arms, open_holds, with_live_arms
 
+_TONES = {Status.CHECKING: Tone.BUSY, Status.READY: Tone.GOOD, Status.FAILED: Tone.BAD}
 MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
 
 
@@ -117,9 +122,12 @@ class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
     verbs = MODEL_VERBS
     row_views = {"waiting": show_waiting, "golden-set": put_golden}
     form = ModelEditForm
-    list_display = ["slug", "title", "task", "live", "limits", "owner", "created_at"]
+    list_display = [
+        "slug", text_column("title", "title", longest=60), "task_word", "live", "limits", "owner",
+        moment_column("created_at", "created"),
+    ]  # fmt: skip
     list_select_related = ["owner"]
-    list_filter = ["task"]
+    list_filter = ["task", "needs_approval"]
     search_fields = ["slug", "title", "tags__name"]
     fields = [
         "slug", "title", "task", "notes", "tag_words", "owner", "key_source", "key_field", "bake_minutes",
@@ -144,6 +152,10 @@ class ModelPage(RowViews, VerbPages, CardPage, ModelAdmin[Model]):
         if form.changes:
             reason = form.cleaned_data["reason"]
             services.edit_model(model=obj, changes=form.changes, reason=reason, by=actor(request))
+
+    @display(description="task", ordering="task")
+    def task_word(self, model: Model) -> SafeString:
+        return format_html('<span title="{}">{}</span>', model.get_task_display(), model.task)
 
     @display(description="live now")
     def live(self, model: Model) -> str:
@@ -176,9 +188,14 @@ class VersionPage(RowViews, VerbPages, CardPage, ModelAdmin[Version]):
         "compare": compare_page,
         "download": download,
     }
-    list_display = ["__str__", "status", "size", "made_by", "created_at"]
+    list_display = [
+        "__str__", "state", size_column("artifact__size_bytes"), text_column("notes", "notes", longest=50), "made_by",
+        moment_column("created_at", "created"),
+    ]  # fmt: skip
+    ordering = ["-id"]
     list_select_related = ["model", "artifact"]
-    list_filter = ["status"]
+    list_filter = ["status", exact_filter("model__slug", "Model"), exact_filter("made_by", "made by")]
+    list_filter_submit = True
     search_fields = ["model__slug", "artifact__sha256"]
     fields = readonly_fields = (
         "model",
@@ -206,13 +223,19 @@ class VersionPage(RowViews, VerbPages, CardPage, ModelAdmin[Version]):
             "panels": panels_for(PanelPage.VERSION, request, version),
         }
 
+    @display(description="state", ordering="status")
+    def state(self, version: Version) -> SafeString:
+        if version.is_broken:
+            return badge("broken", Tone.BAD)
+        return badge(version.get_status_display().lower(), _TONES.get(Status(version.status), Tone.IDLE))
+
     @display(description="SHA-256")
     def sha256(self, version: Version) -> str:
         return version.artifact.sha256
 
     @display(description="size")
     def size(self, version: Version) -> str:
-        return f"{version.artifact.size_bytes / 1024:,.1f} KiB"
+        return size(version.artifact.size_bytes)
 
     @display(description="signature")
     def shown_signature(self, version: Version) -> str:

@@ -13,8 +13,9 @@ from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.console.splits import written_split_text
 from registry.kit.actors import Actor, in_scope
+from registry.kit.admin.columns import Tone, moment_column, state_column, text_column
 from registry.kit.admin.navigation import Badge
-from registry.kit.admin.pages import OwnPage
+from registry.kit.admin.pages import OwnPage, exact_filter
 from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages
 from registry.traffic import services as traffic
@@ -32,6 +33,9 @@ from registry.traffic.selectors import (
 from registry.traffic.transitions import RequestStatus
 
 _HOME_LIMIT = 10
+_TONES = {
+    RequestStatus.OPEN: Tone.BUSY, RequestStatus.APPROVED: Tone.GOOD, RequestStatus.REJECTED: Tone.BAD,
+}  # fmt: skip
 
 
 def _approve(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
@@ -158,8 +162,12 @@ class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):
     empty_text = "Changes that need a second person's approval appear here until someone decides on them."
     own_template = "admin/registry/split_request.html"
     verbs = REQUEST_VERBS
-    list_display = ["__str__", "requested_split", "status", "comment", "asked_by", "asked_at", "decided_by"]
-    list_filter = ["status"]
+    list_display = [
+        "__str__", "requested_split", state_column("status", _TONES), text_column("comment", "comment"), "asked_by",
+        moment_column("asked_at", "asked"), "decided_by", moment_column("decided_at", "decided"),
+    ]  # fmt: skip
+    list_filter = ["status", exact_filter("model__slug", "Model"), exact_filter("asked_by", "asked by")]
+    list_filter_submit = True
     search_fields = ["model__slug", "comment", "asked_by"]
     ordering = ["-id"]
 

@@ -3,6 +3,7 @@
 import re
 from itertools import islice
 
+from django.contrib import admin
 from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Length
 from django.http import HttpRequest
@@ -10,7 +11,6 @@ from django.urls import reverse
 
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import versions_for
-from registry.console.admin import MODEL_VERBS
 from registry.kit.actors import visible_models
 from registry.kit.admin.search import HITS_PER_SOURCE, Hit
 from registry.kit.admin.theme import actor
@@ -19,7 +19,9 @@ from registry.traffic.selectors import describe_shares, open_holds, requests_for
 from registry.traffic.transitions import RequestStatus
 
 # "demand 3", "demand v3", "demand@3", "v3"
-_NUMBERED = re.compile(r"(?:(?P<model>[\w.-]+)[\s@:/]+)?(?:(?P<v>v)\s?)?(?P<number>[0-9]{1,9})", re.IGNORECASE)
+_NUMBERED = re.compile(
+    r"(?:(?P<model>[\w.-]+)[\s@:/]+)?(?:(?P<v>v)\s?)?(?P<number>[0-9]{1,9})", re.IGNORECASE
+)
 _SHA256 = re.compile(r"[0-9a-f]{6,64}", re.IGNORECASE)
 _REQUEST = re.compile(r"(?:request\s*)?#?\s*(?P<number>[0-9]{1,18})", re.IGNORECASE)
 _MODELS_PER_VERB = 3
@@ -81,9 +83,10 @@ def find_requests(request: HttpRequest, text: str) -> list[Hit]:
 def find_verbs(request: HttpRequest, text: str) -> list[Hit]:
     """Pages such as “roll back demand”: words of the verb, and of the Model, in any order.
 
-    Only what the Model's state and the person's rights allow.
+    Only what the person's rights allow. If the Models' states allow none of it, the results say so.
     """
-    rest_of = {verb: rest for verb in MODEL_VERBS if (rest := _words_besides(verb, text)) is not None}
+    verbs = admin.site._registry[Model].verbs  # type: ignore[attr-defined]  # our page has verbs
+    rest_of = {verb: rest for verb in verbs if (rest := _words_besides(verb, text)) is not None}
     if not rest_of:
         return []
     named = Q()
@@ -98,11 +101,16 @@ def find_verbs(request: HttpRequest, text: str) -> list[Hit]:
         for model in [each for each in models if _is_named(each, rest)][:_MODELS_PER_VERB]
         if by.may(verb.right, model_id=model.pk)
     )
-    return [
-        Hit(f"{verb.title}: {model.slug}", _page(verb, model), ", ".join(open_holds(model)))
-        for verb, model in islice(pairs, _MOST_FITTED)
-        if verb.fits(model)
-    ]
+    fitting, others = [], []
+    for verb, model in islice(pairs, _MOST_FITTED):
+        title = f"{verb.title}: {model.slug}"
+        if verb.fits(model):
+            fitting.append(Hit(title, _page(verb, model), ", ".join(open_holds(model))))
+        else:
+            others.append(
+                Hit(title, reverse("admin:registry_model_change", args=[model.pk]), "not possible now")
+            )
+    return fitting or others
 
 
 def _words_besides(verb: Verb, text: str) -> str | None:

@@ -110,7 +110,9 @@ class ArchiveForm(ReasonForm):
     @property
     def preview(self) -> list[str]:
         version = self.row
-        preview = [f"It can no longer get a share. Its file ({size(version.artifact.size_bytes)}) and its history are kept."]
+        preview = [
+            f"It can no longer get a share. Its file ({size(version.artifact.size_bytes)}) and its history are kept."
+        ]
         if any(once.version.pk == version.pk for once in versions_ever_live(version.model)):
             preview.append("It was live once. To roll back to it later, unarchive it first.")
         return preview
@@ -120,7 +122,9 @@ class UnarchiveForm(ReasonForm):
     @property
     def preview(self) -> list[str]:
         state = "failed again, because its check failed" if self.row.failure else "ready again"
-        return [f"It becomes {state}. Its file ({size(self.row.artifact.size_bytes)}) was kept. Nothing goes live."]
+        return [
+            f"It becomes {state}. Its file ({size(self.row.artifact.size_bytes)}) was kept. Nothing goes live."
+        ]
 
 
 def _change_serving(version: Version, form: ServingForm, by: Actor) -> str:

@@ -32,7 +32,9 @@ def state_column(field: str, tones: Mapping[str, Tone], title: str = "state") ->
     """The field's choice as a badge; choices without a tone are idle."""
 
     def cell(row: Any) -> SafeString:
-        return badge(getattr(row, f"get_{field}_display")().lower(), tones.get(getattr(row, field), Tone.IDLE))
+        return badge(
+            getattr(row, f"get_{field}_display")().lower(), tones.get(getattr(row, field), Tone.IDLE)
+        )
 
     return _named(cell, f"state_{field}", title, ordering=field)
 

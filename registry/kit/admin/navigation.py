@@ -100,7 +100,7 @@ def visible_pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
 
 def link_of(table: str) -> ListLink | None:
     """The sidebar's link to a table's list."""
-    return NAVIGATION[table] if table in NAVIGATION else None
+    return next((link for name, link in NAVIGATION.items() if name == table), None)
 
 
 @dataclass(frozen=True, slots=True)
