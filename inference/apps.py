@@ -39,6 +39,7 @@ class InferenceConfig(AppConfig):
         _add_sentences()
         _add_links()
         _add_tabs()
+        _add_search()
         _add_panels()
         _add_chart_marks()
         _add_attention()
@@ -46,15 +47,25 @@ class InferenceConfig(AppConfig):
 
 
 def _add_links() -> None:
+    from inference.jobs.search import failed_jobs_badge
     from registry.kit.admin.navigation import ListLink, add_links
 
     add_links(
-        ListLink("inference.job", "Jobs", "checklist"),
-        ListLink("inference.refusedorder", "Rejected jobs", "unsubscribe"),
-        ListLink("inference.store", "Job storage", "folder_open"),
-        ListLink("inference.enginereport", "Workers", "memory"),
-        order=100,
+        ListLink("inference.job", "Jobs", "checklist", "Jobs", failed_jobs_badge, add_title="New job"),
+        ListLink("inference.refusedorder", "Rejected jobs", "unsubscribe", "Jobs"),
+        ListLink("inference.store", "Job storage", "folder_open", "Jobs", add_title="New job storage"),
+        order=300,
     )
+    add_links(ListLink("inference.enginereport", "Workers", "memory", "Operations"), order=500)
+
+
+def _add_search() -> None:
+    from inference.jobs.search import find_jobs
+    from inference.serving.search import find_story
+    from registry.kit.admin.search import SEARCH, SearchSource
+
+    SEARCH.add("story", SearchSource("Answered requests", "receipt_long", find_story), order=0)
+    SEARCH.add("jobs", SearchSource("Jobs", "checklist", find_jobs), order=50)
 
 
 def _add_tabs() -> None:

@@ -29,6 +29,7 @@ class RegistryConfig(AppConfig):
         _add_sentences()
         _add_links()
         _add_tabs()
+        _add_search()
         _add_panels()
         _add_chart_marks()
         _add_attention()
@@ -36,35 +37,41 @@ class RegistryConfig(AppConfig):
 
 
 def _add_links() -> None:
+    from registry.console.requests import decisions_badge
     from registry.kit.admin.navigation import ListLink, add_links
 
     add_links(
-        ListLink("registry.model", "Models", "deployed_code"),
-        ListLink("registry.version", "Versions", "layers"),
-        ListLink("registry.split", "Splits", "call_split"),
-        ListLink("registry.splitrequest", "Approval requests", "approval"),
+        ListLink("registry.model", "Models", "deployed_code", "Models"),
+        ListLink("registry.version", "Versions", "layers", "Models"),
+        ListLink("registry.alias", "Aliases", "label", "Models"),
+        ListLink("registry.servingsettings", "Serving settings", "tune", "Models"),
         order=10,
     )
     add_links(
-        ListLink("registry.alias", "Aliases", "label"),
-        ListLink("registry.hold", "Stops and freezes", "block"),
-        ListLink("registry.servingsettings", "Serving settings", "tune"),
-        order=200,
+        ListLink("registry.splitrequest", "Approval requests", "approval", "Releases", decisions_badge),
+        ListLink("registry.split", "Splits", "call_split", "Releases"),
+        ListLink("registry.hold", "Stops and freezes", "block", "Releases"),
+        order=100,
     )
     add_links(
-        ListLink("registry.auditrecord", "Audit records", "history", group="Record"),
-        ListLink("registry.auditcheckpoint", "Checkpoints", "verified", group="Record"),
-        ListLink("registry.event", "Events", "notifications", group="Record"),
-        ListLink("registry.delivery", "Deliveries", "outbox", group="Record"),
-        ListLink("registry.subscription", "Subscriptions", "rss_feed", group="Record"),
+        ListLink("registry.event", "Events", "notifications", "Operations"),
+        ListLink(
+            "registry.subscription", "Subscriptions", "rss_feed", "Operations", add_title="New subscription"
+        ),
+        ListLink("registry.delivery", "Deliveries", "outbox", "Operations"),
+        order=600,
+    )
+    add_links(
+        ListLink("registry.auditrecord", "Audit records", "history", "Audit"),
+        ListLink("registry.auditcheckpoint", "Checkpoints", "verified", "Audit"),
         order=800,
     )
     add_links(
-        ListLink("registry.apikey", "API keys", "key", group="Access"),
-        ListLink("registry.tenant", "Tenants", "apartment", group="Access"),
-        ListLink("auth.user", "People", "group", group="Access"),
-        ListLink("auth.group", "Roles", "badge", group="Access"),
-        ListLink("axes.accessattempt", "Locked logins", "lock", group="Access"),
+        ListLink("registry.apikey", "API keys", "key", "Access", add_title="New API key"),
+        ListLink("registry.tenant", "Tenants", "apartment", "Access", add_title="New tenant"),
+        ListLink("auth.user", "People", "group", "Access", add_title="New person"),
+        ListLink("auth.group", "Roles", "badge", "Access"),
+        ListLink("axes.accessattempt", "Locked logins", "lock", "Access"),
         order=900,
     )
 
@@ -84,6 +91,22 @@ def _add_tabs() -> None:
     TABS.add("version overview", Tab(version, "overview", "Overview"), order=0)
     TABS.add("version checks", Tab(version, "checks", "Checks", opens_for=is_unfinished), order=10)
     TABS.add("version file", Tab(version, "file", "File & settings"), order=90)
+
+
+def _add_search() -> None:
+    from registry.access.search import find_keys, find_people
+    from registry.console.search import find_models, find_requests, find_verbs, find_versions
+    from registry.kit.admin.search import SEARCH, SearchSource, find_pages
+    from registry.record.search import find_records
+
+    SEARCH.add("models", SearchSource("Models", "deployed_code", find_models), order=10)
+    SEARCH.add("versions", SearchSource("Versions", "layers", find_versions), order=20)
+    SEARCH.add("verbs", SearchSource("Actions", "bolt", find_verbs), order=30)
+    SEARCH.add("requests", SearchSource("Approval requests", "approval", find_requests), order=40)
+    SEARCH.add("pages", SearchSource("Pages", "description", find_pages), order=60)
+    SEARCH.add("people", SearchSource("People", "person", find_people), order=70)
+    SEARCH.add("keys", SearchSource("API keys", "key", find_keys), order=80)
+    SEARCH.add("audit", SearchSource("Audit records", "history", find_records), order=90)
 
 
 def _add_panels() -> None:

@@ -30,24 +30,14 @@ from registry.access.policies import Right
 from registry.catalogue.selectors import models_for
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
+from registry.kit.admin.columns import moment_column
 from registry.kit.admin.history import HistoryPage
-from registry.kit.admin.pages import OwnPage
-from registry.kit.admin.theme import ModelAdmin, TextFilter, actor, display
+from registry.kit.admin.pages import OwnPage, exact_filter
+from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.kit.admin.verbs import ReasonForm, answer_verb
 
 _MAX_WATCHED = 200
 _MAX_MODEL_CHOICES = 500
-
-
-def _exact_filter(field: str, label: str) -> type[TextFilter]:
-    class ExactFilter(TextFilter):
-        title = label
-        parameter_name = field
-
-        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-            return queryset.filter(**{field: self.value()}) if self.value() else queryset
-
-    return ExactFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +74,9 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         " it to POST /api/v1/jobs."
     )
     own_template = "admin/inference/job.html"
-    list_display = ["name", "version", "state", "progress", "made_by", "created_at"]
+    list_display = ["name", "version", "state", "progress", "made_by", moment_column("created_at", "created")]
     list_display_links = ["name"]
-    list_filter = ["status", _exact_filter("model__slug", "Model"), _exact_filter("made_by", "created by")]
+    list_filter = ["status", exact_filter("model__slug", "Model"), exact_filter("made_by", "created by")]
     list_filter_submit = True
     list_before_template = "admin/inference/job_list_head.html"
     search_fields = ["id", "model__slug", "made_by"]
@@ -243,9 +233,16 @@ class StorePage(HistoryPage, ModelAdmin[Store]):
     empty_text = "No job storage yet. Add a folder or a bucket that jobs may read from or write to."
     form = StoreForm
     fields = ["name", "kind", "root", "prefix", "may_read", "may_write", "for_people", "tenants"]
-    list_display = ["name", "kind", "root", "prefix", "may_read", "may_write", "for_people"]
+    list_display = ["name", "kind", "root", "prefix", "may", "for_people"]
     search_fields = ["name"]
     autocomplete_fields = ["tenants"]
+
+    @display(description="jobs may")
+    def may(self, store: Store) -> str:
+        verbs = [
+            verb for verb, is_allowed in (("read", store.may_read), ("write", store.may_write)) if is_allowed
+        ]
+        return " and ".join(verbs) or "do nothing"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Store | None = None) -> list[str]:
         return ["name"] if obj else []

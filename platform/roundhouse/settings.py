@@ -241,8 +241,8 @@ UNFOLD = {
     "SCRIPTS": [
         "roundhouse.theme.zone_script",
         "roundhouse.theme.field_names_script",
-        "roundhouse.theme.command_script",
         "roundhouse.theme.live_script",
+        "roundhouse.theme.search_script",
     ],
     "SIDEBAR": {"show_search": True, "navigation": "roundhouse.theme.navigation"},
     "COLORS": {

@@ -20,8 +20,8 @@ def field_names_script(_request: HttpRequest) -> str:
     return static("roundhouse/field_names.js")
 
 
-def command_script(_request: HttpRequest) -> str:
-    return static("roundhouse/command.js")
+def search_script(_request: HttpRequest) -> str:
+    return static("roundhouse/search.js")
 
 
 def live_script(_request: HttpRequest) -> str:
@@ -32,5 +32,5 @@ def favicon(_request: HttpRequest) -> str:
     return static("roundhouse/mark.svg")
 
 
-def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
-    return navigation_groups()
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    return navigation_groups(request)

@@ -5,11 +5,13 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 
 from registry.access.login import OwnPasswordView, login
+from registry.kit.admin.search import search_page
 from roundhouse import problems
 from roundhouse.api_index import ApiIndexView
 from roundhouse.schema import NewSchemaView, OldSchemaView, RedocScriptView
 
 admin.site.index_title = "Home"
+admin.site.empty_value_display = "–"
 
 urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("inference.doors.urls")),
@@ -24,6 +26,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/login/", login, name="login"),
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
+    path("admin/search/", admin.site.admin_view(search_page)),  # instead of the theme's own search
     path("admin/", include("inference.try_it.views")),
     path("admin/", include("registry.console.first_steps")),
     path("admin/", admin.site.urls),

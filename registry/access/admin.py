@@ -6,7 +6,8 @@ from axes.models import AccessAttempt
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -18,8 +19,11 @@ from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, Tenant
 from registry.access.policies import Right, rights_by_role
 from registry.errors import RoundhouseError
+from registry.kit.admin.columns import Tone, badge, cut, moment_column, number_column, text_column
 from registry.kit.admin.pages import EditablePage, ReadOnlyPage
 from registry.kit.admin.theme import ModelAdmin, actor, display
+
+_LONGEST_NAMES = 60
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -30,7 +34,9 @@ class UserPage(EditablePage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore
     right = Right.MANAGE_PEOPLE
     form = PersonForm
     add_form = NewPersonForm
-    list_display = ["username", "get_full_name", "email", "roles", "is_active", "last_login"]
+    list_display = [
+        "username", "full_name", "email", "roles", "state", moment_column("last_login", "last login"),
+    ]  # fmt: skip
     list_filter = ["is_active", "groups"]
     filter_horizontal = []
     readonly_fields = ["password_link"]
@@ -47,6 +53,14 @@ class UserPage(EditablePage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    @display(description="name", ordering="first_name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name() or "–"
+
+    @display(description="state", ordering="is_active")
+    def state(self, user: User) -> str:
+        return badge("active", Tone.GOOD) if user.is_active else badge("deactivated", Tone.IDLE)
 
     @display(description="roles")
     def roles(self, user: User) -> str:
@@ -80,7 +94,7 @@ class UserPage(EditablePage, DjangoUserAdmin, ModelAdmin[User]):  # type: ignore
 @admin.register(Group)
 class RolePage(ReadOnlyPage, ModelAdmin[Group]):
     right = Right.MANAGE_PEOPLE
-    list_display = ["name", "people"]
+    list_display = ["name", number_column("people_count", "people")]
     search_fields = ["name"]
     fields = readonly_fields = ("name", "rights", "people")
 
@@ -101,7 +115,10 @@ class RolePage(ReadOnlyPage, ModelAdmin[Group]):
 class TenantPage(EditablePage, ModelAdmin[Tenant]):
     empty_text = "A tenant is a client with its own API keys, limits and jobs."
     right = Right.MANAGE_KEYS
-    list_display = ["slug", "title", "key_count", "limits", "created_at"]
+    list_display = [
+        "slug", text_column("title", "title"), number_column("keys_held", "keys"), "limits",
+        moment_column("created_at", "created"),
+    ]  # fmt: skip
     search_fields = ["slug", "title"]
     fields = ["slug", "title", *LIMIT_COLUMNS]
 
@@ -111,11 +128,6 @@ class TenantPage(EditablePage, ModelAdmin[Tenant]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         return super().get_queryset(request).annotate(keys_held=Count("keys"))
 
-    @display(description="keys")
-    def key_count(self, tenant: Tenant) -> int:
-        count: int = tenant.keys_held  # type: ignore[attr-defined]
-        return count
-
     def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
         by = actor(request)
         if change:
@@ -124,16 +136,35 @@ class TenantPage(EditablePage, ModelAdmin[Tenant]):
             obj.pk = services.create_tenant(slug=obj.slug, title=obj.title, limits=obj.limits, by=by).pk
 
 
+class KeyStateFilter(admin.SimpleListFilter):
+    """Keys that still work, or those that do not."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("valid", "Valid"), ("expired", "Expired"), ("revoked", "Revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+        unrevoked = queryset.filter(revoked_at=None)
+        if self.value() == "valid":
+            return unrevoked.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+        if self.value() == "expired":
+            return unrevoked.filter(expires_at__lte=Now())
+        return queryset.exclude(revoked_at=None) if self.value() == "revoked" else queryset
+
+
 @admin.register(ApiKey)
 class ApiKeyPage(EditablePage, ModelAdmin[ApiKey]):
     empty_text = "Programs need a key to predict, submit jobs and use the API."
     right = Right.MANAGE_KEYS
     form = KeyForm
     list_display = [
-        "name", "tenant", "shown_prefix", "permissions", "models", "limits", "last_used_at", "expires_at", "is_valid",
+        "name", "state", "tenant", "shown_prefix", "permissions", "models", "limits",
+        moment_column("last_used_at", "last used"), moment_column("expires_at", "expires"),
     ]  # fmt: skip
     list_select_related = ["tenant"]
-    list_filter = ["tenant"]
+    list_filter = [KeyStateFilter, "tenant"]
     search_fields = ["name", "prefix", "tenant__slug"]
     fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at", *LIMIT_COLUMNS]
     autocomplete_fields = ["tenant", "only_models"]
@@ -158,15 +189,19 @@ class ApiKeyPage(EditablePage, ModelAdmin[ApiKey]):
 
     @display(description="permissions")
     def permissions(self, key: ApiKey) -> str:
-        return ", ".join(key.scopes)
+        return cut(", ".join(key.scopes), _LONGEST_NAMES)
 
     @display(description="Models")
     def models(self, key: ApiKey) -> str:
-        return "all" if key.all_models else ", ".join(str(model) for model in key.only_models.all()) or "none"
+        if key.all_models:
+            return "all"
+        return cut(", ".join(str(model) for model in key.only_models.all()) or "none", _LONGEST_NAMES)
 
-    @display(description="valid", boolean=True)
-    def is_valid(self, key: ApiKey) -> bool:
-        return key.is_valid
+    @display(description="state")
+    def state(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return badge("revoked", Tone.BAD)
+        return badge("valid", Tone.GOOD) if key.is_valid else badge("expired", Tone.WARN)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
@@ -210,7 +245,11 @@ class LockedLoginPage(ReadOnlyPage, ModelAdmin[AccessAttempt]):
         "User names and addresses locked after too many wrong passwords appear here until the lock expires."
     )
     right = Right.MANAGE_PEOPLE
-    list_display = ["username", "ip_address", "failures_since_start", "attempt_time"]
+    list_display = [
+        "username", "ip_address", number_column("failures_since_start", "wrong passwords"),
+        moment_column("attempt_time", "last attempt"),
+    ]  # fmt: skip
+    ordering = ["-attempt_time"]
     search_fields = ["username", "ip_address"]
     fields = readonly_fields = ("username", "ip_address", "failures_since_start", "attempt_time")
     actions = ["unlock"]

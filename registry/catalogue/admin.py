@@ -4,7 +4,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from registry.catalogue.models import Artifact, ServingSettings
-from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.columns import Tone, badge, moment_column, size_column, text_column
+from registry.kit.admin.facts import size
+from registry.kit.admin.pages import ScopedPage, exact_filter
 from registry.kit.admin.theme import ModelAdmin, display
 
 
@@ -12,9 +14,12 @@ from registry.kit.admin.theme import ModelAdmin, display
 class ServingSettingsPage(ScopedPage, ModelAdmin[ServingSettings]):
     empty_text = "Changes to serving settings made on a version’s page are listed here."
     scope = "version__model_id"
-    list_display = ["__str__", "is_current", "reason", "made_by", "created_at"]
+    list_display = [
+        "__str__", "state", text_column("reason", "reason"), "made_by", moment_column("created_at", "created"),
+    ]  # fmt: skip
     list_select_related = ["version__model"]
-    list_filter = ["is_current"]
+    list_filter = ["is_current", exact_filter("version__model__slug", "Model")]
+    list_filter_submit = True
     search_fields = ["version__model__slug", "reason"]
     fields = readonly_fields = (
         "version",
@@ -26,12 +31,17 @@ class ServingSettingsPage(ScopedPage, ModelAdmin[ServingSettings]):
         "created_at",
     )
 
+    @display(description="state", ordering="is_current")
+    def state(self, serving: ServingSettings) -> str:
+        return badge("current", Tone.GOOD) if serving.is_current else badge("past", Tone.IDLE)
+
 
 @admin.register(Artifact)
 class ArtifactPage(ScopedPage, ModelAdmin[Artifact]):
     empty_text = "The files of uploaded versions are listed here."
     scope = "versions__model_id"
-    list_display = ["sha256", "size", "created_at"]
+    list_display = ["sha256", size_column("size_bytes"), moment_column("created_at", "created")]
+    ordering = ["-id"]
     search_fields = ["sha256"]
     fields = readonly_fields = ("sha256", "size", "created_at")
 
@@ -40,4 +50,4 @@ class ArtifactPage(ScopedPage, ModelAdmin[Artifact]):
 
     @display(description="size")
     def size(self, artifact: Artifact) -> str:
-        return f"{artifact.size_bytes / 1024:,.1f} KiB"
+        return size(artifact.size_bytes)

@@ -9,11 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
+from registry.catalogue.transitions import Status
 from registry.console.checks import check_again, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden
@@ -25,7 +28,8 @@ from registry.console.rollback import ROLL_BACK
 from registry.console.splits import RESHUFFLE, SPLIT_VERBS
 from registry.console.version_panels import download
 from registry.console.version_verbs import VERSION_VERBS
-from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.columns import Tone, badge, moment_column, size_column, text_column
+from registry.kit.admin.pages import ScopedPage, exact_filter
 from registry.kit.admin.panels import PanelPage
 from registry.kit.admin.tabs import TabbedPage
 from registry.kit.admin.theme import ModelAdmin, ModelForm, TextInput, actor, display
@@ -33,6 +37,7 @@ from registry.kit.admin.verbs import VerbPages
 from registry.kit.text import MAX_REASON
 from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 
+_TONES = {Status.CHECKING: Tone.BUSY, Status.READY: Tone.GOOD, Status.FAILED: Tone.BAD}
 MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
 
 
@@ -118,9 +123,12 @@ class ModelPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Model]):
     verbs = MODEL_VERBS
     row_views = {"waiting": show_waiting, "golden-set": put_golden}
     form = ModelEditForm
-    list_display = ["slug", "title", "task", "live", "limits", "owner", "created_at"]
+    list_display = [
+        "slug", text_column("title", "title", longest=60), "task_word", "live", "limits", "owner",
+        moment_column("created_at", "created"),
+    ]  # fmt: skip
     list_select_related = ["owner"]
-    list_filter = ["task"]
+    list_filter = ["task", "needs_approval"]
     search_fields = ["slug", "title", "tags__name"]
     fields = [
         "slug", "title", "task", "notes", "tag_words", "owner", "key_source", "key_field", "bake_minutes",
@@ -149,6 +157,10 @@ class ModelPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Model]):
             reason = form.cleaned_data["reason"]
             services.edit_model(model=obj, changes=form.changes, reason=reason, by=actor(request))
 
+    @display(description="task", ordering="task")
+    def task_word(self, model: Model) -> SafeString:
+        return format_html('<span title="{}">{}</span>', model.get_task_display(), model.task)
+
     @display(description="live now")
     def live(self, model: Model) -> str:
         context = {"arms": live_arms(model), "holds": open_holds(model)}
@@ -172,9 +184,14 @@ class VersionPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Version]):
         "compare": compare_page,
         "download": download,
     }
-    list_display = ["__str__", "status", "size", "made_by", "created_at"]
+    list_display = [
+        "__str__", "state", size_column("artifact__size_bytes"), text_column("notes", "notes", longest=50), "made_by",
+        moment_column("created_at", "created"),
+    ]  # fmt: skip
+    ordering = ["-id"]
     list_select_related = ["model", "artifact"]
-    list_filter = ["status"]
+    list_filter = ["status", exact_filter("model__slug", "Model"), exact_filter("made_by", "made by")]
+    list_filter_submit = True
     search_fields = ["model__slug", "artifact__sha256"]
     panel_page = PanelPage.VERSION
     header_template = "admin/registry/version_header.html"
@@ -188,6 +205,8 @@ class VersionPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Version]):
     def header(self, request: HttpRequest, version: Version) -> dict[str, Any]:
         return version_header(version, self.verb_buttons(request, version))
 
-    @display(description="size")
-    def size(self, version: Version) -> str:
-        return f"{version.artifact.size_bytes / 1024:,.1f} KiB"
+    @display(description="state", ordering="status")
+    def state(self, version: Version) -> SafeString:
+        if version.is_broken:
+            return badge("broken", Tone.BAD)
+        return badge(version.get_status_display().lower(), _TONES.get(Status(version.status), Tone.IDLE))

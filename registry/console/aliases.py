@@ -26,7 +26,8 @@ from registry.catalogue.selectors import (
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.catalogue.transitions import Status
 from registry.kit.actors import Actor, LacksRight
-from registry.kit.admin.pages import CardPage
+from registry.kit.admin.columns import Tone, badge
+from registry.kit.admin.pages import CardPage, exact_filter
 from registry.kit.admin.theme import ModelAdmin, TabularInline, TextInput, actor, display
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages, answer_verb
 
@@ -243,6 +244,8 @@ class AliasPage(VerbPages, CardPage, ModelAdmin[Alias]):
     verbs = _VERBS
     list_display = ["__str__", "points_to", "moved_by"]
     list_select_related = ["model", "version"]
+    list_filter = [exact_filter("model__slug", "Model"), exact_filter("name", "name")]
+    list_filter_submit = True
     search_fields = ["model__slug", "name"]
     fields = readonly_fields = ("model", "name", "points_to")
     inlines = [MoveInline]
@@ -255,7 +258,7 @@ class AliasPage(VerbPages, CardPage, ModelAdmin[Alias]):
 
     @display(description="version")
     def points_to(self, alias: Alias) -> str:
-        return str(alias.version.number) if alias.version is not None else "retired"
+        return f"v{alias.version.number}" if alias.version is not None else badge("retired", Tone.IDLE)
 
     @display(description="moved by")
     def moved_by(self, alias: Alias) -> str:

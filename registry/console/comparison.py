@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.views.decorators.http import require_GET
 
@@ -24,7 +23,7 @@ from registry.intake.examples.selectors import (
     golden_rows_numbered,
     result_of,
 )
-from registry.kit.admin.facts import short
+from registry.kit.admin.facts import short, size
 from registry.kit.admin.plots import ProfilePlot, profile_plot
 
 _ROWS_PER_PAGE = 25
@@ -122,7 +121,7 @@ def _described(version: Version) -> dict[str, str]:
     return {
         "state": version.status,
         "file": version.artifact.sha256[:12],
-        "size": filesizeformat(version.artifact.size_bytes).replace("\xa0", " "),
+        "size": size(version.artifact.size_bytes),
         "task configuration": _configuration(version.task_config),
         "derived from": str(parent.number) if parent is not None else "none",
         "notes": short(version.notes) or "none",
@@ -141,8 +140,8 @@ def _configuration(config: Mapping[str, Any]) -> str:
 
 def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:
     sizes = [
-        filesizeformat(size).replace("\xa0", " ") if isinstance(size, (int, float)) else "not measured"
-        for size in (left.get("footprint_bytes"), right.get("footprint_bytes"))
+        size(count) if isinstance(count, (int, float)) else "not measured"
+        for count in (left.get("footprint_bytes"), right.get("footprint_bytes"))
     ]
     return [Pair("memory when loaded", *sizes)]
 

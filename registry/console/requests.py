@@ -13,8 +13,10 @@ from django.utils.safestring import SafeString
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.console.splits import written_split_text
-from registry.kit.actors import Actor
-from registry.kit.admin.pages import OwnPage
+from registry.kit.actors import Actor, in_scope
+from registry.kit.admin.columns import Tone, moment_column, state_column, text_column
+from registry.kit.admin.navigation import Badge
+from registry.kit.admin.pages import OwnPage, exact_filter
 from registry.kit.admin.panels import PanelPage, panels_for
 from registry.kit.admin.theme import ModelAdmin, actor, display
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbPages
@@ -34,6 +36,9 @@ from registry.traffic.selectors import (
 from registry.traffic.transitions import RequestStatus
 
 _WORST_FIRST = (GateOutcome.FAILED, GateOutcome.WARNED, GateOutcome.UNKNOWN, GateOutcome.PASSED)
+_TONES = {
+    RequestStatus.OPEN: Tone.BUSY, RequestStatus.APPROVED: Tone.GOOD, RequestStatus.REJECTED: Tone.BAD,
+}  # fmt: skip
 
 
 def _approve(request: SplitRequest, form: ReasonForm, by: Actor) -> str:
@@ -154,14 +159,27 @@ def may_decide(request: SplitRequest, by: Actor) -> bool:
     return by.may(Right.APPROVE, model_id=request.model_id) and request.asker_id != by.user_id
 
 
+def decisions_badge(request: HttpRequest) -> Badge | None:
+    """How many open requests this person may decide."""
+    by = actor(request)
+    others = SplitRequest.objects.filter(status=RequestStatus.OPEN).exclude(asker_id=by.user_id)
+    count = in_scope(others, by, right=Right.APPROVE).count()
+    requests = "request needs" if count == 1 else "requests need"
+    return Badge(count, f"{count:,} {requests} your decision") if count else None
+
+
 class RequestPage(VerbPages, OwnPage, ModelAdmin[SplitRequest]):
     """Read-only: requests are written by services."""
 
     empty_text = "Changes that need a second person's approval appear here until someone decides on them."
     own_template = "admin/registry/split_request.html"
     verbs = REQUEST_VERBS
-    list_display = ["__str__", "requested_split", "status", "comment", "asked_by", "asked_at", "decided_by"]
-    list_filter = ["status"]
+    list_display = [
+        "__str__", "requested_split", state_column("status", _TONES), text_column("comment", "comment"), "asked_by",
+        moment_column("asked_at", "asked"), "decided_by", moment_column("decided_at", "decided"),
+    ]  # fmt: skip
+    list_filter = ["status", exact_filter("model__slug", "Model"), exact_filter("asked_by", "asked by")]
+    list_filter_submit = True
     search_fields = ["model__slug", "comment", "asked_by"]
     ordering = ["-id"]
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.template.defaultfilters import filesizeformat
 
 from registry.access.policies import Right
 from registry.catalogue import services as catalogue
@@ -14,6 +13,7 @@ from registry.catalogue.serving_settings import GRAPH_LEVELS, MERGING, PROVIDERS
 from registry.catalogue.transitions import ALLOWED, Status
 from registry.console.splits import ASK_FOR_SHARE
 from registry.kit.actors import Actor
+from registry.kit.admin.facts import size
 from registry.kit.admin.theme import NumberInput
 from registry.kit.admin.verbs import ReasonForm, Verb
 from registry.traffic.selectors import versions_ever_live
@@ -110,7 +110,9 @@ class ArchiveForm(ReasonForm):
     @property
     def preview(self) -> list[str]:
         version = self.row
-        preview = [f"It can no longer get a share. Its file ({_size(version)}) and its history are kept."]
+        preview = [
+            f"It can no longer get a share. Its file ({size(version.artifact.size_bytes)}) and its history are kept."
+        ]
         if any(once.version.pk == version.pk for once in versions_ever_live(version.model)):
             preview.append("It was live once. To roll back to it later, unarchive it first.")
         return preview
@@ -120,11 +122,9 @@ class UnarchiveForm(ReasonForm):
     @property
     def preview(self) -> list[str]:
         state = "failed again, because its check failed" if self.row.failure else "ready again"
-        return [f"It becomes {state}. Its file ({_size(self.row)}) was kept. Nothing goes live."]
-
-
-def _size(version: Version) -> str:
-    return str(filesizeformat(version.artifact.size_bytes)).replace("\xa0", " ")
+        return [
+            f"It becomes {state}. Its file ({size(self.row.artifact.size_bytes)}) was kept. Nothing goes live."
+        ]
 
 
 def _change_serving(version: Version, form: ServingForm, by: Actor) -> str:

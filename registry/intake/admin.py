@@ -13,15 +13,23 @@ from registry.access.policies import Right
 from registry.catalogue.models import Task
 from registry.catalogue.selectors import models_for
 from registry.errors import RoundhouseError
-from registry.intake.models import Upload
+from registry.intake.models import Status, Upload
 from registry.intake.selectors import uploads_for, uploads_of
 from registry.intake.services import MAX_PART_BYTES, abandon_upload
 from registry.kit.actors import LacksRight
+from registry.kit.admin.columns import Tone, moment_column, state_column
+from registry.kit.admin.facts import size
 from registry.kit.admin.history import HistoryPage
-from registry.kit.admin.pages import NoCountPaginator
+from registry.kit.admin.pages import NoCountPaginator, exact_filter
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
 _OFFERED_MODELS = 500
+_TONES = {
+    Status.OPEN: Tone.BUSY,
+    Status.COMPLETE: Tone.GOOD,
+    Status.FAILED: Tone.BAD,
+    Status.TAKEN: Tone.GOOD,
+}
 
 
 @admin.register(Upload)
@@ -29,8 +37,12 @@ class UploadPage(HistoryPage, ModelAdmin[Upload]):
     """The add page uploads a file; the rows are read-only."""
 
     empty_text = "Files that are being uploaded are listed here until they become versions."
-    list_display = ["__str__", "status", "progress", "model_slug", "made_by", "touched_at"]
-    list_filter = ["status"]
+    list_display = [
+        "__str__", state_column("status", _TONES), "progress", "model_slug", "made_by",
+        moment_column("touched_at", "last change"),
+    ]  # fmt: skip
+    list_filter = ["status", exact_filter("model_slug", "Model"), exact_filter("made_by", "made by")]
+    list_filter_submit = True
     search_fields = ["file_name", "model_slug", "made_by"]
     fields = readonly_fields = (
         "file_name",
@@ -111,8 +123,7 @@ class UploadPage(HistoryPage, ModelAdmin[Upload]):
 
     @display(description="received")
     def progress(self, upload: Upload) -> str:
-        mib = 2**20
-        return f"{upload.received_bytes / mib:,.1f} of {upload.size_bytes / mib:,.1f} MiB"
+        return f"{size(upload.received_bytes)} of {size(upload.size_bytes)}"
 
     @admin.action(description="Abandon the selected uploads", permissions=["abandon"])
     def abandon(self, request: HttpRequest, uploads: QuerySet[Upload]) -> None:

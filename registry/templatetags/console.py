@@ -6,10 +6,11 @@ from django import template
 from django.utils.safestring import SafeString
 
 from registry.catalogue.models import Model, Version
-from registry.kit.admin.facts import ago, when
+from registry.kit.admin.facts import ago, size, when
 
 register = template.Library()
 register.filter(ago)
+register.filter(size)
 register.filter(when)
 
 
@@ -25,6 +26,13 @@ def home(context: dict[str, Any]) -> dict[str, Any]:
     from registry.console.home import home_context
 
     return home_context(context["request"])
+
+
+@register.simple_tag(takes_context=True)
+def breadcrumbs(context: dict[str, Any]) -> list[Any]:
+    from registry.kit.admin.navigation import breadcrumbs
+
+    return list(breadcrumbs(context))
 
 
 @register.simple_tag(takes_context=True)

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 
 from inference.checks.proofs import known_footprint_bytes
@@ -15,6 +14,7 @@ from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.selectors import current_serving
 from registry.console.health import Health, HealthLine
 from registry.errors import GateFailed
+from registry.kit.admin.facts import size
 from registry.traffic.gates import GateOutcome, GateResult, SplitPlan
 from registry.traffic.models import Split
 from registry.traffic.readiness import Readiness, Verdict
@@ -145,7 +145,7 @@ def memory_gates(plan: SplitPlan) -> list[GateResult]:
     if not engines:
         return [GateResult(MEMORY_GATE, GateOutcome.UNKNOWN, "No engine that serves this Model is running.")]
     sizes = {version: _footprint_bytes(version) for version in plan.arms}
-    unknown = sorted(version.number for version, size in sizes.items() if not size)
+    unknown = sorted(version.number for version, count in sizes.items() if not count)
     failed = [gate for engine in engines if (gate := _too_small(engine, sizes)) is not None]
     if failed:
         return failed
@@ -154,7 +154,7 @@ def memory_gates(plan: SplitPlan) -> list[GateResult]:
         sentence = f"The memory use of {names} has not been measured; run the check again."
         return [GateResult(MEMORY_GATE, GateOutcome.UNKNOWN, sentence)]
     each = "the engine has" if len(engines) == 1 else f"each of {len(engines)} engines has"
-    sentence = f"The split needs {_size(sum(sizes.values()))}, and {each} room for it."
+    sentence = f"The split needs {size(sum(sizes.values()))}, and {each} room for it."
     return [GateResult(MEMORY_GATE, GateOutcome.PASSED, sentence)]
 
 
@@ -169,24 +169,20 @@ def _too_small(engine: EngineReport, sizes: dict[Version, int]) -> GateResult | 
     """Count only held versions: kept ones and those loaded on demand are unloaded when room is needed."""
     if not engine.memory_budget_bytes:
         return None
-    wanted = {version.pk: size for version, size in sizes.items()}
+    wanted = {version.pk: count for version, count in sizes.items()}
     held = {row.version_id: row for row in engine.held.filter(state=HeldState.WARM)}
     others = sum(
         row.footprint_bytes for pk, row in held.items() if row.use == HeldUse.HELD and pk not in wanted
     )
-    needed = sum(held[pk].footprint_bytes if pk in held else size for pk, size in wanted.items())
+    needed = sum(held[pk].footprint_bytes if pk in held else count for pk, count in wanted.items())
     if others + needed <= engine.memory_budget_bytes:
         return None
     return GateResult(
         MEMORY_GATE,
         GateOutcome.FAILED,
-        f"{engine} has {_size(engine.memory_budget_bytes)}. Live versions of other splits hold {_size(others)} of it, and"
-        f" this split needs {_size(needed)}: {_size(others + needed - engine.memory_budget_bytes)} too much."
+        f"{engine} has {size(engine.memory_budget_bytes)}. Live versions of other splits hold {size(others)} of it, and"
+        f" this split needs {size(needed)}: {size(others + needed - engine.memory_budget_bytes)} too much."
         " Remove another version's share, lower one's max_batch_rows, raise ROUNDHOUSE_SESSION_MEMORY_MB, or move the"
         " Model to another pool.",
         GateFailed,
     )
-
-
-def _size(count: int) -> str:
-    return filesizeformat(count).replace("\xa0", " ")

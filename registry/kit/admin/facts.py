@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -46,6 +45,17 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
+def size(count: float) -> str:
+    """A number of bytes as every page writes it, such as 1.4 MiB."""
+    if abs(count) < 1024:
+        return f"{count:.0f} byte{'' if count == 1 else 's'}"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        count /= 1024
+        if abs(count) < 1023.95 or unit == "TiB":
+            break
+    return f"{count:,.1f} {unit}".replace(".0 ", " ")
+
+
 def short(value: Any, longest: int = _LONGEST) -> str:
     """The value on one line, cut if it is long: text as it is, anything else as JSON."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
@@ -81,7 +91,7 @@ def value_in_words(name: str, value: Any) -> str:
 
 def _number(name: str, value: float) -> str:
     if name.endswith("_bytes"):
-        return filesizeformat(value).replace("\xa0", " ")
+        return size(value)
     if name.endswith("_ms"):
         return f"{value:,.4g} ms"
     if name.endswith("_s"):

@@ -96,7 +96,7 @@ def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, viewer):
 
     page = text_of(client, version)
 
-    for text in ("2.0 KB", "Add, Gemm", "Quantized", "250 ms", "5.0 MB", "It breaks callers.", "Tell them.",
+    for text in ("2 KiB", "Add, Gemm", "Quantized", "250 ms", "5 MiB", "It breaks callers.", "Tell them.",
                  "The input &#x27;x&#x27; is gone.", "<polyline", "rows in a batch", "but needs a look"):  # fmt: skip
         assert text in page, text
 

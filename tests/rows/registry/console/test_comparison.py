@@ -78,7 +78,7 @@ def test_signatures_speed_and_properties(client, viewer):
 
     page = shown(client, second)
 
-    for text in ("was removed; callers that send it fail.", "breaking", "2.0 KB", "1.2 KB"):
+    for text in ("was removed; callers that send it fail.", "breaking", "2 KiB", "1.2 KiB"):
         assert text in page, text
     assert page.count("<polyline") == 2
     assert EVIL not in page

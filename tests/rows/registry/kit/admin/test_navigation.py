@@ -1,41 +1,175 @@
 import pytest
+from django.db import connection
 from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
-from registry.access.policies import Role
-from registry.kit.admin.navigation import NAVIGATION, ListLink, navigation_groups
-from tests.support.factories import a_person
+from registry.access.policies import Role, actor_from_user
+from registry.catalogue.models import Model
+from registry.kit.actors import Source
+from registry.kit.admin.navigation import (
+    CLOSED_COOKIE,
+    NAVIGATION,
+    Badge,
+    ListLink,
+    breadcrumbs,
+    navigation_groups,
+    visible_pages,
+)
+from registry.traffic import services
+from tests.support import factories as make
+
+pytestmark = pytest.mark.django_db
+
+
+def request_of(*roles, **cookies):
+    request = RequestFactory().get("/admin/")
+    request.user = make.a_person(*roles)
+    request.actor = actor_from_user(request.user, Source.ADMIN)
+    request.COOKIES.update(cookies)
+    return request
+
+
+def titles(groups):
+    return {group["title"]: [item["title"] for item in group["items"]] for group in groups}
+
+
+def badges(request):
+    return {
+        item["title"]: item["badge"].count
+        for group in navigation_groups(request)
+        for item in group["items"]
+        if item.get("badge")
+    }
 
 
 def test_links_of_all_apps_are_grouped_and_ordered():
-    groups = navigation_groups()
+    groups = titles(navigation_groups(request_of(Role.ADMIN)))
 
-    assert [group.get("title", "") for group in groups] == ["", "Record", "Access"]
-    first = [item["title"] for item in groups[0]["items"]]
-    assert first[0] == "Home"
-    assert first.index("Approval requests") < first.index("Jobs") < first.index("Aliases")
+    assert list(groups) == ["", "Models", "Releases", "Jobs", "Operations", "Audit", "Access"]
+    assert groups[""] == ["Home"]
+    assert groups["Operations"][0] == "Workers"
 
 
 def test_an_app_adds_links_to_its_own_or_another_group():
     link = ListLink("registry.tag", "Tags", "sell", group="Access")
 
     with NAVIGATION.changed(tags=link):
-        titles = {
-            group.get("title"): [item["title"] for item in group["items"]] for group in navigation_groups()
-        }
-
-    assert "Tags" in titles["Access"]
+        assert "Tags" in titles(navigation_groups(request_of()))["Access"]
 
 
-@pytest.mark.django_db
 def test_a_link_is_shown_to_those_who_may_view_the_list():
-    request = RequestFactory().get("/admin/")
     shown = {}
     for role in (Role.VIEWER, Role.ADMIN):
-        request.user = a_person(role)
-        items = [
-            item for group in navigation_groups() for item in group["items"][group.get("title") is None :]
-        ]
+        request = request_of(role)
+        items = [item for group in navigation_groups(request)[1:] for item in group["items"]]
         shown[role] = {item["title"] for item in items if item["permission"](request)}
 
     assert "Models" in shown[Role.VIEWER] & shown[Role.ADMIN]
     assert "API keys" in shown[Role.ADMIN] - shown[Role.VIEWER]
+
+
+def test_groups_that_a_browser_closed_stay_closed():
+    groups = navigation_groups(request_of(**{CLOSED_COOKIE: "jobs.audit.nonsense"}))
+
+    assert [group["title"] for group in groups if group["is_closed"]] == ["Jobs", "Audit"]
+
+
+class TestBadges:
+    @pytest.fixture
+    def asker(self):
+        return make.a_person(Role.OPERATOR)
+
+    @pytest.fixture
+    def model(self, asker):
+        """A Model with an open request."""
+        model = make.a_live_model(100)
+        version = make.a_version(model)
+        services.set_approval_rule(model=model, needed=True, reason="because", by=make.an_actor())
+        by = actor_from_user(asker, Source.ADMIN)
+        services.ask_for_split(model=model, arms={version: 10_000}, comment="it is better", by=by)
+        return model
+
+    def test_open_requests_are_counted_for_those_who_may_decide_them(self, model):
+        assert badges(request_of(Role.APPROVER)) == {"Approval requests": 1}
+        assert badges(request_of(Role.OPERATOR)) == {}
+
+    def test_ones_own_request_is_not_counted(self, model, asker):
+        request = request_of()
+        asker.groups.add(*make.a_person(Role.APPROVER).groups.all())
+        request.user = type(asker).objects.get(pk=asker.pk)
+        request.actor = actor_from_user(request.user, Source.ADMIN)
+
+        assert badges(request) == {}
+
+    def test_requests_for_models_out_of_scope_are_not_counted(self, model):
+        request = request_of(Role.APPROVER)
+        request.actor = make.an_actor(
+            "approve_change", "read_registry", models=frozenset(), user=request.user
+        )
+
+        assert badges(request) == {}
+
+    def test_a_badge_takes_one_query_and_none_without_the_link(self, model):
+        request = request_of(Role.APPROVER)
+        request.user.has_perm("anything")  # Django reads permissions once per request
+
+        with CaptureQueriesContext(connection) as queries:
+            navigation_groups(request)
+
+        assert len(queries) == 2  # approval requests, and failed jobs
+
+    def test_a_badge_that_fails_is_left_out(self):
+        def fail(_request):
+            raise LookupError("no such thing")
+
+        with NAVIGATION.changed(
+            **{"registry.model": ListLink("registry.model", "Models", "x", "Models", fail)}
+        ):
+            groups = navigation_groups(request_of(Role.VIEWER))
+
+        assert "Models" in titles(groups)["Models"]
+
+    def test_the_sidebar_says_what_waits(self, client, model):
+        client.force_login(make.a_person(Role.APPROVER))
+
+        page = client.get(reverse("admin:index")).text
+
+        assert 'title="1 request needs your decision"' in page
+
+
+def test_large_numbers_are_cut():
+    assert (Badge(99, "").text, Badge(100, "").text) == ("99", "99+")
+
+
+def test_pages_that_add_rows_are_offered_to_those_who_may_add_them():
+    offered = {
+        role: [title for title, *_ in visible_pages(request_of(role))] for role in (Role.OPERATOR, Role.ADMIN)
+    }
+
+    assert "New API key" in offered[Role.ADMIN]
+    assert "New API key" not in offered[Role.OPERATOR]
+    assert "New job" in offered[Role.OPERATOR]
+
+
+class TestBreadcrumbs:
+    def words(self, **context):
+        return [crumb.title for crumb in breadcrumbs(context)]
+
+    def test_lists_rows_and_their_pages_are_named_as_in_the_sidebar(self):
+        model = make.a_model("demand")
+        key, _ = make.a_key("predict")
+
+        assert self.words(title="Home") == ["Home"]
+        assert self.words(opts=Model._meta, cl=object(), title="Select model") == ["Models"]
+        assert self.words(opts=Model._meta, original=model, title="Change model") == ["Models", "demand"]
+        assert self.words(opts=Model._meta, title="Stop: demand") == ["Models", "Stop: demand"]
+        assert self.words(opts=Model._meta, object=model, action_list=[], title="History of") == [
+            "Models", "demand", "History",
+        ]  # fmt: skip
+        assert self.words(opts=key._meta, cl=object()) == ["Access", "API keys"]
+
+    def test_the_last_step_has_no_link(self):
+        crumbs = breadcrumbs({"opts": Model._meta, "original": make.a_model("demand"), "title": ""})
+
+        assert [bool(crumb.url) for crumb in crumbs] == [True, False]

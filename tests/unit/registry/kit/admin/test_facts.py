@@ -1,13 +1,13 @@
 import pytest
 
-from registry.kit.admin.facts import duration, readable, settings_in_words, short
+from registry.kit.admin.facts import duration, readable, settings_in_words, short, size
 
 
 @pytest.mark.parametrize(
     ("facts", "told"),
     [
         ({"load_s": 0.25}, [("load", "250 ms")]),
-        ({"footprint_bytes": 2048}, [("footprint", "2.0 KB")]),
+        ({"footprint_bytes": 2048}, [("footprint", "2 KiB")]),
         ({"p99_ms": 1.23456}, [("p99", "1.235 ms")]),
         ({"is_quantized": True}, [("quantized", "yes")]),
         ({"nodes": 12345}, [("nodes", "12,345")]),
@@ -33,6 +33,24 @@ def test_there_is_an_end():
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1023, "1023 bytes"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (2**20 - 1, "1 MiB"),
+        (64 * 2**20, "64 MiB"),
+        (5 * 2**40, "5 TiB"),
+        (5000 * 2**40, "5,000 TiB"),
+    ],
+)
+def test_sizes(count, text):
+    assert size(count) == text
 
 
 def test_long_values_are_cut():
