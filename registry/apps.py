@@ -23,6 +23,14 @@ class RegistryConfig(AppConfig):
         _add_event_kinds()
         _add_links()
         _add_panels()
+        _add_past_reasons()
+
+
+def _add_past_reasons() -> None:
+    from registry.console.reasons import reasons_given_before
+    from registry.kit.admin.verbs import PAST_REASONS
+
+    PAST_REASONS.add("audit", reasons_given_before)
 
 
 def _add_links() -> None:

@@ -54,6 +54,7 @@ class JobAction:
     """A button on a job's page, with a preview of its effect and the call behind it."""
 
     title: str
+    audit_action: str
     describe: Callable[[Job], str]
     run: Callable[[Job, str, Actor], str]
 
@@ -69,8 +70,8 @@ def _retry(job: Job, reason: str, by: Actor) -> str:
 
 
 _ACTIONS = {
-    "cancel": JobAction("Cancel", describe_cancel, _cancel),
-    "retry": JobAction("Retry failed parts", describe_retry, _retry),
+    "cancel": JobAction("Cancel", "cancel_job", describe_cancel, _cancel),
+    "retry": JobAction("Retry failed parts", "retry_job", describe_retry, _retry),
 }
 
 
@@ -176,6 +177,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         if not may_change(job, by):
             raise PermissionDenied
         form = ReasonForm(request.POST or None, row=job)
+        form.suggest_reasons(by, action.audit_action)
         return answer_verb(
             request,
             site=self.admin_site,

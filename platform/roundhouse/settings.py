@@ -223,6 +223,8 @@ UNFOLD = {
         "roundhouse.theme.zone_script",
         "roundhouse.theme.field_names_script",
         "roundhouse.theme.command_script",
+        "roundhouse.theme.forms_script",
+        "roundhouse.theme.copy_script",
     ],
     "SIDEBAR": {"show_search": True, "navigation": "roundhouse.theme.navigation"},
     "COLORS": {

@@ -24,6 +24,14 @@ def command_script(_request: HttpRequest) -> str:
     return static("roundhouse/command.js")
 
 
+def forms_script(_request: HttpRequest) -> str:
+    return static("roundhouse/forms.js")
+
+
+def copy_script(_request: HttpRequest) -> str:
+    return static("roundhouse/copy.js")
+
+
 def favicon(_request: HttpRequest) -> str:
     return static("roundhouse/mark.svg")
 

@@ -1,6 +1,7 @@
 """Audit records and events that an actor may see, and what a record changed."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -8,11 +9,14 @@ from django.db.models import Model as Row
 from django.db.models import QuerySet
 
 from registry.kit.actors import Actor, every_model
+from registry.kit.text import storable
 from registry.record.models import AuditRecord
 
 R = TypeVar("R", bound=Row)
 
 READ = "read_record"
+_CHANGES_SEARCHED = 300
+_MAX_REASONS = 8
 
 
 def visible(rows: QuerySet[R], by: Actor, *, model_slug: str = "model_slug") -> QuerySet[R]:
@@ -52,3 +56,13 @@ def _text(values: dict[str, Any], name: str) -> str:
         return ""
     value = values[name]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def past_reasons(by: Actor, actions: Collection[str]) -> list[str]:
+    """The person's last different reasons for these actions, found among their last 300 changes."""
+    if by.user_id is None:
+        return []
+    own = AuditRecord.objects.filter(actor_name=storable(by.name, 200), user_id=by.user_id)
+    changes = own.order_by("-seq").values_list("action", "reason")[:_CHANGES_SEARCHED]
+    reasons = dict.fromkeys(reason for action, reason in changes if reason and action in actions)
+    return list(reasons)[:_MAX_REASONS]
