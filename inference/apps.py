@@ -38,6 +38,14 @@ class InferenceConfig(AppConfig):
         _add_event_kinds()
         _add_links()
         _add_panels()
+        _add_key_examples()
+
+
+def _add_key_examples() -> None:
+    from inference.try_it.key_example import predict_example
+    from registry.access.key_examples import KEY_EXAMPLES
+
+    KEY_EXAMPLES.add("predict", predict_example, order=10)
 
 
 def _add_links() -> None:

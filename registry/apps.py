@@ -24,6 +24,13 @@ class RegistryConfig(AppConfig):
         _add_links()
         _add_panels()
         _add_past_reasons()
+        _add_key_examples()
+
+
+def _add_key_examples() -> None:
+    from registry.access.key_examples import KEY_EXAMPLES, list_models_example
+
+    KEY_EXAMPLES.add("models", list_models_example, order=20)
 
 
 def _add_past_reasons() -> None:

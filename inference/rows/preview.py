@@ -73,7 +73,11 @@ def preview_file(
     have = opened.columns()
     layout, problem = _layout(contract, signature, have)
     chosen = {item.spec.name: item.columns for item in layout.inputs} if layout else {}
-    used = [*(column for columns in chosen.values() for column in columns), contract.id, *contract.passthrough]
+    used = [
+        *(column for columns in chosen.values() for column in columns),
+        contract.id,
+        *contract.passthrough,
+    ]
     names = sorted(have.names, key=lambda name: name not in used)[:COLUMNS_SHOWN]
     shown = [name for name in have.names if name in names]
     values, bad = _values(opened, plan, shown, contract, kind.format)
@@ -102,7 +106,9 @@ def preview_file(
 def _plain(head: bytes, kind: FileKind, is_whole: bool) -> tuple[bytes, bool]:
     """The bytes uncompressed, and whether they are the whole file."""
     if kind.format is FileFormat.PARQUET:
-        raise NoPreview("Parquet files are read by workers only, so there is no preview. Start the job to check the file.")
+        raise NoPreview(
+            "Parquet files are read by workers only, so there is no preview. Start the job to check the file."
+        )
     if kind.format is FileFormat.NPZ:
         if not is_whole:
             raise NoPreview(
@@ -138,7 +144,9 @@ def _first_rows(opened: RowFile, is_whole: bool) -> ChunkPlan:
             raise NoPreview("The file has no rows.")
         raise NoPreview("The first row is longer than the part of the file that is read for a preview.")
     plans = plans[:ROWS_SHOWN]
-    return ChunkPlan(0, plans[0].first_row, sum(plan.rows for plan in plans), plans[0].byte_from, plans[-1].byte_to)
+    return ChunkPlan(
+        0, plans[0].first_row, sum(plan.rows for plan in plans), plans[0].byte_from, plans[-1].byte_to
+    )
 
 
 def _layout(

@@ -22,6 +22,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("admin/login/", login, name="login"),
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
     path("admin/", include("inference.try_it.views")),
+    path("admin/", include("registry.catalogue.model_choices")),
     path("admin/", admin.site.urls),
     path("api/schema", NewSchemaView.as_view(), name="schema"),
     path("api/schema-3.0", OldSchemaView.as_view(), name="schema-3.0"),

@@ -19,8 +19,6 @@ from registry.intake.services import MAX_PART_BYTES, abandon_upload
 from registry.kit.admin.pages import NoCountPaginator
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
-_OFFERED_MODELS = 500
-
 
 @admin.register(Upload)
 class UploadPage(ModelAdmin[Upload]):
@@ -87,7 +85,7 @@ class UploadPage(ModelAdmin[Upload]):
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "title": "Upload a version",
-                "models": models[:_OFFERED_MODELS],
+                "has_models": models.exists(),
                 "model": models.filter(slug=slug).first(),
                 "may_make_models": by.may(Right.WRITE),
                 "tasks": Task.choices,

@@ -77,7 +77,9 @@ class TestACutFile:
         assert [row.values for row in preview(cut, is_whole=False).rows] == [("x", "1", "2", "3")]
 
     def test_the_start_of_a_compressed_file(self):
-        packed = gzip.compress(("name,a,b,c\n" + "".join(f"{hash(str(n))},{n},2,3\n" for n in range(9_999))).encode())
+        packed = gzip.compress(
+            ("name,a,b,c\n" + "".join(f"{hash(str(n))},{n},2,3\n" for n in range(9_999))).encode()
+        )
 
         assert len(preview(packed[:4096], CSV._replace(gzipped=True), is_whole=False).rows) == 5
 
