@@ -117,8 +117,12 @@ class NewJobForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        if "file" in cleaned and bool(cleaned["file"]) == bool(cleaned.get("pasted", "").strip()):
-            raise ValidationError("Choose a file or paste rows, not both.")
+        if "file" in cleaned:
+            has_rows = bool(cleaned.get("pasted", "").strip())
+            if cleaned["file"] and has_rows:
+                raise ValidationError({"pasted": "Choose a file or paste rows, not both."})
+            if not cleaned["file"] and not has_rows:
+                raise ValidationError({"file": "Choose a file, or paste rows below."})
         if not self.errors and not cleaned["format"]:
             cleaned["format"] = self._guess_format(self._file_name())
         return cleaned

@@ -12,6 +12,8 @@ from registry.catalogue.models import Version
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 
+_LABELS = {"columns": "Column mapping", "id": "ID column", "passthrough": "Passthrough columns"}
+
 
 @dataclass(frozen=True, slots=True)
 class JobPreview:
@@ -21,6 +23,14 @@ class JobPreview:
     is_split: bool = False
     file: FilePreview | None = None
     problem: str = ""
+
+    @property
+    def mismatch(self) -> str:
+        """Why the file does not fit, with the form's name for the field that causes it."""
+        if self.file is None or not self.file.problem:
+            return ""
+        text = self.file.problem.removeprefix(f"{self.file.field}: ")
+        return f"{_LABELS.get(self.file.field.partition('.')[0], 'Column mapping')}: {text}"
 
     @property
     def bad_rows(self) -> int:

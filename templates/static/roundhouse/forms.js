@@ -32,7 +32,8 @@
   function showFirstError(form) {
     const field = [...form.querySelectorAll("[aria-invalid=true]")].map(standIn).find((one) => one && isShown(one.closest(".rh-field, .form-row, .field-line, li") || one));
     const group = form.querySelector("[aria-describedby$=_error] :is(input, select)");
-    const banner = form.querySelector(":scope > [role=alert]:not([hidden]), .errornote, [role=alert]:not([hidden])");
+    // The theme says first that there are errors, then which ones.
+    const banner = [...form.querySelectorAll(form.matches("[data-focus]") ? ":scope > [role=alert]:not([hidden])" : ".errornote")].pop();
     if (field || group) show(field || group);
     else if (banner) {
       banner.tabIndex = -1;

@@ -12,7 +12,6 @@
       this.input = input;
       this.found = { models: [], near: "", more: false };
       this.active = -1;
-      this.isChosen = Boolean(input.value);
       input.removeAttribute("list");
       const id = `${input.id}-models`;
       this.list = Object.assign(document.createElement("ul"), { id, className: "rh-options", hidden: true });
@@ -22,8 +21,7 @@
       this.said.setAttribute("role", "status");
       const box = Object.assign(document.createElement("div"), { className: "rh-combobox" });
       input.replaceWith(box);
-      box.append(input, this.list);
-      box.after(this.said);
+      box.append(input, this.said, this.list); // the list opens below what is said
       for (const [name, value] of Object.entries({
         role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": id, autocomplete: "off",
       })) input.setAttribute(name, value);
@@ -53,7 +51,7 @@
     }
 
     type() {
-      this.isChosen = false;
+      this.input.removeAttribute("aria-invalid");
       clearTimeout(this.waiting);
       this.waiting = setTimeout(() => this.search(true), WAIT_MS);
     }
@@ -136,7 +134,6 @@
 
     choose(option) {
       this.input.value = option.slug;
-      this.isChosen = true;
       this.close();
       this.input.dispatchEvent(new CustomEvent("rh:model", { bubbles: true, detail: option }));
       this.input.dispatchEvent(new Event("change", { bubbles: true }));
@@ -157,7 +154,7 @@
         if (this.isExact(text)) parts.push(`There is already a Model “${text}”. `, offer(text, false, "Add the next version to it"));
         else if (near) parts.push(`There is a Model with a similar name: `, offer(near, false, near));
       } else if (text && !this.isExact(text) && !models.length) {
-        parts.push(`There is no Model “${text}”, or you may not see it. `);
+        if (!this.input.hasAttribute("aria-invalid")) parts.push(`There is no Model “${text}”, or you may not see it. `);
         if (near) parts.push("Did you mean ", offer(near, false, near), "? ");
         if (this.mayCreate && NAME.test(text)) parts.push(offer(text, true, `Create Model “${text}”`));
       } else if (more && !this.isExact(text)) parts.push("More Models match; type more of the name.");
