@@ -274,7 +274,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'deliveries',
                 'ordering': ['-id'],
-                'indexes': [models.Index(condition=models.Q(('status__in', ['waiting', 'sending'])), fields=['due_at'], name='delivery_due'), models.Index(fields=['status', 'id'], name='delivery_status'), models.Index(fields=['subscription', 'group_key', 'created_at'], name='delivery_group'), models.Index(fields=['subscription', 'id'], name='delivery_last')],
+                'indexes': [models.Index(condition=models.Q(('status__in', ['waiting', 'sending'])), fields=['due_at'], name='delivery_due'), models.Index(fields=['status', 'id'], name='delivery_status'), models.Index(fields=['subscription', 'group_key', 'created_at'], name='delivery_group')],
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('status__in', ['delivered', 'failed'])), models.Q(('ended_at__isnull', True), ('status__in', ['waiting', 'sending'])), _connector='OR'), name='delivery_ended_when_over')],
             },
         ),

@@ -46,8 +46,8 @@ class TestVerbsInABrowser:
         page.evaluate("document.querySelector('[name=version_1]').value = 500")
 
         with page.expect_navigation():
-            page.evaluate(
-                "document.querySelector('form[data-focus]').noValidate = true; document.querySelector('form[data-focus]').requestSubmit()"
+            page.locator("form[data-focus]").evaluate(
+                "form => { form.noValidate = true; form.requestSubmit(); }"
             )
         page.wait_for_function(f"{FOCUSED} === 'version_1'")
 
