@@ -44,6 +44,14 @@ class InferenceConfig(AppConfig):
         _add_chart_marks()
         _add_attention()
         _add_first_steps()
+        _add_key_examples()
+
+
+def _add_key_examples() -> None:
+    from inference.try_it.key_example import predict_example
+    from registry.access.key_examples import KEY_EXAMPLES
+
+    KEY_EXAMPLES.add("predict", predict_example, order=10)
 
 
 def _add_links() -> None:

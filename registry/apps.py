@@ -34,6 +34,21 @@ class RegistryConfig(AppConfig):
         _add_chart_marks()
         _add_attention()
         _add_first_steps()
+        _add_past_reasons()
+        _add_key_examples()
+
+
+def _add_key_examples() -> None:
+    from registry.access.key_examples import KEY_EXAMPLES, list_models_example
+
+    KEY_EXAMPLES.add("models", list_models_example, order=20)
+
+
+def _add_past_reasons() -> None:
+    from registry.console.reasons import reasons_given_before
+    from registry.kit.admin.verbs import PAST_REASONS
+
+    PAST_REASONS.add("audit", reasons_given_before)
 
 
 def _add_links() -> None:

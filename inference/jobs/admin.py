@@ -8,13 +8,13 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
-from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from inference.errors import UnknownModel
 from inference.jobs import services
-from inference.jobs.forms import NewJobForm, StoreForm
+from inference.jobs.forms import PREVIEW_BYTES, NewJobForm, PreviewForm, StoreForm
 from inference.jobs.models import Job, Store
 from inference.jobs.policies import may_change
 from inference.jobs.presentation import (
@@ -25,12 +25,14 @@ from inference.jobs.presentation import (
     part_groups,
     summarize_job,
 )
+from inference.jobs.previews import preview_job
 from inference.jobs.selectors import jobs_in_reach
 from registry.access.policies import Right
 from registry.catalogue.selectors import models_for
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 from registry.kit.admin.columns import moment_column
+from registry.kit.admin.forms import redirect_from_form
 from registry.kit.admin.history import HistoryPage
 from registry.kit.admin.pages import OwnPage, exact_filter
 from registry.kit.admin.theme import ModelAdmin, actor, display
@@ -45,6 +47,7 @@ class JobAction:
     """A button on a job's page, with a preview of its effect and the call behind it."""
 
     title: str
+    audit_action: str
     describe: Callable[[Job], str]
     run: Callable[[Job, str, Actor], str]
 
@@ -60,8 +63,8 @@ def _retry(job: Job, reason: str, by: Actor) -> str:
 
 
 _ACTIONS = {
-    "cancel": JobAction("Cancel", describe_cancel, _cancel),
-    "retry": JobAction("Retry failed parts", describe_retry, _retry),
+    "cancel": JobAction("Cancel", "cancel_job", describe_cancel, _cancel),
+    "retry": JobAction("Retry failed parts", "retry_job", describe_retry, _retry),
 }
 
 
@@ -93,6 +96,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         view = self.admin_site.admin_view
         pages = [
             path("progress/", view(self.list_progress), name="inference_job_bars"),
+            path("preview/", view(self.preview), name="inference_job_preview"),
             path("<str:pk>/progress/", view(self.job_progress), name="inference_job_progress"),
             *(
                 path(
@@ -167,6 +171,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         if not may_change(job, by):
             raise PermissionDenied
         form = ReasonForm(request.POST or None, row=job)
+        form.suggest_reasons(by, action.audit_action)
         return answer_verb(
             request,
             site=self.admin_site,
@@ -201,9 +206,9 @@ class JobPage(OwnPage, ModelAdmin[Job]):
             try:
                 job = form.save(by)
                 messages.success(request, f"Job {str(job.pk)[:8]} started with {job.version}.")
-                return redirect("admin:inference_job_change", job.pk)
+                return redirect_from_form(request, reverse("admin:inference_job_change", args=[job.pk]))
             except RoundhouseError as error:
-                form.add_error(None, str(error))
+                form.add_error("model" if isinstance(error, UnknownModel) else None, str(error))
         return TemplateResponse(
             request,
             "admin/inference/job_add.html",
@@ -212,9 +217,21 @@ class JobPage(OwnPage, ModelAdmin[Job]):
                 "opts": self.opts,
                 "title": "New job",
                 "form": form,
+                "preview_bytes": PREVIEW_BYTES,
                 "models": models_for(by).order_by("slug").values_list("slug", "title")[:_MAX_MODEL_CHOICES],
             },
         )
+
+    def preview(self, request: HttpRequest) -> HttpResponse:
+        """The first rows of the file whose first bytes are sent, as HTML; nothing is stored."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        shown = preview_job(PreviewForm(request.POST, request.FILES), actor(request))
+        response = TemplateResponse(request, "admin/inference/job_preview.html", {"shown": shown})
+        response["Cache-Control"] = "no-store"
+        return response
 
 
 def _uuid(text: str) -> UUID | None:

@@ -4,17 +4,19 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 
 from inference.jobs import services, submissions
 from inference.jobs.models import Format, Job, Store, StoreKind
 from inference.jobs.services.storage import StoreSettings
 from inference.jobs.submissions import MAX_FILE_BYTES
-from inference.rows import OnRowError, RowsError, kind_of
+from inference.rows import FileFormat, FileKind, OnRowError, RowsError, kind_of
 from inference.rows.contract import ERROR_LIMIT, MAX_ERROR_LIMIT
 from registry.kit.actors import Actor
 from registry.kit.admin.theme import FileInput, ModelForm, NumberInput, TextInput
 
 _MAX_PASTED = 2**20
+PREVIEW_BYTES = 192 * 2**10  # of a file; the whole request stays in memory
 _INPUT, _MONO = {"class": "rh-input"}, {"class": "rh-input rh-mono", "spellcheck": "false"}
 
 
@@ -28,9 +30,7 @@ class MappingField(forms.JSONField):
 class NewJobForm(forms.Form):
     """A Model, rows in a file or pasted, and the row contract."""
 
-    model = forms.CharField(
-        label="Model", max_length=64, widget=TextInput(attrs={"list": "rh-models", "autocomplete": "off"})
-    )
+    model = forms.CharField(label="Model", max_length=64, widget=TextInput())
     version = forms.IntegerField(
         min_value=1,
         required=False,
@@ -97,6 +97,16 @@ class NewJobForm(forms.Form):
         help_text="The job fails if more rows are skipped.",
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["model"].widget.attrs |= {
+            "list": "rh-models", "autocomplete": "off", "spellcheck": "false", "autocapitalize": "off",
+            "data-models": reverse("model-choices"),
+        }  # fmt: skip
+
+    def clean_model(self) -> str:
+        return str(self.cleaned_data["model"]).strip()
+
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
         if file is not None and file.size > MAX_FILE_BYTES:
@@ -107,30 +117,35 @@ class NewJobForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        if "file" in cleaned and bool(cleaned["file"]) == bool(cleaned.get("pasted", "").strip()):
-            raise ValidationError("Choose a file or paste rows, not both.")
+        if "file" in cleaned:
+            has_rows = bool(cleaned.get("pasted", "").strip())
+            if cleaned["file"] and has_rows:
+                raise ValidationError({"pasted": "Choose a file or paste rows, not both."})
+            if not cleaned["file"] and not has_rows:
+                raise ValidationError({"file": "Choose a file, or paste rows below."})
         if not self.errors and not cleaned["format"]:
-            cleaned["format"] = self._guess_format(cleaned["file"].name if cleaned["file"] else "")
+            cleaned["format"] = self._guess_format(self._file_name())
         return cleaned
 
     def save(self, by: Actor) -> Job:
         fields = self.cleaned_data
         file = fields["file"]
-        submissions.check_may_submit(fields["model"].strip(), by)
+        submissions.check_may_submit(fields["model"], by)
         pieces = file.chunks() if file is not None else [fields["pasted"].encode()]
         incoming = submissions.from_pieces(
             pieces,
-            model=fields["model"].strip(),
+            model=fields["model"],
             version=fields["version"],
             input_format=Format(fields["format"]),
             is_gzipped=file is not None and file.name.lower().endswith(".gz"),
             output_format=Format(fields["output_format"]) if fields["output_format"] else None,
-            contract=self._contract(),
+            contract=self.contract,
         )
         with incoming:
             return incoming.accepted(services.accept(incoming.submitted, by=by, principal=None))
 
-    def _contract(self) -> dict[str, Any]:
+    @property
+    def contract(self) -> dict[str, Any]:
         fields = self.cleaned_data
         contract: dict[str, Any] = {
             "columns": fields["columns"] or {},
@@ -144,6 +159,9 @@ class NewJobForm(forms.Form):
             contract["error_limit"] = fields["error_limit"]
         return contract
 
+    def _file_name(self) -> str:
+        return str(self.cleaned_data["file"].name) if self.cleaned_data["file"] else ""
+
     def _guess_format(self, name: str) -> str:
         """Guess from the file name, or from the first character of pasted rows."""
         if not name:
@@ -154,6 +172,34 @@ class NewJobForm(forms.Form):
             raise ValidationError(
                 {"format": "The format cannot be determined from the file name; choose it here."}
             ) from None
+
+
+class PreviewForm(NewJobForm):
+    """The same fields, with the first bytes of the file in place of the file."""
+
+    file_name = forms.CharField(required=False, max_length=1000)
+    is_whole = forms.BooleanField(required=False)
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file is not None and file.size > PREVIEW_BYTES:
+            raise ValidationError(f"Send at most the first {PREVIEW_BYTES:,} bytes.")
+        return file
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes of the file, or of the pasted rows."""
+        file = self.cleaned_data["file"]
+        return bytes(file.read()) if file is not None else self.cleaned_data["pasted"].encode()
+
+    @property
+    def kind(self) -> FileKind:
+        name = self.cleaned_data["file_name"].lower()
+        is_file = self.cleaned_data["file"] is not None
+        return FileKind(FileFormat(self.cleaned_data["format"]), is_file and name.endswith(".gz"))
+
+    def _file_name(self) -> str:
+        return str(self.cleaned_data.get("file_name", "")) if self.cleaned_data["file"] else ""
 
 
 class StoreForm(ModelForm[Store]):

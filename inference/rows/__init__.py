@@ -13,6 +13,7 @@ from inference.rows.chunk_plans import ChunkPlan
 from inference.rows.contract import Contract, Missing, OnRowError, RowError
 from inference.rows.errors import RowsError
 from inference.rows.files import LIMITS, FileFormat, FileKind, RowLimits, kind_of
+from inference.rows.preview import FilePreview, preview_file
 from inference.rows.reader import ROWS_PER_CHUNK, check, plain_file, plan, read_chunk, read_items
 from inference.rows.result_assembly import assemble, joined_text
 from inference.rows.result_writer import TEXT, ResultWriter, write_errors
@@ -25,6 +26,7 @@ __all__ = [
     "Contract",
     "FileFormat",
     "FileKind",
+    "FilePreview",
     "Missing",
     "OnRowError",
     "ResultWriter",
@@ -38,6 +40,7 @@ __all__ = [
     "kind_of",
     "plain_file",
     "plan",
+    "preview_file",
     "read_chunk",
     "read_items",
     "write_errors",

@@ -6,6 +6,7 @@ RowsError
 │   ├── UnknownFormat
 │   ├── RowTooLong
 │   └── RowFileTooLarge     too many rows or bytes, compressed or not
+├── NoPreview               the first bytes do not show the first rows
 ├── FormatNotInstalled      needs a package that is not installed
 ├── TooManyBadRows          more than the contract allows
 └── UnevenResults           the parts of a result do not fit into one file
@@ -56,6 +57,12 @@ class RowFileTooLarge(BadFile):
     """The file has more rows or bytes than a job may have."""
 
     code = "file_too_large"
+
+
+class NoPreview(RowsError):
+    """The first rows of this file cannot be shown."""
+
+    code = "no_preview"
 
 
 class FormatNotInstalled(RowsError):

@@ -42,7 +42,7 @@ def plan(
     """Cut an uncompressed, seekable file into chunks in one pass; raise BadFile. A file without rows has no chunks."""
     if rows_per_chunk < 1:
         raise ValueError("rows_per_chunk must be at least 1.")
-    return _opened(file, format, limits).plan(rows_per_chunk)
+    return open_rows(file, format, limits).plan(rows_per_chunk)
 
 
 def check(
@@ -54,7 +54,7 @@ def check(
     limits: RowLimits = LIMITS,
 ) -> Layout:
     """Return the columns for each input; raise BadContract if the contract cannot fit this file or model."""
-    return lay_out(contract, signature, _opened(file, format, limits).columns())
+    return lay_out(contract, signature, open_rows(file, format, limits).columns())
 
 
 def read_chunk(
@@ -72,7 +72,7 @@ def read_chunk(
     Rows with different shapes are put in separate batches. Use `batch_rows=1` for a model whose rows must not share a run.
     Bad rows are not counted here; the caller checks the sum over all chunks with `Contract.check_errors`.
     """
-    opened = _opened(file, format, limits)
+    opened = open_rows(file, format, limits)
     layout = lay_out(contract, signature, opened.columns(), merges=batch_rows > 1)
     builder = BatchBuilder(layout, signature, contract.missing)
     for window in opened.windows(plan, layout, contract, _window_rows(batch_rows)):
@@ -94,7 +94,8 @@ def _window_rows(batch_rows: int) -> int:
     return batch_rows if batch_rows > 1 else _WINDOW_OF_SINGLE_ROWS
 
 
-def _opened(file: IO[bytes], format: FileFormat, limits: RowLimits) -> RowFile:
+def open_rows(file: IO[bytes], format: FileFormat, limits: RowLimits) -> RowFile:
+    """Open an uncompressed, seekable file; raise BadFile or RowFileTooLarge."""
     _check_size(file.seek(0, 2), limits)
     match format:
         case FileFormat.CSV:

@@ -59,7 +59,7 @@ def _draw(
         "model": model,
         "version": version,
         "stopped": open_holds(model).get(Hold.Kind.STOPPED),
-        "examples": _examples(version),
+        "examples": json_examples(version),
         "takes_null": version is not None and current_serving(version.pk).allow_non_finite,
         "may_send": actor(request).may(Right.PREDICT, model_id=model.pk),
         "public_url": f"{settings.PUBLIC_URL}/api/v1/{public_path}",
@@ -68,7 +68,7 @@ def _draw(
     return render_to_string("admin/inference/try_it.html", context, request)
 
 
-def _examples(version: Version | None) -> dict[str, str]:
+def json_examples(version: Version | None) -> dict[str, str]:
     """Request bodies as JSON, by format; the binary one is left out, because it cannot be typed."""
     if version is None or version.signature is None:
         return {}

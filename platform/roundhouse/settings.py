@@ -243,6 +243,8 @@ UNFOLD = {
         "roundhouse.theme.field_names_script",
         "roundhouse.theme.live_script",
         "roundhouse.theme.search_script",
+        "roundhouse.theme.forms_script",
+        "roundhouse.theme.copy_script",
     ],
     "SIDEBAR": {"show_search": True, "navigation": "roundhouse.theme.navigation"},
     "COLORS": {

@@ -28,6 +28,14 @@ def live_script(_request: HttpRequest) -> str:
     return static("roundhouse/live.js")
 
 
+def forms_script(_request: HttpRequest) -> str:
+    return static("roundhouse/forms.js")
+
+
+def copy_script(_request: HttpRequest) -> str:
+    return static("roundhouse/copy.js")
+
+
 def favicon(_request: HttpRequest) -> str:
     return static("roundhouse/mark.svg")
 

@@ -29,6 +29,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("admin/search/", admin.site.admin_view(search_page)),  # instead of the theme's own search
     path("admin/", include("inference.try_it.views")),
     path("admin/", include("registry.console.first_steps")),
+    path("admin/", include("registry.catalogue.model_choices")),
     path("admin/", admin.site.urls),
     path("api/schema", NewSchemaView.as_view(), name="schema"),
     path("api/schema-3.0", OldSchemaView.as_view(), name="schema-3.0"),

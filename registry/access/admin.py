@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 
 from registry.access import services
 from registry.access.forms import KeyForm, NewPersonForm, PasswordForm, PersonForm
+from registry.access.key_examples import examples_of
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, Tenant
 from registry.access.policies import Right, rights_by_role
@@ -224,6 +225,7 @@ class ApiKeyPage(EditablePage, ModelAdmin[ApiKey]):
             "title": "New API key",
             "key": obj,
             "text": request.key_text,  # type: ignore[attr-defined]
+            "examples": examples_of(ApiKey.objects.get(pk=obj.pk), request.key_text),  # type: ignore[attr-defined]
             "opts": self.opts,
         }
         return TemplateResponse(request, "admin/registry/new_key.html", context)

@@ -1,9 +1,10 @@
 """Read-only queries on the catalogue."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from django.contrib.auth.models import User
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Case, Prefetch, Q, QuerySet, When
 from django.db.models.functions import Now
 
 from registry.access.models import ApiKey
@@ -16,6 +17,9 @@ from registry.kit.registrations import Registrations
 
 # Each returns a sentence if something uses the version; a version in use cannot be archived.
 USES: Registrations[Callable[[Version], str | None]] = Registrations("use of versions")
+_SHORTEST_NEAR_MISS = 3
+_NAMES_COMPARED = 2_000
+MAX_SLUG = 64
 
 
 def models_for(by: Actor) -> QuerySet[Model]:
@@ -29,6 +33,27 @@ def model_named(slug: str, by: Actor) -> Model:
     if model is None:
         raise NotFound(f"There is no Model named {slug[:64]!r}, or you may not see it.")
     return model
+
+
+def find_models(text: str, by: Actor) -> QuerySet[Model, tuple[str, str]]:
+    """Slug and title of the actor's Models whose slug or title contains the text; those that start with it come first."""
+    models = visible_models(Model.objects.all(), by)
+    if not text:
+        return models.order_by("slug").values_list("slug", "title")
+    rank = Case(When(slug=text, then=0), When(slug__istartswith=text, then=1), default=2)
+    matching = models.filter(Q(slug__icontains=text) | Q(title__icontains=text))
+    return matching.order_by(rank, "slug").values_list("slug", "title")
+
+
+def near_miss(slug: str, by: Actor) -> str:
+    """The Model that was probably meant by a wrong name, empty if none is similar."""
+    if len(slug) < _SHORTEST_NEAR_MISS or len(slug) > MAX_SLUG:
+        return ""
+    # A typo rarely changes both ends of a name.
+    similar = Q(slug__istartswith=slug[0]) | Q(slug__iendswith=slug[-2:])
+    names = visible_models(Model.objects.filter(similar), by).exclude(slug=slug).order_by("slug")
+    near = get_close_matches(slug.lower(), names.values_list("slug", flat=True)[:_NAMES_COMPARED], 1, 0.7)
+    return near[0] if near else ""
 
 
 def version_numbered(model: Model, number: int) -> Version:

@@ -318,6 +318,9 @@ class AliasPage(VerbPages, CardPage, ModelAdmin[Alias]):
         )  # fmt: skip
 
     def _answer(self, request: HttpRequest, form: ReasonForm, **texts: Any) -> HttpResponse:
+        form.suggest_reasons(
+            actor(request), "unguard_alias" if isinstance(form, UnguardForm) else "guard_alias"
+        )
         return answer_verb(request, site=self.admin_site, opts=self.opts, form=form, **texts)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -21,6 +20,7 @@ from registry.intake.examples.rows import lines_of
 from registry.intake.examples.selectors import champion_of, current_golden_set
 from registry.intake.examples.services import put_golden_set
 from registry.kit.actors import LacksRight
+from registry.kit.admin.forms import redirect_from_form
 from registry.kit.admin.theme import NumberInput, TextInput, actor
 from registry.kit.text import MAX_REASON
 
@@ -115,7 +115,7 @@ def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
         try:
             made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
             messages.success(request, f"{made} saved with {made.rows:,} rows. Check a version to measure it.")
-            return redirect(back)
+            return redirect_from_form(request, back)
         except RoundhouseError as error:
             form.add_error("file", str(error))
     context = {

@@ -115,6 +115,7 @@ class SplitForm(ReasonForm):
                 widget=NumberInput(attrs={"step": "0.01"}),
             )
         self.order_fields([*self.versions, "reason", "seen"])
+        self.focus = next(iter(self.versions), "")
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

@@ -42,6 +42,7 @@ def _choice(label: str, choices: list[tuple[str, str]], help_text: str = "") -> 
 class ServingForm(ReasonForm):
     """All serving settings with their current values. The service checks the limits."""
 
+    focus = "target_p99_ms"
     target_p99_ms = _number(
         "Target p99 (ms)", "Batches are kept small enough to meet it. Empty: no target.", required=False
     )

@@ -23,7 +23,6 @@ from registry.kit.admin.history import HistoryPage
 from registry.kit.admin.pages import NoCountPaginator, exact_filter
 from registry.kit.admin.theme import ModelAdmin, actor, display
 
-_OFFERED_MODELS = 500
 _TONES = {
     Status.OPEN: Tone.BUSY,
     Status.COMPLETE: Tone.GOOD,
@@ -101,7 +100,7 @@ class UploadPage(HistoryPage, ModelAdmin[Upload]):
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "title": "Upload a version",
-                "models": models[:_OFFERED_MODELS],
+                "has_models": models.exists(),
                 "model": models.filter(slug=slug).first(),
                 "may_make_models": by.may(Right.WRITE),
                 "tasks": Task.choices,

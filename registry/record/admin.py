@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
@@ -28,7 +29,7 @@ from registry.record import deliveries, subscriptions
 from registry.record.events import EVENT_KINDS
 from registry.record.lines import lines_for, links_for
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
-from registry.record.selectors import READ, differences, visible
+from registry.record.selectors import READ, differences, last_delivery, visible, with_last_delivery
 from registry.record.sentences import SENTENCES
 from registry.record.subscriptions import SubscriptionSettings
 
@@ -248,6 +249,8 @@ class ButtonPage:
     """Buttons on a row's page that call services; POST only, so that no link can trigger them."""
 
     post_buttons: ClassVar[Sequence[tuple[str, str, str]]]  # (URL name, title, method)
+    # The buttons belong to this form: in the page's own form, Enter would press the first of them.
+    change_form_outer_after_template = "admin/registry/post_form.html"
 
     def get_urls(self) -> list[URLPattern]:
         site: admin.AdminSite = self.admin_site  # type: ignore[attr-defined]
@@ -265,7 +268,9 @@ class ButtonPage:
                 raise PermissionDenied
             row = get_object_or_404(self.get_queryset(request), pk=pk)  # type: ignore[attr-defined]
             try:
-                getattr(self, method)(request, row)
+                answer: HttpResponse | None = getattr(self, method)(request, row)
+                if answer is not None:
+                    return answer
             except NotAllowed as error:
                 raise PermissionDenied(str(error)) from None
             except RoundhouseError as error:
@@ -279,8 +284,10 @@ class ButtonPage:
 
     @display(description="")
     def buttons(self, row: Any) -> str:
-        buttons = [(title, reverse(f"admin:{name}", args=[row.pk])) for name, title, _ in self.post_buttons]
-        return render_to_string("admin/registry/post_buttons.html", {"buttons": buttons})
+        buttons = [
+            (name, title, reverse(f"admin:{name}", args=[row.pk])) for name, title, _ in self.post_buttons
+        ]
+        return render_to_string("admin/registry/post_buttons.html", {"buttons": buttons, "row": row})
 
 
 @admin.register(Delivery)
@@ -339,18 +346,36 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
     empty_text = "A subscription sends events by webhook or e-mail."
     right = subscriptions.RIGHT
     form = SubscriptionForm
-    list_display = ["name", "target", "events", "model", "enabled"]
+    list_display = ["name", "target", "events", "model", "enabled", "last_delivery", "test_button"]
     list_select_related = ["model"]
+    list_before_template = "admin/registry/post_form.html"
     search_fields = ["name"]
     autocomplete_fields = ["model"]
-    readonly_fields = ["buttons"]
+    readonly_fields = ["last_delivery", "buttons"]
     post_buttons = [
         ("test_subscription", "Send a test", "send_test"),
         ("renew_subscription_secret", "Replace the secret", "renew_secret"),
     ]
 
     def get_fields(self, request: HttpRequest, obj: Subscription | None = None) -> list[Any]:
-        return ["name", "kinds", "model", "url", "email", "enabled", *(["buttons"] if obj else [])]
+        more = ["last_delivery", "buttons"] if obj else []
+        return ["name", "kinds", "model", "url", "email", "enabled", *more]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
+        return with_last_delivery(super().get_queryset(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        last = path(
+            "<int:pk>/last-delivery/", self.admin_site.admin_view(self.show_last), name="last_delivery"
+        )
+        return [last, *super().get_urls()]
+
+    def show_last(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The state of the last delivery, which the page's script asks for while a test is being sent."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        subscription = get_object_or_404(self.get_queryset(request), pk=pk)
+        return HttpResponse(self.last_delivery(subscription), headers={"Cache-Control": "no-store"})
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_right(request)
@@ -367,8 +392,24 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
             return
         created, secret = subscriptions.add_subscription(values=form.values, by=actor(request))
         obj.pk = created.pk
-        if created.url:
-            _show_secret(request, secret)
+        request.secret = secret if created.url else ""  # type: ignore[attr-defined]
+
+    def response_add(
+        self, request: HttpRequest, obj: Subscription, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        secret: str = request.secret  # type: ignore[attr-defined]
+        if not secret:
+            return super().response_add(request, obj, post_url_continue)
+        return self._show_secret(request, obj, secret, f"Subscription {obj.name} created")
+
+    def _show_secret(
+        self, request: HttpRequest, subscription: Subscription, secret: str, title: str
+    ) -> HttpResponse:
+        """Show the secret on a page of its own: a message would be stored in a cookie or the session."""
+        context = {"title": title, "subscription": subscription, "secret": secret, "opts": self.opts}
+        return TemplateResponse(
+            request, "admin/registry/new_secret.html", {**self.admin_site.each_context(request), **context}
+        )
 
     def delete_model(self, request: HttpRequest, obj: Subscription) -> None:
         subscriptions.remove_subscription(subscription=obj, by=actor(request))
@@ -377,19 +418,28 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
         for subscription in queryset:
             subscriptions.remove_subscription(subscription=subscription, by=actor(request))
 
-    def send_test(self, request: HttpRequest, subscription: Subscription) -> None:
+    def send_test(self, request: HttpRequest, subscription: Subscription) -> HttpResponse | None:
         delivery = subscriptions.send_test(subscription=subscription, by=actor(request))
+        if request.headers.get("X-Shown-In-Place"):
+            return self.show_last(request, subscription.pk)
         messages.success(request, f"A test is being sent as delivery {delivery.pk}.")
+        return None
 
-    def renew_secret(self, request: HttpRequest, subscription: Subscription) -> None:
-        _show_secret(request, subscriptions.renew_secret(subscription=subscription, by=actor(request)))
+    def renew_secret(self, request: HttpRequest, subscription: Subscription) -> HttpResponse:
+        secret = subscriptions.renew_secret(subscription=subscription, by=actor(request))
+        return self._show_secret(request, subscription, secret, f"New secret of {subscription.name}")
 
     @display(description="events")
     def events(self, subscription: Subscription) -> str:
         return ", ".join(subscription.kinds) or "everything"
 
+    @display(description="last delivery")
+    def last_delivery(self, subscription: Subscription) -> str:
+        context = {"subscription": subscription, "last": last_delivery(subscription)}
+        return render_to_string("admin/registry/last_delivery.html", context)
 
-def _show_secret(request: HttpRequest, secret: str) -> None:
-    messages.warning(
-        request, f"The signing secret is {secret} . It will not be shown again; give it to the receiver."
-    )
+    @display(description="")
+    def test_button(self, subscription: Subscription) -> str:
+        name, title, _ = self.post_buttons[0]
+        buttons = [(name, title, reverse(f"admin:{name}", args=[subscription.pk]))]
+        return render_to_string("admin/registry/post_buttons.html", {"buttons": buttons, "row": subscription})

@@ -236,6 +236,7 @@ class Delivery(models.Model):
             ),
             models.Index(fields=["status", "id"], name="delivery_status"),
             models.Index(fields=["subscription", "group_key", "created_at"], name="delivery_group"),
+            models.Index(fields=["subscription", "id"], name="delivery_last"),
         ]
         constraints = [
             models.CheckConstraint(

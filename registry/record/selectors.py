@@ -1,18 +1,24 @@
-"""Audit records and events that an actor may see, and what a record changed."""
+"""Audit records and events that an actor may see, what a record changed, and a subscription's last delivery."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.db.models import Model as Row
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, JSONObject
 
 from registry.kit.actors import Actor, every_model
-from registry.record.models import AuditRecord
+from registry.kit.text import storable
+from registry.record.models import AuditRecord, Delivery, Subscription
 
 R = TypeVar("R", bound=Row)
 
 READ = "read_record"
+_CHANGES_SEARCHED = 300
+_MAX_REASONS = 8
 
 
 def visible(rows: QuerySet[R], by: Actor, *, model_slug: str = "model_slug") -> QuerySet[R]:
@@ -61,3 +67,53 @@ def _text(values: dict[str, Any], name: str) -> str:
         return ""
     value = values[name]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def past_reasons(by: Actor, actions: Collection[str]) -> list[str]:
+    """The person's last different reasons for these actions, found among their last 300 changes."""
+    if by.user_id is None:
+        return []
+    own = AuditRecord.objects.filter(actor_name=storable(by.name, 200), user_id=by.user_id)
+    changes = own.order_by("-seq").values_list("action", "reason")[:_CHANGES_SEARCHED]
+    reasons = dict.fromkeys(reason for action, reason in changes if reason and action in actions)
+    return list(reasons)[:_MAX_REASONS]
+
+
+@dataclass(frozen=True, slots=True)
+class LastDelivery:
+    """The newest message of a subscription: how it ended, or when it is tried again."""
+
+    id: int
+    kind: str
+    status: str
+    attempts: int
+    http_status: int | None
+    response_ms: int | None
+    last_error: str
+    at: datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its first attempt has not ended yet."""
+        return self.status == Delivery.Status.SENDING or (
+            self.status == Delivery.Status.WAITING and not self.attempts
+        )
+
+
+def with_last_delivery(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
+    """Annotate what `last_delivery` needs."""
+    newest = Delivery.objects.filter(subscription=OuterRef("pk")).order_by("-pk")
+    columns = ("id", "status", "attempts", "http_status", "response_ms", "last_error")
+    facts = JSONObject(
+        **{column: column for column in columns}, kind="event__kind", at=Coalesce("ended_at", "due_at")
+    )
+    return subscriptions.annotate(last_delivery_facts=Subquery(newest.values(facts=facts)[:1]))
+
+
+def last_delivery(subscription: Subscription) -> LastDelivery | None:
+    """The newest delivery of a subscription from `with_last_delivery`."""
+    facts = getattr(subscription, "last_delivery_facts", None)
+    if facts is None:
+        return None
+    at = datetime.fromisoformat(facts["at"])
+    return LastDelivery(**{**facts, "at": at if at.tzinfo else at.replace(tzinfo=UTC)})

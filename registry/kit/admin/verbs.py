@@ -17,7 +17,11 @@ from registry.errors import RoundhouseError
 from registry.kit.actors import Actor, LacksRight
 from registry.kit.admin.pages import ScopedPage
 from registry.kit.admin.theme import TextInput, actor
+from registry.kit.registrations import Registrations
 from registry.kit.text import MAX_REASON
+
+# Each takes the actor and a verb's name, and returns reasons that the actor gave for it before, the last one first.
+PAST_REASONS: Registrations[Callable[[Actor, str], Sequence[str]]] = Registrations("source of past reasons")
 
 
 class ReasonForm(forms.Form):
@@ -25,6 +29,10 @@ class ReasonForm(forms.Form):
 
     fields_template = "admin/registry/verb_fields.html"
     is_destructive = False
+    focus = (
+        ""  # the name of the field that has the focus first; default: the first empty field that is required
+    )
+    past_reasons: Sequence[str] = ()
 
     reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
 
@@ -35,6 +43,12 @@ class ReasonForm(forms.Form):
     @property
     def preview(self) -> list[str]:
         return []
+
+    def suggest_reasons(self, by: Actor, verb: str) -> None:
+        """Offer the reasons that the actor gave for this verb before."""
+        self.past_reasons = [reason for source in PAST_REASONS for reason in source(by, verb)]
+        if self.past_reasons:
+            self.fields["reason"].widget.attrs["list"] = f"{self['reason'].auto_id}_past"
 
 
 class VerbGroup(StrEnum):
@@ -101,6 +115,7 @@ class VerbPages(ScopedPage):
         if why_not := verb.why_not(row):
             return page(back=self.address_of(row), why_not=why_not)
         form = verb.form(request.POST or None, row=row)
+        form.suggest_reasons(actor(request), verb.name)
         return page(
             back=self.address_of(row),
             warning=verb.warning,

@@ -4,7 +4,6 @@
 
 (() => {
   const SLOW_MS = 1500;
-  const COPIED_MS = 2000;
   const LINE = 72;
   const ROWS = { least: 6, most: 18 };
   const MAX_INDENTED = 500_000; // characters; longer text is cut and not indented
@@ -15,7 +14,6 @@
   const forms = find("rh-try-form");
   const routingKey = find("rh-try-key"); // on a Model's page
   const curl = find("rh-try-curl");
-  const copy = find("rh-try-copy");
   const answer = find("rh-try-answer"); // only on pages of people who may send requests
   const buttons = form.querySelectorAll("button");
 
@@ -195,8 +193,23 @@
         cell.textContent = typeof words === "string" ? words : JSON.stringify(words);
         pair.append(cell);
       }
+      if (name === "Request id") pair.lastChild.replaceWith(copied(value));
       return pair;
     }));
+  }
+
+  function copied(requestId) {
+    const cell = document.createElement("dd");
+    cell.className = "rh-copied";
+    const text = document.createElement("span");
+    text.id = "rh-try-request-id";
+    text.textContent = requestId;
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "rh-button rh-copy", textContent: "Copy" });
+    button.dataset.copy = `#${text.id}`;
+    button.setAttribute("aria-label", "Copy the request id");
+    cell.append(text, button);
+    return cell;
   }
 
   function showText(text) {
@@ -208,18 +221,6 @@
         ? indented(text)
         : `${text.slice(0, MAX_INDENTED)}\n… cut here: the answer has ${text.length} characters.`;
     place.scrollTop = 0;
-  }
-
-  async function copyCurl() {
-    try {
-      await navigator.clipboard.writeText(curl.textContent);
-    } catch {
-      // Without https there is no clipboard API: select the text and copy it the old way.
-      getSelection().selectAllChildren(curl);
-      if (!document.execCommand("copy")) return;
-    }
-    copy.textContent = "Copied";
-    setTimeout(() => (copy.textContent = "Copy"), COPIED_MS);
   }
 
   showDraft();
@@ -237,5 +238,4 @@
     send(false);
   });
   form.querySelector("[data-check]")?.addEventListener("click", () => send(true));
-  copy.addEventListener("click", copyCurl);
 })();

@@ -38,8 +38,13 @@
   let takenLabels = ""; // filled in by this page, so it may be cleared again
   chooser.hasChangeListener = true; // the theme's listener expects a text field next to it, and fails
 
-  // An error with the server's message; retrying would not help.
-  class Refusal extends Error {}
+  // An error with the server's message; retrying would not help. `field`: what has to be changed.
+  class Refusal extends Error {
+    constructor(message, field) {
+      super(message);
+      this.field = field;
+    }
+  }
 
   const total = () => items.reduce((sum, one) => sum + one.file.size, 0);
   const sent = () => items.reduce((sum, one) => sum + one.offset, 0);
@@ -144,10 +149,23 @@
     if (said.textContent !== sentence) said.textContent = sentence;
   }
 
-  function refuse(sentence) {
+  function refuse(sentence, wrong) {
     problem.textContent = sentence;
     problem.hidden = !sentence;
-    if (sentence) problem.scrollIntoView({ block: "nearest" });
+    for (const old of form.querySelectorAll("[aria-invalid]")) {
+      old.removeAttribute("aria-invalid");
+      old.setAttribute("aria-describedby", old.getAttribute("aria-describedby").replace(` ${problem.id}`, ""));
+    }
+    if (!sentence) return;
+    if (!wrong) {
+      form.querySelector(".rh-buttons").before(problem);
+      return problem.scrollIntoView({ block: "nearest" });
+    }
+    wrong.setAttribute("aria-invalid", "true");
+    wrong.setAttribute("aria-describedby", `${wrong.getAttribute("aria-describedby") || ""} ${problem.id}`);
+    wrong.closest(".rh-field").append(problem); // next to the field
+    wrong.scrollIntoView({ block: "center" });
+    wrong.focus({ preventScroll: true });
   }
 
   let samples = [];
@@ -250,7 +268,11 @@
     const place = where();
     for (const part of form.querySelectorAll("[data-when]")) part.hidden = part.dataset.when !== place;
     labelFields.hidden = (place === "new" ? field.task.value : knownTask) !== "classification";
-    place === "new" ? field.model.removeAttribute("list") : field.model.setAttribute("list", "rh-models");
+    const isNew = place === "new" ? "yes" : "no";
+    if (field.model.dataset.creating !== isNew) {
+      field.model.dataset.creating = isNew;
+      field.model.modelSelect?.search(false); // what it says about the name depends on this
+    }
   }
 
   async function lookUp() {
@@ -262,7 +284,6 @@
     if (where() === "known" && slug) {
       const { status, data } = await ask("GET", `${MODELS}/${encodeURIComponent(slug)}`);
       if (slug !== field.model.value.trim()) return;
-      if (status === 404) help.textContent = `There is no Model named ${slug}, or you may not see it.`;
       if (status === 200) {
         knownTask = data.task;
         help.textContent = [data.title, `task: ${data.task}`].filter(Boolean).join(" · ");
@@ -342,10 +363,7 @@
   async function start() {
     if (state === "sending") return;
     const lack = missing();
-    if (lack) {
-      refuse(lack[1]);
-      return lack[0].focus();
-    }
+    if (lack) return refuse(lack[1], lack[0]);
     refuse("");
     if (!navigator.locks) return run(); // plain http: two tabs with the same file only slow each other down
     const { file } = items[0];
@@ -372,9 +390,9 @@
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (state !== "sending" && state !== "refused") return; // paused or cancelled in the meantime
-      refuse(error.message);
       tell("");
       become("refused");
+      refuse(error.message, error.field);
     }
   }
 
@@ -384,13 +402,14 @@
     const { status } = await repeated(() => ask("GET", `${MODELS}/${encodeURIComponent(slug)}`));
     const isNew = where() === "new";
     if (isNew && status === 200) throw nameRefusal(`A Model named ${slug} already exists. Choose “the next version of an existing Model”, or another name.`);
-    if (!isNew && status === 404) throw nameRefusal(`There is no Model named ${slug}, or you may not see it.`);
+    if (!isNew && status === 404) {
+      await field.model.modelSelect?.search(false);
+      const near = field.model.modelSelect?.found.near;
+      throw nameRefusal(`There is no Model named ${slug}, or you may not see it.${near ? ` Did you mean ${near}?` : ""} Nothing was sent.`);
+    }
   }
 
-  function nameRefusal(sentence) {
-    field.model.focus();
-    return new Refusal(sentence);
-  }
+  const nameRefusal = (sentence) => new Refusal(sentence, field.model);
 
   // Returns true if the upload has already become a version, and opens its page.
   async function begin(one) {
@@ -598,6 +617,11 @@
   for (const name of ["dragover", "drop"]) {
     window.addEventListener(name, (event) => event.preventDefault()); // a file dropped next to the target must not replace the page
   }
+  field.model.addEventListener("rh:model", ({ detail }) => {
+    const choice = form.querySelector(`[name=where][value=${detail.isNew ? "new" : "known"}]`);
+    if (choice) choice.checked = true;
+    refuse("");
+  });
   field.model.addEventListener("change", lookUp);
   field.task?.addEventListener("change", showFields);
   for (const choice of form.querySelectorAll("[name=where]")) choice.addEventListener("change", lookUp);

@@ -222,13 +222,14 @@ class TestNewJob:
     @pytest.mark.parametrize(
         ("given", "said"),
         [
-            ({}, "not both"),
+            ({}, "Choose a file, or paste rows"),
+            ({"pasted": "x\n1\n", "file": SimpleUploadedFile("rows.csv", b"x\n1\n")}, "not both"),
             ({"pasted": "x\n1\n", "model": "nobody"}, "nobody"),
             ({"pasted": "x\n1\n", "version": "9"}, "version 9"),
             ({"pasted": "x\n1\n", "columns": "{"}, "valid JSON"),
             ({"pasted": "x\n1\n", "columns": "[1]"}, "columns"),
         ],
-        ids=["nothing", "no Model", "no version", "no JSON", "no mapping"],
+        ids=["nothing", "both", "no Model", "no version", "no JSON", "no mapping"],
     )
     def test_says_what_is_wrong(self, operator, model, tmp_path, given, said):
         page = self.order(operator, **given).content.decode()

@@ -50,15 +50,16 @@ def test_the_page_takes_no_form(client, operator):
     assert not Upload.objects.exists()
 
 
-def test_who_reaches_some_models_is_offered_these_and_no_new_one(client, signed_in):
+def test_who_reaches_some_models_is_offered_no_other_and_no_new_one(client, signed_in):
     mine, _ = a_model("mine"), a_model("hidden-one")
     signed_in(Role.OPERATOR, models=[mine.pk])
 
     page = client.get(f"{ADD}?model=hidden-one").text
 
-    assert '<option value="mine">' in page
-    assert '<option value="hidden-one">' not in page
+    assert f'data-models="{reverse("model-choices")}"' in page
+    assert "hidden-one" not in page
     assert 'value="new"' not in page
+    assert "data-may-create" not in page
 
 
 def test_a_finished_upload_leads_to_its_version(client, operator):

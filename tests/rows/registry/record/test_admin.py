@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from registry.kit.actors import Source
 from registry.record.audit import AuditSubject
@@ -170,7 +171,9 @@ def test_a_new_subscription_shows_its_secret_once(admin):
 
     subscription = Subscription.objects.get()
     assert subscription.kinds == ["split_changed"]
-    assert "whsec_" in _messages(response)
+    assert "whsec_" in response.text
+    assert 'data-copy="#rh-secret-text"' in response.text
+    assert "whsec_" not in _messages(response)  # which would be stored
     record = AuditRecord.objects.first()
     assert (record.action, record.source) == ("add_subscription", Source.ADMIN)
     again = admin.get(f"/admin/registry/subscription/{subscription.pk}/change/")
@@ -240,7 +243,8 @@ def _press(client, name: str, row) -> str:
 
 def test_the_buttons_of_a_subscription(admin, one_of_each):
     assert "is being sent as delivery" in _press(admin, "test_subscription", one_of_each)
-    assert "whsec_" in _press(admin, "renew_subscription_secret", one_of_each)
+    renew = reverse("admin:renew_subscription_secret", args=[one_of_each.pk])
+    assert "whsec_" in admin.post(renew).text
 
     assert Delivery.objects.filter(event__kind="test", subscription=one_of_each).exists()
     assert Subscription.objects.get().secret_salt != "s"
@@ -254,3 +258,62 @@ def test_the_resend_button_sends_again_what_is_over(admin, one_of_each):
     assert "sent again" in _press(admin, "resend_delivery", Delivery.objects.get())
 
     assert Delivery.objects.get().status == "waiting"
+
+
+class TestLastDelivery:
+    """What a subscription's page and the list say about its newest message."""
+
+    def shown(self, client, row) -> str:
+        return " ".join(strip_tags(client.get(reverse("admin:last_delivery", args=[row.pk])).text).split())
+
+    def test_a_test_is_answered_with_the_state_of_its_delivery(self, admin, one_of_each):
+        address = reverse("admin:test_subscription", args=[one_of_each.pk])
+
+        answer = admin.post(address, headers={"X-Shown-In-Place": "yes"})
+
+        assert 'data-open="yes"' in answer.text
+        assert Delivery.objects.order_by("-pk").first().event.kind == "test"
+        assert _messages(admin.get(reverse("admin:registry_event_changelist"))) == ""
+
+    @pytest.mark.parametrize(
+        ("facts", "said"),
+        [
+            ({"status": "delivered", "http_status": 204, "response_ms": 31}, "delivered"),
+            ({"status": "failed", "http_status": 410, "response_ms": 5, "last_error": "Gone."}, "Gone."),
+        ],
+    )
+    def test_of_one_that_has_ended(self, admin, one_of_each, facts, said):
+        Delivery.objects.update(ended_at=timezone.now(), **facts)
+
+        text = self.shown(admin, one_of_each)
+
+        assert said in text
+        assert f"{facts['http_status']} · {facts['response_ms']} ms" in text
+
+    def test_of_one_that_is_tried_again(self, admin, one_of_each):
+        Delivery.objects.update(attempts=1, last_error="The receiver answered 500.", http_status=500)
+
+        page = admin.get(reverse("admin:last_delivery", args=[one_of_each.pk])).text
+
+        assert "next attempt" in page
+        assert "The receiver answered 500." in page
+        assert 'data-open="no"' in page
+
+    def test_the_list_needs_no_query_per_subscription(
+        self, admin, one_of_each, django_assert_max_num_queries
+    ):
+        address = reverse("admin:registry_subscription_changelist")
+        for number in range(20):
+            admin.post(ADD, FORM | {"name": f"hook {number}"})
+
+        with django_assert_max_num_queries(15):
+            page = admin.get(address).text
+
+        assert page.count('data-post="test_subscription"') == 21
+        assert page.count("nothing sent yet") == 20
+
+
+def test_enter_in_a_subscription_does_not_press_its_buttons(admin, one_of_each):
+    page = admin.get(f"/admin/registry/subscription/{one_of_each.pk}/change/").text
+
+    assert page.count('data-post="') == page.count('form="rh-post"') == 2
