@@ -38,6 +38,7 @@ class InferenceConfig(AppConfig):
         _add_event_kinds()
         _add_links()
         _add_panels()
+        _add_chapters()
 
 
 def _add_links() -> None:
@@ -66,6 +67,20 @@ def _add_panels() -> None:
     PANELS.add("jobs", Panel(PanelPage.MODEL, draw_jobs), order=20)
     PANELS.add("traffic of a version", Panel(PanelPage.VERSION, traffic.draw_for_version), order=7)
     PANELS.add("try a version", Panel(PanelPage.VERSION, draw_for_version), order=10)
+
+
+def _add_chapters() -> None:
+    from inference.story.answers import tell_answer, tell_settings
+    from inference.story.chapters import CHAPTERS
+    from inference.story.releases import tell_approval, tell_split
+    from inference.story.states import tell_changes, tell_state
+
+    CHAPTERS.add("answer", tell_answer, order=10)
+    CHAPTERS.add("split", tell_split, order=20)
+    CHAPTERS.add("approval", tell_approval, order=30)
+    CHAPTERS.add("settings", tell_settings, order=40)
+    CHAPTERS.add("state", tell_state, order=50)
+    CHAPTERS.add("changes", tell_changes, order=900)  # after those of other rooms
 
 
 def _add_event_kinds() -> None:
