@@ -45,6 +45,7 @@ class InferenceConfig(AppConfig):
         _add_attention()
         _add_first_steps()
         _add_key_examples()
+        _add_chapters()
 
 
 def _add_key_examples() -> None:
@@ -152,6 +153,20 @@ def _add_first_steps() -> None:
         "docs/clients.md",
     )
     FIRST_STEPS.add("prediction", step, order=10)
+
+
+def _add_chapters() -> None:
+    from inference.story.answers import tell_answer, tell_settings
+    from inference.story.chapters import CHAPTERS
+    from inference.story.releases import tell_approval, tell_split
+    from inference.story.states import tell_changes, tell_state
+
+    CHAPTERS.add("answer", tell_answer, order=10)
+    CHAPTERS.add("split", tell_split, order=20)
+    CHAPTERS.add("approval", tell_approval, order=30)
+    CHAPTERS.add("settings", tell_settings, order=40)
+    CHAPTERS.add("state", tell_state, order=50)
+    CHAPTERS.add("changes", tell_changes, order=900)  # after those of other rooms
 
 
 def _add_event_kinds() -> None:

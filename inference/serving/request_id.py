@@ -1,4 +1,4 @@
-"""Signed request ids that say which version answered, so that an outcome sent back later needs no look-up."""
+"""Signed request ids that say which version answered and how it was chosen, so that nothing about a request needs a log."""
 
 import hashlib
 import hmac
@@ -6,18 +6,26 @@ import itertools
 import os
 import struct
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
+from binascii import b2a_base64
 from functools import cache
 from typing import NamedTuple
 
 from django.conf import settings
 
-# format, version, split, arm, milliseconds since 1970, row, hash of the routing key, nonce
+# format, version, split, arm, milliseconds since 1970 with 16 bits for `chosen_by`, row, hash of the routing key, nonce
 _FIELDS = struct.Struct(">BIIcQHQQ")
-_FORMAT = 1
+_FORMAT = 2
+_WITHOUT_CHOICE = 1  # the format before: milliseconds alone
+_CHOICE_BITS = 16
 _MAC_BYTES = 8
+_LENGTH = 60  # characters of body and MAC in Base64
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _nonces = itertools.count(int.from_bytes(os.urandom(7), "big"))
+
+# How a version was chosen, if not by a bucket: numbers that no bucket has.
+ONLY_ARM, BY_VERSION, BY_ALIAS, NOT_SAID = 0xFFFF, 0xFFFE, 0xFFFD, 0xFFFC
 
 
 class RequestIdFields(NamedTuple):
@@ -29,35 +37,54 @@ class RequestIdFields(NamedTuple):
     at_ms: int
     row: int
     key_hash: int  # 0: the request had no routing key
+    chosen_by: int  # the bucket, or one of the constants above
+
+    @property
+    def bucket(self) -> int | None:
+        """The bucket that decided; None if none did, or if the id is too old to say."""
+        return self.chosen_by if self.chosen_by < NOT_SAID else None
 
 
-def make(*, version_id: int, split: int, arm: str, routing_key: str | None, row: int = 0) -> str:
+def make(
+    *,
+    version_id: int,
+    split: int,
+    arm: str,
+    routing_key: str | None,
+    chosen_by: int = NOT_SAID,
+    row: int = 0,
+) -> str:
     body = _FIELDS.pack(
         _FORMAT,
         version_id,
         split,
         arm.encode() or b"-",
-        int(time.time() * 1000),
+        int(time.time() * 1000) << _CHOICE_BITS | chosen_by,
         row,
         hash_of(routing_key),
         next(_nonces),
     )
-    return urlsafe_b64encode(body + _mac(body)).decode()
+    return _signed(body).decode()
 
 
 def read(text: str) -> RequestIdFields | None:
     """The fields of an id; None if we did not sign it."""
+    if len(text) != _LENGTH:
+        return None
     try:
-        raw = urlsafe_b64decode(text.encode())
+        sent = text.encode()
+        body = urlsafe_b64decode(sent)[:-_MAC_BYTES]
     except (NotBase64, ValueError):
         return None
-    if urlsafe_b64encode(raw).decode() != text:  # the decoder ignores spare bits and other characters
+    # Compared as text: the decoder ignores spare bits and other characters.
+    if len(body) != _FIELDS.size or not hmac.compare_digest(_signed(body), sent):
         return None
-    body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    if len(body) != _FIELDS.size or not hmac.compare_digest(mac, _mac(body)):
-        return None
-    _, version_id, split, arm, at_ms, row, key_hash, _ = _FIELDS.unpack(body)
-    return RequestIdFields(version_id, split, arm.decode().strip("-"), at_ms, row, key_hash)
+    kind, version_id, split, arm, moment, row, key_hash, _ = _FIELDS.unpack(body)
+    if kind == _WITHOUT_CHOICE:
+        at_ms, chosen_by = moment, NOT_SAID
+    else:
+        at_ms, chosen_by = moment >> _CHOICE_BITS, moment & ((1 << _CHOICE_BITS) - 1)
+    return RequestIdFields(version_id, split, arm.decode().strip("-"), at_ms, row, key_hash, chosen_by)
 
 
 def hash_of(routing_key: str | None) -> int:
@@ -68,10 +95,11 @@ def hash_of(routing_key: str | None) -> int:
     return int.from_bytes(digest, "big") or 1
 
 
-def _mac(body: bytes) -> bytes:
+def _signed(body: bytes) -> bytes:
+    """The body and its MAC in URL-safe Base64."""
     mac = _keyed().copy()
     mac.update(body)
-    return mac.digest()
+    return b2a_base64(body + mac.digest(), newline=False).translate(_URL_SAFE)
 
 
 @cache

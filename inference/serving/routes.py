@@ -119,9 +119,14 @@ class Route:
     ) -> Target:
         """The requested version, the one an alias names, or the one that owns the routing key's bucket."""
         target = self.fixed_target(version=version, alias=alias)
-        if target is not None:
-            return target
-        bucket = random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (not a secret)
+        return target if target is not None else self.owner_of(self.bucket_for(key))
+
+    def bucket_for(self, key: str | None) -> int:
+        """The routing key's bucket, or a random one."""
+        return random.randrange(WHOLE) if key is None else bucket_of(self.salt, key)  # noqa: S311 (not a secret)
+
+    def owner_of(self, bucket: int) -> Target:
+        """The version that answers a bucket."""
         return _checked(self.owners[bisect.bisect_right(self.bounds, bucket)])
 
     def fixed_target(self, *, version: int | None = None, alias: str | None = None) -> Target | None:

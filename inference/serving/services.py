@@ -57,7 +57,7 @@ async def predict(call: Call) -> Prediction:
     The door counts the request once it has ended (`doors.counting`); its arm and its latency are noted in `call.request`.
     """
     serving, route = runtime.started(), call.route
-    target, arm, key = _choose(call)
+    target, arm, key, chosen_by = _choose(call)
     call.request.arm_key = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
     signature = serving.executor.known_signature(target)
@@ -74,7 +74,9 @@ async def predict(call: Call) -> Prediction:
     answer = await serving.infer(target, request)
     call.request.took_s = time.monotonic() - started
     return Prediction(
-        request_id=request_id.make(version_id=target.version_id, split=route.split, arm=arm, routing_key=key),
+        request_id=request_id.make(
+            version_id=target.version_id, split=route.split, arm=arm, routing_key=key, chosen_by=chosen_by
+        ),
         model=route.slug,
         version=target.number,
         arm=arm,
@@ -89,7 +91,7 @@ async def predict(call: Call) -> Prediction:
 
 def check(call: Call) -> CheckedCall:
     """Do everything that `predict` does except run the version; loads it if it is not in memory."""
-    target, arm, _ = _choose(call)
+    target, arm, _, _ = _choose(call)
     serving = runtime.started()
     signature = complete(serving.signature(target, timeout_s=call.within_s))
     check_outputs(signature, call.outputs)
@@ -183,13 +185,20 @@ def record_pulse(*, worker: str) -> None:
     Pulse.objects.update_or_create(worker=worker, defaults={"at": Now()})
 
 
-def _choose(call: Call) -> tuple[Target, str, str | None]:
-    """The version that answers, its arm, and the routing key."""
+def _choose(call: Call) -> tuple[Target, str, str | None, int]:
+    """The version that answers, its arm, the routing key, and how the version was chosen."""
     route, request = call.route, call.request
     key = route.key_of(header=call.routing_key, fields=call.fields, tenant=request.by.tenant)
-    target = call.fixed_target or route.choose(key, version=request.version, alias=request.alias)
-    is_chosen = request.version is None and request.alias is None
-    return target, route.arms.get(target.version_id, "") if is_chosen else "", key
+    target = call.fixed_target or route.fixed_target(version=request.version, alias=request.alias)
+    if request.alias is not None or request.version is not None:
+        chosen_by = request_id.BY_ALIAS if request.alias is not None else request_id.BY_VERSION
+        arm = ""
+    else:
+        chosen_by = request_id.ONLY_ARM if target is not None else route.bucket_for(key)
+        target = target or route.owner_of(chosen_by)
+        arm = route.arms.get(target.version_id, "")
+    assert target is not None  # noqa: S101 (a version or an alias was named, so it is fixed)
+    return target, arm, key, chosen_by
 
 
 def _inputs(call: Call, signature: Signature) -> Inputs:

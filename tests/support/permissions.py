@@ -165,6 +165,10 @@ class World:
             return 1
         if name == "sha256":
             return self.model.versions.first().artifact.sha256
+        if name == "request_id":
+            from inference.serving.request_id import make
+
+            return make(version_id=self.model.versions.first().pk, split=1, arm="a", routing_key=None)
         if name == "content_type_id":
             from django.contrib.contenttypes.models import ContentType
 

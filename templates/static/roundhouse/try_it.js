@@ -151,7 +151,8 @@
     ["Version", data.version],
     ["Arm", data.arm || "none (called by version number)"],
     ["Split", data.split || "none"],
-    ["Request id", data.request_id],
+    // A check has no id: nothing was answered.
+    ["Request id", data.request_id, data.request_id && form.dataset.story + encodeURIComponent(data.request_id)],
   ];
 
   function refusalOf(data) {
@@ -186,7 +187,7 @@
     const known = facts.filter(([, value]) => value !== undefined && value !== null && value !== "");
     const shown = answer.querySelector("dl");
     shown.hidden = !known.length;
-    shown.replaceChildren(...known.map(([name, value]) => {
+    shown.replaceChildren(...known.map(([name, value, address]) => {
       const pair = document.createElement("div");
       for (const [tag, words] of [["dt", name], ["dd", value]]) {
         const cell = document.createElement(tag);
@@ -194,6 +195,7 @@
         pair.append(cell);
       }
       if (name === "Request id") pair.lastChild.replaceWith(copied(value));
+      if (address) linkTo(pair.querySelector("span") ?? pair.lastChild, address);
       return pair;
     }));
   }
@@ -210,6 +212,15 @@
     button.setAttribute("aria-label", "Copy the request id");
     cell.append(text, button);
     return cell;
+  }
+
+  function linkTo(cell, address) {
+    const link = document.createElement("a");
+    link.className = "rh-link";
+    link.href = address;
+    link.title = "The story of this request";
+    link.append(...cell.childNodes);
+    cell.append(link);
   }
 
   function showText(text) {

@@ -1,6 +1,11 @@
+import hashlib
 import string
+import struct
+import time
+from base64 import urlsafe_b64encode
 
 import pytest
+from django.conf import settings
 
 from inference.serving import request_id
 
@@ -12,6 +17,35 @@ def test_id_says_who_answered():
 
     assert (said.version_id, said.split, said.arm, said.row) == (7, 3, "B", 5)
     assert said.key_hash == request_id.hash_of("anna")
+
+
+@pytest.mark.parametrize(
+    ("chosen_by", "bucket"),
+    [
+        (0, 0),
+        (9_999, 9_999),
+        (request_id.ONLY_ARM, None),
+        (request_id.BY_VERSION, None),
+        (request_id.BY_ALIAS, None),
+        (request_id.NOT_SAID, None),
+    ],
+)
+def test_id_says_how_the_version_was_chosen(chosen_by, bucket):
+    before = int(time.time() * 1000)
+    said = request_id.read(request_id.make(**MADE, chosen_by=chosen_by))
+
+    assert (said.chosen_by, said.bucket) == (chosen_by, bucket)
+    assert before <= said.at_ms <= int(time.time() * 1000)
+
+
+def test_an_id_of_the_first_format_is_still_ours():
+    """Outcomes may come back long after an update."""
+    at_ms = 1_764_000_000_123
+    body = struct.pack(">BIIcQHQQ", 1, 7, 3, b"b", at_ms, 5, 99, 12_345)
+    key = hashlib.blake2b(settings.SECRET_KEY.encode(), person=b"request-id", digest_size=32).digest()
+    old = urlsafe_b64encode(body + hashlib.blake2b(body, key=key, digest_size=8).digest()).decode()
+
+    assert request_id.read(old) == (7, 3, "b", at_ms, 5, 99, request_id.NOT_SAID)
 
 
 def test_no_arm_and_no_key():
@@ -32,7 +66,9 @@ def test_no_changed_id_is_believed():
             assert request_id.read(made[:position] + other + made[position + 1 :]) is None
 
 
-@pytest.mark.parametrize("text", ["", "x", "ünï", "A" * 56, "=" * 8, "A" * 1_000], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["", "x", "ünï", "A" * 56, "=" * 8, "A" * 60, "é" * 60, "\ud800" * 60, "A" * 1_000], ids=ascii
+)
 def test_foreign_text_is_no_id(text):
     assert request_id.read(text) is None
 
