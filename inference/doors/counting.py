@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 
 from inference.doors.errors import NotServed
@@ -16,7 +17,9 @@ from registry.errors import ArtifactMissing, Invalid, NoLiveVersion, NotAllowed,
 from registry.intake.errors import InsufficientStorage
 from registry.intake.parts import lacks_room
 
-_CALLERS = (InvalidInput, Invalid, NotAllowed, NotFound, NotServed, RunFailed, TooManyRequests)
+_CALLERS = (
+    InvalidInput, Invalid, NotAllowed, NotFound, NotServed, RunFailed, SuspiciousOperation, TooManyRequests,
+)  # fmt: skip
 _OURS = (ArtifactMissing, InvalidOutput, NoLiveVersion, OutOfMemory, RunCrashed, RunTimedOut)  # of these
 
 
@@ -65,6 +68,8 @@ def code_of(error: Exception) -> str:
         return error.code
     if isinstance(error, DatabaseError):
         return "database_unavailable"
+    if isinstance(error, SuspiciousOperation):
+        return "bad_request"
     if isinstance(error, OSError) and lacks_room(error):
         return InsufficientStorage.code
     return "internal_error"

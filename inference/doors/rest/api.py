@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from inference.checks.proofs import known_sample
+from inference.doors.counting import counted
 from inference.doors.entry import ShortDispatch, answer_from_view
 from inference.doors.rest.door import DRY_RUN as DRY_RUN_DOOR
 from inference.doors.rest.door import REST
@@ -195,11 +196,10 @@ class _PredictView(ShortDispatch):
         self, request: Request, model: str, version: int | None = None, alias: str | None = None
     ) -> HttpResponse:
         plain = request._request
-        is_dry = plain.META.get("QUERY_STRING") and plain.GET.get("dry_run") in {"1", "true"}
-        door = DRY_RUN_DOOR if is_dry else REST
-        return answer_from_view(
-            door, request, ModelRequest(cast("Principal", request.user), model, version, alias)
-        )
+        asked = ModelRequest(cast("Principal", request.user), model, version, alias)
+        with counted(asked):  # Django refuses query strings with thousands of fields
+            is_dry = plain.META.get("QUERY_STRING") and plain.GET.get("dry_run") in {"1", "true"}
+        return answer_from_view(DRY_RUN_DOOR if is_dry else REST, request, asked)
 
 
 class PredictView(_PredictView):

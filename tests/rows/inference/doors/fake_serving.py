@@ -5,9 +5,10 @@ import numpy as np
 from inference.doors import entry
 from inference.engine.meters import Meters
 from inference.errors import UnknownModel
+from inference.measure.counts import ArmKey, Windows
 from inference.serving import runtime, services
 from inference.serving.calls import Description, Prediction
-from inference.serving.routes import Route
+from inference.serving.routes import Route, RouteTable
 from inference.serving.runtime import RuntimeReport
 from inference.tensors.prepare import check_outputs, prepare
 from inference.tensors.signature import DTYPES, Signature, TensorSpec
@@ -33,10 +34,19 @@ class FakeServing:
         self.error = None
         self.is_ready = True
         self.non_finite = False
+        routes = {slug: Route(slug=slug, model_id=1) for slug in self.signatures}
+        self.table, self.windows = RouteTable(1, routes), Windows()
+
+    def counted(self):
+        """What the doors counted since the last call: answers, and requests that got an error, by arm and code."""
+        minutes = self.windows.take(all_of_it=True)
+        away = {(key.arm, code): count for key, counts in minutes for code, count in counts.codes.items()}
+        return sum(counts.ok for _, counts in minutes), away
 
     def install(self, monkeypatch):
         for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
+        monkeypatch.setattr(runtime, "current", lambda: self)
         monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: True)
         monkeypatch.setattr(
             runtime, "report", lambda: RuntimeReport("ready" if self.is_ready else "draining", 1)
@@ -49,6 +59,7 @@ class FakeServing:
     async def predict(self, call):
         self.calls.append(call)
         model = call.route.slug
+        call.request.arm_key = ArmKey(1, 7, "A", 1)
         signature = self._signature(model)
         inputs = call.inputs(signature) if callable(call.inputs) else call.inputs
         check_outputs(signature, call.outputs)

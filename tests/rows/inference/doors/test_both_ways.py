@@ -24,6 +24,7 @@ from inference.doors.entry import LOOP_BYTES
 from inference.doors.limits.admission import Admission
 from inference.doors.limits.rates import Minutes
 from inference.engine.loop import EngineLoop
+from inference.measure.counts import NO_VERSION, Counts
 from inference.serving import off_loop as off_loop_module
 from inference.serving import request_id, runtime
 from inference.serving.executors.executor import Obstacle
@@ -32,7 +33,7 @@ from registry.access.keys import ring
 from registry.access.limits import CallerLimits
 from registry.access.models import ApiKey
 from registry.access.services import revoke_key
-from registry.catalogue.models import Model
+from registry.catalogue.models import Model, Version
 from registry.errors import NotAuthenticated
 from registry.traffic.services import stop_model
 from roundhouse import middleware
@@ -340,6 +341,13 @@ ORDINARY = {
     "infer-too-large": (Sent(path=INFER, length=str(9 << 20)), 413),
 }  # fmt: skip
 
+# Dry runs, and what reaches no prediction.
+NO_PREDICTIONS = {
+    "dry-run", "dry-run-spelled-out", "dry-run-refused", "dry-run-unknown-field", "dry-run-in-no-text", "slash",
+    "two-slashes", "version-beyond-numbers", "version-in-words", "nowhere", "infer-nowhere", "method-OPTIONS",
+    *(f"method-{method}" for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "BREW", "TRACE")), "infer-method-GET",
+}  # fmt: skip
+
 # What would hold the loop up, or ask the database: the status, and the threads that did it.
 IN_THREADS = {
     "version-on-demand": (Sent(path="/api/v1/models/ripeness/versions/2/predict"), 200, "work"),
@@ -422,6 +430,46 @@ def test_other_requests_are_djangos(doors):
     answered = {name: doors.ask(sent) for name, (sent, _) in DJANGOS.items()}
 
     assert _told(answered) == {name: (status, "django") for name, (_, status) in DJANGOS.items()}
+
+
+def test_each_request_is_counted_once(doors):
+    """Each is sent both ways, so there are two of it."""
+    counted, expected = {}, {}
+    for name, (sent, _) in {**ORDINARY, **DJANGOS}.items():
+        answer, _ = doors.ask(sent)
+        counted[name] = _counted()
+        if name in NO_PREDICTIONS:
+            expected[name] = (0, {})
+        elif answer.status == 200:
+            expected[name] = (2, {})
+        else:
+            is_counted = answer.code not in {"not_authenticated", "unknown_model"}
+            expected[name] = (0, {answer.code: 2} if is_counted else {})
+
+    assert counted == expected
+
+
+def test_an_error_is_counted_under_the_arm_that_was_chosen(doors):
+    doors.by_loop(Sent({"inputs": {"features": [[1, 2]]}}))
+    doors.by_loop(Sent({"inputs": {"features": [[1, 2]]}}, "/api/v1/models/ripeness/versions/2/predict"))
+    doors.by_loop(Sent(b"{"))
+
+    versions = dict(Version.objects.values_list("number", "pk"))
+    counted = runtime.started().windows.take(all_of_it=True)
+    assert {(key.arm, key.version_id): (counts.refused, counts.codes) for key, counts in counted} == {
+        ("A", versions[1]): (1, {"wrong_dimension": 1}),
+        ("", versions[2]): (1, {"wrong_dimension": 1}),
+        ("", NO_VERSION): (1, {"bad_body": 1}),
+    }
+
+
+def _counted():
+    """Answers, and requests that got an error by code, since the last call."""
+    total = Counts()
+    for _, counts in runtime.started().windows.take(all_of_it=True):
+        total.add_all(counts)
+    assert total.turned_away == sum(total.codes.values())
+    return total.ok, total.codes
 
 
 def _told(answered):
@@ -566,6 +614,10 @@ SITUATIONS = {
     "broken": (_patched("inference.serving.services.predict", lambda call: 1 / 0), {}, 500, "internal_error", "loop"),
     "not-finite": (_not_finite, {}, 422, "invalid_output", "loop"),
 }  # fmt: skip
+# The caller is not known, or the Model is unknown to it, or no runtime counts.
+UNCOUNTED = {
+    "stale-and-refused", "database-away", "revoked", "for-reading", "for-another-model", "without-runtime",
+}  # fmt: skip
 DOORS = {
     "rest": lambda model: Sent(path=f"/api/v1/models/{model}/predict"),
     "oip": lambda model: Sent({"inputs": [ENTRY]}, f"/v2/models/{model}/infer"),
@@ -575,9 +627,12 @@ DOORS = {
 @pytest.mark.parametrize(
     ("happen", "asked", "status", "code", "by"), SITUATIONS.values(), ids=SITUATIONS.keys()
 )
-def test_what_happens_meanwhile_is_said_alike(doors, monkeypatch, happen, asked, status, code, by):
+def test_what_happens_meanwhile_is_said_and_counted_alike(
+    doors, request, monkeypatch, happen, asked, status, code, by
+):
     sent = {name: make(**{"model": "ripeness", **asked}) for name, make in DOORS.items()}
     doors.ask(Sent())  # the key is known
+    _counted()
 
     with monkeypatch.context() as patch:
         happen(patch, doors)
@@ -586,6 +641,8 @@ def test_what_happens_meanwhile_is_said_alike(doors, monkeypatch, happen, asked,
     expected = {"rest": (status, by), "oip": (400 if status == 422 else status, by)}
     assert _told(answered) == expected
     assert {answer.code for answer, _ in answered.values()} == {code}
+    is_counted = request.node.callspec.id not in UNCOUNTED
+    assert _counted() == ((4, {}) if code is None else (0, {code: 4} if is_counted else {}))
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])

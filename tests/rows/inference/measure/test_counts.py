@@ -44,13 +44,14 @@ def test_processes_and_minutes_add_up_without_loss(clock):
         for _ in range(2):
             for milliseconds in range(1, 101):
                 process.count(KEY, seconds=milliseconds / 1000)
-            process.count(KEY, seconds=1, outcome="errors")
-            process.count(KEY, seconds=1, outcome="refused")
+            process.count_turned_away(KEY, "overloaded", is_callers=False)
+            process.count_turned_away(KEY, "invalid_input", is_callers=True)
             clock[0] += 60
         flush(process, all_of_it=True)
 
     (arm,) = _hour()
     assert (arm.ok, arm.errors, arm.refused) == (600, 6, 6)
+    assert arm.codes == {"overloaded": 6, "invalid_input": 6}
     assert sum(arm.buckets.values()) == 600
     assert arm.error_rate == 6 / 606
     assert arm.latency_s(0.5) == pytest.approx(0.050, rel=0.3)

@@ -7,6 +7,7 @@ import uuid
 import pytest
 from celery import Celery
 from celery.exceptions import TimeoutError as NoAnswer
+from django.db import OperationalError
 
 from inference.doors.celery import predictions, replies
 from inference.doors.celery.models import RefusedOrder
@@ -118,6 +119,30 @@ REFUSED = [
 def test_what_cannot_be_answered(ask, key, serving, change, code):
     assert refusal(ask(key, {**QUESTION, **change})) == code
     assert not serving.calls
+
+
+def test_each_request_is_counted_once(ask, key, serving):
+    ask(key).get(timeout=1)
+    for change in ({"version": "1"}, {"within_s": 61}, {"verison": 1}, {"instances": [[1]]}):
+        refusal(ask(key, {**QUESTION, **change}))
+    expired = refusal(ask(key, {**QUESTION, "within_s": 1}, sent_at=time.time() - 10))
+    for question in ({**QUESTION, "model": "nobody"}, {**QUESTION, "model": 1}):
+        refusal(ask(key, question))
+    refusal(ask(a_key("registry.read")[1]))
+
+    codes = {("", "bad_body"): 1, ("", "bad_deadline"): 1, ("", "unknown_field"): 1, ("", expired): 1}
+    assert serving.counted() == (1, {**codes, ("A", "wrong_dimension"): 1})
+
+
+def test_a_message_that_will_be_read_again_is_not_counted(ask, key, serving):
+    serving.error = OperationalError("gone")
+    with pytest.raises(OperationalError):
+        ask(key)
+    assert serving.counted() == (0, {})
+
+    serving.error = None
+    ask(key).get(timeout=1)
+    assert serving.counted() == (1, {})
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from inference.serving import runtime, services
 from inference.tensors.errors import WrongRank
 from registry.access import keys
 from registry.access.keys import admit, ring
+from registry.errors import Stopped
 from roundhouse.problems import status_of
 from tests.rows.inference.doors.fake_serving import FakeServing
 from tests.support.errors import told_errors
@@ -359,6 +360,57 @@ def test_a_stream_answers_each_request_and_survives_a_bad_one(call):
     assert [bool(answer.error_message) for answer in answers] == [False, True, False]
 
 
+class TestCounting:
+    """Each request is counted once, whatever becomes of it."""
+
+    def test_an_answer_and_an_error(self, call, serving):
+        call("ModelInfer", _infer(), pb.ModelInferResponse)
+        _refusal(call, "ModelInfer", _infer(raw=b"1234567"), pb.ModelInferResponse)
+        _refusal(call, "ModelInfer", _infer(model_version="first"), pb.ModelInferResponse)
+
+        assert serving.counted() == (1, {("", "bad_tensor"): 1, ("", "not_found"): 1})
+
+    def test_an_error_after_the_version_was_chosen_has_its_arm(self, call, serving):
+        _refusal(call, "ModelInfer", _infer("pair", raw=b""), pb.ModelInferResponse)
+        serving.counted()
+        tensor = pb.ModelInferRequest.InferInputTensor(name="y", datatype="FP32", shape=[1, 2])
+        raw = np.array([[1, 2]], np.float32).tobytes()
+        request = pb.ModelInferRequest(model_name="scores", inputs=[tensor], raw_input_contents=[raw])
+
+        _refusal(call, "ModelInfer", request, pb.ModelInferResponse)
+
+        assert serving.counted() == (0, {("A", "unknown_tensor"): 1})
+
+    def test_a_model_that_stands_still(self, call, serving):
+        serving.error = Stopped("scores is stopped.")
+
+        _refusal(call, "ModelInfer", _infer(), pb.ModelInferResponse)
+        TestPredictor().features_refused(call)
+        TestModelService().batch_refused(call)
+
+        assert serving.counted() == (0, {("", "stopped"): 3})
+
+    def test_strangers_and_unknown_models_are_not_counted(self, call, serving):
+        _refusal(call, "ModelInfer", _infer(), pb.ModelInferResponse, key="rh_nobody")
+        _refusal(call, "ModelInfer", _infer("nobody"), pb.ModelInferResponse)
+        _refusal(call, "ModelMetadata", pb.ModelMetadataRequest(name="nobody"), pb.ModelMetadataResponse)
+
+        assert serving.counted() == (0, {})
+
+    def test_each_request_of_a_stream(self, call, serving):
+        requests = iter([_infer(), _infer("nobody"), _infer(raw=b"1234567"), _infer()])
+        metadata = (("authorization", f"Bearer {_known_key()}"),)
+
+        list(_stream(call)(requests, metadata=metadata, timeout=10))
+
+        assert serving.counted() == (2, {("", "bad_tensor"): 1})
+
+    def test_each_run_of_a_batch(self, call, serving):
+        TestModelService().batch(call, 1, 3, 2, version="")
+
+        assert serving.counted() == (4, {})
+
+
 @pytest.fixture
 def memory(monkeypatch):
     """A memory that only this test's calls are counted in."""
@@ -459,6 +511,9 @@ class TestPredictor:
 
         assert (serving.calls[0].route.slug, serving.calls[0].request.alias) == ("scores", "champion")
 
+    def features_refused(self, call):
+        assert _refusal(self.features, call, 1, 2, x_model="scores").code() is StatusCode.UNAVAILABLE
+
     @pytest.mark.parametrize(
         ("metadata", "values", "code"),
         [
@@ -497,6 +552,9 @@ class TestModelService:
         method = "roundhouse.ModelService/BatchPredict"
         answer = call(method, request, predictor_pb2.BatchPredictResponse, **metadata)
         return [list(response.shape) for response in answer.responses], answer.responses
+
+    def batch_refused(self, call):
+        assert _refusal(self.batch, call, 1, 3).code() is StatusCode.UNAVAILABLE
 
     def test_a_batch_is_one_run_and_each_request_gets_its_own_rows(self, call, serving):
         shapes, responses = self.batch(call, 1, 3, 2)

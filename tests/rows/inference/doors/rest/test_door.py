@@ -278,6 +278,6 @@ def test_whom_a_stop_turns_away_is_counted_once_per_model_whatever_they_ask(clie
     assert _post(client, elsewhere, SAMPLE).status_code == 404  # outside its reach there is nothing to count
     counted = runtime.started().windows.take(all_of_it=True)
 
-    assert [(key.model_id, key.version_id, key.arm, window.errors) for key, window in counted] == [
-        (model.pk, NO_VERSION, "", 3)
+    assert [(key.model_id, key.version_id, key.arm, window.codes) for key, window in counted] == [
+        (model.pk, NO_VERSION, "", {"stopped": 3})
     ]
