@@ -26,6 +26,7 @@ _SIGNIFICANT = 5  # digits of a value, more than a screen has pixels
 
 _Y_TICKS = (0, 0.5, 1)
 _LEAST_WHOLE, _LEAST_BAD = 1.0, 2.0  # heights of the smallest bars
+_ALARMING = 0.01
 
 Values = Sequence[float | None]
 Write = Callable[[float], str]
@@ -262,7 +263,10 @@ def charts(plots: Sequence[TimePlot], *, axis: TimeAxis, marks: Sequence[Mark] =
 
 
 def spark_bars(title: str, bars: Sequence[tuple[float, float]], *, write: Write) -> SparkBars | None:
-    """Lay out (whole, bad part) pairs as bars; None if all are zero. Even a small bad part can be seen."""
+    """Lay out (whole, bad part) pairs as bars; None if all are zero.
+
+    A bad part of at least 1 % can be seen however low the bar is; a smaller one has its true height.
+    """
     top = max((whole for whole, _ in bars), default=0)
     if top <= 0:
         return None
@@ -273,7 +277,7 @@ def spark_bars(title: str, bars: Sequence[tuple[float, float]], *, write: Write)
         if whole > 0:
             whole_path.append(_bar(frame, x, slot, whole / top, _LEAST_WHOLE))
         if bad > 0:
-            bad_path.append(_bar(frame, x, slot, bad / top, _LEAST_BAD))
+            bad_path.append(_bar(frame, x, slot, bad / top, _LEAST_BAD if bad >= _ALARMING * whole else 0))
     failing = sum(1 for _, bad in bars if bad > 0)
     label = f"{title}: at most {write(top)}, last {write(bars[-1][0])}"
     label += f"; errors in {failing} of {len(bars)}" if failing else "; no errors"

@@ -158,7 +158,8 @@
       const ticks = [];
       for (let step = first; step <= last; step += every) {
         const [at, title] = steps[step];
-        const tick = shape("text", { class: "rh-plot-text", x: this.charts.x(at), y: data.frame.bottom + 18, "text-anchor": "middle" });
+        const anchor = step === last ? "end" : "middle";
+        const tick = shape("text", { class: "rh-plot-text", x: this.charts.x(at), y: data.frame.bottom + 18, "text-anchor": anchor });
         tick.textContent = title;
         ticks.push(tick);
       }
@@ -180,11 +181,17 @@
         point.setAttribute("cy", this.y(value));
       });
       this.fillTip(step, isActive);
-      const isRight = x > charts.data.frame.width / 2;
-      this.tip.style.left = isRight ? "" : `calc(${(x / charts.data.frame.width) * 100}% + 10px)`;
-      this.tip.style.right = isRight ? `calc(${(1 - x / charts.data.frame.width) * 100}% + 10px)` : "";
+      this.tip.classList.toggle("rh-tip-active", isActive);
       this.tip.hidden = false;
+      this.placeTip(x);
       this.describe(step);
+    }
+
+    // Below the plot, so that it hides no values, and within it, so that it makes the page no wider.
+    placeTip(x) {
+      const width = this.svg.getBoundingClientRect().width;
+      const middle = (x / this.charts.data.frame.width) * width - this.tip.offsetWidth / 2;
+      this.tip.style.left = `${Math.max(0, Math.min(middle, width - this.tip.offsetWidth))}px`;
     }
 
     fillTip(step, isActive) {

@@ -9,7 +9,7 @@ from registry.access.policies import Role
 from registry.kit.admin.plots import MarkKind, marks_between
 from registry.traffic.marks import hold_marks, split_marks
 from registry.traffic.models import Hold, Split
-from tests.support.factories import a_live_model, a_person, a_split
+from tests.support.factories import a_live_model, a_person, a_split, a_version
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -31,6 +31,7 @@ def last_hour(source, model):
 def test_a_split_says_who_set_it_and_which_version_gets_what():
     model = a_live_model(100)
     first = model.splits.get()
+    a_version(model)
     second = a_split(model, 90, 10)
     third = a_split(model, 50, 50)
     at(first, ago=90, until=30)

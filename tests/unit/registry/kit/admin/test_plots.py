@@ -158,12 +158,12 @@ def _bars(path):
     return [part.split("v-")[1].split("h")[0] for part in path.split("M")[1:]]
 
 
-def test_bars_show_errors_in_front_however_few_they_are():
-    bars = spark_bars("Requests", [(0, 0), (1000, 1), (500, 500)], write=str)
+def test_bars_show_one_percent_of_errors_however_low_they_are():
+    bars = spark_bars("Requests", [(0, 0), (1000, 1), (10, 0.1), (500, 500)], write=str)
 
-    assert _bars(bars.whole) == ["22.0", "11.0"]
-    assert _bars(bars.bad) == ["2.0", "11.0"]
-    assert bars.label == "Requests: at most 1000, last 500; errors in 2 of 3"
+    assert _bars(bars.whole) == ["22.0", "1.0", "11.0"]
+    assert _bars(bars.bad) == ["0.0", "2.0", "11.0"]
+    assert bars.label == "Requests: at most 1000, last 500; errors in 3 of 4"
 
 
 def test_bars_stay_within_the_picture():
