@@ -16,7 +16,7 @@ from registry.kit.actors import Actor
 from registry.kit.admin.attention import READ_AT_MOST, AttentionItem, ItemKind, Severity
 
 _FAILED_FROM = timedelta(hours=24)
-_CREATED_FROM = timedelta(days=7)  # older jobs are not looked through; the list of jobs has them
+_CREATED_FROM = timedelta(days=3)  # older jobs are not read, so that the page stays quick
 _LONG_WAIT = timedelta(minutes=10)
 _JOBS = "admin:inference_job_changelist"
 _FAILED = ItemKind("failed jobs", _JOBS, "?status__exact=failed")

@@ -165,7 +165,8 @@ def failing_deliveries(by: Actor) -> list[AttentionItem]:
     recent = timezone.now() - _DAY
     rows = visible(Delivery.objects.filter(subscription__enabled=True), by, model_slug="event__model_slug")
     rows = rows.select_related("subscription").order_by("-id")
-    failed = rows.filter(status=Delivery.Status.FAILED, ended_at__gte=recent)[:READ_AT_MOST]
+    newest_failed = rows.filter(status=Delivery.Status.FAILED)[:READ_AT_MOST]
+    failed = [row for row in newest_failed if row.ended_at is not None and row.ended_at >= recent]
     retried = rows.filter(
         status__in=[Delivery.Status.WAITING, Delivery.Status.SENDING], attempts__gte=_ATTEMPTS_TO_WORRY
     )[:READ_AT_MOST]

@@ -127,11 +127,8 @@ def _group(records: Sequence[AuditRecord], link: Callable[[AuditRecord], str]) -
 
 def group_title(records: Sequence[AuditRecord]) -> str:
     """What the records did together: imported demand 1: created the Model, registered version 1, set split 1."""
-    parts = list(
-        dict.fromkeys(part for record in records if record.action not in _MINOR and (part := _part(record)))
-    )
-    if not parts:
-        parts = list(dict.fromkeys(part for record in records if (part := _part(record))))
+    main = [record for record in records if record.action not in _MINOR]
+    parts = list(dict.fromkeys(map(_part, main or records)))
     more = len(parts) - _PARTS_SHOWN
     said = ", ".join(parts[:_PARTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
     version = next((record for record in records if record.action == "register_version"), None)

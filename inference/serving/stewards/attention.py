@@ -16,7 +16,7 @@ from inference.serving.models import (
 )
 from inference.serving.selectors import SHOWN_ENGINES, engines_for, is_alive, short_provider
 from registry.catalogue.models import Model, Version
-from registry.kit.actors import Actor, visible_models
+from registry.kit.actors import READ, Actor, visible_models
 from registry.kit.admin.attention import AttentionItem, ItemKind, Severity
 from registry.traffic.transitions import Status
 
@@ -32,6 +32,8 @@ _UNSERVED = ItemKind("pools without a worker", _WORKERS)
 
 def troubled_processes(by: Actor) -> list[AttentionItem]:
     """Everything that is wrong with processes, from the rows that they report."""
+    if READ not in by.rights:
+        return []
     engines = list(engines_for(by)[:SHOWN_ENGINES])
     alive = [engine for engine in engines if is_alive(engine)]
     workers = [engine for engine in alive if engine.kind == ProcessKind.WORKER]

@@ -83,3 +83,10 @@ def test_a_pool_of_live_models_without_a_worker_is_named(settings):
     assert sentences() == ["No worker serves the pool gpu: predictions of 1 Model fail."]
     settings.EXECUTOR = "inprocess"
     assert sentences() == []
+
+
+def test_without_the_right_to_read_nothing_is_told():
+    silence(an_engine())
+
+    assert troubled_processes(an_actor("predict")) == []
+    assert len(troubled_processes(an_actor("read_registry"))) == 2
