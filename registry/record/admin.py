@@ -98,7 +98,7 @@ def _with_links(request: HttpRequest, events: list[Any]) -> list[Any]:
 
 @admin.register(AuditRecord)
 class AuditRecordPage(RecordPage, ModelAdmin[AuditRecord]):
-    list_display = ["seq", "when", "who", "sentence", "about", "of_model", "why"]
+    list_display = ["seq", "when", "sentence", "who", "about", "of_model", "why"]
     list_display_links = ["seq"]
     list_filter = [
         ("at", PeriodFilter),

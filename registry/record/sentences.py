@@ -106,7 +106,7 @@ def changed_values(
     none: str = "none",
     ignored: Collection[str] = (),
 ) -> str:
-    """The values that differ, as in `owner: ann → bob, title: A → B`.
+    """The values that differ, as in `owner: ann → bob; title: A → B`.
 
     `names` says what the values are called, and puts them in order; `none` stands for an empty value.
     """
@@ -114,7 +114,7 @@ def changed_values(
     recorded = {*change.before, *change.after} - set(ignored)
     ordered = [*(name for name in names if name in recorded), *sorted(recorded - set(names))]
     changed = [name for name in ordered if change.before.get(name) != change.after.get(name)]
-    return ", ".join(
+    return "; ".join(
         f"{names.get(name) or name_in_words(name)}{_values(name, change, none)}" for name in changed
     )
 

@@ -20,7 +20,7 @@ def _change_subscription(change: Change) -> str:
         change.with_values(before, after), {"kinds": "kinds of events", "target": "receiver"}
     )
     if change.before["target"] != change.after["target"] and before["target"] == after["target"]:
-        values = ", ".join(filter(None, [values, "webhook URL changed"]))
+        values = "; ".join(filter(None, [values, "webhook URL changed"]))
     verb = "changed" if values else "saved"
     return f"{verb} subscription {change.label}{': ' if values else ' without changing it'}{values}"
 

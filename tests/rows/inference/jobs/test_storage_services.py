@@ -59,7 +59,7 @@ def test_every_change_is_recorded(folder):
     assert records["change_store"].before["tenants"] == []
     assert {action: describe(record) for action, record in records.items()} == {
         "add_store": f"added job storage lake: folder “{folder}”, jobs may read",
-        "change_store": "changed job storage lake: jobs may write: no → yes, tenants: none → acme",
+        "change_store": "changed job storage lake: jobs may write: no → yes; tenants: none → acme",
         "remove_store": "removed job storage lake",
     }
     assert Store.objects.count() == 0

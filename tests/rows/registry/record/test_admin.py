@@ -11,9 +11,9 @@ from registry.kit.actors import Source
 from registry.record.audit import AuditSubject
 from registry.record.checkpoints import write_checkpoint
 from registry.record.events import emit
-from registry.record.models import AuditRecord, Delivery, Subscription
+from registry.record.models import AuditRecord, Delivery, Event, Subscription
 from tests.support.cases import cases
-from tests.support.factories import a_model, a_person
+from tests.support.factories import a_live_model, a_model, a_person
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/registry/auditrecord/"
@@ -79,6 +79,33 @@ def test_a_record_shows_its_change(operator, lines):
 
     assert "<ins>{&quot;1&quot;: 9000, &quot;2&quot;: 1000}</ins>" in page
     assert "<del>{&quot;1&quot;: 10000}</del>" in page
+
+
+def test_the_list_tells_what_was_done_with_links(operator):
+    model = a_live_model(100, slug="fraud")
+
+    page = operator.get(LIST, {"model_slug": "fraud", "action": "set_split"}).content.decode()
+
+    assert ">Set split 1: v1 100 %</a>" in page
+    assert '<span class="rh-record-badge rh-record-live"' in page
+    assert f'href="/admin/registry/split/{model.splits.get().pk}/change/">fraud split 1</a>' in page
+    assert f'href="/admin/registry/model/{model.pk}/change/">fraud</a>' in page
+    assert '<option value="set_split" selected>set split</option>' in page
+
+
+def test_a_record_and_an_event_link_to_what_they_are_about(operator):
+    split = a_live_model(100, slug="fraud").splits.get()
+    record = AuditRecord.objects.get(action="set_split")
+    event = Event.objects.get(kind="split_changed")
+
+    shown = operator.get(f"{LIST}{record.pk}/change/").content.decode()
+    event_page = operator.get(f"/admin/registry/event/{event.pk}/change/").content.decode()
+    events = operator.get("/admin/registry/event/", {"kind": "split_changed"}).content.decode()
+
+    assert "Set split 1: v1 100 %" in shown
+    for page in (shown, event_page, events):
+        assert f'href="/admin/registry/split/{split.pk}/change/">fraud split 1</a>' in page
+    assert "split_changed: A Model has a new current split." in event_page
 
 
 def test_what_people_wrote_is_text(operator, lines, add_record):

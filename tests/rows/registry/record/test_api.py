@@ -51,7 +51,9 @@ def test_the_audit_is_filtered(lines, query, count):
 def test_one_record(lines):
     seq = AuditRecord.objects.filter(model_slug="churn").get().pk
 
-    assert client_for("operator").get(f"/api/v1/audit/{seq}").json()["action"] == "touch_churn"
+    record = client_for("operator").get(f"/api/v1/audit/{seq}").json()
+    assert record["action"] == "touch_churn"
+    assert record["sentence"].startswith("touch churn churn: shares: 1 10,000 → 1 9,000, 2 1,000")
 
 
 PATHS = ["audit", "events", "deliveries"]

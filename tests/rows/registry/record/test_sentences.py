@@ -129,10 +129,10 @@ class TestCatalogueSentences:
         assert said("create_model") == "created the Model with task tensor"
 
         catalogue.edit_model(model=model, changes={"owner": ann, "title": "Fraud"}, by=by)
-        assert said("edit_model") == "changed title: none → Fraud, owner: none → ann"
+        assert said("edit_model") == "changed title: none → Fraud; owner: none → ann"
         limits = CallerLimits(rate_per_minute=6000)
         catalogue.edit_model(model=model, changes={"owner": bob, "limits": limits}, by=by)
-        assert said("edit_model") == "changed owner: ann → bob, requests a minute: none → 6,000"
+        assert said("edit_model") == "changed owner: ann → bob; requests a minute: none → 6,000"
         catalogue.edit_model(model=model, changes={}, by=by)
         assert said("edit_model") == "saved the Model without changing it"
 
@@ -162,7 +162,7 @@ class TestCatalogueSentences:
         changes = {"max_batch_rows": 128, "soft_limit_s": 2.5}
         catalogue.change_serving(version=version, changes=changes, reason="slow", by=by)
         assert said("change_serving") == (
-            "changed the serving settings of version 1: rows per batch: 64 → 128, time limit: 10.0 → 2.5 s"
+            "changed the serving settings of version 1: rows per batch: 64 → 128; time limit: 10.0 → 2.5 s"
         )
 
     def test_aliases_and_their_guards(self, model, by):
@@ -256,7 +256,7 @@ class TestAccessSentences:
         assert said("issue_key") == told[0]
         access.change_key(key=key, name="ci", scopes=["predict"], models=[], expires_at=None, by=by)
         told.append(
-            "changed API key ci: scopes: predict, registry.read → predict, Models: fraud → all, "
+            "changed API key ci: scopes: predict, registry.read → predict; Models: fraud → all; "
             "expiry: 2099-01-31 14:05 UTC → none"
         )
         assert said("change_key") == told[1]

@@ -32,7 +32,7 @@ def a_change(before, after, label="fraud 3", model_slug="fraud"):
         (None, None, "paint over shed 3"),
         ({"owner": "ann"}, {"owner": "bob"}, "paint over shed 3: owner: ann → bob"),
         ({"owner": "ann", "doors": 2}, {"owner": "ann", "doors": 3}, "paint over shed 3: doors: 2 → 3"),
-        (None, {"is_open": True, "doors": []}, "paint over shed 3: doors: none, open: yes"),
+        (None, {"is_open": True, "doors": []}, "paint over shed 3: doors: none; open: yes"),
         ({"wait_ms": 50}, {"wait_ms": 20}, "paint over shed 3: wait: 50 → 20 ms"),
         (
             {"room_bytes": 1024},
@@ -71,7 +71,7 @@ def test_long_values_and_long_sentences_are_cut():
 
     assert len(sentence) == 301
     assert sentence.endswith("…")
-    assert f"v0: {'x' * 60}…, v1" in sentence
+    assert f"v0: {'x' * 60}…; v1" in sentence
 
 
 @pytest.mark.parametrize(
@@ -92,5 +92,5 @@ def test_values_are_called_and_ordered_as_told():
     change = a_change({"b": 1, "a": 1, "c": 1}, {"b": None, "a": 2, "c": 2})
 
     assert changed_values(change, {"b": "bells", "a": "arms"}, none="default", ignored={"c"}) == (
-        "bells: 1 → default, arms: 1 → 2"
+        "bells: 1 → default; arms: 1 → 2"
     )
