@@ -58,6 +58,7 @@
       () => element.dataset.refresh,
       Number(element.dataset.periodMs),
       (data) => {
+        if (!element.isConnected) return false; // the page was refreshed around it
         for (const part of element.querySelectorAll("[data-part]")) replace(part, data[part.dataset.part]);
         if (data.is_open) return true;
         if (ended) ended.hidden = false;
@@ -90,6 +91,8 @@
     );
   }
 
-  document.querySelectorAll("[data-refresh]:not([data-open=no])").forEach(follow);
+  const followIn = (place) => place.querySelectorAll("[data-refresh]:not([data-open=no])").forEach(follow);
+  followIn(document);
+  document.addEventListener("rh:swapped", (event) => followIn(event.detail));
   document.querySelectorAll("#rh-jobs").forEach(followJobs);
 })();
