@@ -28,7 +28,7 @@ def badge(text: str, tone: Tone) -> SafeString:
     return format_html('<span class="rh-badge rh-badge-{}">{}</span>', tone, text)
 
 
-def state_column(field: str, tones: Mapping[str, Tone], title: str = "state") -> Column:
+def state_column(field: str, tones: Mapping[Any, Tone], title: str = "state") -> Column:
     """The field's choice as a badge; choices without a tone are idle."""
 
     def cell(row: Any) -> SafeString:
