@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
@@ -68,12 +67,13 @@ def add_links(*links: ListLink, order: int) -> None:
 
 
 def navigation_groups(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the sidebar in the form that the theme expects: groups in the order of their first links."""
+    """The sidebar of a person, in the form that the theme expects: groups in the order of their first links."""
     groups: dict[str, list[dict[str, Any]]] = {
         "": [{"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")}]
     }
     for link in NAVIGATION:
-        groups.setdefault(link.group, []).append(_item(link, request))
+        if _may_view(link.permission, request):
+            groups.setdefault(link.group, []).append(_item(link, request))
     closed = request.COOKIES.get(CLOSED_COOKIE, "").split(".")
     return [
         {
@@ -138,14 +138,13 @@ def _item(link: ListLink, request: HttpRequest) -> dict[str, Any]:
         "title": link.title,
         "icon": link.icon,
         "link": reverse_lazy(link.url_name()),
-        "permission": partial(_may_view, link.permission),
         "badge": _badge(link, request),
     }
 
 
 def _badge(link: ListLink, request: HttpRequest) -> Badge | None:
-    """The link's badge, for those who see the link; a badge that fails is left out, and the page still works."""
-    if link.badge is None or not _may_view(link.permission, request):
+    """A badge that fails is left out, and the page still works."""
+    if link.badge is None:
         return None
     try:
         badge = link.badge(request)
