@@ -5,7 +5,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -249,6 +255,11 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
         """The state of the last delivery, which the page's script asks for while a test is being sent."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        return self._last_delivery_of(request, pk)
+
+    def _last_delivery_of(self, request: HttpRequest, pk: int) -> HttpResponse:
         subscription = get_object_or_404(self.get_queryset(request), pk=pk)
         return HttpResponse(self.last_delivery(subscription), headers={"Cache-Control": "no-store"})
 
@@ -296,7 +307,7 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
     def send_test(self, request: HttpRequest, subscription: Subscription) -> HttpResponse | None:
         delivery = subscriptions.send_test(subscription=subscription, by=actor(request))
         if request.headers.get("X-Shown-In-Place"):
-            return self.show_last(request, subscription.pk)
+            return self._last_delivery_of(request, subscription.pk)
         messages.success(request, f"A test is being sent as delivery {delivery.pk}.")
         return None
 
