@@ -31,7 +31,7 @@ from registry.kit.admin.theme import (
 from registry.record import deliveries, subscriptions
 from registry.record.events import EVENT_KINDS
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
-from registry.record.selectors import READ, differences, last_delivery, visible, with_last_delivery
+from registry.record.selectors import READ, differences, last_deliveries, visible
 from registry.record.subscriptions import SubscriptionSettings
 
 
@@ -242,8 +242,14 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
         more = ["last_delivery", "buttons"] if obj else []
         return ["name", "kinds", "model", "url", "email", "enabled", *more]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
-        return with_last_delivery(super().get_queryset(request))
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        listed = list(changelist.result_list)
+        newest = last_deliveries([subscription.pk for subscription in listed])
+        for subscription in listed:
+            subscription.newest_delivery = newest.get(subscription.pk)  # type: ignore[attr-defined]
+        changelist.result_list = listed
+        return changelist
 
     def get_urls(self) -> list[URLPattern]:
         last = path(
@@ -321,7 +327,11 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
 
     @display(description="last delivery")
     def last_delivery(self, subscription: Subscription) -> str:
-        context = {"subscription": subscription, "last": last_delivery(subscription)}
+        if hasattr(subscription, "newest_delivery"):
+            newest = subscription.newest_delivery
+        else:
+            newest = last_deliveries([subscription.pk]).get(subscription.pk)
+        context = {"subscription": subscription, "last": newest}
         return render_to_string("admin/registry/last_delivery.html", context)
 
     @display(description="")
