@@ -5,7 +5,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -29,7 +35,7 @@ from registry.record import deliveries, subscriptions
 from registry.record.events import EVENT_KINDS
 from registry.record.lines import lines_for, links_for
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
-from registry.record.selectors import READ, differences, last_delivery, visible, with_last_delivery
+from registry.record.selectors import READ, differences, last_deliveries, visible
 from registry.record.sentences import SENTENCES
 from registry.record.subscriptions import SubscriptionSettings
 
@@ -361,8 +367,14 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
         more = ["last_delivery", "buttons"] if obj else []
         return ["name", "kinds", "model", "url", "email", "enabled", *more]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
-        return with_last_delivery(super().get_queryset(request))
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        listed = list(changelist.result_list)
+        newest = last_deliveries([subscription.pk for subscription in listed])
+        for subscription in listed:
+            subscription.newest_delivery = newest.get(subscription.pk)  # type: ignore[attr-defined]
+        changelist.result_list = listed
+        return changelist
 
     def get_urls(self) -> list[URLPattern]:
         last = path(
@@ -374,6 +386,11 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
         """The state of the last delivery, which the page's script asks for while a test is being sent."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        return self._last_delivery_of(request, pk)
+
+    def _last_delivery_of(self, request: HttpRequest, pk: int) -> HttpResponse:
         subscription = get_object_or_404(self.get_queryset(request), pk=pk)
         return HttpResponse(self.last_delivery(subscription), headers={"Cache-Control": "no-store"})
 
@@ -421,7 +438,7 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
     def send_test(self, request: HttpRequest, subscription: Subscription) -> HttpResponse | None:
         delivery = subscriptions.send_test(subscription=subscription, by=actor(request))
         if request.headers.get("X-Shown-In-Place"):
-            return self.show_last(request, subscription.pk)
+            return self._last_delivery_of(request, subscription.pk)
         messages.success(request, f"A test is being sent as delivery {delivery.pk}.")
         return None
 
@@ -435,7 +452,11 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
 
     @display(description="last delivery")
     def last_delivery(self, subscription: Subscription) -> str:
-        context = {"subscription": subscription, "last": last_delivery(subscription)}
+        if hasattr(subscription, "newest_delivery"):
+            newest = subscription.newest_delivery
+        else:
+            newest = last_deliveries([subscription.pk]).get(subscription.pk)
+        context = {"subscription": subscription, "last": newest}
         return render_to_string("admin/registry/last_delivery.html", context)
 
     @display(description="")

@@ -248,3 +248,9 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event.kind} to {self.subscription.name}"
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether its first attempt has not ended yet."""
+        is_new = self.status == self.Status.WAITING and not self.attempts
+        return is_new or self.status == self.Status.SENDING

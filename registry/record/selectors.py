@@ -1,14 +1,12 @@
-"""Audit records and events that an actor may see, what a record changed, and a subscription's last delivery."""
+"""Audit records and events that an actor may see, what a record changed, and the last deliveries of subscriptions."""
 
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.db.models import Model as Row
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce, JSONObject
 
 from registry.kit.actors import Actor, every_model
 from registry.kit.text import storable
@@ -79,41 +77,9 @@ def past_reasons(by: Actor, actions: Collection[str]) -> list[str]:
     return list(reasons)[:_MAX_REASONS]
 
 
-@dataclass(frozen=True, slots=True)
-class LastDelivery:
-    """The newest message of a subscription: how it ended, or when it is tried again."""
-
-    id: int
-    kind: str
-    status: str
-    attempts: int
-    http_status: int | None
-    response_ms: int | None
-    last_error: str
-    at: datetime
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its first attempt has not ended yet."""
-        return self.status == Delivery.Status.SENDING or (
-            self.status == Delivery.Status.WAITING and not self.attempts
-        )
-
-
-def with_last_delivery(subscriptions: QuerySet[Subscription]) -> QuerySet[Subscription]:
-    """Annotate what `last_delivery` needs."""
-    newest = Delivery.objects.filter(subscription=OuterRef("pk")).order_by("-pk")
-    columns = ("id", "status", "attempts", "http_status", "response_ms", "last_error")
-    facts = JSONObject(
-        **{column: column for column in columns}, kind="event__kind", at=Coalesce("ended_at", "due_at")
-    )
-    return subscriptions.annotate(last_delivery_facts=Subquery(newest.values(facts=facts)[:1]))
-
-
-def last_delivery(subscription: Subscription) -> LastDelivery | None:
-    """The newest delivery of a subscription from `with_last_delivery`."""
-    facts = getattr(subscription, "last_delivery_facts", None)
-    if facts is None:
-        return None
-    at = datetime.fromisoformat(facts["at"])
-    return LastDelivery(**{**facts, "at": at if at.tzinfo else at.replace(tzinfo=UTC)})
+def last_deliveries(subscription_ids: Collection[int]) -> dict[int, Delivery]:
+    """The newest delivery of each subscription, with its event, in one query."""
+    newest = Delivery.objects.filter(subscription=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    ids = Subscription.objects.filter(pk__in=subscription_ids).order_by().values(newest=Subquery(newest))
+    rows = Delivery.objects.filter(pk__in=ids).select_related("event")
+    return {delivery.subscription_id: delivery for delivery in rows}
