@@ -66,7 +66,9 @@ def test_no_changed_id_is_believed():
             assert request_id.read(made[:position] + other + made[position + 1 :]) is None
 
 
-@pytest.mark.parametrize("text", ["", "x", "ünï", "A" * 56, "=" * 8, "A" * 60, "é" * 60, "\ud800" * 60, "A" * 1_000], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["", "x", "ünï", "A" * 56, "=" * 8, "A" * 60, "é" * 60, "\ud800" * 60, "A" * 1_000], ids=ascii
+)
 def test_foreign_text_is_no_id(text):
     assert request_id.read(text) is None
 
