@@ -21,14 +21,15 @@ def tell_split(request: AnsweredRequest, _by: Actor) -> Chapter:
         none = f"{request.model} had no current split."
         return Chapter("Split", [gone if number else none])
     shares = ", ".join(f"version {arm.version} {arm.percent:g} %" for arm in arms_of(split))
+    decided = "decided" if request.fields.arm else "was in use, but did not decide"
     kind = " It was a rollback." if split.goes_back else ""
-    facts: dict[str, str | int | datetime] = {"shares": shares, "set by": split.made_by}
+    facts: dict[str, str | int | datetime] = {}
     if split.from_at is not None:
         facts["current from"] = split.from_at
     facts["until"] = split.to_at if split.to_at is not None else "now"
     return Chapter(
         "Split",
-        [f"Split {number} decided: {shares}.{kind}", f"{split.made_by} set it: {split.reason}"],
+        [f"Split {number} {decided}: {shares}.{kind}", f"{split.made_by} set it: {split.reason}"],
         facts,
         links=[_split_link(split)],
     )
@@ -70,11 +71,7 @@ def _approved(row: SplitRequest, before: list[str]) -> Chapter:
     gates = [
         f"Gate “{gate['name']}” {gate['outcome']}: {gate['sentence']}" for gate in row.gates[:_GATES_SHOWN]
     ]
-    facts: dict[str, str | int | datetime] = {
-        "asked by": row.asked_by,
-        "asked": row.asked_at,
-        "approved by": row.decided_by,
-    }
+    facts: dict[str, str | int | datetime] = {"asked": row.asked_at}
     if row.decided_at is not None:
         facts["approved"] = row.decided_at
     return Chapter(
