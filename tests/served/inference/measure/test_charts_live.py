@@ -13,9 +13,11 @@ from inference.measure.models import ArmMinute
 from registry.catalogue.models import Model, Version
 from registry.traffic.models import Arm, Split
 
-file = Version.objects.filter(model__slug="demand").first().artifact
+demand = Version.objects.get(model__slug="demand", number=1)
 model = Model.objects.create(slug="charted")
-version = Version.objects.create(model=model, number=1, artifact=file, status="ready", made_by="ann")
+version = Version.objects.create(
+    model=model, number=1, artifact=demand.artifact, signature=demand.signature, status="ready", made_by="ann"
+)
 minute = timezone.now().replace(second=0, microsecond=0)
 # 20 minutes ago a split made every second request fail. It is over, so nothing is loaded for it.
 split = Split.objects.create(
@@ -34,7 +36,9 @@ print("page", model.pk)
 
 @pytest.fixture(scope="module")
 def model_id(embedded):
-    return re.search(r"page (\d+)", embedded.manage("shell", "-v0", "-c", COUNTED).stdout)[1]
+    done = embedded.manage("shell", "-v0", "-c", COUNTED)
+    assert done.returncode == 0, done.stderr
+    return re.search(r"page (\d+)", done.stdout)[1]
 
 
 @pytest.fixture
