@@ -372,7 +372,7 @@ class SubscriptionPage(ButtonPage, EditablePage, ModelAdmin[Subscription]):
         listed = list(changelist.result_list)
         newest = last_deliveries([subscription.pk for subscription in listed])
         for subscription in listed:
-            subscription.newest_delivery = newest.get(subscription.pk)  # type: ignore[attr-defined]
+            subscription.newest_delivery = newest.get(subscription.pk)
         changelist.result_list = listed
         return changelist
 
