@@ -12,6 +12,7 @@ from registry.kit.actors import Actor
 from registry.record.models import AuditRecord
 from registry.record.selectors import READ as READ_RECORD
 from registry.record.selectors import visible
+from registry.record.sentences import describe
 from registry.traffic.models import Arm
 from registry.traffic.selectors import current_split, live_at, open_holds
 from registry.traffic.transitions import Status
@@ -102,12 +103,8 @@ def tell_changes(request: AnsweredRequest, by: Actor) -> Chapter:
 def _change(record: AuditRecord) -> Change:
     return Change(
         at=record.at,
-        sentence=_describe(record),
+        sentence=describe(record),
         by=record.actor_name,
         reason=record.reason,
         path=reverse("admin:registry_auditrecord_change", args=[record.pk]),
     )
-
-
-def _describe(record: AuditRecord) -> str:
-    return f"{record.action.replace('_', ' ')}: {record.object_label}"

@@ -19,6 +19,7 @@ from registry.catalogue.models import Model
 from registry.console.headers import state_of_version
 from registry.errors import Invalid
 from registry.record.models import AuditRecord
+from registry.record.sentences import describe
 from registry.traffic.selectors import LiveAt, arms_of, live_arms, live_at, waiting_split, with_arms
 
 _HISTORY_LIMIT = 20
@@ -68,7 +69,7 @@ def draw_aliases(request: HttpRequest, model: Model) -> SafeString:
 def draw_changes(request: HttpRequest, model: Model) -> SafeString:
     """The newest changes to the Model and to what belongs to it."""
     records = AuditRecord.objects.filter(model_slug=model.slug).order_by("-seq")[:_CHANGES_SHOWN]
-    context = {"model": model, "records": records}
+    context = {"model": model, "records": [(record, describe(record)) for record in records]}
     return render_to_string("admin/registry/changes_panel.html", context, request)
 
 
