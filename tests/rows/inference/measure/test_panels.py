@@ -1,5 +1,6 @@
 """The Traffic panels: by arm, by minute and by hour."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from inference.measure.traffic import latency, per_second, percent
 from registry.access.policies import Role
 from registry.record.audit import AuditSubject
 from registry.record.events import emit
+from registry.traffic.models import Hold
 from tests.support.factories import a_live_model, a_person, a_split
 
 NOW = timezone.now().replace(minute=30, second=30, microsecond=0)
@@ -197,6 +199,7 @@ def test_a_page_says_the_same_before_and_after_merging(page, monkeypatch, period
 
 def test_a_version_shows_its_own_arms_only(page):
     model = a_live_model(80, 20)
+    current(model, 1, ago=120)
     measured(model, 1, ago=3, ok=300)
     measured(model, 2, ago=3, ok=100)
 
@@ -248,10 +251,34 @@ def test_empty_pages_say_what_to_do(page):
 
 def test_a_measurement_outlives_its_version_on_the_page(page):
     model = a_live_model(100)
+    current(model, 1, ago=120)
     measured(model, 1, ago=1, ok=5)
     ArmMinute.objects.update(version_id=10**9)
 
     assert cells(page(model), "rh-arms")[0][0] == "a deleted version split 1"
+
+
+def test_the_panel_lists_what_changed_in_its_period_newest_first(page):
+    model, quiet = a_live_model(50, 50), a_live_model(100)
+    measured(model, 1, ago=1, ok=5)
+    current(model, 1, ago=30)
+    current(quiet, 1, ago=10)
+    Hold.objects.create(
+        model=model, kind="frozen", text="</script><b>", from_at=END - timedelta(minutes=5), begun_by="ann"
+    )
+
+    text = page(model)
+
+    listed = text.partition('<ul class="rh-marks">')[2].partition("</ul>")[0]
+    hrefs = re.findall(r'href="([^"]+)"', listed)
+    assert [href.split("/")[3] for href in hrefs] == ["hold", "split"]
+    assert "frozen by ann: &lt;/script&gt;&lt;b&gt;" in listed
+    assert len(re.findall(r"<g class=\"rh-mark ", text)) == 2 * 3  # in each of three plots
+    data = json.loads(text.partition('<script type="application/json">')[2].partition("</script>")[0])
+    assert [mark["kind"] for mark in data["marks"]] == ["deploy", "change"]
+    assert data["marks"][1]["text"] == f"{END - timedelta(minutes=5):%H:%M} frozen by ann: </script><b>"
+    # Changes are listed even if there were no requests.
+    assert "split 1 by" in page(quiet)
 
 
 def turned_away(model, *, ago, count):
@@ -335,7 +362,7 @@ def test_a_page_asks_the_same_however_many_arms_there_were(client, page, kind, d
     row = model if kind == "model" else model.versions.get(number=1)
     page(row)
 
-    with django_assert_max_num_queries(45 if kind == "model" else 38):
+    with django_assert_max_num_queries(46 if kind == "model" else 39):
         page(row)
 
 

@@ -85,7 +85,7 @@ def test_every_chart_has_the_line_of_the_split_and_the_list_links_to_it(page, er
 
 def test_a_drag_zooms_all_charts_and_escape_shows_all_again(page, errors):
     ticks = page.locator("[data-x-ticks]")
-    before = ticks.all_inner_texts()
+    before = ticks.all_text_contents()
     box = errors.bounding_box()
 
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 40)
@@ -94,11 +94,11 @@ def test_a_drag_zooms_all_charts_and_escape_shows_all_again(page, errors):
     page.mouse.up()
 
     expect(page.get_by_role("button", name="Show all")).to_be_visible()
-    zoomed = ticks.all_inner_texts()
+    zoomed = ticks.all_text_contents()
     assert len(set(zoomed)) == 1 and zoomed[0] != before[0]
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Show all")).to_be_hidden()
-    assert ticks.all_inner_texts() == before
+    assert ticks.all_text_contents() == before
 
 
 def test_the_zoom_outlives_a_refresh_of_the_panel(page, errors):
