@@ -148,7 +148,7 @@ class TestPage:
 
         assert told["is_open"] is True
         assert "worker 1" in told["parts"]
-        assert "Running" in told["progress"]
+        assert "running" in told["progress"]
 
     def test_names_the_tenant(self, operator, job):
         Job.objects.update(tenant=a_tenant("night-shift"))

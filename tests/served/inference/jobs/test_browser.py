@@ -62,7 +62,7 @@ def test_the_bars_of_a_list_move_by_themselves(page, embedded, worker):
 
     assert page.evaluate("window.isTheSamePage")
     assert page.locator("[data-job] progress").first.evaluate("bar => bar.value") == 1000
-    assert page.locator("[data-state-of]").first.inner_text() == "Done"
+    assert page.locator("[data-state-of]").first.inner_text() == "done"
 
 
 def test_cancelling_by_keyboard(page, embedded, worker):
@@ -75,4 +75,4 @@ def test_cancelling_by_keyboard(page, embedded, worker):
     page.keyboard.press("Enter")
 
     page.wait_for_selector("#rh-job[data-open=no]")
-    assert "Cancelled" in page.inner_text("[data-progress]")
+    assert "cancelled" in page.inner_text("[data-progress]")
