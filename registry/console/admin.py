@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
@@ -157,7 +157,7 @@ class ModelPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Model]):
     def header(self, request: HttpRequest, model: Model) -> dict[str, Any]:
         return model_header(model, self.verb_buttons(request, model))
 
-    def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
+    def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponseRedirect:
         """Stay on the page."""
         return redirect(f"{self.address_of(obj)}?tab={self.form_tab}")
 
