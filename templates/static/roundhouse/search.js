@@ -139,6 +139,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (event.isComposing) return;
     if (event.key === "ArrowDown") choose(chosen + 1);
     else if (event.key === "ArrowUp") choose(chosen - 1);
+    else if (event.key === "Escape") dialog.close(); // Chromium would only clear the text
     else if (event.key === "Enter") go(event.ctrlKey || event.metaKey ? "new tab" : "here");
     else return;
     event.preventDefault();
