@@ -105,7 +105,7 @@ def _cells(steps: Sequence[Counts | None]) -> list[SafeString | str]:
     )
     context = {
         "errors": percent(recent.turned_away / recent.requests) if recent.requests else None,
-        "away": away.named_codes if away is not None else "",
+        "away": away.short if away is not None else "",
         "is_alarming": rate is not None and rate >= _ALARMING,
         "spark": spark,
     }
