@@ -46,7 +46,7 @@ class _CountsSerializer(_Base):
     p99_ms = serializers.FloatField(allow_null=True)
 
 
-class ArmFiguresSerializer(_CountsSerializer):
+class _ArmSerializer(_Base):
     split = serializers.IntegerField()
     arm = serializers.CharField(
         allow_blank=True, help_text="Empty if the request named the version, or none was chosen."
@@ -54,13 +54,19 @@ class ArmFiguresSerializer(_CountsSerializer):
     version = serializers.IntegerField(
         allow_null=True, help_text="null: turned away before one was chosen, or since deleted."
     )
+
+
+class ArmFiguresSerializer(_ArmSerializer, _CountsSerializer):
     codes = serializers.DictField(child=serializers.IntegerField(), help_text="Requests by error code.")
 
 
-class FiguresSerializer(_CountsSerializer):
+class _PeriodSerializer(_Base):
     model = serializers.CharField()
     start = serializers.DateTimeField()
     end = serializers.DateTimeField(help_text="The end of the last minute that all processes have written.")
+
+
+class FiguresSerializer(_PeriodSerializer, _CountsSerializer):
     turned_away = TurnedAwaySerializer()
     arms = ArmFiguresSerializer(many=True, help_text="The newest split first.")
 

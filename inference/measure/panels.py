@@ -158,7 +158,7 @@ def _cells(recent: Counts, hours: Sequence[HourRate]) -> list[SafeString | str]:
     bars = spark_bars("Requests per second over the last 24 hours", hours, write=per_second)
     context = {
         "errors": percent(recent.turned_away / recent.requests) if recent.requests else None,
-        "away": away.named_codes if away is not None else "",
+        "away": away.short if away is not None else "",
         "is_alarming": rate is not None and rate >= _ALARMING,
         "bars": bars,
     }

@@ -94,12 +94,17 @@ class TurnedAway:
     def sentence(self) -> str:
         """Such as `612 requests were turned away (20.4 % of all): 600 stopped, 12 overloaded`."""
         were = "request was" if self.requests == 1 else "requests were"
-        return f"{self.requests:,} {were} turned away ({percent(self.share)} of all): {self.named_codes}"
+        return f"{self.requests:,} {were} turned away ({percent(self.share)} of all): {self._named_codes(_CODES_NAMED)}"
 
     @property
-    def named_codes(self) -> str:
-        named = [f"{line.requests:,} {line.code}" for line in self.codes[:_CODES_NAMED]]
-        others = sum(line.requests for line in self.codes[_CODES_NAMED:])
+    def short(self) -> str:
+        """Such as `600 turned away: stopped` or `612 turned away: 600 stopped, 12 with other codes`."""
+        most_frequent = self.codes[0].code if len(self.codes) == 1 else self._named_codes(1)
+        return f"{self.requests:,} turned away: {most_frequent}"
+
+    def _named_codes(self, most: int) -> str:
+        named = [f"{line.requests:,} {line.code}" for line in self.codes[:most]]
+        others = sum(line.requests for line in self.codes[most:])
         return ", ".join([*named, *([f"{others:,} with other codes"] if others else [])])
 
 

@@ -181,7 +181,7 @@ def test_what_the_caller_wants_reaches_serving(call, serving):
     assert (answer.id, answer.model_name, answer.model_version) == ("mine", "scores", "2")
     assert answer.parameters["request_id"].string_param == call.trailing["x-request-id"] == "rid-1"
     assert (answer.parameters["arm"].string_param, answer.parameters["split"].int64_param) == ("A", 7)
-    assert (made.version, made.outputs, made.routing_key) == (2, ["y"], "k")
+    assert (made.request.version, made.outputs, made.routing_key) == (2, ["y"], "k")
     assert (made.within_s, made.priority, made.fields["country"]) == (2.0, Priority.BULK, "fr")
 
 
@@ -191,7 +191,7 @@ def test_deadline_is_the_calls_own(call, serving):
     near, none = serving.calls
 
     assert 2.0 < near.within_s < 3.1  # gRPC rounds up what is left
-    assert (near.alias, none.within_s) == ("canary", 5.0)
+    assert (near.request.alias, none.within_s) == ("canary", 5.0)
 
 
 def test_a_tensor_beyond_grpcs_usual_limit(call):
@@ -371,15 +371,13 @@ class TestCounting:
         assert serving.counted() == (1, {("", "bad_tensor"): 1, ("", "not_found"): 1})
 
     def test_an_error_after_the_version_was_chosen_has_its_arm(self, call, serving):
-        _refusal(call, "ModelInfer", _infer("pair", raw=b""), pb.ModelInferResponse)
-        serving.counted()
         tensor = pb.ModelInferRequest.InferInputTensor(name="y", datatype="FP32", shape=[1, 2])
         raw = np.array([[1, 2]], np.float32).tobytes()
         request = pb.ModelInferRequest(model_name="scores", inputs=[tensor], raw_input_contents=[raw])
 
         _refusal(call, "ModelInfer", request, pb.ModelInferResponse)
 
-        assert serving.counted() == (0, {("A", "unknown_tensor"): 1})
+        assert serving.counted() == (0, {("A", "missing_tensor"): 1})
 
     def test_a_model_that_stands_still(self, call, serving):
         serving.error = Stopped("scores is stopped.")
@@ -641,7 +639,7 @@ class Held:
         self.asked, self.withdrawn = threading.Semaphore(0), threading.Event()
 
     async def __call__(self, made):
-        made.cancellation.bind(self.withdrawn.set)
+        made.request.cancellation.bind(self.withdrawn.set)
         self.asked.release()
         await asyncio.shield(asyncio.wrap_future(self._gate))
         return await self._predict(made)

@@ -161,11 +161,21 @@ def test_what_the_caller_wants_reaches_serving(client, key, serving):
     _ask(client, key, "POST", "/v2/models/scores@canary/infer", ROW)
     first, second = serving.calls
 
-    assert (first.version, first.alias, first.outputs, first.routing_key) == (2, None, ["y"], "k")
+    assert (first.request.version, first.request.alias, first.outputs, first.routing_key) == (
+        2,
+        None,
+        ["y"],
+        "k",
+    )
     assert (first.within_s, first.priority) == (1.5, Priority.BULK)
     assert first.fields["country"] == "fr"
-    assert first.by.name.startswith("key-")
-    assert (second.version, second.alias, second.outputs, second.within_s) == (None, "canary", None, 5.0)
+    assert first.request.by.name.startswith("key-")
+    assert (second.request.version, second.request.alias, second.outputs, second.within_s) == (
+        None,
+        "canary",
+        None,
+        5.0,
+    )
 
 
 ERRORS = {
