@@ -241,7 +241,7 @@ def _fill_measurements(measured: int, start: datetime, end: datetime, processes:
         ArmMinute.objects.bulk_create(
             [ArmMinute(minute=minute, process=f"host:{process}" if processes > 1 else "", model_id=model_id, split=1,
                        arm=letter, version_id=version_id, ok=random.randrange(500), errors=1, refused=1, seconds=1.0,
-                       buckets=table)
+                       buckets=table, codes={"overloaded": 1, "invalid_input": 1})
              for process in range(processes) for model_id, letter, version_id in arms], BATCH,
         )  # fmt: skip
         minute += timedelta(minutes=1)
