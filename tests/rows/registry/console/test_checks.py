@@ -200,5 +200,5 @@ def test_the_poll_and_the_page_ask_few_queries(client, operator, django_assert_m
 
     with django_assert_max_num_queries(8):
         client.get(page_of(version, "checks"))
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(32):
         text_of(client, version)
