@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q, QuerySet, Sum
 from django.urls import reverse
 
+from inference.measure.counts import NO_VERSION
 from inference.measure.models import ArmMinute
-from inference.measure.selectors import MINUTE, written_until
+from inference.measure.selectors import MINUTE, turned_away_between, written_until
 from inference.measure.traffic import HOUR, percent
 from registry.access.policies import Right
 from registry.catalogue.models import Model, ServingSettings
@@ -22,7 +23,6 @@ _ALARMING, _HIGH, _CRITICAL = 0.01, 0.05, 0.1
 _JUMP = 2  # times the rate before
 _CAUSE_WITHIN = timedelta(minutes=30)
 _MOST_CHANGES = 200
-_NO_VERSION = 0  # in place of a version id: no version was called
 _MODELS = "admin:registry_model_changelist"
 _FAILING = ItemKind("Models with many errors", _MODELS)
 _TURNED_AWAY = ItemKind("Models that turned requests away", _MODELS)
@@ -85,7 +85,7 @@ def errors_and_turned_away(by: Actor) -> list[AttentionItem]:
     causes = _causes(jumps)
     items = [_jump_item(models[pk], jump, causes.get(pk), by) for pk, jump in jumps.items()]
     items.sort(key=lambda item: item.severity)
-    turned_away = _turned_away(list(models), end - HOUR, end)
+    turned_away = turned_away_between(list(models), end - HOUR, end)
     return items + [
         _turned_away_item(models[pk], shown)
         for pk, codes in turned_away.items()
@@ -127,19 +127,12 @@ def _troubled(by: Actor, start: datetime, end: datetime) -> list[int]:
 
 def _rates(model_ids: Collection[int], start: datetime, end: datetime) -> dict[int, dict[datetime, Rate]]:
     """Requests of versions by Model and minute; those that reached no version are not the versions' errors."""
-    rows = _minutes(start, end).filter(model_id__in=model_ids).exclude(version_id=_NO_VERSION)
+    rows = _minutes(start, end).filter(model_id__in=model_ids).exclude(version_id=NO_VERSION)
     sums = rows.order_by().values_list("model_id", "minute").annotate(Sum("ok"), Sum("errors"))
     found: dict[int, dict[datetime, Rate]] = {}
     for model_id, minute, ok, errors in sums:
         found.setdefault(model_id, {})[minute] = Rate(ok + errors, errors)
     return found
-
-
-def _turned_away(model_ids: Collection[int], start: datetime, end: datetime) -> dict[int, dict[str, int]]:
-    """Requests that got no answer, by Model and error code."""
-    rows = _minutes(start, end).filter(model_id__in=model_ids, version_id=_NO_VERSION)
-    sums = rows.order_by().values_list("model_id").annotate(count=Sum("errors"))
-    return {model_id: {"stopped": count} for model_id, count in sums if count}
 
 
 def _causes(jumps: Mapping[int, Jump]) -> dict[int, Change]:

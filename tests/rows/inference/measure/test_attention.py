@@ -36,6 +36,7 @@ def counted(model, *, ago, ok=0, errors=0, version=1, process="one"):
     ArmMinute.objects.create(
         minute=END - timedelta(minutes=ago), process=process, model_id=model.pk, split=1, arm="a" if version else "",
         version_id=version_id, ok=ok, errors=errors, refused=0, seconds=0.0, buckets={},
+        codes={"stopped" if not version else "run_failed": errors} if errors else {},
     )  # fmt: skip
 
 

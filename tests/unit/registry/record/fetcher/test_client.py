@@ -54,7 +54,7 @@ def test_a_caller_cannot_replace_the_host(internet, fetcher):
     "headers", [{"X": "a\r\nHost: b"}, {"X\r\n": "a"}, {"X": "a\0"}], ids=["value", "name", "nul"]
 )
 def test_a_header_cannot_break_out(fetcher, headers):
-    with pytest.raises(ValueError, match="break out"):
+    with pytest.raises(ValueError, match="invalid name or value"):
         fetcher.fetch("http://public.example/", headers=headers)
 
 
