@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.processes import get, wait_until
 
+IN_PATHS = {"{model}": "ripeness", "{version}": "1", "{alias}": "champion"}
 METHODS = ("get", "post", "put", "patch", "delete")
 HARVEST = b"fruit,orchard,weight,firmness,hue\napple,north,0.21,0.79,0.31\nplum,south,0.8,0.2,0.9\n"
 UPLOAD = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -72,6 +73,8 @@ def test_every_example_is_accepted(embedded, send, version):
 
     for method, path, kind, name, value in examples:
         body = UPLOAD.sub(lambda _: send.upload(gzip.compress(HARVEST)), json.dumps(value))
+        for name_in_path, value_in_path in IN_PATHS.items():
+            path = path.replace(name_in_path, value_in_path)
         status, told = send(method, path, body.encode(), kind)
 
         assert 200 <= status < 300, (name, told)
