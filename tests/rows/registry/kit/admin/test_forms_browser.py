@@ -169,7 +169,7 @@ class TestPreviewInABrowser:
 
 def test_a_copy_button_copies_and_says_so(visit, model):
     version = Version.objects.select_related("artifact").get()
-    page = visit(reverse("admin:registry_version_change", args=[version.pk]))
+    page = visit(reverse("admin:registry_version_change", args=[version.pk]) + "?tab=file")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
 
     page.get_by_role("button", name="Copy the SHA-256").press("Enter")
@@ -180,7 +180,7 @@ def test_a_copy_button_copies_and_says_so(visit, model):
 
 def test_without_a_clipboard_the_text_is_copied_the_old_way(visit, model):
     version = Version.objects.select_related("artifact").get()
-    page = visit(reverse("admin:registry_version_change", args=[version.pk]))
+    page = visit(reverse("admin:registry_version_change", args=[version.pk]) + "?tab=file")
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
 
     page.get_by_role("button", name="Copy the SHA-256").click()
