@@ -189,7 +189,7 @@ class Proofs:
         return proof
 
     def outdated(self, proofs: Iterable[Proof]) -> set[ProbeFact]:
-        """Return facts of proofs that a later check measured differently, with new examples or on an idler machine."""
+        """Return facts of proofs that a later check measured differently, with new examples or on a quieter machine."""
         by_fact = {proof.fact: proof for proof in proofs}
         rows = ProbePass.objects.filter(sha256__in={fact.sha256 for fact in by_fact}, batches__isnull=False)
         return {row.fact for row in rows if row.fact in by_fact and _differs(row, by_fact[row.fact])}

@@ -41,7 +41,7 @@ class CheckQueue(Generic[T]):
         self._taken = 0
 
     def do(self, item: T, work: Callable[[T], object]) -> None:
-        """Do the work, then any items added in the meantime. If all places are taken, leave it to their holders."""
+        """Do the work, then any items added in the meantime. If all places are taken, a running caller does it."""
         with self._lock:
             if item not in self._waiting:  # it may be added again before its turn
                 self._waiting.append(item)
@@ -85,7 +85,7 @@ def run_checks(
 
     1. After a step fails, the others are skipped with that reason, unless the step is only advisory.
     2. Advisory steps (golden set, differences) matter only for promotion: the version still becomes ready.
-    3. Only errors of our own are raised. The run is then left to the sweeper, and the version can be checked again.
+    3. Only internal errors are raised. The run is then left to the sweeper, and the version can be checked again.
     """
     run = checklist.start_run(
         version_id=version_id, runtime_version=runtime_version(), only_unfinished=only_unfinished, by=by

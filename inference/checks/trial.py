@@ -220,7 +220,7 @@ class Trial:
         return bytes(data)
 
     def _died(self, doing: str) -> TrialFailed:
-        self._kill()  # it is dead, or still runs without us; its exit status, if any, is kept
+        self._kill()  # it is dead, or running but cut off from us; an exit status is kept
         status = self._child.returncode or 0
         killed_by = signal.Signals(-status) if status < 0 else None
         name = killed_by.name if killed_by is not None else f"exit status {status}"

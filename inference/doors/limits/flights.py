@@ -71,7 +71,7 @@ class Flights:
         return sum(room.count for room in self._rooms.values())
 
     def check(self, by: Principal, model_id: int) -> None:
-        """Count an attempt of this key; raise if there is no room for the request."""
+        """Count an attempt by this key; raise if there is no room for the request."""
         room = self._rooms.get(model_id)
         if room is None:
             if len(self._rooms) >= self._MODELS:
@@ -206,6 +206,6 @@ class RecentRequests:
 
 def _too_many_at_once(subject: LimitSubject, limit: int, processes: int) -> str:
     return (
-        f"{subject} may have {limit} requests in flight, spread over {processes} processes, and this one has reached its part. "
+        f"{subject} may have {limit} requests in flight across {processes} processes; this one has reached its share. "
         "Wait for an answer before you send the next."
     )

@@ -25,7 +25,7 @@ def stop_model(*, model: Model, text: str, by: Actor) -> Hold:
 
 @transaction.atomic
 def start_model(*, model: Model, reason: str, by: Actor) -> Hold:
-    """Let a stopped Model answer again, with its current split. A frozen Model cannot start: that gives live share."""
+    """Let a stopped Model answer again, with its current split. A frozen Model cannot, as it would gain live share."""
     by.check(Right.SET_SPLIT, model_id=model.pk)
     if frozen := open_hold(model, Hold.Kind.FROZEN):
         raise ModelFrozen(f"{model.slug} is frozen ({frozen.text}); unfreeze it before you start it.")

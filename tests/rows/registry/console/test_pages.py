@@ -348,7 +348,7 @@ def test_home_says_when_nothing_needs_attention_and_when_it_looked(client, opera
     page = client.get(reverse("admin:index")).text
 
     assert "Nothing needs attention." in page
-    assert "Looked at <time" in page
+    assert "Checked <time" in page
 
 
 def test_home_shows_changes_to_people_who_may_read_audit_records(client, signed_in):
