@@ -8,6 +8,7 @@ import pytest
 from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.generated import open_inference_pb2 as oip_pb
 from inference.doors.grpc.generated import predictor_pb2
+from inference.doors.oip.door import request_named
 from inference.engine.errors import OutputNotText
 from inference.engine.loop import complete
 from inference.serving import runtime
@@ -137,6 +138,9 @@ class _Caller:
         self.by = admit(key).principal
         self.metadata = {"x-model": "gappy"}
         self.holding = a_holding()
+
+    def ask(self, name, version):
+        return request_named(self.by, name, version, self.cancellation)
 
     def set_request_id(self, request_id): ...
 
