@@ -213,7 +213,7 @@ class TestWhatItRunsOn:
 
         rows = line.facts["largest_batch"]
         assert 1 <= rows < 64 and line.reason.startswith(f"Batches of at most {rows}: ")
-        assert "but the limit is 20 MiB. Raise the serving setting batch_memory_bytes" in line.reason
+        assert "; the limit is 20 MiB. Raise the serving setting batch_memory_bytes" in line.reason
         assert line.code == ""
 
 
@@ -344,7 +344,7 @@ class TestFailures:
         (wrong,) = line.facts["wrong"]
         assert (line.code, wrong["example"], wrong["output"]) == ("outputs_differ", 1, "scores")
         assert wrong["index"] == [1, 2]
-        assert f"example 1 output 'scores' at [1, 2] should be {wrong['expected']}" in line.reason
+        assert f"example 1, output 'scores' at [1, 2] should be {wrong['expected']}" in line.reason
 
     def test_an_example_that_does_not_fit(self, tmp_path):
         examples = [{"inputs": {"y": [1]}, "expected": {"scores": [1]}}]
