@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer, ValidationError
+from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from registry.kit.actors import Actor
@@ -27,7 +27,6 @@ from registry.kit.api.requests import (
 )
 
 R = TypeVar("R", bound=Row)
-_MOST_UNKNOWN = 10
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER,
@@ -76,7 +75,6 @@ class RegistryViewSet(GenericViewSet[R], ListModelMixin):
         serializer = serializer_class(
             data=self.request.data, context={**self.get_serializer_context(), **context}
         )
-        _refuse_unknown(serializer)
         serializer.is_valid(raise_exception=True)
         body: dict[str, Any] = serializer.validated_data
         return body
@@ -102,18 +100,3 @@ class RegistryViewSet(GenericViewSet[R], ListModelMixin):
     def shown(self, row: R, *, status: int = 200, **more: Any) -> Response:
         data = {**self.get_serializer(row).data, **more}
         return Response(data, status=status, headers={"ETag": etag_of(row)})
-
-
-def _refuse_unknown(serializer: BaseSerializer[Any]) -> None:
-    """Refuse fields that the serializer does not know: a misspelt one must not be ignored."""
-    if not isinstance(serializer, Serializer) or not isinstance(serializer.initial_data, Mapping):
-        return
-    unknown = [name for name in serializer.initial_data if name not in serializer.fields]
-    if unknown:
-        choices = ", ".join(serializer.fields) or "none"
-        raise ValidationError(
-            {
-                str(name)[:80]: [f"There is no such field; available: {choices}."]
-                for name in unknown[:_MOST_UNKNOWN]
-            }
-        )

@@ -16,7 +16,7 @@ def shell(production):
     told = production.credentials
     return {
         **clean_environment(**production.variables, URL=production.url, KEY=told["api_key"]),
-        "ADMIN_PASSWORD": told["operator_password"],
+        "OPERATOR_PASSWORD": told["operator_password"],
         "APPROVER_PASSWORD": told["approver_password"],
     }
 

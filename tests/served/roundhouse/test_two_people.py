@@ -66,5 +66,5 @@ def test_from_a_file_to_an_a_b_and_back(embedded, people, tmp_path):
     told = walk.live_at(operator, during)
     assert "split 2 answered" in told
     assert f"v{newer}" in told
-    assert "Requested by admin, approved by approver" in told
+    assert "Requested by operator, approved by approver" in told
     assert "10 % see the autumn" in told

@@ -91,7 +91,7 @@ def test_a_file_whose_rows_mix_is_ready_and_says_that_it_runs_singly():
 
     assert (run.state, line.state, line.facts["rows"]) == ("passed", "passed", 1)
     assert line.code == "neighbours" and line.reason.endswith("Each request therefore runs alone.")
-    assert "one request at a time" in line.advice
+    assert "each request runs alone" in line.advice
     assert known_merged_rows(DEFAULTS, sha256=version.artifact.sha256, options=OPTIONS) == 1
 
 

@@ -35,7 +35,7 @@ def test_classification_keeps_its_labels():
 def test_task_of_a_model_never_changes():
     call_command("import_model", "fruit", FILE)
 
-    with pytest.raises(CommandError, match="tensor, which never changes"):
+    with pytest.raises(CommandError, match="tensor, which cannot be changed"):
         call_command("import_model", "fruit", FILE, "--labels", "a,b,c", "--scores", "logits")
     assert Version.objects.count() == 1
 

@@ -46,10 +46,10 @@ def stopped():
     return model
 
 
-def page(client, row):
+def page(client, row, tab="traffic"):
     client.force_login(a_person(Role.OPERATOR))
     kind = row._meta.model_name
-    return client.get(reverse(f"admin:registry_{kind}_change", args=[row.pk])).content.decode()
+    return client.get(reverse(f"admin:registry_{kind}_change", args=[row.pk]), {"tab": tab}).content.decode()
 
 
 def words(text):

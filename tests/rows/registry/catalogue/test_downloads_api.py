@@ -263,7 +263,7 @@ class TestPage:
         return reverse(f"admin:registry_version_{verb}", args=[version.pk])
 
     def test_the_button_leads_to_the_file(self, client, operator, version):
-        shown = client.get(self.address(version)).text
+        shown = client.get(self.address(version), {"tab": "file"}).text
         answer = client.post(self.address(version, "download"))
 
         assert "Download file" in shown
@@ -272,12 +272,12 @@ class TestPage:
         assert AuditRecord.objects.get(action="make_download_link").source == "admin"
 
     def test_who_may_not_sees_no_button(self, client, viewer, version):
-        assert "Download file" not in client.get(self.address(version)).text
+        assert "Download file" not in client.get(self.address(version), {"tab": "file"}).text
 
     def test_a_missing_file_is_told_on_the_page(self, client, operator, version):
         artifacts.path_of(version.artifact.sha256).unlink()
 
         answer = client.post(self.address(version, "download"), follow=True)
 
-        assert answer.redirect_chain == [(self.address(version), 302)]
+        assert answer.redirect_chain == [(f"{self.address(version)}?tab=file", 302)]
         assert "is not in the store" in answer.text

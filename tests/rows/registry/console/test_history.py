@@ -192,7 +192,7 @@ def test_a_version_tells_the_sizes_that_were_given_and_what_was_done_to_its_file
     told, nothing = (_page(client, one, tab="overview").text for one in (version, plain))
 
     assert "images: 1 × 3 × 320 × 320" in told and "scale: one value" in told
-    assert "&lt;b&gt;.zip</span>, 2.0" in told
+    assert "&lt;b&gt;.zip</span>, 2" in told
     assert "&lt;b&gt;.onnx was taken out of &lt;b&gt;.zip." in told
     for words in ("Input sizes", "Uploaded files", "Changed at upload"):
         assert words in told and words not in nothing

@@ -361,6 +361,6 @@ def test_home_shows_changes_to_people_who_may_read_audit_records(client, signed_
     viewed = client.get(reverse("admin:index")).text
 
     assert "Changed in the last 24 hours" in page
-    assert "stop model" in page
+    assert "stopped the Model" in page
     assert EVIL not in page
     assert "Changed in the last 24 hours" not in viewed

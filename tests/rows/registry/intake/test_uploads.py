@@ -202,7 +202,7 @@ class TestBeginning:
     def test_a_file_beyond_the_cap_is_refused_with_both_sizes(self, settings):
         settings.UPLOAD_BYTES = 2**20
 
-        with pytest.raises(errors.UploadTooLarge, match=r"3 MiB.*accepts 1 MiB"):
+        with pytest.raises(errors.UploadTooLarge, match=r"3 MiB.*accepts up to 1 MiB"):
             begin()
         assert not Upload.objects.exists()
 

@@ -39,7 +39,7 @@ EVERYTHING = {
 }  # fmt: skip
 BACK = {"to_split": 1, "reason": "x"}
 # What only serves, or only writes files of the repository.
-NOT_RUN = {"beat", "check_schema", "grpc", "serve", "web", "worker", "write_docs"}
+NOT_RUN = {"beat", "check_schema", "credentials", "grpc", "serve", "story", "web", "worker", "write_docs"}
 WHY = ("--reason", "x")
 FILE = str(ROOT / "examples" / "demand" / "model.onnx")
 

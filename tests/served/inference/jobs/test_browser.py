@@ -41,7 +41,7 @@ def test_a_file_is_ordered_and_followed_to_its_end(page, embedded, worker, tmp_p
     assert "Waiting for a worker in the pool" in page.inner_text("[data-progress]")
 
     worker()
-    page.wait_for_selector("#rh-job[data-open=no]", timeout=60_000)
+    page.wait_for_selector("#rh-job[data-open=no]", timeout=120_000)
 
     assert f"100 % · {ROWS:,} of {ROWS:,} rows" in page.inner_text("[data-progress]")
     assert "f0," in page.inner_text("#rh-job pre")
@@ -58,7 +58,7 @@ def test_the_bars_of_a_list_move_by_themselves(page, embedded, worker):
     assert page.locator("[data-job][data-open=yes]").count() == 2
 
     worker()
-    page.wait_for_function("!document.querySelector('[data-job][data-open=yes]')", timeout=60_000)
+    page.wait_for_function("!document.querySelector('[data-job][data-open=yes]')", timeout=120_000)
 
     assert page.evaluate("window.isTheSamePage")
     assert page.locator("[data-job] progress").first.evaluate("bar => bar.value") == 1000

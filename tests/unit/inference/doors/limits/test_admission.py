@@ -67,7 +67,7 @@ def test_each_of_three_may_have_a_rate(by, route, whose):
     gate = a_gate()
 
     assert passes(gate, by, route, 3) == 3
-    with pytest.raises(TooManyRequests, match=f"{whose}.* has used all 3 requests for this minute"):
+    with pytest.raises(TooManyRequests, match=f"{whose}.* is limited to 3 requests a minute"):
         enter(gate, by, route)
 
 
