@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from inference.doors.counting import counted
 from inference.doors.limits.admission import Flight, admission
 from inference.doors.memory import MemoryHolding, memory
+from inference.doors.request_counts import counted
 from inference.doors.wire import (
     Environ,
     HttpReply,

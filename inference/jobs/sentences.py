@@ -1,6 +1,6 @@
 """What the records of jobs and job storage say."""
 
-from registry.record.sentences import Change, Sentence, changed_values, counted, listed, quoted
+from registry.record.sentences import RecordedChange, Sentence, changed_values, counted, listed, quoted
 
 _STORE_VALUES = {
     "kind": "kind",
@@ -13,7 +13,7 @@ _STORE_VALUES = {
 }
 
 
-def _add_store(change: Change) -> str:
+def _add_store(change: RecordedChange) -> str:
     after = change.after
     rights = " and ".join(
         word for word, may in (("read", after["may_read"]), ("write", after["may_write"])) if may
@@ -23,25 +23,25 @@ def _add_store(change: Change) -> str:
     return f"added job storage {change.label}: {place} {quoted(after['root'])}, jobs may {rights}{tenants}"
 
 
-def _change_store(change: Change) -> str:
+def _change_store(change: RecordedChange) -> str:
     values = changed_values(change, _STORE_VALUES)
     storage = f"job storage {change.label}"
     return f"changed {storage}: {values}" if values else f"saved {storage} without changing it"
 
 
-def _remove_store(change: Change) -> str:
+def _remove_store(change: RecordedChange) -> str:
     return f"removed job storage {change.label}"
 
 
-def _cancel_job(change: Change) -> str:
+def _cancel_job(change: RecordedChange) -> str:
     return f"cancelled job {_job(change)}, which was {change.before['status']}"
 
 
-def _retry_job(change: Change) -> str:
+def _retry_job(change: RecordedChange) -> str:
     return f"queued {counted(change.after['chunks_tried'], 'failed chunk')} of job {_job(change)} again"
 
 
-def _job(change: Change) -> str:
+def _job(change: RecordedChange) -> str:
     return change.object_id[:8]
 
 

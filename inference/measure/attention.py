@@ -14,7 +14,7 @@ from inference.measure.traffic import HOUR, percent
 from registry.access.policies import Right
 from registry.catalogue.models import Model, ServingSettings
 from registry.kit.actors import Actor, in_scope
-from registry.kit.admin.attention import READ_AT_MOST, AttentionItem, ItemKind, Link, Severity
+from registry.kit.admin.attention import READ_AT_MOST, AttentionItem, ItemKind, PageLink, Severity
 from registry.traffic.models import Hold, Split
 
 _RECENT = 5 * MINUTE
@@ -59,7 +59,7 @@ class Jump:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class NoticeableChange:
     """A change of a Model that callers can notice."""
 
     model_id: int
@@ -135,13 +135,13 @@ def _rates(model_ids: Collection[int], start: datetime, end: datetime) -> dict[i
     return found
 
 
-def _causes(jumps: Mapping[int, Jump]) -> dict[int, Change]:
+def _causes(jumps: Mapping[int, Jump]) -> dict[int, NoticeableChange]:
     """The newest change of each Model in the half hour before its jump."""
     began = {pk: jump.began for pk, jump in jumps.items() if not jump.lasts_all_along}
     if not began:
         return {}
     window = (min(began.values()) - _CAUSE_WITHIN, max(began.values()) + MINUTE)
-    causes: dict[int, Change] = {}
+    causes: dict[int, NoticeableChange] = {}
     for change in sorted(_changes(list(began), *window), key=lambda change: change.at):
         start = began[change.model_id]
         if start - _CAUSE_WITHIN <= change.at < start + MINUTE:
@@ -149,7 +149,7 @@ def _causes(jumps: Mapping[int, Jump]) -> dict[int, Change]:
     return causes
 
 
-def _changes(model_ids: Collection[int], start: datetime, end: datetime) -> list[Change]:
+def _changes(model_ids: Collection[int], start: datetime, end: datetime) -> list[NoticeableChange]:
     splits = Split.objects.filter(model__in=model_ids, from_at__gte=start, from_at__lt=end)
     starts = Hold.objects.filter(model__in=model_ids, kind=Hold.Kind.STOPPED, to_at__gte=start, to_at__lt=end)
     settings = ServingSettings.objects.filter(
@@ -157,7 +157,7 @@ def _changes(model_ids: Collection[int], start: datetime, end: datetime) -> list
     ).select_related("version__model")
     return [
         *(
-            Change(
+            NoticeableChange(
                 split.model_id,
                 split.from_at,  # type: ignore[arg-type]  # filtered by it
                 f"split {split.number}",
@@ -167,7 +167,7 @@ def _changes(model_ids: Collection[int], start: datetime, end: datetime) -> list
             for split in splits.defer("buckets").order_by("-from_at")[:_MOST_CHANGES]
         ),
         *(
-            Change(
+            NoticeableChange(
                 hold.model_id,
                 hold.to_at,  # type: ignore[arg-type]  # filtered by it
                 "start",
@@ -177,7 +177,7 @@ def _changes(model_ids: Collection[int], start: datetime, end: datetime) -> list
             for hold in starts.order_by("-to_at")[:_MOST_CHANGES]
         ),
         *(
-            Change(
+            NoticeableChange(
                 row.version.model_id,
                 row.created_at,
                 f"new serving settings of version {row.version.number}",
@@ -189,7 +189,7 @@ def _changes(model_ids: Collection[int], start: datetime, end: datetime) -> list
     ]
 
 
-def _jump_item(model: Model, jump: Jump, cause: Change | None, by: Actor) -> AttentionItem:
+def _jump_item(model: Model, jump: Jump, cause: NoticeableChange | None, by: Actor) -> AttentionItem:
     recent = jump.recent
     if jump.lasts_all_along:
         before = ", as in the hour before"
@@ -204,10 +204,10 @@ def _jump_item(model: Model, jump: Jump, cause: Change | None, by: Actor) -> Att
         link=reverse("admin:registry_model_change", args=[model.pk]) + "#rh-measured",
         since=jump.began,
         name=model.slug,
-        cause=Link(f"{cause.what} by {cause.by} {_before(cause.at, jump.began)}", cause.address)
+        cause=PageLink(f"{cause.what} by {cause.by} {_before(cause.at, jump.began)}", cause.address)
         if cause is not None
         else None,
-        action=Link("Roll back", reverse("admin:registry_model_roll_back", args=[model.pk]))
+        action=PageLink("Roll back", reverse("admin:registry_model_roll_back", args=[model.pk]))
         if may_roll_back
         else None,
         model_id=model.pk,

@@ -54,7 +54,7 @@ async def predict(call: Call) -> Prediction:
     """Answer with the requested version, or with the arm that the current split assigns to this caller.
 
     Makes no database query once the version is warm. May run on the event loop only for a version whose signature is known.
-    The door counts the request once it has ended (`doors.counting`); its arm and its latency are noted in `call.request`.
+    The door counts the request once it has ended (`doors.request_counts`); its arm and its latency are noted in `call.request`.
     """
     serving, route = runtime.started(), call.route
     target, arm, key, chosen_by = _choose(call)

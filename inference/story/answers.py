@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from inference.serving.request_id import BY_ALIAS, BY_VERSION, ONLY_ARM
-from inference.story.chapters import AnsweredRequest, Chapter, Link
+from inference.story.chapters import AnsweredRequest, Chapter, ChapterLink
 from registry.catalogue.models import AliasMove, ServingSettings
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 from registry.kit.actors import Actor
@@ -46,8 +46,12 @@ def tell_answer(request: AnsweredRequest, _by: Actor) -> Chapter:
         sentences,
         facts,
         links=[
-            Link(f"Model {request.model}", reverse("admin:registry_model_change", args=[version.model_id])),
-            Link(f"Version {version.number}", reverse("admin:registry_version_change", args=[version.pk])),
+            ChapterLink(
+                f"Model {request.model}", reverse("admin:registry_model_change", args=[version.model_id])
+            ),
+            ChapterLink(
+                f"Version {version.number}", reverse("admin:registry_version_change", args=[version.pk])
+            ),
         ],
     )
 
@@ -136,6 +140,8 @@ def tell_settings(request: AnsweredRequest, _by: Actor) -> Chapter:
         ],
         {"in force from": row.created_at, **dict(settings_in_words(changed))},
         links=[
-            Link(f"Revision {row.revision}", reverse("admin:registry_servingsettings_change", args=[row.pk]))
+            ChapterLink(
+                f"Revision {row.revision}", reverse("admin:registry_servingsettings_change", args=[row.pk])
+            )
         ],
     )

@@ -35,7 +35,7 @@ class AnsweredRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChapterLink:
     """A page with more; `path` is its address in the admin."""
 
     title: str
@@ -43,7 +43,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangeSince:
     """Something that happened after the request."""
 
     at: datetime
@@ -60,8 +60,8 @@ class Chapter:
     title: str
     sentences: Sequence[str] = ()
     facts: Mapping[str, str | int | datetime] = field(default_factory=dict)
-    changes: Sequence[Change] = ()
-    links: Sequence[Link] = ()
+    changes: Sequence[ChangeSince] = ()
+    links: Sequence[ChapterLink] = ()
 
 
 TellChapter = Callable[[AnsweredRequest, Actor], Chapter | None]  # None: nothing to tell

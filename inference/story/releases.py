@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.urls import reverse
 
-from inference.story.chapters import AnsweredRequest, Chapter, Link
+from inference.story.chapters import AnsweredRequest, Chapter, ChapterLink
 from registry.kit.actors import Actor
 from registry.traffic.models import Split, SplitRequest
 from registry.traffic.selectors import arms_of, describe_shares
@@ -84,10 +84,12 @@ def _approved(row: SplitRequest, before: list[str]) -> Chapter:
         ],
         facts,
         links=[
-            Link(f"Approval request {row.pk}", reverse("admin:registry_splitrequest_change", args=[row.pk]))
+            ChapterLink(
+                f"Approval request {row.pk}", reverse("admin:registry_splitrequest_change", args=[row.pk])
+            )
         ],
     )
 
 
-def _split_link(split: Split) -> Link:
-    return Link(f"Split {split.number}", reverse("admin:registry_split_change", args=[split.pk]))
+def _split_link(split: Split) -> ChapterLink:
+    return ChapterLink(f"Split {split.number}", reverse("admin:registry_split_change", args=[split.pk]))

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from inference.story.chapters import AnsweredRequest, Change, Chapter, Link
+from inference.story.chapters import AnsweredRequest, ChangeSince, Chapter, ChapterLink
 from registry.catalogue.models import VersionCrash
 from registry.kit.actors import Actor
 from registry.record.models import AuditRecord
@@ -57,7 +57,9 @@ def tell_state(request: AnsweredRequest, _by: Actor) -> Chapter:
         sentences.append(f"{', '.join(names)} pointed to version {number}.")
     query = urlencode({"at": request.at.isoformat(timespec="seconds")})
     model_page = reverse("admin:registry_model_change", args=[request.model.pk])
-    return Chapter("State at that moment", sentences, links=[Link("What was live", f"{model_page}?{query}")])
+    return Chapter(
+        "State at that moment", sentences, links=[ChapterLink("What was live", f"{model_page}?{query}")]
+    )
 
 
 def _was_approved(request: AnsweredRequest) -> bool:
@@ -95,13 +97,15 @@ def tell_changes(request: AnsweredRequest, by: Actor) -> Chapter:
         sentences,
         changes=[_change(record) for record in records[:_MOST_CHANGES]],
         links=[
-            Link(f"Audit records of {model}", f"{reverse('admin:registry_auditrecord_changelist')}?{query}")
+            ChapterLink(
+                f"Audit records of {model}", f"{reverse('admin:registry_auditrecord_changelist')}?{query}"
+            )
         ],
     )
 
 
-def _change(record: AuditRecord) -> Change:
-    return Change(
+def _change(record: AuditRecord) -> ChangeSince:
+    return ChangeSince(
         at=record.at,
         sentence=describe(record),
         by=record.actor_name,

@@ -8,9 +8,9 @@ from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
-from inference.doors.counting import counted
 from inference.doors.entry import ShortDispatch, answer_from_view
 from inference.doors.errors import UnsupportedBody
+from inference.doors.request_counts import counted
 from inference.doors.rest.door import DRY_RUN, REST
 from inference.doors.wire import check_length
 from inference.serving.calls import ModelRequest

@@ -6,9 +6,9 @@ from typing import Any
 from rest_framework import exceptions as drf
 
 from inference.doors import entry, urls
-from inference.doors.counting import count_answer, count_turned_away
 from inference.doors.entry import predict
 from inference.doors.oip.door import OIP
+from inference.doors.request_counts import count_answer, count_turned_away
 from inference.doors.urls import PredictionAddress
 from inference.errors import LengthRequired
 from inference.serving import runtime

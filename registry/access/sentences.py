@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from registry.record.sentences import Badge, Change, Sentence, changed_values, counted, listed, moment
+from registry.record.sentences import (
+    Importance,
+    RecordedChange,
+    Sentence,
+    changed_values,
+    counted,
+    listed,
+    moment,
+)
 
 _LIMITS = {
     "rate_per_minute": "requests a minute",
@@ -14,11 +22,11 @@ _KEY_VALUES = {"name": "name", "scopes": "scopes", "models": "Models", "expires_
 _PERSON_VALUES = {"roles": "roles", "models": "Models", "username": "user name"}
 
 
-def _create_tenant(change: Change) -> str:
+def _create_tenant(change: RecordedChange) -> str:
     return f"created tenant {change.name}{_with_limits(change.after)}"
 
 
-def _change_tenant(change: Change) -> str:
+def _change_tenant(change: RecordedChange) -> str:
     values = changed_values(change, _LIMITS)
     return (
         f"changed tenant {change.name}: {values}"
@@ -27,7 +35,7 @@ def _change_tenant(change: Change) -> str:
     )
 
 
-def _issue_key(change: Change) -> str:
+def _issue_key(change: RecordedChange) -> str:
     after = change.after
     expiry = f", until {moment(after['expires_at'])}" if after["expires_at"] else ""
     return (
@@ -36,28 +44,28 @@ def _issue_key(change: Change) -> str:
     )
 
 
-def _change_key(change: Change) -> str:
+def _change_key(change: RecordedChange) -> str:
     values = changed_values(change.with_moments("expires_at"), _KEY_VALUES)
     key = _key(change)
     return f"changed API key {key}: {values}" if values else f"saved API key {key} without changing it"
 
 
-def _revoke_key(change: Change) -> str:
+def _revoke_key(change: RecordedChange) -> str:
     return f"revoked API key {_key(change)}"
 
 
-def _key(change: Change) -> str:
+def _key(change: RecordedChange) -> str:
     """The key's name; its label has the beginning of its text as well."""
     return change.label.rpartition(" (")[0] or change.label
 
 
-def _create_person(change: Change) -> str:
+def _create_person(change: RecordedChange) -> str:
     after = change.after
     roles = f"with {_named('role', after['roles'])}" if after["roles"] else "without a role"
     return f"created the account of {change.name} {roles}{_only_models(after)}"
 
 
-def _change_person(change: Change) -> str:
+def _change_person(change: RecordedChange) -> str:
     if change.before["active"] != change.after["active"]:
         verb = "activated" if change.after["active"] else "deactivated"
         others = changed_values(change, _PERSON_VALUES, ignored={"active"})
@@ -67,12 +75,12 @@ def _change_person(change: Change) -> str:
     return f"changed {account}: {values}" if values else f"saved {account} without changing it"
 
 
-def _set_password(change: Change) -> str:
+def _set_password(change: RecordedChange) -> str:
     verbs = {"set": "set", "none": "removed"}
     return f"{verbs[change.after['password']]} the password of {change.name}"
 
 
-def _unlock_login(change: Change) -> str:
+def _unlock_login(change: RecordedChange) -> str:
     failures = counted(change.before["failures"], "failed attempt")
     return f"unlocked the login of {change.label} after {failures}"
 
@@ -99,11 +107,11 @@ def _with_limits(values: Mapping[str, Any]) -> str:
 ACCESS_SENTENCES = {
     "create_tenant": Sentence(_create_tenant),
     "change_tenant": Sentence(_change_tenant),
-    "issue_key": Sentence(_issue_key, Badge.ACCESS),
-    "change_key": Sentence(_change_key, Badge.ACCESS),
-    "revoke_key": Sentence(_revoke_key, Badge.ACCESS),
-    "create_person": Sentence(_create_person, Badge.ACCESS),
-    "change_person": Sentence(_change_person, Badge.ACCESS),
-    "set_password": Sentence(_set_password, Badge.ACCESS),
-    "unlock_login": Sentence(_unlock_login, Badge.ACCESS),
+    "issue_key": Sentence(_issue_key, Importance.ACCESS),
+    "change_key": Sentence(_change_key, Importance.ACCESS),
+    "revoke_key": Sentence(_revoke_key, Importance.ACCESS),
+    "create_person": Sentence(_create_person, Importance.ACCESS),
+    "change_person": Sentence(_change_person, Importance.ACCESS),
+    "set_password": Sentence(_set_password, Importance.ACCESS),
+    "unlock_login": Sentence(_unlock_login, Importance.ACCESS),
 }

@@ -1,8 +1,8 @@
 """What the records of Models, versions, aliases and downloads say."""
 
 from registry.record.sentences import (
-    Badge,
-    Change,
+    Importance,
+    RecordedChange,
     Sentence,
     changed_values,
     counted,
@@ -39,52 +39,52 @@ _SERVING_VALUES = {
 }
 
 
-def _version(change: Change) -> str:
+def _version(change: RecordedChange) -> str:
     return f"version {change.name}"
 
 
-def _alias(change: Change) -> str:
+def _alias(change: RecordedChange) -> str:
     return f"alias {change.name}"
 
 
-def _create_model(change: Change) -> str:
+def _create_model(change: RecordedChange) -> str:
     return f"created the Model with task {change.after['task']}"
 
 
-def _edit_model(change: Change) -> str:
+def _edit_model(change: RecordedChange) -> str:
     values = changed_values(
         change, _MODEL_VALUES, ignored={"owner_id"} if "owner" in change.before else set()
     )
     return f"changed {values}" if values else "saved the Model without changing it"
 
 
-def _register_version(change: Change) -> str:
+def _register_version(change: RecordedChange) -> str:
     parent = change.after.get("derived_from")
     origin = f", derived from {parent}" if parent else ""
     return f"registered {_version(change)} ({size(change.after['size_bytes'])}){origin}"
 
 
-def _start_check(change: Change) -> str:
+def _start_check(change: RecordedChange) -> str:
     return f"started checking {_version(change)}"
 
 
-def _pass_check(change: Change) -> str:
+def _pass_check(change: RecordedChange) -> str:
     return f"marked {_version(change)} as ready: it passed its checks"
 
 
-def _fail_check(change: Change) -> str:
+def _fail_check(change: RecordedChange) -> str:
     return f"marked {_version(change)} as failed: {change.after['failure']}"
 
 
-def _archive_version(change: Change) -> str:
+def _archive_version(change: RecordedChange) -> str:
     return f"archived {_version(change)}"
 
 
-def _unarchive_version(change: Change) -> str:
+def _unarchive_version(change: RecordedChange) -> str:
     return f"restored {_version(change)} from the archive as {change.after['status']}"
 
 
-def _change_serving(change: Change) -> str:
+def _change_serving(change: RecordedChange) -> str:
     values = changed_values(change, _SERVING_VALUES, none="default", ignored={"revision"})
     name, _, rest = values.partition(": ")
     if len(change.before) == 1:
@@ -93,44 +93,44 @@ def _change_serving(change: Change) -> str:
     return f"changed {settings}: {values}" if values else f"saved {settings} without changing them"
 
 
-def _move_alias(change: Change) -> str:
+def _move_alias(change: RecordedChange) -> str:
     old, new = change.before["version"], change.after["version"]
     if old is None:
         return f"pointed {_alias(change)} to version {new}"
     return f"moved {_alias(change)} from version {old} to {new}"
 
 
-def _retire_alias(change: Change) -> str:
+def _retire_alias(change: RecordedChange) -> str:
     return f"retired {_alias(change)}, which pointed to version {change.before['version']}"
 
 
-def _guard_alias(change: Change) -> str:
+def _guard_alias(change: RecordedChange) -> str:
     keys = [f"key {key['name']}" for key in change.after["keys"]]
     return f"guarded {_guarded(change)}: only {listed([*change.after['people'], *keys])} may move it"
 
 
-def _unguard_alias(change: Change) -> str:
+def _unguard_alias(change: RecordedChange) -> str:
     return f"removed the guard of {_guarded(change)}: everyone with the right may move it"
 
 
-def _guarded(change: Change) -> str:
+def _guarded(change: RecordedChange) -> str:
     return f"alias {change.label.rpartition('@')[2]}"
 
 
-def _break_version(change: Change) -> str:
+def _break_version(change: RecordedChange) -> str:
     return f"marked {_version(change)} as broken: it is refused because it crashed its processes"
 
 
-def _clear_crashes(change: Change) -> str:
+def _clear_crashes(change: RecordedChange) -> str:
     crashes = counted(change.before["crashes"], "crash", "crashes")
     return f"cleared {crashes} of {_version(change)}: it runs like any other version again"
 
 
-def _make_download_link(change: Change) -> str:
+def _make_download_link(change: RecordedChange) -> str:
     return f"created a link to download {_version(change)} ({size(change.after['size_bytes'])})"
 
 
-def _export_artifact(change: Change) -> str:
+def _export_artifact(change: RecordedChange) -> str:
     return f"copied the file of {_version(change)} to {quoted(change.after['path'])}"
 
 
@@ -144,12 +144,12 @@ CATALOGUE_SENTENCES = {
     "archive_version": Sentence(_archive_version),
     "unarchive_version": Sentence(_unarchive_version),
     "change_serving": Sentence(_change_serving),
-    "move_alias": Sentence(_move_alias, Badge.LIVE),
-    "retire_alias": Sentence(_retire_alias, Badge.LIVE),
-    "guard_alias": Sentence(_guard_alias, Badge.ACCESS),
-    "unguard_alias": Sentence(_unguard_alias, Badge.ACCESS),
-    "break_version": Sentence(_break_version, Badge.LIVE),
-    "clear_crashes": Sentence(_clear_crashes, Badge.LIVE),
+    "move_alias": Sentence(_move_alias, Importance.LIVE),
+    "retire_alias": Sentence(_retire_alias, Importance.LIVE),
+    "guard_alias": Sentence(_guard_alias, Importance.ACCESS),
+    "unguard_alias": Sentence(_unguard_alias, Importance.ACCESS),
+    "break_version": Sentence(_break_version, Importance.LIVE),
+    "clear_crashes": Sentence(_clear_crashes, Importance.LIVE),
     "make_download_link": Sentence(_make_download_link),
     "export_artifact": Sentence(_export_artifact),
 }

@@ -15,7 +15,7 @@ from registry.console.requests import may_decide
 from registry.intake.checklist.models import CheckRun
 from registry.intake.checklist.transitions import RunState
 from registry.kit.actors import Actor, in_scope
-from registry.kit.admin.attention import READ_AT_MOST, AttentionItem, ItemKind, Link, Severity
+from registry.kit.admin.attention import READ_AT_MOST, AttentionItem, ItemKind, PageLink, Severity
 from registry.record.models import Delivery
 from registry.record.selectors import visible
 from registry.traffic.models import Arm, Hold, SplitRequest
@@ -64,7 +64,7 @@ def _hold(hold: Hold, by: Actor) -> AttentionItem:
         link=reverse("admin:registry_model_change", args=[hold.model_id]),
         since=hold.from_at,
         name=slug,
-        action=Link(f"{verb.title} {slug}", address) if may_end else None,
+        action=PageLink(f"{verb.title} {slug}", address) if may_end else None,
         model_id=hold.model_id,
         badge=hold.kind,
         subject=f"{hold.kind} {hold.model_id}",
@@ -93,10 +93,10 @@ def broken_versions(by: Actor) -> list[AttentionItem]:
     ]
 
 
-def _roll_back(version: Version, by: Actor) -> Link | None:
+def _roll_back(version: Version, by: Actor) -> PageLink | None:
     if not by.may(Right.ROLL_BACK, model_id=version.model_id):
         return None
-    return Link("Roll back", reverse("admin:registry_model_roll_back", args=[version.model_id]))
+    return PageLink("Roll back", reverse("admin:registry_model_roll_back", args=[version.model_id]))
 
 
 def failed_checks(by: Actor) -> list[AttentionItem]:
@@ -155,7 +155,7 @@ def _request(row: SplitRequest, by: Actor) -> AttentionItem:
         link=address,
         since=row.asked_at,
         name=row.model.slug,
-        action=Link("Decide", address) if can_decide else None,
+        action=PageLink("Decide", address) if can_decide else None,
         model_id=row.model_id,
     )
 

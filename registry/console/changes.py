@@ -1,17 +1,14 @@
 """What changed recently, from the audit records: what belongs together is one line, and important changes are marked."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Any
 
-from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from registry.kit.actors import Actor
+from registry.kit.admin.links import RowLinks
 from registry.kit.admin.theme import actor
 from registry.record.models import AuditRecord
 from registry.record.selectors import visible
@@ -80,8 +77,8 @@ class ChangeGroup:
 def recent_changes(request: HttpRequest) -> tuple[list[ChangeGroup], bool]:
     """The groups of the last 24 hours, newest first, and whether there are more. Important ones are kept if it is many."""
     records, has_more = _recent_records(actor(request))
-    link = _linker(request)
-    groups = [_group(records_of_group, link) for records_of_group in grouped(records)]
+    links = RowLinks(request)
+    groups = [_group(records_of_group, links) for records_of_group in grouped(records)]
     kept = sorted(groups, key=lambda group: (not group.is_important, -group.changes[-1].record.seq))[:_SHOWN]
     return (
         sorted(kept, key=lambda group: -group.changes[-1].record.seq),
@@ -114,9 +111,15 @@ def grouped(records: Iterable[AuditRecord]) -> list[list[AuditRecord]]:
     return groups
 
 
-def _group(records: Sequence[AuditRecord], link: Callable[[AuditRecord], str]) -> ChangeGroup:
+def _group(records: Sequence[AuditRecord], links: RowLinks) -> ChangeGroup:
     changes = [
-        ShownChange(record, describe(record), link(record), record.action in IMPORTANT) for record in records
+        ShownChange(
+            record,
+            describe(record),
+            links.url(record.object_kind, record.object_id),
+            record.action in IMPORTANT,
+        )
+        for record in records
     ]
     if len(changes) == 1:
         return ChangeGroup(changes, changes[0].sentence, changes[0].address)
@@ -144,23 +147,3 @@ def _part(record: AuditRecord) -> str:
         return record.action.replace("_", " ")
     label = record.object_label
     return words.format(label=label, number=label.rpartition(" ")[2], alias=label.rpartition("@")[2])
-
-
-def _linker(request: HttpRequest) -> Callable[[AuditRecord], str]:
-    """Give the address of what a record is about, if it has a page that the reader may open; no queries."""
-
-    @cache
-    def route(kind: str) -> str:
-        page = next((page for page in admin.site._registry.values() if page.opts.model_name == kind), None)
-        if page is None or not page.has_view_permission(request):
-            return ""
-        return f"admin:{page.opts.app_label}_{page.opts.model_name}_change"
-
-    def link(record: AuditRecord) -> str:
-        name: Any = route(record.object_kind) if record.object_id else ""
-        try:
-            return reverse(name, args=[record.object_id]) if name else ""
-        except NoReverseMatch:
-            return ""
-
-    return link

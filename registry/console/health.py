@@ -18,7 +18,7 @@ from registry.kit.registrations import Registrations
 from registry.traffic.selectors import current_split
 
 
-class Health(StrEnum):
+class HealthLook(StrEnum):
     """The values are the looks of a line."""
 
     GOOD = "passed"
@@ -28,7 +28,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthLine:
-    health: Health
+    health: HealthLook
     sentence: str
     address: str = ""  # where to see more
 
@@ -58,14 +58,14 @@ def _check_health(version: Version, run: CheckRun | None) -> HealthLine:
     name = f"Version {version.number}"
     address = f"{reverse('admin:registry_version_change', args=[version.pk])}?tab=checks"
     if run is None:
-        return HealthLine(Health.DOUBTFUL, f"{name} has not been checked yet.", address)
+        return HealthLine(HealthLook.DOUBTFUL, f"{name} has not been checked yet.", address)
     if run.state == RunState.FAILED:
         return HealthLine(
-            Health.BAD, f"Check {run.number} of version {version.number} failed: {run.reason}", address
+            HealthLook.BAD, f"Check {run.number} of version {version.number} failed: {run.reason}", address
         )
     if run.state == RunState.RUNNING:
-        return HealthLine(Health.GOOD, f"{name} is being checked again.", address)
-    return HealthLine(Health.GOOD, f"{name} passed its last check.", address)
+        return HealthLine(HealthLook.GOOD, f"{name} is being checked again.", address)
+    return HealthLine(HealthLook.GOOD, f"{name} passed its last check.", address)
 
 
 def crashes_health(_model: Model, live: Sequence[Version]) -> list[HealthLine]:
@@ -75,7 +75,7 @@ def crashes_health(_model: Model, live: Sequence[Version]) -> list[HealthLine]:
     ).distinct()
     return [
         HealthLine(
-            Health.BAD if version.is_broken else Health.DOUBTFUL,
+            HealthLook.BAD if version.is_broken else HealthLook.DOUBTFUL,
             f"Version {version.number} is broken and refuses every request: it crashed processes."
             if version.is_broken
             else f"Version {version.number} crashed a process and now runs in its own; "

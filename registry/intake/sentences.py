@@ -1,38 +1,38 @@
 """What the records of uploads, checks, examples and golden sets say."""
 
-from registry.record.sentences import Change, Sentence, changed_values, counted, size
+from registry.record.sentences import RecordedChange, Sentence, changed_values, counted, size
 
 _GOLDEN_VALUES = {"rows": "rows", "metric": "metric", "floor": "floor", "margin": "margin"}
 
 
-def _complete_upload(change: Change) -> str:
+def _complete_upload(change: RecordedChange) -> str:
     after = change.after
     return (
         f"completed the upload of {change.label} as version {after['version']} ({size(after['size_bytes'])})"
     )
 
 
-def _ask_check(change: Change) -> str:
+def _ask_check(change: RecordedChange) -> str:
     return f"requested a check of version {change.name}"
 
 
-def _give_up_check(change: Change) -> str:
+def _give_up_check(change: RecordedChange) -> str:
     return f"gave up check {change.after['check']} of version {change.name}: its worker was lost"
 
 
-def _recheck(change: Change) -> str:
+def _recheck(change: RecordedChange) -> str:
     after = change.after
     failure = f": {after['failure']}" if after["failure"] else ""
     return f"checked version {change.name} again: check {after['check']} {after['state']}{failure}"
 
 
-def _add_examples(change: Change) -> str:
+def _add_examples(change: RecordedChange) -> str:
     total = change.after["examples"]
     added = counted(total - change.before["examples"], "example")
     return f"added {added} to version {change.name}, which now has {total:,}"
 
 
-def _put_golden_set(change: Change) -> str:
+def _put_golden_set(change: RecordedChange) -> str:
     after = change.after
     if not change.before:
         return f"added golden set {after['revision']} with {counted(after['rows'], 'row')}, measured by {after['metric']}"
@@ -40,7 +40,7 @@ def _put_golden_set(change: Change) -> str:
     return f"replaced golden set {change.before['revision']} by {after['revision']}: {values or 'other rows'}"
 
 
-def _record_golden_result(change: Change) -> str:
+def _record_golden_result(change: RecordedChange) -> str:
     after = change.after
     wrong = f"{after['wrong']:,} of {counted(after['rows'], 'row')} wrong"
     measured = f"{after['metric']} {after['value']:.4g}"

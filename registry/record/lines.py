@@ -9,7 +9,7 @@ from django.urls import reverse
 from registry.kit.actors import every_model
 from registry.kit.admin.links import RowLinks
 from registry.record.models import AuditRecord, Event
-from registry.record.sentences import Badge, badge_of, describe
+from registry.record.sentences import Importance, badge_of, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RecordLine:
 
     record: AuditRecord
     sentence: str
-    badge: Badge | None
+    badge: Importance | None
     url: str
     actor_url: str
     links: SubjectLinks

@@ -21,7 +21,7 @@ _MEASURE = re.compile(r"(?P<number>[\d.,]+) (?P<unit>\S+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RecordedChange:
     """What a sentence is made of. `before` and `after` are empty if nothing was recorded."""
 
     action: str
@@ -38,10 +38,10 @@ class Change:
         rest = self.label.removeprefix(self.model_slug)
         return rest[1:] if self.model_slug and rest[:1] in {" ", "@"} else self.label
 
-    def with_values(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> "Change":
+    def with_values(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> "RecordedChange":
         return replace(self, before=before, after=after)
 
-    def with_moments(self, *names: str) -> "Change":
+    def with_moments(self, *names: str) -> "RecordedChange":
         """The same change with these times, which records keep as ISO 8601, to be read by people."""
         before, after = (
             {name: moment(value) if name in names and value else value for name, value in values.items()}
@@ -50,7 +50,7 @@ class Change:
         return self.with_values(before, after)
 
 
-class Badge(StrEnum):
+class Importance(StrEnum):
     """What makes an action important."""
 
     LIVE = "live"  # it changes which version answers
@@ -61,8 +61,8 @@ class Badge(StrEnum):
 class Sentence:
     """How an action is told: in the past tense, without the person who did it."""
 
-    write: Callable[[Change], str]
-    badge: Badge | None = None
+    write: Callable[[RecordedChange], str]
+    badge: Importance | None = None
 
 
 SENTENCES: Registrations[Sentence] = Registrations("sentence")
@@ -70,7 +70,7 @@ SENTENCES: Registrations[Sentence] = Registrations("sentence")
 
 def describe(record: AuditRecord) -> str:
     """One sentence about the record: what was changed, without who did it."""
-    change = Change(
+    change = RecordedChange(
         action=record.action,
         kind=record.object_kind,
         object_id=record.object_id,
@@ -82,12 +82,12 @@ def describe(record: AuditRecord) -> str:
     return short(_written(change), _LONGEST)
 
 
-def badge_of(record: AuditRecord) -> Badge | None:
+def badge_of(record: AuditRecord) -> Importance | None:
     """Why the record's action is important; None if it is not."""
     return SENTENCES[record.action].badge if record.action in SENTENCES else None
 
 
-def _written(change: Change) -> str:
+def _written(change: RecordedChange) -> str:
     """The action's own sentence; its name and values if it has none, or if another release recorded other values."""
     if change.action in SENTENCES:
         try:
@@ -100,7 +100,7 @@ def _written(change: Change) -> str:
 
 
 def changed_values(
-    change: Change,
+    change: RecordedChange,
     names: Mapping[str, str] | None = None,
     *,
     none: str = "none",
@@ -119,7 +119,7 @@ def changed_values(
     )
 
 
-def _values(name: str, change: Change, none: str) -> str:
+def _values(name: str, change: RecordedChange, none: str) -> str:
     if _SECRET.search(name):
         return " changed"
     new = _value(name, change.after.get(name), none)

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from registry.record.sentences import Change, Sentence, changed_values, listed
+from registry.record.sentences import RecordedChange, Sentence, changed_values, listed
 
 
-def _add_subscription(change: Change) -> str:
+def _add_subscription(change: RecordedChange) -> str:
     after = change.after
     kinds = listed(kind.replace("_", " ") for kind in after["kinds"]) or "all events"
     of_model = f" of {after['model']}" if after["model"] else ""
     return f"added subscription {change.label}: {kinds}{of_model} to {_receiver(after)}"
 
 
-def _change_subscription(change: Change) -> str:
+def _change_subscription(change: RecordedChange) -> str:
     before, after = ({**values, "target": _receiver(values)} for values in (change.before, change.after))
     values = changed_values(
         change.with_values(before, after), {"kinds": "kinds of events", "target": "receiver"}
@@ -25,11 +25,11 @@ def _change_subscription(change: Change) -> str:
     return f"{verb} subscription {change.label}{': ' if values else ' without changing it'}{values}"
 
 
-def _remove_subscription(change: Change) -> str:
+def _remove_subscription(change: RecordedChange) -> str:
     return f"removed subscription {change.label}"
 
 
-def _renew_webhook_secret(change: Change) -> str:
+def _renew_webhook_secret(change: RecordedChange) -> str:
     return f"replaced the signing secret of subscription {change.label}"
 
 

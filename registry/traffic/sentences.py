@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from registry.record.sentences import Badge, Change, Sentence, arrow, percent, quoted
+from registry.record.sentences import Importance, RecordedChange, Sentence, arrow, percent, quoted
 from registry.traffic.transitions import Status
 
 _WAITS = "; it waits until its versions are loaded"
 
 
-def _shares(change: Change) -> str:
+def _shares(change: RecordedChange) -> str:
     """Every version's share before and after, newest version first."""
     arms = _parts(_of(change.before, "arms"), _of(change.after, "arms"))
     before, after = _of(change.before, "shadows"), _of(change.after, "shadows")
@@ -33,28 +33,28 @@ def _share(before: int, after: int, *, is_first: bool) -> str:
     return percent(after) if is_first or before == after else arrow(percent(before), percent(after))
 
 
-def _split(change: Change, verb: str) -> str:
+def _split(change: RecordedChange, verb: str) -> str:
     waits = _WAITS if change.after["status"] == Status.WAITING else ""
     return f"{verb}: {_shares(change)}{waits}"
 
 
-def _set_split(change: Change) -> str:
+def _set_split(change: RecordedChange) -> str:
     return _split(change, f"set split {change.after['split']}")
 
 
-def _roll_back(change: Change) -> str:
+def _roll_back(change: RecordedChange) -> str:
     return _split(change, f"rolled back with split {change.after['split']}")
 
 
-def _activate_split(change: Change) -> str:
+def _activate_split(change: RecordedChange) -> str:
     return _split(change, f"made split {change.after['split']} current")
 
 
-def _expire_split(change: Change) -> str:
+def _expire_split(change: RecordedChange) -> str:
     return f"gave up {change.name}, which was waiting to become current"
 
 
-def _reshuffle(change: Change) -> str:
+def _reshuffle(change: RecordedChange) -> str:
     sentence = "reshuffled the routing keys: each gets a new random bucket"
     if change.kind != "split":
         return sentence
@@ -62,63 +62,63 @@ def _reshuffle(change: Change) -> str:
     return f"{sentence} (split {change.after['split']}){waits}"
 
 
-def _ask_for_split(change: Change) -> str:
+def _ask_for_split(change: RecordedChange) -> str:
     return f"opened {change.name} for {_shares(change)}"
 
 
-def _approve_request(change: Change) -> str:
+def _approve_request(change: RecordedChange) -> str:
     """Approving writes two records: of the split, with the shares, and of the request."""
     if change.kind == "split":
         return _split(change, f"set split {change.after['split']}, as approved")
     return f"approved {change.name}; it became split {change.after['split']}"
 
 
-def _reject_request(change: Change) -> str:
+def _reject_request(change: RecordedChange) -> str:
     return f"rejected {change.name}"
 
 
-def _withdraw_request(change: Change) -> str:
+def _withdraw_request(change: RecordedChange) -> str:
     return f"withdrew {change.name}"
 
 
-def _set_approval_rule(change: Change) -> str:
+def _set_approval_rule(change: RecordedChange) -> str:
     if change.after["needs_approval"]:
         return "turned the approval rule on: live share needs a second person"
     return "turned the approval rule off: one person can give live share"
 
 
-def _stop_model(change: Change) -> str:
+def _stop_model(change: RecordedChange) -> str:
     callers = f"callers get {quoted(change.after['stopped'])}"
     return f"changed the text of the stop: {callers}" if change.before else f"stopped the Model; {callers}"
 
 
-def _start_model(_change: Change) -> str:
+def _start_model(_change: RecordedChange) -> str:
     return "started the Model again"
 
 
-def _freeze_model(change: Change) -> str:
+def _freeze_model(change: RecordedChange) -> str:
     if change.before:
         return f"changed the reason of the freeze to {quoted(change.after['frozen'])}"
     return "froze the Model: no version can gain live share"
 
 
-def _unfreeze_model(_change: Change) -> str:
+def _unfreeze_model(_change: RecordedChange) -> str:
     return "unfroze the Model: versions can gain live share again"
 
 
 TRAFFIC_SENTENCES = {
-    "set_split": Sentence(_set_split, Badge.LIVE),
-    "roll_back": Sentence(_roll_back, Badge.LIVE),
-    "activate_split": Sentence(_activate_split, Badge.LIVE),
+    "set_split": Sentence(_set_split, Importance.LIVE),
+    "roll_back": Sentence(_roll_back, Importance.LIVE),
+    "activate_split": Sentence(_activate_split, Importance.LIVE),
     "expire_split": Sentence(_expire_split),
-    "reshuffle": Sentence(_reshuffle, Badge.LIVE),
+    "reshuffle": Sentence(_reshuffle, Importance.LIVE),
     "ask_for_split": Sentence(_ask_for_split),
-    "approve_request": Sentence(_approve_request, Badge.LIVE),
+    "approve_request": Sentence(_approve_request, Importance.LIVE),
     "reject_request": Sentence(_reject_request),
     "withdraw_request": Sentence(_withdraw_request),
-    "set_approval_rule": Sentence(_set_approval_rule, Badge.ACCESS),
-    "stop_model": Sentence(_stop_model, Badge.LIVE),
-    "start_model": Sentence(_start_model, Badge.LIVE),
-    "freeze_model": Sentence(_freeze_model, Badge.LIVE),
-    "unfreeze_model": Sentence(_unfreeze_model, Badge.LIVE),
+    "set_approval_rule": Sentence(_set_approval_rule, Importance.ACCESS),
+    "stop_model": Sentence(_stop_model, Importance.LIVE),
+    "start_model": Sentence(_start_model, Importance.LIVE),
+    "freeze_model": Sentence(_freeze_model, Importance.LIVE),
+    "unfreeze_model": Sentence(_unfreeze_model, Importance.LIVE),
 }

@@ -10,8 +10,8 @@ from django.conf import settings
 
 from inference.doors.celery.messages import Envelope
 from inference.doors.celery.submissions import handle
-from inference.doors.counting import counted
 from inference.doors.entry import admit
+from inference.doors.request_counts import counted
 from inference.doors.rest.door import write_form
 from inference.doors.rest.forms import check_fields, form_of, routing_fields
 from inference.engine.loop import complete

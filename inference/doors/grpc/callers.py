@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from inference.doors.counting import count_answer, count_turned_away
 from inference.doors.entry import LOOP_BYTES, authenticate
 from inference.doors.errors import BadRequest
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.messages import NO_FIELDS, Fields, parsed_bytes
 from inference.doors.memory import MemoryHolding, memory
 from inference.doors.oip.door import request_named
+from inference.doors.request_counts import count_answer, count_turned_away
 from inference.engine.loop import complete
 from inference.engine.requests import Cancellation
 from inference.serving import runtime

@@ -3,11 +3,11 @@
 import orjson
 from django.http import HttpResponse
 
-from inference.doors.counting import count_turned_away
 from inference.doors.entry import LOOP_BYTES
 from inference.doors.memory import MemoryHolding, hold_answer
 from inference.doors.oip import bodies, codec, descriptions
 from inference.doors.oip.messages import InferRequest, Terms, request_limits, terms_of
+from inference.doors.request_counts import count_turned_away
 from inference.doors.wire import Environ, HttpReply, read_deadline_s, read_routing_key
 from inference.engine.requests import Cancellation
 from inference.serving import services

@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from inference.checks.proofs import known_sample
-from inference.doors.counting import counted
 from inference.doors.entry import ShortDispatch, answer_from_view
+from inference.doors.request_counts import counted
 from inference.doors.rest.door import DRY_RUN as DRY_RUN_DOOR
 from inference.doors.rest.door import REST
 from inference.doors.rest.signature import signature_of

@@ -12,7 +12,7 @@ from inference.serving.routes import Target
 from inference.serving.stewards.process import ProcessInfo
 from registry.catalogue.models import Model, ServingSettings, Version
 from registry.catalogue.selectors import current_serving
-from registry.console.health import Health, HealthLine
+from registry.console.health import HealthLine, HealthLook
 from registry.errors import GateFailed
 from registry.kit.admin.facts import size
 from registry.traffic.gates import GateOutcome, GateResult, SplitPlan
@@ -74,14 +74,14 @@ def engines_health(model: Model, live: Sequence[Version]) -> list[HealthLine]:
     engines = engines_for(model)
     address = reverse("admin:inference_enginereport_changelist")
     if not engines:
-        return [HealthLine(Health.BAD, "No process that serves this Model is running.", address)]
+        return [HealthLine(HealthLook.BAD, "No process that serves this Model is running.", address)]
     holders: dict[int, set[str]] = defaultdict(set)
     for row in _held_as_served(engines, [version.pk for version in live]):
         if _is_warm(row):
             holders[row.version_id].add(row.engine_id)
     return [
         HealthLine(
-            Health.GOOD if len(holders[version.pk]) == len(engines) else Health.DOUBTFUL,
+            HealthLook.GOOD if len(holders[version.pk]) == len(engines) else HealthLook.DOUBTFUL,
             f"Version {version.number} is {_warm_on(len(holders[version.pk]), len(engines))}.",
             address,
         )

@@ -33,7 +33,7 @@ class Severity(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PageLink:
     title: str
     address: str
 
@@ -62,8 +62,8 @@ class AttentionItem:
     since: datetime | None = None
     name: str = ""  # what a collapsed line calls it, such as the Model's name
     notes: Sequence[str] = ()  # further sentences
-    cause: Link | None = None  # what changed just before
-    action: Link | None = None  # what to do about it
+    cause: PageLink | None = None  # what changed just before
+    action: PageLink | None = None  # what to do about it
     model_id: int | None = None
     badge: str = ""  # the Model's state in the table of Models, in one or two words
     subject: str = ""  # items with the same subject become one line: the worst, with the others as notes

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.urls import reverse
 from django.utils import timezone
 
-from inference.doors.counting import code_of
+from inference.doors.request_counts import code_of
 from inference.measure import compaction, selectors
 from inference.measure.counts import NO_VERSION, Counts
 from inference.measure.models import ArmMinute

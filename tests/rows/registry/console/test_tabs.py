@@ -10,7 +10,7 @@ from django.utils import timezone
 from inference.measure.models import ArmMinute
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
-from registry.console.health import Health, checks_health, crashes_health
+from registry.console.health import HealthLook, checks_health, crashes_health
 from registry.intake.checklist.models import CheckRun
 from registry.kit.admin.panels import PANELS, Panel, PanelPage
 from registry.traffic.models import Split
@@ -274,7 +274,7 @@ class TestLiveTab:
         lines = [*checks_health(model, [good, bad]), *crashes_health(model, [good, bad])]
         page = read(client, model)
 
-        assert [line.health for line in lines] == [Health.GOOD, Health.BAD, Health.DOUBTFUL]
+        assert [line.health for line in lines] == [HealthLook.GOOD, HealthLook.BAD, HealthLook.DOUBTFUL]
         assert "Check 1 of version 2 failed: torn" in page
         assert "Version 2 crashed a process" in page
         assert "No process that serves this Model is running." in page

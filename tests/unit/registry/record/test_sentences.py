@@ -7,8 +7,8 @@ import pytest
 from registry.record.models import AuditRecord
 from registry.record.sentences import (
     SENTENCES,
-    Badge,
-    Change,
+    Importance,
+    RecordedChange,
     Sentence,
     badge_of,
     changed_values,
@@ -23,7 +23,7 @@ def a_record(action="repaint", before=None, after=None, **more):
 
 
 def a_change(before, after, label="fraud 3", model_slug="fraud"):
-    return Change("x", "version", "9", label, model_slug, before, after)
+    return RecordedChange("x", "version", "9", label, model_slug, before, after)
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_an_action_without_a_sentence_shows_its_words_and_values(before, after, 
 
 
 def test_an_action_is_told_by_its_sentence():
-    told = Sentence(lambda change: f"repainted {change.name} in {change.after['colour']}", Badge.LIVE)
+    told = Sentence(lambda change: f"repainted {change.name} in {change.after['colour']}", Importance.LIVE)
     record = a_record(after={"colour": "red"}, object_label="depot shed 3", model_slug="depot")
 
     with SENTENCES.changed(repaint=told):
         assert describe(record) == "repainted shed 3 in red"
-        assert badge_of(record) is Badge.LIVE
+        assert badge_of(record) is Importance.LIVE
     assert badge_of(record) is None
 
 
