@@ -168,7 +168,8 @@ class TestPage:
     def test_try_it_links_to_the_story_of_its_answers(self, client, sign_in, live):
         sign_in(Role.OPERATOR)
 
-        shown = client.get(reverse("admin:registry_model_change", args=[live.model_id])).content.decode()
+        address = reverse("admin:registry_model_change", args=[live.model_id])
+        shown = client.get(address, {"tab": "try"}).content.decode()
 
         assert 'data-story="/admin/story/?id="' in shown
 
