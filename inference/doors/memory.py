@@ -69,7 +69,7 @@ class RequestMemory:
         """Raise BodyTooLarge for a parsed body that could never fit."""
         if needed > self.most_of_one:
             raise BodyTooLarge(
-                f"When parsed, this body would take about {_mib(needed)}; a request may take {_mib(self.most_of_one)}."
+                f"When parsed, this body would take about {_mib(needed)}; one request may take {_mib(self.most_of_one)}."
                 " Send fewer values at once, or send tensors in binary."
             )
 

@@ -22,7 +22,7 @@ from inference.doors.entry import predict
 from inference.doors.grpc import inference_service
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.oip.door import OIP
+from inference.doors.oip.door import OIP, request_named
 from inference.doors.rest.door import REST
 from inference.doors.wire import read_exactly
 from inference.engine.loop import complete
@@ -253,6 +253,7 @@ def _over_grpc(by, model, asking):
     """Only what protobuf lets a client write: what it refuses never reaches us."""
     caller = SimpleNamespace(by=by, within_s=None, metadata={}, set_request_id=lambda request_id: None)
     caller.cancellation, caller.holding = Cancellation(), a_holding()
+    caller.ask = lambda name, version: request_named(by, name, version, caller.cancellation)
     return lambda: complete(inference_service.model_infer(_message(model, asking), caller))
 
 

@@ -19,7 +19,7 @@ def test_a_browser_tells_its_zone_and_pages_follow(visit):
         reverse("admin:registry_model_change", args=[model.pk]) + "?tab=traffic", timezone_id="Asia/Kolkata"
     )
     page.fill("#rh-at", f"{there:%Y-%m-%dT%H:%M:%S}")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
     page.wait_for_selector(".rh-then")
 
     assert page.text_content("#rh-at-zone") == "IST"
