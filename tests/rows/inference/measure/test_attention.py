@@ -28,7 +28,10 @@ def half_past(monkeypatch):
 
 @pytest.fixture
 def model():
-    return a_live_model(100, slug="fruit")
+    """Its first split is older than the hour that is looked at."""
+    model = a_live_model(100, slug="fruit")
+    model.splits.update(from_at=START)
+    return model
 
 
 def counted(model, *, ago, ok=0, errors=0, version=1, process="one"):

@@ -19,11 +19,12 @@ def figures(embedded):
     """The Model's figures, after a stop and 600 requests."""
     body = (EXAMPLE / "sample.json").read_bytes()
     assert "live" in import_live(MODEL, EXAMPLE / "model.onnx", **embedded.variables).stdout
-    wait_until(
-        lambda: post(f"{embedded.url}{PREDICT}", json.loads(body), **embedded.authorization)[0] == 200,
+    wait_until(  # requests would be counted as turned away until then
+        lambda: get(f"{embedded.url}/v2/models/{MODEL}/ready", **embedded.authorization)[0] == 200,
         within_s=30,
-        what="an answer",
+        what="the version is warm",
     )
+    assert _ask(embedded, body, 1) == {"answered": 1}
     said, headers = {"text": "Wrong numbers since noon."}, {"Content-Type": "application/json"}
     stop = f"{embedded.url}/api/v1/models/{MODEL}/stop"
     assert post(stop, said, **embedded.authorization, **headers)[0] == 200

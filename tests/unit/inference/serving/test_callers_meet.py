@@ -64,7 +64,8 @@ class Meeting:
         self.bare = self.backend.load(self.path, OPTIONS)
         merged = MOST_ROWS
         if self.proof_is_on:
-            merged = prove_batches(self.bare, operators(data), max_rows=MOST_ROWS).rows
+            proof = prove_batches(self.bare, operators(data), max_rows=MOST_ROWS, time_limit_s=PATIENCE_S)
+            merged = proof.rows
         runtime, sha256 = self.backend.runtime_version(), hashlib.sha256(data).hexdigest()
         order = LoadOrder(self.path, OPTIONS, ProbeFact(sha256, runtime, self.bare.provider, OPTIONS.digest))
         self.merged_rows = merged
