@@ -13,10 +13,10 @@ from queue import Empty, SimpleQueue
 
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 _IDLE_S = 30.0  # after this long without work, a thread ends
-_LOWER, _LOWEST = 5, 19  # niceness
+_LOWER, LOWEST = 5, 19  # niceness
 # Linux lets even the least important thread finish its time slice, a millisecond or more, before a thread that wakes up
-# gets the core.
-_SLICE_NS = 100_000
+# gets the core. It compares slices by weight, and each step of niceness weighs a quarter more.
+_SLICE_NS, _STEP = 100_000, 1.25
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the C library has no function for it
 # Judge a thread once it could have run for a second: a thread that got less than a quarter of that is starved.
 _RUNNABLE_NS, _STARVED_SHARE = 1_000_000_000, 1 / 4
@@ -94,8 +94,8 @@ def yield_to_loop() -> None:
         _set_niceness(_LOWER)
 
 
-def lower_priority() -> None:
-    """Let this thread, and the threads it starts, use only otherwise idle processor time, in short slices.
+def lower_priority(niceness: int = LOWEST) -> None:
+    """Let this thread, and the threads it starts, yield to others. At the lowest priority they use only idle time.
 
     Where Linux groups processes by session, priorities only count within a group, so lower the priority of the whole
     group. Does nothing on other systems.
@@ -103,11 +103,11 @@ def lower_priority() -> None:
     autogroup = Path("/proc/self/autogroup")
     if not autogroup.parent.exists():
         return
-    _set_niceness(_LOWEST)
+    _set_niceness(niceness)
     with suppress(OSError):
         if Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1":
-            autogroup.write_text(str(_LOWEST))
-    _shorten_time_slice()
+            autogroup.write_text(str(niceness))
+    _shorten_time_slice(niceness)
 
 
 def _set_niceness(niceness: int) -> None:
@@ -116,12 +116,13 @@ def _set_niceness(niceness: int) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
-def _shorten_time_slice() -> None:
+def _shorten_time_slice(niceness: int) -> None:
     """Kernels from 6.12 on respect the slice length; older ones only the priority."""
+    slice_ns = int(_SLICE_NS * _STEP ** (LOWEST - niceness))
     number = _SCHED_SETATTR.get(os.uname().machine)
     if number is not None:
         # size, policy (other), flags, nice, priority, runtime, deadline, period; for thread 0, which is this one
-        attributes = struct.pack("IIQiIQQQ", 48, 0, 0, _LOWEST, 0, _SLICE_NS, 0, 0)
+        attributes = struct.pack("IIQiIQQQ", 48, 0, 0, niceness, 0, slice_ns, 0, 0)
         ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 
@@ -186,7 +187,11 @@ def _schedule_times(thread: int) -> tuple[int, int]:
 class LowPriority(Cores):
     """Low-priority threads of one kind, each pinned to a core."""
 
+    def __init__(self, niceness: int = LOWEST) -> None:
+        super().__init__()
+        self._niceness = niceness
+
     def enter(self) -> None:
         """Make the calling thread one of these."""
-        lower_priority()
+        lower_priority(self._niceness)
         self.pin_thread()

@@ -353,7 +353,7 @@ def start_in_worker() -> None:
             role=ProcessRole(ProcessKind.WORKER, engine_role, settings.POOL, settings.WORKER_THREADS),
             ledger=CrashLedger(ProcessKind.WORKER),
             # In a worker that answers online requests, a job must not slow the same version down for callers.
-            bulk_threads=None if answers_online else LowPriority(),
+            bulk_threads=None if answers_online else LowPriority(settings.JOB_NICENESS),
         )
     )
 

@@ -232,6 +232,9 @@ VARIABLES = (
              "A worker exits after this many seconds without progress while work is waiting for it. 0: never."),
     Variable("JOB_THREADS", _whole(1, 64), "2",
              "Chunks of jobs that a worker runs at once: while one is read or written, another is predicted."),
+    Variable("JOB_NICENESS", _whole(0, 19), "19",
+             "How far jobs yield to everything else on the machine, where web processes predict. At 19 they hardly move"
+             " while all cores are busy, and checks in the same worker wait for them; with less they slow requests down."),
     Variable("JOB_LEASE_S", _whole(1, 3_600), "30",
              "After this many seconds without a sign of life from its worker, a chunk is given to another worker."),
     Variable("JOB_KEEP_DAYS", _whole(1, 3_650), "7", "Days to keep a job's input and results after it ends."),

@@ -54,7 +54,7 @@ def an_engine():
 
 @contextmanager
 def a_runner(threads=1):
-    runner = JobRunner(pool=None, threads=threads, steps_back=False)
+    runner = JobRunner(pool=None, threads=threads, niceness=None)
     runner.start()
     try:
         yield runner

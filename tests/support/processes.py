@@ -251,6 +251,7 @@ def serving(folder, *arguments, **variables):
         "WEB_THREADS": 8,
         "GRPC_PORT": 0,
         "LOG_LEVEL": "info",
+        "JOB_NICENESS": 0,  # at 19 a worker beside other tests gets a hundredth of a core
         **variables,
         "PORT": port,
     }

@@ -35,10 +35,10 @@ _runner: "JobRunner | None" = None
 class JobRunner:
     """Processes chunks of a pool, or of all pools, a few at a time. Looks for work regularly, and at once on a hint."""
 
-    def __init__(self, *, pool: str | None, threads: int, steps_back: bool) -> None:
+    def __init__(self, *, pool: str | None, threads: int, niceness: int | None) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"[:200]
         self._pool = pool
-        self._low_priority = LowPriority() if steps_back else None
+        self._low_priority = LowPriority(niceness) if niceness is not None else None
         self._held = HeldChunks()
         self._looking = threading.Lock()  # otherwise two threads could both decide that a chunk may run alone
         self._thread_count = threads
@@ -190,8 +190,8 @@ def start() -> None:
     _runner = JobRunner(
         pool=settings.POOL if settings.EXECUTOR == "workers" else None,
         threads=settings.JOB_THREADS,
-        # Jobs must not slow down online requests in the same process.
-        steps_back=settings.EXECUTOR == "inprocess",
+        # Jobs must not slow down online requests of web processes on the same machine.
+        niceness=settings.JOB_NICENESS if settings.EXECUTOR == "inprocess" else None,
     )
     STOP_HOOKS.add("jobs", stop)
     WATCHES.add("jobs", _runner.watched)

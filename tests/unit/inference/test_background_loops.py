@@ -144,11 +144,11 @@ def grpc_health(monkeypatch, odd):
     return grpc_server._Health(SimpleNamespace(wait_for=lambda told: told.close()))._thread
 
 
-def a_job_runner(monkeypatch, *, steps_back=False, **ledger):
+def a_job_runner(monkeypatch, *, niceness=None, **ledger):
     calm = {"waiting_in_turn": lambda _: [], "renew": lambda _: [], "free_expired": lambda: 0}
     for name, call in {**calm, **ledger}.items():
         monkeypatch.setattr(jobs.ledger, name, call)
-    return jobs.JobRunner(pool=None, threads=1, steps_back=steps_back)
+    return jobs.JobRunner(pool=None, threads=1, niceness=niceness)
 
 
 def taking_jobs(monkeypatch, odd):
@@ -167,7 +167,7 @@ def ended_job_leases(monkeypatch, odd):
 
 def cores_of_jobs(monkeypatch, odd):
     monkeypatch.setattr(jobs.LowPriority, "rebalance", odd)
-    return a_job_runner(monkeypatch, steps_back=True)._leases
+    return a_job_runner(monkeypatch, niceness=19)._leases
 
 
 def orders(monkeypatch, odd):

@@ -69,7 +69,7 @@ look = {"niceness": niceness, "turn_ns": turn_ns}[sys.argv[1]]
 told = []
 
 def work():
-    lower_priority()
+    lower_priority(int(sys.argv[2]))
     told.append(look())
     helper = threading.Thread(target=lambda: told.append(look()))
     helper.start()
@@ -82,17 +82,19 @@ print(*told, look())
 """
 
 
-def seen(what):
+def seen(what, niceness=19):
     """As a thread for jobs has it, a thread that it started, and the process's first thread."""
     told = subprocess.run(
-        [sys.executable, "-c", CHILD, what], cwd=ROOT, check=True, capture_output=True, text=True, start_new_session=True
+        [sys.executable, "-c", CHILD, what, str(niceness)],
+        cwd=ROOT, check=True, capture_output=True, text=True, start_new_session=True,
     ).stdout  # fmt: skip
     return list(map(int, told.split()))
 
 
 @needs_priorities
-def test_thread_and_those_it_starts_have_low_priority_and_no_others():
-    assert seen("niceness") == [19, 19, os.getpriority(os.PRIO_PROCESS, 0)]
+@pytest.mark.parametrize("niceness", [10, 19])
+def test_thread_and_those_it_starts_have_low_priority_and_no_others(niceness):
+    assert seen("niceness", niceness) == [niceness, niceness, os.getpriority(os.PRIO_PROCESS, 0)]
 
 
 @needs_priorities
@@ -100,10 +102,11 @@ def test_thread_and_those_it_starts_have_low_priority_and_no_others():
     not SCHED.exists() or "se.slice" not in SCHED.read_text(),
     reason="this kernel does not tell how long a turn is",
 )
-def test_turns_are_short_where_the_kernel_says_how_long_they_are():
-    mine, inherited, main = seen("turn_ns")
+@pytest.mark.parametrize(("niceness", "ns"), [(10, 745_058), (19, 100_000)])
+def test_turns_are_short_where_the_kernel_says_how_long_they_are(niceness, ns):
+    mine, inherited, main = seen("turn_ns", niceness)
 
-    assert mine == inherited == 100_000
+    assert mine == inherited == ns
     assert main > mine
 
 
