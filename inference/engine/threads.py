@@ -15,8 +15,8 @@ _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 _IDLE_S = 30.0  # after this long without work, a thread ends
 _LOWER, LOWEST = 5, 19  # niceness
 # Linux lets even the least important thread finish its time slice, a millisecond or more, before a thread that wakes up
-# gets the core. It compares slices by weight, and each step of niceness weighs a quarter more.
-_SLICE_NS, _STEP = 100_000, 1.25
+# gets the core. It compares slices by weight, and each step of niceness weighs a quarter more; longer slices are felt.
+_SLICE_NS, _LONGEST_SLICE_NS, _STEP = 100_000, 400_000, 1.25
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the C library has no function for it
 # Judge a thread once it could have run for a second: a thread that got less than a quarter of that is starved.
 _RUNNABLE_NS, _STARVED_SHARE = 1_000_000_000, 1 / 4
@@ -118,7 +118,7 @@ def _set_niceness(niceness: int) -> None:
 
 def _shorten_time_slice(niceness: int) -> None:
     """Kernels from 6.12 on respect the slice length; older ones only the priority."""
-    slice_ns = int(_SLICE_NS * _STEP ** (LOWEST - niceness))
+    slice_ns = min(_LONGEST_SLICE_NS, int(_SLICE_NS * _STEP ** (LOWEST - niceness)))
     number = _SCHED_SETATTR.get(os.uname().machine)
     if number is not None:
         # size, policy (other), flags, nice, priority, runtime, deadline, period; for thread 0, which is this one
