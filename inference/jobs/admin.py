@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from inference.errors import UnknownModel
 from inference.jobs import services
@@ -115,7 +116,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
 
     @display(description="state", ordering="status")
     def state(self, job: Job) -> str:
-        return render_to_string("admin/inference/job_state.html", {"job": job})
+        return format_html('<span data-state-of="{}">{}</span>', job.pk, summarize_job(job).state)
 
     @display(description="progress")
     def progress(self, job: Job) -> str:
@@ -134,7 +135,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
             jobs[str(job.pk)] = {
                 "is_open": summary.is_open,
                 "bar": render_to_string("admin/inference/job_bar_inside.html", {"shown": summary}),
-                "state": render_to_string("admin/inference/job_state_inside.html", {"job": job}),
+                "state": summary.state,
             }
         return _uncached_json({"jobs": jobs})
 

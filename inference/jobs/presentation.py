@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Count, Sum
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from inference.jobs import files
@@ -15,6 +16,7 @@ from inference.jobs.transitions import ENDED, OPEN, STUCK, ChunkStatus, Status
 from inference.rows import Contract, OnRowError
 from registry.access.policies import Right
 from registry.catalogue.models import Model
+from registry.kit.admin.columns import Tone, badge
 from registry.kit.admin.facts import duration, short
 from registry.kit.admin.theme import actor
 
@@ -26,6 +28,10 @@ _ORDER = (
 )  # fmt: skip
 _PREVIEW_LINES, _PREVIEW_BYTES, _MAX_LINE = 5, 2**16, 240
 _MAX_IN_PANEL = 5
+_TONES = {Status.RUNNING: Tone.BUSY, Status.DONE: Tone.GOOD, Status.FAILED: Tone.BAD}
+_PART_TONES = {
+    ChunkStatus.LEASED: Tone.BUSY, ChunkStatus.DONE: Tone.GOOD, ChunkStatus.FAILED: Tone.BAD, ChunkStatus.DEAD: Tone.BAD,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,15 @@ class JobSummary:
     @property
     def short(self) -> str:
         return str(self.job.pk)[:8]
+
+    @property
+    def state(self) -> SafeString:
+        """A badge, and another one if parts are stuck."""
+        job = self.job
+        badges = [badge(job.get_status_display().lower(), _TONES.get(Status(job.status), Tone.IDLE))]
+        if job.chunks_stuck and job.status != Status.FAILED:
+            badges.append(badge(f"{job.chunks_stuck} stuck", Tone.BAD))
+        return format_html_join(" ", "{}", ((one,) for one in badges))
 
     @property
     def is_open(self) -> bool:
@@ -105,6 +120,10 @@ class PartGroup:
     count: int
     rows: int
     first: list[PartSummary]
+
+    @property
+    def badge(self) -> SafeString:
+        return badge(self.state, _PART_TONES.get(self.state, Tone.IDLE))
 
     @property
     def is_stuck(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from registry.catalogue.models import Model, Version
 from registry.catalogue.transitions import Status
+from registry.kit.admin.columns import Tone
 from registry.kit.admin.verbs import VerbButton, VerbGroup
 from registry.kit.registrations import Registrations
 from registry.traffic.models import Hold, SplitRequest
@@ -25,21 +26,21 @@ MODEL_FACTS: Registrations[Callable[[Model], str]] = Registrations("fact about a
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A word for the badge, and its look."""
+    """A word for the badge, and its tone."""
 
     word: str
-    look: str
+    tone: Tone
 
 
-STOPPED, FROZEN = State("stopped", "bad"), State("frozen", "held")
-WAITING, LIVE = State("waiting for warm-up", "busy"), State("live", "good")
-NOTHING_LIVE = State("nothing live", "idle")
-_VERSION_LOOKS = {
-    Status.UPLOADED: "busy",
-    Status.CHECKING: "busy",
-    Status.READY: "good",
-    Status.FAILED: "bad",
-    Status.ARCHIVED: "idle",
+STOPPED, FROZEN = State("stopped", Tone.BAD), State("frozen", Tone.BUSY)
+WAITING, LIVE = State("waiting for warm-up", Tone.BUSY), State("live", Tone.GOOD)
+NOTHING_LIVE = State("nothing live", Tone.IDLE)
+_VERSION_TONES = {
+    Status.UPLOADED: Tone.BUSY,
+    Status.CHECKING: Tone.BUSY,
+    Status.READY: Tone.GOOD,
+    Status.FAILED: Tone.BAD,
+    Status.ARCHIVED: Tone.IDLE,
 }
 
 
@@ -62,8 +63,8 @@ def is_unfinished(version: Version) -> bool:
 
 def state_of_version(version: Version) -> State:
     if version.is_broken:
-        return State("broken", "bad")
-    return State(version.status, _VERSION_LOOKS[Status(version.status)])
+        return State("broken", Tone.BAD)
+    return State(version.status, _VERSION_TONES[Status(version.status)])
 
 
 @dataclass(frozen=True, slots=True)

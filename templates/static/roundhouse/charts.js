@@ -45,7 +45,7 @@
       this.crosshair = shape("g", { class: "rh-crosshair", visibility: "hidden" }, this.svg);
       this.rule = shape("line", { y1: top, y2: bottom }, this.crosshair);
       this.points = data.lines.map((line) => {
-        const group = shape("g", { class: `rh-line rh-line-${line.look}` }, this.crosshair);
+        const group = shape("g", { class: `rh-curve rh-curve-${line.look}` }, this.crosshair);
         return shape("circle", { r: 3.5 }, group);
       });
       this.tip = html("div", "rh-tip");
@@ -137,7 +137,7 @@
     }
 
     drawLine(line) {
-      const group = shape("g", { class: `rh-line rh-line-${line.look}` });
+      const group = shape("g", { class: `rh-curve rh-curve-${line.look}` });
       let piece = [];
       const end = () => {
         if (piece.length > 1) shape("polyline", { points: piece.join(" ") }, group);
@@ -199,7 +199,7 @@
       const rows = this.data.lines.map((line) => {
         const row = html("div", "rh-tip-row");
         const key = shape("svg", { viewBox: "0 0 24 4", width: 20, height: 4 });
-        shape("polyline", { points: "0,2 24,2" }, shape("g", { class: `rh-line rh-line-${line.look}` }, key));
+        shape("polyline", { points: "0,2 24,2" }, shape("g", { class: `rh-curve rh-curve-${line.look}` }, key));
         row.append(key, html("span", "", line.label), html("b", "", line.texts[step] || "–"));
         return row;
       });

@@ -6,7 +6,7 @@
   document.documentElement.classList.add("rh-scripted");
 
   const status = document.createElement("span");
-  status.className = "rh-unseen";
+  status.className = "rh-sr-only";
   status.setAttribute("role", "status");
 
   const textOf = (source) => ("value" in source ? source.value : source.textContent);

@@ -45,7 +45,7 @@ def opened(page):
 
 def badges(page):
     name = page.partition('class="rh-head-name"')[2].partition("</div>")[0]
-    return re.findall(r'class="rh-state rh-state-\w+">([^<]+)<', name)
+    return re.findall(r'class="rh-badge rh-badge-\w+">([^<]+)<', name)
 
 
 def group(page, name):

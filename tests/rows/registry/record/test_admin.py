@@ -87,7 +87,7 @@ def test_the_list_tells_what_was_done_with_links(operator):
     page = operator.get(LIST, {"model_slug": "fraud", "action": "set_split"}).content.decode()
 
     assert ">Set split 1: v1 100 %</a>" in page
-    assert '<span class="rh-record-badge rh-record-live"' in page
+    assert '<span class="rh-badge rh-badge-warn"' in page
     assert f'href="/admin/registry/split/{model.splits.get().pk}/change/">fraud split 1</a>' in page
     assert f'href="/admin/registry/model/{model.pk}/change/">fraud</a>' in page
     assert '<option value="set_split" selected>set split</option>' in page
