@@ -105,12 +105,12 @@ def _with_limits(values: Mapping[str, Any]) -> str:
 
 
 ACCESS_SENTENCES = {
-    "create_tenant": Sentence(_create_tenant),
-    "change_tenant": Sentence(_change_tenant),
-    "issue_key": Sentence(_issue_key, Importance.ACCESS),
+    "create_tenant": Sentence(_create_tenant, step="created tenant {label}"),
+    "change_tenant": Sentence(_change_tenant, Importance.ACCESS),
+    "issue_key": Sentence(_issue_key, Importance.ACCESS, step="created key {label}"),
     "change_key": Sentence(_change_key, Importance.ACCESS),
     "revoke_key": Sentence(_revoke_key, Importance.ACCESS),
-    "create_person": Sentence(_create_person, Importance.ACCESS),
+    "create_person": Sentence(_create_person, Importance.ACCESS, step="created person {label}"),
     "change_person": Sentence(_change_person, Importance.ACCESS),
     "set_password": Sentence(_set_password, Importance.ACCESS),
     "unlock_login": Sentence(_unlock_login, Importance.ACCESS),

@@ -12,31 +12,11 @@ from registry.kit.admin.links import RowLinks
 from registry.kit.admin.theme import actor
 from registry.record.models import AuditRecord
 from registry.record.selectors import visible
-from registry.record.sentences import describe
+from registry.record.sentences import SENTENCES, badge_of, describe
 
 _CHANGES_FROM = timedelta(hours=24)
 _TOGETHER = timedelta(minutes=5)  # the longest pause between two records of one line
 _READ, _SHOWN, _PARTS_SHOWN = 200, 12, 4
-
-# Changes of what is live, of who may do what, and of who has to agree.
-IMPORTANT = frozenset({
-    "set_split", "reshuffle", "roll_back", "expire_split", "ask_for_split", "approve_request", "reject_request",
-    "withdraw_request", "set_approval_rule", "stop_model", "start_model", "freeze_model", "unfreeze_model",
-    "break_version", "clear_crashes", "issue_key", "change_key", "revoke_key", "create_person", "change_person",
-    "set_password", "unlock_login", "change_tenant",
-})  # fmt: skip
-_PARTS = {
-    "create_model": "created the Model", "register_version": "registered version {number}",
-    "complete_upload": "completed the upload", "start_check": "started a check", "ask_check": "requested a check",
-    "pass_check": "passed its check", "fail_check": "failed its check", "recheck": "checked it again",
-    "set_split": "set split {number}", "roll_back": "rolled back", "approve_request": "approved split {number}",
-    "ask_for_split": "asked for approval", "move_alias": "moved @{alias}", "set_approval_rule": "set the approval rule",
-    "stop_model": "stopped it", "start_model": "started it", "freeze_model": "froze it", "unfreeze_model": "unfroze it",
-    "change_serving": "changed serving settings", "edit_model": "edited it", "issue_key": "created key {label}",
-    "create_person": "created person {label}", "create_tenant": "created tenant {label}",
-}  # fmt: skip
-# Steps that follow from others, so a line with others does not name them.
-_MINOR = frozenset({"ask_check", "complete_upload", "move_alias", "set_approval_rule", "start_check"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +72,8 @@ def _recent_records(by: Actor) -> tuple[list[AuditRecord], bool]:
     newest = list(records[: _READ + 1])
     found = {record.seq: record for record in newest[:_READ]}
     if len(newest) > _READ:
-        important = records.filter(action__in=IMPORTANT, seq__lt=newest[_READ - 1].seq)
+        actions = [action for action, sentence in SENTENCES.items() if sentence.badge is not None]
+        important = records.filter(action__in=actions, seq__lt=newest[_READ - 1].seq)
         found.update((record.seq, record) for record in important[:_READ])
     return [found[seq] for seq in sorted(found)], len(newest) > _READ
 
@@ -117,12 +98,14 @@ def _group(records: Sequence[AuditRecord], links: RowLinks) -> ChangeGroup:
             record,
             describe(record),
             links.url(record.object_kind, record.object_id),
-            record.action in IMPORTANT,
+            badge_of(record) is not None,
         )
         for record in records
     ]
     if len(changes) == 1:
-        return ChangeGroup(changes, changes[0].sentence, changes[0].address)
+        slug = records[0].model_slug
+        title = f"{slug}: {changes[0].sentence}" if slug else changes[0].sentence
+        return ChangeGroup(changes, title, changes[0].address)
     main = next((change for change in changes if change.record.action == "register_version"), None)
     main = main or next((change for change in changes if change.is_important), changes[0])
     return ChangeGroup(changes, group_title(records), main.address)
@@ -130,8 +113,8 @@ def _group(records: Sequence[AuditRecord], links: RowLinks) -> ChangeGroup:
 
 def group_title(records: Sequence[AuditRecord]) -> str:
     """What the records did together: imported demand 1: created the Model, registered version 1, set split 1."""
-    main = [record for record in records if record.action not in _MINOR]
-    parts = list(dict.fromkeys(map(_part, main or records)))
+    steps = [step for record in records if (step := _step(record))]
+    parts = list(dict.fromkeys(steps or map(describe, records)))
     more = len(parts) - _PARTS_SHOWN
     said = ", ".join(parts[:_PARTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
     version = next((record for record in records if record.action == "register_version"), None)
@@ -141,9 +124,8 @@ def group_title(records: Sequence[AuditRecord]) -> str:
     return f"{slug}: {said}" if slug else said
 
 
-def _part(record: AuditRecord) -> str:
-    words = _PARTS.get(record.action)
-    if words is None:
-        return record.action.replace("_", " ")
-    label = record.object_label
-    return words.format(label=label, number=label.rpartition(" ")[2], alias=label.rpartition("@")[2])
+def _step(record: AuditRecord) -> str:
+    step = SENTENCES[record.action].step if record.action in SENTENCES else None
+    if step is None:
+        return describe(record)
+    return step.format(label=record.object_label, number=record.object_label.rpartition(" ")[2])

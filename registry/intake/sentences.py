@@ -48,10 +48,10 @@ def _record_golden_result(change: RecordedChange) -> str:
 
 
 INTAKE_SENTENCES = {
-    "complete_upload": Sentence(_complete_upload),
-    "ask_check": Sentence(_ask_check),
+    "complete_upload": Sentence(_complete_upload, step=""),
+    "ask_check": Sentence(_ask_check, step=""),
     "give_up_check": Sentence(_give_up_check),
-    "recheck": Sentence(_recheck),
+    "recheck": Sentence(_recheck, step="checked it again"),
     "add_examples": Sentence(_add_examples),
     "put_golden_set": Sentence(_put_golden_set),
     "record_golden_result": Sentence(_record_golden_result),

@@ -63,6 +63,8 @@ class Sentence:
 
     write: Callable[[RecordedChange], str]
     badge: Importance | None = None
+    # In a line about several changes, with {label} or {number} of the object; "": left out, as it follows from another.
+    step: str | None = None
 
 
 SENTENCES: Registrations[Sentence] = Registrations("sentence")

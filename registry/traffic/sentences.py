@@ -107,18 +107,18 @@ def _unfreeze_model(_change: RecordedChange) -> str:
 
 
 TRAFFIC_SENTENCES = {
-    "set_split": Sentence(_set_split, Importance.LIVE),
-    "roll_back": Sentence(_roll_back, Importance.LIVE),
+    "set_split": Sentence(_set_split, Importance.LIVE, step="set split {number}"),
+    "roll_back": Sentence(_roll_back, Importance.LIVE, step="rolled back"),
     "activate_split": Sentence(_activate_split, Importance.LIVE),
     "expire_split": Sentence(_expire_split),
     "reshuffle": Sentence(_reshuffle, Importance.LIVE),
-    "ask_for_split": Sentence(_ask_for_split),
-    "approve_request": Sentence(_approve_request, Importance.LIVE),
+    "ask_for_split": Sentence(_ask_for_split, step="asked for approval"),
+    "approve_request": Sentence(_approve_request, Importance.LIVE, step="approved split {number}"),
     "reject_request": Sentence(_reject_request),
     "withdraw_request": Sentence(_withdraw_request),
-    "set_approval_rule": Sentence(_set_approval_rule, Importance.ACCESS),
-    "stop_model": Sentence(_stop_model, Importance.LIVE),
-    "start_model": Sentence(_start_model, Importance.LIVE),
-    "freeze_model": Sentence(_freeze_model, Importance.LIVE),
-    "unfreeze_model": Sentence(_unfreeze_model, Importance.LIVE),
+    "set_approval_rule": Sentence(_set_approval_rule, Importance.ACCESS, step=""),
+    "stop_model": Sentence(_stop_model, Importance.LIVE, step="stopped it"),
+    "start_model": Sentence(_start_model, Importance.LIVE, step="started it"),
+    "freeze_model": Sentence(_freeze_model, Importance.LIVE, step="froze it"),
+    "unfreeze_model": Sentence(_unfreeze_model, Importance.LIVE, step="unfroze it"),
 }

@@ -137,7 +137,7 @@ class TestPage:
 
         page = read(operator, page_of(job))
 
-        assert "rh-chunk-dead" in page
+        assert '<span class="rh-badge rh-badge-bad">dead</span>' in page
         assert Chunk.objects.get(job=job).failure.split(".")[0] in page
         assert "Workers died three times on 1 part" in read(operator, page_of(job, "retry"))
 

@@ -60,9 +60,9 @@ def test_records_without_a_model_are_grouped_by_what_was_done():
 
 
 def test_many_steps_are_counted():
-    records = [a_record(f"action_{number}") for number in range(7)]
+    records = [a_record("set_split", label=f"fruit split {number}") for number in range(7)]
 
-    assert group_title(records) == "fruit: action 0, action 1, action 2, action 3 and 3 more"
+    assert group_title(records) == "fruit: set split 0, set split 1, set split 2, set split 3 and 3 more"
 
 
 @pytest.mark.django_db
@@ -97,3 +97,10 @@ class TestPage:
 
         assert "important-one" in text.partition('class="rh-important"')[2]
         assert "There were more changes" in text
+
+    def test_a_single_change_names_its_model(self, page):
+        model = a_model("lonely")
+        AuditRecord.objects.all()._raw_delete("default")
+        stop_model(model=model, text="wrong", by=an_actor())
+
+        assert "lonely: stopped the Model" in page()
