@@ -23,7 +23,7 @@ from registry.intake.examples.selectors import (
     golden_rows_numbered,
     result_of,
 )
-from registry.kit.admin.facts import short, size
+from registry.kit.admin.facts import short, size, when
 from registry.kit.admin.plots import ProfilePlot, profile_plot
 
 _ROWS_PER_PAGE = 25
@@ -126,7 +126,7 @@ def _described(version: Version) -> dict[str, str]:
         "derived from": str(parent.number) if parent is not None else "none",
         "notes": short(version.notes) or "none",
         "created by": version.made_by,
-        "created": f"{version.created_at:%Y-%m-%d %H:%M} UTC",
+        "created": when(version.created_at),
     }
 
 
