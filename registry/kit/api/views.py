@@ -1,6 +1,7 @@
 """The base of the registry's view sets, and its part in the OpenAPI description."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, ClassVar, TypeVar
 
 from django.db import transaction
@@ -9,6 +10,7 @@ from django.http import HttpResponse
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import ValidationError
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,6 +29,7 @@ from registry.kit.api.requests import (
 )
 
 R = TypeVar("R", bound=Row)
+_LONGEST_NAME, _MOST_NAMES = 80, 8
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER,
@@ -71,11 +74,13 @@ class RegistryViewSet(GenericViewSet[R], ListModelMixin):
         return self.shown(row)
 
     def read(self, serializer_class: type[BaseSerializer[Any]], **context: Any) -> dict[str, Any]:
-        """Return the validated body; DRF's ValidationError (422) names the fields that are wrong."""
+        """Return the validated body; DRF's ValidationError (422) names the fields that are wrong or unknown."""
         serializer = serializer_class(
             data=self.request.data, context={**self.get_serializer_context(), **context}
         )
-        serializer.is_valid(raise_exception=True)
+        if not serializer.is_valid():
+            errors: dict[str, Any] = serializer.errors
+            raise ValidationError({**_unknown_fields(serializer, self.request.data), **errors})
         body: dict[str, Any] = serializer.validated_data
         return body
 
@@ -100,3 +105,13 @@ class RegistryViewSet(GenericViewSet[R], ListModelMixin):
     def shown(self, row: R, *, status: int = 200, **more: Any) -> Response:
         data = {**self.get_serializer(row).data, **more}
         return Response(data, status=status, headers={"ETag": etag_of(row)})
+
+
+def _unknown_fields(serializer: BaseSerializer[Any], body: Any) -> dict[str, list[str]]:
+    """What is wrong with each unknown field. Alone they are no error, but one of them may be a missing field misspelled."""
+    known = [name for name, field in getattr(serializer, "fields", {}).items() if not field.read_only]
+    if not isinstance(body, Mapping) or not known:
+        return {}
+    fields = ", ".join(f"`{name}`" for name in known)
+    unknown = islice((str(name)[:_LONGEST_NAME] for name in body if name not in known), _MOST_NAMES)
+    return {name: [f"Unknown; this address takes {fields}."] for name in unknown}

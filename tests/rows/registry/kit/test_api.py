@@ -15,7 +15,7 @@ from registry.kit.api.models import IdempotencyRecord
 from registry.tasks import sweep_idempotency
 from tests.support.cases import cases
 from tests.support.clients import client_for, signed_in
-from tests.support.factories import a_person, a_tenant
+from tests.support.factories import a_model, a_person, a_tenant
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db
@@ -128,6 +128,28 @@ def test_bodies(api, body, status, headers):
 
     assert answer.status_code == status
     assert status == 201 or answer["Content-Type"] == "application/problem+json"
+
+
+class TestUnknownFields:
+    def test_one_beside_a_missing_field_is_named(self, api):
+        answer = api.post(f"/api/v1/models/{a_model('fruit').slug}/freeze", {"text": "audit"}, format="json")
+
+        assert (answer.status_code, len(answer.json()["errors"])) == (422, 2)
+        assert answer.json()["detail"].startswith("Field `text`: Unknown; this address takes `reason`")
+
+    def test_alone_it_is_no_error(self, api):
+        body = {"reason": "audit", "colour": "red"}
+
+        answer = api.post(f"/api/v1/models/{a_model('fruit').slug}/freeze", body, format="json")
+
+        assert answer.status_code == 200
+
+    def test_only_the_first_few_are_named(self, api):
+        body = {f"field-{number}": 1 for number in range(1_000)}
+
+        answer = api.post(f"/api/v1/models/{a_model('fruit').slug}/freeze", body, format="json")
+
+        assert len(answer.json()["errors"]) == 9
 
 
 class TestPreconditions:
