@@ -79,7 +79,7 @@ class RegistryViewSet(GenericViewSet[R], ListModelMixin):
             data=self.request.data, context={**self.get_serializer_context(), **context}
         )
         if not serializer.is_valid():
-            errors: dict[str, Any] = serializer.errors
+            errors: Any = serializer.errors
             raise ValidationError({**_unknown_fields(serializer, self.request.data), **errors})
         body: dict[str, Any] = serializer.validated_data
         return body
