@@ -70,7 +70,7 @@ def _add_links() -> None:
 
 def _add_search() -> None:
     from inference.jobs.search import find_jobs
-    from inference.serving.search import find_story
+    from inference.story.search import find_story
     from registry.kit.admin.search import SEARCH, SearchSource
 
     SEARCH.add("story", SearchSource("Answered requests", "receipt_long", find_story), order=0)

@@ -1,4 +1,4 @@
-"""What the search finds of inference: jobs by id, and the story of an answered request."""
+"""What the search finds of jobs, and how many failed lately."""
 
 from datetime import timedelta
 
@@ -11,8 +11,6 @@ from inference.jobs.models import Job
 from inference.jobs.search import failed_jobs_badge, find_jobs
 from inference.jobs.services import SubmittedJob
 from inference.jobs.transitions import Status
-from inference.serving import request_id
-from inference.serving.search import find_story
 from tests.support import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -77,13 +75,3 @@ def test_older_failures_are_not_counted(request_by, job):
     failed(job, created_at=timezone.now() - timedelta(hours=25))
 
     assert failed_jobs_badge(request_by()) is None
-
-
-def test_a_signed_request_id_leads_to_its_story(request_by):
-    text = request_id.make(version_id=1, split=1, arm="a", routing_key="x")
-
-    (hit,) = find_story(request_by(), text)
-
-    assert hit.url == f"/admin/story/?id={text.replace('=', '%3D')}"
-    assert find_story(request_by(), f"{'A' if text[0] != 'A' else 'B'}{text[1:]}") == []
-    assert find_story(request_by(), "demand") == []

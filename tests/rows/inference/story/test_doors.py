@@ -9,9 +9,10 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from inference.serving import request_id
+from inference.story.search import find_story
 from inference.story.selectors import GONE, NOT_OURS, story_of
 from registry.access.keys import ring
-from registry.access.policies import Role
+from registry.access.policies import Right, Role
 from registry.errors import NotFound
 from registry.traffic.services import stop_model
 from tests.support.factories import a_key, a_model, a_person, an_actor
@@ -172,6 +173,38 @@ class TestPage:
         shown = client.get(address, {"tab": "try"}).content.decode()
 
         assert 'data-story="/admin/story/?id="' in shown
+
+
+class TestSearch:
+    @pytest.fixture
+    def find(self, rf):
+        def find(text, by=None):
+            request = rf.get("/")
+            request.actor = by or an_actor()
+            return find_story(request, text)
+
+        return find
+
+    def test_a_signed_id_leads_to_its_story(self, find, predict):
+        text = predict()
+
+        (hit,) = find(text)
+
+        assert hit.url == f"/admin/story/?id={text.replace('=', '%3D')}"
+        for wrong in (*_forged(text).values(), "demand"):
+            assert find(wrong) == [], wrong
+
+    def test_an_id_of_a_model_out_of_reach_is_not_found(self, find, predict, live):
+        """Else the search would tell which ids are signed."""
+        text = predict()
+
+        assert find(text, an_actor(Right.READ, models=frozenset({a_model().pk}))) == []
+        assert find(text, an_actor(Right.PREDICT)) == []
+        assert find(text, an_actor(Right.READ, models=frozenset({live.model_id})))
+
+    def test_other_texts_take_no_query(self, find, predict, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            assert find("demand") == []
 
 
 class TestCommand:
