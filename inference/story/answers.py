@@ -14,7 +14,7 @@ from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 from registry.kit.actors import Actor
 from registry.kit.admin.facts import settings_in_words, short
 
-_TENSORS_SHOWN = 8
+_TENSORS_SHOWN = _ALIASES_SHOWN = 8
 _SHA_SHOWN = 12
 
 
@@ -85,7 +85,7 @@ def _why_by_alias(request: AnsweredRequest) -> str:
 def _aliases_then(request: AnsweredRequest) -> list[str]:
     then = Q(from_at__lte=request.at) & (Q(to_at=None) | Q(to_at__gt=request.at))
     moves = AliasMove.objects.filter(then, alias__model=request.model, version=request.version)
-    return list(moves.order_by("alias__name").values_list("alias__name", flat=True)[:_TENSORS_SHOWN])
+    return list(moves.order_by("alias__name").values_list("alias__name", flat=True)[:_ALIASES_SHOWN])
 
 
 def _why_by_bucket(request: AnsweredRequest, bucket: int) -> str:

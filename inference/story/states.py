@@ -20,9 +20,9 @@ from registry.traffic.transitions import Status
 _MOST_CHANGES = 20
 # What can change an answer. Reads, checks and uploads are left out, so that they do not hide these.
 _ACTIONS = (
-    "set_split", "approve_request", "roll_back", "reshuffle", "expire_split", "stop_model", "start_model", "freeze_model",
-    "unfreeze_model", "change_serving", "move_alias", "retire_alias", "archive_version", "unarchive_version",
-    "break_version", "clear_crashes", "edit_model", "set_approval_rule",
+    "set_split", "activate_split", "approve_request", "roll_back", "reshuffle", "expire_split", "stop_model",
+    "start_model", "freeze_model", "unfreeze_model", "change_serving", "move_alias", "retire_alias", "archive_version",
+    "unarchive_version", "break_version", "clear_crashes", "edit_model", "set_approval_rule",
 )  # fmt: skip
 
 
@@ -35,9 +35,10 @@ def tell_state(request: AnsweredRequest, _by: Actor) -> Chapter:
     if current == request.fields.split:
         sentences.append(f"Split {current} was current." if current else "No split was current.")
     else:
+        then = f"Split {current}" if current else "No split"
+        used = f"split {request.fields.split}" if request.fields.split else "none"
         sentences.append(
-            f"{f'Split {current}' if current else 'No split'} was current; the process still used split "
-            f"{request.fields.split}. Processes follow a change within 2 seconds."
+            f"{then} was current; the process still used {used}. Processes follow a change within 2 seconds."
         )
     sentences.append(
         f"Version {number} was approved."

@@ -16,6 +16,7 @@ from registry.errors import NotFound
 from registry.traffic import services as traffic
 from registry.traffic.assignment import bucket_of
 from registry.traffic.models import Split
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
 from tests.support.factories import a_person, a_split, an_actor
 from tests.support.live_models import put_ready
 from tests.support.processes import ROOT
@@ -217,6 +218,8 @@ class TestState:
         stale = request_id.make(version_id=live.pk, split=1, arm="a", routing_key=None)
 
         assert "Split 2 was current; the process still used split 1." in _told(stale, "state")
+        none = request_id.make(version_id=live.pk, split=0, arm="", routing_key=None)
+        assert "Split 2 was current; the process still used none." in _told(none, "state")
 
 
 class TestChanges:
@@ -237,6 +240,17 @@ class TestChanges:
         runtime.started().refresh()
         after = predict()
         assert "Nothing that decides about answers has changed since." in _told(after, "changes")
+
+    def test_a_split_that_had_been_set_and_became_current(self, predict, live, second):
+        with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(Verdict.WAIT, "Still cold."))):
+            waiting = a_split(live.model, 100)
+        text = predict()
+
+        with READINESS.changed(engines=ReadinessCheck()):
+            traffic.settle_split(split=waiting, by=an_actor())
+
+        (change,) = _story(text)["changes"].changes
+        assert change.sentence.startswith("made split 3 current")
 
     def test_at_most_twenty(self, predict, live):
         text = predict()
