@@ -11,7 +11,8 @@ from registry.errors import RoundhouseError
 
 _CODES_NAMED = 3
 
-# For operators. The errors' own sentences tell callers what to do, and stand in for codes that are not listed.
+# For operators. The errors' own sentences tell callers what to do, and stand in for codes that are not listed. A code
+# that other parts of Roundhouse use for something else must be listed.
 _MEANINGS = {
     "bad_body": "The body could not be read: it was not valid JSON, or the connection was lost.",
     "bad_request": "The body was not a request that the protocol knows.",
@@ -21,6 +22,7 @@ _MEANINGS = {
     "cannot_load": "The version could not be loaded. Its page says why.",
     "database_unavailable": "The database did not respond.",
     "deadline_exceeded": "The answer was not ready before the caller's deadline.",
+    "engine_error": "The version did not answer.",
     "internal_error": "Something went wrong on the server; its log has the error.",
     "invalid_input": "The input did not fit the version's signature.",
     "invalid_output": "The version answered with numbers that are not finite, which JSON cannot represent.",
@@ -39,8 +41,10 @@ _MEANINGS = {
     "run_timed_out": "The version ran longer than its time limit.",
     "stopped": "An operator had stopped the Model.",
     "stopping": "The process was shutting down.",
+    "too_large": "The request was larger than the version accepts.",
     "too_many_requests": "The caller exceeded its limit or its fair share.",
     "unknown_field": "The body had a field that is not used.",
+    "unsupported_media_type": "The body had a media type or an encoding that is not accepted.",
     "version_broken": "The version had crashed processes, and waits for a person to clear it.",
     "workers_unreachable": "The workers could not be reached.",
 }

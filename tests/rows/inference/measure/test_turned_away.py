@@ -8,11 +8,13 @@ from django.apps import apps
 from django.urls import reverse
 from django.utils import timezone
 
+from inference.doors.errors import UnsupportedBody
 from inference.doors.request_counts import code_of
 from inference.measure import compaction, selectors
 from inference.measure.counts import NO_VERSION, Counts
 from inference.measure.models import ArmMinute
 from inference.measure.turned_away import meaning_of, turned_away
+from inference.tensors.errors import InferenceError, RequestTooLarge
 from registry.access.policies import Role
 from roundhouse.problems import known_errors
 from tests.support.clients import client_with
@@ -185,6 +187,12 @@ def test_every_code_that_a_caller_can_get_has_a_meaning():
 
     assert [code for code in sorted(codes) if not meaning_of(code)] == []
     assert meaning_of("never_heard_of") == ""
+
+
+def test_a_code_of_several_errors_means_the_one_that_a_prediction_can_get():
+    assert "larger than the version accepts" in meaning_of(RequestTooLarge.code)
+    assert "The version did not answer" in meaning_of(InferenceError.code)
+    assert "media type" in meaning_of(UnsupportedBody.code)
 
 
 def test_an_error_that_is_not_ours_has_a_code_too():
