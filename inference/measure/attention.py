@@ -18,7 +18,7 @@ from registry.kit.admin.attention import READ_AT_MOST, AttentionItem, ItemKind, 
 from registry.traffic.models import Hold, Split
 
 _RECENT = 5 * MINUTE
-_LEAST_ERRORS = 3  # one failed request in a quiet night is no jump
+_LEAST_REQUESTS = 3  # one request that failed in a quiet night, or during a restart, is no trouble
 _ALARMING, _HIGH, _CRITICAL = 0.01, 0.05, 0.1
 _JUMP = 2  # times the rate before
 _CAUSE_WITHIN = timedelta(minutes=30)
@@ -90,13 +90,14 @@ def errors_and_turned_away(by: Actor) -> list[AttentionItem]:
         _turned_away_item(models[pk], shown)
         for pk, codes in turned_away.items()
         if (shown := {code: count for code, count in codes.items() if code in _CODES})
+        and sum(shown.values()) >= _LEAST_REQUESTS
     ]
 
 
 def find_jump(rates: Mapping[datetime, Rate], start: datetime, end: datetime) -> Jump | None:
     """Whether the newest minutes fail at least 1 %, and well more than the minutes before it began; or 5 % all along."""
     recent = _sum(rate for minute, rate in rates.items() if minute >= end - _RECENT)
-    if recent.errors < _LEAST_ERRORS or recent.share < _ALARMING:
+    if recent.errors < _LEAST_REQUESTS or recent.share < _ALARMING:
         return None
     began = end
     for minute in sorted(rates, reverse=True):

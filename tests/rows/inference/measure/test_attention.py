@@ -136,6 +136,14 @@ def test_models_out_of_reach_are_not_told_and_without_the_right_there_is_no_butt
     assert item.action is None
 
 
+def test_one_request_that_was_turned_away_is_no_trouble(model):
+    """As when a process has just restarted and is still loading the version."""
+    an_hour(model)
+    counted(model, ago=1, errors=1, version=0, process="two")
+
+    assert errors_and_turned_away(an_actor()) == []
+
+
 def test_what_a_stop_turned_away_is_told_on_the_line_of_the_stop(model):
     for ago in (1, 2):
         counted(model, ago=ago, errors=300, version=0)
