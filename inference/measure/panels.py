@@ -44,7 +44,8 @@ from registry.traffic.transitions import RequestStatus
 COLUMNS = ("Last 24 hours", "Requests per second", "Errors", "p95")
 NOTE = (
     "Requests per second, errors and p95 are from the last 5 minutes, updated once a minute. Errors include every request "
-    "that was turned away, such as by a stop or a limit. Each bar of the last 24 hours is an hour; errors are red."
+    "that was turned away, such as by a stop or a limit. Each bar of the last 24 hours is an hour; requests that failed "
+    "although the caller made no mistake are red."
 )
 _RECENT_MINUTES = 5
 _ALARMING = 0.01
