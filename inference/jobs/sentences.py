@@ -38,7 +38,9 @@ def _cancel_job(change: RecordedChange) -> str:
 
 
 def _retry_job(change: RecordedChange) -> str:
-    return f"queued {counted(change.after['chunks_tried'], 'failed chunk')} of job {_job(change)} again"
+    tried = change.after["chunks_tried"]  # none if the job failed before it had parts
+    parts = f"{counted(tried, 'failed part')} of " if tried else ""
+    return f"queued {parts}job {_job(change)} again"
 
 
 def _job(change: RecordedChange) -> str:

@@ -37,7 +37,9 @@ def _put_golden_set(change: RecordedChange) -> str:
     if not change.before:
         return f"added golden set {after['revision']} with {counted(after['rows'], 'row')}, measured by {after['metric']}"
     values = changed_values(change, _GOLDEN_VALUES, ignored={"revision", "sha256"})
-    return f"replaced golden set {change.before['revision']} by {after['revision']}: {values or 'other rows'}"
+    return (
+        f"replaced golden set {change.before['revision']} with {after['revision']}: {values or 'other rows'}"
+    )
 
 
 def _record_golden_result(change: RecordedChange) -> str:

@@ -220,9 +220,9 @@ class TestIntakeSentences:
             "measured version 1 with golden set 1: accuracy 0.95, 0 of 1 row wrong"
         )
         a_golden_set(version.model, floor=0.8)
-        assert said("put_golden_set") == "replaced golden set 1 by 2: floor: 0.9 → 0.8"
+        assert said("put_golden_set") == "replaced golden set 1 with 2: floor: 0.9 → 0.8"
         a_golden_set(version.model, {"inputs": {"x": [3]}, "label": "dog"}, floor=0.8)
-        assert said("put_golden_set") == "replaced golden set 2 by 3: other rows"
+        assert said("put_golden_set") == "replaced golden set 2 with 3: other rows"
 
 
 class TestAccessSentences:
