@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import sqrt
 
 from django.db.models import F, Q, QuerySet, Sum
 from django.urls import reverse
@@ -95,7 +96,10 @@ def errors_and_turned_away(by: Actor) -> list[AttentionItem]:
 
 
 def find_jump(rates: Mapping[datetime, Rate], start: datetime, end: datetime) -> Jump | None:
-    """Whether the newest minutes fail at least 1 %, and well more than the minutes before it began; or 5 % all along."""
+    """Whether the newest minutes fail at least 1 %, and well more than the minutes before it began; or 5 % all along.
+
+    Of few requests, twice as many as before may fail by chance.
+    """
     recent = _sum(rate for minute, rate in rates.items() if minute >= end - _RECENT)
     if recent.errors < _LEAST_REQUESTS or recent.share < _ALARMING:
         return None
@@ -106,9 +110,17 @@ def find_jump(rates: Mapping[datetime, Rate], start: datetime, end: datetime) ->
         elif began < end or minute < end - _RECENT:
             break
     before = _sum(rate for minute, rate in rates.items() if minute < began)
+    if before.share < _HIGH and not _is_beyond_chance(recent, before):
+        return None
     lasts_all_along = not before.requests and began <= start + MINUTE
     is_jump = recent.share >= _JUMP * before.share and not lasts_all_along
     return Jump(began, recent, before, lasts_all_along) if is_jump or recent.share >= _HIGH else None
+
+
+def _is_beyond_chance(recent: Rate, before: Rate) -> bool:
+    """Whether the errors exceed those expected at the rate before by three standard deviations."""
+    expected = before.share * recent.requests
+    return recent.errors >= expected + 3 * sqrt(expected)
 
 
 def _sum(rates: Iterable[Rate]) -> Rate:

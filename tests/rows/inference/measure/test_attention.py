@@ -79,6 +79,18 @@ class TestJump:
     def test_it_is_well_above_the_rate_before_or_high(self, rates, is_one):
         assert (self.jump(**rates) is not None) is is_one
 
+    @pytest.mark.parametrize(("recent_errors", "is_one"), [(3, False), (5, True)])
+    def test_few_requests_with_a_few_more_errors_are_chance(self, recent_errors, is_one):
+        """At night: 10 requests a minute, of which 2 % always fail."""
+        rates = {
+            END - timedelta(minutes=ago): Rate(10, ago <= recent_errors if ago <= 5 else not ago % 5)
+            for ago in range(1, 66)
+        }
+
+        jump = find_jump(rates, START, END)
+
+        assert (jump is not None) is is_one
+
     def test_it_began_with_the_first_bad_minute(self):
         jump = self.jump(bad=12, bad_errors=20)
 
