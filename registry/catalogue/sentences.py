@@ -59,9 +59,16 @@ def _edit_model(change: RecordedChange) -> str:
 
 
 def _register_version(change: RecordedChange) -> str:
-    parent = change.after.get("derived_from")
-    origin = f", derived from {parent}" if parent else ""
+    origin = _origin(change.after.get("derived_from"), change.model_slug)
     return f"registered {_version(change)} ({size(change.after['size_bytes'])}){origin}"
+
+
+def _origin(parent: str | None, slug: str) -> str:
+    """Another Model is not named, because who may see this record may not see that Model."""
+    if not parent:
+        return ""
+    model, _, number = parent.rpartition(" ")
+    return f", derived from {f'version {number}' if model == slug else 'a version of another Model'}"
 
 
 def _start_check(change: RecordedChange) -> str:

@@ -18,6 +18,7 @@ from registry.record.subscriptions import SubscriptionSettings
 from registry.traffic import services as traffic
 from tests.support.factories import (
     SIGNATURE,
+    a_file,
     a_golden_result,
     a_golden_set,
     a_key,
@@ -135,6 +136,16 @@ class TestCatalogueSentences:
         assert said("edit_model") == "changed owner: ann → bob; requests a minute: none → 6,000"
         catalogue.edit_model(model=model, changes={}, by=by)
         assert said("edit_model") == "saved the Model without changing it"
+
+    def test_where_a_version_came_from_does_not_name_another_model(self, model, by):
+        """Readers of the Model's records may not see the other one."""
+        for parent, told in (
+            (model.versions.get(number=1), "derived from version 1"),
+            (a_version(a_model("fraud-next")), "derived from a version of another Model"),
+        ):
+            catalogue.register_version(model=model, file=a_file(), derived_from=parent, by=by)
+
+            assert said("register_version").partition(", ")[2] == told
 
     def test_a_version_from_upload_to_archive(self, by):
         version = an_uploaded_version(a_model("fraud"))
