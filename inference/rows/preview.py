@@ -73,11 +73,11 @@ def preview_file(
     have = opened.columns()
     layout, problem = _layout(contract, signature, have)
     chosen = {item.spec.name: item.columns for item in layout.inputs} if layout else {}
-    used = [
+    used = {
         *(column for columns in chosen.values() for column in columns),
         contract.id,
         *contract.passthrough,
-    ]
+    }
     names = sorted(have.names, key=lambda name: name not in used)[:COLUMNS_SHOWN]
     shown = [name for name in have.names if name in names]
     values, bad = _values(opened, plan, shown, contract, kind.format)
@@ -189,8 +189,9 @@ def _input(
 ) -> InputPreview:
     named = contract.columns.get(spec.name, spec.name)
     wanted = chosen.get(spec.name) or ((named,) if isinstance(named, str) else named)
-    columns = tuple(column for column in wanted if column in have.names)
-    missing = next((column for column in wanted if column not in have.names), "")
+    known = frozenset(have.names)
+    columns = tuple(column for column in wanted if column in known)
+    missing = next((column for column in wanted if column not in known), "")
     near = get_close_matches(missing, have.names[:1000], 1) if missing and len(missing) <= _MAX_TEXT else []
     sample = ", ".join(_text(first[column]) for column in columns[:COLUMNS_SHOWN] if column in first)
     return InputPreview(spec, columns, _cut(sample, 2 * _MAX_TEXT), near[0] if near else "")

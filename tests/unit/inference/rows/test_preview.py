@@ -3,12 +3,14 @@
 import gzip
 import io
 import json
+import time
 
 import numpy as np
 import pytest
 
 from inference.rows import Contract, preview_file
 from inference.rows.errors import BadFile, NoPreview, RowsError
+from inference.tensors.signature import Signature, TensorSpec
 from tests.unit.inference.rows.tools import ABC, CSV, JSONL, NPZ, ONE, PARQUET, TWO, WIDE
 
 ROWS = "name,a,b,c\n" + "".join(f"row {row},{row},2,3\n" for row in range(1, 9))
@@ -55,6 +57,19 @@ class TestWhatIsShown:
         shown = preview(gzip.compress(ROWS.encode()), CSV._replace(gzipped=True))
 
         assert len(shown.rows) == 5
+
+    def test_the_time_grows_with_the_columns_and_not_with_their_square(self):
+        names = [f"c{place}" for place in range(10_000)]
+        began = time.process_time()
+
+        shown = preview(
+            f"{','.join(names)}\n{','.join(['1'] * len(names))}\n",
+            contract=Contract(columns={"features": tuple(reversed(names))}),
+            signature=Signature((TensorSpec("features", "FP32", (None, None)),), ()),
+        )
+
+        assert len(shown.inputs[0].columns) == len(names)
+        assert time.process_time() - began < 0.7  # a tenth of it; with the square, more than twice as long
 
     def test_many_columns_are_left_out_but_never_those_that_are_used(self):
         header = ",".join([*(f"more{place}" for place in range(40)), "a", "b", "c"])
