@@ -19,6 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
 from registry.errors import NotAllowed, RoundhouseError
+from registry.kit.admin.columns import Tone, moment_column, number_column, state_column, text_column
 from registry.kit.admin.facts import readable, when
 from registry.kit.admin.pages import EditablePage, ReadOnlyPage, csv_response, exact_filter
 from registry.kit.admin.theme import (
@@ -38,6 +39,11 @@ from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event
 from registry.record.selectors import READ, differences, last_deliveries, visible
 from registry.record.sentences import SENTENCES
 from registry.record.subscriptions import SubscriptionSettings
+
+_TONES = {
+    Delivery.Status.WAITING: Tone.BUSY, Delivery.Status.SENDING: Tone.BUSY, Delivery.Status.DELIVERED: Tone.GOOD,
+    Delivery.Status.FAILED: Tone.BAD,
+}  # fmt: skip
 
 
 class RecordPage(ReadOnlyPage):
@@ -207,7 +213,7 @@ def _linked(text: str, url: str) -> str:
 class AuditCheckpointPage(RecordPage, ModelAdmin[AuditCheckpoint]):
     empty_text = "A checkpoint signs the last record, so that a truncated log can be detected."
     scope = None
-    list_display = ["number", "at", "seq", "signature"]
+    list_display = ["number", moment_column("at", "at"), "seq", "signature"]
     fields = readonly_fields = ("number", "at", "seq", "record_hash", "previous_signature", "signature")
 
 
@@ -301,15 +307,9 @@ class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
     empty_text = "Messages to subscribers appear here, whether or not they were delivered."
     scope = "event__model_slug"
     list_display = [
-        "event",
-        "subscription",
-        "status",
-        "count",
-        "attempts",
-        "due_at",
-        "http_status",
-        "last_error",
-    ]
+        "event", "subscription", state_column("status", _TONES), number_column("count", "events"),
+        number_column("attempts", "attempts"), "next_attempt", "http_status", text_column("last_error", "last error"),
+    ]  # fmt: skip
     list_select_related = ["event", "subscription"]
     list_filter = ["status"]
     fields = readonly_fields = (
@@ -317,6 +317,10 @@ class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
         "message_id", "created_at", "ended_at", "buttons",
     )  # fmt: skip
     post_buttons = [("resend_delivery", "Send again", "resend")]
+
+    @display(description="next attempt", ordering="due_at")
+    def next_attempt(self, delivery: Delivery) -> str:
+        return when(delivery.due_at) if delivery.status == Delivery.Status.WAITING else "–"
 
     def resend(self, request: HttpRequest, delivery: Delivery) -> None:
         deliveries.resend(delivery, by=actor(request))

@@ -287,6 +287,23 @@ def test_the_resend_button_sends_again_what_is_over(admin, one_of_each):
     assert Delivery.objects.get().status == "waiting"
 
 
+def test_the_list_of_deliveries_says_when_the_next_attempt_is_only_if_there_is_one(admin, one_of_each):
+    address, badge = (
+        reverse("admin:registry_delivery_changelist"),
+        '<span class="rh-badge rh-badge-{}">{}</span>',
+    )
+    due = Delivery.objects.get().due_at.isoformat()
+
+    waiting = admin.get(address).content.decode()
+    assert badge.format("busy", "waiting") in waiting
+    assert f'datetime="{due}"' in waiting
+
+    Delivery.objects.update(status="delivered", ended_at=timezone.now())
+    delivered = admin.get(address).content.decode()
+    assert badge.format("good", "delivered") in delivered
+    assert f'datetime="{due}"' not in delivered
+
+
 class TestLastDelivery:
     """What a subscription's page and the list say about its newest message."""
 
