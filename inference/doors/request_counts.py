@@ -7,7 +7,6 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 
 from inference.doors.errors import NotServed
-from inference.engine.errors import OutOfMemory, RunCrashed, RunFailed, RunTimedOut
 from inference.errors import InvalidOutput, TooManyRequests, UnknownModel
 from inference.measure.counts import NO_VERSION, ArmKey
 from inference.serving import runtime
@@ -17,10 +16,9 @@ from registry.errors import ArtifactMissing, Invalid, NoLiveVersion, NotAllowed,
 from registry.intake.errors import InsufficientStorage
 from registry.intake.parts import lacks_room
 
-_CALLERS = (
-    InvalidInput, Invalid, NotAllowed, NotFound, NotServed, RunFailed, SuspiciousOperation, TooManyRequests,
-)  # fmt: skip
-_OURS = (ArtifactMissing, InvalidOutput, NoLiveVersion, OutOfMemory, RunCrashed, RunTimedOut)  # of these
+# A run that fails is not the caller's fault: its input fits the signature, so the version should have answered.
+_CALLERS = (InvalidInput, Invalid, NotAllowed, NotFound, NotServed, SuspiciousOperation, TooManyRequests)
+_OURS = (ArtifactMissing, InvalidOutput, NoLiveVersion)  # of these
 
 
 def count_answer(request: ModelRequest) -> None:

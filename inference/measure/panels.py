@@ -43,9 +43,9 @@ from registry.traffic.transitions import RequestStatus
 
 COLUMNS = ("Last 24 hours", "Requests per second", "Errors", "p95")
 NOTE = (
-    "Requests per second, errors and p95 are from the last 5 minutes, updated once a minute. Errors include every request "
-    "that was turned away, such as by a stop or a limit. Each bar of the last 24 hours is an hour; requests that failed "
-    "although the caller made no mistake are red."
+    "Requests per second, errors and p95 are from the last 5 minutes, updated once a minute. Errors are requests that "
+    "failed although the caller made no mistake; the line below them names everything that was turned away. Each bar of the "
+    "last 24 hours is an hour, with errors in red."
 )
 _RECENT_MINUTES = 5
 _ALARMING = 0.01
@@ -158,7 +158,7 @@ def _cells(recent: Counts, hours: Sequence[HourRate]) -> list[SafeString | str]:
     away = turned_away([recent])
     bars = spark_bars("Requests per second over the last 24 hours", hours, write=per_second)
     context = {
-        "errors": percent(recent.turned_away / recent.requests) if recent.requests else None,
+        "errors": percent(rate) if rate is not None else None,
         "away": away.short if away is not None else "",
         "is_alarming": rate is not None and rate >= _ALARMING,
         "bars": bars,

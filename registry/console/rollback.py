@@ -26,6 +26,7 @@ from registry.traffic.selectors import (
     live_arms,
     open_holds,
     previous_split,
+    splits_left_by_rollback,
     versions_ever_live,
 )
 
@@ -42,6 +43,7 @@ class RollBackGoal:
     note: str
     is_warm: bool
     archived: list[int]
+    left_by: Split | None = None  # the rollback that ended it
 
 
 class RollBackForm(ReasonForm):
@@ -55,7 +57,15 @@ class RollBackForm(ReasonForm):
 
     def __init__(self, *args: Any, row: Model, **kwargs: Any) -> None:
         splits, versions = earlier_splits(row), versions_ever_live(row)
-        kwargs["initial"] = {"seen": row.split_revision, "to": f"split-{splits[0].number}" if splits else ""}
+        default = previous_split(row)
+        if default is not None:  # it comes first
+            splits.sort(key=lambda split: split.pk != default.pk)
+        self.has_default = default is not None
+        self._left = splits_left_by_rollback(row)
+        kwargs["initial"] = {
+            "seen": row.split_revision,
+            "to": f"split-{default.number}" if default is not None else "",
+        }
         super().__init__(*args, row=row, **kwargs)
         self._splits = {split.number: split for split in splits}
         self._versions = {once.version.number: once.version for once in versions}
@@ -76,7 +86,12 @@ class RollBackForm(ReasonForm):
 
     @property
     def is_earlier(self) -> bool:
-        return any(goal.value == self.chosen for goal in self.splits[1:])
+        return not self.has_default or any(goal.value == self.chosen for goal in self.splits[1:])
+
+    @property
+    def others(self) -> list[RollBackGoal]:
+        """The splits beside the default."""
+        return self.splits[1:] if self.has_default else self.splits
 
     @property
     def is_version(self) -> bool:
@@ -107,6 +122,7 @@ class RollBackForm(ReasonForm):
             note=f"{split.made_by}: {split.reason}",
             is_warm=split.shares().keys() <= warm,
             archived=archived,
+            left_by=self._left.get(split.pk),
         )
 
     def _version_goal(self, once: LiveHistory, warm: frozenset[int]) -> RollBackGoal:
@@ -136,7 +152,7 @@ def _roll_back(model: Model, form: RollBackForm, by: Actor) -> str:
 
 ROLL_BACK = Verb(
     "roll-back", "Roll back", Right.ROLL_BACK, RollBackForm, _roll_back,
-    lambda model: previous_split(model) is not None, group=VerbGroup.EMERGENCY,
+    lambda model: bool(earlier_splits(model, most=1)), group=VerbGroup.EMERGENCY,
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, Prefetch, Q, QuerySet
@@ -207,13 +208,27 @@ def requests_for(by: Actor) -> QuerySet[SplitRequest]:
 
 
 def previous_split(model: Model) -> Split | None:
-    """The split before the current one, to which a rollback returns by default."""
-    return next(iter(earlier_splits(model, most=1)), None)
+    """The split to which a rollback returns by default: the newest one that differs from what is live now.
+
+    What was left by a rollback was wrong, so it is skipped: rolling back twice must not bring a fault back.
+    """
+    current, earlier = current_split(model), earlier_splits(model)
+    left = splits_left_by_rollback(model)
+    unwanted = [split.shares() for split in earlier if split.pk in left]
+    if current is not None:
+        unwanted.append(current.shares())
+    return next((split for split in earlier if split.shares() not in unwanted), None)
 
 
 def earlier_splits(model: Model, most: int = 20) -> list[Split]:
     """The splits that were live before, most recent first."""
     return list(with_arms(model.splits.filter(status=Status.PAST)).order_by("-from_at", "-number")[:most])
+
+
+def splits_left_by_rollback(model: Model, most: int = 20) -> dict[int, Split]:
+    """The newest splits that a rollback ended, by id, with the split of that rollback."""
+    lived = model.splits.filter(status__in=[Status.CURRENT, Status.PAST]).order_by("-from_at", "-number")
+    return {ended.pk: later for later, ended in pairwise(lived[: most + 1]) if later.goes_back}
 
 
 @dataclass(frozen=True, slots=True)

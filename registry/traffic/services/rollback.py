@@ -31,7 +31,7 @@ def roll_back(
 ) -> Split:
     """Restore the shares of an earlier split, or give all traffic to a version that was live before.
 
-    1. The default is the split before the current one.
+    1. The default is the newest earlier split that no rollback has ended.
     2. A rollback needs no approval and ignores freezes and golden sets: what it restores was live before.
     3. Warm versions answer at once; the split waits only for those that must be loaded.
     """
@@ -52,7 +52,10 @@ def roll_back(
 def _earlier_split(model: Model, split: Split | None) -> Split:
     earlier = split or previous_split(model)
     if earlier is None or earlier.model_id != model.pk:
-        raise NotFound(f"{model.slug} has no earlier split to go back to.")
+        raise NotFound(
+            f"{model.slug} has no earlier split to go back to"
+            f"{' that was not rolled back itself; name a split or a version' if split is None else ''}."
+        )
     if earlier.from_at is None:
         raise Conflict(f"{earlier} was never live, so there is nothing to go back to.")
     return earlier

@@ -166,3 +166,30 @@ def test_versions_are_listed_with_when_they_answered(model):
     assert [row.to_at for row in rows] == [None, None, second.to_at]
     assert [row.from_at for row in rows][1:] == [first.from_at, second.from_at]
     assert previous_split(model).number == 3
+
+
+class TestTwice:
+    """A second rollback must not bring back what the first one left."""
+
+    def test_it_goes_further_back(self, model):
+        roll_back(model=model, reason="version 3 is wrong", by=an_actor())
+        assert live(model) == {2: 10_000}
+
+        roll_back(model=model, reason="so is version 2", by=an_actor())
+
+        assert live(model) == {1: 10_000}
+
+    def test_when_all_others_were_left_a_target_must_be_named(self, model):
+        for _ in range(2):
+            roll_back(model=model, reason="wrong", by=an_actor())
+
+        with pytest.raises(NotFound, match="name a split or a version"):
+            roll_back(model=model, reason="wrong", by=an_actor())
+
+        roll_back(model=model, to_version=numbered(model, 3), reason="it was not at fault", by=an_actor())
+        assert live(model) == {3: 10_000}
+
+    def test_a_split_set_by_hand_does_not_count_as_left(self, model):
+        a_split(model, 100, versions=[numbered(model, 1)])
+
+        assert previous_split(model).number == 3
