@@ -29,9 +29,8 @@ class ReasonForm(forms.Form):
 
     fields_template = "admin/registry/verb_fields.html"
     is_destructive = False
-    focus = (
-        ""  # the name of the field that has the focus first; default: the first empty field that is required
-    )
+    # The name of the field that has the focus first; by default the first empty field that is required.
+    focus = ""
     past_reasons: Sequence[str] = ()
 
     reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
