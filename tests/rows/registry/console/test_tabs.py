@@ -134,6 +134,30 @@ class TestTabs:
         )
 
 
+class TestRowPages:
+    """What every page of a row does that has no form of Django's."""
+
+    @pytest.fixture
+    def rows(self):
+        model = set_approval_rule(model=a_live_model(100), needed=True, reason="x", by=an_actor())
+        asked = ask_for_split(model=model, arms={a_version(model): 10_000}, comment="x", by=an_actor())
+        return [model.versions.first(), asked]
+
+    def test_they_can_be_read_and_not_posted(self, client, operator, rows):
+        for row in rows:
+            address = reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk])
+            refused = client.post(address)
+
+            assert client.head(address).status_code == 200
+            assert (refused.status_code, refused["Allow"]) == (405, "GET, HEAD")
+
+    def test_a_missing_row_leads_to_the_home_page(self, client, operator):
+        for name in ("model", "version", "splitrequest"):
+            answer = client.get(reverse(f"admin:registry_{name}_change", args=[99_999]))
+
+            assert (answer.status_code, answer["Location"]) == (302, reverse("admin:index"))
+
+
 class TestHeader:
     def test_the_badge_says_the_state(self, client, viewer):
         stopped, frozen = a_live_model(100), a_live_model(100)
@@ -193,6 +217,13 @@ class TestHeader:
         assert group(of_newer, "Release") == ["Ask for share"]
         assert reverse("admin:registry_splitrequest_change", args=[asked.pk]) in of_newer
         assert "asks for 10 % for it: a try" in of_newer
+
+    def test_a_share_below_a_tenth_of_a_percent_is_not_rounded(self, client, viewer):
+        model = a_live_model(99.95, 0.05)
+
+        page = read(client, model)
+
+        assert 'aria-label="version 1 99.95 %, version 2 0.05 %"' in page
 
     def test_the_first_version_of_a_model_asks_for_everything(self, client, operator):
         version = a_version()
