@@ -19,11 +19,14 @@
   const ageMs = (part) => Date.now() - (updatedAt.get(part.id) ?? loadedAt);
   const isDue = (part) => ageMs(part) >= Number(part.dataset.liveS) * 1000;
 
-  // Whoever reads, types or selects here is not interrupted.
+  const isFilledIn = (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+
+  // Whoever reads, types or selects here is not interrupted, and what was typed is not lost.
   function isInUse(part) {
     const focused = document.activeElement;
     if (focused && focused !== document.body && part.contains(focused)) return true;
     if (part.querySelector("details[open], dialog[open]")) return true;
+    if ([...part.querySelectorAll("input:not([type=hidden]), textarea")].some(isFilledIn)) return true;
     const selection = document.getSelection();
     return Boolean(selection && !selection.isCollapsed && part.contains(selection.anchorNode));
   }
