@@ -351,6 +351,15 @@ class TestRequestPage:
         asked.refresh_from_db()
         assert (asked.status, asked.decision) == ("approved", "looks good")
 
+    def test_a_request_for_the_first_split_moves_no_keys(self, client, operator):
+        model = set_approval_rule(model=a_model(), needed=True, reason="x", by=an_actor())
+        asked = ask_for_split(model=model, arms={a_version(model): 10_000}, comment="x", by=an_actor())
+
+        page = read(client, asked)
+
+        assert "No version is live yet." in page
+        assert "different version" not in page
+
     def test_an_approved_request_shows_the_figures_of_its_own_split_and_a_rejected_one_none(
         self, client, signed_in, asked
     ):
