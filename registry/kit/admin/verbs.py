@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from registry.errors import RoundhouseError
-from registry.kit.actors import Actor, LacksRight
+from registry.kit.actors import Actor, require_right
 from registry.kit.admin.pages import ScopedPage
 from registry.kit.admin.theme import TextInput, actor
 from registry.kit.registrations import Registrations
@@ -106,8 +106,7 @@ class VerbPages(ScopedPage):
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:
             raise Http404
-        if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
-            raise LacksRight(verb.right, model_id=self.model_id_of(row))
+        require_right(actor(request), verb.right, model_id=self.model_id_of(row))
         page = partial(
             answer_verb, request, site=self.admin_site, opts=self.opts, name=verb.title, of=str(row)
         )
