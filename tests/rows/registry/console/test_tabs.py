@@ -1,5 +1,6 @@
 """The tabs of Model and version pages, their header, and the page of a request: what is where, and what it costs."""
 
+import html
 import re
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from django.utils import timezone
 from inference.measure.models import ArmMinute
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
+from registry.console import model_panels
 from registry.console.health import HealthLook, checks_health, crashes_health
 from registry.intake.checklist.models import CheckRun
 from registry.kit.admin.panels import PANELS, Panel, PanelPage
@@ -156,6 +158,34 @@ class TestRowPages:
             answer = client.get(reverse(f"admin:registry_{name}_change", args=[99_999]))
 
             assert (answer.status_code, answer["Location"]) == (302, reverse("admin:index"))
+
+
+class TestListsOfAModel:
+    """Links such as "All splits" lead to the rows of this Model, not of one whose name is similar."""
+
+    @pytest.mark.parametrize(
+        ("tab", "title", "slug_of"),
+        [
+            ("traffic", "All splits", lambda split: split.model.slug),
+            ("versions", "All versions", lambda version: version.model.slug),
+            ("live", "All changes", lambda record: record.model_slug),
+            ("live", "1 open request", lambda asked: asked.model.slug),
+            ("file", "All revisions", lambda serving: serving.version.model.slug),
+        ],
+    )
+    def test_they_have_no_rows_of_another(self, client, operator, monkeypatch, tab, title, slug_of):
+        monkeypatch.setattr(model_panels, "_HISTORY_LIMIT", 1)
+        for slug in ("fruit", "fruit-2"):
+            model = set_approval_rule(
+                model=a_live_model(100, slug=slug), needed=True, reason="x", by=an_actor()
+            )
+            ask_for_split(model=model, arms={a_version(model): 10_000}, comment="x", by=an_actor())
+        model = Model.objects.get(slug="fruit")
+
+        page = read(client, model.versions.first() if tab == "file" else model, tab=tab)
+        listed = client.get(html.unescape(re.search(f'href="([^"]+)">{title}<', page)[1]))
+
+        assert {slug_of(row) for row in listed.context["cl"].result_list} == {"fruit"}
 
 
 class TestHeader:
