@@ -38,7 +38,10 @@
       if (response.redirected) throw new Error("you are no longer logged in");
       if (!response.ok) throw new Error("the server answers with an error");
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      parts().filter((part) => isDue(part) && !isInUse(part)).forEach((part) => swap(part, page.getElementById(part.id)));
+      const due = parts().filter((part) => isDue(part) && !isInUse(part));
+      const hasFailed = page.querySelector("[data-failed-panel]") && due.some((part) => !page.getElementById(part.id));
+      if (hasFailed) throw new Error("a part of the page cannot be shown");
+      due.forEach((part) => swap(part, page.getElementById(part.id)));
       problem = "";
       failures = 0;
     } catch (error) {
