@@ -52,9 +52,12 @@ def _page(request: HttpRequest, status: int, title: str, sentences: list[str]) -
 
 
 def _people(roles: list[str], model_id: int | None = None) -> list[str]:
-    """The active people with one of these roles, whose scope includes the Model if one is given."""
-    reach = Q(object_scope=None) | (Q(object_scope__models=model_id) if model_id is not None else Q())
-    people = User.objects.filter(reach, groups__name__in=roles, is_active=True).distinct()
+    """The active people with one of these roles, and superusers; with a scope, only those whose scope has the Model."""
+    reach = Q(object_scope=None)
+    if model_id is not None:
+        reach |= Q(object_scope__models=model_id)
+    able = Q(groups__name__in=roles) | Q(is_superuser=True)
+    people = User.objects.filter(reach, able, is_active=True).distinct()
     return list(people.order_by("username").values_list("username", flat=True)[: _NAMES_SHOWN + 1])
 
 

@@ -16,11 +16,10 @@ from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
-from registry.catalogue.transitions import Status
 from registry.console.checks import check_again, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden
-from registry.console.headers import model_header, version_header, with_live_model
+from registry.console.headers import model_header, state_of_version, version_header, with_live_model
 from registry.console.holds import HOLD_VERBS
 from registry.console.model_panels import show_waiting
 from registry.console.requests import RULE_VERBS
@@ -28,7 +27,7 @@ from registry.console.rollback import ROLL_BACK
 from registry.console.splits import RESHUFFLE, SPLIT_VERBS
 from registry.console.version_panels import download
 from registry.console.version_verbs import VERSION_VERBS
-from registry.kit.admin.columns import Tone, badge, moment_column, size_column, text_column
+from registry.kit.admin.columns import badge, moment_column, size_column, text_column
 from registry.kit.admin.pages import ScopedPage, exact_filter
 from registry.kit.admin.panels import PanelPage
 from registry.kit.admin.tabs import TabbedPage
@@ -37,7 +36,6 @@ from registry.kit.admin.verbs import VerbPages
 from registry.kit.text import MAX_REASON
 from registry.traffic.selectors import live_arms, open_holds, with_live_arms
 
-_TONES = {Status.CHECKING: Tone.BUSY, Status.READY: Tone.GOOD, Status.FAILED: Tone.BAD}
 MODEL_VERBS = (*SPLIT_VERBS, ROLL_BACK, *HOLD_VERBS, RESHUFFLE, *RULE_VERBS)
 
 
@@ -207,6 +205,5 @@ class VersionPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Version]):
 
     @display(description="state", ordering="status")
     def state(self, version: Version) -> SafeString:
-        if version.is_broken:
-            return badge("broken", Tone.BAD)
-        return badge(version.get_status_display().lower(), _TONES.get(Status(version.status), Tone.IDLE))
+        state = state_of_version(version)
+        return badge(state.word, state.tone)

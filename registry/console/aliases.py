@@ -25,7 +25,7 @@ from registry.catalogue.selectors import (
 )
 from registry.catalogue.services import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.catalogue.transitions import Status
-from registry.kit.actors import Actor, LacksRight
+from registry.kit.actors import Actor, require_right
 from registry.kit.admin.columns import Tone, badge
 from registry.kit.admin.pages import CardPage, exact_filter
 from registry.kit.admin.theme import ModelAdmin, TabularInline, TextInput, actor, display
@@ -329,8 +329,7 @@ def _model_to_guard(request: HttpRequest, slug: str) -> Model:
     model = models_for(by).filter(slug=slug).first()
     if model is None:
         raise Http404
-    if not by.may(Right.MANAGE_SETTINGS, model_id=model.pk):
-        raise LacksRight(Right.MANAGE_SETTINGS, model_id=model.pk)
+    require_right(by, Right.MANAGE_SETTINGS, model_id=model.pk)
     return model
 
 

@@ -82,7 +82,7 @@ def broken_versions(by: Actor) -> list[AttentionItem]:
             severity=Severity.CRITICAL if version.is_live else Severity.WARNING,
             sentence=f"{version} is broken{' and live' if version.is_live else ''}: it crashed processes, and every"
             " request to it is refused.",
-            link=_version_page(version, "rh-crashes"),
+            link=_version_page(version, "overview", "rh-crashes"),
             since=version.broken_at,
             name=str(version),
             action=_roll_back(version, by) if version.is_live else None,
@@ -106,7 +106,7 @@ def failed_checks(by: Actor) -> list[AttentionItem]:
             severity=Severity.WARNING if run.is_live else Severity.NOTICE,  # type: ignore[attr-defined]
             sentence=f"{run.version} {'is live and failed its newest check' if run.is_live else 'failed its checks'}.",  # type: ignore[attr-defined]
             notes=[run.reason],
-            link=_version_page(run.version, "rh-checks"),
+            link=_version_page(run.version, "checks", "rh-checks"),
             since=run.ended_at,
             name=str(run.version),
             model_id=run.version.model_id,
@@ -134,8 +134,8 @@ def _is_live(version: str) -> Exists:
     return Exists(arms.exclude(letter=""))
 
 
-def _version_page(version: Version, anchor: str) -> str:
-    return reverse("admin:registry_version_change", args=[version.pk]) + f"#{anchor}"
+def _version_page(version: Version, tab: str, anchor: str) -> str:
+    return reverse("admin:registry_version_change", args=[version.pk]) + f"?tab={tab}#{anchor}"
 
 
 def requests_to_decide(by: Actor) -> list[AttentionItem]:
@@ -176,8 +176,9 @@ def failing_deliveries(by: Actor) -> list[AttentionItem]:
     if not troubled:
         return []
     delivered = _last_delivered(troubled, recent)
+    is_cut = len(newest_failed) >= READ_AT_MOST
     return [
-        _failing(deliveries)
+        _failing(deliveries, "at least " if is_cut else "")
         for subscription_id, deliveries in troubled.items()
         if subscription_id not in delivered
         or max(delivery.created_at for delivery in deliveries) > delivered[subscription_id]
@@ -193,14 +194,14 @@ def _last_delivered(subscription_ids: Iterable[int], recent: datetime) -> dict[i
     return dict(newest)
 
 
-def _failing(deliveries: list[Delivery]) -> AttentionItem:
+def _failing(deliveries: list[Delivery], at_least: str) -> AttentionItem:
     newest = max(deliveries, key=lambda delivery: delivery.pk)
     failed = sum(delivery.status == Delivery.Status.FAILED for delivery in deliveries)
     retried = len(deliveries) - failed
     counts = [
         text
         for count, text in (
-            (failed, f"{failed} failed in the last 24 hours"),
+            (failed, f"{at_least}{failed} failed in the last 24 hours"),
             (retried, f"{retried} {'is' if retried == 1 else 'are'} being retried"),
         )
         if count

@@ -21,7 +21,7 @@ from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.checklist.selectors import CheckRequest, newest_run, open_check_request
 from registry.intake.checklist.services import ask_check
 from registry.intake.checklist.transitions import LineState, RunState
-from registry.kit.actors import LacksRight
+from registry.kit.actors import require_right
 from registry.kit.admin.facts import duration, readable
 from registry.kit.admin.plots import ProfilePlot, profile_plot
 from registry.kit.admin.theme import actor
@@ -156,8 +156,7 @@ def show_check(request: HttpRequest, version: Version) -> HttpResponse:
 @require_POST
 def check_again(request: HttpRequest, version: Version) -> HttpResponse:
     by = actor(request)
-    if not by.may(Right.WRITE, model_id=version.model_id):
-        raise LacksRight(Right.WRITE, model_id=version.model_id)
+    require_right(by, Right.WRITE, model_id=version.model_id)
     try:
         ask_check(version=version, by=by)
         messages.success(

@@ -19,7 +19,7 @@ from registry.intake.examples.models import GoldenResult, GoldenSet, Metric
 from registry.intake.examples.rows import lines_of
 from registry.intake.examples.selectors import champion_of, current_golden_set
 from registry.intake.examples.services import put_golden_set
-from registry.kit.actors import LacksRight
+from registry.kit.actors import require_right
 from registry.kit.admin.forms import redirect_from_form
 from registry.kit.admin.theme import NumberInput, TextInput, actor
 from registry.kit.text import MAX_REASON
@@ -106,15 +106,17 @@ def _results(model: Model, golden_set: GoldenSet) -> list[ShownResult]:
 def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
     """Handle the panel's form; show it again if it has errors."""
     by = actor(request)
-    if not by.may(Right.WRITE, model_id=model.pk):
-        raise LacksRight(Right.WRITE, model_id=model.pk)
+    require_right(by, Right.WRITE, model_id=model.pk)
     back = f"{reverse('admin:registry_model_change', args=[model.pk])}?tab=versions"
     form = GoldenForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         data = dict(form.cleaned_data)
         try:
             made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
-            messages.success(request, f"{made} saved with {made.rows:,} rows. Check a version to measure it.")
+            messages.success(
+                request,
+                f"{made} saved with {made.rows:,} row{'' if made.rows == 1 else 's'}. Check a version to measure it.",
+            )
             return redirect_from_form(request, back)
         except RoundhouseError as error:
             form.add_error("file", str(error))

@@ -9,12 +9,13 @@ from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.console.changes import recent_changes
 from registry.console.first_steps import first_steps
+from registry.console.headers import State, state_of
 from registry.kit.actors import Actor, visible_models
 from registry.kit.admin.attention import Attention, AttentionItem, Severity, attention_for
 from registry.kit.admin.columns import Tone
 from registry.kit.admin.panels import PanelPage, columns_for, panels_for
 from registry.kit.admin.theme import actor
-from registry.traffic.selectors import live_arms, open_holds, with_live_arms
+from registry.traffic.selectors import live_arms, with_live_arms
 
 _MODEL_LIMIT = 50
 _TONES = {Severity.CRITICAL: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.NOTICE: Tone.BUSY}
@@ -57,10 +58,7 @@ def live_rows(by: Actor, attention: Attention) -> tuple[list[dict[str, Any]], in
 
 
 def _row(model: Model, versions: int, trouble: AttentionItem | None) -> dict[str, Any]:
-    arms = live_arms(model)
-    state, tone = ("live", Tone.GOOD) if arms else ("not live", Tone.IDLE)
+    state = state_of(model, is_waiting=False)
     if trouble is not None:
-        state, tone = trouble.badge, _TONES[trouble.severity]
-    elif holds := open_holds(model):  # more holds than the list above reads
-        state, tone = max(holds), Tone.BAD if "stopped" in holds else Tone.BUSY
-    return {"model": model, "arms": arms, "state": state, "tone": tone, "versions": versions}
+        state = State(trouble.badge, _TONES[trouble.severity])
+    return {"model": model, "arms": live_arms(model), "state": state, "versions": versions}

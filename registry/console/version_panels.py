@@ -14,7 +14,7 @@ from registry.catalogue.models import Version
 from registry.catalogue.services import CRASHES_TO_BREAK, make_download_link
 from registry.catalogue.serving_settings import ServingValues
 from registry.errors import RoundhouseError
-from registry.kit.actors import LacksRight, in_scope
+from registry.kit.actors import in_scope, require_right
 from registry.kit.admin.facts import settings_in_words
 from registry.kit.admin.theme import actor
 from registry.traffic.models import Split
@@ -97,8 +97,7 @@ def draw_file(request: HttpRequest, version: Version) -> SafeString:
 def download(request: HttpRequest, version: Version) -> HttpResponse:
     """Redirect to a fresh link, which is valid for a few minutes and only while the person has the right."""
     by = actor(request)
-    if not by.may(Right.DOWNLOAD, model_id=version.model_id):
-        raise LacksRight(Right.DOWNLOAD, model_id=version.model_id)
+    require_right(by, Right.DOWNLOAD, model_id=version.model_id)
     try:
         link = make_download_link(version=version, by=by)
     except RoundhouseError as error:

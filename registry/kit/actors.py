@@ -58,6 +58,12 @@ class Actor:
             )
 
 
+def require_right(by: Actor, right: str, *, model_id: int) -> None:
+    """Raise LacksRight unless the actor holds the right for this Model. For pages; services use `Actor.check`."""
+    if not by.may(right, model_id=model_id):
+        raise LacksRight(right, model_id=model_id)
+
+
 def visible_models(models: QuerySet[R], by: Actor) -> QuerySet[R]:
     """Keep the Models that the actor may see. Lists, details, files, exports and actions all start here."""
     return in_scope(models, by, model="pk")

@@ -1,6 +1,6 @@
 """The sidebar's links: each app adds its own in `AppConfig.ready`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def navigation_groups(request: HttpRequest) -> list[dict[str, Any]]:
             "items": items,
             "slug": _slug(title),
             "is_closed": bool(title) and _slug(title) in closed,
-            "waiting": sum(item["badge"].count for item in items if item.get("badge")),
+            "badge": _badge_of_group([item["badge"] for item in items if item.get("badge")]),
         }
         for title, items in groups.items()
     ]
@@ -152,6 +152,14 @@ def _badge(link: ListLink, request: HttpRequest) -> Badge | None:
         log.error("badge failed", link=link.title, exc_info=error)
         return None
     return badge if badge is not None and badge.count else None
+
+
+def _badge_of_group(badges: Sequence[Badge]) -> Badge | None:
+    """What a closed group shows: the sum of its links' badges."""
+    if not badges:
+        return None
+    count, title = sum(badge.count for badge in badges), ", ".join(badge.title for badge in badges)
+    return Badge(count, title, is_bad=any(badge.is_bad for badge in badges))
 
 
 def _may_view(permission: str, request: HttpRequest) -> bool:

@@ -1,9 +1,11 @@
 """What admin pages share: who may open them, which rows they list, how lists are counted, filtered and exported."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
@@ -14,6 +16,8 @@ from registry.kit.actors import READ, in_scope
 from registry.kit.admin.history import HistoryPage, has_history
 from registry.kit.admin.theme import TextFilter, actor
 
+# Takes additional context.
+FormView = Callable[[dict[str, Any] | None], HttpResponse]
 COUNT_AT_MOST = 10_000
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -107,13 +111,18 @@ class CardPage(ScopedPage):
         return response
 
 
-class OwnPage(ScopedPage):
-    """A row's page with its own template and no form: each verb has its own page."""
+class RowPage(ScopedPage):
+    """A row's page that we draw ourselves."""
 
-    own_template: ClassVar[str]
+    @property
+    def has_form(self) -> bool:
+        """Whether the page accepts Django's form."""
+        return False
 
-    def shown(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return the template's context, with a `title`."""
+    def show_row(
+        self, request: HttpRequest, row: Any, context: dict[str, Any], form_view: FormView
+    ) -> HttpResponse:
+        """Draw the page from this context; `form_view` draws Django's page with its form instead."""
         raise NotImplementedError
 
     def change_view(
@@ -123,23 +132,39 @@ class OwnPage(ScopedPage):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        form_view: FormView = partial(super().change_view, request, object_id, form_url)  # type: ignore[misc]
         page: Any = self
         row = page.get_object(request, object_id)
         if row is None:
-            missing: HttpResponse = super().change_view(  # type: ignore[misc]
-                request, object_id, form_url, extra_context
-            )
-            return missing
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
+            return form_view(extra_context)  # Django says that the row does not exist
+        if not page.has_view_permission(request, row):
+            raise PermissionDenied
+        if request.method not in {"GET", "HEAD"} and not self.has_form:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
         context = {
             **page.admin_site.each_context(request),
             "opts": page.opts,
             "original": row,
             "has_view_permission": True,
-            "show_history": has_history(row),
+            **(extra_context or {}),
         }
-        return TemplateResponse(request, self.own_template, {**context, **self.shown(request, row)})
+        return self.show_row(request, row, context, form_view)
+
+
+class OwnPage(RowPage):
+    """A row's page with its own template and no form: each verb has its own page."""
+
+    own_template: ClassVar[str]
+
+    def shown(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return the template's context, with a `title`."""
+        raise NotImplementedError
+
+    def show_row(
+        self, request: HttpRequest, row: Any, context: dict[str, Any], form_view: FormView
+    ) -> HttpResponse:
+        own = {"show_history": has_history(row), **self.shown(request, row)}
+        return TemplateResponse(request, self.own_template, {**context, **own})
 
 
 def exact_filter(field: str, label: str) -> type[TextFilter]:

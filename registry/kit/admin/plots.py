@@ -393,4 +393,4 @@ def _ends(label: str, points: Profile) -> str:
 
 
 def _point(batch: float, ms: float) -> str:
-    return f"{batch:g} rows in {ms:.3g} ms"
+    return f"{batch:g} row{'' if batch == 1 else 's'} in {ms:.3g} ms"

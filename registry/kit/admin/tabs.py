@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from registry.kit.admin.pages import ScopedPage
+from registry.kit.admin.pages import FormView, RowPage
 from registry.kit.admin.panels import PanelPage, panels_for, panels_on
 from registry.kit.registrations import Registrations
 
@@ -45,7 +45,7 @@ def open_tab(tabs: list[Tab], request: HttpRequest, row: Any) -> Tab:
     return [*named, *implied, *suited, *tabs][0]
 
 
-class TabbedPage(ScopedPage):
+class TabbedPage(RowPage):
     """A row's page with a header and tabs. Django's form, if the page has one, is on `form_tab`."""
 
     panel_page: ClassVar[PanelPage]
@@ -56,28 +56,18 @@ class TabbedPage(ScopedPage):
         """Return the context of the header's template, which is on every tab."""
         raise NotImplementedError
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    @property
+    def has_form(self) -> bool:
+        return bool(self.form_tab)
+
+    def show_row(
+        self, request: HttpRequest, row: Any, context: dict[str, Any], form_view: FormView
     ) -> HttpResponse:
-        page: Any = self
-        row = page.get_object(request, object_id)
-        if row is None:
-            missing: HttpResponse = super().change_view(  # type: ignore[misc]
-                request, object_id, form_url, extra_context
-            )
-            return missing
-        if request.method not in {"GET", "HEAD"} and not self.form_tab:
-            return HttpResponseNotAllowed(["GET"])
         tabs = tabs_for(self.panel_page, request, form_tab=self.form_tab)
         is_sent = request.method == "POST"
         opened = next((tab for tab in tabs if is_sent and tab.name == self.form_tab), None)
         opened = opened or open_tab(tabs, request, row)
-        context = {
-            **(extra_context or {}),
+        own = {
             **self.header(request, row),
             "title": str(row),
             "subtitle": "",
@@ -88,15 +78,9 @@ class TabbedPage(ScopedPage):
             "header_template": self.header_template,
         }
         if opened.name == self.form_tab:
-            response: HttpResponse = super().change_view(  # type: ignore[misc]
-                request, object_id, form_url, context
-            )
-            return response
-        own = {"opts": page.opts, "original": row, "has_view_permission": True, "show_back_button": False}
+            return form_view(own)
         return TemplateResponse(
-            request,
-            "admin/registry/tabbed_page.html",
-            {**page.admin_site.each_context(request), **own, **context},
+            request, "admin/registry/tabbed_page.html", {**context, **own, "show_back_button": False}
         )
 
     def _panels(self, request: HttpRequest, row: Any, opened: Tab) -> list[Any]:

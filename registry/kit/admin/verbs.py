@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from registry.errors import RoundhouseError
-from registry.kit.actors import Actor, LacksRight
+from registry.kit.actors import Actor, require_right
 from registry.kit.admin.pages import ScopedPage
 from registry.kit.admin.theme import TextInput, actor
 from registry.kit.registrations import Registrations
@@ -29,9 +29,8 @@ class ReasonForm(forms.Form):
 
     fields_template = "admin/registry/verb_fields.html"
     is_destructive = False
-    focus = (
-        ""  # the name of the field that has the focus first; default: the first empty field that is required
-    )
+    # The name of the field that has the focus first; by default the first empty field that is required.
+    focus = ""
     past_reasons: Sequence[str] = ()
 
     reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
@@ -107,8 +106,7 @@ class VerbPages(ScopedPage):
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:
             raise Http404
-        if not actor(request).may(verb.right, model_id=self.model_id_of(row)):
-            raise LacksRight(verb.right, model_id=self.model_id_of(row))
+        require_right(actor(request), verb.right, model_id=self.model_id_of(row))
         page = partial(
             answer_verb, request, site=self.admin_site, opts=self.opts, name=verb.title, of=str(row)
         )

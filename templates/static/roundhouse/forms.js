@@ -86,7 +86,7 @@
       kept.querySelector("[role=alert]")?.remove();
       const problem = place.querySelector("[role=alert]");
       if (problem) kept.append(problem);
-      old.toggleAttribute("aria-invalid", false);
+      old.removeAttribute("aria-invalid");
       if (problem) old.setAttribute("aria-invalid", "true");
       place.replaceWith(kept);
     }

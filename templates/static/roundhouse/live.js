@@ -19,11 +19,14 @@
   const ageMs = (part) => Date.now() - (updatedAt.get(part.id) ?? loadedAt);
   const isDue = (part) => ageMs(part) >= Number(part.dataset.liveS) * 1000;
 
-  // Whoever reads, types or selects here is not interrupted.
+  const isFilledIn = (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+
+  // Whoever reads, types or selects here is not interrupted, and what was typed is not lost.
   function isInUse(part) {
     const focused = document.activeElement;
     if (focused && focused !== document.body && part.contains(focused)) return true;
     if (part.querySelector("details[open], dialog[open]")) return true;
+    if ([...part.querySelectorAll("input:not([type=hidden]), textarea")].some(isFilledIn)) return true;
     const selection = document.getSelection();
     return Boolean(selection && !selection.isCollapsed && part.contains(selection.anchorNode));
   }
@@ -35,7 +38,10 @@
       if (response.redirected) throw new Error("you are no longer logged in");
       if (!response.ok) throw new Error("the server answers with an error");
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      parts().filter((part) => isDue(part) && !isInUse(part)).forEach((part) => swap(part, page.getElementById(part.id)));
+      const due = parts().filter((part) => isDue(part) && !isInUse(part));
+      const hasFailed = page.querySelector("[data-failed-panel]") && due.some((part) => !page.getElementById(part.id));
+      if (hasFailed) throw new Error("a part of the page cannot be shown");
+      due.forEach((part) => swap(part, page.getElementById(part.id)));
       problem = "";
       failures = 0;
     } catch (error) {

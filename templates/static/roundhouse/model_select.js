@@ -11,6 +11,7 @@
     constructor(input) {
       this.input = input;
       this.found = { models: [], near: "", more: false };
+      this.options = []; // what the list shows
       this.active = -1;
       input.removeAttribute("list");
       const id = `${input.id}-models`;
@@ -58,6 +59,7 @@
 
     async search(isOpen) {
       const text = this.input.value.trim();
+      clearTimeout(this.waiting);
       this.request?.abort();
       const own = (this.request = new AbortController());
       try {
@@ -77,8 +79,7 @@
       return this.found.models.some((model) => model.slug === text);
     }
 
-    get options() {
-      const text = this.input.value.trim();
+    optionsFor(text) {
       const known = this.found.models.map((model) => ({ ...model, isNew: false }));
       const near = this.found.near && !this.isExact(text) && !known.some((one) => one.slug === this.found.near) ? [{ slug: this.found.near, title: "did you mean this?", isNew: false }] : [];
       const create = this.mayCreate && NAME.test(text) && !this.isExact(text) ? [{ slug: text, isNew: true }] : [];
@@ -86,6 +87,7 @@
     }
 
     open(text) {
+      this.options = this.optionsFor(text);
       this.list.replaceChildren(...this.options.map((option, place) => {
         const line = Object.assign(document.createElement("li"), { id: `${this.list.id}-${place}` });
         line.setAttribute("role", "option");

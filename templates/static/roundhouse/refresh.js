@@ -1,4 +1,5 @@
-// Keeps parts of a page up to date: polls the server until nothing more will change.
+// Follows what ends, such as a check or a job: asks an address of its own every second or so, until nothing more will change.
+// What never ends is live.js's, which fetches the whole page again, and less often.
 "use strict";
 
 (() => {
@@ -6,14 +7,16 @@
   window.rhRefreshes = true;
   const LONGEST_WAIT_MS = 30000;
 
-  // Calls `show` with each answer until it returns false. After a failure it waits longer each time.
+  // Calls `show` with each answer until it returns false, or there is no address. After a failure it waits longer each time.
   function poll(address, periodMs, show, setFailed = () => {}) {
     let failures = 0;
     async function ask() {
+      const asked = address();
+      if (!asked) return;
       if (document.hidden) return setTimeout(ask, periodMs);
       let data;
       try {
-        const response = await fetch(address(), { headers: { Accept: "application/json" } });
+        const response = await fetch(asked, { headers: { Accept: "application/json" } });
         if (!response.ok || response.redirected) throw new Error(String(response.status));
         data = await response.json();
       } catch {
@@ -55,10 +58,9 @@
     const unanswered = element.querySelector("[data-unanswered]");
     const ended = element.querySelector("[data-ended]");
     poll(
-      () => element.dataset.refresh,
+      () => element.isConnected && element.dataset.refresh, // live.js may have replaced it
       Number(element.dataset.periodMs),
       (data) => {
-        if (!element.isConnected) return false; // the page was refreshed around it
         for (const part of element.querySelectorAll("[data-part]")) replace(part, data[part.dataset.part]);
         if (data.is_open) return true;
         if (ended) ended.hidden = false;

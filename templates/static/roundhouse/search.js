@@ -25,7 +25,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (dialog.open) return;
     dialog.showModal();
     box.select();
-    if (!text()) show("", [], []);
+    if (!text() || answered !== text()) ask();
   }
 
   function choose(index) {
@@ -39,7 +39,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function go(where) {
     if (answered !== text()) {
-      if (text()) enterWaits = where;
+      if (!text()) return;
+      enterWaits = where;
+      if (!asking) ask();
       return;
     }
     const link = options()[chosen];
@@ -98,9 +100,14 @@ document.addEventListener("DOMContentLoaded", () => {
     if (isWaiting) slow = setTimeout(() => say("Searching…"), SLOW_MS);
   }
 
-  async function ask() {
+  function stop() {
+    clearTimeout(pause);
     asking?.abort();
     asking = null;
+  }
+
+  async function ask() {
+    stop();
     const asked = text();
     if (!asked) {
       wait(false);
@@ -115,15 +122,17 @@ document.addEventListener("DOMContentLoaded", () => {
       if (!response.ok) throw new Error(`The search failed with status ${response.status}. Try again.`);
       const found = await response.json();
       if (asking !== mine) return;
+      asking = null;
       wait(false);
       answered = asked;
       show(asked, found.groups, found.failed);
       if (enterWaits) go(enterWaits);
     } catch (error) {
       if (asking !== mine) return;
+      asking = null;
       wait(false);
-      list.replaceChildren();
-      choose(-1);
+      answered = "";
+      show("", [], []);
       say(error instanceof TypeError ? "The server did not answer. Try again." : error.message);
     }
     enterWaits = null;
@@ -143,6 +152,12 @@ document.addEventListener("DOMContentLoaded", () => {
     else if (event.key === "Enter") go(event.ctrlKey || event.metaKey ? "new tab" : "here");
     else return;
     event.preventDefault();
+  });
+
+  dialog.addEventListener("close", () => {
+    stop();
+    wait(false);
+    enterWaits = null;
   });
 
   document.addEventListener("keydown", (event) => {

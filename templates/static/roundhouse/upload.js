@@ -152,7 +152,7 @@
   function refuse(sentence, wrong) {
     problem.textContent = sentence;
     problem.hidden = !sentence;
-    for (const old of form.querySelectorAll("[aria-invalid]")) {
+    for (const old of form.querySelectorAll(`[aria-describedby~=${problem.id}]`)) { // model_select.js may have cleared aria-invalid
       old.removeAttribute("aria-invalid");
       old.setAttribute("aria-describedby", old.getAttribute("aria-describedby").replace(` ${problem.id}`, ""));
     }

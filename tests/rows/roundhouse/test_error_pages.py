@@ -39,6 +39,15 @@ class TestForbiddenPage:
         assert "ada can change your roles." in text
         assert "gone" not in text
 
+    def test_superusers_can_help_with_everything(self):
+        model = a_model("demand")
+        User.objects.create_superuser("root", password="secret")
+
+        page = logged_in(a_person("vera", Role.VIEWER)).get(f"/admin/registry/model/{model.pk}/stop/")
+
+        assert "root can do it." in page.text
+        assert "root can change your roles." in page.text
+
     def test_a_stranger_learns_no_names(self):
         a_person("ada", Role.ADMIN)
 

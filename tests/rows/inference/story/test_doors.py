@@ -129,7 +129,7 @@ class TestPage:
         assert answer.status_code == 200
         assert "It was the only arm of split 1" in shown
         assert f'value="{text}"' in shown
-        permalink = re.search(r'data-link="([^"]+)"', shown)[1]
+        permalink = re.search(r'id="rh-story-link"[^>]*>([^<]+)<', shown)[1]
         assert client.get(permalink).content.decode().count("rh-card") == shown.count("rh-card") >= 7
 
     def test_what_people_typed_stays_text(self, client, sign_in, predict, live):

@@ -13,7 +13,7 @@ from registry.console.attention import (
     requests_to_decide,
     stopped_and_frozen,
 )
-from registry.kit.admin.attention import Severity
+from registry.kit.admin.attention import READ_AT_MOST, Severity
 from registry.record.models import Delivery, Event, Subscription
 from registry.traffic.services import ask_for_split, freeze_model, stop_model
 from tests.support.factories import a_live_model, a_model, a_person, a_version, an_actor
@@ -62,6 +62,7 @@ def test_broken_versions_are_told_live_ones_first():
     assert (live.severity, live.badge, live.action.title) == (Severity.CRITICAL, "broken", "Roll back")
     assert (other.name, other.severity, other.action) == ("idle 1", Severity.WARNING, None)
     assert broken_versions(elsewhere()) == []
+    assert live.link.endswith("?tab=overview#rh-crashes")
 
 
 def test_a_request_is_told_and_may_be_decided_by_another_person_only():
@@ -109,6 +110,14 @@ class TestDeliveries:
             == "Messages to pager do not arrive: 2 failed in the last 24 hours and 1 is being retried."
         )
         assert list(item.notes) == ["connection refused"]
+
+    def test_more_failures_than_are_read_are_not_counted_as_if_they_were_all(self, subscription):
+        for _ in range(READ_AT_MOST + 1):
+            self.delivery(subscription, "failed")
+
+        (item,) = failing_deliveries(an_actor())
+
+        assert f": at least {READ_AT_MOST} failed in the last 24 hours." in item.sentence
 
     def test_what_arrives_again_is_not_told(self, subscription):
         self.delivery(subscription, "failed", hours_ago=3)

@@ -3,7 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from registry.traffic.services import stop_model
+from registry.kit.admin.panels import PANELS, Panel, PanelPage
+from registry.traffic.services import freeze_model, stop_model
 from tests.support.factories import a_live_model, an_actor
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -43,6 +44,32 @@ def test_a_part_in_use_is_left_alone_and_says_so(visit):
     assert page.locator("#rh-home-models .rh-badge").inner_text() == "live"
     page.locator("#rh-home-models tbody a").first.evaluate("link => link.blur()")
     page.wait_for_selector("#rh-home-models .rh-badge >> text=stopped")
+
+
+def test_what_was_typed_is_kept_after_the_focus_went_elsewhere(visit):
+    model = a_live_model(100, slug="fruit")
+    freeze_model(model=model, reason="audit week", by=an_actor())
+    page = visit(reverse("admin:registry_model_change", args=[model.pk]))
+    reason = page.get_by_label("Reason")
+    reason.fill("audit is over")
+    reason.evaluate("field => field.blur()")
+
+    page.evaluate(SOON)
+    page.wait_for_selector("#rh-page >> text=waits while you use it")
+
+    assert reason.input_value() == "audit is over"
+
+
+def test_a_panel_that_fails_once_is_kept_and_comes_back(visit):
+    model = a_live_model(100, slug="fruit")
+    page = visit(reverse("admin:registry_model_change", args=[model.pk]) + "?tab=traffic")
+    page.evaluate(LISTEN)
+
+    with PANELS.changed(**{"traffic of a Model": Panel(PanelPage.MODEL, lambda *_: 1 / 0, "traffic")}):
+        page.evaluate(SOON)
+        page.wait_for_selector("#rh-measured >> text=a part of the page cannot be shown")
+
+    page.wait_for_function("window.swapped?.includes('rh-measured')", timeout=60_000)
 
 
 def test_it_says_when_the_server_does_not_answer(visit):

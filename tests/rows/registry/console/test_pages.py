@@ -333,8 +333,8 @@ def test_models_in_trouble_come_first_and_more_than_fifty_are_searched(client, o
     page = client.get(reverse("admin:index"))
     rows = page.context["shown"]["rows"]
 
-    assert [(row["model"].slug, row["state"]) for row in rows] == [
-        ("zebra", "stopped"), ("apple-0", "not live"), ("apple-1", "not live"),
+    assert [(row["model"].slug, row["state"].word) for row in rows] == [
+        ("zebra", "stopped"), ("apple-0", "nothing live"), ("apple-1", "nothing live"),
     ]  # fmt: skip
     assert "All 6 Models" in page.text
     assert 'id="rh-model-search"' in page.text

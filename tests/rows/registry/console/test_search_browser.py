@@ -64,6 +64,48 @@ def test_a_server_that_does_not_answer_is_said(visit):
     page.get_by_text("The server did not answer. Try again.").wait_for()
 
 
+def test_enter_asks_again_after_a_failure(visit):
+    model = a_live_model(100, slug="fruit")
+    page = visit(reverse("admin:index"), without="**/admin/search/**")
+    box = asked_for(page, "stop fruit")
+    page.get_by_text("The server did not answer. Try again.").wait_for()
+    assert box.get_attribute("aria-expanded") == "false"
+
+    page.unroute("**/admin/search/**")
+    with page.expect_navigation():
+        box.press("Enter")
+
+    assert page.url.endswith(reverse("admin:registry_model_stop", args=[model.pk]))
+
+
+def test_an_answer_after_the_dialog_was_closed_opens_nothing(visit):
+    a_live_model(100, slug="fruit")
+    page = visit(reverse("admin:index"))
+    held = []
+    page.route("**/admin/search/**", lambda route: held.append(route))
+
+    with page.expect_request("**/admin/search/**"):
+        box = asked_for(page, "stop fruit")
+        box.press("Enter")
+    box.press("Escape")
+    page.locator("#rh-search").wait_for(state="hidden")
+    for route in held:
+        route.fulfill(
+            json={
+                "groups": [
+                    {
+                        "title": "x",
+                        "items": [{"title": "x", "url": "/admin/story/", "detail": "", "icon": ""}],
+                    }
+                ],
+                "failed": [],
+            }
+        )
+    page.wait_for_timeout(300)
+
+    assert page.url.endswith(reverse("admin:index"))
+
+
 def test_a_closed_group_of_the_sidebar_stays_closed_on_the_next_page(visit):
     page = visit(reverse("admin:index"))
 

@@ -1,5 +1,6 @@
 """The tabs of Model and version pages, their header, and the page of a request: what is where, and what it costs."""
 
+import html
 import re
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from django.utils import timezone
 from inference.measure.models import ArmMinute
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
+from registry.console import model_panels
 from registry.console.health import HealthLook, checks_health, crashes_health
 from registry.intake.checklist.models import CheckRun
 from registry.kit.admin.panels import PANELS, Panel, PanelPage
@@ -134,6 +136,58 @@ class TestTabs:
         )
 
 
+class TestRowPages:
+    """What every page of a row does that has no form of Django's."""
+
+    @pytest.fixture
+    def rows(self):
+        model = set_approval_rule(model=a_live_model(100), needed=True, reason="x", by=an_actor())
+        asked = ask_for_split(model=model, arms={a_version(model): 10_000}, comment="x", by=an_actor())
+        return [model.versions.first(), asked]
+
+    def test_they_can_be_read_and_not_posted(self, client, operator, rows):
+        for row in rows:
+            address = reverse(f"admin:registry_{row._meta.model_name}_change", args=[row.pk])
+            refused = client.post(address)
+
+            assert client.head(address).status_code == 200
+            assert (refused.status_code, refused["Allow"]) == (405, "GET, HEAD")
+
+    def test_a_missing_row_leads_to_the_home_page(self, client, operator):
+        for name in ("model", "version", "splitrequest"):
+            answer = client.get(reverse(f"admin:registry_{name}_change", args=[99_999]))
+
+            assert (answer.status_code, answer["Location"]) == (302, reverse("admin:index"))
+
+
+class TestListsOfAModel:
+    """Links such as "All splits" lead to the rows of this Model, not of one whose name is similar."""
+
+    @pytest.mark.parametrize(
+        ("tab", "title", "slug_of"),
+        [
+            ("traffic", "All splits", lambda split: split.model.slug),
+            ("versions", "All versions", lambda version: version.model.slug),
+            ("live", "All changes", lambda record: record.model_slug),
+            ("live", "1 open request", lambda asked: asked.model.slug),
+            ("file", "All revisions", lambda serving: serving.version.model.slug),
+        ],
+    )
+    def test_they_have_no_rows_of_another(self, client, operator, monkeypatch, tab, title, slug_of):
+        monkeypatch.setattr(model_panels, "_HISTORY_LIMIT", 1)
+        for slug in ("fruit", "fruit-2"):
+            model = set_approval_rule(
+                model=a_live_model(100, slug=slug), needed=True, reason="x", by=an_actor()
+            )
+            ask_for_split(model=model, arms={a_version(model): 10_000}, comment="x", by=an_actor())
+        model = Model.objects.get(slug="fruit")
+
+        page = read(client, model.versions.first() if tab == "file" else model, tab=tab)
+        listed = client.get(html.unescape(re.search(f'href="([^"]+)">{title}<', page)[1]))
+
+        assert {slug_of(row) for row in listed.context["cl"].result_list} == {"fruit"}
+
+
 class TestHeader:
     def test_the_badge_says_the_state(self, client, viewer):
         stopped, frozen = a_live_model(100), a_live_model(100)
@@ -193,6 +247,13 @@ class TestHeader:
         assert group(of_newer, "Release") == ["Ask for share"]
         assert reverse("admin:registry_splitrequest_change", args=[asked.pk]) in of_newer
         assert "asks for 10 % for it: a try" in of_newer
+
+    def test_a_share_below_a_tenth_of_a_percent_is_not_rounded(self, client, viewer):
+        model = a_live_model(99.95, 0.05)
+
+        page = read(client, model)
+
+        assert 'aria-label="version 1 99.95 %, version 2 0.05 %"' in page
 
     def test_the_first_version_of_a_model_asks_for_everything(self, client, operator):
         version = a_version()
@@ -319,6 +380,15 @@ class TestRequestPage:
         client.post(approve, {"reason": "looks good"})
         asked.refresh_from_db()
         assert (asked.status, asked.decision) == ("approved", "looks good")
+
+    def test_a_request_for_the_first_split_moves_no_keys(self, client, operator):
+        model = set_approval_rule(model=a_model(), needed=True, reason="x", by=an_actor())
+        asked = ask_for_split(model=model, arms={a_version(model): 10_000}, comment="x", by=an_actor())
+
+        page = read(client, asked)
+
+        assert "No version is live yet." in page
+        assert "different version" not in page
 
     def test_an_approved_request_shows_the_figures_of_its_own_split_and_a_rejected_one_none(
         self, client, signed_in, asked

@@ -109,6 +109,32 @@ class TestModelSelect:
         assert page.locator(".rh-options").is_hidden()
         assert page.input_value("[name=model]") == "dem"
 
+    def test_the_list_stays_closed_after_a_choice(self, visit, model):
+        a_model("demand-2")
+        page = visit(reverse("admin:inference_job_add"))
+        page.fill("[name=model]", "dem")
+        page.locator("[role=option]").first.wait_for()
+
+        for key in ("a", "ArrowDown", "Enter"):  # before the list follows what was typed
+            page.keyboard.press(key)
+        page.wait_for_timeout(600)
+
+        assert page.input_value("[name=model]") == "demand"
+        assert page.locator(".rh-options").is_hidden()
+
+    def test_what_is_clicked_is_chosen_whatever_was_typed_since(self, visit, model):
+        page = visit(reverse("admin:registry_upload_add"))
+        page.fill("#rh-slug", "dem")
+        page.get_by_role("option", name="Create Model “dem”").wait_for()
+
+        page.evaluate(
+            "document.getElementById('rh-slug').value = 'demand';"
+            " document.querySelector('#rh-slug-models li:last-child').click()"
+        )
+
+        assert page.input_value("#rh-slug") == "dem"
+        assert page.get_by_role("radio", name="the first version of a new Model").is_checked()
+
     def test_without_its_script_the_field_is_a_text_field_with_names(self, visit, model):
         page = visit(reverse("admin:inference_job_add"), without="**/model_select.js")
 

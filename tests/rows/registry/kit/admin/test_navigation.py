@@ -51,6 +51,20 @@ def test_links_of_all_apps_are_grouped_and_ordered():
     assert groups["Operations"][0] == "Workers"
 
 
+def test_a_closed_group_says_what_waits_in_it():
+    links = {
+        "tags": ListLink("registry.tag", "Tags", "sell", "Access", badge=lambda _: Badge(98, "98 tags wait")),
+        "holds": ListLink("registry.hold", "Holds", "block", "Access", badge=lambda _: Badge(2, "2 holds", is_bad=True)),
+        "none": ListLink("registry.split", "Splits", "x", "Access", badge=lambda _: None),
+    }  # fmt: skip
+    with NAVIGATION.changed(**links):
+        request = request_of()
+        request.user.is_superuser = True
+        (badge,) = [group["badge"] for group in navigation_groups(request) if group["title"] == "Access"]
+
+    assert (badge.text, badge.title, badge.is_bad) == ("99+", "98 tags wait, 2 holds", True)
+
+
 def test_an_app_adds_links_to_its_own_or_another_group():
     link = ListLink("registry.tag", "Tags", "sell", group="Access")
 

@@ -1,4 +1,5 @@
 import pytest
+from django.urls import reverse
 
 from registry.kit.admin import pages
 from registry.kit.admin.pages import NoCountPaginator
@@ -10,7 +11,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def events():
     Event.objects.bulk_create(
-        Event(kind="test", object_kind="x", object_label="x", summary=str(n)) for n in range(7)
+        Event(kind="test", object_kind="x", object_label="x", summary=str(n), model_slug="fruit")
+        for n in range(7)
     )
     return Event.objects.all()
 
@@ -27,6 +29,15 @@ def test_a_long_one_is_cut(events, monkeypatch):
     paginator = NoCountPaginator(events, 3)
 
     assert (paginator.count, paginator.num_pages, paginator.is_cut) == (5, 2, True)
+
+
+def test_the_header_of_a_cut_list_says_so(events, monkeypatch, client, operator):
+    address = reverse("admin:registry_event_changelist")
+    assert "7 results (" in client.get(address, {"model_slug": "fruit"}).text
+
+    monkeypatch.setattr(pages, "COUNT_AT_MOST", 5)
+
+    assert "at least 5 results (" in client.get(address, {"model_slug": "fruit"}).text
 
 
 @pytest.mark.both

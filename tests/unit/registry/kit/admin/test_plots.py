@@ -189,7 +189,7 @@ def test_points_of_a_profile_lie_within_the_picture_in_the_order_of_batches():
     assert xs == sorted(xs)
     assert ys == sorted(ys, reverse=True)
     assert min(xs + ys) > 0 and max(xs) < PROFILE_FRAME.width and max(ys) < PROFILE_FRAME.height
-    assert plot.label == "a: 1 rows in 0.4 ms, 64 rows in 6 ms"
+    assert plot.label == "a: 1 row in 0.4 ms, 64 rows in 6 ms"
     assert [text for _, text in plot.y_ticks] == ["0 ms", "5 ms", "10 ms"]
     assert [text for _, text in plot.x_ticks] == ["1", "8", "64"]
 
