@@ -210,6 +210,7 @@ def _add_attention() -> None:
     ATTENTION.add("failed checks", attention.failed_checks, order=60)
     ATTENTION.add("deliveries", attention.failing_deliveries, order=70)
     ATTENTION.add("approval requests", attention.requests_to_decide, order=80)
+    ATTENTION.add("rejected requests", attention.own_requests_rejected, order=85)
 
 
 def _add_first_steps() -> None:

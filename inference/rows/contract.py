@@ -68,7 +68,7 @@ class Contract:
             return
         example = f" Row {last.row}: {last.reason}" if last else ""
         if self.on_row_error is OnRowError.FAIL:
-            raise TooManyBadRows(f"A row cannot be used, and on_row_error is fail.{example}")
+            raise TooManyBadRows(f"A row cannot be used, and the job was to fail at the first one.{example}")
         raise TooManyBadRows(f"More than {self.error_limit:,} rows cannot be used.{example}")
 
     @classmethod

@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from inference.story.chapters import AnsweredRequest, Chapter, ChapterLink
 from registry.kit.actors import Actor
+from registry.traffic.gates import GateOutcome
 from registry.traffic.models import Split, SplitRequest
 from registry.traffic.selectors import arms_of, describe_shares
 from registry.traffic.transitions import RequestStatus
@@ -69,7 +70,8 @@ def _last_approved(request: AnsweredRequest) -> SplitRequest | None:
 
 def _approved(row: SplitRequest, before: list[str]) -> Chapter:
     gates = [
-        f"Gate “{gate['name']}” {gate['outcome']}: {gate['sentence']}" for gate in row.gates[:_GATES_SHOWN]
+        f"Gate “{gate['name']}” ({GateOutcome(gate['outcome']).in_words}): {gate['sentence']}"
+        for gate in row.gates[:_GATES_SHOWN]
     ]
     facts: dict[str, str | int | datetime] = {"asked": row.asked_at}
     if row.decided_at is not None:

@@ -127,7 +127,7 @@ class TenantPage(EditablePage, ModelAdmin[Tenant]):
         return ["slug"] if obj else []
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        return super().get_queryset(request).annotate(keys_held=Count("keys"))
+        return super().get_queryset(request).annotate(keys_held=Count("keys")).order_by("slug")
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
         by = actor(request)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from registry.access import services
 from registry.access.limits import LIMIT_COLUMNS
-from registry.access.models import ApiKey, ObjectScope
+from registry.access.models import ApiKey, ObjectScope, Tenant
 from registry.access.policies import Role, key_scopes
 from registry.access.services import Person
 from registry.kit.actors import Actor, every_model
@@ -101,6 +101,12 @@ class KeyForm(ModelForm[ApiKey]):
     class Meta:
         model = ApiKey
         fields = ["name", "tenant", "scopes", "all_models", "only_models", "expires_at", *LIMIT_COLUMNS]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        tenants = Tenant.objects.order_by("pk")[:2]
+        if len(tenants) == 1 and "tenant" in self.fields:
+            self.fields["tenant"].initial = tenants[0]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

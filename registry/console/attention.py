@@ -35,6 +35,9 @@ _FAILED = ItemKind(
     "versions that failed their checks", "admin:registry_version_changelist", "?status__exact=failed"
 )
 _REQUESTS = ItemKind("requests for approval", "admin:registry_splitrequest_changelist", "?status__exact=open")
+_REJECTED = ItemKind(
+    "rejected requests of yours", "admin:registry_splitrequest_changelist", "?status__exact=rejected"
+)
 _DELIVERIES = ItemKind(
     "subscriptions that cannot be reached", "admin:registry_delivery_changelist", "?status__exact=failed"
 )
@@ -158,6 +161,28 @@ def _request(row: SplitRequest, by: Actor) -> AttentionItem:
         action=PageLink("Decide", address) if can_decide else None,
         model_id=row.model_id,
     )
+
+
+def own_requests_rejected(by: Actor) -> list[AttentionItem]:
+    """For the person who asked: requests that others rejected in the last 24 hours."""
+    if by.user_id is None:
+        return []
+    rows = requests_for(by).filter(
+        status=RequestStatus.REJECTED, asker_id=by.user_id, decided_at__gte=timezone.now() - _DAY
+    )
+    return [
+        AttentionItem(
+            kind=_REJECTED,
+            severity=Severity.NOTICE,
+            sentence=f"{row.decided_by} rejected your request for {row.model.slug}: {describe_shares(row)}.",
+            notes=[f"“{row.decision}”"],
+            link=reverse("admin:registry_splitrequest_change", args=[row.pk]),
+            since=row.decided_at,
+            name=row.model.slug,
+            model_id=row.model_id,
+        )
+        for row in rows.order_by("-decided_at")[: READ_AT_MOST + 1]
+    ]
 
 
 def failing_deliveries(by: Actor) -> list[AttentionItem]:

@@ -79,17 +79,29 @@ def _recent_records(by: Actor) -> tuple[list[AuditRecord], bool]:
 
 
 def grouped(records: Iterable[AuditRecord]) -> list[list[AuditRecord]]:
-    """Records of one actor about one Model, or about objects of one kind, within minutes of each other."""
+    """Records of one actor about one Model, or about objects of one kind, within minutes of each other.
+
+    A group ends when another person changes something important there, so that groups stay in the order of time.
+    """
     groups: list[list[AuditRecord]] = []
-    open_groups: dict[tuple[str, str], list[AuditRecord]] = {}
+    open_groups: dict[str, dict[str, list[AuditRecord]]] = {}  # by subject and actor
     for record in records:
-        key = (record.actor_name, record.model_slug or f"{record.object_kind} {record.action}")
-        group = open_groups.get(key)
-        if group is None or record.at - group[-1].at > _TOGETHER:
-            group = open_groups[key] = []
+        of_subject = open_groups.setdefault(record.model_slug or f"{record.object_kind} {record.action}", {})
+        group = of_subject.get(record.actor_name)
+        stands_alone = _stands_alone(record)
+        if group is None or stands_alone or record.at - group[-1].at > _TOGETHER:
+            group = []
             groups.append(group)
         group.append(record)
+        if stands_alone or badge_of(record) is not None:
+            of_subject.clear()
+        if not stands_alone:
+            of_subject[record.actor_name] = group
     return groups
+
+
+def _stands_alone(record: AuditRecord) -> bool:
+    return record.action in SENTENCES and SENTENCES[record.action].stands_alone
 
 
 def _group(records: Sequence[AuditRecord], links: RowLinks) -> ChangeGroup:

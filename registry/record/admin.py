@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -18,7 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
-from registry.errors import NotAllowed, RoundhouseError
+from registry.errors import NotAllowed, RoundhouseError, UrlRefused
 from registry.kit.admin.columns import Tone, moment_column, number_column, state_column, text_column
 from registry.kit.admin.facts import readable, when
 from registry.kit.admin.pages import EditablePage, ReadOnlyPage, csv_response, exact_filter
@@ -34,6 +35,7 @@ from registry.kit.admin.theme import (
 )
 from registry.record import deliveries, subscriptions
 from registry.record.events import EVENT_KINDS
+from registry.record.fetcher.urls import read_url
 from registry.record.lines import lines_for, links_for
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
 from registry.record.selectors import READ, differences, last_deliveries, visible
@@ -340,6 +342,16 @@ class SubscriptionForm(ModelForm[Subscription]):
     class Meta:
         model = Subscription
         fields = ["name", "kinds", "model", "url", "email", "enabled"]
+
+    def clean_url(self) -> str:
+        """The service refuses the same addresses; here the message stands at the field."""
+        url: str = self.cleaned_data["url"]
+        if url:
+            try:
+                read_url(url, settings.FETCH_ALLOWED_HOSTS)
+            except UrlRefused as refused:
+                raise forms.ValidationError(str(refused)) from None
+        return url
 
     @property
     def values(self) -> SubscriptionSettings:

@@ -53,7 +53,7 @@ class RecordedChange:
 class Importance(StrEnum):
     """What makes an action important."""
 
-    LIVE = "live"  # it changes which version answers
+    LIVE = "traffic"  # it changes which version answers
     ACCESS = "access"  # it changes who may do what
 
 
@@ -65,6 +65,7 @@ class Sentence:
     badge: Importance | None = None
     # In a line about several changes, with {label} or {number} of the object; "": left out, as it follows from another.
     step: str | None = None
+    stands_alone: bool = False  # never joined with other changes in one line
 
 
 SENTENCES: Registrations[Sentence] = Registrations("sentence")

@@ -25,6 +25,12 @@ class GateOutcome(StrEnum):
     FAILED = "failed"  # forbids the split
     UNKNOWN = "unknown"  # nothing was measured, and nothing is required
 
+    @property
+    def in_words(self) -> str:
+        return {GateOutcome.WARNED: "needs judgement", GateOutcome.UNKNOWN: "not measured"}.get(
+            self, self.value
+        )
+
 
 @dataclass(frozen=True)
 class SplitPlan:

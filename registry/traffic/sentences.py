@@ -108,17 +108,17 @@ def _unfreeze_model(_change: RecordedChange) -> str:
 
 TRAFFIC_SENTENCES = {
     "set_split": Sentence(_set_split, Importance.LIVE, step="set split {number}"),
-    "roll_back": Sentence(_roll_back, Importance.LIVE, step="rolled back"),
+    "roll_back": Sentence(_roll_back, Importance.LIVE, stands_alone=True),
     "activate_split": Sentence(_activate_split, Importance.LIVE),
     "expire_split": Sentence(_expire_split),
     "reshuffle": Sentence(_reshuffle, Importance.LIVE),
     "ask_for_split": Sentence(_ask_for_split, step="asked for approval"),
-    "approve_request": Sentence(_approve_request, Importance.LIVE, step="approved split {number}"),
+    "approve_request": Sentence(_approve_request, Importance.LIVE),
     "reject_request": Sentence(_reject_request),
     "withdraw_request": Sentence(_withdraw_request),
     "set_approval_rule": Sentence(_set_approval_rule, Importance.ACCESS, step=""),
-    "stop_model": Sentence(_stop_model, Importance.LIVE, step="stopped it"),
-    "start_model": Sentence(_start_model, Importance.LIVE, step="started it"),
-    "freeze_model": Sentence(_freeze_model, Importance.LIVE, step="froze it"),
-    "unfreeze_model": Sentence(_unfreeze_model, Importance.LIVE, step="unfroze it"),
+    "stop_model": Sentence(_stop_model, Importance.LIVE, stands_alone=True),
+    "start_model": Sentence(_start_model, Importance.LIVE, stands_alone=True),
+    "freeze_model": Sentence(_freeze_model, Importance.LIVE, stands_alone=True),
+    "unfreeze_model": Sentence(_unfreeze_model, Importance.LIVE, stands_alone=True),
 }

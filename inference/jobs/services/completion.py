@@ -104,7 +104,7 @@ def end_job(job: Job, status: Status, failure: str = "") -> None:
         JOB_DONE,
         subject=_subject(job),
         data=_event_data(job),
-        summary=f"Job {job} of {job.version} is {job.status}: {job.rows_done} rows processed, {job.rows_bad} skipped.",
+        summary=f"Job {job} of {job.version} ended as {job.status}: {job.rows_done} rows processed, {job.rows_bad} skipped.",
     )
     if job.output_ref and status is Status.DONE:
         dispatch.deliver(job.pk)

@@ -82,6 +82,11 @@ else:
     class PeriodFilter(_RangeDateTimeFilter):
         """From and to, each a day with an optional time. The theme's own filter compares with naive times."""
 
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            if self.title == "at":  # the heading is "By …"
+                self.title = "time"
+
         def queryset(self, request, queryset):
             for end, lookup, default in (("from", "gte", "00:00"), ("to", "lte", "23:59:59.999999")):
                 day, time = (

@@ -92,7 +92,7 @@ def test_first_bad_row_fails_a_job_that_says_so(engine):
     job = work_off(order(engine.a_live_version(), 1.0, POISON, 3.0))
 
     assert job.status == "failed"
-    assert "on_row_error is fail" in job.failure
+    assert "the job was to fail at the first one" in job.failure
     assert results(job) == []
 
 

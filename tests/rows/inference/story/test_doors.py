@@ -192,7 +192,7 @@ class TestSearch:
 
         assert hit.url == f"/admin/story/?id={text.replace('=', '%3D')}"
         for wrong in (*_forged(text).values(), "demand"):
-            assert find(wrong) == [], wrong
+            assert hit not in find(wrong), wrong
 
     def test_an_id_of_a_model_out_of_reach_is_not_found(self, find, predict, live):
         """Else the search would tell which ids are signed."""
@@ -201,6 +201,14 @@ class TestSearch:
         assert find(text, an_actor(Right.READ, models=frozenset({a_model().pk}))) == []
         assert find(text, an_actor(Right.PREDICT)) == []
         assert find(text, an_actor(Right.READ, models=frozenset({live.model_id})))
+
+    def test_the_id_of_a_refused_request_leads_to_what_it_tells(self, find):
+        (hit,) = find("0123456789abcdef" * 2)
+
+        assert (hit.url, hit.detail) == (
+            f"/admin/story/?id={'0123456789abcdef' * 2}",
+            "no answered prediction",
+        )
 
     def test_other_texts_take_no_query(self, find, predict, django_assert_num_queries):
         with django_assert_num_queries(0):

@@ -10,12 +10,14 @@ from registry.catalogue.services import crashes
 from registry.console.attention import (
     broken_versions,
     failing_deliveries,
+    own_requests_rejected,
     requests_to_decide,
     stopped_and_frozen,
 )
 from registry.kit.admin.attention import READ_AT_MOST, Severity
 from registry.record.models import Delivery, Event, Subscription
-from registry.traffic.services import ask_for_split, freeze_model, stop_model
+from registry.traffic.models import SplitRequest
+from registry.traffic.services import ask_for_split, freeze_model, reject_request, stop_model
 from tests.support.factories import a_live_model, a_model, a_person, a_version, an_actor
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +65,25 @@ def test_broken_versions_are_told_live_ones_first():
     assert (other.name, other.severity, other.action) == ("idle 1", Severity.WARNING, None)
     assert broken_versions(elsewhere()) == []
     assert live.link.endswith("?tab=overview#rh-crashes")
+
+
+def test_who_asked_is_told_of_a_rejection():
+    model = a_live_model(100)
+    a_version(model)
+    asker, approver = a_person("operator"), a_person("approver")
+    first, second = model.versions.order_by("number")
+    request = ask_for_split(
+        model=model, arms={first: 9_000, second: 1_000}, comment="better", by=an_actor(user=asker)
+    )
+    reject_request(request=request, reason="not on a Friday", by=an_actor(user=approver))
+
+    (item,) = own_requests_rejected(an_actor(user=asker))
+
+    assert item.sentence.endswith(f"rejected your request for {model.slug}: version 1 90 %, version 2 10 %.")
+    assert item.notes == ["“not on a Friday”"]
+    assert own_requests_rejected(an_actor(user=approver)) == []
+    SplitRequest.objects.update(decided_at=timezone.now() - timedelta(days=2))
+    assert own_requests_rejected(an_actor(user=asker)) == []
 
 
 def test_a_request_is_told_and_may_be_decided_by_another_person_only():

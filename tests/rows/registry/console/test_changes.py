@@ -51,6 +51,29 @@ def test_what_does_not_belong_together_is_not_grouped(other):
     assert [len(group) for group in grouped([*IMPORT, other])] == [len(IMPORT), 1]
 
 
+def test_emergencies_stand_alone():
+    """What happened at night must not hide behind an upload."""
+    before, after = a_record("edit_model"), a_record("edit_model", minutes=2)
+    emergencies = [a_record(action, minutes=1) for action in ("stop_model", "roll_back", "start_model")]
+
+    assert grouped([before, *emergencies, after]) == [[before], *([one] for one in emergencies), [after]]
+
+
+def test_an_important_change_of_somebody_else_ends_a_group():
+    asked = a_record("ask_for_split")
+    approved = a_record("approve_request", minutes=1, actor="bob")
+    edited = a_record("edit_model", minutes=2)
+
+    assert grouped([asked, approved, edited]) == [[asked], [approved], [edited]]
+
+
+def test_steps_of_tasks_do_not_end_a_group():
+    registered, checked = a_record("register_version"), a_record("pass_check", actor="task check")
+    asked = a_record("ask_for_split", minutes=1)
+
+    assert grouped([registered, checked, asked]) == [[registered, asked], [checked]]
+
+
 def test_records_without_a_model_are_grouped_by_what_was_done():
     people = [a_record("create_person", slug="", label=name, kind="user") for name in ("bob", "eve")]
     key = a_record("issue_key", slug="", label="ci", kind="apikey")

@@ -211,7 +211,7 @@ def test_a_refused_subscription_says_why(admin):
     response = admin.post(ADD, FORM | {"url": "http://127.0.0.1/"})
 
     form = response.context["adminform"].form
-    assert "not on the public internet" in str(form.non_field_errors())
+    assert "not on the public internet" in str(form.errors["url"])
     assert not Subscription.objects.exists()
 
 
