@@ -29,7 +29,7 @@ def counted(monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [engine.RunFailed(), engine.RunTimedOut(), engine.OutOfMemory(), engine.Overloaded(), InvalidOutput("NaN"), ValueError("bug")],
+    [engine.RunFailed(), engine.RunTimedOut(), engine.OutOfMemory(), engine.Overloaded(), InvalidOutput("NaN"), ValueError()],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 def test_a_version_that_does_not_answer_valid_input_is_at_fault(counted, error):
