@@ -11,11 +11,13 @@ from django.utils.html import format_html
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
+from registry.intake.examples.selectors import champion_of
 from registry.kit.actors import Actor
 from registry.kit.admin.theme import NumberInput
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbGroup
 from registry.traffic import services as traffic
 from registry.traffic.assignment import WHOLE, ranges
+from registry.traffic.gates import breaks_callers
 from registry.traffic.models import Hold, Split, SplitRequest
 from registry.traffic.readiness import warm_among
 from registry.traffic.selectors import (
@@ -96,6 +98,7 @@ class SplitForm(ReasonForm):
     def __init__(self, *args: Any, row: Model, candidate: Version | None = None, **kwargs: Any) -> None:
         kwargs["initial"] = {"seen": row.split_revision}
         super().__init__(*args, row=row, **kwargs)
+        self._candidate = candidate
         self.split = current_split(row)
         self.now = self.split.shares() if self.split is not None else {}
         arms = self.split.arms.all() if self.split is not None else []
@@ -136,6 +139,13 @@ class SplitForm(ReasonForm):
                 f"{model.slug} needs a second person's approval: giving a version more share sends an approval request. "
                 "Only returning share to the leading version takes effect immediately.",
             )
+        leader = champion_of(model)
+        if (
+            self._candidate is not None
+            and leader is not None
+            and (text := breaks_callers(leader, self._candidate))
+        ):
+            preview.append(text)
         if Hold.Kind.FROZEN in holds:
             preview.append(f"It is frozen ({holds[Hold.Kind.FROZEN]}): shares can only be lowered.")
         if Hold.Kind.STOPPED in holds:

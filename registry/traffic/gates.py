@@ -137,6 +137,12 @@ def _check_golden_set(version: Version) -> GateResult:
     )
 
 
+def breaks_callers(leader: Version, version: Version) -> str:
+    """A sentence if callers of the leader cannot use the version without changes; otherwise empty."""
+    gate = _compare_signatures(leader, version)
+    return gate.sentence if gate.outcome is GateOutcome.WARNED else ""
+
+
 def _compare_signatures(leader: Version, version: Version) -> GateResult:
     changes = signature_diff(leader.signature or {}, version.signature or {})
     label = f"Version {version.number}"

@@ -139,3 +139,16 @@ def test_a_form_opened_before_another_rollback_is_refused(client, operator, mode
     assert "someone else changed it first" in page
     assert "Show the current state" in page
     assert Model.objects.get(pk=model.pk).split_revision == 3
+
+
+def test_asking_for_share_says_whom_the_version_breaks(preview, model):
+    def signature(name):
+        return {"inputs": [{"name": name, "datatype": "FP32", "shape": [None, 1]}], "outputs": []}
+
+    model.versions.update(signature=signature("hour"))
+    same, other = a_version(model), a_version(model)
+    model.versions.filter(pk=same.pk).update(signature=signature("hour"))
+    model.versions.filter(pk=other.pk).update(signature=signature("hours"))
+
+    assert "breaks callers" not in preview("a-b", same)
+    assert f"Version {other.number} breaks callers of version 1." in preview("a-b", other)
