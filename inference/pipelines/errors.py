@@ -2,12 +2,14 @@
 
 BadTaskConfig               the configuration of a version's task is wrong, or does not fit its file
 └── BadTokenizer            the tokenizer's file cannot be used
-InvalidInput
-├── InvalidText             it is not Unicode, or not text
-└── TextTooLong             it has more tokens than the model reads, and the version refuses to cut texts
+InferenceError
+├── InvalidInput
+│   ├── InvalidText         it is not Unicode, or not text
+│   └── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
+└── PatternTimedOut         a regular expression of the version takes too long on this text
 """
 
-from inference.tensors.errors import InvalidInput
+from inference.tensors.errors import InferenceError, InvalidInput
 
 
 class BadTaskConfig(Exception):
@@ -35,3 +37,9 @@ class TextTooLong(InvalidInput):
     """The text has more tokens than the model reads."""
 
     code = "text_too_long"
+
+
+class PatternTimedOut(InferenceError):
+    """A regular expression of the version takes too long on this text."""
+
+    code = "pattern_timed_out"

@@ -143,8 +143,8 @@ class TextTokenizer:
 
         The lock of the interpreter is not held meanwhile.
         """
-        for text in texts:
-            _check_text(text)
+        for number, text in enumerate(texts, start=1):
+            _check_text(text, number)
         tokenizer = self._cutting(max_tokens, overlap or 0)
         encodings = tokenizer.encode_batch(list(texts), add_special_tokens=True)
         return [self._text(encoding, overlap) for encoding in encodings]
@@ -200,13 +200,16 @@ def _window(encoding: "Encoding") -> Window:
     )
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: Any, number: int) -> None:
     if not isinstance(text, str):
-        raise InvalidText("A text must be a string.")
+        raise InvalidText(f"Text {number} is not a string.", field="texts")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidText(f"The text is not Unicode: half of a surrogate pair at {error.start}.") from None
+        raise InvalidText(
+            f"Text {number} is not Unicode: it has half of a surrogate pair at {error.start:,}.",
+            field="texts",
+        ) from None
 
 
 def _read_words(data: bytes) -> dict[str, int]:

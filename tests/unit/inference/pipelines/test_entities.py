@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.pipelines.entities import Entity, EntityPatterns, EntityReader, Grouping, merged
-from inference.pipelines.errors import BadTaskConfig
+from inference.pipelines.errors import BadTaskConfig, PatternTimedOut
 from inference.pipelines.tokenization import TextTokenizer
 from tests.support.tokenizers_of_tests import KINDS, SENTENCES, a_tokenizer
 
@@ -129,6 +129,15 @@ def test_a_word_of_several_tokens_has_one_label(grouping, label, score):
     assert found == Entity(label, "Paris", 0, 5, pytest.approx(score))
 
 
+def apart(spans):
+    """Entities in order that do not overlap."""
+    found = []
+    for start, length in sorted(spans):
+        if not found or start >= found[-1].end:
+            found.append(Entity("X", "", start, start + length, 1.0))
+    return found
+
+
 class TestPatterns:
     def test_what_has_a_form_is_found(self):
         patterns = EntityPatterns([("MAIL", r"[\w.]+@[\w.]+\w"), ("CARD", r"\b(?:\d{4} ?){4}\b")])
@@ -141,7 +150,7 @@ class TestPatterns:
         ]
 
     def test_one_that_takes_too_long_is_stopped(self):
-        with pytest.raises(TimeoutError):
+        with pytest.raises(PatternTimedOut, match="BOMB"):
             EntityPatterns([("BOMB", r"(x+x+)+y")]).find("x" * 5_000)
 
     @pytest.mark.parametrize("pattern", ["(", "x" * 2_000], ids=["not one", "too long"])
@@ -153,6 +162,24 @@ class TestPatterns:
 
     def test_of_two_that_overlap_the_first_list_wins(self):
         mail = Entity("MAIL", "ann@x", 0, 5, 1.0)
-        others = [Entity("PER", "ann", 0, 3, 0.9), Entity("PER", "bob", 6, 9, 0.9)]
+        others = [
+            Entity("PER", "ann", 0, 3, 0.9),
+            Entity("PER", "x bob", 4, 9, 0.9),
+            Entity("PER", "eve", 5, 8, 0.9),
+        ]
 
-        assert merged([mail], others) == [mail, others[1]]
+        assert merged([mail], others) == [mail, others[2]]
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9))),
+        st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9))),
+    )
+    def test_merging_is_what_its_definition_says(self, first, second):
+        first, second = apart(first), apart(second)
+
+        found = merged(first, second)
+
+        kept = [
+            one for one in second if all(one.end <= other.start or other.end <= one.start for other in first)
+        ]
+        assert found == sorted([*first, *kept], key=lambda entity: entity.start)
