@@ -1,0 +1,316 @@
+"""Entities: names, numbers and the like in a text, from a label for each token, and from regular expressions beside it."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from inference.pipelines.errors import BadTaskConfig, PatternTimedOut
+from inference.pipelines.pipeline import Config, Encoded, Fields, Files, Pipeline, item_list
+from inference.pipelines.scores import Scores, softmax
+from inference.pipelines.spans import Characters, OffsetUnit, in_unit
+from inference.pipelines.texts import MAX_TEXTS, TextInputs, check_outputs_fit, find_scores
+from inference.pipelines.tokenization import TokenizedText
+from inference.tensors.arrays import Tensors
+from inference.tensors.errors import InvalidInput
+from inference.tensors.signature import Signature
+
+OUTSIDE = "O"
+_BEGINS, _CONTINUES, _ENDS, _ALONE = "B", "I", "LE", "US"  # BIO; BILOU; BIOES
+_MAX_LABELS, _LONGEST_LABEL = 1_000, 200
+_MAX_PATTERNS, _MAX_PATTERN_LENGTH = 64, 1_000
+_PATTERN_LIMIT_S = 0.5  # for all of them together, on one text
+
+
+class Grouping(StrEnum):
+    """How tokens become entities.
+
+    `none`: each token is one. `simple`: neighbours of one type are one. The others first give each word one label: that of
+    its first token, that of the mean of its tokens' scores, or that of its surest token.
+    """
+
+    NONE = "none"
+    SIMPLE = "simple"
+    FIRST = "first"
+    AVERAGE = "average"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """`text` is the piece of the caller's text from `start` to `end`, which count code points."""
+
+    label: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class Tag(NamedTuple):
+    """A label in two parts, such as B and PER. Labels without a beginning, such as PER, continue."""
+
+    place: str
+    type: str
+
+    @classmethod
+    def of(cls, label: str) -> "Tag":
+        place, dash, kind = label.partition("-")
+        if dash and kind and place in {*_BEGINS, *_CONTINUES, *_ENDS, *_ALONE}:
+            return cls(place, kind)
+        return cls(_CONTINUES, label)
+
+    @property
+    def begins(self) -> bool:
+        return self.place in {*_BEGINS, *_ALONE}
+
+    @property
+    def ends(self) -> bool:
+        return self.place in {*_ENDS, *_ALONE}
+
+
+class _Piece(NamedTuple):
+    """A token, or a word of several, with its best label."""
+
+    place: int  # among the tokens or words
+    start: int
+    end: int
+    label: int
+    score: float
+
+
+class EntityReader:
+    """Finds the entities that a model's outputs name."""
+
+    def __init__(
+        self, labels: Sequence[str], *, grouping: Grouping, ignored: Iterable[str] = (OUTSIDE,)
+    ) -> None:
+        self._labels = tuple(labels)
+        self._tags = [Tag.of(label) for label in self._labels]
+        ignored = frozenset(ignored)
+        self._is_ignored = np.array(
+            [bool(ignored & {label, tag.type}) for label, tag in zip(self._labels, self._tags, strict=True)]
+        )
+        self._grouping = grouping
+
+    def read(self, text: str, tokens: TokenizedText, outputs: Sequence[NDArray[Any]]) -> list[Entity]:
+        """The entities in order; none overlaps another. `outputs` has one array (tokens, labels) for each window."""
+        spans, words, scores = _joined(tokens, outputs)
+        characters = Characters(text)
+        found: list[Entity] = []
+        for label, score, start, end in self._groups(self._pieces(spans, words, scores)):
+            start, end = characters.span(start, end)
+            start = max(start, found[-1].end if found else 0)
+            if start < end:
+                found.append(Entity(label, text[start:end], start, end, score))
+        return found
+
+    def _pieces(self, spans: NDArray[np.int32], words: NDArray[np.int32], scores: Scores) -> Iterator[_Piece]:
+        """The tokens or words that belong to an entity; most belong to none."""
+        if self._grouping in {Grouping.NONE, Grouping.SIMPLE}:
+            best = scores.argmax(axis=-1)
+            for row in np.flatnonzero(~self._is_ignored[best]):
+                label = int(best[row])
+                yield _Piece(
+                    int(row), int(spans[row, 0]), int(spans[row, 1]), label, float(scores[row, label])
+                )
+            return
+        firsts = np.flatnonzero(np.diff(words, prepend=-1))
+        for place, (first, end) in enumerate(pairwise([*firsts, len(words)])):
+            chosen = self._scores_of_word(scores[first:end])
+            label = int(chosen.argmax())
+            if not self._is_ignored[label]:
+                yield _Piece(place, int(spans[first, 0]), int(spans[end - 1, 1]), label, float(chosen[label]))
+
+    def _scores_of_word(self, scores: Scores) -> Scores:
+        if self._grouping is Grouping.FIRST:
+            return np.asarray(scores[0])
+        if self._grouping is Grouping.AVERAGE:
+            return np.asarray(scores.mean(axis=0))
+        return np.asarray(scores[scores.max(axis=-1).argmax()])
+
+    def _groups(self, pieces: Iterable[_Piece]) -> Iterator[tuple[str, float, int, int]]:
+        """Label, score, start and end of each entity."""
+        group: list[_Piece] = []
+        for piece in pieces:
+            if group and not self._continues(group[-1], piece):
+                yield self._entity(group)
+                group = []
+            group.append(piece)
+        if group:
+            yield self._entity(group)
+
+    def _continues(self, before: _Piece, piece: _Piece) -> bool:
+        if self._grouping is Grouping.NONE or piece.place != before.place + 1:
+            return False
+        last, tag = self._tags[before.label], self._tags[piece.label]
+        return tag.type == last.type and not tag.begins and not last.ends
+
+    def _entity(self, group: Sequence[_Piece]) -> tuple[str, float, int, int]:
+        first = group[0].label
+        label = self._labels[first] if self._grouping is Grouping.NONE else self._tags[first].type
+        return label, float(np.mean([piece.score for piece in group])), group[0].start, group[-1].end
+
+
+def _joined(
+    tokens: TokenizedText, outputs: Sequence[NDArray[Any]]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Scores]:
+    """Spans, words and scores of all tokens that stand in the text, each once.
+
+    A token of two windows is taken from the one in which it stands further from the edge, and so has more context.
+    """
+    spans, words, scores = [], [], []
+    windows = [
+        (window, softmax(output[: len(window.ids)].astype(np.float64)), window.words >= 0)
+        for window, output in zip(tokens.windows, outputs, strict=True)
+    ]
+    begins = 0  # the place in the text from which on the next window is read
+    for number, (window, values, is_text) in enumerate(windows):
+        ends = np.iinfo(np.int32).max
+        if number + 1 < len(windows):
+            following, _, following_is_text = windows[number + 1]
+            ends = _middle(window.spans[is_text], following.spans[following_is_text])
+        kept = is_text & (window.spans[:, 0] >= begins) & (window.spans[:, 0] < ends)
+        spans.append(window.spans[kept])
+        words.append(window.words[kept])
+        scores.append(values[kept])
+        begins = ends
+    return np.concatenate(spans), np.concatenate(words), np.concatenate(scores)
+
+
+def _middle(spans: NDArray[np.int32], following: NDArray[np.int32]) -> int:
+    """Where the overlap of two windows is divided."""
+    shared = spans[spans[:, 0] >= following[0, 0]]
+    return int(shared[len(shared) // 2, 0]) if len(shared) else int(following[0, 0])
+
+
+class EntityPatterns:
+    """Regular expressions with a label each, for what has a form: numbers of cards, addresses of mail."""
+
+    def __init__(self, patterns: Sequence[tuple[str, str]]) -> None:
+        """`patterns` are pairs of label and expression. Raises BadTaskConfig."""
+        self._patterns = [
+            (label, _compiled(pattern, f"patterns[{number}]"))
+            for number, (label, pattern) in enumerate(patterns)
+        ]
+
+    def find(self, text: str) -> list[Entity]:
+        """What the expressions match, in order; of matches that overlap, the first and longest. Raises PatternTimedOut."""
+        characters = Characters(text)
+        ends_at = time.monotonic() + _PATTERN_LIMIT_S
+        matches = []
+        for label, pattern in self._patterns:
+            try:
+                for match in pattern.finditer(
+                    text, timeout=max(0, ends_at - time.monotonic()), concurrent=True
+                ):
+                    matches.append((label, characters.span(*match.span())))
+            except TimeoutError:
+                raise PatternTimedOut(
+                    f"The expressions of the version took longer than {_PATTERN_LIMIT_S:g} s on this text, at {label!r}."
+                ) from None
+        found: list[Entity] = []
+        for label, (start, end) in sorted(matches, key=lambda match: (match[1][0], -match[1][1])):
+            if start < end and start >= (found[-1].end if found else 0):
+                found.append(Entity(label, text[start:end], start, end, 1.0))
+        return found
+
+
+def _compiled(pattern: str, field: str) -> "regex.Pattern[str]":
+    if len(pattern) > _MAX_PATTERN_LENGTH:
+        raise BadTaskConfig(f"A pattern may have at most {_MAX_PATTERN_LENGTH} characters.", field=field)
+    try:
+        return regex.compile(pattern)
+    except regex.error as error:
+        raise BadTaskConfig(f"It is not a regular expression: {error}.", field=field) from None
+
+
+def merged(first: Sequence[Entity], second: Sequence[Entity]) -> list[Entity]:
+    """Both in order; where two overlap, the one of `first`. Each list is in order, and its entities are apart."""
+    starts = [entity.start for entity in first]
+
+    def overlaps(entity: Entity) -> bool:
+        at = bisect_right(starts, entity.end - 1)  # the last one that starts before it ends
+        return at > 0 and first[at - 1].end > entity.start
+
+    kept = [entity for entity in second if not overlaps(entity)]
+    return sorted([*first, *kept], key=lambda entity: entity.start)
+
+
+@dataclass(frozen=True, slots=True)
+class TextEntities:
+    """A text's entities in order, what their places count, and how many of its tokens the model read."""
+
+    entities: Sequence[Entity]
+    offset_unit: OffsetUnit
+    tokens_given: int
+    tokens_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntitiesAsked:
+    texts: Sequence[str]
+    tokens: Sequence[TokenizedText]
+    unit: OffsetUnit
+
+
+class Entities(Pipeline[EntitiesAsked]):
+    task = "entities"
+
+    def __init__(self, config: Config, files: Files, signature: Signature) -> None:
+        fields = Fields(config)
+        self.labels = fields.texts("labels", most=_MAX_LABELS, longest=_LONGEST_LABEL)
+        self._texts = TextInputs(fields, files, signature, may_use_windows=True)
+        self._output = find_scores(signature, len(self.labels), rank=3, name=fields.text("output")).name
+        self._grouping = Grouping(fields.choice("grouping", list(Grouping), Grouping.SIMPLE))
+        self._ignored = fields.texts("ignored", most=_MAX_LABELS, longest=_LONGEST_LABEL) or [OUTSIDE]
+        self._pairs = fields.pairs("patterns", most=_MAX_PATTERNS)
+        fields.end()
+        self._reader = EntityReader(self.labels, grouping=self._grouping, ignored=self._ignored)
+        self._patterns = EntityPatterns(self._pairs)
+
+    @property
+    def _hashed(self) -> Sequence[Any]:
+        return [
+            self._texts.hashed, self.labels, self._output, self._grouping, sorted(self._ignored), self._pairs
+        ]  # fmt: skip
+
+    def example(self) -> dict[str, Any]:
+        return {"text": "Ada Lovelace met Charles Babbage in London."}
+
+    def encode(self, body: Mapping[str, Any]) -> Encoded[EntitiesAsked]:
+        texts = item_list(body, "text", "texts", most=MAX_TEXTS)
+        unit = body.get("offset_unit", OffsetUnit.CODEPOINT)
+        if unit not in set(OffsetUnit):
+            raise InvalidInput(f"`offset_unit` must be one of {', '.join(OffsetUnit)}.", field="offset_unit")
+        tokenized = self._texts.tokenize(texts)
+        return Encoded(self._texts.rows(tokenized), EntitiesAsked(texts, tokenized, OffsetUnit(unit)))
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        return self._texts.prepare(tensors)
+
+    def decode(self, outputs: Tensors, encoded: Encoded[EntitiesAsked]) -> list[TextEntities]:
+        check_outputs_fit(outputs, self._output, len(self.labels))
+        scores, row = outputs[self._output], 0
+        answers = []
+        for text, tokens in zip(encoded.context.texts, encoded.context.tokens, strict=True):
+            found = self._reader.read(text, tokens, list(scores[row : row + len(tokens.windows)]))
+            row += len(tokens.windows)
+            entities = in_offset_unit(text, merged(self._patterns.find(text), found), encoded.context.unit)
+            answers.append(TextEntities(entities, encoded.context.unit, tokens.given, tokens.used))
+        return answers
+
+
+def in_offset_unit(text: str, entities: Sequence[Entity], unit: OffsetUnit) -> list[Entity]:
+    places = in_unit(text, [place for entity in entities for place in (entity.start, entity.end)], unit)
+    return [
+        replace(entity, start=places[2 * number], end=places[2 * number + 1])
+        for number, entity in enumerate(entities)
+    ]

@@ -1,0 +1,229 @@
+"""The tasks that read texts: from a request to a model's inputs, and from its outputs to an answer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.pipelines.entities import Entities
+from inference.pipelines.errors import BadTaskConfig, TextTooLong
+from inference.pipelines.spans import OffsetUnit
+from inference.pipelines.text_classification import TextClassification
+from inference.pipelines.texts import row_width
+from inference.tensors.errors import InvalidInput, RequestTooLarge
+from inference.tensors.signature import Signature, TensorSpec
+from tests.support.tokenizers_of_tests import a_tokenizer
+
+WORDS = b"[PAD]\n[UNK]\ni\nlove\nhate\nit\nann\nlee\nparis"
+FILES = {"words.txt": WORDS, "tokenizer.json": a_tokenizer("word_piece_uncased").encode()}
+BERT = tuple(
+    TensorSpec(name, "INT64", (None, None)) for name in ("input_ids", "attention_mask", "token_type_ids")
+)
+SEED = (TensorSpec("text", "FP32", (1, 128)),)
+SENTIMENTS = ["negative", "neutral", "positive"]
+TAGS = ["O", "B-PER", "I-PER"]
+SIMPLE = {"tokenizer": "words.txt", "vocabulary": "words"}
+
+
+def classifier(inputs=BERT, labels=SENTIMENTS, **config):
+    outputs = (TensorSpec("logits", "FP32", (None, len(labels))),)
+    return TextClassification({"labels": labels, **config}, FILES, Signature(inputs, outputs))
+
+
+def entities(**config):
+    outputs = (TensorSpec("logits", "FP32", (None, None, len(TAGS))),)
+    return Entities({"labels": TAGS, **SIMPLE, **config}, FILES, Signature(BERT[:2], outputs))
+
+
+def test_a_text_becomes_ids_mask_and_types():
+    pipeline = classifier(**SIMPLE)
+
+    inputs = pipeline.prepare(pipeline.encode({"texts": ["I love it", "Paris"]}).tensors)
+
+    assert {name: tensor.tolist() for name, tensor in inputs.items()} == {
+        "input_ids": [[2, 3, 5, 0, 0, 0, 0, 0], [8, 0, 0, 0, 0, 0, 0, 0]],
+        "attention_mask": [[1, 1, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]],
+        "token_type_ids": [[0] * 8] * 2,
+    }
+    assert {tensor.dtype for tensor in inputs.values()} == {np.dtype(np.int64)}
+
+
+def test_a_model_of_fixed_length_that_takes_ids_as_floats():
+    """As the first sentiment models of this product did."""
+    pipeline = classifier(inputs=SEED, **SIMPLE)
+
+    (ids,) = pipeline.prepare(pipeline.encode({"text": "I LOVE unknown words"}).tensors).values()
+
+    assert (ids.shape, ids.dtype) == ((1, 128), np.dtype(np.float32))
+    assert ids[0, :5].tolist() == [2, 3, 1, 1, 0]
+
+
+def test_labels_come_best_first_with_the_tokens():
+    pipeline = classifier(**SIMPLE, max_tokens=3)
+    encoded = pipeline.encode({"texts": ["i hate it", "i love it it it"], "top_k": 2})
+
+    first, second = pipeline.decode({"logits": np.log([[0.7, 0.1, 0.2], [0.1, 0.1, 0.8]])}, encoded)
+
+    assert [(one.label, round(one.score, 3)) for one in first.labels] == [
+        ("negative", 0.7),
+        ("positive", 0.2),
+    ]
+    assert (first.tokens_given, first.tokens_used) == (3, 3)
+    assert (second.tokens_given, second.tokens_used) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("function", "labels", "outputs", "scores"),
+    [
+        (None, ["bad"], [[0.0]], [0.5]),
+        ("sigmoid", SENTIMENTS, [[0.0, -1e9, 1e9]], [1.0, 0.5, 0.0]),
+        ("none", ["stars"], [[4.5]], [4.5]),
+        (None, SENTIMENTS, [[1e4, 1e4, -1e4]], [0.5, 0.5, 0.0]),
+    ],
+    ids=["one label", "several labels at once", "a regression", "large outputs"],
+)
+def test_functions(function, labels, outputs, scores):
+    pipeline = classifier(labels=labels, **SIMPLE, **({"function": function} if function else {}))
+
+    (answer,) = pipeline.decode({"logits": np.array(outputs)}, pipeline.encode({"text": "it"}))
+
+    assert [label.score for label in answer.labels] == scores
+
+
+def test_a_version_may_refuse_long_texts():
+    with pytest.raises(TextTooLong, match="Text 2 has 4 tokens; the model reads at most 3"):
+        classifier(**SIMPLE, max_tokens=3, long_texts="refuse").encode({"texts": ["it", "it it it it"]})
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({}, InvalidInput),
+        ({"text": "a", "texts": ["a"]}, InvalidInput),
+        ({"texts": []}, InvalidInput),
+        ({"texts": "a"}, InvalidInput),
+        ({"texts": ["a", 1]}, InvalidInput),
+        ({"text": None}, InvalidInput),
+        ({"text": "a", "top_k": 0}, InvalidInput),
+        ({"text": "a", "top_k": True}, InvalidInput),
+        ({"texts": ["a"] * 257}, RequestTooLarge),
+    ],
+    ids=["nothing", "both", "none", "no list", "a number", "null", "top 0", "top true", "too many"],
+)
+def test_bad_requests_are_refused(body, error):
+    with pytest.raises(error):
+        classifier(**SIMPLE).encode(body)
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"labels": ["a", "b"]}, "output"),
+        ({"labels": "abc"}, "labels"),
+        ({"labels": ["a", "", "c"]}, "labels[1]"),
+        ({"tokenizer": "nowhere.json"}, "tokenizer"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"long_texts": "windows"}, "long_texts"),
+        ({"function": "tanh"}, "function"),
+        ({"padding_id": 9}, "padding_id"),
+        ({"output": "nothing"}, "output"),
+        ({"lable": "x"}, "lable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_a_bad_configuration_names_the_field(config, field):
+    outputs = (TensorSpec("logits", "FP32", (None, 3)),)
+
+    with pytest.raises(BadTaskConfig) as refused:
+        TextClassification({"labels": SENTIMENTS, **SIMPLE, **config}, FILES, Signature(BERT, outputs))
+
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (TensorSpec("pixels", "FP32", (None, 3, 224, 224)),),
+        (TensorSpec("a", "INT64", (None, None)), TensorSpec("b", "INT64", (None, None))),
+        (TensorSpec("input_ids", "BYTES", (None, None)),),
+        (),
+    ],
+    ids=["pixels", "two unknown", "texts", "none"],
+)
+def test_a_model_that_takes_no_tokens_is_refused(inputs):
+    with pytest.raises(BadTaskConfig) as refused:
+        classifier(inputs=inputs)
+
+    assert refused.value.field == "inputs"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": ["neutral", "negative", "positive"]}, {"max_tokens": 9}, {"function": "sigmoid"}, {"long_texts": "refuse"},
+        {"tokenizer": "tokenizer.json"}, {"lower_case": False}, {"padding_id": 1},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_what_changes_answers_changes_the_hash(change):
+    assert (
+        classifier(**SIMPLE).digest
+        == classifier(**SIMPLE).digest
+        != classifier(**{**SIMPLE, **change}).digest
+    )
+
+
+@given(st.integers(1, 32_768))
+def test_widths_waste_little(tokens):
+    width = row_width(tokens, 32_768)
+
+    assert tokens <= width <= max(tokens + 7, tokens * 1.125 + 1)
+    assert width == row_width(width, 32_768)
+
+
+def test_few_widths_serve_all_lengths():
+    assert len({row_width(tokens, 512) for tokens in range(1, 513)}) <= 40
+
+
+@pytest.mark.parametrize(
+    ("unit", "places"),
+    [("codepoint", (2, 9)), ("utf16", (3, 10)), ("byte", (5, 12))],
+    ids=lambda value: str(value),
+)
+def test_entities_of_long_texts_in_the_callers_unit(unit, places):
+    """Three windows of the second text, one of the first."""
+    pipeline = entities(max_tokens=4, overlap=1)
+    encoded = pipeline.encode({"texts": ["😀 ann lee", "it it it it it it it it ann"], "offset_unit": unit})
+    rows = pipeline.prepare(encoded.tensors)["input_ids"]
+    tags = np.select([rows == 6, rows == 7], [1, 2], 0)
+
+    first, second = pipeline.decode({"logits": 9 * np.eye(3, dtype=np.float32)[tags]}, encoded)
+
+    assert [(one.label, one.text, (one.start, one.end)) for one in first.entities] == [
+        ("PER", "ann lee", places)
+    ]
+    assert [(one.text, one.start) for one in second.entities] == [("ann", 24)]
+    assert (first.offset_unit, second.tokens_given, second.tokens_used) == (OffsetUnit(unit), 9, 9)
+
+
+def test_patterns_stand_beside_the_model():
+    pipeline = entities(patterns=[{"CARD": r"\d{4}"}])
+    encoded = pipeline.encode({"text": "ann 1234"})
+    tags = np.zeros(encoded.tensors["ids"].shape, int)
+    tags[0, 0] = 1
+
+    (answer,) = pipeline.decode({"logits": 9 * np.eye(3)[tags]}, encoded)
+
+    assert [(one.label, one.text) for one in answer.entities] == [("PER", "ann"), ("CARD", "1234")]
+
+
+@pytest.mark.parametrize("patterns", ["x", [1], [{"A": 1}], [{"A": "a", "B": "b"}], [{"A": "("}]])
+def test_bad_patterns_are_refused(patterns):
+    with pytest.raises(BadTaskConfig, match=r"object|regular expression"):
+        entities(patterns=patterns)
+
+
+def test_examples_are_answered():
+    for pipeline in (classifier(**SIMPLE), entities()):
+        assert pipeline.prepare(pipeline.encode(pipeline.example()).tensors)
