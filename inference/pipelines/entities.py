@@ -54,14 +54,14 @@ class Entity:
     score: float
 
 
-class Tag(NamedTuple):
+class TokenTag(NamedTuple):
     """A label in two parts, such as B and PER. Labels without a beginning, such as PER, continue."""
 
     place: str
     type: str
 
     @classmethod
-    def of(cls, label: str) -> "Tag":
+    def of(cls, label: str) -> "TokenTag":
         place, dash, kind = label.partition("-")
         if dash and kind and place in {*_BEGINS, *_CONTINUES, *_ENDS, *_ALONE}:
             return cls(place, kind)
@@ -76,7 +76,7 @@ class Tag(NamedTuple):
         return self.place in {*_ENDS, *_ALONE}
 
 
-class _Piece(NamedTuple):
+class _LabelledPiece(NamedTuple):
     """A token, or a word of several, with its best label."""
 
     place: int  # among the tokens or words
@@ -93,7 +93,7 @@ class EntityReader:
         self, labels: Sequence[str], *, grouping: Grouping, ignored: Iterable[str] = (OUTSIDE,)
     ) -> None:
         self._labels = tuple(labels)
-        self._tags = [Tag.of(label) for label in self._labels]
+        self._tags = [TokenTag.of(label) for label in self._labels]
         ignored = frozenset(ignored)
         self._is_ignored = np.array(
             [bool(ignored & {label, tag.type}) for label, tag in zip(self._labels, self._tags, strict=True)]
@@ -112,13 +112,15 @@ class EntityReader:
                 found.append(Entity(label, text[start:end], start, end, score))
         return found
 
-    def _pieces(self, spans: NDArray[np.int32], words: NDArray[np.int32], scores: Scores) -> Iterator[_Piece]:
+    def _pieces(
+        self, spans: NDArray[np.int32], words: NDArray[np.int32], scores: Scores
+    ) -> Iterator[_LabelledPiece]:
         """The tokens or words that belong to an entity; most belong to none."""
         if self._grouping in {Grouping.NONE, Grouping.SIMPLE}:
             best = scores.argmax(axis=-1)
             for row in np.flatnonzero(~self._is_ignored[best]):
                 label = int(best[row])
-                yield _Piece(
+                yield _LabelledPiece(
                     int(row), int(spans[row, 0]), int(spans[row, 1]), label, float(scores[row, label])
                 )
             return
@@ -127,7 +129,9 @@ class EntityReader:
             chosen = self._scores_of_word(scores[first:end])
             label = int(chosen.argmax())
             if not self._is_ignored[label]:
-                yield _Piece(place, int(spans[first, 0]), int(spans[end - 1, 1]), label, float(chosen[label]))
+                yield _LabelledPiece(
+                    place, int(spans[first, 0]), int(spans[end - 1, 1]), label, float(chosen[label])
+                )
 
     def _scores_of_word(self, scores: Scores) -> Scores:
         if self._grouping is Grouping.FIRST:
@@ -136,9 +140,9 @@ class EntityReader:
             return np.asarray(scores.mean(axis=0))
         return np.asarray(scores[scores.max(axis=-1).argmax()])
 
-    def _groups(self, pieces: Iterable[_Piece]) -> Iterator[tuple[str, float, int, int]]:
+    def _groups(self, pieces: Iterable[_LabelledPiece]) -> Iterator[tuple[str, float, int, int]]:
         """Label, score, start and end of each entity."""
-        group: list[_Piece] = []
+        group: list[_LabelledPiece] = []
         for piece in pieces:
             if group and not self._continues(group[-1], piece):
                 yield self._entity(group)
@@ -147,13 +151,13 @@ class EntityReader:
         if group:
             yield self._entity(group)
 
-    def _continues(self, before: _Piece, piece: _Piece) -> bool:
+    def _continues(self, before: _LabelledPiece, piece: _LabelledPiece) -> bool:
         if self._grouping is Grouping.NONE or piece.place != before.place + 1:
             return False
         last, tag = self._tags[before.label], self._tags[piece.label]
         return tag.type == last.type and not tag.begins and not last.ends
 
-    def _entity(self, group: Sequence[_Piece]) -> tuple[str, float, int, int]:
+    def _entity(self, group: Sequence[_LabelledPiece]) -> tuple[str, float, int, int]:
         first = group[0].label
         label = self._labels[first] if self._grouping is Grouping.NONE else self._tags[first].type
         return label, float(np.mean([piece.score for piece in group])), group[0].start, group[-1].end
