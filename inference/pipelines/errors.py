@@ -4,7 +4,10 @@ BadTaskConfig               the configuration of a version's task is wrong, or d
 └── BadTokenizer            the tokenizer's file cannot be used
 InvalidInput
 ├── InvalidText             it is not Unicode, or not text
-└── TextTooLong             it has more tokens than the model reads, and the version refuses to cut texts
+├── TextTooLong             it has more tokens than the model reads, and the version refuses to cut texts
+├── InvalidPicture          it is damaged, cut off or empty
+├── UnsupportedPicture      it has another format
+└── PictureTooLarge         it has more bytes, pixels or frames than the version accepts
 """
 
 from inference.tensors.errors import InvalidInput
@@ -35,3 +38,21 @@ class TextTooLong(InvalidInput):
     """The text has more tokens than the model reads."""
 
     code = "text_too_long"
+
+
+class InvalidPicture(InvalidInput):
+    """The picture cannot be read."""
+
+    code = "invalid_picture"
+
+
+class UnsupportedPicture(InvalidInput):
+    """The picture has a format that is not accepted."""
+
+    code = "unsupported_picture"
+
+
+class PictureTooLarge(InvalidInput):
+    """The picture has more bytes, pixels or frames than this version accepts."""
+
+    code = "picture_too_large"
