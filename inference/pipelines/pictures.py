@@ -42,11 +42,8 @@ Pixels = NDArray[np.uint8]
 
 MAX_BYTES, MAX_PIXELS, MAX_FRAMES = 10 * 1024 * 1024, 25_000_000, 1_000  # of a picture, unless configured
 MAX_PICTURES, MAX_REQUEST_PIXELS, MAX_ROW_BYTES = 64, 100_000_000, 256 * 1024 * 1024  # of a request
-_MOST_BYTES, _MOST_PIXELS, _MOST_FRAMES = (
-    64 * 1024 * 1024,
-    80_000_000,
-    100_000,
-)  # Pillow warns from 89 M pixels
+# Of a configuration. Pillow warns from 89 million pixels.
+_MOST_BYTES, _MOST_PIXELS, _MOST_FRAMES = 64 * 1024 * 1024, 80_000_000, 100_000
 _LONGEST_SIDE = 65_535  # JPEG's own; a resampler needs memory for each pixel of a side
 _MOST_PARTS = 65_536  # chunks or segments of a file
 _MOST_SCANS = 64  # of a progressive JPEG: each may take time for all pixels, and needs only a few bytes
@@ -95,7 +92,11 @@ def inspect(data: bytes, limits: Limits = Limits()) -> PictureFile:
 
 
 def decode(file: PictureFile, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
-    """The first frame as RGB, turned as its EXIF data says. Raises InvalidPicture."""
+    """The first frame as RGB, turned as its EXIF data says. Raises InvalidPicture.
+
+    Not noticed, as by other readers: a JPEG with an end marker before its last pixels (the rest is grey), and a PNG whose
+    compressed data are intact but too short (the rest is black).
+    """
     try:
         image: Image.Image = Image.open(BytesIO(file.plain), formats=[file.format])
         if image.size != (file.width, file.height):
