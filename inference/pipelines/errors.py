@@ -5,7 +5,10 @@ BadTaskConfig               the configuration of a version's task is wrong, or d
 InferenceError
 ├── InvalidInput
 │   ├── InvalidText         it is not Unicode, or not text
-│   └── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
+│   ├── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
+│   ├── InvalidPicture      it is damaged, cut off or empty
+│   ├── UnsupportedPicture  it has another format
+│   └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
 └── PatternTimedOut         a regular expression of the version takes too long on this text
 """
 
@@ -43,3 +46,21 @@ class PatternTimedOut(InferenceError):
     """A regular expression of the version takes too long on this text."""
 
     code = "pattern_timed_out"
+
+
+class InvalidPicture(InvalidInput):
+    """The picture cannot be read."""
+
+    code = "invalid_picture"
+
+
+class UnsupportedPicture(InvalidInput):
+    """The picture has a format that is not accepted."""
+
+    code = "unsupported_picture"
+
+
+class PictureTooLarge(InvalidInput):
+    """The picture has more bytes, pixels or frames than this version accepts."""
+
+    code = "picture_too_large"

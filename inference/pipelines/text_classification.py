@@ -5,19 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.pipelines.pipeline import Config, Encoded, Fields, Files, Pipeline, item_list
-from inference.pipelines.scores import ScoreFunction, best
+from inference.pipelines.scores import LONGEST_LABEL, MAX_LABELS, Label, ScoreFunction, best_labels
 from inference.pipelines.texts import MAX_TEXTS, TextInputs, check_outputs_fit, find_scores
 from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
-
-_MAX_LABELS, _LONGEST_LABEL = 10_000, 200
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    label: str
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +32,7 @@ class TextClassification(Pipeline[TextsAsked]):
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         fields = Fields(config)
-        self.labels = fields.texts("labels", most=_MAX_LABELS, longest=_LONGEST_LABEL)
+        self.labels = fields.texts("labels", most=MAX_LABELS, longest=LONGEST_LABEL)
         self._texts = TextInputs(fields, files, signature, may_use_windows=False)
         self._output = find_scores(signature, len(self.labels), rank=2, name=fields.text("output")).name
         usual = ScoreFunction.SOFTMAX if len(self.labels) > 1 else ScoreFunction.SIGMOID
@@ -71,10 +63,6 @@ class TextClassification(Pipeline[TextsAsked]):
         check_outputs_fit(outputs, self._output, len(self.labels))
         scores = self._function(outputs[self._output])
         return [
-            TextLabels(
-                [Label(self.labels[at], float(row[at])) for at in best(row, encoded.context.top_k)],
-                given,
-                used,
-            )
+            TextLabels(best_labels(self.labels, row, encoded.context.top_k), given, used)
             for row, (given, used) in zip(scores, encoded.context.tokens, strict=True)
         ]
