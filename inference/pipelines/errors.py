@@ -4,6 +4,7 @@ BadTaskConfig               the configuration of a version's task is wrong, or d
 └── BadTokenizer            the tokenizer's file cannot be used
 InvalidInput
 ├── InvalidText             it is not Unicode, or not text
+├── UnusableOutput          the model answered it with NaN or infinity
 └── TextTooLong             it has more tokens than the model reads, and the version refuses to cut texts
 """
 
@@ -35,3 +36,10 @@ class TextTooLong(InvalidInput):
     """The text has more tokens than the model reads."""
 
     code = "text_too_long"
+
+
+class UnusableOutput(InvalidInput):
+    """The model answered this input with numbers that cannot be read, such as NaN or infinity."""
+
+    code = "invalid_output"
+    pointer = "#/outputs"
