@@ -8,7 +8,8 @@ InferenceError
 │   ├── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
 │   ├── InvalidPicture      it is damaged, cut off or empty
 │   ├── UnsupportedPicture  it has another format
-│   └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
+│   ├── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
+│   └── UnusableOutput      the model answered it with NaN or infinity
 └── PatternTimedOut         a regular expression of the version takes too long on this text
 """
 
@@ -64,3 +65,10 @@ class PictureTooLarge(InvalidInput):
     """The picture has more bytes, pixels or frames than this version accepts."""
 
     code = "picture_too_large"
+
+
+class UnusableOutput(InvalidInput):
+    """The model answered this input with numbers that cannot be read, such as NaN or infinity."""
+
+    code = "invalid_output"
+    pointer = "#/outputs"

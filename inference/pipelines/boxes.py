@@ -1,0 +1,525 @@
+"""Boxes from the outputs of object detectors: layouts, non-maximum suppression, and the mapping back to the picture's pixels.
+
+suggestion = suggest_layout(metadata, signature)    # at upload: the configuration that the file proves, and what to ask
+found = find_boxes(outputs, layout, placements, size=size, labels=80, rules=BoxRules())    # for each picture, best first
+
+A box is x1, y1, x2, y2. All computing is in FP64, so that no comparison depends on the model's precision.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.pictures import Placement
+from inference.pipelines.scores import Scores, best, softmax
+from inference.tensors.arrays import Array, is_finite
+from inference.tensors.signature import Dim, Signature, TensorSpec
+
+Corners = NDArray[np.float64]  # rows of x1, y1, x2, y2
+Rows = NDArray[np.intp]
+Matches = NDArray[np.bool_]
+
+# Boxes that are compared at once. The first block is small: its few winners suppress most of what follows.
+_FIRST_BLOCK, _LARGEST_BLOCK = 64, 512
+_LARGEST = 1e100  # of a coordinate: the areas of such boxes are still finite
+_TOLERATED_SCORE = 1.01  # quantised models exceed 1 a little
+_LOGITS, _PRED_BOXES = "logits", "pred_boxes"  # names of the outputs that Hugging Face's DETR has
+_MAX_LABELS, _LONGEST_LABEL = 10_000, 200
+
+
+class Layout(StrEnum):
+    """How a detector's outputs hold its boxes.
+
+    yolov5          YOLOv5, v7: rows of centre, size, objectness and a score for each class, in pixels
+    yolov8          YOLOv8, 9, 11, 12: the same without objectness, and transposed
+    yolov10         YOLOv10, YOLO26, and files exported with `nms=True`: rows of corners, score, class, in pixels
+    rtdetr          RT-DETR of Ultralytics: rows of centre, size, score, class, relative to the input's size
+    rtdetr_scores   RT-DETR of Ultralytics before May 2026: a score for each class instead
+    detr            DETR of Hugging Face: logits, the last one for "no object", and boxes relative to the input's size
+
+    Shapes do not distinguish them: (1, 300, 6) may be yolov10, rtdetr, or rtdetr_scores with two classes.
+    """
+
+    YOLOV5 = "yolov5"
+    YOLOV8 = "yolov8"
+    YOLOV10 = "yolov10"
+    RTDETR = "rtdetr"
+    RTDETR_SCORES = "rtdetr_scores"
+    DETR = "detr"
+
+    @property
+    def needs_suppression(self) -> bool:
+        """Whether several boxes may be of one object. The other models find each object once."""
+        return self in {Layout.YOLOV5, Layout.YOLOV8}
+
+
+class InputSize(NamedTuple):
+    """Of the model's input, in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRules:
+    """Which boxes are kept."""
+
+    threshold: float = 0.25  # boxes with this score or more, and with this objectness or more
+    overlap: float = 0.45  # intersection over union; above it, the better of two boxes of one class stays
+    max_boxes: int = 300
+
+    def __post_init__(self) -> None:
+        for name, value in (("threshold", self.threshold), ("overlap", self.overlap)):
+            if not 0 <= value <= 1:
+                raise BadTaskConfig("It must be a number from 0 to 1.", field=name)
+        if self.max_boxes < 1:
+            raise BadTaskConfig("It must be a whole number, 1 or more.", field="max_boxes")
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The boxes of one picture."""
+
+    corners: Corners
+    scores: Scores
+    classes: Rows
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: slice | Rows | Matches) -> "Boxes":
+        return Boxes(self.corners[rows], self.scores[rows], self.classes[rows])
+
+
+def find_boxes(
+    outputs: Sequence[Array],
+    layout: Layout,
+    placements: Sequence[Placement],
+    *,
+    size: InputSize,
+    labels: int,
+    rules: BoxRules,
+) -> list[Boxes]:
+    """Each picture's boxes in its own pixels, the best first. Raises UnusableOutput.
+
+    Boxes without any area in the picture are dropped: those in the padding, and the empty rows with which some files fill up.
+    """
+    found = []
+    every = read_boxes(outputs, layout, size=size, labels=labels, threshold=rules.threshold)
+    for boxes, placement in zip(every, placements, strict=True):
+        if layout.needs_suppression:
+            boxes = boxes[suppress(boxes, overlap=rules.overlap, most=rules.max_boxes)]
+        else:
+            boxes = boxes[best(boxes.scores, rules.max_boxes)]
+        corners = to_picture(boxes.corners, placement)
+        has_area = np.flatnonzero((corners[:, 2:] > corners[:, :2]).all(axis=1))
+        found.append(Boxes(corners, boxes.scores, boxes.classes)[has_area])
+    return found
+
+
+def to_picture(corners: Corners, placement: Placement) -> Corners:
+    """From the model's pixels to the picture's, clipped to it."""
+    return np.clip(placement.to_picture(corners), 0, _twice(placement.width, placement.height))
+
+
+def _twice(x: float, y: float) -> Corners:
+    return np.array([x, y, x, y], np.float64)
+
+
+def read_boxes(
+    outputs: Sequence[Array], layout: Layout, *, size: InputSize, labels: int, threshold: float
+) -> list[Boxes]:
+    """The boxes of each picture that reach the threshold, in pixels of the model's input and in the file's order.
+
+    Raises UnusableOutput, and BadTaskConfig if the outputs show that the layout or the labels are wrong.
+    """
+    _check_shapes(outputs, layout, labels)
+    if not all(is_finite(output) for output in outputs):
+        raise UnusableOutput("The model's boxes or scores contain NaN or infinity.")
+    with np.errstate(over="ignore"):  # of FP64; what is too large is refused below
+        found = [_read_picture(rows, layout, size, threshold) for rows in zip(*outputs, strict=True)]
+    for boxes in found:
+        _check_values(boxes, labels)
+    return found
+
+
+def _read_picture(rows: Sequence[Array], layout: Layout, size: InputSize, threshold: float) -> Boxes:
+    match layout:
+        case Layout.YOLOV5:
+            return _yolov5(rows[0], threshold)
+        case Layout.YOLOV8:
+            return _yolov8(rows[0], threshold)
+        case Layout.YOLOV10:
+            return _final(rows[0], threshold)
+        case Layout.RTDETR:
+            boxes = _final(rows[0], threshold)
+            return Boxes(_in_pixels(boxes.corners, size), boxes.scores, boxes.classes)
+        case Layout.RTDETR_SCORES:
+            return _scored(_in_pixels(rows[0][:, :4], size), rows[0][:, 4:], threshold)
+        case Layout.DETR:
+            scores = softmax(rows[0].astype(np.float64))[:, :-1]
+            return _scored(_in_pixels(rows[1], size), scores, threshold)
+
+
+def _yolov5(rows: Array, threshold: float) -> Boxes:
+    rows = rows[_reaches(rows[:, 4], threshold)].astype(np.float64)
+    return _scored(_to_corners(rows[:, :4]), rows[:, 4:5] * rows[:, 5:], threshold)
+
+
+def _yolov8(columns: Array, threshold: float) -> Boxes:
+    # The greatest of each column first: finding which class it is takes longer, and few columns need it.
+    rows = columns[:, _reaches(columns[4:].max(axis=0), threshold)].T
+    return _scored(_to_corners(rows[:, :4]), rows[:, 4:], threshold)
+
+
+def _final(rows: Array, threshold: float) -> Boxes:
+    rows = rows[_reaches(rows[:, 4], threshold)].astype(np.float64)
+    classes = rows[:, 5].clip(-1, _MAX_LABELS).astype(np.intp)
+    if (classes != rows[:, 5]).any():
+        raise BadTaskConfig(
+            "The model's outputs have other numbers where this layout has classes.", field="box_layout"
+        )
+    return Boxes(rows[:, :4], rows[:, 4], classes)
+
+
+def _scored(corners: Corners, scores: Array, threshold: float) -> Boxes:
+    """Of each row the best class, the first of several equal ones."""
+    scores = scores.astype(np.float64)
+    classes = scores.argmax(axis=1)
+    chosen = scores[np.arange(len(scores)), classes]
+    return Boxes(corners, chosen, classes)[chosen >= threshold]
+
+
+def _reaches(scores: Array, threshold: float) -> Matches:
+    """In FP64: numpy would round the threshold to the scores' precision."""
+    return np.asarray(scores.astype(np.float64) >= threshold)
+
+
+def _to_corners(boxes: Array) -> Corners:
+    """From centre and size."""
+    centres, halves = boxes[:, :2].astype(np.float64), boxes[:, 2:4].astype(np.float64) / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1)
+
+
+def _in_pixels(boxes: Array, size: InputSize) -> Corners:
+    """From centre and size, relative to the input's size."""
+    return _to_corners(boxes) * _twice(size.width, size.height)
+
+
+def _axes(layout: Layout, labels: int) -> list[tuple[Dim, ...]]:
+    """The shapes of the outputs that a layout reads."""
+    match layout:
+        case Layout.YOLOV5:
+            return [(None, None, 5 + labels)]
+        case Layout.YOLOV8:
+            return [(None, 4 + labels, None)]
+        case Layout.YOLOV10 | Layout.RTDETR:
+            return [(None, None, 6)]
+        case Layout.RTDETR_SCORES:
+            return [(None, None, 4 + labels)]
+        case Layout.DETR:
+            return [(None, None, labels + 1), (None, None, 4)]
+
+
+def _fits(shape: Sequence[Dim], axes: Sequence[Dim]) -> bool:
+    return len(shape) == len(axes) and all(
+        size == wanted or size is None or wanted is None for size, wanted in zip(shape, axes, strict=True)
+    )
+
+
+def _check_shapes(outputs: Sequence[Array], layout: Layout, labels: int) -> None:
+    wanted = _axes(layout, labels)
+    fits = len(outputs) == len(wanted) and all(
+        _fits(output.shape, axes) for output, axes in zip(outputs, wanted, strict=True)
+    )
+    if not fits or (layout is Layout.DETR and outputs[0].shape[:2] != outputs[1].shape[:2]):
+        shown = ", ".join(str(output.shape) for output in outputs)
+        raise BadTaskConfig(
+            f"Layout {layout} with {labels:,} labels does not fit the model's outputs: {shown}.",
+            field="box_layout",
+        )
+
+
+def _check_values(boxes: Boxes, labels: int) -> None:
+    """Find a wrong layout, or wrong labels, that only the numbers show."""
+    if not len(boxes):
+        return
+    if boxes.scores.max() > _TOLERATED_SCORE:
+        raise BadTaskConfig(
+            f"The model's scores reach {boxes.scores.max():.4g}; those of this layout are at most 1.",
+            field="box_layout",
+        )
+    if not 0 <= boxes.classes.min() <= boxes.classes.max() < labels:
+        raise BadTaskConfig(
+            f"The model found classes {boxes.classes.min()} to {boxes.classes.max()}; there are {labels:,} labels.",
+            field="labels",
+        )
+    if np.abs(boxes.corners).max() > _LARGEST:
+        raise UnusableOutput("The model's boxes are too far away from the picture to be compared.")
+
+
+def find_outputs(
+    signature: Signature, layout: Layout, labels: int, *, name: str = ""
+) -> tuple[TensorSpec, ...]:
+    """The outputs that a layout reads. Raises BadTaskConfig if none fits, or several and none is named."""
+    names = [_LOGITS, _PRED_BOXES] if layout is Layout.DETR else [name]
+    found = []
+    for axes, wanted in zip(_axes(layout, labels), names, strict=True):
+        fitting = [
+            spec
+            for spec in signature.outputs
+            if spec.datatype in {"FP16", "FP32", "FP64"}
+            and (spec.any_rank or _fits(spec.shape, axes))
+            and wanted in {"", spec.name}
+        ]
+        if len(fitting) != 1:
+            shown = ", ".join(f"`{spec.name}` {_shown(spec)}" for spec in signature.outputs)
+            raise BadTaskConfig(
+                f"Layout {layout} with {labels:,} labels needs one output {_shown_shape(axes)}; the model has {shown}.",
+                field="output",
+            )
+        found.append(fitting[0])
+    return tuple(found)
+
+
+def _shown(spec: TensorSpec) -> str:
+    return "of any shape" if spec.any_rank else _shown_shape(spec.shape)
+
+
+def _shown_shape(shape: Sequence[Dim]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
+
+
+def suppress(boxes: Boxes, *, overlap: float, most: int) -> Rows:
+    """Non-maximum suppression: the rows that stay, best first. None overlaps a better one of its class that stays.
+
+    Of equal scores, the first row is the better one. Class ids are compared. The usual way is to move each class somewhere
+    else and to compare all boxes; it fails for pictures larger than the step, for negative coordinates, and in FP16. There
+    is no time limit either, which would leave the rest of a batch without boxes.
+    """
+    order = best(boxes.scores, len(boxes))
+    ordered = _Columns(np.ascontiguousarray(boxes.corners[order].T), boxes.classes[order])
+    kept: Rows = np.empty(0, np.intp)
+    start, length = 0, _FIRST_BLOCK
+    while start < len(order) and len(kept) < most:
+        block = np.arange(start, min(start + length, len(order)))
+        block = block[~_overlaps(ordered.take(kept), ordered.take(block), overlap).any(axis=0)]
+        kept = np.concatenate([kept, block[_winners(ordered.take(block), overlap)]])
+        start, length = start + length, min(2 * length, _LARGEST_BLOCK)
+    return order[kept[:most]]
+
+
+class _Columns(NamedTuple):
+    """Boxes as numpy compares them fastest."""
+
+    edges: NDArray[np.float64]  # four rows: all x1, all y1, all x2, all y2
+    classes: Rows
+
+    def take(self, places: Rows) -> "_Columns":
+        return _Columns(self.edges.take(places, axis=1), self.classes.take(places))
+
+
+def _winners(boxes: _Columns, overlap: float) -> list[int]:
+    """The boxes of one block that stay; the block is sorted, best first."""
+    rows = np.packbits(_overlaps(boxes, boxes, overlap), axis=1, bitorder="little")
+    kept, suppressed = [], 0  # a bit for each box
+    for place, row in enumerate(rows):
+        if not suppressed >> place & 1:
+            kept.append(place)
+            suppressed |= int.from_bytes(row.tobytes(), "little")
+    return kept
+
+
+def _overlaps(ones: _Columns, others: _Columns, limit: float) -> Matches:
+    """Whether each of `ones` overlaps each of `others` by more than the limit, and is of the same class."""
+    one, other = ones.edges[:, :, None], others.edges[:, None, :]
+    found = ones.classes[:, None] == others.classes
+    if np.count_nonzero(found) > found.size // 16:  # few classes: most pairs do not even touch
+        for axis in (0, 1):
+            found &= one[axis] < other[axis + 2]
+            found &= other[axis] < one[axis + 2]
+    rows, columns = np.nonzero(found)
+    shares = _shares(ones.edges.take(rows, axis=1), others.edges.take(columns, axis=1))
+    found[rows, columns] = shares > limit
+    return np.asarray(found)
+
+
+def _shares(ones: NDArray[np.float64], others: NDArray[np.float64]) -> Scores:
+    """Intersection over union, column by column; 0 if neither box has an area."""
+    common = _areas(np.maximum(ones[:2], others[:2]), np.minimum(ones[2:], others[2:]))
+    union = _areas(ones[:2], ones[2:]) + _areas(others[:2], others[2:]) - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+def _areas(begins: NDArray[np.float64], ends: NDArray[np.float64]) -> Scores:
+    sides = np.maximum(ends - begins, 0)
+    return np.asarray(sides[0] * sides[1])
+
+
+_RTDETR_HEAD = "RTDETRDecoder"
+_YOLO_HEADS = {"Detect", "v10Detect", "WorldDetect", "YOLOEDetect"}
+_MADE_UP = [f"class{number}" for number in range(999)]  # the exporter's names for a model that has none
+_STRIDES = ((8, 16, 32), (4, 8, 16, 32), (8, 16, 32, 64))
+_LONG_VALUE, _SHORT_VALUE = 256 * 1024, 4 * 1024  # characters; parsing one may take 500 bytes
+_MOST_PIXELS = 16_384  # of a side
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Fields of a task configuration, and the names of those that a person has to fill in."""
+
+    config: dict[str, Any]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the metadata say; None for what is missing or has another form."""
+
+    is_ultralytics: bool  # exported by the package `ultralytics`
+    is_yolov5: bool  # exported by the repository `yolov5`, which writes two fields
+    task: str | None
+    head: str | None
+    end2end: bool | None
+    nms: bool | None
+    stride: int | None
+    labels: list[str] | None
+    size: InputSize | None
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str], signature: Signature) -> "_Facts":
+        end2end = _literal(metadata.get("end2end"), _SHORT_VALUE)
+        stride = _literal(metadata.get("stride"), _SHORT_VALUE)
+        args = _literal(metadata.get("args"), _SHORT_VALUE)
+        nms = args.get("nms") if isinstance(args, dict) else None
+        return cls(
+            is_ultralytics=metadata.get("author") == "Ultralytics",
+            is_yolov5=set(metadata) == {"stride", "names"},
+            task=metadata.get("task"),
+            head=metadata.get("head"),
+            end2end=end2end if isinstance(end2end, bool) else None,
+            nms=nms if isinstance(nms, bool) else None,
+            stride=stride if type(stride) is int else None,
+            labels=_labels(_literal(metadata.get("names"), _LONG_VALUE)),
+            size=_size(_literal(metadata.get("imgsz"), _SHORT_VALUE), signature),
+        )
+
+    @property
+    def anchors(self) -> set[int]:
+        """How many boxes a YOLO may have: one for each cell of its three or four grids."""
+        if self.size is None:
+            return set()
+        width, height = self.size
+        return {
+            sum(width // step * (height // step) for step in strides)
+            for strides in _STRIDES
+            if self.stride in {None, strides[-1]} and width % strides[-1] == height % strides[-1] == 0
+        }
+
+
+def suggest_layout(metadata: Mapping[str, str], signature: Signature) -> Suggestion:
+    """The configuration of an Ultralytics file, as far as its metadata and shapes prove it together, and the fields to ask for.
+
+    Neither is enough alone. Shapes look alike, and some metadata contradict their file: `end2end` may be true although the
+    file needs suppression, and a file without names gets names for 999 classes.
+    """
+    facts = _Facts.of(metadata, signature)
+    outputs = [spec for spec in signature.outputs if len(spec.shape) == 3]
+    layout = _proven_layout(facts, outputs[0].shape) if len(outputs) == 1 else None
+    fields: dict[str, Any] = {
+        "box_layout": None,
+        "labels": facts.labels,
+        "width": None,
+        "height": None,
+        "resize": None,
+    }
+    if layout:
+        fields["box_layout"] = str(layout)
+        fields["resize"] = "stretch" if layout in {Layout.RTDETR, Layout.RTDETR_SCORES} else "letterbox"
+    if facts.size:
+        fields["width"], fields["height"] = facts.size
+    config = {name: value for name, value in fields.items() if value is not None}
+    missing = tuple(name for name in fields if name not in config)
+    return Suggestion(config | ({"output": outputs[0].name} if layout else {}), missing)
+
+
+def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> Layout | None:
+    _, second, third = shape
+    labels = len(facts.labels) if facts.labels else None
+    if second == third:
+        return None  # rows and columns look alike
+    if facts.is_yolov5:
+        return _proven_yolov5(facts, labels, second, third)
+    if not facts.is_ultralytics or facts.task != "detect":
+        return None
+    if facts.head == _RTDETR_HEAD:
+        return _proven_rtdetr(facts, labels, third)
+    is_yolo = facts.head in _YOLO_HEADS
+    if facts.nms or (facts.end2end and is_yolo):
+        return Layout.YOLOV10 if third == 6 and (facts.head is None or is_yolo) else None
+    if facts.end2end or labels is None or second != 4 + labels or third == 6:
+        return None
+    is_stated = is_yolo and facts.end2end is False and facts.nms is False
+    return Layout.YOLOV8 if is_stated or (facts.head is None and third in facts.anchors) else None
+
+
+def _proven_yolov5(facts: _Facts, labels: int | None, second: Dim, third: Dim) -> Layout | None:
+    if labels and third == 5 + labels and second in {3 * count for count in facts.anchors}:
+        return Layout.YOLOV5
+    return None
+
+
+def _proven_rtdetr(facts: _Facts, labels: int | None, third: Dim) -> Layout | None:
+    if facts.nms or labels in {None, 2}:  # with two classes, both layouts have six columns
+        return None
+    if third == 6:
+        return Layout.RTDETR
+    return Layout.RTDETR_SCORES if labels and third == 4 + labels else None
+
+
+def _literal(text: str | None, longest: int) -> object:
+    """A value that was written with `str()`; None if it cannot be read."""
+    if text is None or len(text) > longest:
+        return None
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _labels(names: object) -> list[str] | None:
+    """The labels in `{0: 'person', 1: 'bicycle'}`, or in a list."""
+    if isinstance(names, dict):
+        if not all(type(key) is int for key in names) or sorted(names) != list(range(len(names))):
+            return None
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not 0 < len(names) <= _MAX_LABELS:
+        return None
+    if names == _MADE_UP or not all(
+        isinstance(name, str) and 0 < len(name) <= _LONGEST_LABEL for name in names
+    ):
+        return None
+    return names
+
+
+def _size(imgsz: object, signature: Signature) -> InputSize | None:
+    """The input's size, from the signature or, for free axes, from the metadata; None if the two contradict each other."""
+    if len(signature.required_inputs) != 1:
+        return None
+    shape = signature.required_inputs[0].shape
+    if len(shape) != 4 or (shape[1] == 3) == (shape[3] == 3):
+        return None
+    sides: Iterable[Dim] = shape[2:] if shape[1] == 3 else shape[1:3]
+    values = imgsz if isinstance(imgsz, list | tuple) and len(imgsz) == 2 else (None, None)
+    chosen = [declared or value for declared, value in zip(sides, values, strict=True)]
+    if not all(type(side) is int and 0 < side <= _MOST_PIXELS for side in chosen):
+        return None
+    if any(value is not None and value != side for value, side in zip(values, chosen, strict=True)):
+        return None
+    return InputSize(width=chosen[1], height=chosen[0])
