@@ -15,9 +15,9 @@ sys.path.insert(0, str(ROOT))
 
 from inference.pipelines.boxes import (  # noqa: E402
     Boxes,
+    BoxLayout,
     BoxRules,
     InputSize,
-    Layout,
     find_boxes,
     suppress,
 )
@@ -119,7 +119,9 @@ def main() -> None:
     columns[:, 4:] **= 200  # a few boxes in a hundred reach the threshold
     places = [Placement(1, 1, 0, 0, *SIZE)] * 8
     took = median(
-        seconds(lambda: find_boxes([columns], Layout.YOLOV8, places, size=SIZE, labels=80, rules=BoxRules()))
+        seconds(
+            lambda: find_boxes([columns], BoxLayout.YOLOV8, places, size=SIZE, labels=80, rules=BoxRules())
+        )
         for _ in range(repeats)
     )
     print(f"find_boxes, yolov8, 8 pictures of 8,400 boxes and 80 labels: {took / 8 * 1e3:.2f} ms a picture")

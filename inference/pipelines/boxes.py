@@ -33,7 +33,7 @@ _LOGITS, _PRED_BOXES = "logits", "pred_boxes"  # names of the outputs that Huggi
 _MAX_LABELS, _LONGEST_LABEL = 10_000, 200
 
 
-class Layout(StrEnum):
+class BoxLayout(StrEnum):
     """How a detector's outputs hold its boxes.
 
     yolov5          YOLOv5, v7: rows of centre, size, objectness and a score for each class, in pixels
@@ -56,7 +56,7 @@ class Layout(StrEnum):
     @property
     def needs_suppression(self) -> bool:
         """Whether several boxes may be of one object. The other models find each object once."""
-        return self in {Layout.YOLOV5, Layout.YOLOV8}
+        return self in {BoxLayout.YOLOV5, BoxLayout.YOLOV8}
 
 
 class InputSize(NamedTuple):
@@ -99,7 +99,7 @@ class Boxes:
 
 def find_boxes(
     outputs: Sequence[Array],
-    layout: Layout,
+    layout: BoxLayout,
     placements: Sequence[Placement],
     *,
     size: InputSize,
@@ -133,7 +133,7 @@ def _twice(x: float, y: float) -> Corners:
 
 
 def read_boxes(
-    outputs: Sequence[Array], layout: Layout, *, size: InputSize, labels: int, threshold: float
+    outputs: Sequence[Array], layout: BoxLayout, *, size: InputSize, labels: int, threshold: float
 ) -> list[Boxes]:
     """The boxes of each picture that reach the threshold, in pixels of the model's input and in the file's order.
 
@@ -149,20 +149,20 @@ def read_boxes(
     return found
 
 
-def _read_picture(rows: Sequence[Array], layout: Layout, size: InputSize, threshold: float) -> Boxes:
+def _read_picture(rows: Sequence[Array], layout: BoxLayout, size: InputSize, threshold: float) -> Boxes:
     match layout:
-        case Layout.YOLOV5:
+        case BoxLayout.YOLOV5:
             return _yolov5(rows[0], threshold)
-        case Layout.YOLOV8:
+        case BoxLayout.YOLOV8:
             return _yolov8(rows[0], threshold)
-        case Layout.YOLOV10:
+        case BoxLayout.YOLOV10:
             return _final(rows[0], threshold)
-        case Layout.RTDETR:
+        case BoxLayout.RTDETR:
             boxes = _final(rows[0], threshold)
             return Boxes(_in_pixels(boxes.corners, size), boxes.scores, boxes.classes)
-        case Layout.RTDETR_SCORES:
+        case BoxLayout.RTDETR_SCORES:
             return _scored(_in_pixels(rows[0][:, :4], size), rows[0][:, 4:], threshold)
-        case Layout.DETR:
+        case BoxLayout.DETR:
             scores = softmax(rows[0].astype(np.float64))[:, :-1]
             return _scored(_in_pixels(rows[1], size), scores, threshold)
 
@@ -212,18 +212,18 @@ def _in_pixels(boxes: Array, size: InputSize) -> Corners:
     return _to_corners(boxes) * _twice(size.width, size.height)
 
 
-def _axes(layout: Layout, labels: int) -> list[tuple[Dim, ...]]:
+def _axes(layout: BoxLayout, labels: int) -> list[tuple[Dim, ...]]:
     """The shapes of the outputs that a layout reads."""
     match layout:
-        case Layout.YOLOV5:
+        case BoxLayout.YOLOV5:
             return [(None, None, 5 + labels)]
-        case Layout.YOLOV8:
+        case BoxLayout.YOLOV8:
             return [(None, 4 + labels, None)]
-        case Layout.YOLOV10 | Layout.RTDETR:
+        case BoxLayout.YOLOV10 | BoxLayout.RTDETR:
             return [(None, None, 6)]
-        case Layout.RTDETR_SCORES:
+        case BoxLayout.RTDETR_SCORES:
             return [(None, None, 4 + labels)]
-        case Layout.DETR:
+        case BoxLayout.DETR:
             return [(None, None, labels + 1), (None, None, 4)]
 
 
@@ -233,15 +233,15 @@ def _fits(shape: Sequence[Dim], axes: Sequence[Dim]) -> bool:
     )
 
 
-def _check_shapes(outputs: Sequence[Array], layout: Layout, labels: int) -> None:
+def _check_shapes(outputs: Sequence[Array], layout: BoxLayout, labels: int) -> None:
     wanted = _axes(layout, labels)
     fits = len(outputs) == len(wanted) and all(
         _fits(output.shape, axes) for output, axes in zip(outputs, wanted, strict=True)
     )
-    if not fits or (layout is Layout.DETR and outputs[0].shape[:2] != outputs[1].shape[:2]):
+    if not fits or (layout is BoxLayout.DETR and outputs[0].shape[:2] != outputs[1].shape[:2]):
         shown = ", ".join(str(output.shape) for output in outputs)
         raise BadTaskConfig(
-            f"Layout {layout} with {labels:,} labels does not fit the model's outputs: {shown}.",
+            f"BoxLayout {layout} with {labels:,} labels does not fit the model's outputs: {shown}.",
             field="box_layout",
         )
 
@@ -265,10 +265,10 @@ def _check_values(boxes: Boxes, labels: int) -> None:
 
 
 def find_outputs(
-    signature: Signature, layout: Layout, labels: int, *, name: str = ""
+    signature: Signature, layout: BoxLayout, labels: int, *, name: str = ""
 ) -> tuple[TensorSpec, ...]:
     """The outputs that a layout reads. Raises BadTaskConfig if none fits, or several and none is named."""
-    names = [_LOGITS, _PRED_BOXES] if layout is Layout.DETR else [name]
+    names = [_LOGITS, _PRED_BOXES] if layout is BoxLayout.DETR else [name]
     found = []
     for axes, wanted in zip(_axes(layout, labels), names, strict=True):
         fitting = [
@@ -281,7 +281,7 @@ def find_outputs(
         if len(fitting) != 1:
             shown = ", ".join(f"`{spec.name}` {_shown(spec)}" for spec in signature.outputs)
             raise BadTaskConfig(
-                f"Layout {layout} with {labels:,} labels needs one output {_shown_shape(axes)}; the model has {shown}.",
+                f"BoxLayout {layout} with {labels:,} labels needs one output {_shown_shape(axes)}; the model has {shown}.",
                 field="output",
             )
         found.append(fitting[0])
@@ -441,7 +441,7 @@ def suggest_layout(metadata: Mapping[str, str], signature: Signature) -> Suggest
     }
     if layout:
         fields["box_layout"] = str(layout)
-        fields["resize"] = "stretch" if layout in {Layout.RTDETR, Layout.RTDETR_SCORES} else "letterbox"
+        fields["resize"] = "stretch" if layout in {BoxLayout.RTDETR, BoxLayout.RTDETR_SCORES} else "letterbox"
     if facts.size:
         fields["width"], fields["height"] = facts.size
     config = {name: value for name, value in fields.items() if value is not None}
@@ -449,7 +449,7 @@ def suggest_layout(metadata: Mapping[str, str], signature: Signature) -> Suggest
     return Suggestion(config | ({"output": outputs[0].name} if layout else {}), missing)
 
 
-def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> Layout | None:
+def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> BoxLayout | None:
     _, second, third = shape
     labels = len(facts.labels) if facts.labels else None
     if second == third:
@@ -462,25 +462,25 @@ def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> Layout | None:
         return _proven_rtdetr(facts, labels, third)
     is_yolo = facts.head in _YOLO_HEADS
     if facts.nms or (facts.end2end and is_yolo):
-        return Layout.YOLOV10 if third == 6 and (facts.head is None or is_yolo) else None
+        return BoxLayout.YOLOV10 if third == 6 and (facts.head is None or is_yolo) else None
     if facts.end2end or labels is None or second != 4 + labels or third == 6:
         return None
     is_stated = is_yolo and facts.end2end is False and facts.nms is False
-    return Layout.YOLOV8 if is_stated or (facts.head is None and third in facts.anchors) else None
+    return BoxLayout.YOLOV8 if is_stated or (facts.head is None and third in facts.anchors) else None
 
 
-def _proven_yolov5(facts: _Facts, labels: int | None, second: Dim, third: Dim) -> Layout | None:
+def _proven_yolov5(facts: _Facts, labels: int | None, second: Dim, third: Dim) -> BoxLayout | None:
     if labels and third == 5 + labels and second in {3 * count for count in facts.anchors}:
-        return Layout.YOLOV5
+        return BoxLayout.YOLOV5
     return None
 
 
-def _proven_rtdetr(facts: _Facts, labels: int | None, third: Dim) -> Layout | None:
+def _proven_rtdetr(facts: _Facts, labels: int | None, third: Dim) -> BoxLayout | None:
     if facts.nms or labels in {None, 2}:  # with two classes, both layouts have six columns
         return None
     if third == 6:
-        return Layout.RTDETR
-    return Layout.RTDETR_SCORES if labels and third == 4 + labels else None
+        return BoxLayout.RTDETR
+    return BoxLayout.RTDETR_SCORES if labels and third == 4 + labels else None
 
 
 def _literal(text: str | None, longest: int) -> object:

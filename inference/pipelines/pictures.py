@@ -449,13 +449,13 @@ class Placement:
 
     def to_picture(self, points: Array) -> NDArray[np.float64]:
         """x, y (or x1, y1, x2, y2) along the last axis, from the input's pixels to the picture's. Not clipped."""
-        pairs = points.astype(np.float64).reshape(*points.shape[:-1], -1, 2)
+        pairs = points.astype(np.float64).reshape(*points.shape[:-1], points.shape[-1] // 2, 2)
         pairs = (pairs - (self.left, self.top)) / (self.scale_x, self.scale_y)
         return np.asarray(pairs.reshape(points.shape))
 
     def to_input(self, points: Array) -> NDArray[np.float64]:
         """The other way round."""
-        pairs = points.astype(np.float64).reshape(*points.shape[:-1], -1, 2)
+        pairs = points.astype(np.float64).reshape(*points.shape[:-1], points.shape[-1] // 2, 2)
         pairs = pairs * (self.scale_x, self.scale_y) + (self.left, self.top)
         return np.asarray(pairs.reshape(points.shape))
 

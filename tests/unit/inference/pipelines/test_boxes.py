@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from inference.pipelines import boxes as library
 from inference.pipelines.boxes import (
     Boxes,
+    BoxLayout,
     BoxRules,
     InputSize,
-    Layout,
     find_boxes,
     find_outputs,
     read_boxes,
@@ -64,25 +64,25 @@ def by_moving_classes(corners, scores, classes, overlap, step=7680, kind=np.floa
 
 def plain_rows(layout, outputs, labels, size):
     """Corners, score, class and objectness of every row of one picture."""
-    if layout is Layout.YOLOV8:
+    if layout is BoxLayout.YOLOV8:
         outputs = [outputs[0].T]
     rows = []
     for at, row in enumerate(outputs[0].tolist()):
         objectness = 1.0
-        if layout is Layout.DETR:
+        if layout is BoxLayout.DETR:
             powers = [np.exp(logit - max(row)) for logit in row]
             scores, box = [power / sum(powers) for power in powers][:-1], outputs[1][at].tolist()
-        elif layout in {Layout.YOLOV10, Layout.RTDETR}:
+        elif layout in {BoxLayout.YOLOV10, BoxLayout.RTDETR}:
             scores, box = [row[4] if number == row[5] else -1.0 for number in range(labels)], row[:4]
-        elif layout is Layout.YOLOV5:
+        elif layout is BoxLayout.YOLOV5:
             objectness, box = row[4], row[:4]
             scores = [objectness * score for score in row[5:]]
         else:
             scores, box = row[4:], row[:4]
-        if layout is not Layout.YOLOV10:
+        if layout is not BoxLayout.YOLOV10:
             x, y, width, height = box
             box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-        if layout in {Layout.RTDETR, Layout.RTDETR_SCORES, Layout.DETR}:
+        if layout in {BoxLayout.RTDETR, BoxLayout.RTDETR_SCORES, BoxLayout.DETR}:
             box = [box[0] * size.width, box[1] * size.height, box[2] * size.width, box[3] * size.height]
         rows.append((box, max(scores), scores.index(max(scores)), objectness))
     return rows
@@ -95,7 +95,7 @@ def plain_boxes(layout, outputs, placement, labels, size, rules):
         if score >= rules.threshold and objectness >= rules.threshold
     ]
     kept = sorted(range(len(rows)), key=lambda at: (-rows[at][1], at))[: rules.max_boxes]
-    if layout in {Layout.YOLOV5, Layout.YOLOV8}:
+    if layout in {BoxLayout.YOLOV5, BoxLayout.YOLOV8}:
         kept = plain_suppression(*zip(*rows, strict=True), rules.overlap, rules.max_boxes) if rows else []
     found = []
     for box, score, label in (rows[at] for at in kept):
@@ -117,12 +117,12 @@ def some_outputs(chance, layout, *, pictures, rows, labels, kind=np.float32):
         [pixels[..., :2] - pixels[..., 2:] / 2, pixels[..., :2] + pixels[..., 2:] / 2], axis=2
     )
     made = {
-        Layout.YOLOV5: lambda: [np.concatenate([pixels, one, scores], axis=2)],
-        Layout.YOLOV8: lambda: [np.concatenate([pixels, scores], axis=2).transpose(0, 2, 1)],
-        Layout.YOLOV10: lambda: [np.concatenate([ends, one, label], axis=2)],
-        Layout.RTDETR: lambda: [np.concatenate([shares, one, label], axis=2)],
-        Layout.RTDETR_SCORES: lambda: [np.concatenate([shares, scores], axis=2)],
-        Layout.DETR: lambda: [chance.normal(0, 4, (pictures, rows, labels + 1)), shares],
+        BoxLayout.YOLOV5: lambda: [np.concatenate([pixels, one, scores], axis=2)],
+        BoxLayout.YOLOV8: lambda: [np.concatenate([pixels, scores], axis=2).transpose(0, 2, 1)],
+        BoxLayout.YOLOV10: lambda: [np.concatenate([ends, one, label], axis=2)],
+        BoxLayout.RTDETR: lambda: [np.concatenate([shares, one, label], axis=2)],
+        BoxLayout.RTDETR_SCORES: lambda: [np.concatenate([shares, scores], axis=2)],
+        BoxLayout.DETR: lambda: [chance.normal(0, 4, (pictures, rows, labels + 1)), shares],
     }[layout]()
     return [np.ascontiguousarray(output, kind) for output in made]
 
@@ -131,9 +131,9 @@ def some_outputs(chance, layout, *, pictures, rows, labels, kind=np.float32):
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", BoxLayout)
 def test_each_layout_gives_the_boxes_of_a_plain_reference(layout, kind):
-    chance = np.random.default_rng(list(Layout).index(layout))
+    chance = np.random.default_rng(list(BoxLayout).index(layout))
     for labels in (1, 2, 3, 20):
         outputs = some_outputs(chance, layout, pictures=3, rows=60, labels=labels, kind=kind)
         placements = [
@@ -162,20 +162,20 @@ def test_thresholds_include_their_own_value():
     rows[0, :, :4] = [[100 * row + 50, 50, 40, 40] for row in range(5)]
     rows[0, :, 4:] = [[0.5, 0.5, 0], [0.25, 1, 0], [0.24999, 1, 1], [1, 0.1, 0.24999], [0.24, 1.1, 1.1]]
 
-    (found,) = read_boxes([rows], Layout.YOLOV5, size=SIZE, labels=2, threshold=0.25)
+    (found,) = read_boxes([rows], BoxLayout.YOLOV5, size=SIZE, labels=2, threshold=0.25)
 
     assert found.corners[:, 0].tolist() == [30, 130]
     column = np.array([[[50, 50, 40, 40, 0.7]]], np.float32).transpose(0, 2, 1)
     assert (column[0, 4] >= 0.7).all()
-    assert len(read_boxes([column], Layout.YOLOV8, size=SIZE, labels=1, threshold=0.7)[0]) == 0
+    assert len(read_boxes([column], BoxLayout.YOLOV8, size=SIZE, labels=1, threshold=0.7)[0]) == 0
     row = np.array([[[50, 50, 90, 90, 0.7, 0]]], np.float32)
-    assert len(read_boxes([row], Layout.YOLOV10, size=SIZE, labels=1, threshold=0.7)[0]) == 0
+    assert len(read_boxes([row], BoxLayout.YOLOV10, size=SIZE, labels=1, threshold=0.7)[0]) == 0
 
 
 def test_of_equal_classes_the_first_is_chosen():
     rows = np.array([[[50, 50, 40, 40, 0.1, 0.6, 0.6]]]).transpose(0, 2, 1)
 
-    (found,) = read_boxes([rows], Layout.YOLOV8, size=SIZE, labels=3, threshold=0.25)
+    (found,) = read_boxes([rows], BoxLayout.YOLOV8, size=SIZE, labels=3, threshold=0.25)
 
     assert found.classes.tolist() == [1]
 
@@ -187,15 +187,18 @@ def test_one_array_means_different_boxes_in_different_layouts():
 
     found = {
         layout: read_boxes([square], layout, size=SIZE, labels=2, threshold=0.25)[0].corners[0].tolist()
-        for layout in (Layout.YOLOV8, Layout.YOLOV10, Layout.RTDETR, Layout.RTDETR_SCORES)
+        for layout in (BoxLayout.YOLOV8, BoxLayout.YOLOV10, BoxLayout.RTDETR, BoxLayout.RTDETR_SCORES)
     }
 
-    assert found[Layout.YOLOV10] != found[Layout.RTDETR] and found[Layout.YOLOV8] != found[Layout.YOLOV10]
+    assert (
+        found[BoxLayout.YOLOV10] != found[BoxLayout.RTDETR]
+        and found[BoxLayout.YOLOV8] != found[BoxLayout.YOLOV10]
+    )
     assert len({tuple(corners) for corners in found.values()}) == 3
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", BoxLayout)
 def test_outputs_that_are_not_finite_are_an_error(layout, bad):
     """In any place, even in a box whose score is low. Comparisons with NaN are false: nobody would see that boxes are gone."""
     outputs = some_outputs(np.random.default_rng(1), layout, pictures=2, rows=4, labels=3)
@@ -215,24 +218,24 @@ def test_numbers_too_large_for_areas_are_an_error():
         column = np.array([[[centre, 50, centre, 40, 0.9]]]).transpose(0, 2, 1)
 
         with pytest.raises(UnusableOutput):
-            read_boxes([column], Layout.YOLOV8, size=SIZE, labels=1, threshold=0.25)
+            read_boxes([column], BoxLayout.YOLOV8, size=SIZE, labels=1, threshold=0.25)
 
 
 @pytest.mark.parametrize(
     ("layout", "outputs", "field"),
     [
-        (Layout.YOLOV5, [np.zeros((1, 9, 84))], "box_layout"),
-        (Layout.YOLOV8, [np.zeros((1, 9, 84))], "box_layout"),
-        (Layout.YOLOV8, [np.zeros((84, 9))], "box_layout"),
-        (Layout.YOLOV10, [np.zeros((1, 9, 7))], "box_layout"),
-        (Layout.YOLOV10, [np.zeros((1, 9, 6))] * 2, "box_layout"),
-        (Layout.DETR, [np.zeros((1, 9, 81)), np.zeros((1, 8, 4))], "box_layout"),
-        (Layout.DETR, [np.zeros((1, 9, 80)), np.zeros((1, 9, 4))], "box_layout"),
-        (Layout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 0.5]]])], "box_layout"),
-        (Layout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 80]]])], "labels"),
-        (Layout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, -1]]])], "labels"),
-        (Layout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 1e30]]])], "box_layout"),
-        (Layout.YOLOV10, [np.array([[[0, 0, 9, 9, 3.5, 1]]])], "box_layout"),
+        (BoxLayout.YOLOV5, [np.zeros((1, 9, 84))], "box_layout"),
+        (BoxLayout.YOLOV8, [np.zeros((1, 9, 84))], "box_layout"),
+        (BoxLayout.YOLOV8, [np.zeros((84, 9))], "box_layout"),
+        (BoxLayout.YOLOV10, [np.zeros((1, 9, 7))], "box_layout"),
+        (BoxLayout.YOLOV10, [np.zeros((1, 9, 6))] * 2, "box_layout"),
+        (BoxLayout.DETR, [np.zeros((1, 9, 81)), np.zeros((1, 8, 4))], "box_layout"),
+        (BoxLayout.DETR, [np.zeros((1, 9, 80)), np.zeros((1, 9, 4))], "box_layout"),
+        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 0.5]]])], "box_layout"),
+        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 80]]])], "labels"),
+        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, -1]]])], "labels"),
+        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 1e30]]])], "box_layout"),
+        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 3.5, 1]]])], "box_layout"),
     ],
     ids=[
         "columns",
@@ -264,7 +267,7 @@ def test_empty_rows_and_boxes_in_the_padding_are_dropped():
 
     (found,) = find_boxes(
         [rows],
-        Layout.YOLOV10,
+        BoxLayout.YOLOV10,
         [Placement(0.5, 0.5, 0, 120, 1280, 480)],
         size=SIZE,
         labels=2,
@@ -452,12 +455,12 @@ def test_moving_classes_is_right_for_small_pictures_only():
 def test_every_picture_of_a_batch_gets_its_boxes():
     """However slow the ones before it were: a batch's last picture gets what it gets alone."""
     chance = np.random.default_rng(24)
-    outputs = some_outputs(chance, Layout.YOLOV8, pictures=8, rows=2100, labels=4)
+    outputs = some_outputs(chance, BoxLayout.YOLOV8, pictures=8, rows=2100, labels=4)
     rules, labels = BoxRules(threshold=0.01, overlap=0.9), 4
 
     def found(batch):
         return find_boxes(
-            [batch], Layout.YOLOV8, [AS_IT_IS] * len(batch), size=SIZE, labels=labels, rules=rules
+            [batch], BoxLayout.YOLOV8, [AS_IT_IS] * len(batch), size=SIZE, labels=labels, rules=rules
         )
 
     together = found(outputs[0])
@@ -472,8 +475,8 @@ def test_no_pictures_and_no_boxes():
     none = np.zeros((0, 6, 100), np.float32)
     empty = np.zeros((2, 6, 100), np.float32)
 
-    assert find_boxes([none], Layout.YOLOV8, [], size=SIZE, labels=2, rules=BoxRules()) == []
-    found = find_boxes([empty], Layout.YOLOV8, [AS_IT_IS] * 2, size=SIZE, labels=2, rules=BoxRules())
+    assert find_boxes([none], BoxLayout.YOLOV8, [], size=SIZE, labels=2, rules=BoxRules()) == []
+    found = find_boxes([empty], BoxLayout.YOLOV8, [AS_IT_IS] * 2, size=SIZE, labels=2, rules=BoxRules())
     assert [boxes.corners.shape for boxes in found] == [(0, 4), (0, 4)]
 
 
@@ -563,7 +566,7 @@ def test_a_file_that_proves_enough_is_configured(file):
     assert config["resize"] == ("stretch" if layout.startswith("rtdetr") else "letterbox")
     assert (config["height"], config["width"]) in {(640, 640), (384, 640)}
     assert config["labels"][:2] == ["label 0", "label 1"]
-    assert find_outputs(shapes, Layout(layout), len(config["labels"]), name=config["output"])
+    assert find_outputs(shapes, BoxLayout(layout), len(config["labels"]), name=config["output"])
 
 
 UNKNOWN = {
@@ -742,14 +745,14 @@ def test_values_of_other_types_are_read_without_an_error(more, picture):
 
 def test_outputs_are_found_by_name_and_shape():
     detr = signature((None, 100, 4), (None, 100, 4), (1, 100, 9), names=("pred_boxes", "logits", "else"))
-    assert [spec.name for spec in find_outputs(detr, Layout.DETR, 3)] == ["logits", "pred_boxes"]
+    assert [spec.name for spec in find_outputs(detr, BoxLayout.DETR, 3)] == ["logits", "pred_boxes"]
 
     twice = signature((1, 84, 8400), (1, 84, 2100))
-    assert [spec.name for spec in find_outputs(twice, Layout.YOLOV8, 80, name="output1")] == ["output1"]
+    assert [spec.name for spec in find_outputs(twice, BoxLayout.YOLOV8, 80, name="output1")] == ["output1"]
     for layout, labels, name in [
-        (Layout.YOLOV8, 80, ""),
-        (Layout.YOLOV8, 79, "output1"),
-        (Layout.DETR, 80, ""),
+        (BoxLayout.YOLOV8, 80, ""),
+        (BoxLayout.YOLOV8, 79, "output1"),
+        (BoxLayout.DETR, 80, ""),
     ]:
         with pytest.raises(
             BadTaskConfig, match=r"needs one output \(any, .*the model has `output0` \(1, 84, 8400\)"
