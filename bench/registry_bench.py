@@ -74,8 +74,6 @@ PROCESSES = 4
 def main() -> None:
     options = _options()
     setup_test_environment(debug=False)
-    # Tables directly from the models: the benchmark measures them, not the migrations.
-    settings.MIGRATION_MODULES = dict.fromkeys(("registry", "inference", "moderation"))
     if connection.vendor == "sqlite":  # a file, as in the product
         connection.settings_dict["TEST"]["NAME"] = str(Path(settings.DATA_DIR) / "bench.sqlite3")
     name = connection.creation.create_test_db(verbosity=0, autoclobber=True)
