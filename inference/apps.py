@@ -97,7 +97,7 @@ def _add_panels() -> None:
     from registry.console.health import HEALTH
     from registry.kit.admin.panels import COLUMNS, PANELS, ColumnGroup, Panel, PanelPage
 
-    COLUMNS.add("traffic", ColumnGroup(traffic.COLUMNS, traffic.draw_columns, traffic.NOTE))
+    COLUMNS.add("traffic", ColumnGroup(traffic.COLUMNS, traffic.draw_columns, traffic.NOTE, traffic.NUMBERS))
     model, version = PanelPage.MODEL, PanelPage.VERSION
     PANELS.add("traffic in short", Panel(model, traffic.draw_short_for_model, "live"), order=5)
     PANELS.add("traffic of a Model", Panel(model, traffic.draw_for_model, "traffic"), order=5)

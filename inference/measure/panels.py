@@ -42,6 +42,7 @@ from registry.traffic.selectors import arms_of, current_split, live_arms, with_a
 from registry.traffic.transitions import RequestStatus
 
 COLUMNS = ("Last 24 hours", "Requests per second", "Errors", "p95")
+NUMBERS = COLUMNS[1:]
 NOTE = (
     "Requests per second, errors and p95 are from the last 5 minutes, updated once a minute. Errors are requests that "
     "failed although the caller made no mistake; the line below them names everything that was turned away. Each bar of the "

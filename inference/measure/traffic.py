@@ -9,7 +9,17 @@ from django.utils import timezone
 from inference.measure.compaction import start_of_hour
 from inference.measure.counts import NO_VERSION, Counts
 from inference.measure.selectors import MINUTE, ArmSummary, Series, written_until
-from registry.kit.admin.plots import LOOKS, Charts, Mark, TimeAxis, TimePlot, charts, time_plot
+from registry.kit.admin.plots import (
+    AWAY,
+    LOOKS,
+    Charts,
+    Mark,
+    TimeAxis,
+    TimePlot,
+    charts,
+    looks_of,
+    time_plot,
+)
 
 HOUR = timedelta(hours=1)
 SHARES = (0.5, 0.95, 0.99)
@@ -183,14 +193,15 @@ def model_traffic(
     live: Sequence[int],
     marks: Sequence[Mark] = (),
 ) -> Traffic:
-    """All arms, and a plotted line per version. `live` versions get the colours that they have in the split bar."""
+    """All arms, and a plotted line per version. `live` versions look as in the split bar."""
     requests: dict[int, int] = {}
     for arm in series.arms():
         requests[arm.version_id] = requests.get(arm.version_id, 0) + arm.requests
     busiest = sorted(requests, key=lambda pk: (numbers.get(pk) not in live, -requests[pk]))[:LOOKS]
-    looks = [*live, *sorted({numbers.get(pk, 0) for pk in busiest} - {*live})]
+    shown = {pk: numbers.get(pk, -pk) for pk in busiest if pk != NO_VERSION}  # negative: deleted
+    looks = looks_of([*sorted(live), *sorted(shown.values(), key=lambda number: (number < 0, number))])
     lines = [
-        (_version_label(pk, numbers), looks.index(numbers.get(pk, 0)), series.by_version(pk))
+        (_version_label(pk, numbers), looks[shown[pk]] if pk in shown else AWAY, series.by_version(pk))
         for pk in sorted(busiest, key=lambda pk: numbers.get(pk, 0))
     ]
     plots = [
@@ -213,14 +224,20 @@ def version_traffic(
 ) -> Traffic:
     """The arms of one version, and its latencies in one plot."""
     counts = series.by_version(version_id)
+    own = numbers.get(version_id, 0) % LOOKS
     latencies = [
-        (f"p{share * 100:.0f}", look, [step.latency_s(share) if step else None for step in counts])
-        for look, share in enumerate(SHARES)
+        (
+            f"p{share * 100:.0f}",
+            (own + step) % LOOKS,
+            [each.latency_s(share) if each else None for each in counts],
+        )
+        for step, share in enumerate(SHARES, 1)
     ]
-    legend = [(name, look) for name, look, _ in latencies]
-    title = ", ".join(name for name, _ in legend)
+    label = _version_label(version_id, numbers)
+    legend = [(label, own), *((name, look) for name, look, _ in latencies)]
+    title = ", ".join(name for name, *_ in latencies)
     plots = [
-        *_rate_plots([(_version_label(version_id, numbers), 0, counts)], series, period),
+        *_rate_plots([(label, own, counts)], series, period),
         time_plot(title, latencies, axis=period.axis(series), write=latency),
     ]
     arms = [arm for arm in _arms(series, period, numbers, splits) if arm.version_id == version_id]

@@ -16,7 +16,7 @@ from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
-from registry.console.checks import check_again, show_check
+from registry.console.checks import check_again, is_being_checked, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden
 from registry.console.headers import model_header, state_of_version, version_header, with_live_model
@@ -201,7 +201,8 @@ class VersionPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Version]):
         return with_live_model(version) if version is not None else None
 
     def header(self, request: HttpRequest, version: Version) -> dict[str, Any]:
-        return version_header(version, self.verb_buttons(request, version))
+        header = version_header(version, self.verb_buttons(request, version))
+        return {**header, "is_changing": is_being_checked(version)}
 
     @display(description="state", ordering="status")
     def state(self, version: Version) -> SafeString:

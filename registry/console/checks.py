@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from registry.access.policies import Right
 from registry.catalogue.models import Version
 from registry.catalogue.transitions import Status
+from registry.console.splits import next_step
 from registry.errors import RoundhouseError
 from registry.intake.checklist.models import CheckLine, CheckRun
 from registry.intake.checklist.selectors import CheckRequest, newest_run, open_check_request
@@ -94,6 +95,13 @@ class ShownCheck:
         return duration((self.run.ended_at - self.run.started_at).total_seconds())
 
 
+def is_being_checked(version: Version) -> bool:
+    """Whether its state may change by itself."""
+    if version.status != Status.FAILED:
+        return version.status in _UNFINISHED
+    return shown_check(version).is_open  # it may be checked again
+
+
 def shown_check(version: Version) -> ShownCheck:
     run = newest_run(version)
     return ShownCheck(
@@ -115,7 +123,7 @@ def _shown_line(line: CheckLine) -> ShownLine:
         if isinstance(changes, list)
         else [],
         signature=facts if isinstance(facts.get("inputs"), list) else None,
-        plot=profile_plot([(str(line.run.version), facts.get("profile"))]) if "profile" in facts else None,
+        plot=profile_plot([(line.run.version.number, facts.get("profile"))]) if "profile" in facts else None,
     )
 
 
@@ -135,18 +143,27 @@ def draw_checklist(request: HttpRequest, version: Version) -> SafeString:
         {
             "version": version,
             "shown": shown,
+            "next_step": _next_step(request, shown),
             "may_ask": shown.is_checkable and by.may(Right.WRITE, model_id=version.model_id),
         },
         request,
     )
 
 
+def _next_step(request: HttpRequest, shown: ShownCheck) -> tuple[str, str] | None:
+    """What comes after a check that passed."""
+    if shown.is_open or shown.run is None or shown.run.state != RunState.PASSED:
+        return None
+    return next_step(shown.version, actor(request))
+
+
 @require_GET
 def show_check(request: HttpRequest, version: Version) -> HttpResponse:
     """The panel's content, for its script."""
     shown = shown_check(version)
+    context = {"shown": shown, "next_step": _next_step(request, shown)}
     said, lines = (
-        render_to_string(f"admin/registry/{name}.html", {"shown": shown})
+        render_to_string(f"admin/registry/{name}.html", context)
         for name in ("checklist_said", "checklist_lines")
     )
     answer = {"is_open": shown.is_open, "said": said, "lines": lines}

@@ -100,7 +100,7 @@ def compare(left: Version, right: Version, page_number: str | None) -> Compariso
         if left.signature and right.signature
         else None,
         plot=profile_plot(
-            (f"version {version.number}", warmup.get("profile"))
+            (version.number, warmup.get("profile"))
             for version, warmup in zip((left, right), facts, strict=True)
         ),
         golden_set=golden_set,

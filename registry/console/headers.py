@@ -1,8 +1,10 @@
 """The headers of Model and version pages: what is live, in which state, and the buttons that change it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from django.urls import reverse
 
 from registry.catalogue.models import Model, Version
 from registry.catalogue.transitions import Status
@@ -85,8 +87,10 @@ def buttons_in_groups(buttons: Sequence[VerbButton]) -> Buttons:
 
 def model_header(model: Model, buttons: Sequence[VerbButton]) -> dict[str, Any]:
     """The context of the header; the Model should come from `with_live_arms`."""
+    is_waiting = has_waiting_split(model)
     return {
-        "state": state_of(model, is_waiting=has_waiting_split(model)),
+        "state": state_of(model, is_waiting=is_waiting),
+        "is_changing": is_waiting,
         "arms": live_arms(model),
         "split": current_split(model),
         "open_requests": open_requests(model).count(),
@@ -105,14 +109,19 @@ def with_live_model(version: Version) -> Version:
 def version_header(version: Version, buttons: Sequence[VerbButton]) -> dict[str, Any]:
     """The context of the header; the version should come from `with_live_model`."""
     split = current_split(version.model)
+    requests = requests_for_version(version)
+    verbs = buttons_in_groups(buttons)
+    if requests and verbs.release:  # instead of asking again
+        waiting = [VerbButton(*awaited(request), VerbGroup.RELEASE) for request, _ in requests]
+        verbs = replace(verbs, release=waiting)
     return {
         "state": state_of_version(version),
         "split": split,
         "arms": live_arms(version.model),
         "live_share": _live_share(version),
         "shadow_share": shadows_of(split).get(version.number, 0) / 100 if split is not None else 0,
-        "open_requests": _requests_for(version),
-        "verbs": buttons_in_groups(buttons),
+        "open_requests": requests,
+        "verbs": verbs,
     }
 
 
@@ -121,10 +130,18 @@ def _live_share(version: Version) -> float:
     return next((arm.percent for arm in live_arms(version.model) if arm.version == version.number), 0)
 
 
-def _requests_for(version: Version) -> list[tuple[SplitRequest, float]]:
+def requests_for_version(version: Version) -> list[tuple[SplitRequest, float]]:
     """The open requests that would give the version a share, and the share in percent."""
     found = [
         (request, request.arms.get(str(version.number), 0) / 100)
         for request in open_requests(version.model).select_related("model")
     ]
     return [(request, share) for request, share in found if share]
+
+
+def awaited(request: SplitRequest) -> tuple[str, str]:
+    """The title and address of a link to an open request."""
+    return (
+        f"Request {request.pk} awaits approval",
+        reverse("admin:registry_splitrequest_change", args=[request.pk]),
+    )

@@ -33,6 +33,7 @@ def home_context(request: HttpRequest) -> dict[str, Any]:
         "steps": first_steps(request),
         "rows": [{**row, "cells": columns.cells[row["model"].pk]} for row in rows],
         "titles": columns.titles,
+        "numbers": columns.numbers,
         "notes": columns.notes,
         "total": total,
         "has_more": total > len(rows),

@@ -1,6 +1,5 @@
 """Approval requests: their list and page, the verbs that decide them, and the rule that requires them."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +25,14 @@ from registry.traffic.gates import GateOutcome, gates_of
 from registry.traffic.models import SplitRequest
 from registry.traffic.selectors import (
     ArmShare,
+    Waiting,
     describe_shares,
     live_arms,
     open_requests,
     requested_arms,
     requested_shares,
     requests_for,
+    waiting_for,
 )
 from registry.traffic.transitions import RequestStatus
 
@@ -94,6 +95,7 @@ class ShownRequest:
     row: SplitRequest
     live: list[ArmShare]
     gates: list[dict[str, str]]
+    waiting: Waiting | None  # of the split that it became
 
     @property
     def is_open(self) -> bool:
@@ -124,10 +126,13 @@ class ShownRequest:
         ]
 
     @property
-    def outcomes(self) -> list[tuple[str, int]]:
-        """How many gates have each outcome, worst first; those without any are left out."""
-        counts = Counter(gate["outcome"] for gate in self.gates)
-        return [(outcome, counts[outcome]) for outcome in _WORST_FIRST if counts[outcome]]
+    def outcomes(self) -> list[tuple[str, list[str]]]:
+        """The names of the gates with each outcome, worst first; outcomes that no gate has are left out."""
+        names = {
+            outcome: [gate["name"] for gate in self.gates if gate["outcome"] == outcome]
+            for outcome in _WORST_FIRST
+        }
+        return [(outcome, names[outcome]) for outcome in _WORST_FIRST if names[outcome]]
 
     @property
     def moves(self) -> float:
@@ -138,7 +143,8 @@ class ShownRequest:
 
 def shown_request(request: SplitRequest) -> ShownRequest:
     live = live_arms(request.model) if request.status == RequestStatus.OPEN else []
-    return ShownRequest(request, live, gates_of(request))
+    waiting = waiting_for(request.split) if request.split is not None else None
+    return ShownRequest(request, live, gates_of(request), waiting)
 
 
 def draw_model_requests(request: HttpRequest, model: Model) -> SafeString | str:

@@ -11,8 +11,10 @@ from django.utils.html import format_html
 
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
+from registry.console.headers import awaited, requests_for_version
 from registry.intake.examples.selectors import champion_of
 from registry.kit.actors import Actor
+from registry.kit.admin.plots import looks_of
 from registry.kit.admin.theme import NumberInput
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbGroup
 from registry.traffic import services as traffic
@@ -27,9 +29,9 @@ from registry.traffic.selectors import (
     live_arms,
     open_holds,
     open_requests,
-    waiting_for,
     waiting_split,
 )
+from registry.traffic.transitions import Status
 
 _HUNDRED = Decimal(100)
 _VERSIONS_OFFERED = 10
@@ -50,8 +52,9 @@ def answers_text(arms: Sequence[ArmShare]) -> str:
 
 def written_split_text(split: Split) -> str:
     """The state of a split that was just written."""
-    waiting = waiting_for(split)
-    return f"{split} is {waiting.summary if waiting is not None else split.status}."
+    if split.status == Status.WAITING:  # without numbers: the sentence stays on the page while they change
+        return f"{split} becomes current as soon as every engine that serves it is warm."
+    return f"{split} is {split.status}."
 
 
 def proportional_parts(whole: int, weights: Mapping[K, int]) -> dict[K, int]:
@@ -65,7 +68,7 @@ def proportional_parts(whole: int, weights: Mapping[K, int]) -> dict[K, int]:
 
 
 def preview_replaced(model: Model) -> list[str]:
-    """What another split would replace."""
+    """What another split would replace, and the stop that it would not end."""
     waiting, open_count = waiting_split(model), open_requests(model).count()
     preview = []
     if waiting:
@@ -73,6 +76,8 @@ def preview_replaced(model: Model) -> list[str]:
     if open_count:
         requests = f"{open_count} open request{'s' if open_count > 1 else ''}"
         preview.append(f"{requests} will be closed as overtaken when another split is set.")
+    if Hold.Kind.STOPPED in open_holds(model):
+        preview.append("The Model stays stopped: no version answers until it is started.")
     return preview
 
 
@@ -84,7 +89,7 @@ class SplitLine:
     field: forms.BoundField
     now: int  # basis points
     shadow: float | None  # percent of requests mirrored to it, if it is a shadow
-    colour: int
+    look: int
     is_warm: bool
 
 
@@ -148,8 +153,6 @@ class SplitForm(ReasonForm):
             preview.append(text)
         if Hold.Kind.FROZEN in holds:
             preview.append(f"It is frozen ({holds[Hold.Kind.FROZEN]}): shares can only be lowered.")
-        if Hold.Kind.STOPPED in holds:
-            preview.append("It is stopped: the split takes effect once the Model is started.")
         return preview
 
     @property
@@ -166,7 +169,7 @@ class SplitForm(ReasonForm):
     @property
     def lines(self) -> list[SplitLine]:
         warm = warm_among(self.row, [version.pk for version in self.versions.values()])
-        colours = self._colours()
+        looks = self._looks()
         mirrored = {version.pk: share for version, share in self._shadows.items()}
         return [
             SplitLine(
@@ -174,7 +177,7 @@ class SplitForm(ReasonForm):
                 field=self[name],
                 now=self.now.get(version.pk, 0),
                 shadow=mirrored[version.pk] / 100 if version.pk in mirrored else None,
-                colour=colours[version.pk],
+                look=looks[version.number],
                 is_warm=version.pk in warm,
             )
             for name, version in self.versions.items()
@@ -204,11 +207,10 @@ class SplitForm(ReasonForm):
             f"{numbers[letter]}x{end - first}" for letter, first, end in ranges(self.split.buckets)
         )
 
-    def _colours(self) -> dict[int, int]:
-        """Live versions keep the colours of the bar above; the others get the next colours."""
-        live = sorted((v for v in self.versions.values() if v.pk in self.now), key=lambda v: v.number)
-        others = [version for version in self.versions.values() if version.pk not in self.now]
-        return {version.pk: colour for colour, version in enumerate([*live, *others])}
+    def _looks(self) -> dict[int, int]:
+        """Looks by version number. The live versions come first, so that they look as in the bar above."""
+        live = sorted(arm.version for arm in self.arms_now)
+        return looks_of([*live, *(version.number for version in self.versions.values())])
 
     @staticmethod
     def _offered(model: Model, named: set[int]) -> Iterable[Version]:
@@ -314,3 +316,14 @@ ASK_FOR_SHARE = Verb(
     "a-b", "Ask for share", Right.LOWER, AgainstLiveForm, _set_split,
     lambda version: not _why_no_share(version), why_not=_why_no_share, group=VerbGroup.RELEASE,
 )  # fmt: skip
+
+
+def next_step(version: Version, by: Actor) -> tuple[str, str] | None:
+    """The title and address of what brings a ready version traffic next; None if the actor can do nothing."""
+    if _why_no_share(version):
+        return None
+    if requests := requests_for_version(version):
+        return awaited(requests[0][0])
+    if not by.may(ASK_FOR_SHARE.right, model_id=version.model_id):
+        return None
+    return ASK_FOR_SHARE.title, reverse("admin:registry_version_a_b", args=[version.pk])

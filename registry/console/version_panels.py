@@ -13,6 +13,7 @@ from registry.catalogue.downloads import file_name_of, sign_link
 from registry.catalogue.models import Version
 from registry.catalogue.services import CRASHES_TO_BREAK, make_download_link
 from registry.catalogue.serving_settings import ServingValues
+from registry.console.headers import awaited, requests_for_version
 from registry.errors import RoundhouseError
 from registry.kit.actors import in_scope, require_right
 from registry.kit.admin.facts import settings_in_words
@@ -42,6 +43,7 @@ def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
         ],
         "aliases": version.aliases.order_by("name")[:_SHOWN],
         "splits": [(split, arm) for split, arm in splits if arm is not None],
+        "awaited": [] if splits else [awaited(request) for request, _ in requests_for_version(version)],
         "parent": relatives.filter(derived=version).first() if version.derived_from_id else None,
         "derived": relatives.filter(derived_from=version).order_by("number")[:_SHOWN],
         "same_file": relatives.filter(artifact=version.artifact_id).order_by("model__slug", "number")[

@@ -1,13 +1,20 @@
 """Template tags and filters: the home page's content, hold banners, times and names."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from django import template
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from registry.catalogue.models import Model, Version
 from registry.kit.admin.facts import ago, size, when
+from registry.kit.admin.plots import looks_of
+from registry.traffic.selectors import ArmShare
 
+_LABEL = re.compile(r' data-label="[^"]*"')
 register = template.Library()
 register.filter(ago)
 register.filter(size)
@@ -18,6 +25,29 @@ register.filter(when)
 def words(name: str) -> str:
     """Turn a name such as `set_split` into words: set split."""
     return name.replace("_", " ")
+
+
+@register.filter
+def with_looks(arms: Sequence[ArmShare]) -> list[tuple[ArmShare, int]]:
+    """Each arm with the look of its version."""
+    looks = looks_of(sorted(arm.version for arm in arms))
+    return [(arm, looks[arm.version]) for arm in arms]
+
+
+@register.simple_tag
+def labelled_cells(cells: Sequence[SafeString], headers: Sequence[dict[str, Any]]) -> list[SafeString]:
+    """The cells of a list's row. On a phone each shows its `data-label`; the theme writes another one than the column's title."""
+    return [
+        cell
+        if header["class_attrib"] == "action-checkbox-column"
+        else _with_label(cell, capfirst(header["text"]))
+        for cell, header in zip(cells, headers, strict=False)
+    ]
+
+
+def _with_label(cell: SafeString, title: str) -> SafeString:
+    label = format_html(' data-label="{}"', title)
+    return SafeString(_LABEL.sub(lambda _: label, cell, count=1))
 
 
 # The tags import lazily: the theme loads this library during its own import, and the console needs the theme.

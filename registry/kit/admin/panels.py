@@ -51,15 +51,17 @@ class ColumnGroup:
     titles: Sequence[str]
     cells: Cells
     note: str = ""
+    numbers: Collection[str] = ()  # the titles of columns that hold numbers
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnColumns:
-    """All registered columns: titles and notes in order, and the (title, cell) pairs of each Model id."""
+    """All registered columns: titles and notes in order, which hold numbers, and the (title, cell) pairs of each Model id."""
 
     titles: list[str]
     cells: dict[int, list[tuple[str, SafeString | str]]]
     notes: list[str]
+    numbers: set[str]
 
 
 PANELS: Registrations[Panel] = Registrations("panel")
@@ -86,7 +88,7 @@ def panels_for(
 
 def columns_for(request: HttpRequest, models: Sequence[Any]) -> DrawnColumns:
     """Draw the columns for a page of Models. Columns that fail are left out; the page still works."""
-    drawn = DrawnColumns([], {model.pk: [] for model in models}, [])
+    drawn = DrawnColumns([], {model.pk: [] for model in models}, [], set())
     for name, group in COLUMNS.items():
         try:
             cells_by_model = group.cells(request, models)
@@ -94,6 +96,7 @@ def columns_for(request: HttpRequest, models: Sequence[Any]) -> DrawnColumns:
             log.error("columns failed", columns=name, exc_info=error)
             continue
         drawn.titles.extend(group.titles)
+        drawn.numbers.update(group.numbers)
         drawn.notes.extend([group.note] if group.note else [])
         for model_id, row in drawn.cells.items():
             cells = cells_by_model.get(model_id, [""] * len(group.titles))

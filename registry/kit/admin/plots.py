@@ -19,6 +19,7 @@ from registry.kit.registrations import Registrations
 log = structlog.get_logger("roundhouse.console")
 
 LOOKS = 5  # distinct colours and dashes in the stylesheet
+AWAY = LOOKS  # one more, for what is no version's
 _MOST_TICKS = 8
 _MOST_MARKS, _MARKS_SHOWN = 60, 5
 _MOST_SCALES = 12  # how far a zoomed plot may shrink its vertical axis
@@ -189,6 +190,7 @@ class ProfilePoint:
 @dataclass(frozen=True, slots=True)
 class ProfileLine:
     label: str
+    look: int
     points: list[ProfilePoint]
 
     @property
@@ -209,6 +211,19 @@ class ProfilePlot:
     bottom: int = PROFILE_FRAME.bottom
 
 
+def looks_of(numbers: Iterable[int]) -> dict[int, int]:
+    """The look of each number, the same on all pages: its remainder, or if an earlier number has that, the next free one.
+
+    Numbers share a look if all are taken.
+    """
+    looks: dict[int, int] = {}
+    for number in numbers:
+        wanted = [(number + step) % LOOKS for step in range(LOOKS)]
+        free = [look for look in wanted if look not in looks.values()]
+        looks.setdefault(number, [*free, *wanted][0])
+    return looks
+
+
 def time_plot(
     title: str,
     lines: Sequence[tuple[str, int, Values]],
@@ -217,7 +232,10 @@ def time_plot(
     write: Write,
     least_top: float = 0.0,
 ) -> TimePlot:
-    """Lay out lines of (label, look, a value per step) in one plot that starts at zero; None leaves a gap."""
+    """Lay out lines of (label, look, a value per step) in one plot that starts at zero; None leaves a gap.
+
+    Looks come from `looks_of`, or are `AWAY`.
+    """
     known = [value for *_, values in lines for value in values if value is not None]
     top = _round_up(max([least_top, *known]))
     frame = TIME_FRAME
@@ -284,13 +302,15 @@ def spark_bars(title: str, bars: Sequence[tuple[float, float]], *, write: Write)
     return SparkBars("".join(whole_path), "".join(bad_path), label)
 
 
-def profile_plot(profiles: Iterable[tuple[str, Any]]) -> ProfilePlot | None:
-    """Lay out (label, profile) pairs in one plot; None if no profile has a point."""
-    series = [(label, points) for label, profile in profiles if (points := _points(profile))]
+def profile_plot(profiles: Iterable[tuple[int, Any]]) -> ProfilePlot | None:
+    """Lay out (version number, profile) pairs in one plot; None if no profile has a point."""
+    known = [(number, points) for number, profile in profiles if (points := _points(profile))]
+    looks = looks_of(sorted(number for number, _ in known))
+    series = [(f"version {number}", looks[number], points) for number, points in known]
     if not series:
         return None
-    batches = sorted({batch for _, points in series for batch, _ in points})
-    top = _round_up(max(ms for _, points in series for _, ms in points))
+    batches = sorted({batch for *_, points in series for batch, _ in points})
+    top = _round_up(max(ms for *_, points in series for _, ms in points))
     frame = PROFILE_FRAME
 
     def x(batch: float) -> str:
@@ -302,13 +322,15 @@ def profile_plot(profiles: Iterable[tuple[str, Any]]) -> ProfilePlot | None:
     return ProfilePlot(
         lines=[
             ProfileLine(
-                label, [ProfilePoint(x(batch), frame.y(ms / top), _point(batch, ms)) for batch, ms in points]
+                label,
+                look,
+                [ProfilePoint(x(batch), frame.y(ms / top), _point(batch, ms)) for batch, ms in points],
             )
-            for label, points in series
+            for label, look, points in series
         ],
         x_ticks=[(x(batch), f"{batch:g}") for batch in batches[::every]],
         y_ticks=[(frame.y(part), f"{top * part:.3g} ms") for part in (0, 0.5, 1)],
-        label="; ".join(_ends(label, points) for label, points in series),
+        label="; ".join(_ends(label, points) for label, _, points in series),
     )
 
 
@@ -332,7 +354,7 @@ def _scales(top: float, known: Sequence[float], least_top: float) -> list[float]
 def _line_data(label: str, look: int, values: Values, write: Write) -> dict[str, Any]:
     return {
         "label": label,
-        "look": look % LOOKS,
+        "look": look,
         "values": [None if value is None else float(f"{value:.{_SIGNIFICANT}g}") for value in values],
         "texts": ["" if value is None else write(value) for value in values],
     }
@@ -359,7 +381,7 @@ def _time_line(
             pieces[-1].append((frame.x(middle), frame.y(value / top)))
     return TimeLine(
         label,
-        look % LOOKS,
+        look,
         [" ".join(f"{x},{y}" for x, y in piece) for piece in pieces if len(piece) > 1],
         [piece[0] for piece in pieces if len(piece) == 1],
     )

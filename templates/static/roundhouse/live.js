@@ -1,6 +1,7 @@
 // Parts of a page that refresh themselves: `<section id="…" data-live-s="15">` is fetched again from the page's own
 // address every 15 seconds. `[data-live-age]` in it, or beside it, says how old it is. After a swap the document gets
-// the event `rh:swapped` with the new element, for scripts that enhance parts.
+// the event `rh:swapped` with the new element, for scripts that enhance parts. The event `rh:ended` (refresh.js) says that
+// something has ended: all parts are fetched at once.
 "use strict";
 
 (() => {
@@ -10,6 +11,7 @@
   const LONGEST_PAUSE_MS = 120000;
   const loadedAt = Date.now();
   const updatedAt = new Map(); // by id
+  const outdated = new Set(); // ids
   let problem = "";
   let failures = 0;
   let nextTryAt = 0;
@@ -17,7 +19,7 @@
 
   const parts = () => [...document.querySelectorAll("[data-live-s][id]")];
   const ageMs = (part) => Date.now() - (updatedAt.get(part.id) ?? loadedAt);
-  const isDue = (part) => ageMs(part) >= Number(part.dataset.liveS) * 1000;
+  const isDue = (part) => outdated.has(part.id) || ageMs(part) >= Number(part.dataset.liveS) * 1000;
 
   const isFilledIn = (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked;
 
@@ -55,6 +57,8 @@
   }
 
   function swap(part, fresh) {
+    outdated.delete(part.id);
+    if (!part.isConnected) return updatedAt.set(part.id, Date.now()); // it was inside another part
     if (!fresh) return part.remove(); // it has nothing to show any more
     const placed = document.importNode(fresh, true);
     part.replaceWith(placed);
@@ -84,6 +88,10 @@
     if (!parts().length) return;
     setInterval(tick, 1000);
     document.addEventListener("visibilitychange", tick);
+    document.addEventListener("rh:ended", () => {
+      for (const part of parts()) outdated.add(part.id);
+      tick();
+    });
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

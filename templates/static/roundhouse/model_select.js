@@ -30,7 +30,8 @@
       input.addEventListener("input", () => this.type());
       input.addEventListener("keydown", (event) => this.press(event));
       input.addEventListener("click", () => this.list.hidden && this.search(true));
-      input.addEventListener("blur", () => this.close());
+      input.addEventListener("blur", () => this.dismiss());
+      input.form?.addEventListener("submit", () => this.dismiss());
       this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the field
       this.list.addEventListener("click", (event) => {
         const option = event.target.closest("[role=option]");
@@ -59,7 +60,9 @@
 
     async search(isOpen) {
       const text = this.input.value.trim();
+      this.isWanted = isOpen;
       clearTimeout(this.waiting);
+      this.waiting = 0;
       this.request?.abort();
       const own = (this.request = new AbortController());
       try {
@@ -72,7 +75,7 @@
         return;
       }
       this.tell(text);
-      if (isOpen && document.activeElement === this.input) this.open(text);
+      if (this.isWanted && document.activeElement === this.input) this.open(text);
     }
 
     isExact(text) {
@@ -109,6 +112,13 @@
       this.active = -1;
       this.input.setAttribute("aria-expanded", "false");
       this.input.removeAttribute("aria-activedescendant");
+    }
+
+    // Also keeps a search that has not been answered from opening the list, which would cover what is said below the field.
+    dismiss() {
+      this.close();
+      this.isWanted = false;
+      if (this.waiting) this.search(false);
     }
 
     move(to) {

@@ -65,6 +65,7 @@
         if (data.is_open) return true;
         if (ended) ended.hidden = false;
         if ("reload" in element.dataset) location.reload();
+        else document.dispatchEvent(new Event("rh:ended"));
         return false;
       },
       (failed) => {

@@ -61,7 +61,7 @@
     const lines = [...editor.querySelectorAll("[data-line]")].map((row) => ({
       version: Number(row.dataset.line),
       now: Number(row.dataset.now),
-      colour: row.dataset.colour,
+      look: row.dataset.look,
       slider: row.querySelector("[data-slider]"),
       number: row.querySelector("input[type=number]"),
       lock: row.querySelector("[data-lock]"),
@@ -111,7 +111,7 @@
     function draw() {
       after.replaceChildren(...arms().map((line) => {
         const arm = document.createElement("span");
-        arm.className = `rh-arm rh-arm-${line.colour}`;
+        arm.className = `rh-arm rh-arm-${line.look}`;
         arm.style.flexGrow = line.share;
         const name = document.createElement("b");
         name.textContent = `v${line.version}`;

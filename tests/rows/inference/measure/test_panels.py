@@ -315,6 +315,22 @@ def test_requests_refused_by_a_stop_have_their_own_line_and_no_share(page):
     ]
 
 
+def test_a_version_has_one_look_and_what_was_turned_away_its_own(client, page):
+    model = a_live_model(80, 20)
+    a_split(model, 20, 80)
+    measured(model, 1, ago=3, ok=30)
+    turned_away(model, ago=3, count=60)
+    measured(model, 2, ago=3, ok=10, split=2)
+    address = reverse("admin:registry_model_change", args=[model.pk])
+
+    def looks(text):
+        return dict(re.findall(r'rh-curve-(\d)"><polyline points="0,2 24,2"/></g></svg>([^<]+)<', text)[::-1])
+
+    assert looks(page(model)) == {"5": "turned away", "1": "version 1", "2": "version 2"}
+    assert looks(page(model.versions.get(number=2)))["2"] == "version 2"
+    assert 'class="rh-arm rh-arm-2"' in client.get(address).text.partition("</header>")[0]
+
+
 def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
     busy, failing, _idle = (a_live_model(100, slug=slug) for slug in ("busy", "failing", "idle"))
     for ago in range(1, 61):
@@ -324,6 +340,7 @@ def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):
     text = client.get(reverse("admin:index")).content.decode()
     rows = {row[0]: row for row in cells(text, "rh-models")}
 
+    assert text.count('<td data-label="p95" class="rh-number">') == 3
     assert rows["busy"][4:7] == ["10", "0 %", "1 ms"]
     assert rows["busy"][3].endswith("at most 10, last 10; no errors")
     assert rows["failing"][1] == "errors"

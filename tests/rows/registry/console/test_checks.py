@@ -9,6 +9,7 @@ from django.utils import timezone
 from registry.console import checks
 from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS
+from registry.traffic.services import ask_for_split, set_approval_rule
 from tests.support.factories import SIGNATURE, a_version, an_actor, an_uploaded_version
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +81,34 @@ def test_a_run_is_shown_step_by_step_until_it_ends(client, viewer):
     assert running["lines"].count("rh-step-waiting") == 6
     assert (ended["is_open"], "Check 1 passed in" in ended["said"]) == (False, True)
     assert 'data-open="no"' in text_of(client, version)
+
+
+def test_the_header_follows_a_check_and_then_says_what_comes_next(client, operator):
+    version = an_uploaded_version()
+    waiting = text_of(client, version)
+    run = start(version)
+    for step in STEPS:
+        end_line(run, step)
+    end(run)
+    link = f'Next: <a class="rh-link" href="{page_of(version, "a_b")}">Ask for share</a>.'
+
+    assert 'id="rh-head" data-live-s="3"' in waiting
+    assert "Next:" not in waiting
+    assert 'id="rh-head" data-live-s' not in text_of(client, version)
+    assert link in text_of(client, version)
+    assert link in told(client, version)["said"]
+
+
+def test_an_open_request_comes_next_and_nothing_for_those_who_may_not_ask(client, viewer):
+    version = a_version()
+    run = start(version)
+    end(run)
+    assert "Next:" not in text_of(client, version)
+
+    model = set_approval_rule(model=version.model, needed=True, reason="x", by=an_actor())
+    asked = ask_for_split(model=model, arms={version: 10_000}, comment="x", by=an_actor())
+
+    assert f"Request {asked.pk} awaits approval</a>" in told(client, version)["said"]
 
 
 def test_a_line_shows_reason_next_step_facts_plot_and_changes(client, viewer):
@@ -198,7 +227,7 @@ def test_the_poll_and_the_page_ask_few_queries(client, operator, django_assert_m
         end(run)
     client.get(page_of(version, "checks"))
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(11):  # the last answer, which says what comes next
         client.get(page_of(version, "checks"))
     with django_assert_max_num_queries(32):
         text_of(client, version)

@@ -25,6 +25,7 @@ def test_the_page_follows_a_check_to_its_end(visit):
 
     assert "Check 1 passed" in page.inner_text("[data-said]")
     assert page.locator(".rh-step-passed").count() == len(STEPS)
+    page.wait_for_selector("#rh-head:not([data-live-s]) >> text=ready")
     polls = len(asked)
     page.wait_for_timeout(1_500)
     assert len(asked) == polls

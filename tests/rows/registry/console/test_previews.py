@@ -92,6 +92,16 @@ def test_a_split_that_waits_is_overtaken(preview, model, verb):
     assert "Split 3 is waiting to become current; this one replaces it." in preview(verb, model)
 
 
+@pytest.mark.parametrize("verb", ["split", "roll-back"])
+def test_a_stopped_model_stays_stopped(preview, model, verb):
+    a_split(model, 80, 20)
+    assert "stays stopped" not in preview(verb, model)
+
+    stop_model(model=model, text="wrong prices", by=an_actor())
+
+    assert "The Model stays stopped: no version answers until it is started." in preview(verb, model)
+
+
 def test_reshuffling_says_how_many_keys_change_sides(preview, model):
     assert "about 18 % of routing keys move to another version" in preview("reshuffle", model)
 

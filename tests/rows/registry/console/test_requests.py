@@ -6,6 +6,7 @@ from django.urls import reverse
 from registry.console.requests import shown_request
 from registry.traffic import services
 from registry.traffic.models import SplitRequest
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
 from registry.traffic.selectors import current_split
 from registry.traffic.transitions import RequestStatus
 from tests.support import factories as make
@@ -84,6 +85,43 @@ def test_another_person_approves(client, model, operator, approver):
     request.refresh_from_db()
     assert (request.status, request.decided_by) == ("approved", approver.username)
     assert "Gates at approval" in client.get(address(request)).text
+
+
+def test_a_split_that_waits_refreshes_its_pages_until_it_is_current(client, model, operator, approver):
+    request = asked(client, model, operator, 90, 10)
+    page = reverse("admin:registry_model_change", args=[model.pk])
+    waits = ReadinessCheck(lambda _split: Readiness(Verdict.WAIT, "0 of 2 engines are warm"))
+    logged_in(client, approver)
+
+    with READINESS.changed(engines=waits):
+        answer = client.post(address(request, "approve"), {"reason": "looks good"}, follow=True)
+        waiting, of_model = client.get(address(request)).text, client.get(page).text
+
+    services.settle_split(split=model.splits.get(number=2), by=make.an_actor())
+    current = client.get(address(request)).text
+
+    assert "becomes current as soon as every engine that serves it is warm" in answer.text
+    assert 'id="rh-decision" data-live-s="3"' in waiting
+    assert "waiting: 0 of 2 engines are warm. It expires in" in waiting
+    assert 'id="rh-head" data-live-s="3"' in of_model
+    assert 'id="rh-decision">' in current
+    assert 'id="rh-head" aria-label' in client.get(page).text
+
+
+def test_the_gates_come_before_the_decision_which_names_those_that_need_it(client, model, operator, approver):
+    request = asked(client, model, operator, 90, 10)
+    outcomes = {"failed": "memory", "warned": "golden set", "passed": "signature"}
+    gates = [{"name": name, "outcome": outcome, "sentence": "x"} for outcome, name in outcomes.items()]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("registry.console.requests.gates_of", lambda _request: gates)
+        shown = logged_in(client, approver).get(address(request)).text
+
+    decision = shown.partition('id="rh-decide-title"')[2].partition("</section>")[0]
+    assert shown.index('id="rh-gates-title"') < shown.index('id="rh-decide-title"')
+    assert "1 failed</a> (memory), " in decision
+    assert "1 needs your judgement</a> (golden set), " in decision
+    assert "1 passed</a>." in decision
 
 
 def test_the_requester_cannot_decide(client, model):

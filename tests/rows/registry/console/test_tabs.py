@@ -244,7 +244,9 @@ class TestHeader:
         assert badges(of_live) == ["ready", "live 100 %"]
         assert badges(of_newer) == ["ready", "not live"]
         assert group(of_live, "Release") == []
-        assert group(of_newer, "Release") == ["Ask for share"]
+        assert group(of_newer, "Release") == [f"Request {asked.pk} awaits approval"]
+        assert f"Request {asked.pk} awaits approval</a>" in of_newer.partition("Never live.")[2]
+        assert "Ask for share" not in of_newer
         assert reverse("admin:registry_splitrequest_change", args=[asked.pk]) in of_newer
         assert "asks for 10 % for it: a try" in of_newer
 

@@ -109,6 +109,19 @@ class TestModelSelect:
         assert page.locator(".rh-options").is_hidden()
         assert page.input_value("[name=model]") == "dem"
 
+    def test_sending_the_form_closes_the_list(self, visit, model):
+        page = visit(reverse("admin:registry_upload_add"), expected=["status of 404"])
+        page.fill("[name=model]", "deman")
+        page.wait_for_selector("[role=option]:visible")
+
+        page.press("[name=model]", "Enter")
+        page.wait_for_selector("[role=option]", state="hidden")
+        page.fill("[name=model]", "dema")
+        page.press("[name=model]", "Enter")  # before the search is answered
+        page.wait_for_timeout(600)
+
+        assert page.locator("[role=option]:visible").count() == 0
+
     def test_the_list_stays_closed_after_a_choice(self, visit, model):
         a_model("demand-2")
         page = visit(reverse("admin:inference_job_add"))

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -52,3 +54,23 @@ def test_the_database_stops_counting_at_the_limit(events, monkeypatch, django_as
 
 def test_a_plain_list_works_too():
     assert NoCountPaginator([1, 2, 3], 2).num_pages == 2
+
+
+def test_each_value_of_a_list_has_its_columns_title(events, client, operator):
+    text = client.get(reverse("admin:registry_event_changelist")).text
+    titles = re.findall(
+        r'<th[^>]*scope="col">.*?</th>', text.partition("<thead>")[2].partition("</thead>")[0], re.S
+    )
+    row = text.partition('class="data-row')[2].partition("</tr>")[0]
+
+    titles = [" ".join(re.sub(r"<[^>]+>|arrow_circle_\w+|cancel", " ", title).split()) for title in titles]
+    assert re.findall(r'data-label="([^"]*)"', row) == titles
+
+
+def test_the_first_link_of_a_page_skips_to_its_content(client, operator):
+    body = client.get(reverse("admin:index")).text.partition("<body")[2]
+
+    assert re.findall(r'<a [^>]*href="([^"]+)"', body)[0] == "#rh-main"
+    assert (
+        body.index('id="nav-sidebar"') < body.index('id="rh-main" tabindex="-1"') < body.index('id="content"')
+    )

@@ -3,7 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry.kit.admin.plots import (
+    AWAY,
     CHART_MARKS,
+    LOOKS,
     PROFILE_FRAME,
     SPARK_FRAME,
     TIME_FRAME,
@@ -11,6 +13,7 @@ from registry.kit.admin.plots import (
     MarkKind,
     TimeAxis,
     charts,
+    looks_of,
     marks_between,
     profile_plot,
     spark_bars,
@@ -49,13 +52,13 @@ def test_a_line_is_broken_where_nothing_is_known():
 
 
 def test_points_lie_within_the_picture_and_higher_values_higher():
-    plot = _plot(("a", 0, [0, 1, 2, 3, 4, 5]), ("b", 7, [10, None, None, None, None, 9]))
+    plot = _plot(("a", 0, [0, 1, 2, 3, 4, 5]), ("b", 2, [10, None, None, None, None, 9]))
 
     points = _points(plot.lines[0].pieces[0])
     assert [x for x, _ in points] == sorted(x for x, _ in points)
     assert [y for _, y in points] == sorted((y for _, y in points), reverse=True)
     assert all(0 < x < TIME_FRAME.width and 0 < y < TIME_FRAME.height for x, y in points)
-    assert plot.lines[1].look < 5
+    assert [line.look for line in plot.lines] == [0, 2]
     assert [text for _, text in plot.y_ticks] == ["0.0", "5.0", "10.0"]
     assert [text for _, text in plot.x_ticks] == ["00", "01", "02", "03", "04", "05"]
 
@@ -182,22 +185,22 @@ def test_no_requests_are_no_bars():
 
 
 def test_points_of_a_profile_lie_within_the_picture_in_the_order_of_batches():
-    plot = profile_plot([("a", [[64, 6.0], [1, 0.4], [8, 1.1]])])
+    plot = profile_plot([(3, [[64, 6.0], [1, 0.4], [8, 1.1]])])
 
     (line,) = plot.lines
     xs, ys = [float(point.x) for point in line.points], [float(point.y) for point in line.points]
     assert xs == sorted(xs)
     assert ys == sorted(ys, reverse=True)
     assert min(xs + ys) > 0 and max(xs) < PROFILE_FRAME.width and max(ys) < PROFILE_FRAME.height
-    assert plot.label == "a: 1 row in 0.4 ms, 64 rows in 6 ms"
+    assert plot.label == "version 3: 1 row in 0.4 ms, 64 rows in 6 ms"
     assert [text for _, text in plot.y_ticks] == ["0 ms", "5 ms", "10 ms"]
     assert [text for _, text in plot.x_ticks] == ["1", "8", "64"]
 
 
 def test_two_profiles_share_their_scales():
-    plot = profile_plot([("a", [[1, 1.0]]), ("b", [[1, 2.0], [4, 3.0]]), ("none", None)])
+    plot = profile_plot([(3, [[1, 1.0]]), (9, [[1, 2.0], [4, 3.0]]), (1, None)])
 
-    assert [line.label for line in plot.lines] == ["a", "b"]
+    assert [(line.label, line.look) for line in plot.lines] == [("version 3", 3), ("version 9", 4)]
     assert plot.lines[0].points[0].x == plot.lines[1].points[0].x
     assert plot.lines[0].points[0].y != plot.lines[1].points[0].y
 
@@ -206,14 +209,31 @@ def test_two_profiles_share_their_scales():
     "profile", [None, [], "text", 5, {}, [[1]], [["a", "b"]], [[0, 1]], [[1, -1]], [[1, float("nan")]]], ids=str
 )  # fmt: skip
 def test_what_is_no_profile_is_not_drawn(profile):
-    assert profile_plot([("a", profile)]) is None
+    assert profile_plot([(3, profile)]) is None
 
 
 def test_one_point_and_no_time_at_all_are_drawn():
-    assert len(profile_plot([("a", [[1, 0.0]])]).lines[0].path.split()) == 1
+    assert len(profile_plot([(3, [[1, 0.0]])]).lines[0].path.split()) == 1
 
 
 def test_many_batch_sizes_keep_few_ticks():
-    plot = profile_plot([("a", [[2**power, power] for power in range(1, 20)])])
+    plot = profile_plot([(3, [[2**power, power] for power in range(1, 20)])])
 
     assert len(plot.x_ticks) <= 8
+
+
+@pytest.mark.parametrize(
+    ("numbers", "looks"),
+    [([3], [3]), ([1, 2, 3], [1, 2, 3]), ([7, 12], [2, 3]), ([2, 7, 3], [2, 3, 4]), ([1, 6, 1], [1, 2])],
+    ids=["one", "several", "the later gives way", "in order", "named twice"],
+)
+def test_a_number_has_its_own_look(numbers, looks):
+    assert list(looks_of(numbers).values()) == looks
+
+
+def test_more_numbers_than_looks_share_them():
+    looks = looks_of(range(1, 12))
+
+    assert {looks[number] for number in range(1, 6)} == set(range(LOOKS))
+    assert looks[11] == looks[1]
+    assert AWAY not in looks.values()
