@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from math import sqrt
+from typing import NamedTuple
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F, Max, Q, QuerySet, Sum
 from django.urls import reverse
 
 from inference.measure.counts import NO_VERSION
@@ -14,7 +16,7 @@ from inference.measure.selectors import MINUTE, turned_away_between, written_unt
 from inference.measure.traffic import HOUR, percent
 from registry.access.policies import Right
 from registry.catalogue.models import Model, ServingSettings
-from registry.kit.actors import Actor, in_scope
+from registry.kit.actors import Actor
 from registry.kit.admin.attention import READ_AT_MOST, AttentionItem, ItemKind, PageLink, Severity
 from registry.traffic.models import Hold, Split
 
@@ -71,28 +73,51 @@ class NoticeableChange:
 
 
 def errors_and_turned_away(by: Actor) -> list[AttentionItem]:
-    """One query if nothing failed in the last hour."""
+    """Two queries if nothing failed in the last hour."""
     end = written_until()
     start = end - HOUR - _RECENT
-    ids = _troubled(by, start, end)
-    if not ids:
+    newest = ArmMinute.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    figures = recent_figures(by.models, end, newest)
+    if not figures.rates and not figures.turned_away:
         return []
-    models = Model.objects.in_bulk(ids)
+    models = Model.objects.in_bulk({*figures.rates, *figures.turned_away})
     jumps = {
         model_id: jump
-        for model_id, rates in _rates(ids, start, end).items()
+        for model_id, rates in figures.rates.items()
         if model_id in models and (jump := find_jump(rates, start, end)) is not None
     }
     causes = _causes(jumps)
     items = [_jump_item(models[pk], jump, causes.get(pk), by) for pk, jump in jumps.items()]
     items.sort(key=lambda item: item.severity)
-    turned_away = turned_away_between(list(models), end - HOUR, end)
     return items + [
         _turned_away_item(models[pk], shown)
-        for pk, codes in turned_away.items()
-        if (shown := {code: count for code, count in codes.items() if code in _CODES})
+        for pk, codes in figures.turned_away.items()
+        if pk in models
+        and (shown := {code: count for code, count in codes.items() if code in _CODES})
         and sum(shown.values()) >= _LEAST_REQUESTS
     ]
+
+
+class Figures(NamedTuple):
+    """By Model: its requests by minute, and how many got which error code."""
+
+    rates: Mapping[int, Mapping[datetime, Rate]]
+    turned_away: Mapping[int, Mapping[str, int]]
+
+
+@lru_cache(maxsize=64)
+def recent_figures(models: frozenset[int] | None, end: datetime, _newest: int) -> Figures:
+    """The last hour and the minutes before it, for the Models in scope that turned most requests away.
+
+    Counts change once a minute, and the home page is read all the time. `_newest` is the newest row: late counts show at once.
+    """
+    start = end - HOUR - _RECENT
+    ids = _troubled(models, start, end)
+    return (
+        Figures(_rates(ids, start, end), turned_away_between(ids, end - HOUR, end))
+        if ids
+        else Figures({}, {})
+    )
 
 
 def find_jump(rates: Mapping[datetime, Rate], start: datetime, end: datetime) -> Jump | None:
@@ -131,9 +156,11 @@ def _minutes(start: datetime, end: datetime) -> QuerySet[ArmMinute]:
     return ArmMinute.objects.filter(minutes=1, minute__gte=start, minute__lt=end)
 
 
-def _troubled(by: Actor, start: datetime, end: datetime) -> list[int]:
+def _troubled(models: frozenset[int] | None, start: datetime, end: datetime) -> list[int]:
     """The Models in scope with the most requests that got no answer."""
-    rows = in_scope(_minutes(start, end), by).filter(Q(errors__gt=0) | Q(refused__gt=0))
+    rows = _minutes(start, end).filter(Q(errors__gt=0) | Q(refused__gt=0))
+    if models is not None:
+        rows = rows.filter(model_id__in=models)
     worst = rows.order_by().values_list("model_id").annotate(failed=Sum(F("errors") + F("refused")))
     return [model_id for model_id, _failed in worst.order_by("-failed")[: READ_AT_MOST + 1]]
 

@@ -58,12 +58,10 @@ def recent_changes(request: HttpRequest) -> tuple[list[ChangeGroup], bool]:
     """The groups of the last 24 hours, newest first, and whether there are more. Important ones are kept if it is many."""
     records, has_more = _recent_records(actor(request))
     links = RowLinks(request)
-    groups = [_group(records_of_group, links) for records_of_group in grouped(records)]
-    kept = sorted(groups, key=lambda group: (not group.is_important, -group.changes[-1].record.seq))[:_SHOWN]
-    return (
-        sorted(kept, key=lambda group: -group.changes[-1].record.seq),
-        has_more or len(groups) > len(kept),
-    )
+    groups = grouped(records)
+    kept = sorted(groups, key=lambda group: (not any(map(badge_of, group)), -group[-1].seq))[:_SHOWN]
+    kept.sort(key=lambda group: -group[-1].seq)
+    return [_group(group, links) for group in kept], has_more or len(groups) > len(kept)
 
 
 def _recent_records(by: Actor) -> tuple[list[AuditRecord], bool]:

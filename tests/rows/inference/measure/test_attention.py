@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from inference.measure import selectors
+from inference.measure import attention, selectors
 from inference.measure.attention import Rate, errors_and_turned_away, find_jump
 from inference.measure.models import ArmMinute
 from registry.access.policies import Right
@@ -132,10 +132,10 @@ def test_a_split_long_before_or_after_is_not_the_cause(model):
     assert item.cause is None
 
 
-def test_a_quiet_hour_takes_one_query(model, django_assert_num_queries):
+def test_a_quiet_hour_takes_two_queries(model, django_assert_num_queries):
     an_hour(model)
 
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         assert errors_and_turned_away(an_actor()) == []
 
 
@@ -167,3 +167,22 @@ def test_what_a_stop_turned_away_is_told_on_the_line_of_the_stop(model):
     lines = [line for line in attention_for(an_actor()).lines if "fruit" in line.sentence]
     assert [line.sentence for line in lines] == ["fruit is stopped by tester: every request gets 503."]
     assert lines[0].item.notes == ("Message to callers: “wrong prices”", item.sentence)
+
+
+def test_a_minute_is_read_once_and_late_counts_show(model, monkeypatch):
+    an_hour(model, bad=3, bad_errors=25)
+    (first,) = errors_and_turned_away(an_actor())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attention, "_troubled", lambda *_: pytest.fail("it was read again"))
+        assert errors_and_turned_away(an_actor()) == [first]
+    counted(model, ago=1, errors=100, process="late")
+
+    assert errors_and_turned_away(an_actor())[0].sentence != first.sentence
+
+
+def test_people_with_other_scopes_have_figures_of_their_own(model):
+    an_hour(model, bad=3, bad_errors=25)
+
+    assert errors_and_turned_away(an_actor())
+    assert errors_and_turned_away(an_actor(models=frozenset())) == []

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from inference.measure import compaction, selectors
 from inference.measure.counts import NO_VERSION
-from inference.measure.hours import HOURS
 from inference.measure.models import ArmMinute
 from inference.measure.traffic import latency, per_second, percent
 from registry.access.policies import Role
@@ -28,11 +27,6 @@ END = NOW.replace(second=0)
 @pytest.fixture(autouse=True)
 def half_past(monkeypatch):
     monkeypatch.setattr(selectors.timezone, "now", lambda: NOW)
-
-
-@pytest.fixture(autouse=True)
-def unknown_hours():
-    HOURS.clear()
 
 
 @pytest.fixture
@@ -362,6 +356,7 @@ def test_home_asks_the_same_however_much_was_measured(client, page, django_asser
         client.get(reverse("admin:index"))
     for _ in range(3):
         add_model()
+    client.get(reverse("admin:index"))  # new counts are read once
 
     assert len(asked) <= 40
     with django_assert_num_queries(len(asked)):
