@@ -12,14 +12,13 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from inference.pipelines.errors import BadTaskConfig, PatternTimedOut
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, PatternTimedOut
 from inference.pipelines.pipeline import Config, Encoded, Fields, Files, Pipeline, item_list
 from inference.pipelines.scores import Scores, softmax
 from inference.pipelines.spans import Characters, OffsetUnit, in_unit
 from inference.pipelines.texts import MAX_TEXTS, TextInputs, check_outputs_fit, find_scores
 from inference.pipelines.tokenization import TokenizedText
 from inference.tensors.arrays import Tensors
-from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
 
 OUTSIDE = "O"
@@ -293,7 +292,7 @@ class Entities(Pipeline[EntitiesAsked]):
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)
         unit = body.get("offset_unit", OffsetUnit.CODEPOINT)
         if unit not in set(OffsetUnit):
-            raise InvalidInput(f"`offset_unit` must be one of {', '.join(OffsetUnit)}.", field="offset_unit")
+            raise InvalidItem(f"`offset_unit` must be one of {', '.join(OffsetUnit)}.", field="offset_unit")
         tokenized = self._texts.tokenize(texts)
         return Encoded(self._texts.rows(tokenized), EntitiesAsked(texts, tokenized, OffsetUnit(unit)))
 

@@ -2,18 +2,41 @@
 
 BadTaskConfig               the configuration of a version's task is wrong, or does not fit its file
 └── BadTokenizer            the tokenizer's file cannot be used
-InferenceError
-├── InvalidInput
+PipelineError
+├── InvalidItem             the request is not one of this task
+│   ├── TooManyItems
 │   ├── InvalidText         it is not Unicode, or not text
 │   ├── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
 │   ├── InvalidPicture      it is damaged, cut off or empty
 │   ├── UnsupportedPicture  it has another format
-│   ├── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
-│   └── UnusableOutput      the model answered it with NaN or infinity
+│   └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
+├── UnusableOutput          the model answered with NaN or infinity
 └── PatternTimedOut         a regular expression of the version takes too long on this text
 """
 
-from inference.tensors.errors import InferenceError, InvalidInput
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """The request cannot be turned into inputs, or the outputs into an answer."""
+
+    code: ClassVar[str] = "pipeline_error"
+
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        self.field = field  # of the request
+        super().__init__(message or type(self).__doc__ or self.code)
+
+
+class InvalidItem(PipelineError):
+    """The request is not one of this task."""
+
+    code = "invalid_item"
+
+
+class TooManyItems(InvalidItem):
+    """The request has more items than are answered at once."""
+
+    code = "too_many_items"
 
 
 class BadTaskConfig(Exception):
@@ -31,44 +54,43 @@ class BadTokenizer(BadTaskConfig):
         super().__init__(message, field=field)
 
 
-class InvalidText(InvalidInput):
+class InvalidText(InvalidItem):
     """The text cannot be read."""
 
     code = "invalid_text"
 
 
-class TextTooLong(InvalidInput):
+class TextTooLong(InvalidItem):
     """The text has more tokens than the model reads."""
 
     code = "text_too_long"
 
 
-class PatternTimedOut(InferenceError):
+class PatternTimedOut(PipelineError):
     """A regular expression of the version takes too long on this text."""
 
     code = "pattern_timed_out"
 
 
-class InvalidPicture(InvalidInput):
+class InvalidPicture(InvalidItem):
     """The picture cannot be read."""
 
     code = "invalid_picture"
 
 
-class UnsupportedPicture(InvalidInput):
+class UnsupportedPicture(InvalidItem):
     """The picture has a format that is not accepted."""
 
     code = "unsupported_picture"
 
 
-class PictureTooLarge(InvalidInput):
+class PictureTooLarge(InvalidItem):
     """The picture has more bytes, pixels or frames than this version accepts."""
 
     code = "picture_too_large"
 
 
-class UnusableOutput(InvalidInput):
+class UnusableOutput(PipelineError):
     """The model answered this input with numbers that cannot be read, such as NaN or infinity."""
 
     code = "invalid_output"
-    pointer = "#/outputs"

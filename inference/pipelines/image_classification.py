@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from inference.pipelines.errors import BadTaskConfig
+from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pictures import (
     Picture,
     PictureDefaults,
@@ -19,7 +19,6 @@ from inference.pipelines.pipeline import Config, Encoded, Files, Pipeline, item_
 from inference.pipelines.scores import LONGEST_LABEL, MAX_LABELS, Label, ScoreFunction, best_labels
 from inference.pipelines.texts import check_outputs_fit, find_scores
 from inference.tensors.arrays import Tensors
-from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
 
 _IMAGENET = PictureDefaults(Resize.SHORTER_SIDE, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -72,7 +71,7 @@ class ImageClassification(Pipeline[PicturesAsked]):
         items = item_list(body, "image", "images", most=self._pictures.max_pictures)
         top_k = body.get("top_k", self._top_k)
         if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
-            raise InvalidInput("`top_k` must be a whole number, 1 or more.", field="top_k")
+            raise InvalidItem("`top_k` must be a whole number, 1 or more.", field="top_k")
         rows, pictures = self._pictures.encode(items, field="image" if "image" in body else "images")
         return Encoded(rows, PicturesAsked(pictures, min(top_k, len(self.labels))))
 

@@ -29,13 +29,13 @@ from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 
 from inference.pipelines.errors import (
     BadTaskConfig,
+    InvalidItem,
     InvalidPicture,
     PictureTooLarge,
     UnsupportedPicture,
 )
 from inference.pipelines.pipeline import Fields
 from inference.tensors.arrays import Array, Tensors
-from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature, TensorSpec
 
 Pixels = NDArray[np.uint8]
@@ -105,7 +105,7 @@ def decode(file: PictureFile, background: tuple[int, int, int] = (255, 255, 255)
         image = to_rgb(image, background)
         turn = _TURNS.get(file.orientation)
         return image if turn is None else image.transpose(turn)
-    except (InvalidInput, MemoryError):
+    except (InvalidItem, MemoryError):
         raise
     except Exception:  # noqa: BLE001 - the readers raise errors of many classes for damaged files
         raise InvalidPicture("The picture is damaged or incomplete.") from None
@@ -667,7 +667,7 @@ def _errors_of(field: str, number: int | None) -> Iterator[None]:
     """Errors say which picture of the request they are about."""
     try:
         yield
-    except InvalidInput as error:
+    except InvalidItem as error:
         error.field = field if number is None else f"{field}[{number}]"
         raise
 

@@ -14,9 +14,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import orjson
 
-from inference.pipelines.errors import BadTaskConfig
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems
 from inference.tensors.arrays import Tensors
-from inference.tensors.errors import InvalidInput, RequestTooLarge
 
 Files = Mapping[str, bytes]  # what was uploaded beside the model, by name
 Config = Mapping[str, Any]
@@ -52,7 +51,7 @@ class Pipeline(ABC, Generic[C]):
 
     @abstractmethod
     def encode(self, body: Mapping[str, Any]) -> Encoded[C]:
-        """Check a request and make it small. Raises InvalidInput."""
+        """Check a request and make it small. Raises InvalidItem."""
 
     @abstractmethod
     def prepare(self, tensors: Tensors) -> Tensors:
@@ -126,14 +125,14 @@ class Fields:
 def item_list(body: Mapping[str, Any], one: str, several: str, *, most: int) -> list[Any]:
     """What a request asks about: one item or a list, under their names."""
     if (one in body) == (several in body):
-        raise InvalidInput(f"Send either `{one}` or `{several}`.", field=one)
+        raise InvalidItem(f"Send either `{one}` or `{several}`.", field=one)
     if one in body:
         return [body[one]]
     items = body[several]
     if not isinstance(items, list) or not items:
-        raise InvalidInput(f"`{several}` must be a list with at least one item.", field=several)
+        raise InvalidItem(f"`{several}` must be a list with at least one item.", field=several)
     if len(items) > most:
-        raise RequestTooLarge(
+        raise TooManyItems(
             f"A request may have at most {most:,} items; this one has {len(items):,}.", field=several
         )
     return items

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inference.pipelines.errors import InvalidItem
 from inference.pipelines.pipeline import Config, Encoded, Fields, Files, Pipeline, item_list
 from inference.pipelines.scores import LONGEST_LABEL, MAX_LABELS, Label, ScoreFunction, best_labels
 from inference.pipelines.texts import MAX_TEXTS, TextInputs, check_outputs_fit, find_scores
 from inference.tensors.arrays import Tensors
-from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
 
 
@@ -51,7 +51,7 @@ class TextClassification(Pipeline[TextsAsked]):
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)
         top_k = body.get("top_k", self._top_k)
         if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
-            raise InvalidInput("`top_k` must be a whole number, 1 or more.", field="top_k")
+            raise InvalidItem("`top_k` must be a whole number, 1 or more.", field="top_k")
         tokenized = self._texts.tokenize(texts)
         asked = TextsAsked([(text.given, text.used) for text in tokenized], min(top_k, len(self.labels)))
         return Encoded(self._texts.rows(tokenized), asked)

@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from inference.pipelines.errors import BadTaskConfig, InvalidPicture, UnsupportedPicture
+from inference.pipelines.errors import (
+    BadTaskConfig,
+    InvalidItem,
+    InvalidPicture,
+    TooManyItems,
+    UnsupportedPicture,
+)
 from inference.pipelines.image_classification import ImageClassification
-from inference.tensors.errors import InvalidInput, RequestTooLarge
 from inference.tensors.signature import Signature, TensorSpec
 
 LABELS = ["cat", "dog", "tram"]
@@ -92,7 +97,7 @@ def test_frames_that_were_not_looked_at_are_told():
     (answer,) = pipeline.decode({"logits": np.zeros((1, 3))}, pipeline.encode({"image": file.getvalue()}))
 
     assert answer.frames == 2
-    with pytest.raises(InvalidInput, match="more than 1 frames"):
+    with pytest.raises(InvalidItem, match="more than 1 frames"):
         classifier(max_frames=1).encode({"image": file.getvalue()})
 
 
@@ -114,10 +119,10 @@ def test_how_many_labels(config, count):
 @pytest.mark.parametrize(
     ("body", "error", "field"),
     [
-        ({}, InvalidInput, "image"),
-        ({"image": "a", "images": ["a"]}, InvalidInput, "image"),
-        ({"images": []}, InvalidInput, "images"),
-        ({"images": "a"}, InvalidInput, "images"),
+        ({}, InvalidItem, "image"),
+        ({"image": "a", "images": ["a"]}, InvalidItem, "image"),
+        ({"images": []}, InvalidItem, "images"),
+        ({"images": "a"}, InvalidItem, "images"),
         ({"image": None}, InvalidPicture, "image"),
         ({"image": 5}, InvalidPicture, "image"),
         ({"image": {"url": "http://169.254.169.254/"}}, InvalidPicture, "image"),
@@ -125,9 +130,9 @@ def test_how_many_labels(config, count):
         ({"image": "file:///etc/passwd"}, InvalidPicture, "image"),
         ({"image": "AAAA"}, UnsupportedPicture, "image"),
         ({"images": [file_of(9, 9), file_of(9, 9)[:-20]]}, InvalidPicture, "images[1]"),
-        ({"image": file_of(9, 9), "top_k": 0}, InvalidInput, "top_k"),
-        ({"image": file_of(9, 9), "top_k": True}, InvalidInput, "top_k"),
-        ({"images": [b""] * 65}, RequestTooLarge, "images"),
+        ({"image": file_of(9, 9), "top_k": 0}, InvalidItem, "top_k"),
+        ({"image": file_of(9, 9), "top_k": True}, InvalidItem, "top_k"),
+        ({"images": [b""] * 65}, TooManyItems, "images"),
     ],
     ids=[
         "nothing", "both", "none", "no list", "null", "a number", "an object", "an address", "a path", "no picture", "cut off",

@@ -17,7 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
-from inference.pipelines.errors import BadTaskConfig, InvalidPicture, PictureTooLarge, UnsupportedPicture
+from inference.pipelines.errors import (
+    BadTaskConfig,
+    InvalidItem,
+    InvalidPicture,
+    PictureTooLarge,
+    UnsupportedPicture,
+)
 from inference.pipelines.pictures import (
     RESAMPLERS,
     Geometry,
@@ -34,7 +40,6 @@ from inference.pipelines.pictures import (
     read_orientation,
     to_rgb,
 )
-from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature, TensorSpec
 
 WHITE = (255, 255, 255)
@@ -409,7 +414,7 @@ def test_a_file_cut_off_anywhere_is_refused(file_format):
     headers_that_pillow_accepts = 0
 
     for length in range(len(data)):
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidItem):
             pixels_of(data[:length])
         try:
             headers_that_pillow_accepts += Image.open(BytesIO(data[:length])).width == 20
@@ -515,7 +520,7 @@ def test_damaged_files_are_refused_or_read_within_the_limits(data):
 
     try:
         pixels = pixels_of(bytes(file), max_pixels=1_000)
-    except InvalidInput as error:
+    except InvalidItem as error:
         assert str(error)
     else:
         assert pixels.dtype == np.uint8 and pixels.shape[2] == 3 and pixels.size <= 3_000

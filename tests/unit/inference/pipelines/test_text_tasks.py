@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.pipelines.entities import Entities
-from inference.pipelines.errors import BadTaskConfig, TextTooLong
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, TextTooLong, TooManyItems
 from inference.pipelines.spans import OffsetUnit
 from inference.pipelines.text_classification import TextClassification
 from inference.pipelines.texts import row_width
-from inference.tensors.errors import InvalidInput, RequestTooLarge
 from inference.tensors.signature import Signature, TensorSpec
 from tests.support.tokenizers_of_tests import a_tokenizer
 
@@ -98,15 +97,15 @@ def test_a_version_may_refuse_long_texts():
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        ({}, InvalidInput),
-        ({"text": "a", "texts": ["a"]}, InvalidInput),
-        ({"texts": []}, InvalidInput),
-        ({"texts": "a"}, InvalidInput),
-        ({"texts": ["a", 1]}, InvalidInput),
-        ({"text": None}, InvalidInput),
-        ({"text": "a", "top_k": 0}, InvalidInput),
-        ({"text": "a", "top_k": True}, InvalidInput),
-        ({"texts": ["a"] * 257}, RequestTooLarge),
+        ({}, InvalidItem),
+        ({"text": "a", "texts": ["a"]}, InvalidItem),
+        ({"texts": []}, InvalidItem),
+        ({"texts": "a"}, InvalidItem),
+        ({"texts": ["a", 1]}, InvalidItem),
+        ({"text": None}, InvalidItem),
+        ({"text": "a", "top_k": 0}, InvalidItem),
+        ({"text": "a", "top_k": True}, InvalidItem),
+        ({"texts": ["a"] * 257}, TooManyItems),
     ],
     ids=["nothing", "both", "none", "no list", "a number", "null", "top 0", "top true", "too many"],
 )

@@ -70,7 +70,7 @@ def test_errors_are_allowed_up_to_the_limit_where_rows_are_skipped():
     Contract().check_errors(0)
     with pytest.raises(TooManyBadRows, match=r"More than 2 rows.*Row 7: x"):
         skip.check_errors(3, RowError(7, None, "x"))
-    with pytest.raises(TooManyBadRows, match="on_row_error"):
+    with pytest.raises(TooManyBadRows, match="fail at the first one"):
         Contract(error_limit=2).check_errors(1)
 
 

@@ -126,8 +126,9 @@ def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
     wait_for("the first one kept", version=first, use="kept")
     loads = len(backend.loaded)
 
-    for number in (1, 2, 1, 2):
-        assert roll_back(model=model, reason="x", by=an_actor()).status == "current"
+    for number, version in ((1, first), (2, second), (1, first), (2, second)):
+        split = roll_back(model=model, to_version=version, reason="x", by=an_actor())
+        assert split.status == "current"
         wait_until(serves(started, number), within_s=10, what=f"version {number}")
         wait_for("the other kept", version__model=model, use="kept")
 
