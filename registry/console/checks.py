@@ -151,8 +151,10 @@ def draw_checklist(request: HttpRequest, version: Version) -> SafeString:
 
 
 def _next_step(request: HttpRequest, shown: ShownCheck) -> tuple[str, str] | None:
-    """What comes after a check that passed."""
+    """What comes after a check that passed, if none of its steps failed."""
     if shown.is_open or shown.run is None or shown.run.state != RunState.PASSED:
+        return None
+    if any(line.state == LineState.FAILED for line in shown.advice):
         return None
     return next_step(shown.version, actor(request))
 

@@ -212,13 +212,13 @@ class ProfilePlot:
 
 
 def looks_of(numbers: Iterable[int]) -> dict[int, int]:
-    """The look of each number, the same on all pages: its remainder, or if an earlier number has that, the next free one.
+    """The look of each number from 1, the same on all pages; if an earlier number has it, the next free one.
 
     Numbers share a look if all are taken.
     """
     looks: dict[int, int] = {}
     for number in numbers:
-        wanted = [(number + step) % LOOKS for step in range(LOOKS)]
+        wanted = [(number - 1 + step) % LOOKS for step in range(LOOKS)]
         free = [look for look in wanted if look not in looks.values()]
         looks.setdefault(number, [*free, *wanted][0])
     return looks

@@ -320,9 +320,9 @@ def test_a_version_has_one_look_and_what_was_turned_away_its_own(client, page):
     def looks(text):
         return dict(re.findall(r'rh-curve-(\d)"><polyline points="0,2 24,2"/></g></svg>([^<]+)<', text)[::-1])
 
-    assert looks(page(model)) == {"5": "turned away", "1": "version 1", "2": "version 2"}
-    assert looks(page(model.versions.get(number=2)))["2"] == "version 2"
-    assert 'class="rh-arm rh-arm-2"' in client.get(address).text.partition("</header>")[0]
+    assert looks(page(model)) == {"5": "turned away", "0": "version 1", "1": "version 2"}
+    assert looks(page(model.versions.get(number=2)))["1"] == "version 2"
+    assert 'class="rh-arm rh-arm-1"' in client.get(address).text.partition("</header>")[0]
 
 
 def test_home_shows_rates_and_a_sparkline_for_each_model(client, page):

@@ -81,7 +81,7 @@ def test_signatures_speed_and_properties(client, viewer):
     for text in ("was removed; callers that send it fail.", "breaking", "2 KiB", "1.2 KiB"):
         assert text in page, text
     assert page.count("<polyline") == 4  # two lines, and their keys
-    assert [page.count(f'"rh-curve rh-curve-{look}"') for look in (1, 2)] == [2, 2]
+    assert [page.count(f'"rh-curve rh-curve-{look}"') for look in (0, 1)] == [2, 2]
     assert EVIL not in page
 
 
