@@ -13,10 +13,11 @@ import regex
 from numpy.typing import NDArray
 
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, PatternTimedOut
+from inference.pipelines.labels import check_outputs_fit, find_scores
 from inference.pipelines.pipeline import Config, Encoded, Fields, Files, Pipeline, item_list
 from inference.pipelines.scores import Scores, softmax
 from inference.pipelines.spans import Characters, OffsetUnit, in_unit
-from inference.pipelines.texts import MAX_TEXTS, TextInputs, check_outputs_fit, find_scores
+from inference.pipelines.texts import MAX_TEXTS, TextInputs
 from inference.pipelines.tokenization import TokenizedText
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature

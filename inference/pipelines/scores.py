@@ -1,7 +1,5 @@
 """Outputs of models to scores."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -9,14 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
-
-MAX_LABELS, LONGEST_LABEL = 10_000, 200
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    label: str
-    score: float
 
 
 class ScoreFunction(StrEnum):
@@ -50,8 +40,3 @@ def sigmoid(values: Scores) -> Scores:
 def best(scores: Scores, count: int) -> NDArray[np.intp]:
     """The positions of the highest scores, highest first; equal scores in their order."""
     return np.argsort(-scores, kind="stable")[:count]
-
-
-def best_labels(labels: Sequence[str], scores: Scores, count: int) -> list[Label]:
-    """The labels with the highest scores, best first."""
-    return [Label(labels[at], float(scores[at])) for at in best(scores, count)]

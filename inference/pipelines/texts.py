@@ -1,6 +1,6 @@
 """What the tasks that read texts share: their tokenizer, the inputs of their models, and how texts become rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -133,30 +133,3 @@ def _read_tokenizer(fields: Fields, files: Files) -> TextTokenizer:
     if kind == "words":
         return TextTokenizer.from_words(files[name], lower_case=lower_case)
     return TextTokenizer.from_word_pieces(files[name], lower_case=lower_case)
-
-
-def find_scores(signature: Signature, labels: int, *, rank: int, name: str = "") -> TensorSpec:
-    """The output with a number for each label."""
-    fitting = [
-        spec
-        for spec in signature.outputs
-        if spec.datatype in {"FP16", "FP32", "FP64"}
-        and (spec.any_rank or (len(spec.shape) == rank and spec.shape[-1] in {None, labels}))
-    ]
-    if name:
-        fitting = [spec for spec in fitting if spec.name == name]
-    if len(fitting) != 1:
-        shown = ", ".join(f"`{spec.name}`" for spec in signature.outputs)
-        raise BadTaskConfig(
-            f"{labels} labels need one output with as many numbers; the model has {shown}. Name it.",
-            field="output",
-        )
-    return fitting[0]
-
-
-def check_outputs_fit(outputs: Mapping[str, Any], name: str, labels: int) -> None:
-    """A file may declare no size of its last axis: then only a run shows it."""
-    if outputs[name].shape[-1] != labels:
-        raise BadTaskConfig(
-            f"The model gives {outputs[name].shape[-1]:,} numbers for {labels} labels.", field="labels"
-        )
