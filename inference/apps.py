@@ -35,6 +35,7 @@ class InferenceConfig(AppConfig):
         READINESS.add("engines", ReadinessCheck(engines_are_warm, warm_everywhere))
         GATES.add(MEMORY_GATE, memory_gates)
         STOP_PREVIEWS.add("traffic", requests_refused_by_stop)
+        _add_tasks()
         _add_event_kinds()
         _add_sentences()
         _add_links()
@@ -46,6 +47,14 @@ class InferenceConfig(AppConfig):
         _add_first_steps()
         _add_key_examples()
         _add_chapters()
+
+
+def _add_tasks() -> None:
+    from inference.checks.version_tasks import registered_tasks
+    from registry.catalogue.tasks import TASKS
+
+    for name, task in registered_tasks().items():
+        TASKS.add(name, task)
 
 
 def _add_key_examples() -> None:

@@ -15,12 +15,13 @@ from inference.checks.steps.base import OptionsFor
 from inference.engine.backends import SessionOptions
 from inference.errors import ProbeFailed
 from registry.catalogue import services as catalogue
-from registry.catalogue.models import Model, Task, Version
+from registry.catalogue.models import Model, Version
 from registry.catalogue.route_changes import lock_model
+from registry.catalogue.tasks import TENSOR, Beside
 from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid
-from registry.intake.assembly import assemble_files, with_labels
+from registry.intake.assembly import assemble_files, filled
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
 from registry.kit.actors import Actor
@@ -62,13 +63,11 @@ def import_version(
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
-            model = catalogue.create_model(
-                slug=slug, title=title, notes=notes, task=task or Task.TENSOR, by=by
-            )
+            model = catalogue.create_model(slug=slug, title=title, notes=notes, task=task or TENSOR, by=by)
         version = catalogue.register_version(
             model=model,
             file=assembled.file,
-            task_config=with_labels(model.task, task_config or {}, assembled.labels),
+            task_config=filled(model.task, task_config or {}, Beside(labels=assembled.labels)),
             input_shapes=input_shapes,
             origin=assembled.origin,
             by=by,

@@ -2,29 +2,39 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import regex
 from numpy.typing import NDArray
 
-from inference.pipelines.errors import BadTaskConfig, InvalidItem, PatternTimedOut
-from inference.pipelines.labels import check_outputs_fit, find_scores
-from inference.pipelines.pipeline import Config, Encoded, Fields, Files, Pipeline, item_list
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, PatternTimedOut, UnusableOutput
+from inference.pipelines.labels import LONGEST_LABEL, check_count, find_scores, read_labels
+from inference.pipelines.pipeline import (
+    Config,
+    Encoded,
+    Fields,
+    Files,
+    FilesBeside,
+    ItemPipeline,
+    RowOutputs,
+    item_list,
+)
 from inference.pipelines.scores import Scores, softmax
 from inference.pipelines.spans import Characters, OffsetUnit, in_unit
-from inference.pipelines.texts import MAX_TEXTS, TextInputs
+from inference.pipelines.texts import MAX_TEXTS, TOKENIZER_FILES, TextFields, TokenRows, prefilled
 from inference.pipelines.tokenization import TokenizedText
-from inference.tensors.arrays import Tensors
-from inference.tensors.signature import Signature
+from inference.tensors.arrays import Tensors, is_finite
+from inference.tensors.signature import Signature, TensorSpec
 
 OUTSIDE = "O"
 _BEGINS, _CONTINUES, _ENDS, _ALONE = "B", "I", "LE", "US"  # BIO; BILOU; BIOES
-_MAX_LABELS, _LONGEST_LABEL = 1_000, 200
+_MAX_LABELS = 1_000
 _MAX_PATTERNS, _MAX_PATTERN_LENGTH = 64, 1_000
 _PATTERN_LIMIT_S = 0.5  # for all of them together, on one text
 
@@ -265,26 +275,53 @@ class EntitiesAsked:
     unit: OffsetUnit
 
 
-class Entities(Pipeline[EntitiesAsked]):
+class Entities(ItemPipeline[EntitiesAsked]):
     task = "entities"
+    title = "names, numbers and the like in texts"
+    kept_files = TOKENIZER_FILES
+    fields = ("text", "texts", "offset_unit")
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
-        fields = Fields(config)
-        self.labels = fields.texts("labels", most=_MAX_LABELS, longest=_LONGEST_LABEL)
-        self._texts = TextInputs(fields, files, signature, may_use_windows=True)
-        self._output = find_scores(signature, len(self.labels), rank=3, name=fields.text("output")).name
-        self._grouping = Grouping(fields.choice("grouping", list(Grouping), Grouping.SIMPLE))
-        self._ignored = fields.texts("ignored", most=_MAX_LABELS, longest=_LONGEST_LABEL) or [OUTSIDE]
-        self._pairs = fields.pairs("patterns", most=_MAX_PATTERNS)
-        fields.end()
-        self._reader = EntityReader(self.labels, grouping=self._grouping, ignored=self._ignored)
-        self._patterns = EntityPatterns(self._pairs)
+        said = _EntityFields(config)
+        self._texts = TokenRows(said.texts, files, signature)
+        self._output = find_scores(signature, len(said.labels), rank=3, name=said.output).name
+        self._reader = EntityReader(said.labels, grouping=said.grouping, ignored=said.ignored)
+        self._patterns = EntityPatterns(said.patterns)
+        self._said = said
+        self.labels = said.labels
+        super().__init__(config, files, signature)
+
+    @classmethod
+    def check_config(cls, config: Config, files: Collection[str]) -> None:
+        said = _EntityFields(config)
+        said.texts.check_files(files)
+        EntityPatterns(said.patterns)
+
+    @classmethod
+    def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
+        return prefilled(beside.files)
+
+    def _items_signature(self) -> Signature:
+        return Signature(
+            (TensorSpec("text", "BYTES", (None,)),),
+            (
+                TensorSpec("entities", "BYTES", (None,)),  # JSON
+                TensorSpec("tokens_given", "INT32", (None,)),
+                TensorSpec("tokens_used", "INT32", (None,)),
+            ),
+        )
 
     @property
     def _hashed(self) -> Sequence[Any]:
+        said = self._said
         return [
-            self._texts.hashed, self.labels, self._output, self._grouping, sorted(self._ignored), self._pairs
-        ]  # fmt: skip
+            self._texts.hashed,
+            said.labels,
+            self._output,
+            said.grouping,
+            sorted(said.ignored),
+            said.patterns,
+        ]
 
     def example(self) -> dict[str, Any]:
         return {"text": "Ada Lovelace met Charles Babbage in London."}
@@ -294,22 +331,56 @@ class Entities(Pipeline[EntitiesAsked]):
         unit = body.get("offset_unit", OffsetUnit.CODEPOINT)
         if unit not in set(OffsetUnit):
             raise InvalidItem(f"`offset_unit` must be one of {', '.join(OffsetUnit)}.", field="offset_unit")
-        tokenized = self._texts.tokenize(texts)
-        return Encoded(self._texts.rows(tokenized), EntitiesAsked(texts, tokenized, OffsetUnit(unit)))
+        read = self._texts.read(texts)
+        tokens = [one for one in read.tokens if one is not None]
+        return Encoded(read.groups, EntitiesAsked(texts, tokens, OffsetUnit(unit)))
 
     def prepare(self, tensors: Tensors) -> Tensors:
         return self._texts.prepare(tensors)
 
-    def decode(self, outputs: Tensors, encoded: Encoded[EntitiesAsked]) -> list[TextEntities]:
-        check_outputs_fit(outputs, self._output, len(self.labels))
-        scores, row = outputs[self._output], 0
+    def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[EntitiesAsked]) -> list[TextEntities]:
+        scores = iter([row[self._output] for row in rows])
         answers = []
         for text, tokens in zip(encoded.context.texts, encoded.context.tokens, strict=True):
-            found = self._reader.read(text, tokens, list(scores[row : row + len(tokens.windows)]))
-            row += len(tokens.windows)
-            entities = in_offset_unit(text, merged(self._patterns.find(text), found), encoded.context.unit)
+            windows = list(islice(scores, len(tokens.windows)))
+            for window in windows:
+                check_count(window, len(self.labels))
+                if not is_finite(window):
+                    raise UnusableOutput
+            found = merged(self._patterns.find(text), self._reader.read(text, tokens, windows))
+            entities = in_offset_unit(text, found, encoded.context.unit)
             answers.append(TextEntities(entities, encoded.context.unit, tokens.given, tokens.used))
         return answers
+
+    def body_of(self, tensors: Tensors) -> dict[str, Any]:
+        return {"texts": tensors["text"].tolist()}
+
+    def tensors_of(self, answers: Sequence[TextEntities]) -> Tensors:
+        return {
+            "entities": np.array([orjson.dumps(answer.entities).decode() for answer in answers], object),
+            "tokens_given": np.array([answer.tokens_given for answer in answers], np.int32),
+            "tokens_used": np.array([answer.tokens_used for answer in answers], np.int32),
+        }
+
+    def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
+        return self._texts.padding_is_harmless(run, self._output)
+
+    def forbid_padding(self) -> None:
+        self._texts.may_pad = False
+
+
+class _EntityFields:
+    """What a task configuration says about entities."""
+
+    def __init__(self, config: Config) -> None:
+        fields = Fields(config)
+        self.labels = read_labels(fields, most=_MAX_LABELS)
+        self.output = fields.text("output")
+        self.grouping = Grouping(fields.choice("grouping", list(Grouping), Grouping.SIMPLE))
+        self.ignored = fields.texts("ignored", most=_MAX_LABELS, longest=LONGEST_LABEL) or [OUTSIDE]
+        self.patterns = fields.pairs("patterns", most=_MAX_PATTERNS)
+        self.texts = TextFields(fields, may_use_windows=True)
+        fields.end()
 
 
 def in_offset_unit(text: str, entities: Sequence[Entity], unit: OffsetUnit) -> list[Entity]:

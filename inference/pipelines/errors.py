@@ -1,48 +1,29 @@
 """Errors of pipelines.
 
-BadTaskConfig               the configuration of a version's task is wrong, or does not fit its file
-└── BadTokenizer            the tokenizer's file cannot be used
-PipelineError
-├── InvalidItem             the request is not one of this task
-│   ├── TooManyItems
-│   ├── InvalidText         it is not Unicode, or not text
-│   ├── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
-│   ├── InvalidPicture      it is damaged, cut off or empty
-│   ├── UnsupportedPicture  it has another format
-│   └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
-├── UnusableOutput          the model answered with NaN or infinity
-└── PatternTimedOut         a regular expression of the version takes too long on this text
+InferenceError
+├── BadTaskConfig               the configuration of a version's task is wrong, or does not fit its file
+│   └── BadTokenizer            the tokenizer's file cannot be used
+├── UnusableOutput              the model answered with NaN or infinity, or not with a row for each row
+└── InvalidInput
+    ├── PatternTimedOut         a regular expression of the version takes too long on this text
+    └── InvalidItem             the request is not one of this task
+        ├── TooManyItems
+        ├── InvalidText         it is not Unicode, or not text
+        ├── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
+        ├── InvalidPicture      it is damaged, cut off or empty
+        ├── UnsupportedPicture  it has another format
+        └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
 """
 
-from typing import ClassVar
+from inference.tensors.errors import InferenceError, InvalidInput
 
 
-class PipelineError(Exception):
-    """The request cannot be turned into inputs, or the outputs into an answer."""
-
-    code: ClassVar[str] = "pipeline_error"
-
-    def __init__(self, message: str | None = None, *, field: str = "") -> None:
-        self.field = field  # of the request
-        super().__init__(message or type(self).__doc__ or self.code)
-
-
-class InvalidItem(PipelineError):
-    """The request is not one of this task."""
-
-    code = "invalid_item"
-
-
-class TooManyItems(InvalidItem):
-    """The request has more items than are answered at once."""
-
-    code = "too_many_items"
-
-
-class BadTaskConfig(Exception):
+class BadTaskConfig(InferenceError):
     """The task configuration cannot be used; `field` says where."""
 
-    def __init__(self, message: str, *, field: str) -> None:
+    code = "bad_task_config"
+
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
         self.field = field
         super().__init__(message)
 
@@ -50,8 +31,32 @@ class BadTaskConfig(Exception):
 class BadTokenizer(BadTaskConfig):
     """The tokenizer's file cannot be used."""
 
-    def __init__(self, message: str, *, field: str = "tokenizer") -> None:
+    code = "bad_tokenizer"
+
+    def __init__(self, message: str | None = None, *, field: str = "tokenizer") -> None:
         super().__init__(message, field=field)
+
+
+class UnusableOutput(InferenceError):
+    """The model answered this input with numbers that cannot be read, such as NaN or infinity."""
+
+    code = "unusable_output"
+
+
+class InvalidItem(InvalidInput):
+    """The request is not one of this task."""
+
+    code = "invalid_item"
+
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        super().__init__(message, field=field)
+        self.pointer = f"#/{field}" if field else ""
+
+
+class TooManyItems(InvalidItem):
+    """The request has more items than are answered at once."""
+
+    code = "too_many_items"
 
 
 class InvalidText(InvalidItem):
@@ -66,7 +71,7 @@ class TextTooLong(InvalidItem):
     code = "text_too_long"
 
 
-class PatternTimedOut(PipelineError):
+class PatternTimedOut(InvalidInput):
     """A regular expression of the version takes too long on this text."""
 
     code = "pattern_timed_out"
@@ -88,9 +93,3 @@ class PictureTooLarge(InvalidItem):
     """The picture has more bytes, pixels or frames than this version accepts."""
 
     code = "picture_too_large"
-
-
-class UnusableOutput(PipelineError):
-    """The model answered this input with numbers that cannot be read, such as NaN or infinity."""
-
-    code = "invalid_output"

@@ -1,13 +1,14 @@
 """Labels for pictures, with scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from inference.pipelines.labels import Label, LabelOutput
+from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.pictures import (
     Picture,
     PictureDefaults,
@@ -15,9 +16,18 @@ from inference.pipelines.pictures import (
     PictureInputs,
     Resize,
 )
-from inference.pipelines.pipeline import Config, Encoded, Files, Pipeline, item_list
+from inference.pipelines.pipeline import (
+    Config,
+    Encoded,
+    Fields,
+    Files,
+    ItemPipeline,
+    RowGroup,
+    RowOutputs,
+    item_list,
+)
 from inference.tensors.arrays import Tensors
-from inference.tensors.signature import Signature
+from inference.tensors.signature import Signature, TensorSpec
 
 _IMAGENET = PictureDefaults(Resize.SHORTER_SIDE, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _MOST_USUAL_LABELS = 5  # of an answer, unless configured
@@ -39,18 +49,32 @@ class PicturesAsked:
     top_k: int
 
 
-class ImageClassification(Pipeline[PicturesAsked]):
+class ImageClassification(ItemPipeline[PicturesAsked]):
     task = "image-classification"
+    title = "labels for pictures"
+    fields = ("image", "images", "top_k")
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         fields = PictureFields(config)
-        self._labels = LabelOutput(fields, signature, usual_top_k=_MOST_USUAL_LABELS)
+        self._output = LabelOutput(LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS), signature)
         self._pictures = PictureInputs(fields, signature, _IMAGENET)
         fields.end()
+        self.labels = self._output.labels
+        super().__init__(config, files, signature)
+
+    @classmethod
+    def check_config(cls, config: Config, files: Collection[str]) -> None:
+        LabelFields(Fields(config), usual_top_k=_MOST_USUAL_LABELS)
+
+    def _items_signature(self) -> Signature:
+        return Signature(
+            (TensorSpec("image", "BYTES", (None,)),),
+            (TensorSpec("label", "BYTES", (None,)), TensorSpec("confidence", "FP64", (None,))),
+        )
 
     @property
     def _hashed(self) -> Sequence[Any]:
-        return [self._pictures.hashed, *self._labels.hashed]
+        return [self._pictures.hashed, *self._output.hashed]
 
     def example(self) -> dict[str, Any]:
         """A grey picture: enough to see that the model answers."""
@@ -60,16 +84,30 @@ class ImageClassification(Pipeline[PicturesAsked]):
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[PicturesAsked]:
         items = item_list(body, "image", "images", most=self._pictures.max_pictures)
-        top_k = self._labels.read_top_k(body)
+        top_k = self._output.read_top_k(body)
         rows, pictures = self._pictures.encode(items, field="image" if "image" in body else "images")
-        return Encoded(rows, PicturesAsked(pictures, top_k))
+        return Encoded([RowGroup(rows, range(len(pictures)))], PicturesAsked(pictures, top_k))
 
     def prepare(self, tensors: Tensors) -> Tensors:
         return self._pictures.prepare(tensors)
 
-    def decode(self, outputs: Tensors, encoded: Encoded[PicturesAsked]) -> list[PictureLabels]:
-        labels = self._labels.best(outputs, encoded.context.top_k)
+    def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[PicturesAsked]) -> list[PictureLabels]:
         return [
-            PictureLabels(of_picture, picture.placement.width, picture.placement.height, picture.frames)
-            for of_picture, picture in zip(labels, encoded.context.pictures, strict=True)
+            PictureLabels(
+                self._output.best(scores, encoded.context.top_k),
+                picture.placement.width,
+                picture.placement.height,
+                picture.frames,
+            )
+            for scores, picture in zip(self._output.scores(rows), encoded.context.pictures, strict=True)
         ]
+
+    def body_of(self, tensors: Tensors) -> dict[str, Any]:
+        return {"images": tensors["image"].tolist()}
+
+    def tensors_of(self, answers: Sequence[PictureLabels]) -> Tensors:
+        best = [answer.labels[0] for answer in answers]
+        return {
+            "label": np.array([one.label for one in best], object),
+            "confidence": np.array([one.score for one in best]),
+        }

@@ -1,13 +1,16 @@
 """Labels with scores: which output of a model holds them, and what a request gets of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.pipelines.errors import BadTaskConfig, InvalidItem
-from inference.pipelines.pipeline import Fields
+import numpy as np
+
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutput
+from inference.pipelines.pipeline import Fields, RowOutputs
 from inference.pipelines.scores import ScoreFunction, Scores, best
-from inference.tensors.arrays import Tensors
+from inference.tensors.arrays import Array
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_LABELS, LONGEST_LABEL = 10_000, 200
@@ -19,23 +22,30 @@ class Label:
     score: float
 
 
+class LabelFields:
+    """What a task configuration says about the labels of a classification."""
+
+    def __init__(self, fields: Fields, *, usual_top_k: int = MAX_LABELS) -> None:
+        """`usual_top_k` is how many labels an answer has, unless the version or the request says so."""
+        self.labels = read_labels(fields)
+        self.output = fields.text("output")
+        count = len(self.labels)
+        usual = ScoreFunction.SOFTMAX if count > 1 else ScoreFunction.SIGMOID
+        self.function = ScoreFunction(fields.choice("function", list(ScoreFunction), usual))
+        self.top_k = fields.number("top_k", min(count, usual_top_k), least=1, most=count)
+
+
 class LabelOutput:
     """The labels of a classification, and the output with a number for each."""
 
-    def __init__(self, fields: Fields, signature: Signature, *, usual_top_k: int = MAX_LABELS) -> None:
-        """`usual_top_k` is how many labels an answer has, unless the version or the request says so."""
-        self.labels = fields.texts("labels", most=MAX_LABELS, longest=LONGEST_LABEL)
-        if not self.labels:
-            raise BadTaskConfig("Name the labels, in the order of the model's output.", field="labels")
-        count = len(self.labels)
-        self._name = find_scores(signature, count, rank=2, name=fields.text("output")).name
-        usual = ScoreFunction.SOFTMAX if count > 1 else ScoreFunction.SIGMOID
-        self._function = ScoreFunction(fields.choice("function", list(ScoreFunction), usual))
-        self._top_k = fields.number("top_k", min(count, usual_top_k), least=1, most=count)
+    def __init__(self, said: LabelFields, signature: Signature) -> None:
+        self.labels = said.labels
+        self.name = find_scores(signature, len(said.labels), rank=2, name=said.output).name
+        self._function, self._top_k = said.function, said.top_k
 
     @property
     def hashed(self) -> Sequence[Any]:
-        return [self.labels, self._name, self._function]
+        return [self.labels, self.name, self._function]
 
     def read_top_k(self, body: Mapping[str, Any]) -> int:
         """How many labels the request wants."""
@@ -44,37 +54,65 @@ class LabelOutput:
             raise InvalidItem("`top_k` must be a whole number, 1 or more.", field="top_k")
         return min(top_k, len(self.labels))
 
-    def best(self, outputs: Tensors, top_k: int) -> list[list[Label]]:
-        """The labels of each row, best first."""
-        check_outputs_fit(outputs, self._name, len(self.labels))
-        return [self._best_of(row, top_k) for row in self._function(outputs[self._name])]
+    def scores(self, rows: Sequence[RowOutputs]) -> Scores:
+        """The scores of each row, in the order of the labels."""
+        outputs = np.stack([row[self.name] for row in rows])
+        check_count(outputs, len(self.labels))
+        scores = self._function(outputs)
+        if not np.isfinite(scores).all():
+            raise UnusableOutput
+        return scores
 
-    def _best_of(self, scores: Scores, top_k: int) -> list[Label]:
+    def best(self, scores: Scores, top_k: int) -> list[Label]:
+        """The labels of one row, best first."""
         return [Label(self.labels[at], float(scores[at])) for at in best(scores, top_k)]
+
+
+def read_labels(fields: Fields, *, most: int = MAX_LABELS, may_repeat: bool = False) -> list[str]:
+    labels = fields.texts("labels", most=most, longest=LONGEST_LABEL)
+    if not labels:
+        raise BadTaskConfig("Name the labels, in the order of the model's output.", field="labels")
+    if not may_repeat and (twice := next((one for one, times in Counter(labels).items() if times > 1), None)):
+        raise BadTaskConfig(f"{twice!r} is there twice; each score needs its own label.", field="labels")
+    return labels
 
 
 def find_scores(signature: Signature, labels: int, *, rank: int, name: str = "") -> TensorSpec:
     """The output with a number for each label."""
-    fitting = [
+    tables = [
         spec
         for spec in signature.outputs
         if spec.datatype in {"FP16", "FP32", "FP64"}
-        and (spec.any_rank or (len(spec.shape) == rank and spec.shape[-1] in {None, labels}))
+        and (spec.any_rank or len(spec.shape) == rank)
+        and name in {"", spec.name}
     ]
-    if name:
-        fitting = [spec for spec in fitting if spec.name == name]
-    if len(fitting) != 1:
-        shown = ", ".join(f"`{spec.name}`" for spec in signature.outputs)
+    if not tables:
         raise BadTaskConfig(
-            f"{labels} labels need one output with as many numbers; the model has {shown}. Name it.",
+            f"Its scores must be an output with {rank} axes{f' named {name!r}' if name else ''};"
+            f" the model has {_shown(signature.outputs)}.",
             field="output",
         )
+    fitting = [spec for spec in tables if spec.any_rank or spec.shape[-1] in {None, labels}]
+    if not fitting:
+        raise BadTaskConfig(
+            f"There are {labels:,} labels, but the model gives another number of scores: {_shown(tables)}.",
+            field="labels",
+        )
+    if len(fitting) > 1:
+        raise BadTaskConfig(f"Name the output with the scores: {_shown(fitting)} would fit.", field="output")
     return fitting[0]
 
 
-def check_outputs_fit(outputs: Mapping[str, Any], name: str, labels: int) -> None:
+def check_count(outputs: Array, labels: int) -> None:
     """A file may declare no size of its last axis: then only a run shows it."""
-    if outputs[name].shape[-1] != labels:
+    if outputs.ndim < 2 or outputs.shape[-1] != labels:
         raise BadTaskConfig(
-            f"The model gives {outputs[name].shape[-1]:,} numbers for {labels} labels.", field="labels"
+            f"The model gives {outputs.shape[-1]:,} numbers for {labels:,} labels.", field="labels"
         )
+
+
+def _shown(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(
+        f"`{spec.name}` {'of any shape' if spec.any_rank else [-1 if dim is None else dim for dim in spec.shape]}"
+        for spec in specs
+    )

@@ -2,20 +2,21 @@
 
 pipeline = TextClassification(config, files, signature)    # raises BadTaskConfig
 encoded = pipeline.encode({"text": "Lovely!"})             # where the request arrived
-inputs = pipeline.prepare(encoded.tensors)                 # beside the engine, for a whole batch
-answers = pipeline.decode(outputs, encoded)                # for the outputs of this request's rows
+inputs = pipeline.prepare(encoded.groups[0].tensors)       # beside the engine, for rows of equal shapes
+answers = pipeline.decode(rows, encoded)                   # from the outputs of this request's rows
 """
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import orjson
 
-from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems
-from inference.tensors.arrays import Tensors
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems, UnusableOutput
+from inference.tensors.arrays import Array, Tensors
+from inference.tensors.signature import Signature
 
 Files = Mapping[str, bytes]  # what was uploaded beside the model, by name
 Config = Mapping[str, Any]
@@ -23,17 +24,97 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded(Generic[C]):
-    """A request. Its tensors hold rows that can be merged with those of other requests, small enough to be sent around."""
+class FilesBeside:
+    """What came with a model file: other files by name, and the labels of a ZipMap that was removed from it."""
 
-    tensors: Tensors
+    files: Files = field(default_factory=dict)
+    labels: Sequence[str] = ()
+
+
+class Pipeline(ABC):
+    """One version's task, with its configuration. May be used by several threads at once.
+
+    This base is for models whose callers send and receive the model's own tensors.
+    """
+
+    task: ClassVar[str]
+    title: ClassVar[str]
+    kept_files: ClassVar[tuple[str, ...]] = ()  # endings of the names of files that a version needs to answer
+    labels: Sequence[str] = ()  # of a classification, in the order of its scores
+
+    def __init__(self, config: Config, files: Files, signature: Signature) -> None:
+        """Raises BadTaskConfig if the configuration does not fit the files or the signature."""
+        self.signature = signature  # the model's
+
+    @classmethod
+    @abstractmethod
+    def check_config(cls, config: Config, files: Collection[str]) -> None:
+        """Raise BadTaskConfig for what is wrong whatever the model is. `files`: the names of those that are kept."""
+
+    @classmethod
+    def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
+        """The part of a configuration that the files beside a model state. What they do not state is left out."""
+        return {}
+
+    @property
+    def callers_signature(self) -> Signature:
+        """What callers send and receive as tensors."""
+        return self.signature
+
+    @property
+    def digest(self) -> str:
+        """The pre-processing hash: versions with the same one turn requests and outputs into the same things.
+
+        Empty for a task that changes neither.
+        """
+        return ""
+
+    def confidence(self, row: Array) -> float | None:
+        """How likely the best class is, from one row of outputs; None where there are no classes."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of a request that have equal shapes, so that they may share runs of the model, also with other requests' rows."""
+
+    tensors: Tensors  # small enough to be sent around
+    places: Sequence[int]  # which rows of the request they are
+
+    def split(self, most: int) -> Iterator["RowGroup"]:
+        """Groups of at most `most` rows."""
+        for start in range(0, len(self.places), most):
+            part = slice(start, start + most)
+            yield RowGroup({name: rows[part] for name, rows in self.tensors.items()}, self.places[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[C]):
+    """A request, made small."""
+
+    groups: Sequence[RowGroup]
     context: C  # what `decode` needs to know about it
 
 
-class Pipeline(ABC, Generic[C]):
-    """One version's task, with its configuration. May be used by several threads at once."""
+RowOutputs = Mapping[str, Array]  # of one row
 
-    task: ClassVar[str]
+
+class ItemPipeline(Pipeline, Generic[C]):
+    """A task whose callers send items, such as texts, instead of a model's tensors."""
+
+    fields: ClassVar[tuple[str, ...]]  # of a request's body
+
+    def __init__(self, config: Config, files: Files, signature: Signature) -> None:
+        super().__init__(config, files, signature)
+        self.items = self._items_signature()
+
+    @abstractmethod
+    def _items_signature(self) -> Signature:
+        """Items as tensors: a row for each, as jobs, the Open Inference Protocol and gRPC send them."""
+
+    @property
+    def callers_signature(self) -> Signature:
+        return self.items
 
     @property
     @abstractmethod
@@ -42,12 +123,11 @@ class Pipeline(ABC, Generic[C]):
 
     @property
     def digest(self) -> str:
-        """The pre-processing hash: versions with the same one turn requests and outputs into the same things."""
         return hashlib.sha256(orjson.dumps([self.task, *self._hashed])).hexdigest()[:16]
 
     @abstractmethod
     def example(self) -> dict[str, Any]:
-        """A request that the version answers."""
+        """The body of a request that the version answers."""
 
     @abstractmethod
     def encode(self, body: Mapping[str, Any]) -> Encoded[C]:
@@ -55,11 +135,48 @@ class Pipeline(ABC, Generic[C]):
 
     @abstractmethod
     def prepare(self, tensors: Tensors) -> Tensors:
-        """The model's inputs for a batch of encoded rows."""
+        """The model's inputs for encoded rows of equal shapes."""
 
     @abstractmethod
-    def decode(self, outputs: Tensors, encoded: Encoded[C]) -> list[Any]:
-        """The answers of a request, one for each of its items."""
+    def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[C]) -> list[Any]:
+        """The answers of a request, one for each of its items, from the outputs of its rows."""
+
+    @abstractmethod
+    def body_of(self, tensors: Tensors) -> dict[str, Any]:
+        """Items that were sent as tensors, as the body of a request."""
+
+    @abstractmethod
+    def tensors_of(self, answers: Sequence[Any]) -> Tensors:
+        """Answers as tensors, for those who sent tensors."""
+
+    def answer(
+        self, body: Mapping[str, Any], run: Callable[[Tensors], Tensors], *, most_rows: int = 1
+    ) -> list[Any]:
+        """Answer a request with this function, which runs the model on its inputs."""
+        encoded = self.encode(body)
+        groups = [part for group in encoded.groups for part in group.split(most_rows)]
+        return self.decode(rows_of(groups, [run(self.prepare(group.tensors)) for group in groups]), encoded)
+
+    def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
+        """Whether rows that are filled up to a greater width get the same answer, so that rows may share widths."""
+        return True
+
+    def forbid_padding(self) -> None:
+        """Give each row exactly the width that it needs from now on."""
+
+
+def rows_of(groups: Sequence[RowGroup], outputs: Iterable[Tensors]) -> list[RowOutputs]:
+    """The outputs of each row, in the order of the request's rows. Raises UnusableOutput."""
+    rows: list[RowOutputs] = [{} for group in groups for _ in group.places]
+    for group, tensors in zip(groups, outputs, strict=True):
+        for name, tensor in tensors.items():
+            if not tensor.ndim or len(tensor) != len(group.places):
+                raise UnusableOutput(
+                    f"The model's output {name!r} does not have one row for each row of its inputs."
+                )
+        for at, place in enumerate(group.places):
+            rows[place] = {name: tensor[at] for name, tensor in tensors.items()}
+    return rows
 
 
 class Fields:
@@ -67,6 +184,7 @@ class Fields:
 
     def __init__(self, config: Config) -> None:
         self._left = dict(config)
+        self.given = frozenset(config)
 
     def text(self, name: str, default: str = "") -> str:
         value = self._left.pop(name, default)
@@ -80,8 +198,16 @@ class Fields:
             raise BadTaskConfig(f"It must be one of {', '.join(choices)}.", field=name)
         return str(value)
 
-    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+    @overload
+    def number(self, name: str, default: int, *, least: int, most: int) -> int: ...
+
+    @overload
+    def number(self, name: str, default: None, *, least: int, most: int) -> int | None: ...
+
+    def number(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
         value = self._left.pop(name, default)
+        if value is None and name not in self.given:
+            return None
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise BadTaskConfig(f"It must be a whole number from {least:,} to {most:,}.", field=name)
         return value

@@ -1,60 +1,153 @@
 """Labels for texts, with scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.pipelines.labels import Label, LabelOutput
-from inference.pipelines.pipeline import Config, Encoded, Fields, Files, Pipeline, item_list
-from inference.pipelines.texts import MAX_TEXTS, TextInputs
+import numpy as np
+
+from inference.pipelines.labels import Label, LabelFields, LabelOutput
+from inference.pipelines.pipeline import (
+    Config,
+    Encoded,
+    Fields,
+    Files,
+    FilesBeside,
+    ItemPipeline,
+    RowOutputs,
+    item_list,
+)
+from inference.pipelines.scores import ScoreFunction, Scores
+from inference.pipelines.texts import (
+    MAX_TEXTS,
+    TOKENIZER_FILES,
+    TextFields,
+    TokenRows,
+    prefilled,
+    problem_type,
+    text_inputs,
+)
 from inference.tensors.arrays import Tensors
-from inference.tensors.signature import Signature
+from inference.tensors.signature import Signature, TensorSpec
+
+_FUNCTIONS = {
+    "single_label_classification": ScoreFunction.SOFTMAX,
+    "multi_label_classification": ScoreFunction.SIGMOID,
+    "regression": ScoreFunction.NONE,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TextLabels:
-    """A text's labels, the best first, and how many of its tokens the model read."""
+    """A text's best label and how sure the model is of it; its labels, best first; how many of its tokens were read.
 
+    `tokens_given` and `tokens_used` are None if the model reads texts itself.
+    """
+
+    label: str
+    confidence: float
     labels: Sequence[Label]
-    tokens_given: int
-    tokens_used: int
+    tokens_given: int | None
+    tokens_used: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class TextsAsked:
-    tokens: Sequence[tuple[int, int]]  # given and used, of each text
+    tokens: Sequence[tuple[int | None, int | None]]  # given and used, of each text
     top_k: int
 
 
-class TextClassification(Pipeline[TextsAsked]):
+class TextClassification(ItemPipeline[TextsAsked]):
     task = "text-classification"
+    title = "labels for texts"
+    kept_files = TOKENIZER_FILES
+    fields = ("text", "texts", "top_k")
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
-        fields = Fields(config)
-        self._labels = LabelOutput(fields, signature)
-        self._texts = TextInputs(fields, files, signature, may_use_windows=False)
-        fields.end()
+        labels, texts = _read(config)
+        self._output = LabelOutput(labels, signature)
+        self._texts = text_inputs(texts, files, signature)
+        self.labels = labels.labels
+        super().__init__(config, files, signature)
+
+    @classmethod
+    def check_config(cls, config: Config, files: Collection[str]) -> None:
+        _, texts = _read(config)
+        texts.check_files(files)
+
+    @classmethod
+    def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
+        found = prefilled(beside.files)
+        if beside.labels:
+            found |= {"labels": list(beside.labels), "function": ScoreFunction.NONE.value}
+        if (function := _FUNCTIONS.get(problem_type(beside.files))) is not None:
+            found["function"] = function.value
+        return found
+
+    def _items_signature(self) -> Signature:
+        return Signature(
+            (TensorSpec("text", "BYTES", (None,)),),
+            (
+                TensorSpec("label", "BYTES", (None,)),
+                TensorSpec("confidence", "FP64", (None,)),
+                TensorSpec("scores", "FP64", (None, len(self.labels))),
+                TensorSpec("tokens_given", "INT32", (None,)),
+                TensorSpec("tokens_used", "INT32", (None,)),
+            ),
+        )
 
     @property
     def _hashed(self) -> Sequence[Any]:
-        return [self._texts.hashed, *self._labels.hashed]
+        return [self._texts.hashed, *self._output.hashed]
 
     def example(self) -> dict[str, Any]:
         return {"text": "The train was on time, and the coffee was good."}
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[TextsAsked]:
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)
-        top_k = self._labels.read_top_k(body)
-        tokenized = self._texts.tokenize(texts)
-        asked = TextsAsked([(text.given, text.used) for text in tokenized], top_k)
-        return Encoded(self._texts.rows(tokenized), asked)
+        top_k = self._output.read_top_k(body)
+        read = self._texts.read(texts)
+        counts = [(one.given, one.used) if one is not None else (None, None) for one in read.tokens]
+        return Encoded(read.groups, TextsAsked(counts, top_k))
 
     def prepare(self, tensors: Tensors) -> Tensors:
         return self._texts.prepare(tensors)
 
-    def decode(self, outputs: Tensors, encoded: Encoded[TextsAsked]) -> list[TextLabels]:
-        labels = self._labels.best(outputs, encoded.context.top_k)
+    def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[TextsAsked]) -> list[TextLabels]:
         return [
-            TextLabels(of_text, given, used)
-            for of_text, (given, used) in zip(labels, encoded.context.tokens, strict=True)
+            self._labels_of(scores, encoded.context.top_k, given, used)
+            for scores, (given, used) in zip(self._output.scores(rows), encoded.context.tokens, strict=True)
         ]
+
+    def _labels_of(self, scores: Scores, top_k: int, given: int | None, used: int | None) -> TextLabels:
+        labels = self._output.best(scores, top_k)
+        return TextLabels(labels[0].label, labels[0].score, labels, given, used)
+
+    def body_of(self, tensors: Tensors) -> dict[str, Any]:
+        return {"texts": tensors["text"].tolist(), "top_k": len(self.labels)}
+
+    def tensors_of(self, answers: Sequence[TextLabels]) -> Tensors:
+        by_label = [{one.label: one.score for one in answer.labels} for answer in answers]
+        return {
+            "label": np.array([answer.label for answer in answers], object),
+            "confidence": np.array([answer.confidence for answer in answers]),
+            "scores": np.array([[scores[label] for label in self.labels] for scores in by_label]),
+            "tokens_given": np.array([answer.tokens_given or 0 for answer in answers], np.int32),
+            "tokens_used": np.array([answer.tokens_used or 0 for answer in answers], np.int32),
+        }
+
+    def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
+        return not isinstance(self._texts, TokenRows) or self._texts.padding_is_harmless(
+            run, self._output.name
+        )
+
+    def forbid_padding(self) -> None:
+        if isinstance(self._texts, TokenRows):
+            self._texts.may_pad = False
+
+
+def _read(config: Config) -> tuple[LabelFields, TextFields]:
+    fields = Fields(config)
+    said = LabelFields(fields), TextFields(fields, may_use_windows=False)
+    fields.end()
+    return said

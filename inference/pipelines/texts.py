@@ -1,21 +1,28 @@
 """What the tasks that read texts share: their tokenizer, the inputs of their models, and how texts become rows."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import orjson
 
 from inference.pipelines.errors import BadTaskConfig, TextTooLong
-from inference.pipelines.pipeline import Fields, Files
-from inference.pipelines.tokenization import TextTokenizer, TokenizedText, pad
+from inference.pipelines.pipeline import Fields, Files, RowGroup
+from inference.pipelines.tokenization import MAX_ID, TextTokenizer, TokenizedText, Window, check_text, pad
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_TEXTS, MAX_TOKENS = 256, 32_768
+TOKEN_BUDGET = 16_384  # of one run, padding included
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 _IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
 _MOST_TOKENS = 512  # of models that accept any length and whose configuration names none
+_ATOL, _RTOL = 1e-4, 1e-3
 
 
 class LongTexts(StrEnum):
@@ -24,6 +31,104 @@ class LongTexts(StrEnum):
     CUT = "cut"
     REFUSE = "refuse"
     WINDOWS = "windows"
+
+
+class TextFields:
+    """What a task configuration says about texts."""
+
+    _NAMES = ("tokenizer", "vocabulary", "lower_case", "max_tokens", "long_texts", "overlap", "padding_id")
+
+    def __init__(self, fields: Fields, *, may_use_windows: bool) -> None:
+        self.given = [name for name in self._NAMES if name in fields.given]
+        self.tokenizer = fields.text("tokenizer")
+        self.vocabulary = fields.choice("vocabulary", ("word_pieces", "words"), "word_pieces")
+        self.lower_case = fields.flag("lower_case", default=True)
+        self.max_tokens = fields.number("max_tokens", None, least=3, most=MAX_TOKENS)
+        choices = [choice for choice in LongTexts if choice is not LongTexts.WINDOWS or may_use_windows]
+        default = LongTexts.WINDOWS if may_use_windows else LongTexts.CUT
+        self.long_texts = LongTexts(fields.choice("long_texts", choices, default))
+        self.overlap = fields.number("overlap", None, least=0, most=MAX_TOKENS)
+        self.padding_id = fields.number("padding_id", 0, least=0, most=MAX_ID)
+
+    def check_files(self, files: Collection[str]) -> None:
+        """Raise BadTaskConfig if a file that it names is not there."""
+        if self.tokenizer and self.tokenizer not in files:
+            raise BadTaskConfig(f"There is no file {self.tokenizer!r} beside the model.", field="tokenizer")
+
+    def read_tokenizer(self, files: Files) -> TextTokenizer:
+        name = self.tokenizer or next((name for name in TOKENIZER_FILES if name in files), "")
+        if name not in files:
+            raise BadTaskConfig(
+                f"There is no file {name!r} beside the model."
+                if name
+                else "A tokenizer.json or vocab.txt is missing.",
+                field="tokenizer",
+            )
+        if name.endswith(".json"):
+            return TextTokenizer.from_json(files[name])
+        if self.vocabulary == "words":
+            return TextTokenizer.from_words(files[name], lower_case=self.lower_case)
+        return TextTokenizer.from_word_pieces(files[name], lower_case=self.lower_case)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTexts:
+    """The texts of a request as rows of the model, and their tokens if the model reads tokens."""
+
+    groups: Sequence[RowGroup]
+    tokens: Sequence[TokenizedText | None]
+
+
+class TextInputs(ABC):
+    """Turns texts into rows, and those into a model's inputs."""
+
+    @property
+    @abstractmethod
+    def hashed(self) -> Sequence[Any]:
+        """What the pre-processing hash depends on."""
+
+    @abstractmethod
+    def read(self, texts: Sequence[Any]) -> ReadTexts:
+        """Raises InvalidText for what is not text, and TextTooLong where the version refuses to cut."""
+
+    @abstractmethod
+    def prepare(self, tensors: Tensors) -> Tensors: ...
+
+
+def text_inputs(said: TextFields, files: Files, signature: Signature) -> "TextInputs":
+    """How the model reads texts: as strings if it has one input of strings, otherwise as tokens."""
+    inputs = signature.required_inputs
+    if len(inputs) == 1 and inputs[0].datatype == "BYTES":
+        return WholeTexts(said, inputs[0])
+    return TokenRows(said, files, signature)
+
+
+class WholeTexts(TextInputs):
+    """For models that read strings themselves, as exports of scikit-learn do."""
+
+    def __init__(self, said: TextFields, spec: TensorSpec) -> None:
+        if said.given:
+            raise BadTaskConfig(
+                "The model reads texts itself, so this would have no effect.", field=said.given[0]
+            )
+        if len(spec.shape) > 2 or (len(spec.shape) == 2 and spec.shape[1] not in {None, 1}):
+            raise BadTaskConfig(f"Input `{spec.name}` must hold one text in each row.", field="inputs")
+        self._spec = spec
+
+    @property
+    def hashed(self) -> Sequence[Any]:
+        return [self._spec.name]
+
+    def read(self, texts: Sequence[Any]) -> ReadTexts:
+        for number, text in enumerate(texts, start=1):
+            check_text(text, number)
+        return ReadTexts(
+            [RowGroup({"texts": np.array(texts, object)}, range(len(texts)))], [None] * len(texts)
+        )
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        texts = tensors["texts"]
+        return {self._spec.name: texts.reshape(-1, 1) if len(self._spec.shape) == 2 else texts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,47 +164,68 @@ class TokenInputs:
         return self.ids.shape[1]
 
 
-class TextInputs:
-    """Turns texts into rows of tokens, and those into a model's inputs."""
+class TokenRows(TextInputs):
+    """For models that read the numbers of tokens."""
 
-    def __init__(self, fields: Fields, files: Files, signature: Signature, *, may_use_windows: bool) -> None:
+    def __init__(self, said: TextFields, files: Files, signature: Signature) -> None:
         self.inputs = TokenInputs.of(signature)
-        self.tokenizer = _read_tokenizer(fields, files)
+        self.tokenizer = said.read_tokenizer(files)
         longest = self.inputs.fixed_length or MAX_TOKENS
-        self.max_tokens = fields.number("max_tokens", min(longest, _MOST_TOKENS), least=3, most=longest)
-        choices = [choice for choice in LongTexts if choice is not LongTexts.WINDOWS or may_use_windows]
-        default = LongTexts.WINDOWS if may_use_windows else LongTexts.CUT
-        self.long_texts = LongTexts(fields.choice("long_texts", choices, default))
+        self.max_tokens = said.max_tokens or min(longest, _MOST_TOKENS)
+        if self.max_tokens > longest:
+            raise BadTaskConfig(f"The model reads {longest:,} tokens.", field="max_tokens")
+        self.long_texts = said.long_texts
         room = self.max_tokens - self.tokenizer.special_tokens
-        self.overlap = fields.number("overlap", room // 4, least=0, most=room - 1)
-        self.padding_id = fields.number("padding_id", 0, least=0, most=self.tokenizer.largest_id)
+        if room < 1:
+            raise BadTaskConfig("There is no room for any token of a text.", field="max_tokens")
+        self.overlap = room // 4 if said.overlap is None else said.overlap
+        if self.overlap >= room:
+            raise BadTaskConfig(f"It must be less than the {room:,} tokens of a window.", field="overlap")
+        self.padding_id = said.padding_id
+        if self.padding_id > self.tokenizer.largest_id:
+            raise BadTaskConfig(
+                f"The tokenizer's largest id is {self.tokenizer.largest_id:,}.", field="padding_id"
+            )
+        self.may_pad = True
 
     @property
     def hashed(self) -> Sequence[Any]:
         return [self.tokenizer.digest, self.max_tokens, self.long_texts, self.overlap, self.padding_id]
 
-    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
-        """The texts' tokens; TextTooLong where the version refuses to cut."""
+    def read(self, texts: Sequence[Any]) -> ReadTexts:
         overlap = self.overlap if self.long_texts is LongTexts.WINDOWS else None
         tokenized = self.tokenizer.tokenize(texts, max_tokens=self.max_tokens, overlap=overlap)
         if self.long_texts is LongTexts.REFUSE:
-            for number, text in enumerate(tokenized):
+            for number, text in enumerate(tokenized, start=1):
                 if text.is_cut:
                     raise TextTooLong(
-                        f"Text {number + 1} has {text.given:,} tokens; the model reads at most {self.max_tokens:,}.",
+                        f"Text {number} has {text.given:,} tokens; the model reads at most {self.max_tokens:,}.",
                         field="texts",
                     )
-        return tokenized
+        return ReadTexts(self._groups([window for text in tokenized for window in text.windows]), tokenized)
 
-    def rows(self, texts: Sequence[TokenizedText]) -> Tensors:
-        """A row for each window: its ids, and how many there are. Rows of equal width share runs of the model."""
-        windows = [window for text in texts for window in text.windows]
+    def _groups(self, windows: Sequence[Window]) -> list[RowGroup]:
+        """A row for each window, by width: rows of equal width share runs of the model."""
+        by_width: dict[int, list[int]] = defaultdict(list)
+        for place, window in enumerate(windows):
+            by_width[self._width(len(window.ids))].append(place)
+        groups: list[RowGroup] = []
+        for width, places in sorted(by_width.items()):
+            group = RowGroup(self._rows([windows[place] for place in places], width), places)
+            groups += group.split(max(1, TOKEN_BUDGET // width))
+        return groups
+
+    def _width(self, tokens: int) -> int:
+        if self.inputs.fixed_length is not None:
+            return self.inputs.fixed_length
+        return row_width(tokens, self.max_tokens) if self.may_pad else max(tokens, 1)
+
+    def _rows(self, windows: Sequence[Window], width: int) -> Tensors:
         lengths = np.array([len(window.ids) for window in windows], np.int32)
-        width = self.inputs.fixed_length or row_width(int(lengths.max()), self.max_tokens)
         return {"ids": pad(windows, length=width, padding_id=self.padding_id), "lengths": lengths}
 
-    def prepare(self, rows: Tensors) -> Tensors:
-        ids, lengths = rows["ids"], rows["lengths"]
+    def prepare(self, tensors: Tensors) -> Tensors:
+        ids, lengths = tensors["ids"], tensors["lengths"]
         made = {self.inputs.ids.name: ids.astype(self.inputs.ids.dtype)}
         if self.inputs.mask is not None:
             is_token = np.arange(ids.shape[1]) < lengths[:, None]
@@ -108,6 +234,41 @@ class TextInputs:
             made[self.inputs.types.name] = np.zeros(ids.shape, self.inputs.types.dtype)
         return made
 
+    def padding_is_harmless(self, run: Callable[[Tensors], Tensors], output: str) -> bool:
+        """Whether the output for a row's tokens stays the same if the row is filled up to a greater width.
+
+        A model without a mask, or one that ignores it, computes with the padding too.
+        """
+        if self.inputs.fixed_length is not None:
+            return True  # it was made for rows of this width
+        for text in _PADDING_SAMPLES:
+            (tokenized,) = self.tokenizer.tokenize([text], max_tokens=self.max_tokens)
+            (window,) = tokenized.windows
+            tokens = len(window.ids)
+            widths = [
+                width
+                for width in (tokens, row_width(tokens, self.max_tokens), 2 * tokens)
+                if width <= self.max_tokens
+            ]
+            answers = [run(self.prepare(self._rows([window], max(width, 1))))[output][0] for width in widths]
+            of_tokens = [answer[:tokens] if answer.ndim == 2 else answer for answer in answers]
+            if not all(_are_close(first, second) for first, second in pairwise(of_tokens)):
+                return False
+        return True
+
+
+_PADDING_SAMPLES = (
+    "Yes.",
+    "The train was on time, and the coffee was good.",
+    "Ada Lovelace met Charles Babbage in London; they spoke about engines, numbers and music until late at night.",
+)
+
+
+def _are_close(first: Any, second: Any) -> bool:
+    return bool(
+        first.shape == second.shape and np.allclose(first, second, rtol=_RTOL, atol=_ATOL, equal_nan=True)
+    )
+
 
 def row_width(tokens: int, most: int) -> int:
     """A width that many rows share, at most an eighth wider than needed beyond 64 tokens."""
@@ -115,21 +276,44 @@ def row_width(tokens: int, most: int) -> int:
     return min(most, -(-tokens // step) * step)
 
 
-def _read_tokenizer(fields: Fields, files: Files) -> TextTokenizer:
-    name = fields.text("tokenizer") or next(
-        (name for name in ("tokenizer.json", "vocab.txt") if name in files), ""
-    )
-    kind = fields.choice("vocabulary", ("word_pieces", "words"), "word_pieces")
-    lower_case = fields.flag("lower_case", default=True)
+def prefilled(files: Files) -> dict[str, Any]:
+    """What a model's `config.json` and `tokenizer_config.json` state about labels and texts, as Hugging Face writes them."""
+    model, tokenizer = _read_object(files, "config.json"), _read_object(files, "tokenizer_config.json")
+    found: dict[str, Any] = {}
+    if labels := _labels(model.get("id2label")):
+        found["labels"] = labels
+    lengths = [model.get("max_position_embeddings"), tokenizer.get("model_max_length")]
+    known = [length for length in lengths if isinstance(length, int) and 3 <= length <= MAX_TOKENS]
+    if known:
+        found["max_tokens"] = min(known)
+    padding = model.get("pad_token_id")
+    if isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0:
+        found["padding_id"] = padding
+    if "tokenizer.json" not in files and isinstance(tokenizer.get("do_lower_case"), bool):
+        found["lower_case"] = tokenizer["do_lower_case"]
+    return found
+
+
+def problem_type(files: Files) -> str:
+    """What a model's `config.json` says about its outputs; empty if it says nothing."""
+    said = _read_object(files, "config.json").get("problem_type")
+    return said if isinstance(said, str) else ""
+
+
+def _read_object(files: Files, name: str) -> Mapping[str, Any]:
     if name not in files:
-        raise BadTaskConfig(
-            f"There is no file {name!r} beside the model."
-            if name
-            else "A tokenizer.json or vocab.txt is missing.",
-            field="tokenizer",
-        )
-    if name.endswith(".json"):
-        return TextTokenizer.from_json(files[name])
-    if kind == "words":
-        return TextTokenizer.from_words(files[name], lower_case=lower_case)
-    return TextTokenizer.from_word_pieces(files[name], lower_case=lower_case)
+        return {}
+    try:
+        content = orjson.loads(files[name])
+    except orjson.JSONDecodeError as error:
+        raise BadTaskConfig(f"{name} is not valid JSON: {error}.", field="files") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _labels(by_id: Any) -> list[str]:
+    """The labels by id, if there is one for each id; names such as LABEL_0 say nothing."""
+    if not isinstance(by_id, dict) or {str(number) for number in range(len(by_id))} != set(by_id):
+        return []
+    labels = [by_id[str(number)] for number in range(len(by_id))]
+    is_named = all(isinstance(label, str) and label for label in labels)
+    return labels if is_named and not all(label.startswith("LABEL_") for label in labels) else []

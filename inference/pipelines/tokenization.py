@@ -144,7 +144,7 @@ class TextTokenizer:
         The lock of the interpreter is not held meanwhile.
         """
         for number, text in enumerate(texts, start=1):
-            _check_text(text, number)
+            check_text(text, number)
         tokenizer = self._cutting(max_tokens, overlap or 0)
         encodings = tokenizer.encode_batch(list(texts), add_special_tokens=True)
         return [self._text(encoding, overlap) for encoding in encodings]
@@ -200,7 +200,7 @@ def _window(encoding: "Encoding") -> Window:
     )
 
 
-def _check_text(text: Any, number: int) -> None:
+def check_text(text: Any, number: int) -> None:
     if not isinstance(text, str):
         raise InvalidText(f"Text {number} is not a string.", field="texts")
     try:

@@ -24,8 +24,9 @@ from registry.access.services import (
     issue_key,
     set_password,
 )
-from registry.catalogue.models import Model, Task
+from registry.catalogue.models import Model
 from registry.catalogue.services import create_model
+from registry.catalogue.tasks import TENSOR
 from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.services import set_approval_rule
@@ -174,7 +175,7 @@ def _import_examples(by: Actor) -> None:
 def _create_example(slug: str, about: dict[str, Any], by: Actor) -> Model:
     """Create the Model without two-person approval, so that it can go live immediately."""
     model = Model.objects.filter(slug=slug).first() or create_model(
-        slug=slug, title=about["title"], notes=about["notes"], task=about.get("task", Task.TENSOR), by=by
+        slug=slug, title=about["title"], notes=about["notes"], task=about.get("task", TENSOR), by=by
     )
     if not model.needs_approval:
         return model

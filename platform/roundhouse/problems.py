@@ -16,6 +16,7 @@ from inference.doors import errors as doors
 from inference.doors.wire import pointer_to
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs
+from inference.pipelines import errors as pipelines
 from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
@@ -60,6 +61,9 @@ STATUS: dict[type[Exception], int] = {
     jobs.UnsupportedInput: 415,
     jobs.StoreUnavailable: 503,
     errors.InvalidInput: 422,
+    pipelines.UnusableOutput: 422,
+    # The version can answer nobody, whatever is sent.
+    pipelines.BadTaskConfig: 500,
     engine.Overloaded: 503,
     engine.DeadlineExceeded: 503,
     engine.Cancelled: 503,

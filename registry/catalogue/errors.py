@@ -1,4 +1,4 @@
-"""Errors of downloads.
+"""Errors of the catalogue.
 
 RoundhouseError
 ├── ArtifactDamaged         the stored file is not the one that was registered
@@ -6,6 +6,7 @@ RoundhouseError
 │   └── BadLink             forged or truncated
 │       └── LinkExpired
 └── Invalid
+    ├── InvalidTaskConfig   a field of a version's task configuration is wrong
     └── RangeNotSatisfiable the range starts after the file's end
 """
 
@@ -35,6 +36,17 @@ class LinkExpired(BadLink):
     """This download link has expired; request a new one."""
 
     code = "link_expired"
+
+
+class InvalidTaskConfig(Invalid):
+    """The task configuration is not valid."""
+
+    code = "invalid_task_config"
+
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        self.field = field
+        self.members = {"errors": [{"pointer": f"#/task_config/{field}", "detail": message}]}
+        super().__init__(f"Task configuration, `{field}`: {message}")
 
 
 class RangeNotSatisfiable(Invalid):

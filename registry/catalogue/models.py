@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from registry.access.models import LimitFields
+from registry.catalogue.tasks import MAX_TASK, TENSOR
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict
 from registry.kit.text import MAX_REASON
@@ -70,13 +71,6 @@ class Artifact(WrittenOnce):
         return self.sha256[:12]
 
 
-class Task(models.TextChoices):
-    """What a Model's answers mean."""
-
-    TENSOR = "tensor", "tensor: numbers in, numbers out"
-    CLASSIFICATION = "classification", "classification: one of a list of labels"
-
-
 class KeySource(models.TextChoices):
     """Where the routing key comes from when a request has no X-Routing-Key header."""
 
@@ -93,7 +87,7 @@ class Model(LimitFields):
     notes = models.TextField(
         blank=True, max_length=MAX_NOTES, validators=NOTES, help_text="Markdown; shown as it is written."
     )
-    task = models.CharField(max_length=16, choices=Task, default=Task.TENSOR, editable=False)
+    task = models.CharField(max_length=MAX_TASK, default=TENSOR, editable=False)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -146,7 +140,6 @@ class Model(LimitFields):
             models.CheckConstraint(
                 condition=Q(bake_minutes__lte=MAX_BAKE_MINUTES), name="model_bake_ends_within_a_day"
             ),
-            models.CheckConstraint(condition=Q(task__in=Task.values), name="model_task_is_known"),
         ]
 
     def __str__(self) -> str:
@@ -178,6 +171,13 @@ class Version(WrittenOnce):
     number = models.PositiveIntegerField(editable=False)
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="versions")
     task_config = models.JSONField(default=dict, editable=False)
+    # Files that the task needs, such as tokenizer.json: the SHA-256 of each, by name.
+    task_files = models.JSONField(default=dict, editable=False)
+    # Set by the check together with the signature.
+    preprocessing = models.CharField("pre-processing hash", max_length=16, blank=True, editable=False)
+    may_pad = models.BooleanField(
+        default=True, editable=False
+    )  # whether padding leaves its answers as they are
     # Sizes of inputs by name, set by the uploader and used by checks and warm-ups.
     input_shapes = models.JSONField(default=dict, editable=False)
     # If the artifact is not exactly the file that was sent: the `files` sent, and the `changes` made, in sentences.

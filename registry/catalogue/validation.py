@@ -1,7 +1,6 @@
 """Checks of user input, with messages that explain what is wrong."""
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
@@ -9,19 +8,16 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from registry.catalogue.models import MAX_TAG, SLUG, Task
+from registry.catalogue.models import MAX_TAG, SLUG
 from registry.errors import Invalid, StaleState
 from registry.kit.text import MAX_REASON
 
 MAX_TAGS = 50
-MAX_LABELS, MAX_LABEL = 100_000, 200
-SCORES = ("logits", "probabilities")
 MAX_INPUTS, MAX_AXES, MAX_NAME = 100, 64, 4096
 MAX_ELEMENTS = 2**28  # of one input: a gibibyte of 32-bit numbers
 # Cc: control characters. Cs: halves of a surrogate pair, which no database stores.
 _UNWANTED = {"Cc", "Cs"}
 
-Config = dict[str, Any]
 Shapes = dict[str, list[int]]
 
 
@@ -73,35 +69,6 @@ def checked_tags(tags: Iterable[str]) -> list[str]:
         if not tag or len(tag) > MAX_TAG or not is_plain(tag):
             raise Invalid(f"A tag must be one line of 1 to {MAX_TAG} characters; {tag!r} is not.")
     return names
-
-
-def checked_config(task: str, config: Mapping[str, Any]) -> Config:
-    """Return a version's task configuration for this task; raise Invalid naming the field that is wrong."""
-    if Task(task) is Task.TENSOR:
-        _refuse_unknown(config, known=())
-        return {}
-    _refuse_unknown(config, known=("labels", "scores"))
-    scores = config.get("scores")
-    if scores not in SCORES:
-        raise Invalid(f"`scores` must say what the model outputs: {' or '.join(SCORES)}; got {scores!r}.")
-    return {"labels": _checked_labels(config.get("labels")), "scores": scores}
-
-
-def _checked_labels(labels: Any) -> list[str]:
-    if not isinstance(labels, list) or not 1 <= len(labels) <= MAX_LABELS:
-        raise Invalid(f"`labels` must list 1 to {MAX_LABELS:,} names, in the order of the model's scores.")
-    for position, label in enumerate(labels):
-        if not isinstance(label, str) or not label.strip() or len(label) > MAX_LABEL or not is_plain(label):
-            raise Invalid(f"`labels` entry {position} must be one line of 1 to {MAX_LABEL} characters.")
-    if duplicate := next((label for label, times in Counter(labels).items() if times > 1), None):
-        raise Invalid(f"`labels` contains {duplicate!r} twice; each score needs its own name.")
-    return labels
-
-
-def _refuse_unknown(config: Mapping[str, Any], *, known: tuple[str, ...]) -> None:
-    if others := sorted(str(name) for name in config.keys() - set(known)):
-        allowed = f"may contain only {', '.join(known)}" if known else "must be empty"
-        raise Invalid(f"The task configuration {allowed} for this task; remove {', '.join(others)}.")
 
 
 def checked_shapes(shapes: Mapping[str, Any]) -> Shapes:

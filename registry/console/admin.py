@@ -16,6 +16,7 @@ from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
+from registry.catalogue.tasks import TASKS
 from registry.console.checks import check_again, is_being_checked, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden
@@ -157,7 +158,9 @@ class ModelPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Model]):
 
     @display(description="task", ordering="task")
     def task_word(self, model: Model) -> SafeString:
-        return format_html('<span title="{}">{}</span>', model.get_task_display(), model.task)
+        return format_html(
+            '<span title="{}">{}</span>', TASKS[model.task].title if model.task in TASKS else "", model.task
+        )
 
     @display(description="live now")
     def live(self, model: Model) -> str:

@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from registry.access.policies import Right
-from registry.catalogue.models import Task
 from registry.catalogue.selectors import models_for
+from registry.catalogue.tasks import task_choices
 from registry.errors import RoundhouseError
 from registry.intake.models import Status, Upload
 from registry.intake.selectors import uploads_for, uploads_of
@@ -103,7 +103,7 @@ class UploadPage(HistoryPage, ModelAdmin[Upload]):
                 "has_models": models.exists(),
                 "model": models.filter(slug=slug).first(),
                 "may_make_models": by.may(Right.WRITE),
-                "tasks": Task.choices,
+                "tasks": task_choices(),
                 "largest": settings.UPLOAD_BYTES,
                 "part": MAX_PART_BYTES,
                 "made": reverse("admin:registry_upload_made", args=["ID"]),

@@ -14,7 +14,8 @@ from rest_framework.response import Response
 
 from registry.access.policies import Right
 from registry.catalogue.api.versions import VersionSerializer
-from registry.catalogue.models import MAX_NOTES, MAX_TITLE, Task
+from registry.catalogue.models import MAX_NOTES, MAX_TITLE
+from registry.catalogue.tasks import TENSOR, task_choices
 from registry.catalogue.validation import MAX_AXES
 from registry.errors import NotFound
 from registry.intake import services
@@ -57,7 +58,7 @@ class NewUploadSerializer(serializers.Serializer[Any]):
 
 class ModelToMakeSerializer(serializers.Serializer[Any]):
     title = Text(max_length=MAX_TITLE, allow_blank=True, default="")
-    task = serializers.ChoiceField(choices=Task.choices, default=Task.TENSOR)
+    task = serializers.ChoiceField(choices=task_choices(), default=TENSOR)
 
 
 class CompleteSerializer(serializers.Serializer[Any]):

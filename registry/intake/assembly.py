@@ -10,7 +10,7 @@ from typing import Any
 
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.models import Task
+from registry.catalogue.tasks import TASKS, Beside
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
@@ -92,11 +92,9 @@ def assemble_files(*, model: Path, data: Sequence[Path] = (), drop_zipmap: bool 
         )
 
 
-def with_labels(task: str, config: Mapping[str, Any], labels: Sequence[str]) -> Mapping[str, Any]:
-    """Add the file's labels to a classification's configuration, unless it already has some."""
-    if task != Task.CLASSIFICATION or not labels or config.get("labels"):
-        return config
-    return {"scores": "probabilities", **config, "labels": list(labels)}
+def filled(task: str, config: Mapping[str, Any], beside: Beside) -> Mapping[str, Any]:
+    """The task configuration, with what it does not state filled in from what came with the model."""
+    return {**TASKS[task].prefill(beside), **config}
 
 
 @contextmanager

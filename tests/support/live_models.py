@@ -12,19 +12,20 @@ from inference.engine.onnx_file import operators
 from inference.serving.plans import session_options
 from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts, services
-from registry.catalogue.models import Model, Task, Version
+from registry.catalogue.models import Model, Version
+from registry.catalogue.tasks import TENSOR
 from tests.support.factories import a_model, a_split, an_actor
 from tests.support.proofs import NO_MEMORY
 
 
-def import_live(*, slug: str, title: str = "", task: str = Task.TENSOR, **more) -> Version:
+def import_live(*, slug: str, title: str = "", task: str = TENSOR, **more) -> Version:
     """Import a file as a version of a Model that one person may set live, so that the first is."""
     if not Model.objects.filter(slug=slug).exists():
         a_model(slug, title=title, task=task)
     return import_version(slug=slug, task=task, by=an_actor(), **more)
 
 
-def put_ready(slug: str, path: Path, *, task: str = Task.TENSOR, **more) -> Version:
+def put_ready(slug: str, path: Path, *, task: str = TENSOR, **more) -> Version:
     """A version that is ready, without a child that checks the file; it may crash on what a check would try."""
     by, data = an_actor(), path.read_bytes()
     signature, fact, proof = _checked(path, sha256(data).hexdigest(), session_options())

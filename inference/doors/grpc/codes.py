@@ -10,6 +10,7 @@ from inference import errors as serving
 from inference.doors import errors as oip
 from inference.engine import errors as engine
 from inference.jobs import errors as jobs
+from inference.pipelines import errors as pipelines
 from inference.tensors import errors
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
@@ -39,6 +40,8 @@ CODES: dict[type[Exception], StatusCode] = {
     oip.NotServed: StatusCode.UNIMPLEMENTED,
     jobs.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.InvalidInput: StatusCode.INVALID_ARGUMENT,
+    pipelines.UnusableOutput: StatusCode.INVALID_ARGUMENT,
+    pipelines.BadTaskConfig: StatusCode.FAILED_PRECONDITION,
     engine.Overloaded: StatusCode.UNAVAILABLE,
     engine.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
     engine.Cancelled: StatusCode.CANCELLED,

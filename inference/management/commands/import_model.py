@@ -5,10 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.checks.services import import_version
+from inference.pipelines.plain import SCORES, PlainClassification
 from inference.serving.plans import session_options
 from registry.access.policies import command_actor
-from registry.catalogue.models import Task, Version
-from registry.catalogue.validation import SCORES, read_shapes
+from registry.catalogue.models import Version
+from registry.catalogue.validation import read_shapes
 from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
 from registry.intake.file_scan.errors import DataMissing
@@ -107,13 +108,13 @@ class Command(BaseCommand):
 
 def _task_of(labels: str | None, scores: str | None, drop_zipmap: bool) -> dict[str, Any]:
     if labels is None and scores is not None and drop_zipmap:
-        return {"task": Task.CLASSIFICATION, "task_config": {"scores": scores}}
+        return {"task": PlainClassification.task, "task_config": {"scores": scores}}
     if (labels is None) != (scores is None):
         raise CommandError("A classification needs both --labels and --scores.")
     if labels is None:
         return {}
     names = [label.strip() for label in labels.split(",")]
-    return {"task": Task.CLASSIFICATION, "task_config": {"labels": names, "scores": scores}}
+    return {"task": PlainClassification.task, "task_config": {"labels": names, "scores": scores}}
 
 
 def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:

@@ -21,8 +21,8 @@ from registry.catalogue.models import (
     MAX_TITLE,
     KeySource,
     Model,
-    Task,
 )
+from registry.catalogue.tasks import TENSOR, task_choices
 from registry.kit.api import RegistryViewSet, idempotent
 from registry.kit.text import MAX_REASON
 
@@ -47,7 +47,7 @@ class NewModelSerializer(serializers.Serializer[Any]):
     slug = Text(max_length=64)
     title = Text(max_length=MAX_TITLE, allow_blank=True, default="")
     notes = Text(max_length=MAX_NOTES, allow_blank=True, default="", trim_whitespace=False)
-    task = serializers.ChoiceField(choices=Task.choices, default=Task.TENSOR)
+    task = serializers.ChoiceField(choices=task_choices(), default=TENSOR)
     tags = serializers.ListField(child=Text(max_length=MAX_TAG), default=list)
 
 
@@ -67,7 +67,7 @@ class ModelChangesSerializer(serializers.Serializer[Any]):
 
 
 class ModelFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
-    task = filters.ChoiceFilter(choices=Task.choices)
+    task = filters.ChoiceFilter(choices=task_choices)
     tag = filters.CharFilter(field_name="tags__name")
     owner = filters.CharFilter(field_name="owner__username")
     name = filters.CharFilter(field_name="slug", lookup_expr="startswith")

@@ -39,14 +39,21 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
         read_only=True,
         help_text="The `files` that were sent and the `changes` made to them; empty if the file was not changed.",
     )
+    task_files = serializers.DictField(
+        read_only=True, help_text="Files that the task needs, such as tokenizer.json: the SHA-256 of each."
+    )
+    preprocessing = Text(
+        read_only=True,
+        help_text="The pre-processing hash: versions with the same one turn requests and outputs into the same things.",
+    )
     signature = serializers.DictField(read_only=True, allow_null=True)
     derived_from = serializers.SerializerMethodField()
 
     class Meta:
         model = Version
         fields = [
-            "model", "number", "status", "failure", "broken_at", "sha256", "size_bytes", "task_config", "input_shapes",
-            "origin", "signature", "derived_from", "notes", "made_by", "created_at",
+            "model", "number", "status", "failure", "broken_at", "sha256", "size_bytes", "task_config", "task_files",
+            "preprocessing", "input_shapes", "origin", "signature", "derived_from", "notes", "made_by", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -10,8 +10,9 @@ from django.db import IntegrityError, transaction
 from registry.access.limits import CallerLimits
 from registry.access.policies import Right
 from registry.access.validation import checked_limits
-from registry.catalogue.models import KeySource, Model, Tag, Task
+from registry.catalogue.models import KeySource, Model, Tag
 from registry.catalogue.route_changes import lock_model, stamp
+from registry.catalogue.tasks import TENSOR, checked_task
 from registry.catalogue.validation import check_revision, check_row, checked_reason, checked_tags
 from registry.errors import Conflict, Invalid, NameTaken, StaleState
 from registry.kit.actors import Actor
@@ -37,15 +38,14 @@ def create_model(
     slug: str,
     title: str = "",
     notes: str = "",
-    task: str = Task.TENSOR,
+    task: str = TENSOR,
     tags: Iterable[str] = (),
     by: Actor,
 ) -> Model:
     """Create a Model; its name is part of its URL, and neither name nor task ever changes."""
     by.check(Right.WRITE)
     model = Model(slug=slug, title=title, notes=notes, task=task, owner_id=by.user_id)
-    if task not in Task.values:
-        raise Invalid(f"{task!r} is not a task; use one of {', '.join(Task.values)}.")
+    checked_task(task)
     check_row(model)
     names = checked_tags(tags)
     try:

@@ -12,10 +12,10 @@ from registry.catalogue.models import Artifact, Model, ServingSettings, Version
 from registry.catalogue.route_changes import lock_model, stamp
 from registry.catalogue.selectors import uses_of
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues, checked_values
+from registry.catalogue.tasks import NO_FACTS, TaskFacts, checked_config
 from registry.catalogue.transitions import ALLOWED, Status
 from registry.catalogue.validation import (
     check_row,
-    checked_config,
     checked_reason,
     checked_shapes,
 )
@@ -32,6 +32,7 @@ def register_version(
     model: Model,
     file: StoredFile,
     task_config: Mapping[str, Any] | None = None,
+    task_files: Mapping[str, str] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
     origin: Mapping[str, Any] | None = None,
     derived_from: Version | None = None,
@@ -40,7 +41,7 @@ def register_version(
 ) -> Version:
     """Register a stored file as the Model's next version, with default serving settings; it has not been checked yet."""
     by.check(Right.WRITE, model_id=model.pk)
-    config = checked_config(model.task, task_config or {})
+    config = checked_config(model.task, task_config or {}, task_files or {})
     shapes = checked_shapes(input_shapes or {})
     if derived_from is not None and not by.may(Right.READ, model_id=derived_from.model_id):
         raise Invalid("The version it is derived from does not exist, or you may not see it.")
@@ -52,6 +53,7 @@ def register_version(
         number=last + 1,
         artifact=artifact,
         task_config=config,
+        task_files=dict(task_files or {}),
         input_shapes=shapes,
         origin=dict(origin or {}),
         derived_from=derived_from,
@@ -78,9 +80,19 @@ def start_check(*, version: Version, by: Actor) -> Version:
 
 
 @transaction.atomic
-def pass_check(*, version: Version, signature: Mapping[str, Any], by: Actor) -> Version:
+def pass_check(
+    *, version: Version, signature: Mapping[str, Any], task: TaskFacts = NO_FACTS, by: Actor
+) -> Version:
     """Mark the version as ready; from now on it may answer requests."""
-    return _change(version, Status.READY, "pass_check", by, signature=dict(signature))
+    return _change(
+        version,
+        Status.READY,
+        "pass_check",
+        by,
+        signature=dict(signature),
+        preprocessing=task.preprocessing,
+        may_pad=task.may_pad,
+    )
 
 
 @transaction.atomic
@@ -150,6 +162,7 @@ def _audit_fields(version: Version) -> dict[str, Any]:
         "sha256": version.artifact.sha256,
         "size_bytes": version.artifact.size_bytes,
         "task_config": version.task_config,
+        **({"task_files": version.task_files} if version.task_files else {}),
         **({"input_shapes": version.input_shapes} if version.input_shapes else {}),
         **({"origin": version.origin} if version.origin else {}),
         "derived_from": str(parent) if parent is not None else None,

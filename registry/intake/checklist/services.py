@@ -14,6 +14,7 @@ from registry.access.policies import Right, task_actor
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Version
 from registry.catalogue.route_changes import lock_model
+from registry.catalogue.tasks import NO_FACTS, TaskFacts
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch
@@ -131,7 +132,9 @@ def end_line(
 
 
 @transaction.atomic
-def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> CheckRun:
+def end_run(
+    *, run: CheckRun, signature: Mapping[str, Any] | None, task: TaskFacts = NO_FACTS, by: Actor
+) -> CheckRun:
     """End the run with the result of its steps; a first check also decides the version's status.
 
     1. Waiting steps are skipped; running ones fail, because no worker is working on them.
@@ -144,7 +147,7 @@ def end_run(*, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) ->
     if not reason and signature is None and version.status == Status.CHECKING:
         reason = "The checks found no signature, so this version cannot answer requests."
     ended = _end(run, reason)
-    _judge(version, ended, signature, by)
+    _judge(version, ended, signature, task, by)
     return ended
 
 
@@ -204,12 +207,14 @@ def _request_again() -> None:
         dispatch.check_unfinished(version_id, expires_s=_REQUEST_EVERY_S)
 
 
-def _judge(version: Version, run: CheckRun, signature: Mapping[str, Any] | None, by: Actor) -> None:
+def _judge(
+    version: Version, run: CheckRun, signature: Mapping[str, Any] | None, task: TaskFacts, by: Actor
+) -> None:
     if version.status == Status.CHECKING:
         if run.state == RunState.FAILED:
             catalogue.fail_check(version=version, failure=run.reason, by=by)
         elif signature is not None:
-            catalogue.pass_check(version=version, signature=signature, by=by)
+            catalogue.pass_check(version=version, signature=signature, task=task, by=by)
         return
     if run.state == RunState.FAILED:
         emit(

@@ -11,12 +11,13 @@ from django.db.models.functions import Now
 from registry.access.policies import Right
 from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.models import Model, Task, Version
+from registry.catalogue.models import Model, Version
 from registry.catalogue.services.models import name_taken
-from registry.catalogue.validation import checked_config, checked_name, checked_shapes
+from registry.catalogue.tasks import TENSOR, Beside, checked_config, checked_task
+from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid, StaleState
 from registry.intake import parts
-from registry.intake.assembly import Assembled, Sent, assemble, check_count, with_labels
+from registry.intake.assembly import Assembled, Sent, assemble, check_count, filled
 from registry.intake.checklist.services import ask_check
 from registry.intake.file_scan.errors import ExternalData, FileRefused, ZipMapRefused
 from registry.intake.file_scan.sent_files import is_archive
@@ -36,7 +37,7 @@ class NewModel:
     """A Model to create for the file."""
 
     title: str = ""
-    task: str = Task.TENSOR
+    task: str = TENSOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def complete_upload(
     task = _check_target(new, by)
     with parts.room(_COMPLETE_AGAIN):
         assembled = _assemble(upload, data, drop_zipmap)
-        config = with_labels(task, new.task_config, assembled.labels)
+        config = filled(task, new.task_config, Beside(labels=assembled.labels))
         version = _register(upload, data, assembled, new, config, by)
     parts.remove(upload.pk)  # still there if the store had the file already, or is on another disk
     return version
@@ -110,18 +111,14 @@ def _check_target(new: _NewVersion, by: Actor) -> str:
     else:
         by.check(Right.WRITE)
         task = _check_new_model(new.slug, new.new_model)
-    labels_come_from_file = (
-        new.drop_zipmap and task == Task.CLASSIFICATION and not new.task_config.get("labels")
-    )
-    if not labels_come_from_file:
+    if not new.drop_zipmap:  # otherwise its labels may complete the configuration
         checked_config(task, new.task_config)
     return task
 
 
 def _check_new_model(slug: str, new_model: NewModel) -> str:
     checked_name(slug)
-    if new_model.task not in Task.values:
-        raise Invalid(f"{new_model.task!r} is not a task; use one of {', '.join(Task.values)}.")
+    checked_task(new_model.task)
     if Model.objects.filter(slug=slug).exists():
         raise name_taken(slug)
     return new_model.task

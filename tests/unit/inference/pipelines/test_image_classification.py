@@ -16,6 +16,7 @@ from inference.pipelines.errors import (
 )
 from inference.pipelines.image_classification import ImageClassification
 from inference.tensors.signature import Signature, TensorSpec
+from tests.support.pipelines import decoded, encoded_rows, inputs_of
 
 LABELS = ["cat", "dog", "tram"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -59,9 +60,9 @@ def test_a_picture_becomes_the_usual_input(size, file_format, orientation):
     pipeline = classifier()
 
     encoded = pipeline.encode({"image": data})
-    (tensor,) = pipeline.prepare(encoded.tensors).values()
+    (tensor,) = pipeline.prepare(encoded.groups[0].tensors).values()
 
-    assert encoded.tensors["pixels"].dtype == np.uint8
+    assert encoded.groups[0].tensors["pixels"].dtype == np.uint8
     assert (tensor.dtype, tensor.shape) == (np.dtype(np.float32), (1, 3, 224, 224))
     assert np.abs(tensor[0] - reference(data)).max() < 1e-5
 
@@ -71,8 +72,8 @@ def test_pictures_come_as_bytes_or_as_base64_text():
     texts = [base64.b64encode(data).decode() for data in files]
     pipeline = classifier()
 
-    rows = [pipeline.encode({"images": items}).tensors["pixels"] for items in (files, texts)]
-    rows.append(np.concatenate([pipeline.encode({"image": item}).tensors["pixels"] for item in files]))
+    rows = [encoded_rows(pipeline, {"images": items})["pixels"] for items in (files, texts)]
+    rows.append(np.concatenate([encoded_rows(pipeline, {"image": item})["pixels"] for item in files]))
 
     assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2])
 
@@ -81,7 +82,7 @@ def test_labels_come_best_first_with_the_size_after_the_turn():
     pipeline = classifier()
     encoded = pipeline.encode({"images": [file_of(30, 20, "JPEG", 6), file_of(30, 20)], "top_k": 2})
 
-    first, second = pipeline.decode({"logits": np.log([[0.7, 0.1, 0.2], [0.1, 0.1, 0.8]])}, encoded)
+    first, second = decoded(pipeline, {"logits": np.log([[0.7, 0.1, 0.2], [0.1, 0.1, 0.8]])}, encoded)
 
     assert [(one.label, round(one.score, 3)) for one in first.labels] == [("cat", 0.7), ("tram", 0.2)]
     assert [one.label for one in second.labels] == ["tram", "cat"]
@@ -94,7 +95,7 @@ def test_frames_that_were_not_looked_at_are_told():
     Image.new("RGB", (9, 9), "red").save(file, "GIF", save_all=True, append_images=[Image.new("RGB", (9, 9))])
     pipeline = classifier()
 
-    (answer,) = pipeline.decode({"logits": np.zeros((1, 3))}, pipeline.encode({"image": file.getvalue()}))
+    (answer,) = decoded(pipeline, {"logits": np.zeros((1, 3))}, pipeline.encode({"image": file.getvalue()}))
 
     assert answer.frames == 2
     with pytest.raises(InvalidItem, match="more than 1 frames"):
@@ -111,7 +112,7 @@ def test_how_many_labels(config, count):
     pipeline = classifier(labels=labels, **config)
     encoded = pipeline.encode({"image": file_of(8, 8)})
 
-    (answer,) = pipeline.decode({"logits": np.zeros((1, len(labels)))}, encoded)
+    (answer,) = decoded(pipeline, {"logits": np.zeros((1, len(labels)))}, encoded)
 
     assert len(answer.labels) == count
 
@@ -150,7 +151,7 @@ def test_bad_requests_are_refused(body, error, field):
     ("config", "field"),
     [
         ({"labels": []}, "labels"),
-        ({"labels": ["a", "b"]}, "output"),
+        ({"labels": ["a", "b"]}, "labels"),
         ({"labels": "abc"}, "labels"),
         ({"output": "nothing"}, "output"),
         ({"function": "tanh"}, "function"),
@@ -172,7 +173,7 @@ def test_a_model_with_another_number_of_labels_is_found_when_it_runs():
     pipeline = classifier(outputs=(TensorSpec("logits", "FP32", (None, None)),))
 
     with pytest.raises(BadTaskConfig, match="1,000 numbers for 3 labels"):
-        pipeline.decode({"logits": np.zeros((1, 1_000))}, pipeline.encode({"image": file_of(8, 8)}))
+        decoded(pipeline, {"logits": np.zeros((1, 1_000))}, pipeline.encode({"image": file_of(8, 8)}))
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,6 @@ def test_what_changes_no_answer_does_not_change_the_hash(change):
 def test_examples_are_answered(shape, datatype):
     pipeline = classifier(shape, datatype)
 
-    (tensor,) = pipeline.prepare(pipeline.encode(pipeline.example()).tensors).values()
+    (tensor,) = inputs_of(pipeline, pipeline.example()).values()
 
     assert tensor.shape == ((1, 3, 224, 224) if shape[1] == 3 else shape)

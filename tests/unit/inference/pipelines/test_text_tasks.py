@@ -1,5 +1,7 @@
 """The tasks that read texts: from a request to a model's inputs, and from its outputs to an answer."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,10 +9,12 @@ from hypothesis import strategies as st
 
 from inference.pipelines.entities import Entities
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, TextTooLong, TooManyItems
+from inference.pipelines.pipeline import FilesBeside
 from inference.pipelines.spans import OffsetUnit
 from inference.pipelines.text_classification import TextClassification
 from inference.pipelines.texts import row_width
 from inference.tensors.signature import Signature, TensorSpec
+from tests.support.pipelines import decoded, inputs_of
 from tests.support.tokenizers_of_tests import a_tokenizer
 
 WORDS = b"[PAD]\n[UNK]\ni\nlove\nhate\nit\nann\nlee\nparis"
@@ -37,7 +41,7 @@ def entities(**config):
 def test_a_text_becomes_ids_mask_and_types():
     pipeline = classifier(**SIMPLE)
 
-    inputs = pipeline.prepare(pipeline.encode({"texts": ["I love it", "Paris"]}).tensors)
+    inputs = inputs_of(pipeline, {"texts": ["I love it", "Paris"]})
 
     assert {name: tensor.tolist() for name, tensor in inputs.items()} == {
         "input_ids": [[2, 3, 5, 0, 0, 0, 0, 0], [8, 0, 0, 0, 0, 0, 0, 0]],
@@ -51,17 +55,81 @@ def test_a_model_of_fixed_length_that_takes_ids_as_floats():
     """As the first sentiment models of this product did."""
     pipeline = classifier(inputs=SEED, **SIMPLE)
 
-    (ids,) = pipeline.prepare(pipeline.encode({"text": "I LOVE unknown words"}).tensors).values()
+    (ids,) = inputs_of(pipeline, {"text": "I LOVE unknown words"}).values()
 
     assert (ids.shape, ids.dtype) == ((1, 128), np.dtype(np.float32))
     assert ids[0, :5].tolist() == [2, 3, 1, 1, 0]
+
+
+def test_a_model_may_read_strings_itself():
+    """As exports of scikit-learn do."""
+    pipeline = classifier(inputs=(TensorSpec("documents", "BYTES", (None, 1)),), function="none")
+
+    (answer,) = pipeline.answer({"text": "fine"}, lambda _: {"logits": np.array([[0.2, 0.1, 0.7]])})
+
+    assert inputs_of(pipeline, {"texts": ["fine", "bad"]})["documents"].tolist() == [["fine"], ["bad"]]
+    assert (answer.label, answer.tokens_given) == ("positive", None)
+
+
+def test_rows_of_very_different_length_run_apart():
+    pipeline = classifier(**SIMPLE)
+
+    groups = pipeline.encode({"texts": ["it", "it " * 500, "i"]}).groups
+
+    assert [(group.tensors["ids"].shape, list(group.places)) for group in groups] == [
+        ((2, 8), [0, 2]),
+        ((1, 512), [1]),
+    ]
+
+
+def test_a_model_that_computes_with_padding_is_found():
+    def mean_of_all(inputs):
+        ids = inputs["input_ids"].astype(float)
+        return {"logits": np.repeat(ids.mean(axis=1, keepdims=True), 3, axis=1)}
+
+    def mean_of_tokens(inputs):
+        ids, mask = inputs["input_ids"].astype(float), inputs["attention_mask"]
+        return {"logits": np.repeat((ids * mask).sum(axis=1, keepdims=True) / mask.sum(), 3, axis=1)}
+
+    pipeline = classifier(**SIMPLE, padding_id=5)
+
+    assert pipeline.padding_is_harmless(mean_of_tokens)
+    assert not pipeline.padding_is_harmless(mean_of_all)
+    pipeline.forbid_padding()
+    assert inputs_of(pipeline, {"text": "i love it"})["input_ids"].tolist() == [[2, 3, 5]]
+
+
+def test_what_a_file_states_is_filled_in():
+    config = {
+        "id2label": {"0": "bad", "1": "good"}, "max_position_embeddings": 64, "pad_token_id": 1,
+        "problem_type": "multi_label_classification",
+    }  # fmt: skip
+    said = b'{"do_lower_case": false, "model_max_length": 1e30}'
+
+    filled = TextClassification.prefill(
+        FilesBeside({"config.json": json.dumps(config).encode(), "tokenizer_config.json": said})
+    )
+
+    assert filled == {
+        "labels": ["bad", "good"], "max_tokens": 64, "padding_id": 1, "function": "sigmoid", "lower_case": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "by_id", [{"0": "LABEL_0", "1": "LABEL_1"}, {"0": "a", "2": "b"}, ["a"], {"0": 1}], ids=str
+)
+def test_labels_that_a_file_does_not_clearly_state_are_not_guessed(by_id):
+    assert (
+        TextClassification.prefill(FilesBeside({"config.json": json.dumps({"id2label": by_id}).encode()}))
+        == {}
+    )
 
 
 def test_labels_come_best_first_with_the_tokens():
     pipeline = classifier(**SIMPLE, max_tokens=3)
     encoded = pipeline.encode({"texts": ["i hate it", "i love it it it"], "top_k": 2})
 
-    first, second = pipeline.decode({"logits": np.log([[0.7, 0.1, 0.2], [0.1, 0.1, 0.8]])}, encoded)
+    first, second = decoded(pipeline, {"logits": np.log([[0.7, 0.1, 0.2], [0.1, 0.1, 0.8]])}, encoded)
 
     assert [(one.label, round(one.score, 3)) for one in first.labels] == [
         ("negative", 0.7),
@@ -84,7 +152,7 @@ def test_labels_come_best_first_with_the_tokens():
 def test_functions(function, labels, outputs, scores):
     pipeline = classifier(labels=labels, **SIMPLE, **({"function": function} if function else {}))
 
-    (answer,) = pipeline.decode({"logits": np.array(outputs)}, pipeline.encode({"text": "it"}))
+    (answer,) = decoded(pipeline, {"logits": np.array(outputs)}, pipeline.encode({"text": "it"}))
 
     assert [label.score for label in answer.labels] == scores
 
@@ -117,7 +185,8 @@ def test_bad_requests_are_refused(body, error):
 @pytest.mark.parametrize(
     ("config", "field"),
     [
-        ({"labels": ["a", "b"]}, "output"),
+        ({"labels": ["a", "b"]}, "labels"),
+        ({"labels": ["a", "a", "b"]}, "labels"),
         ({"labels": "abc"}, "labels"),
         ({"labels": ["a", "", "c"]}, "labels[1]"),
         ({"tokenizer": "nowhere.json"}, "tokenizer"),
@@ -145,7 +214,7 @@ def test_a_bad_configuration_names_the_field(config, field):
     [
         (TensorSpec("pixels", "FP32", (None, 3, 224, 224)),),
         (TensorSpec("a", "INT64", (None, None)), TensorSpec("b", "INT64", (None, None))),
-        (TensorSpec("input_ids", "BYTES", (None, None)),),
+        (TensorSpec("input_ids", "BYTES", (None, 2)),),
         (),
     ],
     ids=["pixels", "two unknown", "texts", "none"],
@@ -194,10 +263,10 @@ def test_entities_of_long_texts_in_the_callers_unit(unit, places):
     """Three windows of the second text, one of the first."""
     pipeline = entities(max_tokens=4, overlap=1)
     encoded = pipeline.encode({"texts": ["😀 ann lee", "it it it it it it it it ann"], "offset_unit": unit})
-    rows = pipeline.prepare(encoded.tensors)["input_ids"]
+    rows = pipeline.prepare(encoded.groups[0].tensors)["input_ids"]
     tags = np.select([rows == 6, rows == 7], [1, 2], 0)
 
-    first, second = pipeline.decode({"logits": 9 * np.eye(3, dtype=np.float32)[tags]}, encoded)
+    first, second = decoded(pipeline, {"logits": 9 * np.eye(3, dtype=np.float32)[tags]}, encoded)
 
     assert [(one.label, one.text, (one.start, one.end)) for one in first.entities] == [
         ("PER", "ann lee", places)
@@ -209,10 +278,10 @@ def test_entities_of_long_texts_in_the_callers_unit(unit, places):
 def test_patterns_stand_beside_the_model():
     pipeline = entities(patterns=[{"CARD": r"\d{4}"}])
     encoded = pipeline.encode({"text": "ann 1234"})
-    tags = np.zeros(encoded.tensors["ids"].shape, int)
+    tags = np.zeros(encoded.groups[0].tensors["ids"].shape, int)
     tags[0, 0] = 1
 
-    (answer,) = pipeline.decode({"logits": 9 * np.eye(3)[tags]}, encoded)
+    (answer,) = decoded(pipeline, {"logits": 9 * np.eye(3)[tags]}, encoded)
 
     assert [(one.label, one.text) for one in answer.entities] == [("PER", "ann"), ("CARD", "1234")]
 
@@ -225,4 +294,4 @@ def test_bad_patterns_are_refused(patterns):
 
 def test_examples_are_answered():
     for pipeline in (classifier(**SIMPLE), entities()):
-        assert pipeline.prepare(pipeline.encode(pipeline.example()).tensors)
+        assert inputs_of(pipeline, pipeline.example())

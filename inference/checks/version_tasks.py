@@ -1,0 +1,50 @@
+"""The tasks of the library for the registry's versions: which there are, and the pipeline of a version."""
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any
+
+from inference.pipelines.errors import BadTaskConfig
+from inference.pipelines.pipeline import FilesBeside, ItemPipeline, Pipeline
+from inference.pipelines.tasks import TASKS
+from inference.tensors.signature import Signature
+from registry.catalogue import artifacts
+from registry.catalogue.errors import InvalidTaskConfig
+from registry.catalogue.models import Version
+from registry.catalogue.tasks import Beside, Task
+
+
+def registered_tasks() -> dict[str, Task]:
+    """All tasks, as the registry knows them."""
+    return {
+        name: Task(kind.title, partial(_check, name), partial(_prefill, name), kind.kept_files)
+        for name, kind in TASKS.items()
+    }
+
+
+def pipeline_of(version: Version, signature: Signature | None = None) -> Pipeline:
+    """The version's pipeline. Raises BadTaskConfig, or ArtifactMissing. `signature`: if the row has none yet."""
+    files = {name: artifacts.path_of(sha256).read_bytes() for name, sha256 in version.task_files.items()}
+    found = signature or Signature.from_json(version.signature or {})
+    pipeline = TASKS[version.model.task](version.task_config, files, found)
+    if not version.may_pad and isinstance(pipeline, ItemPipeline):
+        pipeline.forbid_padding()
+    return pipeline
+
+
+def _check(task: str, config: Mapping[str, Any], files: Collection[str]) -> None:
+    try:
+        TASKS[task].check_config(config, files)
+    except BadTaskConfig as error:
+        raise in_registry(error) from None
+
+
+def _prefill(task: str, beside: Beside) -> Mapping[str, Any]:
+    try:
+        return TASKS[task].prefill(FilesBeside(beside.files, beside.labels))
+    except BadTaskConfig as error:
+        raise in_registry(error) from None
+
+
+def in_registry(error: BadTaskConfig) -> InvalidTaskConfig:
+    return InvalidTaskConfig(str(error), field=error.field)

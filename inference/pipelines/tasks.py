@@ -1,0 +1,16 @@
+"""All tasks. A new one is a module beside this one, and a line here."""
+
+from collections.abc import Mapping
+
+from inference.pipelines.entities import Entities
+from inference.pipelines.pipeline import ItemPipeline, Pipeline
+from inference.pipelines.plain import PlainClassification, PlainTensors
+from inference.pipelines.text_classification import TextClassification
+
+TASKS: Mapping[str, type[Pipeline]] = {
+    pipeline.task: pipeline for pipeline in (PlainTensors, PlainClassification, TextClassification, Entities)
+}
+# Every field of a request in words, whatever its task is.
+ITEM_FIELDS = frozenset(
+    name for pipeline in TASKS.values() if issubclass(pipeline, ItemPipeline) for name in pipeline.fields
+)

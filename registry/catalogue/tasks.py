@@ -1,0 +1,57 @@
+"""What the answers of a Model may mean. Apps above add the tasks; the registry stores which one a Model has."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry.errors import Invalid
+from registry.kit.registrations import Registrations
+
+TENSOR = "tensor"  # numbers in, numbers out: the task of a Model that names none
+MAX_TASK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What came with a model file: other files by name, and the labels of a ZipMap that was removed from it."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task. `check` raises Invalid; it gets the names of the files that are kept with the version."""
+
+    title: str
+    check: Callable[[Mapping[str, Any], Collection[str]], None]
+    prefill: Callable[[Beside], Mapping[str, Any]]
+    kept_files: tuple[str, ...] = ()  # endings of the names of files that the version needs to answer
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What a check found out about a version's task."""
+
+    preprocessing: str = ""  # versions with the same hash turn requests and outputs into the same things
+    may_pad: bool = True  # whether rows that are filled up get the same answers
+
+
+NO_FACTS = TaskFacts()
+TASKS: Registrations[Task] = Registrations("task")
+
+
+def checked_task(name: str) -> str:
+    if name not in TASKS:
+        raise Invalid(f"{name!r} is not a task; use one of {', '.join(name for name, _ in TASKS.items())}.")
+    return name
+
+
+def task_choices() -> list[tuple[str, str]]:
+    return [(name, f"{name}: {task.title}") for name, task in TASKS.items()]
+
+
+def checked_config(task: str, config: Mapping[str, Any], files: Collection[str] = ()) -> dict[str, Any]:
+    """A version's task configuration; raises Invalid that names the field. `files`: those that are kept with it."""
+    TASKS[task].check(config, files)
+    return dict(config)
