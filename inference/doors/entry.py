@@ -60,14 +60,14 @@ async def run_on_loop_or_thread(
     *,
     is_long: bool = False,
 ) -> T:
-    """Answer an admitted request on the loop, or in a thread if it is long or a version's signature is not known."""
-    if is_long or not _signatures_are_known(route.owners if target is None else (target,)):
+    """Answer an admitted request on the loop, or in a thread if it is long or a version is not in memory."""
+    if is_long or not _are_known(route.owners if target is None else (target,)):
         return await off_loop(lambda: complete(answer()))
     return await answer()
 
 
-def _signatures_are_known(targets: tuple[Target, ...]) -> bool:
-    return None not in map(runtime.started().executor.known_signature, targets)
+def _are_known(targets: tuple[Target, ...]) -> bool:
+    return all(map(runtime.started().is_known, targets))
 
 
 class HttpDoor(Protocol):

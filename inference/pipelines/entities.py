@@ -323,7 +323,8 @@ class Entities(ItemPipeline[EntitiesAsked]):
             said.patterns,
         ]
 
-    def example(self) -> dict[str, Any]:
+    @classmethod
+    def example(cls) -> dict[str, Any]:
         return {"text": "Ada Lovelace met Charles Babbage in London."}
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[EntitiesAsked]:

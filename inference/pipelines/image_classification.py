@@ -76,7 +76,8 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
     def _hashed(self) -> Sequence[Any]:
         return [self._pictures.hashed, *self._output.hashed]
 
-    def example(self) -> dict[str, Any]:
+    @classmethod
+    def example(cls) -> dict[str, Any]:
         """A grey picture: enough to see that the model answers."""
         file = BytesIO()
         Image.new("RGB", (64, 48), (128, 128, 128)).save(file, "PNG")

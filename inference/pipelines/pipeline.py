@@ -125,9 +125,10 @@ class ItemPipeline(Pipeline, Generic[C]):
     def digest(self) -> str:
         return hashlib.sha256(orjson.dumps([self.task, *self._hashed])).hexdigest()[:16]
 
+    @classmethod
     @abstractmethod
-    def example(self) -> dict[str, Any]:
-        """The body of a request that the version answers."""
+    def example(cls) -> dict[str, Any]:
+        """The body of a request with one item."""
 
     @abstractmethod
     def encode(self, body: Mapping[str, Any]) -> Encoded[C]:

@@ -100,7 +100,8 @@ class TextClassification(ItemPipeline[TextsAsked]):
     def _hashed(self) -> Sequence[Any]:
         return [self._texts.hashed, *self._output.hashed]
 
-    def example(self) -> dict[str, Any]:
+    @classmethod
+    def example(cls) -> dict[str, Any]:
         return {"text": "The train was on time, and the coffee was good."}
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[TextsAsked]:

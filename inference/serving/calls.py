@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy import generic
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inference.engine.combiner import Priority
 from inference.engine.requests import Cancellation
 from inference.measure.counts import ArmKey
+from inference.pipelines.pipeline import Pipeline
 from inference.serving.routes import Route, Target
 from inference.tensors.arrays import byte_size
 from inference.tensors.signature import Signature
@@ -20,6 +21,12 @@ LONGEST_DEADLINE_S = 60.0
 
 
 Inputs = Mapping[str, Any]  # nested lists or arrays by tensor name
+
+
+class Items(NamedTuple):
+    """A request in words: the fields of its body that its task reads."""
+
+    body: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -44,7 +51,7 @@ class Call:
 
     request: ModelRequest
     route: Route
-    inputs: Inputs | Callable[[Signature], Inputs]
+    inputs: Inputs | Callable[[Signature], Inputs] | Items
     fixed_target: Target | None = None  # the version, if it was known before the body was read
     outputs: Sequence[str] | None = None  # None: all
     routing_key: str | None = None  # from the caller's header
@@ -64,14 +71,15 @@ class Prediction:
     arm: str
     split: int
     outputs: Mapping[str, NDArray[generic]]
-    signature: Signature
-    labels: tuple[str, ...] | None
-    scores: str | None  # what the outputs of a classification are: logits or probabilities
-    non_finite: bool
+    signature: Signature  # of these outputs
+    pipeline: Pipeline
+    non_finite: bool = False
+    answers: Sequence[Any] | None = None  # one for each item of a request in words
+    answers_bytes: int = 0
 
     @property
     def nbytes(self) -> int:
-        return byte_size(self.outputs)
+        return byte_size(self.outputs) + self.answers_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +102,12 @@ class Description:
     versions: tuple[int, ...]  # ready to answer
     version: int
     sha256: str
-    signature: Signature
+    pipeline: Pipeline
     is_ready: bool
     platform: str
     merged_rows: int  # of different requests in one run; 1: each request runs alone
-    labels: tuple[str, ...] | None
-    scores: str | None
+
+    @property
+    def signature(self) -> Signature:
+        """What callers send and receive as tensors."""
+        return self.pipeline.callers_signature

@@ -82,8 +82,6 @@ class Route:
     arms: Mapping[int, str] = field(default_factory=dict)  # version id -> its letter in the current split
     shadows: tuple[tuple[Target, int], ...] = ()
     versions: Mapping[int, Target] = field(default_factory=dict)
-    labels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # version id -> names of its scores
-    scores: Mapping[int, str] = field(default_factory=dict)  # version id -> logits or probabilities
     aliases: Mapping[str, int] = field(default_factory=dict)
     limits: CallerLimits = NO_LIMITS
     pool: str = DEFAULT_POOL
@@ -293,15 +291,10 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
     )
     ready = Version.objects.filter(model__in=ids, status=VersionStatus.READY)
     make_target = partial(_target, serving=serving, approved=_read_approved(ids), crashed=_read_crashed(ids))
-    labels: dict[int, dict[int, tuple[str, ...]]] = defaultdict(dict)
-    scores: dict[int, dict[int, str]] = defaultdict(dict)
-    for model_id, pool, pk, number, sha256, broken_at, config in ready.values_list(
-        "model_id", "model__pool", "pk", "number", "artifact__sha256", "broken_at", "task_config"
+    for model_id, pool, pk, number, sha256, broken_at in ready.values_list(
+        "model_id", "model__pool", "pk", "number", "artifact__sha256", "broken_at"
     ):
         versions[model_id][number] = make_target(pk, number, sha256, pool, broken_at)
-        if config.get("labels"):
-            labels[model_id][pk] = tuple(config["labels"])
-            scores[model_id][pk] = config["scores"]
     aliases: dict[int, dict[str, int]] = defaultdict(dict)
     pointing = Alias.objects.filter(model__in=ids, version__isnull=False)
     for model_id, name, number in pointing.values_list("model_id", "name", "version__number"):
@@ -321,8 +314,6 @@ def _read_routes(model_ids: Iterable[int]) -> list[Route]:
             key_field=model.key_field,
             **split,
             versions=versions[model.pk],
-            labels=labels[model.pk],
-            scores=scores[model.pk],
             aliases=aliases[model.pk],
             limits=model.limits,
             pool=model.pool,

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from inference.engine.threads import LowPriority
 from inference.errors import RoutesTooOld, Stopping
 from inference.measure.counts import Windows, minute_now, seconds_to_next_minute
 from inference.measure.services import flush
+from inference.pipelines.pipeline import Pipeline
 from inference.serving import routes
 from inference.serving.calls import DEADLINE_S
 from inference.serving.crash_ledger import CrashLedger
@@ -29,6 +30,8 @@ from inference.serving.executors.inprocess import InProcessExecutor
 from inference.serving.executors.workers.executor import WorkersExecutor
 from inference.serving.merge_audit import MergeAudit
 from inference.serving.models import EngineRole, ProcessKind
+from inference.serving.off_loop import off_loop
+from inference.serving.pipelines import Pipelines
 from inference.serving.push import PushListener
 from inference.serving.routes import Route, RoutesUnreadable, RouteTable, Target
 from inference.serving.stewards.process import ProcessRole
@@ -108,6 +111,7 @@ class Runtime:
         self._lacking, self._is_outdone = 0, False
         self._following = threading.Lock()
         self._state = "starting"
+        self._pipelines = Pipelines()
         self._watching = self._watch_threads()
         self._push = PushListener(settings.REDIS_URL, self._watching.wake) if settings.REDIS_URL else None
         self._steward = Steward(
@@ -187,6 +191,26 @@ class Runtime:
         with compute_lock.released():
             return await self.executor.signature(target, timeout_s=timeout_s)
 
+    def known_pipeline(self, target: Target) -> Pipeline | None:
+        """The version's pipeline, if it has been built."""
+        return self._pipelines.known(target.version_id)
+
+    async def pipeline(self, target: Target, *, timeout_s: float = DEADLINE_S) -> Pipeline:
+        """The version's pipeline; loads the version the first time, because its signature is needed."""
+        known = self._pipelines.known(target.version_id)
+        if known is not None:
+            return known
+        signature = await self.signature(target, timeout_s=timeout_s)
+        with compute_lock.released():
+            return await off_loop(partial(self._pipelines.get, target.version_id, signature))
+
+    def is_known(self, target: Target) -> bool:
+        """Whether a request for the version can be read at once: it is in memory, and so is its pipeline."""
+        return (
+            self._pipelines.known(target.version_id) is not None
+            and self.executor.known_signature(target) is not None
+        )
+
     def check_can_answer(self, target: Target | None) -> None:
         """Raise the errors that are known before a request is read: this process is stopping, or the version did not load."""
         if self._state != "ready":
@@ -214,8 +238,22 @@ class Runtime:
             ]
             if cold:
                 self._steward.hold(cold)
+            self._build_pipelines(self._wanted(table).live)
             self.table = table
         self._steward.wake()
+
+    def _build_pipelines(self, live: Iterable[Target]) -> None:
+        """Of versions that are in memory, so that their first caller need not wait."""
+        for target in live:
+            signature = self.executor.known_signature(target)
+            if signature is None:
+                continue
+            try:
+                self._pipelines.get(target.version_id, signature)
+            except DATABASE_AWAY:
+                raise
+            except Exception as error:  # its callers get the reason; other versions are not its fault
+                log.error("a version's task cannot be read", version_id=target.version_id, exc_info=error)
 
     def _compare_with_peers(self) -> None:
         """Runs periodically; probes only read the result, so their number does not matter."""

@@ -23,7 +23,7 @@ def predict_example(key: ApiKey, text: str) -> KeyExample | None:
         arm = max(live_arms(model), key=lambda arm: arm.share)
         examples = json_examples(model.versions.select_related("artifact").get(number=arm.version))
         body = next(
-            (examples[form] for form in ("features", "instances", "inputs") if form in examples), None
+            (examples[form] for form in ("text", "features", "instances", "inputs") if form in examples), None
         )
         if body is not None:
             return KeyExample(

@@ -73,5 +73,5 @@ def json_examples(version: Version | None) -> dict[str, str]:
     if version is None or version.signature is None:
         return {}
     sample = known_sample(version.artifact.sha256)
-    examples = examples_for(Signature.from_json(version.signature), sample)
+    examples = examples_for(version.model.task, Signature.from_json(version.signature), sample)
     return {name: orjson.dumps(body).decode() for name, body in examples.items() if name != "binary"}

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from inference.pipelines.plain import PlainClassification, PlainTensors
+
 
 def inputs_of(pipeline, body):
     """The model's inputs for a request."""
@@ -19,3 +21,10 @@ def decoded(pipeline, outputs, encoded):
     first = next(iter(outputs.values()))
     rows = [{name: np.asarray(tensor)[at] for name, tensor in outputs.items()} for at in range(len(first))]
     return pipeline.decode(rows, encoded)
+
+
+def plain(signature, *, labels=(), scores="probabilities"):
+    """The pipeline of a version whose callers send tensors."""
+    if labels:
+        return PlainClassification({"labels": list(labels), "scores": scores}, {}, signature)
+    return PlainTensors({}, {}, signature)

@@ -8,6 +8,7 @@ import numpy as np
 from inference.doors.memory import MemoryHolding, RequestMemory
 from inference.serving.calls import Prediction
 from inference.tensors.signature import DTYPES, Signature, TensorSpec
+from tests.support.pipelines import plain
 
 PLENTY = 1 << 40
 
@@ -60,16 +61,17 @@ def in_binary(tensors, **more):
     return {"inputs": entries, **more}, b"".join(parts)
 
 
-def prediction(outputs, *, datatypes=None, labels=None, batchable=True, non_finite=False):
+def prediction(outputs, *, datatypes=None, labels=(), batchable=True, non_finite=False):
     """An answer as serving gives it."""
     specs = tuple(
         TensorSpec(name, (datatypes or {}).get(name) or _datatype_of(array), (None,) * array.ndim)
         for name, array in outputs.items()
     )
     rows = TensorSpec("x", "FP32", (None, 2) if batchable else (1, 2))
+    signature = Signature((rows,), specs)
     return Prediction(
         request_id="r-1", model="m", version=3, arm="A", split=7, outputs=outputs,
-        signature=Signature((rows,), specs), labels=labels, scores=None, non_finite=non_finite,
+        signature=signature, pipeline=plain(signature, labels=labels), non_finite=non_finite,
     )  # fmt: skip
 
 

@@ -74,11 +74,11 @@ async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -
         ):
             raise BadRoutingKey(f"`routing_key` must have 1 to {_MAX_ROUTING_KEY} characters.")
         form = form_of(fields)
-        check_fields(fields, (form.name, *_FIELDS, *routing_fields(route)))
+        check_fields(fields, (*form.fields, *_FIELDS, *routing_fields(route)))
         call = Call(
             who,
             route,
-            form.inputs,
+            form.asked,
             fixed_target=target,
             routing_key=routing_key,
             fields=fields,

@@ -54,7 +54,7 @@ async def predict_features(request: pb.FeaturesRequest, caller: Caller) -> pb.Fe
     row = output.ravel()
     if not row.size:
         raise BadRequest(f"{prediction.model} answered with an empty tensor, which is not a prediction.")
-    if prediction.labels is None:
+    if not prediction.pipeline.labels:
         return pb.FeaturesResponse(prediction=row[0], outputs=row)
     best = int(np.argmax(row))
     return pb.FeaturesResponse(prediction=best, confidence=row[best], outputs=row)

@@ -1,7 +1,7 @@
 """Inference requests and answers as HTTP bodies: pure functions, with the protocol's classification extension."""
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def requested_outputs(
     for output in outputs:
         tensor, datatype = prediction.outputs[output.name], datatypes[output.name]
         if output.classes:
-            by_row, labels = prediction.signature.has_row_axis, prediction.labels
+            by_row, labels = prediction.signature.has_row_axis, prediction.pipeline.labels
             tensor, datatype = (
                 classify(output.name, tensor, output.classes, by_row=by_row, labels=labels),
                 "BYTES",
@@ -138,6 +138,8 @@ def response_parameters(prediction: Prediction) -> dict[str, str | int]:
     parameters: dict[str, str | int] = {
         "request_id": prediction.request_id, "arm": prediction.arm, "split": prediction.split
     }  # fmt: skip
+    if prediction.pipeline.digest:
+        parameters["preprocessing"] = prediction.pipeline.digest
     return {**parameters, "non_finite": True} if prediction.non_finite else parameters
 
 
@@ -256,9 +258,7 @@ def refuse_shared_memory(name: str, parameters: Container[str]) -> None:
         )
 
 
-def classify(
-    name: str, tensor: Array, classes: int, *, by_row: bool, labels: tuple[str, ...] | None
-) -> Array:
+def classify(name: str, tensor: Array, classes: int, *, by_row: bool, labels: Sequence[str]) -> Array:
     """The `classes` largest values of each row as `value:index[:label]`, largest first."""
     if tensor.dtype == object:
         raise BadParameter(f"Parameter 'classification': output {name!r} holds text, which cannot be ranked.")

@@ -25,6 +25,7 @@ from inference.tensors.errors import InvalidInput
 from registry.access.key_ring import Principal
 
 _BINARY = "application/octet-stream"
+_WRITTEN = 32  # bytes of JSON for each byte of a model's scores
 # The last is curl's default.
 _JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
 
@@ -128,12 +129,12 @@ def _read_call(
         return message, call_for(message, environ, request, route, target)
     fields = _read_json(body)
     form = form_of(fields)
-    known = (form.name, *routing_fields(route))
+    known = (*form.fields, *routing_fields(route))
     check_fields(fields, known, slug=route.slug, elsewhere=ELSEWHERE_IN_HTTP)
     return form, Call(
         request,
         route,
-        form.inputs,
+        form.asked,
         fixed_target=target,
         routing_key=read_routing_key(environ),
         fields=fields,
@@ -166,7 +167,7 @@ def _is_binary(environ: Environ) -> bool:
 def _written_bytes(body: Body, prediction: Prediction) -> int:
     if not isinstance(body, Form):
         return codec.written_bytes(body, prediction)
-    return json_bytes(list(prediction.outputs.values()))
+    return json_bytes(list(prediction.outputs.values())) + _WRITTEN * prediction.answers_bytes
 
 
 def _write(body: Body, prediction: Prediction) -> HttpReply:
@@ -188,6 +189,8 @@ def write_form(form: Form, prediction: Prediction) -> bytes:
         "split": prediction.split,
         "request_id": prediction.request_id,
     }
+    if prediction.pipeline.digest:
+        body["preprocessing"] = prediction.pipeline.digest
     return orjson.dumps(body, default=_to_json, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -3,17 +3,16 @@
 Unknown fields are refused: a request with a misspelt `version` must not be answered by a different version.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
 from typing import Any, ClassVar
 
-import numpy as np
-
 from inference.doors.errors import NotAPrediction, UnfitForm, UnknownField
 from inference.doors.wire import pointer_to
-from inference.serving.calls import Inputs, Prediction
+from inference.pipelines.tasks import ITEM_FIELDS
+from inference.serving.calls import Inputs, Items, Prediction
 from inference.serving.routes import Route
 from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
 from inference.tensors.names import nearest
@@ -69,6 +68,16 @@ class Form(ABC):
     def place(self, error: InvalidInput) -> None:
         """Point to the error's place in the body; only `inputs` names tensors."""
         error.pointer = f"#/{self.name}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the body that belong to the form."""
+        return (self.name,)
+
+    @property
+    def asked(self) -> Items | Callable[[Signature], Inputs]:
+        """What serving is asked."""
+        return self.inputs
 
     @abstractmethod
     def inputs(self, signature: Signature) -> Inputs: ...
@@ -146,16 +155,49 @@ class OneRowWithConfidence(OneRow):
 
     def answer(self, prediction: Prediction) -> dict[str, Any]:
         row = _row(prediction)
-        if prediction.scores is None or not row.size or row.dtype == object:
-            return {"prediction": row}
-        return {
-            "prediction": row,
-            "confidence": confidence(row.astype(np.float64).ravel(), prediction.scores),
-        }
+        confidence = prediction.pipeline.confidence(row)
+        return {"prediction": row} if confidence is None else {"prediction": row, "confidence": confidence}
+
+
+class OneItem(Form):
+    """`{"text": "…"}` → `{"label": "positive", "confidence": 0.9, …}`, as the version's task answers"""
+
+    name = "text"
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(body)
+        self._body = {name: value for name, value in body.items() if name in ITEM_FIELDS}
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return tuple(self._body)
+
+    @property
+    def asked(self) -> Items:
+        return Items(self._body)
+
+    def place(self, error: InvalidInput) -> None:
+        """Errors about items name their place themselves."""
+
+    def inputs(self, signature: Signature) -> Inputs:
+        raise AssertionError("serving reads `asked`")
+
+    def answer(self, prediction: Prediction) -> dict[str, Any]:
+        (answer,) = prediction.answers or ()
+        return {field.name: getattr(answer, field.name) for field in fields(answer)}
+
+
+class SeveralItems(OneItem):
+    """`{"texts": ["…", "…"]}` → `{"answers": [{…}, {…}]}`"""
+
+    name = "texts"
+
+    def answer(self, prediction: Prediction) -> dict[str, Any]:
+        return {"answers": prediction.answers}
 
 
 FORMS: Mapping[str, type[Form]] = {
-    form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)
+    form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence, OneItem, SeveralItems)
 }
 
 
@@ -167,17 +209,13 @@ def form_of(body: object) -> Form:
     if len(named) != 1:
         near = next((near for name in islice(body, len(FORMS)) if (near := nearest(str(name), FORMS))), None)
         advice = f" Did you mean `{near}`?" if near and not named else ""
+        *others, last = (f"`{name}`" for name in FORMS)
+        listed = f"{', '.join(others)} and {last}"
         raise NotAPrediction(
             f"The body has {' and '.join(sorted(f'`{name}`' for name in named)) or 'none of the forms'}; "
-            f"send exactly one of `inputs`, `instances`, `features` and `data`.{advice}"
+            f"send exactly one of {listed}.{advice}"
         )
     return FORMS[named.pop()](body)
-
-
-def confidence(row: "np.ndarray[Any, np.dtype[np.float64]]", scores: str) -> float:
-    """A classification's largest probability, after a softmax if the version returns logits."""
-    best = float(row.max())
-    return best if scores == "probabilities" else 1.0 / math.fsum(np.exp(row - best))
 
 
 def _columns(rows: Sequence[Any]) -> Inputs:

@@ -7,6 +7,9 @@ import numpy as np
 import orjson
 from django.conf import settings
 
+from inference.pipelines.pipeline import ItemPipeline
+from inference.pipelines.plain import PlainClassification
+from inference.pipelines.tasks import TASKS
 from inference.serving.calls import Description
 from inference.tensors.arrays import Array
 from inference.tensors.samples import EMPTY_SAMPLE, Sample, sample_inputs
@@ -16,22 +19,27 @@ _MAX_JSON_VALUES = 4096  # nobody would read longer examples
 
 
 def signature_of(description: Description, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
-    signature = description.signature
-    examples = examples_for(signature, sample)
+    pipeline, signature = description.pipeline, description.signature
+    examples = examples_for(pipeline.task, pipeline.signature, sample)
     return {
         "model": description.model,
         "version": description.version,
         "inputs": [_tensor(spec) for spec in signature.inputs],
         "outputs": [_tensor(spec) for spec in signature.outputs],
-        "labels": description.labels,
-        "scores": description.scores,
+        "task": pipeline.task,
+        "labels": list(pipeline.labels) or None,
+        "scores": pipeline.scores if isinstance(pipeline, PlainClassification) else None,
+        "preprocessing": pipeline.digest or None,
         "examples": examples,
-        "curl": _curl(description.model, examples["inputs"]) if "inputs" in examples else None,
+        "curl": _curl(description.model, next(iter(examples.values()))) if "inputs" in examples else None,
     }
 
 
-def examples_for(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
+def examples_for(task: str, signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
     """A request in each form that fits, with the sample's sizes; JSON only if it is not too long."""
+    kind = TASKS[task]
+    if issubclass(kind, ItemPipeline):
+        return _examples_of_items(kind.example())
     tensors = {name: _filled(tensor) for name, tensor in sample_inputs(signature, sample).items()}
     examples: dict[str, Any] = {}
     if sum(tensor.size for tensor in tensors.values()) <= _MAX_JSON_VALUES:
@@ -44,6 +52,17 @@ def examples_for(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[st
                 examples |= {"features": {"features": row}, "data": {"data": row}}
     examples["binary"] = {"inputs": [_binary(signature, name, tensor) for name, tensor in tensors.items()]}
     return examples
+
+
+def _examples_of_items(body: dict[str, Any]) -> dict[str, Any]:
+    """One item, several, and items as tensors and rows."""
+    ((name, item),) = body.items()
+    return {
+        name: body,
+        f"{name}s": {f"{name}s": [item, item]},
+        "inputs": {"inputs": {name: [item]}},
+        "instances": {"instances": [item]},
+    }
 
 
 def _first_rows(named: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from inference.doors import entry
 from inference.engine.meters import Meters
 from inference.errors import UnknownModel
 from inference.measure.counts import ArmKey, Windows
@@ -12,6 +11,7 @@ from inference.serving.routes import Route, RouteTable
 from inference.serving.runtime import RuntimeReport
 from inference.tensors.prepare import check_outputs, prepare
 from inference.tensors.signature import DTYPES, Signature, TensorSpec
+from tests.support.pipelines import plain
 
 ECHO = Signature(
     tuple(TensorSpec(f"in_{name}", name, (None, None), optional=True) for name in DTYPES),
@@ -47,10 +47,13 @@ class FakeServing:
         for name in ("find", "predict", "describe", "statistics", "repository_index", "load", "unload"):
             monkeypatch.setattr(services, name, getattr(self, name), raising=False)
         monkeypatch.setattr(runtime, "current", lambda: self)
-        monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: True)
+        monkeypatch.setattr(runtime, "started", lambda: self)
         monkeypatch.setattr(
             runtime, "report", lambda: RuntimeReport("ready" if self.is_ready else "draining", 1)
         )
+
+    def is_known(self, target):
+        return True
 
     def find(self, by, model, *, version=None, alias=None):
         self._signature(model)
@@ -70,15 +73,14 @@ class FakeServing:
         return Prediction(
             request_id="rid-1", model=model, version=call.request.version or 1, arm="A", split=7,
             outputs={name: outputs[name] for name in call.outputs or outputs}, signature=signature,
-            labels=("a", "b", "c") if model == "scores" else None, scores=None, non_finite=self.non_finite,
+            pipeline=plain(signature, labels="abc" if model == "scores" else ""), non_finite=self.non_finite,
         )  # fmt: skip
 
     def describe(self, by, model, version=None, alias=None):
         signature = self._signature(model)
         return Description(
-            model=model, versions=(1, 2), version=version or 2, sha256="0" * 64, signature=signature,
+            model=model, versions=(1, 2), version=version or 2, sha256="0" * 64, pipeline=plain(signature),
             is_ready=self.is_ready, platform="onnx_onnxv1", merged_rows=32 if signature.has_row_axis else 1,
-            labels=None, scores=None,
         )  # fmt: skip
 
     def statistics(self, by, model=None, version=None):

@@ -15,6 +15,7 @@ from inference.engine.batch_proof import BatchProof
 from inference.engine.fake import HANG, FakeBackend, FakeModel
 from inference.engine.loop import complete
 from inference.errors import CannotLoad, Loading, Stopping
+from inference.serving import routes
 from inference.serving import runtime as runtime_module
 from inference.serving.plans import session_options
 from inference.serving.runtime import Runtime
@@ -302,11 +303,18 @@ def test_one_version_that_cannot_be_planned_keeps_no_other_from_being_served(run
     wait_until(lambda: started.executor.is_warm(started.target(new.pk)), within_s=20, what="its version")
 
 
-def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime, odd_settings):
+def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime, odd_settings, monkeypatch):
     (bad, good, _better), backend = odd_settings
     ServingSettings.objects.filter(version=bad).update(values={})
     started = runtime(backend)
-    Version.objects.filter(pk=bad.pk).update(task_config=["garbage"])
+    make_target = routes._target
+
+    def failing(pk, *values, **more):
+        if pk == bad.pk:
+            raise ValueError(pk)
+        return make_target(pk, *values, **more)
+
+    monkeypatch.setattr(routes, "_target", failing)
 
     for model in (bad.model, good.model):
         edit_model(model=model, changes={"key_source": "tenant"}, by=an_actor())
@@ -316,7 +324,7 @@ def test_rows_that_make_no_sense_keep_no_other_route_from_being_followed(runtime
     assert started.find("bad", None).split == 1
     wait_until(lambda: is_told("unreadable routes"), within_s=20, what="its report")
     assert started.stale_s() == 0
-    Version.objects.filter(pk=bad.pk).update(task_config={})
+    monkeypatch.setattr(routes, "_target", make_target)
     wait_until(lambda: started.find("bad", None).key_source == "tenant", within_s=20, what="its recovery")
     wait_until(lambda: loops.failing() == [], within_s=20, what="the end of the report")
 

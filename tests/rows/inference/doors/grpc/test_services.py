@@ -16,7 +16,6 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from inference.doors import entry
 from inference.doors.grpc import callers
 from inference.doors.grpc.codes import code_of
 from inference.doors.grpc.generated import open_inference_pb2 as pb
@@ -790,7 +789,7 @@ def test_the_loop_answers_what_is_short_and_leaves_the_rest_to_threads(call, thr
     short = threads_of.pop("predict")
     call("ModelMetadata", pb.ModelMetadataRequest(name="scores"), pb.ModelMetadataResponse)
     call("ModelInfer", _request(tensor, raw=[long.tobytes()]), pb.ModelInferResponse)
-    monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: False)
+    monkeypatch.setattr(entry, "_are_known", lambda targets: False)
     in_memory = threads_of.pop("predict")
     call("ModelInfer", _infer(), pb.ModelInferResponse)
 

@@ -12,9 +12,10 @@ from inference.engine.combiner import Priority
 from inference.serving import services
 from registry.access.keys import ring
 from roundhouse.problems import error_response
-from tests.rows.inference.doors.fake_serving import FakeServing
+from tests.rows.inference.doors.fake_serving import SCORES, FakeServing
 from tests.support.errors import told_errors
 from tests.support.factories import a_key
+from tests.support.pipelines import plain
 from tests.support.wire import in_binary, received
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]
@@ -126,7 +127,10 @@ def test_infer_in_json(client, key):
     assert response["X-Request-ID"] == "rid-1"
     assert response.json() == {
         "model_name": "scores", "model_version": "1", "id": "mine",
-        "parameters": {"request_id": "rid-1", "arm": "A", "split": 7},
+        "parameters": {
+            "request_id": "rid-1", "arm": "A", "split": 7,
+            "preprocessing": plain(SCORES, labels="abc").digest,
+        },
         "outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 3], "data": [1.0, 2.0, 3.0]}],
     }  # fmt: skip
 

@@ -255,7 +255,7 @@ def nobody_answers(monkeypatch):
 
     monkeypatch.setattr(entry, "admission", SimpleNamespace(enter=enter))
     monkeypatch.setattr(entry.services, "find", lambda *_, **more: (None, object()))
-    monkeypatch.setattr(entry, "_signatures_are_known", lambda targets: True)
+    monkeypatch.setattr(entry.runtime, "started", lambda: SimpleNamespace(is_known=lambda target: True))
     monkeypatch.setattr(OIP.__class__, "answer", _its_body)
 
 
@@ -411,7 +411,7 @@ def test_wishes_that_cannot_be_granted(parameters):
     assert refusal_of(terms_of, parameters) == "bad_parameter"
 
 
-def _classified(scores, classes, *, labels=None, batchable=True, is_binary=False):
+def _classified(scores, classes, *, labels=(), batchable=True, is_binary=False):
     answer = prediction({"y": scores}, labels=labels, batchable=batchable)
     request = InferRequest({}, (RequestedOutput("y", is_binary=is_binary, classes=classes),))
     told, arrays = received(*write_infer(request, answer))

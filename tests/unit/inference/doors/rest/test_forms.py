@@ -5,11 +5,12 @@ import orjson
 import pytest
 
 from inference.doors.errors import NotAPrediction, UnfitForm
-from inference.doors.rest.forms import confidence, form_of
+from inference.doors.rest.forms import form_of
 from inference.serving.calls import Prediction
 from inference.tensors.errors import InvalidInput
 from inference.tensors.prepare import prepare
 from inference.tensors.signature import Signature, TensorSpec
+from tests.support.pipelines import plain
 
 
 def _spec(name, shape, datatype="FP32", **more):
@@ -26,9 +27,8 @@ PAIR = Signature(
 
 
 def _prediction(signature, outputs, scores=None):
-    return Prediction(
-        "r-1", "m", 1, "a", 1, outputs, signature, ("no", "yes") if scores else None, scores, False
-    )
+    pipeline = plain(signature, labels=("no", "yes") if scores else (), scores=scores)
+    return Prediction("r-1", "m", 1, "a", 1, outputs, signature, pipeline)
 
 
 def _answer(form, signature, outputs, scores=None):
@@ -151,4 +151,4 @@ def test_features_never_carry_a_confidence():
 
 
 def test_confidence_of_one_class():
-    assert confidence(np.array([7.0]), "logits") == 1.0
+    assert plain(ONE_AT_A_TIME, labels=["no", "yes"], scores="logits").confidence(np.array([7.0])) == 1.0

@@ -11,6 +11,7 @@ from inference.doors.rest.signature import examples_for, signature_of
 from inference.serving.calls import Description
 from inference.tensors.prepare import prepare
 from inference.tensors.signature import Signature, TensorSpec
+from tests.support.pipelines import plain
 from tests.support.wire import a_holding
 
 Y = (TensorSpec("y", "FP32", (None, 2)),)
@@ -31,7 +32,7 @@ SIGNATURES = {
 
 @pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES.keys())
 def test_every_example_fits(signature):
-    examples = examples_for(signature)
+    examples = examples_for("tensor", signature)
 
     for name in examples.keys() - {"binary"}:
         assert prepare(signature, form_of(examples[name]).inputs(signature))
@@ -40,7 +41,7 @@ def test_every_example_fits(signature):
 
 @pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES.keys())
 def test_binary_example_names_the_right_sizes(signature):
-    tensors = examples_for(signature)["binary"]["inputs"]
+    tensors = examples_for("tensor", signature)["binary"]["inputs"]
 
     for tensor in tensors:
         size = tensor["parameters"]["binary_data_size"]
@@ -53,7 +54,7 @@ def test_binary_example_names_the_right_sizes(signature):
 def test_large_examples_are_not_written_out():
     image = Signature((TensorSpec("x", "FP32", (None, 3, 224, 224)),), Y)
 
-    examples = examples_for(image)
+    examples = examples_for("tensor", image)
 
     assert list(examples) == ["binary"]
     assert examples["binary"]["inputs"][0]["parameters"]["binary_data_size"] == 3 * 224 * 224 * 4
@@ -61,14 +62,14 @@ def test_large_examples_are_not_written_out():
 
 def test_description_names_shapes_and_labels():
     description = Description(
-        model="m", versions=(1,), version=1, sha256="0" * 64, signature=SIGNATURES["floats"], is_ready=True,
-        platform="onnx_onnxv1", merged_rows=8, labels=("a", "b"), scores="logits",
+        model="m", versions=(1,), version=1, sha256="0" * 64, is_ready=True, platform="onnx_onnxv1", merged_rows=8,
+        pipeline=plain(SIGNATURES["floats"], labels=("a", "b"), scores="logits"),
     )  # fmt: skip
 
     said = signature_of(description)
 
     assert said["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [None, 3], "optional": False}]
-    assert (said["labels"], said["scores"]) == (("a", "b"), "logits")
+    assert (said["labels"], said["scores"]) == (["a", "b"], "logits")
     assert said["examples"]["features"] == {"features": [0.5, 0.5, 0.5]}
     assert "/api/v1/models/m/predict" in said["curl"]
     assert np.array(said["examples"]["inputs"]["inputs"]["x"]).shape == (1, 3)
