@@ -53,6 +53,11 @@ def task_choices() -> list[tuple[str, str]]:
     return [(name, f"{name}: {task.title}") for name, task in TASKS.items()]
 
 
+def kept_endings() -> list[str]:
+    """How the names of files end that some task keeps."""
+    return sorted({ending for _, task in TASKS.items() for ending in task.kept_files})
+
+
 def checked_config(task: str, config: Mapping[str, Any], files: Collection[str] = ()) -> dict[str, Any]:
     """A version's task configuration; raises Invalid that names the field. `files`: those that are kept with it."""
     TASKS[task].check(config, files)
