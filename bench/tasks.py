@@ -206,12 +206,14 @@ def serving() -> Iterator[tuple[str, str, Path]]:
         folder = Path(name)
         (folder / "vocab.txt").write_bytes(VOCABULARY)
         installation = Installation(folder, {"SECRET_KEY": "bench", "EXECUTOR": "inprocess"})
-        installation.import_task(
+        config = folder / "task.json"
+        config.write_bytes(orjson.dumps({"labels": LABELS, "max_tokens": MOST}))
+        installation.import_model(
             "encoder",
             models.text_encoder(),
-            [folder / "vocab.txt"],
-            TextClassification.task,
-            {"labels": LABELS, "max_tokens": MOST},
+            folder / "vocab.txt",
+            task=TextClassification.task,
+            task_config=config,
         )
         key = installation.issue_key()
         with installation.served() as (url, _):
@@ -250,7 +252,8 @@ def stall(repeats: int, _threads: int) -> None:
             found = probe(url, 5, lambda: wire.post(url, request))
             stalls.append(found)
             print(
-                f"  {len(long):,} bytes: longest {found[0]:6.1f} ms, p99 {found[1]:6.1f} ms; without texts {alone[0]:.1f} and {alone[1]:.1f} ms",
+                f"  {len(long):,} bytes: longest {found[0]:6.1f} ms, p99 {found[1]:6.1f} ms;"
+                f" without texts {alone[0]:.1f} and {alone[1]:.1f} ms",
                 flush=True,
             )
     mark("p99 of /livez beside 1 MB texts", median(p99 for _, p99 in stalls), "ms", at_most=10)
@@ -288,10 +291,8 @@ PARTS = {"batching": batching, "served": served, "stall": stall}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        "python -m bench.tasks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser = argparse.ArgumentParser("python -m bench.tasks", description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of ONNX Runtime, in both")
     order = parser.parse_args()
