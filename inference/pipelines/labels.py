@@ -68,11 +68,11 @@ class LabelOutput:
         return [Label(self.labels[at], float(scores[at])) for at in best(scores, top_k)]
 
 
-def read_labels(fields: Fields, *, most: int = MAX_LABELS, may_repeat: bool = False) -> list[str]:
+def read_labels(fields: Fields, *, most: int = MAX_LABELS) -> list[str]:
     labels = fields.texts("labels", most=most, longest=LONGEST_LABEL)
     if not labels:
         raise BadTaskConfig("Name the labels, in the order of the model's output.", field="labels")
-    if not may_repeat and (twice := next((one for one, times in Counter(labels).items() if times > 1), None)):
+    if twice := next((one for one, times in Counter(labels).items() if times > 1), None):
         raise BadTaskConfig(f"{twice!r} is there twice; each score needs its own label.", field="labels")
     return labels
 
