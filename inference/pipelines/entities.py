@@ -279,7 +279,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
     task = "entities"
     title = "names, numbers and the like in texts"
     kept_files = TOKENIZER_FILES
-    fields = ("text", "texts", "offset_unit")
+    one, several, options = "text", "texts", ("offset_unit",)
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         said = _EntityFields(config)

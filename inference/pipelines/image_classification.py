@@ -52,7 +52,7 @@ class PicturesAsked:
 class ImageClassification(ItemPipeline[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
-    fields = ("image", "images", "top_k")
+    one, several, options = "image", "images", ("top_k",)
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         fields = PictureFields(config)

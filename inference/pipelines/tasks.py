@@ -10,7 +10,6 @@ from inference.pipelines.text_classification import TextClassification
 TASKS: Mapping[str, type[Pipeline]] = {
     pipeline.task: pipeline for pipeline in (PlainTensors, PlainClassification, TextClassification, Entities)
 }
-# Every field of a request in words, whatever its task is.
-ITEM_FIELDS = frozenset(
-    name for pipeline in TASKS.values() if issubclass(pipeline, ItemPipeline) for name in pipeline.fields
-)
+ITEM_TASKS = [pipeline for pipeline in TASKS.values() if issubclass(pipeline, ItemPipeline)]
+# Every option of a request in words, whatever its task is.
+ITEM_OPTIONS = frozenset(name for pipeline in ITEM_TASKS for name in pipeline.options)

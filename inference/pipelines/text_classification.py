@@ -61,7 +61,7 @@ class TextClassification(ItemPipeline[TextsAsked]):
     task = "text-classification"
     title = "labels for texts"
     kept_files = TOKENIZER_FILES
-    fields = ("text", "texts", "top_k")
+    one, several, options = "text", "texts", ("top_k",)
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         labels, texts = _read(config)

@@ -140,7 +140,7 @@ class _Asked:
 
 def check_item_fields(pipeline: Pipeline, body: Mapping[str, Any]) -> None:
     """Raise an error if the version does not answer requests with these fields."""
-    known = pipeline.fields if isinstance(pipeline, ItemPipeline) else ()
+    known = (pipeline.one, pipeline.several, *pipeline.options) if isinstance(pipeline, ItemPipeline) else ()
     for name in body:
         if name not in known:
             listed = (

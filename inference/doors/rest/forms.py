@@ -6,12 +6,13 @@ Unknown fields are refused: a request with a misspelt `version` must not be answ
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any
 
 from inference.doors.errors import NotAPrediction, UnfitForm, UnknownField
 from inference.doors.wire import pointer_to
-from inference.pipelines.tasks import ITEM_FIELDS
+from inference.pipelines.tasks import ITEM_OPTIONS, ITEM_TASKS
 from inference.serving.calls import Inputs, Items, Prediction
 from inference.serving.routes import Route
 from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
@@ -60,7 +61,7 @@ Body = Mapping[str, Any]
 class Form(ABC):
     """One form of a request, recognized by the field `name` of its body."""
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(self, body: Body) -> None:
         self.content = body[self.name]
@@ -162,11 +163,10 @@ class OneRowWithConfidence(OneRow):
 class OneItem(Form):
     """`{"text": "…"}` → `{"label": "positive", "confidence": 0.9, …}`, as the version's task answers"""
 
-    name = "text"
-
-    def __init__(self, body: Body) -> None:
+    def __init__(self, name: str, body: Body) -> None:
+        self.name = name
         super().__init__(body)
-        self._body = {name: value for name, value in body.items() if name in ITEM_FIELDS}
+        self._body = {field: value for field, value in body.items() if field == name or field in ITEM_OPTIONS}
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -190,14 +190,14 @@ class OneItem(Form):
 class SeveralItems(OneItem):
     """`{"texts": ["…", "…"]}` → `{"answers": [{…}, {…}]}`"""
 
-    name = "texts"
-
     def answer(self, prediction: Prediction) -> dict[str, Any]:
         return {"answers": prediction.answers}
 
 
-FORMS: Mapping[str, type[Form]] = {
-    form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence, OneItem, SeveralItems)
+FORMS: Mapping[str, Callable[[Body], Form]] = {
+    **{form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)},
+    **{task.one: partial(OneItem, task.one) for task in ITEM_TASKS},
+    **{task.several: partial(SeveralItems, task.several) for task in ITEM_TASKS},
 }
 
 
