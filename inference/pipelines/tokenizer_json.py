@@ -1,7 +1,7 @@
 """Checks a `tokenizer.json` before the library tokenizers reads it.
 
-The library trusts its files: some make it panic, others make it ask for all memory, which ends the process, and texts that
-callers send may do so much later. What published tokenizers have passes.
+The library trusts its files: some make it panic, which it does not always survive, and others make it ask for all memory,
+which ends the process; sometimes only when a caller sends a certain text. What published tokenizers have passes.
 """
 
 import base64
@@ -93,6 +93,7 @@ def _check_model(model: Mapping[str, Any]) -> None:
     for name in ("continuing_subword_prefix", "end_of_word_suffix"):
         if not _is_short(model.get(name) or "", MAX_AFFIX_LENGTH):
             raise BadTokenizer(f"`{name}` must be a text of at most {MAX_AFFIX_LENGTH} characters.")
+    _check_merges(merges, model.get("continuing_subword_prefix") or "")
     if model.get("dropout"):
         raise BadTokenizer(
             "`dropout` must be null: with it, a text has other tokens each time. It is meant for training."
@@ -101,6 +102,20 @@ def _check_model(model: Mapping[str, Any]) -> None:
         _check_words(vocabulary, model)
     else:
         _check_scored_words(vocabulary, model.get("unk_id"))
+
+
+def _check_merges(merges: Sequence[Any], prefix: str) -> None:
+    """The library cuts the prefix off each second part without looking. In the middle of a character, that ends the process."""
+    for merge in merges if prefix else ():
+        second = _second_part(merge)
+        if not (isinstance(second, str) and second.startswith(prefix)):
+            raise BadTokenizer("The second part of each merge must start with `continuing_subword_prefix`.")
+
+
+def _second_part(merge: Any) -> Any:
+    if isinstance(merge, str):
+        return merge.partition(" ")[2]
+    return merge[1] if isinstance(merge, list) and len(merge) == 2 else None
 
 
 def _check_words(vocabulary: Mapping[str, Any], model: Mapping[str, Any]) -> None:

@@ -112,6 +112,7 @@ HOSTILE = {
     "word length 0": definition(model__max_input_chars_per_word=0),
     "long subword prefix": definition("byte_level", model__continuing_subword_prefix="x" * 3_000_000),
     "subword prefix nowhere": definition("byte_level", model__continuing_subword_prefix="xxxxxxxxxxxxxx"),
+    "subword prefix inside a character": definition("byte_level", model__continuing_subword_prefix="\0"),
     "no unknown token": definition(model__unk_token="[NOPE]"),
     "unknown token of another type": definition(model__unk_token=[1]),
     "no words": definition(model__vocab={}),

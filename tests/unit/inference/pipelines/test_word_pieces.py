@@ -16,9 +16,7 @@ def vocabulary(*, lower_case: bool) -> dict[str, int]:
         for signs in plain_word_piece.words(text, lower_case=lower_case):
             word = "".join(sign.text for sign in signs)
             for start in range(min(len(word), 40)):
-                pieces.update(
-                    ("##" if start else "") + word[start : start + length] for length in (1, 2, 3)
-                )
+                pieces.update(("##" if start else "") + word[start : start + length] for length in (1, 2, 3))
     kept = sorted(piece for piece in pieces if hashlib.sha256(piece.encode()).digest()[0] > 40)
     return {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *kept])}
 
