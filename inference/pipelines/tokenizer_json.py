@@ -1,12 +1,13 @@
 """Checks a `tokenizer.json` before the library tokenizers reads it.
 
-The library trusts its files: some make it panic, others make it ask for all memory, which ends the process, and texts that
-callers send may do so much later. What published tokenizers have passes.
+The library trusts its files: some make it panic, which it does not always survive, and others make it ask for all memory,
+which ends the process; sometimes only when a caller sends a certain text. What published tokenizers have passes.
 """
 
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import orjson
@@ -20,7 +21,7 @@ MAX_ADDED_TOKENS, MAX_TOKEN_LENGTH = 20_000, 1_000
 MAX_AFFIX_LENGTH = 16
 MAX_SPECIAL_TOKENS = 64
 MAX_GROWTH = 400  # how many characters the steps before the model may make of one; NFKC makes up to 18
-_STEPS = ("normalizer", "pre_tokenizer", "post_processor")
+_STEPS_BEFORE, _STEP_AFTER = ("normalizer", "pre_tokenizer"), "post_processor"
 _INNER = ("normalizers", "pretokenizers", "processors")
 _DEEPEST, _MOST_STEPS = 8, 64
 _TYPES = frozenset({
@@ -31,7 +32,9 @@ _TYPES = frozenset({
     "BertProcessing", "RobertaProcessing", "TemplateProcessing",
     "Sequence",
 })  # fmt: skip
-_GROWTH = {"NFC": 3, "NFD": 4, "NFKC": 18, "NFKD": 18, "ByteLevel": 4, "BertNormalizer": 4, "Lowercase": 3}
+# How many characters Unicode's forms make of one, at most; one after another, they make no more than the greatest does
+_FORMS = {"NFC": 3, "NFD": 4, "NFKC": 18, "NFKD": 18, "BertNormalizer": 4, "Lowercase": 3}
+_BYTES_OF_CHARACTER = 4
 # Regular expressions run in the tokenizer on callers' texts, without a time limit. These are the ones that published
 # tokenizers split texts with; others are refused, as they may take exponential time.
 _KNOWN_PATTERNS = frozenset({
@@ -59,9 +62,12 @@ def checked_definition(data: bytes) -> str:
         )
     _check_model(content["model"])
     _check_added_tokens(content.get("added_tokens") or [])
-    steps = [step for name in _STEPS for step in _steps(content.get(name), name)]
-    _check_steps(steps)
-    kept = {name: content.get(name) for name in ("version", "added_tokens", *_STEPS, "model")}
+    before = [step for name in _STEPS_BEFORE for step in _steps(content.get(name), name)]
+    after = list(_steps(content.get(_STEP_AFTER), _STEP_AFTER))
+    _check_steps(before, after)
+    kept = {
+        name: content.get(name) for name in ("version", "added_tokens", *_STEPS_BEFORE, _STEP_AFTER, "model")
+    }
     try:
         return orjson.dumps({**kept, "truncation": None, "padding": None, "decoder": None}).decode()
     except TypeError:  # thousands of levels deep where the library wants none
@@ -93,6 +99,7 @@ def _check_model(model: Mapping[str, Any]) -> None:
     for name in ("continuing_subword_prefix", "end_of_word_suffix"):
         if not _is_short(model.get(name) or "", MAX_AFFIX_LENGTH):
             raise BadTokenizer(f"`{name}` must be a text of at most {MAX_AFFIX_LENGTH} characters.")
+    _check_merges(merges, model.get("continuing_subword_prefix") or "")
     if model.get("dropout"):
         raise BadTokenizer(
             "`dropout` must be null: with it, a text has other tokens each time. It is meant for training."
@@ -101,6 +108,20 @@ def _check_model(model: Mapping[str, Any]) -> None:
         _check_words(vocabulary, model)
     else:
         _check_scored_words(vocabulary, model.get("unk_id"))
+
+
+def _check_merges(merges: Sequence[Any], prefix: str) -> None:
+    """The library cuts the prefix off each second part without looking. In the middle of a character, that ends the process."""
+    for merge in merges if prefix else ():
+        second = _second_part(merge)
+        if not (isinstance(second, str) and second.startswith(prefix)):
+            raise BadTokenizer("The second part of each merge must start with `continuing_subword_prefix`.")
+
+
+def _second_part(merge: Any) -> Any:
+    if isinstance(merge, str):
+        return merge.partition(" ")[2]
+    return merge[1] if isinstance(merge, list) and len(merge) == 2 else None
 
 
 def _check_words(vocabulary: Mapping[str, Any], model: Mapping[str, Any]) -> None:
@@ -160,24 +181,22 @@ def _steps(step: Any, name: str, depth: int = 0) -> Iterator[Mapping[str, Any]]:
                 yield from _steps(part, name, depth + 1)
 
 
-def _check_steps(steps: Sequence[Mapping[str, Any]]) -> None:
-    if len(steps) > _MOST_STEPS:
+def _check_steps(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> None:
+    """`before` the model and `after` it."""
+    if len(before) + len(after) > _MOST_STEPS:
         raise BadTokenizer(f"tokenizer.json may have at most {_MOST_STEPS} steps.")
-    growth, added = 1.0, 0
-    for step in steps:
-        growth *= _growth(step)
-        added += _special_tokens(step)
-    if growth > MAX_GROWTH:
+    forms = max((_FORMS.get(step["type"], 1) for step in before), default=1)
+    if forms * prod(map(_growth, before)) > MAX_GROWTH:
         raise BadTokenizer(
             f"The steps in tokenizer.json may make more than {MAX_GROWTH} characters of one."
             " Replace with shorter texts, or in fewer steps."
         )
-    if added > MAX_SPECIAL_TOKENS:
+    if sum(map(_special_tokens, after)) > MAX_SPECIAL_TOKENS:
         raise BadTokenizer(f"tokenizer.json adds more than {MAX_SPECIAL_TOKENS} special tokens to each text.")
 
 
 def _growth(step: Mapping[str, Any]) -> float:
-    """How many characters the step makes of one, at most."""
+    """How many characters the step makes of one, at most; Unicode's forms apart."""
     kind = step["type"]
     if kind == "Prepend" and not _is_short(step.get("prepend"), MAX_AFFIX_LENGTH):
         raise BadTokenizer(f"`prepend` must be a text of at most {MAX_AFFIX_LENGTH} characters.")
@@ -189,7 +208,7 @@ def _growth(step: Mapping[str, Any]) -> float:
         if not isinstance(content, str):
             raise BadTokenizer("`content` of a step in tokenizer.json must be a text.")
         return max(1.0, len(content) / shortest)
-    return _GROWTH.get(kind, 1)
+    return _BYTES_OF_CHARACTER if kind == "ByteLevel" else 1
 
 
 def _shortest_match(pattern: Any) -> int:

@@ -112,6 +112,7 @@ HOSTILE = {
     "word length 0": definition(model__max_input_chars_per_word=0),
     "long subword prefix": definition("byte_level", model__continuing_subword_prefix="x" * 3_000_000),
     "subword prefix nowhere": definition("byte_level", model__continuing_subword_prefix="xxxxxxxxxxxxxx"),
+    "subword prefix inside a character": definition("byte_level", model__continuing_subword_prefix="\0"),
     "no unknown token": definition(model__unk_token="[NOPE]"),
     "unknown token of another type": definition(model__unk_token=[1]),
     "no words": definition(model__vocab={}),
@@ -128,6 +129,47 @@ HOSTILE = {
     "added without id": definition(added_tokens=[{"content": "x"}]),
     "added of a number": definition(added_tokens=[added(1_000, 5)]),
     "merge of nothing": definition("byte_level", model__merges=[["a", "nowhere"]]),
+}  # fmt: skip
+
+
+def table_of_ligatures(longest=18):
+    """With an index in which no character is found, so that texts stay as they are."""
+    return charsmap(b"\0" * 1024, b"x" * longest + b"\0ffi\0")
+
+
+# The steps of published tokenizers, by the models that they belong to
+PUBLISHED = {
+    "BERT": definition(post_processor=template([CLS, SEQUENCE_A])),
+    "RoBERTa": definition(
+        "byte_level", post_processor={"type": "RobertaProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1], "trim_offsets": True,
+                                      "add_prefix_space": False},
+    ),
+    "XLM-R": definition(
+        "unigram_nfkc", normalizer=sequence(table_of_ligatures(), replace({"Regex": " {2,}"}, " ")),
+        pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {"type": "WhitespaceSplit"}, {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        ]},
+    ),
+    "ALBERT": definition(
+        "unigram_nfkc", normalizer=sequence(
+            replace({"String": "``"}, '"'), replace({"String": "''"}, '"'), {"type": "NFKD"}, {"type": "StripAccents"},
+            {"type": "Lowercase"}, table_of_ligatures(),
+        ),
+    ),
+    "Llama 2": definition(
+        "byte_level", normalizer=sequence({"type": "Prepend", "prepend": "▁"}, replace({"String": " "}, "▁")),
+    ),
+    "Llama 3": definition(
+        "byte_level", pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+             r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+        ]},
+        post_processor={"type": "Sequence", "processors": [
+            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+            template([CLS, SEQUENCE_A]),
+        ]},
+    ),
 }  # fmt: skip
 
 
@@ -150,6 +192,13 @@ def test_it_is_refused_at_once(name):
         TextTokenizer.from_json(data)
 
     assert time.monotonic() - started < LIMIT_S
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_steps_of_published_tokenizers_are_accepted(name):
+    tokenizer = TextTokenizer.from_json(json.dumps(PUBLISHED[name]).encode())
+
+    assert all(tokens.used > 0 for tokens in tokenizer.tokenize(SENTENCES, max_tokens=64))
 
 
 def test_merges_of_10_mib_are_read_quickly():
