@@ -23,7 +23,7 @@ from registry.intake.examples.selectors import (
     golden_rows_numbered,
     result_of,
 )
-from registry.kit.admin.facts import short, size, when
+from registry.kit.admin.facts import config_in_words, short, size, when
 from registry.kit.admin.plots import ProfilePlot, profile_plot
 
 _ROWS_PER_PAGE = 25
@@ -38,10 +38,11 @@ class Pair:
     name: str
     left: str
     right: str
+    differs_beyond: bool = False  # in what is too long to be shown
 
     @property
     def differs(self) -> bool:
-        return self.left != self.right
+        return self.differs_beyond or self.left != self.right
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ def compare(left: Version, right: Version, page_number: str | None) -> Compariso
 
 def _pairs(left: Version, right: Version) -> list[Pair]:
     described = [_described(version) for version in (left, right)]
-    return [Pair(name, described[0][name], described[1][name]) for name in described[0]]
+    beyond = {"task configuration"} if left.task_config != right.task_config else set()
+    return [Pair(name, described[0][name], described[1][name], name in beyond) for name in described[0]]
 
 
 def _described(version: Version) -> dict[str, str]:
@@ -123,6 +125,9 @@ def _described(version: Version) -> dict[str, str]:
         "file": version.artifact.sha256[:12],
         "size": size(version.artifact.size_bytes),
         "task configuration": _configuration(version.task_config),
+        "task files": "; ".join(f"{name} {sha256[:12]}" for name, sha256 in version.task_files.items())
+        or "none",
+        "pre-processing hash": version.preprocessing or "none",
         "derived from": str(parent.number) if parent is not None else "none",
         "notes": short(version.notes) or "none",
         "created by": version.made_by,
@@ -131,11 +136,7 @@ def _described(version: Version) -> dict[str, str]:
 
 
 def _configuration(config: Mapping[str, Any]) -> str:
-    entries = [
-        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in config.items()
-    ]
-    return short("; ".join(entries)) or "none"
+    return short("; ".join(f"{name}: {text}" for name, text in config_in_words(config))) or "none"
 
 
 def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:
