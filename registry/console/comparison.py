@@ -140,11 +140,12 @@ def _configuration(config: Mapping[str, Any]) -> str:
 
 
 def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:
-    sizes = [
-        size(count) if isinstance(count, (int, float)) else "not measured"
-        for count in (left.get("footprint_bytes"), right.get("footprint_bytes"))
-    ]
-    return [Pair("memory when loaded", *sizes)]
+    return [Pair("memory when loaded", _footprint(left), _footprint(right))]
+
+
+def _footprint(facts: dict[str, Any]) -> str:
+    count = facts.get("footprint_bytes")
+    return size(count) if isinstance(count, (int, float)) else "not measured"
 
 
 def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagreement]:
