@@ -288,7 +288,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
         self._reader = EntityReader(said.labels, grouping=said.grouping, ignored=said.ignored)
         self._patterns = EntityPatterns(said.patterns)
         self._said = said
-        self.labels = said.labels
+        self.labels, self.model_outputs = said.labels, (self._output,)
         super().__init__(config, files, signature)
 
     @classmethod

@@ -59,7 +59,7 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
         self._output = LabelOutput(LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS), signature)
         self._pictures = PictureInputs(fields, signature, _IMAGENET)
         fields.end()
-        self.labels = self._output.labels
+        self.labels, self.model_outputs = self._output.labels, (self._output.name,)
         super().__init__(config, files, signature)
 
     @classmethod

@@ -105,6 +105,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     one: ClassVar[str]  # the field of a request with one item
     several: ClassVar[str]  # the field of a request with a list of items
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
+    model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)

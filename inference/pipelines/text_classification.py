@@ -67,7 +67,7 @@ class TextClassification(ItemPipeline[TextsAsked]):
         labels, texts = _read(config)
         self._output = LabelOutput(labels, signature)
         self._texts = text_inputs(texts, files, signature)
-        self.labels = labels.labels
+        self.labels, self.model_outputs = labels.labels, (self._output.name,)
         super().__init__(config, files, signature)
 
     @classmethod
