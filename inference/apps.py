@@ -51,7 +51,7 @@ class InferenceConfig(AppConfig):
 
 def _add_tasks() -> None:
     from inference.checks.version_tasks import registered_tasks
-    from registry.catalogue.tasks import TASKS
+    from registry.catalogue.task_kinds import TASKS
 
     for name, task in registered_tasks().items():
         TASKS.add(name, task)

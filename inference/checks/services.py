@@ -17,7 +17,7 @@ from inference.errors import ProbeFailed
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Version
 from registry.catalogue.route_changes import lock_model
-from registry.catalogue.tasks import TENSOR, checked_task
+from registry.catalogue.task_kinds import TENSOR, checked_task
 from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid

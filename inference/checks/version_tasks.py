@@ -11,7 +11,7 @@ from inference.tensors.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.errors import InvalidTaskConfig
 from registry.catalogue.models import Version
-from registry.catalogue.tasks import Beside, Task
+from registry.catalogue.task_kinds import Beside, Task
 
 
 def registered_tasks() -> dict[str, Task]:

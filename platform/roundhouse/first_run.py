@@ -26,7 +26,7 @@ from registry.access.services import (
 )
 from registry.catalogue.models import Model
 from registry.catalogue.services import create_model
-from registry.catalogue.tasks import TENSOR
+from registry.catalogue.task_kinds import TENSOR
 from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.services import set_approval_rule

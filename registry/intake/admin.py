@@ -11,7 +11,7 @@ from django.urls import URLPattern, path, reverse
 
 from registry.access.policies import Right
 from registry.catalogue.selectors import models_for
-from registry.catalogue.tasks import kept_endings, task_choices
+from registry.catalogue.task_kinds import kept_endings, task_choices
 from registry.errors import RoundhouseError
 from registry.intake.models import Status, Upload
 from registry.intake.selectors import uploads_for, uploads_of

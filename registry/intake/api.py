@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from registry.access.policies import Right
 from registry.catalogue.api.versions import VersionSerializer
 from registry.catalogue.models import MAX_NOTES, MAX_TITLE
-from registry.catalogue.tasks import TENSOR, task_choices
+from registry.catalogue.task_kinds import TENSOR, task_choices
 from registry.catalogue.validation import MAX_AXES
 from registry.errors import NotFound
 from registry.intake import services

@@ -10,7 +10,7 @@ from typing import Any
 
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.tasks import Beside
+from registry.catalogue.task_kinds import Beside
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry.catalogue.tasks import TASKS, Beside, Task, checked_config
+from registry.catalogue.task_kinds import TASKS, Beside, Task, checked_config
 from registry.intake.errors import TaskFileRefused, TaskTakesNoFiles
 from registry.intake.file_scan.errors import quote_name
 from registry.intake.file_scan.sent_files import SentFile

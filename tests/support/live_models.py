@@ -14,7 +14,7 @@ from inference.serving.plans import session_options
 from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts, services
 from registry.catalogue.models import Model, Version
-from registry.catalogue.tasks import TENSOR
+from registry.catalogue.task_kinds import TENSOR
 from tests.support.factories import a_model, a_split, an_actor
 from tests.support.processes import ROOT
 from tests.support.proofs import NO_MEMORY

@@ -13,7 +13,7 @@ from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services.models import name_taken
-from registry.catalogue.tasks import TENSOR, checked_task
+from registry.catalogue.task_kinds import TENSOR, checked_task
 from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid, StaleState
 from registry.intake import parts

@@ -1,7 +1,7 @@
 import pytest
 
 from registry.catalogue.errors import InvalidTaskConfig
-from registry.catalogue.tasks import checked_config
+from registry.catalogue.task_kinds import checked_config
 from tests.support.factories import a_model, an_uploaded_version
 
 GOOD = {"labels": ["cat", "dog"], "scores": "logits"}
