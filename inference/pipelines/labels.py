@@ -72,6 +72,8 @@ def read_labels(fields: Fields, *, most: int = MAX_LABELS) -> list[str]:
     labels = fields.texts("labels", most=most, longest=LONGEST_LABEL)
     if not labels:
         raise BadTaskConfig("Name the labels, in the order of the model's output.", field="labels")
+    if odd := next((one for one in labels if not one.strip() or not one.isprintable()), None):
+        raise BadTaskConfig(f"{odd!r} is not one line of text.", field="labels")
     if twice := next((one for one, times in Counter(labels).items() if times > 1), None):
         raise BadTaskConfig(f"{twice!r} is there twice; each score needs its own label.", field="labels")
     return labels
