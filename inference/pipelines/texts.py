@@ -234,6 +234,13 @@ class TokenRows(TextInputs):
             made[self.inputs.types.name] = np.zeros(ids.shape, self.inputs.types.dtype)
         return made
 
+    def row_of(self, token_id: int, tokens: int) -> Tensors:
+        """The model's inputs for a row that repeats one token, as many times as it may at most have."""
+        tokens = min(tokens, self.max_tokens)
+        ids = np.zeros((1, self._width(tokens)), np.int32)
+        ids[:, :tokens] = token_id
+        return self.prepare({"ids": ids, "lengths": np.array([tokens], np.int32)})
+
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors], output: str) -> bool:
         """Whether the output for a row's tokens stays the same if the row is filled up to a greater width.
 

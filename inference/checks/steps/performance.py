@@ -4,6 +4,7 @@ from inference.checks.examples import example_rows
 from inference.checks.models import ProbePass
 from inference.checks.proofs import WARM_UP_S, batch_memory_bytes, batch_proof_of, most_rows
 from inference.checks.steps.base import CheckContext, StepFailed, StepPassed
+from inference.checks.steps.task import check_vocabulary
 from inference.checks.trial import TrialFailed
 from inference.engine.warmup import MemoryUse
 
@@ -34,6 +35,7 @@ def warm_up(context: CheckContext) -> StepPassed:
     """
     serving, limit_bytes = context.serving, batch_memory_bytes(context.serving)
     try:
+        check_vocabulary(context)
         profile, memory = context.trial().warm_up(
             max_batch=serving.max_batch_rows,
             limit_bytes=limit_bytes,
