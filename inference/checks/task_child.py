@@ -24,7 +24,7 @@ _PIECES = (
     "สวัสดีครับ",
     "👩‍👩‍👧 e\u0301 ",
     "x" * 300,
-)  # noqa: RUF001
+)
 _LONG_TEXT = "".join(_PIECES) * 40
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inference.checks.golden_rows import METRICS, ROW_CHECKS, ROW_EXAMPLES, TENSOR_ROW
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import FilesBeside, ItemPipeline, Pipeline
 from inference.pipelines.tasks import TASKS
@@ -23,6 +24,9 @@ def registered_tasks() -> dict[str, Task]:
             partial(_check, name),
             partial(_prefill, name),
             kind.kept_files,
+            metrics=tuple(METRICS[name]),
+            check_row=ROW_CHECKS.get(name),
+            golden_row=ROW_EXAMPLES.get(name, TENSOR_ROW),
         )
         for name, kind in TASKS.items()
     }
