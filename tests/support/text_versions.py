@@ -27,8 +27,19 @@ def vocabulary(words: Mapping[str, str], *, more: Sequence[str] = ()) -> list[st
     return [UNKNOWN, *words, *_COMMON, *more]
 
 
-def write_classifier(path: Path, words: Mapping[str, str] = MOOD_WORDS, *, labels=MOODS, masked=True) -> Path:
-    """Each word of a label adds 2 to its logit. Without its mask, it counts every token, and 0.5 for unknown words."""
+def write_classifier(
+    path: Path,
+    words: Mapping[str, str] = MOOD_WORDS,
+    *,
+    labels=MOODS,
+    masked=True,
+    mixing=False,
+    most_tokens: int | None = None,
+) -> Path:
+    """Each word of a label adds 2 to its logit. Without its mask, it counts every token, and 0.5 for unknown words.
+
+    `mixing`: its rows also get the mean of all rows. `most_tokens`: it knows no places after these.
+    """
     table = _table(words, labels)
     table[0, 0] = 0 if masked else 0.5
     nodes = [helper.make_node("Gather", ["table", "input_ids"], ["scores"])]
@@ -38,12 +49,25 @@ def write_classifier(path: Path, words: Mapping[str, str] = MOOD_WORDS, *, label
             helper.make_node("Unsqueeze", ["is_token", "last"], ["weights"]),
             helper.make_node("Mul", ["scores", "weights"], ["counted"]),
         ]
-    nodes.append(
-        helper.make_node(
-            "ReduceSum", ["counted" if masked else "scores", "tokens_axis"], ["logits"], keepdims=0
-        )
-    )
-    return _save(path, nodes, table, [value("logits", ("rows", len(labels)))], masked=masked)
+    of_tokens = "counted" if masked else "scores"
+    if most_tokens is not None:
+        nodes += [
+            helper.make_node("Shape", ["input_ids"], ["shape"]),
+            helper.make_node("Gather", ["shape", "one"], ["length"]),
+            helper.make_node("Range", ["zero", "length", "one"], ["places"]),
+            helper.make_node("Gather", ["of_place", "places"], ["of_places"]),
+            helper.make_node("Add", [of_tokens, "of_places"], ["placed"]),
+        ]
+        of_tokens = "placed"
+    summed = "sums" if mixing else "logits"
+    nodes.append(helper.make_node("ReduceSum", [of_tokens, "tokens_axis"], [summed], keepdims=0))
+    if mixing:
+        nodes += [
+            helper.make_node("ReduceMean", ["sums"], ["mean"], axes=[0], keepdims=1),
+            helper.make_node("Add", ["sums", "mean"], ["logits"]),
+        ]
+    known = [numpy_helper.from_array(np.zeros((most_tokens or 1, len(labels)), np.float32), "of_place")]
+    return _save(path, nodes, table, [value("logits", ("rows", len(labels)))], known, masked=masked)
 
 
 def write_tagger(path: Path, words: Mapping[str, str] = NAME_WORDS, *, labels=TAGS) -> Path:
@@ -63,12 +87,15 @@ def _table(words: Mapping[str, str], labels: Sequence[str]) -> np.ndarray:
     return table
 
 
-def _save(path: Path, nodes, table: np.ndarray, outputs, *, masked: bool) -> Path:
+def _save(path: Path, nodes, table: np.ndarray, outputs, weights=(), *, masked: bool) -> Path:
     shape = ("rows", "tokens")
     inputs = [value("input_ids", shape, TensorProto.INT64)]
     if masked:
         inputs.append(value("attention_mask", shape, TensorProto.INT64))
     weights = [
+        *weights,
+        numpy_helper.from_array(np.array(0, np.int64), "zero"),
+        numpy_helper.from_array(np.array(1, np.int64), "one"),
         numpy_helper.from_array(table, "table"),
         numpy_helper.from_array(np.array([1], np.int64), "tokens_axis"),
         numpy_helper.from_array(np.array([2], np.int64), "last"),

@@ -1,4 +1,8 @@
-"""What the steps ask of a version's task: whether its files can be read, and whether the model knows its tokens."""
+"""What the steps ask of a version's task: whether its files can be read, and whether the model gets on with its tokens."""
+
+from itertools import chain, islice
+
+import numpy as np
 
 from inference.checks.steps.base import CheckContext, StepFailed
 from inference.checks.task_probe import TaskRefused, probe_task
@@ -8,9 +12,14 @@ from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS, token_rows_of
 from inference.tensors.arrays import Tensors
+from inference.tensors.errors import InvalidInput
+from inference.tensors.samples import Sample
 from inference.tensors.signature import Signature
 
 _TOKENS_TRIED = 8
+_ENOUGH_ROWS, _RANDOM_ROWS, _SEED = 12, 8, 7
+_SUBJECTS = ("The train", "Her answer", "This coffee", "London", "My bank account")
+_TEXTS = [f"{subject} was {said}." for said in ("good", "bad", "late") for subject in _SUBJECTS]
 
 
 def read_task(context: CheckContext) -> None:
@@ -32,22 +41,85 @@ def check_vocabulary(context: CheckContext) -> None:
     if rows is None:
         return
     largest = rows.tokenizer.largest_id
+    error = _failure(context, rows.row_of(largest, _TOKENS_TRIED))
+    if error is None or error.code != "run_failed" or _failure(context, rows.row_of(0, _TOKENS_TRIED)):
+        return  # the warm-up tells what else is wrong
+    raise StepFailed(
+        "task_config",
+        f"The tokenizer has ids up to {largest:,}, which the model of {context.version} does not know: {error}",
+        "Upload the model with the tokenizer that it was trained with, as the next version.",
+        {"field": "tokenizer", "largest_id": largest},
+    )
+
+
+def longest_sample(context: CheckContext) -> Sample | None:
+    """A row with as many tokens as a text may have, so that the memory of batches is that of long texts."""
+    rows = token_rows_of(context.pipeline)
+    if rows is None or context.signature is None:
+        return None
+    return Sample.of(context.signature, rows.longest_row())
+
+
+def check_length(context: CheckContext, error: TrialFailed) -> None:
+    """Fail the step with this error of the longest row if a short one runs: then `max_tokens` is too large."""
+    rows = token_rows_of(context.pipeline)
+    if rows is None or error.code != "run_failed" or _failure(context, rows.row_of(0, _TOKENS_TRIED)):
+        return
+    raise StepFailed(
+        "task_config",
+        f"{context.version} does not run on {rows.max_tokens:,} tokens, which its `max_tokens` allows: {error}",
+        "Set `max_tokens` to what the model was made for, and upload it as the next version.",
+        {"field": "max_tokens", "max_tokens": rows.max_tokens},
+    )
+
+
+def padding_is_harmless(context: CheckContext) -> bool:
+    """Whether texts may be filled up to a common width. If not, the pipeline does without from now on."""
+    pipeline = context.pipeline
+    if not isinstance(pipeline, ItemPipeline):
+        return True
     try:
-        context.trial().run(rows.row_of(largest, _TOKENS_TRIED), soft_limit_s=context.serving.soft_limit_s)
+        is_harmless = pipeline.padding_is_harmless(
+            lambda inputs: context.trial().run(inputs, soft_limit_s=context.serving.soft_limit_s)
+        )
     except TrialFailed as error:
-        if error.code != "run_failed" or not _runs(context, rows.row_of(0, _TOKENS_TRIED)):
-            return  # the warm-up tells what is wrong
-        raise StepFailed(
-            "task_config",
-            f"The tokenizer has ids up to {largest:,}, which the model of {context.version} does not know: {error}",
-            "Upload the model with the tokenizer that it was trained with, as the next version.",
-            {"field": "tokenizer", "largest_id": largest},
-        ) from None
+        if context.trial().is_over:
+            raise
+        is_harmless = error.code != "run_failed"
+    if not is_harmless:
+        pipeline.forbid_padding()
+    return is_harmless
 
 
-def _runs(context: CheckContext, inputs: Tensors) -> bool:
+def proof_rows(context: CheckContext) -> Tensors | None:
+    """Rows of one width for the batch proof: texts, and for models that read tokens also any tokens."""
+    pipeline = context.pipeline
+    if not isinstance(pipeline, ItemPipeline) or "texts" not in pipeline.fields:
+        return None
+    try:
+        groups = pipeline.encode({"texts": [*_own_texts(context), *_TEXTS]}).groups
+    except InvalidInput:  # the step that runs its examples tells what is wrong with them
+        groups = pipeline.encode({"texts": _TEXTS}).groups
+    group = max(groups, key=lambda group: min(len(group.places), _ENOUGH_ROWS))
+    tensors = pipeline.prepare(next(group.split(_ENOUGH_ROWS)).tensors)
+    rows = token_rows_of(pipeline)
+    if rows is None:
+        return tensors
+    width = tensors[rows.inputs.ids.name].shape[1]
+    others = rows.random_rows(np.random.default_rng(_SEED), _RANDOM_ROWS, width)
+    return {name: np.concatenate([tensor, others[name]]) for name, tensor in tensors.items()}
+
+
+def _own_texts(context: CheckContext) -> list[str]:
+    """Texts of the version's examples or of the golden set."""
+    given = [example.get("text") for example in context.known.examples]
+    texts = chain.from_iterable(one if isinstance(one, list) else [one] for one in given)
+    return [text for text in islice(texts, _ENOUGH_ROWS) if isinstance(text, str)]
+
+
+def _failure(context: CheckContext, inputs: Tensors) -> TrialFailed | None:
     try:
         context.trial().run(inputs, soft_limit_s=context.serving.soft_limit_s)
-    except TrialFailed:
-        return False
-    return True
+    except TrialFailed as error:
+        return error
+    return None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from inference.checks.models import ProbePass
 from inference.checks.runner import run_checks
 from inference.checks.steps import structure
 from inference.checks.task_probe import TaskRefused
@@ -93,3 +94,68 @@ def test_a_model_of_plain_tensors_starts_no_child(tmp_path, monkeypatch):
 
     assert check(version)["signature"].state == "passed"
     assert again(version).preprocessing == ""
+
+
+class TestPadding:
+    def test_a_model_with_a_mask_may_be_padded(self, tmp_path):
+        version = text_versions.a_classifier(tmp_path)
+
+        line = check(version)["batching"]
+
+        assert again(version).may_pad is True
+        assert "may_pad" not in line.facts and "Padding" not in line.reason
+        assert line.code == "" and line.facts["rows"] == line.facts["asked_rows"] > 1
+
+    def test_one_that_counts_the_padding_may_not(self, tmp_path):
+        version = text_versions.a_classifier(tmp_path, masked=False)
+
+        line = check(version)["batching"]
+
+        checked = again(version)
+        assert (checked.status, checked.may_pad) == ("ready", False)
+        assert (line.state, line.facts["may_pad"]) == ("passed", False)
+        assert "each text runs at its own length" in line.reason
+        widths = {
+            group.tensors["ids"].shape[1]
+            for text in ("good", "good day", "a good day")
+            for group in pipeline_of(checked).encode({"text": text}).groups
+        }
+        assert widths == {1, 2, 3}
+
+
+class TestLength:
+    def test_memory_is_that_of_texts_with_all_the_tokens_that_are_read(self, tmp_path):
+        check(text_versions.a_classifier(tmp_path, config={"max_tokens": 64}))
+        short = ProbePass.objects.get().found_memory
+        check(text_versions.a_classifier(tmp_path, config={"max_tokens": 512}))
+
+        passed = ProbePass.objects.get()
+        assert (short.row_bytes, passed.found_memory.row_bytes) == (64 * 16, 512 * 16)
+
+    def test_more_tokens_than_the_model_takes_are_refused_with_the_field(self, tmp_path):
+        path = text_versions.write_classifier(tmp_path / "short.onnx", most_tokens=32)
+        model = a_model(task="text-classification")
+
+        line = check(text_versions.bring_in(path, model))["warmup"]
+
+        assert (line.state, line.code, line.facts["field"]) == ("failed", "task_config", "max_tokens")
+        assert "does not run on 64 tokens" in line.reason
+        assert (
+            check(text_versions.bring_in(path, model, config={"max_tokens": 32}))["warmup"].state == "passed"
+        )
+
+
+def test_texts_are_told_apart_in_the_batch_proof(tmp_path):
+    """The generated rows of numbers that other models get would be words that this one counts as nothing."""
+    line = check(text_versions.a_tagger(tmp_path))["batching"]
+
+    assert (line.code, line.facts["rows"]) == ("", line.facts["asked_rows"])
+
+
+def test_rows_that_depend_on_each_other_run_alone(tmp_path):
+    """Negative control: a model whose answer is the mean over the rows of a run."""
+    path = text_versions.write_classifier(tmp_path / "mixing.onnx", mixing=True)
+
+    line = check(text_versions.bring_in(path, a_model(task="text-classification")))["batching"]
+
+    assert line.facts["rows"] == 1 and line.code == "neighbours"
