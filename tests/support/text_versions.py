@@ -11,6 +11,7 @@ from inference.engine.backends import SessionOptions
 from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Version
+from registry.intake.examples.services import add_examples
 from tests.support.factories import a_model, an_actor
 from tests.support.onnx_models import save, value
 
@@ -113,6 +114,7 @@ def bring_in(
     files: Mapping[str, bytes] | None = None,
     more_words: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
+    examples: Sequence[Mapping[str, object]] = (),
 ) -> Version:
     """Store and register a model with its tokenizer as an upload does; nothing has checked it yet."""
     with path.open("rb") as source:
@@ -120,13 +122,16 @@ def bring_in(
     if files is None:
         files = {"vocab.txt": "\n".join(vocabulary(words, more=more_words)).encode()}
     own = {"vocabulary": "words", "lower_case": False} if "vocab.txt" in files else {}
-    return catalogue.register_version(
+    version = catalogue.register_version(
         model=model,
         file=file,
         task_config={"labels": labels, "max_tokens": 64, **own, **(config or {})},
         task_files={name: artifacts.store([content]).sha256 for name, content in files.items()},
         by=an_actor(),
     )
+    if examples:
+        add_examples(version=version, examples=examples, by=an_actor())
+    return version
 
 
 def a_classifier(folder: Path, model: Model | None = None, *, masked=True, **more) -> Version:

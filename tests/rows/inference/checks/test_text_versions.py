@@ -159,3 +159,42 @@ def test_rows_that_depend_on_each_other_run_alone(tmp_path):
     line = check(text_versions.bring_in(path, a_model(task="text-classification")))["batching"]
 
     assert line.facts["rows"] == 1 and line.code == "neighbours"
+
+
+class TestExamples:
+    @pytest.mark.parametrize(
+        ("inputs", "expected"),
+        [
+            ({"text": ["a good day", "bad coffee"]}, {"label": ["positive", "negative"]}),
+            ({"text": "a good day"}, {"label": "positive", "tokens_given": 3, "confidence": 0.880797}),
+            ({"input_ids": [[3, 0]], "attention_mask": [[1, 0]]}, {"logits": [[0, 2]]}),
+        ],
+        ids=["texts", "one text", "the model's own tensors"],
+    )
+    def test_those_that_are_right_pass(self, tmp_path, inputs, expected):
+        version = text_versions.a_classifier(tmp_path, examples=[{"inputs": inputs, "expected": expected}])
+
+        line = check(version)["conformance"]
+
+        assert (line.state, line.facts) == ("passed", {"examples": 1, "wrong": []})
+
+    def test_those_that_are_wrong_are_shown(self, tmp_path):
+        example = {
+            "inputs": {"text": ["a good day", "bad coffee"]},
+            "expected": {"label": ["positive", "positive"]},
+        }
+
+        line = check(text_versions.a_classifier(tmp_path, examples=[example]))["conformance"]
+
+        (wrong,) = line.facts["wrong"]
+        assert line.code == "outputs_differ"
+        assert (wrong["output"], wrong["index"], wrong["got"]) == ("label", [1], "'negative'")
+
+    def test_a_text_that_the_version_refuses_does_not_fit(self, tmp_path):
+        example = {"inputs": {"text": "good " * 100}, "expected": {"label": "positive"}}
+
+        version = text_versions.a_classifier(tmp_path, config={"long_texts": "refuse"}, examples=[example])
+        line = check(version)["conformance"]
+
+        assert (line.code, line.facts["example"]) == ("example_unfit", 1)
+        assert "100 tokens" in line.reason
