@@ -26,7 +26,7 @@ ROW_EXAMPLES: Mapping[str, str] = {
 }
 
 
-class Span(NamedTuple):
+class GoldenSpan(NamedTuple):
     """An entity of a text; places count code points."""
 
     label: str
@@ -68,7 +68,7 @@ def golden_label(label: Any) -> Any:
 def label_of_answer(answer: Any) -> Any:
     """What of an answer is compared with a row's label: the label's name, or the entities."""
     if isinstance(answer, TextEntities):
-        return _ordered(Span(entity.label, entity.start, entity.end) for entity in answer.entities)
+        return _ordered(GoldenSpan(entity.label, entity.start, entity.end) for entity in answer.entities)
     return answer.label
 
 
@@ -83,8 +83,8 @@ def _check_text(inputs: Mapping[str, Any]) -> str:
     return inputs["text"]
 
 
-def _checked_span(entity: Any, where: str, length: int) -> Span:
-    if not isinstance(entity, dict) or set(entity) != set(Span._fields):
+def _checked_span(entity: Any, where: str, length: int) -> GoldenSpan:
+    if not isinstance(entity, dict) or set(entity) != set(GoldenSpan._fields):
         raise Invalid(f'`{where}` must be an object like {{"label": "PER", "start": 0, "end": 12}}.')
     label, start, end = _span(entity)
     if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL:
@@ -97,12 +97,12 @@ def _checked_span(entity: Any, where: str, length: int) -> Span:
             f"`{where}` goes from {start:,} to {end:,}, which is not a piece of the text; it has {length:,} characters"
             " (code points)."
         )
-    return Span(label, start, end)
+    return GoldenSpan(label, start, end)
 
 
-def _ordered(spans: Iterable[Span]) -> list[Span]:
+def _ordered(spans: Iterable[GoldenSpan]) -> list[GoldenSpan]:
     return sorted(spans, key=lambda span: (span.start, span.end, span.label))
 
 
-def _span(entity: Mapping[str, Any]) -> Span:
-    return Span(*(entity[name] for name in Span._fields))
+def _span(entity: Mapping[str, Any]) -> GoldenSpan:
+    return GoldenSpan(*(entity[name] for name in GoldenSpan._fields))

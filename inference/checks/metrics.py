@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference.checks.golden_rows import Span
+from inference.checks.golden_rows import GoldenSpan
 from inference.tensors.arrays import Array
 from registry.intake.examples.models import MAX_WRONG, Metric
 
@@ -94,7 +94,9 @@ class SpanF1:
         self._expected = self._got = self._both = 0
         self._wrong: list[Wrong] = []
 
-    def add(self, row: int, expected: Sequence[Span], got: Sequence[Span], *, text: str = "") -> None:
+    def add(
+        self, row: int, expected: Sequence[GoldenSpan], got: Sequence[GoldenSpan], *, text: str = ""
+    ) -> None:
         right = len(set(expected) & set(got))
         self._expected, self._got = self._expected + len(expected), self._got + len(got)
         self._both += right
@@ -149,7 +151,7 @@ def _wrong(row: int, expected: Any, got: Any, text: str) -> Wrong:
     return {"row": row, **asked, "expected": _shorten(expected), "got": _shorten(got)}
 
 
-def _shown(spans: Sequence[Span]) -> list[dict[str, Any]]:
+def _shown(spans: Sequence[GoldenSpan]) -> list[dict[str, Any]]:
     return [span._asdict() for span in spans[:_MAX_VALUES]]
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.checks.golden_rows import Span
+from inference.checks.golden_rows import GoldenSpan
 from inference.checks.metrics import (
     MAX_WRONG,
     Accuracy,
@@ -93,15 +93,15 @@ def test_no_rows_are_no_division_by_zero():
     assert [tallied(kind, []).value() for kind in (Accuracy, MacroF1, MeanError)] == [0, 0, 0]
 
 
-PER, LOC = Span("PER", 0, 3), Span("LOC", 8, 14)
+PER, LOC = GoldenSpan("PER", 0, 3), GoldenSpan("LOC", 8, 14)
 
 
 @pytest.mark.parametrize(
     ("pairs", "value"),
     [
         ([([PER, LOC], [PER, LOC])], 1.0),
-        ([([PER], [Span("PER", 0, 4)])], 0.0),
-        ([([PER], [Span("LOC", 0, 3)])], 0.0),
+        ([([PER], [GoldenSpan("PER", 0, 4)])], 0.0),
+        ([([PER], [GoldenSpan("LOC", 0, 3)])], 0.0),
         ([([PER, LOC], [PER])], 2 / 3),
         ([([PER], [PER, LOC])], 2 / 3),
         ([([PER], [PER]), ([], [PER, LOC])], 0.5),  # over all rows, not the mean of theirs
