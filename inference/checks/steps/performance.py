@@ -7,12 +7,12 @@ from inference.checks.steps.base import CheckContext, StepFailed, StepPassed
 from inference.checks.steps.task import (
     check_length,
     check_vocabulary,
-    longest_sample,
     padding_is_harmless,
-    proof_rows,
 )
+from inference.checks.text_rows import longest_sample, text_rows
 from inference.checks.trial import TrialFailed
 from inference.engine.warmup import MemoryUse
+from inference.tensors.samples import Sample
 
 _WARM_UP_ADVICE = (
     "Run the file repeatedly where it was exported; fix it, and upload it as the next version. If the machine was busy"
@@ -51,7 +51,7 @@ def warm_up(context: CheckContext) -> StepPassed:
             limit_bytes=limit_bytes,
             soft_limit_s=serving.soft_limit_s,
             time_limit_s=WARM_UP_S,
-            sample=longest_sample(context),
+            sample=_longest_sample(context),
         )
     except TrialFailed as error:
         check_length(context, error)
@@ -88,7 +88,8 @@ def prove_batches(context: CheckContext) -> StepPassed:
         proof = batch_proof_of(
             context.trial(),
             max_rows=most_rows(context.serving, context.memory),
-            examples=proof_rows(context) or example_rows(context.signature, context.known.examples),
+            examples=text_rows(context.pipeline, context.known.examples)
+            or example_rows(context.signature, context.known.examples),
         )
     except TrialFailed as error:  # it no longer loads, so an earlier proof means nothing
         raise StepFailed(
@@ -106,6 +107,10 @@ def prove_batches(context: CheckContext) -> StepPassed:
         f"{proof.reason} Each request therefore runs alone." + ("" if context.may_pad else _NO_PADDING),
         _BATCHING_ADVICE.get(proof.code, _OTHER_BATCHING_ADVICE),
     )
+
+
+def _longest_sample(context: CheckContext) -> Sample | None:
+    return longest_sample(context.pipeline, context.signature) if context.signature is not None else None
 
 
 def _why_not_larger(memory: MemoryUse, rows: int, limit_bytes: int) -> str:

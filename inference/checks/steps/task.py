@@ -1,9 +1,5 @@
 """What the steps ask of a version's task: whether its files can be read, and whether the model gets on with its tokens."""
 
-from itertools import chain, islice
-
-import numpy as np
-
 from inference.checks.steps.base import CheckContext, StepFailed
 from inference.checks.task_probe import TaskRefused, probe_task
 from inference.checks.trial import TrialFailed
@@ -12,14 +8,9 @@ from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS, token_rows_of
 from inference.tensors.arrays import Tensors
-from inference.tensors.errors import InvalidInput
-from inference.tensors.samples import Sample
 from inference.tensors.signature import Signature
 
 _TOKENS_TRIED = 8
-_ENOUGH_ROWS, _RANDOM_ROWS, _SEED = 12, 8, 7
-_SUBJECTS = ("The train", "Her answer", "This coffee", "London", "My bank account")
-_TEXTS = [f"{subject} was {said}." for said in ("good", "bad", "late") for subject in _SUBJECTS]
 
 
 def read_task(context: CheckContext) -> None:
@@ -52,14 +43,6 @@ def check_vocabulary(context: CheckContext) -> None:
     )
 
 
-def longest_sample(context: CheckContext) -> Sample | None:
-    """A row with as many tokens as a text may have, so that the memory of batches is that of long texts."""
-    rows = token_rows_of(context.pipeline)
-    if rows is None or context.signature is None:
-        return None
-    return Sample.of(context.signature, rows.longest_row())
-
-
 def check_length(context: CheckContext, error: TrialFailed) -> None:
     """Fail the step with this error of the longest row if a short one runs: then `max_tokens` is too large."""
     rows = token_rows_of(context.pipeline)
@@ -89,32 +72,6 @@ def padding_is_harmless(context: CheckContext) -> bool:
     if not is_harmless:
         pipeline.forbid_padding()
     return is_harmless
-
-
-def proof_rows(context: CheckContext) -> Tensors | None:
-    """Rows of one width for the batch proof: texts, and for models that read tokens also any tokens."""
-    pipeline = context.pipeline
-    if not isinstance(pipeline, ItemPipeline) or "texts" not in pipeline.fields:
-        return None
-    try:
-        groups = pipeline.encode({"texts": [*_own_texts(context), *_TEXTS]}).groups
-    except InvalidInput:  # the step that runs its examples tells what is wrong with them
-        groups = pipeline.encode({"texts": _TEXTS}).groups
-    group = max(groups, key=lambda group: min(len(group.places), _ENOUGH_ROWS))
-    tensors = pipeline.prepare(next(group.split(_ENOUGH_ROWS)).tensors)
-    rows = token_rows_of(pipeline)
-    if rows is None:
-        return tensors
-    width = tensors[rows.inputs.ids.name].shape[1]
-    others = rows.random_rows(np.random.default_rng(_SEED), _RANDOM_ROWS, width)
-    return {name: np.concatenate([tensor, others[name]]) for name, tensor in tensors.items()}
-
-
-def _own_texts(context: CheckContext) -> list[str]:
-    """Texts of the version's examples or of the golden set."""
-    given = [example.get("text") for example in context.known.examples]
-    texts = chain.from_iterable(one if isinstance(one, list) else [one] for one in given)
-    return [text for text in islice(texts, _ENOUGH_ROWS) if isinstance(text, str)]
 
 
 def _failure(context: CheckContext, inputs: Tensors) -> TrialFailed | None:

@@ -3,11 +3,13 @@
 import pytest
 
 from inference.checks.models import ProbePass
+from inference.checks.proofs import Proofs, runtime_version
 from inference.checks.runner import run_checks
 from inference.checks.steps import structure
 from inference.checks.task_probe import TaskRefused
 from inference.checks.version_tasks import pipeline_of
 from registry.catalogue.models import Version
+from registry.catalogue.selectors import current_serving
 from tests.support import fruit, onnx_models, text_versions
 from tests.support.factories import a_model, an_actor
 
@@ -198,3 +200,23 @@ class TestExamples:
 
         assert (line.code, line.facts["example"]) == ("example_unfit", 1)
         assert "100 tokens" in line.reason
+
+
+def test_a_process_without_a_proof_makes_the_same_as_the_check(tmp_path):
+    """After an upgrade of the runtime, a process that serves asks before the version is checked again."""
+    version = text_versions.a_classifier(tmp_path)
+    check(version)
+    checked = ProbePass.objects.get()
+    ProbePass.objects.all().delete()
+
+    proof = Proofs().get(
+        version.pk,
+        sha256=version.artifact.sha256,
+        options=text_versions.OPTIONS,
+        runtime_version=runtime_version(),
+        values=current_serving(version.pk),
+        timeout_s=60,
+    )
+
+    assert proof.batches == checked.found_batches
+    assert proof.memory.row_bytes == checked.found_memory.row_bytes == 64 * 16
