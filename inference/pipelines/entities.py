@@ -363,6 +363,11 @@ class Entities(ItemPipeline[EntitiesAsked]):
             "tokens_used": np.array([answer.tokens_used for answer in answers], np.int32),
         }
 
+    @property
+    def texts(self) -> TokenRows:
+        """How its texts become rows."""
+        return self._texts
+
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
         return self._texts.padding_is_harmless(run, self._output)
 

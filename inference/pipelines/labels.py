@@ -91,17 +91,17 @@ def find_scores(signature: Signature, labels: int, *, rank: int, name: str = "")
     if not tables:
         raise BadTaskConfig(
             f"Its scores must be an output with {rank} axes{f' named {name!r}' if name else ''};"
-            f" the model has {_shown(signature.outputs)}.",
+            f" the model has {shown(signature.outputs)}.",
             field="output",
         )
     fitting = [spec for spec in tables if spec.any_rank or spec.shape[-1] in {None, labels}]
     if not fitting:
         raise BadTaskConfig(
-            f"There are {labels:,} labels, but the model gives another number of scores: {_shown(tables)}.",
+            f"There are {labels:,} labels, but the model gives another number of scores: {shown(tables)}.",
             field="labels",
         )
     if len(fitting) > 1:
-        raise BadTaskConfig(f"Name the output with the scores: {_shown(fitting)} would fit.", field="output")
+        raise BadTaskConfig(f"Name the output with the scores: {shown(fitting)} would fit.", field="output")
     return fitting[0]
 
 
@@ -113,7 +113,7 @@ def check_count(outputs: Array, labels: int) -> None:
         )
 
 
-def _shown(specs: Sequence[TensorSpec]) -> str:
+def shown(specs: Sequence[TensorSpec]) -> str:
     return ", ".join(
         f"`{spec.name}` {'of any shape' if spec.any_rank else [-1 if dim is None else dim for dim in spec.shape]}"
         for spec in specs

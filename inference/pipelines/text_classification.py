@@ -22,6 +22,7 @@ from inference.pipelines.texts import (
     MAX_TEXTS,
     TOKENIZER_FILES,
     TextFields,
+    TextInputs,
     TokenRows,
     prefilled,
     problem_type,
@@ -136,6 +137,11 @@ class TextClassification(ItemPipeline[TextsAsked]):
             "tokens_given": np.array([answer.tokens_given or 0 for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used or 0 for answer in answers], np.int32),
         }
+
+    @property
+    def texts(self) -> TextInputs:
+        """How its texts become rows."""
+        return self._texts
 
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
         return not isinstance(self._texts, TokenRows) or self._texts.padding_is_harmless(

@@ -29,6 +29,10 @@ class Task:
     check: Callable[[Mapping[str, Any], Collection[str]], None]
     prefill: Callable[[Beside], Mapping[str, Any]]
     kept_files: tuple[str, ...] = ()  # endings of the names of files that the version needs to answer
+    metrics: tuple[str, ...] = ()  # of golden sets for this task
+    golden_row: str = ""  # an example
+    # Raises Invalid for the inputs and label of a golden row that do not fit; None if the rows are tensors.
+    check_row: Callable[[Mapping[str, Any], Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

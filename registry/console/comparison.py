@@ -1,6 +1,6 @@
 """The page that compares two versions of a Model: properties, signature, speed, and golden rows they disagree on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from registry.catalogue.models import Version
@@ -25,7 +26,12 @@ from registry.intake.examples.selectors import (
 )
 from registry.kit.admin.facts import config_in_words, short, size, when
 from registry.kit.admin.plots import ProfilePlot, profile_plot
+from registry.kit.registrations import Registrations
 
+# Parts of the page that apps add; each gets the request, the other version and the one whose page was opened.
+COMPARISONS: Registrations[Callable[[HttpRequest, Version, Version], SafeString | str]] = Registrations(
+    "part of comparisons"
+)
 _ROWS_PER_PAGE = 25
 _VERSIONS_OFFERED = 100
 _MAX_LENGTH = 160
@@ -175,6 +181,7 @@ def compare_page(request: HttpRequest, version: Version) -> HttpResponse:
         "other": other,
         "others": others_of(version),
         "both": compare(other, version, request.GET.get("page")) if other is not None else None,
+        "parts": [draw(request, other, version) for draw in COMPARISONS] if other is not None else [],
     }
     return TemplateResponse(
         request, "admin/registry/compare.html", {**admin.site.each_context(request), **context}
