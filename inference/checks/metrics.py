@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference.checks.golden_rows import GoldenSpan
+from inference.pipelines.golden import GoldenSpan
 from inference.tensors.arrays import Array
 from registry.intake.examples.models import MAX_WRONG, Metric
 

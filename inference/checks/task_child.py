@@ -12,7 +12,7 @@ from inference.checks.probe_child import read_and_delete, send_report
 from inference.engine.memory import process_memory
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import ItemPipeline
-from inference.pipelines.tasks import TASKS, token_rows_of
+from inference.pipelines.tasks import TASKS
 from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
 
@@ -58,7 +58,7 @@ def _read(order: dict[str, Any]) -> str:
     pipeline = TASKS[order["task"]](order["config"], files, Signature.from_json(order["signature"]))
     if isinstance(pipeline, ItemPipeline):
         pipeline.encode(pipeline.example())
-    if token_rows_of(pipeline) is not None and isinstance(pipeline, ItemPipeline):
-        with suppress(InvalidInput):  # the version may refuse long texts
-            pipeline.encode({"text": _LONG_TEXT})
+        if pipeline.token_rows is not None:
+            with suppress(InvalidInput):  # the version may refuse long texts
+                pipeline.token_rows.read([_LONG_TEXT])
     return pipeline.digest

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from inference.pipelines.pipeline import ItemPipeline, Pipeline
-from inference.pipelines.tasks import token_rows_of
 from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InvalidInput
 from inference.tensors.samples import Sample
@@ -23,7 +22,7 @@ def text_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tens
 
     `examples` are inputs as people wrote them; their texts come first.
     """
-    if not isinstance(pipeline, ItemPipeline) or "texts" not in pipeline.fields:
+    if not isinstance(pipeline, ItemPipeline) or pipeline.several != "texts":
         return None
     try:
         groups = pipeline.encode({"texts": [*_texts_of(examples), *_TEXTS]}).groups
@@ -31,7 +30,7 @@ def text_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tens
         groups = pipeline.encode({"texts": _TEXTS}).groups
     group = max(groups, key=lambda group: min(len(group.places), _ENOUGH_ROWS))
     tensors = pipeline.prepare(next(group.split(_ENOUGH_ROWS)).tensors)
-    rows = token_rows_of(pipeline)
+    rows = pipeline.token_rows
     if rows is None:
         return tensors
     width = tensors[rows.inputs.ids.name].shape[1]
@@ -41,7 +40,7 @@ def text_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tens
 
 def longest_sample(pipeline: Pipeline, signature: Signature) -> Sample | None:
     """A row with as many tokens as a text may have, so that the memory of batches is that of long texts."""
-    rows = token_rows_of(pipeline)
+    rows = pipeline.token_rows if isinstance(pipeline, ItemPipeline) else None
     return Sample.of(signature, rows.longest_row()) if rows is not None else None
 
 

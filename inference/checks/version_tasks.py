@@ -1,12 +1,11 @@
 """The tasks of the library for the registry's versions: which there are, and the pipeline of a version."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from inference.checks.golden_rows import METRICS, ROW_CHECKS, ROW_EXAMPLES, TENSOR_ROW
-from inference.pipelines.errors import BadTaskConfig
+from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pipeline import FilesBeside, ItemPipeline, Pipeline
 from inference.pipelines.tasks import TASKS
 from inference.tensors.signature import Signature
@@ -14,6 +13,7 @@ from registry.catalogue import artifacts
 from registry.catalogue.errors import InvalidTaskConfig
 from registry.catalogue.models import Version
 from registry.catalogue.task_kinds import Beside, Task
+from registry.errors import Invalid
 
 
 def registered_tasks() -> dict[str, Task]:
@@ -24,9 +24,9 @@ def registered_tasks() -> dict[str, Task]:
             partial(_check, name),
             partial(_prefill, name),
             kind.kept_files,
-            metrics=tuple(METRICS[name]),
-            check_row=ROW_CHECKS.get(name),
-            golden_row=ROW_EXAMPLES.get(name, TENSOR_ROW),
+            metrics=kind.golden.metrics,
+            check_row=partial(_check_row, kind.golden.check) if kind.golden.check is not None else None,
+            golden_row=kind.golden.example,
         )
         for name, kind in TASKS.items()
     }
@@ -45,6 +45,15 @@ def pipeline_of(version: Version, signature: Signature | None = None) -> Pipelin
 def task_paths(version: Version) -> dict[str, Path]:
     """Where the files of the version's task are. Raises ArtifactMissing."""
     return {name: artifacts.path_of(sha256) for name, sha256 in version.task_files.items()}
+
+
+def _check_row(
+    check: Callable[[Mapping[str, Any], Any], None], inputs: Mapping[str, Any], label: Any
+) -> None:
+    try:
+        check(inputs, label)
+    except InvalidItem as error:
+        raise Invalid(str(error)) from None
 
 
 def _check(task: str, config: Mapping[str, Any], files: Collection[str]) -> None:

@@ -14,6 +14,7 @@ import regex
 from numpy.typing import NDArray
 
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, PatternTimedOut, UnusableOutput
+from inference.pipelines.golden import SPAN_ROWS
 from inference.pipelines.labels import LONGEST_LABEL, check_count, find_scores, read_labels
 from inference.pipelines.pipeline import (
     Config,
@@ -279,11 +280,12 @@ class Entities(ItemPipeline[EntitiesAsked]):
     task = "entities"
     title = "names, numbers and the like in texts"
     kept_files = TOKENIZER_FILES
+    golden = SPAN_ROWS
     one, several, options = "text", "texts", ("offset_unit",)
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         said = _EntityFields(config)
-        self._texts = TokenRows(said.texts, files, signature)
+        self.token_rows = self._texts = TokenRows(said.texts, files, signature)
         self._output = find_scores(signature, len(said.labels), rank=3, name=said.output).name
         self._reader = EntityReader(said.labels, grouping=said.grouping, ignored=said.ignored)
         self._patterns = EntityPatterns(said.patterns)
@@ -362,11 +364,6 @@ class Entities(ItemPipeline[EntitiesAsked]):
             "tokens_given": np.array([answer.tokens_given for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used for answer in answers], np.int32),
         }
-
-    @property
-    def texts(self) -> TokenRows:
-        """How its texts become rows."""
-        return self._texts
 
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
         return self._texts.padding_is_harmless(run, self._output)

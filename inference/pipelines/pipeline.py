@@ -10,13 +10,17 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import orjson
 
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems, UnusableOutput
+from inference.pipelines.golden import TENSOR_ROWS, GoldenRows
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature
+
+if TYPE_CHECKING:
+    from inference.pipelines.texts import TokenRows
 
 Files = Mapping[str, bytes]  # what was uploaded beside the model, by name
 Config = Mapping[str, Any]
@@ -40,6 +44,7 @@ class Pipeline(ABC):
     task: ClassVar[str]
     title: ClassVar[str]
     kept_files: ClassVar[tuple[str, ...]] = ()  # endings of the names of files that a version needs to answer
+    golden: ClassVar[GoldenRows] = TENSOR_ROWS  # what rows of its golden sets look like
     labels: Sequence[str] = ()  # of a classification, in the order of its scores
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
@@ -106,6 +111,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     several: ClassVar[str]  # the field of a request with a list of items
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
     model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
+    token_rows: "TokenRows | None" = None  # how texts become rows, if the model reads tokens
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)

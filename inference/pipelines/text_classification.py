@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.pipelines.golden import LABEL_ROWS
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.pipeline import (
     Config,
@@ -22,7 +23,6 @@ from inference.pipelines.texts import (
     MAX_TEXTS,
     TOKENIZER_FILES,
     TextFields,
-    TextInputs,
     TokenRows,
     prefilled,
     problem_type,
@@ -62,12 +62,14 @@ class TextClassification(ItemPipeline[TextsAsked]):
     task = "text-classification"
     title = "labels for texts"
     kept_files = TOKENIZER_FILES
+    golden = LABEL_ROWS
     one, several, options = "text", "texts", ("top_k",)
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         labels, texts = _read(config)
         self._output = LabelOutput(labels, signature)
         self._texts = text_inputs(texts, files, signature)
+        self.token_rows = self._texts if isinstance(self._texts, TokenRows) else None
         self.labels, self.model_outputs = labels.labels, (self._output.name,)
         super().__init__(config, files, signature)
 
@@ -138,19 +140,12 @@ class TextClassification(ItemPipeline[TextsAsked]):
             "tokens_used": np.array([answer.tokens_used or 0 for answer in answers], np.int32),
         }
 
-    @property
-    def texts(self) -> TextInputs:
-        """How its texts become rows."""
-        return self._texts
-
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
-        return not isinstance(self._texts, TokenRows) or self._texts.padding_is_harmless(
-            run, self._output.name
-        )
+        return self.token_rows is None or self.token_rows.padding_is_harmless(run, self._output.name)
 
     def forbid_padding(self) -> None:
-        if isinstance(self._texts, TokenRows):
-            self._texts.may_pad = False
+        if self.token_rows is not None:
+            self.token_rows.may_pad = False
 
 
 def _read(config: Config) -> tuple[LabelFields, TextFields]:

@@ -18,7 +18,7 @@ _TEXTS, _LONGEST = 5, 2_000  # characters
 def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeString | str:
     """Texts, and a button that sends them to both versions. Nothing for other tasks, or if one of the two cannot answer."""
     kind = TASKS[left.model.task]
-    if not issubclass(kind, ItemPipeline) or "texts" not in kind.fields:
+    if not issubclass(kind, ItemPipeline) or kind.several != "texts":
         return ""
     if not left.is_servable or not right.is_servable:
         return ""
@@ -30,7 +30,7 @@ def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeStr
             "left": left,
             "right": right,
             "texts": _golden_texts(left.model) or [str(kind.example()["text"])],
-            "has_spans": "offset_unit" in kind.fields,
+            "has_spans": "offset_unit" in kind.options,
         },
         request,
     )

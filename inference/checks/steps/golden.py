@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from inference.checks.examples import read_example
-from inference.checks.golden_rows import golden_label, label_of_answer, text_of
 from inference.checks.metrics import TALLIES, MetricTally, label_name, predicted_label
 from inference.checks.steps.base import CheckContext, Facts, StepFailed, StepPassed, StepSkipped
 from inference.checks.trial import Trial, TrialFailed
@@ -213,14 +212,12 @@ class _ItemMeasurement(_Measurement):
         self._pipeline = pipeline
 
     def _count_rows(self) -> None:
-        remaining = read_golden_rows(self._set)
+        golden, remaining = self._pipeline.golden, read_golden_rows(self._set)
         while rows := list(islice(remaining, _ITEMS)):
             self._report_progress()
             for row, answer in zip(rows, self._answers(rows), strict=True):
                 self.done += 1
-                self.tally.add(
-                    row.number, golden_label(row.label), label_of_answer(answer), text=text_of(row.inputs)
-                )
+                self.tally.add(row.number, golden.expected(row.label), golden.got(answer), text=_text_of(row))
 
     def _answers(self, rows: Sequence[GoldenRow]) -> list[Any]:
         """Answers of many rows at once; if one of them cannot be read, it is found by asking one by one."""
@@ -339,3 +336,9 @@ def _record(context: CheckContext, golden_set: GoldenSet, measurement: _Measurem
         wrong=measurement.tally.wrong(),
         by=by,
     )
+
+
+def _text_of(row: GoldenRow) -> str:
+    """What of a row is shown to people."""
+    text = row.inputs.get("text")
+    return text if isinstance(text, str) else ""

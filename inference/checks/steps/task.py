@@ -6,7 +6,8 @@ from inference.checks.trial import TrialFailed
 from inference.checks.version_tasks import task_paths
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import ItemPipeline
-from inference.pipelines.tasks import TASKS, token_rows_of
+from inference.pipelines.tasks import TASKS
+from inference.pipelines.texts import TokenRows
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature
 
@@ -28,7 +29,7 @@ def read_task(context: CheckContext) -> None:
 
 def check_vocabulary(context: CheckContext) -> None:
     """Fail the step if the model refuses the tokenizer's largest id: then they do not belong together."""
-    rows = token_rows_of(context.pipeline)
+    rows = _token_rows(context)
     if rows is None:
         return
     largest = rows.tokenizer.largest_id
@@ -45,7 +46,7 @@ def check_vocabulary(context: CheckContext) -> None:
 
 def check_length(context: CheckContext, error: TrialFailed) -> None:
     """Fail the step with this error of the longest row if a short one runs: then `max_tokens` is too large."""
-    rows = token_rows_of(context.pipeline)
+    rows = _token_rows(context)
     if rows is None or error.code != "run_failed" or _failure(context, rows.row_of(0, _TOKENS_TRIED)):
         return
     raise StepFailed(
@@ -72,6 +73,10 @@ def padding_is_harmless(context: CheckContext) -> bool:
     if not is_harmless:
         pipeline.forbid_padding()
     return is_harmless
+
+
+def _token_rows(context: CheckContext) -> TokenRows | None:
+    return context.pipeline.token_rows if isinstance(context.pipeline, ItemPipeline) else None
 
 
 def _failure(context: CheckContext, inputs: Tensors) -> TrialFailed | None:

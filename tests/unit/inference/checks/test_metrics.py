@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from inference.checks.golden_rows import GoldenSpan
 from inference.checks.metrics import (
     MAX_WRONG,
     Accuracy,
@@ -11,6 +10,7 @@ from inference.checks.metrics import (
     label_name,
     predicted_label,
 )
+from inference.pipelines.golden import GoldenSpan
 
 LABELS = ["a", "b", "c"]
 

@@ -1,0 +1,101 @@
+"""Rows of golden sets: what a task's rows look like, and what of an answer is compared with a row's label."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from inference.pipelines.errors import InvalidItem
+
+MAX_SPANS, MAX_LABEL = 10_000, 200
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRows:
+    """A task's golden rows. `check` raises InvalidItem for inputs and a label that are not of the task.
+
+    `expected` makes of a row's label what `got` makes of an answer.
+    """
+
+    metrics: tuple[str, ...]
+    example: str
+    check: Callable[[Mapping[str, Any], Any], None] | None = None  # None: inputs are the model's own tensors
+    expected: Callable[[Any], Any] = lambda label: label
+    got: Callable[[Any], Any] = lambda answer: answer.label
+
+
+class GoldenSpan(NamedTuple):
+    """An entity of a text; places count code points."""
+
+    label: str
+    start: int
+    end: int
+
+
+def check_label_row(inputs: Mapping[str, Any], label: Any) -> None:
+    """A text with the name of its label."""
+    check_text_of(inputs)
+    check_label(label)
+
+
+def check_span_row(inputs: Mapping[str, Any], label: Any) -> None:
+    """A text with the list of its entities."""
+    text = check_text_of(inputs)
+    if not isinstance(label, list) or len(label) > MAX_SPANS:
+        raise InvalidItem(
+            f"`label` must be a list of at most {MAX_SPANS:,} entities; an empty list means none."
+        )
+    seen = set()
+    for number, entity in enumerate(label):
+        span = _checked_span(entity, f"label[{number}]", len(text))
+        if span in seen:
+            raise InvalidItem(f"`label[{number}]` is there twice.")
+        seen.add(span)
+
+
+def check_text_of(inputs: Mapping[str, Any]) -> str:
+    if set(inputs) != {"text"} or not isinstance(inputs["text"], str):
+        raise InvalidItem('`inputs` must be an object with a text, as in {"text": "…"}.')
+    return inputs["text"]
+
+
+def check_label(label: Any) -> None:
+    if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL:
+        raise InvalidItem(f"`label` must be the name of a label, a string of at most {MAX_LABEL} characters.")
+
+
+def _checked_span(entity: Any, where: str, length: int) -> GoldenSpan:
+    if not isinstance(entity, dict) or set(entity) != set(GoldenSpan._fields):
+        raise InvalidItem(f'`{where}` must be an object like {{"label": "PER", "start": 0, "end": 12}}.')
+    label, start, end = _span(entity)
+    if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL:
+        raise InvalidItem(f"`{where}.label` must be a string of at most {MAX_LABEL} characters.")
+    for name, place in (("start", start), ("end", end)):
+        if type(place) is not int:
+            raise InvalidItem(f"`{where}.{name}` must be a whole number.")
+    if not 0 <= start < end <= length:
+        raise InvalidItem(
+            f"`{where}` goes from {start:,} to {end:,}, which is not a piece of the text; it has {length:,} characters"
+            " (code points)."
+        )
+    return GoldenSpan(label, start, end)
+
+
+def _span(entity: Mapping[str, Any]) -> GoldenSpan:
+    return GoldenSpan(*(entity[name] for name in GoldenSpan._fields))
+
+
+def ordered_spans(spans: Iterable[GoldenSpan]) -> list[GoldenSpan]:
+    return sorted(spans, key=lambda span: (span.start, span.end, span.label))
+
+
+TENSOR_ROWS = GoldenRows(("accuracy", "f1", "error"), '{"inputs": {"x": [1, 2]}, "label": "cat"}')
+LABEL_ROWS = GoldenRows(
+    ("accuracy", "f1"), '{"inputs": {"text": "Lovely!"}, "label": "positive"}', check_label_row
+)
+SPAN_ROWS = GoldenRows(
+    ("span_f1",),
+    '{"inputs": {"text": "Ada met Bob."}, "label": [{"label": "PER", "start": 0, "end": 3}, …]}',
+    check_span_row,
+    expected=lambda label: ordered_spans(map(_span, label)),
+    got=lambda answer: ordered_spans(GoldenSpan(one.label, one.start, one.end) for one in answer.entities),
+)
