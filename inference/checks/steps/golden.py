@@ -22,6 +22,7 @@ from inference.tensors.arrays import Array, Tensors
 from inference.tensors.errors import InvalidInput
 from inference.tensors.prepare import prepare
 from registry.catalogue.models import Version
+from registry.errors import ArtifactMissing
 from registry.intake.examples.models import GoldenSet, Metric
 from registry.intake.examples.rows import GoldenRow
 from registry.intake.examples.selectors import (
@@ -312,6 +313,8 @@ def _measure_champion(context: CheckContext, golden_set: GoldenSet, by: Actor) -
             _record(other, golden_set, measurement, by)
     except StepFailed as error:
         return {"champion_not_measured": error.reason}
+    except (BadTaskConfig, ArtifactMissing, OSError) as error:
+        return {"champion_not_measured": f"The task of {live} cannot be read: {error}"}
     return {}
 
 

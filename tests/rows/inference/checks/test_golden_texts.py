@@ -7,6 +7,7 @@ import pytest
 from inference.checks.runner import run_checks
 from inference.checks.steps import golden
 from inference.checks.trial import Trial
+from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.intake.examples.selectors import golden_gate
@@ -157,3 +158,17 @@ class TestPreprocessing:
         if state == "failed":
             assert line.code == "other_preprocessing" and "put the set again for version 2" in line.reason
             assert line.facts["value"] == 1.0  # it was measured all the same
+
+
+def test_a_live_version_whose_tokenizer_is_gone_is_told(tmp_path):
+    own = [*text_versions.vocabulary(text_versions.MOOD_WORDS)[:-1], "night"]  # a file that no other test has
+    live = text_versions.a_classifier(tmp_path, files={"vocab.txt": "\n".join(own).encode()})
+    check(live)
+    a_split(live.model, 100, versions=[again(live)])
+    put(live.model, MOODS[:3], floor=None)
+    artifacts.path_of(live.task_files["vocab.txt"]).unlink()
+
+    line = check(text_versions.a_classifier(tmp_path, live.model))
+
+    assert f"The task of {live} cannot be read" in line.facts["champion_not_measured"]
+    assert line.facts["value"] == 1.0
