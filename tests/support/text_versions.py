@@ -149,6 +149,13 @@ def a_tagger(folder: Path, model: Model | None = None, **more) -> Version:
     )
 
 
+def large_tokenizer() -> bytes:
+    """A tokenizer.json within all limits that takes some hundred MiB to read."""
+    vocabulary = {UNKNOWN: 0, **{f"word number {number}": number for number in range(1, 400_000)}}
+    tokenizer = {"version": "1.0", "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": UNKNOWN}}
+    return json.dumps(tokenizer).encode()
+
+
 def hostile_tokenizer() -> bytes:
     """A tokenizer.json that turns each `l` into 10^12 characters."""
     tokenizer = {

@@ -56,8 +56,7 @@ def test_a_hostile_tokenizer_is_refused_before_this_process_reads_it(tmp_path, m
     version = text_versions.a_classifier(tmp_path, files=files)
     line = check(version)["signature"]
 
-    assert (line.state, line.code, line.facts["field"]) == ("failed", "task_config", "")
-    assert "memory" in line.reason or "took longer" in line.reason
+    assert (line.state, line.code, line.facts["field"]) == ("failed", "task_config", "tokenizer")
     assert again(version).status == "failed"
 
 

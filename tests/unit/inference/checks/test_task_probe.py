@@ -10,7 +10,7 @@ from inference.checks import task_probe
 from inference.checks.task_probe import TaskRefused, probe_task
 from inference.pipelines.tasks import TASKS
 from inference.tensors.signature import Signature, TensorSpec
-from tests.support.text_versions import hostile_tokenizer
+from tests.support.text_versions import hostile_tokenizer, large_tokenizer
 
 WORDS = b"[UNK]\ngood\nbad\n"
 CONFIG = {"labels": ["no", "yes"], "vocabulary": "words"}
@@ -76,10 +76,15 @@ class TestHostileFiles:
 
     def test_memory(self, files):
         refused = refusal(
-            {"labels": ["no", "yes"]}, files(tokenizer_json=hostile_tokenizer()), memory_limit_bytes=512 * MIB
+            {"labels": ["no", "yes"]}, files(tokenizer_json=large_tokenizer()), memory_limit_bytes=32 * MIB
         )
 
-        assert refused.cause == "memory" and "512 MiB" in str(refused)
+        assert refused.cause == "memory" and "32 MiB" in str(refused)
+
+    def test_a_tokenizer_that_makes_a_million_characters_of_one(self, files):
+        refused = refusal({"labels": ["no", "yes"]}, files(tokenizer_json=hostile_tokenizer()))
+
+        assert (refused.cause, refused.field) == ("refused", "tokenizer")
 
     def test_time(self, files):
         paths = files(tokenizer_json=hostile_tokenizer())
