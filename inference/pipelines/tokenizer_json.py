@@ -55,6 +55,8 @@ def checked_definition(data: bytes) -> str:
     try:
         content = orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        if "Not enough memory" in str(error):
+            raise MemoryError from None
         raise BadTokenizer(f"tokenizer.json is not valid JSON: {error}.") from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise BadTokenizer(

@@ -76,10 +76,10 @@ class TestHostileFiles:
 
     def test_memory(self, files):
         refused = refusal(
-            {"labels": ["no", "yes"]}, files(tokenizer_json=large_tokenizer()), memory_limit_bytes=32 * MIB
+            {"labels": ["no", "yes"]}, files(tokenizer_json=large_tokenizer()), memory_limit_bytes=64 * MIB
         )
 
-        assert refused.cause == "memory" and "32 MiB" in str(refused)
+        assert refused.cause == "memory" and "64 MiB" in str(refused)
 
     def test_a_tokenizer_that_makes_a_million_characters_of_one(self, files):
         refused = refusal({"labels": ["no", "yes"]}, files(tokenizer_json=hostile_tokenizer()))
