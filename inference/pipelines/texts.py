@@ -47,7 +47,7 @@ class TextFields:
         choices = [choice for choice in LongTexts if choice is not LongTexts.WINDOWS or may_use_windows]
         default = LongTexts.WINDOWS if may_use_windows else LongTexts.CUT
         self.long_texts = LongTexts(fields.choice("long_texts", choices, default))
-        self.overlap = fields.number("overlap", None, least=0, most=MAX_TOKENS)
+        self.overlap = fields.number("overlap", None, least=0, most=MAX_TOKENS) if may_use_windows else None
         self.padding_id = fields.number("padding_id", 0, least=0, most=MAX_ID)
 
     def check_files(self, files: Collection[str]) -> None:
@@ -190,7 +190,8 @@ class TokenRows(TextInputs):
 
     @property
     def hashed(self) -> Sequence[Any]:
-        return [self.tokenizer.digest, self.max_tokens, self.long_texts, self.overlap, self.padding_id]
+        overlap = self.overlap if self.long_texts is LongTexts.WINDOWS else None
+        return [self.tokenizer.digest, self.max_tokens, self.long_texts, overlap, self.padding_id]
 
     def read(self, texts: Sequence[Any]) -> ReadTexts:
         overlap = self.overlap if self.long_texts is LongTexts.WINDOWS else None

@@ -4,6 +4,7 @@ import shlex
 
 from django.conf import settings
 
+from inference.pipelines.tasks import ITEM_TASKS
 from inference.try_it.panels import json_examples
 from registry.access.key_examples import KeyExample
 from registry.access.models import ApiKey
@@ -13,6 +14,7 @@ from registry.traffic.models import Hold, Split
 from registry.traffic.selectors import live_arms, with_live_arms
 from registry.traffic.transitions import Status
 
+_ONE_ITEM = tuple(task.one for task in ITEM_TASKS)
 _MODELS_TRIED = 5  # a Model whose request is too large to type has no example
 
 
@@ -23,7 +25,8 @@ def predict_example(key: ApiKey, text: str) -> KeyExample | None:
         arm = max(live_arms(model), key=lambda arm: arm.share)
         examples = json_examples(model.versions.select_related("artifact").get(number=arm.version))
         body = next(
-            (examples[form] for form in ("text", "features", "instances", "inputs") if form in examples), None
+            (examples[form] for form in (*_ONE_ITEM, "features", "instances", "inputs") if form in examples),
+            None,
         )
         if body is not None:
             return KeyExample(

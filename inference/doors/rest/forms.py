@@ -177,7 +177,8 @@ class OneItem(Form):
         return Items(self._body)
 
     def place(self, error: InvalidInput) -> None:
-        """Errors about items name their place themselves."""
+        """Errors about options name their place themselves; the others are about the items."""
+        error.pointer = pointer_to(error.field if error.field in self._body else self.name)
 
     def inputs(self, signature: Signature) -> Inputs:
         raise AssertionError("serving reads `asked`")

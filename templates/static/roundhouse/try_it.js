@@ -56,9 +56,11 @@
     curl.textContent = lines.join(" \\\n  ");
   }
 
-  // Each request form keeps its own draft. The form of one text is the text itself, so that nobody has to quote it.
-  const isWords = (name) => name === "text";
-  const draftOf = ({ value, dataset }) => (isWords(value) ? JSON.parse(dataset.body)[value] : indented(dataset.body));
+  // Each request form keeps its own draft. That of one text is the text itself, so that nobody has to quote it.
+  const wordsOf = ({ value, dataset }) => JSON.parse(dataset.body)[value];
+  const words = new Set([...forms.options].filter((option) => typeof wordsOf(option) === "string").map(({ value }) => value));
+  const isWords = (name) => words.has(name);
+  const draftOf = (option) => (isWords(option.value) ? wordsOf(option) : indented(option.dataset.body));
   const drafts = new Map([...forms.options].map((option) => [option.value, draftOf(option)]));
   let shownForm = forms.value;
   const body = () => (isWords(shownForm) ? JSON.stringify({ [shownForm]: editor.value }) : editor.value);

@@ -106,7 +106,7 @@ def test_the_models_own_tensors_may_be_sent(ask):
 @pytest.mark.parametrize(
     ("model", "body", "code", "pointer"),
     [
-        ("tone", {"text": 5}, "invalid_text", "#/texts"),
+        ("tone", {"text": 5}, "invalid_text", "#/text"),
         ("tone", {"texts": []}, "invalid_item", "#/texts"),
         ("tone", {"text": "a", "texts": ["a"]}, "not_a_prediction", None),
         ("tone", {"text": "a", "offset_unit": "byte"}, "invalid_item", "#/offset_unit"),
