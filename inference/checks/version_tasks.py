@@ -32,6 +32,15 @@ def pipeline_of(version: Version, signature: Signature | None = None) -> Pipelin
     return pipeline
 
 
+def callers_signatures(version: Version) -> tuple[Signature, ...]:
+    """What callers may send and get as tensors: items, if the task has them, or the model's own tensors.
+
+    Reads no files. The version must have been checked.
+    """
+    own, task = Signature.from_json(version.signature or {}), TASKS[version.model.task]
+    return (task.items_of(version.task_config), own) if issubclass(task, ItemPipeline) else (own,)
+
+
 def _check(task: str, config: Mapping[str, Any], files: Collection[str]) -> None:
     try:
         TASKS[task].check_config(config, files)

@@ -280,6 +280,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
     title = "names, numbers and the like in texts"
     kept_files = TOKENIZER_FILES
     fields = ("text", "texts", "offset_unit")
+    most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         said = _EntityFields(config)
@@ -301,14 +302,16 @@ class Entities(ItemPipeline[EntitiesAsked]):
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
         return prefilled(beside.files)
 
-    def _items_signature(self) -> Signature:
+    @classmethod
+    def items_of(cls, config: Config) -> Signature:
         return Signature(
             (TensorSpec("text", "BYTES", (None,)),),
             (
-                TensorSpec("entities", "BYTES", (None,)),  # JSON
+                TensorSpec("entities", "BYTES", (None,)),
                 TensorSpec("tokens_given", "INT32", (None,)),
                 TensorSpec("tokens_used", "INT32", (None,)),
             ),
+            json_outputs=frozenset({"entities"}),
         )
 
     @property

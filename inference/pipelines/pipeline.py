@@ -103,13 +103,15 @@ class ItemPipeline(Pipeline, Generic[C]):
     """A task whose callers send items, such as texts, instead of a model's tensors."""
 
     fields: ClassVar[tuple[str, ...]]  # of a request's body
+    most_items: ClassVar[int]  # of a request
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)
-        self.items = self._items_signature()
+        self.items = self.items_of(config)
 
+    @classmethod
     @abstractmethod
-    def _items_signature(self) -> Signature:
+    def items_of(cls, config: Config) -> Signature:
         """Items as tensors: a row for each, as jobs, the Open Inference Protocol and gRPC send them."""
 
     @property

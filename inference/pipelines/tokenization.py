@@ -143,8 +143,7 @@ class TextTokenizer:
 
         The lock of the interpreter is not held meanwhile.
         """
-        for number, text in enumerate(texts, start=1):
-            check_text(text, number)
+        check_texts(texts)
         tokenizer = self._cutting(max_tokens, overlap or 0)
         encodings = tokenizer.encode_batch(list(texts), add_special_tokens=True)
         return [self._text(encoding, overlap) for encoding in encodings]
@@ -200,16 +199,22 @@ def _window(encoding: "Encoding") -> Window:
     )
 
 
-def check_text(text: Any, number: int) -> None:
-    if not isinstance(text, str):
-        raise InvalidText(f"Text {number} is not a string.", field="texts")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidText(
-            f"Text {number} is not Unicode: it has half of a surrogate pair at {error.start:,}.",
-            field="texts",
-        ) from None
+def check_texts(texts: Sequence[Any]) -> None:
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidText(f"{text_name(place, texts)} is not a string.", field="texts")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidText(
+                f"{text_name(place, texts)} is not Unicode: it has half of a surrogate pair at {error.start:,}.",
+                field="texts",
+            ) from None
+
+
+def text_name(place: int, texts: Sequence[Any]) -> str:
+    """What messages call one of these texts."""
+    return "The text" if len(texts) == 1 else f"Text {place + 1}"
 
 
 def _read_words(data: bytes) -> dict[str, int]:

@@ -80,11 +80,10 @@ async def answer_items(
     is_long = _characters(body) > _LOOP_CHARACTERS
     encoded = await _do(is_long, partial(pipeline.encode, body))
     groups = [part for group in encoded.groups for part in group.split(max(1, most_rows))]
-    runs = [infer(pipeline.prepare(group.tensors)) for group in groups]
-    if len(runs) > 1 and asyncio._get_running_loop() is not None:
-        answers = await asyncio.gather(*runs)
+    if len(groups) > 1 and asyncio._get_running_loop() is not None:
+        answers = await asyncio.gather(*(infer(pipeline.prepare(group.tensors)) for group in groups))
     else:
-        answers = [await run for run in runs]
+        answers = [await infer(pipeline.prepare(group.tensors)) for group in groups]
     outputs = [answer.outputs for answer in answers]
     decode = partial(_decode, pipeline, encoded, groups, outputs)
     return ItemsAnswered(await _do(is_long, decode), sum(map(byte_size, outputs)))
