@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from inference.engine.loop import complete
 from inference.engine.meters import Meters
 from inference.engine.requests import EngineRequest
-from inference.errors import NotApproved, Pinned
+from inference.errors import NotApproved, Pinned, WrongTask
 from inference.measure.counts import ArmKey
 from inference.pipelines.errors import InvalidItem
 from inference.pipelines.pipeline import ItemPipeline, Pipeline
@@ -109,6 +109,7 @@ class _Asked:
     """What a request asks of a version's pipeline: items, in words or as tensors, or the model's own tensors."""
 
     def __init__(self, call: Call, pipeline: Pipeline) -> None:
+        _check_task(call, pipeline)
         self._pipeline, self._outputs = pipeline, call.outputs
         self.signature = pipeline.callers_signature
         self.body: Mapping[str, Any] | None = None
@@ -136,6 +137,15 @@ class _Asked:
             return {}
         tensors = self.items_pipeline.tensors_of(answers)
         return tensors if self._outputs is None else {name: tensors[name] for name in self._outputs}
+
+
+def _check_task(call: Call, pipeline: Pipeline) -> None:
+    if call.task not in {None, pipeline.task}:
+        slug = call.route.slug
+        raise WrongTask(
+            f"The task of Model {slug} is {pipeline.task}, not {call.task}."
+            f" Send the request to /api/v1/models/{slug}/predict, or name another Model."
+        )
 
 
 def check_item_fields(pipeline: Pipeline, body: Mapping[str, Any]) -> None:

@@ -177,7 +177,9 @@ class OneItem(Form):
         return Items(self._body)
 
     def place(self, error: InvalidInput) -> None:
-        """Errors about items name their place themselves."""
+        """Errors about other fields name their place themselves."""
+        if error.pointer in {"", "#/texts"}:
+            error.pointer = f"#/{self.name}"
 
     def inputs(self, signature: Signature) -> Inputs:
         raise AssertionError("serving reads `asked`")
@@ -196,26 +198,28 @@ class SeveralItems(OneItem):
         return {"answers": prediction.answers}
 
 
-FORMS: Mapping[str, type[Form]] = {
-    form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence, OneItem, SeveralItems)
-}
+Forms = Mapping[str, type[Form]]
+ITEM_FORMS: Forms = {form.name: form for form in (OneItem, SeveralItems)}
+FORMS: Forms = {
+    **{form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)}, **ITEM_FORMS
+}  # fmt: skip
 
 
-def form_of(body: object) -> Form:
-    """The form of a body, which must have exactly one."""
+def form_of(body: object, forms: Forms = FORMS) -> Form:
+    """The form of a body, which must have exactly one of these."""
     if not isinstance(body, dict):
         raise NotAPrediction
-    named = FORMS.keys() & body.keys()
+    named = forms.keys() & body.keys()
     if len(named) != 1:
-        near = next((near for name in islice(body, len(FORMS)) if (near := nearest(str(name), FORMS))), None)
+        near = next((near for name in islice(body, len(forms)) if (near := nearest(str(name), forms))), None)
         advice = f" Did you mean `{near}`?" if near and not named else ""
-        *others, last = (f"`{name}`" for name in FORMS)
+        *others, last = (f"`{name}`" for name in forms)
         listed = f"{', '.join(others)} and {last}"
         raise NotAPrediction(
             f"The body has {' and '.join(sorted(f'`{name}`' for name in named)) or 'none of the forms'}; "
             f"send exactly one of {listed}.{advice}"
         )
-    return FORMS[named.pop()](body)
+    return forms[named.pop()](body)
 
 
 def _columns(rows: Sequence[Any]) -> Inputs:
