@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 from django.db.models.functions import Now
 
 from inference.engine.loop import complete
@@ -122,7 +123,7 @@ class _Asked:
         self.inputs = call.inputs(self.signature) if callable(call.inputs) else call.inputs
         if isinstance(pipeline, ItemPipeline):
             if self.inputs.keys() <= {spec.name for spec in pipeline.items.inputs}:
-                self.body = pipeline.body_of(prepare(pipeline.items, self.inputs, online=True))
+                self.body = pipeline.body_of(prepare(pipeline.items, _items_of(self.inputs)))
             else:  # a caller who does the pre-processing
                 self.signature = pipeline.signature
         check_outputs(self.signature, call.outputs)
@@ -137,6 +138,16 @@ class _Asked:
             return {}
         tensors = self.items_pipeline.tensors_of(answers)
         return tensors if self._outputs is None else {name: tensors[name] for name in self._outputs}
+
+
+def _items_of(inputs: Inputs) -> Inputs:
+    """One item in each row: clients of other servers send them with an axis of size one beside that of the rows."""
+    return {
+        name: value[:, 0]
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == 1
+        else value
+        for name, value in inputs.items()
+    }
 
 
 def _check_task(call: Call, pipeline: Pipeline) -> None:
