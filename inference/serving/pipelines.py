@@ -64,6 +64,7 @@ class ItemsAnswered:
 
     answers: Sequence[Any]
     nbytes: int  # of the model's outputs
+    is_long: bool  # whether working on them would hold up the loop
 
 
 async def answer_items(
@@ -78,22 +79,23 @@ async def answer_items(
     Long texts are read in a thread. Groups of rows run at the same time; in a thread, one after another.
     """
     is_long = _characters(body) > _LOOP_CHARACTERS
-    encoded = await _do(is_long, partial(pipeline.encode, body))
+    encoded = await do_off_loop(is_long, partial(pipeline.encode, body))
     groups = [part for group in encoded.groups for part in group.split(max(1, most_rows))]
+    inputs = await do_off_loop(is_long, lambda: [pipeline.prepare(group.tensors) for group in groups])
     if len(groups) > 1 and asyncio._get_running_loop() is not None:
-        answers = await asyncio.gather(*(infer(pipeline.prepare(group.tensors)) for group in groups))
+        answers = await asyncio.gather(*map(infer, inputs))
     else:
-        answers = [await infer(pipeline.prepare(group.tensors)) for group in groups]
+        answers = [await infer(tensors) for tensors in inputs]
     outputs = [answer.outputs for answer in answers]
     decode = partial(_decode, pipeline, encoded, groups, outputs)
-    return ItemsAnswered(await _do(is_long, decode), sum(map(byte_size, outputs)))
+    return ItemsAnswered(await do_off_loop(is_long, decode), sum(map(byte_size, outputs)), is_long)
 
 
 def _decode(pipeline: ItemPipeline[Any], encoded: Encoded[Any], groups: Any, outputs: Any) -> list[Any]:
     return pipeline.decode(rows_of(groups, outputs), encoded)
 
 
-async def _do(is_long: bool, work: Callable[[], Any]) -> Any:
+async def do_off_loop(is_long: bool, work: Callable[[], Any]) -> Any:
     return await off_loop(work) if is_long else work()
 
 

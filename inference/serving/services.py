@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from inference.pipelines.pipeline import ItemPipeline, Pipeline
 from inference.serving import request_id, runtime
 from inference.serving.calls import Call, CheckedCall, Description, Inputs, Items, Prediction
 from inference.serving.models import Pulse
-from inference.serving.pipelines import answer_items
+from inference.serving.pipelines import answer_items, do_off_loop
 from inference.serving.routes import Route, Target
 from inference.tensors.prepare import check_outputs, prepare
 from registry.access.key_ring import Principal
@@ -87,7 +88,8 @@ async def predict(call: Call) -> Prediction:
             lambda tensors: serving.infer(target, engine_request(tensors)),
             most_rows=serving.executor.merged_rows(target),
         )
-        outputs, non_finite = asked.outputs_of(items.answers), False
+        outputs = await do_off_loop(items.is_long, partial(asked.outputs_of, items.answers))
+        non_finite = False
     call.request.took_s = time.monotonic() - started
     return Prediction(
         request_id=request_id.make(

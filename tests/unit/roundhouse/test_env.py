@@ -33,7 +33,7 @@ def test_default_models_by_address():
 
 @pytest.mark.parametrize("raw", ["tone", "classify=", "predict=tone", "classify=a,classify=b"])
 def test_default_models_that_cannot_be_meant_are_refused(raw):
-    with pytest.raises(BadEnvironment, match="ROUNDHOUSE_DEFAULT_MODELS is .*: use classify=MODEL"):
+    with pytest.raises(BadEnvironment, match=r"ROUNDHOUSE_DEFAULT_MODELS is .*: use classify=MODEL"):
         read_environment({"ROUNDHOUSE_DEFAULT_MODELS": raw})
 
 
