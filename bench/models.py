@@ -132,3 +132,58 @@ def resnet50() -> Path:
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
     graph.dense(x, 2048, 1000)
     return graph.save(path, [3, 224, 224], 1000)
+
+
+def text_encoder(labels: int = 3, *, vocabulary: int = 8_000, width: int = 256, layers: int = 4) -> Path:
+    """A transformer that reads input_ids and attention_mask, of any length: mean of the tokens, then a score for each label."""
+    path = FOLDER / f"text_encoder_{layers}x{width}.onnx"
+    if path.exists():
+        return path
+    graph, heads = Graph(), width // 32
+    constants = {
+        "shape": [0, 0, heads, width // heads], "joined": [0, 0, width], "one": [1], "axes": [1, 2], "last": [2],
+    }  # fmt: skip
+    for name, values in constants.items():
+        graph.weights.append(numpy_helper.from_array(np.array(values, np.int64), name))
+    for name, value in {"scale": 1 / np.sqrt(width / heads), "far": -1e4, "unit": 1.0}.items():
+        graph.weights.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    x = graph.add("Gather", graph.weight(vocabulary, width), "input_ids")
+    mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
+    is_padding = graph.add("Sub", "unit", mask)
+    penalty = graph.add("Unsqueeze", graph.add("Mul", is_padding, "far"), "axes")
+
+    def dense(x: str, units: int, columns: int = width) -> str:
+        return graph.add("MatMul", x, graph.weight(columns, units))
+
+    def split(x: str, order: list[int]) -> str:
+        return graph.add("Transpose", graph.add("Reshape", dense(x, width), "shape"), perm=order)
+
+    def normalized(x: str) -> str:
+        return graph.add("LayerNormalization", x, graph.weight(width), axis=-1)
+
+    for _ in range(layers):
+        scores = graph.add("MatMul", split(x, [0, 2, 1, 3]), split(x, [0, 2, 3, 1]))
+        attention = graph.add(
+            "Softmax", graph.add("Add", graph.add("Mul", scores, "scale"), penalty), axis=-1
+        )
+        mixed = graph.add(
+            "Transpose", graph.add("MatMul", attention, split(x, [0, 2, 1, 3])), perm=[0, 2, 1, 3]
+        )
+        x = normalized(graph.add("Add", x, dense(graph.add("Reshape", mixed, "joined"), width)))
+        hidden = graph.relu(dense(x, 4 * width))
+        x = normalized(graph.add("Add", x, dense(hidden, width, 4 * width)))
+    weights = graph.add("Unsqueeze", mask, "last")
+    total = graph.add("ReduceSum", graph.add("Mul", x, weights), "one", keepdims=0)
+    graph.dense(graph.add("Div", total, graph.add("ReduceSum", weights, "one", keepdims=0)), width, labels)
+    graph.nodes[-1].output[0] = "logits"
+    shape = ["rows", "tokens"]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, shape)
+        for name in ("input_ids", "attention_mask")
+    ]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", labels])]
+    made = helper.make_graph(graph.nodes, path.stem, inputs, outputs, graph.weights)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path

@@ -3,39 +3,11 @@
 Run: python examples/make_examples.py
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
-HERE = Path(__file__).parent
-OPSET, IR = 17, 9
-
-
-def save(slug, graph, *, title, notes, sample, **about):
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR,
-        producer_name="roundhouse-examples",
-    )
-    onnx.checker.check_model(model, full_check=True)
-    folder = HERE / slug
-    folder.mkdir(exist_ok=True)
-    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    (folder / "about.json").write_text(json.dumps({"title": title, "notes": notes, **about}, indent=2) + "\n")
-    (folder / "sample.json").write_text(json.dumps({"inputs": sample}) + "\n")
-
-
-def floats(name, *shape):
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
-
-
-def constant(name, values):
-    # Rounded, so that another machine's linear algebra gives the same bytes.
-    return numpy_helper.from_array(np.round(np.asarray(values), 4).astype(np.float32), name)
+from names import make_names
+from onnx import TensorProto, helper
+from saving import constant, floats, save
+from tone import make_tone
 
 
 def fit_softmax(x, labels, classes, *, steps=3000, rate=0.5):
@@ -75,7 +47,7 @@ def make_ripeness():
         title="Ripeness of fruit",
         notes="Classifies fruit as unripe, ripe or overripe by weight, firmness and hue, each between 0 and 1. "
         f"Fitted on 600 invented rows ({accuracy:.0%} of them right): an example, not knowledge about fruit.",
-        sample={"features": [[0.21, 0.79, 0.31], [0.82, 0.18, 0.88]]},
+        sample={"inputs": {"features": [[0.21, 0.79, 0.31], [0.82, 0.18, 0.88]]}},
         task="classification",
         task_config={"labels": ["unripe", "ripe", "overripe"], "scores": "probabilities"},
     )
@@ -120,10 +92,12 @@ def make_demand():
         notes="Share of the daily peak, from hour of the day and warmth, each between 0 and 1, and whether it is high. "
         f"Fitted to an invented curve (mean error {error:.3f}): it shows two inputs and two outputs.",
         needs_approval=True,
-        sample={"hour": [[0.25], [0.75]], "warmth": [[0.5], [0.5]]},
+        sample={"inputs": {"hour": [[0.25], [0.75]], "warmth": [[0.5], [0.5]]}},
     )
 
 
 if __name__ == "__main__":
     make_ripeness()
     make_demand()
+    make_tone()
+    make_names()

@@ -51,7 +51,7 @@ class InferenceConfig(AppConfig):
 
 def _add_tasks() -> None:
     from inference.checks.version_tasks import registered_tasks
-    from registry.catalogue.tasks import TASKS
+    from registry.catalogue.task_kinds import TASKS
 
     for name, task in registered_tasks().items():
         TASKS.add(name, task)
@@ -101,7 +101,9 @@ def _add_panels() -> None:
     from inference.jobs.presentation import draw_jobs
     from inference.measure import panels as traffic
     from inference.serving.stewards.readiness import engines_health
+    from inference.try_it.comparison import draw_answers
     from inference.try_it.panels import draw_for_model, draw_for_version
+    from registry.console.comparison import COMPARISONS
     from registry.console.headers import MODEL_FACTS
     from registry.console.health import HEALTH
     from registry.kit.admin.panels import COLUMNS, PANELS, ColumnGroup, Panel, PanelPage
@@ -115,6 +117,7 @@ def _add_panels() -> None:
     PANELS.add("traffic of a version", Panel(version, traffic.draw_for_version, "traffic"), order=7)
     PANELS.add("try a version", Panel(version, draw_for_version, "try"), order=10)
     PANELS.add("traffic beside a request", Panel(PanelPage.REQUEST, traffic.draw_for_request), order=0)
+    COMPARISONS.add("answers", draw_answers)
     MODEL_FACTS.add("traffic", traffic.requests_per_second)
     HEALTH.add("engines", engines_health, order=5)
 

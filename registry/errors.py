@@ -119,7 +119,7 @@ class GateFailed(Conflict):
 
 
 class GoldenGateFailed(GateFailed):
-    """The version's result on the Model's golden set is too low."""
+    """The version's result on the Model's golden set is too low, or the set was made for another pre-processing."""
 
     code = "golden_gate_failed"
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 from bench.serving.processes import started
 from tests.support.processes import ROOT, clean_environment, free_port, get, import_live, manage
@@ -31,8 +32,9 @@ class Installation:
         self._settings = {"DATA": str(folder / "data"), **settings}
         self._manage("migrate", "--verbosity", "0")
 
-    def import_model(self, name: str, path: Path) -> None:
-        self._checked(f"import_model {name}", import_live(name, path, timeout=120, **self._settings))
+    def import_model(self, name: str, path: Path, *beside: Path, **options: Any) -> None:
+        imported = import_live(name, path, *beside, options=options, timeout=120, **self._settings)
+        self._checked(f"import_model {name}", imported)
 
     def issue_key(self, tenant: str = "bench") -> str:
         return self._manage("issue_key", f"key of {tenant}", "--tenant", tenant).strip().splitlines()[-1]

@@ -7,18 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from inference.checks.golden_rows import GoldenSpan
 from inference.tensors.arrays import Array
-from inference.tensors.signature import Signature, TensorSpec
-from registry.intake.examples.models import MAX_WRONG
+from registry.intake.examples.models import MAX_WRONG, Metric
 
 _MAX_TEXT_LENGTH, _MAX_VALUES = 200, 20
 
 Wrong = dict[str, Any]
-
-
-def score_output(signature: Signature, labels: Sequence[str]) -> TensorSpec | None:
-    """The first output that can hold a number for each label."""
-    return next((spec for spec in signature.outputs if _can_hold(spec, len(labels))), None)
 
 
 def predicted_label(row: Array, labels: Sequence[str] | None) -> Any:
@@ -38,20 +33,11 @@ def label_name(label: Any, labels: Sequence[str] | None) -> Any:
     return labels[label] if labels is not None and is_index and 0 <= label < len(labels) else label
 
 
-def labels_of(task_config: Mapping[str, Any]) -> list[str] | None:
-    return task_config.get("labels")
-
-
-def _can_hold(spec: TensorSpec, count: int) -> bool:
-    if spec.datatype in {"BYTES", "BOOL"}:
-        return False
-    return spec.any_rank or (bool(spec.shape) and spec.shape[-1] in {None, count})
-
-
 class MetricTally(Protocol):
     """A metric over the rows so far."""
 
-    def add(self, row: int, expected: Any, got: Any) -> None: ...
+    def add(self, row: int, expected: Any, got: Any, *, text: str = "") -> None:
+        """`text` is what was asked, for those who look at wrong rows."""
 
     def value(self) -> float: ...
 
@@ -66,12 +52,12 @@ class Accuracy:
         self._right = self._rows = 0
         self._wrong: list[Wrong] = []
 
-    def add(self, row: int, expected: Any, got: Any) -> None:
+    def add(self, row: int, expected: Any, got: Any, *, text: str = "") -> None:
         self._rows += 1
         if expected == got:
             self._right += 1
         elif len(self._wrong) < MAX_WRONG:
-            self._wrong.append({"row": row, "expected": _shorten(expected), "got": _shorten(got)})
+            self._wrong.append(_wrong(row, expected, got, text))
 
     def value(self) -> float:
         return self._right / max(1, self._rows)
@@ -89,8 +75,8 @@ class MacroF1(Accuracy):
         self._got: Counter[Any] = Counter()
         self._both: Counter[Any] = Counter()
 
-    def add(self, row: int, expected: Any, got: Any) -> None:
-        super().add(row, expected, got)
+    def add(self, row: int, expected: Any, got: Any, *, text: str = "") -> None:
+        super().add(row, expected, got, text=text)
         self._expected[expected] += 1
         self._got[got] += 1
         self._both[expected] += expected == got
@@ -101,6 +87,31 @@ class MacroF1(Accuracy):
         return sum(scores) / max(1, len(scores))
 
 
+class SpanF1:
+    """The harmonic mean of precision and recall over all entities: one is right if its label and both places are."""
+
+    def __init__(self) -> None:
+        self._expected = self._got = self._both = 0
+        self._wrong: list[Wrong] = []
+
+    def add(
+        self, row: int, expected: Sequence[GoldenSpan], got: Sequence[GoldenSpan], *, text: str = ""
+    ) -> None:
+        right = len(set(expected) & set(got))
+        self._expected, self._got = self._expected + len(expected), self._got + len(got)
+        self._both += right
+        if (right < len(expected) or right < len(got)) and len(self._wrong) < MAX_WRONG:
+            self._wrong.append(_wrong(row, _shown(expected), _shown(got), text))
+
+    def value(self) -> float:
+        """1 if there is nothing to find and nothing was found."""
+        total = self._expected + self._got
+        return 2 * self._both / total if total else 1.0
+
+    def wrong(self) -> list[Wrong]:
+        return self._wrong
+
+
 class MeanError:
     """The mean distance between answer and label. A row's distance is the mean over its values."""
 
@@ -108,7 +119,7 @@ class MeanError:
         self._sum, self._rows = 0.0, 0
         self._worst: list[tuple[float, int, Any, Any]] = []
 
-    def add(self, row: int, expected: Any, got: Any) -> None:
+    def add(self, row: int, expected: Any, got: Any, *, text: str = "") -> None:
         distance = float(np.abs(np.subtract(got, expected)).mean())
         self._sum, self._rows = self._sum + distance, self._rows + 1
         if not distance:
@@ -127,7 +138,21 @@ class MeanError:
         return [{"row": -row, "expected": expected, "got": got} for _, row, expected, got in worst]
 
 
-TALLIES: Mapping[str, type[MetricTally]] = {"accuracy": Accuracy, "f1": MacroF1, "error": MeanError}
+TALLIES: Mapping[str, type[MetricTally]] = {
+    Metric.ACCURACY: Accuracy,
+    Metric.F1: MacroF1,
+    Metric.ERROR: MeanError,
+    Metric.SPAN_F1: SpanF1,
+}
+
+
+def _wrong(row: int, expected: Any, got: Any, text: str) -> Wrong:
+    asked = {"text": _shorten(text)} if text else {}
+    return {"row": row, **asked, "expected": _shorten(expected), "got": _shorten(got)}
+
+
+def _shown(spans: Sequence[GoldenSpan]) -> list[dict[str, Any]]:
+    return [span._asdict() for span in spans[:_MAX_VALUES]]
 
 
 def _shorten(value: Any) -> Any:

@@ -154,24 +154,31 @@ def probe(
     )
 
 
-def _follow(config: dict[str, Any], known: KnownInputs) -> "tuple[_ChildWatch, int]":
-    """Start the child, watch it until it ends or hits a limit, and kill whatever is left."""
+def _follow(config: dict[str, Any], known: KnownInputs) -> "tuple[ChildWatch, int]":
     with ScratchFolder("probe") as folder:
         known.write(folder / config["known"])
-        child = start_child("probe_child", config, folder)
-        watch = _ChildWatch(child, config["time_limit_s"], config["memory_limit_bytes"])
-        try:
-            watch.follow()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            watch.pipe.close()
-            with suppress(subprocess.TimeoutExpired):  # stuck in a driver: the kernel ends it when it can
-                child.wait(_DEATH_S)
+        return follow_child("probe_child", config, folder)
+
+
+def follow_child(program: str, config: Mapping[str, Any], folder: Path) -> "tuple[ChildWatch, int]":
+    """Start a child that reports lines of JSON, watch it until it ends or hits a limit, and kill whatever is left.
+
+    Returns what was seen, and the child's exit status.
+    """
+    child = start_child(program, config, folder)
+    watch = ChildWatch(child, config["time_limit_s"], config["memory_limit_bytes"])
+    try:
+        watch.follow()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        watch.pipe.close()
+        with suppress(subprocess.TimeoutExpired):  # stuck in a driver: the kernel ends it when it can
+            child.wait(_DEATH_S)
     return watch, child.returncode or 0
 
 
-class _ChildWatch:
+class ChildWatch:
     """Reads the child's lines until it ends or passes a limit, which is then the `cause`."""
 
     def __init__(
@@ -270,7 +277,7 @@ def start_child(
     )
 
 
-def _explain(watch: _ChildWatch, status: int) -> tuple[str, str]:
+def _explain(watch: ChildWatch, status: int) -> tuple[str, str]:
     doing = {"loading": "while loading", "running": "during its first run"}.get(
         watch.last.get("phase", ""), "at startup"
     )

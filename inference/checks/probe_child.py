@@ -28,21 +28,21 @@ def main() -> NoReturn:
     report = take_stdout()
     is_confined = leave_network()  # before the death signal, which a change of privileges could clear
     die_with(config["parent"])
-    known = _read_and_delete(Path(config["known"]))
+    known = read_and_delete(Path(config["known"]))
     backend = backend_of(config)
     runtime_version = backend.runtime_version()
     limit_resources(config)
-    _report(report, phase="loading", resident_bytes=process_memory()[1], network_confined=is_confined)
+    send_report(report, phase="loading", resident_bytes=process_memory()[1], network_confined=is_confined)
     session = None
     try:
         session, sample, result = _probe(backend, config, known, report)
     except (InferenceError, MemoryError) as error:
         result = {"code": error_code(error), "message": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    _report(report, phase="done", runtime_version=runtime_version, peak_rss_bytes=peak, **result)
+    send_report(report, phase="done", runtime_version=runtime_version, peak_rss_bytes=peak, **result)
     if session is not None:  # from here on only a crash counts against the file
         try_extreme_integers(
-            session, sample, report=lambda values: _report(report, phase="extremes", values=values)
+            session, sample, report=lambda values: send_report(report, phase="extremes", values=values)
         )
     os._exit(0)  # tearing a hostile model down could still crash
 
@@ -63,7 +63,7 @@ def _probe(
     started = time.monotonic()
     session = backend.load(Path(config["path"]), options_of(config))
     loaded = time.monotonic()
-    _report(report, phase="running", resident_bytes=process_memory()[1])
+    send_report(report, phase="running", resident_bytes=process_memory()[1])
     examples = list(_readable_examples(session, known["examples"]))
     found = find_sample(session, examples=examples, shapes=known["shapes"])
     return (
@@ -84,7 +84,7 @@ def _probe(
     )
 
 
-def _read_and_delete(path: Path) -> dict[str, Any]:
+def read_and_delete(path: Path) -> dict[str, Any]:
     """Read what is known about the inputs, and delete it: the probed file should find an empty folder."""
     known: dict[str, Any] = json.loads(path.read_bytes())
     path.unlink()
@@ -106,5 +106,5 @@ def error_code(error: Exception) -> str:
     return "load_failed" if isinstance(error, LoadFailed) else "run_failed"
 
 
-def _report(descriptor: int, **fields: Any) -> None:
+def send_report(descriptor: int, **fields: Any) -> None:
     os.write(descriptor, json.dumps(fields).encode() + b"\n")

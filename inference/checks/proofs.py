@@ -15,13 +15,18 @@ from django.conf import settings
 from inference.checks.examples import example_rows
 from inference.checks.models import ProbePass
 from inference.checks.probe import KnownInputs, probe
+from inference.checks.text_rows import longest_sample, text_rows
 from inference.checks.trial import Trial, TrialFailed
+from inference.checks.version_tasks import pipeline_of
 from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.batch_proof import NO_ROW_AXIS, BatchProof
 from inference.engine.errors import NotProbed, StillLoading
 from inference.engine.warmup import MemoryUse
+from inference.pipelines.pipeline import Pipeline
 from inference.tensors.arrays import Tensors
+from inference.tensors.errors import InferenceError
 from inference.tensors.samples import EMPTY_SAMPLE, Sample
+from inference.tensors.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import ServingValues
@@ -133,6 +138,15 @@ def _given_examples(version: Version) -> list[Mapping[str, Any]]:
     return []
 
 
+def _checked_pipeline(version: Version) -> Pipeline | None:
+    """The task of a version whose files its check has read in a child; None if it has none or they are not there."""
+    if version.signature is None:
+        return None
+    with suppress(InferenceError, RoundhouseError, OSError):
+        return pipeline_of(version)
+    return None
+
+
 class Proofs:
     """Proofs that a process needs. A missing one is made in a child, once for all callers.
 
@@ -164,6 +178,7 @@ class Proofs:
             artifacts.path_of(sha256),
             options,
             known_inputs(version),
+            _checked_pipeline(version),
             values.max_batch_rows,
             limit_bytes,
             values.soft_limit_s,
@@ -209,9 +224,18 @@ class _ProofOrder:
     path: Path
     options: SessionOptions
     known: KnownInputs
+    pipeline: Pipeline | None
     max_rows: int
     limit_bytes: int
     soft_limit_s: float
+
+    def rows(self, signature: Signature) -> Tensors | None:
+        """Rows for the batch proof, if some are known."""
+        texts = text_rows(self.pipeline, self.known.examples) if self.pipeline is not None else None
+        return texts or example_rows(signature, self.known.examples)
+
+    def longest_sample(self, signature: Signature) -> Sample | None:
+        return longest_sample(self.pipeline, signature) if self.pipeline is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +298,10 @@ def _make_proof(order: _ProofOrder, known: _KnownParts) -> Proof:
                     limit_bytes=order.limit_bytes,
                     soft_limit_s=order.soft_limit_s,
                     time_limit_s=WARM_UP_S,
+                    sample=order.longest_sample(trial.signature),
                 )
             rows = memory.most_rows(order.max_rows, order.limit_bytes)
-            examples = example_rows(trial.signature, order.known.examples)
+            examples = order.rows(trial.signature)
             return Proof(fact, sample, memory, batch_proof_of(trial, max_rows=rows, examples=examples))
     except TrialFailed as error:
         raise NotProbed(f"The version did not pass its warm-up: {error}") from None

@@ -99,8 +99,11 @@ def run_checks(
                 _end(run, step, LineState.SKIPPED, StepPassed(code="not_reached", reason=reason))
             elif not _run_step(run, context, step, by) and step not in ADVISORY:
                 failed = step
-        signature = context.signature.to_json() if context.signature is not None and not failed else None
-    return checklist.end_run(run=run, signature=signature, by=by)
+        if context.signature is None or failed:
+            return checklist.end_run(run=run, signature=None, by=by)
+        return checklist.end_run(
+            run=run, signature=context.signature.to_json(), task=context.task_facts, by=by
+        )
 
 
 def _run_step(run: CheckRun, context: CheckContext, step: str, by: Actor) -> bool:

@@ -17,11 +17,11 @@ from inference.errors import ProbeFailed
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Version
 from registry.catalogue.route_changes import lock_model
-from registry.catalogue.tasks import TENSOR, Beside
+from registry.catalogue.task_kinds import TENSOR, checked_task
 from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid
-from registry.intake.assembly import assemble_files, filled
+from registry.intake.assembly import RequestedTask, assemble_files
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
 from registry.kit.actors import Actor
@@ -55,19 +55,20 @@ def import_version(
 
     A missing Model is created for the task, plain tensors by default. The first version that passes goes live if the
     Model was never live; a later one only with `go_live`. If the Model needs a second person's approval, this requests it
-    instead. A file that is not an ONNX model, or lacks its data files, is refused before anything is created. A version
-    that fails its check stays listed, with the reason.
+    instead. A file that is not an ONNX model or lacks its data files, and a configuration that its task refuses, are
+    refused before anything is created. A version that fails its check stays listed, with the reason.
     """
-    _check_target(slug, task, input_shapes)
-    assembled = assemble_files(model=path, data=data, drop_zipmap=drop_zipmap)
+    requested = RequestedTask(_check_target(slug, task, input_shapes), task_config or {})
+    assembled = assemble_files(model=path, others=data, task=requested, drop_zipmap=drop_zipmap)
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
-            model = catalogue.create_model(slug=slug, title=title, notes=notes, task=task or TENSOR, by=by)
+            model = catalogue.create_model(slug=slug, title=title, notes=notes, task=requested.name, by=by)
         version = catalogue.register_version(
             model=model,
             file=assembled.file,
-            task_config=filled(model.task, task_config or {}, Beside(labels=assembled.labels)),
+            task_config=assembled.task_config,
+            task_files=assembled.task_files,
             input_shapes=input_shapes,
             origin=assembled.origin,
             by=by,
@@ -83,12 +84,15 @@ def import_version(
     return checked
 
 
-def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] | None) -> None:
-    """Fail before a file is read if the request would be refused anyway."""
+def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] | None) -> str:
+    """Fail before a file is read if the request would be refused anyway; return the Model's task."""
     checked_shapes(input_shapes or {})
     model = Model.objects.filter(slug=checked_name(slug)).first()
-    if model is not None and task not in {None, model.task}:
+    if model is None:
+        return checked_task(task or TENSOR)
+    if task not in {None, model.task}:
         raise Invalid(f"{slug} has the task {model.task}, which cannot be changed to {task}.")
+    return model.task
 
 
 def recheck_runtime(*, options_for: OptionsFor, by: Actor) -> int:

@@ -119,15 +119,21 @@ class Trial:
         return self._end is not None
 
     def warm_up(
-        self, *, max_batch: int, limit_bytes: int, soft_limit_s: float, time_limit_s: float
+        self,
+        *,
+        max_batch: int,
+        limit_bytes: int,
+        soft_limit_s: float,
+        time_limit_s: float,
+        sample: Sample | None = None,
     ) -> tuple[Profile, MemoryUse]:
-        """Run the batch sizes that a serving process may use."""
+        """Run the batch sizes that a serving process may use, of the trial's sample or of this one."""
         command = {
             "do": "warm up",
             "max_batch": max_batch,
             "limit_bytes": limit_bytes,
             "soft_limit_s": soft_limit_s,
-            "sample": self._sample.to_json(),
+            "sample": (sample or self._sample).to_json(),
         }
         return self._send(command, {}, time_limit_s, "during its warm-up", _parse_warm_up)
 

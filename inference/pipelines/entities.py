@@ -279,7 +279,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
     task = "entities"
     title = "names, numbers and the like in texts"
     kept_files = TOKENIZER_FILES
-    fields = ("text", "texts", "offset_unit")
+    one, several, options = "text", "texts", ("offset_unit",)
     most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
@@ -289,7 +289,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
         self._reader = EntityReader(said.labels, grouping=said.grouping, ignored=said.ignored)
         self._patterns = EntityPatterns(said.patterns)
         self._said = said
-        self.labels = said.labels
+        self.labels, self.model_outputs = said.labels, (self._output,)
         super().__init__(config, files, signature)
 
     @classmethod
@@ -365,6 +365,11 @@ class Entities(ItemPipeline[EntitiesAsked]):
             "tokens_given": np.array([answer.tokens_given for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used for answer in answers], np.int32),
         }
+
+    @property
+    def texts(self) -> TokenRows:
+        """How its texts become rows."""
+        return self._texts
 
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
         return self._texts.padding_is_harmless(run, self._output)

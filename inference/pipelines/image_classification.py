@@ -53,7 +53,7 @@ class PicturesAsked:
 class ImageClassification(ItemPipeline[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
-    fields = ("image", "images", "top_k")
+    one, several, options = "image", "images", ("top_k",)
     most_items = MAX_PICTURES
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
@@ -61,7 +61,7 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
         self._output = LabelOutput(LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS), signature)
         self._pictures = PictureInputs(fields, signature, _IMAGENET)
         fields.end()
-        self.labels = self._output.labels
+        self.labels, self.model_outputs = self._output.labels, (self._output.name,)
         super().__init__(config, files, signature)
 
     @classmethod

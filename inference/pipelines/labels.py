@@ -68,11 +68,13 @@ class LabelOutput:
         return [Label(self.labels[at], float(scores[at])) for at in best(scores, top_k)]
 
 
-def read_labels(fields: Fields, *, most: int = MAX_LABELS, may_repeat: bool = False) -> list[str]:
+def read_labels(fields: Fields, *, most: int = MAX_LABELS) -> list[str]:
     labels = fields.texts("labels", most=most, longest=LONGEST_LABEL)
     if not labels:
         raise BadTaskConfig("Name the labels, in the order of the model's output.", field="labels")
-    if not may_repeat and (twice := next((one for one, times in Counter(labels).items() if times > 1), None)):
+    if odd := next((one for one in labels if not one.strip() or not one.isprintable()), None):
+        raise BadTaskConfig(f"{odd!r} is not one line of text.", field="labels")
+    if twice := next((one for one, times in Counter(labels).items() if times > 1), None):
         raise BadTaskConfig(f"{twice!r} is there twice; each score needs its own label.", field="labels")
     return labels
 
@@ -89,17 +91,17 @@ def find_scores(signature: Signature, labels: int, *, rank: int, name: str = "")
     if not tables:
         raise BadTaskConfig(
             f"Its scores must be an output with {rank} axes{f' named {name!r}' if name else ''};"
-            f" the model has {_shown(signature.outputs)}.",
+            f" the model has {shown(signature.outputs)}.",
             field="output",
         )
     fitting = [spec for spec in tables if spec.any_rank or spec.shape[-1] in {None, labels}]
     if not fitting:
         raise BadTaskConfig(
-            f"There are {labels:,} labels, but the model gives another number of scores: {_shown(tables)}.",
+            f"There are {labels:,} labels, but the model gives another number of scores: {shown(tables)}.",
             field="labels",
         )
     if len(fitting) > 1:
-        raise BadTaskConfig(f"Name the output with the scores: {_shown(fitting)} would fit.", field="output")
+        raise BadTaskConfig(f"Name the output with the scores: {shown(fitting)} would fit.", field="output")
     return fitting[0]
 
 
@@ -111,7 +113,7 @@ def check_count(outputs: Array, labels: int) -> None:
         )
 
 
-def _shown(specs: Sequence[TensorSpec]) -> str:
+def shown(specs: Sequence[TensorSpec]) -> str:
     return ", ".join(
         f"`{spec.name}` {'of any shape' if spec.any_rank else [-1 if dim is None else dim for dim in spec.shape]}"
         for spec in specs

@@ -102,7 +102,10 @@ RowOutputs = Mapping[str, Array]  # of one row
 class ItemPipeline(Pipeline, Generic[C]):
     """A task whose callers send items, such as texts, instead of a model's tensors."""
 
-    fields: ClassVar[tuple[str, ...]]  # of a request's body
+    one: ClassVar[str]  # the field of a request with one item
+    several: ClassVar[str]  # the field of a request with a list of items
+    options: ClassVar[tuple[str, ...]] = ()  # the other fields
+    model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
     most_items: ClassVar[int]  # of a request
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:

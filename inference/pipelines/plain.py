@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from inference.pipelines.errors import BadTaskConfig
-from inference.pipelines.labels import read_labels
+from inference.pipelines.labels import read_labels, shown
 from inference.pipelines.pipeline import Config, Fields, Files, FilesBeside, Pipeline
 from inference.tensors.arrays import Array
 from inference.tensors.signature import Signature, TensorSpec
@@ -75,4 +75,7 @@ def _score_output(signature: Signature, count: int) -> TensorSpec:
             spec.any_rank or (spec.shape and spec.shape[-1] in {None, count})
         ):
             return spec
-    raise BadTaskConfig(f"There are {count:,} labels, but no output with that many scores.", field="labels")
+    raise BadTaskConfig(
+        f"There are {count:,} labels, but no output with that many scores; the model has {shown(signature.outputs)}.",
+        field="labels",
+    )

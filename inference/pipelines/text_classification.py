@@ -22,6 +22,7 @@ from inference.pipelines.texts import (
     MAX_TEXTS,
     TOKENIZER_FILES,
     TextFields,
+    TextInputs,
     TokenRows,
     prefilled,
     problem_type,
@@ -61,14 +62,14 @@ class TextClassification(ItemPipeline[TextsAsked]):
     task = "text-classification"
     title = "labels for texts"
     kept_files = TOKENIZER_FILES
-    fields = ("text", "texts", "top_k")
+    one, several, options = "text", "texts", ("top_k",)
     most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         labels, texts = _read(config)
         self._output = LabelOutput(labels, signature)
         self._texts = text_inputs(texts, files, signature)
-        self.labels = labels.labels
+        self.labels, self.model_outputs = labels.labels, (self._output.name,)
         super().__init__(config, files, signature)
 
     @classmethod
@@ -139,6 +140,11 @@ class TextClassification(ItemPipeline[TextsAsked]):
             "tokens_given": np.array([answer.tokens_given or 0 for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used or 0 for answer in answers], np.int32),
         }
+
+    @property
+    def texts(self) -> TextInputs:
+        """How its texts become rows."""
+        return self._texts
 
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
         return not isinstance(self._texts, TokenRows) or self._texts.padding_is_harmless(

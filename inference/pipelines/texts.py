@@ -241,6 +241,26 @@ class TokenRows(TextInputs):
             made[self.inputs.types.name] = np.zeros(ids.shape, self.inputs.types.dtype)
         return made
 
+    def row_of(self, token_id: int, tokens: int) -> Tensors:
+        """The model's inputs for a row that repeats one token, as many times as it may at most have."""
+        tokens = min(tokens, self.max_tokens)
+        ids = np.zeros((1, self._width(tokens)), np.int32)
+        ids[:, :tokens] = token_id
+        return self.prepare({"ids": ids, "lengths": np.array([tokens], np.int32)})
+
+    def longest_row(self) -> Tensors:
+        """The model's inputs for a text with as many tokens as it reads."""
+        (tokenized,) = self.tokenizer.tokenize(_PADDING_SAMPLES[-1:], max_tokens=self.max_tokens)
+        width = self._width(self.max_tokens)
+        ids = np.resize(tokenized.windows[0].ids, (1, width))
+        return self.prepare({"ids": ids, "lengths": np.array([width], np.int32)})
+
+    def random_rows(self, rng: np.random.Generator, count: int, width: int) -> Tensors:
+        """The model's inputs for rows of any tokens, shorter ones among them if rows may be filled up."""
+        ids = rng.integers(0, self.tokenizer.largest_id, size=(count, width), endpoint=True, dtype=np.int32)
+        least = 1 if self.may_pad else width
+        return self.prepare({"ids": ids, "lengths": rng.integers(least, width, size=count, endpoint=True)})
+
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors], output: str) -> bool:
         """Whether the output for a row's tokens stays the same if the row is filled up to a greater width.
 

@@ -243,7 +243,8 @@ class Runtime:
         self._steward.wake()
 
     def _build_pipelines(self, live: Iterable[Target]) -> None:
-        """Of versions that are in memory, so that their first caller need not wait."""
+        """Of live versions that are in memory, so that their first caller need not wait. Others are forgotten."""
+        self._pipelines.keep_only(self._is_in_memory)
         for target in live:
             signature = self.executor.known_signature(target)
             if signature is None:
@@ -254,6 +255,10 @@ class Runtime:
                 raise
             except Exception as error:  # its callers get the reason; other versions are not its fault
                 log.error("a version's task cannot be read", version_id=target.version_id, exc_info=error)
+
+    def _is_in_memory(self, version_id: int) -> bool:
+        target = self.table.targets_by_id.get(version_id)
+        return target is not None and self.executor.known_signature(target) is not None
 
     def _compare_with_peers(self) -> None:
         """Runs periodically; probes only read the result, so their number does not matter."""

@@ -1,26 +1,22 @@
 """What callers, operators and workers can ask of this process: predict, describe, load, statistics."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
 
-import numpy as np
 from django.db.models.functions import Now
 
 from inference.engine.loop import complete
 from inference.engine.meters import Meters
-from inference.engine.requests import EngineRequest
-from inference.errors import NotApproved, Pinned, WrongTask
+from inference.engine.requests import EngineAnswer, EngineRequest
+from inference.errors import NotApproved, Pinned
 from inference.measure.counts import ArmKey
-from inference.pipelines.errors import InvalidItem
-from inference.pipelines.pipeline import ItemPipeline, Pipeline
 from inference.serving import request_id, runtime
-from inference.serving.calls import Call, CheckedCall, Description, Inputs, Items, Prediction
+from inference.serving.calls import Call, CheckedCall, Description, Inputs, Prediction
 from inference.serving.models import Pulse
-from inference.serving.pipelines import answer_items, do_off_loop
+from inference.serving.pipelines import read_request
 from inference.serving.routes import Route, Target
-from inference.tensors.prepare import check_outputs, prepare
+from inference.tensors.prepare import prepare
 from registry.access.key_ring import Principal
 from registry.access.policies import Right, rights_of_scopes
 
@@ -66,30 +62,19 @@ async def predict(call: Call) -> Prediction:
     call.request.arm_key = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
     pipeline = serving.known_pipeline(target) or await serving.pipeline(target, timeout_s=call.within_s)
-    asked = _Asked(call, pipeline)
+    asked = read_request(call, pipeline)
 
-    def engine_request(inputs: Inputs, outputs: Sequence[str] | None = None) -> EngineRequest:
-        return EngineRequest(
+    def run(inputs: Inputs, outputs: Sequence[str] | None) -> Awaitable[EngineAnswer]:
+        request = EngineRequest(
             inputs,
             started + call.within_s,
             call.priority,
             outputs=outputs,
             cancellation=call.request.cancellation,
         )
+        return serving.infer(target, request)
 
-    outputs: Mapping[str, Any]
-    if asked.body is None:
-        answer = await serving.infer(target, engine_request(asked.inputs, call.outputs))
-        outputs, non_finite, items = answer.outputs, answer.non_finite, None
-    else:
-        items = await answer_items(
-            asked.items_pipeline,
-            asked.body,
-            lambda tensors: serving.infer(target, engine_request(tensors)),
-            most_rows=serving.executor.merged_rows(target),
-        )
-        outputs = await do_off_loop(items.is_long, partial(asked.outputs_of, items.answers))
-        non_finite = False
+    answered = await asked.answer(run, partial(serving.executor.merged_rows, target))
     call.request.took_s = time.monotonic() - started
     return Prediction(
         request_id=request_id.make(
@@ -99,77 +84,13 @@ async def predict(call: Call) -> Prediction:
         version=target.number,
         arm=arm,
         split=route.split,
-        outputs=outputs,
-        signature=asked.signature,
+        outputs=answered.outputs,
+        signature=answered.signature,
         pipeline=pipeline,
-        non_finite=non_finite,
-        answers=items.answers if items is not None else None,
-        answers_bytes=items.nbytes if items is not None else 0,
+        non_finite=answered.non_finite,
+        answers=answered.answers,
+        answers_bytes=answered.answers_bytes,
     )
-
-
-class _Asked:
-    """What a request asks of a version's pipeline: items, in words or as tensors, or the model's own tensors."""
-
-    def __init__(self, call: Call, pipeline: Pipeline) -> None:
-        _check_task(call, pipeline)
-        self._pipeline, self._outputs = pipeline, call.outputs
-        self.signature = pipeline.callers_signature
-        self.body: Mapping[str, Any] | None = None
-        self.inputs: Inputs = {}
-        self._is_words = isinstance(call.inputs, Items)
-        if isinstance(call.inputs, Items):
-            self.body = call.inputs.body
-            check_item_fields(pipeline, self.body)
-            return
-        self.inputs = call.inputs(self.signature) if callable(call.inputs) else call.inputs
-        if isinstance(pipeline, ItemPipeline):
-            if self.inputs.keys() <= {spec.name for spec in pipeline.items.inputs}:
-                self.body = pipeline.body_of(prepare(pipeline.items, _items_of(self.inputs)))
-            else:  # a caller who does the pre-processing
-                self.signature = pipeline.signature
-        check_outputs(self.signature, call.outputs)
-
-    @property
-    def items_pipeline(self) -> ItemPipeline[Any]:
-        return cast("ItemPipeline[Any]", self._pipeline)
-
-    def outputs_of(self, answers: Sequence[Any]) -> Mapping[str, Any]:
-        """The answers as tensors, if the items were sent as tensors."""
-        if self._is_words:
-            return {}
-        tensors = self.items_pipeline.tensors_of(answers)
-        return tensors if self._outputs is None else {name: tensors[name] for name in self._outputs}
-
-
-def _items_of(inputs: Inputs) -> Inputs:
-    """One item in each row: clients of other servers send them with an axis of size one beside that of the rows."""
-    return {
-        name: value[:, 0]
-        if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == 1
-        else value
-        for name, value in inputs.items()
-    }
-
-
-def _check_task(call: Call, pipeline: Pipeline) -> None:
-    if call.task not in {None, pipeline.task}:
-        slug = call.route.slug
-        raise WrongTask(
-            f"The task of Model {slug} is {pipeline.task}, not {call.task}."
-            f" Send the request to /api/v1/models/{slug}/predict, or name another Model."
-        )
-
-
-def check_item_fields(pipeline: Pipeline, body: Mapping[str, Any]) -> None:
-    """Raise an error if the version does not answer requests with these fields."""
-    known = pipeline.fields if isinstance(pipeline, ItemPipeline) else ()
-    for name in body:
-        if name not in known:
-            listed = (
-                f"only {', '.join(f'`{field}`' for field in known)}" if known else "tensors, such as `inputs`"
-            )
-            raise InvalidItem(f"This version's task is {pipeline.task}: it takes {listed}.", field=name)
 
 
 def check(call: Call) -> CheckedCall:
@@ -177,19 +98,14 @@ def check(call: Call) -> CheckedCall:
     target, arm, _, _ = _choose(call)
     serving = runtime.started()
     pipeline = complete(serving.pipeline(target, timeout_s=call.within_s))
-    asked = _Asked(call, pipeline)
-    if asked.body is not None:
-        groups = asked.items_pipeline.encode(asked.body).groups
-        tensors, signature = asked.items_pipeline.prepare(groups[0].tensors), pipeline.signature
-    else:
-        tensors, signature = asked.inputs, asked.signature
+    signature, inputs = read_request(call, pipeline).model_inputs()
     return CheckedCall(
         model=call.route.slug,
         version=target.number,
         arm=arm,
         split=call.route.split,
         tensors=prepare(
-            signature, tensors, allow_non_finite=serving.executor.allows_non_finite(target), online=True
+            signature, inputs, allow_non_finite=serving.executor.allows_non_finite(target), online=True
         ),
         signature=signature,
     )

@@ -26,7 +26,7 @@ from registry.access.services import (
 )
 from registry.catalogue.models import Model
 from registry.catalogue.services import create_model
-from registry.catalogue.tasks import TENSOR
+from registry.catalogue.task_kinds import TENSOR
 from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.services import set_approval_rule
@@ -34,6 +34,7 @@ from roundhouse.data_folder import explain_os_error
 from roundhouse.env import ROOT
 
 EXAMPLES = ROOT / "examples"
+_ABOUT_EXAMPLE = ("about.json", "sample.json")
 STOP = "Press Ctrl-C to stop everything."
 
 
@@ -159,6 +160,7 @@ def _import_examples(by: Actor) -> None:
                 slug=slug,
                 task_config=about.get("task_config"),
                 path=file,
+                data=_files_beside(file),
                 go_live=True,
                 options=session_options(),
                 by=by,
@@ -170,6 +172,11 @@ def _import_examples(by: Actor) -> None:
                     reason="an example of a Model that needs a second person's approval",
                     by=by,
                 )
+
+
+def _files_beside(file: Path) -> list[Path]:
+    """The files of an example that belong to its task, such as tokenizer.json."""
+    return sorted(path for path in file.parent.iterdir() if path.name not in {file.name, *_ABOUT_EXAMPLE})
 
 
 def _create_example(slug: str, about: dict[str, Any], by: Actor) -> Model:

@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from registry.access.models import LimitFields
-from registry.catalogue.tasks import MAX_TASK, TENSOR
+from registry.catalogue.task_kinds import MAX_TASK, TENSOR
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict
 from registry.kit.text import MAX_REASON

@@ -16,7 +16,7 @@ from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
-from registry.catalogue.tasks import TASKS
+from registry.catalogue.task_kinds import TASKS
 from registry.console.checks import check_again, is_being_checked, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden

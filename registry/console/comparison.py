@@ -1,6 +1,6 @@
 """The page that compares two versions of a Model: properties, signature, speed, and golden rows they disagree on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from registry.catalogue.models import Version
@@ -23,9 +24,14 @@ from registry.intake.examples.selectors import (
     golden_rows_numbered,
     result_of,
 )
-from registry.kit.admin.facts import short, size, when
+from registry.kit.admin.facts import config_in_words, short, size, when
 from registry.kit.admin.plots import ProfilePlot, profile_plot
+from registry.kit.registrations import Registrations
 
+# Parts of the page that apps add; each gets the request, the other version and the one whose page was opened.
+COMPARISONS: Registrations[Callable[[HttpRequest, Version, Version], SafeString | str]] = Registrations(
+    "part of comparisons"
+)
 _ROWS_PER_PAGE = 25
 _VERSIONS_OFFERED = 100
 _MAX_LENGTH = 160
@@ -38,10 +44,11 @@ class Pair:
     name: str
     left: str
     right: str
+    differs_beyond: bool = False  # in what is too long to be shown
 
     @property
     def differs(self) -> bool:
-        return self.left != self.right
+        return self.differs_beyond or self.left != self.right
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,8 @@ def compare(left: Version, right: Version, page_number: str | None) -> Compariso
 
 def _pairs(left: Version, right: Version) -> list[Pair]:
     described = [_described(version) for version in (left, right)]
-    return [Pair(name, described[0][name], described[1][name]) for name in described[0]]
+    beyond = {"task configuration"} if left.task_config != right.task_config else set()
+    return [Pair(name, described[0][name], described[1][name], name in beyond) for name in described[0]]
 
 
 def _described(version: Version) -> dict[str, str]:
@@ -123,6 +131,9 @@ def _described(version: Version) -> dict[str, str]:
         "file": version.artifact.sha256[:12],
         "size": size(version.artifact.size_bytes),
         "task configuration": _configuration(version.task_config),
+        "task files": "; ".join(f"{name} {sha256[:12]}" for name, sha256 in version.task_files.items())
+        or "none",
+        "pre-processing hash": version.preprocessing or "none",
         "derived from": str(parent.number) if parent is not None else "none",
         "notes": short(version.notes) or "none",
         "created by": version.made_by,
@@ -131,19 +142,16 @@ def _described(version: Version) -> dict[str, str]:
 
 
 def _configuration(config: Mapping[str, Any]) -> str:
-    entries = [
-        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in config.items()
-    ]
-    return short("; ".join(entries)) or "none"
+    return short("; ".join(f"{name}: {text}" for name, text in config_in_words(config))) or "none"
 
 
 def _measured_pairs(left: dict[str, Any], right: dict[str, Any]) -> list[Pair]:
-    sizes = [
-        size(count) if isinstance(count, (int, float)) else "not measured"
-        for count in (left.get("footprint_bytes"), right.get("footprint_bytes"))
-    ]
-    return [Pair("memory when loaded", *sizes)]
+    return [Pair("memory when loaded", _footprint(left), _footprint(right))]
+
+
+def _footprint(facts: dict[str, Any]) -> str:
+    count = facts.get("footprint_bytes")
+    return size(count) if isinstance(count, (int, float)) else "not measured"
 
 
 def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagreement]:
@@ -173,6 +181,7 @@ def compare_page(request: HttpRequest, version: Version) -> HttpResponse:
         "other": other,
         "others": others_of(version),
         "both": compare(other, version, request.GET.get("page")) if other is not None else None,
+        "parts": [draw(request, other, version) for draw in COMPARISONS] if other is not None else [],
     }
     return TemplateResponse(
         request, "admin/registry/compare.html", {**admin.site.each_context(request), **context}

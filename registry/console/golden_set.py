@@ -12,7 +12,10 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from registry.access.policies import Right
-from registry.catalogue.models import Model
+from registry.catalogue.models import Model, Version
+from registry.catalogue.selectors import version_numbered
+from registry.catalogue.task_kinds import TASKS
+from registry.catalogue.transitions import Status
 from registry.errors import RoundhouseError
 from registry.intake.examples.golden_results import GoldenGate, judge
 from registry.intake.examples.models import GoldenResult, GoldenSet, Metric
@@ -26,6 +29,7 @@ from registry.kit.text import MAX_REASON
 
 MAX_PAGE_BYTES = 5 * 2**20
 _RESULTS_SHOWN = 20
+_VERSIONS_OFFERED = 100
 
 
 class GoldenForm(forms.Form):
@@ -33,7 +37,6 @@ class GoldenForm(forms.Form):
 
     file = forms.FileField(
         label="Rows",
-        help_text='JSON lines such as {"inputs": {"x": [1, 2]}, "label": "cat"}. At most 5 MiB; use the API for more.',
         widget=forms.FileInput(attrs={"class": "rh-input", "accept": ".jsonl,.ndjson,application/x-ndjson"}),
     )
     metric = forms.ChoiceField(choices=Metric.choices, widget=forms.Select(attrs={"class": "rh-input"}))
@@ -47,7 +50,37 @@ class GoldenForm(forms.Form):
         widget=NumberInput(attrs={"step": "any"}),
         help_text="How much worse than the live version a new version may be.",
     )
+    version = forms.ChoiceField(
+        label="For the pre-processing of",
+        required=False,
+        widget=forms.Select(attrs={"class": "rh-input"}),
+        help_text="Versions that read requests in another way cannot gain live share until the set is put again for one of them.",
+    )
     reason = forms.CharField(max_length=MAX_REASON, widget=TextInput(), help_text="Kept with the change.")
+
+    def __init__(self, model: Model, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._model = model
+        task = TASKS[model.task]
+        metrics = [(name, title) for name, title in Metric.choices if name in task.metrics]
+        self._offer("metric", metrics)
+        self.fields[
+            "file"
+        ].help_text = f"JSON lines such as {task.golden_row}. At most 5 MiB; use the API for more."
+        if versions := _versions_with_hash(model):
+            named = [(str(one.number), f"version {one.number}: {one.preprocessing}") for one in versions]
+            self._offer("version", [("", "the live version, or else the newest that is ready"), *named])
+        else:
+            del self.fields["version"]
+
+    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101  for the type checker
+        field.choices = choices
+
+    def clean_version(self) -> Version | None:
+        number = self.cleaned_data["version"]
+        return version_numbered(self._model, int(number)) if number else None
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
@@ -56,6 +89,11 @@ class GoldenForm(forms.Form):
                 f"The file has {file.size:,} bytes; the limit on this page is {MAX_PAGE_BYTES:,}. Use the API instead."
             )
         return file
+
+
+def _versions_with_hash(model: Model) -> list[Version]:
+    ready = model.versions.filter(status=Status.READY).exclude(preprocessing="").order_by("-number")
+    return list(ready[:_VERSIONS_OFFERED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +112,7 @@ def draw_golden(request: HttpRequest, model: Model) -> SafeString:
             "model": model,
             "golden_set": golden_set,
             "results": _results(model, golden_set) if golden_set is not None else [],
-            "form": GoldenForm(auto_id="rh-golden-%s") if may_write else None,
+            "form": GoldenForm(model, auto_id="rh-golden-%s") if may_write else None,
         },
         request,
     )
@@ -98,6 +136,7 @@ def _results(model: Model, golden_set: GoldenSet) -> list[ShownResult]:
             result=row,
             champion=champion.number if champion is not None and not is_live else None,
             champion_result=None if is_live else champion_result,
+            preprocessing=row.version.preprocessing,
         )
         results.append(ShownResult(row, gate, is_live))
     return results
@@ -108,7 +147,7 @@ def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
     by = actor(request)
     require_right(by, Right.WRITE, model_id=model.pk)
     back = f"{reverse('admin:registry_model_change', args=[model.pk])}?tab=versions"
-    form = GoldenForm(request.POST or None, request.FILES or None)
+    form = GoldenForm(model, request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         data = dict(form.cleaned_data)
         try:

@@ -16,7 +16,7 @@ from registry.catalogue.serving_settings import ServingValues
 from registry.console.headers import awaited, requests_for_version
 from registry.errors import RoundhouseError
 from registry.kit.actors import in_scope, require_right
-from registry.kit.admin.facts import settings_in_words
+from registry.kit.admin.facts import config_in_words, settings_in_words
 from registry.kit.admin.theme import actor
 from registry.traffic.models import Split
 from registry.traffic.selectors import arms_of, with_arms
@@ -55,7 +55,8 @@ def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
 
 def draw_facts(request: HttpRequest, version: Version) -> SafeString:
     """What was given when it was uploaded, and what the check found."""
-    return render_to_string("admin/registry/version_facts.html", {"version": version}, request)
+    context = {"version": version, "config": config_in_words(version.task_config)}
+    return render_to_string("admin/registry/version_facts.html", context, request)
 
 
 def draw_serving(request: HttpRequest, version: Version) -> SafeString | str:

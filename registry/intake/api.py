@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from registry.access.policies import Right
 from registry.catalogue.api.versions import VersionSerializer
 from registry.catalogue.models import MAX_NOTES, MAX_TITLE
-from registry.catalogue.tasks import TENSOR, task_choices
+from registry.catalogue.task_kinds import TENSOR, task_choices
 from registry.catalogue.validation import MAX_AXES
 from registry.errors import NotFound
 from registry.intake import services
@@ -68,8 +68,9 @@ class CompleteSerializer(serializers.Serializer[Any]):
     )
     data_uploads = serializers.ListField(
         child=serializers.UUIDField(), max_length=MAX_DATA_FILES, default=list,
-        help_text="Your uploads of the files that contain the model's weights. They are merged into the file, and get"
-        " the status `taken`.",
+        help_text="Your uploads of the other files: the model's weights, which are merged into the file, and files that"
+        " belong to its task, such as `tokenizer.json`, `vocab.txt`, `config.json` and `tokenizer_config.json`. They get the"
+        " status `taken`.",
     )  # fmt: skip
     drop_zipmap = serializers.BooleanField(
         default=False,
@@ -77,7 +78,9 @@ class CompleteSerializer(serializers.Serializer[Any]):
     )
     task_config = serializers.DictField(
         default=dict,
-        help_text="`labels` and `scores` of a classification; with `drop_zipmap`, labels default to those in the file.",
+        help_text="What the Model's task needs to know, such as `labels`. A field that you leave out is filled in from"
+        " a `config.json` and a `tokenizer_config.json` that were sent with the model, or with `drop_zipmap` from the file;"
+        " if none of them states it, the answer is 422 `invalid_task_config`, with a pointer to the field.",
     )
     input_shapes = serializers.DictField(
         child=serializers.ListField(child=serializers.IntegerField(min_value=1), max_length=MAX_AXES), default=dict,
@@ -169,8 +172,8 @@ class UploadsView(RegistryViewSet[Upload]):
     @extend_schema(
         summary="Complete an upload: create a version from it", operation_id="complete_upload",
         description="Completing it again returns the same version. A file that is not an ONNX model is refused, and its"
-        " upload ends as failed; after any other error you can complete it again. A zip of one model and the files with"
-        " its weights is unpacked.",
+        " upload ends as failed; after any other error you can complete it again. A zip of one model and the files beside it,"
+        " such as a folder that Hugging Face exported, is unpacked.",
         request=CompleteSerializer, responses={201: VersionSerializer},
     )  # fmt: skip
     def complete(self, request: Request, pk: str) -> Response:

@@ -1,16 +1,16 @@
-"""Assembles one artifact from what was sent: a model, a model with weights in other files, or a zip of both."""
+"""Assembles a version's files from what was sent: a model, its weights in other files, files of its task, or a zip of all."""
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.tasks import TASKS, Beside
+from registry.catalogue.task_kinds import Beside
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
@@ -19,6 +19,7 @@ from registry.intake.file_scan.errors import DataMissing, DataNotNamed, FileRefu
 from registry.intake.file_scan.rewrite import Rewrite, missing_sentence, plan_rewrite
 from registry.intake.file_scan.scan import check_format
 from registry.intake.file_scan.sent_files import SentFile, is_archive, open_file, unpack
+from registry.intake.task_input import is_beside, read_files, read_task_input
 
 MAX_DATA_FILES = 32  # with a model; send more in a zip
 _LIMITS = ScanLimits()
@@ -41,98 +42,140 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The artifact, its origin, and the class names of a removed ZipMap."""
+    """The artifact and its origin, the version's task configuration, and the files that its task needs, by SHA-256."""
 
     file: StoredFile
-    origin: dict[str, Any] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
+    origin: dict[str, Any]
+    task_config: dict[str, Any]
+    task_files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedTask:
+    """The Model's task, and what the caller states of its configuration."""
+
+    name: str
+    config: Mapping[str, Any]
 
 
 def check_count(files: int) -> None:
     """Refuse more data files than may be sent with a model."""
     if files > MAX_DATA_FILES:
         raise Invalid(
-            f"At most {MAX_DATA_FILES} files with weights may be sent with a model; to send more, put everything in a zip."
+            f"At most {MAX_DATA_FILES} other files may be sent with a model; to send more, put everything in a zip."
         )
 
 
 def assemble(
-    model: Sent, data: Sequence[Sent], *, drop_zipmap: bool, keep: Callable[[], StoredFile]
+    model: Sent,
+    others: Sequence[Sent],
+    *,
+    task: RequestedTask,
+    drop_zipmap: bool,
+    keep: Callable[[], StoredFile],
 ) -> Assembled:
-    """Store what was sent as one file; raise FileRefused.
+    """Store what was sent: the model as one file, and the files that its task needs; raise FileRefused or Invalid.
 
     1. A file that is not an ONNX model is refused immediately, and so is a model without its data files.
-    2. `keep` stores a model that needs no changes. Otherwise the new file is written straight into the store, in pieces.
+    2. The task configuration is filled in from the files beside the model, and checked.
+    3. Only then is anything stored. `keep` stores a model that needs no changes; otherwise the new file is written
+       straight into the store, in pieces.
 
     The files that were sent are neither changed nor removed. The version's check scans the whole artifact.
     """
-    check_count(len(data))
-    with _planned_rewrite(model.file, [sent.file for sent in data], drop_zipmap) as (rewrite, unpacking):
-        changes = [*unpacking, *(rewrite.changes if rewrite is not None else ())]
-        if rewrite is None or not changes:
-            return Assembled(keep())
-        _check_space(rewrite.size)
-        origin = {"files": [sent.describe() for sent in (model, *data)], "changes": changes}
-        return Assembled(artifacts.store(rewrite.chunks()), origin, rewrite.labels)
+    check_count(len(others))
+    with _planned(model.file, [sent.file for sent in others], drop_zipmap) as plan:
+        found = read_task_input(task.name, task.config, Beside(read_files(plan.beside), plan.labels))
+        task_files = {name: artifacts.store([content]).sha256 for name, content in found.kept.items()}
+        changes = [*plan.changes, *found.changes]
+        origin = {"files": [sent.describe() for sent in (model, *others)], "changes": changes}
+        return Assembled(_store(plan, keep), origin if changes else {}, found.config, task_files)
 
 
-def assemble_files(*, model: Path, data: Sequence[Path] = (), drop_zipmap: bool = False) -> Assembled:
-    """Store local files as one file; raise FileRefused. Symbolic links are followed: the operator chose them."""
-    check_count(len(data))
+def assemble_files(
+    *, model: Path, others: Sequence[Path] = (), task: RequestedTask, drop_zipmap: bool = False
+) -> Assembled:
+    """Store local files as one; raise FileRefused or Invalid. Symbolic links are followed: the operator chose them."""
+    check_count(len(others))
     with ExitStack() as stack:
-        first, *others = [
+        first, *rest = [
             Sent(stack.enter_context(open_file(Path(os.path.realpath(path)), path.name)))
-            for path in (model, *data)
+            for path in (model, *others)
         ]
         return assemble(
             first,
-            others,
+            rest,
+            task=task,
             drop_zipmap=drop_zipmap,
             keep=lambda: artifacts.store(first.file.read(0, first.file.size)),
         )
 
 
-def filled(task: str, config: Mapping[str, Any], beside: Beside) -> Mapping[str, Any]:
-    """The task configuration, with what it does not state filled in from what came with the model."""
-    return {**TASKS[task].prefill(beside), **config}
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the artifact is made, and the files beside it. Without a rewrite the model stays as it is."""
+
+    rewrite: Rewrite | None
+    beside: Sequence[SentFile]
+    unpacking: Sequence[str] = ()  # what it changed
+
+    @property
+    def changes(self) -> list[str]:
+        return [*self.unpacking, *(self.rewrite.changes if self.rewrite is not None else ())]
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self.rewrite.labels if self.rewrite is not None else ()
+
+
+def _store(plan: _Plan, keep: Callable[[], StoredFile]) -> StoredFile:
+    if plan.rewrite is None or not plan.changes:
+        return keep()
+    _check_space(plan.rewrite.size)
+    return artifacts.store(plan.rewrite.chunks())
 
 
 @contextmanager
-def _planned_rewrite(
-    model: SentFile, data: Sequence[SentFile], drop_zipmap: bool
-) -> Iterator[tuple[Rewrite | None, list[str]]]:
-    """Yield the rewrite (None if the file stays as it is), and what unpacking changed."""
+def _planned(model: SentFile, others: Sequence[SentFile], drop_zipmap: bool) -> Iterator[_Plan]:
     if not is_archive(model):
-        yield _plan(model, data, drop_zipmap), []
+        yield _plan(model, others, drop_zipmap)
         return
-    if data:
-        raise DataNotNamed("A zip must contain the model and its weights; send no other files with it.")
+    if others:
+        raise DataNotNamed(
+            "A zip must contain the model and everything beside it; send no other files with it."
+        )
     with unpack(model, parts.existing_folder(), _LIMITS, _check_space) as out:
         change = f"{printable(out.model.label)} was unpacked from {printable(model.label) or 'the archive'}."
         check_format(out.model.descriptor, _LIMITS)
-        rewrite = plan_rewrite(out.model, drop_zipmap=drop_zipmap, limits=_LIMITS)
-        rewrite.use(out.data)
-        yield rewrite, [change]
+        yield _planned_rewrite(out.model, out.others, drop_zipmap, [change])
 
 
-def _plan(model: SentFile, data: Sequence[SentFile], drop_zipmap: bool) -> Rewrite | None:
+def _plan(model: SentFile, others: Sequence[SentFile], drop_zipmap: bool) -> _Plan:
     check_format(model.descriptor, _LIMITS)
-    if not data and not drop_zipmap:
-        _check_nothing_missing(model)
-        return None
+    if not drop_zipmap and all(is_beside(file, ()) for file in others):
+        named = _quick_locations(model)
+        if not named:
+            return _Plan(None, others)
+        if not set(named) & {file.label for file in others}:
+            raise DataMissing(missing_sentence(named))
+    return _planned_rewrite(model, others, drop_zipmap)
+
+
+def _planned_rewrite(
+    model: SentFile, others: Sequence[SentFile], drop_zipmap: bool, unpacking: Sequence[str] = ()
+) -> _Plan:
     rewrite = plan_rewrite(model, drop_zipmap=drop_zipmap, limits=_LIMITS)
-    rewrite.use(data)
-    return rewrite
+    beside = [file for file in others if is_beside(file, rewrite.locations)]
+    rewrite.use([file for file in others if not is_beside(file, rewrite.locations)])
+    return _Plan(rewrite, beside, unpacking)
 
 
-def _check_nothing_missing(model: SentFile) -> None:
-    """Refuse a model without its data files. Other faults are left to the check."""
+def _quick_locations(model: SentFile) -> Sequence[str]:
+    """The data files that the model names. Other faults are left to the check."""
     try:
-        locations = plan_rewrite(model, limits=_QUICK).locations
+        return plan_rewrite(model, limits=_QUICK).locations
     except FileRefused:
-        return
-    if locations:
-        raise DataMissing(missing_sentence(locations))
+        return ()
 
 
 def _check_space(size: int) -> None:

@@ -12,12 +12,16 @@ RoundhouseError
     ├── LengthMissing
     ├── PartBeyondEnd       more bytes than announced
     ├── HashDiffers         a different hash from the one announced
+    ├── FileRefused         (of the file scan)
+    │   ├── TaskFileRefused   a file beside the model is too large, or was sent twice
+    │   └── TaskTakesNoFiles
     └── BodyTooLarge
         ├── UploadTooLarge
         └── PartTooLarge
 """
 
 from registry.errors import BodyTooLarge, Conflict, Invalid, RoundhouseError
+from registry.intake.file_scan.errors import FileRefused
 
 
 class InsufficientStorage(RoundhouseError):
@@ -77,6 +81,18 @@ class HashDiffers(Invalid):
     """The file does not have the announced hash; start again."""
 
     code = "hash_differs"
+
+
+class TaskFileRefused(FileRefused):
+    """A file beside the model cannot be used; leave it out, or send another."""
+
+    code = "task_file_refused"
+
+
+class TaskTakesNoFiles(FileRefused):
+    """The Model's task uses no files beside the model; leave them out, or choose another task."""
+
+    code = "task_takes_no_files"
 
 
 class UploadTooLarge(BodyTooLarge):

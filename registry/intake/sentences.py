@@ -2,7 +2,13 @@
 
 from registry.record.sentences import RecordedChange, Sentence, changed_values, counted, size
 
-_GOLDEN_VALUES = {"rows": "rows", "metric": "metric", "floor": "floor", "margin": "margin"}
+_GOLDEN_VALUES = {
+    "rows": "rows",
+    "metric": "metric",
+    "floor": "floor",
+    "margin": "margin",
+    "preprocessing": "pre-processing",
+}
 
 
 def _complete_upload(change: RecordedChange) -> str:

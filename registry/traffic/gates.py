@@ -129,6 +129,8 @@ def _check_golden_set(version: Version) -> GateResult:
         return GateResult("golden set", GateOutcome.UNKNOWN, golden.sentence)
     if golden.passes:
         return GateResult("golden set", GateOutcome.PASSED, golden.sentence)
+    if golden.other_preprocessing:
+        return GateResult("golden set", GateOutcome.FAILED, golden.sentence, GoldenGateFailed)
     return GateResult(
         "golden set",
         GateOutcome.FAILED,

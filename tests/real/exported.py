@@ -21,7 +21,7 @@ def exported() -> Path:
 def exporter_licences() -> dict[str, tuple[str, str]]:
     """By library: version and licence."""
     names = {line.partition("==")[0] for line in PINS.read_text().splitlines() if not line.startswith("#")}
-    site = next(_environment().glob("lib/python*/site-packages"))
+    site = next(exporters().glob("lib/python*/site-packages"))
     return {
         found.metadata["Name"]: (found.version, licence_of(found.metadata))
         for found in importlib.metadata.distributions(path=[str(site)])
@@ -29,7 +29,8 @@ def exporter_licences() -> dict[str, tuple[str, str]]:
     }
 
 
-def _environment() -> Path:
+def exporters() -> Path:
+    """The environment with the libraries that export."""
     return built("venv", [PINS], _install)
 
 
@@ -41,7 +42,7 @@ def _install(folder: Path) -> None:
 
 
 def _export(folder: Path) -> None:
-    environment = _environment()
+    environment = exporters()
     with (REAL / "exports.log").open("wb") as log:
         subprocess.run(
             [environment / "bin" / "python", SCRIPT, folder], check=True, stdout=log, stderr=subprocess.STDOUT

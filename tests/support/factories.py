@@ -13,6 +13,7 @@ from registry.access.policies import every_right, key_scopes
 from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
+from registry.catalogue.task_kinds import TaskFacts
 from registry.intake.examples import services as examples
 from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.kit.actors import Actor, Source
@@ -77,11 +78,13 @@ def an_uploaded_version(model: Model | None = None, **more: Any) -> Version:
     return catalogue.register_version(model=model or a_model(), by=an_actor(), **more)
 
 
-def a_version(model: Model | None = None, **more: Any) -> Version:
-    """A version that is ready to answer."""
+def a_version(model: Model | None = None, *, preprocessing: str = "", **more: Any) -> Version:
+    """A version that is ready to answer; with this pre-processing hash."""
     by = an_actor()
     version = catalogue.start_check(version=an_uploaded_version(model, **more), by=by)
-    return catalogue.pass_check(version=version, signature=SIGNATURE, by=by)
+    return catalogue.pass_check(
+        version=version, signature=SIGNATURE, task=TaskFacts(preprocessing=preprocessing), by=by
+    )
 
 
 def a_split(model: Model, *shares: int, versions: list[Version] | None = None, **more: Any) -> Split:

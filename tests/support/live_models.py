@@ -1,5 +1,6 @@
 """Models with files that answer, brought in through the product's own import."""
 
+import json
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from inference.serving.plans import session_options
 from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue import artifacts, services
 from registry.catalogue.models import Model, Version
-from registry.catalogue.tasks import TENSOR
+from registry.catalogue.task_kinds import TENSOR
 from tests.support.factories import a_model, a_split, an_actor
+from tests.support.processes import ROOT
 from tests.support.proofs import NO_MEMORY
+
+_NOT_OF_TASK = {"model.onnx", "about.json", "sample.json"}
 
 
 def import_live(*, slug: str, title: str = "", task: str = TENSOR, **more) -> Version:
@@ -42,6 +46,22 @@ def put_live(slug: str, path: Path, **more) -> Version:
     if not version.model.splits.exists():
         a_split(version.model, 100)
     return version
+
+
+def put_example(name: str, **more) -> Version:
+    """One of the examples as a live version, with its task's files."""
+    folder = ROOT / "examples" / name
+    about = json.loads((folder / "about.json").read_text())
+    files = {path.name: path for path in folder.iterdir() if path.name not in _NOT_OF_TASK}
+    stored = {file: artifacts.store([path.read_bytes()]).sha256 for file, path in files.items()}
+    return put_live(
+        name,
+        folder / "model.onnx",
+        task=about.get("task", TENSOR),
+        task_config=about.get("task_config", {}),
+        task_files=stored,
+        **more,
+    )
 
 
 _found: dict[tuple[str, str], tuple[dict, ProbeFact, BatchProof]] = {}  # by bytes and options

@@ -111,6 +111,18 @@ def sum_and_difference(path: Path) -> Path:
     )
 
 
+def text_scores(path: Path) -> Path:
+    """Two scores for the numbers of a text's tokens: their mean, and its negative."""
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["numbers"], to=FLOAT),
+        helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Neg", ["mean"], ["other"]),
+        helper.make_node("Concat", ["mean", "other"], ["logits"], axis=1),
+    ]
+    ids = value("input_ids", ["rows", "tokens"], TensorProto.INT64)
+    return save(path, nodes, [ids], [value("logits", ["rows", 2])])
+
+
 def quotient(path: Path) -> Path:
     """a / b of whole numbers; the smallest one by -1 ends the process, and by 0 the runtime refuses."""
     return save(

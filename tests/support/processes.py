@@ -46,13 +46,16 @@ def manage(*arguments, timeout=60, **variables) -> subprocess.CompletedProcess:
     )
 
 
-def import_live(slug, path, **variables) -> subprocess.CompletedProcess:
-    """Import a file as a Model that one person may set live, so that its first version is."""
+def import_live(slug, path, *beside, options=None, **variables) -> subprocess.CompletedProcess:
+    """Import a file as a Model that one person may set live, so that its first version is. `options`: of import_model."""
+    options = options or {}
+    files = [str(file) for file in (path, *beside)]
     code = (
+        "from pathlib import PosixPath\n"
         "from django.core.management import call_command\n"
         "from tests.support.factories import a_model\n"
-        f"a_model({slug!r})\n"
-        f"call_command('import_model', {slug!r}, {str(path)!r})\n"
+        f"a_model({slug!r}, task={options.get('task', 'tensor')!r})\n"
+        f"call_command('import_model', {slug!r}, *{files!r}, **{options!r})\n"
     )
     return manage("shell", "--no-imports", "-c", code, **variables)
 

@@ -10,13 +10,16 @@ from typing import Any
 from inference.checks.probe import KnownInputs
 from inference.checks.proofs import known_inputs, known_merged_rows
 from inference.checks.trial import Trial
+from inference.checks.version_tasks import pipeline_of
 from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.warmup import MemoryUse
+from inference.pipelines.pipeline import Pipeline
 from inference.tensors.samples import EMPTY_SAMPLE
 from inference.tensors.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
+from registry.catalogue.task_kinds import TaskFacts
 
 Facts = Mapping[str, Any]
 OptionsFor = Callable[[int], SessionOptions]  # how a version, given its id, will be loaded for serving
@@ -71,6 +74,7 @@ class CheckContext:
         self.sample = EMPTY_SAMPLE
         self.left_out: tuple[str, ...] = ()
         self.memory: MemoryUse | None = None  # known after the warm-up
+        self.may_pad = True  # known after the batch proof
 
     def __enter__(self) -> "CheckContext":
         return self
@@ -82,6 +86,15 @@ class CheckContext:
     def known(self) -> KnownInputs:
         """What the owner provided; read once for all steps."""
         return known_inputs(self.version)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The version's task. Only for what a child has read before: the step `signature` has one do that."""
+        return pipeline_of(self.version, self.signature)
+
+    @property
+    def task_facts(self) -> TaskFacts:
+        return TaskFacts(self.pipeline.digest, self.may_pad)
 
     def path(self) -> Path:
         return artifacts.path_of(self.sha256)

@@ -1,12 +1,16 @@
 """The step that runs a version's own examples: the same input must produce the outputs that its authors saw."""
 
 import time
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from inference.checks.examples import OutputDifference, output_differences, read_example
 from inference.checks.steps.base import CheckContext, StepFailed, StepPassed, StepSkipped
 from inference.checks.trial import TrialFailed
+from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.pipeline import ItemPipeline
+from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
 from registry.intake.examples.models import ConformanceExample
@@ -55,10 +59,16 @@ def run_examples(context: CheckContext) -> StepPassed:
 
 
 def _compare(context: CheckContext, example: ConformanceExample) -> list[OutputDifference]:
-    inputs, is_row = _inputs(context, example)
     try:
-        got = context.trial().run(inputs, soft_limit_s=context.serving.soft_limit_s)
-    except TrialFailed as error:
+        got, is_row = _answer(context, example)
+    except InvalidInput as error:
+        raise StepFailed(
+            "example_unfit",
+            f"Example {example.position} of {context.version} does not fit its signature: {error}",
+            "Write the example for this file's inputs, and upload the file again with it.",
+            {"example": example.position, "field": error.field},
+        ) from None
+    except (TrialFailed, UnusableOutput, BadTaskConfig) as error:
         raise StepFailed(
             error.code,
             f"{context.version} failed on example {example.position}: {error}",
@@ -67,21 +77,24 @@ def _compare(context: CheckContext, example: ConformanceExample) -> list[OutputD
         ) from None
     if is_row:
         got = {
-            name: tensor[0] if len(tensor.shape) and len(tensor) == 1 else tensor
+            name: tensor.reshape(tensor.shape[1:]) if len(tensor.shape) and len(tensor) == 1 else tensor
             for name, tensor in got.items()
         }
     differences = output_differences(example.expected, got, atol=example.atol, rtol=example.rtol)
     return list(islice(differences, _MAX_DIFFERENCES))
 
 
-def _inputs(context: CheckContext, example: ConformanceExample) -> tuple[Any, bool]:
-    signature = context.signature or Signature((), ())
-    try:
-        return read_example(signature, example.inputs)
-    except InvalidInput as error:
-        raise StepFailed(
-            "example_unfit",
-            f"Example {example.position} of {context.version} does not fit its signature: {error}",
-            "Write the example for this file's inputs, and upload the file again with it.",
-            {"example": example.position, "field": error.field},
-        ) from None
+def _answer(context: CheckContext, example: ConformanceExample) -> tuple[Tensors, bool]:
+    """The outputs, and whether the example is one row without a row axis. Examples may be items, such as texts."""
+    pipeline = context.pipeline
+    run = partial(context.trial().run, soft_limit_s=context.serving.soft_limit_s)
+    if isinstance(pipeline, ItemPipeline) and _are_items(pipeline, example):
+        items, is_row = read_example(pipeline.items, example.inputs)
+        answers = pipeline.answer(pipeline.body_of(items), run, most_rows=context.merged_rows())
+        return pipeline.tensors_of(answers), is_row
+    inputs, is_row = read_example(context.signature or Signature((), ()), example.inputs)
+    return run(inputs), is_row
+
+
+def _are_items(pipeline: ItemPipeline[Any], example: ConformanceExample) -> bool:
+    return set(example.inputs) <= {spec.name for spec in pipeline.items.inputs}

@@ -2,24 +2,26 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from inference.checks.examples import read_example
-from inference.checks.metrics import (
-    TALLIES,
-    MetricTally,
-    label_name,
-    labels_of,
-    predicted_label,
-    score_output,
-)
+from inference.checks.golden_rows import golden_label, label_of_answer, text_of
+from inference.checks.metrics import TALLIES, MetricTally, label_name, predicted_label
 from inference.checks.steps.base import CheckContext, Facts, StepFailed, StepPassed, StepSkipped
 from inference.checks.trial import Trial, TrialFailed
-from inference.tensors.arrays import Array
+from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.pipeline import ItemPipeline
+from inference.pipelines.plain import PlainClassification
+from inference.tensors.arrays import Array, Tensors
 from inference.tensors.errors import InvalidInput
+from inference.tensors.prepare import prepare
 from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenSet, Metric
 from registry.intake.examples.rows import GoldenRow
@@ -36,6 +38,9 @@ from registry.kit.actors import Actor
 BUDGET_S = 600.0  # less than the time after which a silent run is abandoned
 _MAX_WRONG = 10
 _PROGRESS_EVERY_S = 1.0
+_ITEMS = 64  # answered at once
+
+Progress: TypeAlias = Callable[[Facts], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +55,83 @@ class _RowBatch:
         return {name: np.concatenate([first[name], *(one[name] for one in others)]) for name in first}
 
 
-class _Measurement:
+class _Measurement(ABC):
     """Runs one version on all rows of a golden set, until all are counted or the time is up."""
 
     def __init__(
-        self, context: CheckContext, golden_set: GoldenSet, trial: Trial, progress: Callable[[Facts], None]
+        self, context: CheckContext, golden_set: GoldenSet, trial: Trial, progress: Progress
     ) -> None:
         self._version, self._set, self._trial, self._progress = context.version, golden_set, trial, progress
         self._soft_limit_s = context.serving.soft_limit_s
         self._max_batch = context.merged_rows()
-        self._signature = trial.signature
-        self._labels = labels_of(context.version.task_config)
-        self._is_error = Metric(golden_set.metric).less_is_better
         self._ends_at = time.monotonic() + BUDGET_S
         self._report_at = 0.0
         self.done = 0
         self.tally: MetricTally = TALLIES[golden_set.metric]()
 
     def run(self) -> None:
-        output = self._output()
-        for batch in self._batches():
-            self._report_progress()
-            answers = self._answers(batch, output)
-            for row, answer in zip(batch.rows, answers, strict=True):
-                self._count(row, answer)
+        self._count_rows()
         self._report_progress(is_last=True)
 
-    def _output(self) -> str:
-        labels = self._labels
-        spec = score_output(self._signature, labels) if labels is not None else None
-        return (spec or self._signature.outputs[0]).name
+    @abstractmethod
+    def _count_rows(self) -> None: ...
+
+    def _run(
+        self, rows: Sequence[GoldenRow], inputs: Tensors, outputs: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """Run the model for these rows, after reporting progress."""
+        self._report_progress()
+        try:
+            return self._trial.run(inputs, outputs, soft_limit_s=self._soft_limit_s)
+        except TrialFailed as error:
+            numbers = f"rows {rows[0].number} to {rows[-1].number}"
+            raise StepFailed(
+                error.code,
+                f"{self._version} failed on {numbers} of {self._set}: {error}",
+                "Run the file on these rows where you exported it, then fix the file or the set.",
+                {"row": rows[0].number},
+            ) from None
+
+    def _report_progress(self, *, is_last: bool = False) -> None:
+        now = time.monotonic()
+        if now > self._ends_at and not is_last:
+            raise StepFailed(
+                "out_of_time",
+                f"{self._version} answered {self.done} of the {self._set.rows} rows of {self._set} in {BUDGET_S:g} s.",
+                "Add a smaller golden set, or let the version take more rows at once.",
+                {"done": self.done, "of": self._set.rows},
+            )
+        if now >= self._report_at or is_last:
+            self._report_at = now + _PROGRESS_EVERY_S
+            self._progress({"done": self.done, "of": self._set.rows, "version": self._version.number})
+
+    def _unfit(self, row: GoldenRow, fact: str) -> StepFailed:
+        return StepFailed(
+            "row_unfit",
+            f"Row {row.number} of {self._set} {fact}.".replace("..", "."),
+            "Add a golden set whose rows fit, or export the version with the inputs of the set.",
+            {"row": row.number},
+        )
+
+
+class _TensorMeasurement(_Measurement):
+    """For versions whose rows are the model's own tensors."""
+
+    def __init__(
+        self, context: CheckContext, golden_set: GoldenSet, trial: Trial, progress: Progress
+    ) -> None:
+        super().__init__(context, golden_set, trial, progress)
+        pipeline = context.pipeline
+        self._signature = trial.signature
+        self._labels = pipeline.labels or None
+        first = self._signature.outputs[0].name
+        self._output = pipeline.output if isinstance(pipeline, PlainClassification) else first
+        self._is_error = Metric(golden_set.metric).less_is_better
+
+    def _count_rows(self) -> None:
+        for batch in self._batches():
+            for row, answer in zip(batch.rows, self._answers(batch), strict=True):
+                self._count(row, answer)
 
     def _batches(self) -> Iterator[_RowBatch]:
         waiting, kind = _RowBatch([], []), None
@@ -110,17 +162,9 @@ class _Measurement:
             return None
         return tuple((name, tensor.shape) for name, tensor in tensors.items())
 
-    def _answers(self, batch: _RowBatch, output: str) -> list[Array]:
-        try:
-            got = self._trial.run(batch.inputs(), [output], soft_limit_s=self._soft_limit_s)[output]
-        except TrialFailed as error:
-            numbers = f"rows {batch.rows[0].number} to {batch.rows[-1].number}"
-            raise StepFailed(
-                error.code,
-                f"{self._version} failed on {numbers} of {self._set}: {error}",
-                "Run the file on these rows where you exported it, then fix the file or the set.",
-                {"row": batch.rows[0].number},
-            ) from None
+    def _answers(self, batch: _RowBatch) -> list[Array]:
+        output = self._output
+        got = self._run(batch.rows, batch.inputs(), [output])[output]
         if len(batch.rows) == 1:
             return [got]
         if not got.ndim or got.shape[0] != len(batch.rows):
@@ -153,26 +197,63 @@ class _Measurement:
             )
         self.tally.add(row.number, expected, got)
 
-    def _report_progress(self, *, is_last: bool = False) -> None:
-        now = time.monotonic()
-        if now > self._ends_at and not is_last:
-            raise StepFailed(
-                "out_of_time",
-                f"{self._version} answered {self.done} of the {self._set.rows} rows of {self._set} in {BUDGET_S:g} s.",
-                "Add a smaller golden set, or let the version take more rows at once.",
-                {"done": self.done, "of": self._set.rows},
-            )
-        if now >= self._report_at or is_last:
-            self._report_at = now + _PROGRESS_EVERY_S
-            self._progress({"done": self.done, "of": self._set.rows, "version": self._version.number})
 
-    def _unfit(self, row: GoldenRow, fact: str) -> StepFailed:
-        return StepFailed(
-            "row_unfit",
-            f"Row {row.number} of {self._set} {fact}.".replace("..", "."),
-            "Add a golden set whose rows fit, or export the version with the inputs of the set.",
-            {"row": row.number},
-        )
+class _ItemMeasurement(_Measurement):
+    """For versions whose rows are items, such as texts, which their pipelines answer."""
+
+    def __init__(
+        self,
+        context: CheckContext,
+        golden_set: GoldenSet,
+        trial: Trial,
+        progress: Progress,
+        pipeline: ItemPipeline[Any],
+    ) -> None:
+        super().__init__(context, golden_set, trial, progress)
+        self._pipeline = pipeline
+
+    def _count_rows(self) -> None:
+        remaining = read_golden_rows(self._set)
+        while rows := list(islice(remaining, _ITEMS)):
+            self._report_progress()
+            for row, answer in zip(rows, self._answers(rows), strict=True):
+                self.done += 1
+                self.tally.add(
+                    row.number, golden_label(row.label), label_of_answer(answer), text=text_of(row.inputs)
+                )
+
+    def _answers(self, rows: Sequence[GoldenRow]) -> list[Any]:
+        """Answers of many rows at once; if one of them cannot be read, it is found by asking one by one."""
+        try:
+            return self._ask(rows)
+        except InvalidInput as error:
+            if len(rows) == 1:
+                raise self._unfit(rows[0], f"cannot be read by {self._version}: {error}") from None
+            return [answer for row in rows for answer in self._answers([row])]
+        except (UnusableOutput, BadTaskConfig) as error:
+            if len(rows) > 1:
+                return [answer for row in rows for answer in self._answers([row])]
+            raise StepFailed(
+                error.code,
+                f"{self._version} has no answer for row {rows[0].number} of {self._set}: {error}",
+                "Look for a division by zero or an overflow in the exported model.",
+                {"row": rows[0].number},
+            ) from None
+
+    def _ask(self, rows: Sequence[GoldenRow]) -> list[Any]:
+        names = [spec.name for spec in self._pipeline.items.inputs]
+        columns = {name: [row.inputs.get(name) for row in rows] for name in names}
+        body = self._pipeline.body_of(prepare(self._pipeline.items, columns))
+        return self._pipeline.answer(body, partial(self._run, rows), most_rows=self._max_batch)
+
+
+def _measurement(
+    context: CheckContext, golden_set: GoldenSet, trial: Trial, progress: Progress
+) -> _Measurement:
+    pipeline = context.pipeline
+    if isinstance(pipeline, ItemPipeline):
+        return _ItemMeasurement(context, golden_set, trial, progress, pipeline)
+    return _TensorMeasurement(context, golden_set, trial, progress)
 
 
 def measure_golden(context: CheckContext, *, by: Actor) -> StepPassed:
@@ -185,11 +266,11 @@ def measure_golden(context: CheckContext, *, by: Actor) -> StepPassed:
             "Add a golden set: rows with labels, on which every version is measured.",
         )
     trial = _open_trial(context)
-    measurement = _Measurement(context, golden_set, trial, context.progress)
+    measurement = _measurement(context, golden_set, trial, context.progress)
     measurement.run()
-    _record(context.version, golden_set, measurement, by)
+    _record(context, golden_set, measurement, by)
     note = _measure_champion(context, golden_set, by)
-    gate = golden_gate(context.version)
+    gate = golden_gate(context.version, preprocessing=context.pipeline.digest)
     facts = {
         "golden_set": golden_set.revision,
         "metric": gate.metric,
@@ -203,6 +284,13 @@ def measure_golden(context: CheckContext, *, by: Actor) -> StepPassed:
         "wrong": measurement.tally.wrong()[:_MAX_WRONG],
         **note,
     }
+    if gate.other_preprocessing:
+        raise StepFailed(
+            "other_preprocessing",
+            gate.sentence,
+            "The version may be tried, but not promoted until then. Look at the wrong rows first.",
+            facts,
+        )
     if gate.passes is False:
         raise StepFailed(
             "worse_than_demanded",
@@ -222,9 +310,9 @@ def _measure_champion(context: CheckContext, golden_set: GoldenSet, by: Actor) -
     live = Version.objects.select_related("model", "artifact").get(pk=champion.pk)
     try:
         with CheckContext(live, context.options_for, progress=context.progress) as other:
-            measurement = _Measurement(other, golden_set, _open_trial(other), context.progress)
+            measurement = _measurement(other, golden_set, _open_trial(other), context.progress)
             measurement.run()
-            _record(live, golden_set, measurement, by)
+            _record(other, golden_set, measurement, by)
     except StepFailed as error:
         return {"champion_not_measured": error.reason}
     return {}
@@ -241,9 +329,10 @@ def _open_trial(context: CheckContext) -> Trial:
         ) from None
 
 
-def _record(version: Version, golden_set: GoldenSet, measurement: _Measurement, by: Actor) -> None:
+def _record(context: CheckContext, golden_set: GoldenSet, measurement: _Measurement, by: Actor) -> None:
     record_golden_result(
-        version=version,
+        version=context.version,
+        preprocessing=context.pipeline.digest,
         golden_set=golden_set,
         value=measurement.tally.value(),
         rows=measurement.done,

@@ -4,8 +4,15 @@ from inference.checks.examples import example_rows
 from inference.checks.models import ProbePass
 from inference.checks.proofs import WARM_UP_S, batch_memory_bytes, batch_proof_of, most_rows
 from inference.checks.steps.base import CheckContext, StepFailed, StepPassed
+from inference.checks.steps.task import (
+    check_length,
+    check_vocabulary,
+    padding_is_harmless,
+)
+from inference.checks.text_rows import longest_sample, text_rows
 from inference.checks.trial import TrialFailed
 from inference.engine.warmup import MemoryUse
+from inference.tensors.samples import Sample
 
 _WARM_UP_ADVICE = (
     "Run the file repeatedly where it was exported; fix it, and upload it as the next version. If the machine was busy"
@@ -19,6 +26,10 @@ _BATCHING_ADVICE = {
     "out_of_time": "Check it again when the machine is less busy, or give it more threads.",
     "dynamic_quantization": "Quantize it statically if its requests should share runs.",
 }
+_NO_PADDING = (
+    " Padding changes its answers, so each text runs at its own length, and fewer requests share runs."
+    " Export it with an input `attention_mask` to change that."
+)
 _OTHER_BATCHING_ADVICE = (
     "Its answers are correct, but each request runs alone. For more throughput, export it so that each row of the first"
     " axis gets its own answer."
@@ -34,13 +45,16 @@ def warm_up(context: CheckContext) -> StepPassed:
     """
     serving, limit_bytes = context.serving, batch_memory_bytes(context.serving)
     try:
+        check_vocabulary(context)
         profile, memory = context.trial().warm_up(
             max_batch=serving.max_batch_rows,
             limit_bytes=limit_bytes,
             soft_limit_s=serving.soft_limit_s,
             time_limit_s=WARM_UP_S,
+            sample=_longest_sample(context),
         )
     except TrialFailed as error:
+        check_length(context, error)
         raise StepFailed(
             "warm_up_failed" if error.code in {"run_failed", "load_failed"} else error.code,
             f"{context.version} did not pass its warm-up: {error}",
@@ -63,14 +77,19 @@ def warm_up(context: CheckContext) -> StepPassed:
 
 
 def prove_batches(context: CheckContext) -> StepPassed:
-    """Prove batches again, with the version's examples if it has some, and keep the proof. This step never fails a version."""
+    """Prove batches again, with the version's examples if it has some, and keep the proof. This step never fails a version.
+
+    For texts it also finds out whether rows of different lengths may be filled up to one width.
+    """
     if context.signature is None or context.fact is None or context.memory is None:
         raise AssertionError("the earlier steps set these when they pass")
     try:
+        context.may_pad = padding_is_harmless(context)
         proof = batch_proof_of(
             context.trial(),
             max_rows=most_rows(context.serving, context.memory),
-            examples=example_rows(context.signature, context.known.examples),
+            examples=text_rows(context.pipeline, context.known.examples)
+            or example_rows(context.signature, context.known.examples),
         )
     except TrialFailed as error:  # it no longer loads, so an earlier proof means nothing
         raise StepFailed(
@@ -78,14 +97,20 @@ def prove_batches(context: CheckContext) -> StepPassed:
         ) from None
     ProbePass.objects.record(context.fact, batches=proof)
     facts = {"rows": proof.rows, "asked_rows": proof.asked_rows, "merging": context.serving.merging}
+    if not context.may_pad:
+        facts["may_pad"] = False
     if proof.code in _AS_EXPECTED:
-        return StepPassed(facts, reason=proof.reason)
+        return StepPassed(facts, reason=proof.reason + ("" if context.may_pad else _NO_PADDING))
     return StepPassed(
         facts,
         proof.code,
-        f"{proof.reason} Each request therefore runs alone.",
+        f"{proof.reason} Each request therefore runs alone." + ("" if context.may_pad else _NO_PADDING),
         _BATCHING_ADVICE.get(proof.code, _OTHER_BATCHING_ADVICE),
     )
+
+
+def _longest_sample(context: CheckContext) -> Sample | None:
+    return longest_sample(context.pipeline, context.signature) if context.signature is not None else None
 
 
 def _why_not_larger(memory: MemoryUse, rows: int, limit_bytes: int) -> str:

@@ -1,13 +1,15 @@
 """The steps that look at the file itself: its structure, whether it loads, its signature, and what changes for callers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from inference.checks.metrics import labels_of, score_output
 from inference.checks.models import ProbePass
 from inference.checks.probe import ProbeResult, probe
-from inference.checks.steps.base import CheckContext, StepFailed, StepPassed, StepSkipped
-from inference.tensors.signature import TensorSpec
+from inference.checks.steps.base import CheckContext, Facts, StepFailed, StepPassed, StepSkipped
+from inference.checks.steps.task import read_task
+from inference.checks.task_probe import TaskRefused
+from inference.pipelines.pipeline import Pipeline
+from inference.pipelines.plain import PlainClassification
 from registry.errors import ArtifactMissing
 from registry.intake.checklist.signature_diff import is_breaking, signature_diff
 from registry.intake.examples.selectors import champion_of
@@ -47,6 +49,16 @@ _ZIPMAP_ADVICE = (
 _LEFT_OUT_ADVICE = (
     "If callers need it, export the model with a plain tensor for it, and upload that as the next version."
 )
+
+
+_TASK_ADVICE: Mapping[str, str] = {
+    "refused": "Correct the task configuration, or the file that it names, and upload the model with it as the next version.",
+    "timed_out": "Save the tokenizer again with the library `tokenizers`, and upload it as the next version. If the machine was"
+    " busy, check this version again.",
+    "memory": "Save the tokenizer again with the library `tokenizers`, and upload it as the next version.",
+    "crashed": "Save the tokenizer again with the library `tokenizers`, and upload it as the next version; these files are never"
+    " read by a process that serves.",
+}
 
 
 class ProbeNotStarted(Exception):
@@ -103,7 +115,7 @@ def run_probe(context: CheckContext) -> StepPassed:
 
 
 def read_signature(context: CheckContext) -> StepPassed:
-    """Report the file's inputs and outputs, and whether the task's labels fit them."""
+    """Report the file's inputs and outputs, and whether the task's configuration and files fit them."""
     signature = context.signature
     if signature is None:
         raise AssertionError("the probe sets it when it passes")
@@ -116,26 +128,44 @@ def read_signature(context: CheckContext) -> StepPassed:
             "Export the model with plain tensors as the outputs that callers read, and upload it as the next version.",
             facts,
         )
-    labels = labels_of(context.version.task_config)
-    if labels is not None:
-        output = score_output(signature, labels)
-        if output is None:
-            outputs = ", ".join(_describe(spec) for spec in signature.outputs)
-            raise StepFailed(
-                "labels_do_not_fit",
-                f"{context.version} has {len(labels)} labels, but no output with that many scores: {outputs}."
-                + _left_out_sentence(context),
-                _left_out_advice(context)
-                if context.left_out
-                else "Give one label for each score, in the same order, and upload it as the next version.",
-                facts,
-            )
-        facts["scores"] = output.name
+    pipeline = _read_task(context, facts)
+    if isinstance(pipeline, PlainClassification):
+        facts["scores"] = pipeline.output
+    if pipeline.digest:
+        facts["preprocessing"] = pipeline.digest
     if not context.left_out:
         return StepPassed(facts)
     return StepPassed(
         facts, "outputs_left_out", _left_out_sentence(context).strip(), _left_out_advice(context)
     )
+
+
+def _read_task(context: CheckContext, facts: Facts) -> Pipeline:
+    """The version's pipeline, once a child has read its files."""
+    try:
+        read_task(context)
+        return context.pipeline
+    except TaskRefused as refused:
+        if refused.cause == "not_started":
+            raise ProbeNotStarted(str(refused)) from None
+        raise StepFailed(
+            "task_config",
+            f"{context.version} cannot do its task, {context.version.model.task}: {_in_field(refused)}"
+            + _left_out_sentence(context),
+            _left_out_advice(context) if context.left_out else _TASK_ADVICE[refused.cause],
+            {**facts, "field": refused.field},
+        ) from None
+    except ArtifactMissing as error:
+        raise StepFailed(
+            error.code,
+            f"A file of {context.version}'s task cannot be read: {error}",
+            "Fix the artifact store and check the version again.",
+            facts,
+        ) from None
+
+
+def _in_field(refused: TaskRefused) -> str:
+    return f"`{refused.field}`: {refused}" if refused.field else str(refused)
 
 
 def compare_signatures(context: CheckContext) -> StepPassed:
@@ -212,8 +242,3 @@ def _left_out_sentence(context: CheckContext) -> str:
 def _left_out_advice(context: CheckContext) -> str:
     is_zipmap = any("seq(map(" in output for output in context.left_out)
     return _ZIPMAP_ADVICE if is_zipmap else _LEFT_OUT_ADVICE
-
-
-def _describe(spec: TensorSpec) -> str:
-    sizes: Sequence[str] = ["any" if size is None else str(size) for size in spec.shape]
-    return f"{spec.name[:80]!r} ({'any shape' if spec.any_rank else ' x '.join(sizes) or 'a scalar'})"

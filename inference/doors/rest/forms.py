@@ -6,12 +6,14 @@ Unknown fields are refused: a request with a misspelt `version` must not be answ
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any
 
 from inference.doors.errors import NotAPrediction, UnfitForm, UnknownField
 from inference.doors.wire import pointer_to
-from inference.pipelines.tasks import ITEM_FIELDS
+from inference.pipelines.pipeline import ItemPipeline
+from inference.pipelines.tasks import ITEM_OPTIONS, ITEM_TASKS
 from inference.serving.calls import Inputs, Items, Prediction
 from inference.serving.routes import Route
 from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
@@ -60,7 +62,7 @@ Body = Mapping[str, Any]
 class Form(ABC):
     """One form of a request, recognized by the field `name` of its body."""
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(self, body: Body) -> None:
         self.content = body[self.name]
@@ -162,11 +164,10 @@ class OneRowWithConfidence(OneRow):
 class OneItem(Form):
     """`{"text": "…"}` → `{"label": "positive", "confidence": 0.9, …}`, as the version's task answers"""
 
-    name = "text"
-
-    def __init__(self, body: Body) -> None:
+    def __init__(self, name: str, body: Body) -> None:
+        self.name = name
         super().__init__(body)
-        self._body = {name: value for name, value in body.items() if name in ITEM_FIELDS}
+        self._body = {field: value for field, value in body.items() if field == name or field in ITEM_OPTIONS}
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -192,17 +193,21 @@ class OneItem(Form):
 class SeveralItems(OneItem):
     """`{"texts": ["…", "…"]}` → `{"answers": [{…}, {…}]}`"""
 
-    name = "texts"
-
     def answer(self, prediction: Prediction) -> dict[str, Any]:
         return {"answers": prediction.answers}
 
 
-Forms = Mapping[str, type[Form]]
-ITEM_FORMS: Forms = {form.name: form for form in (OneItem, SeveralItems)}
+Forms = Mapping[str, Callable[[Body], Form]]
+
+
+def forms_of_items(task: type[ItemPipeline[Any]]) -> Forms:
+    return {task.one: partial(OneItem, task.one), task.several: partial(SeveralItems, task.several)}
+
+
 FORMS: Forms = {
-    **{form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)}, **ITEM_FORMS
-}  # fmt: skip
+    **{form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)},
+    **{name: form for task in ITEM_TASKS for name, form in forms_of_items(task).items()},
+}
 
 
 def form_of(body: object, forms: Forms = FORMS) -> Form:

@@ -8,7 +8,7 @@ from django.conf import settings
 from inference.doors.errors import NoDefaultModel, NotAPrediction, UnsupportedBody
 from inference.doors.memory import MemoryHolding
 from inference.doors.rest.door import Body, DryRunDoor, RestDoor, form_call, is_binary, read_json
-from inference.doors.rest.forms import ITEM_FORMS, form_of
+from inference.doors.rest.forms import form_of, forms_of_items
 from inference.doors.wire import Environ
 from inference.engine.requests import Cancellation
 from inference.errors import BadBody
@@ -65,8 +65,8 @@ class TaskDoor(RestDoor):
     ) -> tuple[Body, Call]:
         fields = read_json(body)
         fields.pop("model", None)
-        form = form_of(fields, ITEM_FORMS)
-        call = form_call(form, self._task.fields, environ, fields, request, route, target)
+        form = form_of(fields, forms_of_items(self._task))
+        call = form_call(form, (form.name, *self._task.options), environ, fields, request, route, target)
         return form, replace(call, task=self._task.task)
 
 

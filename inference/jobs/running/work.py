@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar, cast
@@ -35,9 +35,9 @@ from inference.pipelines.pipeline import ItemPipeline
 from inference.rows import ChunkPlan, Contract, FileFormat, RowBatch, RowError, RowsError
 from inference.rows.errors import TooManyBadRows
 from inference.serving import runtime
+from inference.serving.calls import Inputs
 from inference.serving.pipelines import answer_items
 from inference.serving.runtime import Runtime
-from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
 from registry.catalogue.models import Version
@@ -164,24 +164,25 @@ class BulkPredictor:
             return self._run(batch.tensors).outputs
         body = self._items.body_of(batch.tensors)
         try:
-            answered = complete(answer_items(self._items, body, self._infer, most_rows=self._run_rows))
+            answers, _ = complete(answer_items(self._items, body, self._answer, most_rows=self._run_rows))
         except BadTaskConfig as error:
             raise ChunkFailed(str(error), ends_job=True) from error
-        return self._items.tensors_of(answered.answers)
+        return self._items.tensors_of(answers)
 
     def _pipeline(self) -> ItemPipeline[Any]:
         pipeline = self._patiently(lambda: complete(self._runtime.pipeline(self._target)))
         return cast("ItemPipeline[Any]", pipeline)
 
-    async def _infer(self, tensors: Tensors) -> EngineAnswer:
-        return self._run(tensors)
+    async def _answer(self, inputs: Inputs, outputs: Sequence[str] | None) -> EngineAnswer:
+        return self._run(inputs, outputs)
 
-    def _run(self, tensors: Tensors) -> EngineAnswer:
+    def _run(self, inputs: Inputs, outputs: Sequence[str] | None = None) -> EngineAnswer:
         def run() -> EngineAnswer:
             request = EngineRequest(
-                tensors,
+                inputs,
                 time.monotonic() + _DEADLINE_S,
                 Priority.BULK,
+                outputs=outputs,
                 allow_non_finite=True,  # the row contract has already checked the rows
             )
             return complete(self._runtime.infer(self._target, request))

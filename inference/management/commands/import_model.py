@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -6,9 +7,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.checks.services import import_version
 from inference.pipelines.plain import SCORES, PlainClassification
+from inference.pipelines.tasks import TASKS
 from inference.serving.plans import session_options
 from registry.access.policies import command_actor
-from registry.catalogue.models import Version
+from registry.catalogue.models import Model, Version
 from registry.catalogue.validation import read_shapes
 from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
@@ -30,19 +32,30 @@ class Command(BaseCommand):
             "name", help="The Model's name: a-z, 0-9 and hyphens. It is created if it does not exist."
         )
         parser.add_argument(
-            "file", type=Path, help="The ONNX file, or a zip with the ONNX file and its weight files."
+            "file", type=Path, help="The ONNX file, or a zip with the ONNX file and the files beside it."
         )
         parser.add_argument(
-            "data", type=Path, nargs="*", help="Files with the weights, such as model.onnx.data."
-        )
+            "data", type=Path, nargs="*",
+            help="Other files of the model: weights, such as model.onnx.data, and what its task needs, such as tokenizer.json,"
+            " config.json and tokenizer_config.json. Files that are not needed, such as README.md, do no harm.",
+        )  # fmt: skip
         parser.add_argument("--title", default="", help="A readable title, used when the Model is created.")
         parser.add_argument(
-            "--labels", help="The names of a classification's scores, in order, separated by commas: cat,dog."
+            "--task", choices=[name for name, _ in TASKS.items()],
+            help="What the Model does; by default what an existing Model has, and tensor for a new one.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--task-config", type=Path, metavar="FILE",
+            help='A JSON file with the task configuration, such as {"long_texts": "refuse"}. What it does not state is read'
+            " from the model's config.json and tokenizer_config.json.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--labels", help="The names of the model's scores, in order, separated by commas: cat,dog."
         )
         parser.add_argument(
             "--scores",
             choices=SCORES,
-            help="What a classification returns; needs --labels, or --drop-zipmap and labels in the file.",
+            help="What a classification of numbers returns. Without --task, it makes a new Model a classification.",
         )
         parser.add_argument(
             "--drop-zipmap",
@@ -60,6 +73,11 @@ class Command(BaseCommand):
     def handle(
         self, *_: Any, name: str, file: Path, data: list[Path], title: str, live: bool, **options: Any
     ) -> None:
+        if options["labels"] and not (options["task"] or options["scores"] or _exists(name)):
+            raise CommandError(
+                "Say what the labels are for: --task text-classification, for example, or --scores for a classification of"
+                " numbers."
+            )
         try:
             version = import_version(
                 slug=name,
@@ -67,7 +85,8 @@ class Command(BaseCommand):
                 data=data,
                 title=title,
                 options=session_options(),
-                **_task_of(options["labels"], options["scores"], options["drop_zipmap"]),
+                task=options["task"] or (PlainClassification.task if options["scores"] else None),
+                task_config=_task_config(options["task_config"], options["labels"], options["scores"]),
                 input_shapes=read_shapes(options["shape"]),
                 drop_zipmap=options["drop_zipmap"],
                 go_live=live,
@@ -106,15 +125,28 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _task_of(labels: str | None, scores: str | None, drop_zipmap: bool) -> dict[str, Any]:
-    if labels is None and scores is not None and drop_zipmap:
-        return {"task": PlainClassification.task, "task_config": {"scores": scores}}
-    if (labels is None) != (scores is None):
-        raise CommandError("A classification needs both --labels and --scores.")
-    if labels is None:
-        return {}
-    names = [label.strip() for label in labels.split(",")]
-    return {"task": PlainClassification.task, "task_config": {"labels": names, "scores": scores}}
+def _exists(slug: str) -> bool:
+    return Model.objects.filter(slug=slug).exists()
+
+
+def _task_config(path: Path | None, labels: str | None, scores: str | None) -> dict[str, Any]:
+    """The configuration in the file, with what the options state."""
+    config = _read_config(path) if path is not None else {}
+    if labels is not None:
+        config["labels"] = [label.strip() for label in labels.split(",")]
+    if scores is not None:
+        config["scores"] = scores
+    return config
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(config, dict):
+        raise CommandError(f"{path} must contain a JSON object with the fields of the task configuration.")
+    return config
 
 
 def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:

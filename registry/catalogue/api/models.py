@@ -22,7 +22,7 @@ from registry.catalogue.models import (
     KeySource,
     Model,
 )
-from registry.catalogue.tasks import TENSOR, task_choices
+from registry.catalogue.task_kinds import TENSOR, task_choices
 from registry.kit.api import RegistryViewSet, idempotent
 from registry.kit.text import MAX_REASON
 

@@ -37,7 +37,7 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     )
     origin = serializers.DictField(
         read_only=True,
-        help_text="The `files` that were sent and the `changes` made to them; empty if the file was not changed.",
+        help_text="The `files` that were sent and what was done with them (`changes`); empty for one file that stays as it is.",
     )
     task_files = serializers.DictField(
         read_only=True, help_text="Files that the task needs, such as tokenizer.json: the SHA-256 of each."

@@ -12,7 +12,7 @@ from registry.access.policies import Right
 from registry.access.validation import checked_limits
 from registry.catalogue.models import KeySource, Model, Tag
 from registry.catalogue.route_changes import lock_model, stamp
-from registry.catalogue.tasks import TENSOR, checked_task
+from registry.catalogue.task_kinds import TENSOR, checked_task
 from registry.catalogue.validation import check_revision, check_row, checked_reason, checked_tags
 from registry.errors import Conflict, Invalid, NameTaken, StaleState
 from registry.kit.actors import Actor

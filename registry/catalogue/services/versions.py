@@ -12,7 +12,7 @@ from registry.catalogue.models import Artifact, Model, ServingSettings, Version
 from registry.catalogue.route_changes import lock_model, stamp
 from registry.catalogue.selectors import uses_of
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues, checked_values
-from registry.catalogue.tasks import NO_FACTS, TaskFacts, checked_config
+from registry.catalogue.task_kinds import NO_FACTS, TaskFacts, checked_config
 from registry.catalogue.transitions import ALLOWED, Status
 from registry.catalogue.validation import (
     check_row,

@@ -14,7 +14,7 @@ from registry.access.policies import Right, task_actor
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Version
 from registry.catalogue.route_changes import lock_model
-from registry.catalogue.tasks import NO_FACTS, TaskFacts
+from registry.catalogue.task_kinds import NO_FACTS, TaskFacts
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from registry.access.policies import Right
 from registry.catalogue.api import ModelViewSet
 from registry.catalogue.models import Model
+from registry.catalogue.selectors import version_numbered
 from registry.errors import BodyTooLarge, Invalid
 from registry.intake.api import content_length
 from registry.intake.examples import selectors, services
@@ -53,11 +54,16 @@ class ExampleSerializer(serializers.ModelSerializer[ConformanceExample]):
 
 class GoldenSetSerializer(serializers.ModelSerializer[GoldenSet]):
     model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
+    preprocessing = serializers.CharField(
+        read_only=True,
+        help_text="The pre-processing hash of the versions that it judges; empty if none has been measured that has one.",
+    )
 
     class Meta:
         model = GoldenSet
         fields = [
-            "model", "revision", "rows", "metric", "floor", "margin", "sha256", "reason", "made_by", "created_at",
+            "model", "revision", "rows", "metric", "floor", "margin", "sha256", "preprocessing", "reason", "made_by",
+            "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -65,7 +71,10 @@ class GoldenSetSerializer(serializers.ModelSerializer[GoldenSet]):
 class GoldenSetQuery(serializers.Serializer[Any]):
     """The parameters of a golden set; its rows are the body."""
 
-    metric = serializers.ChoiceField(choices=Metric.choices)
+    metric = serializers.ChoiceField(
+        choices=Metric.choices,
+        help_text="Those that fit the Model's task; for entities that is `span_f1`, which fits no other.",
+    )
     floor = serializers.FloatField(
         default=None,
         allow_null=True,
@@ -75,6 +84,13 @@ class GoldenSetQuery(serializers.Serializer[Any]):
         default=None, allow_null=True, help_text="How much worse a version may be than the live one."
     )
     reason = serializers.CharField(max_length=MAX_REASON, default="set through the API")
+    version = serializers.IntegerField(
+        default=None,
+        allow_null=True,
+        min_value=1,
+        help_text="A version whose pre-processing the set is made for; by default the live version, or else the newest that is"
+        " ready. Versions with another pre-processing hash cannot gain live share.",
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         if unknown := sorted(set(data) - set(self.fields)):
@@ -89,6 +105,9 @@ class GoldenSetQuery(serializers.Serializer[Any]):
 
 class WrongAnswerSerializer(serializers.Serializer[Any]):
     row = serializers.IntegerField(help_text="Counted from 1.")
+    text = serializers.CharField(
+        required=False, help_text="The beginning of the row's text, if the task reads texts."
+    )
     expected = serializers.JSONField()
     got = serializers.JSONField()
 
@@ -160,12 +179,15 @@ class GoldenSetView(ModelViewSet[GoldenSet]):
         query = GoldenSetQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         model = self.url_model()
+        chosen = dict(query.validated_data)
+        number = chosen.pop("version")
+        version = version_numbered(model, number) if number is not None else None
         if "If-Match" in request.headers:
             present = selectors.current_golden_set(model)
             check_if_match(request, etag_of(present) if present is not None else '""')
         body = request._request
         lines = lines_of(pieces_of(body.read, _checked_length(body)))
-        new = services.put_golden_set(model=model, lines=lines, **query.validated_data, by=self.actor)
+        new = services.put_golden_set(model=model, lines=lines, version=version, **chosen, by=self.actor)
         return self.shown(new)
 
 

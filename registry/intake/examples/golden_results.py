@@ -45,6 +45,7 @@ class GoldenGate:
     champion_value: float | None = None
     margin: float | None = None
     passes: bool | None = None
+    other_preprocessing: bool = False  # the set was made for versions that turn requests into something else
 
 
 def judge(
@@ -54,12 +55,27 @@ def judge(
     result: GoldenResult | None,
     champion: int | None,
     champion_result: GoldenResult | None,
+    preprocessing: str = "",
 ) -> GoldenGate:
-    """Compare a version's value with the floor, and with the champion's value less the margin."""
+    """Compare a version's value with the floor, and with the champion's value less the margin.
+
+    `preprocessing` is the version's hash. A set that was made for another one says nothing about the version.
+    """
     if golden_set is None:
         return GoldenGate("The Model has no golden set.")
     metric, floor, margin = Metric(golden_set.metric), golden_set.floor, golden_set.margin
     label = f"golden set {golden_set.revision}"
+    if preprocessing and golden_set.preprocessing and preprocessing != golden_set.preprocessing:
+        return GoldenGate(
+            f"{label.capitalize()} was made for pre-processing {golden_set.preprocessing}, but version {version} has"
+            f" {preprocessing}. If its rows and labels still hold, put the set again for version {version}.",
+            metric=metric,
+            value=result.value if result is not None else None,
+            floor=floor,
+            margin=margin,
+            passes=False,
+            other_preprocessing=True,
+        )
     if result is None:
         sentence = f"Version {version} has not been measured on {label}; check it again."
         return GoldenGate(sentence, metric=metric, floor=floor, margin=margin)

@@ -15,6 +15,7 @@ class Metric(models.TextChoices):
     ACCURACY = "accuracy", "accuracy: the share of right answers"
     F1 = "f1", "F1: the harmonic mean of precision and recall, averaged over labels"
     ERROR = "error", "error: the mean distance from the label; lower is better"
+    SPAN_F1 = "span_f1", "span F1: of entities with the right label and the right places"
 
     @property
     def less_is_better(self) -> bool:
@@ -57,6 +58,8 @@ class GoldenSet(WrittenOnce):
     floor = models.FloatField(null=True, editable=False)
     margin = models.FloatField(null=True, editable=False)
     sha256 = models.CharField("SHA-256", max_length=64, editable=False)
+    # Of the versions that it may judge; empty until one with a hash is measured.
+    preprocessing = models.CharField("pre-processing hash", max_length=16, blank=True, editable=False)
     reason = models.CharField(max_length=MAX_REASON, editable=False)
     made_by = models.CharField("made by", max_length=200, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -50,10 +50,15 @@ def read_rows(path: Path, numbers: Collection[int] | None = None) -> Iterator[Go
                 yield GoldenRow(number, row["inputs"], row["label"])
 
 
-def checked_lines(lines: Iterable[bytes], metric: Metric) -> Iterator[bytes]:
+RowCheck = Callable[[Mapping[str, Any], Any], None]
+
+
+def checked_lines(
+    lines: Iterable[bytes], metric: Metric, check_row: RowCheck | None = None
+) -> Iterator[bytes]:
     """Yield each line, ending in a newline; raise Invalid naming the first that is not a valid row.
 
-    Empty lines are skipped, so that line n of the stored file is row n.
+    Empty lines are skipped, so that line n of the stored file is row n. `check_row` is that of the Model's task.
     """
     size, rows = 0, 0
     for number, raw in enumerate(lines, start=1):
@@ -66,7 +71,7 @@ def checked_lines(lines: Iterable[bytes], metric: Metric) -> Iterator[bytes]:
         rows += 1
         if rows > MAX_ROWS:
             raise Invalid(f"A golden set may have at most {MAX_ROWS:,} rows; line {number} is one too many.")
-        _check_line(line, number, metric)
+        _check_line(line, number, metric, check_row)
         yield line + b"\n"
     if not rows:
         raise Invalid('The golden set is empty; write one JSON object per line: {"inputs": {…}, "label": …}.')
@@ -89,7 +94,7 @@ def size_of(inputs: Mapping[str, Any], expected: Mapping[str, Any]) -> int:
     return len(orjson.dumps([inputs, expected]))
 
 
-def _check_line(line: bytes, number: int, metric: Metric) -> None:
+def _check_line(line: bytes, number: int, metric: Metric, check_row: RowCheck | None) -> None:
     where = f"Line {number}"
     if len(line) > MAX_LINE_BYTES:
         raise Invalid(f"{where} is longer than {MAX_LINE_BYTES:,} bytes.")
@@ -100,7 +105,13 @@ def _check_line(line: bytes, number: int, metric: Metric) -> None:
     if not isinstance(row, dict) or set(row) != {"inputs", "label"}:
         raise Invalid(f'{where} must be an object with exactly two members: {{"inputs": {{…}}, "label": …}}.')
     _check_tensors(row["inputs"], f"{where}: `inputs`")
-    _check_label(row["label"], where, metric)
+    if check_row is None:
+        _check_label(row["label"], where, metric)
+        return
+    try:
+        check_row(row["inputs"], row["label"])
+    except Invalid as error:
+        raise Invalid(f"{where}: {error}") from None
 
 
 def _check_label(label: Any, where: str, metric: Metric) -> None:

@@ -59,8 +59,11 @@ def champion_of(model: Model) -> Version | None:
     return None
 
 
-def golden_gate(version: Version) -> GoldenGate:
-    """Judge a version by its Model's golden set, the floor and the live version."""
+def golden_gate(version: Version, *, preprocessing: str | None = None) -> GoldenGate:
+    """Judge a version by its Model's golden set, the floor and the live version.
+
+    `preprocessing` is the version's hash if its row has none yet, because its first check is still running.
+    """
     golden_set = current_golden_set(version.model)
     champion = champion_of(version.model)
     if champion == version:
@@ -71,4 +74,5 @@ def golden_gate(version: Version) -> GoldenGate:
         result=result_of(version, golden_set),
         champion=champion.number if champion is not None else None,
         champion_result=result_of(champion, golden_set) if champion is not None else None,
+        preprocessing=version.preprocessing if preprocessing is None else preprocessing,
     )

@@ -12,6 +12,7 @@ from registry.access.policies import Right
 from registry.catalogue import artifacts
 from registry.catalogue.models import Model, Version
 from registry.catalogue.route_changes import lock_model
+from registry.catalogue.task_kinds import TASKS
 from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, StaleState
@@ -32,6 +33,7 @@ from registry.intake.examples.rows import (
     checked_lines,
     size_of,
 )
+from registry.intake.examples.selectors import champion_of
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
@@ -79,9 +81,13 @@ def put_golden_set(
     floor: float | None,
     margin: float | None,
     reason: str,
+    version: Version | None = None,
     by: Actor,
 ) -> GoldenSet:
     """Make these JSONL rows the Model's golden set from now on.
+
+    It judges versions whose pre-processing is that of `version`; without one, that of the live version, or else of the
+    newest that is ready. If none of these has a hash, the first one that is measured decides.
 
     The file is read, checked and stored before the transaction starts, so that this does not block other writers.
     """
@@ -90,12 +96,18 @@ def put_golden_set(
     if metric not in Metric.values:
         raise Invalid(f"{metric!r} is not a metric; use one of {', '.join(Metric.values)}.")
     kind = Metric(metric)
+    task = TASKS[model.task]
+    if kind not in task.metrics:
+        raise Invalid(
+            f"{metric} does not fit the task of {model.slug}, {model.task}; use {' or '.join(task.metrics)}."
+        )
+    preprocessing = _preprocessing_for(model, version)
     thresholds = {"floor": checked_floor(floor, kind), "margin": checked_margin(margin)}
     rows = 0
 
     def counted() -> Iterable[bytes]:
         nonlocal rows
-        for line in checked_lines(lines, kind):
+        for line in checked_lines(lines, kind, task.check_row):
             rows += 1
             yield line
 
@@ -111,14 +123,29 @@ def put_golden_set(
                 f"The golden set of {model.slug} was replaced at the same moment; reload and try again."
             )
         new = GoldenSet.objects.create(
-            model=present, revision=last + 1, rows=rows, metric=kind, sha256=file.sha256, reason=why,
-            made_by=by.name[:200], **thresholds,
+            model=present, revision=last + 1, rows=rows, metric=kind, sha256=file.sha256,
+            preprocessing=preprocessing, reason=why, made_by=by.name[:200], **thresholds,
         )  # fmt: skip
         before = _audit_fields(old) if old is not None else None
         record_change(
             action="put_golden_set", subject=new, before=before, after=_audit_fields(new), reason=why, by=by
         )
     return new
+
+
+def _preprocessing_for(model: Model, version: Version | None) -> str:
+    """The hash of the versions that a new set judges."""
+    if version is None:
+        newest = model.versions.filter(status=Status.READY).order_by("-number").first()
+        chosen = champion_of(model) or newest
+        return chosen.preprocessing if chosen is not None else ""
+    if version.model_id != model.pk:
+        raise Invalid(f"{version} is not a version of {model.slug}.")
+    if version.status != Status.READY:
+        raise Conflict(
+            f"{version} is {version.status}; only the check of a ready version knows its pre-processing."
+        )
+    return version.preprocessing
 
 
 @transaction.atomic
@@ -130,9 +157,13 @@ def record_golden_result(
     rows: int,
     wrong: Sequence[Mapping[str, Any]],
     answers_sha256: str | None = None,
+    preprocessing: str = "",
     by: Actor,
 ) -> GoldenResult:
-    """Store a version's result, replacing an earlier one. `wrong` holds {row, expected, got}."""
+    """Store a version's result, replacing an earlier one. `wrong` holds {row, expected, got}, and the text if there is one.
+
+    `preprocessing` is the version's hash: a set that has none yet gets it.
+    """
     by.check(Right.WRITE, model_id=version.model_id)
     if golden_set.model_id != version.model_id:
         raise Invalid(f"{golden_set} belongs to a different Model from {version}.")
@@ -141,6 +172,7 @@ def record_golden_result(
     if answers_sha256 is not None and not _SHA256.fullmatch(answers_sha256):
         raise Invalid("The SHA-256 of the answers is not valid.")
     lock_model(version.model)
+    GoldenSet.objects.filter(pk=golden_set.pk, preprocessing="").update(preprocessing=preprocessing)
     before = GoldenResult.objects.filter(version=version, golden_set=golden_set).first()
     result, _ = GoldenResult.objects.update_or_create(
         version=version,
@@ -170,8 +202,8 @@ def record_golden_result(
 
 
 def _storable_answer(wrong: Mapping[str, Any]) -> dict[str, Any]:
-    answers = {name: storable_facts(wrong.get(name)) for name in ("expected", "got")}
-    return {"row": int(wrong["row"]), **answers}
+    names = ("text", "expected", "got") if "text" in wrong else ("expected", "got")
+    return {"row": int(wrong["row"]), **{name: storable_facts(wrong.get(name)) for name in names}}
 
 
 def _check_limits(examples: Collection[ConformanceExample | Example]) -> None:
@@ -190,4 +222,4 @@ def _audit_fields(golden_set: GoldenSet) -> dict[str, Any]:
     return {
         name: getattr(golden_set, name)
         for name in ("revision", "rows", "metric", "floor", "margin", "sha256")
-    }
+    } | ({"preprocessing": golden_set.preprocessing} if golden_set.preprocessing else {})

@@ -1,4 +1,4 @@
-"""Files as they were sent: open descriptors, and zip archives of a model with its weights."""
+"""Files as they were sent: open descriptors, and zip archives of a model with everything beside it."""
 
 import errno
 import io
@@ -85,7 +85,7 @@ def _not_a_file(name: str) -> NotOnnx:
 @dataclass(frozen=True, slots=True)
 class UnpackedModel:
     model: SentFile
-    data: tuple[SentFile, ...]
+    others: tuple[SentFile, ...]
 
 
 def is_archive(file: SentFile) -> bool:
@@ -97,7 +97,7 @@ def is_archive(file: SentFile) -> bool:
 def unpack(
     archive: SentFile, folder: Path, limits: ScanLimits = DEFAULT, check_space: Callable[[int], object] = int
 ) -> Iterator[UnpackedModel]:
-    """Unpack one model and its data files into scratch files in the folder; raise FileRefused.
+    """Unpack one model and the files beside it into scratch files in the folder; raise FileRefused.
 
     Names in the archive are labels: nothing is written under them, and the scratch files have no names. Sizes are
     checked during the copy. `check_space` gets the total size before anything is written, and may raise.
@@ -157,7 +157,9 @@ def _checked_entries(
     """The files in the archive, by their names without folders."""
     entries = source.infolist()
     if len(entries) > _MAX_ENTRIES:
-        _refuse(f"The archive has more than {_MAX_ENTRIES:,} entries; include only the model and its weights")
+        _refuse(
+            f"The archive has more than {_MAX_ENTRIES:,} entries; include only the model and the files that it needs"
+        )
     if any(_base_name(entry.filename) == "data.pkl" for entry in entries):
         raise NotOnnx(f"The file {TORCH}.")
     checked: dict[str, zipfile.ZipInfo] = {}
@@ -171,7 +173,7 @@ def _checked_entries(
     models = sum(map(_is_model, checked))
     if models != 1:
         _refuse(
-            f"The archive has {models or 'no'} files whose names end in .onnx; include one model and its weights"
+            f"The archive has {models or 'no'} files whose names end in .onnx; include one model and the files that it needs"
         )
     if len(checked) > limits.max_data_files:
         _refuse(f"The archive has more than {limits.max_data_files} files; export the model as one file")

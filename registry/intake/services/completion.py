@@ -13,12 +13,13 @@ from registry.catalogue import services as catalogue
 from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services.models import name_taken
-from registry.catalogue.tasks import TENSOR, Beside, checked_config, checked_task
+from registry.catalogue.task_kinds import TENSOR, checked_task
 from registry.catalogue.validation import checked_name, checked_shapes
 from registry.errors import Invalid, StaleState
 from registry.intake import parts
-from registry.intake.assembly import Assembled, Sent, assemble, check_count, filled
+from registry.intake.assembly import Assembled, RequestedTask, Sent, assemble, check_count
 from registry.intake.checklist.services import ask_check
+from registry.intake.errors import TaskFileRefused, TaskTakesNoFiles
 from registry.intake.file_scan.errors import ExternalData, FileRefused, ZipMapRefused
 from registry.intake.file_scan.sent_files import is_archive
 from registry.intake.models import Status, Upload
@@ -67,9 +68,10 @@ def complete_upload(
     """Make a whole upload the next version of a Model; completing it again returns the same version.
 
     1. Everything that can be checked without the file is checked before it is read.
-    2. The file is hashed (unless this was done on receipt), its format is checked, and it is stored with the weights of the
-       data uploads inside, without an open transaction. If it is not an ONNX model, the upload fails; after any other
-       error it can be completed again.
+    2. The file is hashed (unless this was done on receipt), its format and the task configuration are checked, and it is
+       stored with the weights of the data uploads inside, without an open transaction. Data uploads that belong to the
+       task, such as tokenizer.json, are stored beside it. If the file is not an ONNX model, the upload fails; after any
+       other error it can be completed again.
     3. One transaction writes Model, version and uploads, and requests the check. After a crash before that, the uploads
        are still open and can be completed again, even if the file is already in the store.
     """
@@ -82,9 +84,8 @@ def complete_upload(
     new = _NewVersion(slug, new_model, task_config or {}, input_shapes or {}, notes, drop_zipmap)
     task = _check_target(new, by)
     with parts.room(_COMPLETE_AGAIN):
-        assembled = _assemble(upload, data, drop_zipmap)
-        config = filled(task, new.task_config, Beside(labels=assembled.labels))
-        version = _register(upload, data, assembled, new, config, by)
+        assembled = _assemble(upload, data, RequestedTask(task, new.task_config), drop_zipmap)
+        version = _register(upload, data, assembled, new, by)
     parts.remove(upload.pk)  # still there if the store had the file already, or is on another disk
     return version
 
@@ -92,7 +93,7 @@ def complete_upload(
 def _checked_data(upload: Upload, data_uploads: Sequence[Upload], by: Actor) -> list[Upload]:
     check_count(len(data_uploads))
     if len({upload.pk, *(each.pk for each in data_uploads)}) <= len(data_uploads):
-        raise Invalid("Name each upload once: one for the model, and others for its data files.")
+        raise Invalid("Name each upload once: one for the model, and one for each other file.")
     for each in data_uploads:
         check_own(each, by)
     data = [Upload.objects.get(pk=each.pk) for each in data_uploads]
@@ -107,13 +108,9 @@ def _check_target(new: _NewVersion, by: Actor) -> str:
     if new.new_model is None:
         model = known_model(new.slug, by)
         by.check(Right.WRITE, model_id=model.pk)
-        task = model.task
-    else:
-        by.check(Right.WRITE)
-        task = _check_new_model(new.slug, new.new_model)
-    if not new.drop_zipmap:  # otherwise its labels may complete the configuration
-        checked_config(task, new.task_config)
-    return task
+        return model.task
+    by.check(Right.WRITE)
+    return _check_new_model(new.slug, new.new_model)
 
 
 def _check_new_model(slug: str, new_model: NewModel) -> str:
@@ -124,16 +121,24 @@ def _check_new_model(slug: str, new_model: NewModel) -> str:
     return new_model.task
 
 
-def _assemble(upload: Upload, data: Sequence[Upload], drop_zipmap: bool) -> Assembled:
+def _assemble(upload: Upload, data: Sequence[Upload], task: RequestedTask, drop_zipmap: bool) -> Assembled:
     with ExitStack() as stack:
         model, *others = [stack.enter_context(held(each)) for each in (upload, *data)]
         try:
-            return assemble(model, others, drop_zipmap=drop_zipmap, keep=lambda: _store(upload, model))
+            return assemble(
+                model, others, task=task, drop_zipmap=drop_zipmap, keep=lambda: _store(upload, model)
+            )
         except FileRefused as refusal:
-            can_retry = isinstance(refusal, ExternalData | ZipMapRefused) and not is_archive(model.file)
-            if not can_retry:
+            if not _can_retry(refusal, model):
                 end_upload(upload, Status.FAILED, failure=str(refusal)[:MAX_REASON])
             raise
+
+
+def _can_retry(refusal: FileRefused, model: Sent) -> bool:
+    """Whether the same file may become a version, for another task or with other files beside it."""
+    if isinstance(refusal, TaskTakesNoFiles):
+        return True
+    return isinstance(refusal, ExternalData | ZipMapRefused | TaskFileRefused) and not is_archive(model.file)
 
 
 def _store(upload: Upload, sent: Sent) -> StoredFile:
@@ -151,7 +156,6 @@ def _register(
     data: Sequence[Upload],
     assembled: Assembled,
     new: _NewVersion,
-    task_config: Mapping[str, Any],
     by: Actor,
 ) -> Version:
     open_upload = Upload.objects.filter(pk=upload.pk, status=Status.OPEN)
@@ -166,7 +170,8 @@ def _register(
     version = catalogue.register_version(
         model=model,
         file=assembled.file,
-        task_config=task_config,
+        task_config=assembled.task_config,
+        task_files=assembled.task_files,
         input_shapes=new.input_shapes,
         origin=assembled.origin,
         notes=new.notes,

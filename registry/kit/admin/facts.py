@@ -35,6 +35,17 @@ def settings_in_words(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def config_in_words(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of each field of a task configuration; long lists are shortened."""
+    return [(name_in_words(name), _field_in_words(name, value)) for name, value in config.items()]
+
+
+def _field_in_words(name: str, value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        return _joined([f"{key} = {text}" for item in value for key, text in item.items()])
+    return value_in_words(name, value)
+
+
 def duration(seconds: float) -> str:
     if seconds < 0.001:
         return f"{seconds * 1000:.2g} ms"

@@ -5,6 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from registry.catalogue.artifacts import read_chunks
 from registry.catalogue.models import Model
+from registry.catalogue.selectors import version_numbered
 from registry.intake.examples.models import Metric
 from registry.intake.examples.rows import lines_of
 from registry.intake.examples.services import put_golden_set
@@ -19,16 +20,27 @@ class Command(ModelCommand):
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "file", type=Path, help='One object per line: {"inputs": {"x": [1, 2]}, "label": "cat"}.'
+            "file",
+            type=Path,
+            help='One object per line: {"inputs": {"x": [1, 2]}, "label": "cat"}, or with a text as in'
+            ' {"inputs": {"text": "Lovely!"}, "label": "positive"}.',
         )
         parser.add_argument("--metric", required=True, choices=Metric.values)
         parser.add_argument(
             "--floor", type=float, help="The worst value that passes (for an error metric, the largest)."
         )
+        parser.add_argument(
+            "--for-number",
+            type=int,
+            metavar="NUMBER",
+            help="The version whose pre-processing the set is made for. Default: the live one, or else the newest that is ready.",
+        )
         parser.add_argument("--margin", type=float, help="How much worse a version may be than the live one.")
         super().add_own_arguments(parser)
 
     def act(self, model: Model, by: Actor, options: dict[str, Any]) -> str:
+        number = options["for_number"]
+        version = version_numbered(model, number) if number is not None else None
         try:
             with options["file"].open("rb") as file:
                 golden_set = put_golden_set(
@@ -38,6 +50,7 @@ class Command(ModelCommand):
                     floor=options["floor"],
                     margin=options["margin"],
                     reason=options["reason"],
+                    version=version,
                     by=by,
                 )
         except OSError as error:

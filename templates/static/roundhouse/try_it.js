@@ -7,6 +7,8 @@
   const LINE = 72;
   const ROWS = { least: 6, most: 18 };
   const MAX_INDENTED = 500_000; // characters; longer text is cut and not indented
+  const MOST_DRAWN = 20; // answers; the rest is only in the JSON
+  const COLOURS = 5; // of entity labels
 
   const find = (id) => document.getElementById(id);
   const form = find("rh-try-it");
@@ -50,13 +52,16 @@
   function showCurl() {
     const lines = [`curl ${form.dataset.publicUrl}`, '-H "Authorization: Bearer $ROUNDHOUSE_KEY"'];
     if (routingKey?.value) lines.push(`-H ${quoted(`X-Routing-Key: ${routingKey.value}`)}`);
-    lines.push("-H 'Content-Type: application/json'", `-d ${quoted(editor.value)}`);
+    lines.push("-H 'Content-Type: application/json'", `-d ${quoted(body())}`);
     curl.textContent = lines.join(" \\\n  ");
   }
 
-  // Each request form keeps its own draft.
-  const drafts = new Map([...forms.options].map((option) => [option.value, indented(option.dataset.body)]));
+  // Each request form keeps its own draft. The form of one text is the text itself, so that nobody has to quote it.
+  const isWords = (name) => name === "text";
+  const draftOf = ({ value, dataset }) => (isWords(value) ? JSON.parse(dataset.body)[value] : indented(dataset.body));
+  const drafts = new Map([...forms.options].map((option) => [option.value, draftOf(option)]));
   let shownForm = forms.value;
+  const body = () => (isWords(shownForm) ? JSON.stringify({ [shownForm]: editor.value }) : editor.value);
 
   function changeForm() {
     drafts.set(shownForm, editor.value);
@@ -66,6 +71,8 @@
 
   function showDraft() {
     editor.value = drafts.get(shownForm);
+    editor.classList.toggle("rh-mono", !isWords(shownForm));
+    editor.labels[0].textContent = isWords(shownForm) ? "Text" : "Request";
     editor.rows = Math.min(ROWS.most, Math.max(ROWS.least, editor.value.split("\n").length));
     showCurl();
   }
@@ -92,11 +99,12 @@
       SLOW_MS,
     );
     const started = performance.now();
+    const sent = body();
     try {
-      const response = await ask(isCheck);
+      const response = await ask(isCheck, sent);
       const text = await response.text();
       clearTimeout(slow);
-      show(response, text, isCheck, performance.now() - started);
+      show(response, text, isCheck, performance.now() - started, sent);
     } catch {
       say("bad", "", "The server cannot be reached. Check that it is running and that you are connected.");
     } finally {
@@ -106,7 +114,7 @@
     }
   }
 
-  function ask(isCheck) {
+  function ask(isCheck, sent) {
     const headers = {
       "Content-Type": "application/json",
       "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
@@ -114,13 +122,13 @@
     if (routingKey?.value) headers["X-Routing-Key"] = routingKey.value;
     return fetch(form.action + (isCheck ? "?dry_run=1" : ""), {
       method: "POST",
-      body: editor.value,
+      body: sent,
       headers,
       redirect: "manual", // to the login page, if the session has ended
     });
   }
 
-  function show(response, text, isCheck, tookMs) {
+  function show(response, text, isCheck, tookMs, sent) {
     const status = response.status ? `${response.status} ${response.statusText}`.trim() : "";
     if (response.type === "opaqueredirect") {
       say("bad", "", "Your session has ended. Reload this page and log in again.");
@@ -136,6 +144,7 @@
     if (response.ok) {
       say("good", status, sentenceOf(data, isCheck));
       list(factsOf(data, tookMs));
+      drawAnswers(data, sent);
       showText(text);
     } else {
       say("bad", status, refusalOf(data));
@@ -180,7 +189,73 @@
     answer.dataset.state = state;
     answer.querySelector("[role=status]").replaceChildren(...(status ? [chip, said] : [said]));
     list([]);
+    drawn.replaceChildren();
     showText("");
+  }
+
+  // Answers in words: bars for labels, marks in the text for entities.
+  const drawn = answer?.querySelector(".rh-answers");
+
+  function drawAnswers(data, sent) {
+    const request = JSON.parse(sent);
+    const texts = request.texts ?? [request.text];
+    const answers = (data.answers ?? [data]).filter((one) => one.labels || one.entities);
+    drawn.replaceChildren(...answers.slice(0, MOST_DRAWN).map((one, at) => drawnAnswer(one, texts[at] ?? "", texts.length > 1)));
+  }
+
+  function drawnAnswer(one, text, isOneOfMany) {
+    const block = element("div", "rh-answers-one");
+    if (one.entities) block.append(markedText(one, text));
+    else {
+      if (isOneOfMany) block.append(element("p", "rh-answers-text", text));
+      block.append(labelBars(one.labels));
+    }
+    if (one.tokens_used < one.tokens_given) {
+      block.append(element("p", "rh-problem", `The model read ${one.tokens_used} of ${one.tokens_given} tokens; the rest was cut off.`));
+    }
+    return block;
+  }
+
+  function labelBars(labels) {
+    const bars = element("ul", "rh-labels");
+    for (const { label, score } of labels) {
+      const bar = element("span", "rh-bar");
+      const filled = element("span");
+      filled.style.width = `${100 * Math.min(1, Math.max(0, score))}%`;
+      bar.append(filled);
+      const line = element("li");
+      line.append(element("span", "", label), bar, element("span", "rh-number", scoreText(score)));
+      bars.append(line);
+    }
+    return bars;
+  }
+
+  const scoreText = (score) => (score >= 0 && score <= 1 ? `${(100 * score).toFixed(1)} %` : score.toPrecision(4));
+
+  function markedText(one, text) {
+    const units = one.offset_unit === "utf16" ? text.split("") : one.offset_unit === "byte" ? utf8(text) : Array.from(text);
+    const labels = [...new Set(one.entities.map((entity) => entity.label))];
+    const block = element("p", "rh-marked");
+    let at = 0;
+    for (const { label, start, end, score } of one.entities) {
+      const mark = element("mark", `rh-entity rh-entity-${labels.indexOf(label) % COLOURS}`);
+      mark.append(joined(units.slice(start, end)), element("small", "", `${label} ${scoreText(score)}`));
+      block.append(joined(units.slice(at, start)), mark);
+      at = end;
+    }
+    block.append(joined(units.slice(at)));
+    if (!one.entities.length) block.append(element("small", "", " No entities found."));
+    return block;
+  }
+
+  const utf8 = (text) => [...new TextEncoder().encode(text)];
+  const joined = (units) => (typeof units[0] === "number" ? new TextDecoder().decode(new Uint8Array(units)) : units.join(""));
+
+  function element(tag, name = "", text = "") {
+    const made = document.createElement(tag);
+    if (name) made.className = name;
+    made.textContent = text;
+    return made;
   }
 
   function list(facts) {

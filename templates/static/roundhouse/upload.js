@@ -9,17 +9,22 @@
   const LABELS_SHOWN = 2000;
   const MOST_FILES = 8; // as many uploads as a person may have open
   const CHOOSE = "Choose an ONNX file, or drop it here";
+  const NUMBERS = ["tensor", "classification"]; // tasks that use no files beside the model
+  const BESIDE = [".json", ".txt", ".md", ".model"]; // how the names of files end that are not weights
+  const STATING = ["config.json", "tokenizer_config.json", "preprocessor_config.json"]; // they fill in a task configuration
+  const MOST_STATED = 4 * 2 ** 20; // of a config.json that is read here; the server reads all
+  const MOST_IN_FOLDER = 100;
 
   const page = document.getElementById("rh-upload");
   const form = document.getElementById("rh-upload-form");
   const { uploads: UPLOADS, models: MODELS, made: MADE } = page.dataset;
   const LARGEST = Number(page.dataset.largest);
   const PART = Number(page.dataset.part);
+  const KEPT = page.dataset.kept.split(" ").filter(Boolean); // how the names of files end that a task keeps
   const token = form.elements.csrfmiddlewaretoken.value;
   const field = form.elements;
   const chooser = document.getElementById("rh-file");
   const drop = document.getElementById("rh-drop");
-  const labelFields = form.querySelector("[data-labels]");
   const more = form.querySelector(".rh-more");
   const progress = form.querySelector(".rh-progress");
   const said = form.querySelector(".rh-said");
@@ -28,6 +33,7 @@
   const pause = form.querySelector("[data-pause]");
   const cancel = form.querySelector("[data-cancel]");
 
+  let chosen = []; // all files; those that are needed are items
   let items = []; // {file, id, offset}: the model first; with an id, its upload has begun
   let current = null; // the item being sent
   let mayChange = ""; // the server has the model and needs more ("add") or other ("replace") weight files
@@ -35,7 +41,11 @@
   let request = null; // the part in flight
   let wake = null; // ends the wait before a retry
   let knownTask = "";
-  let takenLabels = ""; // filled in by this page, so it may be cleared again
+  let stated = {}; // of the task configuration, by a config.json among the files
+  let previous = {}; // the task configuration of the Model's newest version
+  let reading, looking; // promises: what start() waits for
+  let missed = ""; // what the server said about weights that are missing
+  const taken = {}; // values that this page filled in, so that it may change them again: {value, from} by field
   chooser.hasChangeListener = true; // the theme's listener expects a text field next to it, and fails
 
   // An error with the server's message; retrying would not help. `field`: what has to be changed.
@@ -204,22 +214,35 @@
 
   // --- the files
 
-  function choose(chosen) {
-    if (!chosen.length || chooser.disabled) return;
+  function choose(files) {
+    if (!files.length || chooser.disabled) return;
     refuse("");
-    const files = [...chosen];
-    if (mayChange && !files.some(isMain)) {
-      files.unshift(...items.map((one) => one.file).filter((one) => isMain(one) || mayChange === "add"));
+    let all = [...files];
+    if (mayChange && !all.some(isMain)) {
+      const names = new Set(all.map((one) => one.name));
+      all = [...chosen.filter((one) => isMain(one) || (mayChange === "add" && !names.has(one.name))), ...all];
     }
-    const wrong = whatIsWrong(files);
+    const wrong = whatIsWrong(all);
     if (wrong) {
       if (!mayChange) setFiles([]);
       return refuse(wrong);
     }
-    setFiles([...files.filter(isMain), ...files.filter((one) => !isMain(one))]);
+    setFiles([...all.filter(isMain), ...all.filter((one) => !isMain(one))]);
     const known = kept.get(mark(items[0].file));
-    if (known && !mayChange) fill(known.fields);
-    if (known) start();
+    reading = readStated();
+    reading.then(async () => {
+      if (known && !mayChange) await fill(known.fields);
+      if (known) start();
+    });
+  }
+
+  const isBeside = (one) => BESIDE.some((end) => one.name.toLowerCase().endsWith(end));
+
+  // Of a whole folder only those files are sent that are weights, or that the task uses.
+  function isNeeded(one) {
+    if (!isBeside(one) || missed.includes(`'${one.name}'`)) return true;
+    if (NUMBERS.includes(task())) return false;
+    return STATING.includes(one.name) || KEPT.some((end) => one.name.endsWith(end)) || one.name === readSettings()?.tokenizer;
   }
 
   const isArchive = (one) => one.name.toLowerCase().endsWith(".zip");
@@ -232,9 +255,10 @@
     }
     if (!mains.length) return "None of these is an ONNX file. Choose the model too; its name ends with .onnx.";
     if (mains.length > 1) return "A version has one model. Choose one .onnx file with its weight files, or one zip.";
-    if (isArchive(mains[0]) && files.length > 1) return "A zip contains the model and its weights. Choose it alone.";
-    if (files.length > MOST_FILES) return `You chose ${files.length} files; the limit is ${MOST_FILES}. Put them into one zip.`;
-    for (const one of files) {
+    if (isArchive(mains[0]) && files.length > 1) return "A zip contains the model and everything beside it. Choose it alone.";
+    const needed = files.filter(isNeeded);
+    if (needed.length > MOST_FILES) return `You chose ${needed.length} files; the limit is ${MOST_FILES}. Put them into one zip.`;
+    for (const one of needed) {
       if (one.size === 0) return `${one.name} is empty.`;
       if (one.size > LARGEST) return `${one.name} is ${size(one.size)}; the limit is ${size(LARGEST)}.`;
     }
@@ -244,14 +268,114 @@
   // Files that were already chosen keep their uploads; uploads of other files are cancelled.
   function setFiles(files) {
     const before = items;
-    items = files.map((file) => before.find((one) => mark(one.file) === mark(file)) || { file, id: null, offset: 0 });
+    chosen = files;
+    items = files.filter(isNeeded).map((file) => before.find((one) => mark(one.file) === mark(file)) || { file, id: null, offset: 0 });
     before.filter((one) => one.id && !items.includes(one)).forEach(giveUp);
     showChosen();
   }
 
+  // Other files are needed after a change of the task.
+  function arrange() {
+    if (state !== "sending" && state !== "paused") setFiles(chosen);
+  }
+
   function showChosen(advice = "") {
-    const names = items.map((one) => `${one.file.name}, ${size(one.file.size)}`).join(" + ") || CHOOSE;
+    const names = items.filter((one) => !isBeside(one.file)).map((one) => `${one.file.name}, ${size(one.file.size)}`).join(" + ") || CHOOSE;
     drop.querySelector("[data-chosen]").textContent = advice ? `${names}. ${advice}` : names;
+    const beside = drop.querySelector("[data-beside]");
+    beside.textContent = [
+      listed("With", items.map((one) => one.file).filter(isBeside)),
+      listed("Not needed:", chosen.filter((one) => !isNeeded(one))),
+      lacksTokenizer() ? "Add tokenizer.json or vocab.txt, unless the model reads texts itself." : "",
+    ].join(" ").trim();
+    beside.hidden = !beside.textContent;
+  }
+
+  const listed = (begin, files) => (files.length ? `${begin} ${files.map((one) => one.name).join(", ")}.` : "");
+
+  const lacksTokenizer = () => items.length && !isArchive(items[0].file) && ["text-classification", "entities"].includes(task()) && !items.some((one) => KEPT.some((end) => one.file.name.endsWith(end)) || one.file.name === readSettings()?.tokenizer);
+
+  // The files of a folder that was dropped, at any depth.
+  async function filesOf(transfer) {
+    const entries = [...transfer.items].map((one) => one.webkitGetAsEntry?.()).filter(Boolean);
+    if (!entries.some((one) => one.isDirectory)) return transfer.files;
+    const files = [];
+    while (entries.length && files.length < MOST_IN_FOLDER) {
+      const entry = entries.shift();
+      if (entry.name.startsWith(".")) continue;
+      if (entry.isFile) files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
+      else entries.push(...(await entriesOf(entry.createReader())));
+    }
+    return files;
+  }
+
+  async function entriesOf(reader) {
+    const found = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // at most 100 at once
+      if (!some.length || found.length > MOST_IN_FOLDER) return found;
+      found.push(...some);
+    }
+  }
+
+  // --- what a config.json states; the server reads it again
+
+  async function readStated() {
+    const file = chosen.find((one) => one.name === "config.json" && one.size <= MOST_STATED);
+    const config = file ? await file.text().then(JSON.parse).catch(() => null) : null;
+    stated = {};
+    const names = Object.entries(config?.id2label || {}).sort(([one], [other]) => one - other).map(([, label]) => label);
+    if (names.length && names.every((label) => typeof label === "string") && !names.every((label) => label.startsWith("LABEL_"))) stated.labels = names;
+    const functions = { single_label_classification: "softmax", multi_label_classification: "sigmoid", regression: "none" };
+    if (functions[config?.problem_type]) stated.function = functions[config.problem_type];
+    const kind = String(config?.architectures?.[0] || "");
+    if (kind.endsWith("ForSequenceClassification")) stated.task = "text-classification";
+    if (kind.endsWith("ForTokenClassification")) stated.task = "entities";
+    if (field.task && ![...field.task.options].some((option) => option.value === stated.task)) delete stated.task;
+    showFields();
+  }
+
+  const PATTERN = /^\s*([^=]*[^=\s])\s*=\s*(\S.*)$/;
+
+  // The values of fields that are not edited: config.json's, otherwise those of the version before.
+  function prefill() {
+    const rest = { ...previous };
+    for (const name of ["labels", "scores", "function", "long_texts", "patterns"]) delete rest[name];
+    if (chosen.some((one) => one.name === "config.json")) ["max_tokens", "padding_id", "lower_case"].forEach((name) => delete rest[name]);
+    const patterns = (previous.patterns || []).flatMap((one) => Object.entries(one)).map((pair) => pair.join(" = "));
+    const before = { ...previous, patterns: patterns.join("\n"), settings: Object.keys(rest).length ? JSON.stringify(rest) : "" };
+    for (const name of ["labels", "scores", "function", "long_texts", "patterns", "settings"]) {
+      take(name, asText(stated[name]), "config.json") || take(name, asText(before[name]), "the version before") || take(name, "", "");
+    }
+    if (field.task && stated.task) take("task", stated.task, "config.json");
+  }
+
+  function asText(value) {
+    if (!Array.isArray(value)) return value || "";
+    return value.length <= LABELS_SHOWN ? value.join("\n") : "";
+  }
+
+  // Fills in a field unless somebody edited it; returns false without a value.
+  function take(name, value, from) {
+    if (!value && from) return false;
+    const control = field[name];
+    const empty = control.tagName === "SELECT" ? control.options[0].value : "";
+    if (control.value === (taken[name]?.value ?? empty)) {
+      control.value = value || empty;
+      taken[name] = { value: control.value, from };
+    }
+    showSource(name);
+    return true;
+  }
+
+  const isFrom = (name, from) => taken[name]?.from === from && taken[name].value === field[name].value;
+
+  function showSource(name) {
+    const note = form.querySelector(`[data-from=${name}]`);
+    if (!note) return;
+    const from = taken[name]?.value === field[name].value ? taken[name].from : "";
+    note.textContent = !from ? "" : name === "task" ? "Chosen by config.json." : `from ${from}`;
+    note.hidden = !from;
   }
 
   async function giveUp(one) {
@@ -264,10 +388,20 @@
 
   const where = () => (form.querySelector("[name=where]:checked") || form.querySelector("[name=where]")).value;
 
+  const task = () => (where() === "new" ? field.task.value : knownTask);
+
   function showFields() {
     const place = where();
     for (const part of form.querySelectorAll("[data-when]")) part.hidden = part.dataset.when !== place;
-    labelFields.hidden = (place === "new" ? field.task.value : knownTask) !== "classification";
+    prefill();
+    const present = task() || "tensor";
+    for (const part of form.querySelectorAll("[data-for], [data-not]")) {
+      const isFor = part.dataset.for ? part.dataset.for.split(" ").includes(present) : !part.dataset.not.split(" ").includes(present);
+      part.hidden = !isFor;
+      if (part.tagName === "OPTION") part.disabled = !isFor;
+    }
+    field.long_texts.options[0].textContent = present === "entities" ? "are read in windows that overlap" : "are cut";
+    arrange();
     const isNew = place === "new" ? "yes" : "no";
     if (field.model.dataset.creating !== isNew) {
       field.model.dataset.creating = isNew;
@@ -275,11 +409,16 @@
     }
   }
 
-  async function lookUp() {
+  function lookUp() {
+    looking = lookUpModel();
+    return looking;
+  }
+
+  async function lookUpModel() {
     const slug = field.model.value.trim();
     const help = form.querySelector("[data-help]");
     knownTask = "";
-    if (field.labels.value === takenLabels) field.labels.value = "";
+    previous = {};
     help.textContent = "The name of an existing Model.";
     if (where() === "known" && slug) {
       const { status, data } = await ask("GET", `${MODELS}/${encodeURIComponent(slug)}`);
@@ -287,33 +426,29 @@
       if (status === 200) {
         knownTask = data.task;
         help.textContent = [data.title, `task: ${data.task}`].filter(Boolean).join(" · ");
-        if (knownTask === "classification" && !field.labels.value) await takeLabels(slug);
+        if (knownTask !== "tensor") await lookUpPrevious(slug);
       }
     }
     showFields();
   }
 
-  // A new version usually has the labels of the one before it.
-  async function takeLabels(slug) {
+  // A new version usually has the configuration of the one before it.
+  async function lookUpPrevious(slug) {
     const { data } = await ask("GET", `${MODELS}/${encodeURIComponent(slug)}/versions?page_size=1`);
-    const config = data.results?.[0]?.task_config;
-    if (config?.labels && config.labels.length <= LABELS_SHOWN && !field.labels.value) {
-      field.labels.value = takenLabels = config.labels.join("\n");
-      field.scores.value = config.scores;
-    }
+    previous = data.results?.[0]?.task_config || {};
   }
 
-  const KEPT_FIELDS = ["model", "title", "task", "labels", "scores", "notes", "shapes"];
+  const KEPT_FIELDS = ["model", "title", "task", "labels", "scores", "function", "long_texts", "patterns", "settings", "notes", "shapes"];
 
   const written = () => ({ where: where(), zipmap: field.zipmap.checked, ...Object.fromEntries(KEPT_FIELDS.map((name) => [name, field[name].value])) });
 
   function fill(fields) {
     for (const name of KEPT_FIELDS) field[name].value = fields[name] ?? "";
     field.zipmap.checked = Boolean(fields.zipmap);
-    more.open = field.zipmap.checked || Boolean(field.shapes.value);
+    more.open = field.zipmap.checked || Boolean(field.shapes.value || field.settings.value);
     const choice = form.querySelector(`[name=where][value=${fields.where === "new" ? "new" : "known"}]`);
     if (choice) choice.checked = true;
-    lookUp();
+    return lookUp();
   }
 
   const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter(Boolean);
@@ -329,18 +464,45 @@
     return found;
   }
 
-  function requestBody() {
-    const isNew = where() === "new";
-    const task = isNew ? field.task.value : knownTask;
+  // Objects such as {EMAIL: "…"}; null if a line is malformed.
+  function patterns() {
+    const found = lines(field.patterns).map((line) => PATTERN.exec(line));
+    return found.every(Boolean) ? found.map(([, label, expression]) => ({ [label]: expression })) : null;
+  }
+
+  // The other fields of the task configuration; null if that is no JSON object.
+  function readSettings() {
+    if (NUMBERS.includes(task()) || !field.settings.value.trim()) return {};
+    try {
+      const found = JSON.parse(field.settings.value);
+      return found && typeof found === "object" && !Array.isArray(found) ? found : null;
+    } catch {
+      return null;
+    }
+  }
+
+  // What config.json states is left to the server, which reads all of it.
+  function taskConfig() {
     const labels = lines(field.labels);
+    if (task() === "tensor") return {};
+    if (task() === "classification") return labels.length ? { labels, scores: field.scores.value } : {};
+    const config = readSettings();
+    if (labels.length && !isFrom("labels", "config.json")) config.labels = labels;
+    if (task() === "text-classification" && field.function.value && !isFrom("function", "config.json")) config.function = field.function.value;
+    if (["text-classification", "entities"].includes(task()) && field.long_texts.value) config.long_texts = field.long_texts.value;
+    if (task() === "entities" && patterns().length) config.patterns = patterns();
+    return config;
+  }
+
+  function requestBody() {
     return {
       model: field.model.value.trim(),
       notes: field.notes.value,
       data_uploads: items.slice(1).map((one) => one.id),
       drop_zipmap: field.zipmap.checked,
       input_shapes: shapes(),
-      ...(isNew ? { new_model: { title: field.title.value.trim(), task } } : {}),
-      ...(task === "classification" ? { task_config: labels.length ? { labels, scores: field.scores.value } : {} } : {}),
+      ...(where() === "new" ? { new_model: { title: field.title.value.trim(), task: task() } } : {}),
+      task_config: taskConfig(),
     };
   }
 
@@ -350,7 +512,8 @@
     if (where() === "new" && !/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/.test(field.model.value.trim())) {
       return [field.model, "A name has 1 to 64 lower-case letters, digits and hyphens, such as fraud-score. It starts and ends with a letter or digit."];
     }
-    if (!labelFields.hidden && !field.labels.value.trim() && !field.zipmap.checked) return [field.labels, "Enter the class labels."];
+    const lack = missingOfTask();
+    if (lack) return lack;
     if (shapes() === null) {
       more.open = true;
       return [field.shapes, "Write each input size as name=1,3,320,320, one per line."];
@@ -358,9 +521,24 @@
     return null;
   }
 
+  function missingOfTask() {
+    const isText = task() && !NUMBERS.includes(task());
+    const mayLackLabels = field.zipmap.checked || (isText && (stated.labels || isArchive(items[0].file)));
+    if (task() && task() !== "tensor" && !field.labels.value.trim() && !mayLackLabels) {
+      return [field.labels, isText && chosen.some((one) => one.name === "config.json") ? "Enter the labels: config.json does not name them." : isText ? "Enter the labels, or choose the model’s config.json, too." : "Enter the class labels."];
+    }
+    if (task() === "entities" && patterns() === null) return [field.patterns, "Write each pattern as LABEL = expression, one per line."];
+    if (readSettings() === null) {
+      more.open = true;
+      return [field.settings, 'Write a JSON object, such as {"max_tokens": 256}.'];
+    }
+    return null;
+  }
+
   // --- sending
 
   async function start() {
+    await Promise.all([reading, looking]);
     if (state === "sending") return;
     const lack = missing();
     if (lack) return refuse(lack[1], lack[0]);
@@ -502,9 +680,26 @@
       if (!items.every(isSent)) return false;
     }
     await dropEnded();
-    mayChange = main.id && !isArchive(main.file) ? { data_missing: "add", data_not_named: "replace", bad_data_place: "replace" }[answer.data.code] || "" : "";
+    const wrong = wrongField(answer.data);
+    if (answer.data.code === "data_missing") missed = answer.data.detail;
+    const change = { data_missing: "add", data_not_named: "replace", bad_data_place: "replace", task_file_refused: "replace" }[answer.data.code];
+    mayChange = main.id && !isArchive(main.file) ? change || (wrong?.control === chooser ? "add" : "") : "";
     if (mayChange) showChosen(`Choose ${mayChange === "add" ? "the missing" : "other"} files, or drop them here`);
-    throw new Refusal(messageOf(answer));
+    throw new Refusal(wrong?.message || messageOf(answer), wrong?.control);
+  }
+
+  // Which field the server refused, and why.
+  function wrongField({ code, detail, errors }) {
+    if (code === "task_takes_no_files") return { control: where() === "new" ? field.task : field.model, message: detail };
+    const [, name, place] = /^#\/task_config\/(\w+)(?:\[(\d+)\])?$/.exec(errors?.[0]?.pointer || "") || [];
+    if (!name) return null;
+    const why = errors[0].detail;
+    if (name === "files" || (name === "tokenizer" && !readSettings()?.tokenizer)) return { control: chooser, message: why };
+    if (["labels", "scores", "function", "long_texts", "patterns"].includes(name) && !field[name].closest("[hidden]")) {
+      return { control: field[name], message: place ? `Line ${Number(place) + 1}: ${why}` : why };
+    }
+    more.open = true;
+    return { control: field.settings, message: `${name}: ${why}` };
   }
 
   // If the model file was refused, its upload has ended, and its weight files are cancelled.
@@ -611,7 +806,7 @@
     drop.addEventListener(name, (event) => {
       event.preventDefault();
       drop.classList.toggle("rh-over", name === "dragover" && !chooser.disabled);
-      if (name === "drop") choose(event.dataTransfer.files);
+      if (name === "drop") filesOf(event.dataTransfer).then(choose);
     });
   }
   for (const name of ["dragover", "drop"]) {
@@ -624,6 +819,8 @@
   });
   field.model.addEventListener("change", lookUp);
   field.task?.addEventListener("change", showFields);
+  field.settings.addEventListener("change", arrange);
+  for (const name of ["labels", "function", "long_texts", "patterns", "settings"]) field[name].addEventListener("input", () => showSource(name));
   for (const choice of form.querySelectorAll("[name=where]")) choice.addEventListener("change", lookUp);
 
   // --- unfinished uploads

@@ -30,7 +30,7 @@ from tests.support.factories import (
     an_actor,
     an_uploaded_version,
 )
-from tests.support.live_models import import_live
+from tests.support.live_models import import_live, put_example
 from tests.support.onnx_models import identity
 from tests.support.processes import ROOT
 
@@ -366,3 +366,63 @@ class TestInABrowser:
         page.wait_for_selector("[data-state=bad]")
 
         assert "Your session has ended" in page.inner_text("#rh-try-answer [role=status]")
+
+
+@pytest.mark.browser
+class TestWordsInABrowser:
+    """A text is typed as it is; answers are bars, or marks in the text."""
+
+    @pytest.fixture
+    def sent(self, live_server, transactional_db):
+        """What the panel shows for a text that is sent to one of the examples."""
+        versions = {name: put_example(name) for name in ("tone", "names")}
+        runtime.start()
+        a_person(Role.OPERATOR, username="typist")
+        url = live_server.url.replace("localhost", "127.0.0.1")
+        with chromium() as browser:
+            page, complaints = open_page(browser)
+            log_in(page, url, "typist", PASSWORD)
+
+            def send(name, text, form="text"):
+                page.goto(
+                    f"{url}{reverse('admin:registry_model_change', args=[versions[name].model_id])}?tab=try"
+                )
+                page.select_option("#rh-try-form", form)
+                page.fill("#rh-try-body", text)
+                page.press("#rh-try-body", "Control+Enter")
+                page.wait_for_selector("[data-state=good]")
+                assert complaints == []
+                return page
+
+            yield send
+        runtime.stop()
+
+    def test_labels_are_bars(self, sent):
+        page = sent("tone", 'The "food" was wonderful\nand the staff were kind.')
+
+        lines = page.locator(".rh-labels li")
+        assert lines.count() == 3
+        assert lines.nth(0).inner_text().split("\n")[0] == "positive"
+        assert page.locator(".rh-labels .rh-bar > span").nth(0).bounding_box()["width"] > 100
+
+    def test_each_of_several_texts_has_its_own(self, sent):
+        page = sent("tone", json.dumps({"texts": ["wonderful", "terrible"]}), form="texts")
+
+        assert page.locator(".rh-answers-text").all_inner_texts() == ["wonderful", "terrible"]
+        assert page.locator(".rh-labels").count() == 2
+
+    @pytest.mark.parametrize("unit", ["codepoint", "utf16", "byte"])
+    def test_entities_are_marked_where_they_are(self, sent, unit):
+        text = f"{EVIL} 😀 Ada Lovelace lives in London."
+        page = sent("names", json.dumps({"texts": [text], "offset_unit": unit}), form="texts")
+
+        marks = page.locator("mark.rh-entity")
+        people = [mark for mark in marks.all_inner_texts() if "PER" in mark]
+        assert any(mark.startswith("Ada Lovelace") for mark in people)
+        assert EVIL.split()[0] in page.inner_text(".rh-marked")
+        assert page.evaluate("window.__ran") is None
+
+    def test_a_text_that_was_cut_is_told(self, sent):
+        page = sent("tone", "wonderful " * 500)
+
+        assert "The model read 256 of 502 tokens" in page.inner_text(".rh-answers")

@@ -96,3 +96,16 @@ def test_a_file_of_an_older_release_is_replaced(monkeypatch, tmp_path):
     first_run.prepare_demo()
 
     assert json.loads(path.read_text())["operator_user"] == "operator"
+
+
+def test_an_examples_other_files_come_with_its_model(monkeypatch, tmp_path):
+    folder, sent = tmp_path / "tone", []
+    folder.mkdir()
+    for name in ("model.onnx", "about.json", "sample.json", "tokenizer.json", "config.json"):
+        (folder / name).write_text('{"title": "Tone", "notes": "", "task": "text-classification"}')
+    monkeypatch.setattr(first_run, "EXAMPLES", tmp_path)
+    monkeypatch.setattr(first_run, "import_version", lambda **given: sent.append(given))
+
+    first_run.prepare_demo()
+
+    assert [path.name for path in sent[0]["data"]] == ["config.json", "tokenizer.json"]

@@ -13,7 +13,9 @@ from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Ver
 from registry.traffic.services import approve_request, expire_split, set_split
 from tests.support.factories import a_model, a_person, a_version, an_actor
 from tests.support.model_files import looks_like_a_model, put_outside
+from tests.support.onnx_models import text_scores
 from tests.support.processes import ROOT
+from tests.support.tokenizers_of_tests import a_tokenizer
 from tests.support.zipmap_models import a_classifier
 
 pytestmark = pytest.mark.django_db
@@ -30,6 +32,57 @@ def test_classification_keeps_its_labels():
         "labels": ["unripe", "ripe", "overripe"],
         "scores": "probabilities",
     }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A text model as Hugging Face exports it."""
+    text_scores(tmp_path / "model.onnx")
+    for name, content in {
+        "config.json": '{"id2label": {"0": "bad", "1": "good"}, "max_position_embeddings": 64}',
+        "tokenizer.json": a_tokenizer("word_piece_uncased"),
+        "special_tokens_map.json": "{}",
+    }.items():
+        (tmp_path / name).write_text(content)
+    return [str(tmp_path / "model.onnx"), *(str(path) for path in tmp_path.glob("*.json"))]
+
+
+def test_a_folder_of_a_text_model(folder, tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text('{"long_texts": "refuse"}')
+
+    call_command(
+        "import_model", "tone", *folder, "--task", "text-classification", "--task-config", str(settings),
+        "--labels", "sad, glad",
+    )  # fmt: skip
+
+    version = Version.objects.get()
+    assert version.model.task == "text-classification"
+    assert version.task_config == {"labels": ["sad", "glad"], "max_tokens": 64, "long_texts": "refuse"}
+    assert list(version.task_files) == ["tokenizer.json"]
+    call_command("import_model", "tone", *folder)  # the Model knows its task
+    assert Version.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("no JSON", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("[]", "JSON object"),
+        ('{"long_texts": "windows"}', "`long_texts`"),
+    ],
+    ids=["text", "deep", "list", "wrong field"],
+)
+def test_a_task_configuration_that_cannot_be_used(folder, tmp_path, content, said):
+    settings = tmp_path / "settings"
+    settings.write_text(content)
+
+    with pytest.raises(CommandError, match=said):
+        call_command(
+            "import_model", "tone", *folder, "--task", "text-classification", "--task-config", str(settings)
+        )
+    assert not Model.objects.exists()
 
 
 def test_task_of_a_model_never_changes():
@@ -53,9 +106,13 @@ def alone():
     return a_model("fruit")
 
 
-@pytest.mark.parametrize("options", [["--labels", "a,b"], ["--scores", "logits"]], ids=["labels", "scores"])
-def test_labels_and_scores_come_together(options):
-    with pytest.raises(CommandError, match="both"):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--labels", "a,b"], "what the labels are for"), (["--scores", "logits"], "`labels`")],
+    ids=["labels", "scores"],
+)
+def test_labels_and_scores_come_together(options, said):
+    with pytest.raises(CommandError, match=said):
         call_command("import_model", "fruit", FILE, *options)
     assert not Model.objects.exists()
 
@@ -236,7 +293,7 @@ class TestSeveralFiles:
         assert Version.objects.get().origin["files"][0]["name"] == "demo.zip"
 
     def test_scores_alone_need_labels_in_the_file(self, files):
-        with pytest.raises(CommandError, match="both"):
+        with pytest.raises(CommandError, match="`labels`"):
             call_command("import_model", "fruit", *files, "--scores", "logits")
 
 

@@ -317,8 +317,8 @@ class TestFailures:
     def test_signature(self, tmp_path):
         line = self.failed(fruit.bring_in_right(tmp_path, labels=["unripe", "ripe"]), "signature")
 
-        assert line.code == "labels_do_not_fit"
-        assert "2 labels" in line.reason and "'scores' (any x 3)" in line.reason
+        assert (line.code, line.facts["field"]) == ("task_config", "labels")
+        assert "2 labels" in line.reason and "`scores` [-1, 3]" in line.reason
 
     def test_a_crash_in_the_warm_up(self, identity, monkeypatch):
         hostile(monkeypatch, "DyingOnRows")

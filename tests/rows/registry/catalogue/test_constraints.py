@@ -62,7 +62,6 @@ def clock(**values):
         (model, {"key_source": "field"}, False),
         (model, {"key_field": "x"}, False),
         (model, {"salt": ""}, False),
-        (model, {"task": "poetry"}, False),
         (version, {}, True),
         (version, {"number": 0}, False),
         (version, {"status": "ready", "signature": {"inputs": []}}, True),

@@ -96,6 +96,30 @@ def test_a_task_configuration_is_shown_as_text(client, viewer):
     assert EVIL not in page
 
 
+def test_labels_that_differ_only_at_the_end_count_as_different(client, viewer):
+    model = a_model(task="classification")
+    labels = [str(number) for number in range(20)]
+    first = a_version(model, task_config={"labels": labels, "scores": "logits"})
+    second = a_version(model, task_config={"labels": [*labels[:-1], "x"], "scores": "logits"})
+
+    page = shown(client, second, **{"with": first.number})
+
+    assert page.count("0, 1, 2, 3, 4, 5, 6, 7 and 12 more") == 2
+    assert 'class="rh-changed"><th scope="row">Task configuration' in page
+
+
+def test_task_files_are_compared_by_their_hashes(client, viewer):
+    model = a_model(task="text-classification")
+    config = {"labels": ["a", "b"]}
+    first, second = (
+        a_version(model, task_config=config, task_files={"tokenizer.json": letter * 64}) for letter in "ab"
+    )
+
+    page = shown(client, second, **{"with": first.number})
+
+    assert f"tokenizer.json {'a' * 12}<" in page and f"tokenizer.json {'b' * 12}<" in page
+
+
 def test_an_equal_signature_is_reported(client, viewer):
     model = a_model()
     a_version(model)

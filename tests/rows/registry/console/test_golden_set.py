@@ -85,3 +85,35 @@ def test_the_page_asks_the_same_however_many_results(client, operator, django_as
 
     with django_assert_max_num_queries(40):
         client.get(page_of(model))
+
+
+class TestTasks:
+    def test_the_form_offers_the_metrics_that_fit(self, client, operator):
+        page = client.get(page_of(a_model(task="entities"))).text
+
+        assert 'value="span_f1"' in page and 'value="accuracy"' not in page
+        assert "&quot;start&quot;: 0" in page
+        assert 'value="span_f1"' not in client.get(page_of(a_model())).text
+
+    def test_a_set_is_put_for_a_version(self, client, operator):
+        model = a_model()
+        for letter in "ab":
+            a_version(model, preprocessing=letter * 16)
+        assert f"version 1: {'a' * 16}" in client.get(page_of(model)).text
+
+        client.post(page_of(model, "golden_set"), filled(version="1"))
+
+        assert GoldenSet.objects.get().preprocessing == "a" * 16
+        assert f"<dd>{'a' * 16}</dd>" in client.get(page_of(model)).text
+
+    def test_a_version_that_is_not_offered_is_refused(self, client, operator):
+        model = a_model()
+        a_version(model, preprocessing="a" * 16)
+
+        assert "valid choice" in client.post(page_of(model, "golden_set"), filled(version="7")).text
+        assert not GoldenSet.objects.exists()
+
+    def test_without_hashes_there_is_nothing_to_choose(self, client, operator):
+        model = a_version().model
+
+        assert "For the pre-processing of" not in client.get(page_of(model)).text

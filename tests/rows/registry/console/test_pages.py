@@ -70,6 +70,21 @@ def test_a_failed_version_is_offered_no_share(client, operator, method):
     assert model.splits.count() == 1
 
 
+def test_a_version_shows_its_task_files_and_the_hash_of_its_preprocessing(client, viewer):
+    version = a_version(
+        a_model(task="text-classification"),
+        task_config={"labels": [f"label {number}" for number in range(100)]},
+        task_files={"tokenizer.json": "a" * 64},
+    )
+    Version.objects.filter(pk=version.pk).update(preprocessing="0123456789abcdef")
+
+    page = client.get(reverse("admin:registry_version_change", args=[version.pk])).content.decode()
+
+    assert "label 7 and 92 more" in page and "label 8" not in page
+    assert f'tokenizer.json <code title="SHA-256 {"a" * 64}">{"a" * 12}</code>' in page
+    assert "0123456789abcdef" in page
+
+
 def test_a_ready_version_is_offered_one(client, operator):
     """The control."""
     page = client.get(verb_page(a_version(a_live_model(100)), "a-b")).content.decode()

@@ -271,7 +271,7 @@ class TestZipMap:
         del next(node for node in model.graph.node if node.op_type == "ZipMap").attribute[:]
         upload = send(model.SerializeToString())
 
-        with pytest.raises(Invalid, match="scores"):
+        with pytest.raises(Invalid, match="labels"):
             complete(upload, new_model=BOTH, drop_zipmap=True)
 
         given = {"labels": ["a", "b"], "scores": "logits"}

@@ -1,6 +1,8 @@
 """The upload page in Chromium: a file goes up, also when the page is loaded again half-way."""
 
+import json
 import re
+import shutil
 
 import pytest
 from django.urls import reverse
@@ -11,6 +13,7 @@ from registry.intake.models import Upload
 from tests.support.factories import a_model
 from tests.support.model_files import head_of, put_outside
 from tests.support.processes import ROOT
+from tests.support.tokenizers_of_tests import a_tokenizer
 from tests.support.zipmap_models import a_classifier
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -186,3 +189,141 @@ def test_cancelling_a_pair_gives_both_up(page, stopped):
 
     page.get_by_text("The uploaded data was deleted from the server").wait_for()
     assert set(Upload.objects.values_list("status", flat=True)) == {"abandoned"}
+
+
+class TestTexts:
+    """A text model as Hugging Face exports it."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = tmp_path / "export"
+        folder.mkdir()
+        (folder / "model.onnx").write_bytes(a_classifier(["no", "yes"]).SerializeToString())
+        self.write_config(folder, {"0": "bad", "1": "good"})
+        (folder / "tokenizer.json").write_text(a_tokenizer("word_piece_uncased"))
+        (folder / "special_tokens_map.json").write_text("{}")
+        return folder
+
+    def write_config(self, folder, labels, kind="BertForSequenceClassification"):
+        config = {"architectures": [kind], "id2label": labels, "max_position_embeddings": 64}
+        (folder / "config.json").write_text(json.dumps(config))
+
+    def begin(self, page, folder, name="tone"):
+        page.get_by_text("the first version of a new Model").click()
+        page.fill("#rh-slug", name)
+        page.set_input_files("#rh-file", sorted(folder.iterdir()))
+        page.wait_for_function("document.getElementById('rh-task').value !== 'tensor'")
+
+    def create(self, page):
+        page.locator("#rh-upload-form [type=submit]").click()
+
+    def refusal(self, page):
+        page.wait_for_selector("[role=alert]:visible")
+        return page.locator("[role=alert]:visible").inner_text()
+
+    def test_a_folder_fills_in_the_form_and_becomes_a_version(self, page, folder):
+        self.begin(page, folder)
+
+        assert page.input_value("#rh-task") == "text-classification"
+        assert page.input_value("#rh-labels") == "bad\ngood"
+        assert page.inner_text("[data-from=labels]") == "from config.json"
+        assert page.inner_text("[data-beside]").endswith("Not needed: special_tokens_map.json.")
+        page.select_option("#rh-long", "refuse")
+        self.create(page)
+
+        page.wait_for_url(VERSION_PAGE)
+        version = Version.objects.get()
+        assert version.task_config == {"labels": ["bad", "good"], "max_tokens": 64, "long_texts": "refuse"}
+        assert list(version.task_files) == ["tokenizer.json"]
+        assert (
+            "labels and max_tokens of the task configuration came from config.json."
+            in version.origin["changes"]
+        )
+
+    def test_what_the_server_refuses_appears_at_its_field_and_nothing_is_sent_again(self, page, folder):
+        self.begin(page, folder)
+        page.fill("#rh-labels", "bad\nbad")
+        self.create(page)
+        assert "'bad' is there twice" in self.refusal(page)
+        assert page.get_attribute("#rh-labels", "aria-invalid") == "true"
+        assert page.inner_text("[data-from=labels]") == ""
+
+        page.fill("#rh-labels", "sad\nglad")
+        page.get_by_text("More options", exact=True).click()
+        page.fill("#rh-settings", '{"max_tokens": 1}')
+        self.create(page)
+        assert self.refusal(page).startswith("max_tokens: ")
+        page.fill("#rh-settings", '{"max_tokens": 32}')
+        self.create(page)
+
+        page.wait_for_url(VERSION_PAGE)
+        assert Version.objects.get().task_config == {"labels": ["sad", "glad"], "max_tokens": 32}
+        assert Upload.objects.count() == 3
+
+    def test_entities_have_patterns(self, page, folder):
+        self.write_config(folder, {"0": "O", "1": "B-PER"}, "BertForTokenClassification")
+        self.begin(page, folder)
+        assert page.input_value("#rh-task") == "entities"
+
+        page.fill("#rh-patterns", "EMAIL")
+        self.create(page)
+        assert "LABEL = expression" in self.refusal(page)
+        page.fill("#rh-patterns", "EMAIL = \\S+@\\S+\nODD = a=b")
+        self.create(page)
+
+        page.wait_for_url(VERSION_PAGE)
+        config = Version.objects.get().task_config
+        assert config["patterns"] == [{"EMAIL": "\\S+@\\S+"}, {"ODD": "a=b"}]
+
+    def test_labels_that_no_file_names_are_asked_for_before_anything_is_sent(self, page, folder):
+        self.write_config(folder, {"0": "LABEL_0", "1": "LABEL_1"})
+        self.begin(page, folder)
+
+        self.create(page)
+
+        assert "config.json does not name them" in self.refusal(page)
+        assert not Upload.objects.exists()
+
+    def test_a_config_that_cannot_be_read_is_replaced(self, page, folder, tmp_path):
+        (folder / "config.json").write_text("no JSON")
+        page.get_by_text("the first version of a new Model").click()
+        page.fill("#rh-slug", "tone")
+        page.select_option("#rh-task", "text-classification")
+        page.set_input_files("#rh-file", sorted(folder.iterdir()))
+        page.fill("#rh-labels", "bad\ngood")
+        self.create(page)
+        assert "config.json is not valid JSON" in self.refusal(page)
+
+        self.write_config(tmp_path, {"0": "bad", "1": "good"})
+        page.set_input_files("#rh-file", tmp_path / "config.json")
+
+        page.wait_for_url(VERSION_PAGE)
+        assert Version.objects.get().task_config["max_tokens"] == 64
+
+    def test_a_zip_for_the_wrong_task_is_not_lost(self, page, folder, tmp_path):
+        page.get_by_text("the first version of a new Model").click()
+        page.fill("#rh-slug", "tone")
+        page.set_input_files("#rh-file", shutil.make_archive(tmp_path / "tone", "zip", folder))
+        self.create(page)
+        assert "whose task is tensor" in self.refusal(page)
+
+        page.select_option("#rh-task", "text-classification")
+        self.create(page)
+
+        page.wait_for_url(VERSION_PAGE)
+        assert Version.objects.get().task_config["labels"] == ["bad", "good"]
+        assert Upload.objects.count() == 1
+
+    def test_the_next_version_begins_with_the_configuration_of_the_one_before(self, page, folder):
+        self.begin(page, folder)
+        page.get_by_text("More options", exact=True).click()
+        page.fill("#rh-settings", '{"top_k": 1}')
+        self.create(page)
+        page.wait_for_url(VERSION_PAGE)
+
+        page.goto(f"{page.url.split('/admin/')[0]}{reverse('admin:registry_upload_add')}?model=tone")
+        page.wait_for_function("document.getElementById('rh-labels').value")
+
+        assert page.input_value("#rh-labels") == "bad\ngood"
+        assert page.inner_text("[data-from=labels]") == "from the version before"
+        assert json.loads(page.input_value("#rh-settings")) == {"top_k": 1, "max_tokens": 64}

@@ -1,41 +1,18 @@
 import numpy as np
 import pytest
 
+from inference.checks.golden_rows import GoldenSpan
 from inference.checks.metrics import (
     MAX_WRONG,
     Accuracy,
     MacroF1,
     MeanError,
+    SpanF1,
     label_name,
     predicted_label,
-    score_output,
 )
-from inference.tensors.signature import Signature, TensorSpec
 
 LABELS = ["a", "b", "c"]
-
-
-def output(datatype="FP32", shape=(None, 3), **more):
-    return TensorSpec("y", datatype, shape, **more)
-
-
-@pytest.mark.parametrize(
-    ("spec", "fits"),
-    [
-        (output(), True),
-        (output(shape=(None, None)), True),
-        (output("INT64"), True),
-        (output(shape=(), any_rank=True), True),
-        (output(shape=(None, 2)), False),
-        (output("BYTES"), False),
-        (output(shape=()), False),
-    ],
-    ids=["as many", "any", "integers", "any rank", "others", "texts", "a scalar"],
-)
-def test_scores_are_as_many_as_labels(spec, fits):
-    other = TensorSpec("z", "BYTES", (None,))
-
-    assert score_output(Signature((), (other, spec)), LABELS) == (spec if fits else None)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +91,34 @@ def test_only_some_wrong_rows_are_kept_the_worst_of_errors():
 
 def test_no_rows_are_no_division_by_zero():
     assert [tallied(kind, []).value() for kind in (Accuracy, MacroF1, MeanError)] == [0, 0, 0]
+
+
+PER, LOC = GoldenSpan("PER", 0, 3), GoldenSpan("LOC", 8, 14)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "value"),
+    [
+        ([([PER, LOC], [PER, LOC])], 1.0),
+        ([([PER], [GoldenSpan("PER", 0, 4)])], 0.0),
+        ([([PER], [GoldenSpan("LOC", 0, 3)])], 0.0),
+        ([([PER, LOC], [PER])], 2 / 3),
+        ([([PER], [PER, LOC])], 2 / 3),
+        ([([PER], [PER]), ([], [PER, LOC])], 0.5),  # over all rows, not the mean of theirs
+        ([([], [])], 1.0),
+    ],
+    ids=["right", "other place", "other label", "one missing", "one too many", "micro", "nothing to find"],
+)
+def test_span_f1_counts_exact_entities_of_all_rows(pairs, value):
+    assert tallied(SpanF1, pairs).value() == pytest.approx(value)
+
+
+def test_wrong_spans_are_shown_with_their_text():
+    tally = SpanF1()
+    tally.add(1, [PER], [PER], text="Ada")
+    tally.add(2, [PER], [], text="x" * 300)
+
+    (wrong,) = tally.wrong()
+
+    assert (wrong["row"], wrong["got"], len(wrong["text"])) == (2, [], 200)
+    assert wrong["expected"] == [{"label": "PER", "start": 0, "end": 3}]

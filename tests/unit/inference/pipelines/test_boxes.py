@@ -209,7 +209,7 @@ def test_outputs_that_are_not_finite_are_an_error(layout, bad):
             with pytest.raises(UnusableOutput) as refused:
                 read_boxes(broken, layout, size=SIZE, labels=3, threshold=0.25)
 
-            assert refused.value.code == "invalid_output"
+            assert refused.value.code == "unusable_output"
 
 
 def test_numbers_too_large_for_areas_are_an_error():

@@ -193,6 +193,8 @@ def test_bad_requests_are_refused(body, error):
     [
         ({"labels": ["a", "b"]}, "labels"),
         ({"labels": ["a", "a", "b"]}, "labels"),
+        ({"labels": ["a", " ", "b"]}, "labels"),
+        ({"labels": ["a", "b\n", "c"]}, "labels"),
         ({"labels": "abc"}, "labels"),
         ({"labels": ["a", "", "c"]}, "labels[1]"),
         ({"tokenizer": "nowhere.json"}, "tokenizer"),

@@ -85,6 +85,16 @@ class TestGoldenSet:
 
         assert put(api, a_model()).json()["rows"] == 2
 
+    def test_it_is_made_for_the_version_that_is_named(self, api):
+        model = a_model()
+        for letter in "ab":
+            a_version(model, preprocessing=letter * 16)
+
+        assert put(api, model).json()["preprocessing"] == "b" * 16
+        assert put(api, model, query="metric=accuracy&version=1").json()["preprocessing"] == "a" * 16
+        assert put(api, model, query="metric=accuracy&version=7").status_code == 404
+        assert GoldenSet.objects.count() == 2
+
 
 class TestResults:
     def test_they_are_listed_by_version(self, api):
@@ -99,6 +109,7 @@ class TestResults:
         assert (result["version"], result["golden_set"], result["value"]) == (1, 1, 0.5)
         assert result["wrong"] == wrong
         assert api.get(path, {"version": 2}).json()["results"] == []
+        assert "text" not in result["wrong"][0]
         assert api.get(path, {"versoin": 2}).status_code == 422
 
 
@@ -134,6 +145,16 @@ class TestBodies:
 
 
 class TestCommands:
+    def test_a_golden_set_for_a_version(self, tmp_path):
+        model, path = a_model(), tmp_path / "rows.jsonl"
+        for letter in "ab":
+            a_version(model, preprocessing=letter * 16)
+        path.write_bytes(ROWS)
+
+        call_command("put_golden_set", model.slug, path, metric="accuracy", for_number=1, reason="first")
+
+        assert GoldenSet.objects.get().preprocessing == "a" * 16
+
     def test_a_golden_set_from_a_file(self, tmp_path, capsys):
         model, path = a_model(), tmp_path / "rows.jsonl"
         path.write_bytes(ROWS)

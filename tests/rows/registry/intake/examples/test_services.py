@@ -1,6 +1,7 @@
 """Examples and golden sets: what is taken, what is refused and how, and what a result says."""
 
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support.factories import (
     a_golden_result,
     a_live_model,
     a_model,
+    a_split,
     a_version,
     an_actor,
     an_uploaded_version,
@@ -277,3 +279,122 @@ class TestGate:
         move_alias(model=version.model, name="next", version=version, reason="x", by=an_actor())
 
         assert selectors.champion_of(version.model) is None
+
+
+class TestTexts:
+    TEXT_ROW: ClassVar = {"inputs": {"text": "Ada met Bob."}, "label": "positive"}
+    ENTITIES: ClassVar = {
+        "inputs": {"text": "Ada met Bob."},
+        "label": [{"label": "PER", "start": 0, "end": 3}, {"label": "PER", "start": 8, "end": 11}],
+    }
+
+    def test_rows_of_texts_and_of_entities(self):
+        labelled = put(a_model(task="text-classification"), lines(self.TEXT_ROW))
+        found = put(
+            a_model(task="entities"), lines(self.ENTITIES, {**self.ENTITIES, "label": []}), metric="span_f1"
+        )
+
+        assert (labelled.rows, found.rows) == (1, 2)
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"inputs": {"x": [1]}}, "Line 1: `inputs` must be an object with a text"),
+            ({"inputs": {"text": ["Lovely"]}}, "Line 1: `inputs` must be"),
+            ({"inputs": {"text": "a", "top_k": 1}}, "Line 1: `inputs` must be"),
+            ({"label": 1}, "Line 1: `label` must be the name"),
+            ({"label": ""}, "Line 1: `label` must be the name"),
+            ({"label": ["positive"]}, "Line 1: `label` must be the name"),
+        ],
+    )
+    def test_a_bad_row_of_a_classification_is_named_with_its_field(self, change, said):
+        with pytest.raises(Invalid, match=said):
+            put(a_model(task="text-classification"), lines({**self.TEXT_ROW, **change}))
+        assert not GoldenSet.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("label", "said"),
+        [
+            ("PER", "`label` must be a list"),
+            ([{"label": "PER", "start": 0}], r"`label\[0\]` must be an object"),
+            ([{"label": "PER", "start": 0, "end": 3, "score": 1}], r"`label\[0\]` must be an object"),
+            ([{"label": "", "start": 0, "end": 3}], r"`label\[0\]\.label` must be"),
+            ([{"label": "PER", "start": 0.0, "end": 3}], r"`label\[0\]\.start` must be"),
+            ([{"label": "PER", "start": False, "end": 3}], r"`label\[0\]\.start` must be"),
+            ([{"label": "PER", "start": 8, "end": 13}], r"from 8 to 13, .* has 12 characters"),
+            ([{"label": "PER", "start": 3, "end": 3}], "not a piece of the text"),
+            ([{"label": "PER", "start": -1, "end": 3}], "not a piece of the text"),
+            ([{"label": "PER", "start": 0, "end": 3}] * 2, r"`label\[1\]` is there twice"),
+        ],
+    )
+    def test_a_bad_row_of_entities_is_named_with_its_field(self, label, said):
+        with pytest.raises(Invalid, match=f"Line 2: .*{said}"):
+            put(
+                a_model(task="entities"),
+                lines(self.ENTITIES, {**self.ENTITIES, "label": label}),
+                metric="span_f1",
+            )
+
+    def test_places_count_code_points(self):
+        row = {"inputs": {"text": "👩‍👧 Ada"}, "label": [{"label": "PER", "start": 4, "end": 7}]}
+
+        assert put(a_model(task="entities"), lines(row), metric="span_f1").rows == 1
+
+    @pytest.mark.parametrize(
+        ("task", "metric"),
+        [
+            ("entities", "f1"),
+            ("text-classification", "span_f1"),
+            ("text-classification", "error"),
+            ("tensor", "span_f1"),
+        ],
+    )
+    def test_a_metric_that_does_not_fit_the_task_is_refused(self, task, metric):
+        with pytest.raises(Invalid, match=rf"{metric} does not fit the task of [\w-]+, {task}; use "):
+            put(a_model(task=task), iter(()), metric=metric)
+
+
+class TestPreprocessing:
+    def test_it_is_that_of_the_live_version(self):
+        model = a_model()
+        live = a_version(model, preprocessing="a" * 16)
+        a_version(model, preprocessing="b" * 16)
+        a_split(model, 100, versions=[live])
+
+        assert put(model).preprocessing == "a" * 16
+
+    def test_without_a_live_version_the_newest_that_is_ready(self):
+        model = a_model()
+        for letter in "ab":
+            a_version(model, preprocessing=letter * 16)
+        an_uploaded_version(model)
+
+        assert put(model).preprocessing == "b" * 16
+
+    def test_that_of_the_version_that_is_named(self):
+        model = a_model()
+        first = a_version(model, preprocessing="a" * 16)
+        a_version(model, preprocessing="b" * 16)
+
+        assert put(model, version=first).preprocessing == "a" * 16
+
+    def test_a_version_that_is_not_ready_or_anothers_cannot_be_named(self):
+        model = a_model()
+
+        with pytest.raises(Conflict, match="is uploaded"):
+            put(model, version=an_uploaded_version(model))
+        with pytest.raises(Invalid, match="not a version of"):
+            put(model, version=a_version())
+
+    def test_the_first_version_that_is_measured_sets_it_and_no_other_changes_it(self):
+        model = a_model()
+        golden_set = put(model)
+        assert golden_set.preprocessing == ""
+
+        for letter in ("", "a", "b"):
+            services.record_golden_result(
+                version=a_version(model), golden_set=golden_set, value=0.5, rows=1, wrong=[],
+                preprocessing=letter * 16, by=an_actor(),
+            )  # fmt: skip
+
+        assert GoldenSet.objects.get().preprocessing == "a" * 16

@@ -43,7 +43,7 @@ def unpack(tmp_path):
                 sent_files.unpack(sent, folder, replace(ScanLimits(), **limits)) as out,
             ):
                 assert is_archive(sent)
-                return {file.label: b"".join(file.read(0, file.size)) for file in (out.model, *out.data)}
+                return {file.label: b"".join(file.read(0, file.size)) for file in (out.model, *out.others)}
         finally:
             assert list(folder.iterdir()) == []
             assert sorted(each.name for each in tmp_path.iterdir()) == ["scratch", "sent"]

@@ -1,6 +1,6 @@
 import pytest
 
-from registry.kit.admin.facts import duration, readable, settings_in_words, short, size
+from registry.kit.admin.facts import config_in_words, duration, readable, settings_in_words, short, size
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,19 @@ def test_settings_say_their_units_and_what_is_not_set():
     told = settings_in_words({"target_p99_ms": None, "max_wait_ms": 0.5, "providers": ["A", "B"]})
 
     assert told == [("target p99", "default"), ("max wait", "0.5 ms"), ("providers", "A, B")]
+
+
+def test_a_task_configuration_is_short():
+    config = {
+        "labels": [f"label {number}" for number in range(100)],
+        "max_tokens": 512,
+        "lower_case": True,
+        "patterns": [{"E_MAIL": "\\S+@\\S+"}],
+    }
+
+    assert config_in_words(config) == [
+        ("labels", ", ".join(f"label {number}" for number in range(8)) + " and 92 more"),
+        ("max tokens", "512"),
+        ("lower case", "yes"),
+        ("patterns", "E_MAIL = \\S+@\\S+"),
+    ]

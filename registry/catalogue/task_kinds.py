@@ -4,8 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from registry.catalogue.errors import InvalidTaskConfig
 from registry.errors import Invalid
 from registry.kit.registrations import Registrations
+from registry.kit.text import storable
 
 TENSOR = "tensor"  # numbers in, numbers out: the task of a Model that names none
 MAX_TASK = 32
@@ -27,6 +29,10 @@ class Task:
     check: Callable[[Mapping[str, Any], Collection[str]], None]
     prefill: Callable[[Beside], Mapping[str, Any]]
     kept_files: tuple[str, ...] = ()  # endings of the names of files that the version needs to answer
+    metrics: tuple[str, ...] = ()  # of golden sets for this task
+    golden_row: str = ""  # an example
+    # Raises Invalid for the inputs and label of a golden row that do not fit; None if the rows are tensors.
+    check_row: Callable[[Mapping[str, Any], Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,24 @@ def task_choices() -> list[tuple[str, str]]:
     return [(name, f"{name}: {task.title}") for name, task in TASKS.items()]
 
 
+def kept_endings() -> list[str]:
+    """How the names of files end that some task keeps."""
+    return sorted({ending for _, task in TASKS.items() for ending in task.kept_files})
+
+
 def checked_config(task: str, config: Mapping[str, Any], files: Collection[str] = ()) -> dict[str, Any]:
     """A version's task configuration; raises Invalid that names the field. `files`: those that are kept with it."""
     TASKS[task].check(config, files)
+    for name, value in config.items():
+        if not _is_storable(value):
+            raise InvalidTaskConfig("It contains a character that no database stores.", field=name)
     return dict(config)
+
+
+def _is_storable(value: Any) -> bool:
+    """Whether no text in it has NUL or half of a surrogate pair. Only for checked values: those are not nested deeply."""
+    if isinstance(value, str):
+        return value == storable(value, len(value))
+    if isinstance(value, Mapping):
+        return all(_is_storable(part) for pair in value.items() for part in pair)
+    return not isinstance(value, list) or all(map(_is_storable, value))

@@ -1,0 +1,52 @@
+"""Writes the folder of an example: its model, what is said about it, and a request that it answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = Path(__file__).parent
+OPSET, IR = 17, 9
+
+
+def save(slug, graph, *, title, notes, sample, files=None, **about):
+    """`files` are those that the task needs beside the model, by name."""
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="roundhouse-examples",
+    )
+    onnx.checker.check_model(model, full_check=True)
+    folder = HERE / slug
+    folder.mkdir(exist_ok=True)
+    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    (folder / "about.json").write_text(json.dumps({"title": title, "notes": notes, **about}, indent=2) + "\n")
+    (folder / "sample.json").write_text(json.dumps(sample) + "\n")
+    for name, text in (files or {}).items():
+        (folder / name).write_text(text)
+
+
+def floats(name, *shape):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+def integers(name, *shape):
+    return helper.make_tensor_value_info(name, TensorProto.INT64, list(shape))
+
+
+def constant(name, values):
+    # Rounded, so that another machine's linear algebra gives the same bytes.
+    return numpy_helper.from_array(np.round(np.asarray(values), 4).astype(np.float32), name)
+
+
+def exact(name, values):
+    """A constant of multiples of 1/1024, whose sums are the same in whatever order they are added."""
+    return numpy_helper.from_array((np.round(np.asarray(values) * 1024) / 1024).astype(np.float32), name)
+
+
+def whole(name, values):
+    """A constant of whole numbers."""
+    return numpy_helper.from_array(np.asarray(values, np.int64), name)

@@ -1,0 +1,122 @@
+"""What a version's task gets from the files that were sent beside the model, such as config.json and tokenizer.json."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from registry.catalogue.task_kinds import TASKS, Beside, Task, checked_config
+from registry.intake.errors import TaskFileRefused, TaskTakesNoFiles
+from registry.intake.file_scan.errors import quote_name
+from registry.intake.file_scan.sent_files import SentFile
+
+# Of the files in an exporter's folder; all others beside a model are weights.
+_ENDINGS = (".json", ".txt", ".md", ".model")
+_MAX_NAME = 255
+_MAX_FILE_BYTES, _MAX_TOTAL_BYTES = 32 << 20, 64 << 20
+_MAX_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInput:
+    """A checked configuration, the files that are kept with the version, and sentences that say what was done."""
+
+    config: dict[str, Any]
+    kept: Mapping[str, bytes]
+    changes: Sequence[str]
+
+
+def is_beside(file: SentFile, weights: Sequence[str]) -> bool:
+    """Whether the file is not one of those that the model names as its weights, but belongs to the task."""
+    return file.label.lower().endswith(_ENDINGS) and file.label not in weights
+
+
+def read_files(files: Sequence[SentFile]) -> dict[str, bytes]:
+    """The contents by name; raise TaskFileRefused. Sizes are checked before anything is read."""
+    for file in files:
+        if not file.label.isprintable() or len(file.label) > _MAX_NAME:
+            raise TaskFileRefused(f"{quote_name(file.label)} is not a plain file name; rename it.")
+        if file.size > _MAX_FILE_BYTES:
+            raise TaskFileRefused(
+                f"{quote_name(file.label)} has {file.size:,} bytes; a file beside the model may have at most"
+                f" {_MAX_FILE_BYTES >> 20} MiB. Leave it out, or send a smaller one."
+            )
+    if (total := sum(file.size for file in files)) > _MAX_TOTAL_BYTES:
+        raise TaskFileRefused(
+            f"The files beside the model have {total:,} bytes; together they may have at most"
+            f" {_MAX_TOTAL_BYTES >> 20} MiB. Leave out those that are not needed."
+        )
+    contents: dict[str, bytes] = {}
+    for file in files:
+        if file.label in contents:
+            raise TaskFileRefused(
+                f"Two files named {quote_name(file.label)} were sent with the model; send each once."
+            )
+        contents[file.label] = b"".join(file.read(0, file.size))
+    return contents
+
+
+def read_task_input(name: str, config: Mapping[str, Any], beside: Beside) -> TaskInput:
+    """Fill in what the configuration does not state, and check it; raise InvalidTaskConfig that names the field.
+
+    Nothing is guessed: what neither the caller nor a file states stays missing.
+    """
+    task, files = TASKS[name], _NotedFiles(beside.files)
+    stated = task.prefill(Beside(files, beside.labels))
+    filled = {**stated, **config}
+    kept = {each: content for each, content in beside.files.items() if _is_kept(each, task, filled)}
+    if beside.files and not (task.kept_files or files.noted):
+        raise TaskTakesNoFiles(
+            f"{quote_name(next(iter(beside.files)))} is not used by the model, whose task is {name}. Leave it out, or"
+            " choose the task that it belongs to."
+        )
+    used = [field for field in stated if field not in config] if files.noted else []
+    checked = checked_config(name, filled, list(kept))
+    return TaskInput(checked, kept, list(_changes(beside.files, kept, files.noted, used)))
+
+
+def _is_kept(name: str, task: Task, config: Mapping[str, Any]) -> bool:
+    return name.endswith(task.kept_files) or name == config.get("tokenizer")
+
+
+class _NotedFiles(Mapping[str, bytes]):
+    """Files that know which of them were read."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+        self.noted: list[str] = []
+
+    def __getitem__(self, name: str) -> bytes:
+        content = self._files[name]
+        if name not in self.noted:
+            self.noted.append(name)
+        return content
+
+    def __contains__(self, name: object) -> bool:  # looking is not reading
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _changes(
+    files: Mapping[str, bytes], kept: Mapping[str, bytes], read: Sequence[str], fields: Sequence[str]
+) -> Iterator[str]:
+    if kept:
+        yield f"{_listed(list(kept))} {_verb(kept)} stored beside the file."
+    if fields:
+        yield f"{_listed(fields)} of the task configuration came from {_listed(read)}."
+    if others := [name for name in files if name not in kept and not (fields and name in read)]:
+        yield f"{_listed(others)} {_verb(others)} not used."
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _MAX_LISTED:
+        return f"{', '.join(names[:_MAX_LISTED])} and {len(names) - _MAX_LISTED} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _verb(names: Sequence[str] | Mapping[str, bytes]) -> str:
+    return "was" if len(names) == 1 else "were"
