@@ -137,7 +137,7 @@ class LabelScore(Base):
     score = serializers.FloatField()
 
 
-class TextLabels(Base):
+class LabelsOfText(Base):
     label = serializers.CharField(help_text="The best one.")  # type: ignore[assignment]  # the metaclass removes it
     confidence = serializers.FloatField(help_text="Its score.")
     labels = LabelScore(many=True, help_text="Best first; `top_k` of them.")
@@ -149,14 +149,14 @@ class TextLabels(Base):
     )
 
 
-class TextLabelled(TextLabels, _Predicted): ...
+class TextLabelled(LabelsOfText, _Predicted): ...
 
 
 class TextsLabelled(_Predicted):
-    answers = TextLabels(many=True, help_text="One for each text.")
+    answers = LabelsOfText(many=True, help_text="One for each text.")
 
 
-class Entity(Base):
+class FoundEntity(Base):
     label = serializers.CharField()  # type: ignore[assignment]  # the metaclass removes it
     text = serializers.CharField(help_text="The piece of the text.")
     start = serializers.IntegerField()
@@ -164,18 +164,18 @@ class Entity(Base):
     score = serializers.FloatField()
 
 
-class TextEntities(Base):
-    entities = Entity(many=True, help_text="In the order of the text; none overlaps another.")
+class EntitiesOfText(Base):
+    entities = FoundEntity(many=True, help_text="In the order of the text; none overlaps another.")
     offset_unit = serializers.ChoiceField(choices=list(OffsetUnit), help_text="What `start` and `end` count.")
     tokens_given = serializers.IntegerField()
     tokens_used = serializers.IntegerField()
 
 
-class EntitiesFound(TextEntities, _Predicted): ...
+class EntitiesFound(EntitiesOfText, _Predicted): ...
 
 
 class EntitiesOfTextsFound(_Predicted):
-    answers = TextEntities(many=True, help_text="One for each text.")
+    answers = EntitiesOfText(many=True, help_text="One for each text.")
 
 
 class TensorShape(Base):
@@ -292,6 +292,9 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
     )
 
 
+_DEMO_MODELS = {"classify": "tone", "entities": "names"}
+
+
 def _task_described(
     name: str,
     summary: str,
@@ -306,6 +309,7 @@ def _task_described(
     answers = PolymorphicProxySerializer(
         component_name=f"{component}Response", serializers=[*responses, DryRun], resource_type_field_name=None
     )
+    demo = _DEMO_MODELS[name]
     ((field, item),) = example.items()
     return extend_schema(
         operation_id=name,
@@ -314,8 +318,10 @@ def _task_described(
         "`ROUNDHOUSE_DEFAULT_MODELS`. A Model's own address, `/predict`, takes the same texts and gives the same answers.",
         parameters=[ROUTING_KEY, DEADLINE, DRY_RUN],
         examples=[
-            OpenApiExample("one text", request_only=True, value=example),
-            OpenApiExample("several texts", request_only=True, value={f"{field}s": [item, "Thank you."]}),
+            OpenApiExample("one text", request_only=True, value={"model": demo, **example}),
+            OpenApiExample(
+                "several texts", request_only=True, value={"model": demo, f"{field}s": [item, "Thank you."]}
+            ),
         ],
         request=forms,
         responses=answers,
