@@ -16,6 +16,7 @@ RoundhouseError
     ├── ProbeFailed         a file could not be loaded and run
     ├── BadDeadline
     ├── BadRoutingKey
+    ├── WrongTask           the request is for another task than the Model's
     ├── InvalidOutput       the model's answer contains NaN or infinity
     └── BadBody             the body cannot be read
         ├── LengthRequired
@@ -36,6 +37,12 @@ class UnknownModel(NotFound):
     """There is no such Model."""
 
     code = "unknown_model"
+
+
+class WrongTask(Invalid):
+    """This Model has another task; send the request to the Model's own address."""
+
+    code = "wrong_task"
 
 
 class NotApproved(NotAllowed):

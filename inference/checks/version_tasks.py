@@ -42,6 +42,15 @@ def pipeline_of(version: Version, signature: Signature | None = None) -> Pipelin
     return pipeline
 
 
+def callers_signatures(version: Version) -> tuple[Signature, ...]:
+    """What callers may send and get as tensors: items, if the task has them, or the model's own tensors.
+
+    Reads no files. The version must have been checked.
+    """
+    own, task = Signature.from_json(version.signature or {}), TASKS[version.model.task]
+    return (task.items_of(version.task_config), own) if issubclass(task, ItemPipeline) else (own,)
+
+
 def task_paths(version: Version) -> dict[str, Path]:
     """Where the files of the version's task are. Raises ArtifactMissing."""
     return {name: artifacts.path_of(sha256) for name, sha256 in version.task_files.items()}

@@ -86,6 +86,9 @@ class HttpDoor(Protocol):
     def parsed_bytes(self, environ: Environ, body: bytes) -> int:
         """An upper bound on the parsed body's memory; 0 if that is known only after unpacking."""
 
+    def name_model(self, request: ModelRequest, body: bytes) -> None:
+        """Complete a request whose address names no Model, from its body."""
+
     async def answer(
         self,
         environ: Environ,
@@ -108,25 +111,40 @@ async def predict(
 
     The caller counts the request, and ends its holding when the answer has been sent.
     """
-    holding = incoming.holding
+    body = None
+    if not request.model:
+        body = await _receive(door, environ, incoming)
+        await _read(body, partial(door.name_model, request, body))
     route, target, flight = await admit(request)
     try:
-        longest = min(door.longest_body(environ), holding.memory.longest_body)
-        body = await incoming.receive(check_length(environ.get("CONTENT_LENGTH") or "", longest))
-        is_large = len(body) > LOOP_BYTES
-        if is_large:
-            needed = await off_loop(partial(door.parsed_bytes, environ, body))
-        else:
-            needed = door.parsed_bytes(environ, body)
-        holding.memory.check_body(needed)
-        await incoming.hold(needed)
+        if body is None:
+            body = await _receive(door, environ, incoming)
         flight.begin()
         # A compressed body may be a thousand times as large once it is unpacked.
-        is_long = is_large or bool(content_encoding(environ))
-        answer = partial(door.answer, environ, body, request, route, target, holding)
+        is_long = _is_large(body) or bool(content_encoding(environ))
+        answer = partial(door.answer, environ, body, request, route, target, incoming.holding)
         return await run_on_loop_or_thread(route, target, answer, is_long=is_long)
     finally:
         flight.end()
+
+
+async def _receive(door: HttpDoor, environ: Environ, incoming: IncomingRequest) -> bytes:
+    """The whole body, and the memory that it will need once it is parsed."""
+    memory = incoming.holding.memory
+    longest = min(door.longest_body(environ), memory.longest_body)
+    body = await incoming.receive(check_length(environ.get("CONTENT_LENGTH") or "", longest))
+    needed = await _read(body, partial(door.parsed_bytes, environ, body))
+    memory.check_body(needed)
+    await incoming.hold(needed)
+    return body
+
+
+async def _read(body: bytes, work: Callable[[], T]) -> T:
+    return await off_loop(work) if _is_large(body) else work()
+
+
+def _is_large(body: bytes) -> bool:
+    return len(body) > LOOP_BYTES
 
 
 class ShortDispatch(APIView):

@@ -2,6 +2,8 @@
 
 RoundhouseError
 ├── NotServed               an extension of the Open Inference Protocol that is not supported
+├── NotFound
+│   └── NoDefaultModel
 └── Invalid
     ├── BadBody
     │   ├── BadRequest          valid JSON, but not an inference request of the protocol
@@ -18,13 +20,19 @@ InvalidInput
 
 from inference.errors import BadBody
 from inference.tensors.errors import InvalidInput
-from registry.errors import Invalid, RoundhouseError
+from registry.errors import Invalid, NotFound, RoundhouseError
 
 
 class NotServed(RoundhouseError):
     """Shared memory, trace and log settings are not supported here; send tensors in the body."""
 
     code = "not_served"
+
+
+class NoDefaultModel(NotFound):
+    """No Model answers such requests by default; name one in `model`."""
+
+    code = "no_default_model"
 
 
 class BadRequest(BadBody):
@@ -58,7 +66,7 @@ class BadTensor(InvalidInput):
 
 
 class NotAPrediction(BadBody):
-    """Send a JSON object with exactly one of `inputs`, `instances`, `features` and `data`."""
+    """Send a JSON object with exactly one of `inputs`, `instances`, `features`, `data`, `text` and `texts`."""
 
     code = "not_a_prediction"
 

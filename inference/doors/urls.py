@@ -9,6 +9,7 @@ from inference.doors.entry import HttpDoor
 from inference.doors.oip.door import OIP
 from inference.doors.rest import api
 from inference.doors.rest.door import REST
+from inference.doors.rest.task_door import TASK_DOORS
 
 _MODEL, _VERSION, _ALIAS = (
     "models/<str:model>",
@@ -17,6 +18,8 @@ _MODEL, _VERSION, _ALIAS = (
 )
 
 urlpatterns = [
+    path("classify", api.ClassifyView.as_view(), name="classify"),
+    path("entities", api.EntitiesView.as_view(), name="entities"),
     path(f"{_ALIAS}/predict", api.PredictAliasView.as_view(), name="predict-alias"),
     path(f"{_VERSION}/predict", api.PredictVersionView.as_view(), name="predict-version"),
     path(f"{_MODEL}/predict", api.PredictView.as_view(), name="predict"),
@@ -26,6 +29,7 @@ urlpatterns = [
 ]
 
 _PREDICT = re.compile(r"/api/v1/models/([^/@]+)(?:/versions/([0-9]{1,18})|@([^/]+))?/predict")
+_TASK = re.compile(rf"/api/v1/({'|'.join(TASK_DOORS)})")
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
 
 
@@ -33,7 +37,7 @@ class PredictionAddress(NamedTuple):
     """The parts of a prediction's address; a missing part is empty."""
 
     door: HttpDoor
-    model: str
+    model: str = ""
     version: str = ""
     alias: str = ""
 
@@ -44,4 +48,6 @@ def resolve_prediction(path: str) -> PredictionAddress | None:
         return PredictionAddress(REST, match[1], match[2] or "", match[3] or "")
     if match := _INFER.fullmatch(path):
         return PredictionAddress(OIP, match[1], match[2] or "")
+    if match := _TASK.fullmatch(path):
+        return PredictionAddress(TASK_DOORS[match[1]])
     return None

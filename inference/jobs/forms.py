@@ -77,7 +77,8 @@ class NewJobForm(forms.Form):
         label="Column mapping",
         required=False,
         widget=forms.Textarea(attrs={**_MONO, "rows": 2}),
-        help_text='Example: {"features": ["width", "height"]}. Default: each input uses the column with its name.',
+        help_text='Example: {"features": ["width", "height"]}; for texts {"text": "comment"}. Default: each input uses the'
+        " column with its name.",
     )
     on_row_error = forms.ChoiceField(
         label="Bad rows",

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from inference.checks.version_tasks import callers_signatures
 from inference.jobs.forms import PreviewForm
 from inference.rows import Contract, FilePreview, RowsError, preview_file
 from inference.serving.routes import read_route
 from inference.serving.services import check_approved
-from inference.tensors.signature import Signature
 from registry.access.policies import Right
 from registry.catalogue.models import Version
 from registry.errors import RoundhouseError
@@ -54,7 +54,7 @@ def preview_job(form: PreviewForm, by: Actor) -> JobPreview:
             form.head,
             form.kind,
             Contract.from_json(form.contract),
-            Signature.from_json(version.signature),
+            callers_signatures(version),
             is_whole=form.cleaned_data["is_whole"],
         )
     except RowsError as error:

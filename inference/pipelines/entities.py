@@ -282,6 +282,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
     kept_files = TOKENIZER_FILES
     golden = SPAN_ROWS
     one, several, options = "text", "texts", ("offset_unit",)
+    most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         said = _EntityFields(config)
@@ -303,14 +304,16 @@ class Entities(ItemPipeline[EntitiesAsked]):
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
         return prefilled(beside.files)
 
-    def _items_signature(self) -> Signature:
+    @classmethod
+    def items_of(cls, config: Config) -> Signature:
         return Signature(
             (TensorSpec("text", "BYTES", (None,)),),
             (
-                TensorSpec("entities", "BYTES", (None,)),  # JSON
+                TensorSpec("entities", "BYTES", (None,)),
                 TensorSpec("tokens_given", "INT32", (None,)),
                 TensorSpec("tokens_used", "INT32", (None,)),
             ),
+            json_outputs=frozenset({"entities"}),
         )
 
     @property

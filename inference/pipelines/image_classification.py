@@ -10,6 +10,7 @@ from PIL import Image
 
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.pictures import (
+    MAX_PICTURES,
     Picture,
     PictureDefaults,
     PictureFields,
@@ -53,6 +54,7 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
     one, several, options = "image", "images", ("top_k",)
+    most_items = MAX_PICTURES
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         fields = PictureFields(config)
@@ -66,7 +68,8 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
     def check_config(cls, config: Config, files: Collection[str]) -> None:
         LabelFields(Fields(config), usual_top_k=_MOST_USUAL_LABELS)
 
-    def _items_signature(self) -> Signature:
+    @classmethod
+    def items_of(cls, config: Config) -> Signature:
         return Signature(
             (TensorSpec("image", "BYTES", (None,)),),
             (TensorSpec("label", "BYTES", (None,)), TensorSpec("confidence", "FP64", (None,))),

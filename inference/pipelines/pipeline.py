@@ -109,16 +109,18 @@ class ItemPipeline(Pipeline, Generic[C]):
 
     one: ClassVar[str]  # the field of a request with one item
     several: ClassVar[str]  # the field of a request with a list of items
+    most_items: ClassVar[int]  # of a request
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
     model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
     token_rows: "TokenRows | None" = None  # how texts become rows, if the model reads tokens
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)
-        self.items = self._items_signature()
+        self.items = self.items_of(config)
 
+    @classmethod
     @abstractmethod
-    def _items_signature(self) -> Signature:
+    def items_of(cls, config: Config) -> Signature:
         """Items as tensors: a row for each, as jobs, the Open Inference Protocol and gRPC send them."""
 
     @property

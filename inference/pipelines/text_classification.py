@@ -64,6 +64,7 @@ class TextClassification(ItemPipeline[TextsAsked]):
     kept_files = TOKENIZER_FILES
     golden = LABEL_ROWS
     one, several, options = "text", "texts", ("top_k",)
+    most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         labels, texts = _read(config)
@@ -87,13 +88,15 @@ class TextClassification(ItemPipeline[TextsAsked]):
             found["function"] = function.value
         return found
 
-    def _items_signature(self) -> Signature:
+    @classmethod
+    def items_of(cls, config: Config) -> Signature:
+        labels, _ = _read(config)
         return Signature(
             (TensorSpec("text", "BYTES", (None,)),),
             (
                 TensorSpec("label", "BYTES", (None,)),
                 TensorSpec("confidence", "FP64", (None,)),
-                TensorSpec("scores", "FP64", (None, len(self.labels))),
+                TensorSpec("scores", "FP64", (None, len(labels.labels))),
                 TensorSpec("tokens_given", "INT32", (None,)),
                 TensorSpec("tokens_used", "INT32", (None,)),
             ),

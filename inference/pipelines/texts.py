@@ -13,7 +13,15 @@ import orjson
 
 from inference.pipelines.errors import BadTaskConfig, TextTooLong
 from inference.pipelines.pipeline import Fields, Files, RowGroup
-from inference.pipelines.tokenization import MAX_ID, TextTokenizer, TokenizedText, Window, check_text, pad
+from inference.pipelines.tokenization import (
+    MAX_ID,
+    TextTokenizer,
+    TokenizedText,
+    Window,
+    check_texts,
+    pad,
+    text_name,
+)
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -120,8 +128,7 @@ class WholeTexts(TextInputs):
         return [self._spec.name]
 
     def read(self, texts: Sequence[Any]) -> ReadTexts:
-        for number, text in enumerate(texts, start=1):
-            check_text(text, number)
+        check_texts(texts)
         return ReadTexts(
             [RowGroup({"texts": np.array(texts, object)}, range(len(texts)))], [None] * len(texts)
         )
@@ -197,10 +204,10 @@ class TokenRows(TextInputs):
         overlap = self.overlap if self.long_texts is LongTexts.WINDOWS else None
         tokenized = self.tokenizer.tokenize(texts, max_tokens=self.max_tokens, overlap=overlap)
         if self.long_texts is LongTexts.REFUSE:
-            for number, text in enumerate(tokenized, start=1):
+            for place, text in enumerate(tokenized):
                 if text.is_cut:
                     raise TextTooLong(
-                        f"Text {number} has {text.given:,} tokens; the model reads at most {self.max_tokens:,}.",
+                        f"{text_name(place, texts)} has {text.given:,} tokens; the model reads at most {self.max_tokens:,}.",
                         field="texts",
                     )
         return ReadTexts(self._groups([window for text in tokenized for window in text.windows]), tokenized)
@@ -292,7 +299,8 @@ def _are_close(first: Any, second: Any) -> bool:
 
 
 def row_width(tokens: int, most: int) -> int:
-    """A width that many rows share, at most an eighth wider than needed beyond 64 tokens."""
+    """A width that many rows share, at most an eighth wider than needed beyond 64 tokens. No row has none."""
+    tokens = max(tokens, 1)
     step = max(8, 1 << max(0, (tokens - 1).bit_length() - 4))
     return min(most, -(-tokens // step) * step)
 

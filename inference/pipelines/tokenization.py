@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 Ids = NDArray[np.int32]
+_READ_AT_ONCE = 4_096  # tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Window:
     ids: Ids
     spans: NDArray[np.int32]  # first and last code point of each token, in the whole text
     words: NDArray[np.int32]  # the word that each token belongs to; -1 for special tokens
+
+    def part(self, start: int, end: int) -> "Window":
+        return Window(self.ids[start:end], self.spans[start:end], self.words[start:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,14 @@ class TextTokenizer:
     def __init__(self, definition: str) -> None:
         """`definition` is the text of a checked `tokenizer.json`."""
         self._definition = definition
-        self._tokenizers: dict[tuple[int, int], Tokenizer] = {}  # by window and overlap
-        first = self._new()
-        self.largest_id = max(first.get_vocab(with_added_tokens=True).values(), default=0)
-        self.special_tokens = int(first.num_special_tokens_to_add(is_pair=False))  # added to every window
-        self._unused = [first]  # large ones take a second to read
+        self._tokenizer = _read_definition(definition)
+        self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+        self._before, self._after = self._added_ids()
+
+    @property
+    def special_tokens(self) -> int:
+        """How many tokens are added to every window."""
+        return len(self._before) + len(self._after)
 
     @classmethod
     def from_json(cls, data: bytes) -> "TextTokenizer":
@@ -95,12 +102,10 @@ class TextTokenizer:
 
     @classmethod
     def _checked(cls, definition: str) -> "TextTokenizer":
-        made = cls(definition)
         try:
-            made.tokenize(["Hello, wörld"], max_tokens=made.special_tokens + 64)
+            return cls(definition)
         except InvalidText as error:
             raise BadTokenizer(str(error)) from None
-        return made
 
     @cached_property
     def digest(self) -> str:
@@ -114,54 +119,89 @@ class TextTokenizer:
 
         The lock of the interpreter is not held meanwhile.
         """
-        for number, text in enumerate(texts, start=1):
-            check_text(text, number)
-        tokenizer = self._cutting(max_tokens, overlap or 0)
+        check_texts(texts)
+        encodings = self._encode(texts, add_special_tokens=False)
+        return [self._text(encoding, max_tokens - self.special_tokens, overlap) for encoding in encodings]
+
+    def _text(self, encoding: "Encoding", room: int, overlap: int | None) -> TokenizedText:
+        given = len(encoding)
+        used = given if overlap is not None else min(given, room)
+        tokens = _tokens_of(encoding, used)
+        if overlap is None or given <= room:
+            windows = [self._window(tokens)]
+        else:
+            # Each begins where the one before has `overlap` tokens left; the last one ends with the text.
+            starts = range(0, given - overlap, room - overlap)
+            windows = [self._window(tokens.part(start, start + room)) for start in starts]
+        return TokenizedText(windows, given + self.special_tokens, used + self.special_tokens)
+
+    def _window(self, tokens: Window) -> Window:
+        """The tokens with the special ones around them."""
+        around = len(self._before), len(self._after)
+        return Window(
+            np.concatenate([self._before, tokens.ids, self._after]),
+            np.pad(tokens.spans, (around, (0, 0))),
+            np.pad(tokens.words, around, constant_values=-1),
+        )
+
+    def _added_ids(self) -> tuple[Ids, Ids]:
+        """The ids that are added before and after a text."""
+        (plain,), (whole,) = (
+            self._encode(["Hello, wörld"], add_special_tokens=added) for added in (False, True)
+        )
+        before = next((at for at, text in enumerate(whole.sequence_ids) if text is not None), len(whole))
+        after = before + len(plain)
+        if whole.ids[before:after] != plain.ids:
+            raise BadTokenizer("The tokens that tokenizer.json adds to a text are not around it.")
+        return np.array(whole.ids[:before], np.int32), np.array(whole.ids[after:], np.int32)
+
+    def _encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list["Encoding"]:
         try:
-            encodings = tokenizer.encode_batch(list(texts), add_special_tokens=True)
+            return self._tokenizer.encode_batch(list(texts), add_special_tokens=add_special_tokens)
         except BaseException as error:
             if not _is_of_the_library(error):
                 raise
             raise InvalidText(
                 f"The version's tokenizer cannot read this: {str(error)[:200]}.", field="texts"
             ) from None
-        return [self._text(encoding, overlap) for encoding in encodings]
 
-    def _text(self, encoding: "Encoding", overlap: int | None) -> TokenizedText:
-        encodings = [encoding, *encoding.overflowing]
-        # Every window repeats the special tokens, and all but the first repeat the overlap.
-        repeated = (len(encodings) - 1) * (self.special_tokens + (overlap or 0))
-        given = sum(map(len, encodings)) - repeated
-        if overlap is None:
-            return TokenizedText([_window(encoding)], given, len(encoding))
-        return TokenizedText([_window(one) for one in encodings], given, given)
 
-    def _cutting(self, max_tokens: int, overlap: int) -> "Tokenizer":
-        """A tokenizer that cuts like this; the settings of one that is in use must not change."""
-        known = self._tokenizers.get((max_tokens, overlap))
-        if known is None:
-            try:
-                known = self._unused.pop()
-            except IndexError:
-                known = self._new()
-            try:
-                known.enable_truncation(max_tokens, stride=overlap)
-            except BaseException as error:
-                if not _is_of_the_library(error):
-                    raise
-                raise BadTokenizer(f"{max_tokens} tokens cannot be cut out of a text: {error}.") from None
-            self._tokenizers[max_tokens, overlap] = known
-        return known
+def _read_definition(definition: str) -> "Tokenizer":
+    from tokenizers import Tokenizer
 
-    def _new(self) -> "Tokenizer":
-        from tokenizers import Tokenizer
+    try:
+        return Tokenizer.from_str(definition)
+    except BaseException as error:
+        if not _is_of_the_library(error):
+            raise
+        raise BadTokenizer(f"The tokenizer cannot be read: {str(error)[:200]}.") from None
 
-        try:
-            return Tokenizer.from_str(self._definition)
-        except BaseException as error:
-            if not _is_of_the_library(error):
-                raise
-            raise BadTokenizer(f"The tokenizer cannot be read: {str(error)[:200]}.") from None
+
+def _tokens_of(encoding: "Encoding", count: int) -> Window:
+    """The first tokens of an encoding, without special ones.
+
+    Its lists are made in one go, during which no other thread can run; so those of a long text are read token by token.
+    """
+    if len(encoding) <= _READ_AT_ONCE:
+        return _window(encoding.ids[:count], encoding.offsets[:count], encoding.word_ids[:count])
+    ids, parts = encoding.ids, []
+    for start in range(0, count, _READ_AT_ONCE):
+        part = range(start, min(start + _READ_AT_ONCE, count))
+        spans = [encoding.token_to_chars(at) for at in part]
+        parts.append(_window(ids[part.start : part.stop], spans, [encoding.token_to_word(at) for at in part]))
+    return Window(
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.spans for part in parts]),
+        np.concatenate([part.words for part in parts]),
+    )
+
+
+def _window(ids: Sequence[int], spans: Sequence[Any], words: Sequence[int | None]) -> Window:
+    return Window(
+        np.array(ids, np.int32),
+        np.array(spans, np.int32).reshape(-1, 2),
+        np.array([-1 if word is None else word for word in words], np.int32),
+    )
 
 
 def _is_of_the_library(error: BaseException) -> bool:
@@ -177,25 +217,22 @@ def pad(windows: Sequence[Window], *, length: int, padding_id: int) -> Ids:
     return padded
 
 
-def _window(encoding: "Encoding") -> Window:
-    words = [-1 if word is None else word for word in encoding.word_ids]
-    return Window(
-        np.array(encoding.ids, np.int32),
-        np.array(encoding.offsets, np.int32).reshape(-1, 2),
-        np.array(words, np.int32),
-    )
+def check_texts(texts: Sequence[Any]) -> None:
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidText(f"{text_name(place, texts)} is not a string.", field="texts")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidText(
+                f"{text_name(place, texts)} is not Unicode: it has half of a surrogate pair at {error.start:,}.",
+                field="texts",
+            ) from None
 
 
-def check_text(text: Any, number: int) -> None:
-    if not isinstance(text, str):
-        raise InvalidText(f"Text {number} is not a string.", field="texts")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidText(
-            f"Text {number} is not Unicode: it has half of a surrogate pair at {error.start:,}.",
-            field="texts",
-        ) from None
+def text_name(place: int, texts: Sequence[Any]) -> str:
+    """What messages call one of these texts."""
+    return "The text" if len(texts) == 1 else f"Text {place + 1}"
 
 
 def _read_words(data: bytes) -> dict[str, int]:

@@ -14,7 +14,16 @@ from inference.rows.contract import Contract, Missing, OnRowError, RowError
 from inference.rows.errors import RowsError
 from inference.rows.files import LIMITS, FileFormat, FileKind, RowLimits, kind_of
 from inference.rows.preview import FilePreview, preview_file
-from inference.rows.reader import ROWS_PER_CHUNK, check, plain_file, plan, read_chunk, read_items
+from inference.rows.reader import (
+    ROWS_PER_CHUNK,
+    check,
+    plain_file,
+    plan,
+    read_chunk,
+    read_items,
+    signature_of_file,
+    signature_of_items,
+)
 from inference.rows.result_assembly import assemble, joined_text
 from inference.rows.result_writer import TEXT, ResultWriter, write_errors
 
@@ -43,5 +52,7 @@ __all__ = [
     "preview_file",
     "read_chunk",
     "read_items",
+    "signature_of_file",
+    "signature_of_items",
     "write_errors",
 ]

@@ -73,6 +73,18 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
     return Layout(inputs, contract.id, contract.passthrough, merges and signature.has_row_axis)
 
 
+def choose_signature(contract: Contract, signatures: Sequence[Signature], have: FileColumns) -> Signature:
+    """The first signature whose inputs the contract or the columns name; if none's are, the first of all."""
+    return next((one for one in signatures if _is_named(contract, one, have)), signatures[0])
+
+
+def _is_named(contract: Contract, signature: Signature, have: FileColumns) -> bool:
+    names = {spec.name for spec in signature.inputs}
+    if contract.columns:
+        return contract.columns.keys() <= names
+    return not names.isdisjoint(have.names)
+
+
 def _check_result_names(contract: Contract, signature: Signature) -> None:
     """Id, passthrough columns and outputs all become columns of the result, so their names must differ."""
     taken = {spec.name for spec in signature.outputs}

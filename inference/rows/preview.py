@@ -16,7 +16,7 @@ from inference.rows.contract import Contract, RowError
 from inference.rows.errors import BadContract, BadFile, NoPreview
 from inference.rows.files import LIMITS, FileFormat, FileKind
 from inference.rows.formats.npz_file import is_packed, unpack_members
-from inference.rows.layout import FileColumns, InputColumns, Layout, lay_out
+from inference.rows.layout import FileColumns, InputColumns, Layout, choose_signature, lay_out
 from inference.rows.reader import RowFile, UnpackMeter, open_rows
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -63,7 +63,7 @@ class FilePreview:
 
 
 def preview_file(
-    head: bytes, kind: FileKind, contract: Contract, signature: Signature, *, is_whole: bool
+    head: bytes, kind: FileKind, contract: Contract, signatures: Sequence[Signature], *, is_whole: bool
 ) -> FilePreview:
     """Read the first rows as a job would. Raise NoPreview if the first bytes do not show them, or another RowsError."""
     data, is_whole = _plain(head, kind, is_whole)
@@ -71,6 +71,7 @@ def preview_file(
     opened = open_rows(file, kind.format, LIMITS)
     plan = _first_rows(opened, is_whole)
     have = opened.columns()
+    signature = choose_signature(contract, signatures, have)
     layout, problem = _layout(contract, signature, have)
     chosen = {item.spec.name: item.columns for item in layout.inputs} if layout else {}
     used = {

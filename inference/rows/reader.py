@@ -15,7 +15,7 @@ from inference.rows.formats.csv_file import CsvFile
 from inference.rows.formats.jsonl_file import JsonlFile, columns_of, window_of
 from inference.rows.formats.npz_file import NpzFile, is_packed, unpack_members
 from inference.rows.formats.parquet_file import ParquetFile
-from inference.rows.layout import FileColumns, Layout, lay_out
+from inference.rows.layout import FileColumns, Layout, choose_signature, lay_out
 from inference.tensors.signature import Signature
 
 ROWS_PER_CHUNK = 20_000
@@ -49,12 +49,31 @@ def check(
     file: IO[bytes],
     format: FileFormat,
     contract: Contract,
-    signature: Signature,
+    signatures: Sequence[Signature],
     *,
     limits: RowLimits = LIMITS,
 ) -> Layout:
     """Return the columns for each input; raise BadContract if the contract cannot fit this file or model."""
-    return lay_out(contract, signature, open_rows(file, format, limits).columns())
+    have = open_rows(file, format, limits).columns()
+    return lay_out(contract, choose_signature(contract, signatures, have), have)
+
+
+def signature_of_file(
+    file: IO[bytes],
+    format: FileFormat,
+    contract: Contract,
+    signatures: Sequence[Signature],
+    *,
+    limits: RowLimits = LIMITS,
+) -> Signature:
+    """Which of the signatures the rows are for."""
+    return choose_signature(contract, signatures, open_rows(file, format, limits).columns())
+
+
+def signature_of_items(
+    items: Sequence[Any], contract: Contract, signatures: Sequence[Signature]
+) -> Signature:
+    return choose_signature(contract, signatures, _columns_of_items(items))
 
 
 def read_chunk(
@@ -83,11 +102,14 @@ def read_items(
     items: Sequence[Any], contract: Contract, signature: Signature, batch_rows: int, *, first_row: int = 1
 ) -> Iterator[RowBatch]:
     """Read JSON objects as if each were a line of a JSONL file."""
-    columns = columns_of([item for item in items[:_SAMPLE] if isinstance(item, dict)])
-    layout = lay_out(contract, signature, columns, merges=batch_rows > 1)
+    layout = lay_out(contract, signature, _columns_of_items(items), merges=batch_rows > 1)
     builder, size = BatchBuilder(layout, signature, contract.missing), _window_rows(batch_rows)
     for at in range(0, len(items), size):
         yield from builder.batches(window_of(items[at : at + size], first_row + at, layout, contract))
+
+
+def _columns_of_items(items: Sequence[Any]) -> FileColumns:
+    return columns_of([item for item in items[:_SAMPLE] if isinstance(item, dict)])
 
 
 def _window_rows(batch_rows: int) -> int:

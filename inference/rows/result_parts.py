@@ -7,7 +7,7 @@ import csv
 import io
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -103,11 +103,17 @@ class Sink(Protocol):
 
 
 class JsonlPart:
-    def __init__(self, target: Sink) -> None:
+    """`json_outputs`: whose texts are JSON, and become part of the line."""
+
+    def __init__(self, target: Sink, json_outputs: Container[str] = ()) -> None:
         self._target = target
+        self._json_outputs = json_outputs
 
     def write(self, columns: ResultColumns) -> None:
-        outputs = {name: _plain(output) for name, output in columns.outputs.items()}
+        outputs = {
+            name: list(map(orjson.Fragment, output)) if name in self._json_outputs else _plain(output)
+            for name, output in columns.outputs.items()
+        }
         names = (columns.id_name, *columns.passthrough, *outputs, *columns.extra)
         values = (columns.ids, *columns.passthrough.values(), *outputs.values(), *columns.extra.values())
         lines = (

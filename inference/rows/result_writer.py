@@ -49,6 +49,7 @@ class ResultWriter(AbstractContextManager["ResultWriter"]):
         self._target = target
         self._kind = kind
         self._shape = ResultShape(contract, signature)
+        self._json_outputs = signature.json_outputs
         self._stack = ExitStack()
         self._part: _Part
 
@@ -59,7 +60,7 @@ class ResultWriter(AbstractContextManager["ResultWriter"]):
         gzipped = self._stack.enter_context(GzipMembers(target)) if self._kind.gzipped else None
         match self._kind.format:
             case FileFormat.JSONL:
-                self._part = JsonlPart(gzipped or target)
+                self._part = JsonlPart(gzipped or target, self._json_outputs)
             case FileFormat.CSV:
                 self._part = CsvPart(gzipped or target, gzipped.next_member if gzipped else lambda: None)
             case FileFormat.NPZ:

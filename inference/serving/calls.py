@@ -59,6 +59,7 @@ class Call:
     fields: Mapping[str, Any] | None = None
     within_s: float = DEADLINE_S
     priority: Priority = Priority.LIVE
+    task: str | None = None  # which the Model must have; None: any
 
 
 @dataclass(slots=True)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
+
 from inference.checks.version_tasks import pipeline_of
 from inference.engine.errors import LoadFailed
 from inference.engine.requests import EngineAnswer
+from inference.errors import WrongTask
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pipeline import Encoded, ItemPipeline, Pipeline, rows_of
 from inference.serving.calls import Call, Inputs, Items
@@ -97,13 +100,14 @@ class ItemRequest:
 
     def __init__(self, pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> None:
         self._pipeline, self._body = pipeline, body
+        self._is_long = _is_long(body)
 
     @classmethod
     def of_tensors(
         cls, pipeline: ItemPipeline[Any], inputs: Inputs, outputs: Sequence[str] | None
     ) -> "ItemTensorRequest":
         check_outputs(pipeline.items, outputs)
-        body = pipeline.body_of(prepare(pipeline.items, inputs, online=True))
+        body = pipeline.body_of(prepare(pipeline.items, _items_of(inputs)))
         return ItemTensorRequest(pipeline, body, outputs)
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
@@ -127,7 +131,7 @@ class ItemTensorRequest(ItemRequest):
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
         answered = await super().answer(run, most_rows)
-        tensors = self._pipeline.tensors_of(answered.answers or ())
+        tensors = await _do(self._is_long, partial(self._pipeline.tensors_of, answered.answers or ()))
         answered.outputs = (
             tensors if self._outputs is None else {name: tensors[name] for name in self._outputs}
         )
@@ -136,6 +140,8 @@ class ItemTensorRequest(ItemRequest):
 
 def read_request(call: Call, pipeline: Pipeline) -> TensorRequest | ItemRequest:
     """What a call asks of a version. Raises an error if the version does not answer such requests."""
+    if call.task not in {None, pipeline.task}:
+        raise _wrong_task(call, pipeline)
     if isinstance(call.inputs, Items):
         return ItemRequest(_for_items(pipeline, call.inputs.body), call.inputs.body)
     inputs = call.inputs(pipeline.callers_signature) if callable(call.inputs) else call.inputs
@@ -144,6 +150,24 @@ def read_request(call: Call, pipeline: Pipeline) -> TensorRequest | ItemRequest:
     if inputs.keys() <= {spec.name for spec in pipeline.items.inputs}:
         return ItemRequest.of_tensors(pipeline, inputs, call.outputs)
     return TensorRequest(pipeline.signature, inputs, call.outputs)  # the caller does the pre-processing
+
+
+def _wrong_task(call: Call, pipeline: Pipeline) -> WrongTask:
+    slug = call.route.slug
+    return WrongTask(
+        f"The task of Model {slug} is {pipeline.task}, not {call.task}."
+        f" Send the request to /api/v1/models/{slug}/predict, or name another Model."
+    )
+
+
+def _items_of(inputs: Inputs) -> Inputs:
+    """One item in each row: clients of other servers send them with an axis of size one beside that of the rows."""
+    return {
+        name: value[:, 0]
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == 1
+        else value
+        for name, value in inputs.items()
+    }
 
 
 def _for_items(pipeline: Pipeline, body: Mapping[str, Any]) -> ItemPipeline[Any]:
@@ -167,14 +191,14 @@ async def answer_items(
     At most `most_rows` rows share a run. Long texts are read in a thread. Groups of rows run at the same time; in a
     thread, one after another.
     """
-    is_long = _characters(body) > _LOOP_CHARACTERS
+    is_long = _is_long(body)
     encoded = await _do(is_long, partial(pipeline.encode, body))
     groups = [part for group in encoded.groups for part in group.split(max(1, most_rows))]
-    runs = [run(pipeline.prepare(group.tensors), pipeline.model_outputs) for group in groups]
-    if len(runs) > 1 and asyncio._get_running_loop() is not None:
-        answers = await asyncio.gather(*runs)
+    inputs = await _do(is_long, lambda: [pipeline.prepare(group.tensors) for group in groups])
+    if len(groups) > 1 and asyncio._get_running_loop() is not None:
+        answers = await asyncio.gather(*(run(tensors, pipeline.model_outputs) for tensors in inputs))
     else:
-        answers = [await one for one in runs]
+        answers = [await run(tensors, pipeline.model_outputs) for tensors in inputs]
     outputs = [answer.outputs for answer in answers]
     decode = partial(_decode, pipeline, encoded, groups, outputs)
     return await _do(is_long, decode), sum(map(byte_size, outputs))
@@ -186,6 +210,10 @@ def _decode(pipeline: ItemPipeline[Any], encoded: Encoded[Any], groups: Any, out
 
 async def _do(is_long: bool, work: Callable[[], Any]) -> Any:
     return await off_loop(work) if is_long else work()
+
+
+def _is_long(body: Mapping[str, Any]) -> bool:
+    return _characters(body) > _LOOP_CHARACTERS
 
 
 def _characters(body: Mapping[str, Any]) -> int:

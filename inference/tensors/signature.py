@@ -46,6 +46,7 @@ class Signature:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    json_outputs: frozenset[str] = frozenset()  # whose texts are JSON; a file's own outputs never are
 
     @property
     def required_inputs(self) -> list[TensorSpec]:

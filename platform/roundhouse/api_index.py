@@ -21,6 +21,8 @@ class ApiIndexView(View):
         return JsonResponse(
             {
                 "predict": f"{url}/api/v1/models/{{model}}/predict",
+                "classify": f"{url}/api/v1/classify",
+                "entities": f"{url}/api/v1/entities",
                 "signature": f"{url}/api/v1/models/{{model}}/schema",
                 "open_inference_protocol": f"{url}/v2",
                 "lists": {name: f"{url}/{_ROOT}{name}" for name in _lists()},

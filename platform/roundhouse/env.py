@@ -161,6 +161,16 @@ def _absolute_folders(raw: str) -> list[Path]:
     return folders
 
 
+def _default_models(raw: str) -> dict[str, str]:
+    models = {}
+    for word in _words(raw):
+        address, _, model = word.partition("=")
+        if address not in {"classify", "entities"} or not model or address in models:
+            raise ValueError("use classify=MODEL, entities=MODEL or both, separated by a comma")
+        models[address] = model
+    return models
+
+
 def _artifact_store(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme != "s3" or not parts.hostname or parts.query or "@" in parts.netloc:
@@ -254,6 +264,9 @@ VARIABLES = (
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port for gRPC, shared by the web processes. 0: no gRPC in the web processes."),
     Variable("DEFAULT_MODEL", _text, None, "The Model that answers a gRPC call that names no Model."),
+    Variable("DEFAULT_MODELS", _default_models, "",
+             "The Models that answer `/api/v1/classify` and `/api/v1/entities` for requests that name none, such as "
+             "`classify=tone,entities=names`."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. Only for work on Roundhouse itself; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",
              "`auto`: text in the embedded profile, JSON lines in production."),

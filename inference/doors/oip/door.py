@@ -32,6 +32,9 @@ class OipDoor:
     def parsed_bytes(self, environ: Environ, body: bytes) -> int:
         return bodies.parsed_bytes(environ, body)
 
+    def name_model(self, request: ModelRequest, body: bytes) -> None:
+        """The address did."""
+
     async def answer(
         self,
         environ: Environ,

@@ -1,6 +1,6 @@
 """The REST door's views, and its bodies for the OpenAPI description. The forms do the reading and writing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from django.http import HttpResponse
@@ -17,6 +17,11 @@ from inference.doors.request_counts import counted
 from inference.doors.rest.door import DRY_RUN as DRY_RUN_DOOR
 from inference.doors.rest.door import REST
 from inference.doors.rest.signature import signature_of
+from inference.doors.rest.task_door import TASK_DOORS, TASK_DRY_RUNS
+from inference.pipelines.entities import Entities
+from inference.pipelines.spans import OffsetUnit
+from inference.pipelines.text_classification import TextClassification
+from inference.pipelines.texts import MAX_TEXTS
 from inference.serving import services
 from inference.serving.calls import ModelRequest
 from registry.access.authentication import ApiKeyAuthentication
@@ -49,6 +54,50 @@ class PredictData(Base):
     )
 
 
+class _OfModel(Base):
+    model = serializers.CharField(
+        required=False, help_text="`name` or `name@alias`; the default Model of this address without it."
+    )
+
+
+class _TopK(Base):
+    top_k = serializers.IntegerField(
+        required=False, min_value=1, help_text="For text-classification: how many labels to return."
+    )
+
+
+class _Offsets(Base):
+    offset_unit = serializers.ChoiceField(
+        choices=list(OffsetUnit), required=False, help_text="What `start` and `end` count."
+    )
+
+
+class _Text(Base):
+    text = serializers.CharField()
+
+
+class _Texts(Base):
+    texts = serializers.ListField(child=serializers.CharField(), min_length=1, max_length=MAX_TEXTS)
+
+
+class PredictText(_Text, _TopK, _Offsets): ...
+
+
+class PredictTexts(_Texts, _TopK, _Offsets): ...
+
+
+class ClassifyText(_Text, _TopK, _OfModel): ...
+
+
+class ClassifyTexts(_Texts, _TopK, _OfModel): ...
+
+
+class EntitiesText(_Text, _Offsets, _OfModel): ...
+
+
+class EntitiesTexts(_Texts, _Offsets, _OfModel): ...
+
+
 class _Answered(Base):
     model = serializers.CharField()
     version = serializers.IntegerField()
@@ -60,6 +109,10 @@ class _Answered(Base):
 
 class _Predicted(_Answered):
     request_id = serializers.CharField(help_text="Signed; send it back with the actual outcome.")
+    preprocessing = serializers.CharField(
+        required=False,
+        help_text="Versions with the same one turn requests and outputs into the same things. Tasks that do neither have none.",
+    )
 
 
 class TensorsPredicted(_Predicted):
@@ -79,6 +132,52 @@ class RowPredicted(_Predicted):
     )
 
 
+class LabelScore(Base):
+    label = serializers.CharField()  # type: ignore[assignment]  # the metaclass removes it
+    score = serializers.FloatField()
+
+
+class LabelsOfText(Base):
+    label = serializers.CharField(help_text="The best one.")  # type: ignore[assignment]  # the metaclass removes it
+    confidence = serializers.FloatField(help_text="Its score.")
+    labels = LabelScore(many=True, help_text="Best first; `top_k` of them.")
+    tokens_given = serializers.IntegerField(
+        allow_null=True, help_text="Tokens of the text; null if the model reads texts itself."
+    )
+    tokens_used = serializers.IntegerField(
+        allow_null=True, help_text="Tokens that the model read: fewer than given if the text was cut."
+    )
+
+
+class TextLabelled(LabelsOfText, _Predicted): ...
+
+
+class TextsLabelled(_Predicted):
+    answers = LabelsOfText(many=True, help_text="One for each text.")
+
+
+class FoundEntity(Base):
+    label = serializers.CharField()  # type: ignore[assignment]  # the metaclass removes it
+    text = serializers.CharField(help_text="The piece of the text.")
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    score = serializers.FloatField()
+
+
+class EntitiesOfText(Base):
+    entities = FoundEntity(many=True, help_text="In the order of the text; none overlaps another.")
+    offset_unit = serializers.ChoiceField(choices=list(OffsetUnit), help_text="What `start` and `end` count.")
+    tokens_given = serializers.IntegerField()
+    tokens_used = serializers.IntegerField()
+
+
+class EntitiesFound(EntitiesOfText, _Predicted): ...
+
+
+class EntitiesOfTextsFound(_Predicted):
+    answers = EntitiesOfText(many=True, help_text="One for each text.")
+
+
 class TensorShape(Base):
     datatype = serializers.CharField()
     shape = serializers.ListField(child=serializers.IntegerField())
@@ -89,8 +188,9 @@ class DryRun(_Answered):
     inputs = serializers.DictField(child=TensorShape(), help_text="The tensors that would have been run.")
 
 
-REQUESTS = [PredictTensors, PredictRows, PredictFeatures, PredictData]
-RESPONSES = [TensorsPredicted, RowsPredicted, RowPredicted, DryRun]
+REQUESTS = [PredictTensors, PredictRows, PredictFeatures, PredictData, PredictText, PredictTexts]
+LABELLED, FOUND = [TextLabelled, TextsLabelled], [EntitiesFound, EntitiesOfTextsFound]
+RESPONSES = [TensorsPredicted, RowsPredicted, RowPredicted, *LABELLED, *FOUND, DryRun]
 
 
 class TensorDescription(Base):
@@ -141,6 +241,10 @@ _EXAMPLES = [
         "data: one row, with a confidence", request_only=True, media_type="application/json",
         value={"data": [0.21, 0.79, 0.31]},
     ),
+    OpenApiExample(
+        "text: words, for the Models tone and names", request_only=True, media_type="application/json",
+        value=TextClassification.example(),
+    ),
 ]  # fmt: skip
 _RIPENESS = OpenApiParameter(
     "model", str, OpenApiParameter.PATH, examples=[OpenApiExample("the demo's Model", value="ripeness")]
@@ -174,7 +278,7 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
         operation_id=operation_id,
         summary=summary,
         # Not `additionalProperties: false`: a Model may take its routing key from a field of the body.
-        description="The body has one of five forms, and the answer has the same form; see docs/clients.md. "
+        description="The body has one of seven forms, and the answer has the same form; see docs/clients.md. "
         "A body with any other field is refused with `unknown_field`, except for the field that the Model takes its "
         "routing key from.",
         parameters=[_RIPENESS, *more, DEADLINE, DRY_RUN],
@@ -188,6 +292,76 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
     )
 
 
+_DEMO_MODELS = {"classify": "tone", "entities": "names"}
+
+
+def _task_described(
+    name: str,
+    summary: str,
+    requests: Sequence[type[Base]],
+    responses: Sequence[type[Base]],
+    example: dict[str, Any],
+) -> Callable[[F], F]:
+    component = name.capitalize()
+    forms = PolymorphicProxySerializer(
+        component_name=component, serializers=requests, resource_type_field_name=None
+    )
+    answers = PolymorphicProxySerializer(
+        component_name=f"{component}Response", serializers=[*responses, DryRun], resource_type_field_name=None
+    )
+    demo = _DEMO_MODELS[name]
+    ((field, item),) = example.items()
+    return extend_schema(
+        operation_id=name,
+        summary=summary,
+        description="`model` names a Model of this task; without it the default one answers, which an operator sets with "
+        "`ROUNDHOUSE_DEFAULT_MODELS`. A Model's own address, `/predict`, takes the same texts and gives the same answers.",
+        parameters=[ROUTING_KEY, DEADLINE, DRY_RUN],
+        examples=[
+            OpenApiExample("one text", request_only=True, value={"model": demo, **example}),
+            OpenApiExample(
+                "several texts", request_only=True, value={"model": demo, f"{field}s": [item, "Thank you."]}
+            ),
+        ],
+        request=forms,
+        responses=answers,
+        tags=["predictions"],
+    )
+
+
+class _TaskView(ShortDispatch):
+    authentication_classes = [ApiKeyAuthentication]
+    permission_classes = [HasRight(Right.PREDICT)]
+
+    def answer(self, request: Request, name: str) -> HttpResponse:
+        door = TASK_DOORS[name]
+        asked = door.model_request(cast("Principal", request.user), "", "", "")
+        return answer_from_view(TASK_DRY_RUNS[name] if _is_dry_run(request, asked) else door, request, asked)
+
+
+class ClassifyView(_TaskView):
+    @_task_described(
+        "classify", "Label a text, or several", [ClassifyText, ClassifyTexts], LABELLED, TextClassification.example()
+    )  # fmt: skip
+    def post(self, request: Request) -> HttpResponse:
+        return self.answer(request, "classify")
+
+
+class EntitiesView(_TaskView):
+    @_task_described(
+        "entities", "Find names, numbers and the like in a text, or several", [EntitiesText, EntitiesTexts], FOUND,
+        Entities.example(),
+    )  # fmt: skip
+    def post(self, request: Request) -> HttpResponse:
+        return self.answer(request, "entities")
+
+
+def _is_dry_run(request: Request, asked: ModelRequest) -> bool:
+    plain = request._request
+    with counted(asked):  # Django refuses query strings with thousands of fields
+        return bool(plain.META.get("QUERY_STRING")) and plain.GET.get("dry_run") in {"1", "true"}
+
+
 class _PredictView(ShortDispatch):
     authentication_classes = [ApiKeyAuthentication]
     permission_classes = [HasRight(Right.PREDICT)]
@@ -195,11 +369,8 @@ class _PredictView(ShortDispatch):
     def answer(
         self, request: Request, model: str, version: int | None = None, alias: str | None = None
     ) -> HttpResponse:
-        plain = request._request
         asked = ModelRequest(cast("Principal", request.user), model, version, alias)
-        with counted(asked):  # Django refuses query strings with thousands of fields
-            is_dry = plain.META.get("QUERY_STRING") and plain.GET.get("dry_run") in {"1", "true"}
-        return answer_from_view(DRY_RUN_DOOR if is_dry else REST, request, asked)
+        return answer_from_view(DRY_RUN_DOOR if _is_dry_run(request, asked) else REST, request, asked)
 
 
 class PredictView(_PredictView):

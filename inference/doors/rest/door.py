@@ -1,5 +1,6 @@
 """Predictions over REST: how a body is read and answered."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -34,7 +35,7 @@ Body: TypeAlias = Form | InferRequest
 
 
 class RestDoor:
-    """JSON in four forms, or the binary form; the answer has the request's form."""
+    """JSON in six forms, or the binary form; the answer has the request's form."""
 
     is_counted = True
 
@@ -45,11 +46,14 @@ class RestDoor:
 
     def longest_body(self, environ: Environ) -> int:
         return (
-            bodies.longest(environ, request_limits()) if _is_binary(environ) else settings.PREDICT_JSON_BYTES
+            bodies.longest(environ, request_limits()) if is_binary(environ) else settings.PREDICT_JSON_BYTES
         )
 
     def parsed_bytes(self, environ: Environ, body: bytes) -> int:
-        return bodies.parsed_bytes(environ, body) if _is_binary(environ) else parsed_bytes(body)
+        return bodies.parsed_bytes(environ, body) if is_binary(environ) else parsed_bytes(body)
+
+    def name_model(self, request: ModelRequest, body: bytes) -> None:
+        """The address did."""
 
     async def answer(
         self,
@@ -60,13 +64,36 @@ class RestDoor:
         target: Target | None,
         holding: MemoryHolding,
     ) -> HttpReply:
-        form, call = _read_call(environ, body, request, route, target, holding)
+        form, call = self.read_call(environ, body, request, route, target, holding)
         with _PointedErrors(form):
             prediction = await services.predict(call)
         hold_answer(holding, prediction.nbytes, _written_bytes(form, prediction))
         if prediction.nbytes > LOOP_BYTES:
             return await off_loop(partial(_write, form, prediction))
         return _write(form, prediction)
+
+    def read_call(
+        self,
+        environ: Environ,
+        body: bytes,
+        request: ModelRequest,
+        route: Route,
+        target: Target | None,
+        holding: MemoryHolding,
+    ) -> tuple[Body, Call]:
+        if is_binary(environ):
+            message = codec.read_infer(environ, body, request_limits(), holding)
+            if message.unread:
+                elsewhere = (
+                    dict.fromkeys(routing_fields(route), "put it into `parameters`") | ELSEWHERE_IN_HTTP
+                )
+                check_fields(message.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
+            # A binary request gets a binary answer, unless it says otherwise.
+            message.parameters = {"binary_data_output": True, **message.parameters}
+            return message, call_for(message, environ, request, route, target)
+        fields = read_json(body)
+        form = form_of(fields)
+        return form, form_call(form, form.fields, environ, fields, request, route, target)
 
     def render_problem(self, problem: HttpResponse) -> HttpResponse:
         return problem
@@ -86,7 +113,7 @@ class DryRunDoor(RestDoor):
         target: Target | None,
         holding: MemoryHolding,
     ) -> HttpReply:
-        form, call = _read_call(environ, body, request, route, target, holding)
+        form, call = self.read_call(environ, body, request, route, target, holding)
         with _PointedErrors(form):
             checked = await off_loop(partial(services.check, call))
         return HttpReply([("Content-Type", "application/json")], orjson.dumps(_dry_run_body(checked)))
@@ -111,27 +138,18 @@ class _PointedErrors:
             self._body.place(error)
 
 
-def _read_call(
+def form_call(
+    form: Form,
+    known: Sequence[str],
     environ: Environ,
-    body: bytes,
+    fields: dict[str, Any],
     request: ModelRequest,
     route: Route,
     target: Target | None,
-    holding: MemoryHolding,
-) -> tuple[Body, Call]:
-    if _is_binary(environ):
-        message = codec.read_infer(environ, body, request_limits(), holding)
-        if message.unread:
-            elsewhere = dict.fromkeys(routing_fields(route), "put it into `parameters`") | ELSEWHERE_IN_HTTP
-            check_fields(message.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
-        # A binary request gets a binary answer, unless it says otherwise.
-        message.parameters = {"binary_data_output": True, **message.parameters}
-        return message, call_for(message, environ, request, route, target)
-    fields = _read_json(body)
-    form = form_of(fields)
-    known = (*form.fields, *routing_fields(route))
-    check_fields(fields, known, slug=route.slug, elsewhere=ELSEWHERE_IN_HTTP)
-    return form, Call(
+) -> Call:
+    """The call of a JSON body that may have these fields."""
+    check_fields(fields, (*known, *routing_fields(route)), slug=route.slug, elsewhere=ELSEWHERE_IN_HTTP)
+    return Call(
         request,
         route,
         form.asked,
@@ -142,14 +160,14 @@ def _read_call(
     )
 
 
-def _read_json(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadBody(f"The body is not valid JSON: {error}.") from None
 
 
-def _is_binary(environ: Environ) -> bool:
+def is_binary(environ: Environ) -> bool:
     """Whether the body is binary; raises if it is neither that nor plain JSON."""
     encoding = environ.get("HTTP_CONTENT_ENCODING", "")
     if encoding and encoding.lower() != "identity":

@@ -12,6 +12,7 @@ from typing import Any
 
 from inference.doors.errors import NotAPrediction, UnfitForm, UnknownField
 from inference.doors.wire import pointer_to
+from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import ITEM_OPTIONS, ITEM_TASKS
 from inference.serving.calls import Inputs, Items, Prediction
 from inference.serving.routes import Route
@@ -195,28 +196,34 @@ class SeveralItems(OneItem):
         return {"answers": prediction.answers}
 
 
-FORMS: Mapping[str, Callable[[Body], Form]] = {
+Forms = Mapping[str, Callable[[Body], Form]]
+
+
+def forms_of_items(task: type[ItemPipeline[Any]]) -> Forms:
+    return {task.one: partial(OneItem, task.one), task.several: partial(SeveralItems, task.several)}
+
+
+FORMS: Forms = {
     **{form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)},
-    **{task.one: partial(OneItem, task.one) for task in ITEM_TASKS},
-    **{task.several: partial(SeveralItems, task.several) for task in ITEM_TASKS},
+    **{name: form for task in ITEM_TASKS for name, form in forms_of_items(task).items()},
 }
 
 
-def form_of(body: object) -> Form:
-    """The form of a body, which must have exactly one."""
+def form_of(body: object, forms: Forms = FORMS) -> Form:
+    """The form of a body, which must have exactly one of these."""
     if not isinstance(body, dict):
         raise NotAPrediction
-    named = FORMS.keys() & body.keys()
+    named = forms.keys() & body.keys()
     if len(named) != 1:
-        near = next((near for name in islice(body, len(FORMS)) if (near := nearest(str(name), FORMS))), None)
+        near = next((near for name in islice(body, len(forms)) if (near := nearest(str(name), forms))), None)
         advice = f" Did you mean `{near}`?" if near and not named else ""
-        *others, last = (f"`{name}`" for name in FORMS)
+        *others, last = (f"`{name}`" for name in forms)
         listed = f"{', '.join(others)} and {last}"
         raise NotAPrediction(
             f"The body has {' and '.join(sorted(f'`{name}`' for name in named)) or 'none of the forms'}; "
             f"send exactly one of {listed}.{advice}"
         )
-    return FORMS[named.pop()](body)
+    return forms[named.pop()](body)
 
 
 def _columns(rows: Sequence[Any]) -> Inputs:

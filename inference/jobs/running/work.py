@@ -3,14 +3,15 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, TypeVar, cast
 
 from django.conf import settings
 
 from inference import rows
+from inference.checks.version_tasks import callers_signatures
 from inference.engine.combiner import Priority
 from inference.engine.errors import (
     DeadlineExceeded,
@@ -24,14 +25,18 @@ from inference.engine.errors import (
     VersionBroken,
 )
 from inference.engine.loop import complete
-from inference.engine.requests import EngineRequest
+from inference.engine.requests import EngineAnswer, EngineRequest
 from inference.errors import Loading
 from inference.jobs import files
 from inference.jobs.models import Chunk, Job
 from inference.jobs.services.ledger import ChunkClaim, ChunkResults
+from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.pipeline import ItemPipeline
 from inference.rows import ChunkPlan, Contract, FileFormat, RowBatch, RowError, RowsError
 from inference.rows.errors import TooManyBadRows
 from inference.serving import runtime
+from inference.serving.calls import Inputs
+from inference.serving.pipelines import answer_items
 from inference.serving.runtime import Runtime
 from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
@@ -39,6 +44,7 @@ from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
 from registry.errors import ArtifactMissing
 
+T = TypeVar("T")
 Outputs = Mapping[str, Any]
 
 _RETRYABLE = (Overloaded, DeadlineExceeded, SlotLost, NotLoaded, StillLoading, OverBudget, Loading)
@@ -120,7 +126,8 @@ class BulkPredictor:
     It waits while the engine has no room, and halves a batch that fails because of some of its rows.
     """
 
-    def __init__(self, version: Version, held: HeldChunk) -> None:
+    def __init__(self, version: Version, signature: Signature, held: HeldChunk) -> None:
+        """`signature`: what the rows are, the model's own inputs or the items of its task."""
         self._runtime: Runtime = runtime.started()
         target = self._runtime.target(version.pk)
         if target is None:  # the routes may have changed
@@ -132,7 +139,11 @@ class BulkPredictor:
         self._held = held
         soft_limit_s = current_serving(version.pk).soft_limit_s
         self._quiet_s = _DEADLINE_S + _STUCK_AFTER_SOFT_LIMITS * soft_limit_s
-        self.batch_rows = self._runtime.executor.merged_rows(target)
+        self._run_rows = self.batch_rows = self._runtime.executor.merged_rows(target)
+        self._items: ItemPipeline[Any] | None = None
+        if signature != Signature.from_json(version.signature or {}):
+            self._items = self._pipeline()
+            self.batch_rows = self._items.most_items  # the more, the fuller are the runs of each width
 
     def answer(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
         """Yield the batch with its outputs. If some rows cannot be run, yield parts, with those rows as bad."""
@@ -141,7 +152,7 @@ class BulkPredictor:
             return
         try:
             yield batch, self._outputs(batch)
-        except (InvalidInput, RunFailed) as error:
+        except (InvalidInput, RunFailed, UnusableOutput) as error:
             if len(batch.rows) == 1:
                 yield batch.without([0], str(error)), {}
                 return
@@ -149,17 +160,42 @@ class BulkPredictor:
                 yield from self.answer(part)
 
     def _outputs(self, batch: RowBatch) -> Outputs:
+        if self._items is None:
+            return self._run(batch.tensors).outputs
+        body = self._items.body_of(batch.tensors)
+        try:
+            answers, _ = complete(answer_items(self._items, body, self._answer, most_rows=self._run_rows))
+        except BadTaskConfig as error:
+            raise ChunkFailed(str(error), ends_job=True) from error
+        return self._items.tensors_of(answers)
+
+    def _pipeline(self) -> ItemPipeline[Any]:
+        pipeline = self._patiently(lambda: complete(self._runtime.pipeline(self._target)))
+        return cast("ItemPipeline[Any]", pipeline)
+
+    async def _answer(self, inputs: Inputs, outputs: Sequence[str] | None) -> EngineAnswer:
+        return self._run(inputs, outputs)
+
+    def _run(self, inputs: Inputs, outputs: Sequence[str] | None = None) -> EngineAnswer:
+        def run() -> EngineAnswer:
+            request = EngineRequest(
+                inputs,
+                time.monotonic() + _DEADLINE_S,
+                Priority.BULK,
+                outputs=outputs,
+                allow_non_finite=True,  # the row contract has already checked the rows
+            )
+            return complete(self._runtime.infer(self._target, request))
+
+        return self._patiently(run)
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Wait while the engine has no room."""
         give_up_at = time.monotonic() + _PATIENCE_S
         while True:
             self._held.note_progress(next_within_s=self._quiet_s)
             try:
-                request = EngineRequest(
-                    batch.tensors,
-                    time.monotonic() + _DEADLINE_S,
-                    Priority.BULK,
-                    allow_non_finite=True,  # the row contract has already checked the rows
-                )
-                return complete(self._runtime.infer(self._target, request)).outputs
+                return work()
             except _RETRYABLE as error:
                 if time.monotonic() > give_up_at:
                     raise ChunkFailed(f"No engine had room within {_PATIENCE_S:.0f} s: {error}") from error
@@ -186,8 +222,8 @@ def answer_chunk(held: HeldChunk) -> ChunkResults:
 def _answer(chunk: Chunk, held: HeldChunk) -> ChunkResults:
     job, attempt = chunk.job, held.claim.attempt
     contract = Contract.from_json(job.contract)
-    signature = Signature.from_json(job.version.signature or {})
-    predictor = BulkPredictor(job.version, held)
+    signature = _signature(chunk, contract)
+    predictor = BulkPredictor(job.version, signature, held)
     bad: list[RowError] = []
     with closing(files.ChunkResultsWriter(chunk, attempt, contract, signature)) as results:
         with results.writer as writer:
@@ -200,7 +236,19 @@ def _answer(chunk: Chunk, held: HeldChunk) -> ChunkResults:
                     # Including earlier chunks; the ledger checks the final sum.
                     contract.check_errors(job.rows_bad + len(bad), bad[-1])
         text, name = results.keep()
+    bad.sort(key=lambda error: error.row)
     return ChunkResults(writer.rows, len(bad), text, name, files.save_errors(chunk, attempt, bad))
+
+
+def _signature(chunk: Chunk, contract: Contract) -> Signature:
+    """What the chunk's rows are for: the items of the version's task, or the model's own inputs."""
+    signatures = callers_signatures(chunk.job.version)
+    if len(signatures) == 1:
+        return signatures[0]
+    if chunk.inputs is not None:
+        return rows.signature_of_items(chunk.inputs, contract, signatures)
+    with files.open_input(chunk.job) as file:
+        return rows.signature_of_file(file, FileFormat(chunk.job.input_format), contract, signatures)
 
 
 def _batches(chunk: Chunk, contract: Contract, signature: Signature, batch_rows: int) -> Iterator[RowBatch]:
@@ -221,11 +269,11 @@ class PlannedChunks:
 
 def plan_chunks(held: HeldChunk) -> PlannedChunks:
     """Read through the file once and cut it into chunks; raise ChunkFailed, which fails the job."""
-    job = Job.objects.select_related("version").get(pk=held.claim.job_id)
+    job = Job.objects.select_related("version__model").get(pk=held.claim.job_id)
     try:
         with files.open_input(job) as file:
-            signature = Signature.from_json(job.version.signature or {})
-            rows.check(file, FileFormat(job.input_format), Contract.from_json(job.contract), signature)
+            contract, signatures = Contract.from_json(job.contract), callers_signatures(job.version)
+            rows.check(file, FileFormat(job.input_format), contract, signatures)
             chunks = list(_cut_chunks(file, job, held))
     except RowsError as error:
         raise ChunkFailed(str(error)) from error

@@ -70,7 +70,9 @@ def test_django_gets_everything_but_probes_and_plain_predictions(method, path, q
     assert (status, body, asked) == (200, b"a page", [f"{method} {path}"])
 
 
-@pytest.mark.parametrize("path", ["/api/v1/models/m/predict", "/v2/models/m/infer"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/models/m/predict", "/v2/models/m/infer", "/api/v1/classify", "/api/v1/entities"]
+)
 def test_django_gets_no_plain_predictions(path):
     status, headers, _, asked = answered(a_scope(path, method="POST"))
 

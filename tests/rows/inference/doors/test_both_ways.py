@@ -46,6 +46,7 @@ from tests.support.factories import a_key, a_model, an_actor
 from tests.support.live_models import put_live
 from tests.support.processes import ROOT
 from tests.support.rsgi import CUT, Proto, a_scope
+from tests.support.text_models import put_names, put_tone
 from tests.support.wire import in_binary
 
 pytestmark = pytest.mark.django_db
@@ -369,6 +370,41 @@ IN_THREADS = {
     "infer-large-gzip": (Sent(gzip.compress(ROOMY_INFER), INFER, {"Content-Encoding": "gzip"}), 200, "work"),
 }  # fmt: skip
 
+# Of texts: long ones are read in a thread.
+CLASSIFY, ENTITIES = "/api/v1/classify", "/api/v1/entities"
+TEXTS = {
+    "text": (Sent({"text": "good"}, "/api/v1/models/tone/predict"), 200, "loop"),
+    "texts": (Sent({"texts": ["good", "bad " * 20], "top_k": 1}, "/api/v1/models/tone/predict"), 200, "loop"),
+    "classify": (Sent({"text": "good"}, CLASSIFY), 200, "loop"),
+    "classify-named": (Sent({"text": "good", "model": "tone"}, CLASSIFY), 200, "loop"),
+    "classify-alias": (Sent({"texts": ["good"], "model": "tone@champion"}, CLASSIFY), 200, "loop"),
+    "entities": (Sent({"text": "ann lee", "model": "names"}, ENTITIES), 200, "loop"),
+    "routing-key": (Sent({"text": "good"}, CLASSIFY, {"X-Routing-Key": "anna"}), 200, "loop"),
+    "long-text": (Sent({"text": "good " * 1_000}, CLASSIFY), 200, "work"),
+    "long-text-of-a-model": (Sent({"text": "good " * 1_000}, "/api/v1/models/tone/predict"), 200, "work"),
+    "long-text-in-tensors": (
+        Sent({"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good " * 1_000]}]},
+             "/v2/models/tone/infer"), 200, "work",
+    ),
+    "large-body": (Sent({"text": "good " * LOOP_BYTES}, CLASSIFY), 200, "work"),
+    "large-body-not-json": (Sent(b"{" * (LOOP_BYTES + 1), CLASSIFY), 400, "work"),
+    "not-json": (Sent(b"{", CLASSIFY), 400, "loop"),
+    "a-list": (Sent([], CLASSIFY), 422, "loop"),
+    "binary": (Sent({"text": "good"}, CLASSIFY, {"Content-Type": BINARY}), 415, "loop"),
+    "tensors": (Sent({"inputs": {"text": ["good"]}}, CLASSIFY), 422, "loop"),
+    "field-of-another-task": (Sent({"text": "good", "offset_unit": "byte"}, CLASSIFY), 422, "loop"),
+    "no-default": (Sent({"text": "ann"}, ENTITIES), 404, "loop"),
+    "unknown-model": (Sent({"text": "good", "model": "nobody"}, CLASSIFY), 404, "loop"),
+    "model-is-no-text": (Sent({"text": "good", "model": 5}, CLASSIFY), 400, "loop"),
+    "another-task": (Sent({"text": "good", "model": "names"}, CLASSIFY), 422, "loop"),
+    "no-key": (Sent({"text": "good"}, CLASSIFY, {"Authorization": "absent"}), 401, "loop"),
+    "too-large": (Sent(path=CLASSIFY, length=str(9 << 20)), 413, "loop"),
+    "dry-run": (Sent({"text": "good"}, CLASSIFY, query="dry_run=1"), 200, "django"),
+    "dry-run-of-another-task": (Sent({"text": "good", "model": "names"}, CLASSIFY, query="dry_run=1"), 422, "django"),
+    "slash": (Sent({"text": "good"}, f"{CLASSIFY}/"), 404, "django"),
+    "method-GET": (Sent(path=CLASSIFY, method="GET"), 405, "django"),
+}  # fmt: skip
+
 # What is no prediction in its plainest form.
 DJANGOS = {
     "dry-run": (Sent(query="dry_run=1"), 200),
@@ -424,6 +460,35 @@ def test_a_key_that_is_not_remembered_is_looked_for_in_a_thread(doors):
     answered = {name: doors.ask(make("ripeness"), before=ring.clear) for name, make in DOORS.items()}
 
     assert _told(answered) == dict.fromkeys(DOORS, (200, "keys"))
+
+
+@pytest.fixture
+def texts(doors, tmp_path, settings):
+    settings.DEFAULT_MODELS = {"classify": "tone"}
+    put_tone(tmp_path)
+    put_names(tmp_path)
+    runtime.started().refresh()
+    _counted()
+    return doors
+
+
+def test_texts_are_answered_both_ways_and_long_ones_in_a_thread(texts):
+    answered = {name: texts.ask(sent) for name, (sent, *_) in TEXTS.items()}
+
+    assert _told(answered) == {name: (status, by) for name, (_, status, by) in TEXTS.items()}
+
+
+def test_requests_of_a_task_are_counted_under_the_model_that_was_found(texts):
+    tone = Model.objects.get(slug="tone")
+
+    texts.by_loop(Sent({"text": "good"}, CLASSIFY))
+    texts.by_loop(Sent({"text": 5}, CLASSIFY))
+    texts.by_loop(Sent({"text": "ann"}, ENTITIES))
+
+    counted = runtime.started().windows.take(all_of_it=True)
+    assert {(key.model_id, key.arm, counts.ok, *counts.codes.items()) for key, counts in counted} == {
+        (tone.pk, "a", 1, ("invalid_text", 1))
+    }
 
 
 def test_other_requests_are_djangos(doors):

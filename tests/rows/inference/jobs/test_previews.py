@@ -8,12 +8,23 @@ from django.utils.html import strip_tags
 from inference.jobs.forms import PREVIEW_BYTES
 from inference.jobs.models import Job
 from registry.access.policies import Role
+from registry.catalogue.models import Model
 from registry.traffic.services import stop_model
-from tests.support.factories import a_live_model, a_person, an_actor, an_uploaded_version
+from tests.support.factories import (
+    a_live_model,
+    a_model,
+    a_person,
+    a_split,
+    a_version,
+    an_actor,
+    an_uploaded_version,
+)
+from tests.support.text_models import TONE
 
 pytestmark = pytest.mark.django_db
 PREVIEW = reverse("admin:inference_job_preview")
 ROWS = b"fruit,a,b,c,d\nkiwi,1,2,3,4\n<b>,1,soft,3,4\n"
+NO_FILES = {"words.txt": "0" * 64}
 MAPPED = {"columns": '{"x": ["a", "b", "c", "d"]}'}
 
 
@@ -43,12 +54,31 @@ def ask(client, settings, tmp_path):
 def test_rows_and_their_mapping(model, ask):
     page = ask(**MAPPED, id_column="fruit")
 
-    text = " ".join(strip_tags(page.replace("<", " <")).split())
+    text = words(page)
     assert "1 of the first 2 rows cannot be used. The columns fit demand 1." in text
     assert "x FP32, any × 4 a, b, c, d 1, 2, 3, 4" in text
     assert "Column b is &#x27;soft&#x27;; it must be a number." in page
     assert "&lt;b&gt;" in page
     assert "<b>,1" not in page
+
+
+def test_a_column_of_texts(ask):
+    """No file beside the model is read for this: there is none."""
+    a_model("tone", task="text-classification")
+    a_split(a_version(Model.objects.get(slug="tone"), task_config=TONE, task_files=NO_FILES).model, 100)
+
+    page = ask(b"comment,text\n1,good\n2,bad\n", model="tone")
+    mapped = ask(b"comment\ngood\n", model="tone", columns='{"text": "comment"}')
+    raw = ask(b"x\n1\n", model="tone", columns='{"x": ["x"]}')
+
+    assert "text BYTES, any text good" in words(page)
+    assert "first 2 rows fit tone 1." in words(page)
+    assert "text BYTES, any comment good" in words(mapped)
+    assert "x FP32" in words(raw)
+
+
+def words(page):
+    return " ".join(strip_tags(page.replace("<", " <")).split())
 
 
 def test_pasted_rows(model, ask):

@@ -22,7 +22,7 @@ PACKINGS = ("plain", "gzip", "deflate")
 DESCRIBING = (
     "live", "ready", "model-ready", "server", "metadata", "config", "statistics", "index", "load", "load-config", "load-files",
 )  # fmt: skip
-VALUES = ("nan", "nan-refused", "raw-bytes", "raw-bytes-back", "text-back")
+VALUES = ("nan", "nan-refused", "raw-bytes", "raw-bytes-back", "text-back", "words", "column-of-words")
 CASES = [
     *(f"http-{form}-{packing}" for form in ("binary", "json") for packing in PACKINGS),
     *(f"http-id-{form}-{packing}" for form in ("binary", "json") for packing in PACKINGS),
@@ -43,6 +43,13 @@ from registry.catalogue.services import change_serving
 from tests.support.factories import an_actor
 version = Version.objects.get(model__slug="gappy")
 change_serving(version=version, changes={"allow_non_finite": True}, reason="gaps", by=an_actor())
+"""
+
+
+_SPEAK = """
+from pathlib import Path
+from tests.support.text_models import put_tone
+put_tone(Path({folder!r}), "spoken")
 """
 
 
@@ -85,9 +92,10 @@ def called(production, tmp_path_factory):
     for slug, path in files.items():
         registered = import_live(slug, path, **production.variables)
         assert registered.returncode == 0, registered.stderr
-    changed = production.manage("shell", "--no-imports", "-c", _ALLOW)
-    assert changed.returncode == 0, changed.stderr
-    for slug in files:
+    for script in (_ALLOW, _SPEAK.format(folder=str(folder))):
+        changed = production.manage("shell", "--no-imports", "-c", script)
+        assert changed.returncode == 0, changed.stderr
+    for slug in (*files, "spoken"):
         wait_until(
             lambda slug=slug: _is_ready(production, slug), within_s=20, what=f"{slug}:\n{production.output}"
         )

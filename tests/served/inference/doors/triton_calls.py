@@ -176,6 +176,16 @@ def values(prefix, module, client, headers, wrong):
     same = [text.decode() for text in answer.ravel()] == plain.ravel().tolist()
     yield f"{prefix}-text-back", "" if same else str(answer)
 
+    for case, words in {
+        "words": np.array(["good", "bad bad"], object),
+        "column-of-words": np.array([["good"], ["bad bad"]], object),
+    }.items():
+        tensor = module.InferInput("text", words.shape, "BYTES").set_data_from_numpy(words)
+        answer = client.infer("spoken", [tensor], headers={**headers})
+        labels = [label.decode() for label in answer.as_numpy("label")]
+        is_right = labels == ["positive", "negative"] and answer.as_numpy("scores").shape == (2, 3)
+        yield f"{prefix}-{case}", "" if is_right else str(labels)
+
 
 def described(prefix, client, headers, plain):
     """All calls but infer; `plain` makes a dict of a reply."""

@@ -61,6 +61,12 @@ def test_a_model_of_fixed_length_that_takes_ids_as_floats():
     assert ids[0, :5].tolist() == [2, 3, 1, 1, 0]
 
 
+def test_a_text_without_any_word_has_one_place_for_padding():
+    inputs = inputs_of(classifier(**SIMPLE), {"text": ""})
+
+    assert inputs["input_ids"].tolist() == inputs["attention_mask"].tolist() == [[0] * 8]
+
+
 def test_a_model_may_read_strings_itself():
     """As exports of scikit-learn do."""
     pipeline = classifier(inputs=(TensorSpec("documents", "BYTES", (None, 1)),), function="none")

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
+from inference.pipelines import tokenization
 from inference.pipelines.errors import BadTokenizer, InvalidText
 from inference.pipelines.tokenization import MAX_ID, TextTokenizer, pad
 from tests.support.tokenizers_of_tests import KINDS, SENTENCES, a_tokenizer
@@ -144,3 +146,40 @@ def test_many_sentences_at_once_are_those_one_by_one(tokenizer):
     assert [text.windows[0].ids.tolist() for text in together] == [
         text.windows[0].ids.tolist() for text in alone
     ]
+
+
+def windows_of_the_library(tokenizer, text, max_tokens, overlap):
+    """As the library itself cuts, with its special tokens."""
+    own = Tokenizer.from_str(tokenizer._definition)
+    own.enable_truncation(max_tokens, stride=overlap)
+    first = own.encode(text)
+    return [
+        (one.ids, one.offsets, [-1 if word is None else word for word in one.word_ids])
+        for one in (first, *first.overflowing)
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=120), st.integers(5, 12), st.integers(0, 2))
+def test_windows_are_those_of_the_library(tokenizer, text, max_tokens, overlap):
+    text = text.encode(errors="ignore").decode()
+
+    (ours,) = tokenizer.tokenize([text], max_tokens=max_tokens, overlap=overlap)
+
+    assert [
+        (one.ids.tolist(), [tuple(span) for span in one.spans.tolist()], one.words.tolist())
+        for one in ours.windows
+    ] == windows_of_the_library(tokenizer, text, max_tokens, overlap)
+
+
+def test_a_long_text_is_read_as_a_short_one(tokenizer, monkeypatch):
+    """Token by token, so that other threads can run meanwhile."""
+    text = " ".join(SENTENCES * 3)
+    at_once = tokenizer.tokenize([text], max_tokens=64, overlap=8)
+    monkeypatch.setattr(tokenization, "_READ_AT_ONCE", 10)
+
+    one_by_one = tokenizer.tokenize([text], max_tokens=64, overlap=8)
+
+    for first, second in zip(at_once[0].windows, one_by_one[0].windows, strict=True):
+        for name in ("ids", "spans", "words"):
+            assert getattr(first, name).tolist() == getattr(second, name).tolist()

@@ -18,7 +18,7 @@ ROWS = "name,a,b,c\n" + "".join(f"row {row},{row},2,3\n" for row in range(1, 9))
 
 def preview(data, kind=CSV, contract=None, signature=WIDE, *, is_whole=True):
     content = data.encode() if isinstance(data, str) else data
-    return preview_file(content, kind, contract or Contract(columns=ABC), signature, is_whole=is_whole)
+    return preview_file(content, kind, contract or Contract(columns=ABC), [signature], is_whole=is_whole)
 
 
 class TestWhatIsShown:

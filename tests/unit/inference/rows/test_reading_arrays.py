@@ -225,7 +225,7 @@ def test_parquet_has_ten_times_as_many_columns_as_npz_has_arrays():
     with pytest.raises(BadFile, match="21 columns; the limit is 20"):
         list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=RowLimits(members=2)))
     assert list(plan(io.BytesIO(data), FileFormat.PARQUET, 5, limits=RowLimits(members=3)))
-    assert check(io.BytesIO(data), FileFormat.PARQUET, contract, ONE).inputs
+    assert check(io.BytesIO(data), FileFormat.PARQUET, contract, [ONE]).inputs
 
 
 def test_parquet_needs_its_extra(monkeypatch):
@@ -239,7 +239,7 @@ def test_lists_do_not_go_together_with_other_columns():
     data = npz(a=np.zeros((2, 2)), b=np.zeros(2))
 
     with pytest.raises(BadContract, match="'a' holds lists"):
-        check(io.BytesIO(data), FileFormat.NPZ, Contract(columns={"features": ("a", "b")}), WIDE)
+        check(io.BytesIO(data), FileFormat.NPZ, Contract(columns={"features": ("a", "b")}), [WIDE])
 
 
 @pytest.mark.parametrize(
@@ -254,12 +254,12 @@ def test_lists_do_not_go_together_with_other_columns():
 )
 def test_columns_are_not_taken_by_their_place(data, format):
     with pytest.raises(BadContract, match=r"inputs are 'features'.*the file has 'a', 'b', 'c'"):
-        check(io.BytesIO(data), format, Contract(), WIDE)
+        check(io.BytesIO(data), format, Contract(), [WIDE])
 
-    assert check(io.BytesIO(data), format, Contract(columns=ABC), WIDE).inputs[0].columns == ABC["features"]
+    assert check(io.BytesIO(data), format, Contract(columns=ABC), [WIDE]).inputs[0].columns == ABC["features"]
 
 
 def test_check_says_what_is_read_for_what():
-    layout = check(io.BytesIO(npz(x=np.zeros(2))), FileFormat.NPZ, Contract(), ONE)
+    layout = check(io.BytesIO(npz(x=np.zeros(2))), FileFormat.NPZ, Contract(), [ONE])
 
     assert [(item.spec.name, item.columns) for item in layout.inputs] == [("x", ("x",))]

@@ -57,6 +57,19 @@ def some_rows(count=5):
     return [{"x": place / 4, "key": f"k{place}", "note": NOTES[place % 5]} for place in range(count)]
 
 
+def test_outputs_that_are_json_become_part_of_a_line_and_stay_text_elsewhere(tmp_path):
+    found = Signature(SIGNATURE.inputs, (TensorSpec("found", "BYTES", (None,)),), frozenset({"found"}))
+    (batch,) = read_all(b'{"x": 1, "key": "a", "note": ""}\n', FileFormat.JSONL, CONTRACT, found)
+    written_as = {}
+    for kind in (JSONL, CSV):
+        with ResultWriter(tmp_path / str(kind), kind, CONTRACT, found) as writer:
+            writer.write(batch, {"found": np.array(['[{"label":"PER"}]'], object)})
+        written_as[kind] = (tmp_path / str(kind)).read_text()
+
+    assert json.loads(written_as[JSONL])["found"] == [{"label": "PER"}]
+    assert next(csv.DictReader(io.StringIO(written_as[CSV])))["found"] == '[{"label":"PER"}]'
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_parts_become_one_file_with_all_rows_in_order(tmp_path, kind):
     rows = some_rows()
