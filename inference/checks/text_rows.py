@@ -33,8 +33,7 @@ def text_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tens
     rows = pipeline.token_rows
     if rows is None:
         return tensors
-    width = tensors[rows.inputs.ids.name].shape[1]
-    others = rows.random_rows(np.random.default_rng(_SEED), _RANDOM_ROWS, width)
+    others = rows.random_rows(tensors, np.random.default_rng(_SEED), _RANDOM_ROWS)
     return {name: np.concatenate([tensor, others[name]]) for name, tensor in tensors.items()}
 
 

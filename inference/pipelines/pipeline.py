@@ -10,17 +10,15 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
+import numpy as np
 import orjson
 
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems, UnusableOutput
 from inference.pipelines.golden import TENSOR_ROWS, GoldenRows
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature
-
-if TYPE_CHECKING:
-    from inference.pipelines.texts import TokenRows
 
 Files = Mapping[str, bytes]  # what was uploaded beside the model, by name
 Config = Mapping[str, Any]
@@ -104,6 +102,28 @@ class Encoded(Generic[C]):
 RowOutputs = Mapping[str, Array]  # of one row
 
 
+class TokenReader(Protocol):
+    """What a check tries on a model that reads tokens. All rows are inputs of the model."""
+
+    max_tokens: int
+
+    @property
+    def largest_id(self) -> int:
+        """Of the tokenizer."""
+
+    def row_of(self, token_id: int, tokens: int) -> Tensors:
+        """A row that repeats one token, as many times as it may at most have."""
+
+    def longest_row(self) -> Tensors:
+        """A row with as many tokens as the model reads."""
+
+    def random_rows(self, like: Tensors, rng: np.random.Generator, count: int) -> Tensors:
+        """Rows of any tokens, as wide as these."""
+
+    def read(self, texts: Sequence[str]) -> object:
+        """Turn texts into rows."""
+
+
 class ItemPipeline(Pipeline, Generic[C]):
     """A task whose callers send items, such as texts, instead of a model's tensors."""
 
@@ -112,7 +132,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     most_items: ClassVar[int]  # of a request
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
     model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
-    token_rows: "TokenRows | None" = None  # how texts become rows, if the model reads tokens
+    token_rows: TokenReader | None = None  # how items become rows, if the model reads tokens
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)

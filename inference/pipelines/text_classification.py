@@ -70,7 +70,7 @@ class TextClassification(ItemPipeline[TextsAsked]):
         labels, texts = _read(config)
         self._output = LabelOutput(labels, signature)
         self._texts = text_inputs(texts, files, signature)
-        self.token_rows = self._texts if isinstance(self._texts, TokenRows) else None
+        self.token_rows = self._tokens = self._texts if isinstance(self._texts, TokenRows) else None
         self.labels, self.model_outputs = labels.labels, (self._output.name,)
         super().__init__(config, files, signature)
 
@@ -144,11 +144,11 @@ class TextClassification(ItemPipeline[TextsAsked]):
         }
 
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
-        return self.token_rows is None or self.token_rows.padding_is_harmless(run, self._output.name)
+        return self._tokens is None or self._tokens.padding_is_harmless(run, self._output.name)
 
     def forbid_padding(self) -> None:
-        if self.token_rows is not None:
-            self.token_rows.may_pad = False
+        if self._tokens is not None:
+            self._tokens.may_pad = False
 
 
 def _read(config: Config) -> tuple[LabelFields, TextFields]:

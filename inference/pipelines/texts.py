@@ -242,6 +242,10 @@ class TokenRows(TextInputs):
             made[self.inputs.types.name] = np.zeros(ids.shape, self.inputs.types.dtype)
         return made
 
+    @property
+    def largest_id(self) -> int:
+        return self.tokenizer.largest_id
+
     def row_of(self, token_id: int, tokens: int) -> Tensors:
         """The model's inputs for a row that repeats one token, as many times as it may at most have."""
         tokens = min(tokens, self.max_tokens)
@@ -256,8 +260,9 @@ class TokenRows(TextInputs):
         ids = np.resize(tokenized.windows[0].ids, (1, width))
         return self.prepare({"ids": ids, "lengths": np.array([width], np.int32)})
 
-    def random_rows(self, rng: np.random.Generator, count: int, width: int) -> Tensors:
-        """The model's inputs for rows of any tokens, shorter ones among them if rows may be filled up."""
+    def random_rows(self, like: Tensors, rng: np.random.Generator, count: int) -> Tensors:
+        """The model's inputs for rows of any tokens, as wide as these; shorter ones among them if rows may be filled up."""
+        width = like[self.inputs.ids.name].shape[1]
         ids = rng.integers(0, self.tokenizer.largest_id, size=(count, width), endpoint=True, dtype=np.int32)
         least = 1 if self.may_pad else width
         return self.prepare({"ids": ids, "lengths": rng.integers(least, width, size=count, endpoint=True)})

@@ -55,6 +55,10 @@ def prepare() -> str:
     return f"{_welcome(credentials, 'These credentials are shown only once. Write them down.')}{STOP}\n"
 
 
+# Which examples answer requests that name no Model.
+DEFAULT_MODELS = "classify=tone,entities=names"
+
+
 def prepare_demo() -> str:
     """Like `prepare`, but with example models, and with the credentials saved in a file for the next start."""
     path = _credentials_path()

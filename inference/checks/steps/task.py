@@ -5,9 +5,8 @@ from inference.checks.task_probe import TaskRefused, probe_task
 from inference.checks.trial import TrialFailed
 from inference.checks.version_tasks import task_paths
 from inference.pipelines.errors import BadTaskConfig
-from inference.pipelines.pipeline import ItemPipeline
+from inference.pipelines.pipeline import ItemPipeline, TokenReader
 from inference.pipelines.tasks import TASKS
-from inference.pipelines.texts import TokenRows
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature
 
@@ -32,7 +31,7 @@ def check_vocabulary(context: CheckContext) -> None:
     rows = _token_rows(context)
     if rows is None:
         return
-    largest = rows.tokenizer.largest_id
+    largest = rows.largest_id
     error = _failure(context, rows.row_of(largest, _TOKENS_TRIED))
     if error is None or error.code != "run_failed" or _failure(context, rows.row_of(0, _TOKENS_TRIED)):
         return  # the warm-up tells what else is wrong
@@ -75,7 +74,7 @@ def padding_is_harmless(context: CheckContext) -> bool:
     return is_harmless
 
 
-def _token_rows(context: CheckContext) -> TokenRows | None:
+def _token_rows(context: CheckContext) -> TokenReader | None:
     return context.pipeline.token_rows if isinstance(context.pipeline, ItemPipeline) else None
 
 
