@@ -54,14 +54,8 @@ def put_example(name: str, **more) -> Version:
     about = json.loads((folder / "about.json").read_text())
     files = {path.name: path for path in folder.iterdir() if path.name not in _NOT_OF_TASK}
     stored = {file: artifacts.store([path.read_bytes()]).sha256 for file, path in files.items()}
-    return put_live(
-        name,
-        folder / "model.onnx",
-        task=about.get("task", TENSOR),
-        task_config=about.get("task_config", {}),
-        task_files=stored,
-        **more,
-    )
+    more = {"task_config": about.get("task_config", {}), **more}
+    return put_live(name, folder / "model.onnx", task=about.get("task", TENSOR), task_files=stored, **more)
 
 
 _found: dict[tuple[str, str], tuple[dict, ProbeFact, BatchProof]] = {}  # by bytes and options

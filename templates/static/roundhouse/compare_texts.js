@@ -3,19 +3,13 @@
 "use strict";
 
 (() => {
+  const { element, labelBars, markedText } = window.rhAnswers;
   const MOST_LABELS = 3;
   const form = document.getElementById("rh-texts");
   const state = document.getElementById("rh-texts-state");
   const button = form.querySelector("button");
   const texts = [...document.querySelectorAll("[data-text]")].map((element) => element.textContent);
   const cells = (side) => [...document.querySelectorAll(`[data-side=${side}]`)];
-
-  function element(name, className, text = "") {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    made.textContent = text;
-    return made;
-  }
 
   async function ask(side) {
     // JavaScript counts UTF-16 units.
@@ -32,35 +26,10 @@
     return data.answers;
   }
 
-  function labelled(answer) {
-    return answer.labels.slice(0, MOST_LABELS).map(({ label, score }) => {
-      const line = element("div", "", `${label} ${score.toFixed(3)}`);
-      const bar = element("span", "rh-bar");
-      const filled = element("span");
-      filled.style.width = `${Math.max(0, Math.min(1, score)) * 100}%`;
-      bar.append(filled);
-      line.append(bar);
-      return line;
-    });
-  }
-
-  function marked(text, answer) {
-    const line = element("div", "rh-entities");
-    let at = 0;
-    for (const { label, start, end } of answer.entities) {
-      const mark = element("mark", "rh-entity", text.slice(start, end));
-      mark.append(element("small", "", label));
-      line.append(text.slice(at, start), mark);
-      at = end;
-    }
-    line.append(text.slice(at));
-    return [line];
-  }
-
   function show(side, answers) {
     cells(side).forEach((cell, row) => {
       const answer = answers[row];
-      cell.replaceChildren(...("entities" in answer ? marked(texts[row], answer) : labelled(answer)));
+      cell.replaceChildren("entities" in answer ? markedText(answer, texts[row]) : labelBars(answer.labels));
     });
   }
 

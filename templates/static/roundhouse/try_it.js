@@ -8,8 +8,8 @@
   const ROWS = { least: 6, most: 18 };
   const MAX_INDENTED = 500_000; // characters; longer text is cut and not indented
   const MOST_DRAWN = 20; // answers; the rest is only in the JSON
-  const COLOURS = 5; // of entity labels
 
+  const { element, labelBars, markedText } = window.rhAnswers;
   const find = (id) => document.getElementById(id);
   const form = find("rh-try-it");
   const editor = find("rh-try-body");
@@ -216,48 +216,6 @@
       block.append(element("p", "rh-problem", `The model read ${one.tokens_used} of ${one.tokens_given} tokens; the rest was cut off.`));
     }
     return block;
-  }
-
-  function labelBars(labels) {
-    const bars = element("ul", "rh-labels");
-    for (const { label, score } of labels) {
-      const bar = element("span", "rh-bar");
-      const filled = element("span");
-      filled.style.width = `${100 * Math.min(1, Math.max(0, score))}%`;
-      bar.append(filled);
-      const line = element("li");
-      line.append(element("span", "", label), bar, element("span", "rh-number", scoreText(score)));
-      bars.append(line);
-    }
-    return bars;
-  }
-
-  const scoreText = (score) => (score >= 0 && score <= 1 ? `${(100 * score).toFixed(1)} %` : score.toPrecision(4));
-
-  function markedText(one, text) {
-    const units = one.offset_unit === "utf16" ? text.split("") : one.offset_unit === "byte" ? utf8(text) : Array.from(text);
-    const labels = [...new Set(one.entities.map((entity) => entity.label))];
-    const block = element("p", "rh-marked");
-    let at = 0;
-    for (const { label, start, end, score } of one.entities) {
-      const mark = element("mark", `rh-entity rh-entity-${labels.indexOf(label) % COLOURS}`);
-      mark.append(joined(units.slice(start, end)), element("small", "", `${label} ${scoreText(score)}`));
-      block.append(joined(units.slice(at, start)), mark);
-      at = end;
-    }
-    block.append(joined(units.slice(at)));
-    if (!one.entities.length) block.append(element("small", "", " No entities found."));
-    return block;
-  }
-
-  const utf8 = (text) => [...new TextEncoder().encode(text)];
-  const joined = (units) => (typeof units[0] === "number" ? new TextDecoder().decode(new Uint8Array(units)) : units.join(""));
-
-  function element(tag, name = "", text = "") {
-    const made = document.createElement(tag);
-    if (name) made.className = name;
-    made.textContent = text;
-    return made;
   }
 
   function list(facts) {

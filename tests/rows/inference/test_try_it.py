@@ -419,7 +419,7 @@ class TestWordsInABrowser:
         marks = page.locator("mark.rh-entity")
         people = [mark for mark in marks.all_inner_texts() if "PER" in mark]
         assert any(mark.startswith("Ada Lovelace") for mark in people)
-        assert EVIL.split()[0] in page.inner_text(".rh-marked")
+        assert EVIL.split()[0] in page.inner_text(".rh-marked-text")
         assert page.evaluate("window.__ran") is None
 
     def test_a_text_that_was_cut_is_told(self, sent):

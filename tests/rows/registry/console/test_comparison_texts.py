@@ -5,8 +5,10 @@ import json
 import pytest
 from django.urls import reverse
 
+from inference.serving import runtime
 from registry.access.policies import Role
 from tests.support.factories import a_golden_set, a_model, a_version, an_uploaded_version
+from tests.support.live_models import put_example
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TEXTS = {"task_config": {"labels": ["no", "yes"]}, "task_files": {"vocab.txt": "0" * 64}}
@@ -90,16 +92,33 @@ class TestInABrowser:
         page.wait_for_selector("text=Both versions answered.")
 
         assert [one["texts"] for one in asked] == [["Lovely!", "Awful."]] * 2
-        assert self.cells(page, "left") == ["yes 0.750", "yes 0.250"]
-        assert self.cells(page, "right") == ["yes 0.250", "yes 0.750"]
+        assert self.cells(page, "left") == ["yes\n75.0 %", "yes\n25.0 %"]
+        assert self.cells(page, "right") == ["yes\n25.0 %", "yes\n75.0 %"]
         assert "75%" in page.locator("[data-side=left] .rh-bar > span").first.get_attribute("style")
+
+    def test_two_real_versions_answer(self, visit):
+        """With another order of labels, the second one is wrong everywhere."""
+        put_example("tone")
+        labels = ["positive", "neutral", "negative"]
+        swapped = put_example("tone", task_config={"labels": labels, "output": "logits", "max_tokens": 256})
+        a_golden_set(swapped.model, text_row("The food was wonderful.", "positive"))
+        runtime.start()
+        try:
+            page = visit(url(swapped))
+            page.click("text=Ask both versions")
+            page.wait_for_selector("text=Both versions answered.")
+            first = {side: self.cells(page, side)[0].split("\n")[0] for side in ("left", "right")}
+        finally:
+            runtime.stop()
+
+        assert first == {"left": "positive", "right": "negative"}
 
     def test_entities_are_marked_where_they_are_and_nothing_becomes_markup(self, visit):
         version = two_versions("entities")
         text = f"😀 Ada {EVIL}"
         a_golden_set(version.model, text_row(text, []), metric="span_f1")
         page = visit(url(version))
-        found = [{"entities": [{"label": "PER", "start": 3, "end": 6}]}]
+        found = [{"entities": [{"label": "PER", "start": 3, "end": 6, "score": 0.9}], "offset_unit": "utf16"}]
         asked = answers_of(page, {one.pk: found for one in version.model.versions.all()})
 
         page.click("text=Ask both versions")
@@ -118,4 +137,4 @@ class TestInABrowser:
         page.wait_for_selector("text=At least one version did not answer.")
 
         assert self.cells(page, "left") == ["The version was never approved."]
-        assert self.cells(page, "right") == ["yes 1.000"]
+        assert self.cells(page, "right") == ["yes\n100.0 %"]
