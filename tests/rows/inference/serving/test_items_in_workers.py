@@ -1,0 +1,62 @@
+"""Texts through workers: the web process reads the tokenizer, a worker holds the model, messages carry rows."""
+
+import pytest
+import redis
+import uvloop
+from django.test import Client
+
+from inference.engine.loop import EngineLoop
+from inference.serving import runtime as runtime_module
+from inference.serving.executors.workers.consumer import BatchConsumer
+from inference.serving.executors.workers.executor import WorkersExecutor
+from inference.serving.executors.workers.session import WorkersLink
+from inference.serving.models import HeldVersion
+from inference.serving.runtime import Runtime
+from inference.serving.stewards.process import ProcessRole
+from tests.support.factories import a_key
+from tests.support.live_models import put_example
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def ask(redis_server, monkeypatch):
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    put_example("names")
+    worker = Runtime(role=ProcessRole("worker", "serves", "infer", 8))
+    worker.start()
+    wait_until(lambda: HeldVersion.objects.filter(state="warm").exists(), within_s=PATIENCE_S, what="it is warm")
+    consumer = BatchConsumer(redis_server.url, worker, pool="infer", at_once=8).start()
+    link = WorkersLink(redis_server.url, EngineLoop.in_thread(uvloop.new_event_loop))
+    wait_until(lambda: link.lane.is_up, within_s=PATIENCE_S, what="the lane is up")
+    front = Runtime(executor=lambda **_: WorkersExecutor(link))
+    front.executor.look_after()
+    front.start()
+    monkeypatch.setattr(runtime_module, "_runtime", front)
+    _, key = a_key("predict")
+
+    def ask(body):
+        headers = {"Authorization": f"Bearer {key}"}
+        address = "/api/v1/models/names/predict"
+        return Client().post(address, body, content_type="application/json", headers=headers).json()
+
+    yield ask
+    front.stop()
+    consumer.stop(PATIENCE_S)
+    worker.stop()
+
+
+def test_texts_of_all_lengths_are_answered_in_their_order(ask):
+    texts = ["Ada Lovelace lives in London.", "No name at all here.", "Mr Smith went to Paris. " * 80]
+
+    answers = ask({"texts": texts})["answers"]
+
+    found = [[(one["label"], one["text"]) for one in answer["entities"]] for answer in answers]
+    assert found[0] == [("PER", "Ada Lovelace"), ("LOC", "London")]
+    assert found[1] == []
+    assert len(found[2]) == 160
+    for text, answer in zip(texts, answers, strict=True):
+        assert all(text[one["start"] : one["end"]] == one["text"] for one in answer["entities"])
