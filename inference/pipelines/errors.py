@@ -5,7 +5,7 @@ InferenceError
 │   └── BadTokenizer            the tokenizer's file cannot be used
 ├── UnusableOutput              the model answered with NaN or infinity, or not with a row for each row
 └── InvalidInput
-    ├── PatternTimedOut         a regular expression of the version takes too long on this text
+    ├── PatternTimedOut         the regular expressions of the version take too long on these texts
     └── InvalidItem             the request is not one of this task
         ├── TooManyItems
         ├── InvalidText         it is not Unicode, or not text
@@ -72,7 +72,7 @@ class TextTooLong(InvalidItem):
 
 
 class PatternTimedOut(InvalidInput):
-    """A regular expression of the version takes too long on this text."""
+    """The regular expressions of the version take too long on the texts of this request."""
 
     code = "pattern_timed_out"
 

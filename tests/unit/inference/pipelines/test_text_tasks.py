@@ -300,6 +300,20 @@ def test_bad_patterns_are_refused(patterns):
         entities(patterns=patterns)
 
 
+@pytest.mark.parametrize("unit", [[], {}, None, 1, "word", True], ids=str)
+def test_units_that_are_none_are_refused(unit):
+    with pytest.raises(InvalidItem) as refused:
+        entities().encode({"text": "ann", "offset_unit": unit})
+
+    assert refused.value.field == "offset_unit"
+
+
+def test_only_patterns_are_slow_to_decode():
+    assert not classifier(**SIMPLE).is_slow_to_decode
+    assert not entities().is_slow_to_decode
+    assert entities(patterns=[{"CARD": r"\d{4}"}]).is_slow_to_decode
+
+
 def test_examples_are_answered():
     for pipeline in (classifier(**SIMPLE), entities()):
         assert inputs_of(pipeline, pipeline.example())
