@@ -9,7 +9,7 @@ InferenceError
     └── InvalidItem             the request is not one of this task
         ├── TooManyItems
         ├── InvalidText         it is not Unicode, or not text
-        ├── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
+        ├── TextTooLong         it is more than is read at once, or more than the model reads and the version refuses to cut texts
         ├── InvalidPicture      it is damaged, cut off or empty
         ├── UnsupportedPicture  it has another format
         └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
@@ -66,7 +66,7 @@ class InvalidText(InvalidItem):
 
 
 class TextTooLong(InvalidItem):
-    """The text has more tokens than the model reads."""
+    """The text has more tokens than the model reads, or the texts of a request are together too long."""
 
     code = "text_too_long"
 
