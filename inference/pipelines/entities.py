@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inference.pipelines.errors import InvalidItem, PatternTimedOut, UnusableOutput
 from inference.pipelines.golden import SPAN_ROWS
-from inference.pipelines.labels import LONGEST_LABEL, check_count, find_scores, read_labels
+from inference.pipelines.labels import LONGEST_LABEL, find_scores, read_labels, read_output
 from inference.pipelines.patterns import check_pattern, compiled
 from inference.pipelines.pipeline import (
     Config,
@@ -30,7 +30,7 @@ from inference.pipelines.scores import Scores, softmax
 from inference.pipelines.spans import Characters, OffsetUnit, in_unit
 from inference.pipelines.texts import MAX_TEXTS, TOKENIZER_FILES, TextFields, TokenRows, prefilled
 from inference.pipelines.tokenization import TokenizedText
-from inference.tensors.arrays import Tensors, is_finite
+from inference.tensors.arrays import Array, Tensors, is_finite
 from inference.tensors.signature import Signature, TensorSpec
 
 OUTSIDE = "O"
@@ -353,15 +353,12 @@ class Entities(ItemPipeline[EntitiesAsked]):
         return self._texts.prepare(tensors)
 
     def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[EntitiesAsked]) -> list[TextEntities]:
-        scores = iter([row[self._output] for row in rows])
+        scores = iter(read_output(rows, self._output, len(self.labels), rank=2))
         matched = self._patterns.find(encoded.context.texts)
         answers = []
         for text, tokens, matches in zip(encoded.context.texts, encoded.context.tokens, matched, strict=True):
             windows = list(islice(scores, len(tokens.windows)))
-            for window in windows:
-                check_count(window, len(self.labels))
-                if not is_finite(window):
-                    raise UnusableOutput
+            _check_windows(tokens, windows)
             found = merged(matches, self._reader.read(text, tokens, windows))
             entities = in_offset_unit(text, found, encoded.context.unit)
             answers.append(TextEntities(entities, encoded.context.unit, tokens.given, tokens.used))
@@ -382,6 +379,17 @@ class Entities(ItemPipeline[EntitiesAsked]):
 
     def forbid_padding(self) -> None:
         self._texts.may_pad = False
+
+
+def _check_windows(tokens: TokenizedText, outputs: Sequence[Array]) -> None:
+    """Raise UnusableOutput if the outputs do not have finite scores for each token."""
+    for window, output in zip(tokens.windows, outputs, strict=True):
+        if len(output) < len(window.ids):
+            raise UnusableOutput(
+                f"The model gives scores of {len(output):,} tokens for a row of {len(window.ids):,}."
+            )
+        if not is_finite(output):
+            raise UnusableOutput
 
 
 class _EntityFields:

@@ -285,7 +285,7 @@ def test_a_model_that_takes_no_tokens_is_refused(inputs):
     "change",
     [
         {"labels": ["neutral", "negative", "positive"]}, {"max_tokens": 9}, {"function": "sigmoid"}, {"long_texts": "refuse"},
-        {"tokenizer": "tokenizer.json"}, {"lower_case": False}, {"padding_id": 1},
+        {"tokenizer": "tokenizer.json"}, {"lower_case": False}, {"padding_id": 1}, {"top_k": 1},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
