@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-import regex
 from numpy.typing import NDArray
 
-from inference.pipelines.errors import BadTaskConfig, InvalidItem, PatternTimedOut, UnusableOutput
+from inference.pipelines.errors import InvalidItem, PatternTimedOut, UnusableOutput
 from inference.pipelines.golden import SPAN_ROWS
-from inference.pipelines.labels import LONGEST_LABEL, check_count, find_scores, read_labels
+from inference.pipelines.labels import LONGEST_LABEL, find_scores, read_labels, read_output
+from inference.pipelines.patterns import check_pattern, compiled
 from inference.pipelines.pipeline import (
     Config,
     Encoded,
@@ -30,14 +30,14 @@ from inference.pipelines.scores import Scores, softmax
 from inference.pipelines.spans import Characters, OffsetUnit, in_unit
 from inference.pipelines.texts import MAX_TEXTS, TOKENIZER_FILES, TextFields, TokenRows, prefilled
 from inference.pipelines.tokenization import TokenizedText
-from inference.tensors.arrays import Tensors, is_finite
+from inference.tensors.arrays import Array, Tensors, is_finite
 from inference.tensors.signature import Signature, TensorSpec
 
 OUTSIDE = "O"
 _BEGINS, _CONTINUES, _ENDS, _ALONE = "B", "I", "LE", "US"  # BIO; BILOU; BIOES
 _MAX_LABELS = 1_000
-_MAX_PATTERNS, _MAX_PATTERN_LENGTH = 64, 1_000
-_PATTERN_LIMIT_S = 0.5  # for all of them together, on one text
+_MAX_PATTERNS = 64
+_PATTERN_LIMIT_S = 0.5  # for all of them together, on all texts of a request
 
 
 class Grouping(StrEnum):
@@ -212,39 +212,47 @@ class EntityPatterns:
     def __init__(self, patterns: Sequence[tuple[str, str]]) -> None:
         """`patterns` are pairs of label and expression. Raises BadTaskConfig."""
         self._patterns = [
-            (label, _compiled(pattern, f"patterns[{number}]"))
+            (label, compiled(pattern, f"patterns[{number}]"))
             for number, (label, pattern) in enumerate(patterns)
         ]
 
-    def find(self, text: str) -> list[Entity]:
-        """What the expressions match, in order; of matches that overlap, the first and longest. Raises PatternTimedOut."""
-        characters = Characters(text)
+    def find(self, texts: Sequence[str]) -> list[list[Entity]]:
+        """What the expressions match in each text, in order; of matches that overlap, the first and longest.
+
+        Raises PatternTimedOut if all the texts together take too long.
+        """
         ends_at = time.monotonic() + _PATTERN_LIMIT_S
-        matches = []
-        for label, pattern in self._patterns:
-            try:
-                for match in pattern.finditer(
-                    text, timeout=max(0, ends_at - time.monotonic()), concurrent=True
-                ):
-                    matches.append((label, characters.span(*match.span())))
-            except TimeoutError:
-                raise PatternTimedOut(
-                    f"The expressions of the version took longer than {_PATTERN_LIMIT_S:g} s on this text, at {label!r}."
-                ) from None
+        return [self._find(text, ends_at) for text in texts]
+
+    def _find(self, text: str, ends_at: float) -> list[Entity]:
+        matches = self._matches(text, ends_at)
         found: list[Entity] = []
         for label, (start, end) in sorted(matches, key=lambda match: (match[1][0], -match[1][1])):
             if start < end and start >= (found[-1].end if found else 0):
                 found.append(Entity(label, text[start:end], start, end, 1.0))
         return found
 
+    def _matches(self, text: str, ends_at: float) -> list[tuple[str, tuple[int, int]]]:
+        characters = Characters(text)
+        matches = []
+        for label, pattern in self._patterns:
+            try:
+                for match in pattern.finditer(text, timeout=_left(ends_at), concurrent=True):
+                    _left(ends_at)  # many short matches take their time, too
+                    matches.append((label, characters.span(*match.span())))
+            except TimeoutError:
+                raise PatternTimedOut(
+                    f"The expressions of the version took longer than {_PATTERN_LIMIT_S:g} s on the texts of this request,"
+                    f" at {label!r}. Send fewer or shorter texts."
+                ) from None
+        return matches
 
-def _compiled(pattern: str, field: str) -> "regex.Pattern[str]":
-    if len(pattern) > _MAX_PATTERN_LENGTH:
-        raise BadTaskConfig(f"A pattern may have at most {_MAX_PATTERN_LENGTH} characters.", field=field)
-    try:
-        return regex.compile(pattern)
-    except regex.error as error:
-        raise BadTaskConfig(f"It is not a regular expression: {error}.", field=field) from None
+
+def _left(ends_at: float) -> float:
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def merged(first: Sequence[Entity], second: Sequence[Entity]) -> list[Entity]:
@@ -290,6 +298,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
         self._output = find_scores(signature, len(said.labels), rank=3, name=said.output).name
         self._reader = EntityReader(said.labels, grouping=said.grouping, ignored=said.ignored)
         self._patterns = EntityPatterns(said.patterns)
+        self.is_slow_to_decode = bool(said.patterns)
         self._said = said
         self.labels, self.model_outputs = said.labels, (self._output,)
         super().__init__(config, files, signature)
@@ -298,7 +307,6 @@ class Entities(ItemPipeline[EntitiesAsked]):
     def check_config(cls, config: Config, files: Collection[str]) -> None:
         said = _EntityFields(config)
         said.texts.check_files(files)
-        EntityPatterns(said.patterns)
 
     @classmethod
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
@@ -335,7 +343,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
     def encode(self, body: Mapping[str, Any]) -> Encoded[EntitiesAsked]:
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)
         unit = body.get("offset_unit", OffsetUnit.CODEPOINT)
-        if unit not in set(OffsetUnit):
+        if not isinstance(unit, str) or unit not in set(OffsetUnit):
             raise InvalidItem(f"`offset_unit` must be one of {', '.join(OffsetUnit)}.", field="offset_unit")
         read = self._texts.read(texts)
         tokens = [one for one in read.tokens if one is not None]
@@ -345,15 +353,13 @@ class Entities(ItemPipeline[EntitiesAsked]):
         return self._texts.prepare(tensors)
 
     def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[EntitiesAsked]) -> list[TextEntities]:
-        scores = iter([row[self._output] for row in rows])
+        scores = iter(read_output(rows, self._output, len(self.labels), rank=2))
+        matched = self._patterns.find(encoded.context.texts)
         answers = []
-        for text, tokens in zip(encoded.context.texts, encoded.context.tokens, strict=True):
+        for text, tokens, matches in zip(encoded.context.texts, encoded.context.tokens, matched, strict=True):
             windows = list(islice(scores, len(tokens.windows)))
-            for window in windows:
-                check_count(window, len(self.labels))
-                if not is_finite(window):
-                    raise UnusableOutput
-            found = merged(self._patterns.find(text), self._reader.read(text, tokens, windows))
+            _check_windows(tokens, windows)
+            found = merged(matches, self._reader.read(text, tokens, windows))
             entities = in_offset_unit(text, found, encoded.context.unit)
             answers.append(TextEntities(entities, encoded.context.unit, tokens.given, tokens.used))
         return answers
@@ -375,6 +381,17 @@ class Entities(ItemPipeline[EntitiesAsked]):
         self._texts.may_pad = False
 
 
+def _check_windows(tokens: TokenizedText, outputs: Sequence[Array]) -> None:
+    """Raise UnusableOutput if the outputs do not have finite scores for each token."""
+    for window, output in zip(tokens.windows, outputs, strict=True):
+        if len(output) < len(window.ids):
+            raise UnusableOutput(
+                f"The model gives scores of {len(output):,} tokens for a row of {len(window.ids):,}."
+            )
+        if not is_finite(output):
+            raise UnusableOutput
+
+
 class _EntityFields:
     """What a task configuration says about entities."""
 
@@ -385,6 +402,8 @@ class _EntityFields:
         self.grouping = Grouping(fields.choice("grouping", list(Grouping), Grouping.SIMPLE))
         self.ignored = fields.texts("ignored", most=_MAX_LABELS, longest=LONGEST_LABEL) or [OUTSIDE]
         self.patterns = fields.pairs("patterns", most=_MAX_PATTERNS)
+        for number, (_, pattern) in enumerate(self.patterns):
+            check_pattern(pattern, f"patterns[{number}]")
         self.texts = TextFields(fields, may_use_windows=True)
         fields.end()
 

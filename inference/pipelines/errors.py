@@ -5,11 +5,11 @@ InferenceError
 │   └── BadTokenizer            the tokenizer's file cannot be used
 ├── UnusableOutput              the model answered with NaN or infinity, or not with a row for each row
 └── InvalidInput
-    ├── PatternTimedOut         a regular expression of the version takes too long on this text
+    ├── PatternTimedOut         the regular expressions of the version take too long on these texts
     └── InvalidItem             the request is not one of this task
         ├── TooManyItems
         ├── InvalidText         it is not Unicode, or not text
-        ├── TextTooLong         it has more tokens than the model reads, and the version refuses to cut texts
+        ├── TextTooLong         it is more than is read at once, or more than the model reads and the version refuses to cut texts
         ├── InvalidPicture      it is damaged, cut off or empty
         ├── UnsupportedPicture  it has another format
         └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
@@ -66,13 +66,13 @@ class InvalidText(InvalidItem):
 
 
 class TextTooLong(InvalidItem):
-    """The text has more tokens than the model reads."""
+    """The text has more tokens than the model reads, or the texts of a request are together too long."""
 
     code = "text_too_long"
 
 
 class PatternTimedOut(InvalidInput):
-    """A regular expression of the version takes too long on this text."""
+    """The regular expressions of the version take too long on the texts of this request."""
 
     code = "pattern_timed_out"
 

@@ -58,17 +58,18 @@ def check_text_of(inputs: Mapping[str, Any]) -> str:
     return inputs["text"]
 
 
-def check_label(label: Any) -> None:
+def check_label(label: Any, where: str = "label") -> None:
     if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL:
-        raise InvalidItem(f"`label` must be the name of a label, a string of at most {MAX_LABEL} characters.")
+        raise InvalidItem(
+            f"`{where}` must be the name of a label, a string of at most {MAX_LABEL} characters."
+        )
 
 
 def _checked_span(entity: Any, where: str, length: int) -> GoldenSpan:
     if not isinstance(entity, dict) or set(entity) != set(GoldenSpan._fields):
         raise InvalidItem(f'`{where}` must be an object like {{"label": "PER", "start": 0, "end": 12}}.')
     label, start, end = _span(entity)
-    if not isinstance(label, str) or not 0 < len(label) <= MAX_LABEL:
-        raise InvalidItem(f"`{where}.label` must be a string of at most {MAX_LABEL} characters.")
+    check_label(label, f"{where}.label")
     for name, place in (("start", start), ("end", end)):
         if type(place) is not int:
             raise InvalidItem(f"`{where}.{name}` must be a whole number.")

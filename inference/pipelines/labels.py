@@ -1,5 +1,6 @@
 """Labels with scores: which output of a model holds them, and what a request gets of them."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from inference.tensors.arrays import Array
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_LABELS, LONGEST_LABEL = 10_000, 200
+_REFUSED = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+)  # control characters, and halves of surrogate pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class LabelOutput:
 
     @property
     def hashed(self) -> Sequence[Any]:
-        return [self.labels, self.name, self._function]
+        return [self.labels, self.name, self._function, self._top_k]
 
     def read_top_k(self, body: Mapping[str, Any]) -> int:
         """How many labels the request wants."""
@@ -56,9 +60,7 @@ class LabelOutput:
 
     def scores(self, rows: Sequence[RowOutputs]) -> Scores:
         """The scores of each row, in the order of the labels."""
-        outputs = np.stack([row[self.name] for row in rows])
-        check_count(outputs, len(self.labels))
-        scores = self._function(outputs)
+        scores = self._function(np.stack(read_output(rows, self.name, len(self.labels), rank=1)))
         if not np.isfinite(scores).all():
             raise UnusableOutput
         return scores
@@ -72,8 +74,8 @@ def read_labels(fields: Fields, *, most: int = MAX_LABELS) -> list[str]:
     labels = fields.texts("labels", most=most, longest=LONGEST_LABEL)
     if not labels:
         raise BadTaskConfig("Name the labels, in the order of the model's output.", field="labels")
-    if odd := next((one for one in labels if not one.strip() or not one.isprintable()), None):
-        raise BadTaskConfig(f"{odd!r} is not one line of text.", field="labels")
+    if odd := next((one for one in labels if not one.strip() or _REFUSED.search(one)), None):
+        raise BadTaskConfig(f"{odd!r} is blank, has a control character, or is no Unicode.", field="labels")
     if twice := next((one for one, times in Counter(labels).items() if times > 1), None):
         raise BadTaskConfig(f"{twice!r} is there twice; each score needs its own label.", field="labels")
     return labels
@@ -105,12 +107,28 @@ def find_scores(signature: Signature, labels: int, *, rank: int, name: str = "")
     return fitting[0]
 
 
-def check_count(outputs: Array, labels: int) -> None:
-    """A file may declare no size of its last axis: then only a run shows it."""
-    if outputs.ndim < 2 or outputs.shape[-1] != labels:
-        raise BadTaskConfig(
-            f"The model gives {outputs.shape[-1]:,} numbers for {labels:,} labels.", field="labels"
-        )
+def read_output(rows: Sequence[RowOutputs], name: str, labels: int, *, rank: int) -> list[Array]:
+    """This output of each row, which must have `rank` axes, the last one with a number for each label.
+
+    A file may declare no sizes, or wrong ones: then only a run shows them. Raises UnusableOutput; BadTaskConfig for
+    another number of labels.
+    """
+    outputs = []
+    for row in rows:
+        if name not in row:
+            raise UnusableOutput(f"The model did not give its output {name!r}.")
+        output = row[name]
+        if output.ndim != rank or output.dtype.kind not in "fiu":
+            raise UnusableOutput(
+                f"The model's output {name!r} must have rows of numbers with {rank} {'axis' if rank == 1 else 'axes'};"
+                f" it has {output.ndim} of {output.dtype}."
+            )
+        if output.shape[-1] != labels:
+            raise BadTaskConfig(
+                f"The model gives {output.shape[-1]:,} numbers for {labels:,} labels.", field="labels"
+            )
+        outputs.append(output)
+    return outputs
 
 
 def shown(specs: Sequence[TensorSpec]) -> str:

@@ -132,6 +132,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     most_items: ClassVar[int]  # of a request
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
     model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
+    is_slow_to_decode: bool = False  # `decode` may take long even for short items
     token_rows: TokenReader | None = None  # how items become rows, if the model reads tokens
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
@@ -154,7 +155,7 @@ class ItemPipeline(Pipeline, Generic[C]):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(orjson.dumps([self.task, *self._hashed])).hexdigest()[:16]
+        return hash_of(self.task, self._hashed)
 
     @classmethod
     @abstractmethod
@@ -195,6 +196,11 @@ class ItemPipeline(Pipeline, Generic[C]):
 
     def forbid_padding(self) -> None:
         """Give each row exactly the width that it needs from now on."""
+
+
+def hash_of(task: str, parts: Sequence[Any]) -> str:
+    """The pre-processing hash of a task and what else it depends on."""
+    return hashlib.sha256(orjson.dumps([task, *parts])).hexdigest()[:16]
 
 
 def rows_of(groups: Sequence[RowGroup], outputs: Iterable[Tensors]) -> list[RowOutputs]:

@@ -1,16 +1,14 @@
 """The tasks of models whose callers send and receive the model's own tensors."""
 
-import hashlib
 import math
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-import orjson
 
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.labels import read_labels, shown
-from inference.pipelines.pipeline import Config, Fields, Files, FilesBeside, Pipeline
+from inference.pipelines.pipeline import Config, Fields, Files, FilesBeside, Pipeline, hash_of
 from inference.tensors.arrays import Array
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -48,9 +46,7 @@ class PlainClassification(Pipeline):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(orjson.dumps([self.task, self.labels, self.scores, self.output])).hexdigest()[
-            :16
-        ]
+        return hash_of(self.task, [self.labels, self.scores, self.output])
 
     def confidence(self, row: Array) -> float | None:
         if not row.size or row.dtype == object:

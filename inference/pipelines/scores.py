@@ -27,8 +27,10 @@ class ScoreFunction(StrEnum):
 
 
 def softmax(values: Scores) -> Scores:
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    """NaN where the highest value is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = np.exp(values - values.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def sigmoid(values: Scores) -> Scores:
@@ -39,4 +41,8 @@ def sigmoid(values: Scores) -> Scores:
 
 def best(scores: Scores, count: int) -> NDArray[np.intp]:
     """The positions of the highest scores, highest first; equal scores in their order."""
+    if 4 * count < len(scores):  # then most need not be sorted
+        lowest = np.partition(scores, -count)[-count]
+        candidates = np.flatnonzero(scores >= lowest)
+        return candidates[np.argsort(-scores[candidates], kind="stable")[:count]]
     return np.argsort(-scores, kind="stable")[:count]

@@ -31,6 +31,7 @@ from inference.pipelines.texts import (
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
+_MOST_USUAL_LABELS = 100  # of an answer, unless configured or requested
 _FUNCTIONS = {
     "single_label_classification": ScoreFunction.SOFTMAX,
     "multi_label_classification": ScoreFunction.SIGMOID,
@@ -131,6 +132,7 @@ class TextClassification(ItemPipeline[TextsAsked]):
         return TextLabels(labels[0].label, labels[0].score, labels, given, used)
 
     def body_of(self, tensors: Tensors) -> dict[str, Any]:
+        # `scores` has each label
         return {"texts": tensors["text"].tolist(), "top_k": len(self.labels)}
 
     def tensors_of(self, answers: Sequence[TextLabels]) -> Tensors:
@@ -153,6 +155,6 @@ class TextClassification(ItemPipeline[TextsAsked]):
 
 def _read(config: Config) -> tuple[LabelFields, TextFields]:
     fields = Fields(config)
-    said = LabelFields(fields), TextFields(fields, may_use_windows=False)
+    said = LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS), TextFields(fields, may_use_windows=False)
     fields.end()
     return said

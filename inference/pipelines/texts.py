@@ -15,6 +15,7 @@ from inference.pipelines.errors import BadTaskConfig, TextTooLong
 from inference.pipelines.pipeline import Fields, Files, RowGroup
 from inference.pipelines.tokenization import (
     MAX_ID,
+    SEND_LESS,
     TextTokenizer,
     TokenizedText,
     Window,
@@ -26,6 +27,7 @@ from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_TEXTS, MAX_TOKENS = 256, 32_768
+MAX_CHARACTERS, MAX_WINDOWS = 1_000_000, 2_048  # of all texts of a request together
 TOKEN_BUDGET = 16_384  # of one run, padding included
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 _IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
@@ -97,7 +99,10 @@ class TextInputs(ABC):
 
     @abstractmethod
     def read(self, texts: Sequence[Any]) -> ReadTexts:
-        """Raises InvalidText for what is not text, and TextTooLong where the version refuses to cut."""
+        """Raises InvalidText for what is not text, and TextTooLong for what is too long at once.
+
+        TextTooLong also where the version refuses to cut.
+        """
 
     @abstractmethod
     def prepare(self, tensors: Tensors) -> Tensors: ...
@@ -128,6 +133,7 @@ class WholeTexts(TextInputs):
         return [self._spec.name]
 
     def read(self, texts: Sequence[Any]) -> ReadTexts:
+        check_length(texts)
         check_texts(texts)
         return ReadTexts(
             [RowGroup({"texts": np.array(texts, object)}, range(len(texts)))], [None] * len(texts)
@@ -186,8 +192,11 @@ class TokenRows(TextInputs):
         if room < 1:
             raise BadTaskConfig("There is no room for any token of a text.", field="max_tokens")
         self.overlap = room // 4 if said.overlap is None else said.overlap
-        if self.overlap >= room:
-            raise BadTaskConfig(f"It must be less than the {room:,} tokens of a window.", field="overlap")
+        if self.overlap > room // 2:
+            raise BadTaskConfig(
+                f"It may be at most {room // 2:,}, half of a window's tokens; otherwise long texts become very many windows.",
+                field="overlap",
+            )
         self.padding_id = said.padding_id
         if self.padding_id > self.tokenizer.largest_id:
             raise BadTaskConfig(
@@ -202,7 +211,10 @@ class TokenRows(TextInputs):
 
     def read(self, texts: Sequence[Any]) -> ReadTexts:
         overlap = self.overlap if self.long_texts is LongTexts.WINDOWS else None
-        tokenized = self.tokenizer.tokenize(texts, max_tokens=self.max_tokens, overlap=overlap)
+        check_length(texts)
+        tokenized = self.tokenizer.tokenize(
+            texts, max_tokens=self.max_tokens, overlap=overlap, most_windows=MAX_WINDOWS
+        )
         if self.long_texts is LongTexts.REFUSE:
             for place, text in enumerate(tokenized):
                 if text.is_cut:
@@ -283,9 +295,12 @@ class TokenRows(TextInputs):
                 for width in (tokens, row_width(tokens, self.max_tokens), 2 * tokens)
                 if width <= self.max_tokens
             ]
-            answers = [run(self.prepare(self._rows([window], max(width, 1))))[output][0] for width in widths]
+            outputs = [run(self.prepare(self._rows([window], max(width, 1)))).get(output) for width in widths]
+            answers = [rows[0] for rows in outputs if rows is not None and rows.ndim and len(rows)]
             of_tokens = [answer[:tokens] if answer.ndim == 2 else answer for answer in answers]
-            if not all(_are_close(first, second) for first, second in pairwise(of_tokens)):
+            if len(answers) < len(outputs) or not all(
+                _are_close(first, second) for first, second in pairwise(of_tokens)
+            ):
                 return False
         return True
 
@@ -301,6 +316,17 @@ def _are_close(first: Any, second: Any) -> bool:
     return bool(
         first.shape == second.shape and np.allclose(first, second, rtol=_RTOL, atol=_ATOL, equal_nan=True)
     )
+
+
+def check_length(texts: Sequence[Any]) -> None:
+    """Raise TextTooLong if the texts are too long to be read at once."""
+    characters = sum(len(text) for text in texts if isinstance(text, str))
+    if characters > MAX_CHARACTERS:
+        raise TextTooLong(
+            f"The texts of a request may have at most {MAX_CHARACTERS:,} characters together; these have {characters:,}."
+            f" {SEND_LESS}",
+            field="texts",
+        )
 
 
 def row_width(tokens: int, most: int) -> int:

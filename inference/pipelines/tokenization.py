@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipelines.errors import BadTokenizer, InvalidText
+from inference.pipelines.errors import BadTokenizer, InvalidText, TextTooLong
 from inference.pipelines.tokenizer_json import MAX_FILE_BYTES, checked_definition
 from inference.pipelines.tokenizer_json import MAX_ID as MAX_ID
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 Ids = NDArray[np.int32]
+SEND_LESS = "Divide them, and send them in several requests."
 _READ_AT_ONCE = 4_096  # tokens
 
 
@@ -113,26 +114,36 @@ class TextTokenizer:
         return hashlib.sha256(self._definition.encode()).hexdigest()
 
     def tokenize(
-        self, texts: Sequence[str], *, max_tokens: int, overlap: int | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        max_tokens: int,
+        overlap: int | None = None,
+        most_windows: int | None = None,
     ) -> list[TokenizedText]:
         """Tokenize texts, and cut them after `max_tokens`; with an overlap, divide them into windows instead.
 
-        The lock of the interpreter is not held meanwhile.
+        The lock of the interpreter is not held meanwhile. Raises TextTooLong for more than `most_windows`.
         """
         check_texts(texts)
         encodings = self._encode(texts, add_special_tokens=False)
-        return [self._text(encoding, max_tokens - self.special_tokens, overlap) for encoding in encodings]
+        room = max_tokens - self.special_tokens
+        if most_windows is not None:  # counted before any of them is made
+            windows = sum(len(_window_starts(len(encoding), room, overlap)) for encoding in encodings)
+            if windows > most_windows:
+                raise TextTooLong(
+                    f"The texts of a request may have at most {most_windows:,} windows of {room:,} tokens together;"
+                    f" these have {windows:,}. {SEND_LESS}",
+                    field="texts",
+                )
+        return [self._text(encoding, room, overlap) for encoding in encodings]
 
     def _text(self, encoding: "Encoding", room: int, overlap: int | None) -> TokenizedText:
         given = len(encoding)
         used = given if overlap is not None else min(given, room)
         tokens = _tokens_of(encoding, used)
-        if overlap is None or given <= room:
-            windows = [self._window(tokens)]
-        else:
-            # Each begins where the one before has `overlap` tokens left; the last one ends with the text.
-            starts = range(0, given - overlap, room - overlap)
-            windows = [self._window(tokens.part(start, start + room)) for start in starts]
+        starts = _window_starts(given, room, overlap)
+        windows = [self._window(tokens.part(start, start + room)) for start in starts]
         return TokenizedText(windows, given + self.special_tokens, used + self.special_tokens)
 
     def _window(self, tokens: Window) -> Window:
@@ -164,6 +175,13 @@ class TextTokenizer:
             raise InvalidText(
                 f"The version's tokenizer cannot read this: {str(error)[:200]}.", field="texts"
             ) from None
+
+
+def _window_starts(given: int, room: int, overlap: int | None) -> range:
+    """Each begins where the one before has `overlap` tokens left; the last one ends with the text."""
+    if overlap is None or given <= room:
+        return range(1)
+    return range(0, given - overlap, room - overlap)
 
 
 def _read_definition(definition: str) -> "Tokenizer":

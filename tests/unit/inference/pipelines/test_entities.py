@@ -1,13 +1,18 @@
 """Entities: they slice the caller's text, are found wherever they stand, and follow each scheme of tags."""
 
+from contextlib import suppress
+from itertools import count
+
 import numpy as np
 import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.pipelines.entities import Entity, EntityPatterns, EntityReader, Grouping, merged
+from inference.pipelines import entities
+from inference.pipelines.entities import Entities, Entity, EntityPatterns, EntityReader, Grouping, merged
 from inference.pipelines.errors import BadTaskConfig, PatternTimedOut
+from inference.pipelines.patterns import check_pattern
 from inference.pipelines.tokenization import TextTokenizer
 from tests.support.tokenizers_of_tests import KINDS, SENTENCES, a_tokenizer
 
@@ -142,16 +147,32 @@ class TestPatterns:
     def test_what_has_a_form_is_found(self):
         patterns = EntityPatterns([("MAIL", r"[\w.]+@[\w.]+\w"), ("CARD", r"\b(?:\d{4} ?){4}\b")])
 
-        found = patterns.find("Write to ann@example.org about 4111 1111 1111 1111.")
+        found = patterns.find(["", "Write to ann@example.org about 4111 1111 1111 1111."])
 
-        assert [(one.label, one.text) for one in found] == [
+        assert found[0] == []
+        assert [(one.label, one.text) for one in found[1]] == [
             ("MAIL", "ann@example.org"),
             ("CARD", "4111 1111 1111 1111"),
         ]
 
     def test_one_that_takes_too_long_is_stopped(self):
         with pytest.raises(PatternTimedOut, match="BOMB"):
-            EntityPatterns([("BOMB", r"(x+x+)+y")]).find("x" * 5_000)
+            EntityPatterns([("BOMB", r"(x+x+)+y")]).find(["x" * 5_000])
+
+    @pytest.mark.parametrize("text", ["a", "b"], ids=["matches", "none"])
+    def test_all_texts_of_a_request_share_one_limit(self, text, monkeypatch):
+        """Each alone is well within it."""
+        patterns = EntityPatterns([("A", "a")])
+        clock = count(step=0.1)
+        monkeypatch.setattr(entities.time, "monotonic", lambda: next(clock))
+        patterns.find([text])
+
+        with pytest.raises(PatternTimedOut, match="texts of this request"):
+            patterns.find([text] * 5)
+
+    def test_many_short_matches_are_stopped(self):
+        with pytest.raises(PatternTimedOut, match="DOT"):
+            EntityPatterns([("DOT", ".")]).find(["é" * 5_000_000])
 
     @pytest.mark.parametrize("pattern", ["(", "x" * 2_000], ids=["not one", "too long"])
     def test_bad_ones_are_refused_with_their_place(self, pattern):
@@ -159,6 +180,52 @@ class TestPatterns:
             EntityPatterns([("A", "a"), ("B", pattern)])
 
         assert refused.value.field == "patterns[1]"
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            "a{4000000000}", "a{1001}", "a{1,1001}", "a{1001,}", "a{,1001}", "(?:(?:(?:a{1000}){1000}){1000}){1000}",
+            "(?:a{101}){100}", "(?x)(?:a{101} ) {100}", "(?x)a{4 0 0 0 0}", "(?x)a{4#}\n00000}", "a{" + "9" * 900 + "}",
+            "(?x)(?:a{101})#\n{100}", "(" * 400, "(" * 21 + ")" * 21, "[{]a{4000}", "a" * 1_001,
+        ],
+        ids=lambda pattern: pattern[:24],
+    )  # fmt: skip
+    def test_what_takes_long_to_compile_is_never_compiled(self, pattern, monkeypatch):
+        monkeypatch.setattr(regex, "compile", None)
+
+        with pytest.raises(BadTaskConfig) as refused:
+            Entities.check_config({"labels": ["O"], "patterns": [{"A": "a"}, {"B": pattern}]}, ())
+
+        assert refused.value.field == "patterns[1]"
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            r"[\w.+-]{1,64}@[\w-]{1,255}\.\w{2,24}", r"(?:\d{4}[ -]?){4}", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}\b", "a{1000}",
+            r"\{4000\}", r"(?:colour){e<=2}", r"\p{Lu}{2,}", r"\(" * 30, "(" * 20 + ")" * 20, "a{b}",
+        ],
+    )  # fmt: skip
+    def test_usual_ones_are_accepted(self, pattern):
+        Entities.check_config({"labels": ["O"], "patterns": [{"A": pattern}]}, ())
+        EntityPatterns([("A", pattern)])
+
+    @pytest.mark.parametrize("error", [RecursionError, OverflowError, MemoryError])
+    def test_what_is_too_large_to_compile_is_refused_with_its_place(self, error, monkeypatch):
+        def fail(pattern):
+            raise error
+
+        monkeypatch.setattr(regex, "compile", fail)
+
+        with pytest.raises(BadTaskConfig) as refused:
+            EntityPatterns([("A", "a")])
+
+        assert refused.value.field == "patterns[0]"
+
+    @given(st.text("()[]{}\\#,ax019 ?:\n", max_size=60))
+    def test_whatever_passes_compiles_fast_or_is_refused(self, pattern):
+        with suppress(BadTaskConfig):
+            check_pattern(pattern, "patterns[0]")
+            EntityPatterns([("A", pattern)])
 
     def test_of_two_that_overlap_the_first_list_wins(self):
         mail = Entity("MAIL", "ann@x", 0, 5, 1.0)

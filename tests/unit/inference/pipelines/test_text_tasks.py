@@ -13,6 +13,7 @@ from inference.pipelines.pipeline import FilesBeside
 from inference.pipelines.spans import OffsetUnit
 from inference.pipelines.text_classification import TextClassification
 from inference.pipelines.texts import row_width
+from inference.pipelines.tokenization import TextTokenizer
 from inference.tensors.signature import Signature, TensorSpec
 from tests.support.pipelines import decoded, inputs_of
 from tests.support.tokenizers_of_tests import a_tokenizer
@@ -168,6 +169,52 @@ def test_a_version_may_refuse_long_texts():
         classifier(**SIMPLE, max_tokens=3, long_texts="refuse").encode({"texts": ["it", "it it it it"]})
 
 
+READERS = {
+    "strings": lambda: classifier(inputs=(TensorSpec("documents", "BYTES", (None,)),)),
+    "cut": lambda: classifier(**SIMPLE),
+    "windows": lambda: entities(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_the_characters_of_a_request_are_limited(reader, monkeypatch):
+    """Before anything reads them."""
+    monkeypatch.setattr(TextTokenizer, "tokenize", None)
+
+    with pytest.raises(
+        TextTooLong, match=r"at most 1,000,000 characters together; these have 1,000,002\. Divide"
+    ):
+        reader().encode({"texts": ["x" * 500_001] * 2})
+
+
+def test_the_windows_of_a_request_are_limited(monkeypatch):
+    pipeline = entities(max_tokens=4, overlap=2)
+    assert len(pipeline.encode({"text": "it " * (2 * 2_048 + 2)}).context.tokens[0].windows) == 2_048
+    monkeypatch.setattr(TextTokenizer, "_text", None)
+
+    with pytest.raises(
+        TextTooLong, match=r"at most 2,048 windows of 4 tokens together; these have 2,049\. Divide"
+    ):
+        pipeline.encode({"texts": ["it", "it " * (2 * 2_048 + 2)]})
+
+
+def test_of_a_text_that_is_cut_the_rest_is_only_counted():
+    encoded = classifier(**SIMPLE, max_tokens=3).encode({"text": "it " * 100_000})
+
+    assert encoded.groups[0].tensors["ids"].shape == (1, 3)
+    assert encoded.context.tokens == [(100_000, 3)]
+
+
+@pytest.mark.parametrize(("max_tokens", "most"), [(9, 4), (4, 2), (3, 1)])
+def test_windows_share_at_most_half(max_tokens, most):
+    entities(max_tokens=max_tokens, overlap=most)
+
+    with pytest.raises(BadTaskConfig, match=f"at most {most}") as refused:
+        entities(max_tokens=max_tokens, overlap=most + 1)
+
+    assert refused.value.field == "overlap"
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -238,7 +285,7 @@ def test_a_model_that_takes_no_tokens_is_refused(inputs):
     "change",
     [
         {"labels": ["neutral", "negative", "positive"]}, {"max_tokens": 9}, {"function": "sigmoid"}, {"long_texts": "refuse"},
-        {"tokenizer": "tokenizer.json"}, {"lower_case": False}, {"padding_id": 1},
+        {"tokenizer": "tokenizer.json"}, {"lower_case": False}, {"padding_id": 1}, {"top_k": 1},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
@@ -298,6 +345,20 @@ def test_patterns_stand_beside_the_model():
 def test_bad_patterns_are_refused(patterns):
     with pytest.raises(BadTaskConfig, match=r"object|regular expression"):
         entities(patterns=patterns)
+
+
+@pytest.mark.parametrize("unit", [[], {}, None, 1, "word", True], ids=str)
+def test_units_that_are_none_are_refused(unit):
+    with pytest.raises(InvalidItem) as refused:
+        entities().encode({"text": "ann", "offset_unit": unit})
+
+    assert refused.value.field == "offset_unit"
+
+
+def test_only_patterns_are_slow_to_decode():
+    assert not classifier(**SIMPLE).is_slow_to_decode
+    assert not entities().is_slow_to_decode
+    assert entities(patterns=[{"CARD": r"\d{4}"}]).is_slow_to_decode
 
 
 def test_examples_are_answered():
