@@ -229,4 +229,5 @@ def _dry_run_body(checked: CheckedCall) -> dict[str, Any]:
         "version": checked.version,
         "arm": checked.arm,
         "split": checked.split,
+        "runs": checked.runs,
     }

@@ -164,10 +164,10 @@ class BulkPredictor:
             return self._run(batch.tensors).outputs
         body = self._items.body_of(batch.tensors)
         try:
-            answers, _ = complete(answer_items(self._items, body, self._answer, most_rows=self._run_rows))
+            answered = complete(answer_items(self._items, body, self._answer, most_rows=self._run_rows))
         except BadTaskConfig as error:
             raise ChunkFailed(str(error), ends_job=True) from error
-        return self._items.tensors_of(answers)
+        return self._items.tensors_of(answered.answers or ())
 
     def _pipeline(self) -> ItemPipeline[Any]:
         pipeline = self._patiently(lambda: complete(self._runtime.pipeline(self._target)))
