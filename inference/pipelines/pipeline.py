@@ -132,7 +132,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     most_items: ClassVar[int]  # of a request
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
     model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
-    is_slow_to_decode: bool = False  # `decode` may take long even for short items
+    is_slow_to_decode: bool = False  # decode may take more than a millisecond, whatever the request is
     token_rows: TokenReader | None = None  # how items become rows, if the model reads tokens
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:

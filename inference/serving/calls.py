@@ -85,7 +85,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class CheckedCall:
-    """A dry run's result: the version that would have answered, and its input tensors."""
+    """A dry run's result: the version that would have answered, and the input tensors of its first run."""
 
     model: str
     version: int
@@ -93,6 +93,7 @@ class CheckedCall:
     split: int
     tensors: Mapping[str, NDArray[generic]]
     signature: Signature
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)

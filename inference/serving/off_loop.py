@@ -71,8 +71,17 @@ def _in_thread(work: Callable[[], T], takes_turns: bool) -> T:
 _threads = WorkThreads("work", 32, most_waiting=512, wait_s=5.0)
 
 
+def on_loop() -> bool:
+    """Whether an event loop runs the caller, so that it must not block."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 async def off_loop(work: Callable[[], T]) -> T:
     """Run work that may block: in another thread if called on a loop, otherwise directly."""
-    if asyncio._get_running_loop() is None:
+    if not on_loop():
         return work()
     return await _threads.run(work)

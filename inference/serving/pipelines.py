@@ -2,41 +2,61 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import structlog
 
 from inference.checks.version_tasks import pipeline_of
 from inference.engine.errors import LoadFailed
 from inference.engine.requests import EngineAnswer
 from inference.errors import WrongTask
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
-from inference.pipelines.pipeline import Encoded, ItemPipeline, Pipeline, rows_of
+from inference.pipelines.pipeline import Encoded, ItemPipeline, Pipeline, RowGroup, rows_of
 from inference.serving.calls import Call, Inputs, Items
-from inference.serving.off_loop import off_loop
-from inference.tensors.arrays import byte_size
+from inference.serving.off_loop import off_loop, on_loop
+from inference.tensors.arrays import Tensors, byte_size
 from inference.tensors.prepare import check_outputs, prepare
 from inference.tensors.signature import Signature
 from registry.catalogue.models import Version
 from registry.errors import ArtifactMissing
+from registry.kit.loops import DATABASE_AWAY
 
-# Longer texts would hold up the loop for more than about a millisecond.
+log = structlog.get_logger("roundhouse.pipelines")
+
+# More of any of these would hold up the loop for more than about a millisecond.
 _LOOP_CHARACTERS = 2_000
+_LOOP_ITEMS = 8
+_LOOP_ELEMENTS = 20_000  # of the model's outputs
+
+# Of one request. More would fill the version's queue, and its other callers would be turned away.
+_GROUPS_AT_ONCE = 4
+_TRY_AGAIN_AFTER_S = 10.0  # a failed build reads and parses up to 64 MiB
 
 
 class Pipelines:
-    """A version's pipeline is built once, by one thread, and kept while its version is in memory."""
+    """A version's pipeline is built once, by one thread, and kept while its version is in memory.
+
+    A failed build is repeated after some seconds at the earliest; until then callers get its reason.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._building: dict[int, threading.Lock] = {}
         self._built: dict[int, Pipeline] = {}
+        self._failed: dict[int, tuple[float, str]] = {}  # when it may be tried again, and why it failed
 
     def known(self, version_id: int) -> Pipeline | None:
         return self._built.get(version_id)
+
+    def failure(self, version_id: int) -> str | None:
+        """Why the newest attempt to build it failed."""
+        failed = self._failed.get(version_id)
+        return failed[1] if failed is not None else None
 
     def get(self, version_id: int, signature: Signature) -> Pipeline:
         """The version's pipeline; reads its files the first time. Raises LoadFailed."""
@@ -44,22 +64,40 @@ class Pipelines:
             building = self._building.setdefault(version_id, threading.Lock())
         with building:
             known = self._built.get(version_id)
-            if known is None:
-                known = self._built[version_id] = _build(version_id, signature)
-        return known
+            return known if known is not None else self._try_to_build(version_id, signature)
 
-    def keep_only(self, is_loaded: Callable[[int], bool]) -> None:
-        """Forget the pipelines of versions that are no longer in memory: a tokenizer takes some megabytes."""
-        for version_id in [known for known in list(self._built) if not is_loaded(known)]:
-            self._built.pop(version_id, None)
+    def _try_to_build(self, version_id: int, signature: Signature) -> Pipeline:
+        try_at, reason = self._failed.get(version_id, (0.0, ""))
+        if time.monotonic() < try_at:
+            raise LoadFailed(reason)
+        try:
+            built = _build(version_id, signature)
+        except LoadFailed as error:
+            self._failed[version_id] = (time.monotonic() + _TRY_AGAIN_AFTER_S, str(error))
+            log.error("a version's task cannot be read", version_id=version_id, exc_info=error)
+            raise
+        self._built[version_id] = built
+        self._failed.pop(version_id, None)
+        return built
+
+    def keep_only(self, is_needed: Callable[[int], bool]) -> None:
+        """Forget the pipelines of other versions: a tokenizer takes some megabytes."""
+        for known in (self._built, self._failed):
+            for version_id in [version_id for version_id in list(known) if not is_needed(version_id)]:
+                known.pop(version_id, None)
 
 
 def _build(version_id: int, signature: Signature) -> Pipeline:
-    version = Version.objects.select_related("model").get(pk=version_id)
+    version = Version.objects.select_related("model").filter(pk=version_id).first()
     try:
+        if version is None:
+            raise ArtifactMissing("It no longer exists.")
         return pipeline_of(version, signature)
-    except (BadTaskConfig, ArtifactMissing, OSError) as error:
-        raise LoadFailed(f"The task of {version} cannot be read: {error}") from error
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # whatever is in its files
+        reason = f": {error}" if isinstance(error, (BadTaskConfig, ArtifactMissing)) else "."
+        raise LoadFailed(f"The task of {version or 'a version'} cannot be read{reason}") from error
 
 
 Run = Callable[
@@ -76,6 +114,7 @@ class Answered:
     non_finite: bool = False
     answers: Sequence[Any] | None = None
     answers_bytes: int = 0
+    is_large: bool = False  # too much to work on while the loop waits
 
 
 class TensorRequest:
@@ -91,8 +130,8 @@ class TensorRequest:
         answer = await run(self.inputs, self.outputs)
         return Answered(answer.outputs, self.signature, answer.non_finite)
 
-    def model_inputs(self) -> tuple[Signature, Inputs]:
-        return self.signature, self.inputs
+    def model_inputs(self, most_rows: int) -> tuple[Signature, Inputs, int]:
+        return self.signature, self.inputs, 1
 
 
 class ItemRequest:
@@ -100,7 +139,6 @@ class ItemRequest:
 
     def __init__(self, pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> None:
         self._pipeline, self._body = pipeline, body
-        self._is_long = _is_long(body)
 
     @classmethod
     def of_tensors(
@@ -111,13 +149,12 @@ class ItemRequest:
         return ItemTensorRequest(pipeline, body, outputs)
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
-        answers, nbytes = await answer_items(self._pipeline, self._body, run, most_rows=most_rows())
-        return Answered({}, self._pipeline.items, answers=answers, answers_bytes=nbytes)
+        return await answer_items(self._pipeline, self._body, run, most_rows=most_rows())
 
-    def model_inputs(self) -> tuple[Signature, Inputs]:
-        """Those of the first rows."""
-        first = self._pipeline.encode(self._body).groups[0]
-        return self._pipeline.signature, self._pipeline.prepare(first.tensors)
+    def model_inputs(self, most_rows: int) -> tuple[Signature, Inputs, int]:
+        """The model's signature, the inputs of the request's first run, and how many runs it becomes."""
+        groups = _groups(self._pipeline.encode(self._body), most_rows)
+        return self._pipeline.signature, self._pipeline.prepare(groups[0].tensors), len(groups)
 
 
 class ItemTensorRequest(ItemRequest):
@@ -131,7 +168,7 @@ class ItemTensorRequest(ItemRequest):
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
         answered = await super().answer(run, most_rows)
-        tensors = await _do(self._is_long, partial(self._pipeline.tensors_of, answered.answers or ()))
+        tensors = await _do(answered.is_large, partial(self._pipeline.tensors_of, answered.answers or ()))
         answered.outputs = (
             tensors if self._outputs is None else {name: tensors[name] for name in self._outputs}
         )
@@ -180,40 +217,68 @@ def _for_items(pipeline: Pipeline, body: Mapping[str, Any]) -> ItemPipeline[Any]
 
 
 async def answer_items(
-    pipeline: ItemPipeline[Any],
-    body: Mapping[str, Any],
-    run: Run,
-    *,
-    most_rows: int,
-) -> tuple[list[Any], int]:
-    """Answer a request in words: an answer for each item, and how many bytes the model's outputs had.
+    pipeline: ItemPipeline[Any], body: Mapping[str, Any], run: Run, *, most_rows: int
+) -> Answered:
+    """Answer a request in words: an answer for each item.
 
-    At most `most_rows` rows share a run. Long texts are read in a thread. Groups of rows run at the same time; in a
-    thread, one after another.
+    At most `most_rows` rows share a run. What takes long is done in a thread. A few groups of rows run at the same time;
+    in a thread, one after another.
     """
-    is_long = _is_long(body)
+    is_long = _is_long(pipeline, body)
     encoded = await _do(is_long, partial(pipeline.encode, body))
-    groups = [part for group in encoded.groups for part in group.split(max(1, most_rows))]
+    groups = _groups(encoded, most_rows)
     inputs = await _do(is_long, lambda: [pipeline.prepare(group.tensors) for group in groups])
-    if len(groups) > 1 and asyncio._get_running_loop() is not None:
-        answers = await asyncio.gather(*(run(tensors, pipeline.model_outputs) for tensors in inputs))
-    else:
-        answers = [await run(tensors, pipeline.model_outputs) for tensors in inputs]
+    answers = await _run_all(inputs, lambda tensors: run(tensors, pipeline.model_outputs))
     outputs = [answer.outputs for answer in answers]
-    decode = partial(_decode, pipeline, encoded, groups, outputs)
-    return await _do(is_long, decode), sum(map(byte_size, outputs))
+    is_large = is_long or pipeline.is_slow_to_decode or sum(map(_elements, outputs)) > _LOOP_ELEMENTS
+    decoded = await _do(is_large, lambda: pipeline.decode(rows_of(groups, outputs), encoded))
+    return Answered(
+        {},
+        pipeline.items,
+        answers=decoded,
+        answers_bytes=sum(map(byte_size, outputs)),
+        is_large=is_large,
+    )
 
 
-def _decode(pipeline: ItemPipeline[Any], encoded: Encoded[Any], groups: Any, outputs: Any) -> list[Any]:
-    return pipeline.decode(rows_of(groups, outputs), encoded)
+def _groups(encoded: Encoded[Any], most_rows: int) -> list[RowGroup]:
+    return [part for group in encoded.groups for part in group.split(max(1, most_rows))]
+
+
+async def _run_all(
+    inputs: Sequence[Tensors], run: Callable[[Tensors], Awaitable[EngineAnswer]]
+) -> list[EngineAnswer]:
+    """Run all of them, a few at a time. After an error none is left running."""
+    if len(inputs) == 1 or not on_loop():
+        return [await run(tensors) for tensors in inputs]
+    answers: dict[int, EngineAnswer] = {}
+    waiting = iter(enumerate(inputs))
+
+    async def run_next() -> None:
+        for place, tensors in waiting:
+            answers[place] = await run(tensors)
+
+    tasks = [asyncio.ensure_future(run_next()) for _ in range(min(_GROUPS_AT_ONCE, len(inputs)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [answers[place] for place in range(len(inputs))]
 
 
 async def _do(is_long: bool, work: Callable[[], Any]) -> Any:
     return await off_loop(work) if is_long else work()
 
 
-def _is_long(body: Mapping[str, Any]) -> bool:
-    return _characters(body) > _LOOP_CHARACTERS
+def _is_long(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> bool:
+    items = body.get(pipeline.several)
+    return (isinstance(items, list) and len(items) > _LOOP_ITEMS) or _characters(body) > _LOOP_CHARACTERS
+
+
+def _elements(tensors: Tensors) -> int:
+    return sum(tensor.size for tensor in tensors.values())
 
 
 def _characters(body: Mapping[str, Any]) -> int:

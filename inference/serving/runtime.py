@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from inference.engine.backends import Backend
+from inference.engine.errors import LoadFailed
 from inference.engine.loop import EngineLoop
 from inference.engine.memory import limit_heaps
 from inference.engine.requests import EngineAnswer, EngineRequest
@@ -25,7 +26,7 @@ from inference.pipelines.pipeline import Pipeline
 from inference.serving import routes
 from inference.serving.calls import DEADLINE_S
 from inference.serving.crash_ledger import CrashLedger
-from inference.serving.executors.executor import Executor
+from inference.serving.executors.executor import Executor, VersionHolding
 from inference.serving.executors.inprocess import InProcessExecutor
 from inference.serving.executors.workers.executor import WorkersExecutor
 from inference.serving.merge_audit import MergeAudit
@@ -114,8 +115,9 @@ class Runtime:
         self._pipelines = Pipelines()
         self._watching = self._watch_threads()
         self._push = PushListener(settings.REDIS_URL, self._watching.wake) if settings.REDIS_URL else None
+        self._prepared = -1  # the newest revision of the routes whose pipelines were built, or failed
         self._steward = Steward(
-            self.executor, table=lambda: self.table, wanted=wanted, on_change=self._report_now
+            self.executor, table=lambda: self.table, wanted=wanted, on_change=self._on_versions_changed
         )
         self._reporter = self._new_reporter(role) if role is not None else None
 
@@ -125,6 +127,7 @@ class Runtime:
             self._reporter.start()
         self._collect_crashes()  # a version that ended the previous process is not loaded again
         self._follow()
+        self._build_pipelines(self._wanted(self.table).live)
         with suppress(DatabaseError):  # the loop compares again
             self._compare_with_peers()
         self._state = "ready"
@@ -227,7 +230,7 @@ class Runtime:
         """Read the routes, load live versions that are not warm, then publish the routes.
 
         Usually all are warm already: a split becomes current only then. A process that has just started, or that the
-        split did not wait for, loads them here.
+        split did not wait for, loads them here. Pipelines are not built here: a slow one must not delay a stop.
         """
         with self._following:
             table = routes.read_table(self.table)
@@ -238,23 +241,43 @@ class Runtime:
             ]
             if cold:
                 self._steward.hold(cold)
-            self._build_pipelines(self._wanted(table).live)
             self.table = table
         self._steward.wake()
 
-    def _build_pipelines(self, live: Iterable[Target]) -> None:
-        """Of live versions that are in memory, so that their first caller need not wait. Others are forgotten."""
-        self._pipelines.keep_only(self._is_in_memory)
-        for target in live:
+    def _on_versions_changed(self) -> None:
+        """The steward has loaded versions. Those of waiting splits count as warm once their pipelines exist, too."""
+        followed, wanted = self._steward.followed, self._wanted(self.table)
+        self._report_now()
+        self._build_pipelines((*wanted.live, *wanted.waiting, *wanted.kept))
+        self._prepared = followed
+        self._report_now()
+
+    def _build_pipelines(self, targets: Iterable[Target]) -> None:
+        """Of versions that are in memory, so that their first caller need not wait."""
+        for target in targets:
             signature = self.executor.known_signature(target)
-            if signature is None:
-                continue
-            try:
-                self._pipelines.get(target.version_id, signature)
-            except DATABASE_AWAY:
-                raise
-            except Exception as error:  # its callers get the reason; other versions are not its fault
-                log.error("a version's task cannot be read", version_id=target.version_id, exc_info=error)
+            if signature is not None:
+                with suppress(LoadFailed):  # its callers get the reason; other versions are not its fault
+                    self._pipelines.get(target.version_id, signature)
+
+    def _holdings(self) -> list[VersionHolding]:
+        """What this process reports: a held version is warm when its pipeline exists, too."""
+        return [self._with_pipeline(holding) for holding in self.executor.holdings()]
+
+    def _with_pipeline(self, holding: VersionHolding) -> VersionHolding:
+        version_id = holding.target.version_id
+        if holding.state != "warm" or holding.use != "held" or self._pipelines.known(version_id) is not None:
+            return holding
+        failure = self._pipelines.failure(version_id)
+        if failure is None:
+            return replace(holding, state="loading")
+        return replace(holding, state="failed", reason=failure)
+
+    def _look_after_versions(self) -> None:
+        self.executor.look_after()
+        wanted = self._wanted(self.table)
+        needed = {target.version_id for target in (*wanted.live, *wanted.waiting)}
+        self._pipelines.keep_only(lambda version_id: version_id in needed or self._is_in_memory(version_id))
 
     def _is_in_memory(self, version_id: int) -> bool:
         target = self.table.targets_by_id.get(version_id)
@@ -275,7 +298,8 @@ class Runtime:
             role,
             self.executor,
             state=lambda: self._state,
-            followed=lambda: self._steward.followed,
+            followed=lambda: self._prepared,
+            holdings=self._holdings,
             has_waiting=lambda: any(route.waiting for route in self.table.routes.values()),
         )
 
@@ -306,7 +330,9 @@ class Runtime:
             meanwhile = "a version that crashes processes may stay in use"
             loops.append(Loop("crash ledger", self._ledger.collect, _POLL_S, meanwhile, _BACKOFF))
         loops += [
-            Loop("engine", self.executor.look_after, _POLL_S, "slots and threads stay as they are", _BACKOFF),
+            Loop(
+                "engine", self._look_after_versions, _POLL_S, "slots and threads stay as they are", _BACKOFF
+            ),
             Loop(
                 "measurements",
                 self._write_measurements,

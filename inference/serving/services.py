@@ -98,7 +98,7 @@ def check(call: Call) -> CheckedCall:
     target, arm, _, _ = _choose(call)
     serving = runtime.started()
     pipeline = complete(serving.pipeline(target, timeout_s=call.within_s))
-    signature, inputs = read_request(call, pipeline).model_inputs()
+    signature, inputs, runs = read_request(call, pipeline).model_inputs(serving.executor.merged_rows(target))
     return CheckedCall(
         model=call.route.slug,
         version=target.number,
@@ -108,6 +108,7 @@ def check(call: Call) -> CheckedCall:
             signature, inputs, allow_non_finite=serving.executor.allows_non_finite(target), online=True
         ),
         signature=signature,
+        runs=runs,
     )
 
 

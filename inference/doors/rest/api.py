@@ -185,7 +185,10 @@ class TensorShape(Base):
 
 class DryRun(_Answered):
     valid = serializers.BooleanField(help_text="Always true: an invalid request gets an error response.")
-    inputs = serializers.DictField(child=TensorShape(), help_text="The tensors that would have been run.")
+    inputs = serializers.DictField(child=TensorShape(), help_text="The tensors of the first run.")
+    runs = serializers.IntegerField(
+        help_text="How many runs of the model the request would take: texts of different lengths do not share one."
+    )
 
 
 REQUESTS = [PredictTensors, PredictRows, PredictFeatures, PredictData, PredictText, PredictTexts]

@@ -35,7 +35,7 @@ Body: TypeAlias = Form | InferRequest
 
 
 class RestDoor:
-    """JSON in six forms, or the binary form; the answer has the request's form."""
+    """Seven forms: six of JSON and the binary one. The answer has the request's form."""
 
     is_counted = True
 
@@ -229,4 +229,5 @@ def _dry_run_body(checked: CheckedCall) -> dict[str, Any]:
         "version": checked.version,
         "arm": checked.arm,
         "split": checked.split,
+        "runs": checked.runs,
     }

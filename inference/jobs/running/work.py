@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar, cast
 
+import numpy as np
 from django.conf import settings
 
 from inference import rows
@@ -51,6 +52,7 @@ _RETRYABLE = (Overloaded, DeadlineExceeded, SlotLost, NotLoaded, StillLoading, O
 _PATIENCE_S = 300.0  # how long a batch waits for room before its chunk fails
 _DEADLINE_S = 60.0
 _PAUSE_S = 0.2
+_BATCH_CHARACTERS = 200_000  # of items; so many are read within seconds, whatever the tokenizer is
 _STUCK_AFTER_SOFT_LIMITS = 4  # by then even a run that cannot be terminated has been noticed
 _FILE_MISSING = "The job's file no longer exists."
 
@@ -147,6 +149,10 @@ class BulkPredictor:
 
     def answer(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
         """Yield the batch with its outputs. If some rows cannot be run, yield parts, with those rows as bad."""
+        for part in batch_parts(batch, _BATCH_CHARACTERS) if self._items is not None else [batch]:
+            yield from self._answer_part(part)
+
+    def _answer_part(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
         if not len(batch.rows):
             yield batch, {}
             return
@@ -157,24 +163,32 @@ class BulkPredictor:
                 yield batch.without([0], str(error)), {}
                 return
             for part in batch.split_at(len(batch.rows) // 2):
-                yield from self.answer(part)
+                yield from self._answer_part(part)
 
     def _outputs(self, batch: RowBatch) -> Outputs:
         if self._items is None:
             return self._run(batch.tensors).outputs
+        self._note_progress()
         body = self._items.body_of(batch.tensors)
         try:
-            answers, _ = complete(answer_items(self._items, body, self._answer, most_rows=self._run_rows))
+            answered = complete(answer_items(self._items, body, self._answer, most_rows=self._run_rows))
         except BadTaskConfig as error:
             raise ChunkFailed(str(error), ends_job=True) from error
-        return self._items.tensors_of(answers)
+        tensors = self._items.tensors_of(answered.answers or ())
+        self._note_progress()
+        return tensors
 
     def _pipeline(self) -> ItemPipeline[Any]:
         pipeline = self._patiently(lambda: complete(self._runtime.pipeline(self._target)))
         return cast("ItemPipeline[Any]", pipeline)
 
     async def _answer(self, inputs: Inputs, outputs: Sequence[str] | None) -> EngineAnswer:
-        return self._run(inputs, outputs)
+        answer = self._run(inputs, outputs)
+        self._note_progress()  # another run follows, or the answers are made
+        return answer
+
+    def _note_progress(self) -> None:
+        self._held.note_progress(next_within_s=self._quiet_s)
 
     def _run(self, inputs: Inputs, outputs: Sequence[str] | None = None) -> EngineAnswer:
         def run() -> EngineAnswer:
@@ -193,7 +207,7 @@ class BulkPredictor:
         """Wait while the engine has no room."""
         give_up_at = time.monotonic() + _PATIENCE_S
         while True:
-            self._held.note_progress(next_within_s=self._quiet_s)
+            self._note_progress()
             try:
                 return work()
             except _RETRYABLE as error:
@@ -204,6 +218,26 @@ class BulkPredictor:
             except (LoadFailed, ArtifactMissing) as error:
                 raise ChunkFailed(str(error)) from error
             self._held.is_over.wait(_PAUSE_S)
+
+
+def batch_parts(batch: RowBatch, most_characters: int) -> Iterator[RowBatch]:
+    """Parts of a batch with at most so many characters; a row that has more is a part of its own."""
+    begun, characters = 0, 0
+    for place, size in enumerate(_characters_of_rows(batch)):
+        if place > begun and characters + size > most_characters:
+            part, batch = batch.split_at(place - begun)
+            yield part
+            begun, characters = place, 0
+        characters += size
+    yield batch
+
+
+def _characters_of_rows(batch: RowBatch) -> list[int]:
+    sizes = [0] * len(batch.rows)
+    for tensor in batch.tensors.values():
+        for place, row in enumerate(tensor):
+            sizes[place] += sum(map(len, np.ravel(row))) if tensor.dtype.kind == "O" else row.nbytes
+    return sizes
 
 
 def answer_chunk(held: HeldChunk) -> ChunkResults:

@@ -33,9 +33,10 @@ class Reporter:
         *,
         state: Callable[[], str],
         followed: Callable[[], int],
+        holdings: Callable[[], list[VersionHolding]],
         has_waiting: Callable[[], bool],
     ) -> None:
-        self._executor = executor
+        self._executor, self._holdings = executor, holdings
         self._state, self._followed, self._has_waiting = state, followed, has_waiting
         self._process = ProcessInfo(this_process(), role.kind, role.role, role.pool, role.threads)
         self._reported: object = None
@@ -90,7 +91,7 @@ class Reporter:
 
     def _report(self) -> None:
         """Write what has changed, and a heartbeat every few seconds."""
-        holdings = self._executor.holdings()
+        holdings = self._holdings()
         state, followed = self._state(), self._followed()
         report = (state, followed, frozenset(holdings))
         is_heartbeat = time.monotonic() >= self._heartbeat_at

@@ -81,7 +81,13 @@ def steward(monkeypatch, odd):
 
 
 def a_reporter(**given):
-    given = {"state": lambda: "ready", "followed": lambda: 1, "has_waiting": lambda: False, **given}
+    given = {
+        "state": lambda: "ready",
+        "followed": lambda: 1,
+        "holdings": list,
+        "has_waiting": lambda: False,
+        **given,
+    }
     return reporter.Reporter(
         process.ProcessRole("web", "serves", "", 8), InProcessExecutor(FakeBackend()), **given
     )._thread

@@ -9,7 +9,9 @@ import pytest
 
 from inference.jobs import files, selectors
 from inference.jobs.models import Format, InputSource
+from inference.jobs.running import work as running
 from inference.pipelines.text_classification import TextClassification
+from inference.rows import RowBatch, RowError
 from inference.serving import runtime
 from registry.catalogue import artifacts
 from tests.support.house import errors, order, results, work_off
@@ -71,6 +73,57 @@ def test_a_column_of_texts_gets_labels_and_scores(tone):
     ]  # fmt: skip
     assert float(found["k1"]["confidence"]) == float(found["k1"][f"scores.{SENTIMENTS.index('positive')}"])
     assert (found["k2"]["tokens_given"], found["k2"]["tokens_used"]) == ("2", "2")
+
+
+def test_long_texts_share_no_batch_and_reading_them_is_progress(tone, monkeypatch):
+    """256 long texts take minutes; a worker that is silent for so long is replaced."""
+    events = []
+
+    def note(kind, name):
+        work = getattr(kind, name)
+
+        def noted(*arguments, **options):
+            events.append(name)
+            return work(*arguments, **options)
+
+        monkeypatch.setattr(kind, name, noted)
+
+    monkeypatch.setattr(running, "_BATCH_CHARACTERS", 10)
+    note(running.HeldChunk, "note_progress")
+    for step in ("encode", "decode", "tensors_of"):
+        note(TextClassification, step)
+
+    job = from_file(tone, "text\ngood\nbad\nparcel parcel parcel\ngood\n")
+
+    assert [row["label"] for row in cells(job)] == ["positive", "negative", "neutral", "positive"]
+    assert events.count("encode") == 3
+    for at, event in enumerate(events):
+        if event in {"encode", "decode"}:
+            assert events[at - 1] == "note_progress"
+        if event == "tensors_of":
+            assert events[at + 1] == "note_progress"
+
+
+@pytest.mark.parametrize(
+    ("texts", "parts"),
+    [
+        ([], [[]]),
+        (["a" * 3, "b" * 7, "c"], [[1, 2], [3]]),
+        (["a" * 99, "b", "c" * 99], [[1], [2], [3]]),
+        (["a", "b" * 99, "c" * 10], [[1], [2], [3]]),
+    ],
+    ids=["none", "full", "longer ones", "one between"],
+)
+def test_batches_are_cut_by_their_characters(texts, parts):
+    numbers = list(range(1, len(texts) + 1))
+    bad = (RowError(9, 9, "no text"),)
+    batch = RowBatch({"text": np.array(texts, object)}, numbers, numbers, {}, bad)
+
+    cut = list(running.batch_parts(batch, 10))
+
+    assert [part.rows for part in cut] == parts
+    assert [part.tensors["text"].tolist() for part in cut] == [[texts[n - 1] for n in part] for part in parts]
+    assert [part.bad for part in cut] == [bad] + [()] * (len(parts) - 1)
 
 
 def test_the_contract_may_name_the_column_of_texts(tone):

@@ -1,10 +1,13 @@
 """Requests in words, from the REST door to a version's pipeline and back."""
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
+from inference.engine.errors import LoadFailed
 from inference.serving import pipelines, runtime
 from inference.serving.off_loop import off_loop
+from inference.tensors.signature import Signature
 from registry.catalogue.models import Version
 from tests.support.factories import a_key
 from tests.support.live_models import put_example
@@ -155,7 +158,7 @@ def test_only_long_texts_are_read_in_a_thread(ask, monkeypatch):
     ask("tone", {"text": LOVELY})
     assert sent_away == []
     ask("tone", {"text": LOVELY * 100})
-    assert sent_away  # reading, and what else depends on the length
+    assert len(sent_away) == 3  # encode, prepare and decode
 
 
 def test_a_pipeline_is_built_once(ask, monkeypatch):
@@ -171,6 +174,70 @@ def test_a_pipeline_is_built_once(ask, monkeypatch):
         ask("tone", {"text": LOVELY})
 
     assert built == []  # it was, when the process started
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """Attempts to build a pipeline; set `error` to make them fail."""
+
+    class Builds:
+        attempts, error = 0, None
+
+    build = pipelines.pipeline_of
+
+    def noted(version, signature):
+        Builds.attempts += 1
+        if Builds.error is not None:
+            raise Builds.error
+        return build(version, signature)
+
+    monkeypatch.setattr(pipelines, "pipeline_of", noted)
+    return Builds
+
+
+@pytest.fixture
+def tone(transactional_db):
+    version = put_example("tone")
+    return version.pk, Signature.from_json(version.signature)
+
+
+class TestBuilding:
+    @pytest.mark.parametrize("error", [ValueError("a vocabulary of none"), MemoryError(), OSError("/secret")])
+    def test_a_failure_is_remembered_for_a_while(self, tone, builds, error, monkeypatch):
+        built, builds.error = pipelines.Pipelines(), error
+
+        for _ in range(3):
+            with pytest.raises(LoadFailed, match=r"The task of .* cannot be read") as failed:
+                built.get(*tone)
+        assert builds.attempts == 1
+        assert "secret" not in str(failed.value)
+        assert built.failure(tone[0]) == str(failed.value)
+
+        builds.error = None
+        monkeypatch.setattr(pipelines.time, "monotonic", lambda now=pipelines.time.monotonic: now() + 11)
+        assert built.get(*tone) is built.known(tone[0])
+        assert built.failure(tone[0]) is None
+
+    def test_a_database_that_is_away_says_nothing_about_the_version(self, tone, builds):
+        built, builds.error = pipelines.Pipelines(), OperationalError()
+        with pytest.raises(OperationalError):
+            built.get(*tone)
+
+        builds.error = None
+        assert built.get(*tone) is built.known(tone[0])
+
+    def test_a_version_that_no_longer_exists(self, tone):
+        with pytest.raises(LoadFailed):
+            pipelines.Pipelines().get(tone[0] + 1, tone[1])
+
+    def test_what_is_not_needed_is_forgotten(self, tone):
+        built = pipelines.Pipelines()
+        built.get(*tone)
+
+        built.keep_only(lambda version_id: version_id == tone[0])
+        assert built.known(tone[0]) is not None
+        built.keep_only(lambda version_id: False)
+        assert built.known(tone[0]) is None
 
 
 def test_a_version_whose_task_cannot_be_read_answers_with_the_reason_and_keeps_no_other_from_starting(

@@ -28,7 +28,9 @@ def ask(redis_server, monkeypatch):
     put_example("names")
     worker = Runtime(role=ProcessRole("worker", "serves", "infer", 8))
     worker.start()
-    wait_until(lambda: HeldVersion.objects.filter(state="warm").exists(), within_s=PATIENCE_S, what="it is warm")
+    wait_until(
+        lambda: HeldVersion.objects.filter(state="warm").exists(), within_s=PATIENCE_S, what="it is warm"
+    )
     consumer = BatchConsumer(redis_server.url, worker, pool="infer", at_once=8).start()
     link = WorkersLink(redis_server.url, EngineLoop.in_thread(uvloop.new_event_loop))
     wait_until(lambda: link.lane.is_up, within_s=PATIENCE_S, what="the lane is up")

@@ -6,11 +6,19 @@ import threading
 import numpy as np
 import pytest
 
+from inference.engine.errors import Overloaded
 from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
 from inference.pipelines.entities import Entities
 from inference.pipelines.text_classification import TextClassification
-from inference.serving.pipelines import _LOOP_CHARACTERS, answer_items
+from inference.serving import pipelines
+from inference.serving.pipelines import (
+    _GROUPS_AT_ONCE,
+    _LOOP_CHARACTERS,
+    _LOOP_ITEMS,
+    ItemTensorRequest,
+    answer_items,
+)
 from inference.tensors.signature import Signature, TensorSpec
 from tests.support.text_models import FILES, NAMES, SENTIMENTS, TAGS, TONE
 
@@ -24,7 +32,7 @@ class Notes:
 
     def __init__(self, pipeline, monkeypatch):
         self.pipeline, self.threads, self.runs = pipeline, {}, []
-        for name in ("encode", "decode"):
+        for name in ("encode", "prepare", "decode", "tensors_of"):
             monkeypatch.setattr(pipeline, name, self._noting(name, getattr(pipeline, name)))
 
     def _noting(self, name, work):
@@ -67,19 +75,44 @@ SHORT, LONG = "good" * (_LOOP_CHARACTERS // 4), "good " * (_LOOP_CHARACTERS // 5
     [
         ({"text": SHORT}, True),
         ({"text": LONG}, False),
-        ({"texts": ["good"] * 250}, True),
+        ({"texts": ["good"] * _LOOP_ITEMS}, True),
+        ({"texts": ["good"] * (_LOOP_ITEMS + 1)}, False),
         ({"texts": [SHORT, "good"]}, False),
     ],
-    ids=["short", "long", "many short", "long together"],
+    ids=["short", "long", "a few short", "many short", "long together"],
 )
-def test_long_texts_are_read_and_answered_in_a_thread(kind, body, is_on_loop, request):
+def test_long_and_many_texts_are_read_and_answered_in_a_thread(kind, body, is_on_loop, request):
     notes = request.getfixturevalue(kind)
 
-    answers, _ = asyncio.run(notes.answer(body))
+    answered = asyncio.run(notes.answer(body))
 
-    assert len(answers) == len(body.get("texts", "1"))
+    assert len(answered.answers) == len(body.get("texts", "1"))
     assert {thread is threading.current_thread() for thread in notes.threads.values()} == {is_on_loop}
-    assert notes.threads.keys() == {"encode", "decode"}
+    assert notes.threads.keys() == {"encode", "prepare", "decode"}
+
+
+def _on_loop(notes, body):
+    """The steps that are done on the loop, if callers send tensors."""
+
+    async def ask():
+        asked = ItemTensorRequest(notes.pipeline, body, None)
+        return await asked.answer(notes.run, lambda: 64)
+
+    asyncio.run(ask())
+    return {name for name, thread in notes.threads.items() if thread is threading.current_thread()}
+
+
+def test_many_numbers_are_read_in_a_thread(names, monkeypatch):
+    """However short the texts are: one may have a thousand labels."""
+    assert _on_loop(names, {"text": "good"}) == {"encode", "prepare", "decode", "tensors_of"}
+    monkeypatch.setattr(pipelines, "_LOOP_ELEMENTS", 8 * len(TAGS) - 1)
+    assert _on_loop(names, {"text": "good"}) == {"encode", "prepare"}
+
+
+def test_what_is_slow_to_read_is_read_in_a_thread(tone, monkeypatch):
+    monkeypatch.setattr(tone.pipeline, "is_slow_to_decode", True)
+
+    assert _on_loop(tone, {"text": "good"}) == {"encode", "prepare"}
 
 
 def test_the_loop_goes_on_while_a_megabyte_is_read(names, monkeypatch):
@@ -95,7 +128,7 @@ def test_the_loop_goes_on_while_a_megabyte_is_read(names, monkeypatch):
         asyncio.get_running_loop().call_later(0.01, has_gone_on.set)
         return await names.answer({"text": "ann lee met " * 90_000})
 
-    assert asyncio.run(ask())[0][0].tokens_given == 270_000
+    assert asyncio.run(ask()).answers[0].tokens_given == 270_000
 
 
 def test_in_a_thread_everything_is_done_in_it(tone):
@@ -105,7 +138,69 @@ def test_in_a_thread_everything_is_done_in_it(tone):
 
 
 def test_rows_of_one_width_share_runs_of_at_most_so_many(tone):
-    answers, _ = asyncio.run(tone.answer({"texts": ["good"] * 5 + ["good " * 12] * 2}, most_rows=3))
+    answered = asyncio.run(tone.answer({"texts": ["good"] * 5 + ["good " * 12] * 2}, most_rows=3))
 
     assert sorted(tone.runs) == [(2, 8), (2, 16), (3, 8)]
-    assert [answer.tokens_used for answer in answers] == [1] * 5 + [12] * 2
+    assert [answer.tokens_used for answer in answered.answers] == [1] * 5 + [12] * 2
+
+
+class TestRunsOfOneRequest:
+    """A long text is hundreds of rows. All at once would fill the version's queue."""
+
+    @pytest.fixture
+    def runs(self, tone):
+        """`run` for requests; notes how many are in flight."""
+
+        class Runs:
+            now = most = begun = ended = 0
+            fails_at = None
+
+            async def run(self, tensors, outputs):
+                self.begun += 1
+                mine, self.now = self.begun, self.now + 1
+                self.most = max(self.most, self.now)
+                try:
+                    await asyncio.sleep(0.001)
+                    if mine == self.fails_at:
+                        raise Overloaded
+                    await asyncio.sleep(0.001)
+                    self.ended += 1
+                    return await tone.run(tensors, outputs)
+                finally:
+                    self.now -= 1
+
+        return Runs()
+
+    def test_only_a_few_are_in_flight_at_a_time(self, tone, runs):
+        body = {"texts": ["good"] * 50}
+
+        answered = asyncio.run(answer_items(tone.pipeline, body, runs.run, most_rows=1))
+
+        assert (runs.begun, runs.most, len(answered.answers)) == (50, _GROUPS_AT_ONCE, 50)
+
+    def test_after_an_error_none_is_left_running_and_none_begins(self, tone, runs):
+        runs.fails_at = 2
+
+        async def ask():
+            with pytest.raises(Overloaded):
+                await answer_items(tone.pipeline, {"texts": ["good"] * 50}, runs.run, most_rows=1)
+            left = runs.now
+            await asyncio.sleep(0.02)
+            return left
+
+        assert asyncio.run(ask()) == 0
+        assert (runs.begun, runs.ended) == (_GROUPS_AT_ONCE, 0)
+
+    def test_a_caller_who_leaves_ends_them_all(self, tone, runs):
+        async def ask():
+            asked = asyncio.ensure_future(
+                answer_items(tone.pipeline, {"texts": ["good"] * 50}, runs.run, most_rows=1)
+            )
+            while not runs.now:
+                await asyncio.sleep(0)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            return runs.now
+
+        assert asyncio.run(ask()) == 0

@@ -227,7 +227,7 @@ def test_dry_run_checks_and_runs_nothing(client, key, live):
 
     inputs = {"features": {"datatype": "FP32", "shape": [len(ROWS), 3]}}
     who = {"model": "ripeness", "version": 1, "arm": "a", "split": 1}
-    assert response.json() == {"valid": True, "inputs": inputs, **who}
+    assert response.json() == {"valid": True, "inputs": inputs, **who, "runs": 1}
     assert not any(meters.batches for meters in runtime.started().executor.meters().values())
 
 

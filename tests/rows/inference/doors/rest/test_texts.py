@@ -173,7 +173,14 @@ def test_a_dry_run_shows_what_the_model_would_read(post):
         "input_ids": {"datatype": "INT64", "shape": [1, 8]},
         "attention_mask": {"datatype": "INT64", "shape": [1, 8]},
     }
-    assert (body["model"], "request_id" in body) == ("tone", False)
+    assert (body["model"], body["runs"], "request_id" in body) == ("tone", 1, False)
+
+
+def test_a_dry_run_of_texts_of_several_lengths_shows_the_first_run_and_counts_the_others(post):
+    body = post(f"{CLASSIFY}?dry_run=1", {"texts": ["good", "bad", "good " * 12]}).json()
+
+    assert body["inputs"]["input_ids"]["shape"] == [2, 8]
+    assert body["runs"] == 2
 
 
 def test_second_call_makes_no_query(post, django_assert_num_queries):

@@ -1,11 +1,14 @@
 """What a process has in memory while splits come and go: counted in loads."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from inference.engine.fake import FakeBackend, FakeModel
 from inference.engine.loop import complete
+from inference.pipelines.errors import BadTaskConfig
+from inference.serving import pipelines
 from inference.serving.models import EngineReport, HeldVersion
 from inference.serving.runtime import Runtime
 from inference.serving.stewards.process import ProcessRole
@@ -13,7 +16,7 @@ from registry.catalogue.services import edit_model
 from registry.record.models import Event
 from registry.traffic.assignment import WHOLE
 from registry.traffic.models import Split
-from registry.traffic.services import expire_split, roll_back, set_split
+from registry.traffic.services import expire_split, roll_back, set_split, stop_model
 from tests.support.batchers import a_request
 from tests.support.factories import a_model, a_version, an_actor
 from tests.support.processes import ROOT, wait_until
@@ -117,6 +120,79 @@ def test_a_version_answers_only_after_it_is_warm(fruit, runtime, backend):
 
     wait_until(serves(started, 2), within_s=10, what="the flip")
     assert status(split) == "current"
+
+
+@pytest.fixture
+def building(monkeypatch):
+    """Building the pipeline of the version waits for the gate, or fails with the error."""
+    building = SimpleNamespace(version=None, gate=threading.Event(), begun=threading.Event(), error=None)
+    build = pipelines.pipeline_of
+
+    def wait_and_build(version, signature):
+        if version == building.version:
+            building.begun.set()
+            assert building.gate.wait(30)
+            if building.error is not None:
+                raise building.error
+        return build(version, signature)
+
+    monkeypatch.setattr(pipelines, "pipeline_of", wait_and_build)
+    yield building
+    building.gate.set()
+
+
+def test_a_version_answers_only_after_its_task_is_read(fruit, runtime, building):
+    model, (first, second, _third) = fruit
+    started = begin(model, first, runtime)
+    building.version = second
+
+    split = put(model, second)
+    assert building.begun.wait(10)
+    wait_for("its model in memory", version=second, state="loading")
+    assert (status(split), started.find("fruit", None).choose().number) == ("waiting", 1)
+    building.gate.set()
+
+    wait_until(serves(started, 2), within_s=10, what="the flip")
+    assert status(split) == "current"
+
+
+def test_a_task_that_cannot_be_read_gives_the_split_up(fruit, runtime, building):
+    model, (first, second, _third) = fruit
+    started = begin(model, first, runtime)
+    building.version, building.error = second, BadTaskConfig("too many words", field="file")
+    building.gate.set()
+
+    split = put(model, second)
+
+    wait_until(lambda: status(split) not in {"waiting", "current"}, within_s=10, what="the split given up")
+    assert serves(started, 1)()
+    assert "too many words" in HeldVersion.objects.get(version=second).reason
+
+
+def test_a_slow_task_delays_no_stop(fruit, runtime, building):
+    model, (first, second, _third) = fruit
+    started = begin(model, first, runtime)
+    building.version = second
+    put(model, second)
+    assert building.begun.wait(10)
+
+    stop_model(model=model, text="x", by=an_actor())
+
+    wait_until(lambda: started.table.routes["fruit"].stopped, within_s=5, what="the stop")
+
+
+def test_what_was_loaded_on_demand_is_forgotten_when_it_is_unloaded(fruit, runtime):
+    """Even if no route changes."""
+    model, (first, second, _third) = fruit
+    started = begin(model, first, runtime)
+    live, target = (started.target(version.pk) for version in (first, second))
+    complete(started.pipeline(target))
+    assert started.known_pipeline(target) is not None
+
+    started.executor.unload(target)
+
+    wait_until(lambda: started.known_pipeline(target) is None, within_s=10, what="it is forgotten")
+    assert started.known_pipeline(live) is not None
 
 
 def test_a_rollback_within_the_bake_loads_nothing(fruit, runtime, backend):
