@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
@@ -286,16 +286,9 @@ class TokenRows(TextInputs):
         """
         if self.inputs.fixed_length is not None:
             return True  # it was made for rows of this width
-        for text in _PADDING_SAMPLES:
-            (tokenized,) = self.tokenizer.tokenize([text], max_tokens=self.max_tokens)
-            (window,) = tokenized.windows
+        for window, widths in self._padding_samples():
             tokens = len(window.ids)
-            widths = [
-                width
-                for width in (tokens, row_width(tokens, self.max_tokens), 2 * tokens)
-                if width <= self.max_tokens
-            ]
-            outputs = [run(self.prepare(self._rows([window], max(width, 1)))).get(output) for width in widths]
+            outputs = [run(self.prepare(self._rows([window], width))).get(output) for width in widths]
             answers = [rows[0] for rows in outputs if rows is not None and rows.ndim and len(rows)]
             of_tokens = [answer[:tokens] if answer.ndim == 2 else answer for answer in answers]
             if len(answers) < len(outputs) or not all(
@@ -303,6 +296,17 @@ class TokenRows(TextInputs):
             ):
                 return False
         return True
+
+    def _padding_samples(self) -> Iterator[tuple[Window, list[int]]]:
+        """Short texts, and one that nearly has all tokens that are read, each with the widths to compare."""
+        for text in _PADDING_SAMPLES:
+            (tokenized,) = self.tokenizer.tokenize([text], max_tokens=self.max_tokens)
+            (window,) = tokenized.windows
+            tokens = max(len(window.ids), 1)
+            widths = (tokens, row_width(tokens, self.max_tokens), 2 * tokens)
+            yield window, [width for width in widths if width <= self.max_tokens]
+        tokens = max(self.max_tokens - 8, 1)
+        yield replace(window, ids=np.resize(window.ids, tokens)), [tokens, self.max_tokens]
 
 
 _PADDING_SAMPLES = (

@@ -1,5 +1,8 @@
 """What the records of uploads, checks, examples and golden sets say."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from registry.record.sentences import RecordedChange, Sentence, changed_values, counted, size
 
 _GOLDEN_VALUES = {
@@ -29,7 +32,17 @@ def _give_up_check(change: RecordedChange) -> str:
 def _recheck(change: RecordedChange) -> str:
     after = change.after
     failure = f": {after['failure']}" if after["failure"] else ""
-    return f"checked version {change.name} again: check {after['check']} {after['state']}{failure}"
+    found = _changed_facts(change.before, after) if change.before else ""
+    return f"checked version {change.name} again: check {after['check']} {after['state']}{failure}{found}"
+
+
+def _changed_facts(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    found = ""
+    if after["preprocessing"] != before["preprocessing"]:
+        found += f", and found pre-processing {after['preprocessing'] or 'none'}"
+    if after["may_pad"] != before["may_pad"]:
+        found += f", and found that padding {'is harmless' if after['may_pad'] else 'may change its answers'}"
+    return found
 
 
 def _add_examples(change: RecordedChange) -> str:
@@ -52,7 +65,12 @@ def _record_golden_result(change: RecordedChange) -> str:
     after = change.after
     wrong = f"{after['wrong']:,} of {counted(after['rows'], 'row')} wrong"
     measured = f"{after['metric']} {after['value']:.4g}"
-    return f"measured version {change.name} with golden set {after['golden_set']}: {measured}, {wrong}"
+    set_for = (
+        f"; the set is for pre-processing {after['preprocessing']} now" if "preprocessing" in after else ""
+    )
+    return (
+        f"measured version {change.name} with golden set {after['golden_set']}: {measured}, {wrong}{set_for}"
+    )
 
 
 INTAKE_SENTENCES = {

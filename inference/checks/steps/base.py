@@ -74,7 +74,7 @@ class CheckContext:
         self.sample = EMPTY_SAMPLE
         self.left_out: tuple[str, ...] = ()
         self.memory: MemoryUse | None = None  # known after the warm-up
-        self.may_pad = True  # known after the batch proof
+        self.may_pad = False  # until the batch proof has shown that padding is harmless
 
     def __enter__(self) -> "CheckContext":
         return self

@@ -27,7 +27,8 @@ _BATCHING_ADVICE = {
     "dynamic_quantization": "Quantize it statically if its requests should share runs.",
 }
 _NO_PADDING = (
-    " Padding changes its answers, so each text runs at its own length, and fewer requests share runs."
+    " It was not shown that padding leaves its answers unchanged, so each text runs at its own length, and fewer requests"
+    " share runs."
     " Export it with an input `attention_mask` to change that."
 )
 _OTHER_BATCHING_ADVICE = (

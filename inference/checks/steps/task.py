@@ -57,7 +57,10 @@ def check_length(context: CheckContext, error: TrialFailed) -> None:
 
 
 def padding_is_harmless(context: CheckContext) -> bool:
-    """Whether texts may be filled up to a common width. If not, the pipeline does without from now on."""
+    """Whether texts may be filled up to a common width: only if every comparison ran, and its answers agreed.
+
+    If not, the pipeline does without from now on.
+    """
     pipeline = context.pipeline
     if not isinstance(pipeline, ItemPipeline):
         return True
@@ -65,10 +68,8 @@ def padding_is_harmless(context: CheckContext) -> bool:
         is_harmless = pipeline.padding_is_harmless(
             lambda inputs: context.trial().run(inputs, soft_limit_s=context.serving.soft_limit_s)
         )
-    except TrialFailed as error:
-        if context.trial().is_over:
-            raise
-        is_harmless = error.code != "run_failed"
+    except TrialFailed:  # whatever the reason, nothing is shown
+        is_harmless = False
     if not is_harmless:
         pipeline.forbid_padding()
     return is_harmless

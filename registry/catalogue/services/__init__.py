@@ -12,6 +12,7 @@ from registry.catalogue.services.versions import (
     register_version,
     start_check,
     unarchive_version,
+    update_task_facts,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "start_check",
     "unarchive_version",
     "unguard_alias",
+    "update_task_facts",
     "why_not_move",
 ]

@@ -96,6 +96,19 @@ def pass_check(
 
 
 @transaction.atomic
+def update_task_facts(*, version: Version, task: TaskFacts, by: Actor) -> Version:
+    """Store what another check of a ready version found out about its task.
+
+    An earlier release may have found less. The caller records the change with the result of the check.
+    """
+    by.check(Right.WRITE, model_id=version.model_id)
+    lock_model(version.model)
+    Version.objects.filter(pk=version.pk).update(preprocessing=task.preprocessing, may_pad=task.may_pad)
+    stamp(version.model)
+    return Version.objects.select_related("model", "artifact").get(pk=version.pk)
+
+
+@transaction.atomic
 def fail_check(*, version: Version, failure: str, by: Actor) -> Version:
     """Mark the version as failed, and emit an event with the reason."""
     text = storable(failure, MAX_REASON).strip() or "The check gave no reason."

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -140,6 +141,7 @@ def end_run(
     1. Waiting steps are skipped; running ones fail, because no worker is working on them.
     2. Advisory steps, such as the golden set, may fail without failing the run.
     3. A first check makes the version ready or failed. A ready version stays ready; an event reports a failure.
+    4. What a passed check found out about the task is stored, also if an earlier check found something else.
     """
     version = _locked_version(run.version_id, by)
     _close_lines(run)
@@ -228,11 +230,16 @@ def _judge(
             },
             summary=f"{version} is {version.status} but failed check {run.number}: {run.reason}",
         )
+    old = TaskFacts(version.preprocessing, version.may_pad)
+    is_changed = run.state == RunState.PASSED and signature is not None and task != old
+    if is_changed:
+        catalogue.update_task_facts(version=version, task=task, by=by)
     record_change(
         action="recheck",
         subject=version,
-        before=None,
-        after={"check": run.number, "state": run.state, "failure": run.reason},
+        before=asdict(old) if is_changed else None,
+        after={"check": run.number, "state": run.state, "failure": run.reason}
+        | (asdict(task) if is_changed else {}),
         by=by,
     )
 

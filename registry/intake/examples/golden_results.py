@@ -45,7 +45,8 @@ class GoldenGate:
     champion_value: float | None = None
     margin: float | None = None
     passes: bool | None = None
-    other_preprocessing: bool = False  # the set was made for versions that turn requests into something else
+    # The set was made for versions that turn requests into something else, or that is not known.
+    other_preprocessing: bool = False
 
 
 def judge(
@@ -59,16 +60,20 @@ def judge(
 ) -> GoldenGate:
     """Compare a version's value with the floor, and with the champion's value less the margin.
 
-    `preprocessing` is the version's hash. A set that was made for another one says nothing about the version.
+    `preprocessing` is the version's hash. A set that was made for another one says nothing about the version. A
+    version that an earlier release checked has none until its next check.
     """
     if golden_set is None:
         return GoldenGate("The Model has no golden set.")
     metric, floor, margin = Metric(golden_set.metric), golden_set.floor, golden_set.margin
     label = f"golden set {golden_set.revision}"
-    if preprocessing and golden_set.preprocessing and preprocessing != golden_set.preprocessing:
+    if golden_set.preprocessing and preprocessing != golden_set.preprocessing:
+        made_for = f"{label.capitalize()} was made for pre-processing {golden_set.preprocessing}"
         return GoldenGate(
-            f"{label.capitalize()} was made for pre-processing {golden_set.preprocessing}, but version {version} has"
-            f" {preprocessing}. If its rows and labels still hold, put the set again for version {version}.",
+            f"{made_for}, but version {version} has {preprocessing}."
+            f" If its rows and labels still hold, put the set again for version {version}."
+            if preprocessing
+            else f"{made_for}, and that of version {version} is not known; check it again.",
             metric=metric,
             value=result.value if result is not None else None,
             floor=floor,

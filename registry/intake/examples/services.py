@@ -17,7 +17,7 @@ from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, StaleState
 from registry.intake.checklist.services import storable_facts
-from registry.intake.examples.golden_results import checked_floor, checked_margin
+from registry.intake.examples.golden_results import checked_floor, checked_margin, judge
 from registry.intake.examples.models import (
     MAX_WRONG,
     ConformanceExample,
@@ -87,7 +87,8 @@ def put_golden_set(
     """Make these JSONL rows the Model's golden set from now on.
 
     It judges versions whose pre-processing is that of `version`; without one, that of the live version, or else of the
-    newest that is ready. If none of these has a hash, the first one that is measured decides.
+    newest that is ready. If none of these has a hash, the live version decides when one is measured, or else the first
+    one that passes.
 
     The file is read, checked and stored before the transaction starts, so that this does not block other writers.
     """
@@ -162,7 +163,7 @@ def record_golden_result(
 ) -> GoldenResult:
     """Store a version's result, replacing an earlier one. `wrong` holds {row, expected, got}, and the text if there is one.
 
-    `preprocessing` is the version's hash: a set that has none yet gets it.
+    `preprocessing` is the version's hash: a set that has none yet may get it.
     """
     by.check(Right.WRITE, model_id=version.model_id)
     if golden_set.model_id != version.model_id:
@@ -172,7 +173,6 @@ def record_golden_result(
     if answers_sha256 is not None and not _SHA256.fullmatch(answers_sha256):
         raise Invalid("The SHA-256 of the answers is not valid.")
     lock_model(version.model)
-    GoldenSet.objects.filter(pk=golden_set.pk, preprocessing="").update(preprocessing=preprocessing)
     before = GoldenResult.objects.filter(version=version, golden_set=golden_set).first()
     result, _ = GoldenResult.objects.update_or_create(
         version=version,
@@ -185,6 +185,7 @@ def record_golden_result(
             "created_at": timezone.now(),
         },
     )
+    adopted = _adopt_preprocessing(result, preprocessing)
     record_change(
         action="record_golden_result",
         subject=version,
@@ -195,10 +196,33 @@ def record_golden_result(
             "value": value,
             "rows": rows,
             "wrong": len(wrong),
+            **({"preprocessing": adopted} if adopted else {}),
         },
         by=by,
     )
     return result
+
+
+def _adopt_preprocessing(result: GoldenResult, preprocessing: str) -> str:
+    """Give a set that has no hash the live version's; without a live version, the hash of one that passes.
+
+    A version that fails may have its labels swapped: its hash would lock out the right one. Returns the hash, or nothing.
+    """
+    version, golden_set = result.version, result.golden_set
+    champion = champion_of(version.model)
+    if champion is not None and champion.pk != version.pk:
+        decisive = champion.preprocessing
+    elif (
+        champion is not None
+        or judge(
+            version=version.number, golden_set=golden_set, result=result, champion=None, champion_result=None
+        ).passes
+    ):
+        decisive = preprocessing
+    else:
+        decisive = ""
+    has_none = GoldenSet.objects.filter(pk=golden_set.pk, preprocessing="")
+    return decisive if decisive and has_none.update(preprocessing=decisive) else ""
 
 
 def _storable_answer(wrong: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from inference.checks.runner import run_checks
 from inference.checks.steps import golden
 from inference.checks.trial import Trial
+from inference.checks.version_tasks import pipeline_of
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenResult, GoldenSet
@@ -131,13 +132,38 @@ def test_more_rows_than_there_is_time_for(tmp_path, monkeypatch):
 
 
 class TestPreprocessing:
-    def test_the_first_measured_version_gives_the_set_its_hash(self, tmp_path):
+    def test_the_first_version_that_passes_gives_the_set_its_hash(self, tmp_path):
         version = moods(tmp_path)
         assert GoldenSet.objects.get().preprocessing == ""
 
         check(version)
 
         assert GoldenSet.objects.get().preprocessing == again(version).preprocessing != ""
+
+    @pytest.mark.parametrize("floor", [0.9, None])
+    def test_swapped_labels_do_not_lock_out_the_right_ones(self, tmp_path, floor):
+        swapped = moods(tmp_path, floor=floor, config={"labels": ["positive", "negative"]})
+        check(swapped)
+        assert GoldenSet.objects.get().preprocessing == ""
+        right = text_versions.a_classifier(tmp_path, swapped.model)
+
+        line = check(right)
+
+        assert (line.state, line.code, line.facts["value"]) == ("passed", "", 1.0)
+        assert golden_gate(again(right)).passes is (True if floor else None)
+        assert golden_gate(again(swapped)).passes is (False if floor else None)
+
+    def test_a_version_from_before_there_were_hashes_gets_its_own_in_the_next_check(self, tmp_path):
+        version = moods(tmp_path)
+        check(version)
+        Version.objects.filter(pk=version.pk).update(preprocessing="", may_pad=False)
+        assert golden_gate(again(version)).passes is False
+
+        check(version)
+
+        checked = again(version)
+        assert (checked.preprocessing, checked.may_pad) == (pipeline_of(checked).digest, True)
+        assert golden_gate(checked).passes is True
 
     @pytest.mark.parametrize(
         ("config", "state"),

@@ -7,6 +7,7 @@ from inference.checks.proofs import Proofs, runtime_version
 from inference.checks.runner import run_checks
 from inference.checks.steps import structure
 from inference.checks.task_probe import TaskRefused
+from inference.checks.trial import Trial, TrialFailed
 from inference.checks.version_tasks import pipeline_of
 from registry.catalogue.models import Version
 from registry.catalogue.selectors import current_serving
@@ -122,6 +123,24 @@ class TestPadding:
             for group in pipeline_of(checked).encode({"text": text}).groups
         }
         assert widths == {1, 2, 3}
+
+    @pytest.mark.parametrize("code", ["timed_out", "crashed_signal", "run_failed"])
+    def test_a_comparison_that_does_not_end_shows_nothing(self, tmp_path, monkeypatch, code):
+        version, real = text_versions.a_classifier(tmp_path), Trial.run
+
+        def run(self, inputs, *rest, **more):
+            if inputs["input_ids"].shape[1] == 56:  # 8 less than it reads
+                if code == "crashed_signal":
+                    raise self._kill_and_fail(code, "It died.")
+                raise TrialFailed(code, "It did not end.")
+            return real(self, inputs, *rest, **more)
+
+        monkeypatch.setattr(Trial, "run", run)
+        line = check(version)["batching"]
+
+        checked = again(version)
+        assert (checked.status, checked.may_pad, line.facts["may_pad"]) == ("ready", False, False)
+        assert line.facts["rows"] > 1  # rows of one length still share runs
 
 
 class TestLength:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from registry.catalogue.models import Version
 from registry.errors import GoldenGateFailed
 from registry.intake.examples.services import put_golden_set, record_golden_result
 from registry.traffic.services import roll_back, set_split
@@ -95,12 +96,20 @@ class TestPreprocessing:
         _measured(other, golden_set, 0.0)
         assert self.promote(model, other).shares()[other.pk] == 1_000
 
-    @pytest.mark.parametrize(
-        ("first", "second"), [("a" * 16, "a" * 16), ("", "b" * 16), ("a" * 16, ""), ("", "")]
-    )
-    def test_the_same_one_or_none_is_not(self, first, second):
+    @pytest.mark.parametrize(("first", "second"), [("a" * 16, "a" * 16), ("", "b" * 16), ("", "")])
+    def test_the_same_one_or_a_set_without_one_is_not(self, first, second):
         model, other = self.of_two(first, second)
 
+        assert self.promote(model, other).shares()[other.pk] == 1_000
+
+    def test_a_version_from_before_there_were_hashes_is_refused_until_it_is_checked_again(self):
+        model, other = self.of_two("a" * 16, "")
+
+        with pytest.raises(GoldenGateFailed, match="that of version 2 is not known; check it again"):
+            self.promote(model, other)
+
+        Version.objects.filter(pk=other.pk).update(preprocessing="a" * 16)
+        other.refresh_from_db()
         assert self.promote(model, other).shares()[other.pk] == 1_000
 
     def test_it_is_refused_before_it_is_measured_too(self):

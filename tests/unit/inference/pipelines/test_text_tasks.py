@@ -106,6 +106,22 @@ def test_a_model_that_computes_with_padding_is_found():
     assert inputs_of(pipeline, {"text": "i love it"})["input_ids"].tolist() == [[2, 3, 5]]
 
 
+def test_padding_of_long_rows_is_tried_too():
+    """A window of attention, for example, may let padding in only where rows are long."""
+    widths = []
+
+    def counts_padding_of_long_rows(inputs):
+        ids, mask = inputs["input_ids"].astype(float), inputs["attention_mask"]
+        widths.append(ids.shape[1])
+        counted = ids * mask if ids.shape[1] < 100 else ids
+        return {"logits": np.repeat(counted.sum(axis=1, keepdims=True), 3, axis=1)}
+
+    pipeline = classifier(**SIMPLE, padding_id=5, max_tokens=256)
+
+    assert not pipeline.padding_is_harmless(counts_padding_of_long_rows)
+    assert widths[-2:] == [248, 256]
+
+
 def test_what_a_file_states_is_filled_in():
     config = {
         "id2label": {"0": "bad", "1": "good"}, "max_position_embeddings": 64, "pad_token_id": 1,

@@ -9,6 +9,7 @@ from django.utils import timezone
 from registry.access.policies import task_actor
 from registry.catalogue.models import Version
 from registry.catalogue.services import archive_version
+from registry.catalogue.task_kinds import TaskFacts
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch, services
 from registry.intake.checklist.models import STEPS, CheckRun
@@ -144,6 +145,33 @@ def test_a_recheck_that_passes_is_recorded():
     record = AuditRecord.objects.first()
     assert (record.action, describe(record)) == ("recheck", "checked version 1 again: check 1 passed")
     assert not Event.objects.exists()
+
+
+def test_a_recheck_that_passes_updates_what_is_known_of_the_task():
+    version = a_version()
+    found = TaskFacts("a" * 16, may_pad=False)
+
+    services.end_run(run=start(version), signature=SIGNATURE, task=found, by=an_actor())
+
+    version.refresh_from_db()
+    assert (version.preprocessing, version.may_pad, version.status) == ("a" * 16, False, "ready")
+    record = AuditRecord.objects.first()
+    assert describe(record) == (
+        f"checked version 1 again: check 1 passed, and found pre-processing {'a' * 16}, and found that padding may change"
+        " its answers"
+    )
+    assert record.before == {"preprocessing": "", "may_pad": True}
+
+
+def test_a_recheck_that_fails_leaves_it():
+    version = a_version(preprocessing="a" * 16)
+    run = start(version)
+    end_line(run, "conformance", "failed", reason="Example 2 differs.")
+
+    services.end_run(run=run, signature=SIGNATURE, task=TaskFacts("b" * 16), by=an_actor())
+
+    version.refresh_from_db()
+    assert version.preprocessing == "a" * 16
 
 
 def test_without_a_signature_a_first_check_fails(fresh, run):

@@ -13,6 +13,7 @@ from registry.intake.examples import rows as rules
 from registry.intake.examples import selectors, services
 from registry.intake.examples.models import GoldenSet
 from registry.record.models import AuditRecord
+from registry.record.sentences import describe
 from tests.support.factories import (
     a_golden_result,
     a_live_model,
@@ -386,15 +387,44 @@ class TestPreprocessing:
         with pytest.raises(Invalid, match="not a version of"):
             put(model, version=a_version())
 
-    def test_the_first_version_that_is_measured_sets_it_and_no_other_changes_it(self):
+    @staticmethod
+    def measure(version, golden_set, value, letter=""):
+        services.record_golden_result(
+            version=version, golden_set=golden_set, value=value, rows=1, wrong=[],
+            preprocessing=letter * 16, by=an_actor(),
+        )  # fmt: skip
+        return GoldenSet.objects.get(pk=golden_set.pk).preprocessing
+
+    def test_the_first_version_that_passes_sets_it_and_no_other_changes_it(self):
         model = a_model()
-        golden_set = put(model)
+        golden_set = put(model, floor=0.5)
         assert golden_set.preprocessing == ""
 
-        for letter in ("", "a", "b"):
-            services.record_golden_result(
-                version=a_version(model), golden_set=golden_set, value=0.5, rows=1, wrong=[],
-                preprocessing=letter * 16, by=an_actor(),
-            )  # fmt: skip
+        measured = [
+            self.measure(a_version(model), golden_set, value, letter)
+            for letter, value in [("f", 0.4), ("", 0.5), ("a", 0.5), ("b", 0.9)]
+        ]
 
-        assert GoldenSet.objects.get().preprocessing == "a" * 16
+        assert measured == ["", "", "a" * 16, "a" * 16]
+        said = [describe(record) for record in AuditRecord.objects.filter(action="record_golden_result")]
+        assert [text.partition("; ")[2] for text in said] == [
+            "", f"the set is for pre-processing {'a' * 16} now", "", "",
+        ]  # fmt: skip
+
+    def test_where_nothing_is_required_the_live_version_decides(self):
+        model = a_model()
+        golden_set = put(model)
+        live, other = a_version(model), a_version(model)
+
+        assert self.measure(other, golden_set, 0.9, "b") == ""
+        a_split(model, 100, versions=[live])
+        assert self.measure(other, golden_set, 0.9, "b") == ""  # an earlier release checked the live one
+        assert self.measure(live, golden_set, 0.5, "a") == "a" * 16
+
+    def test_a_live_version_that_was_measured_before_decides_too(self):
+        model = a_model()
+        golden_set = put(model)
+        live = a_version(model, preprocessing="a" * 16)
+        a_split(model, 100, versions=[live])
+
+        assert self.measure(a_version(model), golden_set, 0.9, "b") == "a" * 16
