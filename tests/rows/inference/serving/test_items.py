@@ -261,3 +261,18 @@ def test_a_version_whose_task_cannot_be_read_answers_with_the_reason_and_keeps_n
     assert (broken.status_code, broken.json()["code"]) == (503, "load_failed")
     assert "vocab.txt" in broken.json()["detail"]
     assert fine.status_code == 200
+
+
+def test_all_runs_of_a_request_have_one_deadline(ask, monkeypatch):
+    deadlines = []
+    infer = runtime.Runtime.infer
+
+    def noted(self, target, request):
+        deadlines.append(request.deadline)
+        return infer(self, target, request)
+
+    monkeypatch.setattr(runtime.Runtime, "infer", noted)
+
+    assert ask("tone", {"texts": [LOVELY, LOVELY * 3, LOVELY * 9]}).status_code == 200
+    assert len(deadlines) == 3
+    assert len(set(deadlines)) == 1
