@@ -51,10 +51,10 @@ class InferenceConfig(AppConfig):
 
 def _add_tasks() -> None:
     from inference.checks.version_tasks import registered_tasks
-    from registry.catalogue.task_kinds import TASKS
+    from registry.catalogue.task_kinds import TASK_KINDS
 
     for name, task in registered_tasks().items():
-        TASKS.add(name, task)
+        TASK_KINDS.add(name, task)
 
 
 def _add_key_examples() -> None:

@@ -12,14 +12,14 @@ from inference.tensors.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.errors import InvalidTaskConfig
 from registry.catalogue.models import Version
-from registry.catalogue.task_kinds import Beside, Task
+from registry.catalogue.task_kinds import FilesBesideModel, TaskKind
 from registry.errors import Invalid
 
 
-def registered_tasks() -> dict[str, Task]:
+def registered_tasks() -> dict[str, TaskKind]:
     """All tasks, as the registry knows them."""
     return {
-        name: Task(
+        name: TaskKind(
             kind.title,
             partial(_check, name),
             partial(_prefill, name),
@@ -72,7 +72,7 @@ def _check(task: str, config: Mapping[str, Any], files: Collection[str]) -> None
         raise in_registry(error) from None
 
 
-def _prefill(task: str, beside: Beside) -> Mapping[str, Any]:
+def _prefill(task: str, beside: FilesBesideModel) -> Mapping[str, Any]:
     try:
         return TASKS[task].prefill(FilesBeside(beside.files, beside.labels))
     except BadTaskConfig as error:

@@ -14,7 +14,7 @@ MAX_TASK = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class FilesBesideModel:
     """What came with a model file: other files by name, and the labels of a ZipMap that was removed from it."""
 
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -22,12 +22,12 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TaskKind:
     """One task. `check` raises Invalid; it gets the names of the files that are kept with the version."""
 
     title: str
     check: Callable[[Mapping[str, Any], Collection[str]], None]
-    prefill: Callable[[Beside], Mapping[str, Any]]
+    prefill: Callable[[FilesBesideModel], Mapping[str, Any]]
     kept_files: tuple[str, ...] = ()  # endings of the names of files that the version needs to answer
     metrics: tuple[str, ...] = ()  # of golden sets for this task
     golden_row: str = ""  # an example
@@ -44,27 +44,29 @@ class TaskFacts:
 
 
 NO_FACTS = TaskFacts()
-TASKS: Registrations[Task] = Registrations("task")
+TASK_KINDS: Registrations[TaskKind] = Registrations("task")
 
 
 def checked_task(name: str) -> str:
-    if name not in TASKS:
-        raise Invalid(f"{name!r} is not a task; use one of {', '.join(name for name, _ in TASKS.items())}.")
+    if name not in TASK_KINDS:
+        raise Invalid(
+            f"{name!r} is not a task; use one of {', '.join(name for name, _ in TASK_KINDS.items())}."
+        )
     return name
 
 
 def task_choices() -> list[tuple[str, str]]:
-    return [(name, f"{name}: {task.title}") for name, task in TASKS.items()]
+    return [(name, f"{name}: {task.title}") for name, task in TASK_KINDS.items()]
 
 
 def kept_endings() -> list[str]:
     """How the names of files end that some task keeps."""
-    return sorted({ending for _, task in TASKS.items() for ending in task.kept_files})
+    return sorted({ending for _, task in TASK_KINDS.items() for ending in task.kept_files})
 
 
 def checked_config(task: str, config: Mapping[str, Any], files: Collection[str] = ()) -> dict[str, Any]:
     """A version's task configuration; raises Invalid that names the field. `files`: those that are kept with it."""
-    TASKS[task].check(config, files)
+    TASK_KINDS[task].check(config, files)
     for name, value in config.items():
         if not _is_storable(value):
             raise InvalidTaskConfig("It contains a character that no database stores.", field=name)

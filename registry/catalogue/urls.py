@@ -3,7 +3,7 @@ from typing import Any
 from django.urls import path
 
 from registry.catalogue.api.aliases import AliasesView, AliasMovesView, GuardsView
-from registry.catalogue.api.downloads import DownloadLinksView, DownloadsView
+from registry.catalogue.api.downloads import DownloadLinksView, DownloadsView, TaskFilesView
 from registry.catalogue.api.models import ModelsView
 from registry.catalogue.api.versions import ArtifactsView, ServingView, VersionsView
 
@@ -22,6 +22,7 @@ urlpatterns = [
     path(f"{_VERSION}/unarchive", VersionsView.as_view({"post": "unarchive"})),
     path(f"{_VERSION}/clear", VersionsView.as_view({"post": "clear"})),
     path(f"{_VERSION}/download", DownloadLinksView.as_view({"post": "create"})),
+    path(f"{_VERSION}/files/<str:name>", TaskFilesView.as_view(SHOW), name="task-file"),
     path("downloads/<str:link>", DownloadsView.as_view(SHOW), name="download"),
     path(f"{_VERSION}/serving", ServingView.as_view({**SHOW, "patch": "partial_update"})),
     path(f"{_VERSION}/serving/revisions", ServingView.as_view(LIST)),

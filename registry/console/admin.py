@@ -16,7 +16,7 @@ from registry.access.limits import LIMIT_COLUMNS
 from registry.access.policies import Right
 from registry.catalogue import services
 from registry.catalogue.models import Model, Version
-from registry.catalogue.task_kinds import TASKS
+from registry.catalogue.task_kinds import TASK_KINDS
 from registry.console.checks import check_again, is_being_checked, show_check
 from registry.console.comparison import compare_page
 from registry.console.golden_set import put_golden
@@ -159,7 +159,9 @@ class ModelPage(RowViews, VerbPages, TabbedPage, ModelAdmin[Model]):
     @display(description="task", ordering="task")
     def task_word(self, model: Model) -> SafeString:
         return format_html(
-            '<span title="{}">{}</span>', TASKS[model.task].title if model.task in TASKS else "", model.task
+            '<span title="{}">{}</span>',
+            TASK_KINDS[model.task].title if model.task in TASK_KINDS else "",
+            model.task,
         )
 
     @display(description="live now")

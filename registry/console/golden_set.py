@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.catalogue.selectors import version_numbered
-from registry.catalogue.task_kinds import TASKS
+from registry.catalogue.task_kinds import TASK_KINDS
 from registry.catalogue.transitions import Status
 from registry.errors import RoundhouseError
 from registry.intake.examples.golden_results import GoldenGate, judge
@@ -61,7 +61,7 @@ class GoldenForm(forms.Form):
     def __init__(self, model: Model, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._model = model
-        task = TASKS[model.task]
+        task = TASK_KINDS[model.task]
         metrics = [(name, title) for name, title in Metric.choices if name in task.metrics]
         self._offer("metric", metrics)
         self.fields[

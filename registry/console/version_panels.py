@@ -55,7 +55,11 @@ def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
 
 def draw_facts(request: HttpRequest, version: Version) -> SafeString:
     """What was given when it was uploaded, and what the check found."""
-    context = {"version": version, "config": config_in_words(version.task_config)}
+    context = {
+        "version": version,
+        "config": config_in_words(version.task_config),
+        "may_download": actor(request).may(Right.DOWNLOAD, model_id=version.model_id),
+    }
     return render_to_string("admin/registry/version_facts.html", context, request)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from registry.catalogue import artifacts
 from registry.catalogue.artifacts import StoredFile
-from registry.catalogue.task_kinds import Beside
+from registry.catalogue.task_kinds import FilesBesideModel
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
@@ -85,7 +85,9 @@ def assemble(
     """
     check_count(len(others))
     with _planned(model.file, [sent.file for sent in others], drop_zipmap) as plan:
-        found = read_task_input(task.name, task.config, Beside(read_files(plan.beside), plan.labels))
+        found = read_task_input(
+            task.name, task.config, FilesBesideModel(read_files(plan.beside), plan.labels)
+        )
         task_files = {name: artifacts.store([content]).sha256 for name, content in found.kept.items()}
         changes = [*plan.changes, *found.changes]
         origin = {"files": [sent.describe() for sent in (model, *others)], "changes": changes}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry.catalogue.task_kinds import TASKS, Beside, Task, checked_config
+from registry.catalogue.task_kinds import TASK_KINDS, FilesBesideModel, TaskKind, checked_config
 from registry.intake.errors import TaskFileRefused, TaskTakesNoFiles
 from registry.intake.file_scan.errors import quote_name
 from registry.intake.file_scan.sent_files import SentFile
@@ -55,13 +55,13 @@ def read_files(files: Sequence[SentFile]) -> dict[str, bytes]:
     return contents
 
 
-def read_task_input(name: str, config: Mapping[str, Any], beside: Beside) -> TaskInput:
+def read_task_input(name: str, config: Mapping[str, Any], beside: FilesBesideModel) -> TaskInput:
     """Fill in what the configuration does not state, and check it; raise InvalidTaskConfig that names the field.
 
     Nothing is guessed: what neither the caller nor a file states stays missing.
     """
-    task, files = TASKS[name], _NotedFiles(beside.files)
-    stated = task.prefill(Beside(files, beside.labels))
+    task, files = TASK_KINDS[name], _NotedFiles(beside.files)
+    stated = task.prefill(FilesBesideModel(files, beside.labels))
     filled = {**stated, **config}
     kept = {each: content for each, content in beside.files.items() if _is_kept(each, task, filled)}
     if beside.files and not (task.kept_files or files.noted):
@@ -74,7 +74,7 @@ def read_task_input(name: str, config: Mapping[str, Any], beside: Beside) -> Tas
     return TaskInput(checked, kept, list(_changes(beside.files, kept, files.noted, used)))
 
 
-def _is_kept(name: str, task: Task, config: Mapping[str, Any]) -> bool:
+def _is_kept(name: str, task: TaskKind, config: Mapping[str, Any]) -> bool:
     return name.endswith(task.kept_files) or name == config.get("tokenizer")
 
 

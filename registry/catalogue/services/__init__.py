@@ -2,7 +2,13 @@
 
 from registry.catalogue.services.aliases import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.catalogue.services.crashes import CRASHES_TO_BREAK, clear_crashes, record_crash
-from registry.catalogue.services.downloads import export_artifact, follow_link, make_download_link
+from registry.catalogue.services.downloads import (
+    download_task_file,
+    export_artifact,
+    follow_link,
+    make_download_link,
+    task_file,
+)
 from registry.catalogue.services.models import ModelChanges, create_model, edit_model, why_not_move
 from registry.catalogue.services.versions import (
     archive_version,
@@ -22,6 +28,7 @@ __all__ = [
     "change_serving",
     "clear_crashes",
     "create_model",
+    "download_task_file",
     "edit_model",
     "export_artifact",
     "fail_check",
@@ -34,6 +41,7 @@ __all__ = [
     "register_version",
     "retire_alias",
     "start_check",
+    "task_file",
     "unarchive_version",
     "unguard_alias",
     "update_task_facts",

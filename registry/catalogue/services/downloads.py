@@ -1,4 +1,4 @@
-"""Downloads of artifacts, by link or to a path on this machine."""
+"""Downloads of artifacts, by link or to a path on this machine, and of task files."""
 
 import os
 import time
@@ -12,8 +12,8 @@ from registry.catalogue import artifacts
 from registry.catalogue.artifacts import FolderStore, StoredFile, read_chunks
 from registry.catalogue.downloads import DownloadLink, file_name_of, read_link
 from registry.catalogue.errors import hash_mismatch
-from registry.catalogue.models import Version
-from registry.errors import Conflict, Invalid, NotAllowed
+from registry.catalogue.models import Artifact, Version
+from registry.errors import Conflict, Invalid, NotAllowed, NotFound
 from registry.kit.actors import Actor
 from registry.record.audit import record_change
 
@@ -48,6 +48,31 @@ def follow_link(text: str, *, request_id: str = "") -> tuple[Version, Actor]:
     if version is None or not by.may(Right.DOWNLOAD, model_id=version.model_id):
         raise NotAllowed("This link was created for someone who may no longer download the file.")
     return version, by
+
+
+def download_task_file(*, version: Version, name: str, by: Actor) -> Artifact:
+    """The stored task file of this name. Recorded each time, because there is no link whose creation could be."""
+    file = task_file(version=version, name=name, by=by)
+    with transaction.atomic():
+        record_change(
+            action="download_task_file",
+            subject=version,
+            before=None,
+            after={"file_name": name, "sha256": file.sha256, "size_bytes": file.size_bytes},
+            by=by,
+        )
+    return file
+
+
+def task_file(*, version: Version, name: str, by: Actor) -> Artifact:
+    """Find a task file to see its hash and size; its content is only for `download_task_file`."""
+    by.check(Right.DOWNLOAD, model_id=version.model_id)
+    sha256 = version.task_files.get(name)
+    if sha256 is None:
+        raise NotFound(f"{version} has no task file of this name.")
+    return Artifact(
+        sha256=sha256, size_bytes=artifacts.path_of(sha256).stat().st_size
+    )  # a row is for models only
 
 
 def export_artifact(*, version: Version, path: Path, by: Actor) -> Path:

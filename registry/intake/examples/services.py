@@ -12,7 +12,7 @@ from registry.access.policies import Right
 from registry.catalogue import artifacts
 from registry.catalogue.models import Model, Version
 from registry.catalogue.route_changes import lock_model
-from registry.catalogue.task_kinds import TASKS
+from registry.catalogue.task_kinds import TASK_KINDS
 from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_reason
 from registry.errors import Conflict, Invalid, StaleState
@@ -97,7 +97,7 @@ def put_golden_set(
     if metric not in Metric.values:
         raise Invalid(f"{metric!r} is not a metric; use one of {', '.join(Metric.values)}.")
     kind = Metric(metric)
-    task = TASKS[model.task]
+    task = TASK_KINDS[model.task]
     if kind not in task.metrics:
         raise Invalid(
             f"{metric} does not fit the task of {model.slug}, {model.task}; use {' or '.join(task.metrics)}."

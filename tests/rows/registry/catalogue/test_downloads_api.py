@@ -14,6 +14,7 @@ from registry.access.policies import Role
 from registry.access.services import revoke_key
 from registry.catalogue import artifacts
 from registry.record.models import AuditRecord
+from registry.record.sentences import describe
 from tests.support.clients import by_key, client_with, signed_in
 from tests.support.factories import a_key, a_model, a_person, a_version, an_actor
 
@@ -207,6 +208,69 @@ class TestRightsAtUse:
         take_away(person)
 
         assert take(url).json()["code"] == "not_allowed"
+
+
+class TestTaskFiles:
+    FILE = "/api/v1/models/tone/versions/1/files/tokenizer.json"
+
+    @pytest.fixture(autouse=True)
+    def version(self):
+        return a_version(
+            a_model("tone", task="text-classification"),
+            task_config={"labels": ["a", "b"]},
+            task_files={"tokenizer.json": artifacts.store([b'{"version": "1.0"}']).sha256},
+        )
+
+    def test_one_is_sent_as_an_attachment_and_recorded(self, version):
+        client, key = with_key("registry.download")
+
+        answer = client.get(self.FILE)
+
+        assert (answer.status_code, answer.getvalue()) == (200, b'{"version": "1.0"}')
+        assert answer["Content-Disposition"] == 'attachment; filename="tokenizer.json"'
+        assert answer["Content-Type"] == "application/octet-stream"
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["ETag"] == f'"{version.task_files["tokenizer.json"]}"'
+        (record,) = AuditRecord.objects.filter(action="download_task_file")
+        assert (record.key_id, record.after["file_name"]) == (key.pk, "tokenizer.json")
+        assert describe(record) == "downloaded “tokenizer.json” of version 1 (18 bytes)"
+
+    def test_what_sends_nothing_is_not_recorded(self, version):
+        client = client_with("registry.download")
+
+        head = client.head(self.FILE)
+        unchanged = client.get(self.FILE, headers={"If-None-Match": head["ETag"]})
+        behind = client.get(self.FILE, headers={"Range": "bytes=99-"})
+
+        assert [head.status_code, unchanged.status_code, behind.status_code] == [200, 304, 416]
+        assert not AuditRecord.objects.filter(action="download_task_file").exists()
+
+    def test_a_part_is_recorded_too(self):
+        answer = client_with("registry.download").get(self.FILE, headers={"Range": "bytes=2-8"})
+
+        assert (answer.status_code, answer.getvalue()) == (206, b"version")
+        assert AuditRecord.objects.filter(action="download_task_file").count() == 1
+
+    @pytest.mark.parametrize("name", ["vocab.txt", "..%2Ftokenizer.json", "%2e%2e"])
+    def test_other_names_are_not_found(self, name):
+        answer = client_with("registry.download").get(self.FILE.replace("tokenizer.json", name))
+
+        assert answer.status_code == 404
+
+    @pytest.mark.parametrize("scope", ["registry.read", "registry.write", "predict"])
+    def test_who_may_not_download_gets_none(self, scope):
+        assert client_with(scope).get(self.FILE).status_code == 403
+
+    def test_a_key_of_other_models_gets_none(self):
+        client, _ = with_key("registry.download", models=[a_model("elsewhere").pk])
+
+        assert client.get(self.FILE).status_code == 404
+
+    def test_a_missing_one_is_told(self, version):
+        artifacts.path_of(version.task_files["tokenizer.json"]).unlink()
+
+        assert client_with("registry.download").get(self.FILE).json()["code"] == "artifact_missing"
+        assert not AuditRecord.objects.filter(action="download_task_file").exists()
 
 
 def held(version):

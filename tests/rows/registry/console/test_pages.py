@@ -83,6 +83,19 @@ def test_a_version_shows_its_task_files_and_the_hash_of_its_preprocessing(client
     assert "label 7 and 92 more" in page and "label 8" not in page
     assert f'tokenizer.json <code title="SHA-256 {"a" * 64}">{"a" * 12}</code>' in page
     assert "0123456789abcdef" in page
+    assert "/files/tokenizer.json" not in page
+
+
+def test_whoever_may_download_finds_links_to_the_task_files(client, operator):
+    version = a_version(
+        a_model("tone", task="text-classification"),
+        task_config={"labels": ["a", "b"]},
+        task_files={"tokenizer.json": "a" * 64},
+    )
+
+    page = client.get(reverse("admin:registry_version_change", args=[version.pk])).text
+
+    assert 'href="/api/v1/models/tone/versions/1/files/tokenizer.json"' in page
 
 
 def test_a_ready_version_is_offered_one(client, operator):
