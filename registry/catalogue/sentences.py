@@ -137,11 +137,6 @@ def _make_download_link(change: RecordedChange) -> str:
     return f"created a link to download {_version(change)} ({size(change.after['size_bytes'])})"
 
 
-def _download_task_file(change: RecordedChange) -> str:
-    after = change.after
-    return f"downloaded {quoted(after['file_name'])} of {_version(change)} ({size(after['size_bytes'])})"
-
-
 def _export_artifact(change: RecordedChange) -> str:
     return f"copied the file of {_version(change)} to {quoted(change.after['path'])}"
 
@@ -163,6 +158,5 @@ CATALOGUE_SENTENCES = {
     "break_version": Sentence(_break_version, Importance.LIVE),
     "clear_crashes": Sentence(_clear_crashes, Importance.LIVE),
     "make_download_link": Sentence(_make_download_link),
-    "download_task_file": Sentence(_download_task_file),
     "export_artifact": Sentence(_export_artifact),
 }

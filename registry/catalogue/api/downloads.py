@@ -117,7 +117,7 @@ class TaskFilesView(FileViewSet, ModelViewSet[Version]):
     @extend_schema(
         summary="Download one of a version's task files", operation_id="download_task_file",
         description="For names, see `task_files` of the version. `HEAD` and a `Range` work as well. The ETag is the file's"
-                    " SHA-256. Every download is audited.",
+                    " SHA-256. Each use is a line in the log.",
         parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, description="Such as `tokenizer.json`.")],
         responses={
             (200, _BYTES): OpenApiTypes.BINARY,
@@ -128,10 +128,7 @@ class TaskFilesView(FileViewSet, ModelViewSet[Version]):
     def retrieve(self, request: Request, slug: str, number: int, name: str) -> HttpResponseBase:  # type: ignore[override]
         version = self.get_object()
         file = services.task_file(version=version, name=name, by=self.actor)
-        answer = _send(request, file, name, version=version, by=self.actor)
-        if isinstance(answer, StreamingHttpResponse):
-            services.download_task_file(version=version, name=name, by=self.actor)
-        return answer
+        return _send(request, file, name, version=version, by=self.actor)
 
 
 def _send(

@@ -3,7 +3,6 @@
 from registry.catalogue.services.aliases import guard_alias, move_alias, retire_alias, unguard_alias
 from registry.catalogue.services.crashes import CRASHES_TO_BREAK, clear_crashes, record_crash
 from registry.catalogue.services.downloads import (
-    download_task_file,
     export_artifact,
     follow_link,
     make_download_link,
@@ -28,7 +27,6 @@ __all__ = [
     "change_serving",
     "clear_crashes",
     "create_model",
-    "download_task_file",
     "edit_model",
     "export_artifact",
     "fail_check",

@@ -50,22 +50,8 @@ def follow_link(text: str, *, request_id: str = "") -> tuple[Version, Actor]:
     return version, by
 
 
-def download_task_file(*, version: Version, name: str, by: Actor) -> Artifact:
-    """The stored task file of this name. Recorded each time, because there is no link whose creation could be."""
-    file = task_file(version=version, name=name, by=by)
-    with transaction.atomic():
-        record_change(
-            action="download_task_file",
-            subject=version,
-            before=None,
-            after={"file_name": name, "sha256": file.sha256, "size_bytes": file.size_bytes},
-            by=by,
-        )
-    return file
-
-
 def task_file(*, version: Version, name: str, by: Actor) -> Artifact:
-    """Find a task file to see its hash and size; its content is only for `download_task_file`."""
+    """The stored task file of this name."""
     by.check(Right.DOWNLOAD, model_id=version.model_id)
     sha256 = version.task_files.get(name)
     if sha256 is None:
