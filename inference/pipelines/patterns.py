@@ -9,16 +9,19 @@ from inference.pipelines.errors import BadTaskConfig
 MAX_PATTERN_LENGTH, MAX_DEPTH = 1_000, 20
 MAX_REPEATS, MAX_ALL_REPEATS = 1_000, 10_000
 # What stands for itself; a set of characters; the braces of one repeat
-_PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]|\{[^{}]*\}?|.", re.DOTALL)
+_PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]|\{[^{}()\[\]\\]*\}|.", re.DOTALL)
 _COUNTS = re.compile(r"[0-9]*,?[0-9]*")
 _FLAGS = re.compile(r"\(\?[A-Za-z0-9-]*[xV]")  # that change what a set or a repeat is
-_UNCLEAR_PARTS = re.compile(r"\\.|[()]|\{[^{}]*\}?|.", re.DOTALL)
+_UNCLEAR_PARTS = re.compile(r"\\.|[()]|\{[^{}()\[\]\\]*\}|.", re.DOTALL)
+_COMMENT_IN_BRACES = re.compile(r"\{[^{}]*#")  # it may stand inside a number
 
 
 def check_pattern(pattern: str, field: str) -> None:
     """Raise BadTaskConfig for a pattern that may take long to compile. Compiles nothing: processes that answer call it."""
     if len(pattern) > MAX_PATTERN_LENGTH:
         raise BadTaskConfig(f"A pattern may have at most {MAX_PATTERN_LENGTH:,} characters.", field=field)
+    if _COMMENT_IN_BRACES.search(pattern):
+        raise BadTaskConfig("A pattern may have no comment in the number of a repeat.", field=field)
     deepest, size = _measured(pattern, field)
     if deepest > MAX_DEPTH:
         raise BadTaskConfig(
@@ -49,7 +52,7 @@ def _measured(pattern: str, field: str) -> tuple[int, int]:
     """
     parts = _PARTS.findall(pattern)
     is_unclear = "#" in pattern or _FLAGS.search(pattern) is not None or any(map(_is_unclear_set, parts))
-    open_groups = [0]  # the size of each, so far
+    open_groups = [1]  # the size of each so far; an empty one takes its place, too
     last, repeated, deepest = 0, 1, 0
     for part in _UNCLEAR_PARTS.findall(pattern) if is_unclear else parts:
         repeats = _repeats(part)
@@ -57,7 +60,7 @@ def _measured(pattern: str, field: str) -> tuple[int, int]:
             raise BadTaskConfig(f"A pattern may repeat a part at most {MAX_REPEATS:,} times.", field=field)
         repeated *= max(repeats, 1)
         if part == "(":
-            open_groups.append(0)
+            open_groups.append(1)
             deepest = max(deepest, len(open_groups) - 1)
             continue
         if part == ")":
@@ -83,8 +86,6 @@ def _repeats(part: str) -> int:
     if not part.startswith("{"):
         return 0
     said = "".join(part.strip("{}").split())  # a pattern may allow white space, even inside a number
-    if "#" in said:  # a comment may stand inside a number
-        return MAX_REPEATS + 1
     largest = max(map(_value, re.findall(r"[0-9]+", said)), default=0)
     return largest if _COUNTS.fullmatch(said) or largest > MAX_REPEATS else 0
 
