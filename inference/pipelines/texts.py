@@ -35,6 +35,29 @@ _MOST_TOKENS = 512  # of models that accept any length and whose configuration n
 _ATOL, _RTOL = 1e-4, 1e-3
 
 
+# Tokenizer options of tokenizer_config.json, and the fields that they become
+_OF_VOCABULARIES = {
+    "do_lower_case": "lower_case",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "split_chinese",
+}
+# Model types that number the positions from `pad_token_id` + 1 on
+_FIRST_POSITION_AFTER_PADDING = (
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "longformer",
+    "mpnet",
+    "data2vec-text",
+    "ibert",
+    "xmod",
+    "luke",
+)
+_USUAL_PADDING = 1  # of those types
+
+
 class LongTexts(StrEnum):
     """What happens to a text with more tokens than the model reads. Never in silence: answers tell both numbers."""
 
@@ -46,13 +69,25 @@ class LongTexts(StrEnum):
 class TextFields:
     """What a task configuration says about texts."""
 
-    _NAMES = ("tokenizer", "vocabulary", "lower_case", "max_tokens", "long_texts", "overlap", "padding_id")
+    _OF_WORD_PIECES = ("strip_accents", "split_chinese")
+    _NAMES = (
+        "tokenizer",
+        "vocabulary",
+        "lower_case",
+        *_OF_WORD_PIECES,
+        "max_tokens",
+        "long_texts",
+        "overlap",
+        "padding_id",
+    )
 
     def __init__(self, fields: Fields, *, may_use_windows: bool) -> None:
         self.given = [name for name in self._NAMES if name in fields.given]
         self.tokenizer = fields.text("tokenizer")
         self.vocabulary = fields.choice("vocabulary", ("word_pieces", "words"), "word_pieces")
         self.lower_case = fields.flag("lower_case", default=True)
+        self.strip_accents = fields.flag("strip_accents", default=self.lower_case)
+        self.split_chinese = fields.flag("split_chinese", default=True)
         self.max_tokens = fields.number("max_tokens", None, least=3, most=MAX_TOKENS)
         choices = [choice for choice in LongTexts if choice is not LongTexts.WINDOWS or may_use_windows]
         default = LongTexts.WINDOWS if may_use_windows else LongTexts.CUT
@@ -74,11 +109,21 @@ class TextFields:
                 else "A tokenizer.json or vocab.txt is missing.",
                 field="tokenizer",
             )
-        if name.endswith(".json"):
+        is_json = name.endswith(".json")
+        if is_json or self.vocabulary == "words":
+            for field in self._OF_WORD_PIECES:
+                if field in self.given:
+                    raise BadTaskConfig("Only a vocab.txt of word pieces reads it.", field=field)
+        if is_json:
             return TextTokenizer.from_json(files[name])
         if self.vocabulary == "words":
             return TextTokenizer.from_words(files[name], lower_case=self.lower_case)
-        return TextTokenizer.from_word_pieces(files[name], lower_case=self.lower_case)
+        return TextTokenizer.from_word_pieces(
+            files[name],
+            lower_case=self.lower_case,
+            strip_accents=self.strip_accents,
+            split_chinese=self.split_chinese,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,16 +391,30 @@ def prefilled(files: Files) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if labels := _labels(model.get("id2label")):
         found["labels"] = labels
-    lengths = [model.get("max_position_embeddings"), tokenizer.get("model_max_length")]
+    lengths = [_positions(model), tokenizer.get("model_max_length")]
     known = [length for length in lengths if isinstance(length, int) and 3 <= length <= MAX_TOKENS]
     if known:
         found["max_tokens"] = min(known)
     padding = model.get("pad_token_id")
     if isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0:
         found["padding_id"] = padding
-    if "tokenizer.json" not in files and isinstance(tokenizer.get("do_lower_case"), bool):
-        found["lower_case"] = tokenizer["do_lower_case"]
+    if not any(name.endswith("tokenizer.json") for name in files):
+        found |= {
+            field: tokenizer[name]
+            for name, field in _OF_VOCABULARIES.items()
+            if isinstance(tokenizer.get(name), bool)
+        }
+        if found.get("split_chinese"):
+            del found["split_chinese"]  # as usual: every file of a BERT model says so
     return found
+
+
+def _positions(model: Mapping[str, Any]) -> Any:
+    """How many tokens the model has positions for; in some families, the first positions are no token's."""
+    positions, padding = model.get("max_position_embeddings"), model.get("pad_token_id", _USUAL_PADDING)
+    if model.get("model_type") not in _FIRST_POSITION_AFTER_PADDING or not isinstance(positions, int):
+        return positions
+    return positions - 1 - (padding if isinstance(padding, int) else _USUAL_PADDING)
 
 
 def problem_type(files: Files) -> str:

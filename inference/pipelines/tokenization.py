@@ -84,8 +84,10 @@ class TextTokenizer:
         return cls._checked(tokenizer.to_str())
 
     @classmethod
-    def from_word_pieces(cls, data: bytes, *, lower_case: bool) -> "TextTokenizer":
-        """Read a BERT model's `vocab.txt`."""
+    def from_word_pieces(
+        cls, data: bytes, *, lower_case: bool, strip_accents: bool | None = None, split_chinese: bool = True
+    ) -> "TextTokenizer":
+        """Read a BERT model's `vocab.txt`. Unless said otherwise, accents go if letters become lower case."""
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
         words = _read_words(data)
@@ -94,7 +96,13 @@ class TextTokenizer:
                 f"vocab.txt lacks {', '.join(missing)}, so it is not the vocabulary of a BERT model."
             )
         tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]", max_input_chars_per_word=100))  # noqa: S106
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
+        tokenizer.normalizer = normalizers.BertNormalizer(
+            lowercase=lower_case,
+            strip_accents=None
+            if strip_accents == lower_case
+            else strip_accents,  # one digest for one meaning
+            handle_chinese_chars=split_chinese,
+        )
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.post_processor = processors.BertProcessing(
             ("[SEP]", words["[SEP]"]), ("[CLS]", words["[CLS]"])

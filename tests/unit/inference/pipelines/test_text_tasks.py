@@ -138,6 +138,75 @@ def test_what_a_file_states_is_filled_in():
     }  # fmt: skip
 
 
+def filled_in(config=None, tokenizer=None, **files):
+    said = {"config.json": config or {}, "tokenizer_config.json": tokenizer or {}}
+    return TextClassification.prefill(
+        FilesBeside({name: json.dumps(content).encode() for name, content in said.items()} | files)
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 514}, 512),
+        ({"model_type": "longformer", "max_position_embeddings": 4098, "pad_token_id": 1}, 4096),
+        ({"model_type": "camembert", "max_position_embeddings": 514, "pad_token_id": 0}, 513),
+        ({"model_type": "mpnet", "max_position_embeddings": 514, "pad_token_id": "1"}, 512),
+        ({"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}, 512),
+        ({"model_type": ["roberta"], "max_position_embeddings": 514}, 514),
+        ({"model_type": "roberta", "max_position_embeddings": 4}, None),
+        ({"model_type": "roberta", "max_position_embeddings": "514"}, None),
+    ],
+)
+def test_positions_that_are_no_tokens_are_not_counted(config, tokens):
+    assert filled_in(config).get("max_tokens") == tokens
+
+
+ACCENTED = "[PAD]\n[UNK]\n[CLS]\n[SEP]\ncafe\ncafé\n東京\n東\n京\n##京".encode()
+
+
+@pytest.mark.parametrize(
+    ("said", "config", "ids"),
+    [
+        ({}, {}, [2, 4, 7, 8, 3]),
+        ({"strip_accents": None, "do_lower_case": True}, {"lower_case": True}, [2, 4, 7, 8, 3]),
+        ({"strip_accents": False}, {"strip_accents": False}, [2, 5, 7, 8, 3]),
+        ({"do_lower_case": False}, {"lower_case": False}, [2, 5, 7, 8, 3]),
+        ({"do_lower_case": False, "strip_accents": True}, {"lower_case": False, "strip_accents": True}, [2, 4, 7, 8, 3]),
+        ({"tokenize_chinese_chars": True}, {}, [2, 4, 7, 8, 3]),
+        ({"tokenize_chinese_chars": False}, {"split_chinese": False}, [2, 4, 6, 3]),
+    ],
+    ids=["nothing", "null", "keeps accents", "cased", "cased without accents", "as usual", "Chinese words"],
+)  # fmt: skip
+def test_a_vocabulary_is_read_as_its_tokenizers_file_states(said, config, ids):
+    filled = filled_in(tokenizer=said)
+    outputs = (TensorSpec("logits", "FP32", (None, 1)),)
+
+    pipeline = TextClassification(
+        {"labels": ["x"], **filled}, {"vocab.txt": ACCENTED}, Signature(BERT, outputs)
+    )
+
+    assert filled == config
+    assert inputs_of(pipeline, {"text": "café 東京"})["input_ids"][0, : len(ids)].tolist() == ids
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tone-tokenizer.json"])
+def test_a_tokenizers_own_file_states_it_itself(name):
+    said = {"do_lower_case": False, "strip_accents": False, "tokenize_chinese_chars": False}
+
+    assert filled_in(tokenizer=said, **{name: b"{}"}) == {}
+
+
+@pytest.mark.parametrize("field", ["strip_accents", "split_chinese"])
+@pytest.mark.parametrize("other", [SIMPLE, {"tokenizer": "tokenizer.json"}], ids=["words", "json"])
+def test_what_would_have_no_effect_is_refused(field, other):
+    with pytest.raises(BadTaskConfig, match="word pieces") as refused:
+        classifier(**other, **{field: False})
+
+    assert refused.value.field == field
+
+
 @pytest.mark.parametrize(
     "by_id", [{"0": "LABEL_0", "1": "LABEL_1"}, {"0": "a", "2": "b"}, ["a"], {"0": 1}], ids=str
 )
