@@ -10,6 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 import numpy as np
@@ -64,7 +65,7 @@ class Pipeline(ABC):
         """What callers send and receive as tensors."""
         return self.signature
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The pre-processing hash: versions with the same one turn requests and outputs into the same things.
 
@@ -153,7 +154,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     def _hashed(self) -> Sequence[Any]:
         """What `digest` depends on."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return hash_of(self.task, self._hashed)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class PlainClassification(Pipeline):
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
         return {"labels": list(beside.labels), "scores": PROBABILITIES} if beside.labels else {}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return hash_of(self.task, [self.labels, self.scores, self.output])
 
