@@ -12,10 +12,9 @@ from typing import Any
 
 from django.conf import settings
 
-from inference.checks.examples import example_rows
 from inference.checks.models import ProbePass
 from inference.checks.probe import KnownInputs, probe
-from inference.checks.text_rows import longest_sample, text_rows
+from inference.checks.text_rows import longest_sample, proof_rows
 from inference.checks.trial import Trial, TrialFailed
 from inference.checks.version_tasks import pipeline_of
 from inference.engine.backends import ProbeFact, SessionOptions
@@ -26,7 +25,6 @@ from inference.pipelines.pipeline import Pipeline
 from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InferenceError
 from inference.tensors.samples import EMPTY_SAMPLE, Sample
-from inference.tensors.signature import Signature
 from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import ServingValues
@@ -229,14 +227,6 @@ class _ProofOrder:
     limit_bytes: int
     soft_limit_s: float
 
-    def rows(self, signature: Signature) -> Tensors | None:
-        """Rows for the batch proof, if some are known."""
-        texts = text_rows(self.pipeline, self.known.examples) if self.pipeline is not None else None
-        return texts or example_rows(signature, self.known.examples)
-
-    def longest_sample(self, signature: Signature) -> Sample | None:
-        return longest_sample(self.pipeline, signature) if self.pipeline is not None else None
-
 
 @dataclass(frozen=True, slots=True)
 class _KnownParts:
@@ -298,10 +288,10 @@ def _make_proof(order: _ProofOrder, known: _KnownParts) -> Proof:
                     limit_bytes=order.limit_bytes,
                     soft_limit_s=order.soft_limit_s,
                     time_limit_s=WARM_UP_S,
-                    sample=order.longest_sample(trial.signature),
+                    sample=longest_sample(order.pipeline, trial.signature),
                 )
             rows = memory.most_rows(order.max_rows, order.limit_bytes)
-            examples = order.rows(trial.signature)
+            examples = proof_rows(order.pipeline, trial.signature, order.known.examples)
             return Proof(fact, sample, memory, batch_proof_of(trial, max_rows=rows, examples=examples))
     except TrialFailed as error:
         raise NotProbed(f"The version did not pass its warm-up: {error}") from None

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.checks.examples import example_rows
 from inference.pipelines.pipeline import ItemPipeline, Pipeline
 from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InvalidInput
@@ -37,9 +38,17 @@ def text_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tens
     return {name: np.concatenate([tensor, others[name]]) for name, tensor in tensors.items()}
 
 
-def longest_sample(pipeline: Pipeline, signature: Signature) -> Sample | None:
+def proof_rows(
+    pipeline: Pipeline | None, signature: Signature, examples: Iterable[Mapping[str, Any]]
+) -> Tensors | None:
+    """Rows for the batch proof, if some are known: texts, or the examples of other tasks."""
+    texts = text_rows(pipeline, examples) if pipeline is not None else None
+    return texts or example_rows(signature, examples)
+
+
+def longest_sample(pipeline: Pipeline | None, signature: Signature) -> Sample | None:
     """A row with as many tokens as a text may have, so that the memory of batches is that of long texts."""
-    rows = pipeline.token_rows if isinstance(pipeline, ItemPipeline) else None
+    rows = pipeline.token_rows if pipeline is not None else None
     return Sample.of(signature, rows.longest_row()) if rows is not None else None
 
 

@@ -37,7 +37,7 @@ def pipeline_of(version: Version, signature: Signature | None = None) -> Pipelin
     files = {name: path.read_bytes() for name, path in task_paths(version).items()}
     found = signature or Signature.from_json(version.signature or {})
     pipeline = TASKS[version.model.task](version.task_config, files, found)
-    if not version.may_pad and isinstance(pipeline, ItemPipeline):
+    if not version.may_pad:
         pipeline.forbid_padding()
     return pipeline
 

@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice, pairwise
@@ -373,12 +373,6 @@ class Entities(ItemPipeline[EntitiesAsked]):
             "tokens_given": np.array([answer.tokens_given for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used for answer in answers], np.int32),
         }
-
-    def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
-        return self._texts.padding_is_harmless(run, self._output)
-
-    def forbid_padding(self) -> None:
-        self._texts.may_pad = False
 
 
 def _check_windows(tokens: TokenizedText, outputs: Sequence[Array]) -> None:

@@ -34,6 +34,32 @@ class FilesBeside:
     labels: Sequence[str] = ()
 
 
+class TokenReader(Protocol):
+    """What a check tries on a model that reads tokens. All rows are inputs of the model."""
+
+    max_tokens: int
+    may_pad: bool  # whether rows are filled up to widths that many share
+
+    @property
+    def largest_id(self) -> int:
+        """Of the tokenizer."""
+
+    def row_of(self, token_id: int, tokens: int) -> Tensors:
+        """A row that repeats one token, as many times as it may at most have."""
+
+    def longest_row(self) -> Tensors:
+        """A row with as many tokens as the model reads."""
+
+    def random_rows(self, like: Tensors, rng: np.random.Generator, count: int) -> Tensors:
+        """Rows of any tokens, as wide as these."""
+
+    def padding_is_harmless(self, run: Callable[[Tensors], Tensors], output: str) -> bool:
+        """Whether this output stays the same for a row that is filled up to a greater width."""
+
+    def read(self, texts: Sequence[str]) -> object:
+        """Turn texts into rows."""
+
+
 class Pipeline(ABC):
     """One version's task, with its configuration. May be used by several threads at once.
 
@@ -45,6 +71,8 @@ class Pipeline(ABC):
     kept_files: ClassVar[tuple[str, ...]] = ()  # endings of the names of files that a version needs to answer
     golden: ClassVar[GoldenRows] = TENSOR_ROWS  # what rows of its golden sets look like
     labels: Sequence[str] = ()  # of a classification, in the order of its scores
+    model_outputs: Sequence[str] | None = None  # those that answers are made of, the scores first; None: all
+    token_rows: TokenReader | None = None  # how items become rows, if the model reads tokens
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         """Raises BadTaskConfig if the configuration does not fit the files or the signature."""
@@ -77,6 +105,17 @@ class Pipeline(ABC):
         """How likely the best class is, from one row of outputs; None where there are no classes."""
         return None
 
+    def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
+        """Whether rows that are filled up to a greater width get the same answer, so that rows may share widths."""
+        if self.token_rows is None or not self.model_outputs:
+            return True
+        return self.token_rows.padding_is_harmless(run, self.model_outputs[0])
+
+    def forbid_padding(self) -> None:
+        """Give each row exactly the width that it needs from now on."""
+        if self.token_rows is not None:
+            self.token_rows.may_pad = False
+
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
@@ -103,28 +142,6 @@ class Encoded(Generic[C]):
 RowOutputs = Mapping[str, Array]  # of one row
 
 
-class TokenReader(Protocol):
-    """What a check tries on a model that reads tokens. All rows are inputs of the model."""
-
-    max_tokens: int
-
-    @property
-    def largest_id(self) -> int:
-        """Of the tokenizer."""
-
-    def row_of(self, token_id: int, tokens: int) -> Tensors:
-        """A row that repeats one token, as many times as it may at most have."""
-
-    def longest_row(self) -> Tensors:
-        """A row with as many tokens as the model reads."""
-
-    def random_rows(self, like: Tensors, rng: np.random.Generator, count: int) -> Tensors:
-        """Rows of any tokens, as wide as these."""
-
-    def read(self, texts: Sequence[str]) -> object:
-        """Turn texts into rows."""
-
-
 class ItemPipeline(Pipeline, Generic[C]):
     """A task whose callers send items, such as texts, instead of a model's tensors."""
 
@@ -132,9 +149,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     several: ClassVar[str]  # the field of a request with a list of items
     most_items: ClassVar[int]  # of a request
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
-    model_outputs: Sequence[str] | None = None  # those that `decode` reads; None: all
     is_slow_to_decode: bool = False  # decode may take more than a millisecond, whatever the request is
-    token_rows: TokenReader | None = None  # how items become rows, if the model reads tokens
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)
@@ -190,13 +205,6 @@ class ItemPipeline(Pipeline, Generic[C]):
         encoded = self.encode(body)
         groups = [part for group in encoded.groups for part in group.split(most_rows)]
         return self.decode(rows_of(groups, [run(self.prepare(group.tensors)) for group in groups]), encoded)
-
-    def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
-        """Whether rows that are filled up to a greater width get the same answer, so that rows may share widths."""
-        return True
-
-    def forbid_padding(self) -> None:
-        """Give each row exactly the width that it needs from now on."""
 
 
 def hash_of(task: str, parts: Sequence[Any]) -> str:

@@ -1,6 +1,6 @@
 """Labels for texts, with scores."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class TextClassification(ItemPipeline[TextsAsked]):
         labels, texts = _read(config)
         self._output = LabelOutput(labels, signature)
         self._texts = text_inputs(texts, files, signature)
-        self.token_rows = self._tokens = self._texts if isinstance(self._texts, TokenRows) else None
+        self.token_rows = self._texts if isinstance(self._texts, TokenRows) else None
         self.labels, self.model_outputs = labels.labels, (self._output.name,)
         super().__init__(config, files, signature)
 
@@ -144,13 +144,6 @@ class TextClassification(ItemPipeline[TextsAsked]):
             "tokens_given": np.array([answer.tokens_given or 0 for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used or 0 for answer in answers], np.int32),
         }
-
-    def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
-        return self._tokens is None or self._tokens.padding_is_harmless(run, self._output.name)
-
-    def forbid_padding(self) -> None:
-        if self._tokens is not None:
-            self._tokens.may_pad = False
 
 
 def _read(config: Config) -> tuple[LabelFields, TextFields]:

@@ -1,6 +1,5 @@
 """The steps that run batches: how fast they are, how much memory they take, and whether requests may share them."""
 
-from inference.checks.examples import example_rows
 from inference.checks.models import ProbePass
 from inference.checks.proofs import WARM_UP_S, batch_memory_bytes, batch_proof_of, most_rows
 from inference.checks.steps.base import CheckContext, StepFailed, StepPassed
@@ -9,10 +8,9 @@ from inference.checks.steps.task import (
     check_vocabulary,
     padding_is_harmless,
 )
-from inference.checks.text_rows import longest_sample, text_rows
+from inference.checks.text_rows import longest_sample, proof_rows
 from inference.checks.trial import TrialFailed
 from inference.engine.warmup import MemoryUse
-from inference.tensors.samples import Sample
 
 _WARM_UP_ADVICE = (
     "Run the file repeatedly where it was exported; fix it, and upload it as the next version. If the machine was busy"
@@ -44,6 +42,8 @@ def warm_up(context: CheckContext) -> StepPassed:
     probe's single row did not, and a worker that hangs can check nothing else. A batch that fails or takes too much memory
     limits the version's batches; only a single row must run.
     """
+    if context.signature is None or context.fact is None:
+        raise AssertionError("the probe sets them when it passes")
     serving, limit_bytes = context.serving, batch_memory_bytes(context.serving)
     try:
         check_vocabulary(context)
@@ -52,7 +52,7 @@ def warm_up(context: CheckContext) -> StepPassed:
             limit_bytes=limit_bytes,
             soft_limit_s=serving.soft_limit_s,
             time_limit_s=WARM_UP_S,
-            sample=_longest_sample(context),
+            sample=longest_sample(context.pipeline, context.signature),
         )
     except TrialFailed as error:
         check_length(context, error)
@@ -62,8 +62,6 @@ def warm_up(context: CheckContext) -> StepPassed:
             _WARM_UP_ADVICE,
             {"max_batch_rows": serving.max_batch_rows},
         ) from None
-    if context.fact is None:
-        raise AssertionError("the probe sets it when it passes")
     ProbePass.objects.record(context.fact, memory=memory)
     context.memory = memory
     rows = most_rows(serving, memory)
@@ -89,8 +87,7 @@ def prove_batches(context: CheckContext) -> StepPassed:
         proof = batch_proof_of(
             context.trial(),
             max_rows=most_rows(context.serving, context.memory),
-            examples=text_rows(context.pipeline, context.known.examples)
-            or example_rows(context.signature, context.known.examples),
+            examples=proof_rows(context.pipeline, context.signature, context.known.examples),
         )
     except TrialFailed as error:  # it no longer loads, so an earlier proof means nothing
         raise StepFailed(
@@ -108,10 +105,6 @@ def prove_batches(context: CheckContext) -> StepPassed:
         f"{proof.reason} Each request therefore runs alone." + ("" if context.may_pad else _NO_PADDING),
         _BATCHING_ADVICE.get(proof.code, _OTHER_BATCHING_ADVICE),
     )
-
-
-def _longest_sample(context: CheckContext) -> Sample | None:
-    return longest_sample(context.pipeline, context.signature) if context.signature is not None else None
 
 
 def _why_not_larger(memory: MemoryUse, rows: int, limit_bytes: int) -> str:

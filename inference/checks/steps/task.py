@@ -5,7 +5,7 @@ from inference.checks.task_probe import TaskRefused, probe_task
 from inference.checks.trial import TrialFailed
 from inference.checks.version_tasks import task_paths
 from inference.pipelines.errors import BadTaskConfig
-from inference.pipelines.pipeline import ItemPipeline, TokenReader
+from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature
@@ -28,7 +28,7 @@ def read_task(context: CheckContext) -> None:
 
 def check_vocabulary(context: CheckContext) -> None:
     """Fail the step if the model refuses the tokenizer's largest id: then they do not belong together."""
-    rows = _token_rows(context)
+    rows = context.pipeline.token_rows
     if rows is None:
         return
     largest = rows.largest_id
@@ -45,7 +45,7 @@ def check_vocabulary(context: CheckContext) -> None:
 
 def check_length(context: CheckContext, error: TrialFailed) -> None:
     """Fail the step with this error of the longest row if a short one runs: then `max_tokens` is too large."""
-    rows = _token_rows(context)
+    rows = context.pipeline.token_rows
     if rows is None or error.code != "run_failed" or _failure(context, rows.row_of(0, _TOKENS_TRIED)):
         return
     raise StepFailed(
@@ -62,8 +62,6 @@ def padding_is_harmless(context: CheckContext) -> bool:
     If not, the pipeline does without from now on.
     """
     pipeline = context.pipeline
-    if not isinstance(pipeline, ItemPipeline):
-        return True
     try:
         is_harmless = pipeline.padding_is_harmless(
             lambda inputs: context.trial().run(inputs, soft_limit_s=context.serving.soft_limit_s)
@@ -73,10 +71,6 @@ def padding_is_harmless(context: CheckContext) -> bool:
     if not is_harmless:
         pipeline.forbid_padding()
     return is_harmless
-
-
-def _token_rows(context: CheckContext) -> TokenReader | None:
-    return context.pipeline.token_rows if isinstance(context.pipeline, ItemPipeline) else None
 
 
 def _failure(context: CheckContext, inputs: Tensors) -> TrialFailed | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from django.conf import settings
@@ -32,6 +32,14 @@ _JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
 
 
 Body: TypeAlias = Form | InferRequest
+
+
+class JsonForm(NamedTuple):
+    """The form of a JSON body, the fields that it may have, and the task that the address names."""
+
+    form: Form
+    known: Sequence[str]
+    task: str | None = None
 
 
 class RestDoor:
@@ -64,7 +72,7 @@ class RestDoor:
         target: Target | None,
         holding: MemoryHolding,
     ) -> HttpReply:
-        form, call = self.read_call(environ, body, request, route, target, holding)
+        form, call = _read_call(self, environ, body, request, route, target, holding)
         with _PointedErrors(form):
             prediction = await services.predict(call)
         hold_answer(holding, prediction.nbytes, _written_bytes(form, prediction))
@@ -72,28 +80,10 @@ class RestDoor:
             return await off_loop(partial(_write, form, prediction))
         return _write(form, prediction)
 
-    def read_call(
-        self,
-        environ: Environ,
-        body: bytes,
-        request: ModelRequest,
-        route: Route,
-        target: Target | None,
-        holding: MemoryHolding,
-    ) -> tuple[Body, Call]:
-        if is_binary(environ):
-            message = codec.read_infer(environ, body, request_limits(), holding)
-            if message.unread:
-                elsewhere = (
-                    dict.fromkeys(routing_fields(route), "put it into `parameters`") | ELSEWHERE_IN_HTTP
-                )
-                check_fields(message.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
-            # A binary request gets a binary answer, unless it says otherwise.
-            message.parameters = {"binary_data_output": True, **message.parameters}
-            return message, call_for(message, environ, request, route, target)
-        fields = read_json(body)
+    def read_form(self, fields: Any) -> JsonForm:
+        """The form of a JSON body."""
         form = form_of(fields)
-        return form, form_call(form, form.fields, environ, fields, request, route, target)
+        return JsonForm(form, form.fields)
 
     def render_problem(self, problem: HttpResponse) -> HttpResponse:
         return problem
@@ -113,7 +103,7 @@ class DryRunDoor(RestDoor):
         target: Target | None,
         holding: MemoryHolding,
     ) -> HttpReply:
-        form, call = self.read_call(environ, body, request, route, target, holding)
+        form, call = _read_call(self, environ, body, request, route, target, holding)
         with _PointedErrors(form):
             checked = await off_loop(partial(services.check, call))
         return HttpReply([("Content-Type", "application/json")], orjson.dumps(_dry_run_body(checked)))
@@ -138,18 +128,27 @@ class _PointedErrors:
             self._body.place(error)
 
 
-def form_call(
-    form: Form,
-    known: Sequence[str],
+def _read_call(
+    door: RestDoor,
     environ: Environ,
-    fields: dict[str, Any],
+    body: bytes,
     request: ModelRequest,
     route: Route,
     target: Target | None,
-) -> Call:
-    """The call of a JSON body that may have these fields."""
+    holding: MemoryHolding,
+) -> tuple[Body, Call]:
+    if is_binary(environ):
+        message = codec.read_infer(environ, body, request_limits(), holding)
+        if message.unread:
+            elsewhere = dict.fromkeys(routing_fields(route), "put it into `parameters`") | ELSEWHERE_IN_HTTP
+            check_fields(message.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
+        # A binary request gets a binary answer, unless it says otherwise.
+        message.parameters = {"binary_data_output": True, **message.parameters}
+        return message, call_for(message, environ, request, route, target)
+    fields = read_json(body)
+    form, known, task = door.read_form(fields)
     check_fields(fields, (*known, *routing_fields(route)), slug=route.slug, elsewhere=ELSEWHERE_IN_HTTP)
-    return Call(
+    return form, Call(
         request,
         route,
         form.asked,
@@ -157,6 +156,7 @@ def form_call(
         routing_key=read_routing_key(environ),
         fields=fields,
         within_s=read_deadline_s(environ) or DEADLINE_S,
+        task=task,
     )
 
 

@@ -1,13 +1,11 @@
 """Requests whose address names a task instead of a Model: the body names the Model, or the default one answers."""
 
-from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
 
 from inference.doors.errors import NoDefaultModel, NotAPrediction, UnsupportedBody
-from inference.doors.memory import MemoryHolding
-from inference.doors.rest.door import Body, DryRunDoor, RestDoor, form_call, is_binary, read_json
+from inference.doors.rest.door import DryRunDoor, JsonForm, RestDoor, is_binary, read_json
 from inference.doors.rest.forms import form_of, forms_of_items
 from inference.doors.wire import Environ
 from inference.engine.requests import Cancellation
@@ -15,8 +13,7 @@ from inference.errors import BadBody
 from inference.pipelines.entities import Entities
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.text_classification import TextClassification
-from inference.serving.calls import Call, ModelRequest
-from inference.serving.routes import Route, Target
+from inference.serving.calls import ModelRequest
 from registry.access.key_ring import Principal
 
 _TASKS: dict[str, type[ItemPipeline[Any]]] = {"classify": TextClassification, "entities": Entities}
@@ -54,20 +51,10 @@ class TaskDoor(RestDoor):
         request.model, _, alias = named.partition("@")
         request.alias = alias or None
 
-    def read_call(
-        self,
-        environ: Environ,
-        body: bytes,
-        request: ModelRequest,
-        route: Route,
-        target: Target | None,
-        holding: MemoryHolding,
-    ) -> tuple[Body, Call]:
-        fields = read_json(body)
+    def read_form(self, fields: Any) -> JsonForm:
         fields.pop("model", None)
         form = form_of(fields, forms_of_items(self._task))
-        call = form_call(form, (form.name, *self._task.options), environ, fields, request, route, target)
-        return form, replace(call, task=self._task.task)
+        return JsonForm(form, (form.name, *self._task.options), self._task.task)
 
 
 class TaskDryRunDoor(TaskDoor, DryRunDoor):

@@ -56,7 +56,7 @@
     curl.textContent = lines.join(" \\\n  ");
   }
 
-  // Each request form keeps its own draft. That of one text is the text itself, so that nobody has to quote it.
+  // Each request form keeps its own draft. That of one text is the text itself, without the quotes of JSON.
   const wordsOf = ({ value, dataset }) => JSON.parse(dataset.body)[value];
   const words = new Set([...forms.options].filter((option) => typeof wordsOf(option) === "string").map(({ value }) => value));
   const isWords = (name) => words.has(name);
