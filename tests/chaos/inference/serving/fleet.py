@@ -28,6 +28,7 @@ class Fleet(Installation):
         with serving(self.folder, **self.variables) as self.served:
             self.address = self.served.url.removeprefix("http://")
             self.worker = self.start_worker()
+            self.served.wait_ready(within_s=120)  # engines are up before the address is
             self.wait_for_engines()
             yield self
 
