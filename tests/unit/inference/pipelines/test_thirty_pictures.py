@@ -1,5 +1,7 @@
 """Thirty pictures of all kinds against an independent reference: inputs to a level of grey, boxes to half a pixel."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -90,7 +92,7 @@ CLASSES = [2, 0, 1, 0]
 @pytest.mark.parametrize("file", LAYOUTS)
 def test_the_boxes_of_a_detector(file, name):
     layout, outputs_of = LAYOUTS[file]
-    seen = PLAIN_BOXES[name]
+    seen = plain_letterbox(name)
     wanted = [[a * seen.width, b * seen.height, c * seen.width, d * seen.height] for a, b, c, d in SHARES]
     outputs = [
         output.astype(np.float32)[None] for output in outputs_of([seen.seen(box) for box in wanted], CLASSES)
@@ -117,10 +119,12 @@ def test_the_input_of_a_detector(name):
 
     (tensor,) = inputs_of(pipeline, {"image": PICTURES[name].data}).values()
 
-    assert np.abs(tensor[0] - PLAIN_BOXES[name].pixels.transpose(2, 0, 1) / 255).max() <= 1 / 255 + 1e-6
+    assert np.abs(tensor[0] - plain_letterbox(name).pixels.transpose(2, 0, 1) / 255).max() <= 1 / 255 + 1e-6
 
 
-PLAIN_BOXES = {name: letterboxed(plain, WIDTH, HEIGHT) for name, plain in PICTURES.items()}
+@cache
+def plain_letterbox(name):
+    return letterboxed(PICTURES[name], WIDTH, HEIGHT)
 
 
 def test_the_reference_sees_a_wrong_turn_and_a_wrong_resampler():
