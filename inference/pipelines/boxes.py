@@ -25,8 +25,10 @@ Corners = NDArray[np.float64]  # rows of x1, y1, x2, y2
 Rows = NDArray[np.intp]
 Matches = NDArray[np.bool_]
 
-# Boxes that are compared at once. The first block is small: its few winners suppress most of what follows.
-_FIRST_BLOCK, _LARGEST_BLOCK = 64, 512
+# The first boxes are few: those that stay suppress most of what follows. Then more and more are compared with what stays,
+# and no more than a block of the others with one another.
+_FIRST_STEP, _LARGEST_STEP, _LARGEST_BLOCK = 64, 4_096, 512
+_FEW = 1 / 16  # of all pairs: up to here, listing those of one class takes less time than looking at all
 _LARGEST = 1e100  # of a coordinate: the areas of such boxes are still finite
 _TOLERATED_SCORE = 1.01  # quantised models exceed 1 a little
 _LOGITS, _PRED_BOXES = "logits", "pred_boxes"  # names of the outputs that Hugging Face's DETR has
@@ -304,14 +306,18 @@ def suppress(boxes: Boxes, *, overlap: float, most: int) -> Rows:
     is no time limit either, which would leave the rest of a batch without boxes.
     """
     order = best(boxes.scores, len(boxes))
-    ordered = _Columns(np.ascontiguousarray(boxes.corners[order].T), boxes.classes[order])
+    ordered = _Columns.of(boxes, order)
     kept: Rows = np.empty(0, np.intp)
-    start, length = 0, _FIRST_BLOCK
+    start, step = 0, _FIRST_STEP
     while start < len(order) and len(kept) < most:
-        block = np.arange(start, min(start + length, len(order)))
-        block = block[~_overlaps(ordered.take(kept), ordered.take(block), overlap).any(axis=0)]
+        end = min(start + step, len(order))
+        is_free = np.ones(end - start, np.bool_)
+        is_free[_overlaps(ordered.take(kept), ordered.part(start, end), overlap)[1]] = False
+        block = start + np.flatnonzero(is_free)
+        if len(block) > _LARGEST_BLOCK:
+            end, block = block[_LARGEST_BLOCK], block[:_LARGEST_BLOCK]
         kept = np.concatenate([kept, block[_winners(ordered.take(block), overlap)]])
-        start, length = start + length, min(2 * length, _LARGEST_BLOCK)
+        start, step = end, min(2 * step, _LARGEST_STEP)
     return order[kept[:most]]
 
 
@@ -319,42 +325,66 @@ class _Columns(NamedTuple):
     """Boxes as numpy compares them fastest."""
 
     edges: NDArray[np.float64]  # four rows: all x1, all y1, all x2, all y2
+    areas: Scores
     classes: Rows
 
+    @classmethod
+    def of(cls, boxes: Boxes, rows: Rows) -> "_Columns":
+        edges = np.ascontiguousarray(boxes.corners.take(rows, axis=0).T)
+        return cls(edges, _areas(edges[:2], edges[2:]), boxes.classes.take(rows))
+
     def take(self, places: Rows) -> "_Columns":
-        return _Columns(self.edges.take(places, axis=1), self.classes.take(places))
+        return _Columns(self.edges.take(places, axis=1), self.areas.take(places), self.classes.take(places))
+
+    def part(self, start: int, end: int) -> "_Columns":
+        return _Columns(self.edges[:, start:end], self.areas[start:end], self.classes[start:end])
 
 
 def _winners(boxes: _Columns, overlap: float) -> list[int]:
     """The boxes of one block that stay; the block is sorted, best first."""
-    rows = np.packbits(_overlaps(boxes, boxes, overlap), axis=1, bitorder="little")
+    count = len(boxes.classes)
+    found = np.zeros((count, count), np.bool_)
+    found[_overlaps(boxes, boxes, overlap)] = True
     kept, suppressed = [], 0  # a bit for each box
-    for place, row in enumerate(rows):
+    for place, row in enumerate(np.packbits(found, axis=1, bitorder="little")):
         if not suppressed >> place & 1:
             kept.append(place)
             suppressed |= int.from_bytes(row.tobytes(), "little")
     return kept
 
 
-def _overlaps(ones: _Columns, others: _Columns, limit: float) -> Matches:
-    """Whether each of `ones` overlaps each of `others` by more than the limit, and is of the same class."""
+def _overlaps(ones: _Columns, others: _Columns, limit: float) -> tuple[Rows, Rows]:
+    """Which of `ones` overlap which of `others` by more than the limit, and are of the same class."""
+    rows, columns = _candidates(ones, others)
+    one, other = ones.edges.take(rows, axis=1), others.edges.take(columns, axis=1)
+    common = _areas(np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:]))
+    union = ones.areas.take(rows) + others.areas.take(columns) - common
+    shares = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    found = shares > limit
+    return rows[found], columns[found]
+
+
+def _candidates(ones: _Columns, others: _Columns) -> tuple[Rows, Rows]:
+    """The pairs of one class; if these are many, those of them that touch."""
+    sizes = np.bincount(ones.classes, minlength=others.classes.max(initial=0) + 1)
+    counts = sizes.take(others.classes)
+    total = int(counts.sum())
+    if total > len(ones.classes) * len(others.classes) * _FEW:
+        return _touching(ones, others)
+    columns = np.repeat(np.arange(len(counts)), counts)
+    starts = (np.cumsum(sizes) - sizes).take(others.classes) - np.cumsum(counts) + counts
+    return np.argsort(ones.classes).take(np.arange(total) + starts.take(columns)), columns
+
+
+def _touching(ones: _Columns, others: _Columns) -> tuple[Rows, Rows]:
+    """The pairs of one class that touch."""
     one, other = ones.edges[:, :, None], others.edges[:, None, :]
     found = ones.classes[:, None] == others.classes
-    if np.count_nonzero(found) > found.size // 16:  # few classes: most pairs do not even touch
-        for axis in (0, 1):
-            found &= one[axis] < other[axis + 2]
-            found &= other[axis] < one[axis + 2]
+    for axis in (0, 1):
+        found &= one[axis] < other[axis + 2]
+        found &= other[axis] < one[axis + 2]
     rows, columns = np.nonzero(found)
-    shares = _shares(ones.edges.take(rows, axis=1), others.edges.take(columns, axis=1))
-    found[rows, columns] = shares > limit
-    return np.asarray(found)
-
-
-def _shares(ones: NDArray[np.float64], others: NDArray[np.float64]) -> Scores:
-    """Intersection over union, column by column; 0 if neither box has an area."""
-    common = _areas(np.maximum(ones[:2], others[:2]), np.minimum(ones[2:], others[2:]))
-    union = _areas(ones[:2], ones[2:]) + _areas(others[:2], others[2:]) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return rows, columns
 
 
 def _areas(begins: NDArray[np.float64], ends: NDArray[np.float64]) -> Scores:
