@@ -12,7 +12,16 @@ import numpy as np
 import torch
 from drawing import LABELS, draw, letterbox, one_place, random_size
 from networks import GraphBuilder, step, to_pictures, train
-from pictures_of_shapes import golden_zip, open_model, picture_files, sample_of, small_files
+from pictures_of_shapes import (
+    GOLDEN_PICTURES,
+    MOST_GOLDEN_BYTES,
+    MOST_SAMPLE_BYTES,
+    golden_zip,
+    open_model,
+    picture_files,
+    sample_of,
+    small_files,
+)
 from saving import floats, save, serialize
 from torch import nn
 
@@ -35,8 +44,10 @@ def make_figures():
     graph = _graph(layers)
     right, milliseconds = _measure(serialize(graph))
     print(f"{right:.2%} right, {milliseconds:.2f} ms each")
-    files = small_files(np.random.default_rng(51), one_place)
-    sample = next(data for data, shapes in files if LABELS[shapes[0][0]] == "star")
+    random = np.random.default_rng(51)
+    samples = small_files(random, one_place, MOST_SAMPLE_BYTES)
+    files = small_files(random, one_place, MOST_GOLDEN_BYTES)
+    golden = [_next_of(files, number % len(LABELS)) for number in range(GOLDEN_PICTURES)]
     save(
         "figures",
         graph,
@@ -45,11 +56,15 @@ def make_figures():
         f"on a calm background. A small network, trained on {PICTURES:,} pictures that a script drew: an example for trying out "
         f"the product, not for real use. It was right on {right:.1%} of {MEASURED:,} other pictures by the same script, 200 to "
         "2,000 pixels wide. It always names one of the four, whatever the picture shows.",
-        sample=sample_of(sample),
-        files={"golden.zip": golden_zip(files, lambda shapes: LABELS[shapes[0][0]])},
+        sample=sample_of(_next_of(samples, LABELS.index("star"))[0]),
+        files={"golden.zip": golden_zip(golden, lambda shapes: LABELS[shapes[0][0]])},
         task="image-classification",
         task_config=CONFIG,
     )
+
+
+def _next_of(files, label):
+    return next((data, shapes) for data, shapes in files if shapes[0][0] == label)
 
 
 def _layers():

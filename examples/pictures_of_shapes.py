@@ -12,7 +12,8 @@ from drawing import LABELS, draw, encoded, random_size
 
 from inference.tensors.signature import Signature, TensorSpec
 
-GOLDEN_PICTURES, MOST_SAMPLE_BYTES = 12, 2_900
+GOLDEN_PICTURES = 12
+MOST_SAMPLE_BYTES, MOST_GOLDEN_BYTES = 2_900, 4_500
 JPEG_START = b"\xff\xd8"
 
 
@@ -27,10 +28,10 @@ def picture_files(random, places_of, *, smallest, largest):
         yield encoded(picture, "JPEG" if is_jpeg else "PNG", **options), shapes
 
 
-def small_files(random, places_of):
-    """Endless pairs of a file small enough for a sample or a golden set, and its shapes."""
+def small_files(random, places_of, most_bytes):
+    """Endless pairs of a file that is not larger, and its shapes."""
     files = picture_files(random, places_of, smallest=200, largest=320)
-    return ((data, shapes) for data, shapes in files if len(data) < MOST_SAMPLE_BYTES)
+    return ((data, shapes) for data, shapes in files if len(data) <= most_bytes)
 
 
 def sample_of(data):
@@ -41,7 +42,7 @@ def golden_zip(pairs, label_of):
     """The bytes of a zip with pictures, and their labels in `labels.jsonl`."""
     file, lines = io.BytesIO(), []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, (data, shapes) in zip(range(1, GOLDEN_PICTURES + 1), pairs, strict=False):
+        for number, (data, shapes) in enumerate(pairs, 1):
             name = f"{number:02}.{'jpg' if data.startswith(JPEG_START) else 'png'}"
             archive.writestr(zipfile.ZipInfo(name), data)
             lines.append(json.dumps({"image": name, "label": label_of(shapes)}) + "\n")
