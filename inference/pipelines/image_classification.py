@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from inference.pipelines.hugging_face import read_id2label, read_picture_fields
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.pictures import (
     MAX_PICTURES,
@@ -22,11 +23,13 @@ from inference.pipelines.pipeline import (
     Encoded,
     Fields,
     Files,
+    FilesBeside,
     ItemPipeline,
     RowGroup,
     RowOutputs,
     item_list,
 )
+from inference.pipelines.ultralytics import ExportFacts
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -53,6 +56,7 @@ class PicturesAsked:
 class ImageClassification(ItemPipeline[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
+    asked = ("labels",)
     one, several, options = "image", "images", ("top_k",)
     most_items = MAX_PICTURES
 
@@ -67,6 +71,20 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
     @classmethod
     def check_config(cls, config: Config, files: Collection[str]) -> None:
         LabelFields(Fields(config), usual_top_k=_MOST_USUAL_LABELS)
+
+    @classmethod
+    def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
+        """The files beside the model count more than its metadata."""
+        found = _of_ultralytics(beside) if cls.is_stated(beside) else {}
+        found |= read_picture_fields(beside.files)
+        if labels := read_id2label(beside.files):
+            found["labels"] = labels
+        return found
+
+    @classmethod
+    def is_stated(cls, beside: FilesBeside) -> bool:
+        facts = ExportFacts.of(beside.metadata, beside.signature)
+        return facts.is_ultralytics and facts.task == "classify"
 
     @classmethod
     def items_of(cls, config: Config) -> Signature:
@@ -115,3 +133,15 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
             "label": np.array([one.label for one in best], object),
             "confidence": np.array([one.score for one in best]),
         }
+
+
+def _of_ultralytics(beside: FilesBeside) -> dict[str, Any]:
+    """The exporter puts the softmax into the file, and pictures are only cut and divided by 255."""
+    facts = ExportFacts.of(beside.metadata, beside.signature)
+    found: dict[str, Any] = {"function": "none", "scale": "1/255", "mean": [0, 0, 0], "std": [1, 1, 1]}
+    if facts.labels:
+        found["labels"] = facts.labels
+    if facts.size and facts.size[0] == facts.size[1]:
+        found |= dict(zip(("width", "height"), facts.size, strict=True))
+        found |= {"resize": "shorter_side", "shorter_side": facts.size[0]}
+    return found

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from inference.pipelines.golden import LABEL_ROWS
+from inference.pipelines.hugging_face import problem_type
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.pipeline import (
     Config,
@@ -25,7 +26,6 @@ from inference.pipelines.texts import (
     TextFields,
     TokenRows,
     prefilled,
-    problem_type,
     text_inputs,
 )
 from inference.tensors.arrays import Tensors

@@ -1,7 +1,6 @@
-"""What a model file says about itself: its metadata, and its inputs and outputs. None of it is proven."""
+"""Reads what a model file says about itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from registry.intake.file_scan.errors import FileRefused, Malformed, TooMuch
 from registry.intake.file_scan.limits import ScanLimits
@@ -18,6 +17,7 @@ from registry.intake.file_scan.schema import (
 )
 from registry.intake.file_scan.sent_files import SentFile
 from registry.intake.file_scan.wire import MessageSpec, WireFile
+from registry.kit.declarations import NOTHING, Declaration, DeclaredTensor
 
 _LIMITS = ScanLimits(max_fields=2_000_000)
 _MAX_ENTRIES, _MAX_METADATA_BYTES = 64, 512 << 10
@@ -25,25 +25,6 @@ _MAX_TENSORS = 64
 _MAX_RANK = 16
 
 Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredTensor:
-    """An input or output. Strings are untrusted."""
-
-    name: str
-    element_type: int  # ONNX's number
-    shape: tuple[int | None, ...] | None  # None instead of a size: any; None instead of a shape: of any rank
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    inputs: tuple[DeclaredTensor, ...] = ()  # without those that have a value in the file
-    outputs: tuple[DeclaredTensor, ...] = ()
-
-
-NOTHING = Declaration()
 
 
 def read_declaration(model: SentFile) -> Declaration:

@@ -5,8 +5,9 @@ import time
 import pytest
 from onnx import TensorProto, helper
 
-from registry.intake.file_scan.declarations import NOTHING, DeclaredTensor, read_declaration
+from registry.intake.file_scan.declarations import read_declaration
 from registry.intake.file_scan.sent_files import open_file
+from registry.kit.declarations import NOTHING, DeclaredTensor
 from tests.support.yolo_models import BOXES, METADATA, SIDE, yolo_export
 from tests.support.zipmap_models import a_classifier
 from tests.unit.registry.intake.file_scan.mutants import everything, mutants
