@@ -12,9 +12,9 @@ from typing import Any
 
 from django.conf import settings
 
+from inference.checks.item_rows import longest_sample, proof_rows
 from inference.checks.models import ProbePass
 from inference.checks.probe import KnownInputs, probe
-from inference.checks.text_rows import longest_sample, proof_rows
 from inference.checks.trial import Trial, TrialFailed
 from inference.checks.version_tasks import pipeline_of
 from inference.engine.backends import ProbeFact, SessionOptions

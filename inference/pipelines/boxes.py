@@ -36,13 +36,6 @@ _LOGITS, _PRED_BOXES = "logits", "pred_boxes"  # names of the outputs that Huggi
 class BoxLayout(StrEnum):
     """How a detector's outputs hold its boxes.
 
-    yolov5          YOLOv5, v7: rows of centre, size, objectness and a score for each class, in pixels
-    yolov8          YOLOv8, 9, 11, 12: the same without objectness, and transposed
-    yolov10         YOLOv10, YOLO26, and files exported with `nms=True`: rows of corners, score, class, in pixels
-    rtdetr          RT-DETR of Ultralytics: rows of centre, size, score, class, relative to the input's size
-    rtdetr_scores   RT-DETR of Ultralytics before May 2026: a score for each class instead
-    detr            DETR of Hugging Face: logits, the last one for "no object", and boxes relative to the input's size
-
     Shapes do not distinguish them: (1, 300, 6) may be yolov10, rtdetr, or rtdetr_scores with two classes.
     """
 
@@ -57,6 +50,20 @@ class BoxLayout(StrEnum):
     def needs_suppression(self) -> bool:
         """Whether several boxes may be of one object. The other models find each object once."""
         return self in {BoxLayout.YOLOV5, BoxLayout.YOLOV8}
+
+    @classmethod
+    def in_words(cls) -> str:
+        return "; ".join(f"{layout}: {LAYOUTS_IN_WORDS[layout]}" for layout in cls)
+
+
+LAYOUTS_IN_WORDS: Mapping[BoxLayout, str] = {
+    BoxLayout.YOLOV5: "YOLOv5 and v7 (centre, size, objectness, a score for each label)",
+    BoxLayout.YOLOV8: "YOLOv8, 9, 11 and 12 (centre, size, a score for each label; a column for each box)",
+    BoxLayout.YOLOV10: "YOLOv10, YOLO26, and exports with nms=True (corners, score, label)",
+    BoxLayout.RTDETR: "RT-DETR of Ultralytics (centre, size, score, label; relative to the input)",
+    BoxLayout.RTDETR_SCORES: "RT-DETR of Ultralytics before May 2026 (a score for each label instead)",
+    BoxLayout.DETR: "DETR of Hugging Face (logits and pred_boxes)",
+}
 
 
 class InputSize(NamedTuple):

@@ -28,7 +28,14 @@ from inference.pipelines.pipeline import (
 )
 from inference.pipelines.scores import Scores, softmax
 from inference.pipelines.spans import Characters, OffsetUnit, in_unit
-from inference.pipelines.texts import MAX_TEXTS, TOKENIZER_FILES, TextFields, TokenRows, prefilled
+from inference.pipelines.texts import (
+    MAX_TEXTS,
+    SAMPLE_TEXTS,
+    TOKENIZER_FILES,
+    TextFields,
+    TokenRows,
+    prefilled,
+)
 from inference.pipelines.tokenization import TokenizedText
 from inference.tensors.arrays import Array, Tensors, is_finite
 from inference.tensors.signature import Signature, TensorSpec
@@ -339,6 +346,10 @@ class Entities(ItemPipeline[EntitiesAsked]):
     @classmethod
     def example(cls) -> dict[str, Any]:
         return {"text": "Ada Lovelace met Charles Babbage in London."}
+
+    @classmethod
+    def samples(cls) -> Sequence[str]:
+        return SAMPLE_TEXTS
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[EntitiesAsked]:
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)

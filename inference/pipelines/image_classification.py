@@ -2,34 +2,17 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from inference.pipelines.hugging_face import read_id2label, read_picture_fields
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
-from inference.pipelines.pictures import (
-    MAX_PICTURES,
-    Picture,
-    PictureDefaults,
-    PictureFields,
-    PictureInputs,
-    Resize,
-)
-from inference.pipelines.pipeline import (
-    Config,
-    Encoded,
-    Fields,
-    Files,
-    FilesBeside,
-    ItemPipeline,
-    RowGroup,
-    RowOutputs,
-    item_list,
-)
-from inference.pipelines.ultralytics import ExportFacts
+from inference.pipelines.picture_rows import PICTURE_LABEL_ROWS
+from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
+from inference.pipelines.pictures import Picture, PictureDefaults, PictureFields, PictureInputs, Resize
+from inference.pipelines.pipeline import Config, Encoded, Files, FilesBeside, RowOutputs
+from inference.pipelines.ultralytics import ExportFacts, is_for
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -39,8 +22,11 @@ _MOST_USUAL_LABELS = 5  # of an answer, unless configured
 
 @dataclass(frozen=True, slots=True)
 class PictureLabels:
-    """A picture's labels, the best first; its size after its EXIF turn; how many frames it has (the first one was read)."""
+    """A picture's best label and how sure the model is of it; its labels, best first; its size after its EXIF turn; how
+    many frames it has (the first one was read)."""
 
+    label: str
+    confidence: float
     labels: Sequence[Label]
     width: int
     height: int
@@ -53,24 +39,27 @@ class PicturesAsked:
     top_k: int
 
 
-class ImageClassification(ItemPipeline[PicturesAsked]):
+class ImageClassification(PictureTask[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
     asked = ("labels",)
-    one, several, options = "image", "images", ("top_k",)
-    most_items = MAX_PICTURES
+    golden = PICTURE_LABEL_ROWS
+    options = ("top_k",)
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         fields = PictureFields(config)
         self._output = LabelOutput(LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS), signature)
-        self._pictures = PictureInputs(fields, signature, _IMAGENET)
+        pictures = PictureInputs(fields, signature, _IMAGENET)
         fields.end()
         self.labels, self.model_outputs = self._output.labels, (self._output.name,)
-        super().__init__(config, files, signature)
+        super().__init__(config, files, signature, pictures)
 
     @classmethod
     def check_config(cls, config: Config, files: Collection[str]) -> None:
-        LabelFields(Fields(config), usual_top_k=_MOST_USUAL_LABELS)
+        fields = PictureFields({"layout": "nchw", **config})
+        LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS)
+        PictureInputs(fields, ANY_PICTURES, _IMAGENET)
+        fields.end()
 
     @classmethod
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
@@ -83,55 +72,44 @@ class ImageClassification(ItemPipeline[PicturesAsked]):
 
     @classmethod
     def is_stated(cls, beside: FilesBeside) -> bool:
-        facts = ExportFacts.of(beside.metadata, beside.signature)
-        return facts.is_ultralytics and facts.task == "classify"
+        return is_for("classify", beside.metadata)
 
     @classmethod
     def items_of(cls, config: Config) -> Signature:
-        return Signature(
-            (TensorSpec("image", "BYTES", (None,)),),
-            (TensorSpec("label", "BYTES", (None,)), TensorSpec("confidence", "FP64", (None,))),
+        return cls.items_with(
+            TensorSpec("label", "BYTES", (None,)),
+            TensorSpec("confidence", "FP64", (None,)),
+            TensorSpec("scores", "FP64", (None, len(config["labels"]))),
         )
 
     @property
     def _hashed(self) -> Sequence[Any]:
-        return [self._pictures.hashed, *self._output.hashed]
-
-    @classmethod
-    def example(cls) -> dict[str, Any]:
-        """A grey picture: enough to see that the model answers."""
-        file = BytesIO()
-        Image.new("RGB", (64, 48), (128, 128, 128)).save(file, "PNG")
-        return {"image": file.getvalue()}
+        return [self.pictures.hashed, *self._output.hashed]
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[PicturesAsked]:
-        items = item_list(body, "image", "images", most=self._pictures.max_pictures)
         top_k = self._output.read_top_k(body)
-        rows, pictures = self._pictures.encode(items, field="image" if "image" in body else "images")
-        return Encoded([RowGroup(rows, range(len(pictures)))], PicturesAsked(pictures, top_k))
-
-    def prepare(self, tensors: Tensors) -> Tensors:
-        return self._pictures.prepare(tensors)
+        rows, pictures = self.read_pictures(body)
+        return Encoded([rows], PicturesAsked(pictures, top_k))
 
     def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[PicturesAsked]) -> list[PictureLabels]:
-        return [
-            PictureLabels(
-                self._output.best(scores, encoded.context.top_k),
-                picture.placement.width,
-                picture.placement.height,
-                picture.frames,
+        found = []
+        for scores, picture in zip(self._output.scores(rows), encoded.context.pictures, strict=True):
+            labels = self._output.best(scores, encoded.context.top_k)
+            best, place = labels[0], picture.placement
+            found.append(
+                PictureLabels(best.label, best.score, labels, place.width, place.height, picture.frames)
             )
-            for scores, picture in zip(self._output.scores(rows), encoded.context.pictures, strict=True)
-        ]
+        return found
 
     def body_of(self, tensors: Tensors) -> dict[str, Any]:
-        return {"images": tensors["image"].tolist()}
+        return {**super().body_of(tensors), "top_k": len(self.labels)}  # `scores` has each label
 
     def tensors_of(self, answers: Sequence[PictureLabels]) -> Tensors:
-        best = [answer.labels[0] for answer in answers]
+        by_label = [{one.label: one.score for one in answer.labels} for answer in answers]
         return {
-            "label": np.array([one.label for one in best], object),
-            "confidence": np.array([one.score for one in best]),
+            "label": np.array([answer.label for answer in answers], object),
+            "confidence": np.array([answer.confidence for answer in answers]),
+            "scores": np.array([[scores[label] for label in self.labels] for scores in by_label]),
         }
 
 

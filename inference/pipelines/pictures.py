@@ -620,13 +620,18 @@ class PictureInputs:
         scaling = [self._scale, self._mean, self._std, self.is_bgr]
         return [*used, self.background, *scaling, self.is_nchw, self.input.name, self.input.datatype]
 
+    def held_bytes(self, pictures: int) -> int:
+        """Memory for the rows of so many pictures, and for as many inputs as are made at once."""
+        row = 3 * self.geometry.width * self.geometry.height
+        return pictures * row * (1 + self.input.dtype.itemsize)
+
     def encode(self, items: Sequence[Any], *, field: str) -> tuple[Tensors, list["Picture"]]:
         """A row of pixels for each picture, RGB. All files are checked before the first one is decoded."""
-        files = []
+        files: list[PictureFile | Pixels] = []
         for number, item in enumerate(items):
             with _errors_of(field, number if len(items) > 1 else None):
-                files.append(inspect(picture_bytes(item, self.limits), self.limits))
-        if sum(file.pixels for file in files) > max(MAX_REQUEST_PIXELS, self.limits.max_pixels):
+                files.append(self._checked(item))
+        if sum(map(_pixels_of, files)) > max(MAX_REQUEST_PIXELS, self.limits.max_pixels):
             raise PictureTooLarge(
                 f"The pictures of a request may have {MAX_REQUEST_PIXELS:,} pixels together.", field=field
             )
@@ -634,9 +639,23 @@ class PictureInputs:
         pictures = []
         for number, file in enumerate(files):
             with _errors_of(field, number if len(items) > 1 else None):
-                rows[number], placement = self.geometry.fit(decode(file, self.background))
-            pictures.append(Picture(placement, file.frames))
+                image, frames = self._opened(file)
+                rows[number], placement = self.geometry.fit(image)
+            pictures.append(Picture(placement, frames))
         return {"pixels": rows}, pictures
+
+    def _checked(self, item: Any) -> "PictureFile | Pixels":
+        """A file that may be decoded, or an array of pixels."""
+        if not isinstance(item, np.ndarray):
+            return inspect(picture_bytes(item, self.limits), self.limits)
+        _check_size(item.shape[1], item.shape[0], self.limits)
+        return np.ascontiguousarray(item)
+
+    def _opened(self, file: "PictureFile | Pixels") -> tuple[Image.Image, int]:
+        """The picture as RGB, and how many frames it has."""
+        if isinstance(file, PictureFile):
+            return decode(file, self.background), file.frames
+        return Image.fromarray(file), 1
 
     def prepare(self, rows: Tensors) -> Tensors:
         """Of a whole batch. One pass for each channel is several times faster than passes over all of them."""
@@ -670,6 +689,10 @@ def _errors_of(field: str, number: int | None) -> Iterator[None]:
     except InvalidItem as error:
         error.field = field if number is None else f"{field}[{number}]"
         raise
+
+
+def _pixels_of(file: PictureFile | Pixels) -> int:
+    return file.pixels if isinstance(file, PictureFile) else file.size // 3
 
 
 def picture_bytes(item: Any, limits: Limits) -> bytes:

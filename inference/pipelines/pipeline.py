@@ -9,7 +9,7 @@ answers = pipeline.decode(rows, encoded)                   # from the outputs of
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
@@ -19,11 +19,14 @@ import orjson
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems, UnusableOutput
 from inference.pipelines.golden import TENSOR_ROWS, GoldenRows
 from inference.tensors.arrays import Array, Tensors
-from inference.tensors.signature import Signature
+from inference.tensors.signature import Signature, TensorSpec
 
 Files = Mapping[str, bytes]  # what was uploaded beside the model, by name
 Config = Mapping[str, Any]
 C = TypeVar("C")
+
+
+_UNKNOWN = Signature((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class FilesBeside:
     files: Files = field(default_factory=dict)
     labels: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
-    signature: Signature = Signature((), ())
+    signature: Signature = _UNKNOWN
 
 
 class TokenReader(Protocol):
@@ -158,22 +161,50 @@ class ItemPipeline(Pipeline, Generic[C]):
 
     one: ClassVar[str]  # the field of a request with one item
     several: ClassVar[str]  # the field of a request with a list of items
-    most_items: ClassVar[int]  # of a request
+    most_items: int  # of a request
     options: ClassVar[tuple[str, ...]] = ()  # the other fields
+    address: ClassVar[str] = (
+        ""  # the field of a request with an item's URL; `address` + "s" of one with several
+    )
+    other_items: ClassVar[
+        tuple[TensorSpec, ...]
+    ] = ()  # tensors in which items may be sent instead of those of `items_of`
+    reads_files: ClassVar[bool] = False  # encode takes long, and mostly without Python's lock
     is_slow_to_decode: bool = False  # decode may take more than a millisecond, whatever the request is
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)
-        self.items = self.items_of(config)
+        self.item_signatures = self.signatures_of(config)
+        self.items = self.item_signatures[0]
 
     @classmethod
     @abstractmethod
     def items_of(cls, config: Config) -> Signature:
         """Items as tensors: a row for each, as jobs, the Open Inference Protocol and gRPC send them."""
 
+    @classmethod
+    def signatures_of(cls, config: Config) -> tuple[Signature, ...]:
+        """That of `items_of`, and the same with each of the other tensors."""
+        items = cls.items_of(config)
+        return (items, *(replace(items, inputs=(spec,)) for spec in cls.other_items))
+
+    @classmethod
+    def request_fields(cls) -> dict[str, bool]:
+        """The fields that hold the items of a request, and whether they hold several."""
+        addresses = {cls.address: False, f"{cls.address}s": True} if cls.address else {}
+        return {cls.one: False, cls.several: True, **addresses}
+
+    def signature_for(self, inputs: Mapping[str, Any]) -> Signature | None:
+        """Which of the signatures these tensors are for; None if they are the model's own."""
+        return next((one for one in self.item_signatures if _may_fit(one, inputs)), None)
+
     @property
     def callers_signature(self) -> Signature:
         return self.items
+
+    def held_bytes(self, body: Mapping[str, Any]) -> int:
+        """Memory that a request's rows need in addition to its body, at most. Known before anything is encoded."""
+        return 0
 
     @property
     @abstractmethod
@@ -188,6 +219,11 @@ class ItemPipeline(Pipeline, Generic[C]):
     @abstractmethod
     def example(cls) -> dict[str, Any]:
         """The body of a request with one item."""
+
+    @classmethod
+    @abstractmethod
+    def samples(cls) -> Sequence[Any]:
+        """A dozen different items, on which checks run a version."""
 
     @abstractmethod
     def encode(self, body: Mapping[str, Any]) -> Encoded[C]:
@@ -216,6 +252,20 @@ class ItemPipeline(Pipeline, Generic[C]):
         encoded = self.encode(body)
         groups = [part for group in encoded.groups for part in group.split(most_rows)]
         return self.decode(rows_of(groups, [run(self.prepare(group.tensors)) for group in groups]), encoded)
+
+
+def _may_fit(signature: Signature, inputs: Mapping[str, Any]) -> bool:
+    """Whether names and kinds of values fit; lists, as in JSON, are texts or numbers of any kind."""
+    specs = {spec.name: spec for spec in signature.inputs}
+    return inputs.keys() <= specs.keys() and all(
+        not isinstance(value, np.ndarray)
+        or (
+            value.dtype == specs[name].dtype
+            if value.dtype.kind not in "OSUV"
+            else specs[name].dtype == object
+        )
+        for name, value in inputs.items()
+    )
 
 
 def hash_of(task: str, parts: Sequence[Any]) -> str:
@@ -269,6 +319,12 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise BadTaskConfig(f"It must be a whole number from {least:,} to {most:,}.", field=name)
         return value
+
+    def share(self, name: str, default: float) -> float:
+        value = self._left.pop(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise BadTaskConfig("It must be a number from 0 to 1.", field=name)
+        return float(value)
 
     def flag(self, name: str, *, default: bool) -> bool:
         value = self._left.pop(name, default)

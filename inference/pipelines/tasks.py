@@ -3,12 +3,22 @@
 from collections.abc import Mapping
 
 from inference.pipelines.entities import Entities
+from inference.pipelines.image_classification import ImageClassification
+from inference.pipelines.object_detection import ObjectDetection
 from inference.pipelines.pipeline import ItemPipeline, Pipeline
 from inference.pipelines.plain import PlainClassification, PlainTensors
 from inference.pipelines.text_classification import TextClassification
 
 TASKS: Mapping[str, type[Pipeline]] = {
-    pipeline.task: pipeline for pipeline in (PlainTensors, PlainClassification, TextClassification, Entities)
+    pipeline.task: pipeline
+    for pipeline in (
+        PlainTensors,
+        PlainClassification,
+        TextClassification,
+        Entities,
+        ImageClassification,
+        ObjectDetection,
+    )
 }
 ITEM_TASKS = [pipeline for pipeline in TASKS.values() if issubclass(pipeline, ItemPipeline)]
 # Every option of a request in words, whatever its task is.

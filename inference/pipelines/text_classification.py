@@ -22,6 +22,7 @@ from inference.pipelines.pipeline import (
 from inference.pipelines.scores import ScoreFunction, Scores
 from inference.pipelines.texts import (
     MAX_TEXTS,
+    SAMPLE_TEXTS,
     TOKENIZER_FILES,
     TextFields,
     TokenRows,
@@ -110,6 +111,10 @@ class TextClassification(ItemPipeline[TextsAsked]):
     @classmethod
     def example(cls) -> dict[str, Any]:
         return {"text": "The train was on time, and the coffee was good."}
+
+    @classmethod
+    def samples(cls) -> Sequence[str]:
+        return SAMPLE_TEXTS
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[TextsAsked]:
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)

@@ -27,6 +27,8 @@ from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_TEXTS, MAX_TOKENS = 256, 32_768
+_SUBJECTS = ("The train", "Her answer", "This coffee", "London", "My bank account")
+SAMPLE_TEXTS = [f"{subject} was {said}." for said in ("good", "bad", "late") for subject in _SUBJECTS]
 MAX_CHARACTERS, MAX_WINDOWS = 1_000_000, 2_048  # of all texts of a request together
 TOKEN_BUDGET = 16_384  # of one run, padding included
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")

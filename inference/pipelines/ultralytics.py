@@ -13,6 +13,11 @@ _LONG_VALUE, _SHORT_VALUE = 256 * 1024, 4 * 1024  # characters; parsing one may 
 _MOST_PIXELS = 16_384  # of a side
 
 
+def is_for(task: str, metadata: Mapping[str, str]) -> bool:
+    """Whether the file says that it was exported by the package `ultralytics` for this task, in its words."""
+    return metadata.get("author") == "Ultralytics" and metadata.get("task") == task
+
+
 @dataclass(frozen=True, slots=True)
 class ExportFacts:
     """What the metadata say; None for what is missing or has another form."""

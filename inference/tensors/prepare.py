@@ -63,7 +63,10 @@ def prepare(
             if not spec.optional:
                 raise _missing(signature, spec, raw)
             continue
-        tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
+        if spec.name in signature.binary_inputs:
+            tensors[spec.name] = _bytes_tensor(spec, value)
+        else:
+            tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
     if len(tensors) != len(raw):
         raise _unknown(signature, raw)
     return tensors
@@ -104,6 +107,18 @@ def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) 
             _ONLINE_ADVICE if online else "send finite numbers only",
             expected=f"finite {spec.datatype}", got="NaN or infinity",
         )  # fmt: skip
+    return tensor
+
+
+def _bytes_tensor(spec: TensorSpec, value: Any) -> Array:
+    """An array of texts or bytes, each as it was sent."""
+    shape, leaves, kinds = _flatten(spec, value)
+    if not kinds <= {str, bytes}:
+        raise _wrong_kind(spec, kinds - {str, bytes})
+    tensor = np.empty(len(leaves), object)
+    tensor[:] = leaves
+    tensor = tensor.reshape(shape if leaves else _completed(spec, shape))
+    _check_shape(spec, tensor)
     return tensor
 
 

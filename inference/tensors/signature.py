@@ -47,6 +47,7 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     json_outputs: frozenset[str] = frozenset()  # whose texts are JSON; a file's own outputs never are
+    binary_inputs: frozenset[str] = frozenset()  # whose texts may be any bytes; a file's own inputs are UTF-8
 
     @property
     def required_inputs(self) -> list[TensorSpec]:

@@ -1,5 +1,6 @@
 """The steps that run batches: how fast they are, how much memory they take, and whether requests may share them."""
 
+from inference.checks.item_rows import longest_sample, proof_rows
 from inference.checks.models import ProbePass
 from inference.checks.proofs import WARM_UP_S, batch_memory_bytes, batch_proof_of, most_rows
 from inference.checks.steps.base import CheckContext, StepFailed, StepPassed
@@ -8,7 +9,6 @@ from inference.checks.steps.task import (
     check_vocabulary,
     padding_is_harmless,
 )
-from inference.checks.text_rows import longest_sample, proof_rows
 from inference.checks.trial import TrialFailed
 from inference.engine.warmup import MemoryUse
 

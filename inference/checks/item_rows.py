@@ -1,4 +1,4 @@
-"""Rows of texts on which checks run a version: several of one width for the batch proof, and the longest for its memory."""
+"""Rows of items on which checks run a version: several of equal shapes for the batch proof, and the longest for its memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
@@ -7,28 +7,27 @@ from typing import Any
 import numpy as np
 
 from inference.checks.examples import example_rows
-from inference.pipelines.pipeline import ItemPipeline, Pipeline
+from inference.pipelines.pipeline import ItemPipeline, Pipeline, RowGroup
 from inference.tensors.arrays import Tensors
 from inference.tensors.errors import InvalidInput
 from inference.tensors.samples import Sample
 from inference.tensors.signature import Signature
 
 _ENOUGH_ROWS, _RANDOM_ROWS, _SEED = 12, 8, 7
-_SUBJECTS = ("The train", "Her answer", "This coffee", "London", "My bank account")
-_TEXTS = [f"{subject} was {said}." for said in ("good", "bad", "late") for subject in _SUBJECTS]
 
 
-def text_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tensors | None:
-    """Rows of one width: texts, and for models that read tokens also any tokens. None for other tasks.
+def item_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tensors | None:
+    """Rows of equal shapes: items, and for models that read tokens also any tokens. None for other tasks.
 
-    `examples` are inputs as people wrote them; their texts come first.
+    `examples` are inputs as people wrote them; their items come first.
     """
-    if not isinstance(pipeline, ItemPipeline) or pipeline.several != "texts":
+    if not isinstance(pipeline, ItemPipeline):
         return None
+    samples = list(pipeline.samples())
     try:
-        groups = pipeline.encode({"texts": [*_texts_of(examples), *_TEXTS]}).groups
+        groups = _groups_of(pipeline, [*_items_of(pipeline.one, examples), *samples])
     except InvalidInput:  # the step that runs the examples tells what is wrong with them
-        groups = pipeline.encode({"texts": _TEXTS}).groups
+        groups = _groups_of(pipeline, samples)
     group = max(groups, key=lambda group: min(len(group.places), _ENOUGH_ROWS))
     tensors = pipeline.prepare(next(group.split(_ENOUGH_ROWS)).tensors)
     rows = pipeline.token_rows
@@ -38,12 +37,16 @@ def text_rows(pipeline: Pipeline, examples: Iterable[Mapping[str, Any]]) -> Tens
     return {name: np.concatenate([tensor, others[name]]) for name, tensor in tensors.items()}
 
 
+def _groups_of(pipeline: ItemPipeline[Any], items: list[Any]) -> Sequence[RowGroup]:
+    return pipeline.encode({pipeline.several: items[: pipeline.most_items]}).groups
+
+
 def proof_rows(
     pipeline: Pipeline | None, signature: Signature, examples: Iterable[Mapping[str, Any]]
 ) -> Tensors | None:
-    """Rows for the batch proof, if some are known: texts, or the examples of other tasks."""
-    texts = text_rows(pipeline, examples) if pipeline is not None else None
-    return texts or example_rows(signature, examples)
+    """Rows for the batch proof, if some are known: items, or the examples of other tasks."""
+    items = item_rows(pipeline, examples) if pipeline is not None else None
+    return items or example_rows(signature, examples)
 
 
 def longest_sample(pipeline: Pipeline | None, signature: Signature) -> Sample | None:
@@ -52,7 +55,7 @@ def longest_sample(pipeline: Pipeline | None, signature: Signature) -> Sample | 
     return Sample.of(signature, rows.longest_row()) if rows is not None else None
 
 
-def _texts_of(examples: Iterable[Mapping[str, Any]]) -> Sequence[str]:
-    given = [example.get("text") for example in examples]
-    texts = chain.from_iterable(one if isinstance(one, list) else [one] for one in given)
-    return [text for text in islice(texts, _ENOUGH_ROWS) if isinstance(text, str)]
+def _items_of(name: str, examples: Iterable[Mapping[str, Any]]) -> Sequence[str]:
+    given = [example.get(name) for example in examples]
+    items = chain.from_iterable(one if isinstance(one, list) else [one] for one in given)
+    return [item for item in islice(items, _ENOUGH_ROWS) if isinstance(item, str)]

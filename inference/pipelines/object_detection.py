@@ -1,0 +1,185 @@
+"""Objects in pictures: labels with boxes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from inference.pipelines.boxes import (
+    Boxes,
+    BoxLayout,
+    BoxRules,
+    InputSize,
+    find_boxes,
+    find_outputs,
+    suggest_layout,
+)
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutput
+from inference.pipelines.labels import read_labels
+from inference.pipelines.picture_rows import BOX_ROWS
+from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
+from inference.pipelines.pictures import Picture, PictureDefaults, PictureFields, PictureInputs, Resize
+from inference.pipelines.pipeline import Config, Encoded, Fields, Files, FilesBeside, RowOutputs
+from inference.pipelines.ultralytics import is_for
+from inference.tensors.arrays import Array, Tensors
+from inference.tensors.signature import Signature, TensorSpec
+
+_USUAL = PictureDefaults(Resize.LETTERBOX, 640)
+_MOST_BOXES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The corners of a box in the picture's own pixels, after its EXIF turn."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    label: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class PictureObjects:
+    """The objects of a picture, best first; its size after its EXIF turn; how many frames it has (the first one was read)."""
+
+    objects: Sequence[FoundObject]
+    width: int
+    height: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoxesAsked:
+    pictures: Sequence[Picture]
+    rules: BoxRules
+
+
+class _BoxFields:
+    """What a task configuration says about boxes."""
+
+    def __init__(self, fields: Fields) -> None:
+        self.labels = read_labels(fields)
+        layout = fields.choice("box_layout", ["", *BoxLayout], "")
+        if not layout:
+            raise BadTaskConfig(
+                f"Say how the model's outputs hold its boxes; their shape does not tell. {BoxLayout.in_words()}.",
+                field="box_layout",
+            )
+        self.layout = BoxLayout(layout)
+        self.output = fields.text("output")
+        usual = BoxRules()
+        self.rules = BoxRules(
+            fields.share("threshold", usual.threshold),
+            fields.share("overlap", usual.overlap),
+            fields.number("max_boxes", usual.max_boxes, least=1, most=_MOST_BOXES),
+        )
+
+
+class ObjectDetection(PictureTask[BoxesAsked]):
+    task = "object-detection"
+    title = "objects in pictures, with boxes"
+    asked = ("labels", "box_layout", "width", "height", "resize")
+    golden = BOX_ROWS
+    options = ("threshold",)
+    is_slow_to_decode = True
+
+    def __init__(self, config: Config, files: Files, signature: Signature) -> None:
+        fields = PictureFields(config)
+        self._said = said = _BoxFields(fields)
+        pictures = PictureInputs(fields, signature, _USUAL)
+        fields.end()
+        outputs = find_outputs(signature, said.layout, len(said.labels), name=said.output)
+        self.labels, self.model_outputs = said.labels, tuple(spec.name for spec in outputs)
+        super().__init__(config, files, signature, pictures)
+
+    @classmethod
+    def check_config(cls, config: Config, files: Collection[str]) -> None:
+        fields = PictureFields({"layout": "nchw", **config})
+        _BoxFields(fields)
+        PictureInputs(fields, ANY_PICTURES, _USUAL)
+        fields.end()
+
+    @classmethod
+    def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
+        return suggest_layout(beside.metadata, beside.signature).config
+
+    @classmethod
+    def is_stated(cls, beside: FilesBeside) -> bool:
+        return is_for("detect", beside.metadata)
+
+    @classmethod
+    def items_of(cls, config: Config) -> Signature:
+        return cls.items_with(
+            TensorSpec("objects", "BYTES", (None,)),
+            TensorSpec("width", "INT32", (None,)),
+            TensorSpec("height", "INT32", (None,)),
+            json_outputs=frozenset({"objects"}),
+        )
+
+    @property
+    def _hashed(self) -> Sequence[Any]:
+        said = self._said
+        rules = [said.rules.threshold, said.rules.overlap, said.rules.max_boxes]
+        return [self.pictures.hashed, said.labels, said.layout, self.model_outputs, rules]
+
+    def encode(self, body: Mapping[str, Any]) -> Encoded[BoxesAsked]:
+        rules = self._rules(body)
+        rows, pictures = self.read_pictures(body)
+        return Encoded([rows], BoxesAsked(pictures, rules))
+
+    def _rules(self, body: Mapping[str, Any]) -> BoxRules:
+        rules = self._said.rules
+        threshold = body.get("threshold", rules.threshold)
+        if not isinstance(threshold, int | float) or isinstance(threshold, bool) or not 0 <= threshold <= 1:
+            raise InvalidItem("`threshold` must be a number from 0 to 1.", field="threshold")
+        return BoxRules(float(threshold), rules.overlap, rules.max_boxes)
+
+    def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[BoxesAsked]) -> list[PictureObjects]:
+        found = find_boxes(
+            [self._stacked(rows, name) for name in self.model_outputs or ()],
+            self._said.layout,
+            [picture.placement for picture in encoded.context.pictures],
+            size=InputSize(self.pictures.geometry.width, self.pictures.geometry.height),
+            labels=len(self.labels),
+            rules=encoded.context.rules,
+        )
+        return [
+            PictureObjects(
+                self._objects(boxes), picture.placement.width, picture.placement.height, picture.frames
+            )
+            for boxes, picture in zip(found, encoded.context.pictures, strict=True)
+        ]
+
+    def _stacked(self, rows: Sequence[RowOutputs], name: str) -> Array:
+        outputs = [row.get(name) for row in rows]
+        if any(output is None or output.dtype.kind != "f" for output in outputs):
+            raise UnusableOutput(f"The model did not give numbers in its output {name!r}.")
+        if len({output.shape for output in outputs if output is not None}) != 1:
+            raise UnusableOutput(
+                f"The model's output {name!r} has different shapes for the pictures of a request."
+            )
+        return np.stack([output for output in outputs if output is not None])
+
+    def _objects(self, boxes: Boxes) -> list[FoundObject]:
+        return [
+            FoundObject(self.labels[kind], score, Box(*corners))
+            for kind, score, corners in zip(
+                boxes.classes.tolist(), boxes.scores.tolist(), boxes.corners.round(2).tolist(), strict=True
+            )
+        ]
+
+    def tensors_of(self, answers: Sequence[PictureObjects]) -> Tensors:
+        return {
+            "objects": np.array([orjson.dumps(answer.objects).decode() for answer in answers], object),
+            "width": np.array([answer.width for answer in answers], np.int32),
+            "height": np.array([answer.height for answer in answers], np.int32),
+        }
