@@ -75,15 +75,15 @@ def checked_config(task: str, config: Mapping[str, Any], files: Collection[str] 
     """A version's task configuration; raises Invalid that names the field. `files`: those that are kept with it."""
     TASK_KINDS[task].check(config, files)
     for name, value in config.items():
-        if not _is_storable(value):
+        if not is_storable(value):
             raise InvalidTaskConfig("It contains a character that no database stores.", field=name)
     return dict(config)
 
 
-def _is_storable(value: Any) -> bool:
+def is_storable(value: Any) -> bool:
     """Whether no text in it has NUL or half of a surrogate pair. Only for checked values: those are not nested deeply."""
     if isinstance(value, str):
         return value == storable(value, len(value))
     if isinstance(value, Mapping):
-        return all(_is_storable(part) for pair in value.items() for part in pair)
-    return not isinstance(value, list) or all(map(_is_storable, value))
+        return all(is_storable(part) for pair in value.items() for part in pair)
+    return not isinstance(value, list) or all(map(is_storable, value))
