@@ -7,7 +7,13 @@ import orjson
 
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import Files
+from inference.pipelines.scores import ScoreFunction
 
+_FUNCTIONS = {
+    "single_label_classification": ScoreFunction.SOFTMAX,
+    "multi_label_classification": ScoreFunction.SIGMOID,
+    "regression": ScoreFunction.NONE,
+}
 # Numbers of Pillow's resamplers, as `preprocessor_config.json` has them
 _RESAMPLERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "area"}
 
@@ -23,10 +29,10 @@ def read_object(files: Files, name: str) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def problem_type(files: Files) -> str:
-    """What a model's `config.json` says about its outputs; empty if it says nothing."""
+def read_function(files: Files) -> str:
+    """What turns the model's outputs into scores, by the `problem_type` of its `config.json`; empty if it says nothing."""
     said = read_object(files, "config.json").get("problem_type")
-    return said if isinstance(said, str) else ""
+    return _FUNCTIONS.get(said, "") if isinstance(said, str) else ""
 
 
 def read_id2label(files: Files) -> list[str]:

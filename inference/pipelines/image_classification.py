@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.pipelines.hugging_face import read_id2label, read_picture_fields
+from inference.pipelines.hugging_face import read_function, read_id2label, read_picture_fields
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.picture_rows import PICTURE_LABEL_ROWS
 from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
@@ -68,6 +68,8 @@ class ImageClassification(PictureTask[PicturesAsked]):
         found |= read_picture_fields(beside.files)
         if labels := read_id2label(beside.files):
             found["labels"] = labels
+        if function := read_function(beside.files):
+            found["function"] = function
         return found
 
     @classmethod

@@ -17,6 +17,7 @@ from inference.pipelines.boxes import (
     suggest_layout,
 )
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutput
+from inference.pipelines.hugging_face import read_id2label
 from inference.pipelines.labels import read_labels
 from inference.pipelines.picture_rows import BOX_ROWS
 from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
@@ -110,7 +111,9 @@ class ObjectDetection(PictureTask[BoxesAsked]):
 
     @classmethod
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
-        return suggest_layout(beside.metadata, beside.signature).config
+        found = suggest_layout(beside.metadata, beside.signature).config
+        labels = read_id2label(beside.files)
+        return found | {"labels": labels} if labels and len(set(labels)) == len(labels) else found
 
     @classmethod
     def is_stated(cls, beside: FilesBeside) -> bool:

@@ -46,9 +46,14 @@ def ultralytics(task, signature, **more):
 
 
 def test_the_labels_of_config_json():
-    found = ImageClassification.prefill(beside(id2label={"1": "dog", "0": "cat"}))
+    config = {"id2label": {"1": "dog", "0": "cat"}, "problem_type": "multi_label_classification"}
 
-    assert found == {"labels": ["cat", "dog"]}
+    assert ImageClassification.prefill(beside(**config)) == {"labels": ["cat", "dog"], "function": "sigmoid"}
+    assert ObjectDetection.prefill(beside(**config)) == {"labels": ["cat", "dog"]}
+
+
+def test_labels_that_are_there_twice_are_no_labels_of_a_detector():
+    assert ObjectDetection.prefill(beside(id2label={"0": "cat", "1": "N/A", "2": "N/A"})) == {}
 
 
 @pytest.mark.parametrize(
