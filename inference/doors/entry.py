@@ -86,7 +86,10 @@ class HttpDoor(Protocol):
     def parsed_bytes(self, environ: Environ, body: bytes) -> int:
         """An upper bound on the parsed body's memory; 0 if that is known only after unpacking."""
 
-    def name_model(self, request: ModelRequest, body: bytes) -> None:
+    def is_long(self, environ: Environ, body: bytes) -> bool:
+        """Whether reading the body would block the loop for too long."""
+
+    def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
         """Complete a request whose address names no Model, from its body."""
 
     async def answer(
@@ -114,14 +117,14 @@ async def predict(
     body = None
     if not request.model:
         body = await _receive(door, environ, incoming)
-        await _read(body, partial(door.name_model, request, body))
+        await _read(door, environ, body, partial(door.name_model, request, environ, body))
     route, target, flight = await admit(request)
     try:
         if body is None:
             body = await _receive(door, environ, incoming)
         flight.begin()
         # A compressed body may be a thousand times as large once it is unpacked.
-        is_long = _is_large(body) or bool(content_encoding(environ))
+        is_long = door.is_long(environ, body) or bool(content_encoding(environ))
         answer = partial(door.answer, environ, body, request, route, target, incoming.holding)
         return await run_on_loop_or_thread(route, target, answer, is_long=is_long)
     finally:
@@ -133,18 +136,14 @@ async def _receive(door: HttpDoor, environ: Environ, incoming: IncomingRequest) 
     memory = incoming.holding.memory
     longest = min(door.longest_body(environ), memory.longest_body)
     body = await incoming.receive(check_length(environ.get("CONTENT_LENGTH") or "", longest))
-    needed = await _read(body, partial(door.parsed_bytes, environ, body))
+    needed = await _read(door, environ, body, partial(door.parsed_bytes, environ, body))
     memory.check_body(needed)
     await incoming.hold(needed)
     return body
 
 
-async def _read(body: bytes, work: Callable[[], T]) -> T:
-    return await off_loop(work) if _is_large(body) else work()
-
-
-def _is_large(body: bytes) -> bool:
-    return len(body) > LOOP_BYTES
+async def _read(door: HttpDoor, environ: Environ, body: bytes, work: Callable[[], T]) -> T:
+    return await off_loop(work) if door.is_long(environ, body) else work()
 
 
 class ShortDispatch(APIView):

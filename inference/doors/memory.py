@@ -137,6 +137,12 @@ def hold_answer(holding: MemoryHolding, outputs: int, written: int) -> None:
     holding.add(outputs + written)
 
 
+def hold_rows(holding: MemoryHolding, nbytes: int) -> None:
+    """Add what a request's items will take as rows; raises if there is no room now, or never could be."""
+    holding.memory.check_body(nbytes)
+    holding.add(nbytes)
+
+
 def parsed_bytes(text: bytes) -> int:
     """An upper bound on the memory of parsed JSON and its tensors. Counting bytes costs a fiftieth of parsing."""
     if len(text) <= _NOT_COUNTED:

@@ -19,6 +19,7 @@ _MODEL, _VERSION, _ALIAS = (
 
 urlpatterns = [
     path("classify", api.ClassifyView.as_view(), name="classify"),
+    path("detect", api.DetectView.as_view(), name="detect"),
     path("entities", api.EntitiesView.as_view(), name="entities"),
     path(f"{_ALIAS}/predict", api.PredictAliasView.as_view(), name="predict-alias"),
     path(f"{_VERSION}/predict", api.PredictVersionView.as_view(), name="predict-version"),

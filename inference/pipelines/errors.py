@@ -8,6 +8,7 @@ InferenceError
     ├── PatternTimedOut         the regular expressions of the version take too long on these texts
     └── InvalidItem             the request is not one of this task
         ├── TooManyItems
+        ├── ItemNotFetched      it is named by a URL that is not fetched, or gave nothing
         ├── InvalidText         it is not Unicode, or not text
         ├── TextTooLong         it is more than is read at once, or more than the model reads and the version refuses to cut texts
         ├── InvalidPicture      it is damaged, cut off or empty
@@ -57,6 +58,12 @@ class TooManyItems(InvalidItem):
     """The request has more items than are answered at once."""
 
     code = "too_many_items"
+
+
+class ItemNotFetched(InvalidItem):
+    """What the URL names could not be fetched, or is not fetched by this server."""
+
+    code = "item_not_fetched"
 
 
 class InvalidText(InvalidItem):

@@ -41,6 +41,7 @@ class ModelRequest:
     version: int | None = None
     alias: str | None = None
     cancellation: Cancellation | None = None
+    fields: Any = None  # of the body, if it had to be read to find the Model
     arm_key: ArmKey | None = None  # None: no version was chosen yet
     took_s: float = 0.0
 
@@ -52,6 +53,7 @@ class Call:
     request: ModelRequest
     route: Route
     inputs: Inputs | Callable[[Signature], Inputs] | Items
+    hold: Callable[[int], None]  # notes that the request holds so many more bytes; raises if there is no room
     fixed_target: Target | None = None  # the version, if it was known before the body was read
     outputs: Sequence[str] | None = None  # None: all
     routing_key: str | None = None  # from the caller's header

@@ -1,6 +1,7 @@
 """Threads for work that would block the event loop."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -69,6 +70,12 @@ def _in_thread(work: Callable[[], T], takes_turns: bool) -> T:
 
 
 _threads = WorkThreads("work", 32, most_waiting=512, wait_s=5.0)
+# More of them would not decode faster, and each holds the pixels of a picture.
+_decoding_threads = WorkThreads(
+    "decoding", max(2, os.cpu_count() or 1), most_waiting=512, wait_s=5.0, takes_turns=False
+)
+# They wait for other hosts most of the time.
+_fetching_threads = WorkThreads("fetching", 8, most_waiting=256, wait_s=5.0, takes_turns=False)
 
 
 def on_loop() -> bool:
@@ -85,3 +92,20 @@ async def off_loop(work: Callable[[], T]) -> T:
     if not on_loop():
         return work()
     return await _threads.run(work)
+
+
+async def decoding_off_loop(work: Callable[[], T]) -> T:
+    """Run work that leaves Python's lock most of the time, such as decoding pictures, beside other work of its kind."""
+    return await _beside_others(_decoding_threads, work)
+
+
+async def fetching_off_loop(work: Callable[[], T]) -> T:
+    """Run work that waits for another host most of the time."""
+    return await _beside_others(_fetching_threads, work)
+
+
+async def _beside_others(threads: WorkThreads, work: Callable[[], T]) -> T:
+    if on_loop():
+        return await threads.run(work)
+    with compute_lock.released():
+        return work()

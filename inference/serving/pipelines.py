@@ -13,12 +13,14 @@ import structlog
 
 from inference.checks.version_tasks import pipeline_of
 from inference.engine.errors import LoadFailed
+from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
 from inference.errors import WrongTask
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pipeline import Encoded, ItemPipeline, Pipeline, RowGroup, rows_of
 from inference.serving.calls import Call, Inputs, Items
-from inference.serving.off_loop import off_loop, on_loop
+from inference.serving.fetching import Hold, with_fetched
+from inference.serving.off_loop import decoding_off_loop, off_loop, on_loop
 from inference.tensors.arrays import Tensors, byte_size
 from inference.tensors.prepare import check_outputs, prepare
 from inference.tensors.signature import Signature
@@ -137,23 +139,17 @@ class TensorRequest:
 class ItemRequest:
     """A request about items, in words or as tensors."""
 
-    def __init__(self, pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> None:
-        self._pipeline, self._body = pipeline, body
-
-    @classmethod
-    def of_tensors(
-        cls, pipeline: ItemPipeline[Any], inputs: Inputs, outputs: Sequence[str] | None
-    ) -> "ItemTensorRequest":
-        check_outputs(pipeline.items, outputs)
-        body = pipeline.body_of(prepare(pipeline.items, _items_of(inputs)))
-        return ItemTensorRequest(pipeline, body, outputs)
+    def __init__(self, pipeline: ItemPipeline[Any], body: Mapping[str, Any], hold: Hold) -> None:
+        self._pipeline, self._body, self._hold = pipeline, body, hold
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
-        return await answer_items(self._pipeline, self._body, run, most_rows=most_rows())
+        return await answer_items(self._pipeline, self._body, run, most_rows=most_rows(), hold=self._hold)
 
     def model_inputs(self, most_rows: int) -> tuple[Signature, Inputs, int]:
         """The model's signature, the inputs of the request's first run, and how many runs it becomes."""
-        groups = _groups(self._pipeline.encode(self._body), most_rows)
+        body = complete(with_fetched(self._pipeline, self._body, self._hold))
+        self._hold(self._pipeline.held_bytes(body))
+        groups = _groups(self._pipeline.encode(body), most_rows)
         return self._pipeline.signature, self._pipeline.prepare(groups[0].tensors), len(groups)
 
 
@@ -161,10 +157,17 @@ class ItemTensorRequest(ItemRequest):
     """A request about items that were sent as tensors: the answers are tensors, too."""
 
     def __init__(
-        self, pipeline: ItemPipeline[Any], body: Mapping[str, Any], outputs: Sequence[str] | None
+        self,
+        pipeline: ItemPipeline[Any],
+        signature: Signature,
+        inputs: Inputs,
+        outputs: Sequence[str] | None,
+        hold: Hold,
     ) -> None:
-        super().__init__(pipeline, body)
+        """`signature`: the one of the pipeline's that the inputs are for."""
+        check_outputs(signature, outputs)
         self._outputs = outputs
+        super().__init__(pipeline, pipeline.body_of(prepare(signature, _items_of(inputs))), hold)
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
         answered = await super().answer(run, most_rows)
@@ -180,13 +183,14 @@ def read_request(call: Call, pipeline: Pipeline) -> TensorRequest | ItemRequest:
     if call.task not in {None, pipeline.task}:
         raise _wrong_task(call, pipeline)
     if isinstance(call.inputs, Items):
-        return ItemRequest(_for_items(pipeline, call.inputs.body), call.inputs.body)
+        return ItemRequest(_for_items(pipeline, call.inputs.body), call.inputs.body, call.hold)
     inputs = call.inputs(pipeline.callers_signature) if callable(call.inputs) else call.inputs
     if not isinstance(pipeline, ItemPipeline):
         return TensorRequest(pipeline.signature, inputs, call.outputs)
-    if inputs.keys() <= {spec.name for spec in pipeline.items.inputs}:
-        return ItemRequest.of_tensors(pipeline, inputs, call.outputs)
-    return TensorRequest(pipeline.signature, inputs, call.outputs)  # the caller does the pre-processing
+    signature = pipeline.signature_for(inputs)
+    if signature is None:  # the caller does the pre-processing
+        return TensorRequest(pipeline.signature, inputs, call.outputs)
+    return ItemTensorRequest(pipeline, signature, inputs, call.outputs, call.hold)
 
 
 def _wrong_task(call: Call, pipeline: Pipeline) -> WrongTask:
@@ -208,7 +212,7 @@ def _items_of(inputs: Inputs) -> Inputs:
 
 
 def _for_items(pipeline: Pipeline, body: Mapping[str, Any]) -> ItemPipeline[Any]:
-    known = (pipeline.one, pipeline.several, *pipeline.options) if isinstance(pipeline, ItemPipeline) else ()
+    known = (*pipeline.request_fields(), *pipeline.options) if isinstance(pipeline, ItemPipeline) else ()
     for name in body:
         if name not in known:
             listed = ", ".join(f"`{field}`" for field in known) or "tensors, such as `inputs`"
@@ -217,19 +221,29 @@ def _for_items(pipeline: Pipeline, body: Mapping[str, Any]) -> ItemPipeline[Any]
 
 
 async def answer_items(
-    pipeline: ItemPipeline[Any], body: Mapping[str, Any], run: Run, *, most_rows: int
+    pipeline: ItemPipeline[Any], body: Mapping[str, Any], run: Run, *, most_rows: int, hold: Hold
 ) -> Answered:
     """Answer a request in words: an answer for each item.
 
     At most `most_rows` rows share a run. What takes long is done in a thread. A few groups of rows run at the same time;
-    in a thread, one after another.
+    in a thread, one after another. `hold` is told how much memory the rows take, before they are made.
     """
+    body = await with_fetched(pipeline, body, hold)
+    hold(pipeline.held_bytes(body))
     is_long = _is_long(pipeline, body)
-    encoded = await _do(is_long, partial(pipeline.encode, body))
-    groups = _groups(encoded, most_rows)
-    inputs = await _do(is_long, lambda: [pipeline.prepare(group.tensors) for group in groups])
-    answers = await _run_all(inputs, lambda tensors: run(tensors, pipeline.model_outputs))
-    outputs = [answer.outputs for answer in answers]
+    off = decoding_off_loop if pipeline.reads_files else partial(_do, is_long)
+
+    def begin() -> tuple[Encoded[Any], list[RowGroup], Tensors]:
+        encoded = pipeline.encode(body)
+        groups = _groups(encoded, most_rows)
+        return encoded, groups, pipeline.prepare(groups[0].tensors)
+
+    async def run_group(place: int) -> EngineAnswer:
+        inputs = first if place == 0 else await off(partial(pipeline.prepare, groups[place].tensors))
+        return await run(inputs, pipeline.model_outputs)
+
+    encoded, groups, first = await off(begin)
+    outputs = [answer.outputs for answer in await _run_all(len(groups), run_group)]
     is_large = is_long or pipeline.is_slow_to_decode or sum(map(_elements, outputs)) > _LOOP_ELEMENTS
     decoded = await _do(is_large, lambda: pipeline.decode(rows_of(groups, outputs), encoded))
     return Answered(
@@ -245,27 +259,25 @@ def _groups(encoded: Encoded[Any], most_rows: int) -> list[RowGroup]:
     return [part for group in encoded.groups for part in group.split(max(1, most_rows))]
 
 
-async def _run_all(
-    inputs: Sequence[Tensors], run: Callable[[Tensors], Awaitable[EngineAnswer]]
-) -> list[EngineAnswer]:
-    """Run all of them, a few at a time. After an error none is left running."""
-    if len(inputs) == 1 or not on_loop():
-        return [await run(tensors) for tensors in inputs]
+async def _run_all(count: int, run: Callable[[int], Awaitable[EngineAnswer]]) -> list[EngineAnswer]:
+    """Run all groups, a few at a time. After an error none is left running."""
+    if count == 1 or not on_loop():
+        return [await run(place) for place in range(count)]
     answers: dict[int, EngineAnswer] = {}
-    waiting = iter(enumerate(inputs))
+    waiting = iter(range(count))
 
     async def run_next() -> None:
-        for place, tensors in waiting:
-            answers[place] = await run(tensors)
+        for place in waiting:
+            answers[place] = await run(place)
 
-    tasks = [asyncio.ensure_future(run_next()) for _ in range(min(_GROUPS_AT_ONCE, len(inputs)))]
+    tasks = [asyncio.ensure_future(run_next()) for _ in range(min(_GROUPS_AT_ONCE, count))]
     try:
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return [answers[place] for place in range(len(inputs))]
+    return [answers[place] for place in range(count)]
 
 
 async def _do(is_long: bool, work: Callable[[], Any]) -> Any:
@@ -273,6 +285,7 @@ async def _do(is_long: bool, work: Callable[[], Any]) -> Any:
 
 
 def _is_long(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> bool:
+    """Whether reading and answering the request in words would hold up the loop."""
     items = body.get(pipeline.several)
     return (isinstance(items, list) and len(items) > _LOOP_ITEMS) or _characters(body) > _LOOP_CHARACTERS
 

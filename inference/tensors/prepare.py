@@ -63,7 +63,7 @@ def prepare(
             if not spec.optional:
                 raise _missing(signature, spec, raw)
             continue
-        if spec.name in signature.binary_inputs:
+        if spec.datatype == "BYTES" and spec.name in signature.binary_inputs:
             tensors[spec.name] = _bytes_tensor(spec, value)
         else:
             tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)

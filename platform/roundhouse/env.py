@@ -161,14 +161,29 @@ def _absolute_folders(raw: str) -> list[Path]:
     return folders
 
 
+_WITH_DEFAULTS = ("classify", "classify-images", "detect", "entities")
+
+
 def _default_models(raw: str) -> dict[str, str]:
     models = {}
     for word in _words(raw):
-        address, _, model = word.partition("=")
-        if address not in {"classify", "entities"} or not model or address in models:
-            raise ValueError("use classify=MODEL, entities=MODEL or both, separated by a comma")
-        models[address] = model
+        name, _, model = word.partition("=")
+        if name not in _WITH_DEFAULTS or not model or name in models:
+            raise ValueError(
+                f"use classify=MODEL and the like, separated by commas; the names are {', '.join(_WITH_DEFAULTS)}"
+            )
+        models[name] = model
     return models
+
+
+def _item_hosts(raw: str) -> list[str]:
+    hosts = [host.lower() for host in _words(raw)]
+    for host in hosts:
+        if not re.fullmatch(r"\*|(\*\.)?[a-z0-9][a-z0-9.-]*", host):
+            raise ValueError(
+                "use host names such as images.example.org or *.example.org, or * for every public host"
+            )
+    return hosts
 
 
 def _artifact_store(raw: str) -> str:
@@ -217,6 +232,9 @@ VARIABLES = (
              "If unset, the embedded profile creates one in the data folder.", is_secret=True),
     Variable("FETCH_ALLOWED_HOSTS", _reachable_hosts, "",
              "Private hosts, or `host:port`, that webhooks and other fetches are allowed to reach."),
+    Variable("ITEM_HOSTS", _item_hosts, "",
+             "Hosts from which pictures are fetched that requests and jobs name by `image_url`: names, `*.example.org`, or `*` "
+             "for every public host. Empty: none. A private host must also be in `FETCH_ALLOWED_HOSTS`."),
     Variable("SMTP_URL", _smtp, None,
              "Mail server for events: `smtp://user:password@host:25`, `smtp+tls://` for STARTTLS, `smtps://` for TLS.",
              is_secret=True),
@@ -265,8 +283,8 @@ VARIABLES = (
              "Port for gRPC, shared by the web processes. 0: no gRPC in the web processes."),
     Variable("DEFAULT_MODEL", _text, None, "The Model that answers a gRPC call that names no Model."),
     Variable("DEFAULT_MODELS", _default_models, "",
-             "The Models that answer `/api/v1/classify` and `/api/v1/entities` for requests that name none, such as "
-             "`classify=tone,entities=names`."),
+             "The Models that answer `/api/v1/classify` (texts: `classify`, pictures: `classify-images`), `/api/v1/entities` and "
+             "`/api/v1/detect` for requests that name none, such as `classify=tone,entities=names`."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. Only for work on Roundhouse itself; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",
              "`auto`: text in the embedded profile, JSON lines in production."),

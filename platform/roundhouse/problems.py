@@ -61,6 +61,7 @@ STATUS: dict[type[Exception], int] = {
     jobs.UnsupportedInput: 415,
     jobs.StoreUnavailable: 503,
     errors.InvalidInput: 422,
+    pipelines.ItemNotFetched: 400,
     pipelines.UnusableOutput: 422,
     # The version can answer nobody, whatever is sent.
     pipelines.BadTaskConfig: 500,

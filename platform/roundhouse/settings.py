@@ -46,7 +46,7 @@ DEFAULT_MODEL, DEFAULT_MODELS = env.default_model, env.default_models
 REDIS_URL = env.redis_url
 REDIS_KEY_PREFIX = "roundhouse:"  # prefix of every key, including Celery's
 ARTIFACT_STORE_URL = env.artifact_store_url
-FETCH_ALLOWED_HOSTS = frozenset(env.fetch_allowed_hosts)
+FETCH_ALLOWED_HOSTS, ITEM_HOSTS = frozenset(env.fetch_allowed_hosts), env.item_hosts
 
 MAIL_IS_SET_UP = bool(env.smtp_url and env.mail_from)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_from or "webmaster@localhost"

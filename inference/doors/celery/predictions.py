@@ -1,6 +1,6 @@
 """The queue `roundhouse.predict`: small predictions, answered in Celery's result backend within their deadline."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from django.conf import settings
 from inference.doors.celery.messages import Envelope
 from inference.doors.celery.submissions import handle
 from inference.doors.entry import admit
+from inference.doors.memory import MemoryHolding, hold_rows, memory
 from inference.doors.request_counts import counted
 from inference.doors.rest.door import write_form
 from inference.doors.rest.forms import check_fields, form_of, routing_fields
@@ -66,6 +67,7 @@ def _version_and_alias(fields: dict[str, Any]) -> tuple[int | None, str | None]:
 
 async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -> bytes:
     route, target, flight = await admit(who)
+    holding = MemoryHolding(memory)
     try:
         flight.begin()
         routing_key = fields.pop("routing_key", None)
@@ -79,6 +81,7 @@ async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -
             who,
             route,
             form.asked,
+            hold=partial(hold_rows, holding),
             fixed_target=target,
             routing_key=routing_key,
             fields=fields,
@@ -89,6 +92,7 @@ async def _predict(who: ModelRequest, fields: dict[str, Any], within_s: float) -
             raise BodyTooLarge("The answer has too many values; submit a job.")
         return write_form(form, prediction)
     finally:
+        holding.end()
         flight.end()
 
 

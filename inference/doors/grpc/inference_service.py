@@ -116,7 +116,7 @@ async def _infer(
     terms = terms_of(infer.parameters, within_s=caller.within_s)
     routing_key = caller.metadata.get("x-routing-key")
     prediction = await services.predict(
-        call_of(infer, terms, request, route, target, routing_key=routing_key)
+        call_of(infer, terms, request, route, target, routing_key=routing_key, holding=caller.holding)
     )
     caller.set_request_id(prediction.request_id)
     hold_answer(caller.holding, prediction.nbytes, _TIMES_WRITTEN * prediction.nbytes)

@@ -13,7 +13,7 @@ from inference.doors.errors import BadRequest, BadTensor
 from inference.doors.grpc.callers import Caller, unary
 from inference.doors.grpc.generated import predictor_pb2 as pb
 from inference.doors.grpc.messages import ONE_TENSOR, TENSORS, define_service
-from inference.doors.memory import hold_answer
+from inference.doors.memory import hold_answer, hold_rows
 from inference.doors.oip.descriptions import parse_name
 from inference.doors.oip.messages import Array, terms_of
 from inference.doors.oip.tensors import check_shape
@@ -128,6 +128,7 @@ class _NamedModel:
             request,
             route,
             inputs,
+            hold=partial(hold_rows, caller.holding),
             fixed_target=target,
             routing_key=caller.metadata.get("x-routing-key"),
             within_s=terms.within_s,

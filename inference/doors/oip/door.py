@@ -1,10 +1,12 @@
 """The protocol's inference requests over HTTP, and its errors."""
 
+from functools import partial
+
 import orjson
 from django.http import HttpResponse
 
 from inference.doors.entry import LOOP_BYTES
-from inference.doors.memory import MemoryHolding, hold_answer
+from inference.doors.memory import MemoryHolding, hold_answer, hold_rows
 from inference.doors.oip import bodies, codec, descriptions
 from inference.doors.oip.messages import InferRequest, Terms, request_limits, terms_of
 from inference.doors.request_counts import count_turned_away
@@ -32,7 +34,10 @@ class OipDoor:
     def parsed_bytes(self, environ: Environ, body: bytes) -> int:
         return bodies.parsed_bytes(environ, body)
 
-    def name_model(self, request: ModelRequest, body: bytes) -> None:
+    def is_long(self, environ: Environ, body: bytes) -> bool:
+        return len(body) > LOOP_BYTES
+
+    def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
         """The address did."""
 
     async def answer(
@@ -45,7 +50,7 @@ class OipDoor:
         holding: MemoryHolding,
     ) -> HttpReply:
         message = codec.read_infer(environ, body, request_limits(), holding)
-        prediction = await services.predict(call_for(message, environ, request, route, target))
+        prediction = await services.predict(call_for(message, environ, request, route, target, holding))
         hold_answer(holding, prediction.nbytes, codec.written_bytes(message, prediction))
         accepted = environ.get("HTTP_ACCEPT_ENCODING", "")
         if prediction.nbytes > LOOP_BYTES:
@@ -79,10 +84,17 @@ def request_named(
 
 
 def call_for(
-    message: InferRequest, environ: Environ, request: ModelRequest, route: Route, target: Target | None
+    message: InferRequest,
+    environ: Environ,
+    request: ModelRequest,
+    route: Route,
+    target: Target | None,
+    holding: MemoryHolding,
 ) -> Call:
     terms = terms_of(message.parameters, within_s=read_deadline_s(environ))
-    return call_of(message, terms, request, route, target, routing_key=read_routing_key(environ))
+    return call_of(
+        message, terms, request, route, target, routing_key=read_routing_key(environ), holding=holding
+    )
 
 
 def call_of(
@@ -93,12 +105,14 @@ def call_of(
     target: Target | None,
     *,
     routing_key: str | None,
+    holding: MemoryHolding,
 ) -> Call:
     """The request in the form that serving accepts, for every transport."""
     return Call(
         request,
         route,
         message.inputs,
+        hold=partial(hold_rows, holding),
         fixed_target=target,
         outputs=message.output_names,
         routing_key=routing_key,

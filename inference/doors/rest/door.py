@@ -9,15 +9,15 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from inference.doors.entry import LOOP_BYTES
-from inference.doors.errors import UnsupportedBody
-from inference.doors.memory import MemoryHolding, hold_answer, json_bytes, parsed_bytes
+from inference.doors.memory import MemoryHolding, hold_answer, hold_rows, json_bytes, parsed_bytes
 from inference.doors.oip import bodies, codec
 from inference.doors.oip.door import call_for
 from inference.doors.oip.messages import InferRequest, request_limits
+from inference.doors.rest.bodies import BodyKind, kind_of, read_fields
 from inference.doors.rest.forms import ELSEWHERE_IN_HTTP, Form, check_fields, form_of, routing_fields
 from inference.doors.wire import Environ, HttpReply, read_deadline_s, read_routing_key
 from inference.engine.requests import Cancellation
-from inference.errors import BadBody, InvalidOutput
+from inference.errors import InvalidOutput
 from inference.serving import services
 from inference.serving.calls import DEADLINE_S, Call, CheckedCall, ModelRequest, Prediction
 from inference.serving.off_loop import off_loop
@@ -25,17 +25,15 @@ from inference.serving.routes import Route, Target
 from inference.tensors.errors import InvalidInput
 from registry.access.key_ring import Principal
 
-_BINARY = "application/octet-stream"
 _WRITTEN = 32  # bytes of JSON for each byte of a model's scores
-# The last is curl's default.
-_JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+_COPIES = 2  # of the body of a form, while it is read
 
 
 Body: TypeAlias = Form | InferRequest
 
 
-class JsonForm(NamedTuple):
-    """The form of a JSON body, the fields that it may have, and the task that the address names."""
+class ReadForm(NamedTuple):
+    """The form of a body with fields, the fields that it may have, and the task that the address names."""
 
     form: Form
     known: Sequence[str]
@@ -53,14 +51,29 @@ class RestDoor:
         return ModelRequest(by, model, int(version) if version else None, alias or None, cancellation)
 
     def longest_body(self, environ: Environ) -> int:
-        return (
-            bodies.longest(environ, request_limits()) if is_binary(environ) else settings.PREDICT_JSON_BYTES
-        )
+        match kind_of(environ):
+            case BodyKind.JSON:
+                return int(settings.PREDICT_JSON_BYTES)
+            case BodyKind.BINARY:
+                return bodies.longest(environ, request_limits())
+            case _:
+                return int(settings.PREDICT_BINARY_BYTES)
 
     def parsed_bytes(self, environ: Environ, body: bytes) -> int:
-        return bodies.parsed_bytes(environ, body) if is_binary(environ) else parsed_bytes(body)
+        match kind_of(environ):
+            case BodyKind.JSON:
+                return parsed_bytes(body)
+            case BodyKind.BINARY:
+                return bodies.parsed_bytes(environ, body)
+            case BodyKind.PARTS:
+                return _COPIES * len(body)
+            case BodyKind.PICTURE:
+                return 0  # it is kept as it is
 
-    def name_model(self, request: ModelRequest, body: bytes) -> None:
+    def is_long(self, environ: Environ, body: bytes) -> bool:
+        return len(body) > LOOP_BYTES and kind_of(environ) is not BodyKind.PICTURE
+
+    def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
         """The address did."""
 
     async def answer(
@@ -80,10 +93,10 @@ class RestDoor:
             return await off_loop(partial(_write, form, prediction))
         return _write(form, prediction)
 
-    def read_form(self, fields: Any) -> JsonForm:
-        """The form of a JSON body."""
+    def read_form(self, fields: Any) -> ReadForm:
+        """The form of a body with these fields."""
         form = form_of(fields)
-        return JsonForm(form, form.fields)
+        return ReadForm(form, form.fields)
 
     def render_problem(self, problem: HttpResponse) -> HttpResponse:
         return problem
@@ -137,49 +150,29 @@ def _read_call(
     target: Target | None,
     holding: MemoryHolding,
 ) -> tuple[Body, Call]:
-    if is_binary(environ):
+    kind = kind_of(environ)
+    if kind is BodyKind.BINARY:
         message = codec.read_infer(environ, body, request_limits(), holding)
         if message.unread:
             elsewhere = dict.fromkeys(routing_fields(route), "put it into `parameters`") | ELSEWHERE_IN_HTTP
             check_fields(message.unread, codec.FIELDS, slug=route.slug, elsewhere=elsewhere)
         # A binary request gets a binary answer, unless it says otherwise.
         message.parameters = {"binary_data_output": True, **message.parameters}
-        return message, call_for(message, environ, request, route, target)
-    fields = read_json(body)
+        return message, call_for(message, environ, request, route, target, holding)
+    fields = request.fields if request.fields is not None else read_fields(kind, environ, body)
     form, known, task = door.read_form(fields)
     check_fields(fields, (*known, *routing_fields(route)), slug=route.slug, elsewhere=ELSEWHERE_IN_HTTP)
     return form, Call(
         request,
         route,
         form.asked,
+        hold=partial(hold_rows, holding),
         fixed_target=target,
         routing_key=read_routing_key(environ),
         fields=fields,
         within_s=read_deadline_s(environ) or DEADLINE_S,
         task=task,
     )
-
-
-def read_json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadBody(f"The body is not valid JSON: {error}.") from None
-
-
-def is_binary(environ: Environ) -> bool:
-    """Whether the body is binary; raises if it is neither that nor plain JSON."""
-    encoding = environ.get("HTTP_CONTENT_ENCODING", "")
-    if encoding and encoding.lower() != "identity":
-        raise UnsupportedBody(
-            f"Content-Encoding {encoding[:40]!r} is not supported; send the body without it."
-        )
-    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if media_type in _JSON:
-        return False
-    if media_type == _BINARY:
-        return True
-    raise UnsupportedBody(f"{media_type[:60]!r} is not supported; send application/json or {_BINARY}.")
 
 
 def _written_bytes(body: Body, prediction: Prediction) -> int:

@@ -178,8 +178,11 @@ class OneItem(Form):
         return Items(self._body)
 
     def place(self, error: InvalidInput) -> None:
-        """Errors about options name their place themselves; the others are about the items."""
-        error.pointer = pointer_to(error.field if error.field in self._body else self.name)
+        """Errors about options, and about one of several items, name their place themselves: `images[3]`."""
+        name, _, index = error.field.partition("[")
+        error.pointer = (
+            pointer_to(name, *filter(None, [index[:-1]])) if name in self._body else pointer_to(self.name)
+        )
 
     def inputs(self, signature: Signature) -> Inputs:
         raise AssertionError("serving reads `asked`")
@@ -200,7 +203,10 @@ Forms = Mapping[str, Callable[[Body], Form]]
 
 
 def forms_of_items(task: type[ItemPipeline[Any]]) -> Forms:
-    return {task.one: partial(OneItem, task.one), task.several: partial(SeveralItems, task.several)}
+    return {
+        name: partial(SeveralItems if is_several else OneItem, name)
+        for name, is_several in task.request_fields().items()
+    }
 
 
 FORMS: Forms = {

@@ -171,7 +171,9 @@ class BulkPredictor:
         self._note_progress()
         body = self._items.body_of(batch.tensors)
         try:
-            answered = complete(answer_items(self._items, body, self._answer, most_rows=self._run_rows))
+            answered = complete(
+                answer_items(self._items, body, self._answer, most_rows=self._run_rows, hold=_hold_nothing)
+            )
         except BadTaskConfig as error:
             raise ChunkFailed(str(error), ends_job=True) from error
         tensors = self._items.tensors_of(answered.answers or ())
@@ -218,6 +220,10 @@ class BulkPredictor:
             except (LoadFailed, ArtifactMissing) as error:
                 raise ChunkFailed(str(error)) from error
             self._held.is_over.wait(_PAUSE_S)
+
+
+def _hold_nothing(nbytes: int) -> None:
+    """A worker answers one batch of a job at a time, and batches are limited."""
 
 
 def batch_parts(batch: RowBatch, most_characters: int) -> Iterator[RowBatch]:

@@ -1,0 +1,122 @@
+"""Bodies of REST requests: JSON, tensors in binary, a picture as it is, or the parts of an HTML form."""
+
+from collections.abc import Mapping
+from enum import Enum
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from django.core.files.uploadhandler import FileUploadHandler, UploadFileException
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+
+from inference.doors.errors import UnsupportedBody
+from inference.doors.wire import Environ
+from inference.errors import BadBody
+from inference.pipelines.tasks import ITEM_TASKS
+
+# The last is curl's default.
+_JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+_FILE_TASK = next(task for task in ITEM_TASKS if task.reads_files)
+_MOST_PARTS = 200  # of a form; Django's own limit is higher
+_MOST_OPTIONS = 20  # of an address
+
+
+class BodyKind(Enum):
+    JSON = "application/json"
+    BINARY = "application/octet-stream"
+    PICTURE = "image/*"
+    PARTS = "multipart/form-data"
+
+
+def kind_of(environ: Environ) -> BodyKind:
+    """Raises UnsupportedBody for everything else."""
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "")
+    if encoding and encoding.lower() != "identity":
+        raise UnsupportedBody(
+            f"Content-Encoding {encoding[:40]!r} is not supported; send the body without it."
+        )
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if media_type in _JSON:
+        return BodyKind.JSON
+    if media_type in {BodyKind.BINARY.value, BodyKind.PARTS.value}:
+        return BodyKind(media_type)
+    if media_type.startswith("image/"):
+        return BodyKind.PICTURE
+    raise UnsupportedBody(
+        f"{media_type[:60]!r} is not supported; send {', '.join(kind.value for kind in BodyKind)}."
+    )
+
+
+def read_fields(kind: BodyKind, environ: Environ, body: bytes) -> Any:
+    """The fields of a body, whatever its kind; those of a picture are in the address. Raises BadBody."""
+    match kind:
+        case BodyKind.PICTURE:
+            return {_FILE_TASK.one: body, **_options(environ.get("QUERY_STRING", ""))}
+        case BodyKind.PARTS:
+            return _read_parts(environ, body)
+        case _:
+            return _read_json(body)
+
+
+def _read_json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadBody(f"The body is not valid JSON: {error}.") from None
+
+
+def _options(query: str) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_OPTIONS)
+    except ValueError:
+        raise BadBody("The address has too many options.") from None
+    return {name: _value(text) for name, text in pairs if name != "dry_run"}
+
+
+def _value(text: str) -> Any:
+    """A number, true or false if it is one, otherwise the text itself."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return value if isinstance(value, int | float | bool) else text
+
+
+def _read_parts(environ: Environ, body: bytes) -> Mapping[str, Any]:
+    """A field for each name; that of several items is a list."""
+    meta = {"CONTENT_TYPE": environ.get("CONTENT_TYPE", ""), "CONTENT_LENGTH": str(len(body))}
+    try:
+        values, files = MultiPartParser(
+            meta,
+            BytesIO(body),
+            [
+                _Kept(),
+            ],
+        ).parse()
+    except (MultiPartParserError, UploadFileException) as error:
+        raise BadBody(f"The form cannot be read: {error}") from None
+    fields: dict[str, Any] = {}
+    lists = {name for task in ITEM_TASKS for name, is_several in task.request_fields().items() if is_several}
+    for name, found in [*values.lists(), *files.lists()]:
+        read = [one if isinstance(one, bytes) else _value(str(one)) for one in found]
+        if name in fields or (name not in lists and len(read) > 1):
+            raise BadBody(
+                f"The form has the field {name[:80]!r} twice; several pictures go into `{_FILE_TASK.several}`."
+            )
+        fields[name] = read if name in lists else read[0]
+    return fields
+
+
+class _Kept(FileUploadHandler):
+    """Keeps files in memory: the whole body is there already."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        self._parts: list[bytes] = []
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        self._parts.append(raw_data)
+
+    def file_complete(self, file_size: int) -> Any:
+        return b"".join(self._parts)

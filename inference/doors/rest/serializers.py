@@ -1,0 +1,334 @@
+"""The bodies of predictions over REST, as OpenAPI describes them. The doors themselves read and write them without these."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from inference.pipelines.pictures import MAX_PICTURES
+from inference.pipelines.spans import OffsetUnit
+from inference.pipelines.texts import MAX_TEXTS
+from inference.serving.fetching import MOST_URLS
+
+Base = serializers.Serializer[Any]
+
+
+class PredictTensors(Base):
+    inputs = serializers.DictField(
+        help_text="Tensors by input name, as nested lists; the first axis counts rows."
+    )
+
+
+class PredictRows(Base):
+    instances = serializers.ListField(
+        help_text="Rows: the values of the only input, or objects with a value for each input.", min_length=1
+    )
+
+
+class PredictFeatures(Base):
+    features = serializers.ListField(help_text="One row of the only input.")
+
+
+class PredictData(Base):
+    data = serializers.ListField(  # type: ignore[assignment]  # the metaclass removes it
+        help_text="One row of the only input; a classification also returns its confidence."
+    )
+
+
+class _OfModel(Base):
+    model = serializers.CharField(
+        required=False, help_text="`name` or `name@alias`; the default Model of this address without it."
+    )
+
+
+class _TopK(Base):
+    top_k = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        help_text="For the classification of texts and pictures: how many labels to return.",
+    )
+
+
+class _Offsets(Base):
+    offset_unit = serializers.ChoiceField(
+        choices=list(OffsetUnit), required=False, help_text="What `start` and `end` count."
+    )
+
+
+class _Text(Base):
+    text = serializers.CharField()
+
+
+class _Texts(Base):
+    texts = serializers.ListField(child=serializers.CharField(), min_length=1, max_length=MAX_TEXTS)
+
+
+class _Image(Base):
+    image = serializers.CharField(help_text="A JPEG, PNG, WebP or GIF as base64 text, or as a data URL.")
+
+
+class _Images(Base):
+    images = serializers.ListField(child=serializers.CharField(), min_length=1, max_length=MAX_PICTURES)
+
+
+class _ImageUrl(Base):
+    image_url = serializers.CharField(
+        help_text="Where the picture is. Fetched only from the hosts in `ROUNDHOUSE_ITEM_HOSTS`."
+    )
+
+
+class _ImageUrls(Base):
+    image_urls = serializers.ListField(child=serializers.CharField(), min_length=1, max_length=MOST_URLS)
+
+
+class _Threshold(Base):
+    threshold = serializers.FloatField(
+        required=False,
+        min_value=0,
+        max_value=1,
+        help_text="For object-detection: the least confidence of a box.",
+    )
+
+
+class _ImageFile(Base):
+    image = serializers.FileField(help_text="A JPEG, PNG, WebP or GIF; several are sent as `images`.")
+
+
+class PredictText(_Text, _TopK, _Offsets): ...
+
+
+class PredictTexts(_Texts, _TopK, _Offsets): ...
+
+
+class PredictImage(_Image, _TopK, _Threshold): ...
+
+
+class PredictImages(_Images, _TopK, _Threshold): ...
+
+
+class PredictImageUrl(_ImageUrl, _TopK, _Threshold): ...
+
+
+class PredictImageUrls(_ImageUrls, _TopK, _Threshold): ...
+
+
+class PredictForm(_ImageFile, _TopK, _Threshold): ...
+
+
+class ClassifyText(_Text, _TopK, _OfModel): ...
+
+
+class ClassifyTexts(_Texts, _TopK, _OfModel): ...
+
+
+class ClassifyImage(_Image, _TopK, _OfModel): ...
+
+
+class ClassifyImages(_Images, _TopK, _OfModel): ...
+
+
+class ClassifyImageUrl(_ImageUrl, _TopK, _OfModel): ...
+
+
+class ClassifyImageUrls(_ImageUrls, _TopK, _OfModel): ...
+
+
+class ClassifyForm(_ImageFile, _TopK, _OfModel): ...
+
+
+class DetectImage(_Image, _Threshold, _OfModel): ...
+
+
+class DetectImages(_Images, _Threshold, _OfModel): ...
+
+
+class DetectImageUrl(_ImageUrl, _Threshold, _OfModel): ...
+
+
+class DetectImageUrls(_ImageUrls, _Threshold, _OfModel): ...
+
+
+class DetectForm(_ImageFile, _Threshold, _OfModel): ...
+
+
+class EntitiesText(_Text, _Offsets, _OfModel): ...
+
+
+class EntitiesTexts(_Texts, _Offsets, _OfModel): ...
+
+
+class _Answered(Base):
+    model = serializers.CharField()
+    version = serializers.IntegerField()
+    arm = serializers.CharField(
+        allow_blank=True, help_text="The split's arm; empty when the request named the version."
+    )
+    split = serializers.IntegerField(help_text="The number of the current split; 0 when there is none.")
+
+
+class _Predicted(_Answered):
+    request_id = serializers.CharField(help_text="Signed; send it back with the actual outcome.")
+    preprocessing = serializers.CharField(
+        required=False,
+        help_text="Versions with the same one turn requests and outputs into the same things. Tasks that do neither have none.",
+    )
+
+
+class TensorsPredicted(_Predicted):
+    outputs = serializers.DictField(help_text="Tensors by output name.")
+
+
+class RowsPredicted(_Predicted):
+    predictions = serializers.ListField(
+        help_text="A row for each instance; objects where there are several outputs."
+    )
+
+
+class RowPredicted(_Predicted):
+    prediction = serializers.JSONField(help_text="The only output's row.")
+    confidence = serializers.FloatField(
+        required=False, help_text="For a classification requested with `data`: its largest probability."
+    )
+
+
+class LabelScore(Base):
+    label = serializers.CharField()  # type: ignore[assignment]  # the metaclass removes it
+    score = serializers.FloatField()
+
+
+class LabelsOfText(Base):
+    label = serializers.CharField(help_text="The best one.")  # type: ignore[assignment]  # the metaclass removes it
+    confidence = serializers.FloatField(help_text="Its score.")
+    labels = LabelScore(many=True, help_text="Best first; `top_k` of them.")
+    tokens_given = serializers.IntegerField(
+        allow_null=True, help_text="Tokens of the text; null if the model reads texts itself."
+    )
+    tokens_used = serializers.IntegerField(
+        allow_null=True, help_text="Tokens that the model read: fewer than given if the text was cut."
+    )
+
+
+class TextLabelled(LabelsOfText, _Predicted): ...
+
+
+class TextsLabelled(_Predicted):
+    answers = LabelsOfText(many=True, help_text="One for each text.")
+
+
+class _OfPicture(Base):
+    width = serializers.IntegerField(help_text="Of the picture, once it is turned as its EXIF data say.")
+    height = serializers.IntegerField()
+    frames = serializers.IntegerField(help_text="How many frames the file has; the first one was read.")
+
+
+class LabelsOfPicture(_OfPicture):
+    label = serializers.CharField(help_text="The best one.")  # type: ignore[assignment]  # the metaclass removes it
+    confidence = serializers.FloatField(help_text="Its score.")
+    labels = LabelScore(many=True, help_text="Best first; `top_k` of them.")
+
+
+class PictureLabelled(LabelsOfPicture, _Predicted): ...
+
+
+class PicturesLabelled(_Predicted):
+    answers = LabelsOfPicture(many=True, help_text="One for each picture.")
+
+
+class BoxCorners(Base):
+    x1 = serializers.FloatField()
+    y1 = serializers.FloatField()
+    x2 = serializers.FloatField()
+    y2 = serializers.FloatField()
+
+
+class DetectedObject(Base):
+    label = serializers.CharField()  # type: ignore[assignment]  # the metaclass removes it
+    confidence = serializers.FloatField()
+    box = BoxCorners(help_text="Its corners, in pixels of the picture.")
+
+
+class ObjectsOfPicture(_OfPicture):
+    objects = DetectedObject(many=True, help_text="Best first.")
+
+
+class ObjectsDetected(ObjectsOfPicture, _Predicted): ...
+
+
+class ObjectsOfPicturesDetected(_Predicted):
+    answers = ObjectsOfPicture(many=True, help_text="One for each picture.")
+
+
+class FoundEntity(Base):
+    label = serializers.CharField()  # type: ignore[assignment]  # the metaclass removes it
+    text = serializers.CharField(help_text="The piece of the text.")
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    score = serializers.FloatField()
+
+
+class EntitiesOfText(Base):
+    entities = FoundEntity(many=True, help_text="In the order of the text; none overlaps another.")
+    offset_unit = serializers.ChoiceField(choices=list(OffsetUnit), help_text="What `start` and `end` count.")
+    tokens_given = serializers.IntegerField()
+    tokens_used = serializers.IntegerField()
+
+
+class EntitiesFound(EntitiesOfText, _Predicted): ...
+
+
+class EntitiesOfTextsFound(_Predicted):
+    answers = EntitiesOfText(many=True, help_text="One for each text.")
+
+
+class TensorShape(Base):
+    datatype = serializers.CharField()
+    shape = serializers.ListField(child=serializers.IntegerField())
+
+
+class DryRun(_Answered):
+    valid = serializers.BooleanField(help_text="Always true: an invalid request gets an error response.")
+    inputs = serializers.DictField(child=TensorShape(), help_text="The tensors of the first run.")
+    runs = serializers.IntegerField(
+        help_text="How many runs of the model the request would take: texts of different lengths do not share one."
+    )
+
+
+REQUESTS = [
+    PredictTensors, PredictRows, PredictFeatures, PredictData, PredictText, PredictTexts, PredictImage, PredictImages,
+    PredictImageUrl, PredictImageUrls,
+]  # fmt: skip
+CLASSIFY_REQUESTS = [
+    ClassifyText, ClassifyTexts, ClassifyImage, ClassifyImages, ClassifyImageUrl, ClassifyImageUrls,
+]  # fmt: skip
+DETECT_REQUESTS = [DetectImage, DetectImages, DetectImageUrl, DetectImageUrls]
+ENTITIES_REQUESTS = [EntitiesText, EntitiesTexts]
+LABELLED = [TextLabelled, TextsLabelled, PictureLabelled, PicturesLabelled]
+DETECTED, FOUND = [ObjectsDetected, ObjectsOfPicturesDetected], [EntitiesFound, EntitiesOfTextsFound]
+RESPONSES = [TensorsPredicted, RowsPredicted, RowPredicted, *LABELLED, *DETECTED, *FOUND, DryRun]
+
+
+class TensorDescription(Base):
+    name = serializers.CharField()
+    datatype = serializers.CharField(help_text="As the Open Inference Protocol names it, such as FP32.")
+    shape = serializers.ListField(
+        child=serializers.IntegerField(allow_null=True), help_text="null: any size."
+    )
+    optional = serializers.BooleanField()
+
+
+class SignatureResponse(Base):
+    model = serializers.CharField()
+    version = serializers.IntegerField()
+    inputs = TensorDescription(many=True)
+    outputs = TensorDescription(many=True)
+    labels = serializers.ListField(
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="For a classification: the class names, in the order of its scores.",
+    )
+    scores = serializers.CharField(
+        allow_null=True, help_text="For a classification: logits or probabilities."
+    )
+    examples = serializers.DictField(
+        help_text="A body for each form that this version answers; `binary` is the JSON part of a binary body."
+    )
+    curl = serializers.CharField(allow_null=True, help_text="The first example as a command line.")
