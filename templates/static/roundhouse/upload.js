@@ -39,6 +39,8 @@
   const progress = form.querySelector(".rh-progress");
   const said = form.querySelector(".rh-said");
   const problem = form.querySelector("[role=alert]");
+  const layoutHelp = document.getElementById("rh-layout-help");
+  const LAYOUT_HELP = layoutHelp.textContent; // while none is chosen
   const send = form.querySelector("[type=submit]");
   const pause = form.querySelector("[data-pause]");
   const cancel = form.querySelector("[data-cancel]");
@@ -418,12 +420,22 @@
       if (part.tagName === "OPTION") part.disabled = !isFor;
     }
     field.long_texts.options[0].textContent = present === "entities" ? "are read in windows that overlap" : "are cut";
+    for (const name of ["box_layout", "resize"]) {
+      const isAsked = isSuggested() && suggested.missing.includes(name);
+      field[name].options[0].textContent = isAsked ? "choose…" : "as the files state";
+    }
+    showLayout();
     arrange();
     const isNew = place === "new" ? "yes" : "no";
     if (field.model.dataset.creating !== isNew) {
       field.model.dataset.creating = isNew;
       field.model.modelSelect?.search(false); // what it says about the name depends on this
     }
+  }
+
+  function showLayout() {
+    const { holds } = field.box_layout.selectedOptions[0].dataset;
+    layoutHelp.textContent = holds ? `The outputs hold: ${holds}.` : LAYOUT_HELP;
   }
 
   function lookUp() {
@@ -725,7 +737,8 @@
 
   function showSuggested(filled, lack) {
     const others = Object.keys(suggested.config).filter((name) => !CONFIG_FIELDS.includes(name));
-    tell(["Check what the file states, then create the version.", others.length ? `It also states ${others.join(", ")}.` : ""].join(" ").trim());
+    const begin = filled.length ? "Check what the file states" : "Fill in what the file does not state";
+    tell([`${begin}, then create the version.`, others.length ? `It also states ${others.join(", ")}.` : ""].join(" ").trim());
     if (lack) return refuse(lack[1], lack[0]);
     const first = filled.length ? field[filled[0]] : field.task;
     first.scrollIntoView({ block: "center" });
@@ -889,6 +902,7 @@
     isTaskChosen = true;
     showFields();
   });
+  field.box_layout.addEventListener("change", showLayout);
   field.settings.addEventListener("change", arrange);
   for (const name of [...CONFIG_FIELDS, "settings"]) field[name].addEventListener("input", () => showSource(name));
   for (const choice of form.querySelectorAll("[name=where]")) choice.addEventListener("change", lookUp);

@@ -456,16 +456,21 @@ class TestPictures:
 
     def test_the_choices_are_those_of_the_library(self, page):
         def choices(field):
-            options = page.locator(f"#rh-{field} option")
-            return dict(
-                zip(
-                    options.evaluate_all("all => all.map((one) => one.value)"),
-                    options.all_inner_texts(),
-                    strict=True,
-                )
-            )
+            script = "all => all.map((one) => [one.value, `${one.textContent} (${one.dataset.holds})`])"
+            return dict(page.locator(f"#rh-{field} option:not([value=''])").evaluate_all(script))
 
-        layouts = choices("layout")
-        assert layouts.pop("") == "as the file states"
-        assert layouts == {str(layout): words for layout, words in LAYOUTS_IN_WORDS.items()}
-        assert set(choices("resize")) == {"", *Resize}
+        assert choices("layout") == {str(layout): words for layout, words in LAYOUTS_IN_WORDS.items()}
+        assert set(choices("resize")) == set(Resize)
+
+    def test_what_a_layout_holds_is_shown(self, page):
+        page.get_by_text("the first version of a new Model").click()
+        page.select_option("#rh-task", "object-detection")
+        page.select_option("#rh-layout", "detr")
+
+        assert page.inner_text("#rh-layout-help") == "The outputs hold: logits and pred_boxes."
+
+    def test_a_classifier_whose_file_states_nothing(self, page, detector):
+        self.begin(page, detector({}), "image-classification")
+
+        page.get_by_text("Fill in what the file does not state, then create the version.").wait_for()
+        assert page.evaluate("document.activeElement.id") == "rh-labels"
