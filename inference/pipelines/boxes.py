@@ -6,8 +6,7 @@ found = find_boxes(outputs, layout, placements, size=size, labels=80, rules=BoxR
 A box is x1, y1, x2, y2. All computing is in FP64, so that no comparison depends on the model's precision.
 """
 
-import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -16,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.labels import MAX_LABELS
 from inference.pipelines.pictures import Placement
 from inference.pipelines.scores import Scores, best, softmax
+from inference.pipelines.ultralytics import ExportFacts
 from inference.tensors.arrays import Array, is_finite
 from inference.tensors.signature import Dim, Signature, TensorSpec
 
@@ -32,18 +33,10 @@ _FEW = 1 / 16  # of all pairs: up to here, listing those of one class takes less
 _LARGEST = 1e100  # of a coordinate: the areas of such boxes are still finite
 _TOLERATED_SCORE = 1.01  # quantised models exceed 1 a little
 _LOGITS, _PRED_BOXES = "logits", "pred_boxes"  # names of the outputs that Hugging Face's DETR has
-_MAX_LABELS, _LONGEST_LABEL = 10_000, 200
 
 
 class BoxLayout(StrEnum):
     """How a detector's outputs hold its boxes.
-
-    yolov5          YOLOv5, v7: rows of centre, size, objectness and a score for each class, in pixels
-    yolov8          YOLOv8, 9, 11, 12: the same without objectness, and transposed
-    yolov10         YOLOv10, YOLO26, and files exported with `nms=True`: rows of corners, score, class, in pixels
-    rtdetr          RT-DETR of Ultralytics: rows of centre, size, score, class, relative to the input's size
-    rtdetr_scores   RT-DETR of Ultralytics before May 2026: a score for each class instead
-    detr            DETR of Hugging Face: logits, the last one for "no object", and boxes relative to the input's size
 
     Shapes do not distinguish them: (1, 300, 6) may be yolov10, rtdetr, or rtdetr_scores with two classes.
     """
@@ -59,6 +52,20 @@ class BoxLayout(StrEnum):
     def needs_suppression(self) -> bool:
         """Whether several boxes may be of one object. The other models find each object once."""
         return self in {BoxLayout.YOLOV5, BoxLayout.YOLOV8}
+
+    @classmethod
+    def in_words(cls) -> str:
+        return "; ".join(f"{layout}: {LAYOUTS_IN_WORDS[layout]}" for layout in cls)
+
+
+LAYOUTS_IN_WORDS: Mapping[BoxLayout, str] = {
+    BoxLayout.YOLOV5: "YOLOv5 and v7 (centre, size, objectness, a score for each label)",
+    BoxLayout.YOLOV8: "YOLOv8, 9, 11 and 12 (centre, size, a score for each label; a column for each box)",
+    BoxLayout.YOLOV10: "YOLOv10, YOLO26, and exports with nms=True (corners, score, label)",
+    BoxLayout.RTDETR: "RT-DETR of Ultralytics (centre, size, score, label; relative to the input)",
+    BoxLayout.RTDETR_SCORES: "RT-DETR of Ultralytics before May 2026 (centre, size, a score for each label; relative to the input)",
+    BoxLayout.DETR: "DETR of Hugging Face (logits and pred_boxes)",
+}
 
 
 class InputSize(NamedTuple):
@@ -182,7 +189,7 @@ def _yolov8(columns: Array, threshold: float) -> Boxes:
 
 def _final(rows: Array, threshold: float) -> Boxes:
     rows = rows[_reaches(rows[:, 4], threshold)].astype(np.float64)
-    classes = rows[:, 5].clip(-1, _MAX_LABELS).astype(np.intp)
+    classes = rows[:, 5].clip(-1, MAX_LABELS).astype(np.intp)
     if (classes != rows[:, 5]).any():
         raise BadTaskConfig(
             "The model's outputs have other numbers where this layout has classes.", field="box_layout"
@@ -394,10 +401,6 @@ def _areas(begins: NDArray[np.float64], ends: NDArray[np.float64]) -> Scores:
 
 _RTDETR_HEAD = "RTDETRDecoder"
 _YOLO_HEADS = {"Detect", "v10Detect", "WorldDetect", "YOLOEDetect"}
-_MADE_UP = [f"class{number}" for number in range(999)]  # the exporter's names for a model that has none
-_STRIDES = ((8, 16, 32), (4, 8, 16, 32), (8, 16, 32, 64))
-_LONG_VALUE, _SHORT_VALUE = 256 * 1024, 4 * 1024  # characters; parsing one may take 500 bytes
-_MOST_PIXELS = 16_384  # of a side
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,58 +411,13 @@ class Suggestion:
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the metadata say; None for what is missing or has another form."""
-
-    is_ultralytics: bool  # exported by the package `ultralytics`
-    is_yolov5: bool  # exported by the repository `yolov5`, which writes two fields
-    task: str | None
-    head: str | None
-    end2end: bool | None
-    nms: bool | None
-    stride: int | None
-    labels: list[str] | None
-    size: InputSize | None
-
-    @classmethod
-    def of(cls, metadata: Mapping[str, str], signature: Signature) -> "_Facts":
-        end2end = _literal(metadata.get("end2end"), _SHORT_VALUE)
-        stride = _literal(metadata.get("stride"), _SHORT_VALUE)
-        args = _literal(metadata.get("args"), _SHORT_VALUE)
-        nms = args.get("nms") if isinstance(args, dict) else None
-        return cls(
-            is_ultralytics=metadata.get("author") == "Ultralytics",
-            is_yolov5=set(metadata) == {"stride", "names"},
-            task=metadata.get("task"),
-            head=metadata.get("head"),
-            end2end=end2end if isinstance(end2end, bool) else None,
-            nms=nms if isinstance(nms, bool) else None,
-            stride=stride if type(stride) is int else None,
-            labels=_labels(_literal(metadata.get("names"), _LONG_VALUE)),
-            size=_size(_literal(metadata.get("imgsz"), _SHORT_VALUE), signature),
-        )
-
-    @property
-    def anchors(self) -> set[int]:
-        """How many boxes a YOLO may have: one for each cell of its three or four grids."""
-        if self.size is None:
-            return set()
-        width, height = self.size
-        return {
-            sum(width // step * (height // step) for step in strides)
-            for strides in _STRIDES
-            if self.stride in {None, strides[-1]} and width % strides[-1] == height % strides[-1] == 0
-        }
-
-
 def suggest_layout(metadata: Mapping[str, str], signature: Signature) -> Suggestion:
     """The configuration of an Ultralytics file, as far as its metadata and shapes prove it together, and the fields to ask for.
 
     Neither is enough alone. Shapes look alike, and some metadata contradict their file: `end2end` may be true although the
     file needs suppression, and a file without names gets names for 999 classes.
     """
-    facts = _Facts.of(metadata, signature)
+    facts = ExportFacts.of(metadata, signature)
     outputs = [spec for spec in signature.outputs if len(spec.shape) == 3]
     layout = _proven_layout(facts, outputs[0].shape) if len(outputs) == 1 else None
     fields: dict[str, Any] = {
@@ -479,7 +437,7 @@ def suggest_layout(metadata: Mapping[str, str], signature: Signature) -> Suggest
     return Suggestion(config | ({"output": outputs[0].name} if layout else {}), missing)
 
 
-def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> BoxLayout | None:
+def _proven_layout(facts: ExportFacts, shape: Sequence[Dim]) -> BoxLayout | None:
     _, second, third = shape
     labels = len(facts.labels) if facts.labels else None
     if second == third:
@@ -499,57 +457,15 @@ def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> BoxLayout | None:
     return BoxLayout.YOLOV8 if is_stated or (facts.head is None and third in facts.anchors) else None
 
 
-def _proven_yolov5(facts: _Facts, labels: int | None, second: Dim, third: Dim) -> BoxLayout | None:
+def _proven_yolov5(facts: ExportFacts, labels: int | None, second: Dim, third: Dim) -> BoxLayout | None:
     if labels and third == 5 + labels and second in {3 * count for count in facts.anchors}:
         return BoxLayout.YOLOV5
     return None
 
 
-def _proven_rtdetr(facts: _Facts, labels: int | None, third: Dim) -> BoxLayout | None:
+def _proven_rtdetr(facts: ExportFacts, labels: int | None, third: Dim) -> BoxLayout | None:
     if facts.nms or labels in {None, 2}:  # with two classes, both layouts have six columns
         return None
     if third == 6:
         return BoxLayout.RTDETR
     return BoxLayout.RTDETR_SCORES if labels and third == 4 + labels else None
-
-
-def _literal(text: str | None, longest: int) -> object:
-    """A value that was written with `str()`; None if it cannot be read."""
-    if text is None or len(text) > longest:
-        return None
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
-def _labels(names: object) -> list[str] | None:
-    """The labels in `{0: 'person', 1: 'bicycle'}`, or in a list."""
-    if isinstance(names, dict):
-        if not all(type(key) is int for key in names) or sorted(names) != list(range(len(names))):
-            return None
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not 0 < len(names) <= _MAX_LABELS:
-        return None
-    if names == _MADE_UP or not all(
-        isinstance(name, str) and 0 < len(name) <= _LONGEST_LABEL for name in names
-    ):
-        return None
-    return names
-
-
-def _size(imgsz: object, signature: Signature) -> InputSize | None:
-    """The input's size, from the signature or, for free axes, from the metadata; None if the two contradict each other."""
-    if len(signature.required_inputs) != 1:
-        return None
-    shape = signature.required_inputs[0].shape
-    if len(shape) != 4 or (shape[1] == 3) == (shape[3] == 3):
-        return None
-    sides: Iterable[Dim] = shape[2:] if shape[1] == 3 else shape[1:3]
-    values = imgsz if isinstance(imgsz, list | tuple) and len(imgsz) == 2 else (None, None)
-    chosen = [declared or value for declared, value in zip(sides, values, strict=True)]
-    if not all(type(side) is int and 0 < side <= _MOST_PIXELS for side in chosen):
-        return None
-    if any(value is not None and value != side for value, side in zip(values, chosen, strict=True)):
-        return None
-    return InputSize(width=chosen[1], height=chosen[0])
