@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import secrets
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Any, TypedDict
@@ -35,6 +36,8 @@ from roundhouse.env import ROOT
 
 EXAMPLES = ROOT / "examples"
 _ABOUT_EXAMPLE = ("about.json", "sample.json", "golden.zip")
+_SHOWN = ("ripeness", "tone", "shapes")  # examples whose requests are printed
+_LONG = 300  # characters
 STOP = "Press Ctrl-C to stop everything."
 
 
@@ -56,7 +59,7 @@ def prepare() -> str:
 
 
 # Which examples answer requests that name no Model.
-DEFAULT_MODELS = "classify=tone,entities=names"
+DEFAULT_MODELS = "classify=tone,classify-images=figures,detect=shapes,entities=names"
 
 
 def prepare_demo() -> str:
@@ -211,10 +214,17 @@ def _welcome(credentials: Credentials, note: str) -> str:
     return f"{lines}{_curl_lines(url, key)}\n"
 
 
+def _sample(slug: str) -> str:
+    """An example's request as an argument of curl; a long one as its file."""
+    path = EXAMPLES / slug / "sample.json"
+    text = json.dumps(json.loads(path.read_text()))
+    return f"'{text}'" if len(text) < _LONG else f"@{shlex.quote(str(path))}"
+
+
 def _curl_lines(url: str, key: str) -> str:
     models = set(Model.objects.values_list("slug", flat=True))
-    samples = [path for path in sorted(EXAMPLES.glob("*/sample.json")) if path.parent.name in models]
-    if not samples:
+    shown = [slug for slug in _SHOWN if slug in models]
+    if not shown:
         return (
             "\nRegister a model, then send it a request:\n\n"
             "  .venv/bin/python manage.py import_model NAME FILE.onnx\n"
@@ -224,9 +234,8 @@ def _curl_lines(url: str, key: str) -> str:
     lines = [
         f"  curl {url}/readyz?verbose",
         *(
-            f"  curl -H 'Authorization: Bearer {key}' {url}/api/v1/models/{sample.parent.name}/predict "
-            f"-d '{json.dumps(json.loads(sample.read_text()))}'"
-            for sample in samples[:2]
+            f"  curl -H 'Authorization: Bearer {key}' {url}/api/v1/models/{slug}/predict -d {_sample(slug)}"
+            for slug in shown
         ),
     ]
     return "\nTry it:\n\n" + "\n".join(lines) + "\n"
