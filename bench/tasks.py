@@ -1,11 +1,13 @@
-"""What texts cost, compared with bare `tokenizers` and ONNX Runtime on the same machine at the same time.
+"""What texts and pictures cost, compared with bare `tokenizers`, Pillow and ONNX Runtime on the same machine at the same time.
 
-    python -m bench.tasks [batching served stall] [--repeats 3]
+    python -m bench.tasks [batching served stall pictures beside] [--repeats 3]
 
 batching  texts of 8 to 512 tokens from 32 callers: rows by their width, as the engine merges them, and all waiting rows
           padded to the longest, with at most as many rows in a run
 served    32 connections to a server, and a script that tokenizes and runs batches of 32
 stall     how long /livez waits while texts of 1 MB are answered
+pictures  32 connections that send a JPEG of 640 x 480 pixels for ResNet-50, and a script that decodes, fits and runs one
+beside    how long tiny predictions take while four connections send such pictures to a tiny network
 
 Ratios are medians over repeats that alternate between the compared settings. Exits with 1 if a mark is missed.
 """
@@ -20,12 +22,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import orjson
 import uvloop
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -35,6 +40,7 @@ from bench.engine_bench import mark, missed, plan_for, request_for  # noqa: E402
 from inference.engine.engine import Engine  # noqa: E402
 from inference.engine.loop import EngineLoop  # noqa: E402
 from inference.engine.onnx_backend import OnnxBackend  # noqa: E402
+from inference.pipelines.image_classification import ImageClassification  # noqa: E402
 from inference.pipelines.pipeline import rows_of  # noqa: E402
 from inference.pipelines.text_classification import TextClassification  # noqa: E402
 
@@ -198,26 +204,33 @@ def bare_rate(texts: list[str], seconds: float, threads: int) -> float:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, str, Path]]:
-    """A server with the encoder as the Model `encoder`: its address, a key, and a folder."""
+def serving(prepare: Callable[[Any, Path], None]) -> Iterator[tuple[str, str, Path]]:
+    """A server with the Models that `prepare` imports: its address, a key, and a folder."""
     from bench.serving.installation import Installation
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "vocab.txt").write_bytes(VOCABULARY)
         installation = Installation(folder, {})
-        config = folder / "task.json"
-        config.write_bytes(orjson.dumps({"labels": LABELS, "max_tokens": MOST}))
-        installation.import_model(
-            "encoder",
-            models.text_encoder(),
-            folder / "vocab.txt",
-            task=TextClassification.task,
-            task_config=config,
-        )
+        prepare(installation, folder)
         key = installation.issue_key()
         with installation.served() as (url, _):
             yield url, key, folder
+
+
+def import_encoder(installation: Any, folder: Path) -> None:
+    (folder / "vocab.txt").write_bytes(VOCABULARY)
+    _import_task(
+        installation, folder, "encoder", models.text_encoder(), folder / "vocab.txt",
+        task=TextClassification.task, labels=LABELS, max_tokens=MOST,
+    )  # fmt: skip
+
+
+def _import_task(
+    installation: Any, folder: Path, name: str, path: Path, *beside: Path, task: str, **config: Any
+) -> None:
+    file = folder / f"{name}.json"
+    file.write_bytes(orjson.dumps(config))
+    installation.import_model(name, path, *beside, task=task, task_config=file)
 
 
 def served(repeats: int, threads: int) -> None:
@@ -225,7 +238,7 @@ def served(repeats: int, threads: int) -> None:
 
     print("served: one text of 64 tokens, 32 connections", flush=True)
     text, ratios = a_text(64, random.Random(2)), []
-    with serving() as (url, key, folder):
+    with serving(import_encoder) as (url, key, folder):
         body = orjson.dumps({"text": text})
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         request = wire.Request("/api/v1/models/encoder/predict", body, headers)
@@ -243,7 +256,7 @@ def stall(repeats: int, _threads: int) -> None:
     print("stall: /livez while texts of 1 MB are answered one after another", flush=True)
     source = random.Random(3)
     long = orjson.dumps({"text": a_text(250_000, source)})
-    with serving() as (url, key, _):
+    with serving(import_encoder) as (url, key, _):
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         request = wire.Request("/api/v1/models/encoder/predict", long, headers)
         alone = probe(url, 5, lambda: None)
@@ -287,7 +300,96 @@ def probe(url: str, seconds: float, beside: Callable[[], object]) -> tuple[float
     return max(took), float(np.percentile(took, 99))
 
 
-PARTS = {"batching": batching, "served": served, "stall": stall}
+PICTURE_LABELS = [f"class {number}" for number in range(1_000)]
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+def a_jpeg() -> bytes:
+    """640 x 480 pixels with soft and hard edges, about as large as a camera's."""
+    random_pixels = np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8)
+    image = Image.fromarray(random_pixels).resize((640, 480), Image.Resampling.BICUBIC)
+    file = BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def import_pictures(installation: Any, folder: Path) -> None:
+    for name, path in (("resnet", models.resnet50()), ("quick", models.quick_pictures())):
+        labels = PICTURE_LABELS if name == "resnet" else LABELS
+        _import_task(installation, folder, name, path, task=ImageClassification.task, labels=labels)
+    installation.import_model("tiny", models.tiny())
+
+
+def bare_pictures(picture: bytes, seconds: float, threads: int) -> float:
+    """Pictures per second of a script that does one after another."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(models.resnet50(), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    done, began = 0, now()
+    while now() - began < seconds:
+        image = Image.open(BytesIO(picture)).convert("RGB").resize((341, 256), Image.Resampling.BILINEAR)
+        pixels = np.asarray(image.crop((58, 16, 282, 240)), np.float32) / 255
+        pixels = ((pixels - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32)
+        (logits,) = session.run(None, {name: pixels})
+        powers = np.exp(logits - logits.max())
+        assert (powers / powers.sum()).argsort()[:, -5:].shape == (1, 5)
+        done += 1
+    return done / (now() - began)
+
+
+def pictures(repeats: int, threads: int) -> None:
+    from bench.serving import wire, wrk
+
+    picture, ratios = a_jpeg(), []
+    print(f"pictures: a JPEG of {len(picture):,} bytes for ResNet-50, 32 connections", flush=True)
+    with serving(import_pictures) as (url, key, folder):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/jpeg"}
+        request = wire.Request("/api/v1/models/resnet/predict", picture, headers)
+        for _ in range(repeats):
+            bare = bare_pictures(picture, 10, threads)
+            sample = wrk.run(url, request, folder, connections=CALLERS, seconds=10)
+            ratios.append(sample.rate / bare)
+            print(f"  bare {bare:7.1f} /s   served {wrk.figures(sample)}", flush=True)
+    mark("throughput, served / bare", median(ratios), "x", at_least=0.85)
+
+
+def beside(repeats: int, _threads: int) -> None:
+    from bench.serving import wire, wrk
+
+    picture, ratios = a_jpeg(), []
+    print(
+        "beside: tiny predictions at one connection, without and with four connections of pictures",
+        flush=True,
+    )
+    with serving(import_pictures) as (url, key, folder), tempfile.TemporaryDirectory() as other:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        tiny = wire.Request(
+            "/api/v1/models/tiny/predict", orjson.dumps({"inputs": {"x": [[1.0] * 4]}}), headers
+        )
+        heavy = wire.Request(
+            "/api/v1/models/quick/predict", picture, {**headers, "Content-Type": "image/jpeg"}
+        )
+        for _ in range(repeats):
+            alone = wrk.run(url, tiny, folder, connections=1, seconds=8)
+            found: list[Any] = []
+            worker = threading.Thread(
+                target=lambda found=found: found.append(
+                    wrk.run(url, heavy, Path(other), connections=4, seconds=10)
+                )
+            )
+            worker.start()
+            both = wrk.run(url, tiny, folder, connections=1, seconds=8)
+            worker.join()
+            ratios.append(both.p99_ms / alone.p99_ms)
+            print(f"  alone  {wrk.figures(alone)}", flush=True)
+            print(f"  beside {wrk.figures(both)}   pictures {wrk.figures(found[0])}", flush=True)
+    mark("p99 of tiny predictions, beside pictures / alone", median(ratios), "x", at_most=2)
+
+
+PARTS = {"batching": batching, "served": served, "stall": stall, "pictures": pictures, "beside": beside}
 
 
 def main() -> None:
