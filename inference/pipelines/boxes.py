@@ -63,7 +63,9 @@ LAYOUTS_IN_WORDS: Mapping[BoxLayout, str] = {
     BoxLayout.YOLOV8: "YOLOv8, 9, 11 and 12 (centre, size, a score for each label; a column for each box)",
     BoxLayout.YOLOV10: "YOLOv10, YOLO26, and exports with nms=True (corners, score, label)",
     BoxLayout.RTDETR: "RT-DETR of Ultralytics (centre, size, score, label; relative to the input)",
-    BoxLayout.RTDETR_SCORES: "RT-DETR of Ultralytics before May 2026 (centre, size, a score for each label; relative to the input)",
+    BoxLayout.RTDETR_SCORES: (
+        "RT-DETR of Ultralytics until May 2026 (centre, size, a score for each label; relative to the input)"
+    ),
     BoxLayout.DETR: "DETR of Hugging Face (logits and pred_boxes)",
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadhandler import FileUploadHandler, UploadFileException
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
@@ -18,7 +19,6 @@ from inference.pipelines.tasks import ITEM_TASKS
 # The last is curl's default.
 _JSON = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
 _FILE_TASK = next(task for task in ITEM_TASKS if task.reads_files)
-_MOST_PARTS = 200  # of a form; Django's own limit is higher
 _MOST_OPTIONS = 20  # of an address
 
 
@@ -94,12 +94,12 @@ def _read_parts(environ: Environ, body: bytes) -> Mapping[str, Any]:
                 _Kept(),
             ],
         ).parse()
-    except (MultiPartParserError, UploadFileException) as error:
+    except (MultiPartParserError, UploadFileException, SuspiciousOperation) as error:
         raise BadBody(f"The form cannot be read: {error}") from None
     fields: dict[str, Any] = {}
     lists = {name for task in ITEM_TASKS for name, is_several in task.request_fields().items() if is_several}
     for name, found in [*values.lists(), *files.lists()]:
-        read = [one if isinstance(one, bytes) else _value(str(one)) for one in found]
+        read = [one.getvalue() if isinstance(one, BytesIO) else _value(str(one)) for one in found]
         if name in fields or (name not in lists and len(read) > 1):
             raise BadBody(
                 f"The form has the field {name[:80]!r} twice; several pictures go into `{_FILE_TASK.several}`."
@@ -119,4 +119,4 @@ class _Kept(FileUploadHandler):
         self._parts.append(raw_data)
 
     def file_complete(self, file_size: int) -> Any:
-        return b"".join(self._parts)
+        return BytesIO(b"".join(self._parts))

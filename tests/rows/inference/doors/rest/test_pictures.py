@@ -141,6 +141,10 @@ REFUSED = {
     "the field twice": (*form(("image", RED), ("image", RED)), 400, "bad_body", None),
     "a form without an end": (b"--edge\r\nnonsense", "multipart/form-data; boundary=edge", 422, "not_a_prediction", None),
     "a form without a boundary": (b"x", "multipart/form-data", 400, "bad_body", None),
+    "a form with many fields": (*form(*[(f"f{at}", "x") for at in range(2_000)]), 400, "bad_body", None),
+    "a form with many files": (*form(*[("images", RED)] * 200), 400, "bad_body", None),
+    "a form with a long field": (*form(("image", "A" * 4_000_000)), 400, "bad_body", None),
+    "more pictures than are read": (*form(*[("images", RED)] * 65), 422, "too_many_items", "#/images"),
     "a text": ({"text": "red"}, "application/json", 422, "invalid_item", "#/text"),
     "both": ({"image": in_base64(RED), "image_url": "http://a.example"}, "application/json", 422, "not_a_prediction", None),
 }  # fmt: skip
