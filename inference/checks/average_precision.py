@@ -1,7 +1,7 @@
 """Mean average precision of boxes, as COCO defines it, counted picture by picture.
 
 In each picture, the boxes of a label are taken by confidence, the most confident first. Each gets the box of the set that it
-overlaps most, of those that no box before it got. Precision is read at 101 recalls, and averaged over the labels that the set has.
+overlaps most, of those that no box before it got. Precision is read at 101 recalls, and averaged over the labels of the set.
 """
 
 from array import array
