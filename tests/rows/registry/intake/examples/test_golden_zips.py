@@ -88,7 +88,7 @@ def lying(content=RED):
     ("content", "said"),
     [
         (a_zip(("labels.jsonl", LINES), PICTURES[0]), "Line 2 of labels.jsonl names 'b.jpg', which is not in the zip"),
-        (a_zip(("labels.jsonl", LINES + "\n" + LINES), *PICTURES), "Line 3 of labels.jsonl names 'a.png', which has a label already"),
+        (a_zip(("labels.jsonl", f"{LINES}\n{LINES}"), *PICTURES), "Line 3 of labels.jsonl names 'a.png', which has a label"),
         (a_zip(("labels.jsonl", LINES), *PICTURES, ("c.png", RED)), "'c.png' has no label"),
         (a_zip(("labels.jsonl", '{"image": "a.png"}'), *PICTURES), "Line 1 of labels.jsonl must be an object"),
         (a_zip(("labels.jsonl", '{"image": 5, "label": 1}'), *PICTURES), "Line 1 of labels.jsonl must be an object"),
@@ -109,8 +109,8 @@ def lying(content=RED):
         (a_zip(("red/a.png", RED), method=zipfile.ZIP_BZIP2), "unusual compression"),
     ],
     ids=[
-        "missing", "named twice", "without label", "no label said", "no name", "no JSON", "columns", "one column", "quotes", "not text",
-        "two files", "no folder", "twice in the zip", "too large", "link", "parent", "root", "cut off", "lies", "bzip2",
+        "missing", "named twice", "without label", "no label said", "no name", "no JSON", "columns", "one column", "quotes",
+        "not text", "two files", "no folder", "twice in the zip", "too large", "link", "parent", "root", "cut off", "lies", "bzip2",
     ],
 )  # fmt: skip
 def test_what_is_refused_and_what_it_says(content, said):
@@ -214,7 +214,7 @@ class TestDoors:
         path = tmp_path / "set.zip"
         path.write_bytes(a_zip(("a.png", RED)))
 
-        with pytest.raises(CommandError, match="'a.png' has no label"):
+        with pytest.raises(CommandError, match="has no label"):
             call_command("put_golden_set", "colours", str(path), "--metric", "accuracy", "--reason", "first")
 
     def test_the_audit_record_has_no_pictures(self, api):
