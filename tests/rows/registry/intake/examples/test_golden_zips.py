@@ -110,7 +110,8 @@ def lying(content=RED):
     ],
     ids=[
         "missing", "named twice", "without label", "no label said", "no name", "no JSON", "columns", "one column", "quotes",
-        "not text", "two files", "no folder", "twice in the zip", "too large", "link", "parent", "root", "cut off", "lies", "bzip2",
+        "not text", "two files", "no folder", "twice in the zip", "too large", "link", "parent", "root", "cut off", "lies",
+        "bzip2",
     ],
 )  # fmt: skip
 def test_what_is_refused_and_what_it_says(content, said):
