@@ -1,5 +1,6 @@
 """Pictures of golden sets and of examples, small and made anew, for pages of the admin."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -67,7 +68,7 @@ def _picture_response(picture: Any, name: str) -> HttpResponse:
     )
 
 
-_view = admin.site.admin_view
+_view = partial(admin.site.admin_view, cacheable=True)
 # Included before the admin's own URLs, which end with a catch-all.
 urlpatterns = [
     path("registry/goldenset/<int:pk>/rows/<int:row>/picture/", _view(golden_picture), name="golden-picture"),
