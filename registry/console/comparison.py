@@ -55,11 +55,11 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class ShownDisagreement:
     found: Disagreement
+    has_picture: bool  # which the page shows instead of the inputs
     inputs: str
     expected: str
     left: str
     right: str
-    has_picture: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +158,26 @@ def _footprint(facts: dict[str, Any]) -> str:
 
 def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagreement]:
     rows_shown = list(page.object_list)
-    try:
-        rows = golden_rows_numbered(golden_set, [each.row for each in rows_shown])
-    except ArtifactMissing:
-        rows = {}  # show the answers without the inputs
     has_pictures = TASK_KINDS[golden_set.model.task].has_pictures
+    inputs = {} if has_pictures else _inputs_of(golden_set, [each.row for each in rows_shown])
     return [
         ShownDisagreement(
             each,
-            short(rows[each.row].inputs, _MAX_LENGTH) if each.row in rows and not has_pictures else "",
+            has_pictures,
+            inputs.get(each.row, ""),
             *(short(value, _MAX_LENGTH) for value in (each.expected, each.left, each.right)),
-            has_picture=has_pictures and each.row in rows,
         )
         for each in rows_shown
     ]
+
+
+def _inputs_of(golden_set: GoldenSet, numbers: Sequence[int]) -> dict[int, str]:
+    """The beginning of each row's inputs; nothing if the file is gone."""
+    try:
+        rows = golden_rows_numbered(golden_set, numbers)
+    except ArtifactMissing:
+        return {}
+    return {number: short(row.inputs, _MAX_LENGTH) for number, row in rows.items()}
 
 
 @require_GET
