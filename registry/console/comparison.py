@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from registry.catalogue.models import Version
+from registry.catalogue.task_kinds import TASK_KINDS
 from registry.errors import ArtifactMissing
 from registry.intake.checklist.selectors import last_facts
 from registry.intake.checklist.signature_diff import Change, signature_diff
@@ -54,6 +55,7 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class ShownDisagreement:
     found: Disagreement
+    has_picture: bool  # which the page shows instead of the inputs
     inputs: str
     expected: str
     left: str
@@ -156,18 +158,26 @@ def _footprint(facts: dict[str, Any]) -> str:
 
 def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagreement]:
     rows_shown = list(page.object_list)
-    try:
-        rows = golden_rows_numbered(golden_set, [each.row for each in rows_shown])
-    except ArtifactMissing:
-        rows = {}  # show the answers without the inputs
+    has_pictures = TASK_KINDS[golden_set.model.task].has_pictures
+    inputs = {} if has_pictures else _inputs_of(golden_set, [each.row for each in rows_shown])
     return [
         ShownDisagreement(
             each,
-            short(rows[each.row].inputs, _MAX_LENGTH) if each.row in rows else "",
+            has_pictures,
+            inputs.get(each.row, ""),
             *(short(value, _MAX_LENGTH) for value in (each.expected, each.left, each.right)),
         )
         for each in rows_shown
     ]
+
+
+def _inputs_of(golden_set: GoldenSet, numbers: Sequence[int]) -> dict[int, str]:
+    """The beginning of each row's inputs; nothing if the file is gone."""
+    try:
+        rows = golden_rows_numbered(golden_set, numbers)
+    except ArtifactMissing:
+        return {}
+    return {number: short(row.inputs, _MAX_LENGTH) for number, row in rows.items()}
 
 
 @require_GET

@@ -161,7 +161,7 @@ class World:
             return WORDS[name]
         if name in {"slug", "model"}:
             return self.slug
-        if name == "number":
+        if name in {"number", "row", "position"}:
             return 1
         if name == "sha256":
             return self.model.versions.first().artifact.sha256
