@@ -61,6 +61,7 @@ class FilePreview:
     rows: tuple[RowPreview, ...]
     problem: str
     field: str
+    rows_are_read: bool = True  # else only the names of a zip's files are known
 
 
 def preview_file(
@@ -111,6 +112,7 @@ def preview_file(
         ),
         problem=str(problem or ""),
         field=problem.field if problem else "",
+        rows_are_read=reads_rows,
     )
 
 

@@ -10,15 +10,18 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from rest_framework.test import APIClient
 
 from inference.jobs import files, selectors
-from inference.jobs.models import Format, InputSource
+from inference.jobs.models import RESULT_FORMATS, Format, InputSource, Job
 from inference.jobs.running import fetching as job_fetching
 from inference.jobs.running import work as running
 from inference.pipelines import pictures
 from inference.serving import fetching, runtime
+from registry.access.keys import ring
 from registry.record.fetcher import Fetcher
-from tests.support.house import errors, order, results, work_off
+from tests.support.factories import a_key
+from tests.support.house import a_runner, ended, errors, order, results, work_off
 from tests.support.internet import Internet
 from tests.support.picture_models import COLOURS, a_picture, in_base64, put_colours, put_patches
 
@@ -105,7 +108,8 @@ class TestZip:
         picture = a_picture((0, 0, 0), size=(128, 128), blue=(32, 64, 64, 96))
         data = zipped({"a.png": picture, "none.png": a_picture((0, 0, 0))})
 
-        of = {kind: from_file(patches, data, Format.ZIP, output_format=kind) for kind in (Format.JSONL, Format.CSV, Format.NPZ, Format.PARQUET)}  # fmt: skip
+        kinds = [Format(value) for value, _ in RESULT_FORMATS]
+        of = {kind: from_file(patches, data, Format.ZIP, output_format=kind) for kind in kinds}
 
         in_lines = results(of[Format.JSONL])
         assert list(in_lines[0]) == ["name", "objects", "width", "height"]
@@ -153,6 +157,28 @@ class TestZip:
         assert [(row["name"], row["label"]) for row in results(job)] == [
             (f"{number}.png", COLOURS[number % 3]) for number in range(7)
         ]
+
+    def test_over_http_from_the_upload_to_the_results(self, colours):
+        ring.clear()
+        key = a_key("predict")[1]
+        client = APIClient(headers={"Authorization": f"Bearer {key}"})
+
+        told = client.generic(
+            "POST", "/api/v1/jobs?model=colours&output_format=csv", zipped(ALL), content_type="application/zip"
+        )  # fmt: skip
+        refused = client.generic(
+            "POST", "/api/v1/jobs?model=colours&output_format=zip", zipped(ALL), content_type="application/zip"
+        )  # fmt: skip
+        assert (told.status_code, refused.status_code) == (202, 422)
+        with a_runner():
+            job = ended(Job.objects.get())
+
+        assert (told.json()["format"], told.json()["contract"]["id"], job.status) == ("zip", "name", "done")
+        sent = client.get(f"/api/v1/jobs/{job.pk}/results")
+        lines = b"".join(sent.streaming_content).decode().splitlines()
+        assert [line.split(",")[:2] for line in lines] == [
+            ["name", "label"], ["red.png", "red"], ["more/green.jpg", "green"], ["more/blue.gif", "blue"],
+        ]  # fmt: skip
 
 
 def colour(number):
