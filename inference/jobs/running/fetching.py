@@ -12,8 +12,7 @@ from inference.pipelines.errors import ItemNotFetched
 from inference.rows import RowBatch
 from inference.serving.fetching import fetch_item
 
-_KEPT_BYTES = 32 * 2**20  # of what was fetched for a chunk
-_ERROR_BYTES = 1_000  # as which a failure counts
+_KEPT_BYTES = 32 * 2**20  # of what was fetched for a chunk, with the URLs
 _AHEAD = 8  # more are begun while these are waited for or answered
 
 # Of all jobs of this process: as many as the fetcher allows for one host, so that none waits for another in vain.
@@ -84,9 +83,10 @@ class FetchedItems:
 
     def _keep(self, url: str, content: Content) -> None:
         self._kept[url] = content
-        self._kept_bytes += _size(content)
+        self._kept_bytes += len(url) + _size(content)
         while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= _size(self._kept.popitem(last=False)[1])
+            oldest, content = self._kept.popitem(last=False)
+            self._kept_bytes -= len(oldest) + _size(content)
 
 
 def _result(future: Future[bytes]) -> Content:
@@ -97,4 +97,4 @@ def _result(future: Future[bytes]) -> Content:
 
 
 def _size(content: Content) -> int:
-    return len(content) if isinstance(content, bytes) else _ERROR_BYTES
+    return len(content) if isinstance(content, bytes) else 0

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 import zipfile
 import zlib
 
@@ -327,6 +328,22 @@ class TestUrls:
         assert (job.rows_done, job.chunks_done) == (10, 3)
         assert events.count("fetch_item") == 10
         assert events.count("note_progress") >= 10 + 2 * 3
+
+    def test_four_are_fetched_at_once(self, colours, internet, monkeypatch):
+        """Each waits until there are four."""
+        four = threading.Barrier(4, timeout=4)
+        fetch = job_fetching.fetch_item
+
+        def fetch_together(url, field):
+            four.wait()
+            return fetch(url, field)
+
+        monkeypatch.setattr(job_fetching, "fetch_item", fetch_together)
+        urls = [at(f"red.png?{number}") for number in range(8)]
+
+        job = from_file(colours, "image_url\n" + "\n".join(urls), Format.CSV)
+
+        assert (job.failure, job.rows_done) == ("", 8)
 
     def test_what_was_fetched_is_kept_up_to_a_limit(self, colours, internet, monkeypatch):
         monkeypatch.setattr(job_fetching, "_KEPT_BYTES", len(RED))
