@@ -58,7 +58,7 @@ def callers_signatures(version: Version) -> tuple[Signature, ...]:
     Reads no files. The version must have been checked.
     """
     own, task = Signature.from_json(version.signature or {}), TASKS[version.model.task]
-    return (task.items_of(version.task_config), own) if issubclass(task, ItemPipeline) else (own,)
+    return (*task.signatures_of(version.task_config), own) if issubclass(task, ItemPipeline) else (own,)
 
 
 def task_paths(version: Version) -> dict[str, Path]:

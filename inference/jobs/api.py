@@ -162,7 +162,7 @@ class JobView(_JobViewSet):
         summary="Download the results, in row order", operation_id="job_results",
         description=f"In the job's output format. `{COMPLETE_HEADER}: false` means that parts are still missing; the "
         "results so far are sent.",
-        responses=_files(*Format),
+        responses=_files(*MEDIA_TYPE_OF),
     )  # fmt: skip
     def results(self, request: Request, pk: str) -> StreamingHttpResponse:
         job = self.get_object()

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from inference.jobs import services, submissions
-from inference.jobs.models import Format, Job, Store, StoreKind
+from inference.jobs.models import RESULT_FORMATS, Format, Job, Store, StoreKind
 from inference.jobs.services.storage import StoreSettings
 from inference.jobs.submissions import MAX_FILE_BYTES
 from inference.rows import FileFormat, FileKind, OnRowError, RowsError, kind_of
@@ -39,8 +39,8 @@ class NewJobForm(forms.Form):
     )
     file = forms.FileField(
         required=False,
-        widget=FileInput(attrs={"accept": ".csv,.jsonl,.ndjson,.npz,.parquet,.gz"}),
-        help_text="JSONL, CSV, NPZ or Parquet, at most 64 MiB. JSONL and CSV may be compressed with gzip.",
+        widget=FileInput(attrs={"accept": ".csv,.jsonl,.ndjson,.npz,.parquet,.gz,.zip"}),
+        help_text="JSONL, CSV, NPZ, Parquet or a zip of pictures, at most 64 MiB. JSONL and CSV may be compressed with gzip.",
     )
     pasted = forms.CharField(
         label="Rows",
@@ -58,14 +58,17 @@ class NewJobForm(forms.Form):
     output_format = forms.ChoiceField(
         label="Output format",
         required=False,
-        choices=[("", "same as input"), *((kind.value, kind.value.upper()) for kind in Format)],
+        choices=[
+            ("", "same as input; JSONL for a zip"),
+            *((kind, kind.upper()) for kind, _ in RESULT_FORMATS),
+        ],
         widget=forms.Select(attrs=_INPUT),
     )
     id_column = forms.CharField(
         label="ID column",
         required=False,
         widget=TextInput(),
-        help_text="Identifies rows in the results. Default: row numbers.",
+        help_text="Identifies rows in the results. Default: row numbers; the names of the files in a zip.",
     )
     copied = forms.CharField(
         label="Passthrough columns",
@@ -176,7 +179,7 @@ class NewJobForm(forms.Form):
 
 
 class PreviewForm(NewJobForm):
-    """The same fields, with the first bytes of the file in place of the file."""
+    """The same fields, with the first bytes of the file, or the last ones of a zip, in place of the file."""
 
     file_name = forms.CharField(required=False, max_length=1000)
     is_whole = forms.BooleanField(required=False)
@@ -184,12 +187,12 @@ class PreviewForm(NewJobForm):
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
         if file is not None and file.size > PREVIEW_BYTES:
-            raise ValidationError(f"Send at most the first {PREVIEW_BYTES:,} bytes.")
+            raise ValidationError(f"Send at most {PREVIEW_BYTES:,} bytes of it.")
         return file
 
     @property
     def head(self) -> bytes:
-        """The first bytes of the file, or of the pasted rows."""
+        """The bytes of the file that were sent, or those of the pasted rows."""
         file = self.cleaned_data["file"]
         return bytes(file.read()) if file is not None else self.cleaned_data["pasted"].encode()
 

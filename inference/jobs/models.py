@@ -29,6 +29,10 @@ class Format(models.TextChoices):
     CSV = "csv"
     NPZ = "npz"
     PARQUET = "parquet"
+    ZIP = "zip", "zip of pictures"
+
+
+RESULT_FORMATS = [choice for choice in Format.choices if choice[0] != Format.ZIP]
 
 
 class Job(models.Model):
@@ -57,7 +61,7 @@ class Job(models.Model):
     is_gzipped = models.BooleanField(default=False, editable=False)
     input_ref = models.CharField(max_length=500, blank=True, editable=False)  # see inference.jobs.storage
     input_bytes = models.PositiveBigIntegerField(default=0, editable=False)
-    output_format = models.CharField(max_length=7, choices=Format, editable=False)
+    output_format = models.CharField(max_length=7, choices=RESULT_FORMATS, editable=False)
     output_ref = models.CharField(max_length=500, blank=True, editable=False)  # empty: the job's own folder
     contract = models.JSONField(default=dict, editable=False)  # see inference.rows.contract
     on_done = models.JSONField(null=True, editable=False)  # {"task", "queue"} of the sender's own Celery

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from inference.jobs.models import Chunk, Format, Job, Store
+from inference.jobs.models import RESULT_FORMATS, Chunk, Format, Job, Store
 from inference.jobs.selectors import progress_of
 from registry.catalogue.models import Model
 from registry.kit.text import MAX_REASON
@@ -44,7 +44,10 @@ class InputSerializer(KnownFieldsOnly, Base):
 
 class OutputSerializer(KnownFieldsOnly, Base):
     format = serializers.ChoiceField(
-        choices=Format.choices, default=None, allow_null=True, help_text="Default: same as the input."
+        choices=RESULT_FORMATS,
+        default=None,
+        allow_null=True,
+        help_text="Default: same as the input; jsonl for a zip.",
     )
     store = Text(
         default="",
@@ -117,7 +120,7 @@ class FileQuerySerializer(TargetSerializer):
         choices=Format.choices, default=None, help_text="Default: by Content-Type."
     )
     output_format = serializers.ChoiceField(
-        choices=Format.choices, default=None, help_text="Default: same as the file."
+        choices=RESULT_FORMATS, default=None, help_text="Default: same as the file; jsonl for a zip."
     )
     contract = serializers.JSONField(
         default=dict, binary=True, help_text="The contract as JSON, percent-encoded."

@@ -37,6 +37,7 @@ FORMAT_OF = {
     "application/jsonl": Format.JSONL,
     "application/octet-stream": Format.NPZ,
     "application/vnd.apache.parquet": Format.PARQUET,
+    "application/zip": Format.ZIP,
 }
 MEDIA_TYPE_OF = {
     Format.CSV: "text/csv; charset=utf-8",

@@ -16,7 +16,11 @@ InferenceError
         └── PictureTooLarge     it has more bytes, pixels or frames than the version accepts
 """
 
+import re
+
 from inference.tensors.errors import InferenceError, InvalidInput
+
+_PLACE = re.compile(r"\[(\d+)\]$")
 
 
 class BadTaskConfig(InferenceError):
@@ -52,6 +56,12 @@ class InvalidItem(InvalidInput):
     def __init__(self, message: str | None = None, *, field: str = "") -> None:
         super().__init__(message, field=field)
         self.pointer = f"#/{field}" if field else ""
+
+    @property
+    def place(self) -> int | None:
+        """Which item of a list it is about; None if it is not about one of several."""
+        found = _PLACE.search(self.field)
+        return int(found[1]) if found else None
 
 
 class TooManyItems(InvalidItem):

@@ -43,12 +43,14 @@ class RowBatch:
         head, tail = slice(None, place), slice(place, None)
         return self._part(head, self.bad), self._part(tail, ())
 
-    def without(self, places: Sequence[int], reason: str) -> "RowBatch":
+    def without(self, reasons: Mapping[int, str]) -> "RowBatch":
         """Move rows, by their position in the batch, to `bad`."""
-        removed = set(places)
-        keep = [place for place in range(len(self.rows)) if place not in removed]
+        keep = [place for place in range(len(self.rows)) if place not in reasons]
         index = np.array(keep, np.intp)
-        bad = tuple(RowError(self.rows[place], self.ids[place], reason) for place in sorted(removed))
+        bad = tuple(
+            RowError(self.rows[place], self.ids[place], reasons[place][:_MAX_REASON])
+            for place in sorted(reasons)
+        )
         return RowBatch(
             {name: tensor[index] for name, tensor in self.tensors.items()},
             [self.rows[place] for place in keep],
@@ -226,9 +228,9 @@ class ArrayValues:
 
     def raw(self, item: InputColumns, part: slice) -> Any:
         columns = [self._column(column, part, item) for column in item.columns]
-        if len(columns) == 1 and item.tail is None:
+        if len(columns) == 1 and not item.tail:
             return columns[0] if item.has_row_axis else columns[0][0]
-        block = np.stack([np.asarray(column) for column in columns], axis=1)
+        block = np.stack([_as_array(column, item.spec.dtype) for column in columns], axis=1)
         return block.reshape((len(block), *(item.tail or ())) if item.has_row_axis else item.tail or ())
 
     def of(self, column: str, part: slice) -> Sequence[Any]:
@@ -244,6 +246,15 @@ class ArrayValues:
             filled: list[Any] = nan_for_null(values)
             return filled
         return values
+
+
+def _as_array(column: Array | list[Any], dtype: "np.dtype[Any]") -> Array:
+    """Texts and bytes stay as they are: numpy's own arrays of them would cut zeros off their ends."""
+    if dtype.kind != "O" or not isinstance(column, list):
+        return np.asarray(column)
+    values = np.empty(len(column), object)
+    values[:] = column
+    return values
 
 
 def nan_for_null(value: Any) -> Any:

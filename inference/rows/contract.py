@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from inference.rows.errors import BadContract, TooManyBadRows
+from inference.rows.files import ENTRY_NAME, FileFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Contract:
     `columns`: input → its column, or several columns with one number each. An input that is not listed uses the
     column with the same name; in JSON the only input of a model may also be called `features`. Columns are never
     matched by position.
-    `id`: the column that identifies rows in results and errors; without it rows are numbered from 1.
+    `id`: the column that identifies rows in results and errors; without it rows are numbered from 1, or named if they are
+    the entries of a zip.
     `passthrough`: columns to copy to the result.
     Rows with infinite numbers are always bad.
     """
@@ -61,6 +63,11 @@ class Contract:
     @property
     def errors_allowed(self) -> int:
         return self.error_limit if self.on_row_error is OnRowError.SKIP else 0
+
+    def for_format(self, format: FileFormat) -> "Contract":
+        """The same for rows of this format: entries of a zip are identified by their names unless it says otherwise."""
+        is_named = format is FileFormat.ZIP and self.id is None and ENTRY_NAME not in self.passthrough
+        return replace(self, id=ENTRY_NAME) if is_named else self
 
     def check_errors(self, count: int, last: RowError | None = None) -> None:
         """Raise TooManyBadRows if a job has more bad rows than the contract allows."""

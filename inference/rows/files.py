@@ -17,6 +17,10 @@ class FileFormat(StrEnum):
     CSV = "csv"
     NPZ = "npz"
     PARQUET = "parquet"
+    ZIP = "zip"  # of pictures; never of results
+
+
+ENTRY_NAME = "name"  # the column with the path of a zip's entry
 
 
 class FileKind(NamedTuple):
@@ -30,6 +34,7 @@ _ENDINGS = {
     ".csv": FileFormat.CSV,
     ".npz": FileFormat.NPZ,
     ".parquet": FileFormat.PARQUET,
+    ".zip": FileFormat.ZIP,
 }
 
 
@@ -39,7 +44,7 @@ def kind_of(name: str) -> FileKind:
     for ending, file_format in _ENDINGS.items():
         if plain.endswith(ending):
             gzipped = plain != name.lower()
-            if gzipped and file_format in (FileFormat.NPZ, FileFormat.PARQUET):
+            if gzipped and file_format not in (FileFormat.JSONL, FileFormat.CSV):
                 raise UnknownFormat(f"{file_format} files are already compressed; send them without gzip.")
             return FileKind(file_format, gzipped)
     raise UnknownFormat(
@@ -57,6 +62,7 @@ class RowLimits:
     chunk_bytes: int = 8 * 2**20  # a chunk ends here even if it has fewer rows than requested
     ratio: int = 200  # uncompressed to compressed size, after the first `ratio_floor` bytes
     ratio_floor: int = 64 * 2**20
+    entry_bytes: int = 64 * 2**20  # one file of a zip
     members: int = 1_000  # arrays of an NPZ file; CSV and Parquet may have ten times as many columns
 
 

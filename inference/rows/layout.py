@@ -74,8 +74,12 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
 
 
 def choose_signature(contract: Contract, signatures: Sequence[Signature], have: FileColumns) -> Signature:
-    """The first signature whose inputs the contract or the columns name; if none's are, the first of all."""
-    return next((one for one in signatures if _is_named(contract, one, have)), signatures[0])
+    """The first signature whose inputs the contract or the columns name; if none's are, the first of all.
+
+    Of several that are named, the first one with axes for what the columns hold: lists, as pixels of pictures, or single values.
+    """
+    named = [one for one in signatures if _is_named(contract, one, have)] or signatures[:1]
+    return next((one for one in named if _has_axes(contract, one, have)), named[0])
 
 
 def _is_named(contract: Contract, signature: Signature, have: FileColumns) -> bool:
@@ -83,6 +87,14 @@ def _is_named(contract: Contract, signature: Signature, have: FileColumns) -> bo
     if contract.columns:
         return contract.columns.keys() <= names
     return not names.isdisjoint(have.names)
+
+
+def _has_axes(contract: Contract, signature: Signature, have: FileColumns) -> bool:
+    columns = {spec.name: contract.columns.get(spec.name, spec.name) for spec in signature.inputs}
+    return not any(
+        len(spec.shape) == 1 and columns[spec.name] in have.lists and not spec.any_rank
+        for spec in signature.inputs
+    )
 
 
 def _check_result_names(contract: Contract, signature: Signature) -> None:

@@ -16,6 +16,7 @@ from inference.rows.contract import Contract, RowError
 from inference.rows.errors import BadContract, BadFile, NoPreview
 from inference.rows.files import LIMITS, FileFormat, FileKind
 from inference.rows.formats.npz_file import is_packed, unpack_members
+from inference.rows.formats.zip_file import ZipFile
 from inference.rows.layout import FileColumns, InputColumns, Layout, choose_signature, lay_out
 from inference.rows.reader import RowFile, UnpackMeter, open_rows
 from inference.tensors.signature import Signature, TensorSpec
@@ -60,16 +61,26 @@ class FilePreview:
     rows: tuple[RowPreview, ...]
     problem: str
     field: str
+    rows_are_read: bool = True  # else only the names of a zip's files are known
 
 
 def preview_file(
     head: bytes, kind: FileKind, contract: Contract, signatures: Sequence[Signature], *, is_whole: bool
 ) -> FilePreview:
-    """Read the first rows as a job would. Raise NoPreview if the first bytes do not show them, or another RowsError."""
+    """Read the first rows as a job would. Raise NoPreview if the first bytes do not show them, or another RowsError.
+
+    `head` is the end of a zip of pictures instead, where its directory is: the names are shown, and pictures only sent whole
+    are read.
+    """
+    contract = contract.for_format(kind.format)
     data, is_whole = _plain(head, kind, is_whole)
     file = io.BytesIO(data)
-    opened = open_rows(file, kind.format, LIMITS)
-    plan = _first_rows(opened, is_whole)
+    if kind.format is FileFormat.ZIP and not is_whole:
+        opened: RowFile = ZipFile(file, LIMITS, is_whole=False)
+        plan, reads_rows = _first_rows(opened, is_whole=True), False
+    else:
+        opened = open_rows(file, kind.format, LIMITS)
+        plan, reads_rows = _first_rows(opened, is_whole), True
     have = opened.columns()
     signature = choose_signature(contract, signatures, have)
     layout, problem = _layout(contract, signature, have)
@@ -82,7 +93,7 @@ def preview_file(
     names = sorted(have.names, key=lambda name: name not in used)[:COLUMNS_SHOWN]
     shown = [name for name in have.names if name in names]
     values, bad = _values(opened, plan, shown, contract, kind.format)
-    if layout is not None:
+    if layout is not None and reads_rows:
         builder = BatchBuilder(layout, signature, contract.missing)
         for window in opened.windows(plan, layout, contract, ROWS_SHOWN):
             bad |= {error.row: error for batch in builder.batches(window) for error in batch.bad}
@@ -101,6 +112,7 @@ def preview_file(
         ),
         problem=str(problem or ""),
         field=problem.field if problem else "",
+        rows_are_read=reads_rows,
     )
 
 

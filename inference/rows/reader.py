@@ -15,6 +15,7 @@ from inference.rows.formats.csv_file import CsvFile
 from inference.rows.formats.jsonl_file import JsonlFile, columns_of, window_of
 from inference.rows.formats.npz_file import NpzFile, is_packed, unpack_members
 from inference.rows.formats.parquet_file import ParquetFile
+from inference.rows.formats.zip_file import ZipFile
 from inference.rows.layout import FileColumns, Layout, choose_signature, lay_out
 from inference.tensors.signature import Signature
 
@@ -128,6 +129,8 @@ def open_rows(file: IO[bytes], format: FileFormat, limits: RowLimits) -> RowFile
             return NpzFile(file, limits)
         case FileFormat.PARQUET:
             return ParquetFile(file, limits)
+        case FileFormat.ZIP:
+            return ZipFile(file, limits)
 
 
 def _check_size(size: int, limits: RowLimits) -> None:

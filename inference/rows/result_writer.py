@@ -45,6 +45,8 @@ class ResultWriter(AbstractContextManager["ResultWriter"]):
     ) -> None:
         if kind.gzipped and kind.format not in TEXT:
             raise UnknownFormat(f"{kind.format} files are already compressed; request them without gzip.")
+        if kind.format is FileFormat.ZIP:
+            raise UnknownFormat("Results are never written as a zip of pictures.")
         self.rows = 0
         self._target = target
         self._kind = kind

@@ -30,11 +30,14 @@ from inference.engine.requests import EngineAnswer, EngineRequest
 from inference.errors import Loading
 from inference.jobs import files
 from inference.jobs.models import Chunk, Job
+from inference.jobs.running.fetching import FetchedItems
 from inference.jobs.services.ledger import ChunkClaim, ChunkResults
-from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutput
 from inference.pipelines.pipeline import ItemPipeline
+from inference.pipelines.tasks import TASKS
 from inference.rows import ChunkPlan, Contract, FileFormat, RowBatch, RowError, RowsError
 from inference.rows.errors import TooManyBadRows
+from inference.rows.layout import Layout
 from inference.serving import runtime
 from inference.serving.calls import Inputs
 from inference.serving.pipelines import answer_items
@@ -53,6 +56,8 @@ _PATIENCE_S = 300.0  # how long a batch waits for room before its chunk fails
 _DEADLINE_S = 60.0
 _PAUSE_S = 0.2
 _BATCH_CHARACTERS = 200_000  # of items; so many are read within seconds, whatever the tokenizer is
+_BATCH_BYTES = 32 * 2**20  # of items that are files, such as pictures
+_URL_CHUNK_ROWS = 500  # fetched within minutes, even if most hosts are slow
 _STUCK_AFTER_SOFT_LIMITS = 4  # by then even a run that cannot be terminated has been noticed
 _FILE_MISSING = "The job's file no longer exists."
 
@@ -125,7 +130,8 @@ class HeldChunks:
 class BulkPredictor:
     """Answers batches with one version, at bulk priority: waiting callers go first.
 
-    It waits while the engine has no room, and halves a batch that fails because of some of its rows.
+    It waits while the engine has no room. If a batch fails because of some of its rows, it takes out the one that the error
+    names, and halves the batch if none is named.
     """
 
     def __init__(self, version: Version, signature: Signature, held: HeldChunk) -> None:
@@ -146,11 +152,22 @@ class BulkPredictor:
         if signature != Signature.from_json(version.signature or {}):
             self._items = self._pipeline()
             self.batch_rows = self._items.most_items  # the more, the fuller are the runs of each width
+        self._fetched: FetchedItems | None = None
+        if self._items is not None and signature.inputs[0].name == self._items.address:
+            self._fetched = FetchedItems(self._items.address, self._items.one, self._note_progress)
 
     def answer(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
         """Yield the batch with its outputs. If some rows cannot be run, yield parts, with those rows as bad."""
-        for part in batch_parts(batch, _BATCH_CHARACTERS) if self._items is not None else [batch]:
+        for part in self._parts(batch):
             yield from self._answer_part(part)
+
+    def _parts(self, batch: RowBatch) -> Iterable[RowBatch]:
+        """Parts that are worked on together, with items in place of their URLs."""
+        if self._items is None:
+            return [batch]
+        if self._fetched is not None:
+            return self._fetched.parts(batch, _BATCH_BYTES)
+        return batch_parts(batch, _BATCH_BYTES if self._items.reads_files else _BATCH_CHARACTERS)
 
     def _answer_part(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
         if not len(batch.rows):
@@ -159,11 +176,22 @@ class BulkPredictor:
         try:
             yield batch, self._outputs(batch)
         except (InvalidInput, RunFailed, UnusableOutput) as error:
+            place = error.place if isinstance(error, InvalidItem) else None
             if len(batch.rows) == 1:
-                yield batch.without([0], str(error)), {}
-                return
-            for part in batch.split_at(len(batch.rows) // 2):
-                yield from self._answer_part(part)
+                yield batch.without({0: str(error)}), {}
+            elif place is not None:
+                yield from self._answer_around(batch, place, str(error))
+            else:
+                for part in batch.split_at(len(batch.rows) // 2):
+                    yield from self._answer_part(part)
+
+    def _answer_around(self, batch: RowBatch, place: int, reason: str) -> Iterator[tuple[RowBatch, Outputs]]:
+        """Those before this row could be read, so they are answered together; so are those after it."""
+        before, rest = batch.split_at(place)
+        bad, after = rest.split_at(1)
+        yield from self._answer_part(before)
+        yield bad.without({0: reason}), {}
+        yield from self._answer_part(after)
 
     def _outputs(self, batch: RowBatch) -> Outputs:
         if self._items is None:
@@ -226,19 +254,19 @@ def _hold_nothing(nbytes: int) -> None:
     """A worker answers one batch of a job at a time, and batches are limited."""
 
 
-def batch_parts(batch: RowBatch, most_characters: int) -> Iterator[RowBatch]:
-    """Parts of a batch with at most so many characters; a row that has more is a part of its own."""
-    begun, characters = 0, 0
-    for place, size in enumerate(_characters_of_rows(batch)):
-        if place > begun and characters + size > most_characters:
+def batch_parts(batch: RowBatch, most: int) -> Iterator[RowBatch]:
+    """Parts of a batch with at most so many characters or bytes; a row that has more is a part of its own."""
+    begun, held = 0, 0
+    for place, size in enumerate(_sizes_of_rows(batch)):
+        if place > begun and held + size > most:
             part, batch = batch.split_at(place - begun)
             yield part
-            begun, characters = place, 0
-        characters += size
+            begun, held = place, 0
+        held += size
     yield batch
 
 
-def _characters_of_rows(batch: RowBatch) -> list[int]:
+def _sizes_of_rows(batch: RowBatch) -> list[int]:
     sizes = [0] * len(batch.rows)
     for tensor in batch.tensors.values():
         for place, row in enumerate(tensor):
@@ -313,8 +341,8 @@ def plan_chunks(held: HeldChunk) -> PlannedChunks:
     try:
         with files.open_input(job) as file:
             contract, signatures = Contract.from_json(job.contract), callers_signatures(job.version)
-            rows.check(file, FileFormat(job.input_format), contract, signatures)
-            chunks = list(_cut_chunks(file, job, held))
+            layout = rows.check(file, FileFormat(job.input_format), contract, signatures)
+            chunks = list(_cut_chunks(file, job, held, _rows_per_chunk(job, layout)))
     except RowsError as error:
         raise ChunkFailed(str(error)) from error
     except FileNotFoundError as error:
@@ -325,8 +353,15 @@ def plan_chunks(held: HeldChunk) -> PlannedChunks:
     return PlannedChunks(chunks, total)
 
 
-def _cut_chunks(file: IO[bytes], job: Job, held: HeldChunk) -> Iterator[Chunk]:
-    for part in rows.plan(file, FileFormat(job.input_format), job.chunk_rows):
+def _rows_per_chunk(job: Job, layout: Layout) -> int:
+    task = TASKS[job.version.model.task]
+    address = task.address if issubclass(task, ItemPipeline) else ""
+    names_urls = any(item.spec.name == address for item in layout.inputs)
+    return min(job.chunk_rows, _URL_CHUNK_ROWS) if names_urls else job.chunk_rows
+
+
+def _cut_chunks(file: IO[bytes], job: Job, held: HeldChunk, rows_per_chunk: int) -> Iterator[Chunk]:
+    for part in rows.plan(file, FileFormat(job.input_format), rows_per_chunk):
         held.note_progress()
         yield Chunk(
             job=job,

@@ -19,6 +19,7 @@ from inference.jobs.policies import check_on_done
 from inference.jobs.services.completion import expiry_time
 from inference.rows.contract import Contract
 from inference.rows.errors import RowsError
+from inference.rows.files import FileFormat
 from inference.serving.routes import Route, read_route
 from inference.serving.services import check_approved
 from registry.access.key_ring import Principal
@@ -50,7 +51,7 @@ class SubmittedJob:
     source: InputSource = InputSource.ROWS
     input_format: Format = Format.JSONL
     is_gzipped: bool = False
-    output_format: Format | None = None  # None: same as the input
+    output_format: Format | None = None  # None: same as the input; JSONL for a zip
     output_ref: str = ""
     contract: Mapping[str, Any] = field(default_factory=dict)
     on_done: Mapping[str, str] | None = None
@@ -123,7 +124,7 @@ def _existing_job(submitted: SubmittedJob, by: Actor) -> Job | None:
 
 def _checked_contract(submitted: SubmittedJob) -> Contract:
     try:
-        return Contract.from_json(submitted.contract)
+        return Contract.from_json(submitted.contract).for_format(FileFormat(submitted.input_format))
     except RowsError as error:
         raise BadJob(str(error)) from error
 
@@ -175,7 +176,7 @@ def _create_job(
         is_gzipped=submitted.is_gzipped,
         input_ref=submitted.input_ref,
         input_bytes=input_bytes,
-        output_format=submitted.output_format or submitted.input_format,
+        output_format=submitted.output_format or _result_format(submitted.input_format),
         output_ref=submitted.output_ref,
         contract=contract.to_json(),
         on_done=submitted.on_done,
@@ -191,6 +192,10 @@ def _create_job(
     )
     job.refresh_from_db()
     return job
+
+
+def _result_format(input_format: Format) -> Format:
+    return Format.JSONL if input_format == Format.ZIP else input_format
 
 
 def _cut_chunks(job: Job, rows: Sequence[Mapping[str, Any]], size: int) -> Iterator[Chunk]:

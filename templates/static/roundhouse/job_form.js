@@ -1,5 +1,5 @@
 // Shows the first rows of the chosen file, or of the pasted rows, and how they fill the Model's inputs. Only the first bytes are
-// sent, and the server stores nothing.
+// sent (of a zip the last ones, which list its files), and the server stores nothing.
 "use strict";
 
 (() => {
@@ -12,7 +12,7 @@
 
   const form = () => document.getElementById(ID);
 
-  // The form's fields, with the start of the file in place of the file.
+  // The form's fields, with a part of the file in place of the file.
   function fields() {
     const data = new FormData(form());
     const file = data.get("file");
@@ -21,7 +21,8 @@
     data.delete("file");
     if (file?.size) {
       data.set("file_name", file.name);
-      data.set("file", file.slice(0, most), "head");
+      const isZip = data.get("format") === "zip" || (!data.get("format") && /\.zip$/i.test(file.name));
+      data.set("file", isZip ? file.slice(-most) : file.slice(0, most), "part");
       if (file.size <= most) data.set("is_whole", "yes");
     } else {
       data.set("pasted", pasted.slice(0, MAX_PASTED));

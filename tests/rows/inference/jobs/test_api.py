@@ -161,6 +161,7 @@ class TestFiles:
             ("application/octet-stream", "", "npz"),
             ("application/octet-stream", "&format=csv", "csv"),
             ("application/vnd.apache.parquet", "", "parquet"),
+            ("application/zip", "", "zip"),
         ],
     )
     def test_its_type_says_what_it_is(self, api, kind, query, found):

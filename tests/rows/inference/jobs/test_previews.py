@@ -1,5 +1,8 @@
 """The preview of a job's rows, as the form asks for it."""
 
+import io
+import zipfile
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
@@ -75,6 +78,23 @@ def test_a_column_of_texts(ask):
     assert "first 2 rows fit tone 1." in words(page)
     assert "text BYTES, any comment good" in words(mapped)
     assert "x FP32" in words(raw)
+
+
+def test_the_end_of_a_zip_shows_the_names_of_its_pictures(ask):
+    task_config = {"labels": ["red", "green"]}
+    a_model("colours", task="image-classification")
+    a_split(a_version(Model.objects.get(slug="colours"), task_config=task_config).model, 100)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("sea/<b>.png", bytes(PREVIEW_BYTES))
+        archive.writestr("hill.jpg", b"")
+
+    page = ask(file.getvalue()[-PREVIEW_BYTES:], name="Holiday.ZIP", model="colours", is_whole="")
+
+    text = words(page)
+    assert "image BYTES, any image 196,608 bytes" in text
+    assert "sea/&lt;b&gt;.png" in page and "hill.jpg" in page
+    assert "The columns fit colours 1. Of this zip only the names were read." in text
 
 
 def words(page):

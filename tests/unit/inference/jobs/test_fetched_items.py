@@ -1,0 +1,102 @@
+"""What URLs of a chunk name, without the network."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from inference.jobs.running import fetching
+from inference.jobs.running.fetching import FetchedItems
+from inference.jobs.running.work import ClaimLost
+from inference.pipelines.errors import InvalidItem, ItemNotFetched
+from inference.rows import RowBatch, RowError
+
+FIRST_BAD = (RowError(1, 1, "no text"),)
+
+
+def a_batch(urls, bad=()):
+    numbers = range(2, 2 + len(urls))
+    return RowBatch({"image_url": np.array(urls, object)} if urls else {}, numbers, numbers, {}, bad)
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """The URLs that were fetched. Each names itself in capitals; one with a number, as many bytes; `no`, nothing."""
+    seen = []
+
+    def fetch_item(url, field):
+        seen.append(url)
+        if url == "no":
+            raise ItemNotFetched("It is not there.", field=field)
+        return b"x" * int(url) if url.isdigit() else url.upper().encode()
+
+    monkeypatch.setattr(fetching, "fetch_item", fetch_item)
+    return seen
+
+
+def parts(urls, most_bytes=100, items=None, bad=()):
+    items = items or FetchedItems("image_url", "image", lambda: None)
+    return list(items.parts(a_batch(urls, bad), most_bytes))
+
+
+def test_items_stand_in_place_of_their_urls(fetched):
+    (part,) = parts(["a", "no", "b", "a"], bad=FIRST_BAD)
+
+    assert part.tensors["image"].tolist() == [b"A", b"B", b"A"]
+    assert list(part.rows) == [2, 4, 5]
+    assert part.bad == (*FIRST_BAD, RowError(3, 3, "It is not there."))
+    assert sorted(fetched) == ["a", "b", "no"]
+
+
+def test_parts_are_cut_by_what_was_fetched(fetched):
+    cut = parts(["40", "41", "42", "200", "1", "no"])
+
+    assert [list(part.rows) for part in cut] == [[2, 3], [4], [5], [6]]
+    assert [len(part.bad) for part in cut] == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("urls", "bad"), [([], FIRST_BAD), (["no", "no"], ())])
+def test_without_any_item(fetched, urls, bad):
+    (part,) = parts(urls, bad=bad)
+
+    assert list(part.rows) == []
+    assert len(part.bad) == len(bad) + len(urls)
+
+
+def test_each_url_of_a_chunk_is_fetched_once_whatever_became_of_it(fetched):
+    items = FetchedItems("image_url", "image", lambda: None)
+
+    for urls in (["a", "no"], ["no", "a", "b"]):
+        parts(urls, items=items)
+
+    assert sorted(fetched) == ["a", "b", "no"]
+
+
+def test_a_chunk_that_was_lost_fetches_no_more(monkeypatch):
+    started, may_end = [], threading.Event()
+
+    def fetch_item(url, field):
+        started.append(url)
+        assert url == "0" or may_end.wait(10)
+        return b""
+
+    def lose():
+        raise ClaimLost
+
+    monkeypatch.setattr(fetching, "fetch_item", fetch_item)
+    items = FetchedItems("image_url", "image", lose)
+
+    with pytest.raises(ClaimLost):
+        parts([str(number) for number in range(30)], items=items)
+    may_end.set()
+    fetching._threads.submit(int).result(10)  # comes after whatever was begun
+
+    assert started[0] == "0"
+    assert len(started) <= 1 + 4
+
+
+@pytest.mark.parametrize(
+    ("field", "place"), [("images[3]", 3), ("image", None), ("", None), ("a[1].b", None)]
+)
+def test_an_error_says_which_item_it_is_about(field, place):
+    assert InvalidItem("It is damaged.", field=field).place == place
